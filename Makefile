@@ -1,0 +1,54 @@
+# The words a contributor types are the words CI runs.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/stamps
+export PYTHONDONTWRITEBYTECODE :=
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test test-all bench docs lint lock clean
+
+help:  ## what there is to type
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
+
+$(BIN)/uv:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install it, or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name another: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMPS)/%: requirements/%.txt pyproject.toml $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/$*.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@mkdir -p $(STAMPS) && touch $@
+
+setup: $(STAMPS)/test  ## make .venv with everything that `make test` needs
+
+demo: $(STAMPS)/demo  ## install, then run the flagship: raw data to a model answering in production
+	$(BIN)/slipway demo
+
+lint: $(STAMPS)/test  ## format, lint, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## what must be green before every commit; no server needed
+	$(BIN)/pytest -q -m "not full" -n 2
+
+test-all: $(STAMPS)/all test  ## adds real servers, a browser and the demo
+	$(BIN)/pytest -q -m full
+
+bench: $(STAMPS)/all  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMPS)/test  ## write the generated reference pages
+	$(BIN)/python docs/generate.py
+
+lock: $(BIN)/uv  ## compile requirements/*.txt anew
+	cd requirements && for name in demo test all; do \
+	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb ../pyproject.toml demo.in";; \
+	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb ../pyproject.toml demo.in test.in";; esac; \
+	  ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$more $$name.in -o $$name.txt || exit 1; done
+
+clean:  ## remove what was built and the demo's store
+	rm -rf .venv .slipway dist build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,64 @@
+"""Identifiers, in the forms that an unmodified MLflow client accepts.
+
+Run ids are 32 hex digits, model ids `m-` and 32 hex digits, experiment ids 18 decimal digits. All begin with the
+milliseconds of their making, so that ids sort by time and pages can be walked by key.
+"""
+
+import os
+import re
+import time
+
+from slipway.errors import InvalidInput
+
+__all__ = ["check_name", "new_experiment_id", "new_id", "new_model_id", "new_run_id"]
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,126}[a-z0-9])?\Z")
+
+
+def new_id() -> str:
+    """A new identifier: 32 hex digits, the first 12 of them the time in milliseconds (the layout of UUID version 7)."""
+    millis = time.time_ns() // 1_000_000
+    random = bytearray(os.urandom(10))
+    random[0] = (random[0] & 0x0F) | 0x70
+    random[2] = (random[2] & 0x3F) | 0x80
+    return f"{millis & 0xFFFFFFFFFFFF:012x}{random.hex()}"
+
+
+def new_run_id() -> str:
+    """A new run's id: 32 hex digits."""
+    return new_id()
+
+
+def new_model_id() -> str:
+    """A new logged model's id: `m-` and 32 hex digits."""
+    return f"m-{new_id()}"
+
+
+def new_experiment_id() -> str:
+    """A new experiment's id: 18 decimal digits (milliseconds and five random digits)."""
+    millis = time.time_ns() // 1_000_000
+    return f"{millis * 100_000 + int.from_bytes(os.urandom(4), 'big') % 100_000:018d}"
+
+
+def check_name(name: str, what: str) -> str:
+    """Check the name of something that becomes part of a URL and of a folder.
+
+    Args:
+        name: The name to check: lower-case letters, digits, `_`, `-`, `.`; at most 128 characters.
+        what: What it names, for the sentence: "table", "endpoint".
+
+    Returns:
+        The same name.
+
+    Raises:
+        InvalidInput: It does not fit.
+    """
+    if not _NAME.match(name) or ".." in name:
+        proposal = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-._")[:128] or "my-" + what.split()[-1]
+        raise InvalidInput(
+            f"{name!r} cannot be the name of {'an' if what[0] in 'aeiou' else 'a'} {what}.",
+            why="Names use lower-case letters, digits, '_', '-' and '.', and begin and end with a letter or digit.",
+            fix=f"For example {re.sub(r'[.]{2,}', '.', proposal)!r}.",
+            field="name",
+        )
+    return name
