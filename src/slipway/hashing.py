@@ -95,7 +95,7 @@ def _encode(value: Any, out: list[bytes], inside: set[int]) -> None:
     _emit(out, tag, payload)
 
 
-def _scalar(value: Any) -> tuple[bytes, bytes] | None:  # noqa: RET503
+def _scalar(value: Any) -> tuple[bytes, bytes] | None:
     kind = type(value)
     if value is None:
         return b"N", b""

@@ -1,0 +1,61 @@
+"""What a host hands to a stage: who asks, for which project, and the opened backends."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slipway.context import Slot
+from slipway.errors import UserError
+from slipway.ports.blobs import Blobs
+from slipway.ports.clock import Clock
+from slipway.ports.ledger_store import LedgerStore
+from slipway.ports.signer import Signer
+from slipway.records.people import Actor
+
+__all__ = ["Workspace", "current_workspace", "workspace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Everything that a stage may use of the world.
+
+    Args:
+        project: The project's name.
+        environment: "dev", "test" or "prod".
+        actor: Who asks.
+        root: The store's folder: tables, blobs, endpoints live under it.
+        ledger: The ledger's store.
+        blobs: The blobs.
+        clock: Business time.
+        signer: This installation's key.
+        say: Receives one line of progress for a person to read.
+    """
+
+    project: str
+    environment: str
+    actor: Actor
+    root: Path
+    ledger: LedgerStore
+    blobs: Blobs
+    clock: Clock
+    signer: Signer
+    say: Callable[[str], None] = field(default=lambda line: None)
+
+
+current_workspace: Slot[Workspace] = Slot("slipway.workspace")
+
+
+def workspace() -> Workspace:
+    """The current workspace.
+
+    Raises:
+        UserError: There is none here.
+    """
+    found = current_workspace.get()
+    if found is None:
+        raise UserError(
+            "No Slipway project is open here.",
+            why="Runs, tables and features are kept in a project's store.",
+            fix="Run this with `slipway run`, or open one first: `with sw.open('path/to/project'):`.",
+        )
+    return found

@@ -1,0 +1,114 @@
+"""Endpoints: the contract with their callers, and the revisions that say what serves."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from slipway.records.people import Actor
+from slipway.records.record import Record
+from slipway.records.schema import Field
+
+__all__ = ["Contract", "EndpointStatus", "MonitorSpec", "Revision", "Served"]
+
+
+class Contract(Struct, frozen=True, kw_only=True):
+    """What an endpoint's callers may rely on; versioned apart from its models.
+
+    Args:
+        fields: The request's fields; each model's request is a subset of them.
+        key: The fields that name the row in the log and match late labels, () for the prediction's id only.
+        strict: Whether unknown fields are refused; otherwise they are counted and shown.
+        max_rows: Rows a request may carry.
+        max_bytes: Bytes a request may carry.
+    """
+
+    fields: tuple[Field, ...]
+    key: tuple[str, ...] = ()
+    strict: bool = False
+    max_rows: int = 1000
+    max_bytes: int = 4 << 20
+
+
+class Served(Struct, frozen=True, kw_only=True):
+    """One model version that a revision serves: name, number, bundle digest and its folder's name."""
+
+    model: str
+    number: int
+    bundle: str
+
+
+class MonitorSpec(Struct, frozen=True, kw_only=True):
+    """A monitor as data.
+
+    Args:
+        kind: "drift", "quality" or "kpi".
+        name: Unique in the endpoint.
+        metric: For quality: the metric; for kpi: "cost".
+        label_delay_us: How long a label may take.
+        limit: For quality and kpi: a figure worse than this alerts, None to compare with the evaluation.
+    """
+
+    kind: Literal["drift", "quality", "kpi"]
+    name: str
+    metric: str = ""
+    label_delay_us: int = 0
+    limit: float | None = None
+
+
+class Revision(Record, frozen=True, kw_only=True, tag="revision"):
+    """The desired state of an endpoint, immutable and numbered. Id: `<project>/<endpoint>/<number>`; name: endpoint's.
+
+    Args:
+        number: Counts the endpoint's revisions from 1.
+        environment: "dev", "test" or "prod".
+        served: What answers.
+        contract: What callers may rely on.
+        workers: Processes that answer.
+        simulation: Whether a request may carry its own decision time.
+        log_sync: Whether an answer waits until its log row is on disk.
+        host: The address to listen on.
+        port: The port to listen on.
+        verdict_id: The verdict that let it through.
+        actor: Who deployed.
+        reason: Why: "deploy", "rollback to 3".
+        monitors: What watches it.
+    """
+
+    number: int
+    environment: str
+    served: Served
+    contract: Contract
+    workers: int = 1
+    simulation: bool = False
+    log_sync: bool = False
+    host: str = "127.0.0.1"
+    port: int = 0
+    verdict_id: str = ""
+    actor: Actor
+    reason: str = "deploy"
+    monitors: tuple[MonitorSpec, ...] = ()
+
+
+class EndpointStatus(Struct, frozen=True, kw_only=True):
+    """What an endpoint process says of itself, written by its supervisor to `status.json`.
+
+    Args:
+        endpoint: Its name.
+        pid: The supervisor's.
+        url: Where it answers.
+        revision: The number that serves now, 0 before the first is loaded.
+        state: "starting", "ready", "draining", "failed".
+        note: A sentence where something is wrong.
+        restarts: How often a worker had to be replaced.
+        at: Machine time of writing, aware UTC.
+    """
+
+    endpoint: str
+    pid: int
+    url: str
+    revision: int
+    state: Literal["starting", "ready", "draining", "failed"]
+    note: str = ""
+    restarts: int = 0
+    at: datetime

@@ -1,0 +1,118 @@
+"""Gates as data, the evidence they read, and their verdicts."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from slipway.records.people import Actor
+from slipway.records.record import Record
+
+__all__ = ["Approval", "CheckSpec", "Evidence", "GateSpec", "Outcome", "Verdict"]
+
+CheckKind = Literal[
+    "metric", "champion", "calibrated", "no_skew", "latency", "environment", "approval", "signature", "parity", "loads"
+]
+
+
+class CheckSpec(Struct, frozen=True, kw_only=True):
+    """One check of a gate, as data.
+
+    Args:
+        kind: "metric" compares a figure with a limit; "champion" compares it with the champion's on the same rows.
+        metric: For metric and champion.
+        op: For metric: ">=" or "<=".
+        limit: For metric: the limit. For calibrated: the greatest tolerated difference of mean prediction and rate.
+            For latency: how many times the champion's.
+        margin: For champion: how much worse is tolerated.
+        slice: For metric: the column whose every slice must hold, "" for overall.
+        role: For approval: who must approve.
+    """
+
+    kind: CheckKind
+    metric: str = ""
+    op: Literal["", ">=", "<="] = ""
+    limit: float = 0.0
+    margin: float = 0.0
+    slice: str = ""
+    role: str = ""
+
+
+class GateSpec(Struct, frozen=True, kw_only=True):
+    """The checks that a model must pass, in order."""
+
+    checks: tuple[CheckSpec, ...]
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """Something that was measured or attested about one bundle. Gates read it and never fetch it.
+
+    Args:
+        kind: The kind of check that it serves.
+        subject: The bundle's digest.
+        at: Business time.
+        values: Plain values; what they mean depends on the kind.
+        note: A sentence for a reader.
+    """
+
+    kind: CheckKind
+    subject: str
+    at: datetime
+    values: dict[str, Any] = {}
+    note: str = ""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What one check said.
+
+    Args:
+        check: The check in words: "auc at least 0.70".
+        result: "not applicable" and "not judged" pass and say why; "cannot tell" refuses.
+        found: What the evidence shows, in words: "0.746 (0.738 to 0.754), 28,330 rows".
+        fix: For a refusal: the shortest next step.
+        values: The evidence's figures, to be checked again later.
+    """
+
+    check: str
+    result: Literal["passed", "refused", "cannot tell", "not applicable", "not judged"]
+    found: str = ""
+    fix: str = ""
+    values: dict[str, Any] = {}
+
+
+class Verdict(Record, frozen=True, kw_only=True, tag="verdict"):
+    """A gate's word on one bundle; bound to the digests of both.
+
+    Args:
+        bundle: The bundle's digest.
+        gate: The fingerprint of the effective gate.
+        environment: "dev", "test" or "prod".
+        passed: Whether it may be deployed.
+        outcomes: One a check, in the gate's order.
+        actor: Who asked.
+    """
+
+    bundle: str
+    gate: str
+    environment: str
+    passed: bool
+    outcomes: tuple[Outcome, ...]
+    actor: Actor
+
+
+class Approval(Record, frozen=True, kw_only=True, tag="approval"):
+    """A person's word for one bundle, bound to its digest; name: the role in which it was given.
+
+    Args:
+        bundle: The bundle's digest: another byte, and the approval is void.
+        actor: Who approved.
+        decision: What.
+        comment: Why.
+        expires_at: When it lapses, None for never.
+    """
+
+    bundle: str
+    actor: Actor
+    decision: Literal["approved", "rejected"]
+    comment: str = ""
+    expires_at: datetime | None = None

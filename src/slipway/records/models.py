@@ -1,0 +1,135 @@
+"""Models, the bundles that are released, and the registry's versions."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from slipway.records.features import FeatureSetSpec
+from slipway.records.people import Actor
+from slipway.records.record import Record
+from slipway.records.runs import CodeVersion, Environment
+from slipway.records.schema import Signature
+
+__all__ = ["Alias", "Bundle", "BundleFile", "Decision", "MetricValue", "ModelVersion"]
+
+
+class MetricValue(Struct, frozen=True, kw_only=True):
+    """A metric with its interval, overall or on a slice.
+
+    Args:
+        metric: "auc", "log_loss".
+        value: NaN where it cannot be told.
+        low: Lower bound, NaN where unknown.
+        high: Upper bound, NaN where unknown.
+        n: Rows.
+        slice: "" overall, else `column=value`.
+        note: Why it cannot be told, or what else a reader must know.
+    """
+
+    metric: str
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int = 0
+    slice: str = ""
+    note: str = ""
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What is done with a score: part of the bundle.
+
+    Args:
+        threshold: A score at or above it decides "yes", None where the score itself is the answer.
+        costs: The stated cost matrix: true_positive, false_positive, true_negative, false_negative.
+        unit: Of the costs: "USD".
+    """
+
+    threshold: float | None = None
+    costs: dict[str, float] = {}
+    unit: str = ""
+
+
+class BundleFile(Struct, frozen=True, kw_only=True):
+    """One file of a bundle: its path inside, the digest of its bytes, its size."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+class Bundle(Struct, frozen=True, kw_only=True):
+    """The manifest of the immutable unit that is released. Its canonical encoding's hash is the bundle's digest.
+
+    Files: `model/...` (in the format named), `code/...` (reduced modules), `sample.json` (reference rows with the
+    answers given at packaging), `profile.bin` (reference profile), `card.md`.
+
+    Args:
+        model: The model's name.
+        format: "lightgbm", "skops", "onnx", "pickle".
+        task: What kind of answer: "classification" or "regression".
+        files: Everything in it.
+        signature: What the model takes and gives.
+        features: The feature set, None for a model that takes its inputs as they are.
+        modules: The reduced modules under `code/`, in import order.
+        decision: What is done with a score.
+        environment: The lock.
+        code: Which code trained it.
+        data: Lineage nodes of the table versions it was trained on.
+        training_set: The fingerprint of the training rows, "" where unknown.
+        metrics: Of its evaluation.
+        parity: The sentence that says how the packaged model was proven equal to the trained one.
+        skew: The sentence of the skew certificate, "" where none was made.
+        run_id: The run that made it.
+        trained_until: The greatest decision time it was trained on, None where unknown.
+    """
+
+    model: str
+    format: str
+    task: Literal["classification", "regression"]
+    files: tuple[BundleFile, ...]
+    signature: Signature
+    features: FeatureSetSpec | None = None
+    modules: tuple[str, ...] = ()
+    decision: Decision = Decision()
+    environment: Environment | None = None
+    code: CodeVersion = CodeVersion()
+    data: tuple[str, ...] = ()
+    training_set: str = ""
+    metrics: tuple[MetricValue, ...] = ()
+    parity: str = ""
+    skew: str = ""
+    run_id: str = ""
+    trained_until: datetime | None = None
+
+
+class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
+    """One version in the registry. Id: `m-` and 32 hex digits; name: the model's.
+
+    Args:
+        number: Counts the model's versions from 1.
+        bundle: The bundle's digest.
+        manifest: The blob digest of the bundle's manifest.
+        signature: Ed25519 over the manifest, as a DSSE envelope in JSON.
+        run_id: The run that made it.
+        actor: Who registered it.
+        description: Free text.
+        tags: Free text by name.
+    """
+
+    number: int
+    bundle: str
+    manifest: str
+    signature: str = ""
+    run_id: str = ""
+    actor: Actor
+    description: str = ""
+    tags: dict[str, Any] = {}
+
+
+class Alias(Struct, frozen=True, kw_only=True):
+    """A name that points at a version: `champion` of `flight-delays` in `prod`."""
+
+    model: str
+    alias: str
+    number: int

@@ -1,0 +1,50 @@
+"""What monitors found, and the incidents that follow."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from slipway.records.record import Record
+
+__all__ = ["Finding", "Incident"]
+
+
+class Finding(Record, frozen=True, kw_only=True, tag="finding"):
+    """What one monitor found in one window of one endpoint; name: the monitor's.
+
+    Args:
+        parent_id: `<project>/<endpoint>`.
+        state: The verdict.
+        window_from: Business time, first decision looked at.
+        window_until: Business time, first decision not looked at any more.
+        rows: Predictions looked at.
+        sentence: The finding in words.
+        values: Figures for charts and later checks.
+    """
+
+    parent_id: str
+    state: Literal["ok", "note", "alert", "cannot tell"]
+    window_from: datetime
+    window_until: datetime
+    rows: int
+    sentence: str
+    values: dict[str, Any] = {}
+
+
+class Incident(Record, frozen=True, kw_only=True, tag="incident"):
+    """Something that a person must look at: one per endpoint and cause; name: the cause.
+
+    Args:
+        parent_id: `<project>/<endpoint>`.
+        state: Where it stands.
+        findings: The findings that opened it, by id.
+        sentence: What changed, how much, since when, what to do.
+        owner: The role that must look.
+        closed_at: When it was closed.
+    """
+
+    parent_id: str
+    state: Literal["open", "closed"] = "open"
+    findings: tuple[str, ...] = ()
+    sentence: str
+    owner: str
+    closed_at: datetime | None = None

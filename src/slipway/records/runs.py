@@ -1,0 +1,169 @@
+"""Experiments, runs, steps and what they leave behind."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from slipway.records.people import Actor
+from slipway.records.record import Record
+
+__all__ = ["Artifact", "CodeVersion", "Environment", "Experiment", "MetricPoint", "Run", "RunError", "StepRun"]
+
+RunState = Literal["running", "finished", "failed", "killed"]
+
+
+class Artifact(Struct, frozen=True, kw_only=True):
+    """A stored value.
+
+    Args:
+        name: What it is called within its run: a path with forward slashes.
+        digest: Of the stored bytes.
+        fingerprint: Of the value.
+        format: How the bytes are read: "json", "parquet", "npy", "bundle", "pickle", "bytes", "text".
+        size_bytes: Of the stored bytes.
+    """
+
+    name: str
+    digest: str
+    fingerprint: str
+    format: str
+    size_bytes: int
+
+
+class CodeVersion(Struct, frozen=True, kw_only=True):
+    """Which code ran.
+
+    Args:
+        closure: The fingerprint of the code closure that ran, "" where no function was known.
+        snapshot: The blob digest of the project snapshot, "" where none was taken.
+        commit: The git commit, "" outside a repository.
+        dirty: Whether the work tree differed from the commit.
+        entry: `module:function` or the script's name.
+    """
+
+    closure: str = ""
+    snapshot: str = ""
+    commit: str = ""
+    dirty: bool = False
+    entry: str = ""
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """Where it ran.
+
+    Args:
+        python: "3.11.7".
+        platform: As `platform.platform()` says.
+        lock: "name==version" of every installed distribution that the process can import, sorted.
+    """
+
+    python: str
+    platform: str
+    lock: tuple[str, ...] = ()
+
+
+class RunError(Struct, frozen=True, kw_only=True):
+    """Why a run failed.
+
+    Args:
+        type: The exception's class.
+        message: Its sentence.
+        step: The step in which it was raised, "" outside steps.
+        trace: The user's traceback without Slipway's own frames.
+    """
+
+    type: str
+    message: str
+    step: str = ""
+    trace: str = ""
+
+
+class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
+    """A named collection of runs. Id: 18 decimal digits, or "0" for the default one."""
+
+    tags: dict[str, str] = {}
+
+
+class Run(Record, frozen=True, kw_only=True, tag="run"):
+    """One execution that is tracked: a script, a notebook or a pipeline. Id: 32 hex digits.
+
+    Args:
+        experiment_id: The experiment it belongs to.
+        state: "killed" is found afterwards: a running run whose process is gone.
+        actor: Who started it.
+        started_at: Aware UTC.
+        ended_at: Aware UTC, None while running.
+        parent_id: The run inside which it runs, or "".
+        pipeline: The pipeline's name, "" for a plain run.
+        params: Write-once parameters; values in their own plain types.
+        tags: Free text by name.
+        inputs: Lineage nodes read: "table:flights@<version>".
+        artifacts: What was stored, by name.
+        code: Which code ran.
+        environment: Where it ran.
+        error: Why it failed, None otherwise.
+        host: "pid@hostname" of the process, by which a killed run is recognised.
+    """
+
+    experiment_id: str = "0"
+    state: RunState = "running"
+    actor: Actor
+    started_at: datetime
+    ended_at: datetime | None = None
+    parent_id: str = ""
+    pipeline: str = ""
+    params: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    inputs: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    code: CodeVersion = CodeVersion()
+    environment: Environment | None = None
+    error: RunError | None = None
+    host: str = ""
+
+
+class StepRun(Record, frozen=True, kw_only=True, tag="step"):
+    """One call of a step inside a run. Id: "<run id>.<position>"; name: the step's.
+
+    Args:
+        parent_id: The run.
+        state: As for runs; "cached" when the result was taken from an earlier run.
+        key: The cache key, "" when the call could not be cached.
+        reason: Why it ran or why it was a hit, in words: "helper rows.clean changed".
+        source_run_id: For a hit: the run that made the result.
+        outputs: The stored results.
+        seconds: Machine time spent.
+        inputs: Fingerprint of each argument by name, to explain the next miss.
+        closure: The code closure as JSON bytes' digest in the blobs, to explain the next miss.
+        error: Why it failed.
+    """
+
+    parent_id: str
+    state: Literal["running", "finished", "failed", "cached"] = "running"
+    key: str = ""
+    reason: str = ""
+    source_run_id: str = ""
+    outputs: tuple[Artifact, ...] = ()
+    seconds: float = 0.0
+    inputs: dict[str, str] = {}
+    closure: str = ""
+    error: RunError | None = None
+
+
+class MetricPoint(Struct, frozen=True):
+    """One point of a run's metric.
+
+    The latest point of a key is the greatest by (step, at_us, value); an identical point is stored once.
+
+    Args:
+        key: The metric's name, at most 250 characters; a slice is written `auc[carrier=AA]`.
+        value: May be NaN or infinite.
+        step: Any integer.
+        at_us: Microseconds since the epoch.
+    """
+
+    key: str
+    value: float
+    step: int = 0
+    at_us: int = 0

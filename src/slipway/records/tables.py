@@ -1,0 +1,114 @@
+"""Versions of tables: manifests of immutable parts, and what their checks found."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from slipway.records.record import Record
+from slipway.records.schema import Field
+
+__all__ = ["CheckResult", "ColumnStats", "Manifest", "Part", "TableVersion"]
+
+
+class ColumnStats(Struct, frozen=True):
+    """Statistics of one column in one part, for pruning. `low` and `high` are plain values or None."""
+
+    nulls: int
+    low: Any = None
+    high: Any = None
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """One immutable Parquet file under the table's own folder.
+
+    Args:
+        digest: Of its bytes; also its file name.
+        rows: How many.
+        size_bytes: Of the file.
+        stats: By column name.
+    """
+
+    digest: str
+    rows: int
+    size_bytes: int
+    stats: dict[str, ColumnStats] = {}
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a version consists of. Its canonical encoding's hash *is* the version.
+
+    Args:
+        fields: The columns in order, with field ids counted from 1 in `field_ids`.
+        field_ids: Parallel to `fields`; a rename keeps the id, a new column gets a new one.
+        parts: In order.
+        key: The columns that identify a row, () when none was declared.
+        time: The column of event time, "" when none was declared.
+    """
+
+    fields: tuple[Field, ...]
+    field_ids: tuple[int, ...]
+    parts: tuple[Part, ...]
+    key: tuple[str, ...] = ()
+    time: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(part.rows for part in self.parts)
+
+
+class CheckResult(Struct, frozen=True, kw_only=True):
+    """What one check of a table found.
+
+    Args:
+        check: The check in words: "flight_id is unique".
+        passed: Whether it held.
+        severity: What a failure means: "block" refuses the version, "warn" reports.
+        failed_rows: How many rows broke it.
+        rows: How many were looked at.
+        note: A sentence with the detail.
+        sample: A few of the failing rows' keys, as text.
+    """
+
+    check: str
+    passed: bool
+    severity: Literal["block", "warn"]
+    failed_rows: int
+    rows: int
+    note: str = ""
+    sample: tuple[str, ...] = ()
+
+
+class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
+    """One version of a table. Id: `<project>/<table>@<version>`; name: the table's.
+
+    Args:
+        number: Counts the table's versions from 1.
+        version: The manifest's hash.
+        manifest: The manifest's blob digest.
+        parent: The version before it, "" for the first.
+        change: "append" or "overwrite".
+        rows: How many in all.
+        added_rows: How many came with it.
+        fingerprint: The logical fingerprint of the content.
+        fields: The columns.
+        checks: What the checks found.
+        source: Where it came from, in words.
+        run_id: The run that wrote it, or "".
+        data_until: The greatest event time in it, None without a time column.
+    """
+
+    number: int
+    version: str
+    manifest: str
+    parent: str = ""
+    change: Literal["append", "overwrite"]
+    rows: int
+    added_rows: int
+    fingerprint: str
+    fields: tuple[Field, ...]
+    checks: tuple[CheckResult, ...] = ()
+    source: str = ""
+    run_id: str = ""
+    data_until: datetime | None = None
