@@ -1,0 +1,86 @@
+"""The scope of a pipeline run: how a call becomes a recorded, cached step without knowing the engine.
+
+A pipeline's engine fills `step_scope` around the pipeline's body. Whatever is worth a step of its own (a user's step,
+a training set, an evaluation) goes through `run_step`: inside a pipeline it is looked up, stored and recorded; anywhere
+else it is just computed. Inside a step's own body the scope is empty again: what a step calls is part of that step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
+
+from slipway.context import Slot
+
+__all__ = ["StepCall", "StepScope", "run_step", "step_scope"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall:
+    """One call of a step, ready to be computed or found.
+
+    Args:
+        name: What the step is called.
+        compute: Computes the result; called at most once.
+        inputs: Everything that the result depends on, by name: frames, arrays, plain values, objects with a method
+            `slipway_fingerprint() -> str`. A value without a fingerprint makes the call uncached, and the record says so.
+        code: Functions or classes whose code closure belongs to the key.
+        cached: Whether a stored result may be used and kept for later calls.
+        target: `module:qualname` where another process finds the function; its arguments are `inputs`. "" for what can
+            run only here.
+    """
+
+    name: str
+    compute: Callable[[], object]
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    code: tuple[Callable[..., Any], ...] = ()
+    cached: bool = True
+    target: str = ""
+
+
+class StepScope(Protocol):
+    """Runs step calls within one pipeline run."""
+
+    def __call__(self, call: StepCall) -> object:
+        """The call's result, computed or found.
+
+        Raises:
+            StepFailed: The step's own code raised; the original is its cause.
+        """
+        ...
+
+
+step_scope: Slot[StepScope | None] = Slot("slipway.step_scope")
+
+
+def run_step(
+    name: str,
+    compute: Callable[[], T],
+    *,
+    inputs: Mapping[str, object],
+    code: tuple[Callable[..., Any], ...] = (),
+) -> T:
+    """Run a step of Slipway's own: plainly outside a pipeline, recorded and cached inside one.
+
+    Side effects inside `compute` do not happen on a hit. Log metrics of the result after this call, on what it returns.
+    Table versions read inside are recorded as inputs of the run on a hit too.
+
+    Args:
+        name: What the step is called in the run: "training_set".
+        compute: Computes the result.
+        inputs: Everything that the result depends on besides code, by the name that an explanation uses.
+        code: User functions that `compute` reaches (features, metrics): their code closures belong to the key.
+
+    Returns:
+        What `compute` returns, or an equal value from an earlier run.
+
+    Raises:
+        StepFailed: `compute` raised inside a pipeline.
+    """
+    scope = step_scope.get()
+    if scope is None:
+        return compute()
+    return cast("T", scope(StepCall(name=name, compute=compute, inputs=inputs, code=code)))
