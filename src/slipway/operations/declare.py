@@ -1,0 +1,112 @@
+"""How an operation is declared and called."""
+
+from importlib import import_module
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from slipway.errors import Denied, InvalidInput
+from slipway.operations.permissions import allowed, roles_with
+from slipway.ports.workspace import Workspace
+
+__all__ = ["Empty", "Operation", "call", "convert"]
+
+
+class Empty(Struct, frozen=True):
+    """A request without content."""
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One thing that a user can do.
+
+    Args:
+        name: `noun.verb`; also the event's verb, the route's end and the client's call.
+        summary: One line in the user's words, for help and OpenAPI.
+        permission: `noun.right`, what the actor's roles must grant.
+        request: A struct.
+        response: A struct.
+        body: `module:function`; the function takes (workspace, request) and returns the response.
+        changes: Whether it changes anything: then it is a POST and its body records an event of this name.
+    """
+
+    name: str
+    summary: str
+    permission: str
+    request: type[Struct]
+    response: type[Struct]
+    body: str
+    changes: bool = False
+
+    @property
+    def noun(self) -> str:
+        """The part before the dot."""
+        return self.name.partition(".")[0]
+
+    @property
+    def verb(self) -> str:
+        """The part after the dot."""
+        return self.name.partition(".")[2]
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return "POST" if self.changes else "GET"
+
+    @property
+    def path(self) -> str:
+        """The HTTP route, with the project as its parameter."""
+        return f"/api/v1/projects/{{project}}/{self.noun}/{self.verb}"
+
+
+def call(workspace: Workspace, operation: Operation, request: Any) -> Any:
+    """Check the permission and run the body. Every face, local or remote, comes through here.
+
+    Args:
+        workspace: Who asks, for which project, and the backends.
+        operation: What to do.
+        request: An instance of the operation's request struct.
+
+    Returns:
+        An instance of the operation's response struct.
+
+    Raises:
+        Denied: The actor's roles do not grant the permission.
+    """
+    if not allowed(workspace.actor, operation.permission):
+        raise Denied(
+            f"{workspace.actor.name} may not do {operation.name} in {workspace.project!r}.",
+            why=f"It needs the permission {operation.permission!r}, which these roles have: "
+            f"{', '.join(roles_with(operation.permission))}.",
+            fix="Ask an admin for one of these roles, or somebody who has it to do this.",
+        )
+    module, _, function = operation.body.partition(":")
+    return getattr(import_module(module), function)(workspace, request)
+
+
+def convert(operation: Operation, values: Any, *, texts: bool = False) -> Any:
+    """Make an operation's request out of plain values.
+
+    Args:
+        operation: Whose request.
+        values: A mapping of field names to values.
+        texts: Whether the values are text (a query string, a command line) and numbers must be read from it.
+
+    Raises:
+        InvalidInput: A field is missing, unknown or of the wrong type.
+    """
+    unknown = set(values) - set(operation.request.__struct_fields__)
+    if unknown:
+        name = sorted(unknown)[0]
+        known = ", ".join(operation.request.__struct_fields__) or "none"
+        raise InvalidInput(f"{operation.name} has no field {name!r}.", fix=f"Its fields are: {known}.", field=name)
+    try:
+        return msgspec.convert(values, operation.request, strict=not texts)
+    except msgspec.ValidationError as problem:
+        message, _, path = str(problem).partition(" - at ")
+        field = path.strip("`$.") if path else ""
+        raise InvalidInput(
+            f"The request to {operation.name} does not fit: {message}{f' in {field!r}' if field else ''}.",
+            fix=f"See `slipway api {operation.name}` for its fields.",
+            field=field,
+        ) from problem

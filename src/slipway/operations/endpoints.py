@@ -1,0 +1,169 @@
+"""Endpoints: what serves, since when, let through by which verdict, and how it is doing."""
+
+from msgspec import Struct
+
+from slipway.operations.declare import Empty, Operation
+from slipway.records.endpoints import EndpointStatus, Revision
+from slipway.records.gates import Verdict
+from slipway.records.monitors import Finding, Incident
+
+__all__ = [
+    "Deploy",
+    "Deployed",
+    "EndpointDetail",
+    "EndpointRow",
+    "Endpoints",
+    "GetEndpoint",
+    "Rollback",
+    "Stop",
+    "Stopped",
+    "Watch",
+    "Watched",
+    "operations",
+]
+
+
+class EndpointRow(Struct, frozen=True, kw_only=True):
+    """An endpoint's newest revision beside what its process says of itself."""
+
+    revision: Revision
+    status: EndpointStatus | None
+
+
+class Endpoints(Struct, frozen=True, kw_only=True):
+    """All endpoints by name."""
+
+    endpoints: tuple[EndpointRow, ...]
+
+
+class GetEndpoint(Struct, frozen=True, kw_only=True):
+    """Which endpoint."""
+
+    name: str
+
+
+class EndpointDetail(Struct, frozen=True, kw_only=True):
+    """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first)."""
+
+    revisions: tuple[Revision, ...]
+    status: EndpointStatus | None
+    verdict: Verdict | None
+    findings: tuple[Finding, ...]
+    incidents: tuple[Incident, ...]
+
+
+class Deploy(Struct, frozen=True, kw_only=True):
+    """Deploy a model version to an endpoint.
+
+    Args:
+        model: The model's name.
+        version: A number, an alias, or "latest".
+        endpoint: The endpoint's name, "" for the model's own name.
+        dry_run: Judge only, change nothing.
+        port: The port to listen on, 0 for any free one.
+    """
+
+    model: str
+    version: str = "latest"
+    endpoint: str = ""
+    dry_run: bool = False
+    port: int = 0
+
+
+class Deployed(Struct, frozen=True, kw_only=True):
+    """The verdict, and after a deployment the revision and where it answers."""
+
+    verdict: Verdict
+    revision: Revision | None
+    status: EndpointStatus | None
+
+
+class Rollback(Struct, frozen=True, kw_only=True):
+    """Go back to an earlier revision: a new revision equal to it. `to` 0 means the one before the present."""
+
+    name: str
+    to: int = 0
+    reason: str = ""
+
+
+class Stop(Struct, frozen=True, kw_only=True):
+    """Stop an endpoint's processes; its revisions and logs stay."""
+
+    name: str
+
+
+class Stopped(Struct, frozen=True, kw_only=True):
+    """Whether a process was running."""
+
+    was_running: bool
+
+
+class Watch(Struct, frozen=True, kw_only=True):
+    """Read an endpoint's logs and judge: drift, quality, cost."""
+
+    name: str
+
+
+class Watched(Struct, frozen=True, kw_only=True):
+    """What the monitors found, and the incidents that are open."""
+
+    predictions: int
+    labels: int
+    findings: tuple[Finding, ...]
+    incidents: tuple[Incident, ...]
+
+
+operations = (
+    Operation(
+        name="endpoints.list",
+        summary="List the endpoints and whether they answer.",
+        permission="endpoints.read",
+        request=Empty,
+        response=Endpoints,
+        body="slipway.flows.endpoints:list_endpoints",
+    ),
+    Operation(
+        name="endpoints.get",
+        summary="Show one endpoint: revisions, process, verdict, findings, incidents.",
+        permission="endpoints.read",
+        request=GetEndpoint,
+        response=EndpointDetail,
+        body="slipway.flows.endpoints:get_endpoint",
+    ),
+    Operation(
+        name="endpoints.deploy",
+        summary="Judge a model version by its gate and, when it passes, let it serve.",
+        permission="endpoints.deploy",
+        request=Deploy,
+        response=Deployed,
+        body="slipway.flows.deploy:deploy",
+        changes=True,
+    ),
+    Operation(
+        name="endpoints.rollback",
+        summary="Go back to what served before.",
+        permission="endpoints.deploy",
+        request=Rollback,
+        response=Deployed,
+        body="slipway.flows.deploy:rollback",
+        changes=True,
+    ),
+    Operation(
+        name="endpoints.stop",
+        summary="Stop an endpoint's processes.",
+        permission="endpoints.deploy",
+        request=Stop,
+        response=Stopped,
+        body="slipway.flows.endpoints:stop",
+        changes=True,
+    ),
+    Operation(
+        name="endpoints.watch",
+        summary="Judge what an endpoint has answered: drift, quality by labels, cost.",
+        permission="endpoints.watch",
+        request=Watch,
+        response=Watched,
+        body="slipway.flows.watch:watch",
+        changes=True,
+    ),
+)

@@ -1,0 +1,63 @@
+"""Runs: what was executed, with what, and what came of it."""
+
+from msgspec import Struct
+
+from slipway.operations.declare import Operation
+from slipway.records.runs import MetricPoint, Run, StepRun
+
+__all__ = ["GetRun", "ListRuns", "RunDetail", "RunRow", "Runs", "operations"]
+
+
+class ListRuns(Struct, frozen=True, kw_only=True):
+    """Which runs: of a state or pipeline, newest first."""
+
+    state: str = ""
+    pipeline: str = ""
+    limit: int = 50
+
+
+class RunRow(Struct, frozen=True, kw_only=True):
+    """A run with the latest point of each of its overall metrics."""
+
+    run: Run
+    metrics: dict[str, float]
+
+
+class Runs(Struct, frozen=True, kw_only=True):
+    """A page of runs."""
+
+    runs: tuple[RunRow, ...]
+
+
+class GetRun(Struct, frozen=True, kw_only=True):
+    """Which run: its id or the beginning of it."""
+
+    id: str
+
+
+class RunDetail(Struct, frozen=True, kw_only=True):
+    """A run with its steps in order and the latest point of every metric."""
+
+    run: Run
+    steps: tuple[StepRun, ...]
+    metrics: tuple[MetricPoint, ...]
+
+
+operations = (
+    Operation(
+        name="runs.list",
+        summary="List runs, newest first.",
+        permission="runs.read",
+        request=ListRuns,
+        response=Runs,
+        body="slipway.runs.browse:list_runs",
+    ),
+    Operation(
+        name="runs.get",
+        summary="Show one run: parameters, steps, metrics, what it read and made.",
+        permission="runs.read",
+        request=GetRun,
+        response=RunDetail,
+        body="slipway.runs.browse:get_run",
+    ),
+)

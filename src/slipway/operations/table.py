@@ -1,0 +1,22 @@
+"""The table itself: every operation by name."""
+
+from slipway.errors import NotFound, near
+from slipway.operations import endpoints, governance, models, runs, tables
+from slipway.operations.declare import Operation
+
+__all__ = ["OPERATIONS", "operation"]
+
+OPERATIONS: dict[str, Operation] = {
+    declared.name: declared for noun in (tables, runs, models, endpoints, governance) for declared in noun.operations
+}
+
+
+def operation(name: str) -> Operation:
+    """The operation of a name.
+
+    Raises:
+        NotFound: There is none.
+    """
+    if name not in OPERATIONS:
+        raise NotFound(f"There is no operation {name!r}.", fix=near(name, OPERATIONS, what="operations"))
+    return OPERATIONS[name]
