@@ -1,0 +1,5 @@
+"""One composition root per kind of process: reads settings, opens backends by name, hands each stage its ports.
+
+`project` (a person's process), `control_plane` (`slipway up`), `endpoint` (serves), `step_worker` (runs one step).
+Nothing is read from environment variables or slipway.toml anywhere else.
+"""

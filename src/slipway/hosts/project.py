@@ -1,0 +1,174 @@
+"""A person's process: the project around the current folder, opened with its store and its declarations."""
+
+import getpass
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from slipway import plugins
+from slipway.errors import InvalidDeclaration, NotFound, StepFailed, near
+from slipway.hosts.settings import Settings, find_folder, read_settings
+from slipway.ports.clock import Clock
+from slipway.ports.workspace import Workspace, current_workspace
+from slipway.records.people import Actor
+
+__all__ = ["Project", "open_project", "open_workspace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """An opened project.
+
+    Args:
+        folder: Where slipway.toml lies.
+        settings: What it says.
+        workspace: The backends.
+    """
+
+    folder: Path
+    settings: Settings
+    workspace: Workspace
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self.settings.project.name
+
+    def module(self) -> ModuleType:
+        """Import the module that declares the project's tables, features, pipelines and endpoints.
+
+        Raises:
+            NotFound: The module named in slipway.toml does not exist.
+            StepFailed: It raised while being imported.
+        """
+        name = self.settings.project.module
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
+        importlib.invalidate_caches()
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as problem:
+            if problem.name != name:
+                raise StepFailed(
+                    f"The project's module {name!r} imports {problem.name!r}, which is not installed.",
+                    step=name,
+                    fix=f"Install it, or remove the import from {self.folder / name}.py.",
+                ) from problem
+            known = [path.stem for path in self.folder.glob("*.py")]
+            raise NotFound(
+                f"slipway.toml names the module {name!r}, which is not in {self.folder}.",
+                fix=near(name, known, what="modules there"),
+            ) from problem
+
+    def declared(self, kind: type | tuple[type, ...]) -> dict[str, Any]:
+        """What the project's module declares of a kind, by the declaration's own name.
+
+        Raises:
+            InvalidDeclaration: Two declarations of the kind share a name.
+        """
+        found: dict[str, Any] = {}
+        for value in vars(self.module()).values():
+            if isinstance(value, kind):
+                name = str(getattr(value, "name", ""))
+                if found.setdefault(name, value) is not value:
+                    raise InvalidDeclaration(
+                        f"Two declarations in {self.settings.project.module!r} are called {name!r}.",
+                        fix="Give one of them another name.",
+                    )
+        return found
+
+    def pick(self, kind: type | tuple[type, ...], name: str, what: str) -> Any:
+        """The declaration of a kind and name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = self.declared(kind)
+        if name not in found:
+            raise NotFound(
+                f"The project {self.name!r} declares no {what} {name!r}.", fix=near(name, found, what=f"{what}s")
+            )
+        return found[name]
+
+
+def open_workspace(
+    root: Path,
+    *,
+    project: str,
+    environment: str = "dev",
+    actor: Actor | None = None,
+    clock: Clock | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Workspace:
+    """Open a store's backends by name.
+
+    Args:
+        root: The store's folder; made when it is missing.
+        project: The project.
+        environment: "dev", "test" or "prod".
+        actor: Who acts; the user of the operating system when None, as admin of a store that is theirs.
+        clock: Business time; the system's when None.
+        say: Receives lines of progress.
+    """
+    root = root.resolve()
+    return Workspace(
+        project=project,
+        environment=environment,
+        actor=actor or Actor(_user(), roles=("admin",)),
+        root=root,
+        ledger=plugins.load("ledger", "sqlite")(root / "ledger.db"),
+        blobs=plugins.load("blobs", "local")(root / "blobs"),
+        clock=clock or plugins.load("clock", "system")(),
+        signer=plugins.load("signer", "ed25519")(root / "keys"),
+        say=say,
+    )
+
+
+@contextmanager
+def open_project(
+    folder: Path | str = ".",
+    *,
+    environment: str = "dev",
+    actor: Actor | None = None,
+    clock: Clock | None = None,
+    root: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Project]:
+    """Open the project around a folder and make its workspace current.
+
+    Args:
+        folder: Where to begin looking for slipway.toml, upwards.
+        environment: Which environment.
+        actor: Who acts; see `open_workspace`.
+        clock: Business time; see `open_workspace`.
+        root: Another store than slipway.toml names.
+        say: Receives lines of progress.
+
+    Raises:
+        NotFound: There is no slipway.toml, or no such environment.
+        InvalidSetting: slipway.toml does not fit.
+    """
+    home = find_folder(Path(folder))
+    settings = read_settings(home)
+    store = root or home / settings.environment(environment).store
+    opened = open_workspace(
+        store, project=settings.project.name, environment=environment, actor=actor, clock=clock, say=say
+    )
+    try:
+        with current_workspace.filled(opened):
+            yield Project(home, settings, opened)
+    finally:
+        opened.ledger.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container whose user id has no name
+        return "user-" + hashlib.blake2b(str(Path.home()).encode(), digest_size=4).hexdigest()

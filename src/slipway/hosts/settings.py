@@ -1,0 +1,121 @@
+"""slipway.toml: one struct a section, an unknown key is an error with its near match."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from slipway.errors import InvalidSetting, NotFound, near
+from slipway.ids import check_name
+
+__all__ = ["EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "read_settings"]
+
+FILE = "slipway.toml"
+
+
+class ProjectSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The section `[project]`.
+
+    Args:
+        name: The project's name.
+        module: The module or package that declares tables, features, pipelines and endpoints.
+    """
+
+    name: str
+    module: str = "project"
+
+
+class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A section `[environments.NAME]`.
+
+    Args:
+        store: The folder of the store, relative to slipway.toml.
+        server: The URL of a server that keeps the store; then the store is reached through it.
+    """
+
+    store: str = ".slipway"
+    server: str = ""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    project: ProjectSettings
+    environments: dict[str, EnvironmentSettings] = field(default_factory=dict)
+
+    def environment(self, name: str) -> EnvironmentSettings:
+        """The settings of an environment; "dev" needs no section.
+
+        Raises:
+            NotFound: The file has no such section.
+        """
+        if name == "dev" and name not in self.environments:
+            return EnvironmentSettings()
+        if name not in self.environments:
+            raise NotFound(
+                f"slipway.toml has no environment {name!r}.",
+                fix=near(name, {"dev", *self.environments}, what="environments"),
+            )
+        return self.environments[name]
+
+
+def find_folder(start: Path) -> Path:
+    """The nearest folder, from `start` upwards, that holds a slipway.toml.
+
+    Raises:
+        NotFound: There is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise NotFound(
+        f"No slipway.toml was found in {start.resolve()} or above it.",
+        fix="Go into your project's folder, or make a project: slipway new my-project",
+    )
+
+
+def read_settings(folder: Path) -> Settings:
+    """Read a project's slipway.toml; environment variables SLIPWAY_STORE and SLIPWAY_SERVER override every environment.
+
+    Raises:
+        InvalidSetting: The file is not TOML, or a key is unknown, missing or of the wrong type.
+    """
+    path = folder / FILE
+    try:
+        values = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise InvalidSetting(f"{path} is not valid TOML: {problem}.", fix="Mend the line it names.") from problem
+    _check_keys(path, values)
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as problem:
+        raise InvalidSetting(f"{path} does not fit: {problem}.", fix="See docs/reference/settings.md.") from problem
+    check_name(settings.project.name, "project")
+    override = {
+        key: os.environ[variable]
+        for key, variable in (("store", "SLIPWAY_STORE"), ("server", "SLIPWAY_SERVER"))
+        if os.environ.get(variable)
+    }
+    if override:
+        names = {"dev", *settings.environments}
+        changed = {name: msgspec.structs.replace(settings.environment(name), **override) for name in names}
+        settings = msgspec.structs.replace(settings, environments=changed)
+    return settings
+
+
+def _check_keys(path: Path, values: dict[str, Any]) -> None:
+    sections: list[tuple[str, Any, type[Struct]]] = [("", values, Settings)]
+    sections.append(("project", values.get("project", {}), ProjectSettings))
+    environments = values.get("environments", {})
+    if isinstance(environments, dict):
+        sections += [(f"environments.{name}", section, EnvironmentSettings) for name, section in environments.items()]
+    for name, section, kind in sections:
+        for key in section if isinstance(section, dict) else ():
+            if key not in kind.__struct_fields__:
+                where = f"[{name}]" if name else "the top level"
+                raise InvalidSetting(
+                    f"{path}: unknown key {key!r} in {where}.", fix=near(key, kind.__struct_fields__, what="keys")
+                )

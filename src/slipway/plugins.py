@@ -1,0 +1,70 @@
+"""One literal table of what is opened by name: port and name -> where it lives -> what to say when an extra is missing.
+
+A new backend is one file, one row here and one line in a suite. A name that is not in the table is looked up among the
+entry points of the group `slipway.<port>`, so that third parties can add backends of their own.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from slipway.errors import MissingExtra, NotFound, near
+
+__all__ = ["TABLE", "load", "names"]
+
+_SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
+_LIGHTGBM = (
+    "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
+)
+
+TABLE: dict[str, dict[str, tuple[str, str]]] = {
+    "ledger": {"sqlite": ("slipway.backends.sqlite_ledger:SqliteLedger", "")},
+    "blobs": {"local": ("slipway.backends.local_blobs:LocalBlobs", "")},
+    "online": {"sqlite": ("slipway.backends.sqlite_online:SqliteOnlineStore", "")},
+    "signer": {"ed25519": ("slipway.backends.ed25519_signer:Ed25519Signer", "")},
+    "clock": {
+        "system": ("slipway.backends.clocks:SystemClock", ""),
+        "simulated": ("slipway.backends.clocks:SimulatedClock", ""),
+    },
+    "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
+    "executor": {"process": ("slipway.backends.process_executor:ProcessExecutor", "")},
+    "format": {
+        "lightgbm": ("slipway.backends.lightgbm_format:LightgbmFormat", _LIGHTGBM),
+        "skops": ("slipway.backends.skops_format:SkopsFormat", _SKLEARN),
+        "pickle": ("slipway.backends.pickle_format:PickleFormat", ""),
+    },
+}
+
+
+def names(port: str) -> tuple[str, ...]:
+    """The names in the table for a port, in the order of preference."""
+    return tuple(TABLE[port])
+
+
+def load(port: str, name: str) -> Any:
+    """The class behind a name; its module is imported now.
+
+    Raises:
+        NotFound: Neither the table nor an installed entry point knows the name.
+        MissingExtra: It needs a distribution that is not installed.
+    """
+    if name not in TABLE[port]:
+        return _entry_point(port, name)
+    path, remedy = TABLE[port][name]
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ImportError as problem:
+        if (problem.name or "").startswith("slipway"):
+            raise
+        raise MissingExtra(
+            f"The {port} {name!r} needs the module {problem.name!r}, which is not installed.", fix=remedy
+        ) from problem
+
+
+def _entry_point(port: str, name: str) -> Any:
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=f"slipway.{port}", name=name)
+    for entry in found:
+        return entry.load()
+    raise NotFound(f"There is no {port} called {name!r}.", fix=near(name, TABLE[port], what=f"{port} backends"))
