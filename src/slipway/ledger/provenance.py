@@ -1,0 +1,132 @@
+"""Where something ran and what failed in it: captured without being asked, cheaply."""
+
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import traceback
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from slipway.errors import StepFailed
+from slipway.records.runs import CodeVersion, Environment, RunError
+
+__all__ = ["code_version", "command_line", "environment", "host", "is_host_gone", "run_error", "user_trace"]
+
+_GIT_TIMEOUT_S = 3.0
+_OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
+_SECRET = re.compile(r"(?i)(password|passwd|secret|token|credential|api[-_]?key)")
+
+
+@cache
+def environment() -> Environment:
+    """The interpreter, the platform and every distribution that can be imported; read once in a process."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
+        # The first one on the path is the one that is imported.
+        found.setdefault(name, f"{name}=={distribution.version}")
+    found.pop("", None)
+    return Environment(
+        python=platform.python_version(), platform=platform.platform(), lock=tuple(sorted(found.values()))
+    )
+
+
+def code_version(folder: Path, *, closure: str = "", entry: str = "", snapshot: str = "") -> CodeVersion:
+    """The code that runs: the folder's git commit and whether the work tree differs from it.
+
+    A missing git, a folder outside any repository or a git that does not answer in 3 seconds leave the commit empty.
+
+    Args:
+        folder: The project's folder.
+        closure: The fingerprint of the code closure, where known.
+        entry: `module:function`, or the script's name.
+        snapshot: The digest of the project snapshot, where one was taken.
+    """
+    commit, dirty = "", False
+    try:
+        answer = subprocess.run(
+            ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+            cwd=folder,
+            capture_output=True,
+            timeout=_GIT_TIMEOUT_S,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return CodeVersion(closure=closure, entry=entry, snapshot=snapshot)
+    for line in answer.stdout.decode("utf-8", "replace").splitlines():
+        if line.startswith("# branch.oid "):
+            commit = line.removeprefix("# branch.oid ")
+        elif not line.startswith("#"):
+            dirty = True
+    commit = "" if commit.startswith("(") else commit
+    return CodeVersion(closure=closure, entry=entry, snapshot=snapshot, commit=commit, dirty=dirty)
+
+
+def command_line() -> str:
+    """The process's command line, with what follows a secret-looking option masked."""
+    words: list[str] = []
+    masked = False
+    for word in sys.argv:
+        option, equals, _ = word.partition("=")
+        if masked:
+            words.append("***")
+        elif equals and _SECRET.search(option):
+            words.append(f"{option}=***")
+        else:
+            words.append(word)
+        masked = not masked and not equals and word.startswith("-") and bool(_SECRET.search(word))
+    return " ".join(words)
+
+
+def host() -> str:
+    """This process as `pid.start@hostname`; `start` tells it from another process with the same id later."""
+    return f"{os.getpid()}.{_started(os.getpid())}@{socket.gethostname()}"
+
+
+def is_host_gone(host: str) -> bool:
+    """Whether a process named by `host()` has ended. A process of another machine counts as alive: nobody here knows."""
+    process, _, machine = host.partition("@")
+    pid, _, started = process.partition(".")
+    if machine != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return bool(started) and started != _started(int(pid))
+
+
+def _started(pid: int) -> str:
+    # Field 22 of /proc/PID/stat, counted after the command's name, which may hold spaces. Elsewhere than Linux: "".
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def user_trace(error: BaseException) -> str:
+    """The traceback as text, without Slipway's own frames; the same for the errors that led to it."""
+    told = traceback.TracebackException.from_exception(error)
+    link: traceback.TracebackException | None = told
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        own = [frame for frame in link.stack if not os.path.abspath(frame.filename).startswith(_OWN_FOLDER)]
+        link.stack = traceback.StackSummary.from_list(own)
+        link = link.__cause__ or link.__context__
+    return "".join(told.format())
+
+
+def run_error(error: BaseException, *, step: str = "") -> RunError:
+    """What a record keeps of an error. Of a failed step: the user's own error, not its wrapping."""
+    if isinstance(error, StepFailed):
+        step = step or error.step
+        error = error.__cause__ or error
+    return RunError(type=type(error).__name__, message=str(error), step=step, trace=user_trace(error))
