@@ -1,0 +1,60 @@
+from datetime import UTC, datetime
+
+import pandas as pd
+import polars as pl
+import pytest
+
+from slipway.errors import InvalidInput
+from slipway.records.schema import Field
+from slipway.schema.types import fields_of, frame_of, polars_schema
+
+
+def test_columns_become_fields_with_nulls_and_categories() -> None:
+    frame = pl.DataFrame(
+        {"n": [1, 2], "x": [1.0, None], "s": ["a", "b"], "e": ["b", "a"], "c": ["z", "y"]},
+        schema_overrides={"n": pl.Int16, "x": pl.Float32, "e": pl.Enum(["b", "a"]), "c": pl.Categorical},
+    ).with_columns(at=pl.lit(datetime(2013, 1, 1, tzinfo=UTC)), wall=pl.lit(datetime(2013, 1, 1)))
+    assert fields_of(frame) == (
+        Field("n", "int", False),
+        Field("x", "float", True),
+        Field("s", "string", False),
+        Field("e", "category", False, ("b", "a")),
+        Field("c", "category", False, ("y", "z")),
+        Field("at", "datetime", False),
+        Field("wall", "object", False),
+    )
+
+
+def test_a_lazy_frame_has_the_same_types_but_nobody_looked_for_nulls() -> None:
+    frame = pl.DataFrame({"n": [1], "c": ["z"]}, schema_overrides={"c": pl.Categorical})
+    assert fields_of(frame.lazy()) == (Field("n", "int"), Field("c", "category", True, ("z",)))
+
+
+def test_fields_become_polars_types_that_give_the_same_fields() -> None:
+    fields = (
+        Field("b", "bool"),
+        Field("n", "int"),
+        Field("x", "float"),
+        Field("s", "string"),
+        Field("c", "category", True, ("b", "a")),
+        Field("at", "datetime"),
+        Field("d", "date"),
+        Field("u", "duration"),
+        Field("o", "object"),
+    )
+    assert fields_of(pl.DataFrame(schema=polars_schema(fields))) == fields
+
+
+def test_pandas_frames_are_read_and_their_nan_is_null() -> None:
+    frame = frame_of(pd.DataFrame({"x": [1.0, float("nan")], "s": ["a", None]}, index=[5, 6]))
+    assert frame.to_dict(as_series=False) == {"x": [1.0, None], "s": ["a", None]}
+
+
+def test_what_is_no_frame_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r"^What flights\(\) returned is a builtins\.list\."):
+        frame_of([1, 2], "What flights() returned")
+
+
+def test_a_pandas_column_of_mixed_types_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="one type each"):
+        frame_of(pd.DataFrame({"x": pd.Series([1, "a", object()], dtype=object)}))
