@@ -11,6 +11,7 @@ from slipway.errors import MissingExtra, NotFound, near
 
 __all__ = ["TABLE", "load", "names"]
 
+_DATA = "Install Polars and NumPy for it: pip install 'slipway[data]'"
 _SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
 _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
@@ -27,6 +28,12 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
     "executor": {"process": ("slipway.backends.process_executor:ProcessExecutor", "")},
+    "artifact": {
+        "parquet": ("slipway.backends.parquet_artifact:ParquetArtifact", _DATA),
+        "npy": ("slipway.backends.npy_artifact:NpyArtifact", _DATA),
+        "pandas": ("slipway.backends.pandas_artifact:PandasArtifact", _SKLEARN),
+        "pickle": ("slipway.backends.pickle_artifact:PickleArtifact", ""),
+    },
     "format": {
         "lightgbm": ("slipway.backends.lightgbm_format:LightgbmFormat", _LIGHTGBM),
         "skops": ("slipway.backends.skops_format:SkopsFormat", _SKLEARN),

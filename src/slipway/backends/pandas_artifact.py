@@ -1,0 +1,45 @@
+"""pandas frames and series as Parquet, index included."""
+
+import io
+from typing import Any
+
+import pandas as pd
+
+from slipway.errors import Corrupt, InvalidInput
+
+__all__ = ["PandasArtifact"]
+
+
+class PandasArtifact:
+    """DataFrame and Series whose types Parquet keeps; what does not come back equal is refused."""
+
+    @staticmethod
+    def variant(value: Any) -> str:
+        """See `ArtifactFormat.variant`."""
+        return type(value).__name__
+
+    @staticmethod
+    def encode(value: Any) -> bytes:
+        """See `ArtifactFormat.encode`."""
+        if type(value) not in (pd.DataFrame, pd.Series):
+            raise InvalidInput(f"A {type(value).__name__} of pandas cannot be kept as Parquet.")
+        frame = value.to_frame() if isinstance(value, pd.Series) else value
+        sink = io.BytesIO()
+        try:
+            frame.to_parquet(sink)
+            data = sink.getvalue()
+            pd.testing.assert_frame_equal(
+                pd.read_parquet(io.BytesIO(data)), frame, check_exact=True, check_column_type=True, check_freq=False
+            )
+        except (ImportError, ValueError, TypeError, AssertionError, OSError) as problem:
+            raise InvalidInput(f"This pandas frame does not come back equal from Parquet: {problem}") from problem
+        return data
+
+    @staticmethod
+    def decode(data: bytes, variant: str) -> Any:
+        """See `ArtifactFormat.decode`."""
+        try:
+            frame = pd.read_parquet(io.BytesIO(data))
+        except (ValueError, OSError) as problem:
+            raise Corrupt(f"A stored pandas frame cannot be read: {problem}.") from problem
+        return frame.iloc[:, 0] if variant == "Series" else frame
