@@ -1,0 +1,222 @@
+"""The endpoint's ASGI app: predict, labels, events, and what it says of itself.
+
+It is bare ASGI: a predict request's whole budget is 0.2 ms of CPU. All work is done by the functions in `Active` and by
+the closures given to `build`; the app knows order, limits, identifiers and sentences.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from slipway.errors import NotFound, SlipwayError, StepFailed, Unavailable
+from slipway.records.predictions import LabelRow
+from slipway.serving import counters as count
+from slipway.serving.active import Active
+from slipway.serving.answers import Scorer
+from slipway.serving.counters import Counters, request_counter
+from slipway.serving.http import (
+    App,
+    ClientGone,
+    MethodNotAllowed,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send,
+    send_error,
+)
+from slipway.serving.prediction_log import PredictionLog
+from slipway.serving.pushes import EventsBody, LabelsBody, checked_push, decode_body, label_rows
+
+__all__ = ["build"]
+
+_PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+_encode = msgspec.json.Encoder().encode
+_logger = logging.getLogger("slipway.serving")
+
+
+def build(
+    *,
+    name: str,
+    current: Callable[[], Active | None],
+    now: Callable[[], datetime],
+    log: PredictionLog,
+    append_labels: Callable[[list[LabelRow]], None],
+    append_events: Callable[[str, str, Sequence[Mapping[str, Any]]], None],
+    writer: Executor,
+    counters: Counters,
+    note: Callable[[], str] = str,
+    closing: Callable[[], bool] = bool,
+) -> App:
+    """Build the app of one worker.
+
+    Args:
+        name: The endpoint's.
+        current: What answers now, None before the first revision is warm.
+        now: Business time, aware UTC.
+        log: Takes answered rows off the request's path.
+        append_labels: Appends labels to their log; when it returns they are with the operating system.
+        append_events: Appends pushed rows to their log ("source" or "view", its name, the rows); durable likewise.
+        writer: One thread for labels and events, so that they never hold up a prediction.
+        counters: This worker's.
+        note: A sentence where something is wrong, "" otherwise.
+        closing: Whether the worker is about to stop: answers then end their connections.
+
+    Returns:
+        The ASGI app for HTTP scopes.
+    """
+    return _Endpoint(name, current, now, log, append_labels, append_events, writer, counters, note, closing)
+
+
+@dataclass
+class _Endpoint:
+    name: str
+    current: Callable[[], Active | None]
+    now: Callable[[], datetime]
+    log: PredictionLog
+    append_labels: Callable[[list[LabelRow]], None]
+    append_events: Callable[[str, str, Sequence[Mapping[str, Any]]], None]
+    writer: Executor
+    counters: Counters
+    note: Callable[[], str]
+    closing: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        home = f"/endpoints/{self.name}"
+        self._score = Scorer(self.now, self.counters)
+        self._unknown: dict[str, int] = {}
+        self._routes: dict[str, tuple[str, str, Callable[[Scope, Receive, Send], Awaitable[None]]]] = {
+            f"{home}/predict": ("predict", "POST", self._predict),
+            f"{home}/labels": ("labels", "POST", self._labels),
+            f"{home}/events": ("events", "POST", self._events),
+            home: ("endpoint", "GET", self._describe),
+            "/health": ("health", "GET", self._health),
+            "/metrics": ("metrics", "GET", self._metrics),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route, status = "other", 200
+        try:
+            found = self._routes.get(scope["path"])
+            if found is None:
+                raise self._nothing_here(scope["path"])
+            route, method, answer = found
+            if scope["method"] != method:
+                raise MethodNotAllowed(scope["method"], scope["path"], method)
+            await answer(scope, receive, send)
+        except ClientGone:
+            status = 499
+        except SlipwayError as error:
+            status = await send_error(send, error, closing=self.closing())
+        except Exception:
+            _logger.exception("A request to %s failed.", scope["path"])
+            status = await send_error(send, _our_fault(), closing=self.closing())
+        self.counters.add(request_counter(route, status))
+
+    async def _predict(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        active = self._active()
+        body = await read_body(scope, receive, active.revision.contract.max_bytes)
+        started = time.perf_counter_ns()
+        answer, rows = self._score(active, active.contract.decode(body))
+        if active.revision.log_sync:
+            await asyncio.wrap_future(self.log.put_and_tell(rows))
+        else:
+            self.log.put(rows)
+        await send(sender, 200, answer, closing=self.closing())
+        self.counters.add(count.ROWS, len(rows))
+        self.counters.observe_ns(time.perf_counter_ns() - started)
+        if unknown := active.contract.unknown_fields(body):
+            self._count_unknown(unknown)
+
+    async def _labels(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        active = self._active()
+        body = decode_body(await read_body(scope, receive, active.revision.contract.max_bytes), LabelsBody)
+        rows = label_rows(body, active, self.now())
+        await self._in_writer(self.append_labels, rows)
+        self.counters.add(count.LABELS, len(rows))
+        await send(sender, 200, _encode({"accepted": len(rows)}), closing=self.closing())
+
+    async def _events(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        active = self._active()
+        body = decode_body(await read_body(scope, receive, active.revision.contract.max_bytes), EventsBody)
+        kind, name = checked_push(body, active)
+        push = active.push_events if kind == "source" else active.push_rows
+
+        def store() -> int:
+            new = push(name, body.rows)  # checks every row before it stores the first
+            self.append_events(kind, name, body.rows)
+            return new
+
+        new = await self._in_writer(store)
+        self.counters.add(count.EVENTS, len(body.rows))
+        self.counters.add(count.EVENTS_NEW, new)
+        await send(sender, 200, _encode({"accepted": len(body.rows), "new": new}), closing=self.closing())
+
+    async def _describe(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        revision = self._active().revision
+        said = {
+            "endpoint": self.name,
+            "project": revision.project,
+            "environment": revision.environment,
+            "model": Scorer.model_of(revision),
+            "revision": revision.number,
+            "simulation": revision.simulation,
+            "contract": revision.contract,
+            "unknown_fields": self._unknown,
+            "note": self.note(),
+        }
+        await send(sender, 200, _encode(said), closing=self.closing())
+
+    async def _health(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        revision = self._active().revision
+        if self.closing():
+            raise Unavailable(f"The endpoint {self.name!r} is stopping.", fix="Send no new requests.")
+        await send(sender, 200, _encode({"status": "ready", "revision": revision.number}))
+
+    async def _metrics(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        active = self.current()
+        text = self.counters.text(self.name)
+        text += "# HELP slipway_revision The revision that answers.\n# TYPE slipway_revision gauge\n"
+        text += f'slipway_revision{{endpoint="{self.name}"}} {active.revision.number if active else 0}\n'
+        await send(sender, 200, text.encode(), closing=self.closing(), content_type=_PROMETHEUS)
+
+    async def _in_writer(self, write: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.writer, write, *arguments)
+
+    def _active(self) -> Active:
+        active = self.current()
+        if active is None:
+            raise Unavailable(
+                f"The endpoint {self.name!r} is still loading its first model.",
+                why=self.note(),
+                fix="Ask again in a moment; GET /health answers 200 once it is warm.",
+            )
+        return active
+
+    def _count_unknown(self, unknown: Mapping[str, int]) -> None:
+        self.counters.add(count.UNKNOWN_FIELDS, sum(unknown.values()))
+        for field, times in unknown.items():
+            if field in self._unknown or len(self._unknown) < 20:  # callers choose the names: keep the list short
+                self._unknown[field] = self._unknown.get(field, 0) + times
+
+    def _nothing_here(self, path: str) -> NotFound:
+        return NotFound(
+            f"There is nothing at {path}.",
+            why=f"This process answers for the endpoint {self.name!r} only.",
+            fix=f"Its routes are: {', '.join(f'{method} {p}' for p, (_, method, _) in self._routes.items())}.",
+        )
+
+
+def _our_fault() -> SlipwayError:
+    return StepFailed(
+        "The endpoint failed on this request.",
+        step="serving",
+        fix="Its operator finds the cause in the endpoint's front.log.",
+    )

@@ -1,0 +1,160 @@
+"""The door: bodies in, JSON out, errors as sentences. Only here errors meet HTTP numbers."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+from slipway.errors import BackendError, Denied, InvalidInput, NotFound, SlipwayError, Unavailable
+
+__all__ = [
+    "App",
+    "ClientGone",
+    "MethodNotAllowed",
+    "Receive",
+    "Scope",
+    "Send",
+    "TooLarge",
+    "read_body",
+    "send",
+    "send_error",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_JSON = (b"content-type", b"application/json")
+_encode = msgspec.json.Encoder().encode
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its request was whole; nobody is left to answer."""
+
+
+class TooLarge(InvalidInput):
+    """A request's body is larger than the endpoint takes."""
+
+
+class MethodNotAllowed(SlipwayError):
+    """The path exists, but not for this method.
+
+    Args:
+        method: What was tried.
+        path: Where.
+        allowed: What the path answers to.
+    """
+
+    def __init__(self, method: str, path: str, allowed: str) -> None:
+        super().__init__(f"{path} does not answer to {method}.", fix=f"Use {allowed}.")
+        self.allowed = allowed
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """A request's body, read no further than the limit.
+
+    Raises:
+        TooLarge: The announced or received length is over the limit.
+        ClientGone: The connection ended first.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit_bytes:  # httptools let only digits through
+            raise _too_large(f"{int(value):,}", limit_bytes)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit_bytes:
+            raise _too_large(f"{len(body):,}", limit_bytes)
+        return body
+    parts = [body]
+    size = len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit_bytes:
+            raise _too_large(f"more than {limit_bytes:,}", limit_bytes)
+    return b"".join(parts)
+
+
+def _too_large(given: str, limit_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"The request's body has {given} bytes.",
+        why=f"This endpoint takes at most {limit_bytes:,}.",
+        fix="Send fewer rows a request.",
+    )
+
+
+async def send(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    closing: bool = False,
+    content_type: tuple[bytes, bytes] = _JSON,
+    more_headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    """Send a whole answer.
+
+    Args:
+        send: ASGI's.
+        status: The HTTP status.
+        body: The answer's bytes.
+        closing: Whether to tell the client that the connection ends with this answer.
+        content_type: The header.
+        more_headers: What else to say.
+    """
+    headers = [content_type, (b"content-length", b"%d" % len(body)), *more_headers]
+    if closing:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(sender: Send, error: SlipwayError, *, closing: bool = False) -> int:
+    """Send an error as `{"error": {code, what, why, fix, field}}`; returns its HTTP status."""
+    status = status_of(error)
+    more: tuple[tuple[bytes, bytes], ...] = ()
+    if isinstance(error, MethodNotAllowed):
+        more = ((b"allow", error.allowed.encode()),)
+    elif status == 503:
+        more = ((b"retry-after", b"1"),)
+    # A body that was not read to its end makes the connection useless for another request.
+    await send(sender, status, _encode(error_body(error)), closing=closing or status == 413, more_headers=more)
+    return status
+
+
+def error_body(error: SlipwayError) -> Mapping[str, Mapping[str, str]]:
+    """An error as plain values."""
+    return {
+        "error": {
+            "code": error.code,
+            "what": error.what,
+            "why": error.why,
+            "fix": error.fix,
+            "field": getattr(error, "field", ""),
+        }
+    }
+
+
+def status_of(error: SlipwayError) -> int:
+    """The HTTP status that says the same as an error."""
+    if isinstance(error, TooLarge):
+        return 413
+    if isinstance(error, InvalidInput):
+        return 422
+    if isinstance(error, NotFound):
+        return 404
+    if isinstance(error, MethodNotAllowed):
+        return 405
+    if isinstance(error, Denied):
+        return 403
+    if isinstance(error, Unavailable):
+        return 503
+    return 503 if isinstance(error, BackendError) else 500

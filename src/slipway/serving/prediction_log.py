@@ -1,0 +1,139 @@
+"""The prediction log's writer: rows leave the request's path at once and are appended by one thread.
+
+Durability: a row is safe against kill -9 of the process once the thread has appended it (the bytes are with the
+operating system), which happens within about `LINGER_S` of the answer. What is still queued when the process is killed
+is lost; with `log_sync` an answer waits for its rows, and nothing answered is lost. Power loss is another matter and is
+up to the segment writer.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from slipway.errors import Unavailable
+from slipway.records.predictions import PredictionRow
+from slipway.serving.counters import LOG_DROPPED, LOG_FAILED, LOG_WRITTEN, Counters
+
+__all__ = ["LINGER_S", "PredictionLog"]
+
+LINGER_S = 0.02
+_BATCH_ROWS = 256
+_COMPLAIN_EVERY_S = 10.0
+_logger = logging.getLogger("slipway.serving")
+
+
+class PredictionLog:
+    """A bounded queue of answered rows and the thread that appends them.
+
+    Args:
+        append: Appends rows to the log; when it returns they are with the operating system. Called by one thread.
+        counters: Where written, dropped and lost rows are counted.
+        capacity_rows: How many rows may wait; what comes on top is dropped and counted.
+    """
+
+    def __init__(
+        self, append: Callable[[list[PredictionRow]], None], counters: Counters, *, capacity_rows: int = 50_000
+    ) -> None:
+        self._append = append
+        self._counters = counters
+        self._capacity = capacity_rows
+        self._queue: deque[tuple[list[PredictionRow], Future[None] | None]] = deque()
+        self._put_rows = 0  # counted by the request's thread
+        self._taken_rows = 0  # counted by the writing thread
+        self._wake = threading.Event()
+        self._urgent = threading.Event()
+        self._closing = False
+        self._complained_at = -_COMPLAIN_EVERY_S
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows are queued or being written."""
+        return self._put_rows - self._taken_rows
+
+    def put(self, rows: list[PredictionRow]) -> bool:
+        """Queue rows without waiting; False when the queue is full and they were dropped and counted."""
+        if self._closing or self.waiting_rows + len(rows) > self._capacity:
+            self._counters.add(LOG_DROPPED, len(rows))
+            return False
+        self._enqueue(rows, None)
+        return True
+
+    def put_and_tell(self, rows: list[PredictionRow]) -> Future[None]:
+        """Queue rows, whatever waits already; the future is done once they are written.
+
+        Raises (through the future):
+            Unavailable: They could not be written.
+        """
+        done: Future[None] = Future()
+        if self._closing:
+            done.set_exception(_unwritten("the endpoint is stopping"))
+        else:
+            self._enqueue(rows, done)
+            self._urgent.set()
+        return done
+
+    def close(self) -> None:
+        """Write what waits, then stop the thread."""
+        self._closing = True
+        self._urgent.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _enqueue(self, rows: list[PredictionRow], done: Future[None] | None) -> None:
+        self._put_rows += len(rows)
+        self._queue.append((rows, done))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._urgent.wait(LINGER_S)  # one wake-up for many answers, unless somebody waits for them
+            self._urgent.clear()
+            self._wake.clear()
+            closing = self._closing
+            while self._queue:
+                self._write(*self._take())
+            if closing:
+                return
+
+    def _take(self) -> tuple[list[PredictionRow], list[Future[None]]]:
+        rows: list[PredictionRow] = []
+        waiting: list[Future[None]] = []
+        while self._queue and len(rows) < _BATCH_ROWS:
+            some, done = self._queue.popleft()
+            rows += some
+            if done is not None:
+                waiting.append(done)
+        return rows, waiting
+
+    def _write(self, rows: list[PredictionRow], waiting: list[Future[None]]) -> None:
+        try:
+            self._append(rows)
+        except Exception as error:
+            # A log that cannot be written must not stop the answers: counted, said, and told to whoever waits.
+            self._counters.add(LOG_FAILED, len(rows))
+            if time.monotonic() - self._complained_at > _COMPLAIN_EVERY_S:
+                self._complained_at = time.monotonic()
+                _logger.exception("%d rows could not be appended to the prediction log.", len(rows))
+            for done in waiting:
+                done.set_exception(_unwritten(str(error)))
+        else:
+            self._counters.add(LOG_WRITTEN, len(rows))
+            for done in waiting:
+                done.set_result(None)
+        finally:
+            self._taken_rows += len(rows)
+
+
+def _unwritten(why: str) -> Unavailable:
+    return Unavailable(
+        "The prediction was made but could not be written to the prediction log.",
+        why=f"This endpoint answers only what it has logged, and {why}.",
+        fix="Ask again later; look into the endpoint's front.log.",
+    )

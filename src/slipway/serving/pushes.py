@@ -1,0 +1,115 @@
+"""What comes in beside predict requests: labels, and rows for the online store."""
+
+import time
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from slipway.errors import InvalidInput, near
+from slipway.records.predictions import LabelRow
+from slipway.serving.active import Active
+from slipway.serving.answers import microseconds
+
+__all__ = ["EventsBody", "LabelsBody", "checked_push", "decode_body", "label_rows"]
+
+T = TypeVar("T")
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One label: the truth for one prediction, named by its id or by the contract's key."""
+
+    value: bool | float
+    prediction: str = ""
+    key: dict[str, Any] | None = None
+    observed_at: Instant | None = None
+
+
+class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`{"labels": [...]}`."""
+
+    labels: list[Label]
+
+
+class EventsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`{"source": TABLE, "rows": [...]}` or `{"view": VIEW, "rows": [...]}`."""
+
+    rows: list[dict[str, Any]]
+    source: str = ""
+    view: str = ""
+
+
+def decode_body(body: bytes, kind: type[T]) -> T:
+    """Decode a body of a declared shape.
+
+    Raises:
+        InvalidInput: It is no JSON or of another shape; the field is named as `labels[3].value`.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as problem:
+        said, _, path = str(problem).partition(" - at `$")
+        field = path.rstrip("`").lstrip(".")
+        raise InvalidInput(
+            f"{field or 'The request'} does not fit: {said[0].lower()}{said[1:]}.".replace("`", "'"),
+            fix=f"The shape is {(kind.__doc__ or '').rstrip('.')}.",
+            field=field,
+        ) from problem
+    except msgspec.DecodeError as problem:
+        raise InvalidInput(f"The request's body is no JSON: {problem}.", fix="Send a JSON object.") from problem
+
+
+def label_rows(body: LabelsBody, active: Active, now: datetime) -> list[LabelRow]:
+    """Check labels and bring them into the log's form.
+
+    Raises:
+        InvalidInput: A label names no prediction or two, or its key does not fit the contract.
+    """
+    received_us = time.time_ns() // 1000
+    rows = []
+    for i, label in enumerate(body.labels):
+        observed_us = microseconds(label.observed_at or now)
+        key = _key(i, label, active)
+        rows.append(LabelRow(label.prediction, key, float(label.value), observed_us, received_us))
+    return rows
+
+
+def _key(i: int, label: Label, active: Active) -> str:
+    key = active.contract.contract.key
+    if bool(label.prediction) == (label.key is not None):
+        raise InvalidInput(
+            f"Label {i} names {'both a prediction and a key' if label.prediction else 'no prediction'}.",
+            fix="Give either 'prediction', the id that came with the answer"
+            + (f", or 'key' with {', '.join(key)}." if key else "."),
+            field=f"labels[{i}]",
+        )
+    if label.key is None:
+        return ""
+    if not key:
+        raise InvalidInput(
+            f"Label {i} names its prediction by a key, and this endpoint's contract has none.",
+            fix="Give 'prediction', the id that came with the answer.",
+            field=f"labels[{i}].key",
+        )
+    return active.contract.decode_key(label.key, f"labels[{i}].key")
+
+
+def checked_push(body: EventsBody, active: Active) -> tuple[str, str]:
+    """Which online definition pushed rows are for: ("source" or "view", its name).
+
+    Raises:
+        InvalidInput: The body names none, both, or one that this endpoint's features do not read.
+    """
+    if bool(body.source) == bool(body.view):
+        raise InvalidInput(
+            "The push names both a source and a view." if body.source else "The push names neither source nor view.",
+            fix='Send {"source": TABLE, "rows": [...]} or {"view": VIEW, "rows": [...]}.',
+            field="source",
+        )
+    kind, name, known = ("source", body.source, active.sources) if body.source else ("view", body.view, active.views)
+    if name not in known:
+        raise InvalidInput(
+            f"This endpoint's features read no {kind} {name!r}.", fix=near(name, known, what=f"{kind}s"), field=kind
+        )
+    return kind, name

@@ -1,0 +1,199 @@
+"""Which revision answers: read from a signed file, loaded beside the old one, swapped while requests go on.
+
+`revision.json` in the endpoint's folder is the desired state: a DSSE envelope around a `Revision`, replaced by rename. A
+revision that cannot be verified, loaded or warmed leaves the old one serving. The last one that did load is kept as
+`revision.good.json`, so that a worker which starts while a bad revision lies there still answers.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import Corrupt, NotFound, SlipwayError
+from slipway.ports.signer import Signer
+from slipway.records.endpoints import Revision
+from slipway.serving.active import Active
+from slipway.serving.counters import SWAPS, SWAPS_REFUSED, Counters
+
+__all__ = ["GOOD_FILE", "LOOK_EVERY_S", "REVISION_FILE", "REVISION_TYPE", "Swap", "publish", "read_revision"]
+
+REVISION_FILE = "revision.json"
+GOOD_FILE = "revision.good.json"
+REVISION_TYPE = "application/vnd.slipway.revision+json"
+LOOK_EVERY_S = 0.2
+_logger = logging.getLogger("slipway.serving")
+
+
+def publish(folder: Path, revision: Revision, signer: Signer) -> None:
+    """Make a revision the desired state of the endpoint in a folder: signed, whole or not at all, durable.
+
+    The bundle that it names must be in the folder already.
+    """
+    _replace(folder / REVISION_FILE, signer.sign(msgspec.json.encode(revision), REVISION_TYPE))
+
+
+def read_revision(path: Path, signer: Signer) -> Revision:
+    """Read and verify a revision file.
+
+    Raises:
+        NotFound: There is none.
+        Corrupt: It is damaged, altered, or signed by nobody who is trusted here.
+    """
+    return _decode(_read(path), signer)
+
+
+class Swap:
+    """Holds what answers now, and replaces it when another revision is published.
+
+    Args:
+        folder: The endpoint's folder.
+        signer: Verifies revisions.
+        load: Loads a revision's bundle and warms it up; raises when anything about it is wrong.
+        counters: Where swaps and refusals are counted.
+        changed: Called after each swap and each refusal, with the number that serves and the note.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        signer: Signer,
+        load: Callable[[Revision], Active],
+        counters: Counters,
+        changed: Callable[[int, str], None] = lambda number, note: None,
+    ) -> None:
+        self._folder = folder
+        self._signer = signer
+        self._load = load
+        self._counters = counters
+        self._changed = changed
+        self._seen: tuple[int, int, int] | None = None
+        self._refusal: Exception | None = None
+        self.active: Active | None = None
+        self.note = ""
+
+    def load_first(self) -> None:
+        """Load what is published, or what last served when that cannot be loaded.
+
+        Raises:
+            Exception: Neither can be loaded; it says why the published one cannot, or the last good one.
+        """
+        self.look()
+        if self.active is not None:
+            return
+        refused, good = self.note, self._folder / GOOD_FILE
+        if not good.exists():
+            raise self._refusal or _no_revision(self._folder / REVISION_FILE)
+        self._take(good.read_bytes())
+        self.note = (
+            f"{refused} Revision {self.active.revision.number if self.active else 0}, the last good one, serves."
+        )
+        self._tell()
+
+    def look(self) -> bool:
+        """Look once for another revision and swap to it; returns whether another one serves now.
+
+        A revision that cannot serve is said in `note` and not tried again until the file changes.
+        """
+        seen = self._stamp()
+        if seen is None or seen == self._seen:
+            return False
+        self._seen = seen
+        try:
+            swapped = self._take(_read(self._folder / REVISION_FILE))
+        except Exception as problem:
+            # Whatever is wrong with a new revision, also inside its own code, must not harm the one that serves.
+            self._refusal = problem
+            self._counters.add(SWAPS_REFUSED)
+            serving = f" Revision {self.active.revision.number} goes on serving." if self.active else ""
+            self.note = f"The published revision cannot be loaded: {_sentence(problem)}{serving}"
+            _logger.error("%s", self.note, exc_info=None if isinstance(problem, SlipwayError) else problem)
+            self._tell()
+            return False
+        return swapped
+
+    def watch(self, stop: threading.Event, each_time: Callable[[], None] = lambda: None) -> None:
+        """Look every `LOOK_EVERY_S` until told to stop; `each_time` is called before each look."""
+        while not stop.wait(LOOK_EVERY_S):
+            each_time()
+            self.look()
+
+    def _take(self, envelope: bytes) -> bool:
+        revision = _decode(envelope, self._signer)
+        old = self.active.revision if self.active else None
+        if old is not None:
+            _check_follows(old, revision)
+            if revision.number == old.number:
+                return False
+        self.active = self._load(revision)  # one assignment: a request sees the old one or the new one, never a mixture
+        self.note = ""
+        _replace(self._folder / GOOD_FILE, envelope)
+        self._counters.add(SWAPS)
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        self._changed(self.active.revision.number if self.active else 0, self.note)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(self._folder / REVISION_FILE)
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _check_follows(old: Revision, new: Revision) -> None:
+    if (new.project, new.name) != (old.project, old.name):
+        raise Corrupt(
+            f"The revision is for the endpoint {new.project}/{new.name}; {old.project}/{old.name} lives here.",
+            fix="Publish it into its own endpoint's folder.",
+        )
+    if new.number < old.number:
+        raise Corrupt(
+            f"Revision {new.number} was published, and {old.number} serves.",
+            why="Revisions only count upwards: an old file that comes back is no roll-back.",
+            fix="Roll back with `slipway rollback`, which makes a new revision.",
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _no_revision(path) from None
+
+
+def _no_revision(path: Path) -> NotFound:
+    return NotFound(
+        f"There is no {path.name} in {path.parent}.",
+        why="It says which model this endpoint serves.",
+        fix="Deploy a model to the endpoint first: `slipway deploy`.",
+    )
+
+
+def _decode(envelope: bytes, signer: Signer) -> Revision:
+    payload = signer.verify(envelope, REVISION_TYPE)
+    try:
+        return msgspec.json.decode(payload, type=Revision)
+    except msgspec.DecodeError as problem:
+        raise Corrupt(
+            f"The published revision is signed, but cannot be read: {problem}.",
+            fix="Deploy again with the Slipway release that this endpoint runs.",
+        ) from problem
+
+
+def _sentence(problem: Exception) -> str:
+    return str(problem) if isinstance(problem, SlipwayError) else f"{type(problem).__name__}: {problem}."
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)

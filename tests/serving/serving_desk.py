@@ -1,0 +1,123 @@
+"""A small endpoint out of plain functions: no bundle, no store, no server."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+
+from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.people import Actor
+from slipway.records.predictions import LabelRow, PredictionRow
+from slipway.records.schema import Field
+from slipway.serving.active import Active
+from slipway.serving.app import build
+from slipway.serving.contracts import ContractReader
+from slipway.serving.counters import Counters
+from slipway.serving.prediction_log import PredictionLog
+
+NOW = datetime(2013, 4, 1, 12, tzinfo=UTC)
+CONTRACT = Contract(
+    fields=(
+        Field("flight_id", "string", nullable=False),
+        Field("distance", "float"),
+        Field("departure", "datetime"),
+    ),
+    key=("flight_id",),
+    max_rows=5,
+    max_bytes=2000,
+)
+
+
+def a_revision(number: int = 1, **changes: Any) -> Revision:
+    plain: dict[str, Any] = {
+        "id": f"flights/delays/{number}",
+        "project": "flights",
+        "name": "delays",
+        "created_at": NOW,
+        "number": number,
+        "environment": "dev",
+        "served": Served(model="delays", number=number, bundle=f"{number:x}" * 64),
+        "contract": CONTRACT,
+        "actor": Actor("ada"),
+    }
+    return Revision(**{**plain, **changes})
+
+
+def an_active(revision: Revision | None = None, **changes: Any) -> Active:
+    """A model that answers distance / 1000, and 0.5 where the distance is missing."""
+    revision = revision or a_revision()
+
+    def resolve(rows: list[list[Any]], at: datetime) -> list[list[Any]]:
+        return [[row[1], at.hour] for row in rows]
+
+    def predict(rows: Sequence[Sequence[Any]]) -> list[float]:
+        return [0.5 if row[0] is None else row[0] / 1000 for row in rows]
+
+    plain = {"resolve": resolve, "predict": predict, "threshold": 0.6, "contract": ContractReader(revision.contract)}
+    return Active(revision=revision, **{**plain, **changes})
+
+
+@dataclass
+class Desk:
+    """An app, what it answers with, and what it wrote."""
+
+    active: Active | None = field(default_factory=an_active)
+    now: datetime = NOW
+    logged: list[PredictionRow] = field(default_factory=list)
+    labels: list[LabelRow] = field(default_factory=list)
+    events: list[tuple[str, str, list[Mapping[str, Any]]]] = field(default_factory=list)
+    note: str = ""
+    closing: bool = False
+    append: Callable[[list[PredictionRow]], None] | None = None
+    counters: Counters = field(default_factory=Counters)
+
+    def __post_init__(self) -> None:
+        self.log = PredictionLog(lambda rows: (self.append or self.logged.extend)(rows), self.counters)
+        self.writer = ThreadPoolExecutor(1)
+        self.app = build(
+            name="delays",
+            current=lambda: self.active,
+            now=lambda: self.now,
+            log=self.log,
+            append_labels=lambda rows: self.labels.extend(rows),
+            append_events=lambda kind, name, rows: self.events.append((kind, name, list(rows))),
+            writer=self.writer,
+            counters=self.counters,
+            note=lambda: self.note,
+            closing=lambda: self.closing,
+        )
+
+    def serve(self, **changes: Any) -> None:
+        """Change what answers, or the revision behind it."""
+        assert self.active is not None
+        of_revision = {k: v for k, v in changes.items() if k in Revision.__struct_fields__}
+        revision = msgspec.structs.replace(self.active.revision, **of_revision)
+        rest = {k: v for k, v in changes.items() if k not in of_revision}
+        self.active = replace(self.active, revision=revision, contract=ContractReader(revision.contract), **rest)
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        async def go() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
+                return await client.request(method, path, **request)
+
+        return asyncio.run(go())
+
+    def predict(self, *rows: Mapping[str, Any], **body: Any) -> httpx.Response:
+        return self.ask("POST", "/endpoints/delays/predict", json={"rows": rows, **body})
+
+    def close(self) -> None:
+        self.log.close()
+        self.writer.shutdown()
+
+
+def error_of(answer: httpx.Response, status: int) -> dict[str, str]:
+    assert answer.status_code == status, answer.text
+    found: dict[str, str] = answer.json()["error"]
+    assert set(found) == {"code", "what", "why", "fix", "field"}
+    return found
