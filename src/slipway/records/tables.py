@@ -44,6 +44,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
         parts: In order.
         key: The columns that identify a row, () when none was declared.
         time: The column of event time, "" when none was declared.
+        blocks: Digests of the content in blocks of a fixed number of rows, from which the fingerprint is made; an
+            append extends them without reading what was there.
+        last_field_id: The greatest field id that any version so far has used; no id is used twice.
     """
 
     fields: tuple[Field, ...]
@@ -51,6 +54,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     key: tuple[str, ...] = ()
     time: str = ""
+    blocks: tuple[str, ...] = ()
+    last_field_id: int = 0
 
     @property
     def rows(self) -> int:

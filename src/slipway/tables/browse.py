@@ -1,0 +1,22 @@
+"""The bodies of the operations on tables."""
+
+from slipway.operations.declare import Empty
+from slipway.operations.tables import GetTable, TableDetail, Tables
+from slipway.ports.workspace import Workspace
+from slipway.tables.catalog import heads, history
+
+__all__ = ["get_table", "list_tables"]
+
+
+def list_tables(workspace: Workspace, request: Empty) -> Tables:
+    """The newest version of each table, by name."""
+    return Tables(tables=heads(workspace))
+
+
+def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
+    """One table's versions, newest first.
+
+    Raises:
+        NotFound: There is no such table.
+    """
+    return TableDetail(versions=history(workspace, request.name))

@@ -1,0 +1,173 @@
+"""Which versions a table has, from the ledger alone."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from slipway.errors import Corrupt, InvalidInput, NotFound, near
+from slipway.hashing import fingerprint
+from slipway.ledger import entries
+from slipway.ports.ledger_store import ReadTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.tables import Manifest, TableVersion
+
+__all__ = ["HEAD", "as_of", "find_head", "get", "head", "heads", "history", "manifest_of", "node", "subject"]
+
+HEAD = "head"
+COMMIT = "tables.commit"
+_PAGE = 1000
+
+
+def node(project: str, table: str, version: str) -> str:
+    """The lineage node of a table's version: `table:<project>/<table>@<version>`."""
+    return f"table:{record_id(project, table, version)}"
+
+
+def subject(project: str, table: str) -> str:
+    """What the events of a table are about: `table:<project>/<table>`."""
+    return f"table:{project}/{table}"
+
+
+def record_id(project: str, table: str, version: str) -> str:
+    """The id of a version's record: `<project>/<table>@<version>`."""
+    return f"{project}/{table}@{version}"
+
+
+def find_head(tx: ReadTransaction, project: str, table: str) -> TableVersion | None:
+    """The version that is current, or None when the table has none."""
+    version = tx.ref(project, HEAD, table)
+    return None if version is None else entries.get(tx, TableVersion, record_id(project, table, version))
+
+
+def head(workspace: Workspace, table: str, *, project: str | None = None) -> TableVersion:
+    """The current version of a table.
+
+    Args:
+        workspace: Whose ledger is asked.
+        table: The table's name.
+        project: The table's project, None for the workspace's own.
+
+    Raises:
+        NotFound: The project has no such table.
+    """
+    owner = project or workspace.project
+    with workspace.ledger.read() as tx:
+        found = find_head(tx, owner, table)
+        known = tx.refs(owner, HEAD) if found is None else {}
+    if found is None:
+        raise NotFound(
+            f"The project {owner!r} has no table {table!r}.",
+            why=near(table, known, what="tables"),
+            fix=f"If it is declared, ingest it first: `slipway data ingest {table}`.",
+        )
+    return found
+
+
+def heads(workspace: Workspace) -> tuple[TableVersion, ...]:
+    """The current version of each table of the workspace's project, by name."""
+    with workspace.ledger.read() as tx:
+        names = sorted(tx.refs(workspace.project, HEAD))
+        found = [find_head(tx, workspace.project, name) for name in names]
+    return tuple(version for version in found if version is not None)
+
+
+def get(workspace: Workspace, table: str, version: str, *, project: str | None = None) -> TableVersion:
+    """One version of a table.
+
+    Args:
+        workspace: Whose ledger is asked.
+        table: The table's name.
+        version: Its hash.
+        project: The table's project, None for the workspace's own.
+
+    Raises:
+        NotFound: The table has no such version.
+    """
+    owner = project or workspace.project
+    with workspace.ledger.read() as tx:
+        if tx.get(entries.kind_of(TableVersion), record_id(owner, table, version)) is not None:
+            return entries.get(tx, TableVersion, record_id(owner, table, version))
+    current = head(workspace, table, project=owner)
+    raise NotFound(
+        f"The table {table!r} of {owner!r} has no version {version!r}.",
+        why=f"Its current version is {current.version} (number {current.number}).",
+        fix=f"List its versions: `slipway data history {table}`.",
+    )
+
+
+def history(workspace: Workspace, table: str, *, project: str | None = None) -> tuple[TableVersion, ...]:
+    """All versions of a table, newest first.
+
+    Raises:
+        NotFound: The project has no such table.
+    """
+    owner = project or workspace.project
+    head(workspace, table, project=owner)
+    found: list[TableVersion] = []
+    with workspace.ledger.read() as tx:
+        while True:
+            last = found[-1] if found else None
+            page = entries.find(tx, TableVersion, project=owner, name=table, before=last, limit=_PAGE)
+            found += page
+            if len(page) < _PAGE:
+                return tuple(sorted(found, key=lambda version: -version.number))
+
+
+def as_of(workspace: Workspace, table: str, instant: datetime, *, project: str | None = None) -> TableVersion:
+    """The version that was current at an instant of business time.
+
+    Args:
+        workspace: Whose ledger is asked.
+        table: The table's name.
+        instant: Aware; a version counts from the very instant of its commit.
+        project: The table's project, None for the workspace's own.
+
+    Raises:
+        InvalidInput: The instant has no time zone.
+        NotFound: The table had no version then.
+    """
+    if instant.tzinfo is None:
+        raise InvalidInput(
+            f"The instant {instant.isoformat()} has no time zone.", fix="Give an aware datetime, in UTC if in doubt."
+        )
+    owner = project or workspace.project
+    found = _current_at(workspace, subject(owner, table), instant)
+    if found is None:
+        first = history(workspace, table, project=owner)[-1]
+        raise NotFound(
+            f"The table {table!r} had no version on {instant.astimezone(UTC).isoformat()}.",
+            why=f"Its first one is of {first.created_at.isoformat()}.",
+        )
+    return get(workspace, table, found, project=owner)
+
+
+def manifest_of(workspace: Workspace, version: TableVersion) -> Manifest:
+    """The manifest of a version.
+
+    Raises:
+        NotFound: Its blob is gone.
+        Corrupt: It is not what the version's hash says.
+    """
+    found = msgspec.json.decode(workspace.blobs.get(version.manifest), type=Manifest)
+    if fingerprint(found) != version.version:
+        raise Corrupt(
+            f"The manifest of {version.id} does not have the hash that is the version.",
+            why="The ledger's record or the manifest was altered.",
+            fix="Restore the store from a backup.",
+        )
+    return found
+
+
+def _current_at(workspace: Workspace, about: str, instant: datetime) -> str | None:
+    # The head may return to an earlier version, so what tells is the event of each move, not the version's own record.
+    found, after = None, 0
+    with workspace.ledger.read() as tx:
+        while True:
+            page = tx.events(after=after, limit=_PAGE, subject=about)
+            for event in page:
+                if event.at > instant:
+                    return found
+                found = str(event.body["version"]) if event.verb == COMMIT else found
+            if len(page) < _PAGE:
+                return found
+            after = page[-1].seq
