@@ -75,10 +75,11 @@ def metric_value(key: str, value: object) -> float:
     """
     if type(value) is float:
         return value
-    try:
-        return float(value)  # type: ignore[arg-type]  # any number with __float__; the rest raises and is refused here
-    except (TypeError, ValueError, OverflowError):
-        pass
+    if not isinstance(value, str | bytes | bytearray):
+        try:
+            return float(value)  # type: ignore[arg-type]  # whatever has __float__; the rest raises and is refused below
+        except (TypeError, ValueError, OverflowError):
+            pass
     raise InvalidInput(
         f"The metric {key!r} was given {_shown(value)}, a {type(value).__name__}.",
         why="A metric is one number.",

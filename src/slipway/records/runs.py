@@ -8,7 +8,18 @@ from msgspec import Struct
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
-__all__ = ["Artifact", "CodeVersion", "Environment", "Experiment", "MetricPoint", "Run", "RunError", "StepRun"]
+__all__ = [
+    "Artifact",
+    "CodeVersion",
+    "Environment",
+    "Experiment",
+    "MetricPoint",
+    "Run",
+    "RunError",
+    "RunState",
+    "StepNotes",
+    "StepRun",
+]
 
 RunState = Literal["running", "finished", "failed", "killed"]
 
@@ -103,7 +114,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         code: Which code ran.
         environment: Where it ran.
         error: Why it failed, None otherwise.
-        host: "pid@hostname" of the process, by which a killed run is recognised.
+        host: "pid.start@hostname" of the process, by which a killed run is recognised.
     """
 
     experiment_id: str = "0"
@@ -136,6 +147,8 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
         seconds: Machine time spent.
         inputs: Fingerprint of each argument by name, to explain the next miss.
         closure: The code closure as JSON bytes' digest in the blobs, to explain the next miss.
+        reads: Lineage nodes of the table versions that it read by itself.
+        notes: What it logged to its run, to be logged again by a hit.
         error: Why it failed.
     """
 
@@ -148,6 +161,8 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
     seconds: float = 0.0
     inputs: dict[str, str] = {}
     closure: str = ""
+    reads: tuple[str, ...] = ()
+    notes: "StepNotes | None" = None
     error: RunError | None = None
 
 
@@ -167,3 +182,19 @@ class MetricPoint(Struct, frozen=True):
     value: float
     step: int = 0
     at_us: int = 0
+
+
+class StepNotes(Struct, frozen=True, kw_only=True):
+    """What a step logged to its run while it ran.
+
+    Args:
+        metrics: Points in the order of logging.
+        params: Parameters by name.
+        tags: Tags by name.
+        artifacts: Stored values.
+    """
+
+    metrics: tuple[MetricPoint, ...] = ()
+    params: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    artifacts: tuple[Artifact, ...] = ()

@@ -1,0 +1,144 @@
+"""Runs looked up, listed and put side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.errors import NotFound, near
+from slipway.hashing import fingerprint
+from slipway.ledger import entries
+from slipway.ports.workspace import Workspace
+from slipway.records.runs import Experiment, MetricPoint, Run, RunState, StepRun
+
+__all__ = ["Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
+
+_PAGE = 200
+
+
+def list_runs(
+    workspace: Workspace,
+    *,
+    name: str | None = None,
+    experiment: str | None = None,
+    pipeline: str | None = None,
+    state: RunState | None = None,
+    before: Run | None = None,
+    limit: int = 100,
+) -> list[Run]:
+    """The project's runs that match everything given, newest first.
+
+    Args:
+        workspace: Where they are recorded.
+        name: The run's name.
+        experiment: The experiment's name.
+        pipeline: The pipeline's name; "" for runs of no pipeline.
+        state: The run's state.
+        before: The last run of the page before this one.
+        limit: How many at most.
+
+    Raises:
+        NotFound: There is no such experiment.
+    """
+    found: list[Run] = []
+    with workspace.ledger.read() as tx:
+        experiment_id = None
+        if experiment is not None:
+            named = entries.find(tx, Experiment, project=workspace.project, name=experiment, limit=1)
+            if not named:
+                known = [other.name for other in entries.find(tx, Experiment, project=workspace.project, limit=1000)]
+                raise NotFound(
+                    f"There is no experiment {experiment!r}.", fix=near(experiment, known, what="experiments")
+                )
+            experiment_id = named[0].id
+        while len(found) < limit:
+            page = entries.find(tx, Run, project=workspace.project, name=name, state=state, before=before, limit=_PAGE)
+            found += [
+                run
+                for run in page
+                if (experiment_id is None or run.experiment_id == experiment_id)
+                and (pipeline is None or run.pipeline == pipeline)
+            ]
+            if len(page) < _PAGE:
+                break
+            before = page[-1]
+    return found[:limit]
+
+
+def get_run(workspace: Workspace, id: str) -> Run:
+    """The run with an id, or with the one id that begins so (at least 6 digits).
+
+    Raises:
+        NotFound: There is none, or several begin so.
+    """
+    with workspace.ledger.read() as tx:
+        exact = tx.get("run", id)
+        if exact is not None:
+            return entries.get(tx, Run, id)
+    recent = list_runs(workspace, limit=1000)
+    begun = [run for run in recent if len(id) >= 6 and run.id.startswith(id)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise NotFound(f"{len(begun)} runs begin with {id!r}.", fix="Give more digits of the id.")
+    raise NotFound(
+        f"There is no run {id!r}.",
+        fix=near(id, [run.id for run in recent[:5]], what="latest runs") + " See `slipway runs`.",
+    )
+
+
+def metrics(workspace: Workspace, run_id: str) -> dict[str, float]:
+    """The latest value of each metric of a run, by key."""
+    with workspace.ledger.read() as tx:
+        return {point.key: point.value for point in tx.latest_points([run_id])[run_id]}
+
+
+def history(workspace: Workspace, run_id: str, key: str, *, limit: int = 25_000) -> list[MetricPoint]:
+    """The points of a run's metric in the order (step, time, value)."""
+    with workspace.ledger.read() as tx:
+        return tx.points(run_id, key, limit=limit)
+
+
+def steps(workspace: Workspace, run_id: str) -> list[StepRun]:
+    """The steps of a pipeline's run in the order of their calls."""
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, StepRun, parent=run_id, limit=100_000)
+    return sorted(found, key=lambda step: int(step.id.rpartition(".")[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs side by side.
+
+    Args:
+        runs: In the order asked for.
+        params: Parameter -> one value a run, None where it has none.
+        metrics: Metric -> the latest value of each run, None where it has none.
+        different: The parameters and metrics in which the runs differ, parameters first.
+    """
+
+    runs: tuple[Run, ...]
+    params: dict[str, tuple[Any, ...]]
+    metrics: dict[str, tuple[float | None, ...]]
+    different: tuple[str, ...]
+
+
+def compare(workspace: Workspace, ids: Sequence[str]) -> Comparison:
+    """Put runs side by side.
+
+    Raises:
+        NotFound: One of them does not exist.
+    """
+    runs = tuple(get_run(workspace, id) for id in ids)
+    with workspace.ledger.read() as tx:
+        points = tx.latest_points([run.id for run in runs])
+    values = [{point.key: point.value for point in points[run.id]} for run in runs]
+    param_keys = sorted({key for run in runs for key in run.params})
+    metric_keys = sorted({key for one in values for key in one})
+    params = {key: tuple(run.params.get(key) for run in runs) for key in param_keys}
+    measured = {key: tuple(one.get(key) for one in values) for key in metric_keys}
+    different = [
+        key for table in (params, measured) for key, row in table.items() if len({fingerprint(v) for v in row}) > 1
+    ]
+    return Comparison(runs, params, measured, tuple(different))
