@@ -14,6 +14,7 @@ from typing import Any
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, NotFound, StepFailed, near
 from slipway.hosts.settings import Settings, find_folder, read_settings
+from slipway.ledger import projects
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
@@ -161,6 +162,7 @@ def open_project(
         store, project=settings.project.name, environment=environment, actor=actor, clock=clock, say=say
     )
     try:
+        projects.register(opened)
         with current_workspace.filled(opened):
             yield Project(home, settings, opened)
     finally:

@@ -28,6 +28,7 @@ class Operation(Struct, frozen=True, kw_only=True):
         response: A struct.
         body: `module:function`; the function takes (workspace, request) and returns the response.
         changes: Whether it changes anything: then it is a POST and its body records an event of this name.
+        route: The HTTP route of what does not belong to one project, "" otherwise.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     response: type[Struct]
     body: str
     changes: bool = False
+    route: str = ""
 
     @property
     def noun(self) -> str:
@@ -55,8 +57,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> str:
-        """The HTTP route, with the project as its parameter."""
-        return f"/api/v1/projects/{{project}}/{self.noun}/{self.verb}"
+        """The HTTP route, with the project as its parameter unless it belongs to none."""
+        return self.route or f"/api/v1/projects/{{project}}/{self.noun}/{self.verb}"
 
 
 def call(workspace: Workspace, operation: Operation, request: Any) -> Any:

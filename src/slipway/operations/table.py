@@ -1,13 +1,15 @@
 """The table itself: every operation by name."""
 
 from slipway.errors import NotFound, near
-from slipway.operations import endpoints, governance, models, runs, tables
+from slipway.operations import endpoints, governance, models, projects, runs, tables
 from slipway.operations.declare import Operation
 
 __all__ = ["OPERATIONS", "operation"]
 
 OPERATIONS: dict[str, Operation] = {
-    declared.name: declared for noun in (tables, runs, models, endpoints, governance) for declared in noun.operations
+    declared.name: declared
+    for noun in (projects, tables, runs, models, endpoints, governance)
+    for declared in noun.operations
 }
 
 

@@ -1,0 +1,90 @@
+"""The command line: words in, words out. One file a group of commands, imported when it is chosen.
+
+`slipway --help` needs click and the table below only. What a command does is an operation or a flow; how a failure
+ends (sentence, exit code) is decided in `exits.py`.
+"""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("slipway.cli.demo", "demo", "From raw data to a model answering in production, with real flights."),
+    "new": ("slipway.cli.new", "new", "Make a small project that runs."),
+    "run": ("slipway.cli.run", "run", "Run a pipeline of the project, or a script."),
+    "runs": ("slipway.cli.runs", "runs", "List runs, or show one."),
+    "why": ("slipway.cli.why", "why", "Say why a step ran, or why it did not have to."),
+    "data": ("slipway.cli.data", "data", "List tables, or show one's versions and checks."),
+    "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
+    "approve": ("slipway.cli.approve", "approve", "Approve or reject a model version."),
+    "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),
+    "rollback": ("slipway.cli.deploy", "rollback", "Let serve again what served before."),
+    "endpoints": ("slipway.cli.endpoints", "endpoints", "List endpoints, show, watch or stop one."),
+    "predict": ("slipway.cli.predict", "predict", "Ask an endpoint for predictions."),
+    "labels": ("slipway.cli.predict", "labels", "Send an endpoint the labels that became known."),
+    "audit": ("slipway.cli.audit", "audit", "List what happened, verify or seal the audit log."),
+    "up": ("slipway.cli.up", "up", "Serve the pages and the API of a store."),
+    "api": ("slipway.cli.api", "api", "Call any operation by name; without a name, list them."),
+    "doctor": ("slipway.cli.doctor", "doctor", "Look whether everything that Slipway needs is there."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is chosen, and ends every failure in a sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from slipway.errors import NotFound, near
+
+            raise NotFound(f"There is no command {args[0]!r}.", fix=near(args[0], COMMANDS, what="commands"))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from slipway.errors import SlipwayError
+
+        try:
+            return super().invoke(ctx)
+        except (SlipwayError, click.UsageError) as problem:
+            from slipway.cli.exits import finish
+
+            finish(problem, as_json="--json" in sys.argv or bool(ctx.meta.get("slipway.json")))
+
+
+def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"slipway {version('slipway')}")
+        ctx.exit()
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command has --json, and --help with its options.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def main() -> None:
+    """Slipway: one way from a notebook to production, verified at every step."""

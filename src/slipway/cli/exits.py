@@ -1,0 +1,63 @@
+"""The one place where errors meet exit codes and the terminal."""
+
+from typing import NoReturn
+
+import click
+import msgspec
+
+from slipway.errors import (
+    Conflict,
+    Denied,
+    GateRefused,
+    InvalidInput,
+    NotFound,
+    SlipwayError,
+    StepFailed,
+    Unavailable,
+    UserError,
+)
+from slipway.operations.wire import error_body
+
+__all__ = ["exit_code", "finish"]
+
+# The nearest class above an error decides.
+_CODES: dict[type[SlipwayError], int] = {
+    UserError: 2,
+    GateRefused: 3,
+    StepFailed: 4,
+    NotFound: 5,
+    Conflict: 6,
+    Denied: 7,
+    Unavailable: 75,  # EX_TEMPFAIL: trying again later is sensible
+    SlipwayError: 1,
+}
+
+
+def exit_code(error: SlipwayError) -> int:
+    """The exit code that says the same as an error."""
+    return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+
+
+def finish(problem: SlipwayError | click.UsageError, *, as_json: bool) -> NoReturn:
+    """Say what went wrong on standard error and end the program.
+
+    Args:
+        problem: What went wrong.
+        as_json: Whether to say it as JSON.
+    """
+    error = problem if isinstance(problem, SlipwayError) else _as_sentence(problem)
+    if as_json:
+        click.echo(msgspec.json.encode(error_body(error)).decode(), err=True)
+    else:
+        if isinstance(error, StepFailed) and error.trace:
+            click.echo(error.trace.rstrip() + "\n", err=True)
+        click.echo(click.style("Error: ", fg="red", bold=True) + error.what, err=True)
+        for part in (error.why, error.fix):
+            if part:
+                click.echo(f"       {part}", err=True)
+    raise click.exceptions.Exit(exit_code(error))
+
+
+def _as_sentence(problem: click.UsageError) -> InvalidInput:
+    command = problem.ctx.command_path if problem.ctx else "slipway"
+    return InvalidInput(problem.format_message(), fix=f"See: {command} --help")

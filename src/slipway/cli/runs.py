@@ -1,0 +1,93 @@
+"""`slipway runs`: what was executed, with what, and what came of it."""
+
+import click
+
+from slipway.cli.door import Door, opened
+from slipway.cli.layout import columns, count, facts, figure, instant
+from slipway.operations.runs import RunDetail, Runs
+from slipway.records.runs import MetricPoint, StepRun
+
+__all__ = ["runs"]
+
+_METRICS_SHOWN = 4
+
+
+@click.group()
+def runs() -> None:
+    """List runs, or show one."""
+
+
+@runs.command("list")
+@click.option("--state", default="", help="Only this state: running, finished, failed, killed.")
+@click.option("--pipeline", default="", help="Only this pipeline's.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="How many at most.")
+@opened
+def list_(door: Door, state: str, pipeline: str, limit: int) -> None:
+    """List runs, newest first."""
+    door.show(door.call("runs.list", state=state, pipeline=pipeline, limit=limit), _list_text)
+
+
+@runs.command()
+@click.argument("run_id", metavar="RUN")
+@opened
+def show(door: Door, run_id: str) -> None:
+    """Show one run; RUN is its id or the beginning of it."""
+    door.show(door.call("runs.get", id=run_id), _show_text)
+
+
+def _list_text(answer: Runs) -> str:
+    rows = []
+    for row in answer.runs:
+        shown = [f"{name} {figure(value)}" for name, value in sorted(row.metrics.items())[:_METRICS_SHOWN]]
+        more = len(row.metrics) - len(shown)
+        metrics = ", ".join(shown) + (f" and {more} more" if more else "")
+        what = row.run.name or row.run.pipeline
+        rows.append((row.run.id, what, row.run.state, instant(row.run.started_at), str(row.run.actor), metrics))
+    return columns(
+        ("run", "name", "state", "started (UTC)", "by", "metrics"),
+        rows,
+        empty="No run fits. Start one: slipway run PIPELINE",
+    )
+
+
+def _show_text(answer: RunDetail) -> str:
+    run = answer.run
+    error = run.error
+    parts = [
+        facts(
+            [
+                ("run", run.id),
+                ("name", run.name),
+                ("pipeline", run.pipeline),
+                ("state", run.state),
+                ("started", instant(run.started_at)),
+                ("ended", instant(run.ended_at)),
+                ("by", str(run.actor)),
+                ("commit", run.code.commit and f"{run.code.commit[:12]}{' with changes' if run.code.dirty else ''}"),
+                ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
+                ("read", "\n".join(run.inputs)),
+                ("made", "\n".join(f"{made.name} ({made.format}, {made.digest[:12]})" for made in run.artifacts)),
+            ]
+        )
+    ]
+    if answer.steps:
+        parts.append(_steps(answer.steps))
+    if answer.metrics:
+        parts.append(_metrics(answer.metrics))
+    if error is not None:
+        where = f" in step {error.step}" if error.step else ""
+        parts.append(f"failed{where}: {error.type}: {error.message}\n{error.trace}".rstrip())
+    return "\n\n".join(parts)
+
+
+def _steps(steps: tuple[StepRun, ...]) -> str:
+    rows = [(step.name, step.state, f"{step.seconds:.2f}", step.reason) for step in steps]
+    return f"{count(len(steps), 'step')}\n" + columns(("step", "state", "seconds", "why"), rows, empty="")
+
+
+def _metrics(points: tuple[MetricPoint, ...]) -> str:
+    overall = [point for point in points if "[" not in point.key]
+    rows = [(point.key, figure(point.value), str(point.step)) for point in overall]
+    hidden = len(points) - len(overall)
+    more = f"\nand {count(hidden, 'metric')} of slices: add --json" if hidden else ""
+    return columns(("metric", "latest", "step"), rows, empty="") + more

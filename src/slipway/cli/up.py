@@ -1,0 +1,36 @@
+"""`slipway up`: serve a store."""
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from slipway.errors import NotFound
+from slipway.hosts.control_plane import serve
+from slipway.hosts.settings import find_folder, read_settings
+
+__all__ = ["up"]
+
+_APP = "slipway.server.app"  # by name: doors do not import each other
+
+
+@click.command()
+@click.option("--root", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="The store's folder.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8300, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
+@click.option("--env", "environment", default="dev", show_default=True, help="Whose store, without --root.")
+def up(root: Path | None, host: str, port: int, environment: str) -> None:
+    """Serve the pages and the API of a store, with all its projects, until Ctrl-C.
+
+    Without --root it is the store of the project in the present folder.
+    """
+    make_app = import_module(_APP).make_app
+    serve(root or _store_of_project(environment), make_app, host=host, port=port, say=click.echo)
+
+
+def _store_of_project(environment: str) -> Path:
+    try:
+        folder = find_folder(Path())
+    except NotFound as problem:
+        raise NotFound(problem.what, fix="Name a store: slipway up --root DIR") from problem
+    return folder / read_settings(folder).environment(environment).store

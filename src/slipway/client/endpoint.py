@@ -1,0 +1,95 @@
+"""An endpoint, asked over HTTP."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from slipway.client.http import Connection
+from slipway.errors import BackendError
+
+__all__ = ["EndpointClient"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EndpointClient(Connection):
+    """Asks one endpoint. Keeps its connection open. Safe for threads; use it in a `with` block or close it.
+
+    Args:
+        url: Where the endpoint's process answers: "http://127.0.0.1:41001".
+        name: The endpoint's name.
+        timeout_s: Seconds to wait for an answer.
+
+    Example:
+        `EndpointClient(url, "flight-delays").predict([{"carrier": "AA", ...}])["predictions"][0]["score"]`
+    """
+
+    def __init__(self, url: str, name: str, *, timeout_s: float = 30.0) -> None:
+        super().__init__(
+            url, timeout_s=timeout_s, remedy=f"See whether the endpoint runs: slipway endpoints show {name}"
+        )
+        self.name = name
+        self._home = f"/endpoints/{name}"
+
+    def predict(self, rows: Sequence[Mapping[str, Any]], at: datetime | None = None) -> dict[str, Any]:
+        """Ask for predictions.
+
+        Args:
+            rows: The request's rows: plain values, aware datetimes, dates.
+            at: The decision time, aware; only an endpoint that was started for simulation takes one.
+
+        Returns:
+            `{"predictions": [{"id", "score", "decision"}, ...], "model": {...}, "revision": n}`.
+
+        Raises:
+            InvalidInput: A row does not fit the endpoint's contract; `field` names the place.
+            Unavailable: Nobody answers, or the endpoint is still loading.
+        """
+        body = {"rows": rows} if at is None else {"rows": rows, "at": at}
+        return self._post("predict", body)
+
+    def labels(self, labels: Sequence[Mapping[str, Any]]) -> int:
+        """Send labels that became known.
+
+        Args:
+            labels: Each has "value" and either "prediction" (an id) or "key" (the contract's key fields); "observed_at"
+                says when it became known, the endpoint's present if missing.
+
+        Returns:
+            How many were taken.
+        """
+        return int(self._post("labels", {"labels": labels})["accepted"])
+
+    def events(self, source: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Push rows of a table into the endpoint's online store as they become known.
+
+        Args:
+            source: The table that the endpoint's windows read.
+            rows: Its rows.
+
+        Returns:
+            How many of them were new.
+        """
+        return int(self._post("events", {"source": source, "rows": rows})["new"])
+
+    def view_rows(self, view: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Push rows of a feature view; returns how many of them were new."""
+        return int(self._post("events", {"view": view, "rows": rows})["new"])
+
+    def describe(self) -> dict[str, Any]:
+        """What the endpoint says of itself: model, revision, contract, unknown fields seen."""
+        return self._answer(self.send("GET", self._home))
+
+    def _post(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._answer(self.send("POST", f"{self._home}/{verb}", body=_encode(body)))
+
+    def _answer(self, body: bytes) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except msgspec.DecodeError as problem:
+            raise BackendError(
+                f"The answer of {self.url} cannot be read: {problem}.",
+                fix="Check that a Slipway endpoint answers there.",
+            ) from problem

@@ -1,0 +1,44 @@
+"""The projects of a store: each is written down when it is first opened."""
+
+from slipway.errors import NotFound, near
+from slipway.ledger import entries
+from slipway.operations.declare import Empty
+from slipway.operations.projects import Projects
+from slipway.ports.workspace import Workspace
+from slipway.records.projects import Project
+
+__all__ = ["check_known", "list_projects", "register"]
+
+_AT_MOST = 10_000
+
+
+def register(workspace: Workspace) -> None:
+    """Write the workspace's project down, unless it is known already."""
+    name = workspace.project
+    with workspace.ledger.read() as tx:
+        if entries.etag(tx, Project, name):
+            return
+    with workspace.ledger.write() as tx:
+        if not entries.etag(tx, Project, name):
+            entries.put(tx, Project(id=name, project=name, name=name, created_at=workspace.clock.now()), expect=0)
+
+
+def check_known(workspace: Workspace) -> None:
+    """Make sure that the workspace's project was opened in this store before.
+
+    Raises:
+        NotFound: It was not.
+    """
+    name = workspace.project
+    with workspace.ledger.read() as tx:
+        if entries.etag(tx, Project, name):
+            return
+        known = [project.name for project in entries.find(tx, Project, limit=_AT_MOST)]
+    raise NotFound(f"This store holds no project {name!r}.", fix=near(name, known, what="projects"))
+
+
+def list_projects(workspace: Workspace, request: Empty) -> Projects:
+    """Every project of the store, by name."""
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, Project, limit=_AT_MOST)
+    return Projects(projects=tuple(sorted(found, key=lambda project: project.name)))

@@ -1,0 +1,95 @@
+"""The control plane's application: API, OpenAPI, health and pages behind one guard."""
+
+from importlib.metadata import version
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from slipway.errors import NotFound, SlipwayError
+from slipway.ports.workspace import Workspace
+from slipway.server import api, errors, openapi, pages
+from slipway.server.guards import Guard
+
+__all__ = ["make_app"]
+
+
+def make_app(workspace: Workspace) -> ASGIApp:
+    """Make the application of one store.
+
+    Args:
+        workspace: The store's, with the server's own actor; each request gets it with its own project.
+    """
+    description = msgspec.json.encode(openapi.document(version("slipway")))
+
+    async def openapi_json(request: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    async def health(request: Request) -> Response:
+        return Response(b'{"status":"ready"}', media_type="application/json")
+
+    routes = [
+        Route("/health", health),
+        Route("/api/v1/openapi.json", openapi_json),
+        *api.routes(workspace),
+        *pages.routes(workspace),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard), Middleware(_LastResort)],
+        exception_handlers={SlipwayError: _say, HTTPException: _say_http},
+    )
+
+
+class _LastResort:
+    """Turns an exception that nobody meant to raise into a sentence; the traceback goes to the log only."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as problem:
+            if has_started or scope["type"] != "http":
+                raise
+            request = Request(scope)
+            await _answer(request, errors.unexpected(request, problem))(scope, receive, send)
+
+
+async def _say(request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, SlipwayError):
+        raise problem
+    return _answer(request, problem)
+
+
+async def _say_http(request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, HTTPException) or problem.status_code not in (404, 405):
+        raise problem
+    path = request.url.path
+    if problem.status_code == 405:
+        allowed = (problem.headers or {}).get("Allow", "another method")
+        refused = errors.MethodNotAllowed(f"{path} does not answer to {request.method}.", fix=f"Use {allowed}.")
+        response = _answer(request, refused)
+        response.headers["allow"] = allowed
+        return response
+    where = "See /api/v1/openapi.json for the routes." if path.startswith("/api/") else "Begin at the first page: /"
+    return _answer(request, NotFound(f"There is nothing at {path}.", fix=where))
+
+
+def _answer(request: Request, error: SlipwayError) -> Response:
+    if request.url.path.startswith("/api/"):
+        return errors.answer(error)
+    return pages.error_page(error, errors.status_of(error))

@@ -1,0 +1,85 @@
+"""The one place where errors meet HTTP numbers."""
+
+import logging
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slipway.errors import (
+    BackendError,
+    Conflict,
+    Denied,
+    GateRefused,
+    InvalidInput,
+    NotFound,
+    SlipwayError,
+    StepFailed,
+    Unavailable,
+    UserError,
+)
+from slipway.ids import new_id
+from slipway.operations.wire import error_body
+
+__all__ = ["InternalError", "MethodNotAllowed", "NotJson", "TooLarge", "answer", "status_of", "unexpected"]
+
+_logger = logging.getLogger("slipway.server")
+
+
+class NotJson(InvalidInput):
+    """The request's body is not a JSON object."""
+
+
+class TooLarge(InvalidInput):
+    """The request's body is larger than any request may be."""
+
+
+class MethodNotAllowed(SlipwayError):
+    """The path exists, but not for this method."""
+
+
+class InternalError(SlipwayError):
+    """Slipway itself failed; the server's log has the traceback under the id that the sentence names."""
+
+
+# The nearest class above an error decides.
+_STATUS: dict[type[SlipwayError], int] = {
+    NotJson: 400,
+    TooLarge: 413,
+    MethodNotAllowed: 405,
+    InvalidInput: 422,
+    UserError: 400,
+    StepFailed: 422,
+    NotFound: 404,
+    Conflict: 409,
+    GateRefused: 409,
+    Denied: 403,
+    Unavailable: 503,
+    BackendError: 500,
+    SlipwayError: 500,
+}
+_RETRY_AFTER_S = "2"
+
+
+def status_of(error: SlipwayError) -> int:
+    """The HTTP status that says the same as an error."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def answer(error: SlipwayError) -> Response:
+    """An error as a JSON answer."""
+    status = status_of(error)
+    headers = {"retry-after": _RETRY_AFTER_S} if status == 503 else None
+    body = msgspec.json.encode(error_body(error))
+    return Response(body, status, headers, media_type="application/json")
+
+
+def unexpected(request: Request, problem: Exception) -> InternalError:
+    """Log an exception that nobody meant to raise, and make the sentence that names its place in the log."""
+    name = new_id()
+    _logger.error("Failure %s of %s %s", name, request.method, request.url.path, exc_info=problem)
+    return InternalError(
+        f"The server failed on this request (failure {name}).",
+        why="This is a fault of Slipway, not of the request.",
+        fix="Its traceback is in the server's log under this id; please report it.",
+    )
