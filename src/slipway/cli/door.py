@@ -55,7 +55,7 @@ class Door:
         self._project = project
         self._workspace = workspace
 
-    def call(self, name: str, **fields: Any) -> Any:
+    def call(self, name: str, /, **fields: Any) -> Any:
         """Call an operation by name; returns its response struct."""
         return self.perform(name, fields)
 

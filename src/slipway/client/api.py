@@ -30,7 +30,7 @@ class Client(Connection):
         super().__init__(url, token=token, timeout_s=timeout_s, remedy="Start the server: slipway up --root DIR")
         self.project = project
 
-    def call(self, name: str, **fields: Any) -> Any:
+    def call(self, name: str, /, **fields: Any) -> Any:
         """Call an operation by name.
 
         Args:

@@ -1,0 +1,89 @@
+"""`slipway data`: tables, their versions and what their checks found."""
+
+import click
+
+from slipway.cli.door import Door, opened
+from slipway.cli.layout import columns, count, facts, instant
+from slipway.operations.tables import TableDetail, Tables
+from slipway.records.tables import CheckResult, TableVersion
+
+__all__ = ["data"]
+
+
+@click.group()
+def data() -> None:
+    """List tables, or show one's versions and checks."""
+
+
+@data.command("list")
+@opened
+def list_(door: Door) -> None:
+    """List the tables with their newest versions."""
+    door.show(door.call("tables.list"), _list_text)
+
+
+@data.command()
+@click.argument("name", metavar="TABLE")
+@opened
+def show(door: Door, name: str) -> None:
+    """Show one table's versions, columns and checks."""
+    door.show(door.call("tables.get", name=name), _show_text)
+
+
+def _list_text(answer: Tables) -> str:
+    rows = [
+        (
+            table.name,
+            str(table.number),
+            f"{table.rows:,}",
+            instant(table.data_until),
+            instant(table.created_at),
+            checks_in_words(table),
+        )
+        for table in answer.tables
+    ]
+    head = ("table", "version", "rows", "data until (UTC)", "ingested (UTC)", "checks")
+    return columns(head, rows, empty="There are no tables yet. Ingest them: slipway data ingest")
+
+
+def checks_in_words(table: TableVersion) -> str:
+    """How many checks held, in a few words."""
+    broken = [check for check in table.checks if not check.passed]
+    if not table.checks:
+        return "none declared"
+    if not broken:
+        return f"all {len(table.checks)} hold"
+    return f"{len(broken)} of {len(table.checks)} broken"
+
+
+def _show_text(answer: TableDetail) -> str:
+    newest = answer.versions[0]
+    versions = [
+        (
+            str(version.number),
+            version.version[:12],
+            version.change,
+            f"{version.rows:,}",
+            f"{version.added_rows:,}",
+            instant(version.created_at),
+            version.source,
+        )
+        for version in answer.versions
+    ]
+    fields = [(field.name, field.type, "yes" if field.nullable else "no") for field in newest.fields]
+    parts = [
+        facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
+        columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
+        columns(("column", "type", "nulls allowed"), fields, empty=""),
+        "\n".join(_check_line(check) for check in newest.checks) or "No checks are declared.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _check_line(check: CheckResult) -> str:
+    if check.passed:
+        return f"holds   {check.check}"
+    mark = "BROKEN " if check.severity == "block" else "warning"
+    found = f"{check.failed_rows:,} of {count(check.rows, 'row')}"
+    sample = f" For example {', '.join(check.sample[:3])}." if check.sample else ""
+    return f"{mark} {check.check}: {found}. {check.note}{sample}".rstrip()

@@ -1,0 +1,150 @@
+"""`slipway doctor`: is everything there that Slipway needs?"""
+
+import ctypes.util
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from slipway.cli.door import Way, way_options
+from slipway.cli.layout import print_json
+from slipway.errors import NotFound, SlipwayError
+from slipway.hosts.settings import find_folder, read_settings
+
+__all__ = ["Diagnosis", "doctor", "look"]
+
+_EXTRAS = {
+    "data": ("polars", "numpy"),
+    "sklearn": ("sklearn", "pandas", "pyarrow", "skops"),
+    "lightgbm": ("lightgbm",),
+    "duckdb": ("duckdb",),
+}
+_LOW_BYTES = 1 << 30
+
+
+class Diagnosis(Struct, frozen=True):
+    """What was looked at, whether it is well, what was found, and what to do where it is not.
+
+    An optional part that is missing is well, too: `found` says so.
+    """
+
+    about: str
+    is_well: bool
+    found: str
+    remedy: str = ""
+
+
+@click.command()
+@way_options
+def doctor(way: Way) -> None:
+    """Look whether everything that Slipway needs is there, and say what to do where it is not."""
+    found = tuple(look(way))
+    if way.as_json:
+        print_json(found)
+    else:
+        for each in found:
+            mark = click.style("ok     ", fg="green") if each.is_well else click.style("MISSING", fg="red", bold=True)
+            click.echo(f"{mark}  {each.about}: {each.found}")
+            if each.remedy:
+                click.echo(f"         {each.remedy}")
+    if not all(each.is_well for each in found):
+        raise click.exceptions.Exit(1)
+
+
+def look(way: Way) -> Iterator[Diagnosis]:
+    """Look at everything, one thing after another."""
+    yield _python()
+    for extra, modules in _EXTRAS.items():
+        yield _extra(extra, modules)
+    if find_spec("lightgbm"):
+        yield _openmp()
+    yield from _store(way)
+
+
+def _python() -> Diagnosis:
+    is_well = sys.version_info >= (3, 11)
+    found = f"{platform.python_version()} at {sys.executable}"
+    return Diagnosis("Python", is_well, found, "" if is_well else "Install Python 3.11 or newer.")
+
+
+def _extra(extra: str, modules: tuple[str, ...]) -> Diagnosis:
+    missing = [module for module in modules if find_spec(module) is None]
+    if not missing:
+        return Diagnosis(f"extra {extra}", True, "installed")
+    remedy = f"If you want it: pip install 'slipway[{extra}]'"
+    return Diagnosis(f"extra {extra}", True, f"not installed (no {', '.join(missing)})", remedy)
+
+
+def _openmp() -> Diagnosis:
+    found = ctypes.util.find_library("gomp") or ctypes.util.find_library("omp")
+    about = "OpenMP, which LightGBM needs"
+    if found:
+        return Diagnosis(about, True, found)
+    remedy = "Debian and Ubuntu: apt install libgomp1; macOS: brew install libomp"
+    return Diagnosis(about, False, "no libgomp was found", remedy)
+
+
+def _store(way: Way) -> Iterator[Diagnosis]:
+    try:
+        folder = way.root or _store_of_project(way)
+    except NotFound as problem:
+        yield Diagnosis("project", True, "none in this folder", problem.fix)
+        return
+    except SlipwayError as problem:
+        yield Diagnosis("project", False, problem.what, problem.fix)
+        return
+    if folder is None:
+        yield _server(way)
+        return
+    yield _ledger(way, folder)
+    yield _space(folder)
+
+
+def _store_of_project(way: Way) -> Path | None:
+    home = find_folder(way.folder or Path())
+    settings = read_settings(home).environment(way.environment)
+    return None if settings.server else home / settings.store
+
+
+def _server(way: Way) -> Diagnosis:
+    try:
+        with way.open() as door:
+            door.call("projects.list")
+            return Diagnosis("server", True, f"{door.server} answers")
+    except SlipwayError as problem:
+        return Diagnosis("server", False, problem.what, problem.fix)
+
+
+def _ledger(way: Way, folder: Path) -> Diagnosis:
+    if not (folder / "ledger.db").is_file():
+        return Diagnosis("store", True, f"{folder} is not made yet; the first command that writes makes it")
+    from slipway.hosts.project import open_workspace
+    from slipway.ledger.events import verify
+
+    try:
+        workspace = open_workspace(folder, project="")
+        try:
+            sealed, unsealed = verify(workspace.ledger, workspace.signer)
+        finally:
+            workspace.ledger.close()
+    except SlipwayError as problem:
+        return Diagnosis("store", False, problem.what, problem.fix or "Restore it from a backup.")
+    found = f"{folder} can be read; {sealed:,} sealed events hold, {unsealed:,} are not sealed yet"
+    return Diagnosis("store", True, found)
+
+
+def _space(folder: Path) -> Diagnosis:
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    is_well = free >= _LOW_BYTES
+    return Diagnosis(
+        "disk",
+        is_well,
+        f"{free / 1e9:,.1f} GB free at {there}",
+        "" if is_well else "Free some space: tables, bundles and logs are kept in the store.",
+    )

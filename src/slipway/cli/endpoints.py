@@ -1,0 +1,130 @@
+"""`slipway endpoints`: what serves, and how it is doing."""
+
+import click
+
+from slipway.cli.door import Door, opened
+from slipway.cli.layout import columns, count, facts, instant
+from slipway.cli.models import verdict_text
+from slipway.operations.endpoints import EndpointDetail, Endpoints, Stopped, Watched
+from slipway.records.endpoints import EndpointStatus
+from slipway.records.monitors import Finding, Incident
+
+__all__ = ["endpoints"]
+
+
+@click.group()
+def endpoints() -> None:
+    """List endpoints, show, watch or stop one."""
+
+
+@endpoints.command("list")
+@opened
+def list_(door: Door) -> None:
+    """List the endpoints and whether they answer."""
+    door.show(door.call("endpoints.list"), _list_text)
+
+
+@endpoints.command()
+@click.argument("name", metavar="ENDPOINT")
+@opened
+def show(door: Door, name: str) -> None:
+    """Show one endpoint: revisions, process, verdict, findings, incidents."""
+    door.show(door.call("endpoints.get", name=name), _show_text)
+
+
+@endpoints.command()
+@click.argument("name", metavar="ENDPOINT")
+@opened
+def watch(door: Door, name: str) -> None:
+    """Judge what the endpoint has answered so far: drift, quality, cost."""
+    door.show(door.call("endpoints.watch", name=name), _watch_text)
+
+
+@endpoints.command()
+@click.argument("name", metavar="ENDPOINT")
+@opened
+def stop(door: Door, name: str) -> None:
+    """Stop the endpoint's processes; its revisions and logs stay."""
+    door.show(door.call("endpoints.stop", name=name), _stop_text)
+
+
+def _list_text(answer: Endpoints) -> str:
+    rows = []
+    for row in answer.endpoints:
+        revision, served = row.revision, row.revision.served
+        rows.append(
+            (
+                revision.name,
+                row.status.state if row.status else "stopped",
+                f"{served.model} {served.number}",
+                str(revision.number),
+                instant(revision.created_at),
+                row.status.url if row.status else "",
+            )
+        )
+    return columns(
+        ("endpoint", "state", "model", "revision", "since (UTC)", "answers at"),
+        rows,
+        empty="Nothing is deployed yet. Let a model serve: slipway deploy MODEL",
+    )
+
+
+def _show_text(answer: EndpointDetail) -> str:
+    newest = answer.revisions[0]
+    contract = newest.contract
+    revisions = [
+        (
+            str(revision.number),
+            f"{revision.served.model} {revision.served.number}",
+            instant(revision.created_at),
+            str(revision.actor),
+            revision.reason,
+        )
+        for revision in answer.revisions
+    ]
+    parts = [
+        facts(
+            [
+                ("endpoint", newest.name),
+                ("environment", newest.environment),
+                ("state", _state(answer.status)),
+                ("answers at", answer.status.url if answer.status else ""),
+                ("requests carry", ", ".join(f"{field.name}: {field.type}" for field in contract.fields)),
+                ("key", ", ".join(contract.key)),
+            ]
+        ),
+        columns(("revision", "model", "since (UTC)", "by", "why"), revisions, empty=""),
+        verdict_text(answer.verdict) if answer.verdict else "",
+        _findings(answer.findings),
+        _incidents(answer.incidents),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _state(status: EndpointStatus | None) -> str:
+    if status is None:
+        return "stopped"
+    return f"{status.state}. {status.note}" if status.note else status.state
+
+
+def _findings(findings: tuple[Finding, ...]) -> str:
+    rows = [(found.name, found.state, instant(found.window_until), found.sentence) for found in findings]
+    return columns(("monitor", "verdict", "until (UTC)", "finding"), rows, empty="")
+
+
+def _incidents(incidents: tuple[Incident, ...]) -> str:
+    lines = [f"{found.state} incident for the {found.owner}: {found.sentence}" for found in incidents]
+    return "\n".join(lines)
+
+
+def _watch_text(answer: Watched) -> str:
+    parts = [
+        f"{count(answer.predictions, 'prediction')}, {count(answer.labels, 'label')}.",
+        _findings(answer.findings) or "No monitor is declared.",
+        _incidents(answer.incidents) or "No incident is open.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _stop_text(answer: Stopped) -> str:
+    return "Stopped." if answer.was_running else "It was not running."

@@ -1,0 +1,115 @@
+"""`slipway models`: versions in the registry."""
+
+import click
+
+from slipway.cli.door import Door, opened
+from slipway.cli.layout import columns, facts, figure, instant
+from slipway.operations.models import AliasMoved, ModelDetail, Models
+from slipway.records.gates import Outcome, Verdict
+from slipway.records.models import MetricValue
+
+__all__ = ["models", "verdict_text"]
+
+
+@click.group()
+def models() -> None:
+    """List models, show one, or point an alias at a version."""
+
+
+@models.command("list")
+@opened
+def list_(door: Door) -> None:
+    """List the registered versions, newest first."""
+    door.show(door.call("models.list"), _list_text)
+
+
+@models.command()
+@click.argument("name", metavar="MODEL")
+@click.option("--version", default="latest", show_default=True, help="A number, an alias, or latest.")
+@click.option("--card", is_flag=True, help="Print the model card only.")
+@opened
+def show(door: Door, name: str, version: str, card: bool) -> None:
+    """Show one version: bundle, metrics, verdicts, approvals."""
+    door.show(door.call("models.get", name=name, version=version), _card_text if card else _show_text)
+
+
+@models.command()
+@click.argument("name", metavar="MODEL")
+@click.argument("version")
+@click.argument("alias")
+@click.option("--reason", default="", help="Why; kept in the audit log.")
+@opened
+def alias(door: Door, name: str, version: str, alias: str, reason: str) -> None:
+    """Point ALIAS, such as champion, at a VERSION of MODEL."""
+    door.show(door.call("models.alias", name=name, version=version, alias=alias, reason=reason), _alias_text)
+
+
+def _list_text(answer: Models) -> str:
+    rows = []
+    for row in answer.models:
+        metrics = ", ".join(f"{name} {figure(value)}" for name, value in sorted(row.metrics.items()))
+        version = row.version
+        aliases = ", ".join(row.aliases)
+        rows.append(
+            (version.name, str(version.number), aliases, metrics, instant(version.created_at), version.bundle[:12])
+        )
+    return columns(
+        ("model", "version", "aliases", "metrics", "registered (UTC)", "bundle"),
+        rows,
+        empty="No model is registered yet. A pipeline that returns one registers it: slipway run PIPELINE",
+    )
+
+
+def _show_text(answer: ModelDetail) -> str:
+    version, bundle = answer.version, answer.bundle
+    parts = [
+        facts(
+            [
+                ("model", f"{version.name} {version.number}"),
+                ("aliases", ", ".join(answer.aliases)),
+                ("bundle", version.bundle),
+                ("format", f"{bundle.format} ({bundle.task})"),
+                ("registered", f"{instant(version.created_at)} by {version.actor}"),
+                ("made by run", version.run_id),
+                ("trained until", instant(bundle.trained_until)),
+                ("data", "\n".join(bundle.data)),
+                ("packaging", bundle.parity),
+                ("skew", bundle.skew),
+                ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
+            ]
+        ),
+        _metrics([metric for metric in bundle.metrics if not metric.slice]),
+    ]
+    if answer.verdicts:
+        parts.append(verdict_text(answer.verdicts[0]))
+    for approval in answer.approvals:
+        comment = f": {approval.comment}" if approval.comment else ""
+        parts.append(
+            f"{approval.decision} as {approval.name} by {approval.actor}, {instant(approval.created_at)}{comment}"
+        )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _card_text(answer: ModelDetail) -> str:
+    return answer.card
+
+
+def _metrics(metrics: list[MetricValue]) -> str:
+    rows = [(m.metric, figure(m.value), f"{figure(m.low)} to {figure(m.high)}", f"{m.n:,}", m.note) for m in metrics]
+    return columns(("metric", "value", "interval", "rows", "note"), rows, empty="")
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """A verdict with each check's evidence."""
+    head = f"{'Passed' if verdict.passed else 'Refused'} for {verdict.environment}, {instant(verdict.created_at)}:"
+    return "\n".join([head, *(_outcome_line(outcome) for outcome in verdict.outcomes)])
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    fix = f" {outcome.fix}" if outcome.fix else ""
+    return f"  {outcome.result:<14}  {outcome.check}: {outcome.found}{fix}".rstrip(": ")
+
+
+def _alias_text(answer: AliasMoved) -> str:
+    before = f" (before: version {answer.before})" if answer.before else ""
+    return f"{answer.alias} is version {answer.number} now{before}."
