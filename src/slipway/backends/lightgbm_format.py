@@ -1,0 +1,99 @@
+"""LightGBM in its own text format: readable, and it runs no code when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightgbm
+import numpy as np
+
+from slipway.errors import Corrupt, InvalidInput
+from slipway.ports.model_format import FrameColumn, Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LightgbmFormat"]
+
+_FILE = "model.txt"
+_CLASSIFICATION = ("binary", "cross_entropy", "xentropy")
+_REGRESSION = (
+    "regression", "regression_l1", "huber", "fair", "poisson", "quantile", "mape", "gamma", "tweedie",
+)  # fmt: skip
+
+
+class LightgbmFormat:
+    """Keeps a `lightgbm.Booster`, and of LightGBM's scikit-learn estimators the booster inside."""
+
+    name = "lightgbm"
+
+    def task(self, estimator: Any) -> Task | None:
+        """See `ModelFormat.task`: read from the booster's objective."""
+        objective = _objective(_booster(estimator))
+        if objective in _CLASSIFICATION:
+            return "classification"
+        if objective in _REGRESSION:
+            return "regression"
+        if objective in ("", "none", "custom"):
+            return None
+        raise InvalidInput(
+            f"The booster's objective is {objective!r}.",
+            why="Slipway serves one score a row: a probability of one class, or a value.",
+            fix="Train one booster a class with the objective 'binary', or a regression.",
+        )
+
+    def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
+        """See `ModelFormat.save`. The text holds the trees up to the best iteration."""
+        (folder / _FILE).write_bytes(self.content(estimator))
+
+    def load(self, folder: Path) -> Any:
+        """See `ModelFormat.load`."""
+        try:
+            return lightgbm.Booster(model_str=(folder / _FILE).read_text(encoding="utf-8"))
+        except (lightgbm.basic.LightGBMError, OSError, UnicodeDecodeError) as problem:
+            raise Corrupt(f"{folder / _FILE} is not a LightGBM model: {problem}.") from problem
+
+    def predict(self, estimator: Any, x: Any, task: Task) -> NDArray[np.float64]:
+        """See `ModelFormat.predict`."""
+        scores = _booster(estimator).predict(x, num_threads=1)
+        return np.asarray(scores, dtype=np.float64).reshape(len(x))
+
+    def layout(self, sample: Any) -> tuple[FrameColumn, ...]:
+        """See `ModelFormat.layout`: boosters take the encoded matrix."""
+        return ()
+
+    def frame(self, layout: Sequence[FrameColumn], rows: Sequence[Sequence[Any]]) -> Any:
+        """See `ModelFormat.frame`: never asked for, because `layout` is empty.
+
+        Raises:
+            InvalidInput: Always.
+        """
+        raise InvalidInput("A LightGBM model takes the encoded matrix, not a frame.")
+
+    def content(self, estimator: Any) -> bytes:
+        """See `ModelFormat.content`."""
+        return str(_booster(estimator).model_to_string()).encode("utf-8")
+
+
+def _booster(estimator: Any) -> Any:
+    if isinstance(estimator, lightgbm.Booster):
+        return estimator
+    try:
+        return estimator.booster_
+    except (AttributeError, lightgbm.sklearn.LGBMNotFittedError) as problem:
+        raise InvalidInput(
+            f"The {type(estimator).__name__} has no booster: {problem}.",
+            fix="Fit it before it is made a model.",
+        ) from problem
+
+
+def _objective(booster: Any) -> str:
+    # The text is the authority: a booster's parameters may hold an alias, or nothing after loading.
+    for line in booster.model_to_string(num_iteration=1).splitlines():
+        if line.startswith("objective="):
+            return str(line.removeprefix("objective=").split(" ")[0])
+        if line.startswith("Tree="):
+            break
+    return ""

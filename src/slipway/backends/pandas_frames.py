@@ -1,0 +1,161 @@
+"""Building the pandas frame that an estimator was fitted on, out of plain values.
+
+The same row must look to the estimator as it did in training: a category that was missing as None comes as None and
+not as NaN, 3 in a float column as 3.0, and columns in the order of training. An encoder that learned None and meets
+NaN gives a wrong answer without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from slipway.errors import InvalidInput
+from slipway.ports.model_format import FrameColumn
+
+__all__ = ["build", "layout_of", "pandas_frame"]
+
+_NULL = {"none": None, "nan": float("nan"), "na": pd.NA}
+_NUMERIC = "biuf"
+
+
+def pandas_frame(sample: Any) -> pd.DataFrame:
+    """A pandas frame of training rows, from pandas or Polars.
+
+    Polars' texts become Python strings with None where they are missing, as an estimator sees them that is fitted on
+    the Polars frame itself.
+    """
+    if isinstance(sample, pd.DataFrame):
+        return sample
+    columns = {}
+    for name in sample.columns:
+        series = sample[name]
+        values = series.to_numpy()
+        columns[str(name)] = pd.Series(list(values), dtype=object) if values.dtype.kind == "O" else pd.Series(values)
+    return pd.DataFrame(columns)
+
+
+def layout_of(sample: Any) -> tuple[FrameColumn, ...]:
+    """What must be known to build such a frame again.
+
+    Raises:
+        InvalidInput: A column's type cannot come in a request.
+    """
+    return tuple(_column(str(name), series) for name, series in pandas_frame(sample).items())
+
+
+def build(layout: Sequence[FrameColumn], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """A frame of the given rows, each with one plain value (None, bool, int, float, str) a column.
+
+    A null in a column whose type has no place for one (int64, bool) makes it float64 or object, as pandas itself would
+    have done in training.
+
+    Raises:
+        InvalidInput: A value does not fit; row and column are named.
+    """
+    values = list(zip(*rows, strict=True)) if rows else [() for _ in layout]
+    return pd.DataFrame({column.name: _series(column, held) for column, held in zip(layout, values, strict=True)})
+
+
+def _column(name: str, series: pd.Series[Any]) -> FrameColumn:
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return FrameColumn(name, "category", "nan", _texts(name, dtype.categories), bool(dtype.ordered))
+    known = isinstance(dtype, pd.StringDtype | pd.BooleanDtype) or (
+        pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
+    )
+    if dtype != np.dtype(object) and not known:
+        raise InvalidInput(
+            f"The column {name!r} is of type {dtype}.",
+            why="A model's inputs are numbers, booleans, texts and categories.",
+            fix="Derive a feature from it: the hour of an instant, the days since a date.",
+            field=name,
+        )
+    return FrameColumn(name, str(dtype), _missing(series))
+
+
+def _texts(name: str, categories: Any) -> tuple[str, ...]:
+    if not all(isinstance(category, str) for category in categories):
+        raise InvalidInput(
+            f"The categories of {name!r} are not texts: {list(categories)[:5]!r}.",
+            fix=f"Train with `frame[{name!r}].astype(str).astype('category')`, or with plain numbers.",
+            field=name,
+        )
+    return tuple(categories)
+
+
+def _missing(series: pd.Series[Any]) -> Literal["none", "nan", "na"]:
+    if isinstance(series.dtype, pd.api.extensions.ExtensionDtype):
+        return "na" if series.dtype.na_value is pd.NA else "nan"
+    if series.dtype != np.dtype(object):
+        return "nan"
+    nulls = series[series.isna()]
+    counts = {
+        "none": sum(value is None for value in nulls),
+        "na": sum(value is pd.NA for value in nulls),
+        "nan": sum(isinstance(value, float) for value in nulls),
+    }
+    # A column of Python objects that never lacked a value: None is what a person writes.
+    most = max(counts, key=lambda kind: counts[kind])
+    return cast('Literal["none", "nan", "na"]', most if counts[most] else "none")
+
+
+def _series(column: FrameColumn, values: Sequence[Any]) -> pd.Series[Any]:
+    try:
+        if column.dtype == "category":
+            kind = pd.CategoricalDtype(list(column.categories), ordered=column.ordered)
+            known = set(column.categories)
+            return pd.Series(pd.Categorical([v if v in known else None for v in values], dtype=kind))
+        null = _NULL[column.missing]
+        filled = [null if value is None else value for value in values]
+        if column.dtype == "object":
+            return pd.Series(filled, dtype=object)
+        dtype = pd.api.types.pandas_dtype(column.dtype)
+        if isinstance(dtype, np.dtype):
+            return _numpy_series(column, dtype, values, filled)
+        if isinstance(dtype, pd.StringDtype):
+            _only_texts(values)
+        return pd.Series(filled, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise _misfit(column, values, problem) from problem
+
+
+def _numpy_series(
+    column: FrameColumn, dtype: np.dtype[Any], values: Sequence[Any], filled: list[Any]
+) -> pd.Series[Any]:
+    for value in values:
+        if isinstance(value, str) or (dtype.kind in "biu" and isinstance(value, float) and value % 1 != 0):
+            raise TypeError(f"{value!r} is not of type {dtype}")
+    if dtype.kind in "biu" and any(value is None for value in values):
+        return pd.Series(values, dtype=object) if dtype.kind == "b" else pd.Series(filled, dtype=np.float64)
+    if dtype.kind in "iu":
+        return pd.Series([int(value) for value in values], dtype=dtype)
+    return pd.Series(filled, dtype=dtype)
+
+
+def _only_texts(values: Sequence[Any]) -> None:
+    for value in values:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{value!r} is not a text")
+
+
+def _misfit(column: FrameColumn, values: Sequence[Any], problem: Exception) -> InvalidInput:
+    for index, value in enumerate(values):
+        if len(values) > 1:
+            try:
+                _series(column, [value])
+            except InvalidInput:
+                return _misfit_at(index, column, value, problem)
+    return _misfit_at(0, column, values[0] if values else None, problem)
+
+
+def _misfit_at(index: int, column: FrameColumn, value: Any, problem: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"Row {index} gives {value!r} for {column.name!r}.",
+        why=f"The model was fitted with {column.dtype} there ({problem}).",
+        fix="Give a value of this type, or null.",
+        field=column.name,
+    )

@@ -1,0 +1,248 @@
+"""Released bundles: fetched, verified to the last byte, loaded, and asked. An endpoint needs nothing else of a model.
+
+Loading imports the model's own framework and no other: neither Polars nor the project that trained it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from slipway.errors import Corrupt, InvalidInput
+from slipway.hashing import digest_file, fingerprint
+from slipway.models.formats import format_named
+from slipway.models.scoring import TOLERANCE, Scorer
+from slipway.models.state import Case
+from slipway.ports.model_format import FrameColumn
+from slipway.ports.signer import Signer
+from slipway.ports.workspace import Workspace
+from slipway.records.models import Bundle, Decision
+from slipway.records.schema import Signature
+
+__all__ = [
+    "MANIFEST", "MODEL", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE",
+    "Asked", "LoadedModel", "bundle_digest", "decode_manifest", "encode_manifest", "load", "unpack", "verify",
+]  # fmt: skip
+
+MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"
+SAMPLE = "sample.json"
+MODEL = "model"
+PAYLOAD_TYPE = "application/vnd.slipway.bundle+json"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """`sample.json`: how the estimator is asked, and the rows with the trained estimator's own answers.
+
+    Args:
+        layout: The pandas columns that it was fitted on, () when it takes the encoded matrix.
+        cases: Training rows and edge cases.
+    """
+
+    layout: tuple[FrameColumn, ...] = ()
+    cases: tuple[Case, ...] = ()
+
+
+class LoadedModel:
+    """A bundle's model, ready to answer. Safe for threads.
+
+    Args:
+        folder: The unpacked bundle.
+        bundle: Its manifest.
+
+    Raises:
+        Corrupt: Its files are not what packing writes.
+    """
+
+    def __init__(self, folder: Path, bundle: Bundle) -> None:
+        self.folder = folder
+        self.bundle = bundle
+        try:
+            self.sample = msgspec.json.decode((folder / SAMPLE).read_bytes(), type=Asked)
+        except (OSError, msgspec.DecodeError) as problem:
+            raise Corrupt(f"{folder / SAMPLE} cannot be read: {problem}.") from problem
+        format = format_named(bundle.format)
+        self._scorer = Scorer(format, format.load(folder / MODEL), bundle.task, bundle.signature, self.sample.layout)
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        return self.bundle.signature
+
+    @property
+    def decision(self) -> Decision:
+        """What is done with a score."""
+        return self.bundle.decision
+
+    def predict_rows(self, rows: Sequence[Sequence[Any]]) -> list[float]:
+        """The scores of rows of plain values in the signature's order.
+
+        Raises:
+            InvalidInput: A value does not fit, or the model refuses the row.
+        """
+        scores: list[float] = self._scorer.rows(rows).tolist()
+        return scores
+
+    def as_seen(self, row: Sequence[Any]) -> list[Any]:
+        """The values of one row as the estimator sees them."""
+        return self._scorer.as_seen(row)
+
+    def check_sample(self) -> float:
+        """Ask every row of the reference sample again, together and the edge cases one by one.
+
+        Returns:
+            The greatest difference from the answers given at packaging.
+
+        Raises:
+            Corrupt: An answer differs; row and input are named.
+        """
+        together = [case for case in self.sample.cases if case.answer is not None]
+        greatest = 0.0
+        for case, answer in zip(together, self.predict_rows([case.row for case in together]), strict=True):
+            greatest = max(greatest, self._compare(case, answer))
+        for case in self.sample.cases:
+            if case.column or case is self.sample.cases[0]:
+                greatest = max(greatest, self._compare(case, self._ask(case.row)))
+        return greatest
+
+    def _ask(self, row: Sequence[Any]) -> float | None:
+        try:
+            return self.predict_rows([row])[0]
+        except InvalidInput:
+            return None
+
+    def _compare(self, case: Case, answer: float | None) -> float:
+        if case.answer is None or answer is None:
+            if case.answer is answer:
+                return 0.0
+            difference = float("inf")
+        else:
+            difference = abs(answer - case.answer)
+            if difference <= TOLERANCE * max(1.0, abs(case.answer)):
+                return difference
+        said = "nothing" if answer is None else repr(answer)
+        expected = "refused it" if case.answer is None else f"answered {case.answer!r}"
+        where = f" (input {case.column!r})" if case.column else ""
+        raise Corrupt(
+            f"The loaded model answers {said} for {case.name}{where}; the trained model {expected}.",
+            why="A model that answers differently here would answer differently for callers too.",
+            fix="Install the versions in the bundle's lock, or pack the model again in this environment.",
+        )
+
+
+def load(folder: Path, *, expect: str = "", signer: Signer | None = None) -> LoadedModel:
+    """Load an unpacked bundle after verifying every byte of it.
+
+    Args:
+        folder: Where it lies.
+        expect: The digest that the bundle must have, "" when the folder itself is trusted.
+        signer: Verifies the signature too; a bundle without one is then refused.
+
+    Raises:
+        Corrupt: A file is missing, added or altered, the digest is another, or the signature does not hold.
+    """
+    return LoadedModel(folder, verify(folder, expect=expect, signer=signer))
+
+
+def verify(folder: Path, *, expect: str = "", signer: Signer | None = None) -> Bundle:
+    """Check an unpacked bundle against its manifest; see `load`."""
+    try:
+        manifest = (folder / MANIFEST).read_bytes()
+    except OSError as problem:
+        raise Corrupt(f"{folder} holds no bundle: {problem}.") from problem
+    bundle = decode_manifest(manifest)
+    if expect and bundle_digest(bundle) != expect:
+        raise Corrupt(
+            f"The bundle in {folder} has the digest {bundle_digest(bundle)[:16]}, not {expect[:16]}.",
+            fix="Deploy the version again: its files are fetched anew.",
+        )
+    if signer is not None:
+        _verify_signature(folder, manifest, signer)
+    known = {file.path: file.digest for file in bundle.files}
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    for name in sorted(present - known.keys() - {MANIFEST, SIGNATURE}):
+        if "__pycache__" not in PurePosixPath(name).parts:
+            raise Corrupt(f"The bundle in {folder} holds {name!r}, which its manifest does not name.")
+    for name, expected in known.items():
+        if name not in present or digest_file(folder / name) != expected:
+            raise Corrupt(
+                f"{name!r} in the bundle {folder} is {'altered' if name in present else 'missing'}.",
+                fix="Deploy the version again: its files are fetched anew.",
+            )
+    return bundle
+
+
+def unpack(workspace: Workspace, manifest: str, folder: Path, *, signature: str = "", expect: str = "") -> Bundle:
+    """Fetch a bundle's files into a folder and verify them.
+
+    Args:
+        workspace: Its blobs hold the files, its signer knows the trusted keys.
+        manifest: The manifest's blob digest.
+        folder: A folder that is empty or does not exist.
+        signature: The DSSE envelope over the manifest; "" only where unsigned bundles are allowed.
+        expect: The digest that the bundle must have.
+
+    Raises:
+        NotFound: A blob is gone.
+        Corrupt: A file is damaged, or digest or signature do not hold.
+    """
+    data = workspace.blobs.get(manifest)
+    bundle = decode_manifest(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in bundle.files:
+        target = folder / _inside(file.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workspace.blobs.fetch(file.digest, target)
+    (folder / MANIFEST).write_bytes(data)
+    if signature:
+        (folder / SIGNATURE).write_text(signature, encoding="utf-8")
+    return verify(folder, expect=expect, signer=workspace.signer if signature else None)
+
+
+def bundle_digest(bundle: Bundle) -> str:
+    """The bundle's digest: the hash of its manifest's canonical encoding."""
+    return fingerprint(bundle)
+
+
+def encode_manifest(bundle: Bundle) -> bytes:
+    """The manifest as JSON. Figures that are not finite are written as the texts "nan", "inf" and "-inf"."""
+    return msgspec.json.format(msgspec.json.encode(_finite(msgspec.to_builtins(bundle))), indent=1)
+
+
+def decode_manifest(data: bytes) -> Bundle:
+    """The manifest that `encode_manifest` wrote.
+
+    Raises:
+        Corrupt: It is none.
+    """
+    try:
+        return msgspec.json.decode(data, type=Bundle, strict=False)
+    except msgspec.DecodeError as problem:
+        raise Corrupt(f"The bundle's manifest cannot be read: {problem}.") from problem
+
+
+def _verify_signature(folder: Path, manifest: bytes, signer: Signer) -> None:
+    if not (folder / SIGNATURE).exists():
+        raise Corrupt(f"The bundle in {folder} is not signed.", fix="Deploy a version from the registry.")
+    if signer.verify((folder / SIGNATURE).read_bytes(), PAYLOAD_TYPE) != manifest:
+        raise Corrupt(f"The bundle in {folder} is signed, but its manifest is another than the signed one.")
+
+
+def _inside(path: str) -> PurePosixPath:
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+        raise Corrupt(f"The bundle's manifest names the file {path!r}, which lies outside of it.")
+    return parts
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,269 @@
+"""The trained model, before it is packaged."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput
+from slipway.hashing import combine, digest, fingerprint
+from slipway.models.cases import check_served, edge_cases, positions, training_cases
+from slipway.models.formats import format_for, format_named
+from slipway.models.frames import column_names, field_of, is_frame, plain_rows, take
+from slipway.models.inputs import Inputs, inputs_of_array
+from slipway.models.inputs import inputs as fix_inputs
+from slipway.models.scoring import Scorer
+from slipway.models.state import Case, Evaluation, ModelState
+from slipway.ports.model_format import FrameColumn, ModelFormat, Task
+from slipway.records.models import Decision
+from slipway.records.schema import Field, Signature
+from slipway.schema.encoding import is_null
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Model", "load"]
+
+_STATE = "model.msgpack"
+_ESTIMATOR = "estimator"
+_EVALUATED = "evaluated.parquet"
+
+
+class Model:
+    """A fitted estimator with everything that serving it rightly needs.
+
+    Args:
+        estimator: A LightGBM booster, a scikit-learn estimator or pipeline, or, with `trust_pickle`, any object with
+            `predict`.
+        inputs: The inputs that it was trained on, for an estimator that was fitted on `inputs.matrix`.
+        sample: Rows that it was trained on, for an estimator that was fitted on a frame (pandas or Polars) or on an
+            array: their names, types and missing values are how it will be asked. One of `inputs` and `sample` is due.
+        decision: What is done with a score: `sw.threshold(...)`.
+        task: "classification" or "regression", where the estimator does not say.
+        output: The answer's name.
+        trust: Full names of types outside the framework that may be loaded in an endpoint.
+        trust_pickle: Keep it as a pickle. Loading a pickle may run any code.
+
+    Raises:
+        InvalidDeclaration: Neither or both of `inputs` and `sample` are given.
+        InvalidInput: The estimator cannot be served, or its inputs cannot be described; the sentence says which.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        inputs: Inputs | None = None,
+        sample: Any = None,
+        decision: Decision | None = None,
+        task: Task | None = None,
+        output: str = "score",
+        trust: Sequence[str] = (),
+        trust_pickle: bool = False,
+    ) -> None:
+        if (inputs is None) == (sample is None):
+            raise InvalidDeclaration(
+                f"The model was given {'no inputs and no sample' if inputs is None else 'inputs and a sample'}.",
+                why="One of them says what the estimator was fitted on.",
+                fix="sw.Model(booster, inputs=inputs) after sw.inputs(...), or sw.Model(estimator, sample=X).",
+            )
+        self.estimator = estimator
+        self._format = format_for(estimator, trust_pickle=trust_pickle)
+        found = task or self._format.task(estimator)
+        if found is None:
+            raise InvalidInput(
+                f"The {type(estimator).__name__} does not say what it predicts.",
+                fix="Say it: sw.Model(..., task='classification') or task='regression'.",
+            )
+        fitted = _fitted_on(self._format, estimator, inputs, sample)
+        scorer = Scorer(self._format, estimator, found, Signature(fitted.fields, ()), fitted.layout)
+        answers = self._format.predict(estimator, fitted.native, found)
+        known = training_cases(fitted.positions, fitted.rows, answers)
+        check_served(known, scorer, fitted.native)
+        edges = edge_cases(fitted.fields, known, scorer)
+        self.state = ModelState(
+            format=self._format.name,
+            task=found,
+            signature=Signature(_nullable(fitted.fields, edges), (Field(output, "float", nullable=False),)),
+            layout=fitted.layout,
+            cases=known + edges,
+            decision=decision or Decision(),
+            label=inputs.label if inputs is not None else "",
+            rows=fitted.n_rows,
+            trust=tuple(trust),
+        )
+        self.evaluated = b""
+        self._scorer = scorer
+        self._content = ""
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        return self.state.signature
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return self.state.task
+
+    @property
+    def decision(self) -> Decision:
+        """What is done with a score."""
+        return self.state.decision
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """How good it was on rows it was not trained on, None before `sw.evaluate`."""
+        return self.state.evaluation
+
+    def predict(self, frame: Any) -> NDArray[np.float64]:
+        """The scores of a frame's rows, exactly as an endpoint will answer them.
+
+        Args:
+            frame: A Polars or pandas DataFrame with the model's inputs, in any order, among others.
+
+        Returns:
+            float64 of shape `(n_rows,)`: the probability of the positive class, or the value.
+
+        Raises:
+            InvalidInput: An input is missing or does not fit.
+        """
+        return self._scorer.frame(frame)
+
+    def with_evaluation(self, evaluation: Evaluation, evaluated: bytes) -> Model:
+        """The same model with what was found on rows that it was not trained on.
+
+        Args:
+            evaluation: What was found.
+            evaluated: The scored rows as a Parquet file, for comparisons on the same rows.
+        """
+        other = copy.copy(self)
+        other.state = msgspec.structs.replace(self.state, evaluation=evaluation)
+        other.evaluated = evaluated
+        return other
+
+    def save_estimator(self, folder: Path) -> None:
+        """Write the estimator's files into an existing empty folder, in its format."""
+        self._format.save(self.estimator, folder, trust=self.state.trust)
+
+    def slipway_fingerprint(self) -> str:
+        """Equal for models that answer alike and know the same of themselves."""
+        return combine(self.state.format, self._content_digest(), fingerprint(self.state), digest(self.evaluated))
+
+    def slipway_save(self, folder: Path) -> None:
+        """Keep the model in an existing empty folder; `load` reads it again."""
+        (folder / _ESTIMATOR).mkdir()
+        self.save_estimator(folder / _ESTIMATOR)
+        (folder / _STATE).write_bytes(msgspec.msgpack.encode((self._content_digest(), self.state)))
+        if self.evaluated:
+            (folder / _EVALUATED).write_bytes(self.evaluated)
+
+    def _content_digest(self) -> str:
+        if not self._content:
+            self._content = digest(self._format.content(self.estimator))
+        return self._content
+
+    def __repr__(self) -> str:
+        inputs = len(self.signature.inputs)
+        return f"<Model {type(self.estimator).__name__}: {self.task}, {inputs} inputs, kept as {self.state.format}>"
+
+
+def load(folder: Path) -> Model:
+    """The model that `Model.slipway_save` kept in a folder.
+
+    Raises:
+        Corrupt: The folder does not hold one.
+    """
+    try:
+        content, state = msgspec.msgpack.decode((folder / _STATE).read_bytes(), type=tuple[str, ModelState])
+    except (OSError, msgspec.DecodeError) as problem:
+        raise Corrupt(f"{folder} does not hold a model: {problem}.") from problem
+    model = Model.__new__(Model)
+    model._format = format_named(state.format)
+    model.estimator = model._format.load(folder / _ESTIMATOR)
+    model.state = state
+    model.evaluated = (folder / _EVALUATED).read_bytes() if (folder / _EVALUATED).exists() else b""
+    model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout)
+    model._content = content
+    return model
+
+
+class _Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What an estimator was fitted on, and the rows of it that become cases."""
+
+    fields: tuple[Field, ...]
+    layout: tuple[FrameColumn, ...]
+    positions: list[int]
+    rows: list[list[Any]]
+    native: Any
+    n_rows: int
+
+
+def _fitted_on(format: ModelFormat, estimator: Any, inputs: Inputs | None, sample: Any) -> _Fitted:
+    if inputs is not None:
+        return _on_matrix(inputs)
+    if is_frame(sample):
+        names = column_names(sample, _names_of(estimator, sample))
+        chosen = sample[list(names)]
+        layout = format.layout(chosen)
+        return _on_frame(chosen, names, layout) if layout else _on_matrix(fix_inputs(chosen), native=chosen)
+    if isinstance(sample, np.ndarray) and sample.ndim == 2 and sample.dtype.kind in "biuf":
+        return _on_matrix(inputs_of_array(sample))
+    raise InvalidInput(
+        f"The sample is a {type(sample).__module__}.{type(sample).__qualname__}.",
+        why="A Polars or pandas DataFrame, or an array of numbers with rows and columns, is expected.",
+    )
+
+
+def _on_matrix(inputs: Inputs, native: Any = None) -> _Fitted:
+    fields, matrix = inputs.signature.inputs, inputs.matrix
+    where = positions(len(matrix), [np.flatnonzero(np.isnan(column)).tolist() for column in matrix.T])
+    picked = matrix[where]
+    if inputs.frame is None:
+        rows = [[None if np.isnan(value) else float(value) for value in row] for row in picked]
+    else:
+        rows = plain_rows(take(inputs.frame, where), [field.name for field in fields])
+    own = native is not None and type(native).__module__.partition(".")[0] == "pandas"
+    return _Fitted(
+        fields=fields,
+        layout=(),
+        positions=where,
+        rows=rows,
+        native=take(native, where) if own else picked,
+        n_rows=len(matrix),
+    )
+
+
+def _on_frame(sample: Any, names: Sequence[str], layout: tuple[FrameColumn, ...]) -> _Fitted:
+    missing = [[i for i, value in enumerate(sample[name].to_list()) if is_null(value)][:10] for name in names]
+    where = positions(len(sample), missing)
+    native = take(sample, where)
+    return _Fitted(
+        fields=tuple(field_of(name, sample[name]) for name in names),
+        layout=layout,
+        positions=where,
+        rows=plain_rows(native, names),
+        native=native,
+        n_rows=len(sample),
+    )
+
+
+def _names_of(estimator: Any, sample: Any) -> list[str]:
+    """The columns that the estimator says it was fitted on, else all of the sample's."""
+    known = [str(name) for name in sample.columns]
+    fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is None and callable(getattr(estimator, "feature_name", None)):
+        fitted = estimator.feature_name()
+    names = [str(name) for name in fitted] if fitted is not None else known
+    return names if set(names) & set(known) else known
+
+
+def _nullable(fields: Sequence[Field], edges: Sequence[Case]) -> tuple[Field, ...]:
+    """The fields, not nullable where the estimator itself refused a null."""
+    refused = {case.column for case in edges if case.name.endswith(" is null") and case.answer is None}
+    return tuple(msgspec.structs.replace(field, nullable=field.name not in refused) for field in fields)

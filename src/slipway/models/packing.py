@@ -1,0 +1,209 @@
+"""Making a bundle: files into the blobs, answers proven equal, manifest signed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import Corrupt, InvalidInput
+from slipway.ids import check_name
+from slipway.models.bundle import (
+    MANIFEST,
+    MODEL,
+    PAYLOAD_TYPE,
+    SAMPLE,
+    SIGNATURE,
+    Asked,
+    LoadedModel,
+    bundle_digest,
+    encode_manifest,
+    load,
+)  # fmt: skip
+from slipway.models.card import card
+from slipway.models.model import Model
+from slipway.ports.workspace import Workspace
+from slipway.records.features import FeatureSetSpec
+from slipway.records.models import Bundle, BundleFile
+from slipway.records.runs import CodeVersion, Environment
+
+__all__ = ["Packed", "pack"]
+
+_PROFILE = "profile.bin"
+_CARD = "card.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A bundle whose files lie in the blobs.
+
+    Args:
+        bundle: The manifest.
+        digest: The bundle's digest.
+        manifest: The manifest's blob digest.
+        signature: The DSSE envelope over the manifest.
+        size_bytes: Of all files.
+    """
+
+    bundle: Bundle
+    digest: str
+    manifest: str
+    signature: str
+    size_bytes: int
+
+
+def pack(
+    workspace: Workspace,
+    model: Model,
+    *,
+    name: str,
+    features: FeatureSetSpec | None = None,
+    code: Mapping[str, str] | None = None,
+    modules: Sequence[str] = (),
+    environment: Environment | None = None,
+    code_version: CodeVersion | None = None,
+    data: Sequence[str] = (),
+    training_set: str = "",
+    run_id: str = "",
+    skew: str = "",
+    trained_until: datetime | None = None,
+) -> Packed:
+    """Package a model, prove that the package answers as the trained model does, and sign it.
+
+    Args:
+        workspace: Where the files go; its signer signs.
+        model: The trained model.
+        name: The model's name in the registry.
+        features: The feature set that its inputs come from, None when it takes them as they are.
+        code: The reduced modules' sources by path: "features.py".
+        modules: The reduced modules, in import order.
+        environment: The lock.
+        code_version: Which code trained it.
+        data: Lineage nodes of the table versions it was trained on.
+        training_set: The fingerprint of the training rows.
+        run_id: The run that made it.
+        skew: The sentence of the skew certificate.
+        trained_until: The greatest decision time it was trained on.
+
+    Raises:
+        InvalidInput: The package does not give the trained model's answers (row and input are named), or the features
+            are not the model's inputs.
+    """
+    check_name(name, "model")
+    _check_features(model, features)
+    with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
+        folder = Path(temporary)
+        _write(folder, model, code or {})
+        unsigned = Bundle(
+            model=name,
+            format=model.state.format,
+            task=model.task,
+            files=(),
+            signature=model.signature,
+            features=features,
+            modules=tuple(modules),
+            decision=model.decision,
+            environment=environment,
+            code=code_version or CodeVersion(),
+            data=tuple(data),
+            training_set=training_set,
+            metrics=model.evaluation.metrics if model.evaluation else (),
+            parity=prove(folder, model),
+            skew=skew,
+            run_id=run_id,
+            trained_until=trained_until,
+        )
+        text = card(unsigned, model.evaluation, actor=str(workspace.actor))
+        (folder / _CARD).write_text(text, encoding="utf-8")
+        files = _store(workspace, folder)
+        bundle = msgspec.structs.replace(unsigned, files=files)
+        manifest = encode_manifest(bundle)
+        envelope = workspace.signer.sign(manifest, PAYLOAD_TYPE)
+        (folder / MANIFEST).write_bytes(manifest)
+        (folder / SIGNATURE).write_bytes(envelope)
+        load(folder, expect=bundle_digest(bundle), signer=workspace.signer)
+    return Packed(
+        bundle=bundle,
+        digest=bundle_digest(bundle),
+        manifest=workspace.blobs.put(manifest),
+        signature=envelope.decode(),
+        size_bytes=sum(file.size_bytes for file in files),
+    )
+
+
+def prove(folder: Path, model: Model) -> str:
+    """Ask the packaged model for every reference row and edge case, from files alone.
+
+    Args:
+        folder: The bundle's files.
+        model: The trained model, whose own answers are in its cases.
+
+    Returns:
+        The sentence for the manifest.
+
+    Raises:
+        InvalidInput: An answer differs; row and input are named.
+    """
+    draft = Bundle(
+        model="draft", format=model.state.format, task=model.task, files=(), signature=model.signature
+    )  # fmt: skip
+    loaded = LoadedModel(folder, draft)
+    try:
+        greatest = loaded.check_sample()
+    except Corrupt as problem:
+        raise InvalidInput(
+            f"The packaged model is not the trained one. {problem.what}",
+            why=_reason(model, problem.what),
+            fix="Make the pipeline treat the value alike (one kind of missing value, no randomness), and train again.",
+        ) from problem
+    rows = sum(not case.column for case in model.state.cases)
+    edges = len(model.state.cases) - rows
+    how = "bit for bit" if greatest == 0 else f"to {greatest:.1e}"
+    return f"{rows} training rows and {edges} edge cases answered by the package as by the trained model, {how}."
+
+
+def _reason(model: Model, sentence: str) -> str:
+    """Which input looks different to the packaged model than it did in training, where that can be seen."""
+    for case in model.state.cases:
+        if case.name in sentence and case.column:
+            return f"The input {case.column!r} is treated differently."
+    return "Its answers for training rows must be those of training."
+
+
+def _check_features(model: Model, features: FeatureSetSpec | None) -> None:
+    if features is None:
+        return
+    given = {field.name for field in features.features}
+    lacking = [field.name for field in model.signature.inputs if field.name not in given]
+    if lacking:
+        raise InvalidInput(
+            f"The model takes {', '.join(repr(name) for name in lacking)}, which the feature set "
+            f"{features.name!r} does not have.",
+            why="An endpoint could not compute it.",
+            fix="Train on the feature set's names: sw.inputs(rows, features).",
+        )
+
+
+def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:
+    (folder / MODEL).mkdir()
+    model.save_estimator(folder / MODEL)
+    asked = Asked(layout=model.state.layout, cases=model.state.cases)
+    (folder / SAMPLE).write_bytes(msgspec.json.encode(asked))
+    for path, source in code.items():
+        target = folder / "code" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(source, encoding="utf-8")
+
+
+def _store(workspace: Workspace, folder: Path) -> tuple[BundleFile, ...]:
+    files = []
+    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        digest = workspace.blobs.put_file(path)
+        files.append(
+            BundleFile(path=path.relative_to(folder).as_posix(), digest=digest, size_bytes=path.stat().st_size)
+        )
+    return tuple(files)

@@ -1,0 +1,178 @@
+"""Bundles: whole, signed, proven equal, and loadable with nothing else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from model_flights import labels, lightgbm_model, pandas_rows, pipeline
+from sklearn.linear_model import LogisticRegression
+
+from slipway.backends.ed25519_signer import Ed25519Signer
+from slipway.errors import Corrupt, InvalidInput
+from slipway.models import bundle as bundles
+from slipway.models.model import Model
+from slipway.models.packing import Packed, pack
+from slipway.ports.workspace import Workspace
+from slipway.records.features import FeatureSetSpec
+from slipway.records.models import MetricValue
+from slipway.records.schema import Field
+
+
+@pytest.fixture
+def packed(workspace: Workspace) -> Packed:
+    return pack(workspace, lightgbm_model(), name="delays", code={"features.py": "X = 1\n"}, modules=["features"])
+
+
+@pytest.fixture
+def folder(workspace: Workspace, packed: Packed, tmp_path: Path) -> Path:
+    target = tmp_path / "unpacked"
+    bundles.unpack(workspace, packed.manifest, target, signature=packed.signature, expect=packed.digest)
+    return target
+
+
+def test_a_bundle_holds_all_and_answers_alike(workspace: Workspace, packed: Packed, folder: Path) -> None:
+    model = lightgbm_model()
+    paths = {file.path for file in packed.bundle.files}
+    assert {"model/model.txt", "sample.json", "card.md", "code/features.py"} <= paths
+    assert "bit for bit" in packed.bundle.parity
+    loaded = bundles.load(folder, expect=packed.digest, signer=workspace.signer)
+    assert loaded.check_sample() == 0.0
+    assert loaded.decision.threshold == 0.2
+    cases = [case for case in model.state.cases if case.answer is not None]
+    assert loaded.predict_rows([case.row for case in cases]) == [case.answer for case in cases]
+    edges = {case.name for case in loaded.sample.cases}
+    assert {"carrier is null", "carrier is an unknown text", "wind is an int", "distance is far above"} <= edges
+
+
+def test_the_digest_is_that_of_the_content(workspace: Workspace, packed: Packed) -> None:
+    again = pack(workspace, lightgbm_model(), name="delays", code={"features.py": "X = 1\n"}, modules=["features"])
+    other = pack(workspace, lightgbm_model(), name="delays", code={"features.py": "X = 2\n"}, modules=["features"])
+    assert again.digest == packed.digest
+    assert other.digest != packed.digest
+
+
+def test_a_pipeline_in_pandas_is_proven_too(workspace: Workspace, tmp_path: Path) -> None:
+    frame = pandas_rows()
+    fitted = pipeline().fit(frame, labels())
+    packed = pack(workspace, Model(fitted, sample=frame), name="delays")
+    bundles.unpack(workspace, packed.manifest, tmp_path / "b", signature=packed.signature)
+    loaded = bundles.load(tmp_path / "b", expect=packed.digest)
+    rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    assert np.abs(np.array(loaded.predict_rows(rows)) - fitted.predict_proba(frame)[:, 1]).max() < 1e-12
+    with pytest.raises(InvalidInput, match=r"gives 'far' for 'distance'.*fitted with int64"):
+        loaded.predict_rows([[*rows[0][:3], "far", *rows[0][4:]]])
+
+
+@pytest.mark.parametrize("name", ["model/model.txt", "sample.json", "card.md", "code/features.py"])
+def test_one_altered_byte_is_refused(folder: Path, packed: Packed, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(Corrupt, match=f"'{name}' in the bundle .* is altered"):
+        bundles.load(folder)
+
+
+def test_missing_and_added_files_are_refused(folder: Path) -> None:
+    (folder / "code" / "extra.py").write_text("import os")
+    with pytest.raises(Corrupt, match=r"holds 'code/extra\.py', which its manifest does not name"):
+        bundles.load(folder)
+    (folder / "code" / "extra.py").unlink()
+    (folder / "code" / "features.py").unlink()
+    with pytest.raises(Corrupt, match=r"'code/features\.py' in the bundle .* is missing"):
+        bundles.load(folder)
+
+
+def test_an_altered_manifest_is_refused(workspace: Workspace, folder: Path, packed: Packed) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["decision"]["threshold"] = 0.9
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    bundles.load(folder)  # the files themselves are whole
+    with pytest.raises(Corrupt, match="has the digest"):
+        bundles.load(folder, expect=packed.digest)
+    with pytest.raises(Corrupt, match="another than the signed one"):
+        bundles.load(folder, signer=workspace.signer)
+
+
+def test_unsigned_and_strangers_bundles_are_refused(folder: Path, workspace: Workspace, tmp_path: Path) -> None:
+    stranger = Ed25519Signer(tmp_path / "stranger")
+    with pytest.raises(Corrupt):
+        bundles.load(folder, signer=stranger)
+    (folder / "signature.json").unlink()
+    with pytest.raises(Corrupt, match="is not signed"):
+        bundles.load(folder, signer=workspace.signer)
+
+
+def test_a_manifest_may_not_write_outside_its_folder(workspace: Workspace, packed: Packed, tmp_path: Path) -> None:
+    evil = msgspec.structs.replace(packed.bundle.files[0], path="../evil.txt")
+    manifest = workspace.blobs.put(bundles.encode_manifest(msgspec.structs.replace(packed.bundle, files=(evil,))))
+    with pytest.raises(Corrupt, match="lies outside of it"):
+        bundles.unpack(workspace, manifest, tmp_path / "x")
+    assert not (tmp_path / "evil.txt").exists()
+
+
+def test_a_manifest_keeps_figures_that_are_not_finite(packed: Packed) -> None:
+    metrics = (MetricValue(metric="auc", value=float("nan"), low=float("-inf"), high=float("inf"), n=3),)
+    bundle = msgspec.structs.replace(packed.bundle, metrics=metrics)
+    again = bundles.decode_manifest(bundles.encode_manifest(bundle))
+    assert bundles.bundle_digest(again) == bundles.bundle_digest(bundle)
+    with pytest.raises(Corrupt, match="manifest cannot be read"):
+        bundles.decode_manifest(b"{}")
+
+
+def test_a_package_that_answers_otherwise_is_refused_by_row_and_input(workspace: Workspace) -> None:
+    model = lightgbm_model()
+    cases = list(model.state.cases)
+    index = next(i for i, case in enumerate(cases) if case.name == "carrier is null")
+    cases[index] = msgspec.structs.replace(cases[index], answer=cases[index].answer + 1e-6)
+    model.state = msgspec.structs.replace(model.state, cases=tuple(cases))
+    with pytest.raises(InvalidInput, match=r"not the trained one.*carrier is null \(input 'carrier'\)"):
+        pack(workspace, model, name="delays")
+
+
+def test_an_estimator_that_changes_on_its_way_to_disk_is_refused(workspace: Workspace) -> None:
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    model = Model(Forgetful().fit(x, x[:, 0] > 0), sample=x, trust_pickle=True)
+    with pytest.raises(InvalidInput, match=r"not the trained one.*training row 0"):
+        pack(workspace, model, name="delays")
+
+
+class Forgetful(LogisticRegression):
+    """Loses its intercept when it is kept."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "intercept_": self.intercept_ + 0.5}
+
+
+def test_features_must_be_the_models_inputs(workspace: Workspace) -> None:
+    features = FeatureSetSpec(name="recent", parts=(), features=(Field("wind", "float"),))
+    with pytest.raises(InvalidInput, match=r"takes 'carrier', 'distance', 'wet', which the feature set 'recent'"):
+        pack(workspace, lightgbm_model(), name="delays", features=features)
+    with pytest.raises(InvalidInput, match="cannot be the name of a model"):
+        pack(workspace, lightgbm_model(), name="My Model")
+
+
+def test_the_card_says_what_is_known_and_what_is_missing(folder: Path) -> None:
+    card = (folder / "card.md").read_text()
+    assert "Packed by: ada" in card
+    assert "Environment: **missing**" in card
+    assert "Quality (missing)" in card
+    assert "yes from 0.2 on" in card
+    assert "Purpose (asked)" in card
+
+
+def test_loading_needs_neither_polars_nor_the_project(folder: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from slipway.models.bundle import load
+loaded = load(Path({str(folder)!r}))
+print(loaded.predict_rows([["AA", 500, None, True]])[0], loaded.check_sample())
+heavy = {{"polars", "duckdb", "sqlalchemy", "model_flights"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
