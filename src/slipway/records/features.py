@@ -1,12 +1,29 @@
 """Definitions of features as data: what offline, online and a bundle share."""
 
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
 from slipway.records.schema import Field, FieldType
 
-__all__ = ["Aggregate", "FeatureSetSpec", "RequestField", "Scalar", "View", "Windows"]
+__all__ = [
+    "Aggregate",
+    "AggregateKind",
+    "EventRow",
+    "FeatureSetSpec",
+    "Part",
+    "RequestField",
+    "Scalar",
+    "SkewCertificate",
+    "StoredView",
+    "Stream",
+    "StreamColumn",
+    "View",
+    "ViewRow",
+    "WindowState",
+    "Windows",
+]
 
 AggregateKind = Literal["count", "sum", "mean", "min", "max", "last", "std"]
 
@@ -16,10 +33,12 @@ class Aggregate(Struct, frozen=True, kw_only=True):
 
     Args:
         name: The feature's name within its windows.
-        kind: What is computed; nulls, NaN and infinities of the column do not count.
-        column: The source's column.
+        kind: What is computed; nulls, NaN, infinities and what does not fit the grid do not count.
+        column: The source's column, "" for a count of rows.
         width_us: The window's width in microseconds.
         scale: Values are read on the grid 1/scale, so that sums are exact; 1 for integer columns.
+        integer: Whether the column holds integers or booleans.
+        returns: The feature's type.
     """
 
     name: str
@@ -27,26 +46,32 @@ class Aggregate(Struct, frozen=True, kw_only=True):
     column: str
     width_us: int
     scale: int = 1
+    integer: bool = False
+    returns: FieldType = "float"
 
 
 class Windows(Struct, frozen=True, kw_only=True, tag_field="kind", tag="windows"):
     """Aggregates of past rows of a table, by key, each counted once it was known.
 
     Args:
-        name: Unique in the feature set; prefix of the features' names.
+        name: The key set's; prefix of the features' names.
         source: The table.
         time: The column that says when a row became known.
         by: The key columns.
+        key_types: The types of the key columns.
         aggregates: What is computed.
         event_id: The source's key columns, by which a pushed event is recognised when it comes twice.
+        event_id_types: The types of these columns.
     """
 
     name: str
     source: str
     time: str
     by: tuple[str, ...]
+    key_types: tuple[FieldType, ...] = ()
     aggregates: tuple[Aggregate, ...]
     event_id: tuple[str, ...] = ()
+    event_id_types: tuple[FieldType, ...] = ()
 
 
 class View(Struct, frozen=True, kw_only=True, tag_field="kind", tag="view"):
@@ -55,6 +80,7 @@ class View(Struct, frozen=True, kw_only=True, tag_field="kind", tag="view"):
     Args:
         name: The view's; prefix of the features' names.
         entity: The key columns.
+        entity_types: The types of the key columns.
         time: The column that says when a row became known, "" for facts without time.
         ttl_us: How old a row may be and still count, None for ever.
         fields: The result's value columns.
@@ -64,6 +90,7 @@ class View(Struct, frozen=True, kw_only=True, tag_field="kind", tag="view"):
 
     name: str
     entity: tuple[str, ...]
+    entity_types: tuple[FieldType, ...] = ()
     time: str
     ttl_us: int | None
     fields: tuple[Field, ...] = ()
@@ -76,7 +103,8 @@ class Scalar(Struct, frozen=True, kw_only=True, tag_field="kind", tag="scalar"):
 
     Args:
         name: The function's, and the feature's.
-        arguments: Names and types, in order.
+        arguments: Names and types, in order. Where one that is not nullable is null, the feature is null and the
+            function is not called.
         returns: The type of the result.
         module: Where bundle and training find the function.
         definition: The fingerprint of its code closure.
@@ -96,6 +124,9 @@ class RequestField(Struct, frozen=True, kw_only=True, tag_field="kind", tag="req
     type: FieldType
 
 
+Part = Windows | View | Scalar | RequestField
+
+
 class FeatureSetSpec(Struct, frozen=True, kw_only=True):
     """All features of a model, in order.
 
@@ -109,7 +140,111 @@ class FeatureSetSpec(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    parts: tuple[Windows | View | Scalar | RequestField, ...]
+    parts: tuple[Part, ...]
     request: tuple[Field, ...] = ()
     features: tuple[Field, ...] = ()
     definition: str = ""
+
+
+class StreamColumn(Struct, frozen=True, kw_only=True):
+    """One value column of a stream of events: integers on the grid 1/scale of a source's column.
+
+    Args:
+        name: The source's column.
+        scale: The grid.
+        integer: Whether the source's column holds integers or booleans.
+        squares: Whether running sums of squares are kept.
+        extremes: Whether windows are asked for the smallest and greatest value.
+        last: Whether windows are asked for the last value.
+    """
+
+    name: str
+    scale: int
+    integer: bool
+    squares: bool = False
+    extremes: bool = False
+    last: bool = False
+
+
+class Stream(Struct, frozen=True, kw_only=True):
+    """Events of one source under one key, as an online store keeps them.
+
+    Args:
+        name: Letters, digits and "_"; it ends in a fingerprint of the definition, so that two definitions never share.
+        columns: The value columns, in the order of `EventRow.values`.
+    """
+
+    name: str
+    columns: tuple[StreamColumn, ...]
+
+
+class StoredView(Struct, frozen=True, kw_only=True):
+    """Rows of one feature view, as an online store keeps them.
+
+    Args:
+        name: As a stream's.
+        timed: Whether rows have a time; without it an entity has one row, and a later one replaces it.
+    """
+
+    name: str
+    timed: bool
+
+
+class EventRow(NamedTuple):
+    """One event under one key: the key as text, when it was known, its id as text, its values on their grids."""
+
+    key: str
+    time_us: int
+    event_id: str
+    values: tuple[int | None, ...]
+
+
+class ViewRow(NamedTuple):
+    """One row of a view: the entity as text, when it was known (0 without time), its values as plain scalars."""
+
+    key: str
+    time_us: int
+    values: tuple[Any, ...]
+
+
+class WindowState(NamedTuple):
+    """What a window holds: its rows, and for each column (count, sum, sum of squares, least, greatest, last).
+
+    The last four are 0 and None where the stream's column does not ask for them.
+    """
+
+    rows: int
+    columns: tuple[tuple[int, int, int, int | None, int | None, int | None], ...]
+
+
+class SkewCertificate(Struct, frozen=True, kw_only=True):
+    """What came out of running one feature set's offline and online paths over generated edge cases.
+
+    Args:
+        definition: The feature set's definition.
+        rows: How many request rows were compared.
+        features: How many features each has.
+        compared: How many values were compared, over all batch sizes and orders.
+        mismatches: How many were not equal bit for bit.
+        first: The first of them, in words.
+        raised: How many calls of scalar functions raised, the same on both paths.
+        raised_first: The first of these, in words.
+        seed: Of the generator.
+        at: When it was made, business time; None outside a workspace.
+    """
+
+    definition: str
+    rows: int
+    features: int
+    compared: int
+    mismatches: int
+    first: tuple[str, ...] = ()
+    raised: int = 0
+    raised_first: tuple[str, ...] = ()
+    seed: int = 0
+    at: datetime | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether offline and online agreed everywhere."""
+        return self.mismatches == 0

@@ -1,0 +1,426 @@
+"""The online store in one SQLite file, embedded in the endpoint's process.
+
+Each stream is one table, clustered by (key, time, event id), that keeps with every event the running sums of its key up
+to and including it. A window is then the difference of two rows, each found by one seek; only least, greatest and last
+values look at the rows between. A late event rewrites the rows of its key that come after it, in one transaction.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, Unavailable, near
+from slipway.ports.online_store import precedence
+from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
+
+__all__ = ["SqliteOnlineStore"]
+
+_BUSY_MS = 10_000
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_NAME = re.compile(r"[A-Za-z0-9_]{1,120}\Z")
+_place = itemgetter(1, 2)
+_encode_values = msgspec.msgpack.Encoder().encode
+_decode_values = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS definitions (name TEXT PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class _StreamPlan:
+    """The statements of one stream, built once."""
+
+    def __init__(self, stream: Stream) -> None:
+        columns = stream.columns
+        self.width = len(columns)
+        self.squares = [column.squares for column in columns]
+        self.extremes = [index for index, column in enumerate(columns) if column.extremes]
+        table = f'"e_{stream.name}"'
+        values = "".join(f", v{i}" for i in range(self.width))
+        sums = "total" + "".join(f", n{i}, s{i}, q{i}" for i in range(self.width))
+        latest = "ORDER BY time_us DESC, event_id DESC LIMIT 1"
+        window = f"FROM {table} WHERE key = ? AND time_us > ? AND time_us <= ?"
+        # Sums have no declared type: beyond 64 bits they are kept as text.
+        self.create = (
+            f"CREATE TABLE IF NOT EXISTS {table} (key TEXT NOT NULL, time_us INTEGER NOT NULL, event_id TEXT NOT NULL"
+            f"{values}, {sums}, PRIMARY KEY (key, time_us, event_id)) WITHOUT ROWID"
+        )
+        places = ", ".join("?" * (4 + 4 * self.width))
+        self.insert = f"INSERT INTO {table} (key, time_us, event_id{values}, {sums}) VALUES ({places})"
+        self.tail = f"SELECT time_us, event_id, {sums} FROM {table} WHERE key = ? {latest}"
+        self.one = f"SELECT time_us{values} FROM {table} WHERE key = ? AND time_us = ? AND event_id = ?"
+        before = "key = ? AND (time_us, event_id) < (?, ?)"
+        self.before = f"SELECT {sums} FROM {table} WHERE {before} {latest}"
+        onward = f"FROM {table} WHERE key = ? AND (time_us, event_id) >= (?, ?)"
+        self.onward = f"SELECT time_us, event_id{values} {onward} ORDER BY time_us, event_id"
+        self.cut = f"DELETE {onward}"
+        self.seek = f"SELECT {sums} FROM {table} WHERE key = ? AND time_us <= ? {latest}"
+        ranges = ", ".join(f"min(v{i}), max(v{i})" for i in self.extremes)
+        self.ranges = f"SELECT {ranges} {window}" if ranges else ""
+        self.last = [
+            (i, f"SELECT v{i} {window} AND v{i} IS NOT NULL {latest}")
+            for i, column in enumerate(columns)
+            if column.last
+        ]
+        self.clear = f"DELETE FROM {table}"
+
+
+class _ViewPlan:
+    """The statements of one view, built once."""
+
+    def __init__(self, view: StoredView) -> None:
+        table = f'"v_{view.name}"'
+        self.timed = view.timed
+        self.create = (
+            f"CREATE TABLE IF NOT EXISTS {table} (key TEXT NOT NULL, time_us INTEGER NOT NULL, body BLOB NOT NULL, "
+            "PRIMARY KEY (key, time_us)) WITHOUT ROWID"
+        )
+        self.add = f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)"
+        self.replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"
+        self.one = f"SELECT body FROM {table} WHERE key = ? AND time_us = ?"
+        self.seek = f"SELECT time_us, body FROM {table} WHERE key = ? AND time_us <= ? ORDER BY time_us DESC LIMIT 1"
+        self.clear = f"DELETE FROM {table}"
+
+
+class SqliteOnlineStore:
+    """An online store in one file, for any number of threads and processes on one machine.
+
+    Args:
+        path: The file; it is made, with its folder, where it does not exist.
+
+    Raises:
+        BackendError: The file cannot be opened or is not a database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._streams: dict[str, _StreamPlan] = {}
+        self._views: dict[str, _ViewPlan] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._writing() as connection:
+            for statement in _SCHEMA.strip().splitlines():
+                connection.execute(statement)
+
+    def define(self, streams: Sequence[Stream], views: Sequence[StoredView]) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            for stream in streams:
+                self._register(connection, stream.name, "stream", stream)
+                connection.execute(_StreamPlan(stream).create)
+            for view in views:
+                self._register(connection, view.name, "view", view)
+                connection.execute(_ViewPlan(view).create)
+
+    def _register(self, connection: sqlite3.Connection, name: str, kind: str, what: Stream | StoredView) -> None:
+        if not _NAME.match(name):
+            raise InvalidInput(
+                f"{name!r} cannot name a {kind} of an online store.",
+                why="Names use letters, digits and '_', at most 120.",
+                fix="Name it after its source and key.",
+                field="name",
+            )
+        body = msgspec.json.encode(what).decode()
+        found = connection.execute("SELECT kind, body FROM definitions WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            connection.execute("INSERT INTO definitions VALUES (?, ?, ?)", (name, kind, body))
+        elif found != (kind, body):
+            raise Conflict(
+                f"The online store has a {found[0]} {name!r} already, with another definition.",
+                why="Rows of two definitions cannot share one table.",
+                fix="Give the new definition another name.",
+            )
+
+    def push_events(self, stream: str, rows: Iterable[EventRow]) -> int:
+        """See the port."""
+        plan = self._stream(stream)
+        ordered = sorted(rows, key=itemgetter(0, 1, 2))
+        if not ordered:
+            return 0
+        changed = 0
+        fresh: list[tuple[Any, ...]] = []
+        with self._writing() as connection:
+            for key, group in groupby(ordered, itemgetter(0)):
+                changed += self._merge(connection, plan, key, _once(group), fresh)
+            connection.executemany(plan.insert, fresh)
+        return changed
+
+    def _merge(
+        self,
+        connection: sqlite3.Connection,
+        plan: _StreamPlan,
+        key: str,
+        rows: list[EventRow],
+        fresh: list[tuple[Any, ...]],
+    ) -> int:
+        """Fold one key's rows, sorted, into `fresh`; rows that must follow them are cut and folded again."""
+        tail = connection.execute(plan.tail, (key,)).fetchone()
+        if tail is None or _place(rows[0]) > tail[:2]:
+            _fold(plan, rows, tail[2:] if tail else None, fresh)
+            return len(rows)
+        rows = [row for row in rows if self._changes(connection, plan, row)]
+        if not rows:
+            return 0
+        first = (key, *_place(rows[0]))
+        before = connection.execute(plan.before, first).fetchone()
+        later = {_place(row): row for row in self._onward(connection, plan, first)}
+        later.update((_place(row), row) for row in rows)
+        connection.execute(plan.cut, first)
+        _fold(plan, [later[place] for place in sorted(later)], before, fresh)
+        return len(rows)
+
+    def _changes(self, connection: sqlite3.Connection, plan: _StreamPlan, row: EventRow) -> bool:
+        found = connection.execute(plan.one, row[:3]).fetchone()
+        return found is None or precedence(row.values) > precedence(found[1:])
+
+    def _onward(
+        self, connection: sqlite3.Connection, plan: _StreamPlan, first: tuple[str, int, str]
+    ) -> Iterator[EventRow]:
+        for time_us, event_id, *values in connection.execute(plan.onward, first):
+            yield EventRow(first[0], time_us, event_id, tuple(values))
+
+    def put_rows(self, view: str, rows: Iterable[ViewRow]) -> int:
+        """See the port."""
+        plan = self._view(view)
+        packed = [(row.key, row.time_us if plan.timed else 0, _encode_values(row.values)) for row in rows]
+        if not packed:
+            return 0
+        with self._writing() as connection:
+            if not plan.timed:
+                connection.executemany(plan.replace, packed)
+            elif connection.executemany(plan.add, packed).rowcount < len(packed):
+                for row in packed:
+                    (kept,) = connection.execute(plan.one, row[:2]).fetchone()
+                    if kept != row[2] and precedence(_decode_values(row[2])) > precedence(_decode_values(kept)):
+                        connection.execute(plan.replace, row)
+        return len(packed)
+
+    def window_states(
+        self, stream: str, keys: Sequence[str], at_us: int, widths_us: Sequence[int]
+    ) -> list[list[WindowState]]:
+        """See the port."""
+        plan = self._stream(stream)
+        nothing = WindowState(0, ((0, 0, 0, None, None, None),) * plan.width)
+        found = []
+        with self._reading() as run:
+            for key in keys:
+                upper = run(plan.seek, (key, at_us)).fetchone()
+                if upper is None:
+                    found.append([nothing] * len(widths_us))
+                    continue
+                states = []
+                for width_us in widths_us:
+                    place = (key, max(at_us - width_us, _LOWEST), at_us)
+                    lower = run(plan.seek, place[:2]).fetchone()
+                    states.append(_difference(run, plan, upper, lower, place))
+                found.append(states)
+        return found
+
+    def view_rows(self, view: str, keys: Sequence[str], at_us: int) -> list[tuple[int, tuple[Any, ...]] | None]:
+        """See the port."""
+        seek = self._view(view).seek
+        found: list[tuple[int, tuple[Any, ...]] | None] = []
+        with self._reading() as run:
+            for key in keys:
+                row = run(seek, (key, at_us)).fetchone()
+                found.append(None if row is None else (row[0], _decode_values(row[1])))
+        return found
+
+    def clear(self, name: str) -> None:
+        """See the port."""
+        plans: list[_StreamPlan | _ViewPlan] = []
+        kind = self._definition(name)
+        if kind is not None:
+            plans = [self._stream(name) if kind[0] == "stream" else self._view(name)]
+        with self._writing() as connection:
+            for plan in plans:
+                connection.execute(plan.clear)
+            connection.execute("DELETE FROM marks WHERE name = ?", (name,))
+
+    def mark(self, name: str) -> str:
+        """See the port."""
+        with self._reading() as run:
+            row = run("SELECT value FROM marks WHERE name = ?", (name,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def set_mark(self, name: str, value: str) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """See the port."""
+        with self._lock:
+            while self._connections:
+                self._connections.pop().close()
+            self._local = threading.local()
+
+    def _stream(self, name: str) -> _StreamPlan:
+        plan = self._streams.get(name)
+        if plan is None:
+            found = self._definition(name)
+            if found is None or found[0] != "stream":
+                raise self._unknown(name, "stream")
+            plan = self._streams[name] = _StreamPlan(msgspec.json.decode(found[1], type=Stream))
+        return plan
+
+    def _view(self, name: str) -> _ViewPlan:
+        plan = self._views.get(name)
+        if plan is None:
+            found = self._definition(name)
+            if found is None or found[0] != "view":
+                raise self._unknown(name, "view")
+            plan = self._views[name] = _ViewPlan(msgspec.json.decode(found[1], type=StoredView))
+        return plan
+
+    def _definition(self, name: str) -> tuple[str, str] | None:
+        with self._reading() as run:
+            found = run("SELECT kind, body FROM definitions WHERE name = ?", (name,)).fetchone()
+        return None if found is None else (str(found[0]), str(found[1]))
+
+    def _unknown(self, name: str, kind: str) -> NotFound:
+        with self._reading() as run:
+            known = [row[0] for row in run("SELECT name FROM definitions WHERE kind = ?", (kind,))]
+        return NotFound(
+            f"The online store {self._path.name} has no {kind} {name!r}.",
+            why=near(name, known, what=f"{kind}s"),
+            fix="Define it first: `store.define(streams, views)`.",
+        )
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            with self._lock:
+                self._connections.append(connection)
+            self._local.connection = connection
+        return connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with _as_ours(self._path):
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _reading(self) -> _Reading:
+        with _as_ours(self._path):
+            return _Reading(self._connection(), self._path)
+
+
+class _Reading:
+    """One consistent view: a read transaction. A class, since a generator would cost as much as a look-up."""
+
+    __slots__ = ("_connection", "_path")
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def __enter__(self) -> Any:
+        self._connection.execute("BEGIN")
+        return self._connection.execute
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._connection.execute("COMMIT")
+        if isinstance(error, sqlite3.Error):
+            raise _ours(error, self._path) from error
+
+
+def _once(rows: Iterable[EventRow]) -> list[EventRow]:
+    """One key's sorted rows, each place once with its greatest values."""
+    kept: list[EventRow] = []
+    for row in rows:
+        if not kept or _place(kept[-1]) != _place(row):
+            kept.append(row)
+        elif precedence(row.values) > precedence(kept[-1].values):
+            kept[-1] = row
+    return kept
+
+
+def _fold(plan: _StreamPlan, rows: Sequence[EventRow], start: Sequence[Any] | None, out: list[tuple[Any, ...]]) -> None:
+    """Append to `out` the rows as they are stored: with running sums that begin at `start`."""
+    begin = [int(part) for part in start] if start is not None else [0] * (1 + 3 * plan.width)
+    stored: list[Iterable[Any]] = [[row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]]
+    sums: list[Iterable[Any]] = [range(begin[0] + 1, begin[0] + 1 + len(rows))]
+    for index in range(plan.width):
+        values = [row[3][index] for row in rows]
+        stored.append(values)
+        filled = [value or 0 for value in values]
+        n, s, q = begin[1 + 3 * index : 4 + 3 * index]
+        sums.append(_running((value is not None for value in values), n))
+        sums.append(_running(filled, s))
+        sums.append(_running((value * value for value in filled), q) if plan.squares[index] else [0] * len(rows))
+    out.extend(zip(*stored, *sums, strict=True))
+
+
+def _running(values: Iterable[int], start: int) -> list[int | str]:
+    sums = list(accumulate(values, initial=start))[1:]
+    if sums and min(sums) >= _LOWEST and max(sums) <= _HIGHEST:
+        return [*sums]
+    return [value if _LOWEST <= value <= _HIGHEST else str(value) for value in sums]
+
+
+def _difference(
+    run: Any, plan: _StreamPlan, upper: Sequence[Any], lower: Sequence[Any] | None, place: tuple[str, int, int]
+) -> WindowState:
+    lows: dict[int, int | None] = {}
+    highs: dict[int, int | None] = {}
+    lasts: dict[int, int | None] = {}
+    rows = upper[0] - (lower[0] if lower else 0)
+    if rows and plan.ranges:
+        ranges = run(plan.ranges, place).fetchone()
+        for position, index in enumerate(plan.extremes):
+            lows[index], highs[index] = ranges[2 * position : 2 * position + 2]
+    if rows:
+        for index, statement in plan.last:
+            found = run(statement, place).fetchone()
+            lasts[index] = found[0] if found else None
+    columns = []
+    for index in range(plan.width):
+        n, s, q = upper[1 + 3 * index : 4 + 3 * index]
+        if lower:
+            n0, s0, q0 = lower[1 + 3 * index : 4 + 3 * index]
+            n, s, q = n - n0, int(s) - int(s0), int(q) - int(q0)
+        columns.append((n, int(s), int(q), lows.get(index), highs.get(index), lasts.get(index)))
+    return WindowState(rows, tuple(columns))
+
+
+@contextmanager
+def _as_ours(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _ours(error, path) from error
+
+
+def _ours(error: sqlite3.Error, path: Path) -> BackendError:
+    busy = "locked" in str(error) or "busy" in str(error)
+    kind = Unavailable if busy else BackendError
+    return kind(
+        f"The online store {path} answered: {error}.",
+        why="Another process holds it for too long." if busy else "The file cannot be read or written as a database.",
+        fix="Try again." if busy else "Check the folder's rights and space, or materialise into a new file.",
+    )

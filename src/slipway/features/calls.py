@@ -1,0 +1,173 @@
+"""Calling scalar features over rows, offline and online alike: nulls, types and failures by one rule."""
+
+from __future__ import annotations
+
+import operator
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from slipway.errors import InvalidInput, StepFailed, near
+from slipway.records.features import FeatureSetSpec, Scalar
+from slipway.records.schema import FieldType
+
+__all__ = ["Call", "caller", "coercer", "scalar_order"]
+
+Call = Callable[[Sequence[Sequence[Any]]], list[Any]]
+"""Takes the arguments as columns of equal length; gives the feature's values, one a row."""
+
+
+def caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> Call:
+    """Compile the calls of one scalar feature.
+
+    Args:
+        scalar: Its definition.
+        functions: The functions by feature name.
+
+    Raises:
+        InvalidInput: Its function is not among them.
+    """
+    given = functions.get(scalar.name)
+    if given is None:
+        raise InvalidInput(
+            f"There is no function for the feature {scalar.name!r}.",
+            why=near(scalar.name, functions, what="functions"),
+            fix=f"Pass the function that {scalar.module} defines.",
+        )
+    function: Callable[..., Any] = getattr(given, "function", given)
+    required = [index for index, argument in enumerate(scalar.arguments) if not argument.nullable]
+    floats = [index for index, argument in enumerate(scalar.arguments) if argument.type == "float"]
+    convert = _RESULTS[scalar.returns]
+
+    def run(columns: Sequence[Sequence[Any]]) -> list[Any]:
+        values: list[Any] = []
+        columns = [_as_floats(c) if index in floats else c for index, c in enumerate(columns)]
+        for row, arguments in enumerate(zip(*columns, strict=True)):
+            if None in arguments and any(arguments[index] is None for index in required):
+                values.append(None)
+                continue
+            try:
+                value = function(*arguments)
+            except Exception as error:
+                raise _failed(scalar, row, arguments, error) from error
+            try:
+                values.append(None if value is None else convert(value))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise _misfit(scalar, row, value) from error
+        return values
+
+    return run
+
+
+def _as_floats(column: Sequence[Any]) -> list[Any]:
+    return [float(value) if type(value) is int else value for value in column]
+
+
+def _failed(scalar: Scalar, row: int, arguments: tuple[Any, ...], error: Exception) -> StepFailed:
+    named = ", ".join(f"{a.name}={value!r}" for a, value in zip(scalar.arguments, arguments, strict=True))
+    own = error.__traceback__.tb_next if error.__traceback__ else None
+    return StepFailed(
+        f"The feature {scalar.name!r} raised {type(error).__name__}: {error} on row {row} ({named}).",
+        step=scalar.name,
+        trace="".join(traceback.format_exception(type(error), error, own)),
+        fix="Let it return None where there is no answer.",
+    )
+
+
+def _misfit(scalar: Scalar, row: int, value: Any) -> StepFailed:
+    return StepFailed(
+        f"The feature {scalar.name!r} returned {value!r} ({type(value).__name__}) on row {row}; "
+        f"it is declared to return {scalar.returns}.",
+        step=scalar.name,
+        fix="Convert the result in the function, or change its annotation.",
+    )
+
+
+def _int(value: Any) -> int:
+    whole = operator.index(value)
+    if not -(2**63) <= whole < 2**63:
+        raise OverflowError("beyond 64 bits")
+    return whole
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, str | bytes):
+        raise TypeError("text")
+    return float(value)
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool) and type(value).__name__ != "bool":
+        raise TypeError("no truth value")
+    return bool(value)
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return str(value)
+
+
+def _instant(value: Any) -> datetime:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise TypeError("no aware instant")
+    return value.astimezone(UTC)
+
+
+def _day(value: Any) -> date:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise TypeError("no date")
+    return value
+
+
+def _duration(value: Any) -> timedelta:
+    if not isinstance(value, timedelta):
+        raise TypeError("no duration")
+    return value
+
+
+_RESULTS: dict[FieldType, Callable[[Any], Any]] = {
+    "bool": _bool,
+    "int": _int,
+    "float": _float,
+    "string": _string,
+    "category": _string,
+    "datetime": _instant,
+    "date": _day,
+    "duration": _duration,
+}
+
+
+def coercer(kind: FieldType) -> Callable[[Any], Any] | None:
+    """What brings a request's value of a type into the one form that features see; None where nothing is to be done.
+
+    Whole numbers become floats where a float is declared, instants become UTC. It is never called with None.
+    """
+    if kind == "float":
+        return float
+    if kind == "datetime":
+        return _instant
+    return None
+
+
+def scalar_order(spec: FeatureSetSpec) -> list[Scalar]:
+    """The scalars of a set so that each comes after those it is computed from.
+
+    Raises:
+        InvalidInput: Some are computed from each other in a circle.
+    """
+    waiting = {part.name: part for part in spec.parts if isinstance(part, Scalar)}
+    ordered: list[Scalar] = []
+    while waiting:
+        ready = [s for s in waiting.values() if not any(a.name in waiting for a in s.arguments)]
+        if not ready:
+            raise InvalidInput(
+                f"The features {', '.join(sorted(waiting))} are computed from each other in a circle.",
+                why="None of them can be computed first.",
+                fix="Take one of the arguments from the request instead.",
+            )
+        for scalar in ready:
+            del waiting[scalar.name]
+        ordered += ready
+    return ordered

@@ -1,0 +1,205 @@
+"""The offline path: every feature of a set for many rows at once, each as it was known at its row's decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from slipway.errors import InvalidInput, near
+from slipway.features.calls import caller, scalar_order
+from slipway.features.point_in_time import (
+    EVENT_TIME,
+    WindowRows,
+    key_columns,
+    latest,
+    microseconds,
+    take,
+    view_rows,
+    window_values,
+)
+from slipway.records.features import FeatureSetSpec, RequestField, Scalar, View, Windows
+from slipway.records.schema import Field, FieldType
+from slipway.schema.types import polars_schema
+
+__all__ = ["History", "Offline", "compute", "in_plain_types"]
+
+_NEVER = -(2**62)
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What was known when: the rows that features look back on.
+
+    Args:
+        events: The source tables of windows, by table name.
+        views: The results of feature views, by view name.
+    """
+
+    events: Mapping[str, pl.DataFrame | pl.LazyFrame] = field(default_factory=dict)
+    views: Mapping[str, pl.DataFrame | pl.LazyFrame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offline:
+    """Features over many rows.
+
+    Args:
+        frame: One column a feature, in the spec's order; one row per given row, in order.
+        notes: What was found and does not count, as sentences.
+    """
+
+    frame: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def compute(
+    spec: FeatureSetSpec,
+    rows: pl.DataFrame,
+    at: str,
+    history: History,
+    functions: Mapping[str, Callable[..., Any]],
+) -> Offline:
+    """Compute a feature set over rows.
+
+    Args:
+        spec: The set.
+        rows: The fields of the request and the decision time, one row per decision.
+        at: The column of the decision times, aware UTC; where it is null nothing is known.
+        history: What windows and views look back on.
+        functions: The functions of the scalar features, by name.
+
+    Raises:
+        InvalidInput: A field, table or column is missing or of the wrong type.
+        StepFailed: A scalar feature raised.
+    """
+    asked = in_plain_types(rows, spec.request)
+    at_us = rows.select(microseconds(rows, at, "the rows").fill_null(_NEVER)).to_series().to_numpy()
+    found: dict[str, pl.Series] = {}
+    notes: list[str] = []
+    sources = {
+        name: _collected(history.events, name, columns, "table") for name, columns in _columns_of_sources(spec).items()
+    }
+    for part in spec.parts:
+        if isinstance(part, Windows):
+            prepared = WindowRows(part, sources[part.source])
+            notes += prepared.notes
+            keys = asked.select(key_columns(part.by, part.key_types))
+            for series in window_values(prepared, keys, at_us):
+                found[f"{part.name}_{series.name}"] = series
+        elif isinstance(part, View):
+            found.update(_view(part, history, asked, at_us, notes))
+        elif isinstance(part, RequestField):
+            found[part.name] = asked[part.name]
+    for scalar in scalar_order(spec):
+        found[scalar.name] = _scalar(scalar, functions, found, asked)
+    frame = pl.DataFrame([found[feature.name].alias(feature.name) for feature in spec.features])
+    return Offline(frame=frame, notes=tuple(dict.fromkeys(notes)))
+
+
+def _columns_of_sources(spec: FeatureSetSpec) -> dict[str, list[str]]:
+    """The columns that windows read, by table, so that no other is loaded."""
+    columns: dict[str, dict[str, None]] = {}
+    for part in spec.parts:
+        if isinstance(part, Windows):
+            values = (aggregate.column for aggregate in part.aggregates if aggregate.column)
+            columns.setdefault(part.source, {}).update(dict.fromkeys([*part.by, part.time, *part.event_id, *values]))
+    return {source: list(names) for source, names in columns.items()}
+
+
+def _collected(
+    frames: Mapping[str, pl.DataFrame | pl.LazyFrame], name: str, columns: list[str], what: str
+) -> pl.DataFrame:
+    if name not in frames:
+        raise InvalidInput(
+            f"The history has no {what} {name!r}.",
+            why=near(name, frames, what=f"{what}s"),
+            fix="Add it to the history.",
+        )
+    frame = frames[name].lazy()
+    known = frame.collect_schema().names()
+    for column in columns:
+        if column not in known:
+            raise InvalidInput(
+                f"The {what} {name!r} has no column {column!r}.",
+                why=near(column, known, what="columns"),
+                fix="Add the column, or correct the feature that reads it.",
+                field=column,
+            )
+    return frame.select(columns).collect()
+
+
+def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFrame:
+    """Columns of a frame in the types that carry fields: 64-bit numbers, text, microseconds in UTC.
+
+    Raises:
+        InvalidInput: A column is missing, or is of another type.
+    """
+    types = polars_schema(fields)
+    columns = []
+    for given in fields:
+        if given.name not in rows.columns:
+            raise InvalidInput(
+                f"The rows have no column {given.name!r}.",
+                why=near(given.name, rows.columns, what="columns"),
+                fix="Add it: it is a field of the request.",
+                field=given.name,
+            )
+        column = pl.col(given.name)
+        kind = rows.schema[given.name]
+        if isinstance(kind, pl.Datetime) and given.type == "datetime":
+            columns.append(column.dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
+        else:
+            columns.append(column.cast(types[given.name]))
+    try:
+        return rows.select(columns)
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInput(
+            f"The rows do not fit the request's fields: {error}.",
+            why="Offline and online must see the same types.",
+            fix="Convert the column in its table.",
+        ) from error
+
+
+def _view(
+    view: View, history: History, asked: pl.DataFrame, at_us: NDArray[np.int64], notes: list[str]
+) -> dict[str, pl.Series]:
+    columns = [*view.entity, *([view.time] if view.time else []), *(f.name for f in view.fields)]
+    rows = view_rows(view, _collected(history.views, view.name, columns, "view"), notes)
+    keys = asked.select(key_columns(view.entity, view.entity_types))
+    places = latest(keys, at_us, rows, view.entity, EVENT_TIME)
+    if view.ttl_us is not None and rows.height:
+        age_us = at_us - rows[EVENT_TIME].to_numpy()[np.maximum(places, 0)]
+        places = np.where(age_us <= view.ttl_us, places, -1)
+    values = take(rows.select(f.name for f in view.fields), places)
+    return {f"{view.name}_{name}": values[name] for name in values.columns}
+
+
+def _scalar(
+    scalar: Scalar, functions: Mapping[str, Callable[..., Any]], found: Mapping[str, pl.Series], asked: pl.DataFrame
+) -> pl.Series:
+    columns = []
+    for argument in scalar.arguments:
+        series = found[argument.name] if argument.name in found else asked[argument.name]
+        columns.append(_python_values(series))
+    values = caller(scalar, functions)(columns)
+    return pl.Series(
+        scalar.name, values, dtype=polars_schema((Field(scalar.name, _stored(scalar.returns)),))[scalar.name]
+    )
+
+
+def _stored(kind: FieldType) -> FieldType:
+    return "string" if kind == "category" else kind
+
+
+def _python_values(series: pl.Series) -> list[Any]:
+    """A column as the Python values that a request would carry."""
+    if isinstance(series.dtype, pl.Datetime):
+        naive = series.dt.replace_time_zone(None).to_list()
+        return [None if value is None else value.replace(tzinfo=UTC) for value in naive]
+    return series.to_list()

@@ -1,0 +1,359 @@
+"""The online path: a feature set compiled once into a plan over requests and an online store.
+
+The resolver looks each key up once a request, loads no Polars and reads no registry. The receiver turns pushed rows of
+tables and views into what the store keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from operator import itemgetter
+from typing import Any
+
+from slipway.errors import InvalidInput, near
+from slipway.features.calls import caller, coercer, scalar_order
+from slipway.features.states import (
+    empty_state,
+    finisher,
+    from_us,
+    key_encoder,
+    plain,
+    restore,
+    stored_view_of,
+    stream_of,
+    to_grid,
+    to_us,
+)
+from slipway.ports.online_store import OnlineStore
+from slipway.records.features import (
+    EventRow,
+    FeatureSetSpec,
+    Scalar,
+    StoredView,
+    Stream,
+    View,
+    ViewRow,
+    Windows,
+)
+from slipway.records.schema import FieldType
+
+__all__ = [
+    "Received",
+    "Receiver",
+    "Resolver",
+    "build_receiver",
+    "build_resolver",
+    "event_row",
+    "stored_definitions",
+    "view_row",
+]
+
+Resolver = Callable[[Sequence[Sequence[Any] | Mapping[str, Any]], datetime], list[list[Any]]]
+"""Takes rows (values in the order of `spec.request`, or by name) and the decision time; gives each row's features."""
+
+_Columns = dict[str, Sequence[Any]]
+_Step = Callable[[_Columns, int, int], None]
+
+
+def stored_definitions(spec: FeatureSetSpec) -> tuple[list[Stream], list[StoredView]]:
+    """What an online store must define for a feature set; windows that share a stream name it once."""
+    streams = {stream.name: stream for part in spec.parts if isinstance(part, Windows) for stream in [stream_of(part)]}
+    views = [stored_view_of(part) for part in spec.parts if isinstance(part, View)]
+    return list(streams.values()), views
+
+
+def build_resolver(
+    spec: FeatureSetSpec, functions: Mapping[str, Callable[..., Any]], store: OnlineStore | None = None
+) -> Resolver:
+    """Compile a feature set for requests.
+
+    Args:
+        spec: The set.
+        functions: The functions of the scalar features, by name.
+        store: Where windows and views are looked up; None for a set without them. Its streams and views are defined
+            where they do not exist.
+
+    Returns:
+        The resolver. It raises InvalidInput for a row that does not fit, StepFailed where a scalar feature raises.
+
+    Raises:
+        InvalidInput: A function or the store is missing.
+    """
+    streams, views = stored_definitions(spec)
+    steps: list[_Step] = []
+    if streams or views:
+        if store is None:
+            raise InvalidInput(
+                f"The feature set {spec.name!r} has windows or views, and no online store was given.",
+                why="Their values are looked up while a request waits.",
+                fix="Open one and materialise into it.",
+            )
+        store.define(streams, views)
+        for part in spec.parts:
+            if isinstance(part, Windows):
+                steps.append(_windows_step(part, store))
+            elif isinstance(part, View):
+                steps.append(_view_step(part, store))
+    steps += [_scalar_step(scalar, functions) for scalar in scalar_order(spec)]
+    read = _reader(spec)
+    names = [feature.name for feature in spec.features]
+
+    def resolve(rows: Sequence[Sequence[Any] | Mapping[str, Any]], at: datetime) -> list[list[Any]]:
+        at_us = to_us(at)
+        columns = read(rows)
+        for step in steps:
+            step(columns, len(rows), at_us)
+        return [list(values) for values in zip(*[columns[name] for name in names], strict=True)]
+
+    return resolve
+
+
+def _reader(spec: FeatureSetSpec) -> Callable[[Sequence[Sequence[Any] | Mapping[str, Any]]], _Columns]:
+    names = [given.name for given in spec.request]
+    coercers = [(given.name, change) for given in spec.request if (change := coercer(given.type)) is not None]
+
+    def read(rows: Sequence[Sequence[Any] | Mapping[str, Any]]) -> _Columns:
+        listed = [[row.get(name) for name in names] if isinstance(row, Mapping) else row for row in rows]
+        for index, row in enumerate(listed):
+            if len(row) != len(names):
+                raise InvalidInput(
+                    f"Row {index} has {len(row)} values.",
+                    why=f"The request has {len(names)} fields: {', '.join(names)}.",
+                    fix="Give one value for each, in this order.",
+                    field=f"rows[{index}]",
+                )
+        values = zip(*listed, strict=True) if listed else ((),) * len(names)
+        columns: _Columns = dict(zip(names, values, strict=True))
+        for name, change in coercers:
+            columns[name] = [None if value is None else _changed(change, value, name) for value in columns[name]]
+        return columns
+
+    return read
+
+
+def _changed(change: Callable[[Any], Any], value: Any, name: str) -> Any:
+    try:
+        return change(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(
+            f"The field {name!r} is {value!r}.",
+            why="Its type is another: numbers for a float, an instant with its time zone for a datetime.",
+            fix="Send a value of the declared type.",
+            field=name,
+        ) from error
+
+
+def _windows_step(windows: Windows, store: OnlineStore) -> _Step:
+    stream = stream_of(windows)
+    encode = key_encoder(windows.key_types)
+    finish = finisher(windows, stream)
+    widths = sorted({aggregate.width_us for aggregate in windows.aggregates})
+    names = [f"{windows.name}_{aggregate.name}" for aggregate in windows.aggregates]
+    nothing = finish([empty_state(stream)] * len(widths), widths)
+    look_up = store.window_states
+
+    def step(columns: _Columns, height: int, at_us: int) -> None:
+        keys = [encode(values) for values in zip(*[columns[name] for name in windows.by], strict=True)]
+        unique = list({key: None for key in keys if key is not None})
+        states = look_up(stream.name, unique, at_us, widths) if unique else []
+        known: dict[str | None, list[Any]] = {key: finish(s, widths) for key, s in zip(unique, states, strict=True)}
+        known[None] = nothing
+        for name, values in zip(names, zip(*[known[key] for key in keys], strict=True), strict=False):
+            columns[name] = values
+        if not height:
+            columns.update(dict.fromkeys(names, ()))
+
+    return step
+
+
+def _view_step(view: View, store: OnlineStore) -> _Step:
+    stored = stored_view_of(view).name
+    encode = key_encoder(view.entity_types)
+    restored = [(index, change) for index, f in enumerate(view.fields) if (change := restore(f.type)) is not None]
+    names = [f"{view.name}_{f.name}" for f in view.fields]
+    nothing: tuple[Any, ...] = (None,) * len(names)
+    ttl_us = view.ttl_us
+    look_up = store.view_rows
+
+    def step(columns: _Columns, height: int, at_us: int) -> None:
+        keys = [encode(values) for values in zip(*[columns[name] for name in view.entity], strict=True)]
+        unique = list({key: None for key in keys if key is not None})
+        known: dict[str | None, Sequence[Any]] = {None: nothing}
+        for key, row in zip(unique, look_up(stored, unique, at_us) if unique else [], strict=True):
+            if row is None or (ttl_us is not None and at_us - row[0] > ttl_us):
+                known[key] = nothing
+            elif restored:
+                values = list(row[1])
+                for index, change in restored:
+                    values[index] = None if values[index] is None else change(values[index])
+                known[key] = values
+            else:
+                known[key] = row[1]
+        for index, name in enumerate(names):
+            columns[name] = [known[key][index] for key in keys]
+
+    return step
+
+
+def _scalar_step(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> _Step:
+    call = caller(scalar, functions)
+    arguments = [argument.name for argument in scalar.arguments]
+
+    def step(columns: _Columns, height: int, at_us: int) -> None:
+        columns[scalar.name] = call([columns[name] for name in arguments])
+
+    return step
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of pushed rows.
+
+    Args:
+        rows: How many rows came.
+        changed: How many were new, or changed what was known, counted once for each stream or view.
+        passed_over: How many had no key, time or id, counted likewise; they never count.
+    """
+
+    rows: int
+    changed: int
+    passed_over: int
+
+
+Receiver = Callable[[str, Sequence[Mapping[str, Any]]], Received]
+"""Takes a table's or view's name and its rows by column; writes them into the store."""
+
+
+def build_receiver(spec: FeatureSetSpec, store: OnlineStore) -> Receiver:
+    """Compile a feature set for pushed rows: events of its windows' tables, rows of its views.
+
+    Instants may be aware datetimes or ISO 8601 text, dates likewise. Rows may come late, twice and in any order.
+
+    Args:
+        spec: The set.
+        store: Where the rows go; its streams and views are defined where they do not exist.
+    """
+    store.define(*stored_definitions(spec))
+    events: dict[str, dict[str, Callable[[Mapping[str, Any]], EventRow | None]]] = {}
+    views: dict[str, tuple[str, Callable[[Mapping[str, Any]], ViewRow | None]]] = {}
+    for part in spec.parts:
+        if isinstance(part, Windows):
+            stream = stream_of(part)
+            events.setdefault(part.source, {})[stream.name] = event_row(part, stream)
+        elif isinstance(part, View):
+            views[part.name] = (stored_view_of(part).name, view_row(part))
+
+    def receive(name: str, rows: Sequence[Mapping[str, Any]]) -> Received:
+        if name not in events and name not in views:
+            raise InvalidInput(
+                f"Rows of {name!r} were pushed, which no feature of {spec.name!r} reads.",
+                why=near(name, [*events, *views], what="tables and views"),
+                fix="Push rows of one of these.",
+                field="source",
+            )
+        changed = passed_over = 0
+        for stream_name, make in events.get(name, {}).items():
+            made = [row for given in rows if (row := make(given)) is not None]
+            passed_over += len(rows) - len(made)
+            changed += store.push_events(stream_name, made)
+        if name in views:
+            stored, make_row = views[name]
+            kept = [view for given in rows if (view := make_row(given)) is not None]
+            passed_over += len(rows) - len(kept)
+            changed += store.put_rows(stored, kept)
+        return Received(len(rows), changed, passed_over)
+
+    return receive
+
+
+def event_row(windows: Windows, stream: Stream) -> Callable[[Mapping[str, Any]], EventRow | None]:
+    """How a source's row becomes an event of a stream; None for a row without key, time or id."""
+    by = _fields(windows.by, windows.key_types, windows.source)
+    ids = _fields(windows.event_id, windows.event_id_types, windows.source)
+    encode_key, encode_id = key_encoder(windows.key_types), key_encoder(windows.event_id_types)
+    time = _fields((windows.time,), ("datetime",), windows.source)
+    columns = [(_value_of(column.name, windows.source), column.scale, column.integer) for column in stream.columns]
+
+    def make(row: Mapping[str, Any]) -> EventRow | None:
+        if row.get(windows.time) is None:
+            return None
+        key, event_id = encode_key(by(row)), encode_id(ids(row))
+        if key is None or event_id is None:
+            return None
+        values = tuple(_grid(read(row), scale, integer=integer) for read, scale, integer in columns)
+        return EventRow(key, to_us(time(row)[0]), event_id, values)
+
+    def _grid(value: Any, scale: int, *, integer: bool) -> int | None:
+        if value is not None and (not isinstance(value, int | float) or (integer and value != value // 1)):
+            raise InvalidInput(
+                f"A pushed row of {windows.source!r} has the value {value!r}.",
+                why=f"A {'whole ' if integer else ''}number is expected.",
+                fix="Send numbers as numbers, null where there is none.",
+            )
+        return to_grid(value, scale, integer=integer)
+
+    return make
+
+
+def view_row(view: View) -> Callable[[Mapping[str, Any]], ViewRow | None]:
+    """How a view's row becomes what a store keeps; None for a row without entity or time."""
+    entity = _fields(view.entity, view.entity_types, view.name)
+    encode = key_encoder(view.entity_types)
+    time = _fields((view.time,), ("datetime",), view.name) if view.time else None
+    values = _fields(tuple(f.name for f in view.fields), tuple(f.type for f in view.fields), view.name)
+
+    def make(row: Mapping[str, Any]) -> ViewRow | None:
+        key = encode(entity(row))
+        at = None if time is None else time(row)[0]
+        if key is None or (time is not None and at is None):
+            return None
+        return ViewRow(key, 0 if at is None else to_us(at), tuple(plain(value) for value in values(row)))
+
+    return make
+
+
+def _value_of(name: str, source: str) -> Callable[[Mapping[str, Any]], Any]:
+    read = itemgetter(name)
+
+    def value(row: Mapping[str, Any]) -> Any:
+        try:
+            return read(row)
+        except KeyError as error:
+            raise InvalidInput(
+                f"A pushed row of {source!r} has no {name!r}.",
+                why=near(name, row, what="columns"),
+                fix="Send null where it is not known.",
+                field=name,
+            ) from error
+
+    return value
+
+
+def _fields(names: Sequence[str], types: Sequence[FieldType], source: str) -> Callable[[Mapping[str, Any]], list[Any]]:
+    """Reads columns of a pushed row in the types of their fields; JSON carries instants and dates as text."""
+    readers = [(_value_of(name, source), kind) for name, kind in zip(names, types, strict=True)]
+
+    def read(row: Mapping[str, Any]) -> list[Any]:
+        return [_typed(value(row), kind) for value, kind in readers]
+
+    return read
+
+
+def _typed(value: Any, kind: FieldType) -> Any:
+    if value is None:
+        return None
+    try:
+        if kind == "datetime":
+            instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+            return from_us(to_us(instant))
+        if kind == "date":
+            return date.fromisoformat(value) if isinstance(value, str) else value
+        return float(value) if kind == "float" else value
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidInput(
+            f"A pushed row has {value!r} where {'an' if kind == 'int' else 'a'} {kind} is expected.",
+            why="Instants are ISO 8601 with their time zone, dates ISO 8601, numbers numbers.",
+            fix="Correct the value.",
+        ) from error

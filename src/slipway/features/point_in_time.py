@@ -1,0 +1,333 @@
+"""What was known at a moment, over whole columns: as-of joins for views, exact window aggregates.
+
+The engine is Polars' as-of join on positions. It cannot check that its sides are sorted when there are groups, and then
+answers wrongly without an error; so both sides are sorted here, and the answer is verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from slipway.errors import Corrupt, InvalidInput
+from slipway.features.states import stream_of
+from slipway.records.features import Aggregate, View, Windows
+from slipway.records.schema import FieldType
+from slipway.schema.types import polars_schema
+
+__all__ = [
+    "EVENT_TIME",
+    "WindowRows",
+    "key_columns",
+    "latest",
+    "microseconds",
+    "take",
+    "text_of",
+    "view_rows",
+    "window_values",
+]
+
+Positions = NDArray[np.int64]
+EVENT_TIME = "__time"
+_ROW, _PLACE, _ID = "__row", "__place", "__id"
+_NEVER = -(2**62)
+_LIMIT = 2.0**63
+
+
+def key_columns(names: Sequence[str], types: Sequence[FieldType]) -> list[pl.Expr]:
+    """Key columns in one physical form a type, so that both sides of a join compare equal."""
+    forms = {"string": pl.String, "category": pl.String, "int": pl.Int64, "bool": pl.Boolean, "date": pl.Date}
+    return [
+        pl.col(name).dt.epoch("us") if kind == "datetime" else pl.col(name).cast(forms[kind])
+        for name, kind in zip(names, types, strict=True)
+    ]
+
+
+def text_of(names: Sequence[str], types: Sequence[FieldType]) -> pl.Expr:
+    """The text of key columns as `states.key_encoder` writes it; null where a part is null."""
+    parts = [column.cast(pl.String) for column in key_columns(names, types)]
+    if len(parts) == 1:
+        return parts[0]
+    escaped = [p.str.replace_all("\\", "\\\\", literal=True).str.replace_all("|", "\\|", literal=True) for p in parts]
+    return pl.concat_str(escaped, separator="|", ignore_nulls=False)
+
+
+def microseconds(frame: pl.DataFrame | pl.LazyFrame, column: str, what: str) -> pl.Expr:
+    """A column of instants as microseconds since the epoch; null stays null.
+
+    Raises:
+        InvalidInput: The column is missing or does not hold aware instants.
+    """
+    schema = frame.collect_schema()
+    kind = schema.get(column)
+    if not isinstance(kind, pl.Datetime) or kind.time_zone is None:
+        raise InvalidInput(
+            f"The column {column!r} of {what} is {'missing' if kind is None else f'of type {kind}'}.",
+            why="Knowledge time is an aware UTC instant: `Datetime('us', 'UTC')`.",
+            fix="Where it holds UTC without saying so: `pl.col(...).dt.replace_time_zone('UTC')`.",
+            field=column,
+        )
+    return pl.col(column).dt.epoch("us")
+
+
+def latest(labels: pl.DataFrame, at: NDArray[np.int64], rows: pl.DataFrame, by: Sequence[str], time: str) -> Positions:
+    """For each label the position of the latest row of its key with time <= at; of ties the later position; -1 for none.
+
+    Args:
+        labels: The key columns, one row per label.
+        at: Microseconds, parallel to `labels`.
+        rows: The key columns and `time` in microseconds, neither null.
+        by: The key columns.
+        time: The rows' time column.
+
+    Raises:
+        Corrupt: The engine's answer contradicts its own input.
+    """
+    keys = [pl.col(name) for name in by]
+    left = labels.select(*keys, pl.Series(time, at)).with_row_index(_ROW).sort(time)
+    right = rows.select(*keys, time, pl.int_range(pl.len(), dtype=pl.Int64).alias(_PLACE))
+    right = right.sort(time, maintain_order=True)
+    joined = left.join_asof(right, on=time, by=list(by), strategy="backward", check_sortedness=False)
+    if joined.height != labels.height:
+        raise Corrupt("The point-in-time join gave another number of rows than it was asked for.")
+    places = np.empty(labels.height, dtype=np.int64)
+    places[joined[_ROW].to_numpy()] = joined[_PLACE].fill_null(-1).to_numpy()
+    found = np.maximum(places, 0)
+    known = np.append(rows[time].to_numpy(), 0)[found] if rows.height else np.zeros(len(places), dtype=np.int64)
+    if bool(np.any((places >= 0) & (known > at))):
+        raise Corrupt("The point-in-time join gave a row that was not known yet.")
+    return places
+
+
+def take(rows: pl.DataFrame, places: Positions) -> pl.DataFrame:
+    """The rows at positions; all null where a position is negative."""
+    index = pl.Series("index", places).set(pl.Series(places < 0), None)
+    return rows.select(pl.all().gather(index))
+
+
+def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
+    """A view's result, ready for `latest`: keys, values in plain types, time in microseconds as `EVENT_TIME`.
+
+    Args:
+        view: The definition.
+        result: The query's result.
+        notes: Receives sentences about what does not count.
+
+    Raises:
+        InvalidInput: The time column does not hold aware instants; or a view without time has two rows of an entity.
+    """
+    types = polars_schema(view.fields)
+    what = f"the feature view {view.name!r}"
+    time = microseconds(result, view.time, what) if view.time else pl.lit(_NEVER, dtype=pl.Int64)
+    values = [_plain(name, types[name]) for name in types]
+    rows = result.select(*key_columns(view.entity, view.entity_types), time.alias(EVENT_TIME), *values)
+    missing = rows[EVENT_TIME].null_count()
+    if missing:
+        notes.append(f"{missing:,} rows of {what} have no {view.time} and never count.")
+    rows = rows.drop_nulls([*view.entity, EVENT_TIME])
+    places = [*view.entity, EVENT_TIME]
+    twice = rows.select(pl.struct(places).is_duplicated()).to_series()
+    if not twice.any():
+        return rows
+    if not view.time:
+        example = rows.filter(twice).select(view.entity).row(0)
+        raise InvalidInput(
+            f"{what[0].upper()}{what[1:]} has {int(twice.sum()):,} rows that share their entity, for example {example}.",
+            why="Without a time column nothing says which of them counts.",
+            fix="Keep one row an entity in the query, or name the time column.",
+        )
+    return rows.sort([*places, *types.names()], nulls_last=False).unique(places, keep="last", maintain_order=True)
+
+
+def _plain(name: str, kind: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if isinstance(kind, pl.Datetime):
+        return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return column.cast(kind) + 0.0 if isinstance(kind, pl.Float64) else column.cast(kind)
+
+
+class WindowRows:
+    """The events of one source under one key, sorted, with exact running sums.
+
+    Args:
+        windows: The definition.
+        source: The source's rows: key, time, event id and value columns.
+
+    Raises:
+        InvalidInput: The time column does not hold aware instants.
+
+    Attributes:
+        notes: What does not count, as sentences.
+    """
+
+    def __init__(self, windows: Windows, source: pl.DataFrame) -> None:
+        self.windows = windows
+        self.stream = stream_of(windows)
+        self.notes: list[str] = []
+        self._cells = [f"__v{index}" for index in range(len(self.stream.columns))]
+        rows = self._known(source)
+        places = [*windows.by, EVENT_TIME, _ID]
+        rows = rows.sort(places)
+        same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in places)
+        if rows.select(same.any()).item():
+            # Of one event with several contents the greatest counts, as in `ports.online_store.precedence`.
+            rows = rows.sort([*places, *self._cells], nulls_last=False).unique(places, keep="last", maintain_order=True)
+        self.rows = rows
+        changed = rows.select(
+            pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in windows.by).fill_null(value=True)
+        ).to_series()
+        index = np.arange(rows.height, dtype=np.int64)
+        self._start = np.maximum.accumulate(np.where(changed.to_numpy(), index, 0)) if rows.height else index
+        self._sums: dict[tuple[int, str], NDArray[Any]] = {}
+
+    def _known(self, source: pl.DataFrame) -> pl.DataFrame:
+        windows = self.windows
+        rows = source.select(
+            *key_columns(windows.by, windows.key_types),
+            microseconds(source, windows.time, f"table {windows.source!r}").alias(EVENT_TIME),
+            text_of(windows.event_id, windows.event_id_types).alias(_ID),
+            *(
+                _on_grid(source, column.name, column.scale, column.integer).alias(cell)
+                for cell, column in zip(self._cells, self.stream.columns, strict=True)
+            ),
+        )
+        for name, words in ((EVENT_TIME, f"have no {windows.time}"), (_ID, "have no event id")):
+            missing = rows[name].null_count()
+            if missing:
+                self.notes.append(f"{missing:,} rows of {windows.source} {words} and never count.")
+        for cell, column in zip(self._cells, self.stream.columns, strict=True):
+            values = source[column.name]
+            beyond = int((values.cast(pl.Float64).is_finite() & rows[cell].is_null()).sum() or 0)
+            if beyond:
+                self.notes.append(
+                    f"{beyond:,} values of {windows.source}.{column.name} do not fit 64 bits on the grid 1/{column.scale} "
+                    "and do not count."
+                )
+        return rows.drop_nulls([*windows.by, EVENT_TIME, _ID])
+
+    def bounds(self, labels: pl.DataFrame, at: NDArray[np.int64], width_us: int) -> tuple[Positions, Positions]:
+        """For each label the positions (low, high] of the events in its window."""
+        by = self.windows.by
+        high = latest(labels, at, self.rows, by, EVENT_TIME)
+        low = latest(labels, at - width_us, self.rows, by, EVENT_TIME)
+        if self.rows.height:
+            low = np.where((low < 0) & (high >= 0), self._start[np.maximum(high, 0)] - 1, low)
+        return low, high
+
+    def sums(self, place: int, what: str, low: Positions, high: Positions) -> NDArray[Any]:
+        """Exact sums over (low, high]: of ones ("rows"), of values that count ("n"), of values ("s"), of squares ("q")."""
+        key = (place, what)
+        if key not in self._sums:
+            self._sums[key] = self._running(place, what)
+        running = self._sums[key]
+        found: NDArray[Any] = running[high + 1] - running[low + 1]
+        return found
+
+    def _running(self, place: int, what: str) -> NDArray[Any]:
+        if what == "rows":
+            return np.arange(self.rows.height + 1, dtype=np.int64)
+        cells = self.rows[self._cells[place]]
+        if what == "n":
+            return _cumulative(cells.is_not_null().to_numpy().astype(np.int64))
+        values = cells.fill_null(0).to_numpy()
+        greatest = max((abs(int(values.max())), abs(int(values.min()))), default=0) if len(values) else 0
+        power = 1 if what == "s" else 2
+        if greatest**power * len(values) >= 2**62:
+            values = values.astype(object)  # Python's integers: slower, and never too small
+        return _cumulative(values * values if power == 2 else values)
+
+    def extremes(self, place: int, low: Positions, high: Positions, *, least: bool) -> NDArray[np.int64]:
+        """The least or greatest value over (low, high]; meaningless where none counts."""
+        nothing = np.iinfo(np.int64).max if least else np.iinfo(np.int64).min
+        values = self.rows[self._cells[place]].fill_null(int(nothing)).to_numpy()
+        return _range_extremes(values, low + 1, high, np.minimum if least else np.maximum, nothing)
+
+    def last(self, place: int, high: Positions) -> NDArray[np.int64]:
+        """The last value that counts up to `high`; meaningless where none counts."""
+        cells = self.rows[self._cells[place]]
+        index = np.where(cells.is_not_null().to_numpy(), np.arange(len(cells)), 0)
+        filled = (
+            np.append(cells.fill_null(0).to_numpy()[np.maximum.accumulate(index)], 0) if len(cells) else np.zeros(1)
+        )
+        picked: NDArray[np.int64] = filled[high].astype(np.int64)
+        return picked
+
+
+def window_values(rows: WindowRows, labels: pl.DataFrame, at: NDArray[np.int64]) -> list[pl.Series]:
+    """Each aggregate of the windows for each label, in order; equal bit for bit to `states.finisher`.
+
+    Args:
+        rows: The prepared events.
+        labels: The key columns, in the form of `key_columns`, one row per label.
+        at: The decision times in microseconds, parallel to `labels`.
+    """
+    columns = [(column.name, column.scale, column.integer) for column in rows.stream.columns]
+    bounds: dict[int, tuple[Positions, Positions]] = {}
+    values = []
+    for aggregate in rows.windows.aggregates:
+        if aggregate.width_us not in bounds:
+            bounds[aggregate.width_us] = rows.bounds(labels, at, aggregate.width_us)
+        key = (aggregate.column, aggregate.scale, aggregate.integer)
+        values.append(
+            _finish(rows, aggregate, columns.index(key) if aggregate.column else -1, *bounds[aggregate.width_us])
+        )
+    return values
+
+
+def _finish(rows: WindowRows, aggregate: Aggregate, place: int, low: Positions, high: Positions) -> pl.Series:
+    kind, scale = aggregate.kind, float(aggregate.scale)
+    if kind == "count":
+        return pl.Series(aggregate.name, rows.sums(place, "rows" if place < 0 else "n", low, high), dtype=pl.Int64)
+    n = rows.sums(place, "n", low, high)
+    enough = n > (1 if kind == "std" else 0)
+    if kind in ("min", "max", "last"):
+        picked = rows.last(place, high) if kind == "last" else rows.extremes(place, low, high, least=kind == "min")
+        values = picked if aggregate.integer else picked.astype(np.float64) / scale
+        return _where(aggregate.name, values, enough, pl.Int64 if aggregate.integer else pl.Float64)
+    s = rows.sums(place, "s", low, high)
+    if kind == "sum":
+        return pl.Series(aggregate.name, s.astype(np.float64) / scale)
+    if kind == "mean":
+        return _where(aggregate.name, s.astype(np.float64) / np.maximum(n, 1).astype(np.float64) / scale, enough)
+    q = rows.sums(place, "q", low, high)
+    counts, exact = n.astype(object), s.astype(object)
+    spread = (counts * q.astype(object) - exact * exact).astype(np.float64)
+    pairs = np.maximum(counts * (counts - 1), 1).astype(np.float64)
+    return _where(aggregate.name, np.sqrt(spread / pairs) / scale, enough)
+
+
+def _where(name: str, values: NDArray[Any], mask: NDArray[np.bool_], kind: type[pl.DataType] = pl.Float64) -> pl.Series:
+    return pl.Series(name, values, dtype=kind).set(pl.Series(~mask), None)
+
+
+def _on_grid(source: pl.DataFrame, name: str, scale: int, integer: bool) -> pl.Expr:
+    """`states.to_grid` for a column."""
+    if integer:
+        return pl.col(name).cast(pl.Int64, strict=source.schema[name] != pl.UInt64)
+    steps = pl.col(name).cast(pl.Float64) * float(scale)
+    return pl.when(steps.abs() < _LIMIT).then(steps.round(0, mode="half_to_even")).cast(pl.Int64)
+
+
+def _cumulative(values: NDArray[Any]) -> NDArray[Any]:
+    running = np.zeros(len(values) + 1, dtype=values.dtype)
+    np.cumsum(values, out=running[1:])
+    return running
+
+
+def _range_extremes(
+    values: NDArray[np.int64], first: Positions, last: Positions, pick: np.ufunc, nothing: int
+) -> NDArray[np.int64]:
+    """The extreme of values[first..last] for many ranges, by doubling blocks: n log n comparisons, n memory."""
+    out = np.full(len(first), nothing, dtype=np.int64)
+    lengths = last - first + 1
+    block, length = values, 1
+    while len(block) and bool(np.any(lengths >= length)):
+        asked = np.flatnonzero((lengths >= length) & (lengths < 2 * length))
+        out[asked] = pick(block[first[asked]], block[last[asked] - length + 1])
+        block = pick(block[:-length], block[length:])
+        length *= 2
+    return out

@@ -1,0 +1,135 @@
+"""Scalar features: plain functions of one row, declared with `@sw.feature`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from slipway.errors import InvalidDeclaration
+from slipway.records.schema import Field
+from slipway.schema.annotations import field_of_annotation
+
+__all__ = ["Feature", "feature"]
+
+_WORDS = "bool, int, float, str, datetime, date, timedelta or a Literal of strings, with `| None` where it may be null"
+
+
+class Feature:
+    """A scalar feature: the user's function, and what its annotations say. Calling it calls the function.
+
+    Its arguments are fields of the request, or other features of the same set by name. Where an argument that is not
+    declared `| None` is null, the feature is null and the function is not called.
+
+    Args:
+        function: Annotated; one row in, one value out.
+
+    Raises:
+        InvalidDeclaration: An annotation is missing or no plain type.
+
+    Attributes:
+        name: The function's name, and the feature's.
+        function: The user's function.
+        arguments: Names and types, in order.
+        returns: The type of the result.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = function.__name__
+        if self.name == "<lambda>":
+            raise InvalidDeclaration(
+                "A lambda cannot be a feature.",
+                why="A feature is known by its function's name, and by the types of its arguments.",
+                fix="Write `@sw.feature` over a `def` with annotations.",
+            )
+        hints = _hints(function)
+        self.arguments = tuple(_argument(function, parameter, hints) for parameter in _parameters(function))
+        if not self.arguments:
+            raise InvalidDeclaration(
+                f"The feature {self.name!r} has no arguments.",
+                why="A feature is computed from fields of the request or from other features.",
+                fix=f"Name what it is computed from: `def {self.name}(distance: int) -> ...`.",
+            )
+        if "return" not in hints:
+            raise InvalidDeclaration(
+                f"The feature {self.name!r} does not say what it returns.",
+                why="The model's signature needs the type, and both paths keep to it.",
+                fix=f"Annotate it with {_WORDS}: `def {self.name}(...) -> float:`.",
+            )
+        self.returns = _field(function, "return", hints["return"]).type
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the user's function."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<feature {self.name}({', '.join(f'{a.name}: {a.type}' for a in self.arguments)}) -> {self.returns}>"
+
+
+def feature(function: Callable[..., Any]) -> Feature:
+    """Declare a scalar feature: one row in, one value out; the same function for training rows and live requests.
+
+    Args:
+        function: With annotated arguments (fields of the request, or names of other features) and result. Nulls arrive
+            as None in arguments declared `| None`; instants arrive as aware UTC.
+
+    Raises:
+        InvalidDeclaration: An annotation is missing or no plain type.
+
+    Example:
+        >>> @feature
+        ... def is_long(distance: int) -> bool:
+        ...     return distance > 1500
+        >>> is_long(2475)
+        True
+    """
+    return Feature(function)
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except NameError as error:
+        raise InvalidDeclaration(
+            f"The annotations of the feature {function.__name__!r} name {error.name!r}, which is not defined here.",
+            why="They are read when the function is declared.",
+            fix=f"Import {error.name!r} above it, outside `if TYPE_CHECKING`.",
+        ) from error
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(function).parameters.values())
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InvalidDeclaration(
+                f"The feature {function.__name__!r} takes {str(parameter)!r}.",
+                why="Each argument is one field, given in order.",
+                fix="Name the arguments one by one.",
+            )
+    return parameters
+
+
+def _argument(function: Callable[..., Any], parameter: inspect.Parameter, hints: dict[str, Any]) -> Field:
+    if parameter.name not in hints:
+        raise InvalidDeclaration(
+            f"The argument {parameter.name!r} of the feature {function.__name__!r} has no type.",
+            why="The endpoint's contract is made of these types.",
+            fix=f"Annotate it with {_WORDS}.",
+        )
+    return _field(function, parameter.name, hints[parameter.name])
+
+
+def _field(function: Callable[..., Any], name: str, hint: object) -> Field:
+    try:
+        return field_of_annotation(name, hint)
+    except InvalidDeclaration as error:
+        what = "result" if name == "return" else f"argument {name!r}"
+        raise InvalidDeclaration(
+            f"The {what} of the feature {function.__name__!r} has the type {getattr(hint, '__name__', None) or hint}.",
+            why="A feature works on one row of plain values.",
+            fix=f"Use {_WORDS}.",
+        ) from error

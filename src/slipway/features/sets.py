@@ -1,0 +1,137 @@
+"""Feature sets: all features of a model, in order, declared with `sw.FeatureSet(...)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from slipway import features as room
+from slipway.errors import InvalidDeclaration
+from slipway.features.scalars import Feature
+from slipway.features.views import FeatureView
+from slipway.features.windows import DeclaredWindows
+from slipway.records.features import FeatureSetSpec
+from slipway.records.schema import Field, FieldType
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["FeatureSet"]
+
+Declared = str | Feature | DeclaredWindows | FeatureView
+
+
+class FeatureSet:
+    """All features of a model, in the order of declaration.
+
+    Args:
+        *parts: Features, windows, feature views, and names of request fields that are features as they stand.
+        name: What it is called; "features" when None.
+
+    Raises:
+        InvalidDeclaration: A part is none of these, or two features share a name.
+
+    Attributes:
+        name: The set's name.
+        parts: The declarations, in order.
+        functions: The functions of the scalar features, by name.
+        views: The feature views, by name.
+    """
+
+    def __init__(self, *parts: Declared, name: str | None = None) -> None:
+        self.name = name or "features"
+        self.parts = parts
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self.views: dict[str, FeatureView] = {}
+        taken: set[str] = set()
+        for part in parts:
+            for given in _names(part, self.name):
+                if given in taken:
+                    raise InvalidDeclaration(
+                        f"Two features of {self.name!r} are called {given!r}.",
+                        why="A feature's name is a column of the training set.",
+                        fix="Rename one, or name the key set: by={'another_name': [...]}.",
+                    )
+                taken.add(given)
+            if isinstance(part, Feature):
+                self.functions[part.name] = part.function
+            if isinstance(part, FeatureView):
+                self.views[part.name] = part
+        if not parts:
+            raise InvalidDeclaration(
+                f"The feature set {self.name!r} is empty.",
+                why="A model learns from at least one feature.",
+                fix="For example sw.FeatureSet('distance', hour).",
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The features' names, in order.
+
+        Raises:
+            UserError: There are feature views in the set, and no project is open in which to look up their columns.
+        """
+        return list(room.training.feature_names(self))
+
+    def spec(self, request: object | Mapping[str, FieldType | Field]) -> FeatureSetSpec:
+        """The set as data: everything that the offline and the online path need to agree.
+
+        Args:
+            request: The types of the request's fields by name, or a table (its declaration or name) whose columns they
+                are. Windows and views look up their tables in the current workspace.
+
+        Raises:
+            InvalidDeclaration: A part does not fit the tables or the request's fields.
+            NotFound: A table has no version yet.
+            UserError: No project is open, and one is needed.
+        """
+        return room.training.spec(self, request)
+
+    def training_set(
+        self,
+        table: object,
+        *,
+        label: str,
+        at: str | None = None,
+        since: date | datetime | None = None,
+        until: date | datetime | None = None,
+    ) -> pl.DataFrame:
+        """Every labelled row of a table with the features as they were known at its decision.
+
+        Exactly one row per label row, in the table's order: its key, its time, its request fields, the features in
+        order, and the label last. Rows without a label or time are left out, and reported. Inside a pipeline this is a
+        recorded and cached step.
+
+        Args:
+            table: The table with the labels: its declaration or name.
+            label: The label's column.
+            at: The column of the decision times (aware UTC); the declared table's own time when None.
+            since: Only rows decided at or after this; a date begins at midnight UTC.
+            until: Only rows decided before this.
+
+        Raises:
+            InvalidInput: A column is missing or of the wrong type, or the label is also a feature.
+            InvalidDeclaration: A part does not fit the tables.
+            NotFound: A table has no version yet.
+            StepFailed: A scalar feature raised.
+        """
+        return room.training.training_set(self, table, label=label, at=at, since=since, until=until)
+
+    def __repr__(self) -> str:
+        return f"<feature set {self.name} of {len(self.parts)} parts>"
+
+
+def _names(part: object, name: str) -> tuple[str, ...]:
+    """The names that are known before any table is; a view stands for its columns under its own name."""
+    if isinstance(part, str):
+        return (part,)
+    if isinstance(part, DeclaredWindows):
+        return part.names
+    if isinstance(part, Feature | FeatureView):
+        return (part.name,)
+    raise InvalidDeclaration(
+        f"{part!r} in the feature set {name!r} is no feature.",
+        why="A part is a feature, windows, a feature view, or the name of a request field.",
+        fix="Put `@sw.feature` over a plain function.",
+    )

@@ -1,0 +1,246 @@
+"""Feature sets on a workspace: specs and training sets from the pinned versions of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import polars as pl
+
+from slipway.code import closure
+from slipway.errors import InvalidInput, near
+from slipway.features.offline import History, compute, in_plain_types
+from slipway.features.point_in_time import microseconds
+from slipway.features.sets import FeatureSet
+from slipway.features.specs import FrameTables, Tables, build_spec, query
+from slipway.features.states import to_us
+from slipway.features.views import FeatureView
+from slipway.features.windows import DeclaredWindows, table_name
+from slipway.ledger.step_scope import run_step
+from slipway.ports.workspace import Workspace, workspace
+from slipway.records.features import FeatureSetSpec, Windows
+from slipway.records.schema import Field, FieldType
+from slipway.records.tables import TableVersion
+from slipway.tables import versions
+
+__all__ = ["PinnedTables", "feature_names", "history_of", "spec", "training_set"]
+
+
+class PinnedTables:
+    """The workspace's tables, each at the version that is current when it is first asked for.
+
+    Args:
+        workspace: Whose tables.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._pinned: dict[str, TableVersion] = {}
+
+    def version(self, table: str) -> TableVersion:
+        """The pinned version.
+
+        Raises:
+            NotFound: The table has no version yet.
+        """
+        if table not in self._pinned:
+            self._pinned[table] = versions.head(self._workspace, table)
+        return self._pinned[table]
+
+    def read(self, table: str) -> pl.LazyFrame:
+        """See `specs.Tables`."""
+        return versions.read(self._workspace, table, self.version(table).version)
+
+    def key(self, table: str) -> tuple[str, ...]:
+        """See `specs.Tables`."""
+        return versions.manifest_of(self._workspace, self.version(table)).key
+
+    def time(self, table: str) -> str:
+        """The table's declared time column, "" for none."""
+        return versions.manifest_of(self._workspace, self.version(table)).time
+
+
+def history_of(spec: FeatureSetSpec, views: Mapping[str, FeatureView], tables: Tables) -> History:
+    """What a feature set looks back on.
+
+    Args:
+        spec: The set.
+        views: Its feature views, by name.
+        tables: The tables that they and the windows read.
+    """
+    sources = {part.source for part in spec.parts if isinstance(part, Windows)}
+    return History(
+        events={source: tables.read(source) for source in sorted(sources)},
+        views={name: query(view, tables) for name, view in views.items()},
+    )
+
+
+def feature_names(features: FeatureSet) -> list[str]:
+    """The features' names, in order; feature views look up their columns in the current workspace."""
+    names: list[str] = []
+    tables = PinnedTables(workspace()) if features.views else None
+    for part in features.parts:
+        if isinstance(part, str):
+            names.append(part)
+        elif isinstance(part, DeclaredWindows):
+            names += part.names
+        elif isinstance(part, FeatureView) and tables is not None:
+            columns = query(part, tables).collect_schema().names()
+            names += [f"{part.name}_{column}" for column in columns if column not in (*part.entity, part.time)]
+        else:
+            names.append(part.name)
+    return names
+
+
+def spec(features: FeatureSet, request: object | Mapping[str, FieldType | Field]) -> FeatureSetSpec:
+    """See `FeatureSet.spec`."""
+    reads = any(isinstance(part, DeclaredWindows | FeatureView) for part in features.parts)
+    if isinstance(request, Mapping) and not reads:
+        return build_spec(features, request, FrameTables({}), definition_of)
+    tables = PinnedTables(workspace())
+    fields = request if isinstance(request, Mapping) else _fields(table_name(request, "spec(...)"), tables)
+    return build_spec(features, fields, tables, definition_of)
+
+
+def definition_of(function: Callable[..., Any]) -> str:
+    """The fingerprint of a function's code closure."""
+    return closure(function).hash
+
+
+def training_set(
+    features: FeatureSet,
+    table: object,
+    *,
+    label: str,
+    at: str | None = None,
+    since: date | datetime | None = None,
+    until: date | datetime | None = None,
+) -> pl.DataFrame:
+    """See `FeatureSet.training_set`."""
+    opened = workspace()
+    tables = PinnedTables(opened)
+    name = table_name(table, "training_set(...)")
+    decided = at or str(getattr(table, "time", "") or "") or tables.time(name)
+    if not decided:
+        raise InvalidInput(
+            f"The table {name!r} declares no time column, and training_set(...) was given no `at`.",
+            why="Features are computed as they were known at each row's decision.",
+            fix="Name the column of the decision times: at='decided_at'.",
+            field="at",
+        )
+    made = build_spec(features, _fields(name, tables), tables, definition_of)
+    bounds = (_instant(since), _instant(until))
+    read = sorted(
+        {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
+        | {source for view in features.views.values() for source in view.sources}
+    )
+    return run_step(
+        "training_set",
+        lambda: _training_set(opened, tables, made, features, name, label, decided, bounds),
+        inputs={
+            "features": made.definition,
+            "label": label,
+            "at": decided,
+            "since": bounds[0],
+            "until": bounds[1],
+            **{f"table {source}": tables.version(source).fingerprint for source in read},
+        },
+        code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
+    )
+
+
+def _training_set(
+    opened: Workspace,
+    tables: PinnedTables,
+    made: FeatureSetSpec,
+    features: FeatureSet,
+    table: str,
+    label: str,
+    at: str,
+    bounds: tuple[datetime | None, datetime | None],
+) -> pl.DataFrame:
+    key = tables.key(table)
+    rows = tables.read(table).collect()
+    _check_columns(made, rows, table, label, (*key, at))
+    chosen = _chosen(opened, rows, table, label, at, bounds)
+    found = compute(made, chosen, at, history_of(made, features.views, tables), features.functions)
+    for note in found.notes:
+        opened.say(note)
+    asked = in_plain_types(chosen, made.request)
+    taken = set(found.frame.columns)
+    first = chosen.select(column for column in dict.fromkeys((*key, at)) if column not in taken)
+    carried = asked.select(column for column in asked.columns if column not in taken and column not in first.columns)
+    opened.say(f"Training set of {table}: {found.frame.height:,} rows, {found.frame.width} features.")
+    return pl.concat([first, carried, found.frame, chosen.select(label)], how="horizontal")
+
+
+def _check_columns(made: FeatureSetSpec, rows: pl.DataFrame, table: str, label: str, others: tuple[str, ...]) -> None:
+    for column in (label, *others):
+        if column not in rows.columns:
+            raise InvalidInput(
+                f"The table {table!r} has no column {column!r}.",
+                why=near(column, rows.columns, what="columns"),
+                fix="Correct the name.",
+                field=column,
+            )
+    features = {feature.name for feature in made.features}
+    asked = {field.name for field in made.request}
+    if label in features | asked:
+        raise InvalidInput(
+            f"The label {label!r} is also a feature, or an argument of one.",
+            why="The answer would be known before the decision.",
+            fix="Remove it from the feature set.",
+            field=label,
+        )
+    hidden = [column for column in others if column in features and column not in asked]
+    if hidden:
+        raise InvalidInput(
+            f"A feature is called {hidden[0]!r}, like the column of {table!r} that identifies or dates its rows.",
+            why="Both would be columns of the training set.",
+            fix="Rename the feature.",
+            field=hidden[0],
+        )
+
+
+def _chosen(
+    opened: Workspace,
+    rows: pl.DataFrame,
+    table: str,
+    label: str,
+    at: str,
+    bounds: tuple[datetime | None, datetime | None],
+) -> pl.DataFrame:
+    """The rows within the bounds that have a label and a decision time; what is left out is reported."""
+    instant = microseconds(rows, at, f"the table {table!r}")
+    since, until = bounds
+    inside = pl.lit(value=True)
+    if since is not None:
+        inside &= instant >= to_us(since)
+    if until is not None:
+        inside &= instant < to_us(until)
+    unlabelled = pl.col(label).is_null()
+    if rows.schema[label].is_float():
+        unlabelled |= pl.col(label).is_nan()
+    undated = int(rows.select(instant.is_null().sum()).item())
+    if undated:
+        opened.say(f"{undated:,} rows of {table} have no {at} and are left out of the training set.")
+    dated = rows.filter(instant.is_not_null() & inside)
+    missing = int(dated.select(unlabelled.sum()).item())
+    if missing:
+        opened.say(
+            f"{missing:,} of {dated.height:,} rows of {table} have no {label} and are left out of the training set."
+        )
+    return dated.filter(~unlabelled)
+
+
+def _instant(value: date | datetime | None) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        if value is not None:
+            to_us(value)
+        return value
+    return datetime.combine(value, time(), tzinfo=UTC)
+
+
+def _fields(table: str, tables: PinnedTables) -> dict[str, FieldType | Field]:
+    return {field.name: field for field in tables.version(table).fields}

@@ -1,0 +1,93 @@
+"""Feature views: any query whose latest known row by entity gives features, declared with `@sw.feature_view(...)`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+from slipway.errors import InvalidDeclaration
+from slipway.features.windows import microseconds_of, names_of
+
+__all__ = ["FeatureView", "feature_view"]
+
+
+class FeatureView:
+    """A feature view: a query over tables, and how its rows are found. Calling it calls the function.
+
+    Args:
+        function: Takes LazyFrames of the tables that its parameters name; returns one.
+        entity: The key columns of the result.
+        time: The column that says when a row became known, "" for facts without time.
+        ttl_us: How old a row may be and still count (at - time <= ttl), None for ever.
+
+    Attributes:
+        name: The function's name; its features are `<name>_<column>`.
+        function: The user's function.
+        sources: The tables, in the order of the parameters.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], *, entity: tuple[str, ...], time: str = "", ttl_us: int | None = None
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = function.__name__
+        self.entity = entity
+        self.time = time
+        self.ttl_us = ttl_us
+        self.sources = tuple(inspect.signature(function).parameters)
+        if not self.sources:
+            raise InvalidDeclaration(
+                f"The feature view {self.name!r} reads no table.",
+                why="Its parameters name the tables that it queries.",
+                fix=f"For example `def {self.name}(weather: pl.LazyFrame) -> pl.LazyFrame:`.",
+            )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the user's function."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<feature view {self.name} by {', '.join(self.entity)}>"
+
+
+def feature_view(
+    *, entity: str | Iterable[str], time: str | None = None, ttl: str | timedelta | None = None
+) -> Callable[[Callable[..., Any]], FeatureView]:
+    """Declare a feature view: any query over tables; a row's features are those of its entity's latest known row.
+
+    Every column of the result besides entity and time is a feature, named `<view>_<column>`. Of several rows of an
+    entity at one time the one with the greatest values counts, compared column by column, null lowest.
+
+    Args:
+        entity: The columns of the result that identify what a row is about; requests carry fields of these names.
+        time: The column that says when a row became known (aware UTC). None for facts without time; an entity then has
+            one row.
+        ttl: How old a row may be and still count, None for ever.
+
+    Raises:
+        InvalidDeclaration: Entity or ttl do not fit.
+
+    Example:
+        >>> @feature_view(entity="tailnum")
+        ... def plane(planes):
+        ...     return planes.select("tailnum", "year", "seats")
+        >>> plane.sources
+        ('planes',)
+    """
+    columns = names_of(entity, "`entity` of the feature view")
+    ttl_us = None if ttl is None else microseconds_of(ttl, "`ttl` of the feature view")
+    if ttl_us is not None and time is None:
+        raise InvalidDeclaration(
+            f"The feature view by {', '.join(columns)} has a ttl and no time.",
+            why="Without a time column no row has an age.",
+            fix="Name the time column, or leave the ttl out.",
+        )
+
+    def declare(function: Callable[..., Any]) -> FeatureView:
+        return FeatureView(function, entity=columns, time=time or "", ttl_us=ttl_us)
+
+    return declare

@@ -1,0 +1,117 @@
+"""The claim on which everything rests: offline and online give the same bits, and they are right."""
+
+import math
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import feature_histories as fh
+import polars as pl
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slipway.backends.sqlite_online import SqliteOnlineStore
+from slipway.features.offline import History, compute
+from slipway.features.online import build_receiver, build_resolver
+
+FUNCTIONS = {"is_far": fh.is_far, "busy": fh.busy}
+_slow = settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def offline(events: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    return compute(fh.SPEC, labels, "at", History(events={"events": events}), FUNCTIONS).frame
+
+
+def online(events: pl.DataFrame, labels: pl.DataFrame, batches: list[int]) -> list[list[object]]:
+    """Each label's row on its own, after the events were pushed in batches as they lie."""
+    names = [field.name for field in fh.SPEC.request]
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteOnlineStore(Path(folder) / "online.db")
+        receive = build_receiver(fh.SPEC, store)
+        rows = events.to_dicts()
+        start = 0
+        for size in [*batches, len(rows)]:
+            receive("events", rows[start : start + size])
+            start += size
+        resolve = build_resolver(fh.SPEC, FUNCTIONS, store)
+        found = [
+            resolve([[label[name] for name in names]], label["at"].astimezone(UTC))[0] for label in labels.to_dicts()
+        ]
+        store.close()
+    return found
+
+
+@_slow
+@given(fh.events(), fh.labels(), st.lists(st.integers(1, 9), max_size=4))
+def test_offline_and_online_give_the_same_bits(events: pl.DataFrame, labels: pl.DataFrame, batches: list[int]) -> None:
+    together = offline(events, labels)
+    assert together.columns == [field.name for field in fh.SPEC.features]
+    expected = [list(row) for row in together.iter_rows()]
+    assert fh.all_bits(online(events, labels, batches)) == fh.all_bits(expected)
+
+
+@_slow
+@given(fh.events(), fh.labels(), st.randoms(use_true_random=False))
+def test_the_order_of_events_and_repetitions_change_no_bit(
+    events: pl.DataFrame, labels: pl.DataFrame, random: object
+) -> None:
+    rows = events.to_dicts() * 2
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    shuffled = pl.DataFrame(rows, schema=fh.EVENT_SCHEMA, orient="row")
+    assert _bits_of(offline(shuffled, labels)) == _bits_of(offline(events, labels))
+
+
+@_slow
+@given(fh.events(), fh.labels(most=4))
+def test_windows_are_what_looking_at_every_event_gives(events: pl.DataFrame, labels: pl.DataFrame) -> None:
+    found = offline(events, labels)
+    assert found.height == labels.height
+    for name, by in (("origin", ["origin"]), ("both", ["origin", "carrier"])):
+        for row, label in zip(found.iter_rows(named=True), labels.iter_rows(named=True), strict=True):
+            for width in fh.WIDTHS:
+                assert row[f"{name}_count_{width}"] == fh.oracle(events, label, by, "count", "", width)
+                for kind in fh.KINDS:
+                    for column in ("delay", "seats", "late"):
+                        expected = fh.oracle(events, label, by, kind, column, width)
+                        _close(row[f"{name}_{kind}_{column}_{width}"], expected)
+
+
+def _close(found: object, expected: object) -> None:
+    assert type(found) is type(expected), (found, expected)
+    if isinstance(found, float) and isinstance(expected, float):
+        assert math.isclose(found, expected, rel_tol=1e-12, abs_tol=1e-300), (found, expected)
+    else:
+        assert found == expected
+
+
+def _bits_of(frame: pl.DataFrame) -> list[list[object]]:
+    return fh.all_bits([list(row) for row in frame.iter_rows()])
+
+
+def test_a_window_holds_its_end_and_not_its_beginning() -> None:
+    at = datetime(2013, 3, 10, 12, tzinfo=UTC)
+    events = pl.DataFrame(
+        [
+            {
+                "id": 1,
+                "known_at": at - fh.HOUR,
+                "origin": "EWR",
+                "carrier": "UA",
+                "delay": 100.0,
+                "seats": 1,
+                "late": True,
+            },
+            {"id": 2, "known_at": at, "origin": "EWR", "carrier": "UA", "delay": 7.5, "seats": 2, "late": False},
+        ],
+        schema=fh.EVENT_SCHEMA,
+        orient="row",
+    )
+    labels = pl.DataFrame(
+        [{"key": 1, "at": at, "origin": "EWR", "carrier": "UA", "distance": 200}], schema=fh.LABEL_SCHEMA, orient="row"
+    )
+    (row,) = offline(events, labels).to_dicts()
+    assert (row["origin_count_1h"], row["origin_mean_delay_1h"], row["origin_count_6h"]) == (1, 7.5, 2)
+    assert (row["is_far"], row["busy"]) == (True, 1 / 3)
+    assert fh.all_bits(online(events, labels, [])) == fh.all_bits([list(row.values())])
