@@ -9,7 +9,9 @@ import pytest
 from slipway.backends.clocks import SimulatedClock
 from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.backends.local_blobs import LocalBlobs
+from slipway.backends.process_launcher import ProcessLauncher
 from slipway.backends.sqlite_ledger import SqliteLedger
+from slipway.backends.sqlite_online import SqliteOnlineStore
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
 
@@ -41,6 +43,8 @@ def workspace(tmp_path: Path, clock: SimulatedClock, said: list[str]) -> Iterato
         blobs=LocalBlobs(root / "blobs"),
         clock=clock,
         signer=Ed25519Signer(root / "keys"),
+        launcher=ProcessLauncher(),
+        open_online=lambda folder: SqliteOnlineStore(folder / "online.db"),
         say=said.append,
     )
     with current_workspace.filled(opened):

@@ -15,7 +15,7 @@ import click
 from slipway.cli.layout import print_json
 from slipway.errors import InvalidInput
 from slipway.hosts.project import Project, open_project, open_workspace
-from slipway.hosts.settings import find_folder, read_settings
+from slipway.hosts.settings import locate
 from slipway.ledger.projects import check_known
 from slipway.operations import declare
 from slipway.operations.table import operation
@@ -131,8 +131,7 @@ class Way:
             with _open_store(self.root, self.project, self.environment) as workspace:
                 yield Door(workspace.project, _perform_in(workspace), workspace=workspace, as_json=self.as_json)
             return
-        home = find_folder(self.folder or Path())
-        settings = read_settings(home)
+        home, settings = locate(self.folder or Path())
         server = settings.environment(self.environment).server
         if server:
             from slipway.client.api import Client

@@ -13,7 +13,7 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, NotFound, StepFailed, near
-from slipway.hosts.settings import Settings, find_folder, read_settings
+from slipway.hosts.settings import Settings, locate
 from slipway.ledger import projects
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
@@ -127,6 +127,8 @@ def open_workspace(
         blobs=plugins.load("blobs", "local")(root / "blobs"),
         clock=clock or plugins.load("clock", "system")(),
         signer=plugins.load("signer", "ed25519")(root / "keys"),
+        launcher=plugins.load("launcher", "process")(),
+        open_online=lambda folder: plugins.load("online", "sqlite")(folder / "online.db"),
         say=say,
     )
 
@@ -140,6 +142,7 @@ def open_project(
     clock: Clock | None = None,
     root: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
+    implicit: bool = False,
 ) -> Iterator[Project]:
     """Open the project around a folder and make its workspace current.
 
@@ -150,13 +153,13 @@ def open_project(
         clock: Business time; see `open_workspace`.
         root: Another store than slipway.toml names.
         say: Receives lines of progress.
+        implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
     Raises:
         NotFound: There is no slipway.toml, or no such environment.
         InvalidSetting: slipway.toml does not fit.
     """
-    home = find_folder(Path(folder))
-    settings = read_settings(home)
+    home, settings = locate(Path(folder), implicit=implicit)
     store = root or home / settings.environment(environment).store
     opened = open_workspace(
         store, project=settings.project.name, environment=environment, actor=actor, clock=clock, say=say

@@ -1,6 +1,7 @@
 """slipway.toml: one struct a section, an unknown key is an error with its near match."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from msgspec import Struct, field
 from slipway.errors import InvalidSetting, NotFound, near
 from slipway.ids import check_name
 
-__all__ = ["EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "read_settings"]
+__all__ = ["EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
 
 FILE = "slipway.toml"
 
@@ -77,6 +78,29 @@ def find_folder(start: Path) -> Path:
     )
 
 
+def locate(start: Path, *, implicit: bool = False) -> tuple[Path, Settings]:
+    """The folder and settings of the project around a folder.
+
+    Args:
+        start: Where to begin looking, upwards.
+        implicit: Whether a folder without slipway.toml becomes a project of its own name. A folder that has a store
+            `.slipway` is one already: that is how a script's runs are found again.
+
+    Raises:
+        NotFound: There is no slipway.toml.
+        InvalidSetting: It does not fit.
+    """
+    start = start.resolve()
+    try:
+        home = find_folder(start)
+    except NotFound:
+        if not implicit and not (start / ".slipway" / "ledger.db").is_file():
+            raise
+        name = re.sub(r"[^a-z0-9_-]+", "-", start.name.lower()).strip("-_")[:128] or "project"
+        return start, _overridden(Settings(ProjectSettings(name=name)))
+    return home, read_settings(home)
+
+
 def read_settings(folder: Path) -> Settings:
     """Read a project's slipway.toml; environment variables SLIPWAY_STORE and SLIPWAY_SERVER override every environment.
 
@@ -94,16 +118,20 @@ def read_settings(folder: Path) -> Settings:
     except msgspec.ValidationError as problem:
         raise InvalidSetting(f"{path} does not fit: {problem}.", fix="See docs/reference/settings.md.") from problem
     check_name(settings.project.name, "project")
+    return _overridden(settings)
+
+
+def _overridden(settings: Settings) -> Settings:
     override = {
         key: os.environ[variable]
         for key, variable in (("store", "SLIPWAY_STORE"), ("server", "SLIPWAY_SERVER"))
         if os.environ.get(variable)
     }
-    if override:
-        names = {"dev", *settings.environments}
-        changed = {name: msgspec.structs.replace(settings.environment(name), **override) for name in names}
-        settings = msgspec.structs.replace(settings, environments=changed)
-    return settings
+    if not override:
+        return settings
+    names = {"dev", *settings.environments}
+    changed = {name: msgspec.structs.replace(settings.environment(name), **override) for name in names}
+    return msgspec.structs.replace(settings, environments=changed)
 
 
 def _check_keys(path: Path, values: dict[str, Any]) -> None:

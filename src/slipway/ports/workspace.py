@@ -8,7 +8,9 @@ from slipway.context import Slot
 from slipway.errors import UserError
 from slipway.ports.blobs import Blobs
 from slipway.ports.clock import Clock
+from slipway.ports.launcher import Launcher
 from slipway.ports.ledger_store import LedgerStore
+from slipway.ports.online_store import OnlineStore
 from slipway.ports.signer import Signer
 from slipway.records.people import Actor
 
@@ -28,6 +30,8 @@ class Workspace:
         blobs: The blobs.
         clock: Business time.
         signer: This installation's key.
+        launcher: Starts, finds and stops endpoints' processes.
+        open_online: Opens the online store of an endpoint's folder.
         say: Receives one line of progress for a person to read.
     """
 
@@ -39,6 +43,8 @@ class Workspace:
     blobs: Blobs
     clock: Clock
     signer: Signer
+    launcher: Launcher
+    open_online: Callable[[Path], OnlineStore]
     say: Callable[[str], None] = field(default=lambda line: None)
 
 
