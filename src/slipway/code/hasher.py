@@ -1,0 +1,436 @@
+"""The hash of a code closure: one entry for each top-level name that a function reaches in its project.
+
+A function or class is its syntax, what its names stand for, and what it holds when it runs (defaults, cells, values of
+decorators). A constant is its value; where that cannot be read, the statement that defines it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from slipway.code.libraries import is_standard, version_of
+from slipway.code.project import Module, Project, is_slipway, unwrap
+from slipway.code.scopes import Imported, Use, uses
+from slipway.code.sources import Source, code_text, dump, parsed_file, source_of_code
+from slipway.code.values import Encoder, Opaque
+from slipway.code.walk import MISSING, Target, Walk, external
+from slipway.errors import InvalidDeclaration
+from slipway.hashing import combine, digest
+
+__all__ = ["Hasher"]
+
+_TYPES_ONLY = frozenset({"decorator", "annotation", "signature"})
+
+
+class _Function(NamedTuple):
+    """What a function consisted of when it was hashed."""
+
+    function: Any  # a function; its class would make it a method for type checkers
+    code: CodeType
+    defaults: tuple[Any, ...] | None
+    keyword_defaults: tuple[Any, ...]
+    cells: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, function: FunctionType) -> "_Function":
+        keyword = tuple((function.__kwdefaults__ or {}).values())
+        cells = tuple(_content(cell) for cell in function.__closure__ or ())
+        return cls(function, function.__code__, function.__defaults__, keyword, cells)
+
+    def still_holds(self) -> bool:
+        now = _Function.of(self.function)
+        return (
+            now.code is self.code
+            and now.defaults is self.defaults
+            and _identical(now.keyword_defaults, self.keyword_defaults)
+            and _identical(now.cells, self.cells)
+        )
+
+
+class Hasher:
+    """Collects the entries of one closure.
+
+    Attributes:
+        walk: Resolves names; its look-ups are what a remembered answer rests on.
+        entries: "module:name" -> hash of what it is, without what it reaches.
+        kinds: "module:name" -> function, class, constant or file.
+        libraries: Distribution -> version, of all imports reached.
+        is_dynamic: Whether code is found by a computed name, so that all files count.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.walk = Walk(project)
+        self.entries: dict[str, str] = {}
+        self.kinds: dict[str, str] = {}
+        self.libraries: dict[str, str] = {}
+        self.is_dynamic = False
+        self._pending: list[tuple[Module, str]] = []
+        self._functions: dict[int, _Function] = {}
+        self._classes: dict[int, tuple[type, Mapping[str, Any]]] = {}
+        self._changeable: list[tuple[Any, str, bytes]] = []
+        self._inside: list[int] = []
+        self._lenient = False
+
+    def reach(self, root: Any, label: str) -> str:
+        """Follow a root and all that it reaches.
+
+        Returns:
+            The root's own name: "module:qualname".
+        """
+        home = self.walk.home(root)
+        if home is not None and home.kind == "name":
+            self._reached(home, label)
+            label = f"{home.module.name if home.module else ''}:{unwrap(root).__qualname__}"
+        elif home is not None:
+            raise InvalidDeclaration(
+                f"{label} does not belong to this project.",
+                why=f"Code is followed below {', '.join(self.walk.project.roots) or 'no folder'}; it lies elsewhere.",
+                fix="Define the function in the project, or name its folder among the project's roots.",
+            )
+        else:
+            self.entries[label] = digest(self._encoded(root, label))
+            self.kinds[label] = "class" if isinstance(root, type) else "function"
+        while self._pending:
+            module, name = self._pending.pop()
+            key = f"{module.name}:{name}"
+            if key not in self.entries:
+                self.entries[key] = ""
+                self.entries[key] = digest(self._name(module, name, key).encode("utf-8", "surrogatepass"))
+        return label
+
+    def still_holds(self) -> bool:
+        """Whether everything that the entries rest on is what it was."""
+        return (
+            all(namespace.get(name, MISSING) is value for namespace, name, value in self.walk.looked_up.values())
+            and all(function.still_holds() for function in self._functions.values())
+            and all(_same_attributes(kind, held) for kind, held in self._classes.values())
+            and self._same_values()
+        )
+
+    def _same_values(self) -> bool:
+        if not self._changeable:
+            return True
+        again = Hasher(self.walk.project)
+        try:
+            return all(Encoder(again._refer, place).encode(v) == before for v, place, before in self._changeable)
+        except (Opaque, InvalidDeclaration):  # it now holds something that it did not
+            return False
+
+    # Names
+
+    def _name(self, module: Module, name: str, label: str) -> str:
+        value = module.namespace.get(name, MISSING)
+        source = module.source
+        statement = source.defines(name) if source else None
+        if source is not None and statement is not None:
+            self.kinds[label] = "class" if isinstance(unwrap(value), type) else "function"
+            with self._leniently():
+                return combine("definition", self._statements(module, source, name), self._live(module, name, value))
+        self.kinds[label] = "constant"
+        if value is MISSING and source is not None:
+            return combine("text", self._statements(module, source, name))
+        home = self.walk.home(value)
+        if home is not None and home.label == label and (source is None or isinstance(value, FunctionType)):
+            self.kinds[label] = "class" if isinstance(value, type) else "function"
+            return self._inline(value)
+        if isinstance(value, FunctionType):
+            self.kinds[label] = "function"
+        return self._constant(module, name, value, own=home is not None and home.label == label)
+
+    def _constant(self, module: Module, name: str, value: Any, own: bool) -> str:
+        source, label = module.source, f"{module.name}:{name}"
+        indices = source.definitions.get(name, []) if source else []
+        kind = type(value)
+        try:
+            if own or (indices and is_slipway(kind.__module__)):
+                raise Opaque(value)
+            plain = source is not None and all(not source.uses(i) for i in indices)
+            return self._encode(value, "" if plain else self.walk.project.base).hex()
+        except Opaque as reason:
+            if source is None or not indices:
+                raise _unreadable(label, reason.kind) from None
+            if not (is_standard(kind.__module__) or is_slipway(kind.__module__)):
+                self.walk.notes[
+                    f"{label} ({kind.__module__}.{kind.__qualname__}) is known by the statement that defines it, "
+                    "not by its content."
+                ] = None
+            return combine("text", self._statements(module, source, name))
+
+    def _statements(self, module: Module, source: Source, name: str) -> str:
+        """The statements that define a name, and what the names in them stand for."""
+        indices = source.definitions[name]
+        found = [use for index in indices for use in source.uses(index)]
+        return combine(*(source.dump(index) for index in indices), self._links(module, found))
+
+    def _links(self, module: Module, found: list[Use | Imported]) -> str:
+        links = set()
+        for use in found:
+            if isinstance(use, Imported) and use.path is None:
+                self._loaded(module.absolute(use.module, use.level))
+                continue
+            target = self.walk.follow(module, use)
+            path = use.path or ()
+            links.add(f"{'.'.join(path)} {self._reached(target, f'{module.name} ({chr(46).join(path)})', use.where)}")
+        return combine(*sorted(links))
+
+    def _reached(self, target: Target, by: str, where: str = "body") -> str:
+        """Take what a name stands for into the closure."""
+        if target.kind == "name" and target.module is not None:
+            self._pending.append((target.module, target.name))
+        elif target.kind == "module" and target.module is not None:
+            module = target.module
+            names = module.source.definitions if module.source else module.namespace
+            self._pending += [(module, n) for n in names if not n.startswith("__") and not self._is_import(module, n)]
+        elif target.kind == "external" and not (is_slipway(target.name) and where in _TYPES_ONLY):
+            self._library(target.name)
+        elif target.kind == "dynamic":
+            self._everything(f"{by} uses {target.label}")
+        return target.label
+
+    def _is_import(self, module: Module, name: str) -> bool:
+        target = self.walk.resolve(module, (name,))
+        if target.kind == "external":
+            self._library(target.name)
+        return target.label != f"{module.name}:{name}"
+
+    def _loaded(self, name: str) -> None:
+        if self.walk.module_named(name) is None:
+            self._library(name)
+
+    def _library(self, module: str) -> None:
+        if module and not is_standard(module):
+            name, version = version_of(module)
+            self.libraries[name] = version
+
+    def _everything(self, reason: str) -> None:
+        """Code that is found by a computed name may be any code of the project."""
+        self.walk.notes[f"{reason}, so every file of the project counts."] = None
+        if self.is_dynamic:
+            return
+        self.is_dynamic = True
+        for relative, path in self.walk.project.files():
+            try:
+                source = parsed_file(path)
+            except SyntaxError:
+                with open(path, "rb") as file:
+                    token = digest(file.read())
+            else:
+                token = digest(dump(source.tree).encode("utf-8", "surrogatepass")) if source else ""
+                for use in uses(source.tree) if source else ():
+                    if isinstance(use, Imported) and use.level == 0:
+                        self._loaded(use.module)
+            self.entries[relative] = combine(self.entries.get(relative, ""), token)
+            self.kinds[relative] = "file"
+
+    # What is alive: functions, classes, decorated objects
+
+    def _live(self, module: Module, name: str, value: Any) -> str:
+        """What the value of a `def` or `class` adds to its syntax."""
+        inner = unwrap(value)
+        if isinstance(inner, type):
+            mine = inner.__qualname__ == name and vars(inner).get("__module__") == module.namespace.get("__name__")
+            return combine("class", self._attributes(inner) if mine else self._refer(inner))
+        parts = []
+        while True:
+            if isinstance(value, FunctionType):
+                mine = value.__code__.co_qualname == name and value.__globals__ is module.namespace
+                parts.append(self._held(value, code=not mine or not self._is_current(module, value)))
+            elif not is_slipway(type(value).__module__):
+                parts.append(self._try(value.__dict__ if hasattr(value, "__dict__") else value))
+            if value is inner:
+                return combine("function", *parts)
+            value = _next(value)
+
+    def _is_current(self, module: Module, function: FunctionType) -> bool:
+        source = source_of_code(function.__code__, module.namespace.get("__file__"))
+        return source is not None and source.locate(function.__code__)[1]
+
+    def _attributes(self, kind: type) -> str:
+        """The values of a class's attributes, which code may have changed since its statement ran."""
+        self._classes[id(kind)] = (kind, dict(vars(kind)))
+        parts = []
+        for name, value in sorted(vars(kind).items()):
+            function = unwrap(value.fget if isinstance(value, property) else value)
+            if isinstance(function, FunctionType) and function.__qualname__.startswith(kind.__qualname__):
+                module = self.walk.view(function.__globals__)
+                held = self._held(function, code=False)
+                is_own = _is_written(function) and self.walk.is_followed(function.__globals__)
+                current = not is_own or self._is_current(module, function)
+                parts.append(combine(name, held if current else self._held(function, code=True)))
+            elif not name.startswith("_") or not name.endswith("_"):
+                parts.append(combine(name, self._try(value)))
+        return combine(*parts)
+
+    def _held(self, function: FunctionType, code: bool) -> str:
+        """What a function holds: defaults and cells; with `code` also what it does."""
+        if id(function) in self._inside:
+            return f"again {len(self._inside) - self._inside.index(id(function))}"
+        self._functions[id(function)] = _Function.of(function)
+        self._inside.append(id(function))
+        try:
+            module = self.walk.view(function.__globals__)
+            label = f"{module.name}:{function.__qualname__}"
+            parts = [self._code(module, function, label)] if code else []
+            values = {f"default {i}": value for i, value in enumerate(function.__defaults__ or ())}
+            values |= {f"default {name}": value for name, value in (function.__kwdefaults__ or {}).items()}
+            parts += [combine(name, self._part(value, label, name)) for name, value in values.items()]
+            for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+                parts.append(combine(name, self._part(_content(cell), label, name)))
+            return combine(*parts)
+        finally:
+            self._inside.pop()
+
+    def _code(self, module: Module, function: FunctionType, label: str) -> str:
+        code = function.__code__
+        source = source_of_code(code, module.namespace.get("__file__"))
+        nodes, is_current = source.locate(code) if source else ([], False)
+        if not nodes:
+            raise InvalidDeclaration(
+                f"The source of {label} cannot be read.",
+                why=f"It was made by code that no file holds ({code.co_filename}), so a change in it could not be seen.",
+                fix="Define it in a module or in a notebook cell.",
+            )
+        if not is_current:
+            self.walk.notes[
+                f"{label} runs as it was before its file was edited; start Python again, or reload the module."
+            ] = None
+            names = [Use((name,), "body") for name in sorted(_names(code))]
+            return combine("code", code_text(code), self._links(module, list(names)))
+        found = [use for node in nodes for use in uses(node, code.co_freevars)]
+        exact = code_text(code) if len(nodes) > 1 else ""
+        return combine("syntax", *map(dump, nodes), exact, self._links(module, found))
+
+    def _refer(self, value: Any) -> str:
+        """What a function, class, module or decorated object inside a value is; it becomes part of the closure."""
+        if isinstance(value, ModuleType):
+            if not self.walk.project.holds_module(value):
+                return self._reached(external(value.__name__, ()), "a value")
+            module = self.walk.view(vars(value))
+            return self._reached(Target("module", module.name, module), "a value")
+        if isinstance(value, BuiltinFunctionType):
+            owner = value.__self__
+            held = "" if owner is None or isinstance(owner, ModuleType | type) else self._encode(owner).hex()
+            return combine(self._reached(external(value.__module__ or "builtins", (value.__qualname__,)), ""), held)
+        home = self.walk.home(value)
+        if home is None:
+            return self._inline(value)
+        label = self._reached(home, "a value")
+        if home.kind == "name" and home.module is not None and home.module.namespace.get(home.name) is not value:
+            return f"{label} of {unwrap(value).__qualname__} in {type(value).__qualname__}"
+        return label
+
+    def _inline(self, value: Any) -> str:
+        """What an object without a name of its own consists of: a lambda, a nested function, a local class."""
+        if isinstance(value, FunctionType):
+            return self._held(value, code=True)
+        if isinstance(value, type):
+            return self._local_class(value)
+        inner = unwrap(value)
+        own = "" if is_slipway(type(value).__module__) else self._try(getattr(value, "__dict__", {}))
+        return combine(
+            "wrapper", self._refer(type(value)), own, self._refer(_next(value) if inner is not value else inner)
+        )
+
+    def _local_class(self, kind: type) -> str:
+        if id(kind) in self._inside:
+            return "again"
+        self._inside.append(id(kind))
+        try:
+            functions = [f for f in map(unwrap, vars(kind).values()) if isinstance(f, FunctionType) and _is_written(f)]
+            parts = [self._refer(base) for base in kind.__bases__]
+            for function in functions:
+                source = source_of_code(function.__code__, function.__globals__.get("__file__"))
+                module = self.walk.view(function.__globals__)
+                for node in source.nodes(kind.__qualname__) if source else ():
+                    free = {name for f in functions for name in f.__code__.co_freevars}
+                    parts += [dump(node), self._links(module, list(uses(node, free)))]
+                break
+            parts += [self._held(function, code=True) for function in functions]
+            return combine("local class", kind.__qualname__, *parts, self._attributes(kind))
+        finally:
+            self._inside.pop()
+
+    # Values
+
+    def _part(self, value: Any, owner: str, name: str) -> str:
+        """A default or the content of a cell, which no statement of its own defines."""
+        if value is MISSING:
+            return "empty"
+        try:
+            return self._encode(value).hex()
+        except Opaque as reason:
+            if self._lenient or (name.startswith("default ") and "<locals>" not in owner):
+                return "by its syntax"
+            raise _unreadable(f"{name} of {owner}", reason.kind) from None
+
+    def _try(self, value: Any) -> str:
+        try:
+            return self._encode(value).hex()
+        except Opaque:
+            return "by its syntax"
+
+    def _encoded(self, value: Any, label: str) -> bytes:
+        if isinstance(value, FunctionType | type) or unwrap(value) is not value:
+            return self._inline(value).encode()
+        try:
+            return self._encode(value)
+        except Opaque as reason:
+            raise _unreadable(label, reason.kind) from None
+
+    def _encode(self, value: Any, place: str | None = None) -> bytes:
+        base = self.walk.project.base if place is None else place
+        encoder = Encoder(self._refer, base)
+        found = encoder.encode(value)
+        if not encoder.is_fixed:
+            self._changeable.append((value, base, found))
+        return found
+
+    @contextmanager
+    def _leniently(self) -> Iterator[None]:
+        """Let what cannot be read pass, where a statement's syntax stands for it."""
+        before, self._lenient = self._lenient, True
+        yield
+        self._lenient = before
+
+
+def _unreadable(label: str, kind: str) -> InvalidDeclaration:
+    return InvalidDeclaration(
+        f"The value of {label} is a {kind}, whose content cannot be read.",
+        why="A change in it would go unseen, and a cached result would be used for code that it does not come from.",
+        fix="Pass it as an argument, make it inside the function, or define it at the top level of a module.",
+    )
+
+
+def _next(value: Any) -> Any:
+    """One layer further inside a decorated object."""
+    if isinstance(value, staticmethod | classmethod):
+        return value.__func__
+    inner = getattr(value, "__wrapped__", MISSING)
+    return value.function if inner is MISSING else inner
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet assigned
+        return MISSING
+
+
+def _identical(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+
+
+def _same_attributes(kind: type, held: Mapping[str, Any]) -> bool:
+    now = vars(kind)
+    return len(now) == len(held) and all(now.get(name, MISSING) is value for name, value in held.items())
+
+
+def _is_written(function: FunctionType) -> bool:
+    """Whether a person wrote a method, and not a class decorator that made it from text."""
+    return not function.__code__.co_filename.startswith("<") or function.__code__.co_filename.startswith("<ipython")
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*inner)
