@@ -19,7 +19,16 @@ from slipway.records.endpoints import Revision
 from slipway.serving.active import Active
 from slipway.serving.counters import SWAPS, SWAPS_REFUSED, Counters
 
-__all__ = ["GOOD_FILE", "LOOK_EVERY_S", "REVISION_FILE", "REVISION_TYPE", "Swap", "publish", "read_revision"]
+__all__ = [
+    "GOOD_FILE",
+    "LOOK_EVERY_S",
+    "REVISION_FILE",
+    "REVISION_TYPE",
+    "Swap",
+    "publish",
+    "read_desired",
+    "read_revision",
+]
 
 REVISION_FILE = "revision.json"
 GOOD_FILE = "revision.good.json"
@@ -44,6 +53,21 @@ def read_revision(path: Path, signer: Signer) -> Revision:
         Corrupt: It is damaged, altered, or signed by nobody who is trusted here.
     """
     return _decode(_read(path), signer)
+
+
+def read_desired(folder: Path, signer: Signer) -> Revision:
+    """What an endpoint's folder says should serve: the published revision, or the last good one if that is refused.
+
+    Raises:
+        NotFound: Nothing was published.
+        Corrupt: Neither can be trusted.
+    """
+    try:
+        return read_revision(folder / REVISION_FILE, signer)
+    except SlipwayError:
+        if not (folder / GOOD_FILE).exists():
+            raise
+        return read_revision(folder / GOOD_FILE, signer)
 
 
 class Swap:

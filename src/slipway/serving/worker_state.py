@@ -1,0 +1,50 @@
+"""What a worker says of itself to its supervisor, and how long the two wait for each other."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["CANNOT_LOAD", "DRAIN_S", "FINISH_S", "WorkerState", "state_file"]
+
+CANNOT_LOAD = 78  # exit code, sysexits.h's EX_CONFIG: starting again would not help
+DRAIN_S = 2.0  # for idle clients to send one more request and be told to close
+FINISH_S = 30.0  # for requests that were begun
+_FOLDER = "workers"
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's state, one small file replaced by rename.
+
+    Args:
+        ready: Whether it accepts connections.
+        revision: The number that it serves, 0 for none.
+        note: A sentence where something is wrong.
+    """
+
+    ready: bool
+    revision: int
+    note: str = ""
+
+    def write(self, path: Path) -> None:
+        """Replace the file."""
+        part = path.with_name(f".{path.name}.part")
+        part.write_bytes(msgspec.json.encode(self))
+        part.rename(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "WorkerState":
+        """The state in a file; that of a worker which has said nothing yet, where there is none."""
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except FileNotFoundError:
+            return cls(ready=False, revision=0)
+
+
+def state_file(folder: Path, index: int, pid: int | None = None) -> Path:
+    """Where a worker of the endpoint in `folder` keeps its state; `pid` is this process's when None.
+
+    The process id is in the name, so that a worker that outlives its killed supervisor for a moment cannot write over
+    its successor's.
+    """
+    return folder / _FOLDER / f"{index}-{pid or os.getpid()}.json"
