@@ -1,0 +1,204 @@
+"""What every online store must do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from slipway.errors import Conflict, NotFound
+from slipway.ports.online_store import OnlineStore, precedence
+from slipway.records.features import EventRow, StoredView, Stream, StreamColumn, ViewRow, WindowState
+
+__all__ = ["OnlineStoreSuite"]
+
+STREAM = Stream(
+    name="flights_by_origin",
+    columns=(
+        StreamColumn(name="delay", scale=1024, integer=False, squares=True, extremes=True, last=True),
+        StreamColumn(name="seats", scale=1, integer=True),
+    ),
+)
+TIMED = StoredView(name="weather", timed=True)
+TIMELESS = StoredView(name="planes", timed=False)
+
+
+def _events(seed: int, count: int) -> list[EventRow]:
+    made = random.Random(seed)
+    values = [None, 0, 1, -3, 2**40, 2**63 - 1, -(2**63)]
+    return [
+        EventRow(
+            made.choice(["EWR", "JFK", "a|b", "", "é"]),
+            made.randrange(0, 12),
+            str(made.randrange(0, count)),
+            (made.choice(values), made.choice(values)),
+        )
+        for _ in range(count)
+    ]
+
+
+def _expected(rows: Iterable[EventRow], key: str, at_us: int, width_us: int) -> WindowState:
+    """A window's state by looking at every event."""
+    kept: dict[tuple[int, str], EventRow] = {}
+    for row in rows:
+        if row.key == key and at_us - width_us < row.time_us <= at_us:
+            place = (row.time_us, row.event_id)
+            if place not in kept or precedence(row.values) > precedence(kept[place].values):
+                kept[place] = row
+    columns = []
+    for index, column in enumerate(STREAM.columns):
+        values = [v for place in sorted(kept) if (v := kept[place].values[index]) is not None]
+        columns.append(
+            (
+                len(values),
+                sum(values),
+                sum(v * v for v in values) if column.squares else 0,
+                min(values, default=None) if column.extremes else None,
+                max(values, default=None) if column.extremes else None,
+                values[-1] if values and column.last else None,
+            )
+        )
+    return WindowState(len(kept), tuple(columns))
+
+
+def _check_states(store: OnlineStore, rows: list[EventRow]) -> None:
+    keys, widths = ["EWR", "JFK", "a|b", "", "é", "nowhere"], [1, 3, 100]
+    for at_us in (-5, 0, 4, 11, 50):
+        expected = [[_expected(rows, key, at_us, width) for width in widths] for key in keys]
+        assert store.window_states(STREAM.name, keys, at_us, widths) == expected
+
+
+class OnlineStoreSuite:
+    """The tests; a subclass says how its store is opened."""
+
+    def make(self, folder: Path) -> OnlineStore:
+        """Open the store that lives in a folder; called again it opens the same one, as another process would."""
+        raise NotImplementedError
+
+    def _opened(self, folder: Path) -> OnlineStore:
+        store = self.make(folder)
+        store.define([STREAM], [TIMED, TIMELESS])
+        return store
+
+    def test_windows_are_the_difference_of_exact_states(self, tmp_path: Path) -> None:
+        """Sums, squares, least, greatest and last are exact, beyond 64 bits too."""
+        store = self._opened(tmp_path)
+        rows = _events(1, 80)
+        store.push_events(STREAM.name, rows)
+        _check_states(store, rows)
+        store.close()
+
+    def test_order_batches_and_repetition_do_not_matter(self, tmp_path: Path) -> None:
+        """Late, shuffled and repeated events give the state that one sorted batch gives."""
+        store = self._opened(tmp_path)
+        rows = _events(2, 60)
+        made = random.Random(3)
+        pushed: list[EventRow] = []
+        for _ in range(12):
+            batch = made.sample(rows, 9)
+            pushed += batch
+            store.push_events(STREAM.name, batch)
+            _check_states(store, pushed)
+        store.close()
+
+    def test_a_known_event_changes_nothing(self, tmp_path: Path) -> None:
+        """The second push of the same events reports no change; greater values for one of them do."""
+        store = self._opened(tmp_path)
+        rows = [EventRow("EWR", time, "1", (time, None)) for time in range(5)]
+        assert store.push_events(STREAM.name, rows) == 5
+        assert store.push_events(STREAM.name, reversed(rows)) == 0
+        assert store.push_events(STREAM.name, [EventRow("EWR", 3, "1", (2, 9)), EventRow("EWR", 2, "1", (2, 0))]) == 1
+        assert store.push_events(STREAM.name, []) == 0
+        ((state,),) = store.window_states(STREAM.name, ["EWR"], 9, [100])
+        assert state.columns[0][:2] == (5, 10)
+        assert state.columns[1][:2] == (1, 0)
+        store.close()
+
+    def test_views_give_the_latest_known_row(self, tmp_path: Path) -> None:
+        """As of a time, both included; of two at one time the greater values stay, in any order."""
+        store = self._opened(tmp_path)
+        store.put_rows(TIMED.name, [ViewRow("EWR", 10, (1.5, "b", None)), ViewRow("EWR", 20, (None, "x", True))])
+        store.put_rows(TIMED.name, [ViewRow("EWR", 10, (None, "z", 1)), ViewRow("EWR", 10, (1.5, "c", None))])
+        store.put_rows(TIMED.name, [ViewRow("JFK", 5, (float("inf"), "", 2**62))])
+        assert store.view_rows(TIMED.name, ["EWR", "JFK", "LGA"], 9) == [None, (5, (float("inf"), "", 2**62)), None]
+        assert store.view_rows(TIMED.name, ["EWR"], 10) == [(10, (1.5, "c", None))]
+        assert store.view_rows(TIMED.name, ["EWR"], 25) == [(20, (None, "x", True))]
+        store.close()
+
+    def test_views_without_time_keep_the_later_put(self, tmp_path: Path) -> None:
+        """An entity has one row, which a later put replaces; it is known at any time."""
+        store = self._opened(tmp_path)
+        store.put_rows(TIMELESS.name, [ViewRow("N1", 0, (2004, "Boeing")), ViewRow("N2", 0, (1, ""))])
+        store.put_rows(TIMELESS.name, [ViewRow("N1", 0, (1999, None))])
+        assert store.view_rows(TIMELESS.name, ["N1", "N2"], 10**15) == [(0, (1999, None)), (0, (1, ""))]
+        store.close()
+
+    def test_what_was_acknowledged_is_seen_elsewhere(self, tmp_path: Path) -> None:
+        """Another process sees definitions, events, rows and marks as soon as they are acknowledged."""
+        one = self._opened(tmp_path)
+        other = self.make(tmp_path)
+        assert other.mark("load") == ""
+        rows = _events(4, 20)
+        one.push_events(STREAM.name, rows)
+        one.set_mark("load", "2013-04-01")
+        _check_states(other, rows)
+        assert other.mark("load") == "2013-04-01"
+        one.close()
+        one.close()
+        other.close()
+
+    def test_a_failed_push_leaves_nothing(self, tmp_path: Path) -> None:
+        """A push that raises half-way is not visible in part."""
+        store = self._opened(tmp_path)
+        broken = [EventRow("EWR", 1, "1", (1, 1)), EventRow("EWR", 2, "2", (1,))]
+        try:
+            store.push_events(STREAM.name, broken)
+        except Exception:  # whatever the backend raises for a row of the wrong width
+            ((state,),) = store.window_states(STREAM.name, ["EWR"], 9, [100])
+            assert state.rows == 0
+        else:
+            raise AssertionError("a row of the wrong width was taken")
+        store.close()
+
+    def test_threads_push_at_once(self, tmp_path: Path) -> None:
+        """Pushes from several threads all count."""
+        store = self._opened(tmp_path)
+        rows = _events(5, 80)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda start: store.push_events(STREAM.name, rows[start : start + 10]), range(0, 80, 10)))
+        _check_states(store, rows)
+        store.close()
+
+    def test_clear_removes_rows_and_mark(self, tmp_path: Path) -> None:
+        """What is cleared is empty and defined."""
+        store = self._opened(tmp_path)
+        store.push_events(STREAM.name, _events(6, 10))
+        store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+        store.set_mark(STREAM.name, "x")
+        for name in (STREAM.name, TIMED.name, "never_defined"):
+            store.clear(name)
+        _check_states(store, [])
+        assert store.view_rows(TIMED.name, ["EWR"], 9) == [None]
+        assert store.mark(STREAM.name) == ""
+        store.close()
+
+    def test_definitions_are_kept(self, tmp_path: Path) -> None:
+        """Defining again changes nothing; another definition under a name is refused; an unknown name is not found."""
+        store = self._opened(tmp_path)
+        store.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 1))])
+        store.define([STREAM], [TIMED])
+        assert store.window_states(STREAM.name, ["EWR"], 9, [100])[0][0].rows == 1
+        for refused, kind in (
+            (lambda: store.define([Stream(name=STREAM.name, columns=())], []), Conflict),
+            (lambda: store.push_events("unknown", [EventRow("EWR", 1, "1", ())]), NotFound),
+            (lambda: store.window_states("unknown", ["EWR"], 1, [1]), NotFound),
+            (lambda: store.put_rows("unknown", [ViewRow("EWR", 1, ())]), NotFound),
+            (lambda: store.view_rows(STREAM.name, ["EWR"], 1), NotFound),
+        ):
+            try:
+                refused()
+            except kind:
+                continue
+            raise AssertionError(f"{kind.__name__} was expected")
+        store.close()

@@ -1,0 +1,29 @@
+"""Each online store against the port's suite."""
+
+from pathlib import Path
+
+import pytest
+
+from slipway.backends.sqlite_online import SqliteOnlineStore
+from slipway.conformance.online_store import OnlineStoreSuite
+from slipway.errors import BackendError, InvalidInput
+from slipway.ports.online_store import OnlineStore
+from slipway.records.features import Stream
+
+
+class TestSqliteOnlineStore(OnlineStoreSuite):
+    def make(self, folder: Path) -> OnlineStore:
+        return SqliteOnlineStore(folder / "online" / "online.db")
+
+
+def test_sqlite_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    (tmp_path / "online.db").write_bytes(b"not a database, but long enough to be looked at" * 50)
+    with pytest.raises(BackendError, match="not a database"):
+        SqliteOnlineStore(tmp_path / "online.db")
+
+
+def test_sqlite_refuses_names_that_do_not_fit_into_sql(tmp_path: Path) -> None:
+    store = SqliteOnlineStore(tmp_path / "online.db")
+    with pytest.raises(InvalidInput, match="cannot name a stream"):
+        store.define([Stream(name='a"; drop table marks', columns=())], [])
+    store.close()
