@@ -66,9 +66,10 @@ def test_a_blocking_check_refuses_and_stores_nothing(workspace: Workspace) -> No
     assert history(workspace, "flights") == (good,)
 
 
-def test_the_same_content_again_changes_nothing(workspace: Workspace) -> None:
+def test_the_same_content_again_changes_nothing(workspace: Workspace, said: list[str]) -> None:
     first = ingest(workspace, declared(ROWS))
     assert ingest(workspace, declared(ROWS.lazy())) == first
+    assert said[-1] == f"flights: unchanged, version 1 ({first.version[:12]})"
     second = ingest(workspace, declared(ROWS), function_result=ROWS.head(3))
     assert (second.number, second.parent) == (2, first.version)
 

@@ -130,7 +130,12 @@ def _misfit(
 
 
 def _sample(lazy: pl.LazyFrame, fails: pl.Expr, key: tuple[str, ...]) -> tuple[str, ...]:
-    named = [pl.col(column).cast(pl.String).fill_null("null") for column in key]
+    schema = lazy.collect_schema()
+    named = [_text(column, schema[column]).fill_null("null") for column in key]
     label = pl.concat_str(named, separator="|") if named else pl.format("row {}", pl.int_range(pl.len()) + 1)
     rows = lazy.select(label.alias("label"), fails.alias("fails")).filter("fails").head(SAMPLE_ROWS).collect()
     return tuple(rows["label"].to_list())
+
+
+def _text(column: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(column).dt.to_string("iso:strict") if dtype.is_temporal() else pl.col(column).cast(pl.String)

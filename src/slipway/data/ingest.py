@@ -13,9 +13,12 @@ from slipway.errors import InvalidInput, SlipwayError, StepFailed
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import CheckResult, TableVersion
 from slipway.schema.types import frame_of
+from slipway.tables.catalog import find_head
 from slipway.tables.versions import Origin, overwrite, reads
 
 __all__ = ["ingest"]
+
+_SAID_KEYS = 3
 
 
 def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, run_id: str = "") -> TableVersion:
@@ -49,8 +52,11 @@ def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, r
         inputs=inputs,
         checks=found.results,
     )
+    with workspace.ledger.read() as tx:
+        former = find_head(tx, workspace.project, table.name)
     made = overwrite(workspace, table.name, frame, key=table.key, time=table.time, origin=origin)
-    workspace.say(f"{table.name}: version {made.number} ({made.version[:12]})")
+    state = "unchanged, " if made == former else ""
+    workspace.say(f"{table.name}: {state}version {made.number} ({made.version[:12]})")
     return made
 
 
@@ -114,7 +120,7 @@ def _refuse(table: Table, failed: list[CheckResult]) -> None:
 
 def _words(result: CheckResult) -> str:
     share = _share(result.failed_rows, result.rows)
-    some = f", for example {', '.join(result.sample)}" if result.sample else ""
+    some = f", for example {', '.join(result.sample[:_SAID_KEYS])}" if result.sample else ""
     return f"'{result.check}' fails for {result.failed_rows:,} of {result.rows:,} rows ({share}){some}"
 
 

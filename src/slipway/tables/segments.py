@@ -1,0 +1,191 @@
+"""Append-only log segments: what endpoints write off the request's path, and how it is read back after any crash.
+
+A segment is a file of frames: `[u32 length][u32 crc32][payload]`, both little-endian, the payload a MessagePack array
+of rows. Each process writes files of its own, so writers need no lock among themselves. A process killed in the middle
+of a frame leaves a torn tail, which ends its file: nothing is ever appended after it.
+"""
+
+import os
+import struct
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+from zlib import crc32
+
+import msgspec
+
+from slipway.errors import BackendError, Corrupt
+from slipway.ids import check_name, new_id
+
+__all__ = ["Cursor", "SegmentWriter", "read_segments"]
+
+T = TypeVar("T")
+Cursor = dict[str, int]
+"""Where a reader stands: by file name, how many bytes it has read. Plain data, to be stored as it is."""
+
+_HEADER = struct.Struct("<II")
+_ROLL_BYTES = 64 << 20
+_ROLL_AGE_S = 3600.0
+
+
+class SegmentWriter:
+    """Appends batches of rows to segments of one kind. Safe for threads; make it in the process that appends.
+
+    Durability: when `append` returns, the rows are with the operating system and survive kill -9. With `sync` they are
+    on the disk and survive power loss.
+
+    Args:
+        folder: Where the segments lie; made when it is missing.
+        kind: What they hold: "predictions", "labels", "events". It begins the files' names.
+        sync: Whether every append waits for the disk.
+        roll_bytes: A file at least this large is followed by a new one.
+        roll_age_s: So is one this old, in seconds of machine time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        *,
+        sync: bool = False,
+        roll_bytes: int = _ROLL_BYTES,
+        roll_age_s: float = _ROLL_AGE_S,
+    ) -> None:
+        self._folder = folder
+        self._kind = check_name(kind, "log")
+        self._sync = sync
+        self._roll_bytes = roll_bytes
+        self._roll_age_s = roll_age_s
+        self._encoder = msgspec.msgpack.Encoder()
+        self._lock = threading.Lock()
+        self._file: int | None = None
+        self._size = 0
+        self._opened_s = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def append(self, rows: Sequence[object]) -> None:
+        """Append rows as one frame: after a crash all of them are there or none.
+
+        Raises:
+            BackendError: The file system failed; the log is as it was before.
+        """
+        if not rows:
+            return
+        payload = self._encoder.encode(rows)
+        frame = _HEADER.pack(len(payload), crc32(payload)) + payload
+        with self._lock:
+            try:
+                self._write(frame)
+            except OSError as problem:
+                raise BackendError(
+                    f"{len(rows)} rows could not be appended to the {self._kind} log in {self._folder}: {problem}.",
+                    fix="Make room or give this user the right to write there.",
+                ) from problem
+
+    def close(self) -> None:
+        """Close the current file; a later append opens a new one."""
+        with self._lock:
+            self._close()
+
+    def _write(self, frame: bytes) -> None:
+        if self._file is not None and (
+            self._size >= self._roll_bytes or time.monotonic() - self._opened_s >= self._roll_age_s
+        ):
+            self._close()
+        if self._file is None:
+            self._open()
+        assert self._file is not None
+        try:
+            written = 0
+            while written < len(frame):
+                written += os.write(self._file, memoryview(frame)[written:])
+            if self._sync:
+                os.fsync(self._file)
+        except OSError:
+            # What was written of it is a torn tail: it ends this file, and the next append begins another.
+            self._close()
+            raise
+        self._size += len(frame)
+
+    def _open(self) -> None:
+        # The names of one kind sort by the time of opening, whichever process made them.
+        name = f"{self._kind}-{time.time_ns() // 1000:016d}-{os.getpid()}-{new_id()[-8:]}.seg"
+        self._file = os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
+        self._size = 0
+        self._opened_s = time.monotonic()
+        if self._sync:
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            os.close(file)
+
+
+def read_segments(
+    folder: Path, kind: str, row_type: type[T], after: Mapping[str, int] | None = None, *, limit: int | None = None
+) -> tuple[list[T], Cursor]:
+    """Read the rows that were appended after a cursor, file by file in the order of their opening.
+
+    It may run while writers append. A torn tail ends its file until more of the frame appears.
+
+    Args:
+        folder: Where the segments lie; it need not exist.
+        kind: Which of them.
+        row_type: What a row is decoded as.
+        after: The cursor of an earlier call, None for all rows.
+        limit: Stop after the frame with which this many rows are reached; None reads everything.
+
+    Returns:
+        The rows, and the cursor behind them. Files that are gone have no place in it.
+
+    Raises:
+        Corrupt: A frame in the middle of a file is not what was written, or is no row of the type.
+    """
+    decoder = msgspec.msgpack.Decoder(list[row_type])  # type: ignore[valid-type]  # given at run time
+    rows: list[T] = []
+    cursor: Cursor = {}
+    for path in sorted(folder.glob(f"{kind}-*.seg")):
+        cursor[path.name] = (after or {}).get(path.name, 0)
+        if limit is None or len(rows) < limit:
+            cursor[path.name] = _read_file(path, cursor[path.name], decoder, rows, limit)
+    return rows, cursor
+
+
+def _read_file(
+    path: Path, offset: int, decoder: "msgspec.msgpack.Decoder[list[T]]", rows: list[T], limit: int | None
+) -> int:
+    with path.open("rb") as file:
+        file.seek(offset)
+        while limit is None or len(rows) < limit:
+            header = file.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                return offset
+            length, check = _HEADER.unpack(header)
+            payload = file.read(length)
+            if not length or len(payload) < length:
+                return offset
+            if crc32(payload) != check:
+                # A crash of the machine may leave the right length with bytes that never arrived, then zeros.
+                if not file.read().strip(b"\0"):
+                    return offset
+                raise _damaged(path, offset, "its check sum does not hold, and more follows it")
+            try:
+                rows += decoder.decode(payload)
+            except msgspec.DecodeError as problem:
+                raise _damaged(path, offset, str(problem)) from problem
+            offset += _HEADER.size + length
+    return offset
+
+
+def _damaged(path: Path, offset: int, why: str) -> Corrupt:
+    return Corrupt(
+        f"The log {path} cannot be read from byte {offset:,}: {why}.",
+        fix="Restore the file from a backup, or move it away to go on without its rows.",
+    )
