@@ -54,6 +54,8 @@ class Model:
         InvalidInput: The estimator cannot be served, or its inputs cannot be described; the sentence says which.
     """
 
+    slipway_format = "model"
+
     def __init__(
         self,
         estimator: Any,
@@ -162,6 +164,11 @@ class Model:
         (folder / _STATE).write_bytes(msgspec.msgpack.encode((self._content_digest(), self.state)))
         if self.evaluated:
             (folder / _EVALUATED).write_bytes(self.evaluated)
+
+    @classmethod
+    def slipway_load(cls, folder: Path) -> Model:
+        """The model that `slipway_save` kept; see `load`."""
+        return load(folder)
 
     def _content_digest(self) -> str:
         if not self._content:

@@ -1,0 +1,228 @@
+"""The registry: a model's numbered versions, and the aliases that point at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipway.errors import Conflict, InvalidInput, NotFound, near
+from slipway.ids import check_name, new_model_id
+from slipway.ledger import entries, events
+from slipway.ledger.lineage import link
+from slipway.models.bundle import decode_manifest
+from slipway.models.packing import Packed
+from slipway.ports.ledger_store import ReadTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.models import Alias, Bundle, ModelVersion
+
+__all__ = ["LATEST", "aliases", "bundle_of", "get", "names", "register", "set_alias", "versions"]
+
+LATEST = "latest"
+_ALIAS = "alias"
+_MODEL = "model"
+_PAGE = 1000
+
+
+def register(
+    workspace: Workspace,
+    packed: Packed,
+    *,
+    run_id: str = "",
+    description: str = "",
+    tags: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """Make a packed bundle the next version of its model.
+
+    Version, event and lineage (tables -> run -> model -> bundle) are written in one transaction.
+
+    Args:
+        workspace: Where it is recorded.
+        packed: What `pack` made.
+        run_id: The run that made it; the bundle's own where left out.
+        description: Free text.
+        tags: Free text by name.
+    """
+    bundle = packed.bundle
+    run_id = run_id or bundle.run_id
+    with workspace.ledger.write() as tx:
+        newest = _newest(tx, workspace.project, bundle.model)
+        version = ModelVersion(
+            id=new_model_id(),
+            project=workspace.project,
+            name=bundle.model,
+            created_at=workspace.clock.now(),
+            number=newest.number + 1 if newest else 1,
+            bundle=packed.digest,
+            manifest=packed.manifest,
+            signature=packed.signature,
+            run_id=run_id,
+            actor=workspace.actor,
+            description=description,
+            tags=dict(tags or {}),
+        )
+        entries.put(tx, version, expect=0)
+        tx.set_ref(workspace.project, _MODEL, version.name, version.id, expect=newest.id if newest else None)
+        node = f"model:{version.id}"
+        for table in bundle.data:
+            link(tx, table, f"run:{run_id}" if run_id else node, "data")
+        if run_id:
+            link(tx, f"run:{run_id}", node, "made")
+        link(tx, node, f"bundle:{packed.digest}", "packed")
+        events.record(
+            tx,
+            workspace,
+            "models.register",
+            node,
+            name=version.name,
+            number=version.number,
+            bundle=packed.digest,
+        )
+    workspace.say(f"Registered {version.name} version {version.number} (bundle {packed.digest[:12]}).")
+    return version
+
+
+def names(workspace: Workspace) -> list[str]:
+    """The names of all models of the project, sorted."""
+    with workspace.ledger.read() as tx:
+        return sorted(tx.refs(workspace.project, _MODEL))
+
+
+def versions(workspace: Workspace, name: str) -> list[ModelVersion]:
+    """All versions of a model, newest first; [] when there is no such model."""
+    with workspace.ledger.read() as tx:
+        found: list[ModelVersion] = []
+        while True:
+            page = entries.find(
+                tx,
+                ModelVersion,
+                project=workspace.project,
+                name=name,
+                before=found[-1] if found else None,
+                limit=_PAGE,
+            )
+            found += page
+            if len(page) < _PAGE:
+                return sorted(found, key=lambda version: -version.number)
+
+
+def get(workspace: Workspace, name: str, version: str | int = LATEST) -> ModelVersion:
+    """One version of a model.
+
+    Args:
+        workspace: Where to look.
+        name: The model's name.
+        version: A number, an alias, or "latest".
+
+    Raises:
+        NotFound: No such model, version or alias.
+    """
+    with workspace.ledger.read() as tx:
+        return _find(tx, workspace.project, name, str(version))
+
+
+def bundle_of(workspace: Workspace, version: ModelVersion) -> Bundle:
+    """The manifest of a version's bundle.
+
+    Raises:
+        NotFound: Its blob is gone.
+        Corrupt: It is damaged.
+    """
+    return decode_manifest(workspace.blobs.get(version.manifest))
+
+
+def aliases(workspace: Workspace, name: str) -> dict[str, int]:
+    """The aliases of a model and the numbers that they point at."""
+    with workspace.ledger.read() as tx:
+        return _aliases(tx, workspace.project, name)
+
+
+def set_alias(
+    workspace: Workspace,
+    name: str,
+    alias: str,
+    version: str | int,
+    *,
+    before: int | None = None,
+    reason: str = "",
+) -> Alias:
+    """Point an alias at a version.
+
+    Args:
+        workspace: Where it is recorded.
+        name: The model's name.
+        alias: For example "champion".
+        version: A number, another alias, or "latest".
+        before: The number it must point at now, 0 for nowhere; None when that does not matter.
+        reason: Why, for the history.
+
+    Raises:
+        NotFound: No such model or version.
+        InvalidInput: "latest" and numbers cannot be aliases.
+        Conflict: The alias points elsewhere than `before` by now.
+    """
+    check_name(alias, "alias")
+    if alias == LATEST or alias.isdigit():
+        raise InvalidInput(
+            f"{alias!r} cannot be an alias.",
+            why="It already means a version.",
+            fix="For example 'champion'.",
+            field="alias",
+        )
+    key = f"{name}/{alias}"
+    with workspace.ledger.write() as tx:
+        target = _find(tx, workspace.project, name, str(version))
+        stands = tx.ref(workspace.project, _ALIAS, key)
+        was = int(stands) if stands else 0
+        if before is not None and before != was:
+            raise Conflict(
+                f"The alias {alias!r} of {name!r} points at version {was or 'nowhere'}, not at {before or 'nowhere'}.",
+                why="Somebody moved it in between.",
+                fix="Look at the models again, then decide anew.",
+            )
+        tx.set_ref(workspace.project, _ALIAS, key, str(target.number), expect=stands)
+        events.record(
+            tx,
+            workspace,
+            "models.alias",
+            f"model:{target.id}",
+            name=name,
+            alias=alias,
+            number=target.number,
+            before=was,
+            reason=reason,
+        )
+    return Alias(model=name, alias=alias, number=target.number)
+
+
+def _aliases(tx: ReadTransaction, project: str, name: str) -> dict[str, int]:
+    found = {}
+    for key, number in tx.refs(project, _ALIAS).items():
+        model, _, alias = key.rpartition("/")
+        if model == name and number:
+            found[alias] = int(number)
+    return found
+
+
+def _newest(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
+    # By reference, not by time: versions that are registered within one tick of a simulated clock have an order too.
+    id = tx.ref(project, _MODEL, name)
+    return entries.get(tx, ModelVersion, id) if id else None
+
+
+def _find(tx: ReadTransaction, project: str, name: str, version: str) -> ModelVersion:
+    newest = _newest(tx, project, name)
+    if newest is None:
+        raise NotFound(
+            f"There is no model {name!r} in the project {project!r}.",
+            fix=near(name, tx.refs(project, _MODEL), what="models"),
+        )
+    if version == LATEST:
+        return newest
+    known = _aliases(tx, project, name)
+    number = int(version) if version.isdigit() else known.get(version, 0)
+    found = entries.find(tx, ModelVersion, project=project, name=name, number=number, limit=1) if number else []
+    if not found:
+        what = "version" if version.isdigit() else "alias"
+        fix = f"The newest version is {newest.number}." if what == "version" else near(version, known, what="aliases")
+        raise NotFound(f"The model {name!r} has no {what} {version!r}.", fix=fix)
+    return found[0]
