@@ -7,9 +7,7 @@ such parts inside (a tuple of frames) is JSON that refers to them, each part an 
 
 from __future__ import annotations
 
-import io
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import msgspec
 from slipway import plugins
 from slipway.errors import Corrupt, InvalidInput, MissingExtra
 from slipway.hashing import digest
+from slipway.ledger import archive
 from slipway.ledger.plain_values import class_named, class_path, dump, restore
 from slipway.ports.blobs import Blobs
 from slipway.records.runs import Artifact
@@ -29,7 +28,6 @@ __all__ = ["Encoded", "decode", "encode", "load", "store"]
 _FAMILIES = {"polars": "parquet", "numpy": "npy", "pandas": "pandas"}
 _DEFAULT_VARIANTS = {("parquet", "DataFrame"), ("npy", "ndarray"), ("pandas", "DataFrame")}
 _CLASS_FILE = ".class"
-_OLD = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,27 +108,23 @@ def _part(
 
 
 def _saved(value: Any) -> bytes:
-    """A folder that the object wrote, as an archive whose bytes depend on nothing but its content."""
-    sink = io.BytesIO()
-    with tempfile.TemporaryDirectory(prefix="slipway-") as folder, zipfile.ZipFile(sink, "w") as archive:
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         value.slipway_save(Path(folder))
-        archive.writestr(zipfile.ZipInfo(_CLASS_FILE, _OLD), class_path(type(value)))
-        for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
-            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix(), _OLD), path.read_bytes())
-    return sink.getvalue()
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()
+        }
+    return archive.pack(files | {_CLASS_FILE: class_path(type(value)).encode()})
 
 
 def _loaded(data: bytes) -> Any:
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        cls = class_named(archive.read(_CLASS_FILE).decode())
-    except (zipfile.BadZipFile, KeyError) as problem:
-        raise Corrupt(f"A stored object cannot be read: {problem}.") from problem
+    files = archive.read(data)
+    if _CLASS_FILE not in files:
+        raise Corrupt("A stored object does not say what it is.")
+    cls = class_named(files[_CLASS_FILE].decode())
     if not hasattr(cls, "slipway_load"):
         raise Corrupt(f"A stored object names {cls!r}, which cannot load itself any more.")
-    with archive, tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        # `extractall` keeps every member inside the folder, whatever its name says.
-        archive.extractall(folder)
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        archive.unpack(data, Path(folder))
         Path(folder, _CLASS_FILE).unlink()
         return cls.slipway_load(Path(folder))
 

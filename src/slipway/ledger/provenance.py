@@ -128,5 +128,7 @@ def run_error(error: BaseException, *, step: str = "") -> RunError:
     """What a record keeps of an error. Of a failed step: the user's own error, not its wrapping."""
     if isinstance(error, StepFailed):
         step = step or error.step
-        error = error.__cause__ or error
+        if error.__cause__ is None:  # it happened in another process, which told of it in words
+            return RunError(type=type(error).__name__, message=error.what, step=step, trace=error.trace)
+        error = error.__cause__
     return RunError(type=type(error).__name__, message=str(error), step=step, trace=user_trace(error))

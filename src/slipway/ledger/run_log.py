@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -16,9 +17,9 @@ from slipway.ledger.run_rules import check_key, metric_value, set_params, set_ta
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.record import Record
-from slipway.records.runs import Artifact, CodeVersion, MetricPoint, Run, RunError
+from slipway.records.runs import Artifact, CodeVersion, MetricPoint, Run, RunError, StepNotes
 
-__all__ = ["RunLog", "current_run", "start"]
+__all__ = ["Notes", "RunLog", "current_run", "notes", "start"]
 
 _WAKE_POINTS = 1000
 _BLOCK_POINTS = 50_000
@@ -67,6 +68,8 @@ class RunLog:
         """
         with self._lock:
             self._change(self._run, params=set_params(self._run.params, params))
+        if (kept := self._noting()) is not None:
+            kept.params |= {key: self._run.params[key] for key in params}
 
     def log_metric(self, key: str, value: object, step: int = 0) -> None:
         """Keep one point of a metric at the present business time.
@@ -80,12 +83,14 @@ class RunLog:
         with self._lock:
             self._refuse_finished()
             self._points.append(point)
-            kept = len(self._points)
-        if kept == 1:
+            waiting = len(self._points)
+        if (kept := self._noting()) is not None:
+            kept.metrics.append(point)
+        if waiting == 1:
             _flusher.notice(self)
-        elif kept == _WAKE_POINTS:
+        elif waiting == _WAKE_POINTS:
             _flusher.wake()
-        elif kept >= _BLOCK_POINTS:
+        elif waiting >= _BLOCK_POINTS:
             self.write()
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
@@ -96,6 +101,8 @@ class RunLog:
         """
         with self._lock:
             self._change(self._run, tags=set_tags(self._run.tags, tags))
+        if (kept := self._noting()) is not None:
+            kept.tags |= {key: self._run.tags[key] for key in tags}
 
     def add_artifact(self, artifact: Artifact) -> None:
         """Keep an artifact under its name; one of the same name is replaced."""
@@ -103,6 +110,17 @@ class RunLog:
             others = tuple(other for other in self._run.artifacts if other.name != artifact.name)
             self._change(self._run, artifacts=(*others, artifact))
             self._links.append((self.node, f"artifact:{artifact.digest}", "output"))
+        if (kept := self._noting()) is not None:
+            kept.artifacts.append(artifact)
+
+    def repeat(self, logged: StepNotes) -> None:
+        """Log again what a step logged when it ran, at the present business time."""
+        self.log_params(logged.params)
+        self.set_tags(logged.tags)
+        for point in logged.metrics:
+            self.log_metric(point.key, point.value, point.step)
+        for artifact in logged.artifacts:
+            self.add_artifact(artifact)
 
     def add_input(self, node: str, role: str = "input") -> None:
         """Keep what the run read, as a node of the lineage: "table:flights/flights@<version>"."""
@@ -188,6 +206,10 @@ class RunLog:
             self._is_changed = True
             _flusher.notice(self)
 
+    def _noting(self) -> Notes | None:
+        kept = notes.get()
+        return kept if kept is not None and kept.run_id == self.id else None
+
     def _refuse_finished(self) -> None:
         if self._is_finished:
             raise Conflict(
@@ -196,7 +218,34 @@ class RunLog:
             )
 
 
-current_run: Slot[RunLog] = Slot("slipway.run")
+class Notes:
+    """Gathers what is logged to one run inside a `with notes.filled(...)` block, so that it can be logged again.
+
+    Args:
+        run_id: The run.
+
+    Attributes:
+        metrics, params, tags, artifacts: As `StepNotes` has them.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.metrics: list[MetricPoint] = []
+        self.params: dict[str, Any] = {}
+        self.tags: dict[str, str] = {}
+        self.artifacts: list[Artifact] = []
+
+    def taken(self) -> StepNotes | None:
+        """What was logged, None for nothing."""
+        if not (self.metrics or self.params or self.tags or self.artifacts):
+            return None
+        return StepNotes(
+            metrics=tuple(self.metrics), params=self.params, tags=self.tags, artifacts=tuple(self.artifacts)
+        )
+
+
+current_run: Slot[RunLog | None] = Slot("slipway.run")
+notes: Slot[Notes | None] = Slot("slipway.notes")
 
 
 def start(

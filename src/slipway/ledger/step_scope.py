@@ -29,8 +29,8 @@ class StepCall:
             `slipway_fingerprint() -> str`. A value without a fingerprint makes the call uncached, and the record says so.
         code: Functions or classes whose code closure belongs to the key.
         cached: Whether a stored result may be used and kept for later calls.
-        target: `module:qualname` where another process finds the function; its arguments are `inputs`. "" for what can
-            run only here.
+        function: The user's own function, whose arguments are `inputs`; None for a step of Slipway's.
+        returns: The names of a returned tuple's items, () for one result.
     """
 
     name: str
@@ -38,7 +38,8 @@ class StepCall:
     inputs: Mapping[str, object] = field(default_factory=dict)
     code: tuple[Callable[..., Any], ...] = ()
     cached: bool = True
-    target: str = ""
+    function: Callable[..., Any] | None = None
+    returns: tuple[str, ...] = ()
 
 
 class StepScope(Protocol):

@@ -1,0 +1,143 @@
+"""The process that runs one step: a task folder in, a result out; the ledger is never opened.
+
+    python -m slipway.hosts.step_worker FOLDER
+
+The exit code is 0 when `result.json` was written, whatever it says.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slipway.code import reference
+from slipway.errors import Corrupt, InvalidInput, NotFound
+from slipway.hashing import digest
+from slipway.ledger import archive, provenance
+from slipway.ledger import artifacts as stored
+from slipway.pipelines import cache
+from slipway.records.runs import Artifact
+from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
+
+__all__ = ["main", "perform"]
+
+
+class _Protocol(msgspec.Struct):
+    protocol: int
+
+
+def perform(folder: Path) -> None:
+    """Carry out the task in a folder and write `result.json`, last and whole."""
+    try:
+        answer = _answer(folder)
+    except Exception as problem:  # the user's code may raise anything: it becomes the result
+        answer = StepAnswer(state="failed", error=provenance.run_error(problem))
+    _write_whole(folder / "result.json", msgspec.json.encode(answer))
+
+
+def _answer(folder: Path) -> StepAnswer:
+    task = _task(folder)
+    added = _add_code(folder, task)
+    try:
+        function = _function(task)
+        inputs = {
+            name: stored.decode(parts, lambda artifact: _bytes(folder, artifact)) for name, parts in task.inputs.items()
+        }
+        started = time.perf_counter()
+        try:
+            value = cache.settled(function(**inputs))
+        except Exception as error:
+            seconds = time.perf_counter() - started
+            return StepAnswer(state="failed", error=provenance.run_error(error, step=task.step), seconds=seconds)
+        seconds = time.perf_counter() - started
+        encoded = cache.encode(value, task.returns)
+    finally:
+        for path in added:
+            sys.path.remove(path)
+    for artifact, data in encoded.parts:
+        _write_whole(folder / "artifacts" / artifact.digest, data)
+    return StepAnswer(state="finished", outputs=encoded.artifacts, seconds=seconds)
+
+
+def _task(folder: Path) -> StepTask:
+    try:
+        written = (folder / "task.json").read_bytes()
+        found = msgspec.json.decode(written, type=_Protocol).protocol
+        if found != PROTOCOL:
+            raise InvalidInput(
+                f"The task is written in protocol {found}, this worker speaks protocol {PROTOCOL}.",
+                fix="Use the same release of Slipway in the step's environment.",
+            )
+        return msgspec.json.decode(written, type=StepTask)
+    except FileNotFoundError as problem:
+        raise NotFound(f"There is no task in {folder}.") from problem
+    except msgspec.DecodeError as problem:
+        raise Corrupt(f"The task in {folder} cannot be read: {problem}.") from problem
+
+
+def _add_code(folder: Path, task: StepTask) -> list[str]:
+    if not task.code:
+        return []
+    data = (folder / "code.zip").read_bytes()
+    if digest(data) != task.code:
+        raise Corrupt("The task's code is not what its digest says.")
+    archive.unpack(data, folder / "code")
+    added = [str(folder / "code"), str(folder / "code" / "src")]
+    sys.path[:0] = added
+    return added
+
+
+def _function(task: StepTask) -> Any:
+    module, _, qualname = task.function.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as problem:
+        raise NotFound(
+            f"The worker has no module {problem.name!r}, which the step {task.step!r} needs.",
+            fix="Keep the step in a file of the project, and install what it imports in the step's environment.",
+        ) from problem
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    if not callable(found) or reference(found) != task.function:
+        raise NotFound(
+            f"The step {task.step!r} is not at {task.function} of the task's code.",
+            fix="Define it at the top level of a module.",
+        )
+    return getattr(found, "function", found)
+
+
+def _bytes(folder: Path, artifact: Artifact) -> bytes:
+    try:
+        data = (folder / "artifacts" / artifact.digest).read_bytes()
+    except FileNotFoundError as problem:
+        raise NotFound(f"The task lacks the bytes of its input {artifact.name!r}.") from problem
+    if digest(data) != artifact.digest:
+        raise Corrupt(f"The bytes of the input {artifact.name!r} are damaged.")
+    return data
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def main() -> None:
+    """Run the task in the folder named on the command line."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m slipway.hosts.step_worker FOLDER")
+    perform(Path(sys.argv[1]).resolve())
+
+
+if __name__ == "__main__":
+    main()

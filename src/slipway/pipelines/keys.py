@@ -1,0 +1,90 @@
+"""What a step's result depends on, as a key: equal keys mean an equal result.
+
+The key is a hash over a typed, delimited encoding of: the version of this scheme, the step's name, its code closures
+(code across the project's modules, versions of libraries, Python), and the logical fingerprint of each input.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from slipway import __version__
+from slipway.code import CodeClosure, closure
+from slipway.errors import InvalidInput, UserError
+from slipway.hashing import fingerprint
+from slipway.ledger.step_scope import StepCall
+from slipway.schema.fingerprints import of_value
+
+__all__ = ["StepKey", "changed_inputs", "of_call"]
+
+# Count up when what goes into the key changes its meaning: results stored before are then not found, never misread.
+_SCHEME = 1
+_UNCHANGING = (bool, int, float, str, bytes, date, timedelta, type(None), pl.DataFrame, pl.LazyFrame, pl.Series)
+
+
+@dataclass(frozen=True, slots=True)
+class StepKey:
+    """A call's key and what it was made of.
+
+    Args:
+        key: 64 hex digits, "" where the call cannot be cached.
+        inputs: The fingerprint of each input that has one, by name.
+        closures: The closures of the code, the step's own function first.
+        refusal: Why the call cannot be cached, "" where it can.
+    """
+
+    key: str
+    inputs: dict[str, str]
+    closures: tuple[CodeClosure, ...]
+    refusal: str = ""
+
+
+def of_call(call: StepCall) -> StepKey:
+    """The key of a call. What has no fingerprint makes the call uncached, never an error."""
+    inputs: dict[str, str] = {}
+    refusals: list[str] = []
+    for name, value in call.inputs.items():
+        try:
+            inputs[name] = of_value(value)
+        except InvalidInput as problem:
+            refusals.append(f"argument {name}: {problem.what}")
+    closures: list[CodeClosure] = []
+    for function in call.code:
+        try:
+            closures.append(closure(function))
+        except UserError as problem:
+            refusals.append(f"its code: {problem.what}")
+    if not call.cached:
+        refusals.insert(0, "the step says cache=False")
+    if refusals:
+        return StepKey("", inputs, tuple(closures), "; ".join(refusals))
+    # A step of Slipway's own has its code in Slipway; a user's function stays valid across releases of Slipway.
+    release = __version__ if call.function is None else ""
+    code = tuple(one.hash for one in closures)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    key = fingerprint((_SCHEME, call.name, python, release, code, tuple(sorted(inputs.items())), call.returns))
+    return StepKey(key, inputs, tuple(closures))
+
+
+def changed_inputs(inputs: Mapping[str, object], before: Mapping[str, str]) -> list[str]:
+    """The names of inputs that the step changed while it ran.
+
+    Args:
+        inputs: The inputs after the step ran.
+        before: Their fingerprints before it ran.
+    """
+    changed = []
+    for name, value in inputs.items():
+        if name in before and not isinstance(value, _UNCHANGING):
+            try:
+                same = of_value(value) == before[name]
+            except InvalidInput:
+                same = False
+            if not same:
+                changed.append(name)
+    return changed

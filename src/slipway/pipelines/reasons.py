@@ -1,0 +1,115 @@
+"""Why a step ran, in words."""
+
+from __future__ import annotations
+
+import msgspec
+
+from slipway.code import CodeClosure, explain_change
+from slipway.errors import Corrupt, NotFound
+from slipway.ledger import entries
+from slipway.pipelines.keys import StepKey
+from slipway.ports.blobs import Blobs
+from slipway.ports.ledger_store import ReadTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.runs import Run, StepRun
+
+__all__ = ["Earlier", "difference", "read_closures", "steps_of", "write_closures"]
+
+
+class Earlier:
+    """The calls that a run's calls are compared with: those of the pipeline's last run, else the step's latest one.
+
+    Args:
+        workspace: Where runs are recorded.
+        run: The present run.
+    """
+
+    def __init__(self, workspace: Workspace, run: Run) -> None:
+        self._workspace = workspace
+        self._run = run
+        self._by_name: dict[str, list[StepRun]] | None = None
+        self._latest: dict[str, StepRun | None] = {}
+
+    def call(self, name: str, occurrence: int) -> StepRun | None:
+        """The earlier call to compare with: the step's call of the same number in the last run, or its latest one.
+
+        Args:
+            name: The step's name.
+            occurrence: Which call of the step within the run, from 0.
+        """
+        if self._by_name is None:
+            with self._workspace.ledger.read() as tx:
+                self._by_name = self._last_run(tx)
+        same = self._by_name.get(name, [])
+        if occurrence < len(same):
+            return same[occurrence]
+        if name not in self._latest:
+            with self._workspace.ledger.read() as tx:
+                found = entries.find(tx, StepRun, project=self._run.project, name=name, limit=20)
+            others = (step for step in found if step.parent_id != self._run.id and step.state != "running")
+            self._latest[name] = next(others, None)
+        return self._latest[name]
+
+    def _last_run(self, tx: ReadTransaction) -> dict[str, list[StepRun]]:
+        recent = entries.find(tx, Run, project=self._run.project, limit=200)
+        last = next((run for run in recent if run.pipeline == self._run.pipeline and run.id != self._run.id), None)
+        found: dict[str, list[StepRun]] = {}
+        for step in [] if last is None else steps_of(tx, last.id):
+            found.setdefault(step.name, []).append(step)
+        return found
+
+
+def steps_of(tx: ReadTransaction, run_id: str) -> list[StepRun]:
+    """The steps of a run in the order of their calls."""
+    found = entries.find(tx, StepRun, parent=run_id, limit=100_000)
+    return sorted(found, key=lambda step: int(step.id.rpartition(".")[2]))
+
+
+def write_closures(blobs: Blobs, closures: tuple[CodeClosure, ...]) -> str:
+    """Keep a step's closures for later comparison; returns their digest, "" for none."""
+    return blobs.put(msgspec.json.encode(closures)) if closures else ""
+
+
+def read_closures(blobs: Blobs, digest: str) -> tuple[CodeClosure, ...] | None:
+    """The closures kept under a digest, None where they are gone or unreadable: a reason less, not an error."""
+    try:
+        return msgspec.json.decode(blobs.get(digest), type=tuple[CodeClosure, ...]) if digest else ()
+    except (NotFound, Corrupt, msgspec.DecodeError):
+        return None
+
+
+def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey) -> str:
+    """What differs between an earlier call and the present one, in words."""
+    if earlier is None:
+        return "first run"
+    changed: list[str] = []
+    before, now = earlier.inputs, present.inputs
+    for words, names in (
+        ("changed", [name for name in now if name in before and before[name] != now[name]]),
+        ("is new", [name for name in now if name not in before]),
+        ("is gone", [name for name in before if name not in now]),
+    ):
+        changed += [f"argument {name} {words}" for name in names]
+    closures = read_closures(blobs, earlier.closure)
+    if closures is None:
+        changed.append("its code may have changed (what it was is no longer stored)")
+    else:
+        changed += _code_changes(closures, present.closures)
+    if changed:
+        return ", ".join(changed)
+    if earlier.state == "failed":
+        return f"it failed in run {earlier.parent_id[:12]}"
+    if not earlier.key:
+        return f"run {earlier.parent_id[:12]} did not store a result that can be used again"
+    return "no stored result for exactly these arguments and this code"
+
+
+def _code_changes(before: tuple[CodeClosure, ...], now: tuple[CodeClosure, ...]) -> list[str]:
+    old = {closure.root: closure for closure in before}
+    new = {closure.root: closure for closure in now}
+    if len(old) == len(new) == 1:  # a renamed function is compared, not called new
+        return explain_change(*old.values(), *new.values())
+    changed = [change for root in new if root in old for change in explain_change(old[root], new[root])]
+    changed += [f"function {root} is new" for root in new if root not in old]
+    changed += [f"function {root} is no longer used" for root in old if root not in new]
+    return list(dict.fromkeys(changed))

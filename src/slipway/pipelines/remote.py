@@ -1,0 +1,120 @@
+"""A step handed to another process by files, and what came of it as a value or a sentence."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slipway.code import reference
+from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound, StepFailed
+from slipway.hashing import digest
+from slipway.ledger import artifacts
+from slipway.ledger.step_scope import StepCall
+from slipway.pipelines import cache
+from slipway.ports.executor import Ending, Executor
+from slipway.records.runs import Artifact
+from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
+from slipway.schema.fingerprints import of_value
+
+__all__ = ["Remote"]
+
+_RESULT = "result.json"
+
+
+class Remote:
+    """Runs step calls elsewhere. Safe for threads.
+
+    Args:
+        executor: Where.
+        code: The project's snapshot, as `snapshot.pack` makes it; b"" where the code is installed there.
+        folder: Where task folders are made; each is removed when its step has ended.
+        timeout_s: After how many seconds a step is ended, None for never.
+    """
+
+    def __init__(self, executor: Executor, *, code: bytes, folder: Path, timeout_s: float | None = None) -> None:
+        self._executor = executor
+        self._code = code
+        self._folder = folder
+        self._timeout_s = timeout_s
+
+    def __call__(self, call: StepCall) -> Any:
+        """The step's result.
+
+        Raises:
+            StepFailed: The step raised, or its process crashed, was killed, took too long or answered nonsense.
+            InvalidInput: The call cannot be handed over: its function is local, or an argument cannot be stored.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{call.name}-", dir=self._folder) as made:
+            folder = Path(made)
+            self._write(call, folder)
+            ending = self._executor.execute(folder, timeout_s=self._timeout_s)
+            return self._result(call, folder, ending)
+
+    def _write(self, call: StepCall, folder: Path) -> None:
+        target = reference(call.function)
+        if "<locals>" in target:
+            raise InvalidInput(
+                f"The step {call.name!r} is defined inside another function, where no other process finds it.",
+                fix="Define it at the top level of a module, or run it in this process.",
+            )
+        (folder / "artifacts").mkdir()
+        inputs = {}
+        for name, value in call.inputs.items():
+            encoded = artifacts.encode(name, value, of_value)
+            for artifact, data in encoded.parts:
+                (folder / "artifacts" / artifact.digest).write_bytes(data)
+            inputs[name] = encoded.artifacts
+        if self._code:
+            (folder / "code.zip").write_bytes(self._code)
+        task = StepTask(
+            step=call.name,
+            function=target,
+            code=digest(self._code) if self._code else "",
+            inputs=inputs,
+            returns=call.returns,
+        )
+        (folder / "task.json").write_bytes(msgspec.json.encode(task))
+
+    def _result(self, call: StepCall, folder: Path, ending: Ending) -> Any:
+        if ending.problem:
+            raise self._failed(call, f"its process {ending.problem}", ending.output)
+        try:
+            answer = msgspec.json.decode((folder / _RESULT).read_bytes(), type=StepAnswer)
+        except FileNotFoundError as problem:
+            raise self._failed(call, "its process ended without a result", ending.output) from problem
+        except msgspec.DecodeError as problem:
+            raise self._failed(
+                call, f"its process left a result that cannot be read: {problem}", ending.output
+            ) from problem
+        if answer.protocol != PROTOCOL:
+            told = f"its process answered in protocol {answer.protocol}, expected was {PROTOCOL}"
+            raise self._failed(call, told, "")
+        if answer.state == "failed":
+            told = "for no reason given" if answer.error is None else f"{answer.error.type}: {answer.error.message}"
+            raise self._failed(call, told, "" if answer.error is None else answer.error.trace)
+        try:
+            return cache.decode(answer.outputs, lambda artifact: _read(folder, artifact))
+        except (Corrupt, NotFound, IndexError) as problem:
+            raise self._failed(call, f"its process left a result that cannot be used: {problem}", "") from problem
+
+    def _failed(self, call: StepCall, told: str, trace: str) -> StepFailed:
+        return StepFailed(f"The step {call.name!r} failed: {told}", step=call.name, trace=trace)
+
+
+def _read(folder: Path, artifact: Artifact) -> bytes:
+    # The digest comes from the other process: it names a file, so it must be nothing but a digest.
+    if len(artifact.digest) != 64 or not artifact.digest.isalnum():
+        raise Corrupt(f"{artifact.digest!r} is not a digest.")
+    try:
+        data = (folder / "artifacts" / artifact.digest).read_bytes()
+    except FileNotFoundError as problem:
+        raise NotFound(f"The bytes of {artifact.name!r} are missing.") from problem
+    except OSError as problem:
+        raise BackendError(f"The bytes of {artifact.name!r} cannot be read: {problem}.") from problem
+    if digest(data) != artifact.digest:
+        raise Corrupt(f"The bytes of {artifact.name!r} are not what their digest says.")
+    return data

@@ -1,0 +1,92 @@
+"""A project's code as one blob: what a worker or a controller needs to run it without anybody's checkout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import Corrupt, InvalidInput
+from slipway.ledger import archive, provenance
+from slipway.ports.workspace import Workspace
+
+__all__ = ["Contents", "fetch", "pack", "take"]
+
+_CONTENTS = "snapshot.json"
+_SETTINGS = "slipway.toml"
+_PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"})
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """What a snapshot says of itself.
+
+    Args:
+        declared: The names that the project declares: "pipeline release", "endpoint flight-delays".
+        lock: "name==version" of what was installed when it was taken.
+        python: The version of Python then.
+    """
+
+    declared: tuple[str, ...] = ()
+    lock: tuple[str, ...] = ()
+    python: str = ""
+
+
+def pack(folder: Path, *, declared: Sequence[str] = ()) -> bytes:
+    """A project's Python files and slipway.toml as an archive: the same content gives the same bytes anywhere.
+
+    Hidden folders, virtual environments and caches are passed over.
+
+    Args:
+        folder: The project's folder.
+        declared: The names that the project declares.
+
+    Raises:
+        InvalidInput: There is no Python file in it.
+    """
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in _files(folder)}
+    if not any(name.endswith(".py") for name in files):
+        raise InvalidInput(
+            f"There is no Python file in {folder}.", fix="Name the folder in which slipway.toml and the code lie."
+        )
+    environment = provenance.environment()
+    contents = Contents(declared=tuple(sorted(declared)), lock=environment.lock, python=environment.python)
+    return archive.pack(files | {_CONTENTS: msgspec.json.encode(contents)})
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and name not in _PASSED_OVER and not (here / name / "pyvenv.cfg").exists()
+        ]
+        yield from (here / name for name in names if name.endswith(".py") or (name == _SETTINGS and here == folder))
+
+
+def take(workspace: Workspace, folder: Path, *, declared: Sequence[str] = ()) -> str:
+    """Store a project's snapshot; returns its digest.
+
+    Raises:
+        InvalidInput: There is no Python file in it.
+    """
+    return workspace.blobs.put(pack(folder, declared=declared))
+
+
+def fetch(workspace: Workspace, digest: str, folder: Path) -> Contents:
+    """Write a stored snapshot's files below a folder; returns what it says of itself.
+
+    Raises:
+        NotFound: No such snapshot is stored.
+        Corrupt: It is damaged, or no snapshot.
+    """
+    data = workspace.blobs.get(digest)
+    files = archive.read(data)
+    try:
+        contents = msgspec.json.decode(files[_CONTENTS], type=Contents)
+    except (KeyError, msgspec.DecodeError) as problem:
+        raise Corrupt(f"The blob {digest} is no project snapshot.") from problem
+    archive.unpack(data, folder)
+    return contents
