@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
@@ -69,7 +70,7 @@ class SegmentWriter:
         """Append rows as one frame: after a crash all of them are there or none.
 
         Raises:
-            BackendError: The file system failed; the log is as it was before.
+            BackendError: The file system failed; none of the rows is in the log.
         """
         if not rows:
             return
@@ -104,7 +105,9 @@ class SegmentWriter:
             if self._sync:
                 os.fsync(self._file)
         except OSError:
-            # What was written of it is a torn tail: it ends this file, and the next append begins another.
+            # Should cutting it off fail too, it is a torn tail: that ends this file, and the next append begins another.
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
             self._close()
             raise
         self._size += len(frame)

@@ -1,0 +1,170 @@
+"""What an endpoint answered, and what turned out to be true, as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from slipway.errors import InvalidInput
+from slipway.records.endpoints import Contract
+from slipway.records.predictions import LabelRow, PredictionRow
+from slipway.records.schema import Field, Signature
+from slipway.schema.types import polars_schema
+from slipway.tables.segments import read_segments
+
+__all__ = ["LABELS", "PREDICTIONS", "joined", "labels", "predictions"]
+
+PREDICTIONS = "predictions"
+LABELS = "labels"
+
+_INSTANT = pl.Datetime("us", "UTC")
+_OWN = (
+    "id", "at", "answered_at", "version", "bundle", "key", "score", "decision", "label", "labelled_at",
+)  # fmt: skip
+_LABEL_SCHEMA = pl.Schema(
+    {
+        "prediction": pl.String(),
+        "key": pl.String(),
+        "value": pl.Float64(),
+        "observed_at": _INSTANT,
+        "received_at": _INSTANT,
+        "revisions": pl.UInt32(),
+    }
+)
+
+
+def predictions(folder: Path, contract: Contract, signature: Signature, *, bundle: str = "") -> pl.DataFrame:
+    """The answered rows of a prediction log, in the order of the log.
+
+    Columns: `id`, `at` (the decision time), `answered_at`, `version`, `bundle` (16 digits), `key`, `score`, `decision`;
+    then the request's fields and the model's inputs under their own names, a name that both have once. One that has the
+    name of a column above, or of `label` or `labelled_at`, is written `request.<name>` or `feature.<name>`. Categories
+    are strings, because a request may carry one that the model does not know.
+
+    Args:
+        folder: The endpoint's log.
+        contract: Names and types of the request's fields; a row of an older contract may have fewer, at the end.
+        signature: Names and types of the model's inputs.
+        bundle: Only rows that the bundle with this digest answered, "" for all. Models with different inputs must be
+            read one by one.
+
+    Raises:
+        Corrupt: The log is damaged.
+        InvalidInput: Rows do not fit contract and signature.
+    """
+    rows, _ = read_segments(folder, PREDICTIONS, PredictionRow)
+    if bundle:
+        rows = [row for row in rows if row.bundle == bundle[:16]]
+    columns = [
+        pl.Series("id", [row.id for row in rows], pl.String),
+        pl.Series("at", [row.at_us for row in rows], pl.Int64).cast(_INSTANT),
+        pl.Series("answered_at", [row.answered_us for row in rows], pl.Int64).cast(_INSTANT),
+        pl.Series("version", [row.version for row in rows], pl.Int64),
+        pl.Series("bundle", [row.bundle for row in rows], pl.String),
+        pl.Series("key", [row.key for row in rows], pl.String),
+        pl.Series("score", [row.score for row in rows], pl.Float64),
+        pl.Series("decision", [row.decision for row in rows], pl.Boolean),
+    ]
+    inputs = {field.name for field in signature.inputs}
+    for position, field in enumerate(contract.fields):
+        if field.name not in inputs:
+            values = [row.request[position] if position < len(row.request) else None for row in rows]
+            columns.append(_column("request", field, values))
+    width = len(signature.inputs)
+    if any(len(row.request) > len(contract.fields) or len(row.features) != width for row in rows):
+        raise _misfit("a row has another number of values")
+    columns += [_column("feature", f, [row.features[i] for row in rows]) for i, f in enumerate(signature.inputs)]
+    return pl.DataFrame(columns)
+
+
+def labels(folder: Path) -> pl.DataFrame:
+    """The label that counts for each prediction or key: the one observed last, then received last.
+
+    Columns: `prediction`, `key`, `value`, `observed_at`, `received_at`, `revisions` (how many labels came for it in
+    all; the log keeps each). In the order in which the first of each came.
+
+    Args:
+        folder: The endpoint's log.
+
+    Raises:
+        Corrupt: The log is damaged.
+    """
+    rows, _ = read_segments(folder, LABELS, LabelRow)
+    latest: dict[tuple[str, str], LabelRow] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for row in rows:
+        of = (row.prediction, row.key)
+        counts[of] = counts.get(of, 0) + 1
+        if of not in latest or _order(row) >= _order(latest[of]):
+            latest[of] = row
+    records = [
+        (row.prediction, row.key, row.value, row.observed_us, row.received_us, counts[of]) for of, row in latest.items()
+    ]
+    plain = {name: pl.Int64() if dtype == _INSTANT else dtype for name, dtype in _LABEL_SCHEMA.items()}
+    return pl.DataFrame(records, schema=plain, orient="row").cast(_LABEL_SCHEMA)
+
+
+def joined(answered: pl.DataFrame, truths: pl.DataFrame) -> pl.DataFrame:
+    """Answered rows with the label of each, found by the prediction's id or by its key; the later one where both are.
+
+    Args:
+        answered: From `predictions`.
+        truths: From `labels`.
+
+    Returns:
+        The same rows in the same order with the columns `label` and `labelled_at`, null where no label has come.
+    """
+    by_id = _side(truths.filter(pl.col("prediction") != ""), "prediction", "id")
+    by_key = _side(truths.filter((pl.col("prediction") == "") & (pl.col("key") != "")), "key", "key")
+    both = answered.select("id", "key").join(
+        by_id, left_on="id", right_on="prediction", how="left", maintain_order="left"
+    )
+    both = both.join(by_key, on="key", how="left", maintain_order="left")
+    later = (pl.col("observed_key") > pl.col("observed_id")) | (
+        (pl.col("observed_key") == pl.col("observed_id")) & (pl.col("received_key") > pl.col("received_id"))
+    )
+    use_key = pl.col("observed_id").is_null() | later.fill_null(False)
+    found = both.select(
+        pl.when(use_key).then("value_key").otherwise("value_id").alias("label"),
+        pl.when(use_key).then("observed_key").otherwise("observed_id").alias("labelled_at"),
+    )
+    return answered.hstack(found)
+
+
+def _side(truths: pl.DataFrame, on: str, suffix: str) -> pl.DataFrame:
+    latest = truths.sort("observed_at", "received_at", maintain_order=True).unique(on, keep="last")
+    return latest.select(
+        on,
+        pl.col("value").alias(f"value_{suffix}"),
+        pl.col("observed_at").alias(f"observed_{suffix}"),
+        pl.col("received_at").alias(f"received_{suffix}"),
+    )
+
+
+def _order(row: LabelRow) -> tuple[int, int]:
+    return row.observed_us, row.received_us
+
+
+def _column(role: str, field: Field, values: Sequence[Any]) -> pl.Series:
+    name = f"{role}.{field.name}" if field.name in _OWN else field.name
+    plain = Field(name, "string" if field.type == "category" else field.type)
+    python: Any = {"datetime": datetime, "date": date, "duration": timedelta}.get(field.type)
+    try:
+        if python is not None:  # MessagePack carries dates and durations as text
+            values = msgspec.convert(values, list[python | None])
+        return pl.Series(name, values, polars_schema((plain,))[name])
+    except (TypeError, pl.exceptions.PolarsError, msgspec.ValidationError) as problem:
+        raise _misfit(f"{field.name!r} is no {field.type}: {str(problem).splitlines()[0]}") from problem
+
+
+def _misfit(why: str) -> InvalidInput:
+    return InvalidInput(
+        f"Rows of the prediction log do not fit the contract and the signature: {why}.",
+        why="A model with other inputs may have answered them.",
+        fix="Read each model's rows by themselves: predictions(..., bundle=digest).",
+    )
