@@ -1,0 +1,218 @@
+"""The registry of metrics, and evaluation over all rows and over slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct, structs
+from numpy.typing import ArrayLike, NDArray
+
+from slipway.errors import InvalidInput, near
+from slipway.stats import classification, regression
+from slipway.stats.calibration import calibration_error, calibration_in_the_large, reliability
+from slipway.stats.classification import log_losses
+from slipway.stats.estimate import Estimate, cannot_tell
+from slipway.stats.intervals import auc_interval, mean_interval, share_interval
+
+__all__ = ["METRICS", "CostMatrix", "Metric", "Sliced", "costs", "default_metrics", "estimate", "evaluate", "metric"]
+
+MIN_SLICE_ROWS = 50
+
+
+class Metric(Struct, frozen=True, kw_only=True):
+    """A metric as the registry knows it.
+
+    Args:
+        name: "auc".
+        task: For which kind of model.
+        better: Which way is better.
+        meaning: One line for a business reader.
+        interval: Labels and scores to an estimate.
+    """
+
+    name: str
+    task: Literal["classification", "regression"]
+    better: Literal["higher", "lower", "zero"]
+    meaning: str
+    interval: Callable[[ArrayLike, ArrayLike], Estimate]
+
+
+class CostMatrix(Struct, frozen=True, kw_only=True):
+    """What each outcome of a decision costs; a gain is a negative cost."""
+
+    true_positive: float = 0.0
+    false_positive: float = 0.0
+    true_negative: float = 0.0
+    false_negative: float = 0.0
+
+
+class Sliced(Struct, frozen=True, kw_only=True):
+    """A metric overall (`slice` "") or on a slice (`column=value`)."""
+
+    metric: str
+    slice: str
+    estimate: Estimate
+
+
+def costs(labels: ArrayLike, scores: ArrayLike, threshold: float, matrix: CostMatrix) -> NDArray[np.float64]:
+    """The cost of each row's decision, in the matrix's unit, shape `(n_rows,)`."""
+    truth = np.asarray(labels).astype(bool)
+    yes = np.asarray(scores, dtype=np.float64) >= threshold
+    when_yes = np.where(truth, matrix.true_positive, matrix.false_positive)
+    when_no = np.where(truth, matrix.false_negative, matrix.true_negative)
+    return np.where(yes, when_yes, when_no).astype(np.float64)
+
+
+def metric(name: str) -> Metric:
+    """A metric by name.
+
+    Raises:
+        InvalidInput: There is none of this name.
+    """
+    if name not in METRICS:
+        raise InvalidInput(f"There is no metric {name!r}.", fix=near(name, METRICS, what="metrics"), field="metric")
+    return METRICS[name]
+
+
+def default_metrics(task: str) -> tuple[str, ...]:
+    """The metrics of an evaluation that names none."""
+    if task == "regression":
+        return ("mae", "rmse", "bias", "r2")
+    return ("auc", "log_loss", "brier", "accuracy", "calibration", "positive_rate")
+
+
+def estimate(name: str, labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    """One metric with its interval; "cannot tell" without rows."""
+    found = metric(name)
+    truth = np.asarray(labels, dtype=np.float64)
+    if not truth.size:
+        return cannot_tell(0, "no rows")
+    return found.interval(truth, np.asarray(scores, dtype=np.float64))
+
+
+def evaluate(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    names: Sequence[str],
+    slices: Mapping[str, Sequence[object]] | None = None,
+) -> list[Sliced]:
+    """Metrics overall, then by slice; a slice of fewer than 50 rows says that it cannot tell.
+
+    Args:
+        labels: The truth, shape `(n_rows,)`.
+        scores: The predictions, shape `(n_rows,)`.
+        names: Which metrics.
+        slices: By column, the value of each row.
+
+    Raises:
+        InvalidInput: An unknown metric.
+    """
+    truth = np.asarray(labels, dtype=np.float64)
+    values = np.asarray(scores, dtype=np.float64)
+    found = [Sliced(metric=name, slice="", estimate=estimate(name, truth, values)) for name in names]
+    for column, members in (slices or {}).items():
+        texts = np.asarray(["" if member is None else str(member) for member in members], dtype=object)
+        for member in sorted(set(texts)):
+            inside = texts == member
+            found += [
+                Sliced(metric=name, slice=f"{column}={member}", estimate=_slice(name, truth[inside], values[inside]))
+                for name in names
+            ]
+    return found
+
+
+def _slice(name: str, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> Estimate:
+    if labels.size < MIN_SLICE_ROWS:
+        return cannot_tell(labels.size, f"{labels.size} rows are too few: at least {MIN_SLICE_ROWS} are needed")
+    return estimate(name, labels, scores)
+
+
+def _accuracy(labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    truth = np.asarray(labels).astype(bool)
+    right = (np.asarray(scores) >= 0.5) == truth
+    return share_interval(int(right.sum()), truth.size)
+
+
+def _positive_rate(labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    truth = np.asarray(labels, dtype=np.float64)
+    return share_interval(int(truth.sum()), truth.size)
+
+
+def _brier(labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    return mean_interval((np.asarray(scores) - np.asarray(labels)) ** 2)
+
+
+def _mae(labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    return mean_interval(np.abs(np.asarray(scores) - np.asarray(labels)))
+
+
+def _rmse(labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    squares = mean_interval((np.asarray(scores) - np.asarray(labels)) ** 2)
+    # The root is monotonic, so the interval of the mean square maps onto one of its root.
+    low, high = max(0.0, squares.low) ** 0.5, squares.high**0.5
+    return structs.replace(squares, value=regression.rmse(labels, scores), low=low, high=high)
+
+
+def _bias(labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    return mean_interval(np.asarray(scores) - np.asarray(labels))
+
+
+def _plain(function: Callable[[ArrayLike, ArrayLike], float]) -> Callable[[ArrayLike, ArrayLike], Estimate]:
+    return lambda labels, scores: Estimate(value=function(labels, scores), n=np.asarray(labels).size)
+
+
+def _calibration(labels: ArrayLike, scores: ArrayLike) -> Estimate:
+    return Estimate(value=calibration_error(reliability(labels, scores)), n=np.asarray(labels).size)
+
+
+METRICS: dict[str, Metric] = {
+    found.name: found
+    for found in (
+        Metric(
+            name="auc", task="classification", better="higher", interval=auc_interval,
+            meaning="how often a true case is ranked above a false one: 0.5 is guessing, 1 is perfect",
+        ),
+        Metric(
+            name="average_precision", task="classification", better="higher",
+            interval=_plain(classification.average_precision),
+            meaning="how pure the top of the ranking is",
+        ),
+        Metric(
+            name="log_loss", task="classification", better="lower",
+            interval=lambda labels, scores: mean_interval(log_losses(labels, scores)),
+            meaning="how surprised the model is by what happens: lower is better",
+        ),
+        Metric(
+            name="brier", task="classification", better="lower", interval=_brier,
+            meaning="the mean squared distance of probability and truth",
+        ),
+        Metric(
+            name="accuracy", task="classification", better="higher", interval=_accuracy,
+            meaning="the share of cases on the right side of one half",
+        ),
+        Metric(
+            name="calibration", task="classification", better="lower", interval=_calibration,
+            meaning="how far predicted shares are from what happens",
+        ),
+        Metric(
+            name="calibration_in_the_large", task="classification", better="zero", interval=calibration_in_the_large,
+            meaning="mean prediction minus what happened on average",
+        ),
+        Metric(
+            name="positive_rate", task="classification", better="zero", interval=_positive_rate,
+            meaning="how often the answer was yes",
+        ),
+        Metric(name="mae", task="regression", better="lower", interval=_mae, meaning="the mean distance from the truth"),
+        Metric(
+            name="rmse", task="regression", better="lower", interval=_rmse,
+            meaning="the typical distance from the truth, large errors weighing more",
+        ),
+        Metric(name="bias", task="regression", better="zero", interval=_bias, meaning="prediction minus truth on average"),
+        Metric(
+            name="r2", task="regression", better="higher", interval=_plain(regression.r2),
+            meaning="the share of the ups and downs that is explained",
+        ),
+    )
+}  # fmt: skip
