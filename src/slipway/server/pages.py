@@ -1,20 +1,223 @@
-"""The pages."""
+"""The pages: facts from the operations, set in templates. No script, no request to anywhere else."""
 
-from starlette.responses import Response
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from slipway.errors import SlipwayError
+from slipway.errors import Corrupt, Denied, SlipwayError
+from slipway.hashing import digest
+from slipway.operations import declare
+from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
-from slipway.server import errors
+from slipway.records.monitors import Finding
+from slipway.server import api, figures, formats, markdown
 
 __all__ = ["error_page", "routes"]
 
+_STYLE = (files("slipway.server") / "static" / "style.css").read_bytes()
+_STYLE_PATH = f"/static/style-{digest(_STYLE)[:12]}.css"
+_A_YEAR = "public, max-age=31536000, immutable"
+_EVENTS_A_PAGE = 200
+
+_templates = Environment(
+    loader=PackageLoader("slipway.server"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters.update(formats.FILTERS)
+_templates.globals.update(style=_STYLE_PATH, href=formats.href)
+
+Context = dict[str, Any]
+
+
+@dataclass
+class View:
+    """One page that is being made: it asks operations and remembers where the same facts stand as JSON.
+
+    Args:
+        workspace: The project's.
+        path: The parts of the page's address.
+        query: Its query.
+        sources: The API's addresses of what was asked.
+    """
+
+    workspace: Workspace
+    path: dict[str, str]
+    query: dict[str, str]
+    sources: list[str] = field(default_factory=list)
+
+    def ask(self, name: str, /, **fields: Any) -> Any:
+        """An operation's response."""
+        wanted = operation(name)
+        request = declare.convert(wanted, fields, texts=True)
+        address = wanted.path.replace("{project}", self.workspace.project)
+        self.sources.append(f"{address}?{urlencode(fields)}" if fields else address)
+        return api.perform(self.workspace, wanted, request)
+
+    def ask_if_allowed(self, name: str, /, **fields: Any) -> Any:
+        """An operation's response, None where the actor may not ask for it."""
+        try:
+            return self.ask(name, **fields)
+        except Denied:
+            self.sources.pop()
+            return None
+
 
 def routes(workspace: Workspace) -> list[Route]:
-    """The routes of all pages."""
-    return []
+    """The routes of all pages and of their one style sheet."""
+
+    async def style(request: Request) -> Response:
+        return Response(_STYLE, media_type="text/css", headers={"cache-control": _A_YEAR})
+
+    pages = [Route(path, _page(workspace, make, template)) for path, (make, template) in _PAGES.items()]
+    return [*pages, Route(_STYLE_PATH, style)]
 
 
 def error_page(error: SlipwayError, status: int) -> Response:
     """An error as a page."""
-    return errors.answer(error)
+    context = {"error": error, "status": status, "project": "", "sources": [], "here": "", "environment": ""}
+    return _html(_templates.get_template("error.html").render(context), status)
+
+
+def _page(
+    workspace: Workspace, make: Callable[[View], Context], template: str
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def work(path: dict[str, str], query: dict[str, str]) -> str:
+        project = path.get("project")
+        chosen = workspace if project is None else api.in_project(workspace, project)
+        view = View(chosen, path, query)
+        context = make(view)
+        common = {
+            "project": chosen.project,
+            "environment": chosen.environment,
+            "sources": list(dict.fromkeys(view.sources)),
+            "here": template.removesuffix(".html"),
+        }
+        return _templates.get_template(template).render(common | context)
+
+    async def page(request: Request) -> Response:
+        return _html(await run_in_threadpool(work, dict(request.path_params), dict(request.query_params)), 200)
+
+    return page
+
+
+def _html(text: str, status: int) -> Response:
+    return HTMLResponse(text, status, headers={"cache-control": "no-store"})
+
+
+def _first(view: View) -> Context:
+    names = [project.name for project in view.ask("projects.list").projects]
+    return {"overviews": [_overview(view, name) for name in names], "root": str(view.workspace.root)}
+
+
+def _one_project(view: View) -> Context:
+    return {"overviews": [_overview(view, view.workspace.project)], "root": str(view.workspace.root)}
+
+
+def _overview(view: View, project: str) -> Context:
+    inside = View(replace(view.workspace, project=project), view.path, view.query, view.sources)
+    listed = inside.ask_if_allowed("endpoints.list")
+    details = [
+        (row, inside.ask("endpoints.get", name=row.revision.name)) for row in (listed.endpoints if listed else ())
+    ]
+    runs = inside.ask_if_allowed("runs.list", limit=6)
+    models = inside.ask_if_allowed("models.list")
+    tables = inside.ask_if_allowed("tables.list")
+    return {
+        "name": project,
+        "endpoints": [{"row": row, "detail": detail, "newest": _newest(detail.findings)} for row, detail in details],
+        "incidents": [(row, each) for row, detail in details for each in detail.incidents if each.state == "open"],
+        "runs": runs.runs if runs else None,
+        "models": models.models[:6] if models else None,
+        "tables": tables.tables if tables else None,
+    }
+
+
+def _newest(findings: tuple[Finding, ...]) -> list[Finding]:
+    """The newest finding of each monitor; findings come newest first."""
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        first.setdefault(finding.name, finding)
+    return list(first.values())
+
+
+def _runs(view: View) -> Context:
+    limit = view.query.get("limit", "100")
+    chosen = {name: view.query[name] for name in ("state", "pipeline") if view.query.get(name)}
+    return {"runs": view.ask("runs.list", limit=limit, **chosen).runs, "chosen": chosen}
+
+
+def _run(view: View) -> Context:
+    detail = view.ask("runs.get", id=view.path["id"])
+    overall = [point for point in detail.metrics if "[" not in point.key]
+    slices = [point for point in detail.metrics if "[" in point.key]
+    return {"run": detail.run, "steps": detail.steps, "overall": overall, "slices": slices}
+
+
+def _models(view: View) -> Context:
+    return {"models": view.ask("models.list").models}
+
+
+def _model(view: View) -> Context:
+    detail = view.ask("models.get", name=view.path["name"], version=view.path["version"])
+    return {
+        "detail": detail,
+        "overall": [metric for metric in detail.bundle.metrics if not metric.slice],
+        "charts": figures.slice_charts(detail.bundle.metrics),
+        "card": markdown.to_html(detail.card),
+    }
+
+
+def _tables(view: View) -> Context:
+    return {"tables": view.ask("tables.list").tables}
+
+
+def _table(view: View) -> Context:
+    return {"versions": view.ask("tables.get", name=view.path["name"]).versions}
+
+
+def _endpoint(view: View) -> Context:
+    detail = view.ask("endpoints.get", name=view.path["name"])
+    newest = detail.revisions[0]
+    where = detail.status.url if detail.status else f"http://{newest.host}:{newest.port or 'PORT'}"
+    return {
+        "detail": detail,
+        "newest": newest,
+        "findings": _newest(detail.findings),
+        "curl": formats.curl_line(where, newest.name, newest.contract),
+    }
+
+
+def _audit(view: View) -> Context:
+    after = view.query.get("after", "0")
+    events = view.ask("audit.list", after=after, limit=_EVENTS_A_PAGE).events
+    try:
+        state, damage = view.ask("audit.verify"), None
+    except Corrupt as problem:
+        state, damage = None, problem
+    is_full = len(events) == _EVENTS_A_PAGE
+    return {"events": events, "state": state, "damage": damage, "next": events[-1].seq if is_full else None}
+
+
+_PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
+    "/": (_first, "overview.html"),
+    "/projects/{project}": (_one_project, "overview.html"),
+    "/projects/{project}/runs": (_runs, "runs.html"),
+    "/projects/{project}/runs/{id}": (_run, "run.html"),
+    "/projects/{project}/models": (_models, "models.html"),
+    "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
+    "/projects/{project}/tables": (_tables, "tables.html"),
+    "/projects/{project}/tables/{name}": (_table, "table.html"),
+    "/projects/{project}/endpoints/{name}": (_endpoint, "endpoint.html"),
+    "/projects/{project}/audit": (_audit, "audit.html"),
+}

@@ -1,0 +1,126 @@
+"""Numbers, times and names as a person reads them on a page."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from slipway.records.endpoints import Contract
+from slipway.records.models import MetricValue
+from slipway.records.schema import Field
+
+__all__ = ["FILTERS", "curl_line", "duration", "figure", "href", "interval", "moment", "node_name", "size", "whole"]
+
+_MINUS = "\N{MINUS SIGN}"
+_DASH = "\N{EN DASH}"
+
+
+def figure(value: float) -> str:
+    """A number with about four digits that matter; a dash for what cannot be told."""
+    if math.isnan(value):
+        return _DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{_MINUS}∞"
+    if float(value).is_integer() and abs(value) < 1e15:
+        text = f"{int(value):,}"
+    else:
+        text = f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return text.replace("-", _MINUS, 1) if text.startswith("-") else text
+
+
+def whole(value: int) -> str:
+    """A count with its thousands set apart."""
+    return f"{value:,}"
+
+
+def interval(metric: MetricValue) -> str:
+    """A metric's bounds, "" where they are not known."""
+    if math.isnan(metric.low) or math.isnan(metric.high):
+        return ""
+    return f"{figure(metric.low)} to {figure(metric.high)}"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes in the unit that fits."""
+    amount = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} TB"
+
+
+def duration(span: timedelta | float | None) -> str:
+    """A span (seconds, where it is a number) in the unit that fits; "" for None."""
+    if span is None:
+        return ""
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} days"
+
+
+def moment(instant: datetime | None) -> Markup:
+    """An aware instant as an HTML time in UTC; empty for None."""
+    if instant is None:
+        return Markup()
+    at = instant.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{} UTC">{} {}</time>').format(
+        at.isoformat(), at.isoformat(" ", "seconds").removesuffix("+00:00"), at.day, at.strftime("%b %Y, %H:%M")
+    )
+
+
+def href(*segments: str | int) -> str:
+    """A path out of segments, each escaped."""
+    return "/" + "/".join(quote(str(segment), safe="@") for segment in segments)
+
+
+def node_name(node: str) -> str:
+    """A node of the lineage in short: the kind, and as much of the id as a person compares."""
+    kind, _, rest = node.partition(":")
+    name, at, version = rest.partition("@")
+    if at:
+        return f"{kind} {name.rpartition('/')[2]}@{version[:8]}"
+    return f"{kind} {rest[:14] if len(rest) > 24 else rest}"
+
+
+def curl_line(url: str, endpoint: str, contract: Contract) -> str:
+    """A command that asks the endpoint for one prediction, with a value of the right type for each field."""
+    row = {field.name: _example(field) for field in contract.fields}
+    body = json.dumps({"rows": [row]}, indent=1).replace("'", r"'\''")
+    return f"curl -s {url}/endpoints/{endpoint}/predict -d '{body}'"
+
+
+def _example(field: Field) -> Any:
+    if field.type == "category":
+        return field.categories[0] if field.categories else None
+    examples: dict[str, Any] = {
+        "bool": True,
+        "int": 1,
+        "float": 1.5,
+        "string": "text",
+        "datetime": "2013-04-01T12:00:00Z",
+        "date": "2013-04-01",
+        "duration": "PT1H",
+    }
+    return examples.get(field.type)
+
+
+FILTERS = {
+    "figure": figure,
+    "whole": whole,
+    "interval": interval,
+    "size": size,
+    "duration": duration,
+    "moment": moment,
+    "node_name": node_name,
+}
