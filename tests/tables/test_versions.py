@@ -339,7 +339,7 @@ def test_a_crash_at_any_write_leaves_the_old_version_whole(
 
 CHILD = """
 import os, signal, sys
-from datetime import UTC, datetime
+from dataclasses import fields
 from pathlib import Path
 import polars as pl
 from slipway.backends.clocks import SystemClock
@@ -351,9 +351,10 @@ from slipway.records.people import Actor
 from slipway.tables import versions
 
 root, place = Path(sys.argv[1]), sys.argv[2]
-workspace = Workspace(project="flights", environment="dev", actor=Actor("ada"), root=root,
+given = dict(project="flights", environment="dev", actor=Actor("ada"), root=root,
     ledger=SqliteLedger(root / "ledger.db"), blobs=LocalBlobs(root / "blobs"), clock=SystemClock(),
-    signer=Ed25519Signer(root / "keys"))
+    signer=Ed25519Signer(root / "keys"), say=print)
+workspace = Workspace(**{field.name: given.get(field.name) for field in fields(Workspace)})
 
 def die(*given, **named):
     os.kill(os.getpid(), signal.SIGKILL)
