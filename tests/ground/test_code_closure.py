@@ -1,41 +1,15 @@
 """What must change the hash of a code closure, and what must not."""
 
-import importlib
 import os
 import subprocess
 import sys
-import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import msgspec
 import pytest
+from fresh_projects import Files, imported
 
 from slipway.code import CodeClosure, closure, explain_change
-
-Files = dict[str, str]
-
-
-@contextmanager
-def imported(folder: Path, files: Files, module: str) -> Iterator[ModuleType]:
-    """Write a project, import one of its modules afresh, and forget all of them afterwards."""
-    for path, text in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(textwrap.dedent(text))
-    tops = {path.split("/")[0].removesuffix(".py") for path in files}
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield importlib.import_module(module)
-    finally:
-        sys.path.remove(str(folder))
-        sys.dont_write_bytecode = written
-        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
-            del sys.modules[name]
 
 
 class Make:
@@ -296,11 +270,7 @@ def test_the_time_of_a_file_does_not_count(tmp_path: Path) -> None:
     for path in tmp_path.rglob("*.py"):
         os.utime(path, (1, 1))
     with imported(tmp_path, {}, "train") as module:
-        try:
-            assert closure(module.train).hash == before.hash
-        finally:
-            for name in ("train", "helpers", "deep", "deep.level", "deep.below", "shapes", "marks", "later"):
-                sys.modules.pop(name, None)
+        assert closure(module.train).hash == before.hash
 
 
 def test_everything_reached_is_an_entry_and_nothing_else(make: Make) -> None:

@@ -1,6 +1,5 @@
 """A code closure: all code of a project that a function reaches, as hashes by name, and how two of them differ."""
 
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 from slipway.code.hasher import Hasher
 from slipway.code.libraries import python_version
 from slipway.code.project import Project, module_name, unwrap
+from slipway.code.walk import class_namespace
 from slipway.errors import InvalidDeclaration
 from slipway.hashing import combine
 
@@ -164,11 +164,11 @@ def _namespace(value: Any) -> Mapping[str, Any]:
     named = _named(value)
     if isinstance(named, FunctionType):
         return named.__globals__
-    module = sys.modules.get(named.__module__)
-    if module is None:
+    namespace = class_namespace(named)
+    if namespace is None:
         raise InvalidDeclaration(
             f"The module {named.__module__} of {named.__qualname__} is not loaded.",
             why="A class is followed through its module.",
             fix=f"Import {named.__module__} first.",
         )
-    return vars(module)
+    return namespace

@@ -31,20 +31,23 @@ class _Function(NamedTuple):
     defaults: tuple[Any, ...] | None
     keyword_defaults: tuple[Any, ...]
     cells: tuple[Any, ...]
+    attributes: Mapping[str, Any]
 
     @classmethod
     def of(cls, function: FunctionType) -> "_Function":
         keyword = tuple((function.__kwdefaults__ or {}).values())
         cells = tuple(_content(cell) for cell in function.__closure__ or ())
-        return cls(function, function.__code__, function.__defaults__, keyword, cells)
+        return cls(function, function.__code__, function.__defaults__, keyword, cells, dict(function.__dict__))
 
     def still_holds(self) -> bool:
-        now = _Function.of(self.function)
-        return (
-            now.code is self.code
-            and now.defaults is self.defaults
-            and _identical(now.keyword_defaults, self.keyword_defaults)
-            and _identical(now.cells, self.cells)
+        function = self.function
+        if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
+            return False
+        keyword, cells = function.__kwdefaults__, function.__closure__
+        if (function.__dict__ or self.attributes) and not _same_items(function.__dict__, self.attributes):
+            return False
+        return (not keyword or _identical(tuple(keyword.values()), self.keyword_defaults)) and (
+            not cells or all(_content(cell) is held for cell, held in zip(cells, self.cells, strict=True))
         )
 
 
@@ -104,18 +107,19 @@ class Hasher:
         return (
             all(namespace.get(name, MISSING) is value for namespace, name, value in self.walk.looked_up.values())
             and all(function.still_holds() for function in self._functions.values())
-            and all(_same_attributes(kind, held) for kind, held in self._classes.values())
+            and all(_same_items(vars(kind), held) for kind, held in self._classes.values())
             and self._same_values()
         )
 
     def _same_values(self) -> bool:
-        if not self._changeable:
-            return True
-        again = Hasher(self.walk.project)
+        known = tuple(self._changeable)
         try:
-            return all(Encoder(again._refer, place).encode(v) == before for v, place, before in self._changeable)
+            return all(Encoder(self._refer, place).encode(value) == before for value, place, before in known)
         except (Opaque, InvalidDeclaration):  # it now holds something that it did not
             return False
+        finally:
+            self._pending.clear()
+            self._changeable[:] = known
 
     # Names
 
@@ -131,7 +135,8 @@ class Hasher:
         if value is MISSING and source is not None:
             return combine("text", self._statements(module, source, name))
         home = self.walk.home(value)
-        if home is not None and home.label == label and (source is None or isinstance(value, FunctionType)):
+        is_bound = source is not None and name in source.definitions
+        if home is not None and home.label == label and (not is_bound or isinstance(value, FunctionType)):
             self.kinds[label] = "class" if isinstance(value, type) else "function"
             return self._inline(value)
         if isinstance(value, FunctionType):
@@ -210,16 +215,14 @@ class Hasher:
             return
         self.is_dynamic = True
         for relative, path in self.walk.project.files():
-            try:
-                source = parsed_file(path)
-            except SyntaxError:
-                with open(path, "rb") as file:
-                    token = digest(file.read())
-            else:
-                token = digest(dump(source.tree).encode("utf-8", "surrogatepass")) if source else ""
-                for use in uses(source.tree) if source else ():
-                    if isinstance(use, Imported) and use.level == 0:
-                        self._loaded(use.module)
+            source = parsed_file(path)
+            if source is None:
+                continue
+            text = dump(source.tree) if source.is_python else source.text
+            for use in uses(source.tree):
+                if isinstance(use, Imported) and use.level == 0:
+                    self._loaded(use.module)
+            token = digest(text.encode("utf-8", "surrogatepass"))
             self.entries[relative] = combine(self.entries.get(relative, ""), token)
             self.kinds[relative] = "file"
 
@@ -277,6 +280,8 @@ class Hasher:
             parts += [combine(name, self._part(value, label, name)) for name, value in values.items()]
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
                 parts.append(combine(name, self._part(_content(cell), label, name)))
+            if function.__dict__.keys() - {"__wrapped__"}:
+                parts.append(self._try(function.__dict__))
             return combine(*parts)
         finally:
             self._inside.pop()
@@ -285,13 +290,13 @@ class Hasher:
         code = function.__code__
         source = source_of_code(code, module.namespace.get("__file__"))
         nodes, is_current = source.locate(code) if source else ([], False)
-        if not nodes:
+        if source is None:
             raise InvalidDeclaration(
                 f"The source of {label} cannot be read.",
                 why=f"It was made by code that no file holds ({code.co_filename}), so a change in it could not be seen.",
                 fix="Define it in a module or in a notebook cell.",
             )
-        if not is_current:
+        if not nodes or not is_current:
             self.walk.notes[
                 f"{label} runs as it was before its file was edited; start Python again, or reload the module."
             ] = None
@@ -421,8 +426,7 @@ def _identical(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
     return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
-def _same_attributes(kind: type, held: Mapping[str, Any]) -> bool:
-    now = vars(kind)
+def _same_items(now: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
     return len(now) == len(held) and all(now.get(name, MISSING) is value for name, value in held.items())
 
 

@@ -29,6 +29,7 @@ class Source:
     Attributes:
         path: Its file name, or the name that a notebook gave to the cell.
         text: The source text.
+        is_python: Whether it could be parsed; there are no statements otherwise.
         statements: Its top-level statements.
         definitions: Name -> indices of the top-level statements that bind or change it.
         imports: Name -> what it stands for, where a top-level import statement binds it.
@@ -40,7 +41,10 @@ class Source:
         self.text = text
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were given when the module was imported
-            self.tree = ast.parse(text, path)
+            try:
+                self.tree, self.is_python = ast.parse(text, path), True
+            except SyntaxError:  # a file half-edited after its import
+                self.tree, self.is_python = ast.Module(body=[], type_ignores=[]), False
         self.statements = self.tree.body
         self.definitions: dict[str, list[int]] = {}
         self.imports: dict[str, Imported] = {}
@@ -101,7 +105,7 @@ class Source:
                 self._nodes.setdefault(name, []).append(node)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._collect(compile(self.text, self.path, "exec", dont_inherit=True))
+                self._collect(compile(self.text if self.is_python else "", self.path, "exec", dont_inherit=True))
         return self._nodes.get(qualname, [])
 
     def _collect(self, code: CodeType) -> None:
@@ -144,9 +148,6 @@ def parsed_file(path: str) -> Source | None:
 
     A known file is read again only when its time or size changed, or when it was so young at the last reading that
     they may not show a change.
-
-    Raises:
-        SyntaxError: The text is not Python.
     """
     known = _files.get(path)
     try:
@@ -171,10 +172,7 @@ def _parsed_text(path: str) -> Source | None:
         return None
     key = digest(text.encode("utf-8", "surrogatepass"))
     if key not in _texts:
-        try:
-            _texts[key] = Source(path, text)
-        except SyntaxError:
-            return None
+        _texts[key] = Source(path, text)
     return _texts[key]
 
 

@@ -160,10 +160,10 @@ class Walk:
         if isinstance(inner, FunctionType):
             namespace: Mapping[str, Any] = inner.__globals__
         elif isinstance(inner, type):
-            live = sys.modules.get(inner.__module__)
-            if live is None:
+            found_in = class_namespace(inner)
+            if found_in is None:
                 return None
-            namespace = vars(live)
+            namespace = found_in
         elif isinstance(inner, BuiltinFunctionType):
             return external(inner.__module__ or "builtins", (inner.__qualname__,))
         else:
@@ -226,6 +226,17 @@ class Walk:
         if "__getattr__" in module.namespace and len(hops) > 1:
             return self.resolve(module, ("__getattr__",), hops)
         return Target("builtin", name if hasattr(builtins, name) else f"unbound {name}", hops=hops)
+
+
+def class_namespace(kind: type) -> Mapping[str, Any] | None:
+    """The global names where a class was defined; a module that is no longer in `sys.modules` is found by a method."""
+    live = sys.modules.get(kind.__module__)
+    top = kind.__qualname__.split(".")[0]
+    functions = [inner for inner in map(unwrap, vars(kind).values()) if isinstance(inner, FunctionType)]
+    own = [f.__globals__ for f in functions if f.__qualname__.startswith(kind.__qualname__ + ".")]
+    if own and (live is None or (vars(live) is not own[0] and top in own[0])):
+        return own[0]
+    return vars(live) if live is not None else None
 
 
 def external(module: str, path: tuple[str, ...]) -> Target:
