@@ -1,1 +1,147 @@
-"""Slipway."""
+"""Slipway: one way from a notebook to production for machine-learning models, and a way back up for repairs.
+
+`import slipway as sw` loads nothing but this table; each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slipway import errors as errors
+    from slipway.data.declare import between as between
+    from slipway.data.declare import matches as matches
+    from slipway.data.declare import not_null as not_null
+    from slipway.data.declare import one_of as one_of
+    from slipway.data.declare import table as table
+    from slipway.data.declare import unique as unique
+    from slipway.features.scalars import feature as feature
+    from slipway.features.sets import FeatureSet as FeatureSet
+    from slipway.features.views import feature_view as feature_view
+    from slipway.features.windows import count as count
+    from slipway.features.windows import last as last
+    from slipway.features.windows import max_ as max
+    from slipway.features.windows import mean as mean
+    from slipway.features.windows import min_ as min
+    from slipway.features.windows import std as std
+    from slipway.features.windows import sum_ as sum
+    from slipway.features.windows import windows as windows
+    from slipway.flows.endpoint import Endpoint as Endpoint
+    from slipway.gates.declare import Gate as Gate
+    from slipway.gates.declare import approval as approval
+    from slipway.gates.declare import calibrated as calibrated
+    from slipway.gates.declare import environment_resolves as environment_resolves
+    from slipway.gates.declare import latency as latency
+    from slipway.gates.declare import metric as metric
+    from slipway.gates.declare import no_skew as no_skew
+    from slipway.hosts.session import open as open
+    from slipway.hosts.session import run as run
+    from slipway.models.decision import threshold as threshold
+    from slipway.models.evaluation import evaluate as evaluate
+    from slipway.models.inputs import inputs as inputs
+    from slipway.models.model import Model as Model
+    from slipway.monitoring.declare import Drift as Drift
+    from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Quality as Quality
+    from slipway.pipelines.declare import pipeline as pipeline
+    from slipway.pipelines.declare import step as step
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Drift": "slipway.monitoring.declare",
+    "Endpoint": "slipway.flows.endpoint",
+    "FeatureSet": "slipway.features.sets",
+    "Gate": "slipway.gates.declare",
+    "KPI": "slipway.monitoring.declare",
+    "Model": "slipway.models.model",
+    "Quality": "slipway.monitoring.declare",
+    "approval": "slipway.gates.declare",
+    "between": "slipway.data.declare",
+    "calibrated": "slipway.gates.declare",
+    "count": "slipway.features.windows",
+    "environment_resolves": "slipway.gates.declare",
+    "errors": "slipway",
+    "evaluate": "slipway.models.evaluation",
+    "feature": "slipway.features.scalars",
+    "feature_view": "slipway.features.views",
+    "inputs": "slipway.models.inputs",
+    "last": "slipway.features.windows",
+    "latency": "slipway.gates.declare",
+    "matches": "slipway.data.declare",
+    "max": "slipway.features.windows:max_",
+    "mean": "slipway.features.windows",
+    "metric": "slipway.gates.declare",
+    "min": "slipway.features.windows:min_",
+    "no_skew": "slipway.gates.declare",
+    "not_null": "slipway.data.declare",
+    "one_of": "slipway.data.declare",
+    "open": "slipway.hosts.session",
+    "pipeline": "slipway.pipelines.declare",
+    "run": "slipway.hosts.session",
+    "std": "slipway.features.windows",
+    "step": "slipway.pipelines.declare",
+    "sum": "slipway.features.windows:sum_",
+    "table": "slipway.data.declare",
+    "threshold": "slipway.models.decision",
+    "unique": "slipway.data.declare",
+    "windows": "slipway.features.windows",
+}
+
+__all__ = [
+    "Drift",
+    "Endpoint",
+    "FeatureSet",
+    "Gate",
+    "KPI",
+    "Model",
+    "Quality",
+    "approval",
+    "between",
+    "calibrated",
+    "count",
+    "environment_resolves",
+    "errors",
+    "evaluate",
+    "feature",
+    "feature_view",
+    "inputs",
+    "last",
+    "latency",
+    "matches",
+    "max",
+    "mean",
+    "metric",
+    "min",
+    "no_skew",
+    "not_null",
+    "one_of",
+    "open",
+    "pipeline",
+    "run",
+    "std",
+    "step",
+    "sum",
+    "table",
+    "threshold",
+    "unique",
+    "windows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's home the first time the name is used."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'slipway' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    module, _, attribute = home.partition(":")
+    if module == "slipway":
+        found: Any = import_module(f"slipway.{name}")
+    else:
+        found = getattr(import_module(module), attribute or name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from slipway.code import closure
@@ -17,11 +18,14 @@ from slipway.features.specs import FrameTables, Tables, build_spec, query
 from slipway.features.states import to_us
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
+from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
 from slipway.ports.workspace import Workspace, workspace
-from slipway.records.features import FeatureSetSpec, Windows
+from slipway.records.features import FeatureSetSpec, TrainingSet, Windows
+from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import TableVersion
+from slipway.schema.fingerprints import of_frame
 from slipway.tables import versions
 
 __all__ = ["PinnedTables", "feature_names", "history_of", "spec", "training_set"]
@@ -135,7 +139,7 @@ def training_set(
         {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
         | {source for view in features.views.values() for source in view.sources}
     )
-    return run_step(
+    rows = run_step(
         "training_set",
         lambda: _training_set(opened, tables, made, features, name, label, decided, bounds),
         inputs={
@@ -148,6 +152,50 @@ def training_set(
         },
         code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
     )
+    _record(opened, tables, made, rows, name, label, decided)
+    return rows
+
+
+def _record(
+    opened: Workspace,
+    tables: PinnedTables,
+    made: FeatureSetSpec,
+    rows: pl.DataFrame,
+    table: str,
+    label: str,
+    at: str,
+) -> None:
+    """Keep with the run what its model learns from, so that its release can find it."""
+    log = current_run.get()
+    if log is None:
+        return
+    version = tables.version(table)
+    kept = TrainingSet(
+        spec=made,
+        table=versions.node(version.project, table, version.version),
+        columns=version.fields,
+        key=tables.key(table),
+        label=label,
+        at=at,
+        rows=rows.height,
+        fingerprint=of_frame(rows),
+        first_at=_extreme(rows[at].min()),
+        last_at=_extreme(rows[at].max()),
+    )
+    data = msgspec.json.encode(kept)
+    log.add_artifact(
+        Artifact(
+            name="training_set.json",
+            digest=opened.blobs.put(data),
+            fingerprint=kept.fingerprint,
+            format="json",
+            size_bytes=len(data),
+        )
+    )
+
+
+def _extreme(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None
 
 
 def _training_set(

@@ -19,6 +19,7 @@ __all__ = [
     "StoredView",
     "Stream",
     "StreamColumn",
+    "TrainingSet",
     "View",
     "ViewRow",
     "WindowState",
@@ -248,3 +249,31 @@ class SkewCertificate(Struct, frozen=True, kw_only=True):
     def equal(self) -> bool:
         """Whether offline and online agreed everywhere."""
         return self.mismatches == 0
+
+
+class TrainingSet(Struct, frozen=True, kw_only=True):
+    """What a model was trained on: kept with the run as `training_set.json`.
+
+    Args:
+        spec: The feature set.
+        table: The label table's version, as a lineage node.
+        columns: The label table's columns.
+        key: The columns that identify a row.
+        label: The label's column.
+        at: The column of the decision times.
+        rows: How many rows.
+        fingerprint: Of the rows with their features.
+        first_at: The first decision.
+        last_at: The last decision.
+    """
+
+    spec: FeatureSetSpec
+    table: str
+    columns: tuple[Field, ...]
+    key: tuple[str, ...]
+    label: str
+    at: str
+    rows: int
+    fingerprint: str
+    first_at: datetime | None = None
+    last_at: datetime | None = None

@@ -1,0 +1,46 @@
+"""`slipway deploy` and `slipway rollback`: what serves, and the way back."""
+
+import click
+
+from slipway.cli.door import Door, opened
+from slipway.cli.models import verdict_text
+from slipway.operations.endpoints import Deployed
+
+__all__ = ["deploy", "rollback"]
+
+
+@click.command()
+@click.argument("model")
+@click.option("--version", default="latest", show_default=True, help="A number, an alias, or latest.")
+@click.option("--endpoint", default="", help="The endpoint's name; the model's own when missing.")
+@click.option("--port", default=0, help="The port to listen on; a free one when missing.")
+@click.option("--dry-run", is_flag=True, help="Judge only, change nothing.")
+@opened
+def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_run: bool) -> None:
+    """Judge MODEL by its gate and, when it passes, let it serve."""
+    answer = door.call("endpoints.deploy", model=model, version=version, endpoint=endpoint, port=port, dry_run=dry_run)
+    door.show(answer, deployed_text)
+
+
+@click.command()
+@click.argument("name", metavar="ENDPOINT")
+@click.option("--to", default=0, help="The revision to go back to; the one before the present when missing.")
+@click.option("--reason", default="", help="Why.")
+@opened
+def rollback(door: Door, name: str, to: int, reason: str) -> None:
+    """Let serve again on ENDPOINT what served before."""
+    door.show(door.call("endpoints.rollback", name=name, to=to, reason=reason), deployed_text)
+
+
+def deployed_text(answer: Deployed) -> str:
+    """The verdict and where the endpoint answers, for a terminal."""
+    parts = [verdict_text(answer.verdict)]
+    if answer.revision is None or answer.status is None:
+        return "\n\n".join([*parts, "Nothing was changed: this was a dry run."])
+    served, name = answer.revision.served, answer.revision.name
+    parts.append(
+        f"{served.model} {served.number} serves as revision {answer.revision.number} of {name}.\n"
+        f"Answers at {answer.status.url}/endpoints/{name}/predict\n"
+        f"Look:  slipway endpoints show {name}"
+    )
+    return "\n\n".join(parts)

@@ -1,0 +1,55 @@
+"""`slipway new`: a small project that runs."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from slipway.cli.door import command
+from slipway.errors import Conflict
+from slipway.ids import check_name
+
+__all__ = ["new"]
+
+
+@command("new")
+@click.argument("name")
+def new(name: str) -> dict[str, object]:
+    """Make a small project that runs, in a new folder NAME."""
+    folder = Path(name)
+    project = check_name(folder.name, "project")
+    module = project.replace("-", "_").replace(".", "_")
+    if folder.exists() and any(folder.iterdir()):
+        raise Conflict(f"The folder {folder} exists and is not empty.", fix="Choose another name, or empty the folder.")
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    source = files("slipway.cli") / "templates" / "tabular"
+    made = {
+        f"{module}.py": (source / "project.py.txt").read_text(),
+        "README.md": (source / "README.md.txt").read_text(),
+        "slipway.toml": f'[project]\nname = "{project}"\nmodule = "{module}"\n\n[environments.dev]\nstore = ".slipway"\n',
+        ".gitignore": ".slipway/\n__pycache__/\n",
+        "data/customers.csv": _customers(),
+    }
+    for path, text in made.items():
+        (folder / path).write_text(text.replace("@NAME@", project).replace("@MODULE@", module))
+    click.echo(f"Made {folder}/ with {', '.join(made)}.", err=True)
+    click.echo(f"Next: cd {folder} && slipway run release", err=True)
+    return {"folder": str(folder), "files": list(made)}
+
+
+def _customers(rows: int = 2000) -> str:
+    """Simulated customers, the same every time: those with short contracts and many calls leave more often."""
+    chance = random.Random(20130401)
+    lines = ["customer_id,asked_at,plan,months,spent,calls,left"]
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    for number in range(rows):
+        plan = chance.choice(["basic", "plus", "pro"])
+        months = int(chance.expovariate(1 / 24))
+        calls = min(int(chance.expovariate(1 / 2)), 20)
+        spent = "" if chance.random() < 0.03 else f"{max(0.0, chance.gauss(25, 10)) * max(months, 1):.2f}"
+        risk = 0.12 + 0.04 * calls + (0.15 if months < 6 else 0.0) - (0.08 if plan == "pro" else 0.0)
+        asked = (start + timedelta(hours=number)).strftime("%Y-%m-%dT%H:%M:%S")
+        lines.append(f"c{number},{asked},{plan},{months},{spent},{calls},{int(chance.random() < risk)}")
+    return "\n".join(lines) + "\n"

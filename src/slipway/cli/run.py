@@ -1,0 +1,87 @@
+"""`slipway run`: a pipeline of the project."""
+
+import inspect
+import typing
+from datetime import date, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from slipway.cli.door import Door, opened
+from slipway.errors import InvalidInput, near
+from slipway.operations.declare import call
+from slipway.operations.runs import GetRun
+from slipway.operations.table import operation
+
+__all__ = ["run"]
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
+@click.option("--no-ingest", is_flag=True, help="Take the tables as they are stored, without reading their sources.")
+@opened
+def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -> None:
+    """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
+    from slipway.data.declare import Table
+    from slipway.data.ingest import ingest
+    from slipway.flows.endpoint import Endpoint
+    from slipway.flows.release import run_pipeline
+    from slipway.pipelines.declare import Pipeline
+
+    project, workspace = door.project, door.workspace
+    chosen = project.pick(Pipeline, pipeline, "pipeline")
+    params = _params(chosen, settings)
+    if not no_ingest:
+        for table in project.declared(Table).values():
+            version = ingest(workspace, table)
+            workspace.say(f"{table.name}: version {version.number}, {version.rows:,} rows")
+    endpoints = [endpoint for endpoint in project.declared(Endpoint).values() if endpoint.pipeline is chosen]
+    done = run_pipeline(workspace, chosen, params, endpoint=endpoints[0] if endpoints else None)
+    detail = call(workspace, operation("runs.get"), GetRun(id=done.run.id))
+    if door.as_json:
+        door.show({"run": done.run, "model": done.version}, str)
+        return
+    for step in detail.steps:
+        click.echo(f"  {step.name:<16} {step.state:<9} {step.seconds:6.2f} s  {step.reason}")
+    click.echo(f"Run {done.run.id} finished.")
+    if done.version is not None:
+        click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
+        click.echo(f"Next: slipway deploy {done.version.name}")
+
+
+def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
+    """Read NAME=VALUE by the annotations of the pipeline's parameters."""
+    known = inspect.signature(pipeline.function).parameters
+    hints = typing.get_type_hints(pipeline.function)
+    params: dict[str, object] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise InvalidInput(f"--set {setting!r} is not NAME=VALUE.", fix="For example --set learning_rate=0.1")
+        if name not in known:
+            raise InvalidInput(
+                f"The pipeline {pipeline.name!r} has no parameter {name!r}.", fix=near(name, known, what="parameters")
+            )
+        params[name] = _value(name, text, hints.get(name, str))
+    missing = [name for name, p in known.items() if p.default is inspect.Parameter.empty and name not in params]
+    if missing:
+        raise InvalidInput(
+            f"The pipeline {pipeline.name!r} needs {missing[0]!r}.", fix=f"Add --set {missing[0]}=VALUE."
+        )
+    return params
+
+
+def _value(name: str, text: str, kind: Any) -> object:
+    if kind in (date, datetime):
+        try:
+            return kind.fromisoformat(text)
+        except ValueError:
+            raise InvalidInput(
+                f"{text!r} is no {kind.__name__} for {name!r}.", fix="Write it as 2013-04-01.", field=name
+            ) from None
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as problem:
+        raise InvalidInput(f"{text!r} does not fit the parameter {name!r}: {problem}.", field=name) from problem

@@ -1,0 +1,77 @@
+"""Endpoints as people see them: revisions, process, findings, incidents."""
+
+from pathlib import Path
+
+from slipway.errors import NotFound, near
+from slipway.ledger import entries, events
+from slipway.operations.declare import Empty
+from slipway.operations.endpoints import EndpointDetail, EndpointRow, Endpoints, GetEndpoint, Stop, Stopped
+from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import Revision
+from slipway.records.gates import Verdict
+from slipway.records.monitors import Finding, Incident
+
+__all__ = ["folder_of", "get_endpoint", "list_endpoints", "revision_of", "stop"]
+
+
+def folder_of(workspace: Workspace, name: str) -> Path:
+    """Where an endpoint's files lie."""
+    return workspace.root / "endpoints" / workspace.project / name
+
+
+def revision_of(workspace: Workspace, name: str) -> Revision:
+    """The newest revision of an endpoint.
+
+    Raises:
+        NotFound: Nothing was ever deployed there.
+    """
+    with workspace.ledger.read() as tx:
+        newest = entries.find(tx, Revision, project=workspace.project, name=name, limit=1)
+        known = tx.refs(workspace.project, "endpoint")
+    if not newest:
+        raise NotFound(
+            f"Nothing was ever deployed to an endpoint {name!r} in {workspace.project!r}.",
+            fix=near(name, known, what="endpoints") if known else "Deploy a model first: slipway deploy MODEL",
+        )
+    return newest[0]
+
+
+def list_endpoints(workspace: Workspace, request: Empty) -> Endpoints:
+    """All endpoints of the project by name."""
+    with workspace.ledger.read() as tx:
+        revisions = [entries.get(tx, Revision, id) for id in tx.refs(workspace.project, "endpoint").values()]
+    rows = [EndpointRow(revision=r, status=workspace.launcher.status(folder_of(workspace, r.name))) for r in revisions]
+    return Endpoints(endpoints=tuple(rows))
+
+
+def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:
+    """One endpoint.
+
+    Raises:
+        NotFound: Nothing was ever deployed there.
+    """
+    newest = revision_of(workspace, request.name)
+    parent = f"{workspace.project}/{request.name}"
+    with workspace.ledger.read() as tx:
+        return EndpointDetail(
+            revisions=tuple(entries.find(tx, Revision, project=workspace.project, name=request.name)),
+            status=workspace.launcher.status(folder_of(workspace, request.name)),
+            verdict=entries.get(tx, Verdict, newest.verdict_id) if newest.verdict_id else None,
+            findings=tuple(entries.find(tx, Finding, parent=parent, limit=60)),
+            incidents=tuple(entries.find(tx, Incident, parent=parent, limit=20)),
+        )
+
+
+def stop(workspace: Workspace, request: Stop) -> Stopped:
+    """Stop an endpoint's processes.
+
+    Raises:
+        NotFound: Nothing was ever deployed there.
+    """
+    revision = revision_of(workspace, request.name)
+    folder = folder_of(workspace, request.name)
+    was_running = workspace.launcher.status(folder) is not None
+    workspace.launcher.stop(folder)
+    with workspace.ledger.write() as tx:
+        events.record(tx, workspace, "endpoints.stop", f"revision:{revision.id}", was_running=was_running)
+    return Stopped(was_running=was_running)

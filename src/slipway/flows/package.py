@@ -1,0 +1,87 @@
+"""Package: a trained model becomes a bundle in the registry, with the code, data and run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from slipway import code
+from slipway.errors import InvalidDeclaration
+from slipway.ledger import provenance
+from slipway.models import registry
+from slipway.models.model import Model
+from slipway.models.packing import pack
+from slipway.ports.workspace import Workspace
+from slipway.records.features import FeatureSetSpec, TrainingSet
+from slipway.records.models import ModelVersion
+from slipway.records.runs import Run
+
+__all__ = ["package", "training_set_of"]
+
+TRAINING_SET = "training_set.json"
+
+
+def package(
+    workspace: Workspace,
+    model: Model,
+    run: Run,
+    *,
+    name: str,
+    features: FeatureSetSpec | None = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    training: TrainingSet | None = None,
+    skew: str = "",
+) -> ModelVersion:
+    """Make a bundle of a model and register it as the next version of its name.
+
+    Args:
+        workspace: Where it goes.
+        model: The trained model.
+        run: The run that made it: its code, environment and inputs are the bundle's.
+        name: The model's name.
+        features: The feature set that its inputs come from, None when it takes them as they are.
+        functions: The scalar features' functions by name; their code goes into the bundle.
+        training: What it was trained on, where that was a training set of features.
+        skew: The sentence of the skew certificate.
+
+    Raises:
+        InvalidInput: The package does not answer as the model does.
+        InvalidDeclaration: The features' code cannot be taken out of the project.
+    """
+    sources = code.extract(list((functions or {}).values()))
+    packed = pack(
+        workspace,
+        model,
+        name=name,
+        features=features,
+        code=sources,
+        modules=_modules(sources),
+        environment=run.environment or provenance.environment(),
+        code_version=run.code,
+        data=[node for node in run.inputs if node.startswith("table:")],
+        training_set=training.fingerprint if training else "",
+        run_id=run.id,
+        skew=skew,
+        trained_until=training.last_at if training else None,
+    )
+    return registry.register(workspace, packed, run_id=run.id)
+
+
+def training_set_of(workspace: Workspace, run: Run) -> TrainingSet | None:
+    """What a run was trained on, None when it made no training set of features.
+
+    Raises:
+        InvalidDeclaration: It made several, so that nobody can tell which one the model learned from.
+    """
+    found = [artifact for artifact in run.artifacts if artifact.name == TRAINING_SET]
+    if not found:
+        return None
+    return msgspec.json.decode(workspace.blobs.get(found[0].digest), type=TrainingSet)
+
+
+def _modules(sources: Mapping[str, str]) -> Sequence[str]:
+    paths = [path.removesuffix(".py").removesuffix("/__init__") for path in sources]
+    return [path.replace("/", ".") for path in paths]

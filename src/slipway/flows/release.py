@@ -1,0 +1,109 @@
+"""Release: run an endpoint's pipeline and put its model, packaged and proven, into the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.errors import InvalidDeclaration, InvalidInput
+from slipway.features.skew import certify
+from slipway.flows.endpoint import Endpoint
+from slipway.flows.package import package, training_set_of
+from slipway.ledger import entries, events
+from slipway.models.model import Model
+from slipway.pipelines import engine
+from slipway.pipelines.declare import Pipeline
+from slipway.ports.workspace import Workspace
+from slipway.records.models import ModelVersion
+from slipway.records.runs import Run
+
+__all__ = ["Released", "release", "run_pipeline"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What came of a pipeline's run.
+
+    Args:
+        run: The run.
+        value: What the pipeline returned.
+        version: The registered version, None when it returned no model.
+    """
+
+    run: Run
+    value: object
+    version: ModelVersion | None
+
+
+def declare_endpoint(workspace: Workspace, endpoint: Endpoint, *, simulation: bool = False) -> None:
+    """Keep an endpoint's declaration, so that a server can deploy to it without the project's code."""
+    declared = endpoint.declared(workspace.project, workspace.clock.now(), simulation=simulation)
+    with workspace.ledger.write() as tx:
+        entries.put(tx, declared)
+        events.record(tx, workspace, "endpoints.declare", f"endpoint:{declared.id}", model=declared.model)
+
+
+def run_pipeline(
+    workspace: Workspace,
+    pipeline: Pipeline[..., Any],
+    params: Mapping[str, object],
+    *,
+    endpoint: Endpoint | None = None,
+    simulation: bool = False,
+) -> Released:
+    """Run a pipeline; a model that it returns is packaged and registered.
+
+    Args:
+        workspace: Where it is recorded.
+        pipeline: What to run.
+        params: Its parameters.
+        endpoint: The endpoint that it feeds: gives the model its name and features.
+        simulation: Whether the endpoint will take decision times from its callers.
+
+    Raises:
+        StepFailed: A step raised; the run is kept as failed.
+        InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
+    """
+    result = engine.run(workspace, pipeline, dict(params))
+    if not isinstance(result.value, Model):
+        if endpoint is not None:
+            raise InvalidDeclaration(
+                f"The pipeline {pipeline.name!r} of the endpoint {endpoint.name!r} returned a "
+                f"{type(result.value).__name__}.",
+                why="What serves is a model.",
+                fix="Return what `sw.Model(...)` or `sw.evaluate(...)` gives.",
+            )
+        return Released(run=result.run, value=result.value, version=None)
+    if endpoint is not None:
+        declare_endpoint(workspace, endpoint, simulation=simulation)
+    version = release(workspace, result.value, result.run, endpoint=endpoint, name=pipeline.name.replace("_", "-"))
+    return Released(run=result.run, value=result.value, version=version)
+
+
+def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint | None, name: str) -> ModelVersion:
+    """Package and register a pipeline's model; with features, prove first that serving them gives the same values.
+
+    Raises:
+        InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
+    """
+    if endpoint is None or endpoint.features is None:
+        return package(workspace, model, run, name=endpoint.name if endpoint else name)
+    training = training_set_of(workspace, run)
+    if training is None:
+        raise InvalidInput(
+            f"The pipeline of {endpoint.name!r} made no training set of its feature set {endpoint.features.name!r}.",
+            why="Only features that come from one definition are the same in training and serving.",
+            fix="Get the rows by `features.training_set(...)` inside the pipeline.",
+        )
+    certificate = certify(training.spec, endpoint.features.functions, folder=workspace.root / "tmp")
+    return package(
+        workspace,
+        model,
+        run,
+        name=endpoint.name,
+        features=training.spec,
+        functions=endpoint.features.functions,
+        training=training,
+        skew=certificate.sentence,
+    )

@@ -1,0 +1,29 @@
+"""What a project declared, as the ledger keeps it so that a server can act without the project's code."""
+
+from slipway.records.endpoints import MonitorSpec
+from slipway.records.gates import GateSpec
+from slipway.records.record import Record
+
+__all__ = ["DeclaredEndpoint"]
+
+
+class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
+    """An endpoint as declared. Id: `<project>/<name>`; its revisions say what serves.
+
+    Args:
+        model: The name under which its pipeline's models are registered.
+        gate: The declared gate, None where none was declared.
+        key: The request's fields that name a row and match late labels.
+        strict: Whether unknown request fields are refused.
+        workers: Processes that answer.
+        monitors: What watches it.
+        simulation: Whether requests may carry their own decision time.
+    """
+
+    model: str
+    gate: GateSpec | None = None
+    key: tuple[str, ...] = ()
+    strict: bool = False
+    workers: int = 1
+    monitors: tuple[MonitorSpec, ...] = ()
+    simulation: bool = False
