@@ -127,7 +127,7 @@ def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> pl.DataFram
     rows = result.select(*key_columns(view.entity, view.entity_types), time.alias(EVENT_TIME), *values)
     missing = rows[EVENT_TIME].null_count()
     if missing:
-        notes.append(f"{missing:,} rows of {what} have no {view.time} and never count.")
+        notes.append(f"Rows of {what} without {view.time}, which never count: {missing:,}.")
     rows = rows.drop_nulls([*view.entity, EVENT_TIME])
     places = [*view.entity, EVENT_TIME]
     twice = rows.select(pl.struct(places).is_duplicated()).to_series()
@@ -147,7 +147,10 @@ def _plain(name: str, kind: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if isinstance(kind, pl.Datetime):
         return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-    return column.cast(kind) + 0.0 if isinstance(kind, pl.Float64) else column.cast(kind)
+    if isinstance(kind, pl.Float64):
+        number = column.cast(kind)
+        return pl.when(number == 0.0).then(0.0).otherwise(number).alias(name)  # -0.0 too, as in `states.plain`
+    return column.cast(kind)
 
 
 class WindowRows:
@@ -195,17 +198,17 @@ class WindowRows:
                 for cell, column in zip(self._cells, self.stream.columns, strict=True)
             ),
         )
-        for name, words in ((EVENT_TIME, f"have no {windows.time}"), (_ID, "have no event id")):
+        for name, words in ((EVENT_TIME, windows.time), (_ID, "its key")):
             missing = rows[name].null_count()
             if missing:
-                self.notes.append(f"{missing:,} rows of {windows.source} {words} and never count.")
+                self.notes.append(f"Rows of {windows.source} without {words}, which never count: {missing:,}.")
         for cell, column in zip(self._cells, self.stream.columns, strict=True):
             values = source[column.name]
             beyond = int((values.cast(pl.Float64).is_finite() & rows[cell].is_null()).sum() or 0)
             if beyond:
                 self.notes.append(
-                    f"{beyond:,} values of {windows.source}.{column.name} do not fit 64 bits on the grid 1/{column.scale} "
-                    "and do not count."
+                    f"Values of {windows.source}.{column.name} beyond 64 bits on the grid 1/{column.scale}, which do not "
+                    f"count: {beyond:,}."
                 )
         return rows.drop_nulls([*windows.by, EVENT_TIME, _ID])
 

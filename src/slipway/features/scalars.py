@@ -106,7 +106,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
             raise InvalidDeclaration(
-                f"The feature {function.__name__!r} takes {str(parameter)!r}.",
+                f"The feature {function.__name__!r} takes {parameter.name!r} as {parameter.kind.description}.",
                 why="Each argument is one field, given in order.",
                 fix="Name the arguments one by one.",
             )

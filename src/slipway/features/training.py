@@ -272,13 +272,11 @@ def _chosen(
         unlabelled |= pl.col(label).is_nan()
     undated = int(rows.select(instant.is_null().sum()).item())
     if undated:
-        opened.say(f"{undated:,} rows of {table} have no {at} and are left out of the training set.")
+        opened.say(f"Rows of {table} without {at}, left out of the training set: {undated:,}.")
     dated = rows.filter(instant.is_not_null() & inside)
     missing = int(dated.select(unlabelled.sum()).item())
     if missing:
-        opened.say(
-            f"{missing:,} of {dated.height:,} rows of {table} have no {label} and are left out of the training set."
-        )
+        opened.say(f"Rows of {table} without {label}, left out of the training set: {missing:,} of {dated.height:,}.")
     return dated.filter(~unlabelled)
 
 

@@ -1,0 +1,145 @@
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+
+import feature_histories as fh
+import polars as pl
+import pytest
+
+import slipway.features.windows as w
+from slipway.errors import InvalidInput, NotFound
+from slipway.features.scalars import feature
+from slipway.features.sets import FeatureSet
+from slipway.features.views import feature_view
+from slipway.ports.workspace import Workspace
+from slipway.records.schema import Field
+from slipway.tables import versions
+
+T = datetime(2013, 1, 1, tzinfo=UTC)
+H = timedelta(hours=1)
+
+
+@feature_view(entity="origin", time="observed_at", ttl="3h")
+def weather_at(weather: pl.LazyFrame) -> pl.LazyFrame:
+    return weather.select("origin", "observed_at", (pl.col("temp") * 2).alias("double"))
+
+
+@feature
+def haul(distance: int) -> str:
+    return "long" if distance > 1000 else "short"
+
+
+@pytest.fixture
+def flights(workspace: Workspace) -> SimpleNamespace:
+    rows = [
+        {"flight_id": n, "decided_at": None if n == 7 else T + n * H, "known_at": T + (n + 2) * H, "origin": "EWR",
+         "distance": 500 * n, "delay": None if n == 2 else float(n), "late": None if n in (3, 6) else n % 2 == 0}
+        for n in range(8)
+    ]  # fmt: skip
+    instant = pl.Datetime("us", "UTC")
+    frame = pl.DataFrame(rows, schema_overrides={"decided_at": instant, "known_at": instant})
+    versions.overwrite(workspace, "flights", frame, key=("flight_id",), time="decided_at")
+    seen = pl.DataFrame({"origin": ["EWR", "EWR"], "observed_at": [T, T + 5 * H], "temp": [1.0, 2.0]})
+    versions.overwrite(workspace, "weather", seen.with_columns(pl.col("observed_at").cast(instant)))
+    return SimpleNamespace(name="flights", time="decided_at")
+
+
+def a_set() -> FeatureSet:
+    recent = w.windows("flights", time="known_at", by="origin", delay=w.mean("delay", "3h"), seen=w.count("3h"))
+    return FeatureSet("distance", recent, weather_at, haul)
+
+
+def test_one_row_per_labelled_row_as_it_was_known(
+    flights: SimpleNamespace, workspace: Workspace, said: list[str]
+) -> None:
+    features = a_set()
+    rows = features.training_set(flights, label="late")
+    names = ["distance", "origin_delay", "origin_seen", "weather_at_double", "haul"]
+    assert rows.columns == ["flight_id", "decided_at", "origin", *names, "late"]
+    assert features.names == names
+    assert rows["flight_id"].to_list() == [0, 1, 2, 4, 5]
+    # The flight n is known two hours after it was decided about; flight 2 has no delay.
+    assert rows["origin_seen"].to_list() == [0, 0, 1, 3, 3]
+    assert rows["origin_delay"].to_list() == [None, None, 0.0, 0.5, 2.0]
+    assert rows["weather_at_double"].to_list() == [2.0, 2.0, 2.0, None, 4.0]
+    assert rows["haul"].to_list() == ["short", "short", "short", "long", "long"]
+    assert said == [
+        "Rows of flights without decided_at, left out of the training set: 1.",
+        "Rows of flights without late, left out of the training set: 2 of 7.",
+        "Training set of flights: 5 rows, 5 features.",
+    ]
+
+
+def test_bounds_are_on_the_decision(flights: SimpleNamespace) -> None:
+    rows = a_set().training_set("flights", label="late", at="decided_at", since=T + H, until=T + 5 * H)
+    assert rows["flight_id"].to_list() == [1, 2, 4]
+    assert a_set().training_set("flights", label="late", until=date(2013, 1, 1)).height == 0
+    with pytest.raises(InvalidInput, match="no time zone"):
+        a_set().training_set("flights", label="late", until=datetime(2013, 1, 1))
+
+
+def test_the_spec_is_typed_by_the_tables(flights: SimpleNamespace) -> None:
+    spec = a_set().spec(flights)
+    assert spec.request == (Field("distance", "int", nullable=False), Field("origin", "string", nullable=False))
+    assert [(f.name, f.type, f.nullable) for f in spec.features] == [
+        ("distance", "int", True),
+        ("origin_delay", "float", True),
+        ("origin_seen", "int", False),
+        ("weather_at_double", "float", True),
+        ("haul", "string", True),
+    ]
+    assert spec == a_set().spec({"distance": "int", "origin": "string"})
+    other = FeatureSet("distance", haul, weather_at).spec(flights)
+    assert len(spec.definition) == 64
+    assert spec.definition != other.definition
+    assert FeatureSet("distance").spec({"distance": "int"}).request == (Field("distance", "int", nullable=False),)
+
+
+def test_a_definition_follows_the_code(flights: SimpleNamespace) -> None:
+    def named(limit: int) -> FeatureSet:
+        def size(distance: int) -> bool:
+            return distance > limit
+
+        return FeatureSet(feature(size))
+
+    request = {"distance": "int"}
+    assert named(1).spec(request).definition == named(1).spec(request).definition
+    assert named(1).spec(request).definition != named(2).spec(request).definition
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"label": "lat"}, "has no column 'lat'. Did you mean 'late'"),
+        ({"label": "distance"}, "The label 'distance' is also a feature"),
+        ({"label": "origin"}, "or an argument of one"),
+        ({"label": "late", "at": "distance"}, "column 'distance' of the table 'flights' is of type Int64"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(flights: SimpleNamespace, options: dict[str, str], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        a_set().training_set(flights, **options)  # type: ignore[arg-type]
+
+
+def test_a_feature_may_not_be_called_like_the_key(flights: SimpleNamespace) -> None:
+    @feature
+    def flight_id(distance: int) -> int:
+        return distance
+
+    with pytest.raises(InvalidInput, match="A feature is called 'flight_id'"):
+        FeatureSet(flight_id).training_set(flights, label="late")
+
+
+def test_without_time_or_versions_it_says_so(flights: SimpleNamespace, workspace: Workspace) -> None:
+    with pytest.raises(NotFound):
+        a_set().training_set("flight", label="late", at="decided_at")
+    versions.overwrite(workspace, "bare", pl.DataFrame({"distance": [1], "late": [True]}))
+    with pytest.raises(InvalidInput, match="declares no time column"):
+        FeatureSet("distance").training_set("bare", label="late")
+
+
+def test_labels_that_are_nan_are_no_labels(workspace: Workspace, said: list[str]) -> None:
+    frame = pl.DataFrame({"at": [T, T], "x": [1, 2], "y": [float("nan"), 1.0]})
+    versions.overwrite(workspace, "bare", frame.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))), time="at")
+    assert FeatureSet("x").training_set("bare", label="y").to_dicts() == [{"at": T, "x": 2, "y": 1.0}]
+    assert "left out of the training set: 1 of 2" in said[0]
+    assert fh.START.tzinfo is UTC

@@ -1,0 +1,223 @@
+"""Feature views: the latest known row, by three readings (naive, DuckDB, Polars) and on both paths."""
+
+import tempfile
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import feature_histories as fh
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slipway.backends.sqlite_online import SqliteOnlineStore
+from slipway.errors import InvalidDeclaration, InvalidInput
+from slipway.features.offline import History, compute
+from slipway.features.online import build_receiver, build_resolver
+from slipway.features.point_in_time import latest
+from slipway.features.sets import FeatureSet
+from slipway.features.specs import FrameTables, build_spec
+from slipway.features.views import feature_view
+
+SCHEMA = {
+    "origin": pl.String,
+    "carrier": pl.String,
+    "seen_at": pl.Datetime("us", "UTC"),
+    "temp": pl.Float64,
+    "sky": pl.String,
+    "visible": pl.Boolean,
+    "level": pl.Int64,
+    "sunrise": pl.Datetime("us", "UTC"),
+    "day": pl.Date,
+    "gust": pl.Duration("us"),
+}
+VALUES = list(SCHEMA)[3:]
+_slow = settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+@feature_view(entity="origin", time="seen_at", ttl="3h")
+def weather(observations: pl.LazyFrame) -> pl.LazyFrame:
+    return observations.drop("carrier")
+
+
+@feature_view(entity=["origin", "carrier"], time="seen_at")
+def desk(observations: pl.LazyFrame) -> pl.LazyFrame:
+    return observations.select("origin", "carrier", "seen_at", "temp", "level")
+
+
+@feature_view(entity="carrier")
+def airline(observations: pl.LazyFrame) -> pl.LazyFrame:
+    return observations.group_by("carrier").agg(pl.col("level").max(), first=pl.col("day").min())
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> pl.DataFrame:
+    rows = [
+        {
+            "origin": draw(fh.origins),
+            "carrier": draw(fh.carriers),
+            "seen_at": draw(st.one_of(fh.instants, fh.instants, st.none())),
+            "temp": draw(fh.floats),
+            "sky": draw(st.sampled_from(["", "clear", "é", None])),
+            "visible": draw(st.sampled_from([True, False, None])),
+            "level": draw(fh.integers),
+            "sunrise": draw(st.one_of(st.none(), fh.instants)),
+            "day": draw(st.sampled_from([date(2013, 3, 10), date(1900, 1, 1), None])),
+            "gust": draw(st.sampled_from([timedelta(0), timedelta(days=-1, microseconds=3), None])),
+        }
+        for _ in range(draw(st.integers(0, 15)))
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+SPEC = build_spec(
+    FeatureSet(weather, desk, airline),
+    fh.REQUEST,
+    FrameTables({"observations": pl.DataFrame(schema=SCHEMA)}),
+    lambda function: function.__name__,
+)
+
+
+def history_of(seen: pl.DataFrame) -> History:
+    return History(views={view.name: view(seen.lazy()).collect() for view in (weather, desk, airline)})
+
+
+@_slow
+@given(observations(), fh.labels())
+def test_offline_and_online_give_the_same_bits(seen: pl.DataFrame, labels: pl.DataFrame) -> None:
+    history = history_of(seen)
+    found = compute(SPEC, labels, "at", history, {}).frame
+    assert found.height == labels.height
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteOnlineStore(Path(folder) / "online.db")
+        receive = build_receiver(SPEC, store)
+        for name, frame in history.views.items():
+            rows = frame.to_dicts()
+            receive(name, rows[::-1])
+            receive(name, rows)
+        resolve = build_resolver(SPEC, {}, store)
+        online = [resolve([label], label["at"])[0] for label in labels.to_dicts()]
+        store.close()
+    assert fh.all_bits(online) == fh.all_bits([list(row) for row in found.iter_rows()])
+
+
+@_slow
+@given(observations(), fh.labels())
+def test_the_latest_row_within_its_ttl_counts(seen: pl.DataFrame, labels: pl.DataFrame) -> None:
+    history = history_of(seen)
+    found = compute(SPEC, labels, "at", history, {}).frame
+    for row, label in zip(found.to_dicts(), labels.to_dicts(), strict=True):
+        known = [
+            other
+            for other in seen.to_dicts()
+            if other["origin"] == label["origin"] is not None
+            and other["seen_at"] is not None
+            and timedelta(0) <= label["at"] - other["seen_at"] <= timedelta(hours=3)
+        ]
+        when = max((other["seen_at"] for other in known), default=None)
+        candidates = [[other[name] for name in VALUES] for other in known if other["seen_at"] == when]
+        values = [row[f"weather_{name}"] for name in VALUES]
+        assert fh.bits(None) not in candidates
+        if not candidates:
+            assert values == [None] * len(VALUES)
+        else:
+            plain = [[0.0 if value == 0 and isinstance(value, float) else value for value in c] for c in candidates]
+            assert fh.all_bits([values])[0] in fh.all_bits(plain)
+            assert _order(values) == max(map(_order, plain))
+
+
+def _order(values: list[object]) -> list[tuple[object, ...]]:
+    return [(0,) if value is None else (1, value) if value == value else (2,) for value in values]
+
+
+@_slow
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=40),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 10)), max_size=20),
+)
+def test_duckdb_finds_the_same_rows(rows: list[tuple[int, int]], labels: list[tuple[int, int]]) -> None:
+    right = pl.DataFrame(list(dict.fromkeys(rows)), schema={"k": pl.Int64, "t": pl.Int64}, orient="row")
+    left = pl.DataFrame(labels, schema={"k": pl.Int64, "t": pl.Int64}, orient="row").with_row_index("row")
+    found = latest(left.select("k"), left["t"].to_numpy(), right, ["k"], "t")
+    placed = right.with_row_index("place")
+    connection = duckdb.connect()
+    connection.register("l", left.to_pandas())
+    connection.register("r", placed.to_pandas())
+    referee = connection.execute(
+        "SELECT coalesce(r.place, -1) FROM l ASOF LEFT JOIN r ON l.k = r.k AND l.t >= r.t ORDER BY l.row"
+    ).fetchall()
+    connection.close()
+    assert found.tolist() == [place for (place,) in referee]
+
+
+def test_of_ties_the_later_position_is_found() -> None:
+    rows = pl.DataFrame({"k": [1, 1, 1, 1], "t": [5, 3, 5, 5]})
+    assert latest(pl.DataFrame({"k": [1, 1]}), np.array([5, 4]), rows, ["k"], "t").tolist() == [3, 1]
+
+
+def test_two_rows_of_an_entity_without_time_are_refused() -> None:
+    @feature_view(entity="carrier")
+    def twice(observations: pl.LazyFrame) -> pl.LazyFrame:
+        return observations.select("carrier", "level")
+
+    seen = pl.DataFrame({"carrier": ["UA", "UA"], "level": [1, 2]})
+    spec = build_spec(FeatureSet(twice), fh.REQUEST, FrameTables({"observations": seen}), lambda f: "")
+    labels = pl.DataFrame(
+        [{"at": fh.START, "carrier": "UA"}], schema={"at": fh.LABEL_SCHEMA["at"], "carrier": pl.String}
+    )
+    with pytest.raises(InvalidInput, match=r"2 rows that share their entity, for example \('UA',\)"):
+        compute(spec, labels, "at", History(views={"twice": seen}), {})
+
+
+def test_rows_without_time_are_reported() -> None:
+    seen = pl.DataFrame([{"origin": "EWR", "level": 1}], schema=SCHEMA)
+    history = history_of(seen)
+    labels = pl.DataFrame([{"key": 1, "at": fh.START, "origin": "EWR"}], schema=fh.LABEL_SCHEMA)
+    notes = compute(SPEC, labels, "at", history, {}).notes
+    assert "Rows of the feature view 'weather' without seen_at, which never count: 1." in notes
+
+
+@pytest.mark.parametrize(
+    ("view", "sentence"),
+    [
+        (lambda observations: 3, "returned a int"),
+        (lambda observations: observations.drop("origin"), "has no column 'origin'"),
+        (lambda observations: observations.with_columns(pl.col("seen_at").dt.replace_time_zone(None)), "'seen_at'"),
+        (lambda observations: observations.with_columns(pl.lit([1]).alias("listed")), "'listed'"),
+    ],
+)
+def test_results_that_do_not_fit_are_refused(view: object, sentence: str) -> None:
+    view.__name__ = "wrong"  # type: ignore[attr-defined]
+    declared = feature_view(entity="origin", time="seen_at")(view)  # type: ignore[arg-type]
+    with pytest.raises(InvalidDeclaration, match=sentence):
+        build_spec(FeatureSet(declared), fh.REQUEST, FrameTables({"observations": pl.DataFrame(schema=SCHEMA)}), str)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"entity": []}, "names columns"),
+        ({"entity": "origin", "ttl": "3h"}, "a ttl and no time"),
+        ({"entity": "origin", "time": "seen_at", "ttl": "soon"}, "'soon'"),
+    ],
+)
+def test_declarations_that_do_not_fit_are_refused(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidDeclaration, match=sentence):
+        feature_view(**options)  # type: ignore[arg-type]
+
+
+def test_a_view_without_tables_is_refused() -> None:
+    with pytest.raises(InvalidDeclaration, match="reads no table"):
+        feature_view(entity="origin")(lambda: None)
+
+
+def test_a_view_is_its_function() -> None:
+    frame = pl.DataFrame(schema=SCHEMA).lazy()
+    assert weather(frame).collect_schema().names() == [name for name in SCHEMA if name != "carrier"]
+    assert weather.__wrapped__ is weather.function
+    assert weather.sources == ("observations",)
+    assert isinstance(fh.START, datetime)
