@@ -116,7 +116,7 @@ def read(workspace: Workspace, table: str, version: str | None = None, *, projec
     """
     owner = project or workspace.project
     found = get(workspace, table, version, project=owner) if version else head(workspace, table, project=owner)
-    rows = _scan(workspace, found)
+    rows = _scan(workspace, found, manifest_of(workspace, found))
     recorded = reads.get()
     if recorded is not None and node(owner, table, found.version) not in recorded:
         recorded.append(node(owner, table, found.version))
@@ -211,7 +211,7 @@ def append(workspace: Workspace, table: str, frame: Any, *, origin: Origin | Non
     for attempt in range(_ATTEMPTS):
         former = head(workspace, table)
         before = manifest_of(workspace, former)
-        old = _scan(workspace, former)
+        old = _scan(workspace, former, before)
         fitting = _conformed(table, data, old.collect_schema())
         if not fitting.height:
             return former
@@ -285,9 +285,8 @@ def commit(
     return record
 
 
-def _scan(workspace: Workspace, version: TableVersion) -> pl.LazyFrame:
-    folder = table_folder(workspace, version.name, project=version.project)
-    return scan_parts(folder, manifest_of(workspace, version), _words(version))
+def _scan(workspace: Workspace, version: TableVersion, manifest: Manifest) -> pl.LazyFrame:
+    return scan_parts(table_folder(workspace, version.name, project=version.project), manifest, _words(version))
 
 
 def _words(version: TableVersion) -> str:
