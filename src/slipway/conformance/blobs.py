@@ -1,0 +1,85 @@
+"""What every store of blobs must do."""
+
+# ruff: noqa: D102  # a test's name is its sentence
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from slipway.errors import NotFound, SlipwayError
+from slipway.hashing import digest
+from slipway.ports.blobs import Blobs
+
+__all__ = ["BlobsSuite"]
+
+_LARGE = bytes(range(256)) * 12_000  # three megabytes: more than one chunk
+
+
+def _raised(kind: type[SlipwayError], work: Callable[[], object]) -> None:
+    try:
+        work()
+    except kind:
+        return
+    raise AssertionError(f"{kind.__name__} was expected")
+
+
+class BlobsSuite:
+    """Override `make`; each test opens a store of its own in an empty folder."""
+
+    def make(self, folder: Path) -> Blobs:
+        """Open the store in a folder; opening the same folder again opens the same store."""
+        raise NotImplementedError
+
+    def test_bytes_come_back_under_their_digest(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path)
+        for data in (b"", b"a", _LARGE):
+            assert blobs.put(data) == digest(data)
+            assert blobs.has(digest(data))
+            assert blobs.get(digest(data)) == data
+            assert self.make(tmp_path).get(digest(data)) == data
+
+    def test_the_same_bytes_may_be_put_again(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path)
+        assert blobs.put(b"abc") == blobs.put(b"abc")
+        assert blobs.get(digest(b"abc")) == b"abc"
+
+    def test_a_file_is_stored_and_left_where_it_is(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path / "store")
+        source = tmp_path / "source.bin"
+        source.write_bytes(_LARGE)
+        assert blobs.put_file(source) == digest(_LARGE)
+        assert source.read_bytes() == _LARGE
+        assert blobs.get(digest(_LARGE)) == _LARGE
+
+    def test_a_blob_is_fetched_into_a_file(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path / "store")
+        target = tmp_path / "new" / "folder" / "file.bin"
+        blobs.fetch(blobs.put(_LARGE), target)
+        assert target.read_bytes() == _LARGE
+        blobs.fetch(blobs.put(b"other"), target)
+        assert target.read_bytes() == b"other"
+        assert [path.name for path in target.parent.iterdir()] == ["file.bin"], "nothing else is left behind"
+
+    def test_what_is_not_there_is_not_found(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path / "store")
+        missing = digest(b"missing")
+        assert not blobs.has(missing)
+        _raised(NotFound, lambda: blobs.get(missing))
+        _raised(NotFound, lambda: blobs.fetch(missing, tmp_path / "file"))
+        assert not (tmp_path / "file").exists()
+
+    def test_what_is_not_a_digest_leads_nowhere(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path / "store")
+        (tmp_path / "secret").write_bytes(b"secret")
+        for given in ("", "../secret", "ab/../../secret", digest(b"a").upper(), digest(b"a") + "0", "0" * 63 + "/"):
+            _raised(NotFound, lambda given=given: blobs.get(given))  # type: ignore[misc]
+
+    def test_many_threads_may_put_the_same_bytes(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path)
+        values = [f"value {i % 4}".encode() * 5000 for i in range(24)]
+        with ThreadPoolExecutor(6) as pool:
+            stored = list(pool.map(blobs.put, values))
+        assert stored == [digest(value) for value in values]
+        assert {blobs.get(each) for each in stored} == set(values)
