@@ -1,0 +1,192 @@
+"""Profiles: columns as integer counts over fixed edges, so that merging is exact addition in any order.
+
+A reference profile fixes the edges (deciles), the range and the categories of each column; profiles of later windows
+are counted over these. Two profiles over the same reference merge into the one that all their rows would have given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from slipway.errors import Corrupt, InvalidInput
+
+__all__ = ["Column", "Profile", "from_bytes", "merge", "profile", "to_bytes"]
+
+BINS = 10
+MAX_CATEGORIES = 50
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """One column's counts.
+
+    Args:
+        name: The column.
+        edges: Inner edges of a numeric column's bins, ascending; () for a categorical one.
+        low: The reference's smallest value, NaN for a categorical column.
+        high: The reference's greatest value, NaN for a categorical column.
+        categories: The reference's most frequent values; () for a numeric column.
+        counts: Rows a bin (`len(edges) + 1` of them), or rows a category.
+        below: Rows under `low`.
+        above: Rows over `high`.
+        other: Rows of a known category beyond the listed ones.
+        unseen: Rows of a category that the reference never had.
+        missing: Rows without a value (null or NaN).
+        known: The reference's rarer categories, which count as `other`.
+    """
+
+    name: str
+    edges: tuple[float, ...] = ()
+    low: float = float("nan")
+    high: float = float("nan")
+    categories: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    below: int = 0
+    above: int = 0
+    other: int = 0
+    unseen: int = 0
+    missing: int = 0
+    known: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """All rows of the column."""
+        return sum(self.counts) + self.other + self.unseen + self.missing
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it was counted over edges."""
+        return not self.categories and not self.known
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """The counts of several columns over the same rows."""
+
+    rows: int
+    columns: tuple[Column, ...]
+
+
+def profile(columns: Mapping[str, Any], reference: Profile | None = None) -> Profile:
+    """Profile columns.
+
+    Args:
+        columns: By name: a float array of shape `(n_rows,)` (NaN is missing), or a sequence of texts and None.
+        reference: The profile whose edges and categories count; None makes this a reference of its own.
+
+    Raises:
+        InvalidInput: A column of the reference is missing, or is of another kind.
+    """
+    if reference is None:
+        found = tuple(_reference(name, values) for name, values in columns.items())
+    else:
+        found = tuple(_counted(column, columns) for column in reference.columns)
+    rows = len(next(iter(columns.values()))) if columns else 0
+    return Profile(rows=rows, columns=found)
+
+
+def merge(one: Profile, other: Profile) -> Profile:
+    """The profile of both profiles' rows: exact, in any order.
+
+    Raises:
+        InvalidInput: They were not counted over the same reference.
+    """
+    if [_frame(c) for c in one.columns] != [_frame(c) for c in other.columns]:
+        raise InvalidInput(
+            "Two profiles over different references cannot be merged.",
+            fix="Profile both windows over the same reference profile.",
+        )
+    columns = tuple(_sum(a, b) for a, b in zip(one.columns, other.columns, strict=True))
+    return Profile(rows=one.rows + other.rows, columns=columns)
+
+
+def to_bytes(found: Profile) -> bytes:
+    """The profile as bytes, the same for equal profiles."""
+    return msgspec.msgpack.encode(found)
+
+
+def from_bytes(data: bytes) -> Profile:
+    """A profile from `to_bytes`.
+
+    Raises:
+        Corrupt: The bytes are none.
+    """
+    try:
+        return msgspec.msgpack.decode(data, type=Profile)
+    except msgspec.DecodeError as problem:
+        raise Corrupt(f"A stored profile cannot be read: {problem}.", fix="Make it again from its rows.") from problem
+
+
+def _is_numeric(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+
+
+def _reference(name: str, values: Any) -> Column:
+    if _is_numeric(values):
+        numbers = np.asarray(values, dtype=np.float64)
+        present = numbers[~np.isnan(numbers)]
+        if not present.size:
+            return Column(name=name, counts=(0,), missing=numbers.size)
+        edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
+        frame = Column(name=name, edges=tuple(edges.tolist()), low=float(present.min()), high=float(present.max()))
+        return _numbers(frame, numbers)
+    tally = Counter(str(value) for value in values if value is not None)
+    ranked = sorted(tally, key=lambda value: (-tally[value], value))
+    frame = Column(name=name, categories=tuple(ranked[:MAX_CATEGORIES]), known=tuple(ranked[MAX_CATEGORIES:]))
+    return _texts(frame, values)
+
+
+def _counted(frame: Column, columns: Mapping[str, Any]) -> Column:
+    if frame.name not in columns:
+        raise InvalidInput(f"The column {frame.name!r} of the reference profile is missing.", field=frame.name)
+    values = columns[frame.name]
+    if frame.is_numeric != _is_numeric(values):
+        raise InvalidInput(
+            f"The column {frame.name!r} was {'numbers' if frame.is_numeric else 'texts'} in the reference profile "
+            "and is not any more.",
+            field=frame.name,
+        )
+    return _numbers(frame, np.asarray(values, dtype=np.float64)) if frame.is_numeric else _texts(frame, values)
+
+
+def _numbers(frame: Column, numbers: NDArray[np.float64]) -> Column:
+    present = numbers[~np.isnan(numbers)]
+    places = np.searchsorted(np.asarray(frame.edges), present, side="left")
+    counts = np.bincount(places, minlength=len(frame.edges) + 1)
+    return msgspec.structs.replace(
+        frame,
+        counts=tuple(int(count) for count in counts),
+        below=int((present < frame.low).sum()),
+        above=int((present > frame.high).sum()),
+        missing=int(numbers.size - present.size),
+    )
+
+
+def _texts(frame: Column, values: Sequence[Any]) -> Column:
+    tally = Counter(None if value is None else str(value) for value in values)
+    missing = tally.pop(None, 0)
+    counts = tuple(tally.pop(category, 0) for category in frame.categories)
+    other = sum(tally.pop(category, 0) for category in frame.known)
+    return msgspec.structs.replace(frame, counts=counts, other=other, unseen=sum(tally.values()), missing=missing)
+
+
+def _frame(column: Column) -> tuple[Any, ...]:
+    bounds = tuple(np.nan_to_num(np.array([column.low, column.high]), nan=0.0).tolist())
+    return column.name, column.edges, bounds, column.categories, column.known
+
+
+def _sum(one: Column, other: Column) -> Column:
+    return msgspec.structs.replace(
+        one,
+        counts=tuple(a + b for a, b in zip(one.counts, other.counts, strict=True)),
+        below=one.below + other.below,
+        above=one.above + other.above,
+        other=one.other + other.other,
+        unseen=one.unseen + other.unseen,
+        missing=one.missing + other.missing,
+    )
