@@ -1,0 +1,251 @@
+"""The checks of a gate, as a person writes them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from slipway.errors import InvalidDeclaration
+from slipway.gates.wording import describe
+from slipway.records.gates import CheckSpec, GateSpec
+
+__all__ = [
+    "Check", "Gate", "Metric", "approval", "calibrated", "environment_resolves", "latency", "metric", "no_skew",
+]  # fmt: skip
+
+# As `slipway.stats.metrics` has them, without loading NumPy for a declaration; a test holds the two together.
+_HIGHER = ("accuracy", "auc", "average_precision", "r2")
+_LOWER = ("brier", "calibration", "cost", "log_loss", "mae", "rmse")
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of a gate. It is a declaration, not an answer: it has no truth of its own."""
+
+    spec: CheckSpec
+
+    def __bool__(self) -> NoReturn:
+        """Refuse `and`, `or`, `not` and chained comparisons, which would drop a check without a word."""
+        raise InvalidDeclaration(
+            f"The check '{describe(self.spec)}' was used as a truth value.",
+            why="It is judged later, on evidence; `and`, `or`, `not` and `a <= metric <= b` would silently drop checks.",
+            fix="Give Gate each check by itself: sw.Gate(sw.metric('auc') >= 0.7, sw.metric('auc') <= 0.99).",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """A figure of the evaluation, to be compared: `sw.metric("auc") >= 0.70`.
+
+    Args:
+        name: The metric.
+        slice: The column whose every slice must hold, "" for overall.
+        better: Which way is better.
+    """
+
+    name: str
+    slice: str = ""
+    better: Literal["higher", "lower", ""] = ""
+
+    def __ge__(self, limit: float) -> Check:
+        """At least the limit."""
+        return self._limited(">=", limit)
+
+    def __le__(self, limit: float) -> Check:
+        """At most the limit."""
+        return self._limited("<=", limit)
+
+    def not_worse_than(self, other: str, *, margin: float) -> Check:
+        """Not worse than the champion's on the same rows by more than a margin, shown and not assumed.
+
+        Args:
+            other: "champion".
+            margin: How much worse is tolerated, in the metric's own unit.
+
+        Raises:
+            InvalidDeclaration: Another model is named, the margin is negative, or nobody knows which way is better.
+        """
+        if other != CHAMPION:
+            raise InvalidDeclaration(
+                f"A metric cannot be compared with {other!r}.", fix="Compare with the 'champion', or with a number."
+            )
+        if self.slice:
+            raise InvalidDeclaration(
+                f"The champion comparison of {self.name!r} names the slice {self.slice!r}.",
+                why="The comparison is made on all rows together.",
+                fix=f"Use sw.metric({self.name!r}).not_worse_than('champion', margin=...), and a limit for the slices.",
+            )
+        if not self.better:
+            raise InvalidDeclaration(
+                f"Nobody knows whether a higher {self.name!r} is better.",
+                fix=f"Say it: sw.metric({self.name!r}, better='lower').",
+            )
+        _finite(margin, "margin", least=0.0)
+        op: Literal[">=", "<="] = ">=" if self.better == "higher" else "<="
+        return Check(CheckSpec(kind="champion", metric=self.name, op=op, margin=float(margin)))
+
+    def __gt__(self, limit: object) -> NoReturn:
+        """Refused: an interval has no sharp edge."""
+        self._refuse(">", f">= {limit}")
+
+    def __lt__(self, limit: object) -> NoReturn:
+        """Refused: an interval has no sharp edge."""
+        self._refuse("<", f"<= {limit}")
+
+    def __eq__(self, other: object) -> NoReturn:
+        """Refused: a measured figure is never equal to a number."""
+        self._refuse("==", f">= {other}")
+
+    def __ne__(self, other: object) -> NoReturn:
+        """Refused, like `==`."""
+        self._refuse("!=", f">= {other}")
+
+    def __bool__(self) -> NoReturn:
+        """Refused: a metric alone says nothing."""
+        self._refuse("as a truth value", ">= 0.7")
+
+    __hash__ = None  # type: ignore[assignment]  # what cannot be compared cannot be a key
+
+    def _limited(self, op: Literal[">=", "<="], limit: float) -> Check:
+        _finite(limit, "limit")
+        if (op, self.better) in ((">=", "lower"), ("<=", "higher")) and self.name in (*_HIGHER, *_LOWER):
+            other = "<=" if op == ">=" else ">="
+            raise InvalidDeclaration(
+                f"sw.metric({self.name!r}) {op} {limit} lets only bad models through.",
+                why=f"A {self.better} {self.name} is better.",
+                fix=f"sw.metric({self.name!r}) {other} {limit}",
+            )
+        return Check(CheckSpec(kind="metric", metric=self.name, op=op, limit=float(limit), slice=self.slice))
+
+    def _refuse(self, used: str, instead: str) -> NoReturn:
+        raise InvalidDeclaration(
+            f"sw.metric({self.name!r}) was used with {used}."
+            if len(used) < 3
+            else f"sw.metric({self.name!r}) was used {used}.",
+            why="A gate compares a metric with >=, <= or not_worse_than.",
+            fix=f"For example sw.metric({self.name!r}) {instead}.",
+        )
+
+
+class Gate:
+    """What a model must pass before it is deployed, on top of the environment's floor.
+
+    Args:
+        *checks: In the order in which the verdict lists them.
+
+    Raises:
+        InvalidDeclaration: There is none, or one of them is no check.
+
+    Example:
+        >>> gate = Gate(metric("auc") >= 0.70, calibrated(), approval("accountable"))
+        >>> [check.kind for check in gate.spec.checks]
+        ['metric', 'calibrated', 'approval']
+    """
+
+    def __init__(self, *checks: Check) -> None:
+        if not checks:
+            raise InvalidDeclaration(
+                "The gate has no checks.",
+                why="A gate without checks would let everything through.",
+                fix="For example sw.Gate(sw.metric('auc') >= 0.7), or leave the gate out: the environment's floor holds.",
+            )
+        for check in checks:
+            _refuse_other(check)
+        self.spec = GateSpec(checks=tuple(check.spec for check in checks))
+
+    def __eq__(self, other: object) -> bool:
+        """Gates with the same checks in the same order are equal."""
+        return isinstance(other, Gate) and self.spec == other.spec
+
+    def __hash__(self) -> int:
+        return hash(self.spec)
+
+    def __repr__(self) -> str:
+        return f"<Gate: {'; '.join(describe(check) for check in self.spec.checks)}>"
+
+
+def metric(name: str, *, slice: str = "", better: Literal["higher", "lower", ""] = "") -> Metric:
+    """A figure of the evaluation, to be compared with a limit or with the champion's.
+
+    Args:
+        name: "auc", "log_loss", "cost", ... as `sw.evaluate` calls it.
+        slice: A column of the evaluation's slices: every slice with enough rows must hold.
+        better: Which way is better, for a metric of your own.
+
+    Raises:
+        InvalidDeclaration: `better` contradicts what is known of the metric.
+
+    Example:
+        >>> metric("auc", slice="carrier") >= 0.55
+        Check(spec=CheckSpec(kind='metric', metric='auc', op='>=', limit=0.55, margin=0.0, slice='carrier', role=''))
+    """
+    known: Literal["higher", "lower", ""] = "higher" if name in _HIGHER else "lower" if name in _LOWER else ""
+    if known and better and known != better:
+        raise InvalidDeclaration(f"A {better} {name!r} is not better.", fix=f"Leave `better` out: {known} is known.")
+    return Metric(name, slice, known or better)
+
+
+def calibrated(tolerance: float = 0.05) -> Check:
+    """The mean prediction is near the rate that came true.
+
+    Args:
+        tolerance: The greatest difference that is tolerated, as a share of 1.
+    """
+    _finite(tolerance, "tolerance", least=0.0)
+    return Check(CheckSpec(kind="calibrated", limit=float(tolerance)))
+
+
+def no_skew() -> Check:
+    """Served features are proven equal to those of training."""
+    return Check(CheckSpec(kind="no_skew"))
+
+
+def latency(*, times_champion: float) -> Check:
+    """An answer takes at most so many times the champion's time.
+
+    Args:
+        times_champion: Above 0; 1.5 tolerates half as much again.
+    """
+    _finite(times_champion, "times_champion", least=0.0)
+    return Check(CheckSpec(kind="latency", limit=float(times_champion)))
+
+
+def environment_resolves() -> Check:
+    """The versions in the bundle's lock are those installed where it will serve; the network is never asked."""
+    return Check(CheckSpec(kind="environment"))
+
+
+def approval(role: str) -> Check:
+    """A person approves in a role, for exactly these bytes.
+
+    Args:
+        role: For example "accountable".
+
+    Raises:
+        InvalidDeclaration: The role is empty.
+    """
+    if not isinstance(role, str) or not role.strip():
+        raise InvalidDeclaration(f"{role!r} is no role.", fix="For example sw.approval('accountable').")
+    return Check(CheckSpec(kind="approval", role=role))
+
+
+def _refuse_other(check: object) -> None:
+    if isinstance(check, Check):
+        return
+    if isinstance(check, Metric):
+        raise InvalidDeclaration(
+            f"sw.metric({check.name!r}) is given to the gate without a comparison.",
+            fix=f"For example sw.metric({check.name!r}) >= 0.7.",
+        )
+    hint = "sw.no_skew()" if callable(check) else "sw.metric('auc') >= 0.7"
+    raise InvalidDeclaration(
+        f"The gate was given {check!r}, which is no check.", fix=f"Give it checks, for example {hint}."
+    )
+
+
+def _finite(value: object, what: str, *, least: float = -math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
+        expected = "a number" if least == -math.inf else f"a number of at least {least:g}"
+        raise InvalidDeclaration(f"{value!r} is given as the {what} of a check.", why=f"It must be {expected}.")

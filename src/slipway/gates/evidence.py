@@ -1,0 +1,104 @@
+"""Evidence as the judge reads it: one maker for each kind, so that flows and judge agree on the values' names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from slipway.records.gates import Evidence
+from slipway.records.models import MetricValue
+
+__all__ = ["against_champion", "environment", "figures", "figures_of", "latency", "proof"]
+
+
+def figures(subject: str, at: datetime, metrics: Iterable[MetricValue]) -> Evidence:
+    """The figures of a bundle's evaluation: for `metric` and `calibrated`.
+
+    Args:
+        subject: The bundle's digest.
+        at: Business time.
+        metrics: Overall and by slice.
+    """
+    rows = [
+        {
+            "metric": found.metric, "slice": found.slice, "n": found.n, "note": found.note,
+            "value": _plain(found.value), "low": _plain(found.low), "high": _plain(found.high),
+        }
+        for found in metrics
+    ]  # fmt: skip
+    return Evidence(kind="metric", subject=subject, at=at, values={"metrics": rows})
+
+
+def figures_of(evidence: Evidence) -> list[MetricValue]:
+    """The figures that `figures` took; what could not be told is NaN again."""
+    nan = float("nan")
+    return [
+        MetricValue(
+            metric=row["metric"], slice=row["slice"], n=row["n"], note=row["note"],
+            value=nan if row["value"] is None else row["value"],
+            low=nan if row["low"] is None else row["low"],
+            high=nan if row["high"] is None else row["high"],
+        )
+        for row in evidence.values.get("metrics", [])
+    ]  # fmt: skip
+
+
+def against_champion(
+    subject: str, at: datetime, *, metric: str, difference: float, low: float, high: float, n: int, champion: str
+) -> Evidence:
+    """A metric's difference from the champion's on the same rows: for `champion`; one record a metric.
+
+    Args:
+        subject: The bundle's digest.
+        at: Business time.
+        metric: Which metric.
+        difference: The candidate's value minus the champion's.
+        low: Lower bound of the paired interval, NaN where unknown.
+        high: Upper bound, NaN where unknown.
+        n: Rows that both scored.
+        champion: Which version it was compared with: "flight-delays 3".
+    """
+    values = {"metric": metric, "n": n, "champion": champion}
+    values |= {"difference": _plain(difference), "low": _plain(low), "high": _plain(high)}
+    return Evidence(kind="champion", subject=subject, at=at, values=values)
+
+
+def proof(
+    kind: Literal["signature", "parity", "loads", "no_skew"], subject: str, at: datetime, *, holds: bool, note: str
+) -> Evidence:
+    """Something that was proven or refuted: for `signature`, `parity`, `loads` and `no_skew`.
+
+    Args:
+        kind: Which.
+        subject: The bundle's digest.
+        at: Business time.
+        holds: Whether it was proven.
+        note: The sentence that says how, or what stood against it.
+    """
+    return Evidence(kind=kind, subject=subject, at=at, values={"holds": holds}, note=note)
+
+
+def latency(subject: str, at: datetime, *, candidate_ms: float, champion_ms: float) -> Evidence:
+    """How long one answer takes, measured side by side: for `latency`."""
+    values = {"candidate_ms": candidate_ms, "champion_ms": champion_ms}
+    return Evidence(kind="latency", subject=subject, at=at, values=values)
+
+
+def environment(subject: str, at: datetime, *, differing: Sequence[str], checked: int) -> Evidence:
+    """The bundle's lock beside what is installed where it will serve: for `environment`.
+
+    Args:
+        subject: The bundle's digest.
+        at: Business time.
+        differing: What differs, in words: "numpy 2.4.6 in the lock, 2.3.1 installed".
+        checked: How many distributions were looked at.
+    """
+    values = {"differing": list(differing), "checked": checked}
+    return Evidence(kind="environment", subject=subject, at=at, values=values)
+
+
+def _plain(value: float) -> Any:
+    # The ledger keeps JSON, which has no NaN.
+    return float(value) if math.isfinite(value) else None

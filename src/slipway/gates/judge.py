@@ -1,0 +1,315 @@
+"""Judging: checks, evidence and approvals in, outcomes out. Pure, and closed by default.
+
+What has no evidence refuses as "cannot tell" and names the next step. Evidence and approvals count only for the very
+bytes that they name. A figure is compared by its value, its interval is shown. The champion is compared by the paired
+interval on the same rows: only what is shown to be within the margin passes. A slice with too few rows to tell is
+listed and does not refuse; when no slice can be told, the check cannot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from slipway.errors import near
+from slipway.gates.evidence import figures_of
+from slipway.gates.wording import describe
+from slipway.hashing import fingerprint
+from slipway.ids import new_id
+from slipway.records.gates import Approval, CheckSpec, Evidence, GateSpec, Outcome, Verdict
+from slipway.records.models import MetricValue
+from slipway.records.people import Actor
+
+__all__ = ["gate_fingerprint", "judge", "passes", "verdict"]
+
+Result = Literal["passed", "refused", "cannot tell", "not applicable", "not judged"]
+_PASSING = ("passed", "not applicable", "not judged")
+_BIAS = "calibration_in_the_large"
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bench:
+    """What is on the table for one bundle."""
+
+    evidence: Sequence[Evidence]
+    approvals: Sequence[Approval]
+    at: datetime
+    champion_known: bool
+    model: str
+    number: int
+
+    def of(self, kind: str) -> list[Evidence]:
+        return [found for found in self.evidence if found.kind == kind]
+
+    def figures(self) -> list[MetricValue]:
+        return [figure for found in self.of("metric") for figure in figures_of(found)]
+
+
+def judge(
+    gate: GateSpec,
+    evidence: Sequence[Evidence],
+    approvals: Sequence[Approval],
+    *,
+    subject: str,
+    at: datetime,
+    champion_known: bool,
+    model: str = "MODEL",
+    number: int = 0,
+) -> tuple[Outcome, ...]:
+    """Judge a bundle.
+
+    Args:
+        gate: The effective gate.
+        evidence: Whatever was collected; what is about another bundle does not count.
+        approvals: Whatever was given; what is bound to another bundle or has lapsed does not count.
+        subject: The bundle's digest.
+        at: Business time.
+        champion_known: Whether another bundle is the champion now.
+        model: The model's name, for the next steps.
+        number: The version's number, for the next steps.
+
+    Returns:
+        One outcome a check, in the gate's order.
+    """
+    bench = _Bench(
+        evidence=[found for found in evidence if found.subject == subject],
+        approvals=[given for given in approvals if given.bundle == subject],
+        at=at,
+        champion_known=champion_known,
+        model=model,
+        number=number,
+    )
+    return tuple(_JUDGES[check.kind](check, bench) for check in gate.checks)
+
+
+def passes(outcomes: Sequence[Outcome]) -> bool:
+    """Whether every check lets the bundle through."""
+    return all(outcome.result in _PASSING for outcome in outcomes)
+
+
+def verdict(
+    outcomes: Sequence[Outcome],
+    *,
+    gate: GateSpec,
+    subject: str,
+    environment: str,
+    actor: Actor,
+    project: str,
+    model: str,
+    at: datetime,
+) -> Verdict:
+    """The record of a judgement, bound to the digests of bundle and gate.
+
+    Args:
+        outcomes: What `judge` said of this gate.
+        gate: The effective gate.
+        subject: The bundle's digest.
+        environment: Where it would be deployed.
+        actor: Who asked.
+        project: The project.
+        model: The model's name.
+        at: Business time.
+    """
+    return Verdict(
+        id=new_id(),
+        project=project,
+        name=model,
+        created_at=at,
+        bundle=subject,
+        gate=gate_fingerprint(gate),
+        environment=environment,
+        passed=passes(outcomes),
+        outcomes=tuple(outcomes),
+        actor=actor,
+    )
+
+
+def gate_fingerprint(gate: GateSpec) -> str:
+    """The fingerprint that a verdict carries of its gate."""
+    return fingerprint(gate)
+
+
+def _metric(check: CheckSpec, bench: _Bench) -> Outcome:
+    figures = bench.figures()
+    if not figures:
+        return _unknown(check, "there is no evaluation", "Evaluate it in the pipeline: sw.evaluate(model, rows, ...).")
+    named = [figure for figure in figures if figure.metric == check.metric]
+    if not named:
+        known = {figure.metric for figure in figures}
+        return _unknown(check, f"the evaluation has no {check.metric!r}", near(check.metric, known, what="metrics"))
+    if check.slice:
+        return _slices(check, [figure for figure in named if figure.slice.startswith(f"{check.slice}=")])
+    overall = next((figure for figure in named if not figure.slice), None)
+    if overall is None or math.isnan(overall.value):
+        why = overall.note if overall else "the evaluation tells it by slice only"
+        return _unknown(check, why, "Evaluate on more rows.")
+    held = _holds(check, overall)
+    fix = "" if held else f"It misses by {abs(overall.value - check.limit):.4g}: improve the model, or argue the limit."
+    return _outcome(check, "passed" if held else "refused", _figure(overall), fix, **_values(overall))
+
+
+def _slices(check: CheckSpec, figures: Sequence[MetricValue]) -> Outcome:
+    if not figures:
+        fix = f"Evaluate by slice: sw.evaluate(model, rows, slices=[{check.slice!r}])."
+        return _unknown(check, f"the evaluation has no slices by {check.slice!r}", fix)
+    told = [figure for figure in figures if not math.isnan(figure.value)]
+    small = [f"{figure.slice} cannot tell, n={figure.n:,}" for figure in figures if math.isnan(figure.value)]
+    if not told:
+        return _unknown(check, _listed(small), "Evaluate on more rows.")
+    failing = [figure for figure in told if not _holds(check, figure)]
+    order = sorted(failing or told, key=lambda figure: figure.value, reverse=check.op == "<=")
+    if failing:
+        found = _listed([f"{figure.slice}: {_figure(figure)}" for figure in order])
+        fix = f"{len(failing)} of {len(told)} slices miss the limit: look at {order[0].slice} first."
+        return _outcome(check, "refused", found, fix, **_values(order[0]), slices=len(told))
+    found = f"all {len(told)} hold, the weakest is {order[0].slice}: {_figure(order[0])}"
+    return _outcome(check, "passed", "; ".join([found, *small]), "", **_values(order[0]), slices=len(told))
+
+
+def _champion(check: CheckSpec, bench: _Bench) -> Outcome:
+    if not bench.champion_known:
+        return _outcome(check, "not applicable", "first release: there is no champion yet", "")
+    found = next((e for e in bench.of("champion") if e.values.get("metric") == check.metric), None)
+    if found is None:
+        return _unknown(
+            check,
+            f"{check.metric} was not compared with the champion's",
+            "Evaluate with sw.evaluate, so that both can be asked for the same rows, and judge again.",
+        )
+    values = found.values
+    if values["difference"] is None or values["low"] is None:
+        return _unknown(check, f"{values['n']:,} rows tell no difference", "Evaluate on more rows.")
+    # Harm: how much worse than the champion, whichever way is better.
+    sign = -1.0 if check.op == ">=" else 1.0
+    harm = sign * values["difference"]
+    worst = max(sign * values["low"], sign * values["high"])
+    side = "better" if harm <= 0 else "worse"
+    told = (
+        f"{abs(harm):.4g} {side} than {values['champion']} "
+        f"({values['low']:+.4g} to {values['high']:+.4g}), {values['n']:,} rows"
+    )
+    if worst <= check.margin:
+        return _outcome(check, "passed", told, "", **values)
+    if harm > check.margin:
+        return _outcome(check, "refused", told, "Keep the champion, or improve the challenger.", **values)
+    needed = math.ceil(values["n"] * ((worst - harm) / max(check.margin - harm, 1e-12)) ** 2)
+    fix = f"About {needed:,} evaluation rows would show it, or state a wider margin."
+    return _outcome(check, "cannot tell", told, fix, **values)
+
+
+def _calibrated(check: CheckSpec, bench: _Bench) -> Outcome:
+    bias = next((f for f in bench.figures() if f.metric == _BIAS and not f.slice), None)
+    if bias is None or math.isnan(bias.value):
+        return _unknown(
+            check, "mean prediction and rate were not compared", "Evaluate it: sw.evaluate(model, rows, ...)."
+        )
+    held = abs(bias.value) <= check.limit
+    found = f"mean prediction minus rate {bias.value:+.4f} ({bias.low:+.4f} to {bias.high:+.4f}), {bias.n:,} rows"
+    fix = "" if held else "Calibrate on rows it was not trained on, or train on rows more like those to come."
+    return _outcome(check, "passed" if held else "refused", found, fix, **_values(bias))
+
+
+def _latency(check: CheckSpec, bench: _Bench) -> Outcome:
+    if not bench.champion_known:
+        return _outcome(check, "not applicable", "first release: there is no champion yet", "")
+    found = bench.of("latency")
+    if not found:
+        return _unknown(check, "nobody measured it", "Judge again where both bundles can be loaded.")
+    own, champion = found[0].values["candidate_ms"], found[0].values["champion_ms"]
+    told = f"{own:.3g} ms a row, the champion {champion:.3g} ms"
+    held = own <= check.limit * champion
+    fix = "" if held else "Fewer or shallower trees, or fewer inputs, make it faster."
+    return _outcome(check, "passed" if held else "refused", told, fix, **found[0].values)
+
+
+def _environment(check: CheckSpec, bench: _Bench) -> Outcome:
+    found = bench.of("environment")
+    if not found:
+        return _unknown(check, "the lock was not compared", "Pack the model with its environment, and judge again.")
+    differing = found[0].values["differing"]
+    if differing:
+        fix = "Install the lock's versions, or train again with what is installed."
+        return _outcome(check, "refused", _listed(differing), fix, **found[0].values)
+    return _outcome(check, "passed", f"{found[0].values['checked']:,} distributions agree", "", **found[0].values)
+
+
+def _proof(check: CheckSpec, bench: _Bench) -> Outcome:
+    found = bench.of(check.kind)
+    if not found:
+        return _unknown(check, "nobody proved it", _PROOFS[check.kind])
+    refuted = next((e for e in found if e.values.get("holds") is not True), None)
+    if refuted is not None:
+        return _outcome(check, "refused", refuted.note, _PROOFS[check.kind], **refuted.values)
+    return _outcome(check, "passed", found[0].note, "", **found[0].values)
+
+
+def _approval(check: CheckSpec, bench: _Bench) -> Outcome:
+    latest: dict[tuple[str, str], Approval] = {}
+    for given in sorted(bench.approvals, key=lambda given: (given.created_at, given.id)):
+        if given.name == check.role and (given.expires_at is None or given.expires_at > bench.at):
+            latest[given.actor.name, given.actor.kind] = given
+    version = f" --version {bench.number}" if bench.number else ""
+    ask = f"slipway approve {bench.model}{version} --role {check.role}"
+    words = [
+        f"{given.actor} {given.decision} on {given.created_at:%Y-%m-%d}"
+        + (f": {given.comment}" if given.comment else "")
+        for given in latest.values()
+    ]
+    if any(given.decision == "rejected" for given in latest.values()):
+        fix = f"Talk to them; who rejected may change their word: {ask}"
+        return _outcome(check, "refused", _listed(words), fix)
+    if latest:
+        return _outcome(check, "passed", _listed(words), "", approvals=[given.id for given in latest.values()])
+    return _unknown(check, "nobody gave their word for these bytes", ask)
+
+
+_PROOFS = {
+    "signature": "Release it again: packing signs.",
+    "parity": "Release it again: packing proves the answers equal.",
+    "loads": "Install the versions in its lock, or release it again in this environment.",
+    "no_skew": "Release it from a pipeline whose rows come from features.training_set(...).",
+}
+
+_JUDGES: dict[str, Callable[[CheckSpec, _Bench], Outcome]] = {
+    "metric": _metric,
+    "champion": _champion,
+    "calibrated": _calibrated,
+    "latency": _latency,
+    "environment": _environment,
+    "approval": _approval,
+    "signature": _proof,
+    "parity": _proof,
+    "loads": _proof,
+    "no_skew": _proof,
+}
+
+
+def _holds(check: CheckSpec, figure: MetricValue) -> bool:
+    return figure.value >= check.limit if check.op == ">=" else figure.value <= check.limit
+
+
+def _figure(figure: MetricValue) -> str:
+    interval = "" if math.isnan(figure.low) else f" ({figure.low:.4g} to {figure.high:.4g})"
+    return f"{figure.value:.4g}{interval}, {figure.n:,} rows"
+
+
+def _values(figure: MetricValue) -> dict[str, Any]:
+    pairs = {"value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n, "slice": figure.slice}
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in pairs.items()}
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - _SHOWN
+    return "; ".join(words[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _unknown(check: CheckSpec, why: str, fix: str) -> Outcome:
+    return _outcome(check, "cannot tell", why, fix)
+
+
+def _outcome(check: CheckSpec, result: Result, found: str, fix: str, **values: Any) -> Outcome:
+    return Outcome(check=describe(check), result=result, found=found, fix=fix, values=values)

@@ -1,0 +1,29 @@
+"""Checks in words, for verdicts, pages and errors."""
+
+from __future__ import annotations
+
+from slipway.records.gates import CheckSpec
+
+__all__ = ["describe"]
+
+
+def describe(check: CheckSpec) -> str:
+    """One check as a sentence without its full stop: "auc at least 0.7"."""
+    if check.kind == "metric":
+        on = f" on every {check.slice}" if check.slice else ""
+        return f"{check.metric} {'at least' if check.op == '>=' else 'at most'} {check.limit:g}{on}"
+    if check.kind == "champion":
+        return f"{check.metric} not worse than the champion's by more than {check.margin:g}"
+    return _PLAIN[check.kind].format(limit=check.limit, role=check.role)
+
+
+_PLAIN = {
+    "calibrated": "mean prediction within {limit:g} of the rate",
+    "no_skew": "served features proven equal to those of training",
+    "latency": "answers within {limit:g} times the champion's time",
+    "environment": "the lock agrees with what is installed",
+    "approval": "approved as {role}",
+    "signature": "the bundle is signed by a trusted key",
+    "parity": "the package answers as the trained model",
+    "loads": "the bundle loads and answers its sample",
+}
