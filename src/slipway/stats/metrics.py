@@ -80,7 +80,7 @@ def default_metrics(task: str) -> tuple[str, ...]:
     """The metrics of an evaluation that names none."""
     if task == "regression":
         return ("mae", "rmse", "bias", "r2")
-    return ("auc", "log_loss", "brier", "accuracy", "calibration", "positive_rate")
+    return ("auc", "log_loss", "brier", "accuracy", "calibration", "calibration_in_the_large", "positive_rate")
 
 
 def estimate(name: str, labels: ArrayLike, scores: ArrayLike) -> Estimate:
