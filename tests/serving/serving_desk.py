@@ -12,7 +12,7 @@ import msgspec
 
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.people import Actor
-from slipway.records.predictions import LabelRow, PredictionRow
+from slipway.records.predictions import LabelRow, PredictionRow, PushedRow
 from slipway.records.schema import Field
 from slipway.serving.active import Active
 from slipway.serving.app import build
@@ -70,7 +70,7 @@ class Desk:
     now: datetime = NOW
     logged: list[PredictionRow] = field(default_factory=list)
     labels: list[LabelRow] = field(default_factory=list)
-    events: list[tuple[str, str, list[Mapping[str, Any]]]] = field(default_factory=list)
+    events: list[PushedRow] = field(default_factory=list)
     note: str = ""
     closing: bool = False
     append: Callable[[list[PredictionRow]], None] | None = None
@@ -85,7 +85,7 @@ class Desk:
             now=lambda: self.now,
             log=self.log,
             append_labels=lambda rows: self.labels.extend(rows),
-            append_events=lambda kind, name, rows: self.events.append((kind, name, list(rows))),
+            append_events=lambda rows: self.events.extend(rows),
             writer=self.writer,
             counters=self.counters,
             note=lambda: self.note,

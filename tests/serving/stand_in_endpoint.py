@@ -70,7 +70,7 @@ def work(folder: Path, index: int, listener: socket.socket, supervisor: int) -> 
         now=lambda: datetime.now(UTC),
         log=log,
         append_labels=lambda rows: None,
-        append_events=lambda kind, name, rows: None,
+        append_events=lambda rows: None,
         writer=ThreadPoolExecutor(1),
         counters=counters,
         note=lambda: swap.note,

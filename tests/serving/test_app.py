@@ -148,12 +148,12 @@ def test_scores_that_are_no_answer_are_500(desk: Desk, scores: list[float]) -> N
     assert desk.logged == []
 
 
-def test_an_invalid_input_from_the_model_is_not_the_callers_fault(desk: Desk) -> None:
+def test_a_row_that_the_model_refuses_is_422_and_says_which_input(desk: Desk) -> None:
     def predict(rows: Any) -> list[float]:
-        raise InvalidInput("Column 3 is missing.", field="x")
+        raise InvalidInput("The model takes no null in 'distance'.", field="distance")
 
     desk.serve(predict=predict)
-    error_of(desk.predict(FLIGHT), 500)
+    assert error_of(desk.predict(FLIGHT), 422)["field"] == "distance"
 
 
 def test_a_busy_online_store_is_503(desk: Desk) -> None:

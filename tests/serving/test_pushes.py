@@ -1,11 +1,15 @@
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import pytest
 from serving_desk import CONTRACT, NOW, Desk, error_of
 
-from slipway.errors import InvalidInput
+from slipway.errors import Unavailable
+from slipway.records.features import Aggregate, FeatureSetSpec, View, Windows
+from slipway.records.schema import Field
 from slipway.serving import counters as count
+from slipway.serving.pushed_rows import checks_of
 
 LABELS = "/endpoints/delays/labels"
 EVENTS = "/endpoints/delays/events"
@@ -51,30 +55,102 @@ def test_a_key_without_one_in_the_contract_is_422(desk: Desk) -> None:
     assert "contract has none" in error_of(answer, 422)["what"]
 
 
-def test_pushed_rows_go_to_the_online_store_and_to_the_log(desk: Desk) -> None:
+SPEC = FeatureSetSpec(
+    name="features",
+    parts=(
+        Windows(
+            name="recent",
+            source="flights",
+            time="known_at",
+            by=("origin",),
+            key_types=("string",),
+            aggregates=(
+                Aggregate(name="delay", kind="mean", column="dep_delay", width_us=1),
+                Aggregate(name="seats", kind="sum", column="seats", width_us=1, integer=True),
+                Aggregate(name="seen", kind="count", column="", width_us=1),
+            ),
+            event_id=("flight_id",),
+            event_id_types=("int",),
+        ),
+        View(
+            name="weather",
+            entity=("origin",),
+            entity_types=("string",),
+            time="observed_at",
+            ttl_us=None,
+            fields=(Field("wind", "float"),),
+        ),
+    ),
+)
+EVENT = {"flight_id": 1, "origin": "JFK", "known_at": "2013-04-01T00:00:00Z", "dep_delay": 2.5, "seats": 100, "x": []}
+WEATHER = {"origin": "JFK", "observed_at": "2013-04-01T00:00:00Z", "wind": None}
+
+
+@dataclass
+class Received:
+    changed: int
+    passed_over: int
+
+
+@pytest.fixture
+def stored(desk: Desk) -> list[Any]:
+    """What the online store was given; it knows one of the rows already."""
     stored: list[Any] = []
 
-    def push(name: str, rows: Any) -> int:
-        stored.extend(rows)
-        return len(rows) - 1
+    def receive(name: str, rows: Any) -> Received:
+        stored.extend((name, row) for row in rows)
+        return Received(len(rows) - 1, 0)
 
-    desk.serve(sources=("flights",), views=("weather",), push_events=push, push_rows=push)
-    rows = [{"flight_id": "a"}, {"flight_id": "b"}]
-    assert desk.ask("POST", EVENTS, json={"source": "flights", "rows": rows}).json() == {"accepted": 2, "new": 1}
-    assert desk.ask("POST", EVENTS, json={"view": "weather", "rows": rows}).json() == {"accepted": 2, "new": 1}
-    assert stored == rows + rows
-    assert desk.events == [("source", "flights", rows), ("view", "weather", rows)]
-    assert desk.counters.total(count.EVENTS) == 4
-    assert desk.counters.total(count.EVENTS_NEW) == 2
+    sources, views = checks_of(SPEC)
+    desk.serve(sources=sources, views=views, receive=receive)
+    return stored
 
 
-def test_a_push_that_does_not_fit_is_422_and_not_logged(desk: Desk) -> None:
-    def push(name: str, rows: Any) -> int:
-        raise InvalidInput("rows[0].dep_delay is no number.", field="rows[0].dep_delay")
+def test_pushed_rows_go_to_the_online_store_and_to_the_log(desk: Desk, stored: list[Any]) -> None:
+    rows = [EVENT, {**EVENT, "flight_id": 2, "dep_delay": None}]
+    answer = desk.ask("POST", EVENTS, json={"source": "flights", "rows": rows})
+    assert answer.json() == {"accepted": 2, "new": 1, "passed_over": 0}
+    assert desk.ask("POST", EVENTS, json={"view": "weather", "rows": [WEATHER]}).json()["accepted"] == 1
+    assert stored == [("flights", rows[0]), ("flights", rows[1]), ("weather", WEATHER)]
+    assert [(row.kind, row.name, row.row) for row in desk.events] == [
+        ("source", "flights", rows[0]),
+        ("source", "flights", rows[1]),
+        ("view", "weather", WEATHER),
+    ]
+    assert desk.counters.total(count.EVENTS) == 3
+    assert desk.counters.total(count.EVENTS_NEW) == 1
 
-    desk.serve(sources=("flights",), push_events=push)
-    answer = desk.ask("POST", EVENTS, json={"source": "flights", "rows": [{"dep_delay": "x"}]})
-    assert error_of(answer, 422)["field"] == "rows[0].dep_delay"
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"dep_delay": "late"}, "rows[1].dep_delay"),
+        ({"known_at": "2013-04-01T00:00:00"}, "rows[1].known_at"),
+        ({"flight_id": "1"}, "rows[1].flight_id"),
+        ({"origin": 3}, "rows[1].origin"),
+    ],
+)
+def test_a_push_of_wrong_types_is_422_and_nothing_is_stored(
+    desk: Desk, stored: list[Any], change: dict[str, Any], field: str
+) -> None:
+    answer = desk.ask("POST", EVENTS, json={"source": "flights", "rows": [EVENT, {**EVENT, **change}]})
+    assert error_of(answer, 422)["field"] == field
+    assert (stored, desk.events) == ([], [])
+
+
+def test_a_push_without_a_column_that_a_feature_reads_is_422(desk: Desk, stored: list[Any]) -> None:
+    row = {name: value for name, value in EVENT.items() if name != "dep_delay"}
+    found = error_of(desk.ask("POST", EVENTS, json={"source": "flights", "rows": [row]}), 422)
+    assert found["field"] == "rows[0].dep_delay"
+    assert stored == []
+
+
+def test_a_push_that_the_store_refuses_is_not_logged(desk: Desk, stored: list[Any]) -> None:
+    def receive(name: str, rows: Any) -> Received:
+        raise Unavailable("The online store is busy.")
+
+    desk.serve(receive=receive)
+    error_of(desk.ask("POST", EVENTS, json={"source": "flights", "rows": [EVENT]}), 503)
     assert desk.events == []
 
 
@@ -89,7 +165,7 @@ def test_a_push_that_does_not_fit_is_422_and_not_logged(desk: Desk) -> None:
     ],
 )
 def test_a_push_must_name_what_it_is_for(desk: Desk, body: dict[str, Any], field: str, said: str) -> None:
-    desk.serve(sources=("flights",))
+    desk.serve(sources=checks_of(SPEC)[0])
     found = error_of(desk.ask("POST", EVENTS, json=body), 422)
     assert found["field"] == field
     assert said in found["fix"]

@@ -1,10 +1,10 @@
 """What endpoints write: predictions, labels and pushed events, as rows of log segments."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
-__all__ = ["LabelRow", "PredictionRow"]
+__all__ = ["LabelRow", "PredictionRow", "PushedRow"]
 
 
 class PredictionRow(Struct, frozen=True, array_like=True):
@@ -51,3 +51,19 @@ class LabelRow(Struct, frozen=True, array_like=True):
     value: float
     observed_us: int
     received_us: int
+
+
+class PushedRow(Struct, frozen=True, array_like=True):
+    """One row that was pushed for the online store.
+
+    Args:
+        kind: Whether it is an event of a table or a row of a feature view.
+        name: The table's or view's.
+        received_us: Machine time.
+        row: All its columns as they came, features or not.
+    """
+
+    kind: Literal["source", "view"]
+    name: str
+    received_us: int
+    row: dict[str, Any]

@@ -1,21 +1,37 @@
 """What answers now: one revision, loaded and warm, as plain functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
+from slipway.errors import InvalidInput
 from slipway.records.endpoints import Revision
 from slipway.serving.contracts import ContractReader
+from slipway.serving.pushed_rows import RowCheck
 
-__all__ = ["Active", "Rows", "no_events"]
+__all__ = ["Active", "Received", "Rows", "reads_nothing"]
 
 Rows = Sequence[Sequence[Any]]
 
 
-def no_events(name: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    """What a revision without online features does with pushed rows: count none of them as used."""
-    return 0
+class Received(Protocol):
+    """What became of pushed rows."""
+
+    @property
+    def changed(self) -> int:
+        """How many were new, or changed what was known, counted once for each stream or view."""
+        ...
+
+    @property
+    def passed_over(self) -> int:
+        """How many had no key, time or id, counted likewise; they never count."""
+        ...
+
+
+def reads_nothing(name: str, rows: Sequence[Mapping[str, Any]]) -> Received:
+    """What a revision without windows and views does with pushed rows; the app asks first and never comes here."""
+    raise InvalidInput(f"No feature of this endpoint reads {name!r}.", field="source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +44,9 @@ class Active:
         resolve: Rows in the contract's order and the decision time to rows of the model's inputs.
         predict: Rows of the model's inputs to one score a row.
         threshold: A score at or above it decides yes, None where the score itself is the answer.
-        sources: The tables whose events this revision's windows read.
-        views: The feature views whose rows may be pushed.
-        push_events: A table's name and rows to how many were new; raises InvalidInput that names the field.
-        push_rows: A view's name and rows to how many were stored; raises InvalidInput that names the field.
+        sources: Checks of the rows of each table whose events this revision's windows read.
+        views: Checks of the rows of each feature view.
+        receive: A table's or view's name and checked rows into the online store.
     """
 
     revision: Revision
@@ -39,7 +54,6 @@ class Active:
     resolve: Callable[[list[list[Any]], datetime], Rows]
     predict: Callable[[Rows], Sequence[float]]
     threshold: float | None = None
-    sources: tuple[str, ...] = ()
-    views: tuple[str, ...] = ()
-    push_events: Callable[[str, Sequence[Mapping[str, Any]]], int] = no_events
-    push_rows: Callable[[str, Sequence[Mapping[str, Any]]], int] = no_events
+    sources: Mapping[str, RowCheck] = field(default_factory=dict)
+    views: Mapping[str, RowCheck] = field(default_factory=dict)
+    receive: Callable[[str, Sequence[Mapping[str, Any]]], Received] = reads_nothing

@@ -132,6 +132,8 @@ class Scorer:
             raise self._failed("The features of this request could not be computed.", "features", error) from error
         try:
             scores = active.predict(inputs)
+        except InvalidInput:
+            raise  # the model refuses this row, and says which of its inputs
         except Exception as error:
             raise self._failed("The model could not score this request.", "predict", error) from error
         if len(scores) != len(rows) or not all(map(math.isfinite, scores)):

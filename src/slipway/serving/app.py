@@ -7,7 +7,7 @@ the closures given to `build`; the app knows order, limits, identifiers and sent
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from slipway.errors import NotFound, SlipwayError, StepFailed, Unavailable
-from slipway.records.predictions import LabelRow
+from slipway.records.predictions import LabelRow, PushedRow
 from slipway.serving import counters as count
-from slipway.serving.active import Active
+from slipway.serving.active import Active, Received
 from slipway.serving.answers import Scorer
 from slipway.serving.counters import Counters, request_counter
 from slipway.serving.http import (
@@ -33,7 +33,7 @@ from slipway.serving.http import (
     send_error,
 )
 from slipway.serving.prediction_log import PredictionLog
-from slipway.serving.pushes import EventsBody, LabelsBody, checked_push, decode_body, label_rows
+from slipway.serving.pushes import EventsBody, LabelsBody, decode_body, event_rows, find_check, label_rows
 
 __all__ = ["build"]
 
@@ -49,7 +49,7 @@ def build(
     now: Callable[[], datetime],
     log: PredictionLog,
     append_labels: Callable[[list[LabelRow]], None],
-    append_events: Callable[[str, str, Sequence[Mapping[str, Any]]], None],
+    append_events: Callable[[list[PushedRow]], None],
     writer: Executor,
     counters: Counters,
     note: Callable[[], str] = str,
@@ -63,7 +63,7 @@ def build(
         now: Business time, aware UTC.
         log: Takes answered rows off the request's path.
         append_labels: Appends labels to their log; when it returns they are with the operating system.
-        append_events: Appends pushed rows to their log ("source" or "view", its name, the rows); durable likewise.
+        append_events: Appends pushed rows to their log; durable likewise.
         writer: One thread for labels and events, so that they never hold up a prediction.
         counters: This worker's.
         note: A sentence where something is wrong, "" otherwise.
@@ -82,7 +82,7 @@ class _Endpoint:
     now: Callable[[], datetime]
     log: PredictionLog
     append_labels: Callable[[list[LabelRow]], None]
-    append_events: Callable[[str, str, Sequence[Mapping[str, Any]]], None]
+    append_events: Callable[[list[PushedRow]], None]
     writer: Executor
     counters: Counters
     note: Callable[[], str]
@@ -146,18 +146,19 @@ class _Endpoint:
     async def _events(self, scope: Scope, receive: Receive, sender: Send) -> None:
         active = self._active()
         body = decode_body(await read_body(scope, receive, active.revision.contract.max_bytes), EventsBody)
-        kind, name = checked_push(body, active)
-        push = active.push_events if kind == "source" else active.push_rows
+        kind, name, check = find_check(body, active)
 
-        def store() -> int:
-            new = push(name, body.rows)  # checks every row before it stores the first
-            self.append_events(kind, name, body.rows)
-            return new
+        def store() -> Received:
+            check(body.rows)
+            received = active.receive(name, body.rows)
+            self.append_events(event_rows(kind, name, body.rows))
+            return received
 
-        new = await self._in_writer(store)
+        received: Received = await self._in_writer(store)
         self.counters.add(count.EVENTS, len(body.rows))
-        self.counters.add(count.EVENTS_NEW, new)
-        await send(sender, 200, _encode({"accepted": len(body.rows), "new": new}), closing=self.closing())
+        self.counters.add(count.EVENTS_NEW, received.changed)
+        said = {"accepted": len(body.rows), "new": received.changed, "passed_over": received.passed_over}
+        await send(sender, 200, _encode(said), closing=self.closing())
 
     async def _describe(self, scope: Scope, receive: Receive, sender: Send) -> None:
         revision = self._active().revision

@@ -1,17 +1,19 @@
 """What comes in beside predict requests: labels, and rows for the online store."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from slipway.errors import InvalidInput, near
-from slipway.records.predictions import LabelRow
+from slipway.records.predictions import LabelRow, PushedRow
 from slipway.serving.active import Active
 from slipway.serving.answers import microseconds
+from slipway.serving.pushed_rows import RowCheck
 
-__all__ = ["EventsBody", "LabelsBody", "checked_push", "decode_body", "label_rows"]
+__all__ = ["EventsBody", "LabelsBody", "decode_body", "event_rows", "find_check", "label_rows"]
 
 T = TypeVar("T")
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -95,8 +97,8 @@ def _key(i: int, label: Label, active: Active) -> str:
     return active.contract.decode_key(label.key, f"labels[{i}].key")
 
 
-def checked_push(body: EventsBody, active: Active) -> tuple[str, str]:
-    """Which online definition pushed rows are for: ("source" or "view", its name).
+def find_check(body: EventsBody, active: Active) -> tuple[Literal["source", "view"], str, RowCheck]:
+    """What pushed rows are for, its name, and the check of its rows.
 
     Raises:
         InvalidInput: The body names none, both, or one that this endpoint's features do not read.
@@ -107,9 +109,16 @@ def checked_push(body: EventsBody, active: Active) -> tuple[str, str]:
             fix='Send {"source": TABLE, "rows": [...]} or {"view": VIEW, "rows": [...]}.',
             field="source",
         )
-    kind, name, known = ("source", body.source, active.sources) if body.source else ("view", body.view, active.views)
+    kind: Literal["source", "view"] = "source" if body.source else "view"
+    name, known = (body.source, active.sources) if body.source else (body.view, active.views)
     if name not in known:
         raise InvalidInput(
             f"This endpoint's features read no {kind} {name!r}.", fix=near(name, known, what=f"{kind}s"), field=kind
         )
-    return kind, name
+    return kind, name, known[name]
+
+
+def event_rows(kind: Literal["source", "view"], name: str, rows: Sequence[dict[str, Any]]) -> list[PushedRow]:
+    """Pushed rows in the log's form."""
+    received_us = time.time_ns() // 1000
+    return [PushedRow(kind, name, received_us, row) for row in rows]

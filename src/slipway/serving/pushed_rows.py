@@ -1,0 +1,68 @@
+"""Pushed rows checked against what reads them, so that a wrong value is refused by its place: `rows[3].dep_delay`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from slipway.errors import InvalidInput, near
+from slipway.records.features import FeatureSetSpec, View, Windows
+from slipway.records.schema import Field
+from slipway.schema.validation import decoder
+
+__all__ = ["RowCheck", "checks_of"]
+
+
+class RowCheck:
+    """Checks rows of a table or view; columns that no feature reads may hold anything.
+
+    Args:
+        fields: The columns that features read; null is allowed in each, absence in none.
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._names = [field.name for field in fields]
+        self._decoder = decoder(tuple(Field(field.name, field.type) for field in fields))
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Check rows as JSON gave them.
+
+        Raises:
+            InvalidInput: A row lacks a column or holds a value of another type; row and column are named.
+        """
+        for index, row in enumerate(rows):
+            for name in self._names:
+                if name not in row:
+                    raise InvalidInput(
+                        f"rows[{index}] has no {name!r}.",
+                        why=near(name, row, what="columns that came"),
+                        fix="Send null where it is not known.",
+                        field=f"rows[{index}].{name}",
+                    )
+        read = [{name: row[name] for name in self._names} for row in rows]
+        self._decoder.decode(msgspec.json.encode({"rows": read}))
+
+
+def checks_of(spec: FeatureSetSpec) -> tuple[dict[str, RowCheck], dict[str, RowCheck]]:
+    """The checks of a feature set: by the tables that its windows read, and by its views' names."""
+    sources: dict[str, dict[str, Field]] = {}
+    views: dict[str, RowCheck] = {}
+    for part in spec.parts:
+        if isinstance(part, Windows):
+            sources.setdefault(part.source, {}).update({field.name: field for field in _columns(part)})
+        elif isinstance(part, View):
+            fields = [Field(name, kind) for name, kind in zip(part.entity, part.entity_types, strict=True)]
+            fields += [Field(part.time, "datetime")] if part.time else []
+            views[part.name] = RowCheck([*fields, *part.fields])
+    return {name: RowCheck(list(fields.values())) for name, fields in sources.items()}, views
+
+
+def _columns(windows: Windows) -> list[Field]:
+    aggregates = [a for a in windows.aggregates if a.column]
+    return [
+        # Whole numbers and truth values are one kind on the store's grid, so the store itself tells them apart.
+        *(Field(a.column, "object" if a.integer else "float") for a in aggregates),
+        *(Field(name, kind) for name, kind in zip(windows.event_id, windows.event_id_types, strict=True)),
+        *(Field(name, kind) for name, kind in zip(windows.by, windows.key_types, strict=True)),
+        Field(windows.time, "datetime"),
+    ]
