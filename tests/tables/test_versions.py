@@ -84,6 +84,12 @@ def test_the_same_content_makes_no_new_version(workspace: Workspace) -> None:
     assert len(files(workspace)) == 1
 
 
+def test_chunks_leave_no_trace_in_the_bytes(workspace: Workspace) -> None:
+    whole = pl.DataFrame({"n": range(300_000)})
+    chunked = pl.concat([whole.head(1000), whole.slice(1000)], rechunk=False)
+    assert parts.write_parts(workspace, "t", chunked) == parts.write_parts(workspace, "t", whole)
+
+
 def test_an_append_leaves_old_parts_alone_and_equals_an_overwrite(workspace: Workspace) -> None:
     first = overwrite(workspace, "flights", rows(0, 5), key=("id",), time="at")
     second = append(workspace, "flights", rows(5, 9).select("carrier", "id", "delay", "at"))
