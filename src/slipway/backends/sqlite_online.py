@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import accumulate, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -73,7 +73,11 @@ class _StreamPlan:
             for i, column in enumerate(columns)
             if column.last
         ]
+        self.looks_inside = bool(self.ranges or self.last)
         self.clear = f"DELETE FROM {table}"
+        self.places = range(1, 1 + 3 * self.width, 3)
+        self.zeros = (0,) * (1 + 3 * self.width)
+        self.nothing = WindowState(0, ((0, 0, 0, None, None, None),) * self.width)
 
 
 class _ViewPlan:
@@ -208,24 +212,33 @@ class SqliteOnlineStore:
                         connection.execute(plan.replace, row)
         return len(packed)
 
+    def reading(self) -> AbstractContextManager[None]:
+        """See the port."""
+        return _Reading(self._connection(), self._path)
+
     def window_states(
         self, stream: str, keys: Sequence[str], at_us: int, widths_us: Sequence[int]
     ) -> list[list[WindowState]]:
         """See the port."""
         plan = self._stream(stream)
-        nothing = WindowState(0, ((0, 0, 0, None, None, None),) * plan.width)
         found = []
-        with self._reading() as run:
+        connection = self._connection()
+        with _Reading(connection, self._path):
+            run = connection.execute
             for key in keys:
                 upper = run(plan.seek, (key, at_us)).fetchone()
                 if upper is None:
-                    found.append([nothing] * len(widths_us))
+                    found.append([plan.nothing] * len(widths_us))
                     continue
                 states = []
                 for width_us in widths_us:
-                    place = (key, max(at_us - width_us, _LOWEST), at_us)
-                    lower = run(plan.seek, place[:2]).fetchone()
-                    states.append(_difference(run, plan, upper, lower, place))
+                    since_us = max(at_us - width_us, _LOWEST)
+                    lower = run(plan.seek, (key, since_us)).fetchone() or plan.zeros
+                    rows = upper[0] - lower[0]
+                    columns = _differences(plan.places, upper, lower) if rows else plan.nothing.columns
+                    if rows and plan.looks_inside:
+                        columns = _looked_inside(run, plan, columns, (key, since_us, at_us))
+                    states.append(WindowState(rows, columns))
                 found.append(states)
         return found
 
@@ -233,9 +246,10 @@ class SqliteOnlineStore:
         """See the port."""
         seek = self._view(view).seek
         found: list[tuple[int, tuple[Any, ...]] | None] = []
-        with self._reading() as run:
+        connection = self._connection()
+        with _Reading(connection, self._path):
             for key in keys:
-                row = run(seek, (key, at_us)).fetchone()
+                row = connection.execute(seek, (key, at_us)).fetchone()
                 found.append(None if row is None else (row[0], _decode_values(row[1])))
         return found
 
@@ -252,9 +266,8 @@ class SqliteOnlineStore:
 
     def mark(self, name: str) -> str:
         """See the port."""
-        with self._reading() as run:
-            row = run("SELECT value FROM marks WHERE name = ?", (name,)).fetchone()
-        return "" if row is None else str(row[0])
+        found = self._all("SELECT value FROM marks WHERE name = ?", name)
+        return str(found[0][0]) if found else ""
 
     def set_mark(self, name: str, value: str) -> None:
         """See the port."""
@@ -287,13 +300,11 @@ class SqliteOnlineStore:
         return plan
 
     def _definition(self, name: str) -> tuple[str, str] | None:
-        with self._reading() as run:
-            found = run("SELECT kind, body FROM definitions WHERE name = ?", (name,)).fetchone()
-        return None if found is None else (str(found[0]), str(found[1]))
+        found = self._all("SELECT kind, body FROM definitions WHERE name = ?", name)
+        return (str(found[0][0]), str(found[0][1])) if found else None
 
     def _unknown(self, name: str, kind: str) -> NotFound:
-        with self._reading() as run:
-            known = [row[0] for row in run("SELECT name FROM definitions WHERE kind = ?", (kind,))]
+        known = [str(row[0]) for row in self._all("SELECT name FROM definitions WHERE kind = ?", kind)]
         return NotFound(
             f"The online store {self._path.name} has no {kind} {name!r}.",
             why=near(name, known, what=f"{kind}s"),
@@ -325,26 +336,30 @@ class SqliteOnlineStore:
                 raise
             connection.execute("COMMIT")
 
-    def _reading(self) -> _Reading:
-        with _as_ours(self._path):
-            return _Reading(self._connection(), self._path)
+    def _all(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        connection = self._connection()
+        with _Reading(connection, self._path):
+            return connection.execute(statement, values).fetchall()
 
 
 class _Reading:
-    """One consistent view: a read transaction. A class, since a generator would cost as much as a look-up."""
+    """A read transaction, or a part of the one that is open. A class, since a generator costs as much as a look-up."""
 
-    __slots__ = ("_connection", "_path")
+    __slots__ = ("_connection", "_is_outer", "_path")
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._is_outer = False
 
-    def __enter__(self) -> Any:
-        self._connection.execute("BEGIN")
-        return self._connection.execute
+    def __enter__(self) -> None:
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN")
+            self._is_outer = True
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._connection.execute("COMMIT")
+        if self._is_outer:
+            self._connection.execute("COMMIT")
         if isinstance(error, sqlite3.Error):
             raise _ours(error, self._path) from error
 
@@ -383,29 +398,32 @@ def _running(values: Iterable[int], start: int) -> list[int | str]:
     return [value if _LOWEST <= value <= _HIGHEST else str(value) for value in sums]
 
 
-def _difference(
-    run: Any, plan: _StreamPlan, upper: Sequence[Any], lower: Sequence[Any] | None, place: tuple[str, int, int]
-) -> WindowState:
-    lows: dict[int, int | None] = {}
-    highs: dict[int, int | None] = {}
-    lasts: dict[int, int | None] = {}
-    rows = upper[0] - (lower[0] if lower else 0)
-    if rows and plan.ranges:
+def _differences(places: Sequence[int], upper: Sequence[Any], lower: Sequence[Any]) -> tuple[Any, ...]:
+    """Each column's sums between two stored rows."""
+    try:
+        return tuple(
+            [
+                (upper[i] - lower[i], upper[i + 1] - lower[i + 1], upper[i + 2] - lower[i + 2], None, None, None)
+                for i in places
+            ]
+        )
+    except TypeError:  # some sum is beyond 64 bits, and kept as text
+        return _differences(places, [int(part) for part in upper], [int(part) for part in lower])
+
+
+def _looked_inside(
+    run: Callable[..., sqlite3.Cursor], plan: _StreamPlan, columns: tuple[Any, ...], place: tuple[str, int, int]
+) -> tuple[Any, ...]:
+    """The columns with the least, greatest and last values of the rows in the window."""
+    found = [list(column) for column in columns]
+    if plan.ranges:
         ranges = run(plan.ranges, place).fetchone()
         for position, index in enumerate(plan.extremes):
-            lows[index], highs[index] = ranges[2 * position : 2 * position + 2]
-    if rows:
-        for index, statement in plan.last:
-            found = run(statement, place).fetchone()
-            lasts[index] = found[0] if found else None
-    columns = []
-    for index in range(plan.width):
-        n, s, q = upper[1 + 3 * index : 4 + 3 * index]
-        if lower:
-            n0, s0, q0 = lower[1 + 3 * index : 4 + 3 * index]
-            n, s, q = n - n0, int(s) - int(s0), int(q) - int(q0)
-        columns.append((n, int(s), int(q), lows.get(index), highs.get(index), lasts.get(index)))
-    return WindowState(rows, tuple(columns))
+            found[index][3:5] = ranges[2 * position : 2 * position + 2]
+    for index, statement in plan.last:
+        row = run(statement, place).fetchone()
+        found[index][5] = row[0] if row else None
+    return tuple([tuple(column) for column in found])
 
 
 @contextmanager

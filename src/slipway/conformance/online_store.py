@@ -148,6 +148,22 @@ class OnlineStoreSuite:
         one.close()
         other.close()
 
+    def test_reading_sees_one_moment(self, tmp_path: Path) -> None:
+        """What another process pushes meanwhile is seen after the block, not inside it."""
+        one, other = self._opened(tmp_path), self.make(tmp_path)
+        rows = [EventRow("EWR", time, "1", (time, None)) for time in range(4)]
+        one.push_events(STREAM.name, rows[:2])
+        with one.reading():
+            before = one.window_states(STREAM.name, ["EWR"], 9, [100])
+            other.push_events(STREAM.name, rows[2:])
+            other.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+            assert one.window_states(STREAM.name, ["EWR"], 9, [100]) == before
+            assert one.view_rows(TIMED.name, ["EWR"], 9) == [None]
+        assert one.window_states(STREAM.name, ["EWR"], 9, [100])[0][0].rows == 4
+        assert one.view_rows(TIMED.name, ["EWR"], 9) == [(1, (1,))]
+        one.close()
+        other.close()
+
     def test_a_failed_push_leaves_nothing(self, tmp_path: Path) -> None:
         """A push that raises half-way is not visible in part."""
         store = self._opened(tmp_path)

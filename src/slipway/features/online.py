@@ -7,6 +7,7 @@ tables and views into what the store keeps.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from operator import itemgetter
@@ -30,7 +31,6 @@ from slipway.ports.online_store import OnlineStore
 from slipway.records.features import (
     EventRow,
     FeatureSetSpec,
-    Scalar,
     StoredView,
     Stream,
     View,
@@ -54,7 +54,7 @@ Resolver = Callable[[Sequence[Sequence[Any] | Mapping[str, Any]], datetime], lis
 """Takes rows (values in the order of `spec.request`, or by name) and the decision time; gives each row's features."""
 
 _Columns = dict[str, Sequence[Any]]
-_Step = Callable[[_Columns, int, int], None]
+_LookUp = Callable[[_Columns, int], None]
 
 
 def stored_definitions(spec: FeatureSetSpec) -> tuple[list[Stream], list[StoredView]]:
@@ -82,7 +82,8 @@ def build_resolver(
         InvalidInput: A function or the store is missing.
     """
     streams, views = stored_definitions(spec)
-    steps: list[_Step] = []
+    look_ups: list[_LookUp] = []
+    one_moment: Callable[[], AbstractContextManager[None]] = nullcontext
     if streams or views:
         if store is None:
             raise InvalidInput(
@@ -91,20 +92,27 @@ def build_resolver(
                 fix="Open one and materialise into it.",
             )
         store.define(streams, views)
+        one_moment = store.reading
         for part in spec.parts:
             if isinstance(part, Windows):
-                steps.append(_windows_step(part, store))
+                look_ups.append(_windows_look_up(part, store))
             elif isinstance(part, View):
-                steps.append(_view_step(part, store))
-    steps += [_scalar_step(scalar, functions) for scalar in scalar_order(spec)]
+                look_ups.append(_view_look_up(part, store))
+    calls = [
+        (scalar.name, caller(scalar, functions), [argument.name for argument in scalar.arguments])
+        for scalar in scalar_order(spec)
+    ]
     read = _reader(spec)
     names = [feature.name for feature in spec.features]
 
     def resolve(rows: Sequence[Sequence[Any] | Mapping[str, Any]], at: datetime) -> list[list[Any]]:
         at_us = to_us(at)
         columns = read(rows)
-        for step in steps:
-            step(columns, len(rows), at_us)
+        with one_moment():
+            for look_up in look_ups:
+                look_up(columns, at_us)
+        for name, call, arguments in calls:
+            columns[name] = call([columns[argument] for argument in arguments])
         return [list(values) for values in zip(*[columns[name] for name in names], strict=True)]
 
     return resolve
@@ -145,43 +153,39 @@ def _changed(change: Callable[[Any], Any], value: Any, name: str) -> Any:
         ) from error
 
 
-def _windows_step(windows: Windows, store: OnlineStore) -> _Step:
+def _windows_look_up(windows: Windows, store: OnlineStore) -> _LookUp:
     stream = stream_of(windows)
     encode = key_encoder(windows.key_types)
-    finish = finisher(windows, stream)
     widths = sorted({aggregate.width_us for aggregate in windows.aggregates})
+    finish = finisher(windows, stream, widths)
     names = [f"{windows.name}_{aggregate.name}" for aggregate in windows.aggregates]
-    nothing = finish([empty_state(stream)] * len(widths), widths)
-    look_up = store.window_states
+    nothing = finish([empty_state(stream)] * len(widths))
 
-    def step(columns: _Columns, height: int, at_us: int) -> None:
+    def look_up(columns: _Columns, at_us: int) -> None:
         keys = [encode(values) for values in zip(*[columns[name] for name in windows.by], strict=True)]
-        unique = list({key: None for key in keys if key is not None})
-        states = look_up(stream.name, unique, at_us, widths) if unique else []
-        known: dict[str | None, list[Any]] = {key: finish(s, widths) for key, s in zip(unique, states, strict=True)}
+        unique = [key for key in dict.fromkeys(keys) if key is not None]
+        states = store.window_states(stream.name, unique, at_us, widths) if unique else []
+        known: dict[str | None, list[Any]] = dict(zip(unique, map(finish, states), strict=True))
         known[None] = nothing
-        for name, values in zip(names, zip(*[known[key] for key in keys], strict=True), strict=False):
-            columns[name] = values
-        if not height:
-            columns.update(dict.fromkeys(names, ()))
+        for index, name in enumerate(names):
+            columns[name] = [known[key][index] for key in keys]
 
-    return step
+    return look_up
 
 
-def _view_step(view: View, store: OnlineStore) -> _Step:
+def _view_look_up(view: View, store: OnlineStore) -> _LookUp:
     stored = stored_view_of(view).name
     encode = key_encoder(view.entity_types)
     restored = [(index, change) for index, f in enumerate(view.fields) if (change := restore(f.type)) is not None]
     names = [f"{view.name}_{f.name}" for f in view.fields]
     nothing: tuple[Any, ...] = (None,) * len(names)
     ttl_us = view.ttl_us
-    look_up = store.view_rows
 
-    def step(columns: _Columns, height: int, at_us: int) -> None:
+    def look_up(columns: _Columns, at_us: int) -> None:
         keys = [encode(values) for values in zip(*[columns[name] for name in view.entity], strict=True)]
-        unique = list({key: None for key in keys if key is not None})
+        unique = [key for key in dict.fromkeys(keys) if key is not None]
         known: dict[str | None, Sequence[Any]] = {None: nothing}
-        for key, row in zip(unique, look_up(stored, unique, at_us) if unique else [], strict=True):
+        for key, row in zip(unique, store.view_rows(stored, unique, at_us) if unique else [], strict=True):
             if row is None or (ttl_us is not None and at_us - row[0] > ttl_us):
                 known[key] = nothing
             elif restored:
@@ -194,17 +198,7 @@ def _view_step(view: View, store: OnlineStore) -> _Step:
         for index, name in enumerate(names):
             columns[name] = [known[key][index] for key in keys]
 
-    return step
-
-
-def _scalar_step(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> _Step:
-    call = caller(scalar, functions)
-    arguments = [argument.name for argument in scalar.arguments]
-
-    def step(columns: _Columns, height: int, at_us: int) -> None:
-        columns[scalar.name] = call([columns[name] for name in arguments])
-
-    return step
+    return look_up
 
 
 @dataclass(frozen=True, slots=True)

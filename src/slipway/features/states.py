@@ -123,22 +123,29 @@ def empty_state(stream: Stream) -> WindowState:
     return WindowState(0, ((0, 0, 0, None, None, None),) * len(stream.columns))
 
 
-def finisher(windows: Windows, stream: Stream) -> Callable[[Sequence[WindowState], Sequence[int]], list[Any]]:
-    """The values of the windows' aggregates, in order, from the states of one key by width.
+def finisher(
+    windows: Windows, stream: Stream, widths_us: Sequence[int]
+) -> Callable[[Sequence[WindowState]], list[Any]]:
+    """How the values of the windows' aggregates, in order, come from the states of one key.
 
     Mean, min, max, last and std of nothing are None (std also of one value); count and sum of nothing are 0.
+
+    Args:
+        windows: The definition.
+        stream: What `stream_of` makes of it.
+        widths_us: The width of each state, in the order in which the states come.
     """
-    places = {(column.name, column.scale, column.integer): index for index, column in enumerate(stream.columns)}
-    plans = []
-    for aggregate in windows.aggregates:
-        place = places.get((aggregate.column, aggregate.scale, aggregate.integer), -1)
-        plans.append((_FINISH[aggregate.kind], aggregate, place, aggregate.width_us))
-
-    def finish(states: Sequence[WindowState], widths_us: Sequence[int]) -> list[Any]:
-        by_width = dict(zip(widths_us, states, strict=True))
-        return [step(by_width[width_us], place, aggregate) for step, aggregate, place, width_us in plans]
-
-    return finish
+    columns = [(column.name, column.scale, column.integer) for column in stream.columns]
+    plan = [
+        (
+            _FINISH[aggregate.kind],
+            aggregate,
+            columns.index((aggregate.column, aggregate.scale, aggregate.integer)) if aggregate.column else -1,
+            list(widths_us).index(aggregate.width_us),
+        )
+        for aggregate in windows.aggregates
+    ]
+    return lambda states: [step(states[width], place, aggregate) for step, aggregate, place, width in plan]
 
 
 def _count(state: WindowState, place: int, aggregate: Aggregate) -> int:

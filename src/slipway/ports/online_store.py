@@ -8,6 +8,7 @@ the two reading verbs (`window_states`, `view_rows`), awaited by a resolver that
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
@@ -54,6 +55,10 @@ class OnlineStore(Protocol):
         Raises:
             NotFound: The view is not defined.
         """
+        ...
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Everything that this thread looks up inside the `with` block is of one moment of the store."""
         ...
 
     def window_states(
