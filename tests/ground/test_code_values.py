@@ -344,6 +344,11 @@ def test_a_cell_whose_content_cannot_be_read_is_refused_by_name(tmp_path: Path) 
         closure(module.use)
 
 
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(InvalidDeclaration, match="A dict has no code closure"):
+        closure({})
+
+
 def test_functions_outside_the_project_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidDeclaration, match="does not belong to this project"):
         closure(re.compile)

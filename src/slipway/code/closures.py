@@ -10,7 +10,7 @@ import msgspec
 
 from slipway.code.hasher import Hasher
 from slipway.code.libraries import python_version
-from slipway.code.project import Project, module_name, unwrap
+from slipway.code.project import Project, is_slipway, module_name, unwrap
 from slipway.code.walk import class_namespace
 from slipway.errors import InvalidDeclaration
 from slipway.hashing import combine
@@ -157,7 +157,16 @@ def _named(value: Any) -> Any:
     """The function or class that gives a callable object its name."""
     while isinstance(value, partial | MethodType):
         value = unwrap(value.func if isinstance(value, partial) else value.__func__)
-    return value if isinstance(value, FunctionType | type) else type(value)
+    if isinstance(value, FunctionType | type):
+        return value
+    kind = type(value)
+    if not callable(value) or is_slipway(kind.__module__):
+        raise InvalidDeclaration(
+            f"A {kind.__qualname__} has no code closure.",
+            why="Only functions, classes and objects that wrap one are followed.",
+            fix="Give the function that uses it.",
+        )
+    return kind
 
 
 def _namespace(value: Any) -> Mapping[str, Any]:

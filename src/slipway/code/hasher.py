@@ -4,6 +4,7 @@ A function or class is its syntax, what its names stand for, and what it holds w
 decorators). A constant is its value; where that cannot be read, the statement that defines it.
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
@@ -74,6 +75,7 @@ class Hasher:
         self._changeable: list[tuple[Any, str, bytes]] = []
         self._inside: list[int] = []
         self._lenient = False
+        self._lock = threading.Lock()
 
     def reach(self, root: Any, label: str) -> str:
         """Follow a root and all that it reaches.
@@ -103,7 +105,7 @@ class Hasher:
         return label
 
     def still_holds(self) -> bool:
-        """Whether everything that the entries rest on is what it was."""
+        """Whether everything that the entries rest on is what it was. Safe to ask from several threads."""
         return (
             all(namespace.get(name, MISSING) is value for namespace, name, value in self.walk.looked_up.values())
             and all(function.still_holds() for function in self._functions.values())
@@ -112,14 +114,15 @@ class Hasher:
         )
 
     def _same_values(self) -> bool:
-        known = tuple(self._changeable)
-        try:
-            return all(Encoder(self._refer, place).encode(value) == before for value, place, before in known)
-        except (Opaque, InvalidDeclaration):  # it now holds something that it did not
-            return False
-        finally:
-            self._pending.clear()
-            self._changeable[:] = known
+        with self._lock:
+            known = tuple(self._changeable)
+            try:
+                return all(Encoder(self._refer, place).encode(value) == before for value, place, before in known)
+            except (Opaque, InvalidDeclaration):  # it now holds something that it did not
+                return False
+            finally:
+                self._pending.clear()
+                self._changeable[:] = known
 
     # Names
 
@@ -175,6 +178,8 @@ class Hasher:
                 self._loaded(module.absolute(use.module, use.level))
                 continue
             target = self.walk.follow(module, use)
+            if use.where == "import" and target.kind == "module":
+                continue  # what is used of it is a use of its own
             path = use.path or ()
             links.add(f"{'.'.join(path)} {self._reached(target, f'{module.name} ({chr(46).join(path)})', use.where)}")
         return combine(*sorted(links))

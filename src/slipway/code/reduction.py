@@ -15,7 +15,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from slipway.code.closures import project_of
-from slipway.code.project import Module, unwrap
+from slipway.code.libraries import is_standard, version_of
+from slipway.code.project import Module, is_slipway, unwrap
 from slipway.code.scopes import Imported
 from slipway.code.sources import Source, source_of_code
 from slipway.code.walk import MISSING, Target, Walk
@@ -93,17 +94,19 @@ class _Reducer:
             fix="Define it there with `def`, or give it a name there.",
         )
 
-    def _mark(self, target: Target) -> None:
+    def _mark(self, target: Target, is_whole: bool = True) -> None:
         if target.kind == "dynamic":
             self.is_whole = True
         if target.kind == "builtin":
             return
+        if target.kind == "external":
+            _check_installed(target.name)
         for module, name in target.hops:
             self._add(module)
             self._reach_name(module, name)
         if target.kind == "module" and target.module is not None:
             self._add(target.module)
-            for name in list(target.module.source.definitions if target.module.source else ()):
+            for name in list(target.module.source.definitions if is_whole and target.module.source else ()):
                 self._reach_name(target.module, name)
 
     def _reach_name(self, module: Module, name: str) -> None:
@@ -139,12 +142,15 @@ class _Reducer:
 
     def _follow(self, module: Module, name: str, source: Source, index: int) -> None:
         for use in source.uses(index):
-            if use.where == "annotation" and (module.name, name) not in self.roots:
-                continue
             if isinstance(use, Imported):
                 self._load(module.absolute(use.module, use.level))
-            if use.path is not None:
-                self._mark(self.walk.follow(module, use))
+            if use.path is None:
+                continue
+            target = self.walk.follow(module, use)
+            is_standard_type = target.kind == "external" and is_standard(target.name)
+            if use.where == "annotation" and (module.name, name) not in self.roots and not is_standard_type:
+                continue  # never evaluated, and it may need what only training has
+            self._mark(target, is_whole=use.where != "import")
 
     def _import(self, module: Module, name: str, imported: Imported | None) -> None:
         """The module that an import names has to be there, and in it what is imported from it."""
@@ -240,6 +246,18 @@ class _Reducer:
 
 
 _PURE = frozenset(name for name, value in vars(builtins).items() if isinstance(value, type) or value is None)
+
+
+def _check_installed(module: str) -> None:
+    if is_standard(module) or is_slipway(module):
+        return
+    name, version = version_of(module)
+    if version.startswith("files "):
+        raise InvalidDeclaration(
+            f"The module {name} is neither in the project nor installed.",
+            why="A bundle carries the project's code and the names of installed libraries; this module would be missing.",
+            fix="Name its folder among the project's roots, or install it as a package.",
+        )
 
 
 def _path(module: Module) -> str:

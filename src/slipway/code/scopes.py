@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 __all__ = ["Bindings", "Imported", "Use", "Where", "bindings", "uses"]
 
-Where = Literal["body", "decorator", "annotation", "signature"]
+Where = Literal["body", "decorator", "annotation", "signature", "import"]
 """Where a name is used. `signature` are annotations that code may read when it runs: fields of classes and parameters
-of decorated functions. `annotation` are all others."""
+of decorated functions. `annotation` are all others. `import` is the import itself, whose name may be used elsewhere."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -277,8 +277,10 @@ class _Uses(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
-            path = () if alias.name == "*" else (alias.name,)
-            self.found.append(Imported(node.module or "", node.level, path))
+            if alias.name == "*":
+                self.found.append(Imported(node.module or "", node.level, ()))
+            else:
+                self.found.append(Imported(node.module or "", node.level, (alias.name,), "import"))
 
     @contextmanager
     def _in(self, where: Where) -> Iterator[None]:
