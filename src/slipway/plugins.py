@@ -27,7 +27,10 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "simulated": ("slipway.backends.clocks:SimulatedClock", ""),
     },
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
-    "executor": {"process": ("slipway.backends.process_executor:ProcessExecutor", "")},
+    "executor": {
+        "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
+        "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
+    },
     "artifact": {
         "parquet": ("slipway.backends.parquet_artifact:ParquetArtifact", _DATA),
         "npy": ("slipway.backends.npy_artifact:NpyArtifact", _DATA),

@@ -126,6 +126,8 @@ def decode(outputs: Sequence[Artifact], read: Any) -> Any:
         Corrupt: Bytes are damaged, or what they need to be read is gone.
         NotFound: Bytes are missing.
     """
+    if not outputs:
+        raise Corrupt("It holds no result.")
     groups = [list(group) for _, group in groupby(outputs, key=lambda artifact: artifact.name.partition("/")[0])]
     if len(groups) == 1 and groups[0][0].name == "result":
         return artifacts.decode(groups[0], read)

@@ -1,0 +1,228 @@
+"""A step in a process of its own gives what it gives here, and every way of failing is a sentence."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from slipway.backends.inprocess_executor import InProcessExecutor
+from slipway.backends.process_executor import ProcessExecutor
+from slipway.errors import InvalidInput, StepFailed
+from slipway.hosts import step_worker
+from slipway.pipelines import engine, reasons, snapshot
+from slipway.pipelines.declare import Pipeline, pipeline, step
+from slipway.pipelines.remote import Remote
+from slipway.ports.executor import Ending, Executor
+from slipway.ports.workspace import Workspace
+
+PROJECT = """
+import os
+import polars as pl
+import slipway as sw
+from helping import double
+
+
+@sw.step(returns=["fit", "test"])
+def split(rows: pl.DataFrame, at: int):
+    return rows[:at], rows[at:].lazy()
+
+
+@sw.step
+def total(rows, factor: float = 1.0):
+    return double(float(rows.lazy().collect()["n"].sum())) * factor
+
+
+@sw.step
+def refuse(n):
+    raise ValueError(f"no {n}")
+
+
+@sw.step
+def crash(n):
+    print("goodbye", flush=True)
+    os.abort()
+
+
+@sw.pipeline
+def release(n: int = 4):
+    fit, test = split(pl.DataFrame({"n": list(range(n))}), 2)
+    return total(fit) + total(test, 0.5)
+
+
+@sw.pipeline
+def refused():
+    return refuse(1)
+
+
+@sw.pipeline
+def crashed():
+    return crash(1)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "remote_flow.py").write_text(PROJECT)
+    (folder / "helping.py").write_text("def double(x):\n    return x * 2\n")
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for name in ("remote_flow", "helping"):
+        sys.modules.pop(name, None)
+
+
+def _remote(workspace: Workspace, folder: Path, executor: Executor | None = None) -> Remote:
+    return Remote(executor or ProcessExecutor(), code=snapshot.pack(folder), folder=workspace.root / "tasks")
+
+
+def _pipeline(name: str) -> Pipeline[..., Any]:
+    import remote_flow  # type: ignore[import-not-found]  # written by the fixture
+
+    return getattr(remote_flow, name)  # type: ignore[no-any-return]
+
+
+def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Path) -> None:
+    release = _pipeline("release")
+    outputs = []
+    executors: list[Executor | None] = [None, InProcessExecutor(step_worker.perform), ProcessExecutor()]
+    for n, executor in enumerate(executors):
+        # Another argument each time would be another result: forget the stored ones instead.
+        with workspace.ledger.write() as tx:
+            for key, target in tx.refs(workspace.project, "cache").items():
+                tx.set_ref(workspace.project, "cache", key, "", expect=target)
+        remote = None if executor is None else _remote(workspace, project, executor)
+        result = engine.run(workspace, release, remote=remote)
+        assert result.value == 7.0, n
+        with workspace.ledger.read() as tx:
+            steps = reasons.steps_of(tx, result.run.id)
+        assert [s.state for s in steps] == ["finished"] * 3
+        outputs.append([[(a.name, a.fingerprint) for a in s.outputs] for s in steps])
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert engine.run(workspace, release).value == 7.0
+    assert list((workspace.root / "tasks").iterdir()) == []
+
+
+def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path) -> None:
+    with pytest.raises(StepFailed, match="The step 'refuse' failed: ValueError: no 1") as caught:
+        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project))
+    assert 'raise ValueError(f"no {n}")' in caught.value.trace
+    assert caught.value.run_id
+    with workspace.ledger.read() as tx:
+        body = json.loads(tx.find("run")[0].body)
+    assert body["error"]["step"] == "refuse"
+    assert "no 1" in body["error"]["message"]
+
+
+def test_a_crash_is_a_sentence(workspace: Workspace, project: Path) -> None:
+    with pytest.raises(StepFailed, match="The step 'crash' failed: its process was killed by SIGABRT") as caught:
+        engine.run(workspace, _pipeline("crashed"), remote=_remote(workspace, project))
+    assert "goodbye" in caught.value.trace
+
+
+class _Fake:
+    """An executor that leaves what it is told to leave."""
+
+    def __init__(self, leave: Callable[[Path], None], ending: Ending | None = None) -> None:
+        self._leave = leave
+        self._ending = ending or Ending()
+
+    def execute(self, folder: Path, *, timeout_s: float | None = None) -> Ending:
+        self._leave(folder)
+        return self._ending
+
+
+def _leave(result: bytes | dict[str, object]) -> Callable[[Path], None]:
+    data = result if isinstance(result, bytes) else json.dumps(result).encode()
+    return lambda folder: (folder / "result.json").write_bytes(data) and None  # type: ignore[func-returns-value]
+
+
+_ARTIFACT = {"name": "result", "fingerprint": "f", "format": "json", "size_bytes": 1}
+
+
+@pytest.mark.parametrize(
+    ("executor", "sentence"),
+    [
+        (_Fake(lambda folder: None), "its process ended without a result"),
+        (_Fake(_leave(b"")), "a result that cannot be read"),
+        (_Fake(_leave(b"garbage")), "a result that cannot be read"),
+        (_Fake(_leave({"state": "odd"})), "a result that cannot be read"),
+        (_Fake(_leave({"state": "finished", "protocol": 2})), "answered in protocol 2, expected was 1"),
+        (_Fake(_leave({"state": "finished"})), "a result that cannot be used"),
+        (_Fake(_leave({"state": "failed"})), "for no reason given"),
+        (_Fake(_leave({"state": "finished", "outputs": [_ARTIFACT | {"digest": "a" * 64}]})), "are missing"),
+        (_Fake(_leave({"state": "finished", "outputs": [_ARTIFACT | {"digest": "../../task.json"}]})), "is not a digest"),
+        (_Fake(lambda folder: None, Ending(problem="took longer than 5 seconds")), "took longer than 5 seconds"),
+    ],
+    ids=["none", "empty", "garbage", "odd", "protocol", "no outputs", "no reason", "missing", "path", "time-out"],
+)  # fmt: skip
+def test_nonsense_is_a_sentence_that_names_the_step(
+    workspace: Workspace, project: Path, executor: Executor, sentence: str
+) -> None:
+    with pytest.raises(StepFailed, match="The step 'refuse' failed") as caught:
+        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project, executor))
+    assert sentence in str(caught.value)
+
+
+def test_altered_output_bytes_are_not_taken(workspace: Workspace, project: Path) -> None:
+    def alter(folder: Path) -> None:
+        step_worker.perform(folder)
+        answer = json.loads((folder / "result.json").read_bytes())
+        (folder / "artifacts" / answer["outputs"][0]["digest"]).write_bytes(b"forged")
+
+    with pytest.raises(StepFailed, match="not what their digest says"):
+        engine.run(workspace, _pipeline("release"), remote=_remote(workspace, project, _Fake(alter)))
+
+
+@step
+def odd(thing: object) -> int:
+    return 1
+
+
+def test_what_cannot_be_handed_over_says_so(workspace: Workspace, project: Path) -> None:
+    @step
+    def local(n: int) -> int:
+        return n
+
+    @pipeline
+    def inside() -> int:
+        return local(1)
+
+    @pipeline
+    def unsendable() -> int:
+        return odd(i for i in range(2))
+
+    remote = _remote(workspace, project)
+    with pytest.raises(StepFailed, match="defined inside another function") as caught:
+        engine.run(workspace, inside, remote=remote)
+    assert isinstance(caught.value.__cause__, InvalidInput)
+    with pytest.raises(StepFailed, match="A generator cannot be stored"):
+        engine.run(workspace, unsendable, remote=remote)
+
+
+def test_a_worker_without_a_task_says_so(tmp_path: Path) -> None:
+    step_worker.perform(tmp_path)
+    answer = json.loads((tmp_path / "result.json").read_bytes())
+    assert answer["state"] == "failed"
+    assert "There is no task in" in answer["error"]["message"]
+
+
+def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path) -> None:
+    frame = pl.DataFrame({"n": [1]})
+    remote = _remote(workspace, project)
+    workspace.ledger.close()
+    moved = workspace.root / "ledger.db"
+    moved.rename(workspace.root / "hidden.db")
+    import remote_flow
+
+    from slipway.ledger.step_scope import StepCall
+
+    call = StepCall(
+        name="total", compute=lambda: None, inputs={"rows": frame, "factor": 1.0}, function=remote_flow.total.function
+    )
+    assert remote(call) == 2.0
+    assert not moved.exists()
