@@ -22,16 +22,19 @@ from slipway.models.state import Case, Evaluation, ModelState
 from slipway.ports.model_format import FrameColumn, ModelFormat, Task
 from slipway.records.models import Decision
 from slipway.records.schema import Field, Signature
-from slipway.schema.encoding import is_null
+from slipway.schema.encoding import Encoder, is_null
+from slipway.stats.profiles import Profile, from_bytes, profile, to_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Model", "load"]
+__all__ = ["SCORE", "Model", "load"]
 
 _STATE = "model.msgpack"
 _ESTIMATOR = "estimator"
+_PROFILE = "profile.bin"
 _EVALUATED = "evaluated.parquet"
+SCORE = "score"
 
 
 class Model:
@@ -99,6 +102,7 @@ class Model:
             rows=fitted.n_rows,
             trust=tuple(trust),
         )
+        self.profile: Profile = profile(fitted.columns)
         self.evaluated = b""
         self._scorer = scorer
         self._content = ""
@@ -137,16 +141,20 @@ class Model:
         """
         return self._scorer.frame(frame)
 
-    def with_evaluation(self, evaluation: Evaluation, evaluated: bytes) -> Model:
+    def with_evaluation(self, evaluation: Evaluation, evaluated: bytes, scores: NDArray[np.float64]) -> Model:
         """The same model with what was found on rows that it was not trained on.
 
         Args:
             evaluation: What was found.
             evaluated: The scored rows as a Parquet file, for comparisons on the same rows.
+            scores: What it scored them: the reference of later scores.
         """
         other = copy.copy(self)
         other.state = msgspec.structs.replace(self.state, evaluation=evaluation)
         other.evaluated = evaluated
+        columns = self.profile.columns[: len(self.signature.inputs)]
+        score = profile({SCORE: scores}).columns
+        other.profile = msgspec.structs.replace(self.profile, columns=(*columns, *score))
         return other
 
     def save_estimator(self, folder: Path) -> None:
@@ -155,13 +163,14 @@ class Model:
 
     def slipway_fingerprint(self) -> str:
         """Equal for models that answer alike and know the same of themselves."""
-        return combine(self.state.format, self._content_digest(), fingerprint(self.state), digest(self.evaluated))
+        return combine(self.state.format, self._content_digest(), fingerprint(self.state))
 
     def slipway_save(self, folder: Path) -> None:
         """Keep the model in an existing empty folder; `load` reads it again."""
         (folder / _ESTIMATOR).mkdir()
         self.save_estimator(folder / _ESTIMATOR)
         (folder / _STATE).write_bytes(msgspec.msgpack.encode((self._content_digest(), self.state)))
+        (folder / _PROFILE).write_bytes(to_bytes(self.profile))
         if self.evaluated:
             (folder / _EVALUATED).write_bytes(self.evaluated)
 
@@ -194,6 +203,7 @@ def load(folder: Path) -> Model:
     model._format = format_named(state.format)
     model.estimator = model._format.load(folder / _ESTIMATOR)
     model.state = state
+    model.profile = from_bytes((folder / _PROFILE).read_bytes())
     model.evaluated = (folder / _EVALUATED).read_bytes() if (folder / _EVALUATED).exists() else b""
     model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout)
     model._content = content
@@ -209,6 +219,7 @@ class _Fitted(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[list[Any]]
     native: Any
     n_rows: int
+    columns: dict[str, Any]
 
 
 def _fitted_on(format: ModelFormat, estimator: Any, inputs: Inputs | None, sample: Any) -> _Fitted:
@@ -243,6 +254,7 @@ def _on_matrix(inputs: Inputs, native: Any = None) -> _Fitted:
         rows=rows,
         native=take(native, where) if own else picked,
         n_rows=len(matrix),
+        columns={f.name: _profiled(f, m, inputs.frame) for f, m in zip(fields, matrix.T, strict=True)},
     )
 
 
@@ -250,14 +262,26 @@ def _on_frame(sample: Any, names: Sequence[str], layout: tuple[FrameColumn, ...]
     missing = [[i for i, value in enumerate(sample[name].to_list()) if is_null(value)][:10] for name in names]
     where = positions(len(sample), missing)
     native = take(sample, where)
+    fields = tuple(field_of(name, sample[name]) for name in names)
     return _Fitted(
-        fields=tuple(field_of(name, sample[name]) for name in names),
+        fields=fields,
         layout=layout,
         positions=where,
         rows=plain_rows(native, names),
         native=native,
         n_rows=len(sample),
+        columns={f.name: _profiled(f, None, sample) for f in fields},
     )
+
+
+def _profiled(field: Field, encoded: NDArray[np.float64] | None, frame: Any) -> Any:
+    """A column as profiles take it: floats, or texts and None."""
+    if field.type not in ("category", "string"):
+        if encoded is not None:
+            return encoded
+        only = Signature((field,), ())
+        return Encoder(only).frame(frame)[:, 0]
+    return [None if is_null(value) else str(value) for value in frame[field.name].to_list()]
 
 
 def _names_of(estimator: Any, sample: Any) -> list[str]:

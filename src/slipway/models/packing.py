@@ -30,9 +30,11 @@ from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec
 from slipway.records.models import Bundle, BundleFile
 from slipway.records.runs import CodeVersion, Environment
+from slipway.stats.profiles import to_bytes
 
-__all__ = ["Packed", "pack"]
+__all__ = ["EVALUATED", "Packed", "pack"]
 
+EVALUATED = "evaluated.parquet"
 _PROFILE = "profile.bin"
 _CARD = "card.md"
 
@@ -193,6 +195,9 @@ def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:
     model.save_estimator(folder / MODEL)
     asked = Asked(layout=model.state.layout, cases=model.state.cases)
     (folder / SAMPLE).write_bytes(msgspec.json.encode(asked))
+    (folder / _PROFILE).write_bytes(to_bytes(model.profile))
+    if model.evaluated:
+        (folder / EVALUATED).write_bytes(model.evaluated)
     for path, source in code.items():
         target = folder / "code" / path
         target.parent.mkdir(parents=True, exist_ok=True)
