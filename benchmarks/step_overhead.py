@@ -1,0 +1,143 @@
+"""What a step costs beyond its own work, beside the least that persisting a result takes by hand.
+
+By hand: one file written whole (temporary file, fsync, rename) and one SQLite commit a step; again: one SQLite look-up
+and one file read. Slipway does that and also hashes code and inputs, records the step and verifies what it reads.
+"""
+
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slipway.hosts.project import open_workspace
+from slipway.pipelines import engine
+from slipway.pipelines.declare import pipeline, step
+
+STEPS = 100
+ROUNDS = 5
+
+
+@step
+def increase(n: int) -> int:
+    return n + 1
+
+
+@step
+def square(n: int) -> int:
+    return n * n
+
+
+@pipeline
+def sequence(steps: int) -> int:
+    n = 0
+    for _ in range(steps):
+        n = increase(n)
+    return n
+
+
+@pipeline
+def fan_out(width: int) -> int:
+    return sum(square(n) for n in range(width))
+
+
+class ByHand:
+    """The least that keeps a result: a file and a row."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = sqlite3.connect(folder / "rows.db", isolation_level=None)
+        self.rows.execute("PRAGMA journal_mode=WAL")
+        self.rows.execute("PRAGMA synchronous=NORMAL")
+        self.rows.execute("CREATE TABLE rows (key TEXT PRIMARY KEY, path TEXT)")
+
+    def call(self, function: Callable[[int], int], n: int) -> int:
+        key = f"{function.__name__}-{n}"
+        found = self.rows.execute("SELECT path FROM rows WHERE key=?", (key,)).fetchone()
+        if found:
+            return int(json.loads(Path(found[0]).read_bytes()))
+        value = function(n)
+        path = self.folder / key
+        with (self.folder / f"{key}.part").open("wb") as file:
+            file.write(json.dumps(value).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+        self.rows.execute("INSERT INTO rows VALUES (?, ?)", (key, str(path)))
+        return value
+
+
+def _ms(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
+
+
+def _round(folder: Path) -> dict[str, tuple[float, float]]:
+    hand_folder = folder / "by-hand"
+    hand_folder.mkdir()
+    hand = ByHand(hand_folder)
+    workspace = open_workspace(folder / "store", project="bench")
+
+    def raw_sequence() -> None:
+        n = 0
+        for _ in range(STEPS):
+            n = hand.call(increase.function, n)
+
+    def raw_fan_out() -> None:
+        for n in range(STEPS):
+            hand.call(square.function, n)
+
+    found = {}
+    for name, raw, ours in (
+        ("sequence", raw_sequence, lambda: engine.run(workspace, sequence, {"steps": STEPS})),
+        ("fan-out", raw_fan_out, lambda: engine.run(workspace, fan_out, {"width": STEPS})),
+    ):
+        for time_of in ("first", "again"):
+            found[f"{name}, {time_of}"] = (_ms(raw) / STEPS, _ms(ours) / STEPS)
+    hand.rows.close()
+    workspace.ledger.close()
+    return found
+
+
+_FIVE = """
+import sys
+from pathlib import Path
+from slipway.hosts.project import open_workspace
+from slipway.pipelines import engine
+from benchmarks.step_overhead import sequence
+engine.run(open_workspace(Path(sys.argv[1]), project="bench"), sequence, {"steps": 5})
+"""
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows of the table: medians of five rounds, milliseconds a step (the last row: of a whole process)."""
+    rounds = []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            rounds.append(_round(Path(folder)))
+    rows = []
+    for what in rounds[0]:
+        raw, ours = (statistics.median(one[what][side] for one in rounds) for side in (0, 1))
+        rows.append(_row(f"{what}, {STEPS} trivial steps, ms a step", raw, ours))
+    home = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        bare = _ms(lambda: subprocess.run([sys.executable, "-c", "import polars"], check=True))
+        whole = _ms(lambda: subprocess.run([sys.executable, "-c", _FIVE, folder], check=True, cwd=home))
+    rows.append(_row("a process that imports and runs 5 steps, beside one that imports Polars, ms", bare, whole))
+    return rows
+
+
+def _row(what: str, raw: float, slipway: float) -> dict[str, Any]:
+    return {"path": "step overhead", "what": what, "raw": raw, "slipway": slipway, "ratio": slipway / raw}
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(f"{row['what']}: {row['raw']:.3f} by hand, {row['slipway']:.3f} Slipway, {row['ratio']:.1f}x")
