@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fresh_projects import Files, imported, write
+from fresh_projects import Files, cells, imported, write
 
 from slipway.code import closure, extract, load_extracted, reference
 from slipway.errors import Corrupt, InvalidDeclaration
@@ -99,6 +99,8 @@ FLIGHTS: Files = {
 
 @pytest.fixture
 def reduced(tmp_path: Path) -> dict[str, str]:
+    pytest.importorskip("polars")
+    pytest.importorskip("lightgbm")
     with imported(tmp_path / "project", FLIGHTS, "flights.features") as module:
         assert reference(module.hour) == "flights.features:hour"
         found = extract([module.hour, module.holiday, module.size])
@@ -160,6 +162,8 @@ print(json.dumps([answers, hints, heavy]))
 
 
 def test_extracted_code_has_the_closure_that_it_was_taken_from(tmp_path: Path) -> None:
+    pytest.importorskip("polars")
+    pytest.importorskip("lightgbm")
     with imported(tmp_path / "project", FLIGHTS, "flights.features") as module:
         before = closure(module.hour)
         found = extract([module.hour, module.holiday])
@@ -174,7 +178,7 @@ WAYS: dict[str, tuple[Files, list[str]]] = {
         {
             "app/__init__.py": "",
             "app/main.py": "import app.rows\nimport app.heavy\ndef use(): return app.rows.f()",
-            "app/heavy.py": "import polars",
+            "app/heavy.py": "POLARS = 'polars'",
         },
         ["app"],
     ),
@@ -359,8 +363,7 @@ def test_a_name_given_to_an_anonymous_object_can_be_taken(tmp_path: Path) -> Non
 
 
 def test_features_of_a_notebook_become_a_module(tmp_path: Path) -> None:
-    from test_code_values import cells
-
+    pytest.importorskip("polars")
     first = "import math\nfrom datetime import datetime as dt\nimport polars as pl\nLIMIT = 3\nFRAME = pl.DataFrame()\n"
     second = "def clean(x):\n    return min(x, LIMIT)\n\ndef feature(f):\n    return f\n"
     third = "class Late:\n    def go(self, at):\n        return clean(at.minute) * math.pi\n\n@feature\ndef late(at: dt) -> float:\n    return Late().go(at)\n\ndef framed():\n    return FRAME\n"

@@ -377,7 +377,7 @@ class Hasher:
     def _try(self, value: Any) -> str:
         try:
             return self._encode(value).hex()
-        except Opaque:
+        except (Opaque, InvalidDeclaration):
             return "by its syntax"
 
     def _encoded(self, value: Any, label: str) -> bytes:

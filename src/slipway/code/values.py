@@ -40,6 +40,7 @@ __all__ = ["Encoder", "Opaque"]
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, bytearray, Decimal, date, timedelta)
 _BY_REPR = (range, slice, Fraction, UUID, timezone, type(Ellipsis), type(NotImplemented))
+_EMPTY = frozenset({"logging.Logger", "_thread.lock", "_thread.RLock", "threading.Condition", "threading.Event"})
 _TYPING = frozenset({"typing", "_typing"})
 
 
@@ -107,6 +108,8 @@ class Encoder:
             return _emit("path", canonical(self._text(value.as_posix())))
         if kind in _BY_REPR:
             return _emit(kind.__name__, repr(value).encode())
+        if (called := f"{kind.__module__}.{kind.__qualname__}") in _EMPTY:
+            return _emit(called)  # loggers and locks hold nothing that an answer could depend on
         if isinstance(value, re.Pattern):
             return _emit("pattern", self.encode(value.pattern), str(value.flags).encode())
         if isinstance(value, ZoneInfo) and value.key is not None:

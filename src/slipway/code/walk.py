@@ -169,7 +169,8 @@ class Walk:
         else:
             return None
         if not self.is_followed(namespace):
-            return external(module_name(namespace), (inner.__qualname__,))
+            made = module_name(namespace)  # not a module where a library made code from text
+            return external(made if made in sys.modules else "", (inner.__qualname__,))
         view = self.view(namespace)
         top, *rest = inner.__qualname__.split(".")
         found = namespace.get(top, MISSING)
