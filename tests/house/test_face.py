@@ -1,0 +1,49 @@
+"""The face: one table, sorted, whole, and the same for type checkers."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import slipway
+
+SOURCE = Path(slipway.__file__)
+HOMES: dict[str, str] = slipway._HOMES
+
+
+def test_the_names_are_sorted_and_are_the_table() -> None:
+    assert list(slipway.__all__) == sorted(HOMES)
+    assert set(slipway.__all__) <= set(dir(slipway))
+
+
+@pytest.mark.parametrize("name", sorted(HOMES))
+def test_every_name_is_there_and_says_what_it_is(name: str) -> None:
+    try:
+        import_module(HOMES[name].partition(":")[0])
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("slipway"):
+            raise
+        pytest.skip(f"needs {missing.name}")
+    value = getattr(slipway, name)
+    assert getattr(slipway, name) is value
+    assert (value.__doc__ or "").strip(), f"{name} has no docstring"
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(SOURCE.read_text())
+    block = next(
+        node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    )
+    typed = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}" if alias.asname else node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == HOMES
+
+
+def test_a_wrong_name_proposes_the_near_one() -> None:
+    with pytest.raises(AttributeError, match="feature"):
+        slipway.featur  # noqa: B018
