@@ -36,7 +36,9 @@ def test_type_checkers_see_the_same_names() -> None:
         node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
     )
     typed = {
-        alias.asname or alias.name: f"{node.module}:{alias.name}" if alias.asname else node.module
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        if alias.asname not in (None, alias.name)
+        else node.module
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
