@@ -136,7 +136,7 @@ row = [{"string": "JFK", "float": 1.0, "datetime": datetime(2013, 4, 1, tzinfo=U
 assert len(active.resolve([row], datetime(2013, 4, 1, tzinfo=UTC))) == 1
 print(json.dumps(sorted(sys.modules)))
 """
-FORBIDDEN = ("polars", "sqlalchemy", "lightgbm", "pandas", "jinja2", "httpx", "slipway.ledger", "slipway.pipelines")
+FORBIDDEN = ("polars", "sqlalchemy", "lightgbm", "jinja2", "httpx", "slipway.ledger", "slipway.pipelines")
 FORBIDDEN += ("slipway.flows", "slipway.runs", "slipway.gates", "slipway.monitoring", "slipway.cli", "slipway.server")
 FORBIDDEN += ("slipway.features.offline", "slipway.features.point_in_time", "slipway.backends.sqlite_ledger")
 FORBIDDEN += ("project_of_delays", "starlette")
@@ -164,6 +164,7 @@ def predict(client: httpx.Client, *rows: dict[str, object]) -> dict[str, object]
     return found
 
 
+@pytest.mark.full
 def test_from_start_to_stop(workspace: Workspace, folder: Path, launcher: ProcessLauncher) -> None:
     assert launcher.status(folder) is None
     ef.deploy_plain(workspace)
