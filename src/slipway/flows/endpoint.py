@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway.errors import InvalidDeclaration
 from slipway.ids import check_name
@@ -13,7 +13,7 @@ from slipway.monitoring.declare import KPI, Drift, Quality
 from slipway.records.declarations import DeclaredEndpoint
 
 if TYPE_CHECKING:
-    from slipway.features.feature_set import FeatureSet
+    from slipway.features.sets import FeatureSet
     from slipway.gates.declare import Gate
     from slipway.pipelines.declare import Pipeline
 
@@ -40,7 +40,7 @@ class Endpoint:
     """
 
     name: str
-    pipeline: Pipeline | None = None
+    pipeline: Pipeline[..., Any] | None = None
     features: FeatureSet | None = None
     gate: Gate | None = None
     key: Sequence[str] = ()

@@ -26,14 +26,13 @@ def revision_of(workspace: Workspace, name: str) -> Revision:
         NotFound: Nothing was ever deployed there.
     """
     with workspace.ledger.read() as tx:
-        newest = entries.find(tx, Revision, project=workspace.project, name=name, limit=1)
         known = tx.refs(workspace.project, "endpoint")
-    if not newest:
-        raise NotFound(
-            f"Nothing was ever deployed to an endpoint {name!r} in {workspace.project!r}.",
-            fix=near(name, known, what="endpoints") if known else "Deploy a model first: slipway deploy MODEL",
-        )
-    return newest[0]
+        if name in known:
+            return entries.get(tx, Revision, known[name])
+    raise NotFound(
+        f"Nothing was ever deployed to an endpoint {name!r} in {workspace.project!r}.",
+        fix=near(name, known, what="endpoints") if known else "Deploy a model first: slipway deploy MODEL",
+    )
 
 
 def list_endpoints(workspace: Workspace, request: Empty) -> Endpoints:
@@ -53,8 +52,9 @@ def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:
     newest = revision_of(workspace, request.name)
     parent = f"{workspace.project}/{request.name}"
     with workspace.ledger.read() as tx:
+        found = entries.find(tx, Revision, project=workspace.project, name=request.name)
         return EndpointDetail(
-            revisions=tuple(entries.find(tx, Revision, project=workspace.project, name=request.name)),
+            revisions=tuple(sorted(found, key=lambda revision: -revision.number)),
             status=workspace.launcher.status(folder_of(workspace, request.name)),
             verdict=entries.get(tx, Verdict, newest.verdict_id) if newest.verdict_id else None,
             findings=tuple(entries.find(tx, Finding, parent=parent, limit=60)),

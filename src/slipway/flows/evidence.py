@@ -1,43 +1,50 @@
-"""Collect what a gate judges: figures of the evaluation, parity, skew, the environment, and a comparison with the champion."""
+"""Collect what a gate judges: proofs, figures, the environment, and a comparison with the champion on the same rows."""
 
 from __future__ import annotations
 
 import tempfile
+import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from slipway.errors import NotFound, SlipwayError
+from slipway.errors import SlipwayError
+from slipway.gates import evidence as make
 from slipway.models import bundle as bundles
 from slipway.models import registry
-from slipway.models.packing import EVALUATED
+from slipway.models.bundle import LoadedModel
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle, ModelVersion
 from slipway.stats.intervals import paired_difference
 
-__all__ = ["bundle_of", "champion_of", "collect"]
+__all__ = ["CHAMPION", "EVALUATED", "LABEL", "champion_of", "collect"]
 
 CHAMPION = "champion"
+EVALUATED = "slipway.evaluated"
+LABEL = "slipway.label"
+_TIMED_ROWS = 200
 
 
-def bundle_of(workspace: Workspace, version: ModelVersion) -> Bundle:
-    """A version's bundle manifest.
+def champion_of(workspace: Workspace, name: str, *, besides: str = "") -> ModelVersion | None:
+    """The version that the alias champion points at.
 
-    Raises:
-        NotFound: The manifest is not in the store.
-        Corrupt: It is damaged.
+    Args:
+        workspace: Where to look.
+        name: The model's name.
+        besides: A bundle's digest: the champion is not compared with itself.
+
+    Returns:
+        None when nothing was ever released under the name, or the champion is that very bundle.
     """
-    return bundles.decode_manifest(workspace.blobs.get(version.manifest))
-
-
-def champion_of(workspace: Workspace, name: str) -> ModelVersion | None:
-    """The version that the alias champion points at, None when nothing was ever released under the name."""
     if CHAMPION not in registry.aliases(workspace, name):
         return None
-    return registry.get(workspace, name, CHAMPION)
+    found = registry.get(workspace, name, CHAMPION)
+    return None if found.bundle == besides else found
 
 
 def collect(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate: GateSpec) -> list[Evidence]:
@@ -47,20 +54,117 @@ def collect(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate:
         workspace: Where the bundles are.
         candidate: The version to be judged.
         bundle: Its manifest.
-        gate: The effective gate: evidence that it does not ask for is not collected.
+        gate: The effective gate: what it does not ask for is not collected.
     """
     kinds = {check.kind for check in gate.checks}
+    subject, now = candidate.bundle, workspace.clock.now()
+    found = [make.figures(subject, now, bundle.metrics)] if bundle.metrics else []
+    found.append(make.proof("parity", subject, now, holds=bool(bundle.parity), note=bundle.parity))
+    if bundle.skew:
+        held = not bundle.skew.startswith("refuted")
+        found.append(make.proof("no_skew", subject, now, holds=held, note=bundle.skew))
+    if bundle.environment is not None:
+        differing, checked = _differing(bundle.environment.lock)
+        found.append(make.environment(subject, now, differing=differing, checked=checked))
     with tempfile.TemporaryDirectory(prefix="slipway-evidence-") as temporary:
-        folder = Path(temporary) / "candidate"
-        found = _loading(workspace, candidate, bundle, folder)
-        if "metric" in kinds or "calibrated" in kinds:
-            found += _evaluation(workspace, candidate, bundle)
-        if "no_skew" in kinds:
-            found.append(_evidence(workspace, candidate, "no_skew", proven=_is_proven(bundle), note=bundle.skew))
-        if "environment" in kinds:
-            found.append(_environment(workspace, candidate, bundle))
-        champion = champion_of(workspace, candidate.name)
-        if "champion" in kinds and champion is not None and champion.bundle != candidate.bundle:
+        folder = Path(temporary)
+        model = _loading(workspace, candidate, folder / "candidate", found)
+        champion = champion_of(workspace, candidate.name, besides=subject)
+        if champion is not None and model is not None and kinds & {"champion", "latency"}:
+            other = _load(workspace, champion, folder / "champion")
             metrics = sorted({check.metric for check in gate.checks if check.kind == "champion"})
-            found += _against(workspace, candidate, champion, folder, Path(temporary) / "champion", metrics)
+            found += _against(workspace, candidate, champion, model, other, metrics)
+            if "latency" in kinds:
+                found.append(_latency(subject, now, model, other))
     return found
+
+
+def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found: list[Evidence]) -> LoadedModel | None:
+    """Load the bundle as an endpoint will; what that shows is evidence for signature and loading."""
+    subject, now = candidate.bundle, workspace.clock.now()
+    try:
+        model = _load(workspace, candidate, folder)
+        found.append(make.proof("signature", subject, now, holds=True, note="signed by a key that is trusted here"))
+        greatest = model.check_sample()
+    except SlipwayError as problem:
+        kind = "loads" if any(proof.kind == "signature" for proof in found) else "signature"
+        found.append(make.proof(kind, subject, now, holds=False, note=str(problem)))  # type: ignore[arg-type]
+        return None
+    note = f"loaded here and asked {len(model.sample.cases)} reference rows, greatest difference {greatest:g}"
+    found.append(make.proof("loads", subject, now, holds=True, note=note))
+    return model
+
+
+def _load(workspace: Workspace, version: ModelVersion, folder: Path) -> LoadedModel:
+    bundles.unpack(workspace, version.manifest, folder, signature=version.signature, expect=version.bundle)
+    return bundles.load(folder, expect=version.bundle, signer=workspace.signer)
+
+
+def _differing(lock: Sequence[str]) -> tuple[list[str], int]:
+    """The distributions of a lock that are installed here in another version, or not at all."""
+    differing = []
+    for pinned in lock:
+        name, _, wanted = pinned.partition("==")
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            differing.append(f"{name} {wanted} in the lock, not installed here")
+            continue
+        if here != wanted:
+            differing.append(f"{name} {wanted} in the lock, {here} installed here")
+    return differing, len(lock)
+
+
+def _against(
+    workspace: Workspace,
+    candidate: ModelVersion,
+    champion: ModelVersion,
+    model: LoadedModel,
+    other: LoadedModel,
+    metrics: Sequence[str],
+) -> list[Evidence]:
+    digest, label = candidate.tags.get(EVALUATED), candidate.tags.get(LABEL)
+    if not digest or not label:
+        return []
+    rows = pl.read_parquet(BytesIO(workspace.blobs.get(str(digest))))
+    wanted = [field.name for field in other.signature.inputs]
+    if not set(wanted) <= set(rows.columns):
+        return []  # the champion takes inputs that these rows lack: the gate then says that nobody compared
+    truth = rows[str(label)].cast(pl.Float64).to_numpy()
+    own = model.predict_rows(_rows(rows, [field.name for field in model.signature.inputs]))
+    theirs = other.predict_rows(_rows(rows, wanted))
+    found = []
+    for metric in metrics:
+        difference = paired_difference(truth, own, theirs, metric)
+        found.append(
+            make.against_champion(
+                candidate.bundle,
+                workspace.clock.now(),
+                metric=metric,
+                difference=difference.value,
+                low=difference.low,
+                high=difference.high,
+                n=difference.n,
+                champion=f"{champion.name} {champion.number}",
+            )
+        )
+    return found
+
+
+def _rows(frame: pl.DataFrame, names: list[str]) -> list[list[Any]]:
+    return [list(row) for row in frame.select(names).rows()]
+
+
+def _latency(subject: str, now: Any, model: LoadedModel, other: LoadedModel) -> Evidence:
+    return make.latency(subject, now, candidate_ms=_milliseconds(model), champion_ms=_milliseconds(other))
+
+
+def _milliseconds(model: LoadedModel) -> float:
+    """Median machine time of one answer, one row at a time."""
+    rows = [case.row for case in model.sample.cases if case.answer is not None]
+    taken = []
+    for turn in range(_TIMED_ROWS):
+        started = time.perf_counter()
+        model.predict_rows([rows[turn % len(rows)]])
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)[len(taken) // 2] * 1000

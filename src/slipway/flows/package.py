@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from slipway import code
-from slipway.errors import InvalidDeclaration
+from slipway.flows.evidence import EVALUATED, LABEL
 from slipway.ledger import provenance
 from slipway.models import registry
 from slipway.models.model import Model
@@ -67,15 +66,15 @@ def package(
         skew=skew,
         trained_until=training.last_at if training else None,
     )
-    return registry.register(workspace, packed, run_id=run.id)
+    tags = {}
+    if model.evaluated and model.evaluation is not None:
+        # Kept so that a later challenger and this model can be compared on the same rows.
+        tags = {EVALUATED: workspace.blobs.put(model.evaluated), LABEL: model.evaluation.label}
+    return registry.register(workspace, packed, run_id=run.id, tags=tags)
 
 
 def training_set_of(workspace: Workspace, run: Run) -> TrainingSet | None:
-    """What a run was trained on, None when it made no training set of features.
-
-    Raises:
-        InvalidDeclaration: It made several, so that nobody can tell which one the model learned from.
-    """
+    """What a run was trained on, None when it made no training set of features."""
     found = [artifact for artifact in run.artifacts if artifact.name == TRAINING_SET]
     if not found:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.features.skew import certify
 from slipway.flows.endpoint import Endpoint
+from slipway.flows.feed import keep_views
 from slipway.flows.package import package, training_set_of
 from slipway.ledger import entries, events
 from slipway.models.model import Model
@@ -96,6 +97,7 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
             why="Only features that come from one definition are the same in training and serving.",
             fix="Get the rows by `features.training_set(...)` inside the pipeline.",
         )
+    keep_views(workspace, endpoint.features)
     certificate = certify(training.spec, endpoint.features.functions, folder=workspace.root / "tmp")
     return package(
         workspace,

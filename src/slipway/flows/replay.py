@@ -6,14 +6,20 @@ question to question, so a month takes as long as its requests do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
 
 import polars as pl
 
-__all__ = ["Caller", "Delivery", "Replayed", "replay"]
+from slipway.features.materialise import Arrival
+
+__all__ = ["Caller", "Replayed", "replay"]
+
+T = TypeVar("T")
+
+_CHUNK_ROWS = 500
 
 
 class Caller(Protocol):
@@ -34,21 +40,6 @@ class Caller(Protocol):
     def labels(self, labels: Sequence[Mapping[str, Any]]) -> int:
         """Send labels; returns how many were accepted."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """Rows that are sent once their time has come.
-
-    Args:
-        frame: The rows, with a column `time` beside the columns that are sent.
-        time: The column that says when a row is sent; rows without one never are.
-        send: Sends a chunk of rows.
-    """
-
-    frame: pl.DataFrame
-    time: str
-    send: Callable[[list[dict[str, Any]]], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +68,9 @@ def replay(
     *,
     key: str,
     asked_at: str,
-    known: Sequence[Delivery],
-    labels: Delivery,
+    arrivals: Iterable[Arrival],
+    views: Collection[str],
+    labels: Iterable[tuple[datetime, dict[str, Any]]],
     until: datetime,
     advance: Callable[[datetime], None],
     progress: Callable[[int], None] = lambda done: None,
@@ -91,58 +83,62 @@ def replay(
         questions: Rows to ask, with the key and the decision time; all other columns go into the request.
         key: The column that names a row.
         asked_at: The column of the decision time.
-        known: What is delivered before the questions of an instant.
-        labels: Labels, delivered likewise.
+        arrivals: Rows of tables and feature views as they become known, in order.
+        views: Which of their names are feature views.
+        labels: When each label is sent, and the label, in order.
         until: After the last question everything due by then is delivered.
         advance: Moves business time.
         progress: Called with the rows asked since the last call.
         rows_per_request: Rows that one request carries at most.
     """
-    streams = [_Stream(delivery) for delivery in known]
-    label_stream = _Stream(labels)
+    events = _Stream((arrival.at, (arrival.name, arrival.row)) for arrival in arrivals)
+    truths = _Stream(labels)
     scores: dict[str, float] = {}
     requests = 0
-    for (instant,), group in _by_instant(questions, asked_at):
+    ordered = questions.sort(asked_at, maintain_order=True)
+    for group in [*ordered.partition_by(asked_at, maintain_order=True), None]:
+        instant = until if group is None else group[asked_at][0]
         advance(instant)
-        for stream in (*streams, label_stream):
-            stream.deliver(instant)
-        for chunk in group.drop(asked_at).iter_slices(rows_per_request):
-            answers = [answer["score"] for answer in caller.predict(chunk.to_dicts(), instant)["predictions"]]
-            scores.update(zip(chunk[key].to_list(), answers, strict=True))
+        _push(caller, events.due(instant), views)
+        for batch in batched(truths.due(instant), _CHUNK_ROWS):
+            caller.labels(batch)
+        for chunk in [] if group is None else group.drop(asked_at).iter_slices(rows_per_request):
+            answers = caller.predict(chunk.to_dicts(), instant)["predictions"]
+            scores.update(zip(chunk[key].to_list(), (answer["score"] for answer in answers), strict=True))
             requests += 1
             progress(chunk.height)
-    advance(until)
-    for stream in (*streams, label_stream):
-        stream.deliver(until)
-    return Replayed(
-        scores=scores,
-        requests=requests,
-        events=sum(stream.sent for stream in streams),
-        labels=label_stream.sent,
-    )
+    return Replayed(scores=scores, requests=requests, events=events.sent, labels=truths.sent)
 
 
-def _by_instant(questions: pl.DataFrame, asked_at: str) -> Iterator[tuple[tuple[datetime], pl.DataFrame]]:
-    yield from questions.sort(asked_at, maintain_order=True).group_by([asked_at], maintain_order=True)  # type: ignore[misc]
+def _push(caller: Caller, due: list[tuple[str, dict[str, Any]]], views: Collection[str]) -> None:
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for name, row in due:
+        by_name.setdefault(name, []).append(row)
+    for name, rows in by_name.items():
+        send = caller.view_rows if name in views else caller.events
+        for batch in batched(rows, _CHUNK_ROWS):
+            send(name, batch)
 
 
-class _Stream:
-    """A delivery in the order of its times, and how far it has come."""
+def batched(rows: list[T], size: int) -> Iterator[list[T]]:
+    """The rows in batches of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
-    def __init__(self, delivery: Delivery) -> None:
-        rows = delivery.frame.filter(pl.col(delivery.time).is_not_null()).sort(delivery.time, maintain_order=True)
-        self._rows = rows
-        self._times = rows[delivery.time].dt.epoch("us").to_numpy()
-        self._send = delivery.send
+
+class _Stream(Generic[T]):
+    """Things in the order of their times, and how far they were taken."""
+
+    def __init__(self, timed: Iterable[tuple[datetime, T]]) -> None:
+        self._rest = iter(timed)
+        self._next = next(self._rest, None)
         self.sent = 0
 
-    def deliver(self, instant: datetime) -> None:
-        """Send every row that is known at the instant and was not sent before."""
-        micros = (instant - _EPOCH) // timedelta(microseconds=1)
-        end = int(self._times.searchsorted(micros, side="right"))
-        for start in range(self.sent, end, _CHUNK_ROWS):
-            self._send(self._rows.slice(start, min(_CHUNK_ROWS, end - start)).to_dicts())
-        self.sent = max(self.sent, end)
-
-
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    def due(self, instant: datetime) -> list[T]:
+        """Everything up to an instant that was not taken before."""
+        taken = []
+        while self._next is not None and self._next[0] <= instant:
+            taken.append(self._next[1])
+            self._next = next(self._rest, None)
+        self.sent += len(taken)
+        return taken

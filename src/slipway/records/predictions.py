@@ -21,6 +21,7 @@ class PredictionRow(Struct, frozen=True, array_like=True):
         features: The model's inputs, in the signature's order.
         score: The answer.
         decision: What was decided, None without a threshold.
+        revision: The revision that answered: its contract says what `request` means.
     """
 
     id: str
@@ -33,6 +34,7 @@ class PredictionRow(Struct, frozen=True, array_like=True):
     features: list[Any]
     score: float
     decision: bool | None = None
+    revision: int = 0
 
 
 class LabelRow(Struct, frozen=True, array_like=True):

@@ -107,6 +107,7 @@ class Scorer:
                     list(values),
                     score,
                     decision,
+                    revision.number,
                 )
             )
         return _encode(_Answer(predictions, self.model_of(revision), revision.number)), logged

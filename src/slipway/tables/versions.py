@@ -257,7 +257,7 @@ def commit(
                 project=project,
                 name=table,
                 created_at=workspace.clock.now(),
-                number=_next_number(tx, project, table),
+                number=versions.next_number(tx, TableVersion, project, table),
                 version=version,
                 manifest=blob,
                 parent=former.version if former else "",
@@ -291,14 +291,6 @@ def _scan(workspace: Workspace, version: TableVersion, manifest: Manifest) -> pl
 
 def _words(version: TableVersion) -> str:
     return f"Version {version.number} of the table {version.name!r} ({version.version[:12]})"
-
-
-def _next_number(tx: WriteTransaction, project: str, table: str) -> int:
-    # Versions made at one instant of a simulated clock have no order among themselves: step over the numbers taken.
-    number = versions.next_number(tx, TableVersion, project, table)
-    while tx.find(entries.kind_of(TableVersion), project=project, name=table, number=number, limit=1):
-        number += 1
-    return number
 
 
 def _link(tx: WriteTransaction, record: TableVersion, origin: Origin) -> None:

@@ -1,0 +1,87 @@
+"""Feed: an endpoint's online store gets what its features look back on, from the tables' present versions.
+
+Feature views are queries of the user; where a server deploys, that code is not at hand. So a release keeps each view's
+result as a table `view.<name>`, and the store is fed from there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from slipway.features.materialise import materialise
+from slipway.features.sets import FeatureSet
+from slipway.features.specs import query
+from slipway.features.training import PinnedTables
+from slipway.features.views import FeatureView
+from slipway.ports.workspace import Workspace
+from slipway.records.features import FeatureSetSpec, View, Windows
+from slipway.records.models import Bundle
+from slipway.tables import versions
+from slipway.tables.versions import Origin
+
+__all__ = ["feed", "keep_views"]
+
+
+def keep_views(workspace: Workspace, features: FeatureSet) -> None:
+    """Keep the result of every feature view as a version of the table `view.<name>`.
+
+    Raises:
+        InvalidDeclaration: A view's result lacks its entity or time column.
+        NotFound: A table that it reads has no version yet.
+    """
+    tables = PinnedTables(workspace)
+    for view in features.views.values():
+        key = (*view.entity, *([view.time] if view.time else []))
+        read = [tables.version(source) for source in view.sources]
+        origin = Origin(
+            source=f"the feature view {view.name}",
+            inputs=tuple(versions.node(found.project, found.name, found.version) for found in read),
+        )
+        versions.overwrite(
+            workspace, _table(view.name), query(view, tables).collect(), key=key, time=view.time, origin=origin
+        )
+
+
+def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
+    """Load everything that is known by now into the online store of an endpoint's folder.
+
+    It is idempotent: what is there already changes nothing, so an endpoint may answer meanwhile.
+
+    Args:
+        workspace: Whose tables are read, and which business time it is.
+        bundle: The bundle whose features look back.
+        folder: The endpoint's folder.
+    """
+    spec = bundle.features
+    if spec is None or not any(isinstance(part, Windows | View) for part in spec.parts):
+        return
+    views = {part.name: _from_table(part) for part in spec.parts if isinstance(part, View)}
+    store = workspace.open_online(folder)
+    try:
+        materialise(workspace, _from_tables(spec), store, until=workspace.clock.now(), views=views)
+    finally:
+        store.close()
+
+
+def _table(view: str) -> str:
+    return f"view.{view}"
+
+
+def _from_table(part: View) -> FeatureView:
+    def result(rows: pl.LazyFrame) -> pl.LazyFrame:
+        return rows
+
+    view = FeatureView(result, entity=part.entity, time=part.time, ttl_us=part.ttl_us)
+    view.name, view.sources = part.name, (_table(part.name),)
+    return view
+
+
+def _from_tables(spec: FeatureSetSpec) -> FeatureSetSpec:
+    parts = tuple(
+        msgspec.structs.replace(part, sources=(_table(part.name),)) if isinstance(part, View) else part
+        for part in spec.parts
+    )
+    return msgspec.structs.replace(spec, parts=parts)

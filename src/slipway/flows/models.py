@@ -1,0 +1,85 @@
+"""Models as people see them: versions with aliases, bundle, verdicts, approvals, lineage, card."""
+
+from __future__ import annotations
+
+from slipway.errors import NotFound
+from slipway.flows.approve import approvals_of
+from slipway.ledger import entries, lineage
+from slipway.models import registry
+from slipway.operations.declare import Empty
+from slipway.operations.models import AliasMoved, GetModel, ModelDetail, ModelRow, Models, SetAlias
+from slipway.ports.workspace import Workspace
+from slipway.records.gates import Verdict
+from slipway.records.models import Bundle
+
+__all__ = ["get_model", "list_models", "set_alias"]
+
+
+def list_models(workspace: Workspace, request: Empty) -> Models:
+    """All versions of all models, newest first."""
+    rows = []
+    for name in registry.names(workspace):
+        aliases = registry.aliases(workspace, name)
+        for version in registry.versions(workspace, name):
+            metrics = registry.bundle_of(workspace, version).metrics
+            rows.append(
+                ModelRow(
+                    version=version,
+                    aliases=_pointing(aliases, version.number),
+                    metrics={figure.metric: figure.value for figure in metrics if not figure.slice},
+                )
+            )
+    rows.sort(key=lambda row: (row.version.created_at, row.version.number), reverse=True)
+    return Models(models=tuple(rows))
+
+
+def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
+    """One version.
+
+    Raises:
+        NotFound: No such model or version.
+    """
+    version = registry.get(workspace, request.name, request.version)
+    bundle = registry.bundle_of(workspace, version)
+    with workspace.ledger.read() as tx:
+        judged = [
+            entries.get(tx, Verdict, link.target.partition(":")[2])
+            for link in tx.links(f"bundle:{version.bundle}", towards=False)
+            if link.target.startswith("verdict:")
+        ]
+        links = lineage.trace(tx, f"model:{version.id}")
+    return ModelDetail(
+        version=version,
+        bundle=bundle,
+        aliases=_pointing(registry.aliases(workspace, version.name), version.number),
+        verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
+        approvals=tuple(approvals_of(workspace, version.bundle)),
+        lineage=tuple(links),
+        card=_card(workspace, bundle),
+    )
+
+
+def set_alias(workspace: Workspace, request: SetAlias) -> AliasMoved:
+    """Point an alias at a version.
+
+    Raises:
+        NotFound: No such model or version.
+        InvalidInput: The alias already means something else.
+        Conflict: Somebody else moved it meanwhile.
+    """
+    before = registry.aliases(workspace, request.name).get(request.alias, 0)
+    moved = registry.set_alias(
+        workspace, request.name, request.alias, request.version, before=before, reason=request.reason
+    )
+    return AliasMoved(alias=moved.alias, number=moved.number, before=before)
+
+
+def _pointing(aliases: dict[str, int], number: int) -> tuple[str, ...]:
+    return tuple(alias for alias, target in aliases.items() if target == number)
+
+
+def _card(workspace: Workspace, bundle: Bundle) -> str:
+    for file in bundle.files:
+        if file.path == "card.md":
+            return workspace.blobs.get(file.digest).decode()
+    raise NotFound(f"The bundle of {bundle.model!r} has no card.", fix="Package the model again.")

@@ -1,0 +1,133 @@
+"""Watch: read what an endpoint answered and which labels came, judge by its monitors, open and close incidents."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from slipway.flows.endpoints import folder_of, revision_of
+from slipway.ids import new_id
+from slipway.ledger import entries, events
+from slipway.models import bundle as bundles
+from slipway.monitoring import judge
+from slipway.monitoring.judge import Found
+from slipway.operations.endpoints import Watch, Watched
+from slipway.ports.ledger_store import WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import MonitorSpec, Revision
+from slipway.records.models import Bundle
+from slipway.records.monitors import Finding, Incident
+from slipway.stats.profiles import Profile, from_bytes
+from slipway.tables import prediction_log
+
+__all__ = ["answered_rows", "watch"]
+
+_OWNERS = {"drift": "data engineer", "quality": "data scientist", "kpi": "business owner"}
+
+
+def answered_rows(folder: Path, revision: Revision, bundle: Bundle) -> pl.DataFrame:
+    """What a revision's bundle answered at an endpoint, with the labels that came: see `prediction_log.joined`."""
+    answered = prediction_log.predictions(
+        folder / "log", revision.contract, bundle.signature, bundle=revision.served.bundle
+    )
+    return prediction_log.joined(answered, prediction_log.labels(folder / "log"))
+
+
+def watch(workspace: Workspace, request: Watch) -> Watched:
+    """Judge what an endpoint's present model has answered so far.
+
+    Raises:
+        NotFound: Nothing was ever deployed there.
+        Corrupt: The log or the bundle is damaged.
+    """
+    revision = revision_of(workspace, request.name)
+    folder = folder_of(workspace, request.name)
+    home = folder / "bundles" / revision.served.bundle
+    bundle = bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer)
+    rows = answered_rows(folder, revision, bundle)
+    reference = _reference(home)
+    now = workspace.clock.now()
+    found = [
+        _finding(workspace, revision, monitor, _judge(monitor, rows, reference, bundle, now), rows)
+        for monitor in revision.monitors
+    ]
+    with workspace.ledger.write() as tx:
+        for finding in found:
+            entries.put(tx, finding, expect=0)
+        for monitor, finding in zip(revision.monitors, found, strict=True):
+            _update_incident(tx, workspace, monitor, finding)
+        events.record(
+            tx,
+            workspace,
+            "endpoints.watch",
+            f"revision:{revision.id}",
+            findings={finding.name: finding.state for finding in found},
+        )
+        incidents = entries.find(tx, Incident, parent=f"{workspace.project}/{request.name}", state="open", limit=1000)
+    return Watched(
+        predictions=rows.height,
+        labels=rows.height - rows["label"].null_count(),
+        findings=tuple(found),
+        incidents=tuple(incidents),
+    )
+
+
+def _reference(home: Path) -> Profile | None:
+    path = home / "profile.bin"
+    return from_bytes(path.read_bytes()) if path.exists() else None
+
+
+def _judge(monitor: MonitorSpec, rows: pl.DataFrame, reference: Profile | None, bundle: Bundle, now: datetime) -> Found:
+    if monitor.kind != "drift":
+        return judge.quality(rows, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
+    if reference is None:
+        told = "the bundle has no reference profile"
+        return Found(state="cannot tell", sentence=told, rows=rows.height, values={})
+    return judge.drift(rows, reference)
+
+
+def _finding(
+    workspace: Workspace, revision: Revision, monitor: MonitorSpec, found: Found, rows: pl.DataFrame
+) -> Finding:
+    now = workspace.clock.now()
+    first, last = (rows["at"].min(), rows["at"].max()) if rows.height else (None, None)
+    return Finding(
+        id=new_id(),
+        project=workspace.project,
+        name=monitor.name,
+        created_at=now,
+        parent_id=f"{workspace.project}/{revision.name}",
+        state=found.state,
+        window_from=first if isinstance(first, datetime) else now,
+        window_until=last + timedelta(microseconds=1) if isinstance(last, datetime) else now,
+        rows=found.rows,
+        sentence=found.sentence,
+        values=found.values,
+    )
+
+
+def _update_incident(tx: WriteTransaction, workspace: Workspace, monitor: MonitorSpec, finding: Finding) -> None:
+    """One open incident per endpoint and monitor: opened by an alert, closed when the monitor says it is well again."""
+    found = entries.find(tx, Incident, parent=finding.parent_id, name=monitor.name, state="open", limit=1)
+    if finding.state == "alert" and not found:
+        incident = Incident(
+            id=new_id(),
+            project=finding.project,
+            name=monitor.name,
+            created_at=finding.created_at,
+            parent_id=finding.parent_id,
+            findings=(finding.id,),
+            sentence=finding.sentence,
+            owner=_OWNERS[monitor.kind],
+        )
+        entries.put(tx, incident, expect=0)
+        events.record(tx, workspace, "incidents.open", f"incident:{incident.id}", monitor=monitor.name)
+    elif finding.state == "alert":
+        more = msgspec.structs.replace(found[0], findings=(*found[0].findings, finding.id), sentence=finding.sentence)
+        entries.put(tx, more)
+    elif finding.state == "ok" and found:
+        entries.put(tx, msgspec.structs.replace(found[0], state="closed", closed_at=finding.created_at))
+        events.record(tx, workspace, "incidents.close", f"incident:{found[0].id}", monitor=monitor.name)
