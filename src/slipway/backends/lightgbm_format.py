@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import lightgbm
 import numpy as np
 
+from slipway.backends import sealed_files
 from slipway.errors import Corrupt, InvalidInput
 from slipway.ports.model_format import FrameColumn, Task
 
@@ -46,13 +47,14 @@ class LightgbmFormat:
 
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
         """See `ModelFormat.save`. The text holds the trees up to the best iteration."""
-        (folder / _FILE).write_bytes(self.content(estimator))
+        sealed_files.write(folder / _FILE, self.content(estimator))
 
     def load(self, folder: Path) -> Any:
         """See `ModelFormat.load`."""
+        text = sealed_files.read(folder / _FILE)
         try:
-            return lightgbm.Booster(model_str=(folder / _FILE).read_text(encoding="utf-8"))
-        except (lightgbm.basic.LightGBMError, OSError, UnicodeDecodeError) as problem:
+            return lightgbm.Booster(model_str=text.decode("utf-8"))
+        except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as problem:
             raise Corrupt(f"{folder / _FILE} is not a LightGBM model: {problem}.") from problem
 
     def predict(self, estimator: Any, x: Any, task: Task) -> NDArray[np.float64]:

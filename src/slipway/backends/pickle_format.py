@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.backends import sealed_files
 from slipway.backends.pandas_frames import build, layout_of
 from slipway.backends.sklearn_scores import scores, task_of
 from slipway.errors import Corrupt, InvalidInput
@@ -36,13 +37,14 @@ class PickleFormat:
 
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
         """See `ModelFormat.save`."""
-        (folder / _FILE).write_bytes(self.content(estimator))
+        sealed_files.write(folder / _FILE, self.content(estimator))
 
     def load(self, folder: Path) -> Any:
         """See `ModelFormat.load`. It runs what the pickle says."""
+        data = sealed_files.read(folder / _FILE)
         try:
-            return pickle.loads((folder / _FILE).read_bytes())
-        except (pickle.UnpicklingError, EOFError, OSError) as problem:
+            return pickle.loads(data)
+        except (pickle.UnpicklingError, EOFError) as problem:
             raise Corrupt(f"{folder / _FILE} is not a pickle: {problem}.") from problem
         except (ImportError, AttributeError) as problem:
             raise Corrupt(

@@ -18,6 +18,7 @@ import numpy as np
 import skops.io
 from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
+from slipway.backends import sealed_files
 from slipway.backends.pandas_frames import build, layout_of
 from slipway.backends.sklearn_scores import scores, task_of
 from slipway.errors import Corrupt, InvalidInput
@@ -55,19 +56,19 @@ class SkopsFormat:
                 why="Loading them runs their code, in the endpoint too.",
                 fix=f"Read them, then say so: sw.Model(..., trust={foreign!r}).",
             )
-        (folder / _FILE).write_bytes(data)
-        (folder / _TRUSTED).write_bytes(msgspec.json.encode(sorted(untrusted)))
+        sealed_files.write(folder / _FILE, data)
+        sealed_files.write(folder / _TRUSTED, msgspec.json.encode(sorted(untrusted)))
 
     def load(self, folder: Path) -> Any:
         """See `ModelFormat.load`. Only the types named when it was saved are built."""
         try:
-            trusted = msgspec.json.decode((folder / _TRUSTED).read_bytes(), type=list[str])
-            return skops.io.load(folder / _FILE, trusted=trusted)
+            trusted = msgspec.json.decode(sealed_files.read(folder / _TRUSTED), type=list[str])
+            return skops.io.loads(sealed_files.read(folder / _FILE), trusted=trusted)
         except UntrustedTypesFoundException as problem:
             raise Corrupt(
                 f"{folder / _FILE} holds types that were not trusted when it was saved: {problem}"
             ) from problem
-        except (OSError, zipfile.BadZipFile, msgspec.DecodeError, KeyError, json.JSONDecodeError) as problem:
+        except (zipfile.BadZipFile, msgspec.DecodeError, KeyError, json.JSONDecodeError) as problem:
             raise Corrupt(f"{folder / _FILE} is not a skops file: {problem}.") from problem
 
     def predict(self, estimator: Any, x: Any, task: Task) -> NDArray[np.float64]:

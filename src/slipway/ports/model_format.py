@@ -104,5 +104,5 @@ class ModelFormat(Protocol):
         ...
 
     def content(self, estimator: Any) -> bytes:
-        """Bytes that are equal for equal estimators, for fingerprints."""
+        """Bytes that are equal when the same estimator is saved twice, and where the format can, for equal estimators."""
         ...
