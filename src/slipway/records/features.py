@@ -231,7 +231,6 @@ class SkewCertificate(Struct, frozen=True, kw_only=True):
         raised: How many calls of scalar functions raised, the same on both paths.
         raised_first: The first of these, in words.
         seed: Of the generator.
-        at: When it was made, business time; None outside a workspace.
     """
 
     definition: str
@@ -243,7 +242,6 @@ class SkewCertificate(Struct, frozen=True, kw_only=True):
     raised: int = 0
     raised_first: tuple[str, ...] = ()
     seed: int = 0
-    at: datetime | None = None
 
     @property
     def equal(self) -> bool:
