@@ -1,6 +1,7 @@
 """A pipeline's run: recorded, cached, resumed, failed."""
 
 import logging
+import shutil
 import sqlite3
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -455,6 +456,25 @@ def test_an_interrupt_fails_the_run_but_is_no_step_failure(workspace: Workspace)
     with workspace.ledger.read() as tx:
         assert [e.state for e in tx.find("run")] == ["failed"]
         assert [e.state for e in tx.find("step")] == ["failed"]
+
+
+def test_a_failing_store_is_not_the_steps_failure(workspace: Workspace) -> None:
+    @step
+    def work() -> int:
+        blobs = ports.workspace().root / "blobs"
+        shutil.rmtree(blobs)
+        blobs.write_text("in the way")
+        return 1
+
+    @pipeline
+    def unlucky() -> int:
+        return work()
+
+    with pytest.raises(OSError, match="blobs"):
+        engine.run(workspace, unlucky)
+    run = search.list_runs(workspace)[0]
+    assert run.state == "failed"
+    assert [(s.name, s.state) for s in steps(workspace, run)] == [("work", "failed")]
 
 
 def test_one_transaction_a_step(workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from slipway.code import closure
-from slipway.errors import InvalidInput, NotFound, SlipwayError, StepFailed, UserError, near
+from slipway.errors import BackendError, InvalidInput, NotFound, SlipwayError, StepFailed, UserError, near
 from slipway.ledger import artifacts, entries, provenance, run_log
 from slipway.ledger.artifacts import Encoded
 from slipway.ledger.run_log import RunLog
@@ -185,7 +185,8 @@ class _Scope:
                     value = cache.settled(call.compute())
             encoded, refusal = _encoded(value, call)
         except BaseException as error:
-            self._fail(call, record, error, read, started)
+            self._note_failure(record, error, read, started)
+            self._blame(call, error)
             raise
         finally:
             for node in read:
@@ -196,13 +197,18 @@ class _Scope:
             reason += f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
         if refusal:
             reason += f"; {refusal}"
+        try:
+            outputs = artifacts.store(self._workspace.blobs, encoded)
+        except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
+            self._note_failure(record, error, read, started)
+            raise
         self._finish(
             replace(
                 record,
                 state="finished",
                 key="" if refusal else record.key,
                 reason=reason,
-                outputs=artifacts.store(self._workspace.blobs, encoded),
+                outputs=outputs,
                 seconds=time.perf_counter() - started,
                 reads=tuple(read),
                 notes=notes.taken(),
@@ -221,18 +227,20 @@ class _Scope:
             self._log.write()
         self._workspace.say(f"{record.name}: {record.seconds:.1f} s ({record.reason})")
 
-    def _fail(self, call: StepCall, record: StepRun, error: BaseException, read: list[str], started: float) -> None:
-        told = provenance.run_error(error, step=call.name)
-        self._log.later(
-            replace(
-                record, state="failed", error=told, reads=tuple(read), seconds=time.perf_counter() - started, key=""
-            )
-        )
-        is_slipways = isinstance(error, SlipwayError) and call.function is None
+    def _note_failure(self, record: StepRun, error: BaseException, read: list[str], started: float) -> None:
+        told = provenance.run_error(error, step=record.name)
+        seconds = time.perf_counter() - started
+        self._log.later(replace(record, state="failed", error=told, reads=tuple(read), seconds=seconds, key=""))
+
+    def _blame(self, call: StepCall, error: BaseException) -> None:
+        """Tell the user's failure from Slipway's: only the first becomes a `StepFailed`."""
         if isinstance(error, StepFailed):
             error.run_id = self._log.id
-        if not isinstance(error, Exception) or isinstance(error, StepFailed) or is_slipways:
             return
+        is_slipways = isinstance(error, BackendError) or (isinstance(error, SlipwayError) and call.function is None)
+        if is_slipways or not isinstance(error, Exception):
+            return
+        told = provenance.run_error(error, step=call.name)
         raise StepFailed(
             f"The step {call.name!r} failed: {told.type}: {told.message}",
             step=call.name,
