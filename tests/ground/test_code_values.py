@@ -229,6 +229,18 @@ def test_what_changes_while_the_process_lives_is_noticed(change: str, tmp_path: 
         assert closure(module.use).hash != before.hash
 
 
+@pytest.mark.parametrize("change", ["aside = other", "LIMIT = 2"])
+def test_an_imported_name_that_is_bound_anew_counts_where_it_stands(change: str, tmp_path: Path) -> None:
+    files = {
+        "here.py": "from there import aside, LIMIT\ndef other(x): return -x\ndef use(x): return aside(x) + LIMIT\n",
+        "there.py": "LIMIT = 1\ndef aside(x): return x\n",
+    }
+    with imported(tmp_path, files, "here") as module:
+        before = closure(module.use)
+        exec(change, vars(module))
+        assert closure(module.use).hash != before.hash
+
+
 def test_an_unchanged_function_is_not_walked_again(tmp_path: Path) -> None:
     with imported(tmp_path, {"live.py": LIVE}, "live") as module:
         before = closure(module.use)

@@ -118,10 +118,9 @@ class _Reducer:
         if module.name not in self.modules:
             self.modules[module.name] = module
             self.names[module.name] = set()
-            self._load(module.name.rpartition(".")[0])
 
     def _load(self, name: str) -> None:
-        module = self.walk.module_named(name) if name else None
+        module = self.walk.module_named(name)
         if module is not None:
             self._add(module)
 
