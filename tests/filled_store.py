@@ -1,0 +1,219 @@
+"""A store with one of everything, written as records: what the doors show."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from slipway.ledger import entries, events, lineage, projects
+from slipway.models.bundle import bundle_digest, encode_manifest
+from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.gates import Approval, Outcome, Verdict
+from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
+from slipway.records.monitors import Finding, Incident
+from slipway.records.people import Actor
+from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
+from slipway.records.schema import Field, Signature
+from slipway.records.tables import CheckResult, TableVersion
+
+NASTY = '<script>alert("x")</script>'
+GOOD_RUN = "a" * 32
+BAD_RUN = "b" * 32
+NOW = datetime(2013, 4, 1, tzinfo=UTC)
+SIMULATED = Actor("Grace Hopper", "simulated", ("business owner",))
+FIELDS = (
+    Field("carrier", "category", False, ("AA", "UA")),
+    Field("distance", "float"),
+    Field("scheduled_departure", "datetime", False),
+)
+CARD = f"# flight-delays\n\nA model with `code` and **strength** {NASTY}.\n\n## Inputs (auto)\n\n| input | type |\n|---|---|\n| carrier | category |\n\n- one: *fact*\n"
+BUNDLE = Bundle(
+    model="flight-delays",
+    format="lightgbm",
+    task="classification",
+    files=(),
+    signature=Signature(FIELDS[:2], (Field("score", "float", False),)),
+    decision=Decision(threshold=0.4, costs={"false_positive": 10.0, "false_negative": 60.0}, unit="USD"),
+    environment=Environment(python="3.11.7", platform="Linux", lock=("lightgbm==4.6.0",)),
+    data=("table:flights/flights@abcdef0123456789",),
+    metrics=(
+        MetricValue(metric="auc", value=0.746, low=0.738, high=0.754, n=28330),
+        MetricValue(metric="auc", value=0.71, low=0.68, high=0.74, n=2100, slice="carrier=AA"),
+        MetricValue(metric="auc", value=0.77, low=0.75, high=0.79, n=5200, slice="carrier=UA"),
+        MetricValue(metric="auc", value=math.nan, n=3, slice="carrier=OO", note="only one class was seen"),
+        MetricValue(metric="log_loss", value=0.5, n=28330),
+    ),
+    parity="the packaged model answers 64 rows bit for bit as the trained one",
+    skew="12,000 values are equal offline and online",
+    run_id=GOOD_RUN,
+    trained_until=datetime(2013, 3, 24, tzinfo=UTC),
+)
+
+
+def fill(workspace: Workspace) -> None:
+    """Write one of everything into a workspace's store."""
+    projects.register(workspace)
+    card = workspace.blobs.put(CARD.encode())
+    file = BundleFile(path="card.md", digest=card, size_bytes=len(CARD))
+    bundle = msgspec.structs.replace(BUNDLE, files=(file,))
+    digest, manifest = bundle_digest(bundle), workspace.blobs.put(encode_manifest(bundle))
+    with workspace.ledger.write() as tx:
+        for record in (_tables(), *_runs(), *_model(digest, manifest), *_serving(digest)):
+            entries.put(tx, record, expect=0)
+        tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
+        tx.set_ref("flights", "model", "flight-delays", "m-" + "c" * 32, expect=None)
+        tx.set_ref("flights", "alias", "flight-delays/champion", "1", expect=None)
+        tx.set_ref("flights", "endpoint", "flight-delays", "flights/flight-delays/1", expect=None)
+        lineage.link(tx, "table:flights/flights@abcdef0123456789", f"run:{GOOD_RUN}", "input")
+        lineage.link(tx, f"run:{GOOD_RUN}", "model:m-" + "c" * 32, "made")
+        lineage.link(tx, "model:m-" + "c" * 32, f"bundle:{digest}", "packed")
+        lineage.link(tx, f"bundle:{digest}", "verdict:v1", "judged")
+        lineage.link(tx, f"bundle:{digest}", "approval:ap1", "approved")
+        tx.add_points(
+            GOOD_RUN,
+            [
+                MetricPoint("auc", 0.746),
+                MetricPoint("auc[carrier=AA]", 0.71),
+                MetricPoint("loss", math.nan),
+                MetricPoint("rounds", 2e6),
+            ],
+        )
+        events.record(tx, workspace, "models.register", "model:m-" + "c" * 32, name="flight-delays", note=NASTY)
+
+
+def _common(id: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"id": id, "project": "flights", "name": name, "created_at": NOW, **more}
+
+
+def _tables() -> TableVersion:
+    return TableVersion(
+        **_common("flights/flights@abcdef0123456789", "flights"),
+        number=1,
+        version="abcdef0123456789",
+        manifest="0" * 64,
+        change="append",
+        rows=81_000,
+        added_rows=81_000,
+        fingerprint="f" * 64,
+        fields=FIELDS,
+        checks=(
+            CheckResult(check="flight_id is unique", passed=True, severity="block", failed_rows=0, rows=81_000),
+            CheckResult(
+                check="the plane is known",
+                passed=False,
+                severity="warn",
+                failed_rows=12_000,
+                rows=81_000,
+                note=f"Unknown tail numbers {NASTY}.",
+                sample=("N123", "N456"),
+            ),
+        ),
+        source="flights.csv",
+        data_until=datetime(2013, 3, 31, 23, 59, tzinfo=UTC),
+    )
+
+
+def _runs() -> tuple[Run | StepRun, ...]:
+    good = Run(
+        **_common(GOOD_RUN, "release"),
+        state="finished",
+        pipeline="release",
+        actor=Actor("ada", roles=("admin",)),
+        started_at=NOW,
+        ended_at=NOW + timedelta(seconds=83),
+        params={"learning_rate": 0.1, "until": "2013-04-01", "note": NASTY},
+        inputs=("table:flights/flights@abcdef0123456789",),
+        artifacts=(
+            Artifact(name="model", digest="d" * 64, fingerprint="e" * 64, format="bundle", size_bytes=1_500_000),
+        ),
+        code=CodeVersion(commit="0123456789abcdef", dirty=True, entry="flights:release"),
+        environment=Environment(python="3.11.7", platform="Linux", lock=("lightgbm==4.6.0",)),
+    )
+    bad = Run(
+        **_common(BAD_RUN, NASTY),
+        state="failed",
+        actor=SIMULATED,
+        started_at=NOW,
+        ended_at=NOW,
+        error=RunError(
+            type="KeyError", message="'dep_delay'", step="train", trace=f'File "flights.py", line 7\n{NASTY}\n'
+        ),
+    )
+    steps = [
+        StepRun(
+            **_common(f"{GOOD_RUN}.{i}", name),
+            parent_id=GOOD_RUN,
+            state=state,
+            reason=reason,
+            seconds=1.5 * i,
+            source_run_id=BAD_RUN if state == "cached" else "",
+        )
+        for i, (name, state, reason) in enumerate(
+            [("training_set", "cached", "nothing changed"), ("train", "finished", "helper rows.clean changed")]
+        )
+    ]
+    return (good, bad, *steps)
+
+
+def _model(digest: str, manifest: str) -> tuple[ModelVersion | Verdict | Approval, ...]:
+    version = ModelVersion(
+        **_common("m-" + "c" * 32, "flight-delays"),
+        number=1,
+        bundle=digest,
+        manifest=manifest,
+        run_id=GOOD_RUN,
+        actor=Actor("ada", roles=("admin",)),
+    )
+    verdict = Verdict(
+        **_common("v1", ""),
+        bundle=digest,
+        gate="9" * 64,
+        environment="dev",
+        passed=True,
+        outcomes=(
+            Outcome(check="auc at least 0.70", result="passed", found="0.746 (0.738 to 0.754), 28,330 rows"),
+            Outcome(check="not worse than the champion", result="not applicable", found="There is no champion yet."),
+        ),
+        actor=Actor("ada", roles=("admin",)),
+    )
+    approval = Approval(
+        **_common("ap1", "accountable"),
+        bundle=digest,
+        actor=SIMULATED,
+        decision="approved",
+        comment="Good for the pilot.",
+    )
+    return (version, verdict, approval)
+
+
+def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:
+    revision = Revision(
+        **_common("flights/flight-delays/1", "flight-delays"),
+        number=1,
+        environment="dev",
+        served=Served(model="flight-delays", number=1, bundle=digest),
+        contract=Contract(fields=FIELDS, key=("carrier",)),
+        verdict_id="v1",
+        actor=Actor("ada", roles=("admin",)),
+        simulation=True,
+    )
+    finding = Finding(
+        **_common("f1", "drift"),
+        parent_id="flights/flight-delays",
+        state="alert",
+        window_from=NOW,
+        window_until=NOW + timedelta(days=7),
+        rows=6200,
+        sentence=f"distance moved {NASTY}.",
+        values={"share": math.nan},
+    )
+    incident = Incident(
+        **_common("i1", "drift"),
+        parent_id="flights/flight-delays",
+        findings=("f1",),
+        sentence="distance moved by 12 % since 1 April: look at the new routes.",
+        owner="ml engineer",
+    )
+    return (revision, finding, incident)

@@ -1,0 +1,125 @@
+"""Every operation, by its route, as every role: who may not is refused, who may is served, and changes are told of."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from inspect import getsource
+from typing import Any
+
+import httpx
+import pytest
+
+from filled_store import GOOD_RUN, fill
+from server_desk import asker
+from slipway.operations.permissions import ROLES, allowed
+from slipway.operations.table import OPERATIONS
+from slipway.ports.workspace import Workspace
+from slipway.records.people import Actor
+
+ENDPOINT, MODEL = {"name": "flight-delays"}, {"model": "flight-delays"}
+FIELDS: dict[str, dict[str, Any]] = {
+    "projects.list": {},
+    "tables.list": {},
+    "tables.get": {"name": "flights"},
+    "runs.list": {},
+    "runs.get": {"id": GOOD_RUN},
+    "models.list": {},
+    "models.get": {"name": "flight-delays"},
+    "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
+    "endpoints.list": {},
+    "endpoints.get": ENDPOINT,
+    "endpoints.deploy": {**MODEL, "dry_run": True},
+    "endpoints.rollback": ENDPOINT,
+    "endpoints.stop": ENDPOINT,
+    "endpoints.watch": ENDPOINT,
+    "approvals.grant": MODEL,
+    "audit.list": {},
+    "audit.verify": {},
+    "audit.seal": {},
+}
+# Those that need a model that can be loaded, or a running endpoint, are performed in tests/journeys.
+NEED_MORE = {"endpoints.deploy", "endpoints.rollback", "endpoints.watch"}
+ROLES_AND_NOBODY = [*ROLES, "no such role"]
+
+
+def send(workspace: Workspace, name: str) -> httpx.Response:
+    operation = OPERATIONS[name]
+    path = operation.path.replace("{project}", workspace.project)
+    how = "json" if operation.changes else "params"
+    return asker(workspace)(operation.method, path, **{how: FIELDS[name]})
+
+
+def as_role(workspace: Workspace, role: str) -> Workspace:
+    return replace(workspace, actor=Actor("somebody", roles=(role,)))
+
+
+@pytest.fixture
+def filled(workspace: Workspace) -> Workspace:
+    fill(workspace)
+    return workspace
+
+
+def test_the_walk_knows_every_operation() -> None:
+    assert set(FIELDS) == set(OPERATIONS)
+    assert {name for name in NEED_MORE if not OPERATIONS[name].changes} == set()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_has_its_body(name: str) -> None:
+    module, _, function = OPERATIONS[name].body.partition(":")
+    assert callable(getattr(import_module(module), function))
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in NEED_MORE])
+def test_who_may_is_served_and_who_may_not_is_refused(filled: Workspace, name: str) -> None:
+    for role in ROLES_AND_NOBODY:
+        answer = send(as_role(filled, role), name)
+        if allowed(as_role(filled, role).actor, OPERATIONS[name].permission):
+            assert answer.status_code == 200, (role, answer.text)
+        else:
+            assert answer.status_code == 403, role
+            assert answer.json()["error"]["code"] == "Denied"
+            assert OPERATIONS[name].permission in answer.json()["error"]["why"]
+
+
+@pytest.mark.parametrize("name", sorted(NEED_MORE))
+def test_who_may_not_is_refused_before_anything_happens(
+    filled: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, function = OPERATIONS[name].body.partition(":")
+    reached: list[str] = []
+    monkeypatch.setattr(import_module(module), function, _body(reached))
+    for role in ROLES_AND_NOBODY:
+        reached.clear()
+        answer = send(as_role(filled, role), name)
+        may = allowed(as_role(filled, role).actor, OPERATIONS[name].permission)
+        assert (answer.status_code == 403, reached) == ((False, ["called"]) if may else (True, [])), role
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if OPERATIONS[name].changes])
+def test_every_change_is_told_in_the_audit_log_under_its_own_name(filled: Workspace, name: str) -> None:
+    if name in NEED_MORE:
+        module = import_module(OPERATIONS[name].body.partition(":")[0])
+        assert f'"{name}"' in getsource(module), "its body records an event of this name"
+        return
+    assert send(filled, name).status_code == 200
+    with filled.ledger.read() as tx:
+        told = [event for event in tx.events() if event.verb == name]
+    assert [event.actor for event in told] == [filled.actor]
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if not OPERATIONS[name].changes])
+def test_reading_changes_nothing(filled: Workspace, name: str) -> None:
+    with filled.ledger.read() as tx:
+        before = tx.events()
+    assert send(filled, name).status_code == 200
+    with filled.ledger.read() as tx:
+        assert tx.events() == before
+
+
+def _body(reached: list[str]) -> Callable[[Workspace, Any], Any]:
+    def body(workspace: Workspace, request: Any) -> Any:
+        reached.append("called")
+        return {}
+
+    return body
