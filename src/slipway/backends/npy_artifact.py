@@ -22,7 +22,9 @@ class NpyArtifact:
     def encode(value: Any) -> bytes:
         """See `ArtifactFormat.encode`."""
         if type(value) is not np.ndarray and not isinstance(value, np.generic):
-            raise InvalidInput(f"A {type(value).__name__} is more than a plain array.")
+            raise InvalidInput(
+                f"A {type(value).__name__} is more than a plain array.", fix="Convert it with np.asarray(...)."
+            )
         array = np.asarray(value)
         if array.dtype.hasobject:
             raise InvalidInput("An array of objects cannot be kept as .npy.", fix="Give it a plain dtype.")

@@ -22,7 +22,9 @@ class PandasArtifact:
     def encode(value: Any) -> bytes:
         """See `ArtifactFormat.encode`."""
         if type(value) not in (pd.DataFrame, pd.Series):
-            raise InvalidInput(f"A {type(value).__name__} of pandas cannot be kept as Parquet.")
+            raise InvalidInput(
+                f"A {type(value).__name__} of pandas cannot be kept as Parquet.", fix="Use a DataFrame or a Series."
+            )
         frame = value.to_frame() if isinstance(value, pd.Series) else value
         sink = io.BytesIO()
         try:
@@ -32,7 +34,10 @@ class PandasArtifact:
                 pd.read_parquet(io.BytesIO(data)), frame, check_exact=True, check_column_type=True, check_freq=False
             )
         except (ImportError, ValueError, TypeError, AssertionError, OSError) as problem:
-            raise InvalidInput(f"This pandas frame does not come back equal from Parquet: {problem}") from problem
+            raise InvalidInput(
+                f"This pandas frame does not come back equal from Parquet: {problem}",
+                fix="Give its columns plain types and text names.",
+            ) from problem
         return data
 
     @staticmethod

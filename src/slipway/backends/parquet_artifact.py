@@ -28,7 +28,7 @@ class ParquetArtifact:
         elif isinstance(value, pl.LazyFrame):
             value = value.collect()
         if value.width == 0:
-            raise InvalidInput("A frame without columns cannot be kept as Parquet.")
+            raise InvalidInput("A frame without columns cannot be kept as Parquet.", fix="Give it a column.")
         sink = io.BytesIO()
         try:
             value.write_parquet(sink, compression="zstd", statistics=False)

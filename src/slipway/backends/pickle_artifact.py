@@ -22,7 +22,10 @@ class PickleArtifact:
         try:
             return pickle.dumps(value, protocol=5)
         except Exception as problem:  # an object's own __reduce__ may raise anything
-            raise InvalidInput(f"A {type(value).__name__} cannot be stored: {problem}.") from problem
+            raise InvalidInput(
+                f"A {type(value).__name__} cannot be stored: {problem}.",
+                fix="Return plain values, frames or arrays, or give its class `slipway_save` and `slipway_load`.",
+            ) from problem
 
     @staticmethod
     def decode(data: bytes, variant: str) -> Any:

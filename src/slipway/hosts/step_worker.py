@@ -76,7 +76,9 @@ def _task(folder: Path) -> StepTask:
             )
         return msgspec.json.decode(written, type=StepTask)
     except FileNotFoundError as problem:
-        raise NotFound(f"There is no task in {folder}.") from problem
+        raise NotFound(
+            f"There is no task in {folder}.", fix="A worker is started by Slipway, with the folder that it made."
+        ) from problem
     except msgspec.DecodeError as problem:
         raise Corrupt(f"The task in {folder} cannot be read: {problem}.") from problem
 
@@ -116,7 +118,9 @@ def _bytes(folder: Path, artifact: Artifact) -> bytes:
     try:
         data = (folder / "artifacts" / artifact.digest).read_bytes()
     except FileNotFoundError as problem:
-        raise NotFound(f"The task lacks the bytes of its input {artifact.name!r}.") from problem
+        raise NotFound(
+            f"The task lacks the bytes of its input {artifact.name!r}.", fix="Run the pipeline again."
+        ) from problem
     if digest(data) != artifact.digest:
         raise Corrupt(f"The bytes of the input {artifact.name!r} are damaged.")
     return data

@@ -38,7 +38,11 @@ def check_key(key: object, what: str) -> str:
         InvalidInput: It does not fit.
     """
     if not isinstance(key, str):
-        raise InvalidInput(f"The key of a {what} must be text, not {type(key).__name__} {key!r}.", field="key")
+        raise InvalidInput(
+            f"The key of a {what} must be text, not {type(key).__name__} {key!r}.",
+            fix=f"Write it as text: {str(key)!r}.",
+            field="key",
+        )
     if len(key) > _KEY_LENGTH:
         raise InvalidInput(
             f"The key of the {what} {key[:40]!r}... has {len(key)} characters.",

@@ -13,8 +13,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from slipway import __version__
 from slipway.code import CodeClosure, closure
+from slipway.code.libraries import version_of
 from slipway.errors import InvalidInput, UserError
 from slipway.hashing import fingerprint
 from slipway.ledger.step_scope import StepCall
@@ -64,7 +64,7 @@ def of_call(call: StepCall) -> StepKey:
     if refusals:
         return StepKey("", inputs, tuple(closures), "; ".join(refusals))
     # A step of Slipway's own has its code in Slipway; a user's function stays valid across releases of Slipway.
-    release = __version__ if call.function is None else ""
+    release = version_of("slipway")[1] if call.function is None else ""
     code = tuple(one.hash for one in closures)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     key = fingerprint((_SCHEME, call.name, python, release, code, tuple(sorted(inputs.items())), call.returns))

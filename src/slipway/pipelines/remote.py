@@ -102,7 +102,12 @@ class Remote:
             raise self._failed(call, f"its process left a result that cannot be used: {problem}", "") from problem
 
     def _failed(self, call: StepCall, told: str, trace: str) -> StepFailed:
-        return StepFailed(f"The step {call.name!r} failed: {told}", step=call.name, trace=trace)
+        return StepFailed(
+            f"The step {call.name!r} failed: {told}",
+            step=call.name,
+            trace=trace,
+            fix="Mend it and run the pipeline again: the steps before it are found stored.",
+        )
 
 
 def _read(folder: Path, artifact: Artifact) -> bytes:
@@ -112,7 +117,7 @@ def _read(folder: Path, artifact: Artifact) -> bytes:
     try:
         data = (folder / "artifacts" / artifact.digest).read_bytes()
     except FileNotFoundError as problem:
-        raise NotFound(f"The bytes of {artifact.name!r} are missing.") from problem
+        raise NotFound(f"The bytes of {artifact.name!r} are missing.", fix="Run the step again.") from problem
     except OSError as problem:
         raise BackendError(f"The bytes of {artifact.name!r} cannot be read: {problem}.") from problem
     if digest(data) != artifact.digest:
