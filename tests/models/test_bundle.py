@@ -147,6 +147,19 @@ class Forgetful(LogisticRegression):
         return {**super().__getstate__(), "intercept_": self.intercept_ + 0.5}
 
 
+def test_a_bundle_may_not_need_the_project(workspace: Workspace) -> None:
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    own = Model(Own().fit(x, x[:, 0] > 0), sample=x, trust=[f"{Own.__module__}.Own"])
+    with pytest.raises(InvalidInput, match=r"does not load in a process of its own.*test_bundle.*not the project"):
+        pack(workspace, own, name="delays")
+    pickled = Model(LogisticRegression().fit(x, x[:, 0] > 0), sample=x, trust_pickle=True)
+    assert pack(workspace, pickled, name="delays").bundle.format == "pickle"
+
+
+class Own(LogisticRegression):
+    """Of the project, not of an installed package."""
+
+
 def test_features_must_be_the_models_inputs(workspace: Workspace) -> None:
     features = FeatureSetSpec(name="recent", parts=(), features=(Field("wind", "float"),))
     with pytest.raises(InvalidInput, match=r"takes 'carrier', 'distance', 'wet', which the feature set 'recent'"):

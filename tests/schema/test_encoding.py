@@ -44,6 +44,14 @@ def test_a_frame_and_its_rows_give_the_same_bits(values: list[tuple]) -> None:
 
 @given(rows)
 @settings(deadline=None, max_examples=40)
+def test_rows_beside_it_never_change_a_row(values: list[tuple]) -> None:
+    many = values * 3 + [(1, 2.0, True, "AA")] * 9
+    alone = np.concatenate([encode_rows(SIGNATURE, [row]) for row in many])
+    assert encode_rows(SIGNATURE, many).tobytes() == alone.tobytes()
+
+
+@given(rows)
+@settings(deadline=None, max_examples=40)
 def test_pandas_gives_the_same_bits(values: list[tuple]) -> None:
     frame = pl.DataFrame(values, schema=SCHEMA, orient="row")
     other = pd.DataFrame(
@@ -79,6 +87,14 @@ def test_a_text_for_a_number_names_row_and_input() -> None:
     ) as e:
         encode_rows(SIGNATURE, [[1, 1.0, True, "AA"], [1, "7", True, "AA"]])
     assert e.value.field == "wind"
+    good = [1, 1.0, True, "AA"]
+    with pytest.raises(InvalidInput, match="Row 30 gives '7' for 'wind'"):
+        encode_rows(SIGNATURE, [*[good] * 30, [1, "7", True, "AA"]])
+    with pytest.raises(InvalidInput, match=r"Row 8 gives .* for 'distance'"):
+        encode_rows(SIGNATURE, [*[good] * 8, [10**400, 1.0, True, "AA"]])
+    assert encode_rows(SIGNATURE, [*[good] * 30, [np.int64(1), np.float32(1), np.bool_(True), "AA"]])[30].tolist() == [
+        1.0, 1.0, 1.0, 0.0,
+    ]  # fmt: skip
 
 
 def test_a_number_for_a_category_is_refused() -> None:

@@ -103,7 +103,7 @@ def evaluated_rows(data: bytes) -> pl.DataFrame:
     """The rows that a model was evaluated on, with its scores in the column `SCORED`.
 
     Args:
-        data: What the model carries as `evaluated`, or a bundle's `evaluated.parquet`.
+        data: What the model carries as `evaluated`.
     """
     return pl.read_parquet(BytesIO(data))
 

@@ -152,7 +152,8 @@ class Model:
         other = copy.copy(self)
         other.state = msgspec.structs.replace(self.state, evaluation=evaluation)
         other.evaluated = evaluated
-        columns = self.profile.columns[: len(self.signature.inputs)]
+        inputs = {field.name for field in self.signature.inputs}
+        columns = [column for column in self.profile.columns if column.name in inputs]
         score = profile({SCORE: scores}).columns
         other.profile = msgspec.structs.replace(self.profile, columns=(*columns, *score))
         return other
@@ -254,7 +255,7 @@ def _on_matrix(inputs: Inputs, native: Any = None) -> _Fitted:
         rows=rows,
         native=take(native, where) if own else picked,
         n_rows=len(matrix),
-        columns={f.name: _profiled(f, m, inputs.frame) for f, m in zip(fields, matrix.T, strict=True)},
+        columns=_profiled(fields, inputs.frame, matrix),
     )
 
 
@@ -270,18 +271,22 @@ def _on_frame(sample: Any, names: Sequence[str], layout: tuple[FrameColumn, ...]
         rows=plain_rows(native, names),
         native=native,
         n_rows=len(sample),
-        columns={f.name: _profiled(f, None, sample) for f in fields},
+        columns=_profiled(fields, sample),
     )
 
 
-def _profiled(field: Field, encoded: NDArray[np.float64] | None, frame: Any) -> Any:
-    """A column as profiles take it: floats, or texts and None."""
-    if field.type not in ("category", "string"):
-        if encoded is not None:
-            return encoded
-        only = Signature((field,), ())
-        return Encoder(only).frame(frame)[:, 0]
-    return [None if is_null(value) else str(value) for value in frame[field.name].to_list()]
+def _profiled(fields: Sequence[Field], frame: Any, matrix: NDArray[np.float64] | None = None) -> dict[str, Any]:
+    """The training rows as profiles take them: floats, or texts and None; texts that were never there are left out."""
+    columns: dict[str, Any] = {}
+    for index, field in enumerate(fields):
+        if field.type not in ("category", "string"):
+            only = Signature((field,), ())
+            columns[field.name] = Encoder(only).frame(frame)[:, 0] if matrix is None else matrix[:, index]
+            continue
+        texts = [None if is_null(value) else str(value) for value in frame[field.name].to_list()]
+        if any(text is not None for text in texts):
+            columns[field.name] = texts
+    return columns
 
 
 def _names_of(estimator: Any, sample: Any) -> list[str]:

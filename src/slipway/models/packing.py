@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,10 +34,15 @@ from slipway.records.models import Bundle, BundleFile
 from slipway.records.runs import CodeVersion, Environment
 from slipway.stats.profiles import to_bytes
 
-__all__ = ["EVALUATED", "Packed", "pack"]
+__all__ = ["Packed", "pack"]
 
-EVALUATED = "evaluated.parquet"
 _PROFILE = "profile.bin"
+_CHECK = """
+import sys
+from pathlib import Path
+from slipway.models.bundle import load
+load(Path(sys.argv[1])).check_sample()
+"""
 _CARD = "card.md"
 
 
@@ -128,6 +135,8 @@ def pack(
         (folder / MANIFEST).write_bytes(manifest)
         (folder / SIGNATURE).write_bytes(envelope)
         load(folder, expect=bundle_digest(bundle), signer=workspace.signer)
+        if model.state.format == "pickle" or model.state.trust:
+            _prove_elsewhere(folder)
     return Packed(
         bundle=bundle,
         digest=bundle_digest(bundle),
@@ -168,6 +177,24 @@ def prove(folder: Path, model: Model) -> str:
     return f"{rows} training rows and {edges} edge cases answered by the package as by the trained model, {how}."
 
 
+def _prove_elsewhere(folder: Path) -> None:
+    """Load the bundle in a new process that sees installed packages only, as an endpoint does.
+
+    Raises:
+        InvalidInput: It needs code that only the project has.
+    """
+    done = subprocess.run(
+        [sys.executable, "-E", "-P", "-c", _CHECK, str(folder)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        told = done.stderr.strip().rpartition("\n")[2]
+        raise InvalidInput(
+            f"The packaged model does not load in a process of its own: {told}",
+            why="An endpoint has the installed packages, and not the project that trained the model.",
+            fix="Build the pipeline of the framework's own parts, or move its own classes into an installed package.",
+        )
+
+
 def _reason(model: Model, sentence: str) -> str:
     """Which input looks different to the packaged model than it did in training, where that can be seen."""
     for case in model.state.cases:
@@ -196,8 +223,6 @@ def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:
     asked = Asked(layout=model.state.layout, cases=model.state.cases)
     (folder / SAMPLE).write_bytes(msgspec.json.encode(asked))
     (folder / _PROFILE).write_bytes(to_bytes(model.profile))
-    if model.evaluated:
-        (folder / EVALUATED).write_bytes(model.evaluated)
     for path, source in code.items():
         target = folder / "code" / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,9 @@ __all__ = ["Encoder", "encode_frame", "encode_rows", "is_null"]
 _NUMBERS = ("bool", "int", "float")
 _CATEGORIES = ("category", "string")
 _NAN = float("nan")
+_PLAIN_NUMBERS = {float, int, bool, type(None)}
+_PLAIN_TEXTS = {str, type(None)}
+_COLUMNS_FROM = 8  # rows, from which a column at a time is quicker
 
 
 class Encoder:
@@ -41,6 +44,7 @@ class Encoder:
     def __init__(self, signature: Signature) -> None:
         self.fields = signature.inputs
         self._encode_one = [_encoder_of(field) for field in self.fields]
+        self._codes = [None if field.type in _NUMBERS else _codes_of(field) for field in self.fields]
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
         """Encode rows of plain Python values, in the signature's order.
@@ -54,7 +58,6 @@ class Encoder:
         Raises:
             InvalidInput: A row has another length, or a value another type; the input is named.
         """
-        out = np.empty((len(rows), len(self.fields)), dtype=np.float64)
         width = len(self.fields)
         for index, row in enumerate(rows):
             if len(row) != width:
@@ -63,11 +66,32 @@ class Encoder:
                     why=f"The model takes {width}: {', '.join(field.name for field in self.fields)}.",
                     fix="Give one value an input, in this order.",
                 )
+        out = np.empty((len(rows), width), dtype=np.float64)
+        if len(rows) >= _COLUMNS_FROM and self._by_column(rows, out):
+            return out
+        for index, row in enumerate(rows):
             try:
                 out[index] = [encode(value) for encode, value in zip(self._encode_one, row, strict=True)]
             except (TypeError, OverflowError) as problem:
                 raise self._misfit(index, row) from problem
         return out
+
+    def _by_column(self, rows: Sequence[Sequence[Any]], out: NDArray[np.float64]) -> bool:
+        """Encode many rows column by column; False when a value's type is not a plain one, and rows must tell."""
+        for position, (codes, column) in enumerate(zip(self._codes, zip(*rows, strict=True), strict=True)):
+            kinds = set(map(type, column))
+            if codes is None:
+                if not kinds <= _PLAIN_NUMBERS:
+                    return False
+                try:
+                    out[:, position] = column
+                except OverflowError:
+                    return False
+            else:
+                if not kinds <= _PLAIN_TEXTS:
+                    return False
+                out[:, position] = [codes.get(value, _NAN) for value in column]
+        return True
 
     def frame(self, frame: Any) -> NDArray[np.float64]:
         """Encode a Polars or pandas frame; its columns are found by name, in any order, and others are ignored.
@@ -144,7 +168,7 @@ def _encoder_of(field: Field) -> Callable[[Any], float]:
     if field.type in _NUMBERS:
         return _number
     if field.type in _CATEGORIES and (field.type == "category" or field.categories):
-        codes = {name: float(code) for code, name in enumerate(field.categories)}
+        codes = _codes_of(field)
 
         def category(value: Any) -> float:
             if value is None:
@@ -160,6 +184,10 @@ def _encoder_of(field: Field) -> Callable[[Any], float]:
         fix="Derive a feature from it: the hour of an instant, the days since a date, a category for a text.",
         field=field.name,
     )
+
+
+def _codes_of(field: Field) -> dict[str, float]:
+    return {name: float(code) for code, name in enumerate(field.categories)}
 
 
 def _number(value: Any) -> float:
