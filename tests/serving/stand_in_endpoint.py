@@ -45,11 +45,11 @@ def load(revision: Revision) -> Active:
 
 
 def work(folder: Path, index: int, listener: socket.socket, supervisor: int) -> int:
-    said = partial(WorkerState.write, path=state_file(folder, index))
-    state = {"ready": False}
+    is_ready = False
 
-    def changed(number: int, note: str) -> None:
-        said(WorkerState(ready=state["ready"], revision=number, note=note))
+    def changed(swap: Swap) -> None:
+        said = WorkerState(ready=is_ready, revision=swap.number, refused=swap.refused, note=swap.note)
+        said.write(state_file(folder, index))
 
     counters = Counters(folder / COUNTERS_FILE, index)
     swap = Swap(folder, Ed25519Signer(folder / "keys", create=False), load, counters, changed)
@@ -59,8 +59,9 @@ def work(folder: Path, index: int, listener: socket.socket, supervisor: int) -> 
         return CANNOT_LOAD
 
     def ready() -> None:
-        state["ready"] = True
-        changed(swap.active.revision.number if swap.active else 0, swap.note)
+        nonlocal is_ready
+        is_ready = True
+        changed(swap)
 
     log = PredictionLog(lambda rows: None, counters)
     app = partial(

@@ -220,7 +220,7 @@ def test_swaps_under_steady_traffic_lose_no_request(endpoint: Endpoint) -> None:
     for number in range(2, 8):
         if number == 4:
             endpoint.publish(number, workers=2, served=Served(model="delays", number=4, bundle="bad"))
-            until(lambda: "The bundle is bad." in endpoint.status.note)
+            until(lambda: endpoint.status.refused == 4 and "The bundle is bad." in endpoint.status.note)
         else:
             endpoint.publish(number, workers=2)
             until(lambda number=number: float(number) in steady.scores and endpoint.status.revision == number)

@@ -23,7 +23,7 @@ class Place:
         self.counters = Counters()
         self.broken: set[int] = set()
         self.loaded: list[int] = []
-        self.told: list[tuple[int, str]] = []
+        self.told: list[tuple[int, int, str]] = []
 
     def load(self, revision: Revision) -> Active:
         if revision.number in self.broken:
@@ -35,7 +35,13 @@ class Place:
         publish(self.folder, a_revision(number, **changes), self.signer)
 
     def swap(self) -> Swap:
-        return Swap(self.folder, self.signer, self.load, self.counters, lambda *told: self.told.append(told))
+        return Swap(
+            self.folder,
+            self.signer,
+            self.load,
+            self.counters,
+            lambda swap: self.told.append((swap.number, swap.refused, swap.note)),
+        )
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def test_a_new_revision_is_swapped_in_once(place: Place) -> None:
     assert not swap.look()
     assert number(swap) == 2
     assert place.loaded == [1, 2]
-    assert place.told == [(1, ""), (2, "")]
+    assert place.told == [(1, 0, ""), (2, 0, "")]
     assert place.counters.total(SWAPS) == 2
 
 
@@ -79,10 +85,11 @@ def test_a_revision_that_cannot_be_loaded_leaves_the_old_one_serving(
     assert number(swap) == 1
     assert "bundle 2 is broken" in swap.note
     assert "Revision 1 goes on serving." in swap.note
+    assert place.told[-1] == (1, 2, swap.note)
     assert "bundle 2 is broken" in caplog.text
     place.publish(3)
     assert swap.look()
-    assert (number(swap), swap.note) == (3, "")
+    assert (number(swap), swap.refused, swap.note) == (3, 0, "")
     assert place.counters.total(SWAPS_REFUSED) == 1
 
 
@@ -96,7 +103,7 @@ def test_a_worker_that_starts_on_a_bad_revision_serves_the_last_good_one(place: 
     assert number(later) == 1
     assert "bundle 2 is broken" in later.note
     assert "last good one" in later.note
-    assert place.told[-1] == (1, later.note)
+    assert place.told[-1] == (1, 2, later.note)
 
 
 def test_nothing_published_or_nothing_loadable_is_said(place: Place) -> None:
@@ -143,6 +150,18 @@ def test_an_old_revision_that_comes_back_is_refused(place: Place) -> None:
     assert not swap.look()
     assert "only count upwards" in swap.note
     assert number(swap) == 5
+
+
+def test_another_revision_of_the_same_number_is_refused(place: Place) -> None:
+    place.publish(5)
+    swap = place.swap()
+    swap.load_first()
+    place.publish(5, workers=7)
+    assert not swap.look()
+    assert swap.note.startswith("The published revision cannot be loaded: Another revision 5")
+    place.publish(5)
+    assert not swap.look()
+    assert (swap.note, place.loaded) == ("", [5])
 
 
 def test_a_revision_of_another_endpoint_is_refused(place: Place) -> None:

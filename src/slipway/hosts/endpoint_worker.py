@@ -85,7 +85,7 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
         swap,
         listener,
         supervisor=supervisor,
-        ready=state.accepts,
+        ready=lambda: state.accepts(swap),
     )
     log.close()
     writer.shutdown()
@@ -101,19 +101,14 @@ class _State:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ready = False
-        self._revision = 0
-        self._note = ""
 
-    def serves(self, revision: int, note: str) -> None:
-        self._revision, self._note = revision, note
-        self._tell()
+    def serves(self, swap: Swap) -> None:
+        said = WorkerState(ready=self._ready, revision=swap.number, refused=swap.refused, note=swap.note)
+        said.write(self._path)
 
-    def accepts(self) -> None:
+    def accepts(self, swap: Swap) -> None:
         self._ready = True
-        self._tell()
-
-    def _tell(self) -> None:
-        WorkerState(ready=self._ready, revision=self._revision, note=self._note).write(self._path)
+        self.serves(swap)
 
 
 class Loader:

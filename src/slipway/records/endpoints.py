@@ -101,6 +101,7 @@ class EndpointStatus(Struct, frozen=True, kw_only=True):
         state: "starting", "ready", "draining", "failed".
         note: A sentence where something is wrong.
         restarts: How often a worker had to be replaced.
+        refused: The number of a newer revision that was published and cannot be loaded, 0 for none; `note` says why.
         at: Machine time of writing, aware UTC.
     """
 
@@ -111,4 +112,5 @@ class EndpointStatus(Struct, frozen=True, kw_only=True):
     state: Literal["starting", "ready", "draining", "failed"]
     note: str = ""
     restarts: int = 0
+    refused: int = 0
     at: datetime

@@ -224,7 +224,8 @@ class Supervisor:
         notes = dict.fromkeys(note for note in [self._note, *(state.note for state in states)] if note)
         complete = self._told is not None and self._told.state == "ready" and serving
         everybody = len(serving) == len(self._workers) and not self._due
-        self._tell("ready" if complete or (everybody and serving) else "starting", " ".join(notes))
+        refused = max((state.refused for state in states), default=0)
+        self._tell("ready" if complete or (everybody and serving) else "starting", " ".join(notes), refused)
 
     def _follow(self) -> None:
         """Bring the number of workers to what the revision that now serves asks for."""
@@ -270,7 +271,9 @@ class Supervisor:
         self._tell("failed", why)
         return 1
 
-    def _tell(self, state: Literal["starting", "ready", "draining", "failed"], note: str = "") -> None:
+    def _tell(
+        self, state: Literal["starting", "ready", "draining", "failed"], note: str = "", refused: int = 0
+    ) -> None:
         now = datetime.now(UTC)
         said = EndpointStatus(
             endpoint=self._name,
@@ -280,6 +283,7 @@ class Supervisor:
             state=state,
             note=note,
             restarts=self._restarts,
+            refused=refused,
             at=self._told.at if self._told else now,
         )
         if said == self._told:

@@ -78,7 +78,12 @@ class Swap:
         signer: Verifies revisions.
         load: Loads a revision's bundle and warms it up; raises when anything about it is wrong.
         counters: Where swaps and refusals are counted.
-        changed: Called after each swap and each refusal, with the number that serves and the note.
+        changed: Called with this object after each swap and each refusal.
+
+    Attributes:
+        active: What answers now, None before the first revision is loaded.
+        refused: The number of a published revision that cannot be loaded, 0 for none.
+        note: A sentence where something is wrong, "" otherwise.
     """
 
     def __init__(
@@ -87,7 +92,7 @@ class Swap:
         signer: Signer,
         load: Callable[[Revision], Active],
         counters: Counters,
-        changed: Callable[[int, str], None] = lambda number, note: None,
+        changed: Callable[["Swap"], None] = lambda swap: None,
     ) -> None:
         self._folder = folder
         self._signer = signer
@@ -96,8 +101,15 @@ class Swap:
         self._changed = changed
         self._seen: tuple[int, int, int] | None = None
         self._refusal: Exception | None = None
+        self._trying = 0
         self.active: Active | None = None
+        self.refused = 0
         self.note = ""
+
+    @property
+    def number(self) -> int:
+        """The number of the revision that serves, 0 for none."""
+        return self.active.revision.number if self.active else 0
 
     def load_first(self) -> None:
         """Load what is published, or what last served when that cannot be loaded.
@@ -108,13 +120,11 @@ class Swap:
         self.look()
         if self.active is not None:
             return
-        refused, good = self.note, self._folder / GOOD_FILE
+        note, refused, good = self.note, self.refused, self._folder / GOOD_FILE
         if not good.exists():
             raise self._refusal or _no_revision(self._folder / REVISION_FILE)
         self._take(good.read_bytes())
-        self.note = (
-            f"{refused} Revision {self.active.revision.number if self.active else 0}, the last good one, serves."
-        )
+        self.refused, self.note = refused, f"{note} Revision {self.number}, the last good one, serves."
         self._tell()
 
     def look(self) -> bool:
@@ -126,13 +136,14 @@ class Swap:
         if seen is None or seen == self._seen:
             return False
         self._seen = seen
+        self._trying = 0
         try:
             swapped = self._take(_read(self._folder / REVISION_FILE))
         except Exception as problem:
             # Whatever is wrong with a new revision, also inside its own code, must not harm the one that serves.
-            self._refusal = problem
+            self._refusal, self.refused = problem, self._trying
             self._counters.add(SWAPS_REFUSED)
-            serving = f" Revision {self.active.revision.number} goes on serving." if self.active else ""
+            serving = f" Revision {self.number} goes on serving." if self.active else ""
             self.note = f"The published revision cannot be loaded: {_sentence(problem)}{serving}"
             _logger.error("%s", self.note, exc_info=None if isinstance(problem, SlipwayError) else problem)
             self._tell()
@@ -149,18 +160,22 @@ class Swap:
         revision = _decode(envelope, self._signer)
         old = self.active.revision if self.active else None
         if old is not None:
-            _check_follows(old, revision)
-            if revision.number == old.number:
+            if revision == old:
+                self.refused, self.note = 0, ""
+                self._tell()
                 return False
-        self.active = self._load(revision)  # one assignment: a request sees the old one or the new one, never a mixture
-        self.note = ""
+            _check_follows(old, revision)
+        self._trying = revision.number
+        loaded = self._load(revision)
         _replace(self._folder / GOOD_FILE, envelope)
+        self.active = loaded  # one assignment: a request sees the old one or the new one, never a mixture
+        self.refused, self.note = 0, ""
         self._counters.add(SWAPS)
         self._tell()
         return True
 
     def _tell(self) -> None:
-        self._changed(self.active.revision.number if self.active else 0, self.note)
+        self._changed(self)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -176,9 +191,10 @@ def _check_follows(old: Revision, new: Revision) -> None:
             f"The revision is for the endpoint {new.project}/{new.name}; {old.project}/{old.name} lives here.",
             fix="Publish it into its own endpoint's folder.",
         )
-    if new.number < old.number:
+    if new.number <= old.number:
         raise Corrupt(
-            f"Revision {new.number} was published, and {old.number} serves.",
+            f"{'Another revision' if new.number == old.number else 'Revision'} {new.number} was published, "
+            f"and {old.number} serves.",
             why="Revisions only count upwards: an old file that comes back is no roll-back.",
             fix="Roll back with `slipway rollback`, which makes a new revision.",
         )

@@ -19,11 +19,13 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         ready: Whether it accepts connections.
         revision: The number that it serves, 0 for none.
+        refused: The number of a published revision that cannot be loaded, 0 for none.
         note: A sentence where something is wrong.
     """
 
     ready: bool
     revision: int
+    refused: int = 0
     note: str = ""
 
     def write(self, path: Path) -> None:
