@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from slipway.errors import InvalidDeclaration, InvalidInput
@@ -16,6 +18,7 @@ from slipway.models.model import Model
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
 from slipway.ports.workspace import Workspace
+from slipway.records.features import SkewCertificate
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 
@@ -98,7 +101,12 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
             fix="Get the rows by `features.training_set(...)` inside the pipeline.",
         )
     keep_views(workspace, endpoint.features)
-    certificate = certify(training.spec, endpoint.features.functions, folder=workspace.root / "tmp")
+    with tempfile.TemporaryDirectory(prefix="slipway-skew-") as folder:
+        store = workspace.open_online(Path(folder))
+        try:
+            certificate = certify(training.spec, endpoint.features.functions, store)
+        finally:
+            store.close()
     return package(
         workspace,
         model,
@@ -107,5 +115,13 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
         features=training.spec,
         functions=endpoint.features.functions,
         training=training,
-        skew=certificate.sentence,
+        skew=_words(certificate),
     )
+
+
+def _words(certificate: SkewCertificate) -> str:
+    """The certificate as the bundle carries it; what refutes it begins with "refuted"."""
+    told = f"{certificate.compared:,} values of {certificate.rows:,} generated edge-case rows"
+    if certificate.mismatches:
+        return f"refuted: {certificate.mismatches:,} of {told} differ; first {certificate.first[0]}"
+    return f"{told} are equal offline and online, bit for bit"

@@ -6,16 +6,27 @@ question to question, so a month takes as long as its requests do.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from slipway.features.materialise import Arrival
+from slipway.features.materialise import Arrival, events_between
+from slipway.features.sets import FeatureSet
+from slipway.models import bundle as bundles
+from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import Revision
+from slipway.records.features import TrainingSet
+from slipway.records.models import ModelVersion
+from slipway.tables import versions
 
-__all__ = ["Caller", "Replayed", "replay"]
+__all__ = ["Caller", "Replayed", "replay", "replay_table", "score_offline"]
 
 T = TypeVar("T")
 
@@ -108,6 +119,95 @@ def replay(
             requests += 1
             progress(chunk.height)
     return Replayed(scores=scores, requests=requests, events=events.sent, labels=truths.sent)
+
+
+def replay_table(
+    workspace: Workspace,
+    caller: Caller,
+    revision: Revision,
+    training: TrainingSet,
+    features: FeatureSet,
+    *,
+    since: datetime,
+    until: datetime,
+    known: str,
+    label_delay: timedelta,
+    advance: Callable[[datetime], None],
+    progress: Callable[[int], None] = lambda done: None,
+) -> Replayed:
+    """Replay a period of the table from which a model was trained: its rows are asked, its events and labels delivered.
+
+    Args:
+        workspace: Whose tables.
+        caller: The endpoint.
+        revision: What serves there.
+        training: What its model was trained on: names table, key, label and decision time.
+        features: The feature set with its views.
+        since: Rows decided at or after this.
+        until: Rows decided before this.
+        known: The table's column that says when a row's label became known.
+        label_delay: How long after that the label is sent.
+        advance: Moves business time.
+        progress: Called with the rows asked since the last call.
+    """
+    (key,) = training.key
+    at, label, done = training.at, training.label, until + 2 * label_delay
+    rows = versions.read(workspace, _name(training.table), training.table.partition("@")[2])
+    asked = rows.filter(pl.col(at).is_between(since, until, closed="left"))
+    questions = asked.select(*(field.name for field in revision.contract.fields), at).collect()
+    truths = asked.filter(pl.col(label).is_not_null() & pl.col(known).is_not_null()).select(key, label, known)
+    labels = (
+        (row[known] + label_delay, {"key": {key: row[key]}, "value": float(row[label]), "observed_at": row[known]})
+        for row in truths.sort(known, maintain_order=True).collect().iter_rows(named=True)
+    )
+    return replay(
+        caller,
+        questions,
+        key=key,
+        asked_at=at,
+        arrivals=events_between(workspace, training.spec, since, done, views=features.views),
+        views=set(features.views),
+        labels=labels,
+        until=done,
+        advance=advance,
+        progress=progress,
+    )
+
+
+def score_offline(
+    workspace: Workspace,
+    version: ModelVersion,
+    training: TrainingSet,
+    features: FeatureSet,
+    *,
+    since: datetime,
+    until: datetime,
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
+    """Keys, offline scores and labels of a period's labelled rows: features joined in one go, asked of the bundle.
+
+    Args:
+        workspace: Whose tables and bundles.
+        version: Which model.
+        training: What it was trained on.
+        features: The feature set.
+        since: Rows decided at or after this.
+        until: Rows decided before this.
+    """
+    rows = features.training_set(_name(training.table), label=training.label, at=training.at, since=since, until=until)
+    with tempfile.TemporaryDirectory(prefix="slipway-offline-") as temporary:
+        folder = Path(temporary) / "bundle"
+        bundles.unpack(workspace, version.manifest, folder, signature=version.signature, expect=version.bundle)
+        model = bundles.load(folder, expect=version.bundle)
+        inputs = [field.name for field in model.signature.inputs]
+        scores = model.predict_rows([list(row) for row in rows.select(inputs).iter_rows()])
+    (key,) = training.key
+    labels = rows[training.label].cast(pl.Float64).to_numpy()
+    return rows[key].to_list(), np.asarray(scores, dtype=np.float64), labels
+
+
+def _name(node: str) -> str:
+    """The table's name in a lineage node `table:<project>/<name>@<version>`."""
+    return node.partition("@")[0].rpartition("/")[2]
 
 
 def _push(caller: Caller, due: list[tuple[str, dict[str, Any]]], views: Collection[str]) -> None:

