@@ -88,7 +88,7 @@ async def _body(request: Request) -> bytes:
     # A form in a foreign page cannot send this type without asking first.
     if size and kind != "application/json":
         raise NotJson(
-            f"The request's body is announced as {kind or 'nothing'}.",
+            f"The request's body is announced as {kind or 'nothing in particular'}.",
             why="This API takes JSON.",
             fix="Send the header 'Content-Type: application/json'.",
         )
@@ -106,6 +106,8 @@ def _json_object(body: bytes) -> dict[str, Any]:
         )
     except msgspec.DecodeError as problem:
         raise NotJson(f"The request's body is not JSON: {problem}.", fix='Send {"name": "..."}.') from problem
+    except RecursionError as problem:
+        raise NotJson("The request's body is nested too deeply.", fix="Send plain fields.") from problem
 
 
 def _fields(query: QueryParams) -> dict[str, str]:

@@ -1,0 +1,84 @@
+"""Numbers, times and documents as people read them."""
+
+import json
+import math
+import shlex
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filled_store import FIELDS, NASTY
+from slipway.records.endpoints import Contract
+from slipway.records.models import MetricValue
+from slipway.records.schema import Field
+from slipway.server.figures import slice_charts
+from slipway.server.formats import curl_line, duration, figure, href, node_name, size
+from slipway.server.markdown import to_html
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.7461234, "0.7461"), (3.0, "3"), (0.0, "0"), (-0.5, "\N{MINUS SIGN}0.5"), (81000.0, "81,000"), (1234.567, "1,234.6"),
+        (1.5e-7, "1.5e-07"), (math.nan, "\N{EN DASH}"), (math.inf, "∞"), (-math.inf, "\N{MINUS SIGN}∞"), (1e20, "100,000,000,000,000,000,000.0"),
+    ],
+)  # fmt: skip
+def test_figures(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (None, ""), (0.0123, "12 ms"), (3.24, "3.2 s"), (64, "1 min 04 s"), (timedelta(hours=2, minutes=5), "2 h 05 min"),
+        (timedelta(days=12), "12 days"),
+    ],
+)  # fmt: skip
+def test_durations(span: timedelta | float | None, text: str) -> None:
+    assert duration(span) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (123_456_789, "123 MB"), (5e12, "5.0 TB")]
+)
+def test_sizes(given: int, text: str) -> None:
+    assert size(given) == text
+
+
+def test_names_in_addresses_and_nodes() -> None:
+    assert href("projects", "a b", "x/../y", 3) == "/projects/a%20b/x%2F..%2Fy/3"
+    assert node_name("table:flights/planes@abcdef0123456789") == "table planes@abcdef01"
+    assert node_name("run:" + "a" * 32) == "run aaaaaaaaaaaaaa"
+    assert node_name("nothing") == "nothing "
+
+
+def test_the_curl_line_is_one_command_with_a_body_that_fits() -> None:
+    fields = (*FIELDS, Field("it's", "string"), Field("empty", "category"))
+    words = shlex.split(curl_line("http://127.0.0.1:1", "flight-delays", Contract(fields=fields)))
+    assert words[:3] == ["curl", "-s", "http://127.0.0.1:1/endpoints/flight-delays/predict"]
+    row = json.loads(words[-1])["rows"][0]
+    assert row["carrier"] == "AA"
+    assert set(row) == {field.name for field in fields}
+
+
+@given(st.text())
+@settings(deadline=None)
+def test_a_card_never_brings_html_of_its_own(text: str) -> None:
+    made = str(to_html(f"{text}\n{NASTY}\n- {NASTY}\n| {NASTY} |\n# {NASTY}"))
+    assert "<script" not in made
+    assert "&lt;script&gt;" in made
+
+
+def test_slices_stand_on_one_scale_with_what_cannot_be_told_last() -> None:
+    def metric(value: float, slice: str) -> MetricValue:
+        return MetricValue(metric="auc", value=value, low=value - 0.1, high=value + 0.1, n=10, slice=slice)
+
+    rows = (metric(0.7, ""), metric(0.9, "c=b"), metric(math.nan, "c=x=1"), metric(0.6, "c=a"), metric(0.5, "d=z"))
+    charts = slice_charts(rows)
+    assert [(chart.metric, chart.column, [strip.value for strip in chart.strips]) for chart in charts] == [
+        ("auc", "c", ["a", "b", "x=1"]),
+        ("auc", "d", ["z"]),
+    ]
+    assert all("nan" not in strip.svg for chart in charts for strip in chart.strips)

@@ -1,0 +1,170 @@
+"""The pages: readable without script, escaped, linked without a dead end, and of the same facts as the API."""
+
+import re
+import sqlite3
+from html.parser import HTMLParser
+
+import pytest
+
+from filled_store import BAD_RUN, GOOD_RUN, NASTY
+from server_desk import Ask, asker
+from slipway.ports.workspace import Workspace
+
+HOME = "/projects/flights"
+PAGES = [
+    "/",
+    HOME,
+    f"{HOME}/runs",
+    f"{HOME}/runs?state=failed",
+    f"{HOME}/runs/{GOOD_RUN}",
+    f"{HOME}/runs/{BAD_RUN}",
+    f"{HOME}/models",
+    f"{HOME}/models/flight-delays/1",
+    f"{HOME}/models/flight-delays/champion",
+    f"{HOME}/tables",
+    f"{HOME}/tables/flights",
+    f"{HOME}/endpoints/flight-delays",
+    f"{HOME}/audit",
+]
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+SVG_ALONE = {"path", "line", "circle", "rect"}
+
+
+class Reader(HTMLParser):
+    """Reads a page strictly: every tag that opens closes, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.faults: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name.startswith("on") or name == "style":
+                self.faults.append(f"{tag} has {name}")
+            if name in ("href", "src") and value is not None:
+                self.links.append(value)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag in SVG_ALONE:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> closes nothing")
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.faults == []
+    assert reader.open == []
+    return reader
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_whole_and_needs_no_script_and_nobody_else(ask: Ask, path: str) -> None:
+    answer = ask("GET", path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    reader = read(answer.text)
+    assert reader.tags & {"script", "iframe", "object", "style"} == set()
+    assert [link for link in reader.links if "//" in link and not link.startswith("data:")] == []
+    assert {"main", "h1", "title"} <= reader.tags
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_people_named_is_escaped(ask: Ask, path: str) -> None:
+    assert NASTY not in ask("GET", path).text
+
+
+def test_what_people_named_is_shown(ask: Ask) -> None:
+    for path in ("/", f"{HOME}/runs/{GOOD_RUN}", f"{HOME}/runs/{BAD_RUN}", f"{HOME}/tables/flights", f"{HOME}/audit"):
+        assert "&lt;script&gt;" in ask("GET", path).text, path
+
+
+def test_every_link_leads_somewhere(ask: Ask) -> None:
+    seen, queue = set(PAGES), list(PAGES)
+    while queue:
+        path = queue.pop()
+        answer = ask("GET", path)
+        assert answer.status_code == 200, path
+        if answer.headers["content-type"].startswith("text/html"):
+            for link in read(answer.text).links:
+                target = path.partition("?")[0] + link if link.startswith("?") else link
+                if target.startswith("/") and target not in seen:
+                    seen.add(target)
+                    queue.append(target)
+    assert any(path.startswith("/api/v1/projects/flights/models/get") for path in seen)
+    assert any(path.endswith(".css") for path in seen)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/", ["flight-delays", "stopped", "Open incidents", "distance moved by 12 %", "champion", "81,000", "1 of 2 broken"]),
+        (f"{HOME}/runs/{GOOD_RUN}", ["learning_rate", "helper rows.clean changed", "cached", "1 min 23 s", "1.5 MB", "not committed"]),
+        (f"{HOME}/runs/{BAD_RUN}", ["KeyError", "in step train", "flights.py", "(simulated)"]),
+        (f"{HOME}/models/flight-delays/1", ["0.738 to 0.754", "only one class was seen", "(simulated)", "24 Mar 2013", "costs in USD"]),
+        (f"{HOME}/models/flight-delays/1", ["<code>code</code>", "<strong>strength</strong>", "<em>fact</em>", "<h4>Inputs (auto)</h4>"]),
+        (f"{HOME}/tables/flights", ["12,000 of 81,000", "N123", "flight_id is unique", "holds", "warning"]),
+        (f"{HOME}/endpoints/flight-delays", ["curl -s", "&#34;carrier&#34;: &#34;AA&#34;", "matched by carrier", "counted and ignored"]),
+        (f"{HOME}/audit", ["every seal holds", "models.register"]),
+    ],
+)  # fmt: skip
+def test_a_page_says_what_matters(ask: Ask, path: str, words: list[str]) -> None:
+    text = ask("GET", path).text
+    assert [word for word in words if word not in text] == []
+
+
+def test_a_time_is_given_to_machines_too(ask: Ask) -> None:
+    assert '<time datetime="2013-04-01T00:00:00+00:00"' in ask("GET", "/").text
+
+
+def test_the_style_sheet_is_kept_by_its_content(ask: Ask) -> None:
+    (path,) = re.findall(r'href="(/static/style-[0-9a-f]{12}\.css)"', ask("GET", "/").text)
+    answer = ask("GET", path)
+    assert answer.headers["content-type"].startswith("text/css")
+    assert "immutable" in answer.headers["cache-control"]
+    assert "prefers-color-scheme: dark" in answer.text
+    assert "url(" not in answer.text
+    assert ask("GET", "/static/style-000000000000.css").status_code == 404
+
+
+def test_a_page_that_is_not_there_says_so_in_words(ask: Ask) -> None:
+    for path in (
+        "/nothing",
+        "/projects/fligths",
+        f"{HOME}/runs/ffffffff",
+        f"{HOME}/models/nix/1",
+        f"{HOME}/models/flight-delays/9",
+    ):
+        answer = ask("GET", path)
+        assert answer.status_code == 404, path
+        read(answer.text)
+        assert "404 NotFound" in answer.text
+    assert "Did you mean &#39;flights&#39;?" in ask("GET", "/projects/fligths").text
+
+
+def test_a_damaged_audit_log_is_shown_not_hidden(ask: Ask, workspace: Workspace) -> None:
+    ask("POST", "/api/v1/projects/flights/audit/seal")
+    connection = sqlite3.connect(workspace.root / "ledger.db")
+    connection.execute("UPDATE events SET body=replace(body, 'flight-delays', 'other-delays') WHERE seq=1")
+    connection.commit()
+    connection.close()
+    text = ask("GET", f"{HOME}/audit").text
+    assert "The audit log was changed" in text
+    assert "every seal holds" not in text
+
+
+def test_the_first_page_of_an_empty_store_says_how_to_begin(workspace: Workspace) -> None:
+    text = asker(workspace)("GET", "/").text
+    read(text)
+    assert "slipway new" in text
