@@ -1,7 +1,10 @@
 """Real processes: what happens when one of them is killed, stopped or given another revision."""
 
+import http.client
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -183,8 +186,23 @@ def test_workers_follow_the_revision(endpoint: Endpoint) -> None:
     assert endpoint.status.restarts == 0
 
 
+class KeepAlive:
+    """A client that sends on its open connection without a look whether it still is, and never sends twice."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+
+    def score(self) -> float:
+        self.connection.request("POST", "/endpoints/delays/predict", json.dumps(ROW))
+        answer = self.connection.getresponse()  # reopens next time if the answer says `Connection: close`
+        body = json.loads(answer.read())
+        assert answer.status == 200, body
+        found: float = body["predictions"][0]["score"]
+        return found
+
+
 class Steady:
-    """Keep-alive clients that ask without a pause and never try twice."""
+    """Keep-alive clients that ask again and again."""
 
     def __init__(self, url: str, clients: int) -> None:
         self.url = url
@@ -197,14 +215,16 @@ class Steady:
             thread.start()
 
     def _ask(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=20) as client:
-            while not self.enough.is_set():
-                try:
-                    self.scores.add(score(client))
-                    self.answered += 1
-                except (httpx.HTTPError, AssertionError) as problem:
-                    self.failures.append(repr(problem))
-                time.sleep(0.002)
+        client = KeepAlive(self.url)
+        while not self.enough.is_set():
+            try:
+                self.scores.add(client.score())
+                self.answered += 1
+            except (OSError, http.client.HTTPException, AssertionError) as problem:
+                self.failures.append(repr(problem))
+                client.connection.close()
+            time.sleep(0.01)
+        client.connection.close()
 
     def stop(self) -> None:
         self.enough.set()
@@ -245,17 +265,27 @@ def test_fewer_workers_under_steady_traffic_lose_no_request(endpoint: Endpoint) 
 @pytest.mark.full
 def test_an_orderly_stop_answers_what_was_begun_and_tells_keep_alive_clients(endpoint: Endpoint) -> None:
     url = endpoint.start()
+    idle = KeepAlive(url)
+    assert idle.score() == 1.0
     answers: list[float] = []
-    with httpx.Client(base_url=url, timeout=20) as slow, httpx.Client(base_url=url) as idle:
-        assert score(idle) == 1.0
+    with httpx.Client(base_url=url, timeout=20) as slow:
         thread = threading.Thread(target=lambda: answers.append(score(slow, -1)))
         thread.start()
         assert endpoint.process
         time.sleep(0.1)  # the slow request is on its way; were it not, the test would pass all the same
         endpoint.process.terminate()
-        until(lambda: endpoint.status.state == "draining")
-        answer = idle.post("/endpoints/delays/predict", json=ROW)
-        assert answer.status_code == 200
+        until(lambda: is_refused(url))
+        assert idle.score() == 1.0
+        assert idle.connection.sock is None  # told to close
         thread.join()
     assert answers == [1.0]
     assert endpoint.process.wait(20) == 0
+
+
+def is_refused(url: str) -> bool:
+    """Whether a new connection is not taken any more."""
+    try:
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
