@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from slipway.errors import Corrupt, NotFound
+from slipway.errors import BackendError, Corrupt, NotFound
 from slipway.hashing import digest as digest_of
 from slipway.hashing import digest_file
 
@@ -74,14 +74,20 @@ class LocalBlobs:
 
     def _store(self, digest: str, chunks: Iterable[bytes]) -> None:
         path = self._path(digest)
-        if path.exists() and digest_file(path) == digest:
-            return
-        made = not path.parent.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_temporary(path.parent, chunks).replace(path)
-        _sync_folder(path.parent)
-        if made:
-            _sync_folder(self._folder)
+        try:
+            if path.exists() and digest_file(path) == digest:
+                return
+            made = not path.parent.exists()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_temporary(path.parent, chunks).replace(path)
+            _sync_folder(path.parent)
+            if made:
+                _sync_folder(self._folder)
+        except OSError as problem:
+            raise BackendError(
+                f"A blob could not be written into {self._folder}: {problem.strerror or problem}.",
+                fix="See that the disk has space and the folder may be written, and try again.",
+            ) from problem
 
     @staticmethod
     def _missing(digest: str) -> NotFound:

@@ -10,9 +10,6 @@ import msgspec
 
 from slipway.cli.door import Door, opened
 from slipway.errors import InvalidInput, near
-from slipway.operations.declare import call
-from slipway.operations.runs import GetRun
-from slipway.operations.table import operation
 
 __all__ = ["run"]
 
@@ -35,16 +32,12 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     params = _params(chosen, settings)
     if not no_ingest:
         for table in project.declared(Table).values():
-            version = ingest(workspace, table)
-            workspace.say(f"{table.name}: version {version.number}, {version.rows:,} rows")
+            ingest(workspace, table)
     endpoints = [endpoint for endpoint in project.declared(Endpoint).values() if endpoint.pipeline is chosen]
     done = run_pipeline(workspace, chosen, params, endpoint=endpoints[0] if endpoints else None)
-    detail = call(workspace, operation("runs.get"), GetRun(id=done.run.id))
     if door.as_json:
         door.show({"run": done.run, "model": done.version}, str)
         return
-    for step in detail.steps:
-        click.echo(f"  {step.name:<16} {step.state:<9} {step.seconds:6.2f} s  {step.reason}")
     click.echo(f"Run {done.run.id} finished.")
     if done.version is not None:
         click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")

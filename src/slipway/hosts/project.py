@@ -18,6 +18,7 @@ from slipway.ledger import projects
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
+from slipway.runs.recovery import recover
 
 __all__ = ["Project", "open_project", "open_workspace"]
 
@@ -166,6 +167,7 @@ def open_project(
     )
     try:
         projects.register(opened)
+        recover(opened)
         with current_workspace.filled(opened):
             yield Project(home, settings, opened)
     finally:
