@@ -245,7 +245,7 @@ def _await(workspace: Workspace, folder: Path, revision: Revision) -> EndpointSt
     status = workspace.launcher.ensure(folder)
     until = time.monotonic() + _SERVES_WITHIN_S
     while status.revision != revision.number:
-        if status.note or time.monotonic() > until:
+        if status.refused == revision.number or time.monotonic() > until:
             raise BackendError(
                 f"The endpoint {revision.name!r} did not take revision {revision.number}; "
                 f"revision {status.revision} still serves.",
