@@ -10,6 +10,7 @@ import pytest
 
 import slipway.features.windows as w
 from slipway.backends.sqlite_online import SqliteOnlineStore
+from slipway.errors import InvalidInput
 from slipway.features.materialise import events_between, materialise
 from slipway.features.offline import compute
 from slipway.features.online import build_receiver, build_resolver, stored_definitions
@@ -144,6 +145,23 @@ def test_an_overwritten_table_is_loaded_afresh(tables: Workspace, store: SqliteO
     versions.overwrite(tables, "airlines", pl.DataFrame({"carrier": ["A|\\"], "fleet": [3]}))
     load(tables, store, fh.START + 12 * H)
     assert agree(tables, store, range(-1, 13))
+
+
+def test_what_was_pushed_after_an_overwritten_tables_last_row_stays(
+    tables: Workspace, store: SqliteOnlineStore
+) -> None:
+    load(tables, store, fh.START + 12 * H)
+    later = flights(60, 3)
+    build_receiver(spec(), store)("flights", later.to_dicts())
+    versions.overwrite(tables, "flights", flights(3, 9), key=("id",))
+    load(tables, store, fh.START + 30 * H)
+    versions.append(tables, "flights", pl.concat([flights(0, 40).slice(12), later]))
+    assert agree(tables, store, range(22, 24))
+
+
+def test_a_missing_feature_view_is_a_sentence(tables: Workspace, store: SqliteOnlineStore) -> None:
+    with pytest.raises(InvalidInput, match="'weather_at' was not given"):
+        materialise(tables, spec(), store, until=fh.START)
 
 
 def test_what_arrives_can_be_pushed_as_json(tables: Workspace, store: SqliteOnlineStore) -> None:

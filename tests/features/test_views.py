@@ -16,7 +16,7 @@ from slipway.backends.sqlite_online import SqliteOnlineStore
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.features.offline import History, compute
 from slipway.features.online import build_receiver, build_resolver
-from slipway.features.point_in_time import latest
+from slipway.features.point_in_time import Instants, latest
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import FrameTables, build_spec
 from slipway.features.views import feature_view
@@ -142,7 +142,7 @@ def _order(values: list[object]) -> list[tuple[object, ...]]:
 def test_duckdb_finds_the_same_rows(rows: list[tuple[int, int]], labels: list[tuple[int, int]]) -> None:
     right = pl.DataFrame(list(dict.fromkeys(rows)), schema={"k": pl.Int64, "t": pl.Int64}, orient="row")
     left = pl.DataFrame(labels, schema={"k": pl.Int64, "t": pl.Int64}, orient="row").with_row_index("row")
-    found = latest(left.select("k"), left["t"].to_numpy(), right, ["k"], "t")
+    found = latest(left.select("k"), Instants(left["t"].to_numpy()), right, ["k"], "t")
     placed = right.with_row_index("place")
     connection = duckdb.connect()
     connection.register("l", left.to_pandas())
@@ -156,7 +156,7 @@ def test_duckdb_finds_the_same_rows(rows: list[tuple[int, int]], labels: list[tu
 
 def test_of_ties_the_later_position_is_found() -> None:
     rows = pl.DataFrame({"k": [1, 1, 1, 1], "t": [5, 3, 5, 5]})
-    assert latest(pl.DataFrame({"k": [1, 1]}), np.array([5, 4]), rows, ["k"], "t").tolist() == [3, 1]
+    assert latest(pl.DataFrame({"k": [1, 1]}), Instants(np.array([5, 4])), rows, ["k"], "t").tolist() == [3, 1]
 
 
 def test_two_rows_of_an_entity_without_time_are_refused() -> None:

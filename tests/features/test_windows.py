@@ -9,7 +9,7 @@ import pytest
 import slipway.features.windows as w
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.features.offline import History, compute
-from slipway.features.point_in_time import WindowRows
+from slipway.features.point_in_time import Instants, WindowRows
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import FrameTables, build_spec
 from slipway.features.states import key_encoder, stream_of, to_grid, to_us
@@ -170,7 +170,7 @@ def test_exact_beyond_64_bits() -> None:
     assert isinstance(part, Windows)
     prepared = WindowRows(part, events)
     labels = pl.DataFrame([{"key": 1, "at": fh.START, "origin": "EWR"}], schema=fh.LABEL_SCHEMA)
-    low, high = prepared.bounds(labels.select("origin"), labels["at"].dt.epoch("us").to_numpy(), 10**6)
+    low, high = prepared.bounds(labels.select("origin"), Instants(labels["at"].dt.epoch("us").to_numpy()), 10**6)
     assert prepared.sums(0, "s", low, high).tolist() == [5 * (2**63 - 1) - 10]
     found = compute(
         build_spec(FeatureSet(windows), fh.REQUEST, fh.tables(events), str),

@@ -74,6 +74,7 @@ class _StreamPlan:
             if column.last
         ]
         self.looks_inside = bool(self.ranges or self.last)
+        self.after = f"SELECT key, time_us, event_id{values} FROM {table} WHERE time_us > ?"
         self.clear = f"DELETE FROM {table}"
         self.places = range(1, 1 + 3 * self.width, 3)
         self.zeros = (0,) * (1 + 3 * self.width)
@@ -94,7 +95,7 @@ class _ViewPlan:
         self.replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"
         self.one = f"SELECT body FROM {table} WHERE key = ? AND time_us = ?"
         self.seek = f"SELECT time_us, body FROM {table} WHERE key = ? AND time_us <= ? ORDER BY time_us DESC LIMIT 1"
-        self.clear = f"DELETE FROM {table}"
+        self.forget = f"DELETE FROM {table} WHERE time_us <= ?"
 
 
 class SqliteOnlineStore:
@@ -148,19 +149,25 @@ class SqliteOnlineStore:
                 fix="Give the new definition another name.",
             )
 
-    def push_events(self, stream: str, rows: Iterable[EventRow]) -> int:
+    def push_events(self, stream: str, rows: Iterable[EventRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
         plan = self._stream(stream)
-        ordered = sorted(rows, key=itemgetter(0, 1, 2))
-        if not ordered:
+        given = list(rows)
+        if not given and replacing_until_us is None:
             return 0
         changed = 0
         fresh: list[tuple[Any, ...]] = []
         with self._writing() as connection:
-            for key, group in groupby(ordered, itemgetter(0)):
+            if replacing_until_us is not None:
+                # Running sums of the rows that stay contain those that go: all are folded again.
+                kept = connection.execute(plan.after, (replacing_until_us,)).fetchall()
+                connection.execute(plan.clear)
+                changed -= len(kept)
+                given += [EventRow(row[0], row[1], row[2], row[3:]) for row in kept]
+            for key, group in groupby(sorted(given, key=itemgetter(0, 1, 2)), itemgetter(0)):
                 changed += self._merge(connection, plan, key, _once(group), fresh)
             connection.executemany(plan.insert, fresh)
-        return changed
+        return max(changed, 0)
 
     def _merge(
         self,
@@ -196,13 +203,15 @@ class SqliteOnlineStore:
         for time_us, event_id, *values in connection.execute(plan.onward, first):
             yield EventRow(first[0], time_us, event_id, tuple(values))
 
-    def put_rows(self, view: str, rows: Iterable[ViewRow]) -> int:
+    def put_rows(self, view: str, rows: Iterable[ViewRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
         plan = self._view(view)
         packed = [(row.key, row.time_us if plan.timed else 0, _encode_values(row.values)) for row in rows]
-        if not packed:
+        if not packed and replacing_until_us is None:
             return 0
         with self._writing() as connection:
+            if replacing_until_us is not None:
+                connection.execute(plan.forget, (replacing_until_us,))
             if not plan.timed:
                 connection.executemany(plan.replace, packed)
             elif connection.executemany(plan.add, packed).rowcount < len(packed):
@@ -252,17 +261,6 @@ class SqliteOnlineStore:
                 row = connection.execute(seek, (key, at_us)).fetchone()
                 found.append(None if row is None else (row[0], _decode_values(row[1])))
         return found
-
-    def clear(self, name: str) -> None:
-        """See the port."""
-        plans: list[_StreamPlan | _ViewPlan] = []
-        kind = self._definition(name)
-        if kind is not None:
-            plans = [self._stream(name) if kind[0] == "stream" else self._view(name)]
-        with self._writing() as connection:
-            for plan in plans:
-                connection.execute(plan.clear)
-            connection.execute("DELETE FROM marks WHERE name = ?", (name,))
 
     def mark(self, name: str) -> str:
         """See the port."""

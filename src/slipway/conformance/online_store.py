@@ -186,17 +186,23 @@ class OnlineStoreSuite:
         _check_states(store, rows)
         store.close()
 
-    def test_clear_removes_rows_and_mark(self, tmp_path: Path) -> None:
-        """What is cleared is empty and defined."""
+    def test_replacing_forgets_what_was_known_until_then(self, tmp_path: Path) -> None:
+        """Rows up to the time give way to the given ones; later ones stay, and their sums are right."""
         store = self._opened(tmp_path)
-        store.push_events(STREAM.name, _events(6, 10))
-        store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
-        store.set_mark(STREAM.name, "x")
-        for name in (STREAM.name, TIMED.name, "never_defined"):
-            store.clear(name)
+        rows = _events(6, 60)
+        store.push_events(STREAM.name, rows)
+        others = [row for row in _events(7, 40) if row.time_us <= 6]
+        store.push_events(STREAM.name, others, replacing_until_us=6)
+        _check_states(store, [*others, *(row for row in rows if row.time_us > 6)])
+        store.push_events(STREAM.name, [], replacing_until_us=100)
         _check_states(store, [])
-        assert store.view_rows(TIMED.name, ["EWR"], 9) == [None]
-        assert store.mark(STREAM.name) == ""
+        store.put_rows(TIMED.name, [ViewRow("EWR", time, (time,)) for time in (1, 2, 3)])
+        store.put_rows(TIMED.name, [ViewRow("EWR", 1, (0,))], replacing_until_us=2)
+        found = [store.view_rows(TIMED.name, ["EWR"], at_us)[0] for at_us in (1, 2, 3)]
+        assert found == [(1, (0,)), (1, (0,)), (3, (3,))]
+        store.put_rows(TIMELESS.name, [ViewRow("N1", 0, (1,)), ViewRow("N2", 0, (1,))])
+        store.put_rows(TIMELESS.name, [ViewRow("N2", 0, (2,))], replacing_until_us=0)
+        assert store.view_rows(TIMELESS.name, ["N1", "N2"], 9) == [None, (0, (2,))]
         store.close()
 
     def test_definitions_are_kept(self, tmp_path: Path) -> None:

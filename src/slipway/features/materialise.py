@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
+from slipway.errors import InvalidInput, near
 from slipway.features.point_in_time import EVENT_TIME, WindowRows, microseconds, text_of, view_rows
 from slipway.features.specs import query
 from slipway.features.states import from_us, stored_view_of, stream_of, to_us
@@ -73,8 +74,9 @@ def materialise(
     """Load what was known up to a moment from the current versions of the tables.
 
     It may be killed and run again at any time: what is loaded already is not loaded twice, and changes nothing where it
-    is. Of tables that only grew, the new rows are loaded; a table that was overwritten, and a view any of whose tables
-    changed, is loaded afresh, so that rows pushed since then must be in the table by now or be pushed again.
+    is, so requests may be answered meanwhile. Of tables that only grew, the new rows are loaded. A table that was
+    overwritten, and a view any of whose tables changed, replaces in one transaction what was loaded before and what is
+    known up to its last row; what was pushed later stays.
 
     Args:
         workspace: Whose tables.
@@ -85,7 +87,7 @@ def materialise(
 
     Raises:
         NotFound: A table has no version yet.
-        InvalidInput: `until` has no time zone, or a table does not fit the set.
+        InvalidInput: `until` has no time zone, a feature view is missing, or a table does not fit the set.
     """
     tables = PinnedTables(workspace)
     loaded: dict[str, int] = {}
@@ -101,7 +103,7 @@ def materialise(
         elif isinstance(part, View):
             stored = stored_view_of(part)
             store.define([], [stored])
-            loaded[stored.name] = _load_view(tables, part, stored, (views or {})[part.name], store, until_us, notes)
+            loaded[stored.name] = _load_view(tables, part, stored, _view_of(part, views), store, until_us, notes)
     found = Materialised(loaded=loaded, notes=tuple(dict.fromkeys(notes)))
     for note in found.notes:
         workspace.say(note)
@@ -123,11 +125,11 @@ def _load_events(
     frame = tables.read(windows.source)
     known = microseconds(frame, windows.time, f"table {windows.source!r}")
     wanted = (known <= until_us) | known.is_null()
+    is_overwritten = False
     if mark is not None:
         first_new = _rows_of(workspace, windows.source, mark.versions[windows.source], now[windows.source])
-        if first_new is None:
-            store.clear(stream.name)
-        else:
+        is_overwritten = first_new is None
+        if first_new is not None:
             wanted &= (known > mark.until_us) | (pl.col(_INDEX) >= first_new)
     values = dict.fromkeys([*windows.by, windows.time, *windows.event_id, *(column.name for column in stream.columns)])
     source = frame.with_row_index(_INDEX).filter(wanted).select(list(values)).collect()
@@ -135,9 +137,12 @@ def _load_events(
     notes += prepared.notes
     rows = prepared.rows
     table = rows.select(_key_text(windows.by, windows.key_types), EVENT_TIME, *rows.columns[len(windows.by) + 1 :])
-    for chunk in table.iter_slices(_CHUNK_ROWS):
-        store.push_events(stream.name, (EventRow(row[0], row[1], row[2], row[3:]) for row in chunk.iter_rows()))
-    _write_mark(store, stream.name, until_us, now, mark)
+    if is_overwritten:
+        store.push_events(stream.name, _events(table), replacing_until_us=_last(table, mark))
+    else:
+        for chunk in table.iter_slices(_CHUNK_ROWS):
+            store.push_events(stream.name, _events(chunk))
+    _write_mark(store, stream.name, until_us, now, None if is_overwritten else mark)
     return rows.height
 
 
@@ -152,22 +157,48 @@ def _load_view(
 ) -> int:
     now = {source: tables.version(source).version for source in view.sources}
     mark = _read_mark(store, stored.name)
-    if mark is not None and mark.versions != now:
-        store.clear(stored.name)
-        mark = None
-    if mark is not None and (not view.time or mark.until_us >= until_us):
+    is_changed = mark is not None and mark.versions != now
+    if mark is not None and not is_changed and (not view.time or mark.until_us >= until_us):
         return 0
-    rows = view_rows(view, query(declared, tables).collect(), notes)
+    rows = view_rows(view, query(declared, tables).collect(), notes).frame
     if view.time:
+        since_us = mark.until_us if mark is not None and not is_changed else None
         rows = rows.filter(pl.col(EVENT_TIME) <= until_us)
-        rows = rows if mark is None else rows.filter(pl.col(EVENT_TIME) > mark.until_us)
+        rows = rows if since_us is None else rows.filter(pl.col(EVENT_TIME) > since_us)
     values = [_stored_form(f.name, f.type) for f in view.fields]
     time = pl.col(EVENT_TIME) if view.time else pl.lit(0, dtype=pl.Int64).alias(EVENT_TIME)
     table = rows.select(_key_text(view.entity, view.entity_types), time, *values)
-    for chunk in table.iter_slices(_CHUNK_ROWS):
-        store.put_rows(stored.name, [ViewRow(row[0], row[1], row[2:]) for row in chunk.iter_rows()])
-    _write_mark(store, stored.name, until_us, now, mark)
+    if is_changed:
+        store.put_rows(stored.name, _view_rows(table), replacing_until_us=_last(table, mark) if view.time else 0)
+    else:
+        for chunk in table.iter_slices(_CHUNK_ROWS):
+            store.put_rows(stored.name, _view_rows(chunk))
+    _write_mark(store, stored.name, until_us, now, None if is_changed else mark)
     return rows.height
+
+
+def _events(table: pl.DataFrame) -> Iterator[EventRow]:
+    return (EventRow(row[0], row[1], row[2], row[3:]) for row in table.iter_rows())
+
+
+def _view_rows(table: pl.DataFrame) -> Iterator[ViewRow]:
+    return (ViewRow(row[0], row[1], row[2:]) for row in table.iter_rows())
+
+
+def _last(table: pl.DataFrame, mark: _Mark | None) -> int | None:
+    """Up to when tables tell: the new content's last row, or as far as the old content was loaded."""
+    greatest = table[EVENT_TIME].max()
+    return max((t for t in (greatest, mark and mark.until_us) if isinstance(t, int)), default=None)
+
+
+def _view_of(part: View, views: Mapping[str, FeatureView] | None) -> FeatureView:
+    if views is None or part.name not in views:
+        raise InvalidInput(
+            f"The feature view {part.name!r} was not given.",
+            why=near(part.name, views or (), what="feature views"),
+            fix="Pass the feature set's `views`.",
+        )
+    return views[part.name]
 
 
 def _key_text(names: Sequence[str], types: Sequence[FieldType]) -> pl.Expr:
@@ -237,7 +268,7 @@ def events_between(
         for (source, time), names in columns.items()
     ]
     streams += [
-        _arrivals(part.name, query((views or {})[part.name], tables), part.time, bounds)
+        _arrivals(part.name, query(_view_of(part, views), tables), part.time, bounds)
         for part in spec.parts
         if isinstance(part, View) and part.time
     ]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from slipway.errors import InvalidInput, near
 from slipway.features.calls import caller, scalar_order
 from slipway.features.point_in_time import (
     EVENT_TIME,
+    Instants,
     WindowRows,
     key_columns,
     latest,
@@ -79,7 +79,7 @@ def compute(
         StepFailed: A scalar feature raised.
     """
     asked = in_plain_types(rows, spec.request)
-    at_us = rows.select(microseconds(rows, at, "the rows").fill_null(_NEVER)).to_series().to_numpy()
+    instants = Instants(rows.select(microseconds(rows, at, "the rows").fill_null(_NEVER)).to_series().to_numpy())
     found: dict[str, pl.Series] = {}
     notes: list[str] = []
     sources = {
@@ -90,10 +90,10 @@ def compute(
             prepared = WindowRows(part, sources[part.source])
             notes += prepared.notes
             keys = asked.select(key_columns(part.by, part.key_types))
-            for series in window_values(prepared, keys, at_us):
+            for series in window_values(prepared, keys, instants):
                 found[f"{part.name}_{series.name}"] = series
         elif isinstance(part, View):
-            found.update(_view(part, history, asked, at_us, notes))
+            found.update(_view(part, history, asked, instants, notes))
         elif isinstance(part, RequestField):
             found[part.name] = asked[part.name]
     for scalar in scalar_order(spec):
@@ -167,14 +167,14 @@ def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFram
 
 
 def _view(
-    view: View, history: History, asked: pl.DataFrame, at_us: NDArray[np.int64], notes: list[str]
+    view: View, history: History, asked: pl.DataFrame, instants: Instants, notes: list[str]
 ) -> dict[str, pl.Series]:
     columns = [*view.entity, *([view.time] if view.time else []), *(f.name for f in view.fields)]
-    rows = view_rows(view, _collected(history.views, view.name, columns, "view"), notes)
+    rows, order = view_rows(view, _collected(history.views, view.name, columns, "view"), notes)
     keys = asked.select(key_columns(view.entity, view.entity_types))
-    places = latest(keys, at_us, rows, view.entity, EVENT_TIME)
+    places = latest(keys, instants, rows, view.entity, EVENT_TIME, order=order)
     if view.ttl_us is not None and rows.height:
-        age_us = at_us - rows[EVENT_TIME].to_numpy()[np.maximum(places, 0)]
+        age_us = instants.at - rows[EVENT_TIME].to_numpy()[np.maximum(places, 0)]
         places = np.where(age_us <= view.ttl_us, places, -1)
     values = take(rows.select(f.name for f in view.fields), places)
     return {f"{view.name}_{name}": values[name] for name in values.columns}

@@ -45,9 +45,7 @@ __all__ = [
     "Resolver",
     "build_receiver",
     "build_resolver",
-    "event_row",
     "stored_definitions",
-    "view_row",
 ]
 
 Resolver = Callable[[Sequence[Sequence[Any] | Mapping[str, Any]], datetime], list[list[Any]]]
@@ -230,14 +228,13 @@ def build_receiver(spec: FeatureSetSpec, store: OnlineStore) -> Receiver:
         store: Where the rows go; its streams and views are defined where they do not exist.
     """
     store.define(*stored_definitions(spec))
-    events: dict[str, dict[str, Callable[[Mapping[str, Any]], EventRow | None]]] = {}
+    events: dict[str, list[_Source]] = {}
     views: dict[str, tuple[str, Callable[[Mapping[str, Any]], ViewRow | None]]] = {}
     for part in spec.parts:
         if isinstance(part, Windows):
-            stream = stream_of(part)
-            events.setdefault(part.source, {})[stream.name] = event_row(part, stream)
+            _add(events.setdefault(part.source, []), part)
         elif isinstance(part, View):
-            views[part.name] = (stored_view_of(part).name, view_row(part))
+            views[part.name] = (stored_view_of(part).name, _view_row(part))
 
     def receive(name: str, rows: Sequence[Mapping[str, Any]]) -> Received:
         if name not in events and name not in views:
@@ -248,10 +245,10 @@ def build_receiver(spec: FeatureSetSpec, store: OnlineStore) -> Receiver:
                 field="source",
             )
         changed = passed_over = 0
-        for stream_name, make in events.get(name, {}).items():
-            made = [row for given in rows if (row := make(given)) is not None]
-            passed_over += len(rows) - len(made)
-            changed += store.push_events(stream_name, made)
+        for source in events.get(name, ()):
+            for stream, made in source.events(rows).items():
+                passed_over += len(rows) - len(made)
+                changed += store.push_events(stream, made)
         if name in views:
             stored, make_row = views[name]
             kept = [view for given in rows if (view := make_row(given)) is not None]
@@ -262,36 +259,59 @@ def build_receiver(spec: FeatureSetSpec, store: OnlineStore) -> Receiver:
     return receive
 
 
-def event_row(windows: Windows, stream: Stream) -> Callable[[Mapping[str, Any]], EventRow | None]:
-    """How a source's row becomes an event of a stream; None for a row without key, time or id."""
-    by = _fields(windows.by, windows.key_types, windows.source)
-    ids = _fields(windows.event_id, windows.event_id_types, windows.source)
-    encode_key, encode_id = key_encoder(windows.key_types), key_encoder(windows.event_id_types)
-    time = _fields((windows.time,), ("datetime",), windows.source)
-    columns = [(_value_of(column.name, windows.source), column.scale, column.integer) for column in stream.columns]
+class _Source:
+    """Streams that read the same columns of one table's rows under different keys; each row is read once for all."""
 
-    def make(row: Mapping[str, Any]) -> EventRow | None:
-        if row.get(windows.time) is None:
-            return None
-        key, event_id = encode_key(by(row)), encode_id(ids(row))
-        if key is None or event_id is None:
-            return None
-        values = tuple(_grid(read(row), scale, integer=integer) for read, scale, integer in columns)
-        return EventRow(key, to_us(time(row)[0]), event_id, values)
+    def __init__(self, windows: Windows, stream: Stream) -> None:
+        self.shape = (windows.time, windows.event_id, stream.columns)
+        self._source = windows.source
+        self._time = windows.time
+        self._id = _fields(windows.event_id, windows.event_id_types, windows.source)
+        self._encode_id = key_encoder(windows.event_id_types)
+        self._columns = [(_value_of(c.name, windows.source), c.scale, c.integer) for c in stream.columns]
+        self._keys: dict[str, Callable[[Mapping[str, Any]], str | None]] = {}
 
-    def _grid(value: Any, scale: int, *, integer: bool) -> int | None:
+    def add(self, windows: Windows, stream: Stream) -> None:
+        """Add a stream."""
+        by, encode = _fields(windows.by, windows.key_types, windows.source), key_encoder(windows.key_types)
+        self._keys[stream.name] = lambda row: encode(by(row))
+
+    def events(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[EventRow]]:
+        """The rows as events of each stream; rows without key, time or id are left out."""
+        made: dict[str, list[EventRow]] = {name: [] for name in self._keys}
+        for row in rows:
+            known = row.get(self._time)
+            event_id = None if known is None else self._encode_id(self._id(row))
+            if event_id is None:
+                continue
+            time_us = _us(known)
+            values = tuple([self._grid(read(row), scale, integer=integer) for read, scale, integer in self._columns])
+            for name, key_of in self._keys.items():
+                key = key_of(row)
+                if key is not None:
+                    made[name].append(EventRow(key, time_us, event_id, values))
+        return made
+
+    def _grid(self, value: Any, scale: int, *, integer: bool) -> int | None:
         if value is not None and (not isinstance(value, int | float) or (integer and value != value // 1)):
             raise InvalidInput(
-                f"A pushed row of {windows.source!r} has the value {value!r}.",
+                f"A pushed row of {self._source!r} has the value {value!r}.",
                 why=f"A {'whole ' if integer else ''}number is expected.",
                 fix="Send numbers as numbers, null where there is none.",
             )
         return to_grid(value, scale, integer=integer)
 
-    return make
+
+def _add(sources: list[_Source], windows: Windows) -> None:
+    stream = stream_of(windows)
+    fitting = [source for source in sources if source.shape == (windows.time, windows.event_id, stream.columns)]
+    if not fitting:
+        fitting = [_Source(windows, stream)]
+        sources += fitting
+    fitting[0].add(windows, stream)
 
 
-def view_row(view: View) -> Callable[[Mapping[str, Any]], ViewRow | None]:
+def _view_row(view: View) -> Callable[[Mapping[str, Any]], ViewRow | None]:
     """How a view's row becomes what a store keeps; None for a row without entity or time."""
     entity = _fields(view.entity, view.entity_types, view.name)
     encode = key_encoder(view.entity_types)
@@ -335,13 +355,24 @@ def _fields(names: Sequence[str], types: Sequence[FieldType], source: str) -> Ca
     return read
 
 
+def _us(value: Any) -> int:
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    try:
+        return to_us(instant)
+    except (TypeError, AttributeError) as error:
+        raise InvalidInput(
+            f"A pushed row has {value!r} where an instant is expected.",
+            why="Instants are ISO 8601 with their time zone.",
+            fix="For example 2013-04-01T12:00:00Z.",
+        ) from error
+
+
 def _typed(value: Any, kind: FieldType) -> Any:
     if value is None:
         return None
     try:
         if kind == "datetime":
-            instant = datetime.fromisoformat(value) if isinstance(value, str) else value
-            return from_us(to_us(instant))
+            return from_us(_us(value))
         if kind == "date":
             return date.fromisoformat(value) if isinstance(value, str) else value
         return float(value) if kind == "float" else value

@@ -7,7 +7,7 @@ answers wrongly without an error; so both sides are sorted here, and the answer 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from slipway.schema.types import polars_schema
 
 __all__ = [
     "EVENT_TIME",
+    "Instants",
     "WindowRows",
     "key_columns",
     "latest",
@@ -74,33 +75,68 @@ def microseconds(frame: pl.DataFrame | pl.LazyFrame, column: str, what: str) -> 
     return pl.col(column).dt.epoch("us")
 
 
-def latest(labels: pl.DataFrame, at: NDArray[np.int64], rows: pl.DataFrame, by: Sequence[str], time: str) -> Positions:
+class Instants:
+    """Decision times in microseconds, and their order: sorted once for every look back from them.
+
+    Args:
+        at: One per label.
+        order: The positions in the order of time, None to find them.
+    """
+
+    def __init__(self, at: Positions, order: Positions | None = None) -> None:
+        self.at = at
+        self.order = np.argsort(at, kind="stable") if order is None else order
+
+    def earlier(self, us: int) -> Instants:
+        """The same instants moved back."""
+        return Instants(self.at - us, self.order)
+
+
+def latest(
+    labels: pl.DataFrame,
+    instants: Instants,
+    rows: pl.DataFrame,
+    by: Sequence[str],
+    time: str,
+    *,
+    order: pl.Series | None = None,
+) -> Positions:
     """For each label the position of the latest row of its key with time <= at; of ties the later position; -1 for none.
 
     Args:
         labels: The key columns, one row per label.
-        at: Microseconds, parallel to `labels`.
+        instants: Parallel to `labels`.
         rows: The key columns and `time` in microseconds, neither null.
         by: The key columns.
         time: The rows' time column.
+        order: The positions of the rows in the order of time, where they are known; None to sort here, ties kept in
+            their order.
 
     Raises:
-        Corrupt: The engine's answer contradicts its own input.
+        Corrupt: The engine's input is not sorted, or its answer contradicts the input.
     """
-    keys = [pl.col(name) for name in by]
-    left = labels.select(*keys, pl.Series(time, at)).with_row_index(_ROW).sort(time)
-    right = rows.select(*keys, time, pl.int_range(pl.len(), dtype=pl.Int64).alias(_PLACE))
-    right = right.sort(time, maintain_order=True)
+    asked = instants.order
+    left = labels.select(pl.col(list(by)).gather(pl.Series(asked))).with_columns(pl.Series(time, instants.at[asked]))
+    right = rows.select(*by, time, pl.int_range(pl.len(), dtype=pl.Int64).alias(_PLACE))
+    right = right.sort(time, maintain_order=True) if order is None else right.select(pl.all().gather(order))
+    if not (_is_sorted(left[time]) and _is_sorted(right[time])):
+        raise Corrupt("The sides of the point-in-time join are not sorted by time.")
     joined = left.join_asof(right, on=time, by=list(by), strategy="backward", check_sortedness=False)
     if joined.height != labels.height:
         raise Corrupt("The point-in-time join gave another number of rows than it was asked for.")
     places = np.empty(labels.height, dtype=np.int64)
-    places[joined[_ROW].to_numpy()] = joined[_PLACE].fill_null(-1).to_numpy()
+    places[asked] = joined[_PLACE].fill_null(-1).to_numpy()
     found = np.maximum(places, 0)
     known = np.append(rows[time].to_numpy(), 0)[found] if rows.height else np.zeros(len(places), dtype=np.int64)
-    if bool(np.any((places >= 0) & (known > at))):
+    if bool(np.any((places >= 0) & (known > instants.at))):
         raise Corrupt("The point-in-time join gave a row that was not known yet.")
     return places
+
+
+def _is_sorted(times: pl.Series) -> bool:
+    # Looked at in full: Polars' own `is_sorted` may trust a flag.
+    values = times.to_numpy()
+    return bool(np.all(values[1:] >= values[:-1]))
 
 
 def take(rows: pl.DataFrame, places: Positions) -> pl.DataFrame:
@@ -109,7 +145,14 @@ def take(rows: pl.DataFrame, places: Positions) -> pl.DataFrame:
     return rows.select(pl.all().gather(index))
 
 
-def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
+class ViewRows(NamedTuple):
+    """A view's rows without ties, and their positions in the order of time."""
+
+    frame: pl.DataFrame
+    order: pl.Series
+
+
+def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> ViewRows:
     """A view's result, ready for `latest`: keys, values in plain types, time in microseconds as `EVENT_TIME`.
 
     Args:
@@ -130,17 +173,27 @@ def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> pl.DataFram
         notes.append(f"Rows of {what} without {view.time}, which never count: {missing:,}.")
     rows = rows.drop_nulls([*view.entity, EVENT_TIME])
     places = [*view.entity, EVENT_TIME]
-    twice = rows.select(pl.struct(places).is_duplicated()).to_series()
-    if not twice.any():
-        return rows
+    order = rows[EVENT_TIME].arg_sort()
+    shared = rows[_shared(rows[EVENT_TIME], order)]
+    twice = shared.filter(shared.select(pl.struct(places).is_duplicated()).to_series())
+    if not twice.height:
+        return ViewRows(rows, order)
     if not view.time:
-        example = rows.filter(twice).select(view.entity).row(0)
+        example = twice.select(view.entity).row(0)
         raise InvalidInput(
-            f"{what[0].upper()}{what[1:]} has {int(twice.sum()):,} rows that share their entity, for example {example}.",
+            f"{what[0].upper()}{what[1:]} has {twice.height:,} rows that share their entity, for example {example}.",
             why="Without a time column nothing says which of them counts.",
             fix="Keep one row an entity in the query, or name the time column.",
         )
-    return rows.sort([*places, *types.names()], nulls_last=False).unique(places, keep="last", maintain_order=True)
+    rows = rows.sort([*places, *types.names()], nulls_last=False).unique(places, keep="last", maintain_order=True)
+    return ViewRows(rows, rows[EVENT_TIME].arg_sort())
+
+
+def _shared(times: pl.Series, order: pl.Series) -> pl.Series:
+    """The positions of the times that occur more than once: mostly few, and only there can be ties."""
+    in_order = times.gather(order)
+    same = (in_order == in_order.shift(1)).fill_null(value=False)
+    return order.filter(same | same.shift(-1).fill_null(value=False))
 
 
 def _plain(name: str, kind: pl.DataType) -> pl.Expr:
@@ -212,11 +265,11 @@ class WindowRows:
                 )
         return rows.drop_nulls([*windows.by, EVENT_TIME, _ID])
 
-    def bounds(self, labels: pl.DataFrame, at: NDArray[np.int64], width_us: int) -> tuple[Positions, Positions]:
+    def bounds(self, labels: pl.DataFrame, instants: Instants, width_us: int) -> tuple[Positions, Positions]:
         """For each label the positions (low, high] of the events in its window."""
         by = self.windows.by
-        high = latest(labels, at, self.rows, by, EVENT_TIME)
-        low = latest(labels, at - width_us, self.rows, by, EVENT_TIME)
+        high = latest(labels, instants, self.rows, by, EVENT_TIME)
+        low = latest(labels, instants.earlier(width_us), self.rows, by, EVENT_TIME)
         if self.rows.height:
             low = np.where((low < 0) & (high >= 0), self._start[np.maximum(high, 0)] - 1, low)
         return low, high
@@ -260,20 +313,20 @@ class WindowRows:
         return picked
 
 
-def window_values(rows: WindowRows, labels: pl.DataFrame, at: NDArray[np.int64]) -> list[pl.Series]:
+def window_values(rows: WindowRows, labels: pl.DataFrame, instants: Instants) -> list[pl.Series]:
     """Each aggregate of the windows for each label, in order; equal bit for bit to `states.finisher`.
 
     Args:
         rows: The prepared events.
         labels: The key columns, in the form of `key_columns`, one row per label.
-        at: The decision times in microseconds, parallel to `labels`.
+        instants: The decision times, parallel to `labels`.
     """
     columns = [(column.name, column.scale, column.integer) for column in rows.stream.columns]
     bounds: dict[int, tuple[Positions, Positions]] = {}
     values = []
     for aggregate in rows.windows.aggregates:
         if aggregate.width_us not in bounds:
-            bounds[aggregate.width_us] = rows.bounds(labels, at, aggregate.width_us)
+            bounds[aggregate.width_us] = rows.bounds(labels, instants, aggregate.width_us)
         key = (aggregate.column, aggregate.scale, aggregate.integer)
         values.append(
             _finish(rows, aggregate, columns.index(key) if aggregate.column else -1, *bounds[aggregate.width_us])

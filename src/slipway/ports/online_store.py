@@ -32,11 +32,16 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def push_events(self, stream: str, rows: Iterable[EventRow]) -> int:
+    def push_events(self, stream: str, rows: Iterable[EventRow], *, replacing_until_us: int | None = None) -> int:
         """Add events, in any order, late ones included.
 
         An event that is known already (same key, time and id) changes nothing; one that is known with other values
         keeps the greater values, compared column by column with null lowest, so that order does not matter.
+
+        Args:
+            stream: The stream.
+            rows: The events.
+            replacing_until_us: Forget all events with time <= this first, in the same transaction; None for none.
 
         Returns:
             How many events are new or changed.
@@ -46,8 +51,13 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def put_rows(self, view: str, rows: Iterable[ViewRow]) -> int:
+    def put_rows(self, view: str, rows: Iterable[ViewRow], *, replacing_until_us: int | None = None) -> int:
         """Add view rows. Of two with the same key and time the greater values stay; without time the later put stays.
+
+        Args:
+            view: The view.
+            rows: The rows.
+            replacing_until_us: Forget all rows with time <= this first, in the same transaction; None for none.
 
         Returns:
             How many rows were given.
@@ -77,10 +87,6 @@ class OnlineStore(Protocol):
         Raises:
             NotFound: The view is not defined.
         """
-        ...
-
-    def clear(self, name: str) -> None:
-        """Remove every row of a stream or view, and its mark; unknown names are fine."""
         ...
 
     def mark(self, name: str) -> str:
