@@ -44,10 +44,14 @@ class Connection:
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0, remedy: str) -> None:
-        if not url.startswith(("http://", "https://")):
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL:
+            parsed = httpx.URL()
+        if parsed.scheme not in ("http", "https") or not parsed.host:
             raise InvalidInput(
                 f"{url!r} is not the address of a server.",
-                why="It begins with http:// or https://.",
+                why="It begins with http:// or https:// and names a host.",
                 fix="For example http://127.0.0.1:8300",
                 field="url",
             )
@@ -74,10 +78,6 @@ class Connection:
             raise Unavailable(f"{self.url} did not answer in time.", fix=self._remedy) from problem
         except httpx.TransportError as problem:
             raise Unavailable(f"Nobody answers at {self.url}: {problem}.", fix=self._remedy) from problem
-        except (httpx.InvalidURL, UnicodeError) as problem:
-            raise InvalidInput(
-                f"{self.url!r} is not the address of a server: {problem}.", fix=self._remedy
-            ) from problem
         if answer.is_success:
             return answer.content
         raise self._error(answer)
