@@ -26,6 +26,13 @@ class Oracle:
         return x["wind"].to_numpy() * 2
 
 
+class Typed:
+    """Answers by the type that a column happens to have."""
+
+    def predict(self, x: pd.DataFrame) -> np.ndarray:
+        return np.full(len(x), float(x["distance"].dtype.kind == "i"))
+
+
 class Moody(LogisticRegression):
     """Answers otherwise each time."""
 
@@ -103,6 +110,11 @@ def test_a_null_beside_it_never_changes_a_rows_answer() -> None:
     without = ["AA", None, "AA", None, 9.0, True]
     together = scorer.rows([whole, without, whole])
     assert together.tolist() == [scorer.rows([row])[0] for row in (whole, without, whole)]
+
+
+def test_a_batch_never_changes_the_type_that_a_row_is_seen_in() -> None:
+    model = Model(Typed(), sample=pandas_rows()[["distance"]], task="regression", trust_pickle=True)
+    assert model._scorer.rows([[5], [None], [7]]).tolist() == [1.0, 0.0, 1.0]
 
 
 def test_an_estimator_that_refuses_nulls_gets_inputs_that_do() -> None:

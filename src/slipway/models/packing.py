@@ -126,23 +126,27 @@ def pack(
             run_id=run_id,
             trained_until=trained_until,
         )
-        text = card(unsigned, model.evaluation, actor=str(workspace.actor))
-        (folder / _CARD).write_text(text, encoding="utf-8")
-        files = _store(workspace, folder)
-        bundle = msgspec.structs.replace(unsigned, files=files)
-        manifest = encode_manifest(bundle)
-        envelope = workspace.signer.sign(manifest, PAYLOAD_TYPE)
-        (folder / MANIFEST).write_bytes(manifest)
-        (folder / SIGNATURE).write_bytes(envelope)
-        load(folder, expect=bundle_digest(bundle), signer=workspace.signer)
-        if model.state.format == "pickle" or model.state.trust:
-            _prove_elsewhere(folder)
+        return _sealed(workspace, folder, unsigned, model)
+
+
+def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) -> Packed:
+    """The files with their card put into the blobs, and the manifest over them signed and read back."""
+    text = card(unsigned, model.evaluation, actor=str(workspace.actor))
+    (folder / _CARD).write_text(text, encoding="utf-8")
+    bundle = msgspec.structs.replace(unsigned, files=_store(workspace, folder))
+    manifest = encode_manifest(bundle)
+    envelope = workspace.signer.sign(manifest, PAYLOAD_TYPE)
+    (folder / MANIFEST).write_bytes(manifest)
+    (folder / SIGNATURE).write_bytes(envelope)
+    load(folder, expect=bundle_digest(bundle), signer=workspace.signer)
+    if model.state.format == "pickle" or model.state.trust:
+        _prove_elsewhere(folder)
     return Packed(
         bundle=bundle,
         digest=bundle_digest(bundle),
         manifest=workspace.blobs.put(manifest),
         signature=envelope.decode(),
-        size_bytes=sum(file.size_bytes for file in files),
+        size_bytes=sum(file.size_bytes for file in bundle.files),
     )
 
 
