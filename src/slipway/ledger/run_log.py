@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -194,7 +195,7 @@ class RunLog:
         failure: RunError | None = None if error is None else provenance.run_error(error)
         state = "finished" if failure is None else "failed"
         with self._lock:
-            self._change(self._run, state=state, ended_at=self.workspace.clock.now(), error=failure)
+            self._change(self._run, state=state, ended_at=datetime.now(UTC), error=failure)
             self._is_finished = True
         self.write(lambda tx: _tell(tx, self.workspace, "runs.finish", self._run))
         return self._run
@@ -281,7 +282,7 @@ def start(
         created_at=now,
         experiment_id=experiment_id,
         actor=workspace.actor,
-        started_at=now,
+        started_at=datetime.now(UTC),
         parent_id="" if outer is None else outer.id,
         pipeline=pipeline,
         params=set_params({}, params or {}),

@@ -103,8 +103,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         experiment_id: The experiment it belongs to.
         state: "killed" is found afterwards: a running run whose process is gone.
         actor: Who started it.
-        started_at: Aware UTC.
-        ended_at: Aware UTC, None while running.
+        started_at: Machine time, aware UTC: how long a run took is never simulated.
+        ended_at: Machine time, aware UTC, None while running.
         parent_id: The run inside which it runs, or "".
         pipeline: The pipeline's name, "" for a plain run.
         params: Write-once parameters; values in their own plain types.

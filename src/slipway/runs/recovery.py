@@ -1,5 +1,7 @@
 """Runs whose process died without saying so."""
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from slipway.ledger import entries, events, provenance
@@ -29,7 +31,7 @@ def recover(workspace: Workspace) -> list[Run]:
             present = entries.get(tx, Run, run.id)
             if present.state != "running":
                 continue
-            killed = msgspec.structs.replace(present, state="killed", ended_at=workspace.clock.now())
+            killed = msgspec.structs.replace(present, state="killed", ended_at=datetime.now(UTC))
             entries.put(tx, killed)
             for step in entries.find(tx, StepRun, parent=run.id, state="running", limit=10_000):
                 told = RunError(type="Killed", message="The process ended while the step ran.", step=step.name)
