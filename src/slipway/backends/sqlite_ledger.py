@@ -49,8 +49,8 @@ class SqliteLedger:
     @contextmanager
     def read(self) -> Iterator["_Transaction"]:
         """See `LedgerStore.read`."""
-        connection = self._connection()
         with _sentences(self._path):
+            connection = self._connection()
             if connection.in_transaction:
                 yield _Transaction(connection)
                 return
@@ -63,8 +63,8 @@ class SqliteLedger:
     @contextmanager
     def write(self) -> Iterator["_Transaction"]:
         """See `LedgerStore.write`."""
-        connection = self._connection()
         with _sentences(self._path):
+            connection = self._connection()
             if connection.in_transaction:
                 raise BackendError(
                     "A ledger transaction was opened inside another one.", fix="Pass the open transaction down instead."

@@ -4,7 +4,6 @@
 ends (sentence, exit code) is decided in `exits.py`.
 """
 
-import sys
 from importlib import import_module
 from typing import Any
 
@@ -35,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 class _Commands(click.Group):
     """Imports a command when it is chosen, and ends every failure in a sentence."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["slipway.json"] = "--json" in args  # errors are said that way too, those of parsing among them
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -67,7 +70,7 @@ class _Commands(click.Group):
         except (SlipwayError, click.UsageError) as problem:
             from slipway.cli.exits import finish
 
-            finish(problem, as_json="--json" in sys.argv or bool(ctx.meta.get("slipway.json")))
+            finish(problem, as_json=ctx.meta["slipway.json"])
 
 
 def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -79,6 +82,7 @@ def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) ->
 
 
 @click.command(
+    "slipway",
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command has --json, and --help with its options.",

@@ -169,9 +169,7 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 def json_option(function: F) -> F:
     """Add `--json`, passed as `as_json`."""
-    return click.option(
-        "--json", "as_json", is_flag=True, is_eager=True, callback=_remember_json, help="Answer in JSON."
-    )(function)
+    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(function)
 
 
 def way_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -232,9 +230,3 @@ def _perform_in(workspace: Workspace) -> Callable[[declare.Operation, Any], Any]
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _remember_json(ctx: click.Context, option: click.Parameter, wanted: bool) -> bool:
-    # The outermost group prints errors, and asks here how.
-    ctx.meta["slipway.json"] = wanted or ctx.meta.get("slipway.json", False)
-    return wanted

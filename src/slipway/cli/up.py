@@ -1,10 +1,13 @@
 """`slipway up`: serve a store."""
 
+import os
 from importlib import import_module
 from pathlib import Path
 
 import click
 
+from slipway.cli.door import json_option
+from slipway.cli.layout import print_json
 from slipway.errors import NotFound
 from slipway.hosts.control_plane import serve
 from slipway.hosts.settings import find_folder, read_settings
@@ -19,13 +22,22 @@ _APP = "slipway.server.app"  # by name: doors do not import each other
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8300, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
 @click.option("--env", "environment", default="dev", show_default=True, help="Whose store, without --root.")
-def up(root: Path | None, host: str, port: int, environment: str) -> None:
+@json_option
+def up(root: Path | None, host: str, port: int, environment: str, as_json: bool) -> None:
     """Serve the pages and the API of a store, with all its projects, until Ctrl-C.
 
     Without --root it is the store of the project in the present folder.
     """
     make_app = import_module(_APP).make_app
-    serve(root or _store_of_project(environment), make_app, host=host, port=port, say=click.echo)
+    store = (root or _store_of_project(environment)).resolve()
+
+    def ready(url: str) -> None:
+        if as_json:
+            print_json({"url": url, "root": str(store), "pid": os.getpid()})
+        else:
+            click.echo(f"Slipway serves {store} at {url}")
+
+    serve(store, make_app, host=host, port=port, say=lambda line: click.echo(line, err=True), once_ready=ready)
 
 
 def _store_of_project(environment: str) -> Path:

@@ -30,6 +30,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8300,
     say: Callable[[str], None],
+    once_ready: Callable[[str], None],
     seal_every_s: float = _SEAL_EVERY_S,
 ) -> None:
     """Serve a store until SIGINT or SIGTERM, then finish what was begun and return.
@@ -40,6 +41,7 @@ def serve(
         host: The address to listen on; only the loopback address, as long as there are no tokens.
         port: The port, 0 for any free one.
         say: Receives lines for a person.
+        once_ready: Receives the address when it answers.
         seal_every_s: Seconds between two seals of the audit log.
 
     Raises:
@@ -51,7 +53,7 @@ def serve(
         sealer = Sealer(workspace, every_s=seal_every_s)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
-        server = _Server(make_app(workspace), lambda: say(f"Slipway serves {workspace.root} at {address}"))
+        server = _Server(make_app(workspace), lambda: once_ready(address))
         _stop_quietly()
         sealer.start()
         try:

@@ -1,0 +1,274 @@
+"""The command line: its table, its help, its failures and their exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from filled_store import BAD_RUN, GOOD_RUN, fill
+from hosts_up import up
+from slipway import errors
+from slipway.cli import COMMANDS, main
+from slipway.cli.exits import exit_code
+from slipway.hosts.project import open_project
+from slipway.operations.table import OPERATIONS
+from slipway.ports.workspace import Workspace
+
+TOML = '[project]\nname = "flights"\n'
+
+
+def slipway(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture
+def store(workspace: Workspace) -> list[str]:
+    """The options that lead to a filled store."""
+    fill(workspace)
+    return ["--root", str(workspace.root), "--project", "flights"]
+
+
+@pytest.fixture
+def checkout(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder whose store is filled; it is the present folder."""
+    fill(workspace)
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "slipway.toml").write_text(f'{TOML}[environments.dev]\nstore = "{workspace.root}"\n')
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_help_lists_every_command_with_one_line() -> None:
+    text = slipway("--help").output
+    for name, (_, _, line) in COMMANDS.items():
+        assert f"  {name} " in text
+        assert " ".join(line.split()[:3]) in text
+    assert slipway("-h").output == text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there_and_helps(name: str) -> None:
+    answer = slipway(name, "--help")
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.startswith("Usage:")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_answer_in_json(name: str) -> None:
+    context = click.Context(main)
+    command = main.get_command(context, name)
+    assert command is not None
+    leaves = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    lacking = [leaf.name for leaf in leaves if not any("--json" in option.opts for option in leaf.params)]
+    assert lacking == []
+
+
+def test_the_version() -> None:
+    assert slipway("--version").output.startswith("slipway 0.")
+
+
+READS: list[tuple[list[str], str, list[str]]] = [
+    (["runs", "list"], "runs.list", ["release", "failed", "auc 0.746", "Grace Hopper (simulated)"]),
+    (["runs", "show", GOOD_RUN[:8]], "runs.get", ["learning_rate = 0.1", "helper rows.clean changed", "1 metric of slices"]),
+    (["runs", "show", BAD_RUN], "runs.get", ["failed in step train: KeyError", "flights.py"]),
+    (["models", "list"], "models.list", ["flight-delays", "champion", "auc 0.746"]),
+    (["models", "show", "flight-delays"], "models.get", ["Passed for dev", "0.738 to 0.754", "(simulated)", "carrier: category"]),
+    (["data", "list"], "tables.list", ["81,000", "1 of 2 broken", "2013-03-31 23:59"]),
+    (["data", "show", "flights"], "tables.get", ["12,000 of 81,000 rows", "holds", "flights.csv"]),
+    (["endpoints", "list"], "endpoints.list", ["stopped", "flight-delays 1"]),
+    (["endpoints", "show", "flight-delays"], "endpoints.get", ["distance moved", "open incident for the ml engineer"]),
+    (["audit", "list"], "audit.list", ["models.register"]),
+    (["audit", "verify"], "audit.verify", ["0 sealed events, every seal holds. 1 event not sealed yet."]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "name", "words"), READS, ids=[" ".join(read[0]) for read in READS])
+def test_what_is_there_is_shown_in_words_and_in_json(
+    store: list[str], arguments: list[str], name: str, words: list[str]
+) -> None:
+    answer = slipway(*arguments, *store)
+    assert answer.exit_code == 0, answer.output
+    assert [word for word in words if word not in answer.output] == []
+    data = json.loads(slipway(*arguments, *store, "--json").output)
+    assert set(data) == set(OPERATIONS[name].response.__struct_fields__)
+
+
+def test_changes(store: list[str]) -> None:
+    moved = slipway("models", "alias", "flight-delays", "1", "challenger", "--reason", "trial", *store)
+    assert moved.output == "challenger is version 1 now.\n"
+    again = slipway("models", "alias", "flight-delays", "1", "challenger", *store)
+    assert "(before: version 1)" in again.output
+    assert "approved the bundle" in slipway("approve", "flight-delays", "--comment", "Fine.", *store).output
+    assert "rejected the bundle" in slipway("approve", "flight-delays", "--reject", *store).output
+    assert "Sealed events 1 to" in slipway("audit", "seal", *store).output
+    assert slipway("endpoints", "stop", "flight-delays", *store).output == "It was not running.\n"
+
+
+def test_why_says_what_was_recorded(store: list[str]) -> None:
+    assert "helper rows.clean changed" in slipway("why", "train", *store).output
+    assert "did not have to run: nothing changed" in slipway("why", "training_set", *store).output
+    missing = slipway("why", "trian", *store)
+    assert missing.exit_code == 5
+    assert "Did you mean 'train'?" in missing.output
+
+
+def test_any_operation_can_be_called_by_name(store: list[str]) -> None:
+    answer = slipway("api", "runs.list", "limit=1", "state=finished", *store)
+    assert [row["run"]["id"] for row in json.loads(answer.output)["runs"]] == [GOOD_RUN]
+    listed = slipway("api").output
+    assert all(name in listed for name in OPERATIONS)
+    described = json.loads(slipway("api", "--json").output)
+    assert {each["name"] for each in described} == set(OPERATIONS)
+    assert "Did you mean 'runs.list'?" in slipway("api", "runs.lists", *store).output
+    assert "FIELD=five" in slipway("api", "runs.list", "five", *store).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["rnus"], 5, "Did you mean 'runs'?"),
+        (["runs", "lst"], 2, "No such command 'lst'"),
+        (["runs", "list", "--nonsense"], 2, "No such option"),
+        (["runs", "show"], 2, "Missing argument 'RUN'"),
+        (["runs", "show", "ffffffff"], 5, "There is no run 'ffffffff'"),
+        (["models", "show", "flight-dely"], 5, "Did you mean 'flight-delays'?"),
+        (["approve", "flight-delays", "--version", "9"], 5, "has no version '9'"),
+        (["api", "audit.seal", "x=1"], 2, "has no field 'x'"),
+    ],
+)
+def test_a_failure_is_a_sentence_with_its_exit_code(
+    store: list[str], arguments: list[str], code: int, sentence: str
+) -> None:
+    where = store if len(arguments) > 1 else []
+    answer = slipway(*arguments, *where)
+    assert (answer.exit_code, answer.stdout) == (code, "")
+    assert answer.stderr.startswith("Error: ")
+    assert sentence in answer.stderr
+    assert "Traceback" not in answer.stderr
+    if where:
+        said = json.loads(slipway(*arguments, *where, "--json").stderr)["error"]
+        assert sentence in f"{said['what']} {said['why']} {said['fix']}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (errors.InvalidInput, 2), (errors.InvalidSetting, 2), (errors.MissingExtra, 2), (errors.GateRefused, 3),
+        (errors.NotFound, 5), (errors.Conflict, 6), (errors.Denied, 7), (errors.Unavailable, 75),
+        (errors.BackendError, 1), (errors.Corrupt, 1),
+    ],
+)  # fmt: skip
+def test_exit_codes(kind: type[errors.SlipwayError], code: int) -> None:
+    assert exit_code(kind("x")) == code
+
+
+def test_a_failed_step_shows_the_users_own_traceback(store: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: Any) -> None:
+        raise errors.StepFailed(
+            "The step 'train' failed.", step="train", trace='File "flights.py", line 7', fix="Mend it."
+        )
+
+    monkeypatch.setattr("slipway.operations.declare.call", failing)
+    answer = slipway("runs", "list", *store)
+    assert answer.exit_code == 4
+    assert answer.stderr.index('File "flights.py", line 7') < answer.stderr.index("Error: The step 'train' failed.")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        ([], 5, "slipway new my-project"),
+        (["-C", "nowhere"], 5, "No slipway.toml"),
+        (["--root", "."], 2, "Add --project NAME"),
+        (["--project", "x"], 2, "Add --root DIR"),
+        (["--root", ".", "--project", "x"], 2, "is not a store"),
+    ],
+)
+def test_outside_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = slipway("runs", "list", *options)
+    assert answer.exit_code == code
+    assert sentence in answer.stderr
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
+
+
+def test_a_store_holds_only_its_projects(store: list[str]) -> None:
+    answer = slipway("runs", "list", *store[:2], "--project", "fligths")
+    assert answer.exit_code == 5
+    assert "Did you mean 'flights'?" in answer.stderr
+
+
+def test_inside_a_project_no_option_is_needed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "release" in slipway("runs", "list").output
+    (checkout / "deep").mkdir()
+    monkeypatch.chdir(checkout / "deep")
+    assert "release" in slipway("runs", "list").output
+    monkeypatch.chdir("/")
+    assert "release" in slipway("runs", "list", "-C", str(checkout)).output
+    answer = slipway("runs", "list", "-C", str(checkout), "--env", "prd")
+    assert answer.exit_code == 5
+    assert "no environment 'prd'" in answer.stderr
+
+
+def test_through_a_server_the_answer_is_the_same(checkout: Path, workspace: Workspace) -> None:
+    here = {" ".join(read[0]): slipway(*read[0], "--json").output for read in READS}
+    words = slipway("models", "show", "flight-delays").output
+    with up(workspace.root) as (url, _):
+        (checkout / "slipway.toml").write_text(f'{TOML}[environments.dev]\nserver = "{url}"\n')
+        for read in READS:
+            if read[0] != ["audit", "verify"]:  # the server has sealed meanwhile
+                assert slipway(*read[0], "--json").output == here[" ".join(read[0])]
+        assert slipway("models", "show", "flight-delays").output == words
+        missing = slipway("models", "show", "flight-delay")
+        assert missing.exit_code == 5
+        assert "Did you mean 'flight-delays'?" in missing.stderr
+        assert "is version 1 now" in slipway("models", "alias", "flight-delays", "1", "challenger").output
+    answer = slipway("runs", "list")
+    assert answer.exit_code == 75
+    assert "Nobody answers" in answer.stderr
+    assert not (checkout / ".slipway").exists()
+
+
+def test_opening_a_project_writes_it_down_once(checkout: Path, workspace: Workspace) -> None:
+    for _ in range(2):
+        with open_project(checkout) as project:
+            assert project.name == "flights"
+    found = json.loads(slipway("api", "projects.list").output)["projects"]
+    assert [project["name"] for project in found] == ["flights"]
+
+
+def test_the_doctor_says_what_is_there_and_what_is_not(checkout: Path) -> None:
+    answer = slipway("doctor")
+    assert answer.exit_code == 0, answer.output
+    for words in ("Python", "extra data", "can be read", "GB free"):
+        assert words in answer.output
+    found = json.loads(slipway("doctor", "--json").output)
+    assert {"about", "is_well", "found", "remedy"} == set(found[0])
+    (checkout / "slipway.toml").write_text(f'{TOML}[environments.dev]\nserver = "http://127.0.0.1:9"\n')
+    sick = slipway("doctor")
+    assert sick.exit_code == 1
+    assert "Nobody answers" in sick.output
+    (checkout / "slipway.toml").write_text("nonsense")
+    assert slipway("doctor").exit_code == 1
+
+
+def test_the_doctor_needs_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = slipway("doctor")
+    assert answer.exit_code == 0
+    assert "none in this folder" in answer.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_store_is_found_by_the_doctor(checkout: Path, workspace: Workspace) -> None:
+    workspace.ledger.close()
+    (workspace.root / "ledger.db").write_bytes(b"damaged" * 1000)
+    answer = slipway("doctor")
+    assert answer.exit_code == 1
+    assert "backup" in answer.output
