@@ -42,7 +42,7 @@ bench: $(STAMPS)/all  ## time the hot paths beside the raw operation; writes ben
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMPS)/test  ## write the generated reference pages
-	$(BIN)/python docs/generate.py
+	COLUMNS=80 $(BIN)/python docs/generate.py
 
 lock: $(BIN)/uv  ## compile requirements/*.txt anew
 	cd requirements && for name in demo test all; do \
