@@ -72,7 +72,9 @@ class LightgbmFormat:
         Raises:
             InvalidInput: Always.
         """
-        raise InvalidInput("A LightGBM model takes the encoded matrix, not a frame.")
+        raise InvalidInput(
+            "A LightGBM model takes the encoded matrix, not a frame.", fix="Encode the rows: slipway.schema.encoding."
+        )
 
     def content(self, estimator: Any) -> bytes:
         """See `ModelFormat.content`."""

@@ -103,32 +103,51 @@ def _missing(series: pd.Series[Any]) -> Literal["none", "nan", "na"]:
     return cast('Literal["none", "nan", "na"]', most if counts[most] else "none")
 
 
+_MISFITS = (TypeError, ValueError, OverflowError)  # of pandas and NumPy; an InvalidInput is a ValueError too
+
+
 def _series(column: FrameColumn, values: Sequence[Any]) -> pd.Series[Any]:
     try:
-        if column.dtype == "category":
-            kind = pd.CategoricalDtype(list(column.categories), ordered=column.ordered)
-            known = set(column.categories)
-            return pd.Series(pd.Categorical([v if v in known else None for v in values], dtype=kind))
-        null = _NULL[column.missing]
-        filled = [null if value is None else value for value in values]
-        if column.dtype == "object":
-            return pd.Series(filled, dtype=object)
-        dtype = pd.api.types.pandas_dtype(column.dtype)
-        if isinstance(dtype, np.dtype):
-            return _numpy_series(column, dtype, values, filled)
-        if isinstance(dtype, pd.StringDtype):
-            _only_texts(values)
-        return pd.Series(filled, dtype=dtype)
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise _misfit(column, values, problem) from problem
+        return _typed(column, values)
+    except _MISFITS as problem:
+        index = next((index for index, value in enumerate(values) if not _fits(column, value)), 0)
+        raise InvalidInput(
+            f"Row {index} gives {values[index]!r} for {column.name!r}.",
+            why=f"The model was fitted with {column.dtype} there.",
+            fix="Give a value of this type, or null.",
+            field=column.name,
+        ) from problem
 
 
-def _numpy_series(
-    column: FrameColumn, dtype: np.dtype[Any], values: Sequence[Any], filled: list[Any]
-) -> pd.Series[Any]:
+def _fits(column: FrameColumn, value: Any) -> bool:
+    try:
+        _typed(column, [value])
+    except _MISFITS:
+        return False
+    return True
+
+
+def _typed(column: FrameColumn, values: Sequence[Any]) -> pd.Series[Any]:
+    if column.dtype == "category":
+        kind = pd.CategoricalDtype(list(column.categories), ordered=column.ordered)
+        known = set(column.categories)
+        return pd.Series(pd.Categorical([v if v in known else None for v in values], dtype=kind))
+    null = _NULL[column.missing]
+    filled = [null if value is None else value for value in values]
+    if column.dtype == "object":
+        return pd.Series(filled, dtype=object)
+    dtype = pd.api.types.pandas_dtype(column.dtype)
+    if isinstance(dtype, np.dtype):
+        return _numpy_series(dtype, values, filled)
+    if isinstance(dtype, pd.StringDtype):
+        _only_texts(values)
+    return pd.Series(filled, dtype=dtype)
+
+
+def _numpy_series(dtype: np.dtype[Any], values: Sequence[Any], filled: list[Any]) -> pd.Series[Any]:
     for value in values:
         if isinstance(value, str) or (dtype.kind in "biu" and isinstance(value, float) and value % 1 != 0):
-            raise TypeError(f"{value!r} is not of type {dtype}")
+            raise InvalidInput(f"{value!r} is not of type {dtype}.", fix="Give a number of this type.")
     if dtype.kind in "biu" and any(value is None for value in values):
         return pd.Series(values, dtype=object) if dtype.kind == "b" else pd.Series(filled, dtype=np.float64)
     if dtype.kind in "iu":
@@ -139,23 +158,4 @@ def _numpy_series(
 def _only_texts(values: Sequence[Any]) -> None:
     for value in values:
         if value is not None and not isinstance(value, str):
-            raise TypeError(f"{value!r} is not a text")
-
-
-def _misfit(column: FrameColumn, values: Sequence[Any], problem: Exception) -> InvalidInput:
-    for index, value in enumerate(values):
-        if len(values) > 1:
-            try:
-                _series(column, [value])
-            except InvalidInput:
-                return _misfit_at(index, column, value, problem)
-    return _misfit_at(0, column, values[0] if values else None, problem)
-
-
-def _misfit_at(index: int, column: FrameColumn, value: Any, problem: Exception) -> InvalidInput:
-    return InvalidInput(
-        f"Row {index} gives {value!r} for {column.name!r}.",
-        why=f"The model was fitted with {column.dtype} there ({problem}).",
-        fix="Give a value of this type, or null.",
-        field=column.name,
-    )
+            raise InvalidInput(f"{value!r} is not a text.", fix="Give a text, or null.")

@@ -107,26 +107,33 @@ def pack(
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
         folder = Path(temporary)
         _write(folder, model, code or {})
-        unsigned = Bundle(
-            model=name,
-            format=model.state.format,
-            task=model.task,
-            files=(),
-            signature=model.signature,
+        unsigned = msgspec.structs.replace(
+            _of_model(model, name),
             features=features,
             modules=tuple(modules),
-            decision=model.decision,
             environment=environment,
             code=code_version or CodeVersion(),
             data=tuple(data),
             training_set=training_set,
-            metrics=model.evaluation.metrics if model.evaluation else (),
             parity=prove(folder, model),
             skew=skew,
             run_id=run_id,
             trained_until=trained_until,
         )
         return _sealed(workspace, folder, unsigned, model)
+
+
+def _of_model(model: Model, name: str) -> Bundle:
+    """The part of a manifest that the model itself tells."""
+    return Bundle(
+        model=name,
+        format=model.state.format,
+        task=model.task,
+        files=(),
+        signature=model.signature,
+        decision=model.decision,
+        metrics=model.evaluation.metrics if model.evaluation else (),
+    )
 
 
 def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) -> Packed:
@@ -163,10 +170,7 @@ def prove(folder: Path, model: Model) -> str:
     Raises:
         InvalidInput: An answer differs; row and input are named.
     """
-    draft = Bundle(
-        model="draft", format=model.state.format, task=model.task, files=(), signature=model.signature
-    )  # fmt: skip
-    loaded = LoadedModel(folder, draft)
+    loaded = LoadedModel(folder, _of_model(model, "draft"))
     try:
         greatest = loaded.check_sample()
     except Corrupt as problem:

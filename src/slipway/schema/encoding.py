@@ -28,6 +28,7 @@ _CATEGORIES = ("category", "string")
 _NAN = float("nan")
 _PLAIN_NUMBERS = {float, int, bool, type(None)}
 _PLAIN_TEXTS = {str, type(None)}
+_MISFITS = (InvalidInput, OverflowError)
 _COLUMNS_FROM = 8  # rows, from which a column at a time is quicker
 
 
@@ -72,7 +73,7 @@ class Encoder:
         for index, row in enumerate(rows):
             try:
                 out[index] = [encode(value) for encode, value in zip(self._encode_one, row, strict=True)]
-            except (TypeError, OverflowError) as problem:
+            except _MISFITS as problem:
                 raise self._misfit(index, row) from problem
         return out
 
@@ -123,7 +124,7 @@ class Encoder:
             return np.fromiter(
                 (encode(None if is_null(value) else value) for value in series.to_list()), np.float64, len(values)
             )
-        except (TypeError, OverflowError) as problem:
+        except _MISFITS as problem:
             raise InvalidInput(
                 f"The column {field.name!r} is of type {series.dtype}.",
                 why=f"The model takes it as {field.type}.",
@@ -135,7 +136,7 @@ class Encoder:
         for field, encode, value in zip(self.fields, self._encode_one, row, strict=True):
             try:
                 encode(value)
-            except (TypeError, OverflowError):
+            except _MISFITS:
                 return InvalidInput(
                     f"Row {index} gives {value!r} for {field.name!r}.",
                     why=f"The model takes it as {field.type}.",
@@ -175,7 +176,7 @@ def _encoder_of(field: Field) -> Callable[[Any], float]:
                 return _NAN
             if type(value) is str:
                 return codes.get(value, _NAN)
-            raise TypeError(type(value))
+            raise InvalidInput(f"{value!r} is not a text.", fix="Give a text, or null.")
 
         return category
     raise InvalidInput(
@@ -200,7 +201,7 @@ def _number(value: Any) -> float:
         return _NAN
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         return float(value)
-    raise TypeError(kind)
+    raise InvalidInput(f"{value!r} is not a number.", fix="Give a number, or null.")
 
 
 def _article(field: Field) -> str:
