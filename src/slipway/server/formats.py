@@ -12,7 +12,19 @@ from slipway.records.endpoints import Contract
 from slipway.records.models import MetricValue
 from slipway.records.schema import Field
 
-__all__ = ["FILTERS", "curl_line", "duration", "figure", "href", "interval", "moment", "node_name", "size", "whole"]
+__all__ = [
+    "FILTERS",
+    "count",
+    "curl_line",
+    "duration",
+    "figure",
+    "href",
+    "interval",
+    "moment",
+    "node_name",
+    "size",
+    "whole",
+]
 
 _MINUS = "\N{MINUS SIGN}"
 _DASH = "\N{EN DASH}"
@@ -34,6 +46,11 @@ def figure(value: float) -> str:
 def whole(value: int) -> str:
     """A count with its thousands set apart."""
     return f"{value:,}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: "1 package", "3,000 packages"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def interval(metric: MetricValue) -> str:
@@ -116,6 +133,7 @@ def _example(field: Field) -> Any:
 
 
 FILTERS = {
+    "count": count,
     "figure": figure,
     "whole": whole,
     "interval": interval,
