@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from slipway.errors import Corrupt, InvalidInput
 from slipway.stats.drift import compare
-from slipway.stats.profiles import from_bytes, merge, profile, to_bytes
+from slipway.stats.profiles import MAX_CATEGORIES, MAX_RARE, from_bytes, merge, profile, to_bytes
 
 COLUMNS = 10
 
@@ -117,3 +117,78 @@ def test_what_does_not_fit_is_said() -> None:
         merge(reference, profile({"x": np.array([5.0])}))
     with pytest.raises(Corrupt):
         from_bytes(b"nothing")
+
+
+def test_a_column_of_many_rare_values_brings_new_ones_without_a_change() -> None:
+    random = np.random.default_rng(8)
+    names = np.array([f"N{i}" for i in range(200)])
+    share = 1 / np.arange(1, 201) ** 2
+    share /= share.sum()
+
+    def rows(count: int) -> dict[str, Any]:
+        return {"tail": random.choice(names, count, p=share).tolist()}
+
+    reference = profile(rows(600))
+    assert reference.columns[0].singles > 10
+    windows = [compare(profile(rows(5_000), reference), reference) for _ in range(100)]
+    assert sum(any(answer.verdict == "moved" for answer in answers) for answers in windows) <= 1
+    feed = {"tail": [name if random.random() < 0.85 else "garbage" for name in rows(5_000)["tail"]]}
+    told = {a.question: a.verdict for a in compare(profile(feed, reference), reference)}
+    assert told["unseen"] == "moved"
+
+
+def test_a_column_of_too_many_values_cannot_tell_which_are_new_and_stays_small() -> None:
+    reference = profile({f"id{c}": [f"{'long ' * 20}{c}-{i}" for i in range(3_000)] for c in range(30)})
+    assert len(to_bytes(reference)) <= 64 * 1024
+    answers = compare(profile({column.name: ["x"] * 500 for column in reference.columns}, reference), reference)
+    assert {a.verdict for a in answers if a.question == "unseen"} == {"cannot tell"}
+    assert all("too many different values" in a.sentence for a in answers if a.question == "unseen")
+
+
+def test_the_largest_text_columns_still_fit() -> None:
+    many = {f"t{c}": [f"{'w' * 60}{i}" for i in range(MAX_CATEGORIES + MAX_RARE)] for c in range(30)}
+    found = profile(many)
+    assert not found.columns[0].is_open
+    assert len(to_bytes(found)) <= 64 * 1024
+    assert profile(many, found).columns[0].unseen == 0
+
+
+def test_a_column_without_any_value_in_training_tells_only_that_it_is_no_longer_missing() -> None:
+    reference = profile({"number": np.full(500, np.nan), "text": [None] * 500})
+    window = profile({"number": np.arange(500.0), "text": ["a"] * 500}, reference)
+    verdicts = {(a.column, a.question): a.verdict for a in compare(window, reference)}
+    assert verdicts.pop(("number", "missing")) == verdicts.pop(("text", "missing")) == "moved"
+    assert set(verdicts.values()) == {"cannot tell"}
+
+
+def test_what_a_window_can_detect_shrinks_with_its_rows_and_is_found() -> None:
+    random = np.random.default_rng(9)
+    reference = profile({f"n{i}": random.normal(size=50_000) for i in range(COLUMNS)})
+    least = []
+    for rows in (500, 2_000, 10_000):
+        window = profile({f"n{i}": random.normal(size=rows) for i in range(COLUMNS)}, reference)
+        least.append(next(a.detectable for a in compare(window, reference) if a.question == "shape"))
+    assert least == sorted(least, reverse=True)
+    found = 0
+    for _ in range(40):
+        # Rows that gather at the median lie in two of ten bins: a total variation of 0.8 of their share.
+        moved = random.random(2_000) < least[1] / 0.8
+        table = {f"n{i}": random.normal(size=2_000) for i in range(COLUMNS)}
+        table["n0"] = np.where(moved, random.normal(scale=0.01, size=2_000), table["n0"])
+        answers = compare(profile(table, reference), reference)
+        found += any(a.column == "n0" and a.question == "shape" and a.verdict == "moved" for a in answers)
+    assert found >= 34
+
+
+def test_many_moved_columns_make_the_last_ones_easier_and_never_harder() -> None:
+    random = np.random.default_rng(10)
+    reference = profile({f"n{i}": random.normal(size=50_000) for i in range(COLUMNS)})
+    table = {f"n{i}": random.normal(size=3_000) + 1.0 for i in range(COLUMNS)}
+    answers = compare(profile(table, reference), reference)
+    asked = len(answers)
+    for answer in answers:
+        assert (answer.verdict == "moved") == (answer.low > answer.floor)
+        if answer.verdict == "moved":
+            assert answer.p_value < 0.01
+        if answer.p_value < 0.01 / asked:
+            assert answer.verdict == "moved"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -20,7 +21,11 @@ from slipway.errors import Corrupt, InvalidInput
 __all__ = ["Column", "Profile", "from_bytes", "merge", "profile", "to_bytes"]
 
 BINS = 10
-MAX_CATEGORIES = 50
+# Together they keep 30 columns within 64 KiB whatever the categories are: 24 names of 40 bytes, 220 hashes of 4 bytes.
+MAX_CATEGORIES = 24
+MAX_RARE = 220
+_NAME_BYTES = 40
+_HASH_BYTES = 4
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -31,14 +36,19 @@ class Column(Struct, frozen=True, kw_only=True):
         edges: Inner edges of a numeric column's bins, ascending; () for a categorical one.
         low: The reference's smallest value, NaN for a categorical column.
         high: The reference's greatest value, NaN for a categorical column.
-        categories: The reference's most frequent values; () for a numeric column.
+        categories: The reference's most frequent values, long ones ending in a hash; () for a numeric column.
         counts: Rows a bin (`len(edges) + 1` of them), or rows a category.
         below: Rows under `low`.
         above: Rows over `high`.
         other: Rows of a known category beyond the listed ones.
         unseen: Rows of a category that the reference never had.
         missing: Rows without a value (null or NaN).
-        known: The reference's rarer categories, which count as `other`.
+        rare: The reference's rarer categories, which count as `other`: their hashes of 4 bytes, ascending.
+        is_open: The reference had more categories than can be remembered: what is not listed counts as `other`, and
+            nothing as `unseen`.
+        singles: Rows of the reference whose category came once: as share of its rows, about what is never seen before
+            in new rows without any change.
+        kind: "number" or "text".
     """
 
     name: str
@@ -52,7 +62,15 @@ class Column(Struct, frozen=True, kw_only=True):
     other: int = 0
     unseen: int = 0
     missing: int = 0
-    known: tuple[str, ...] = ()
+    rare: bytes = b""
+    is_open: bool = False
+    singles: int = 0
+    kind: Literal["number", "text"] = "number"
+
+    @property
+    def present(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.missing
 
     @property
     def rows(self) -> int:
@@ -62,7 +80,7 @@ class Column(Struct, frozen=True, kw_only=True):
     @property
     def is_numeric(self) -> bool:
         """Whether it was counted over edges."""
-        return not self.categories and not self.known
+        return self.kind == "number"
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -135,9 +153,19 @@ def _reference(name: str, values: Any) -> Column:
         edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
         frame = Column(name=name, edges=tuple(edges.tolist()), low=float(present.min()), high=float(present.max()))
         return _numbers(frame, numbers)
-    tally = Counter(str(value) for value in values if value is not None)
-    ranked = sorted(tally, key=lambda value: (-tally[value], value))
-    frame = Column(name=name, categories=tuple(ranked[:MAX_CATEGORIES]), known=tuple(ranked[MAX_CATEGORIES:]))
+    tally = _tally(values)
+    tally.pop(None, 0)
+    ranked = sorted((key for key in tally if key is not None), key=lambda key: (-tally[key], key))
+    rare = ranked[MAX_CATEGORIES:]
+    is_open = len(rare) > MAX_RARE
+    frame = Column(
+        name=name,
+        kind="text",
+        categories=tuple(ranked[:MAX_CATEGORIES]),
+        rare=b"" if is_open else b"".join(sorted(map(_hash, rare))),
+        is_open=is_open,
+        singles=sum(count == 1 for count in tally.values()),
+    )
     return _texts(frame, values)
 
 
@@ -168,16 +196,48 @@ def _numbers(frame: Column, numbers: NDArray[np.float64]) -> Column:
 
 
 def _texts(frame: Column, values: Sequence[Any]) -> Column:
-    tally = Counter(None if value is None else str(value) for value in values)
+    tally = _tally(values)
     missing = tally.pop(None, 0)
     counts = tuple(tally.pop(category, 0) for category in frame.categories)
-    other = sum(tally.pop(category, 0) for category in frame.known)
-    return msgspec.structs.replace(frame, counts=counts, other=other, unseen=sum(tally.values()), missing=missing)
+    starts = range(0, len(frame.rare), _HASH_BYTES)
+    rare = {frame.rare[start : start + _HASH_BYTES] for start in starts}
+    other = sum(count for key, count in tally.items() if frame.is_open or (key is not None and _hash(key) in rare))
+    unseen = sum(tally.values()) - other
+    return msgspec.structs.replace(frame, counts=counts, other=other, unseen=unseen, missing=missing)
+
+
+def _tally(values: Sequence[Any]) -> Counter[str | None]:
+    """Rows by category; None, and a NaN among texts, is a missing value."""
+    tally: Counter[str | None] = Counter()
+    for value, count in Counter(values).items():
+        tally[None if value is None or value != value else _named(str(value))] += count
+    return tally
+
+
+def _named(category: str) -> str:
+    raw = category.encode("utf-8", "replace")
+    if len(raw) <= _NAME_BYTES:
+        return raw.decode("utf-8")
+    tail = "…" + blake2b(raw, digest_size=6).hexdigest()
+    return raw[: _NAME_BYTES - len(tail.encode())].decode("utf-8", "ignore") + tail
+
+
+def _hash(category: str) -> bytes:
+    return blake2b(category.encode(), digest_size=_HASH_BYTES).digest()
 
 
 def _frame(column: Column) -> tuple[Any, ...]:
     bounds = tuple(np.nan_to_num(np.array([column.low, column.high]), nan=0.0).tolist())
-    return column.name, column.edges, bounds, column.categories, column.known
+    return (
+        column.name,
+        column.kind,
+        column.edges,
+        bounds,
+        column.categories,
+        column.rare,
+        column.is_open,
+        column.singles,
+    )
 
 
 def _sum(one: Column, other: Column) -> Column:
