@@ -26,6 +26,7 @@ from slipway.records.features import EventRow, StoredView, Stream, ViewRow, Wind
 __all__ = ["SqliteOnlineStore"]
 
 _BUSY_MS = 10_000
+_CACHE_KIB = 16_000
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9_]{1,120}\Z")
 _place = itemgetter(1, 2)
@@ -317,6 +318,7 @@ class SqliteOnlineStore:
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
             with self._lock:
                 self._connections.append(connection)
             self._local.connection = connection

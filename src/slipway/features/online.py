@@ -165,10 +165,13 @@ def _windows_look_up(windows: Windows, store: OnlineStore) -> _LookUp:
         states = store.window_states(stream.name, unique, at_us, widths) if unique else []
         known: dict[str | None, list[Any]] = dict(zip(unique, map(finish, states), strict=True))
         known[None] = nothing
-        for index, name in enumerate(names):
-            columns[name] = [known[key][index] for key in keys]
+        _spread(columns, names, [known[key] for key in keys])
 
     return look_up
+
+
+def _spread(columns: _Columns, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    columns.update(zip(names, zip(*rows, strict=True), strict=True) if rows else dict.fromkeys(names, ()))
 
 
 def _view_look_up(view: View, store: OnlineStore) -> _LookUp:
@@ -193,8 +196,7 @@ def _view_look_up(view: View, store: OnlineStore) -> _LookUp:
                 known[key] = values
             else:
                 known[key] = row[1]
-        for index, name in enumerate(names):
-            columns[name] = [known[key][index] for key in keys]
+        _spread(columns, names, [known[key] for key in keys])
 
     return look_up
 
