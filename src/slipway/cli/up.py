@@ -21,7 +21,7 @@ _APP = "slipway.server.app"  # by name: doors do not import each other
 @click.option("--root", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="The store's folder.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8300, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
-@click.option("--env", "environment", default="dev", show_default=True, help="Whose store, without --root.")
+@click.option("--env", "environment", default="dev", show_default=True, help="Which environment the store is.")
 @json_option
 def up(root: Path | None, host: str, port: int, environment: str, as_json: bool) -> None:
     """Serve the pages and the API of a store, with all its projects, until Ctrl-C.
@@ -37,7 +37,15 @@ def up(root: Path | None, host: str, port: int, environment: str, as_json: bool)
         else:
             click.echo(f"Slipway serves {store} at {url}")
 
-    serve(store, make_app, host=host, port=port, say=lambda line: click.echo(line, err=True), once_ready=ready)
+    serve(
+        store,
+        make_app,
+        environment=environment,
+        host=host,
+        port=port,
+        say=lambda line: click.echo(line, err=True),
+        once_ready=ready,
+    )
 
 
 def _store_of_project(environment: str) -> Path:

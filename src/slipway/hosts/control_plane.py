@@ -27,6 +27,7 @@ def serve(
     root: Path,
     make_app: Callable[[Workspace], ASGIApplication],
     *,
+    environment: str = "dev",
     host: str = "127.0.0.1",
     port: int = 8300,
     say: Callable[[str], None],
@@ -38,6 +39,7 @@ def serve(
     Args:
         root: The store's folder; made when it is missing.
         make_app: Makes the application.
+        environment: Which environment this store is: its floor is part of every gate that is judged here.
         host: The address to listen on; only the loopback address, as long as there are no tokens.
         port: The port, 0 for any free one.
         say: Receives lines for a person.
@@ -49,7 +51,7 @@ def serve(
     """
     listener = listen(host, port)
     try:
-        workspace = open_workspace(root, project="", say=say)
+        workspace = open_workspace(root, project="", environment=environment, say=say)
         sealer = Sealer(workspace, every_s=seal_every_s)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"

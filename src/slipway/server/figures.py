@@ -37,8 +37,10 @@ def slice_charts(metrics: tuple[MetricValue, ...]) -> list[SliceChart]:
     for metric in metrics:
         if metric.slice:
             groups.setdefault((metric.metric, metric.slice.partition("=")[0]), []).append(metric)
+    order = list(dict.fromkeys(metric.metric for metric in metrics))
     return [
-        SliceChart(name, column, _strips(rows, overall.get(name, math.nan))) for (name, column), rows in groups.items()
+        SliceChart(name, column, _strips(groups[name, column], overall.get(name, math.nan)))
+        for name, column in sorted(groups, key=lambda group: order.index(group[0]))
     ]
 
 
