@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filled_store import FIELDS, NASTY
+from filled_store import BUNDLE, FIELDS, NASTY, NOW, SIMULATED
+from slipway.operations.models import ModelDetail
 from slipway.records.endpoints import Contract
-from slipway.records.models import MetricValue
+from slipway.records.models import MetricValue, ModelVersion
+from slipway.records.record import Link
 from slipway.records.schema import Field
-from slipway.server.figures import slice_charts
+from slipway.server.figures import lineage, slice_charts
 from slipway.server.formats import curl_line, duration, figure, href, node_name, size
 from slipway.server.markdown import to_html
 
@@ -82,3 +84,28 @@ def test_slices_stand_on_one_scale_with_what_cannot_be_told_last() -> None:
         ("auc", "d", ["z"]),
     ]
     assert all("nan" not in strip.svg for chart in charts for strip in chart.strips)
+
+
+def test_the_lineage_joins_makers_and_users_and_leaves_artifacts_out() -> None:
+    links = (
+        Link("table:flights/flights@abcdef0123456789", "run:r1", "data"),
+        Link("table:flights/flights@abcdef0123456789", "run:r1", "input"),
+        Link("run:r1", "artifact:a1", "output"),
+        Link("artifact:a1", "run:r2", "reused"),
+        Link("run:r2", "artifact:a2", "output"),
+        Link("run:r2", "model:m1", "made"),
+        Link("bundle:b1", "revision:flights/flight-delays/3", "serves"),
+    )
+    version = ModelVersion(
+        id="m1", project="flights", name="delays", created_at=NOW, number=4, bundle="b1", manifest="x", actor=SIMULATED
+    )
+    detail = ModelDetail(version=version, bundle=BUNDLE, aliases=(), verdicts=(), approvals=(), lineage=links, card="")
+    drawn = str(lineage(detail, "flights"))
+    assert "artifact" not in drawn
+    assert drawn.count('class="edge"') == 4
+    assert 'href="/projects/flights/models/delays/4"' in drawn
+    assert 'href="/projects/flights/endpoints/flight-delays"' in drawn
+    assert 'href="/projects/flights/tables/flights"' in drawn
+    assert "r1 → r2" in drawn
+    alone = ModelDetail(version=version, bundle=BUNDLE, aliases=(), verdicts=(), approvals=(), lineage=(), card="")
+    assert "delays 4" in str(lineage(alone, "flights"))

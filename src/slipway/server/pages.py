@@ -174,6 +174,7 @@ def _model(view: View) -> Context:
         "detail": detail,
         "overall": [metric for metric in detail.bundle.metrics if not metric.slice],
         "charts": figures.slice_charts(detail.bundle.metrics),
+        "lineage": figures.lineage(detail, view.workspace.project),
         "card": markdown.to_html(detail.card),
     }
 
