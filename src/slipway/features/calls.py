@@ -12,10 +12,13 @@ from slipway.errors import InvalidInput, StepFailed, near
 from slipway.records.features import FeatureSetSpec, Scalar
 from slipway.records.schema import FieldType
 
-__all__ = ["Call", "caller", "coercer", "scalar_order"]
+__all__ = ["MISFIT", "Call", "caller", "coercer", "scalar_order"]
 
 Call = Callable[[Sequence[Sequence[Any]]], list[Any]]
 """Takes the arguments as columns of equal length; gives the feature's values, one a row."""
+
+MISFIT: Any = object()
+"""What a conversion gives for a value that is not of its type."""
 
 
 def caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> Call:
@@ -28,14 +31,14 @@ def caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> Call:
     Raises:
         InvalidInput: Its function is not among them.
     """
-    given = functions.get(scalar.name)
-    if given is None:
+    found = functions.get(scalar.name)
+    if found is None:
         raise InvalidInput(
             f"There is no function for the feature {scalar.name!r}.",
             why=near(scalar.name, functions, what="functions"),
             fix=f"Pass the function that {scalar.module} defines.",
         )
-    function: Callable[..., Any] = getattr(given, "function", given)
+    function: Callable[..., Any] = getattr(found, "function", found)
     required = [index for index, argument in enumerate(scalar.arguments) if not argument.nullable]
     floats = [index for index, argument in enumerate(scalar.arguments) if argument.type == "float"]
     convert = _RESULTS[scalar.returns]
@@ -48,16 +51,24 @@ def caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> Call:
                 values.append(None)
                 continue
             try:
-                value = function(*arguments)
+                value = given = function(*arguments)
             except Exception as error:
                 raise _failed(scalar, row, arguments, error) from error
-            try:
-                values.append(None if value is None else convert(value))
-            except (TypeError, ValueError, OverflowError) as error:
-                raise _misfit(scalar, row, value) from error
+            if value is not None:
+                value = _converted(convert, value)
+                if value is MISFIT:
+                    raise _misfit(scalar, row, given)
+            values.append(value)
         return values
 
     return run
+
+
+def _converted(convert: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return convert(value)
+    except (TypeError, ValueError, OverflowError):
+        return MISFIT
 
 
 def _as_floats(column: Sequence[Any]) -> list[Any]:
@@ -84,47 +95,33 @@ def _misfit(scalar: Scalar, row: int, value: Any) -> StepFailed:
     )
 
 
-def _int(value: Any) -> int:
+def _int(value: Any) -> Any:
     whole = operator.index(value)
-    if not -(2**63) <= whole < 2**63:
-        raise OverflowError("beyond 64 bits")
-    return whole
+    return whole if -(2**63) <= whole < 2**63 else MISFIT
 
 
-def _float(value: Any) -> float:
-    if isinstance(value, str | bytes):
-        raise TypeError("text")
-    return float(value)
+def _float(value: Any) -> Any:
+    return MISFIT if isinstance(value, str | bytes) else float(value)
 
 
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool) and type(value).__name__ != "bool":
-        raise TypeError("no truth value")
-    return bool(value)
+def _bool(value: Any) -> Any:
+    return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool" else MISFIT
 
 
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return str(value)
+def _string(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else MISFIT
 
 
-def _instant(value: Any) -> datetime:
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise TypeError("no aware instant")
-    return value.astimezone(UTC)
+def _instant(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else MISFIT
 
 
-def _day(value: Any) -> date:
-    if not isinstance(value, date) or isinstance(value, datetime):
-        raise TypeError("no date")
-    return value
+def _day(value: Any) -> Any:
+    return value if isinstance(value, date) and not isinstance(value, datetime) else MISFIT
 
 
-def _duration(value: Any) -> timedelta:
-    if not isinstance(value, timedelta):
-        raise TypeError("no duration")
-    return value
+def _duration(value: Any) -> Any:
+    return value if isinstance(value, timedelta) else MISFIT
 
 
 _RESULTS: dict[FieldType, Callable[[Any], Any]] = {
@@ -142,7 +139,8 @@ _RESULTS: dict[FieldType, Callable[[Any], Any]] = {
 def coercer(kind: FieldType) -> Callable[[Any], Any] | None:
     """What brings a request's value of a type into the one form that features see; None where nothing is to be done.
 
-    Whole numbers become floats where a float is declared, instants become UTC. It is never called with None.
+    Whole numbers become floats where a float is declared, instants become UTC. It is never called with None, and gives
+    `MISFIT`, or raises as Python does, for what is of another type.
     """
     if kind == "float":
         return float

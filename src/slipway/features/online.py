@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from slipway.errors import InvalidInput, near
-from slipway.features.calls import caller, coercer, scalar_order
+from slipway.features.calls import MISFIT, caller, coercer, scalar_order
 from slipway.features.states import (
     empty_state,
     finisher,
@@ -141,14 +141,17 @@ def _reader(spec: FeatureSetSpec) -> Callable[[Sequence[Sequence[Any] | Mapping[
 
 def _changed(change: Callable[[Any], Any], value: Any, name: str) -> Any:
     try:
-        return change(value)
-    except (TypeError, ValueError, OverflowError) as error:
+        changed = change(value)
+    except (TypeError, ValueError, OverflowError):
+        changed = MISFIT
+    if changed is MISFIT:
         raise InvalidInput(
             f"The field {name!r} is {value!r}.",
             why="Its type is another: numbers for a float, an instant with its time zone for a datetime.",
             fix="Send a value of the declared type.",
             field=name,
-        ) from error
+        )
+    return changed
 
 
 def _windows_look_up(windows: Windows, store: OnlineStore) -> _LookUp:
@@ -358,15 +361,17 @@ def _fields(names: Sequence[str], types: Sequence[FieldType], source: str) -> Ca
 
 
 def _us(value: Any) -> int:
-    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
     try:
-        return to_us(instant)
-    except (TypeError, AttributeError) as error:
-        raise InvalidInput(
-            f"A pushed row has {value!r} where an instant is expected.",
-            why="Instants are ISO 8601 with their time zone.",
-            fix="For example 2013-04-01T12:00:00Z.",
-        ) from error
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(instant, datetime) and instant.tzinfo is not None:
+            return to_us(instant)
+    except ValueError:
+        pass  # text that is no instant: said below
+    raise InvalidInput(
+        f"A pushed row has {value!r} where an instant with its time zone is expected.",
+        why="Instants are ISO 8601.",
+        fix="For example 2013-04-01T12:00:00Z.",
+    )
 
 
 def _typed(value: Any, kind: FieldType) -> Any:

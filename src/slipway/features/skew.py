@@ -13,7 +13,7 @@ import polars as pl
 from slipway.errors import StepFailed
 from slipway.features.calls import caller
 from slipway.features.offline import History, compute
-from slipway.features.online import build_receiver, build_resolver
+from slipway.features.online import Resolver, build_receiver, build_resolver
 from slipway.features.states import from_us, to_us
 from slipway.ports.online_store import OnlineStore
 from slipway.records.features import FeatureSetSpec, Scalar, SkewCertificate, View, Windows
@@ -124,19 +124,7 @@ def certify(
     receive = build_receiver(spec, store)
     for name, source in {**events, **views}.items():
         _push(receive, name, source.to_dicts(), made)
-    resolve = build_resolver(spec, guarded, store)
-    compared = 0
-    mismatches: list[str] = []
-    for at in _INSTANTS:
-        places = [index for index, row in enumerate(asked) if row[-1] == at]
-        for size in _BATCHES:
-            for start in range(0, len(places), size):
-                batch = places[start : start + size]
-                answers = resolve([asked[index][:-1] for index in batch], at)
-                compared += len(batch) * len(spec.features)
-                for index, answer in zip(batch, answers, strict=True):
-                    mismatches += _differences(spec, asked[index], offline[index], answer, size)
-            made.random.shuffle(places)
+    compared, mismatches = _compared(spec, asked, offline, build_resolver(spec, guarded, store), made)
     mismatches += [f"raised on one path only: {words}" for words in sorted(offline_raised ^ set(raised))]
     return SkewCertificate(
         definition=spec.definition,
@@ -149,6 +137,25 @@ def certify(
         raised_first=tuple(list(raised)[:_SHOWN]),
         seed=seed,
     )
+
+
+def _compared(
+    spec: FeatureSetSpec, asked: list[list[Any]], offline: list[list[Any]], resolve: Resolver, made: _Generator
+) -> tuple[int, list[str]]:
+    """How many values were compared, and those that differ, in words: alone, in pairs and many at once, any order."""
+    compared = 0
+    mismatches: list[str] = []
+    for at in _INSTANTS:
+        places = [index for index, row in enumerate(asked) if row[-1] == at]
+        for size in _BATCHES:
+            for start in range(0, len(places), size):
+                batch = places[start : start + size]
+                answers = resolve([asked[index][:-1] for index in batch], at)
+                compared += len(batch) * len(spec.features)
+                for index, answer in zip(batch, answers, strict=True):
+                    mismatches += _differences(spec, asked[index], offline[index], answer, size)
+            made.random.shuffle(places)
+    return compared, mismatches
 
 
 def _requests(spec: FeatureSetSpec, made: _Generator, count: int) -> list[list[Any]]:
