@@ -3,9 +3,7 @@
 `import slipway as sw` loads nothing but this table; each name is imported when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know the name; importing `typing` would load twenty modules
 if TYPE_CHECKING:
     from slipway import errors as errors
     from slipway.data.declare import between as between
@@ -39,8 +37,8 @@ if TYPE_CHECKING:
     from slipway.models.evaluation import evaluate as evaluate
     from slipway.models.inputs import inputs as inputs
     from slipway.models.model import Model as Model
-    from slipway.monitoring.declare import Drift as Drift
     from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Drift as Drift
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
@@ -128,14 +126,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a name's home the first time the name is used."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'slipway' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    from importlib import import_module
+
     module, _, attribute = home.partition(":")
     if module == "slipway":
-        found: Any = import_module(f"slipway.{name}")
+        found: object = import_module(f"slipway.{name}")
     else:
         found = getattr(import_module(module), attribute or name)
     globals()[name] = found

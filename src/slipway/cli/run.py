@@ -77,4 +77,6 @@ def _value(name: str, text: str, kind: Any) -> object:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as problem:
-        raise InvalidInput(f"{text!r} does not fit the parameter {name!r}: {problem}.", field=name) from problem
+        raise InvalidInput(
+            f"{text!r} does not fit the parameter {name!r}: {problem}.", fix=f"Give a {kind!r}.", field=name
+        ) from problem

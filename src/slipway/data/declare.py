@@ -167,9 +167,14 @@ def between(column: str, low: Bound | None, high: Bound | None, *, severity: Sev
         try:
             empty = not low <= high  # type: ignore[operator]  # the user's own two values, told apart below
         except TypeError as problem:
-            raise InvalidDeclaration(f"sw.between({column!r}, {low!r}, {high!r}) mixes types: {problem}.") from problem
+            raise InvalidDeclaration(
+                f"sw.between({column!r}, {low!r}, {high!r}) mixes types: {problem}.",
+                fix="Give both bounds in the column's own type.",
+            ) from problem
         if empty:
-            raise InvalidDeclaration(f"sw.between({column!r}, {low!r}, {high!r}) lets no value through.")
+            raise InvalidDeclaration(
+                f"sw.between({column!r}, {low!r}, {high!r}) lets no value through.", fix="Swap the bounds."
+            )
     return Between(column, low, high, _severity(severity))
 
 
@@ -207,7 +212,9 @@ def matches(column: str, regex: str, *, severity: Severity = "block") -> Matches
     try:
         re.compile(regex)
     except re.error as problem:
-        raise InvalidDeclaration(f"{regex!r} is no regular expression: {problem}.") from problem
+        raise InvalidDeclaration(
+            f"{regex!r} is no regular expression: {problem}.", fix="Python's syntax counts: see the module `re`."
+        ) from problem
     return Matches(column, regex, _severity(severity))
 
 

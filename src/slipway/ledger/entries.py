@@ -66,7 +66,9 @@ def get(tx: ReadTransaction, record_type: type[R], id: str) -> R:
     """
     entry = tx.get(kind_of(record_type), id)
     if entry is None:
-        raise NotFound(f"There is no {kind_of(record_type)} with the id {id!r}.")
+        raise NotFound(
+            f"There is no {kind_of(record_type)} with the id {id!r}.", fix="Ids are shown by the list of their kind."
+        )
     return _decode(entry, record_type)
 
 

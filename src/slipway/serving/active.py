@@ -31,7 +31,9 @@ class Received(Protocol):
 
 def reads_nothing(name: str, rows: Sequence[Mapping[str, Any]]) -> Received:
     """What a revision without windows and views does with pushed rows; the app asks first and never comes here."""
-    raise InvalidInput(f"No feature of this endpoint reads {name!r}.", field="source")
+    raise InvalidInput(
+        f"No feature of this endpoint reads {name!r}.", fix="GET the endpoint to see what it reads.", field="source"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,7 +231,7 @@ def append(workspace: Workspace, table: str, frame: Any, *, origin: Origin | Non
         except Conflict:
             if attempt == _ATTEMPTS - 1:
                 raise
-    raise AssertionError("the last attempt returns or raises")
+    raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
 
 
 def commit(
@@ -306,7 +306,9 @@ def _link(tx: WriteTransaction, record: TableVersion, origin: Origin) -> None:
 def _checked(table: str, frame: pl.DataFrame, key: tuple[str, ...], time: str) -> pl.DataFrame:
     check_name(table, "table")
     if not frame.width:
-        raise InvalidInput(f"The frame for the table {table!r} has no columns.")
+        raise InvalidInput(
+            f"The frame for the table {table!r} has no columns.", fix="Return a frame with at least one column."
+        )
     for role, name in [*(("key", name) for name in key), *([("time", time)] if time else [])]:
         if name not in frame.columns:
             raise InvalidInput(
