@@ -1,5 +1,6 @@
 """`slipway predict` and `slipway labels`: talk to an endpoint from the command line."""
 
+import sys
 from typing import Any
 
 import click
@@ -46,7 +47,7 @@ def _client(door: Door, name: str) -> EndpointClient:
 
 def _objects(text: str, what: str) -> list[dict[str, Any]]:
     if text == "-":
-        text = click.get_text_stream("stdin").read()
+        text = sys.stdin.read()
     try:
         found = msgspec.json.decode(text)
     except msgspec.DecodeError as problem:
