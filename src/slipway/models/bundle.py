@@ -182,7 +182,7 @@ def unpack(workspace: Workspace, manifest: str, folder: Path, *, signature: str 
         workspace: Its blobs hold the files, its signer knows the trusted keys.
         manifest: The manifest's blob digest.
         folder: A folder that is empty or does not exist.
-        signature: The DSSE envelope over the manifest; "" only where unsigned bundles are allowed.
+        signature: The blob digest of the DSSE envelope over the manifest; "" only where unsigned bundles are allowed.
         expect: The digest that the bundle must have.
 
     Raises:
@@ -198,7 +198,7 @@ def unpack(workspace: Workspace, manifest: str, folder: Path, *, signature: str 
         workspace.blobs.fetch(file.digest, target)
     (folder / MANIFEST).write_bytes(data)
     if signature:
-        (folder / SIGNATURE).write_text(signature, encoding="utf-8")
+        (folder / SIGNATURE).write_bytes(workspace.blobs.get(signature))
     return verify(folder, expect=expect, signer=workspace.signer if signature else None)
 
 

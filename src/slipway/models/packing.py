@@ -54,7 +54,7 @@ class Packed:
         bundle: The manifest.
         digest: The bundle's digest.
         manifest: The manifest's blob digest.
-        signature: The DSSE envelope over the manifest.
+        signature: The blob digest of the DSSE envelope over the manifest.
         size_bytes: Of all files.
     """
 
@@ -152,7 +152,7 @@ def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) 
         bundle=bundle,
         digest=bundle_digest(bundle),
         manifest=workspace.blobs.put(manifest),
-        signature=envelope.decode(),
+        signature=workspace.blobs.put(envelope),
         size_bytes=sum(file.size_bytes for file in bundle.files),
     )
 

@@ -110,7 +110,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
         number: Counts the model's versions from 1.
         bundle: The bundle's digest.
         manifest: The blob digest of the bundle's manifest.
-        signature: Ed25519 over the manifest, as a DSSE envelope in JSON.
+        signature: The blob digest of the DSSE envelope (Ed25519) over the manifest.
         run_id: The run that made it.
         actor: Who registered it.
         description: Free text.
