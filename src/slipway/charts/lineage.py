@@ -109,7 +109,9 @@ def _named(identity: str) -> tuple[str, str]:
 
 
 def _width(node: Node) -> float:
-    needed = max(width_of(clean(node.label), _LETTERS * BOLD), width_of(clean(node.kind), _KIND_LETTERS)) + 2 * _PADDING + 1
+    needed = (
+        max(width_of(clean(node.label), _LETTERS * BOLD), width_of(clean(node.kind), _KIND_LETTERS)) + 2 * _PADDING + 1
+    )
     return min(_WIDEST, max(_NARROWEST, needed))
 
 

@@ -49,6 +49,8 @@ def sparkline(values: Sequence[float | None], *, title: str = "") -> str:
     last = next(place for place in reversed(places) if place is not None)
     count = f"{len(known)} values" if len(known) == len(plain) else f"{len(known)} of {len(plain)} values"
     said = f"{count}, {number(min(known))} to {number(max(known))}, last {number(known[-1])}"
+    if len(plain) == 1:
+        said = f"1 value, {number(known[0])}"
     return document(
         "sparkline",
         f"{title}: {said}" if title else said,

@@ -149,7 +149,7 @@ def document(
     """
     return element(
         "svg",
-        element("title", text(title or kind)),
+        element("title", text(title) or text(kind)),
         *((element("desc", text(description)),) if description else ()),
         *content,
         xmlns="http://www.w3.org/2000/svg",
