@@ -1,5 +1,6 @@
 """Monitors as a project declares them."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Quality:
         limit: A figure worse than this alerts; None compares with the evaluation before release.
 
     Raises:
-        InvalidDeclaration: Unknown metric or unreadable delay.
+        InvalidDeclaration: Unknown metric, unreadable delay, or a limit that is no number.
     """
 
     metric: str
@@ -44,6 +45,7 @@ class Quality:
                 f"There is no quality metric {self.metric!r}.", fix=near(self.metric, _QUALITIES, what="metrics")
             )
         _microseconds(self.label_delay)
+        _check_limit(self.limit)
 
     def spec(self) -> MonitorSpec:
         """The monitor as data."""
@@ -66,7 +68,7 @@ class KPI:
         limit: A mean cost per prediction above this alerts; None compares with the evaluation before release.
 
     Raises:
-        InvalidDeclaration: Unreadable delay.
+        InvalidDeclaration: No name, unreadable delay, or a limit that is no number.
     """
 
     name: str = "cost of errors"
@@ -74,7 +76,10 @@ class KPI:
     limit: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise InvalidDeclaration(f"{self.name!r} is no name of a KPI.", fix="For example 'cost of errors'.")
         _microseconds(self.label_delay)
+        _check_limit(self.limit)
 
     def spec(self) -> MonitorSpec:
         """The monitor as data."""
@@ -83,8 +88,17 @@ class KPI:
         )
 
 
-def _microseconds(duration: str) -> int:
-    match = re.fullmatch(r"(\d+)([mhd])", duration)
+def _microseconds(duration: object) -> int:
+    match = re.fullmatch(r"(\d{1,5})([mhd])", duration, re.ASCII) if isinstance(duration, str) else None
     if not match:
         raise InvalidDeclaration(f"{duration!r} is not a duration.", fix="Write it as '30m', '6h' or '1d'.")
     return int(match[1]) * _UNITS_US[match[2]]
+
+
+def _check_limit(limit: object) -> None:
+    # A limit of NaN would never alert.
+    is_number = isinstance(limit, int | float) and not isinstance(limit, bool) and math.isfinite(limit)
+    if limit is not None and not is_number:
+        raise InvalidDeclaration(
+            f"{limit!r} is no limit of a monitor.", fix="Give a number, or leave it out to compare with the evaluation."
+        )

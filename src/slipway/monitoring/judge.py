@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import polars as pl
 from msgspec import Struct
@@ -31,6 +32,7 @@ State = Literal["ok", "note", "alert", "cannot tell"]
 MIN_LABELLED = 0.5
 MIN_ROWS = 200
 SCORE = "score"
+BROKEN = 0.1
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ def profile_columns(answered: pl.DataFrame, reference: Profile) -> dict[str, Any
 
     Args:
         answered: From the prediction log: the model's inputs by name, and `score`.
-        reference: The profile made at training.
+        reference: The profile made at training, its columns named as in the log.
     """
     columns: dict[str, Any] = {}
     for column in reference.columns:
@@ -83,29 +85,58 @@ def drift(answered: pl.DataFrame, reference: Profile, importance: Mapping[str, f
             values={},
             sentence=f"{answered.height} predictions are too few to tell; {MIN_ROWS} are needed.",
         )
+    reference = _named_as_logged(reference, answered.columns)
     window = profile(profile_columns(answered, reference), reference)
     answers = drift_stats.compare(window, reference)
     moved = [answer for answer in answers if answer.verdict == "moved"]
     weight = importance or {}
     moved.sort(key=lambda answer: -weight.get(answer.column, 0.0))
-    broken = [answer for answer in moved if answer.question in ("missing", "unseen") and answer.effect >= 0.1]
+    broken = [answer for answer in moved if answer.effect >= BROKEN and _looks_broken(answer, window, reference)]
     values = {
         "columns": len(window.columns),
         "moved": [[a.column, a.question, round(a.effect, 4), round(a.low, 4)] for a in moved],
     }
+    if all(answer.verdict == "cannot tell" for answer in answers):
+        told = "training kept too few rows to compare with."
+        return Found(state="cannot tell", rows=answered.height, values=values, sentence=told)
+    state, sentence = _drift_words(len(window.columns), moved, broken)
+    return Found(state=state, rows=answered.height, values=values, sentence=sentence)
+
+
+def _named_as_logged(reference: Profile, logged: Sequence[str]) -> Profile:
+    """The log writes an input that has the name of one of its own columns as `feature.<name>`."""
+    names = [column.name for column in reference.columns]
+    columns = []
+    for place, column in enumerate(reference.columns):
+        is_prediction = column.name == SCORE and place == len(names) - 1 and (names.count(SCORE) == 2)
+        other = f"feature.{column.name}"
+        taken = other in logged and not is_prediction
+        columns.append(msgspec.structs.replace(column, name=other) if taken else column)
+    return Profile(rows=reference.rows, columns=tuple(columns))
+
+
+def _looks_broken(answer: drift_stats.Answer, window: Profile, reference: Profile) -> bool:
+    """Values that training never had, or that are missing now; more values than in training are no broken feed."""
+    if answer.question != "missing":
+        return answer.question == "unseen"
+    seen, known = (next(c for c in p.columns if c.name == answer.column) for p in (window, reference))
+    return seen.missing / seen.rows > known.missing / known.rows
+
+
+def _drift_words(
+    columns: int, moved: Sequence[drift_stats.Answer], broken: Sequence[drift_stats.Answer]
+) -> tuple[State, str]:
     if broken:
         told = "; ".join(answer.sentence for answer in broken[:3])
-        sentence = f"{told}. That looks like a broken feed: mend it before anything is retrained."
-        return Found(state="alert", rows=answered.height, values=values, sentence=sentence)
-    if not moved:
-        sentence = f"none of {len(window.columns)} columns moved beyond its floor"
-        return Found(state="ok", rows=answered.height, values=values, sentence=sentence)
-    names = list(dict.fromkeys(answer.column for answer in moved))
-    told = "; ".join(answer.sentence for answer in moved[:3])
-    sentence = (
-        f"{len(names)} of {len(window.columns)} columns moved: {told}. Noted, not acted on: quality by labels decides."
-    )
-    return Found(state="note", rows=answered.height, values=values, sentence=sentence)
+        return "alert", f"{told}. That looks like a broken feed: mend it before anything is retrained."
+    if moved:
+        names = list(dict.fromkeys(answer.column for answer in moved))
+        told = "; ".join(answer.sentence for answer in moved[:3])
+        return (
+            "note",
+            f"{len(names)} of {columns} columns moved: {told}. Noted, not acted on: quality by labels decides.",
+        )
+    return "ok", f"none of {columns} columns moved beyond its floor."
 
 
 def quality(
@@ -138,16 +169,16 @@ def quality(
     better = "lower" if monitor.kind == "kpi" else METRICS[monitor.metric].better
     limit, source = _limit(monitor, evaluation)
     values |= {"value": _plain(found.value), "low": _plain(found.low), "high": _plain(found.high), "limit": limit}
-    state = _state(found, limit, better)
     unit = f" {decision.unit} a prediction" if monitor.kind == "kpi" and decision.unit else ""
     name = monitor.name if monitor.kind == "kpi" else monitor.metric.replace("_", " ")
-    against = f"; {source} {limit:.4g}" if limit is not None else ""
+    share_told = f"Labels are in for {share:.0%} of {mature.height:,} mature predictions."
+    if math.isnan(found.value):
+        sentence = f"{name} cannot be told: {found.note}. {share_told}"
+        return Found(state="cannot tell", rows=mature.height, values=values, sentence=sentence)
+    against = f"; {source} {limit:.4g}" if limit is not None else "; there is no figure to compare it with"
     interval = "" if math.isnan(found.low) else f" ({found.low:.4g} to {found.high:.4g})"
-    sentence = (
-        f"{name} {found.value:.4g}{interval}{unit}{against}. Labels are in for {share:.0%} of {mature.height:,} "
-        f"mature predictions."
-    )
-    return Found(state=state, rows=mature.height, values=values, sentence=sentence)
+    sentence = f"{name} {found.value:.4g}{interval}{unit}{against}. {share_told}"
+    return Found(state=_state(found, limit, better), rows=mature.height, values=values, sentence=sentence)
 
 
 def _cost(truth: NDArray[np.float64], scores: NDArray[np.float64], decision: Decision) -> Estimate:
@@ -166,8 +197,6 @@ def _limit(monitor: MonitorSpec, evaluation: Sequence[MetricValue]) -> tuple[flo
 
 
 def _state(found: Estimate, limit: float | None, better: str) -> State:
-    if math.isnan(found.value):
-        return "cannot tell"
     if limit is None or math.isnan(found.low):
         return "note"
     worse = found.low > limit if better == "lower" else found.high < limit

@@ -149,13 +149,15 @@ class ActiveRun:
             )
         return self._keep(artifacts.store(self._log.workspace.blobs, encoded))[0]
 
-    def log_model(self, estimator: object, *, sample: object = None, name: str = "model", **options: object) -> Any:
+    def log_model(
+        self, estimator: object, *, sample: object = None, name: str | None = None, **options: object
+    ) -> Any:
         """Package a fitted estimator, store it with this run and register it as a model's next version.
 
         Args:
             estimator: The fitted estimator.
             sample: Some rows of its inputs: they give the signature, and the answers that serving must repeat.
-            name: The model's name.
+            name: The model's name; the run's own when None.
             **options: What packaging models takes besides.
 
         Raises:

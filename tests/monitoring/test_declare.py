@@ -1,0 +1,47 @@
+"""Monitors as declared: what cannot work is refused where it is written."""
+
+import math
+from typing import Any
+
+import pytest
+
+from slipway.errors import InvalidDeclaration
+from slipway.monitoring.declare import KPI, Drift, Quality
+
+DAY_US = 86_400_000_000
+
+
+def test_a_monitor_becomes_plain_data() -> None:
+    quality = Quality("log_loss", label_delay="36h", limit=0.7).spec()
+    assert (quality.kind, quality.metric, quality.limit) == ("quality", "log_loss", 0.7)
+    assert quality.label_delay_us == 1.5 * DAY_US
+    assert KPI("cost of errors", label_delay="2d").spec().label_delay_us == 2 * DAY_US
+    assert Drift().spec().kind == "drift"
+
+
+def test_two_metrics_of_one_endpoint_have_two_names() -> None:
+    assert Quality("auc").spec().name != Quality("brier").spec().name
+
+
+def test_an_unknown_metric_names_the_nearest() -> None:
+    with pytest.raises(InvalidDeclaration, match="log_loss"):
+        Quality("logloss")
+
+
+@pytest.mark.parametrize("delay", ["1 day", "", "-1d", "1.5d", "d", 86400, None, "999999d", "٣d"])
+@pytest.mark.parametrize("monitor", [lambda delay: Quality("auc", label_delay=delay), lambda d: KPI(label_delay=d)])
+def test_an_unreadable_delay_says_how_to_write_one(monitor: Any, delay: Any) -> None:
+    with pytest.raises(InvalidDeclaration, match="'6h'"):
+        monitor(delay)
+
+
+@pytest.mark.parametrize("limit", [math.nan, math.inf, "0.5", True])
+@pytest.mark.parametrize("monitor", [lambda limit: Quality("auc", limit=limit), lambda limit: KPI(limit=limit)])
+def test_a_limit_that_would_never_alert_is_refused(monitor: Any, limit: Any) -> None:
+    with pytest.raises(InvalidDeclaration, match="limit"):
+        monitor(limit)
+
+
+def test_a_kpi_has_a_name() -> None:
+    with pytest.raises(InvalidDeclaration, match="name"):
+        KPI(" ")
