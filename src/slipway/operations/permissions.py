@@ -12,7 +12,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "business owner": ("*.read", "approvals.grant"),
     "data engineer": ("*.read", "tables.write", "endpoints.watch"),
     "data scientist": ("*.read", "tables.write", "runs.write", "models.write", "gates.check"),
-    "executive viewer": ("models.read", "endpoints.read", "runs.read"),
+    "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
     "governance": ("*.read", "approvals.grant", "audit.seal"),
     "ml engineer": (
         "*.read",
@@ -24,7 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.watch",
     ),
     "platform engineer": ("*.read", "endpoints.deploy", "endpoints.watch", "audit.seal"),
-    "software engineer": ("endpoints.read", "models.read"),
+    "software engineer": ("projects.read", "endpoints.read", "models.read"),
 }
 
 
