@@ -87,7 +87,7 @@ def compute(
     }
     for part in spec.parts:
         if isinstance(part, Windows):
-            prepared = WindowRows(part, sources[part.source])
+            prepared = WindowRows(part, _in_reach(part, sources[part.source], instants))
             notes += prepared.notes
             keys = asked.select(key_columns(part.by, part.key_types))
             for series in window_values(prepared, keys, instants):
@@ -96,10 +96,24 @@ def compute(
             found.update(_view(part, history, asked, instants, notes))
         elif isinstance(part, RequestField):
             found[part.name] = asked[part.name]
+    values: dict[str, list[Any]] = {}
     for scalar in scalar_order(spec):
-        found[scalar.name] = _scalar(scalar, functions, found, asked)
+        for name in (argument.name for argument in scalar.arguments):
+            if name not in values:
+                values[name] = _python_values(found[name] if name in found else asked[name])
+        found[scalar.name] = _scalar(scalar, functions, values)
     frame = pl.DataFrame([found[feature.name].alias(feature.name) for feature in spec.features])
     return Offline(frame=frame, notes=tuple(dict.fromkeys(notes)))
+
+
+def _in_reach(windows: Windows, source: pl.DataFrame, instants: Instants) -> pl.DataFrame:
+    """Only the events that some window may hold, and those without time, which are reported: states are exact."""
+    if not len(instants.at):
+        return source
+    known = microseconds(source, windows.time, f"table {windows.source!r}")
+    widest = max(aggregate.width_us for aggregate in windows.aggregates)
+    first, last = int(instants.at[instants.order[0]]) - widest, int(instants.at[instants.order[-1]])
+    return source.filter(known.is_null() | known.is_between(first, last))
 
 
 def _columns_of_sources(spec: FeatureSetSpec) -> dict[str, list[str]]:
@@ -180,16 +194,10 @@ def _view(
     return {f"{view.name}_{name}": values[name] for name in values.columns}
 
 
-def _scalar(
-    scalar: Scalar, functions: Mapping[str, Callable[..., Any]], found: Mapping[str, pl.Series], asked: pl.DataFrame
-) -> pl.Series:
-    columns = []
-    for argument in scalar.arguments:
-        series = found[argument.name] if argument.name in found else asked[argument.name]
-        columns.append(_python_values(series))
-    values = caller(scalar, functions)(columns)
+def _scalar(scalar: Scalar, functions: Mapping[str, Callable[..., Any]], values: Mapping[str, list[Any]]) -> pl.Series:
+    results = caller(scalar, functions)([values[argument.name] for argument in scalar.arguments])
     return pl.Series(
-        scalar.name, values, dtype=polars_schema((Field(scalar.name, _stored(scalar.returns)),))[scalar.name]
+        scalar.name, results, dtype=polars_schema((Field(scalar.name, _stored(scalar.returns)),))[scalar.name]
     )
 
 
