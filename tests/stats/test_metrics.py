@@ -1,7 +1,9 @@
 """Metrics against independent implementations, and their laws."""
 
 import math
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from slipway.errors import InvalidInput
 from slipway.stats import classification, metrics, regression
+from slipway.stats.bootstrap import bootstrap
 from slipway.stats.calibration import calibration_error, calibration_in_the_large, reliability
+from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.intervals import auc_interval, mean_interval, paired_difference, share_interval
 
 oracle = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle: pip install 'slipway[sklearn]'")
@@ -125,3 +129,81 @@ def test_slices_sum_to_all_rows_and_small_ones_cannot_tell() -> None:
 def test_costs_follow_the_matrix() -> None:
     matrix = metrics.CostMatrix(true_positive=1, false_positive=2, true_negative=3, false_negative=4)
     assert metrics.costs([1, 0, 0, 1], [0.9, 0.9, 0.1, 0.1], 0.5, matrix).tolist() == [1, 2, 3, 4]
+
+
+def test_a_perfect_ranking_of_few_rows_is_no_certainty() -> None:
+    found = auc_interval([0] * 5 + [1] * 5, [0.1] * 5 + [0.9] * 5)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low < 0.7
+
+
+@pytest.mark.parametrize("name", ["auc", "log_loss", "brier", "accuracy", "average_precision", "calibration"])
+def test_missing_scores_and_labels_cannot_tell(name: str) -> None:
+    assert "1 of 60 rows" in metrics.estimate(name, [0, 1] * 30, [0.2] * 59 + [math.nan]).note
+    assert math.isnan(metrics.estimate(name, [0.0, 1.0] * 29 + [0.0, math.nan], [0.2] * 60).value)
+
+
+def test_scores_that_are_no_probabilities_have_a_ranking_but_no_log_loss() -> None:
+    assert "no probabilities" in metrics.estimate("log_loss", [0, 1] * 30, [-3.0, 4.0] * 30).note
+    assert metrics.estimate("auc", [0, 1] * 30, [-3.0, 4.0] * 30).value == 1.0
+
+
+def test_lengths_that_do_not_fit_are_said() -> None:
+    with pytest.raises(InvalidInput, match="do not belong together"):
+        metrics.estimate("auc", [0, 1], [0.1, 0.2, 0.3])
+    with pytest.raises(InvalidInput, match="1 values for 2 rows"):
+        metrics.evaluate([0, 1], [0.1, 0.2], ["auc"], {"plan": ["a"]})
+
+
+def test_an_estimate_that_cannot_be_told_survives_json() -> None:
+    found = msgspec.json.decode(msgspec.json.encode(cannot_tell(3, "few")), type=Estimate)
+    assert math.isnan(found.value)
+    assert (found.n, found.note) == (3, "few")
+
+
+# The distance over bins is biased, so that it has no interval: `calibration_test` judges calibration.
+COMPARABLE = [
+    found.name for found in metrics.METRICS.values() if found.better != "zero" and found.name != "calibration"
+]
+
+
+@pytest.mark.parametrize("name", COMPARABLE)
+def test_every_metric_of_a_gate_has_an_interval_and_a_paired_difference(name: str) -> None:
+    random = np.random.default_rng(4)
+    if metrics.METRICS[name].task == "classification":
+        one = random.random(400)
+        labels = (random.random(400) < one).astype(float)
+        other = np.clip(one + random.normal(scale=0.2, size=400), 0, 1)
+    else:
+        labels = random.normal(size=400)
+        one, other = labels + random.normal(scale=0.5, size=400), labels + random.normal(scale=0.6, size=400)
+    alone, second = metrics.estimate(name, labels, one), metrics.estimate(name, labels, other)
+    assert alone.low < alone.value < alone.high
+    paired = paired_difference(labels, one, other, name)
+    assert paired.value == pytest.approx(alone.value - second.value)
+    assert paired.low < paired.value < paired.high
+    assert metrics.estimate(name, labels, one) == alone
+
+
+@pytest.mark.parametrize("name", ["r2", "rmse", "average_precision"])
+def test_intervals_without_a_classic_formula_cover_the_truth(name: str) -> None:
+    random = np.random.default_rng(5)
+
+    def drawn(rows: int) -> tuple[Any, Any]:
+        if name == "average_precision":
+            labels = random.random(rows) < 0.3
+            return labels, random.normal(size=rows) + labels
+        labels = random.normal(size=rows)
+        return labels, labels + random.normal(scale=0.7, size=rows)
+
+    truth = getattr(classification, name, None) or getattr(regression, name)
+    target = truth(*drawn(1_000_000))
+    found = [metrics.estimate(name, *drawn(300)) for _ in range(100)]
+    assert 88 <= sum(one.low <= target <= one.high for one in found) <= 99
+
+
+def test_the_bootstrap_of_many_rows_takes_a_part_and_scales_its_spread() -> None:
+    values = np.random.default_rng(6).normal(size=80_000)
+    found, exact = bootstrap(lambda x: float(x.mean()), values), mean_interval(values)
+    assert found.high - found.low == pytest.approx(exact.high - exact.low, rel=0.25)
+    assert bootstrap(lambda x: float(x.mean()), values) == found

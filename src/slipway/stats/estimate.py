@@ -1,6 +1,16 @@
 """A figure with its uncertainty."""
 
-from msgspec import Struct
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+if TYPE_CHECKING:
+    _Number = float
+else:
+    # JSON has no NaN: msgspec writes null for it, which must read back as NaN.
+    _Number = float | None
 
 __all__ = ["Estimate", "cannot_tell"]
 
@@ -17,12 +27,17 @@ class Estimate(Struct, frozen=True, kw_only=True):
         note: Why it cannot be told.
     """
 
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
+    value: _Number
+    low: _Number = float("nan")
+    high: _Number = float("nan")
     n: int = 0
     confidence: float = 0.95
     note: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            if getattr(self, name) is None:
+                structs.force_setattr(self, name, float("nan"))
 
 
 def cannot_tell(n: int, note: str) -> Estimate:

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import ArrayLike, NDArray
 
 from slipway.errors import InvalidInput, near
-from slipway.stats.classification import auc, log_losses, midranks
+from slipway.stats.bootstrap import bootstrap
+from slipway.stats.classification import auc, average_precision, log_losses, midranks
 from slipway.stats.estimate import Estimate, cannot_tell
+from slipway.stats.regression import r2
 
-__all__ = ["auc_interval", "mean_interval", "paired_difference", "share_interval"]
+__all__ = [
+    "auc_interval", "average_precision_interval", "mean_interval", "paired_difference", "r2_interval", "share_interval",
+]  # fmt: skip
 
 _FEW = 2
 
@@ -28,6 +33,8 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     if array.size < _FEW:
         return cannot_tell(array.size, f"{array.size} rows are too few for an interval")
     mean = float(array.mean())
+    if not np.isfinite(mean):
+        return cannot_tell(array.size, "some of the values are missing or infinite")
     half = _z(confidence) * float(array.std(ddof=1)) / array.size**0.5
     return Estimate(value=mean, low=mean - half, high=mean + half, n=array.size, confidence=confidence)
 
@@ -56,9 +63,29 @@ def auc_interval(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95)
     value = auc(truth, scores)
     from_true, from_false = _placements(truth, np.asarray(scores, dtype=np.float64))
     variance = from_true.var(ddof=1) / from_true.size + from_false.var(ddof=1) / from_false.size
+    if variance == 0.0:
+        # A perfect ranking of a few rows is no certainty: as if each row of the rarer class were a trial.
+        fewer = min(from_true.size, from_false.size)
+        return structs.replace(share_interval(round(value * fewer), fewer, confidence), value=value, n=truth.size)
     half = _z(confidence) * float(variance) ** 0.5
     low, high = max(0.0, value - half), min(1.0, value + half)
     return Estimate(value=value, low=low, high=high, n=truth.size, confidence=confidence)
+
+
+def average_precision_interval(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """The average precision with a bootstrap interval; there is no good formula for it."""
+    truth = np.asarray(labels).astype(bool)
+    if truth.sum() < _FEW:
+        return cannot_tell(truth.size, "fewer than two true rows")
+    return bootstrap(average_precision, truth, np.asarray(scores, dtype=np.float64), confidence=confidence)
+
+
+def r2_interval(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """The share of variance explained, with the delta method's interval."""
+    truth = np.asarray(labels, dtype=np.float64)
+    if truth.size < _FEW or np.ptp(truth) == 0.0:
+        return cannot_tell(truth.size, "the truth does not vary over these rows")
+    return structs.replace(mean_interval(_r2_terms(truth, scores), confidence), value=r2(truth, scores))
 
 
 def paired_difference(
@@ -76,7 +103,8 @@ def paired_difference(
         labels: The truth, shape `(n_rows,)`.
         challenger: Its scores, shape `(n_rows,)`.
         champion: Its scores, shape `(n_rows,)`.
-        metric: "auc", "log_loss", "brier", "mae", or a name of `losses`.
+        metric: "auc", "average_precision", "log_loss", "brier", "accuracy", "mae", "rmse", "bias", "r2", or a name of
+            `losses`.
         losses: The loss of each row, for a metric of its own, such as a cost.
         confidence: Of the interval.
 
@@ -85,10 +113,14 @@ def paired_difference(
     """
     if metric == "auc":
         return _auc_difference(labels, challenger, champion, confidence)
+    if metric == "average_precision":
+        return bootstrap(_precision_difference, labels, challenger, champion, confidence=confidence)
     per_row = losses or _LOSSES.get(metric)
     if per_row is None:
-        known = ("auc", *_LOSSES)
+        known = ("auc", "average_precision", *_LOSSES)
         raise InvalidInput(f"{metric!r} cannot be compared pair by pair.", fix=near(metric, known, what="metrics"))
+    if not np.asarray(labels).size:
+        return cannot_tell(0, "no rows")
     return mean_interval(per_row(labels, challenger) - per_row(labels, champion), confidence)
 
 
@@ -123,10 +155,45 @@ def _absolutes(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
     return np.abs(np.asarray(scores, dtype=np.float64) - np.asarray(labels, dtype=np.float64))
 
 
+def _hits(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    right = (np.asarray(scores, dtype=np.float64) >= 0.5) == np.asarray(labels).astype(bool)
+    return np.asarray(right, dtype=np.float64)
+
+
+def _differences(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(np.asarray(scores, dtype=np.float64) - np.asarray(labels, dtype=np.float64))
+
+
+def _rmse_terms(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Numbers a row whose mean is the root of the mean square, and whose spread is its spread: the delta method."""
+    squares = _squares(labels, scores)
+    root = float(squares.mean()) ** 0.5
+    return np.asarray(root + (squares - root * root) / (2 * root)) if root else squares
+
+
+def _r2_terms(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """The same for the share of variance explained, a ratio of two means."""
+    truth = np.asarray(labels, dtype=np.float64)
+    away = (truth - truth.mean()) ** 2
+    spread = float(away.mean())
+    if spread == 0.0:
+        return np.full(truth.size, np.nan)
+    found = r2(truth, scores)
+    return np.asarray(found - (_squares(truth, scores) - (1 - found) * away) / spread)
+
+
+def _precision_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
+    return average_precision(labels, first) - average_precision(labels, second)
+
+
 _LOSSES: dict[str, Callable[[ArrayLike, ArrayLike], NDArray[np.float64]]] = {
     "log_loss": log_losses,
     "brier": _squares,
     "mae": _absolutes,
+    "accuracy": _hits,
+    "bias": _differences,
+    "rmse": _rmse_terms,
+    "r2": _r2_terms,
 }
 
 

@@ -10,15 +10,22 @@ from msgspec import Struct, structs
 from numpy.typing import ArrayLike, NDArray
 
 from slipway.errors import InvalidInput, near
-from slipway.stats import classification, regression
+from slipway.stats import regression
 from slipway.stats.calibration import calibration_error, calibration_in_the_large, reliability
 from slipway.stats.classification import log_losses
 from slipway.stats.estimate import Estimate, cannot_tell
-from slipway.stats.intervals import auc_interval, mean_interval, share_interval
+from slipway.stats.intervals import (
+    auc_interval,
+    average_precision_interval,
+    mean_interval,
+    r2_interval,
+    share_interval,
+)
 
 __all__ = ["METRICS", "CostMatrix", "Metric", "Sliced", "costs", "default_metrics", "estimate", "evaluate", "metric"]
 
 MIN_SLICE_ROWS = 50
+_OF_PROBABILITIES = ("log_loss", "brier", "calibration", "calibration_in_the_large")
 
 
 class Metric(Struct, frozen=True, kw_only=True):
@@ -84,12 +91,21 @@ def default_metrics(task: str) -> tuple[str, ...]:
 
 
 def estimate(name: str, labels: ArrayLike, scores: ArrayLike) -> Estimate:
-    """One metric with its interval; "cannot tell" without rows."""
+    """One metric with its interval; "cannot tell" without rows, and where a label or score is missing.
+
+    Raises:
+        InvalidInput: An unknown metric, or another number of scores than of labels.
+    """
     found = metric(name)
-    truth = np.asarray(labels, dtype=np.float64)
+    truth, values = _same_length(labels, scores)
     if not truth.size:
         return cannot_tell(0, "no rows")
-    return found.interval(truth, np.asarray(scores, dtype=np.float64))
+    missing = int((~np.isfinite(truth) | ~np.isfinite(values)).sum())
+    if missing:
+        return cannot_tell(truth.size, f"{missing:,} of {truth.size:,} rows have no finite label or score")
+    if name in _OF_PROBABILITIES and (values.min() < 0.0 or values.max() > 1.0):
+        return cannot_tell(truth.size, "scores outside 0 to 1 are no probabilities")
+    return found.interval(truth, values)
 
 
 def evaluate(
@@ -107,20 +123,44 @@ def evaluate(
         slices: By column, the value of each row.
 
     Raises:
-        InvalidInput: An unknown metric.
+        InvalidInput: An unknown metric, or a slice's column, labels and scores of different lengths.
     """
-    truth = np.asarray(labels, dtype=np.float64)
-    values = np.asarray(scores, dtype=np.float64)
+    truth, values = _same_length(labels, scores)
     found = [Sliced(metric=name, slice="", estimate=estimate(name, truth, values)) for name in names]
     for column, members in (slices or {}).items():
-        texts = np.asarray(["" if member is None else str(member) for member in members], dtype=object)
-        for member in sorted(set(texts)):
-            inside = texts == member
+        if len(members) != truth.size:
+            raise InvalidInput(
+                f"The slice {column!r} has {len(members)} values for {truth.size} rows.",
+                fix="Give one value a row.",
+                field=column,
+            )
+        for member, inside in _places(members):
             found += [
                 Sliced(metric=name, slice=f"{column}={member}", estimate=_slice(name, truth[inside], values[inside]))
                 for name in names
             ]
     return found
+
+
+def _same_length(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    truth, values = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    if truth.shape != values.shape or truth.ndim != 1:
+        raise InvalidInput(
+            f"Labels of shape {truth.shape} and scores of shape {values.shape} do not belong together.",
+            fix="Give one label and one score a row.",
+            field="scores",
+        )
+    return truth, values
+
+
+def _places(members: Sequence[object]) -> list[tuple[str, NDArray[np.intp]]]:
+    """The rows of each value, values ascending; one sort, however many values there are."""
+    texts = ["" if member is None else str(member) for member in members]
+    number = {text: index for index, text in enumerate(sorted(set(texts)))}
+    codes = np.fromiter((number[text] for text in texts), dtype=np.intp, count=len(texts))
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(number)))
+    return list(zip(number, np.split(order, ends[:-1]), strict=True)) if texts else []
 
 
 def _slice(name: str, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> Estimate:
@@ -159,10 +199,6 @@ def _bias(labels: ArrayLike, scores: ArrayLike) -> Estimate:
     return mean_interval(np.asarray(scores) - np.asarray(labels))
 
 
-def _plain(function: Callable[[ArrayLike, ArrayLike], float]) -> Callable[[ArrayLike, ArrayLike], Estimate]:
-    return lambda labels, scores: Estimate(value=function(labels, scores), n=np.asarray(labels).size)
-
-
 def _calibration(labels: ArrayLike, scores: ArrayLike) -> Estimate:
     return Estimate(value=calibration_error(reliability(labels, scores)), n=np.asarray(labels).size)
 
@@ -176,7 +212,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             name="average_precision", task="classification", better="higher",
-            interval=_plain(classification.average_precision),
+            interval=average_precision_interval,
             meaning="how pure the top of the ranking is",
         ),
         Metric(
@@ -211,7 +247,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(name="bias", task="regression", better="zero", interval=_bias, meaning="prediction minus truth on average"),
         Metric(
-            name="r2", task="regression", better="higher", interval=_plain(regression.r2),
+            name="r2", task="regression", better="higher", interval=r2_interval,
             meaning="the share of the ups and downs that is explained",
         ),
     )
