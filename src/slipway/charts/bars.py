@@ -109,13 +109,7 @@ def histogram(
     if not any(shares) and not any(compared):
         return nothing_to_show("histogram", title, "no rows counted" if counts else "no values")
     head, top = heading(title)
-    caption = label(
-        "share of rows" + ("; the outline is the reference" if any(compared) else ""),
-        0,
-        top + 9,
-        room=WIDTH,
-        quiet=True,
-    )
+    said = "share of rows; the outline is the reference" if any(compared) else "share of rows"
     top += 22
     bottom = top + 130
     upright = spanning([*shares, *compared], bottom, top, zero=True)
@@ -131,14 +125,12 @@ def histogram(
         title or x_label,
         bottom + (38 if x_label else 24),
         head,
-        caption,
+        label(said, 0, top - 13, room=WIDTH, quiet=True),
         left_axis(upright, left, WIDTH),
         *columns,
         _outline(compared, across, upright) if any(compared) else Svg(""),
         bottom_axis([(across.at(at), number(edge)) for at, edge in enumerate(edges, first)], bottom, 0, WIDTH),
-        label(x_label, (left + WIDTH) / 2, bottom + 33, room=WIDTH - left, anchor="middle", quiet=True)
-        if x_label
-        else Svg(""),
+        label(x_label, (left + WIDTH) / 2, bottom + 33, room=WIDTH - left, anchor="middle", quiet=True),
         description=f"{len(counts)} ranges; the fullest is {names[shares.index(max(shares))]}, {max(shares):.1%} of the rows",
     )
 
