@@ -1,6 +1,7 @@
 """`slipway demo`: the flagship, from raw data to a model answering in production, told step by step."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 import time
@@ -63,7 +64,7 @@ def demo(keep: bool, root: Path | None) -> dict[str, object]:
             told = _compare(project, version, training, served)
         summary = _summary(version, deployed, served, told, time.monotonic() - began)
         click.echo("\n" + facts(list(summary.items())) + "\n")
-        _after(project, keep=keep)
+        _after(project, folder, root, keep=keep)
     return dict(summary)
 
 
@@ -197,10 +198,11 @@ def _summary(version: ModelVersion, deployed: Deployed, served: Any, told: Any, 
     }
 
 
-def _after(project: Project, *, keep: bool) -> None:
+def _after(project: Project, folder: Path, root: Path | None, *, keep: bool) -> None:
     """Stop what was started, or leave it and start the pages; say what is worth typing next."""
     workspace = project.workspace
-    where = f"--root {workspace.root} --project {project.name}"
+    program = "slipway" if shutil.which("slipway") else _near(Path(sys.argv[0]))
+    where = f"-C {_near(folder)}" if root is None else f"--root {_near(workspace.root)} --project {project.name}"
     if keep:
         status = call(workspace, operation("endpoints.get"), GetEndpoint(name=MODEL)).status
         subprocess.Popen(
@@ -212,16 +214,24 @@ def _after(project: Project, *, keep: bool) -> None:
         click.echo(f"The pages:    http://127.0.0.1:8300/\nThe endpoint: {status.url}/endpoints/{MODEL}")
     else:
         call(workspace, operation("endpoints.stop"), Stop(name=MODEL))
-        click.echo("The endpoint was stopped; `slipway demo --keep` leaves it and the pages running.")
+        click.echo(f"The endpoint was stopped; `{program} demo --keep` leaves it and the pages running.")
     click.echo("Worth typing:")
     lines = [
-        (f"slipway up --root {workspace.root}", "the pages, at http://127.0.0.1:8300/"),
-        (f"slipway models show {MODEL} {where}", "what it is made of, its verdict, its card"),
-        (f"slipway endpoints show {MODEL} {where}", "what serves, and how it is doing"),
-        (f"slipway why train {where}", "why a step ran, or why it did not have to"),
-        (f"slipway audit verify {where}", "that nobody edited the history"),
+        (f"{program} up --root {_near(workspace.root)}", "the pages, at http://127.0.0.1:8300/"),
+        (f"{program} models show {MODEL} {where}", "what it is made of, its verdict, its card"),
+        (f"{program} endpoints show {MODEL} {where}", "what serves, and how it is doing"),
+        (f"{program} why train {where}", "why a step ran, or why it did not have to"),
+        (f"{program} audit verify {where}", "that nobody edited the history"),
     ]
     click.echo(columns(("", ""), [(f"  {line}", told) for line, told in lines], empty="").lstrip("\n"))
+
+
+def _near(path: Path) -> str:
+    """A path as one would type it here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _days(since: datetime, until: datetime) -> int:

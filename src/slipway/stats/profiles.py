@@ -171,12 +171,17 @@ def _reference(name: str, values: Any) -> Column:
 
 def _counted(frame: Column, columns: Mapping[str, Any]) -> Column:
     if frame.name not in columns:
-        raise InvalidInput(f"The column {frame.name!r} of the reference profile is missing.", field=frame.name)
+        raise InvalidInput(
+            f"The column {frame.name!r} of the reference profile is missing.",
+            fix="Give every column of it.",
+            field=frame.name,
+        )
     values = columns[frame.name]
     if frame.is_numeric != _is_numeric(values):
         raise InvalidInput(
             f"The column {frame.name!r} was {'numbers' if frame.is_numeric else 'texts'} in the reference profile "
             "and is not any more.",
+            fix="Give it in the type that it had, or make a new reference.",
             field=frame.name,
         )
     return _numbers(frame, np.asarray(values, dtype=np.float64)) if frame.is_numeric else _texts(frame, values)
