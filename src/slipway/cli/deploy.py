@@ -4,6 +4,7 @@ import click
 
 from slipway.cli.door import Door, opened
 from slipway.cli.models import verdict_text
+from slipway.hosts.settings import FILE
 from slipway.operations.endpoints import Deployed
 
 __all__ = ["deploy", "rollback"]
@@ -13,11 +14,12 @@ __all__ = ["deploy", "rollback"]
 @click.argument("model")
 @click.option("--version", default="latest", show_default=True, help="A number, an alias, or latest.")
 @click.option("--endpoint", default="", help="The endpoint's name; the model's own when missing.")
-@click.option("--port", default=0, help="The port to listen on; a free one when missing.")
+@click.option("--port", default=0, help="The port to listen on; the former or a free one when missing.")
 @click.option("--dry-run", is_flag=True, help="Judge only, change nothing.")
 @opened
 def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_run: bool) -> None:
     """Judge MODEL by its gate and, when it passes, let it serve."""
+    _declare(door, endpoint or model)
     answer = door.call("endpoints.deploy", model=model, version=version, endpoint=endpoint, port=port, dry_run=dry_run)
     door.show(answer, deployed_text)
 
@@ -30,6 +32,18 @@ def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_r
 def rollback(door: Door, name: str, to: int, reason: str) -> None:
     """Let serve again on ENDPOINT what served before."""
     door.show(door.call("endpoints.rollback", name=name, to=to, reason=reason), deployed_text)
+
+
+def _declare(door: Door, name: str) -> None:
+    """Keep the endpoint's declaration as the checkout has it now: its gate is the one that the file shows."""
+    if door.checkout is None or not (door.checkout.folder / FILE).is_file():
+        return
+    from slipway.flows.endpoint import Endpoint
+    from slipway.flows.release import declare_endpoint
+
+    declared = door.checkout.declared(Endpoint).get(name)
+    if declared is not None:
+        declare_endpoint(door.workspace, declared)
 
 
 def deployed_text(answer: Deployed) -> str:

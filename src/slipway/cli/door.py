@@ -87,6 +87,11 @@ class Door:
         return self._project
 
     @property
+    def checkout(self) -> Project | None:
+        """The project with its code, None where it was reached without."""
+        return self._project
+
+    @property
     def workspace(self) -> Workspace:
         """The project's store.
 

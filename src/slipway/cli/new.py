@@ -1,14 +1,16 @@
 """`slipway new`: a small project that runs."""
 
+import keyword
 import random
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from slipway.cli.door import command
-from slipway.errors import Conflict
+from slipway.errors import Conflict, InvalidInput
 from slipway.ids import check_name
 
 __all__ = ["new"]
@@ -20,10 +22,15 @@ def new(name: str) -> dict[str, object]:
     """Make a small project that runs, in a new folder NAME."""
     folder = Path(name)
     project = check_name(folder.name, "project")
-    module = project.replace("-", "_").replace(".", "_")
-    if folder.exists() and any(folder.iterdir()):
+    module = _module(project)
+    if folder.is_dir() and any(folder.iterdir()):
         raise Conflict(f"The folder {folder} exists and is not empty.", fix="Choose another name, or empty the folder.")
-    (folder / "data").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InvalidInput(
+            f"The folder {folder} cannot be made: {problem.strerror}.", fix="Choose another place or name."
+        ) from problem
     source = files("slipway.cli") / "templates" / "tabular"
     made = {
         f"{module}.py": (source / "project.py.txt").read_text(),
@@ -37,6 +44,14 @@ def new(name: str) -> dict[str, object]:
     click.echo(f"Made {folder}/ with {', '.join(made)}.", err=True)
     click.echo(f"Next: cd {folder} && slipway run release", err=True)
     return {"folder": str(folder), "files": list(made)}
+
+
+def _module(project: str) -> str:
+    """A module's name for the project that hides none of the libraries that it imports."""
+    module = project.replace("-", "_").replace(".", "_")
+    if not module.isidentifier():
+        module = f"project_{module}"
+    return f"{module}_project" if keyword.iskeyword(module) or find_spec(module) else module
 
 
 def _customers(rows: int = 2000) -> str:

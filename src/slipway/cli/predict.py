@@ -36,13 +36,15 @@ def labels(door: Door, name: str, labels: str) -> None:
 
 
 def _client(door: Door, name: str) -> EndpointClient:
-    status = door.call("endpoints.get", name=name).status
-    if status is None or not status.url:
+    detail = door.call("endpoints.get", name=name)
+    if detail.status is None or not detail.status.url:
+        served = detail.revisions[0].served
+        named = "" if served.model == name else f" --endpoint {name}"
         raise Unavailable(
             f"The endpoint {name!r} does not run.",
-            fix=f"Start it again: slipway rollback {name}, or deploy another version.",
+            fix=f"Start it again: slipway deploy {served.model} --version {served.number}{named}",
         )
-    return EndpointClient(status.url, name)
+    return EndpointClient(detail.status.url, name)
 
 
 def _objects(text: str, what: str) -> list[dict[str, Any]]:

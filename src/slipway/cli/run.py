@@ -2,14 +2,16 @@
 
 import inspect
 import typing
+from collections.abc import Iterable
 from datetime import date, datetime
+from types import NoneType
 from typing import Any
 
 import click
 import msgspec
 
 from slipway.cli.door import Door, opened
-from slipway.errors import InvalidInput, near
+from slipway.errors import InvalidDeclaration, InvalidInput, near
 
 __all__ = ["run"]
 
@@ -30,11 +32,11 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     project, workspace = door.project, door.workspace
     chosen = project.pick(Pipeline, pipeline, "pipeline")
     params = _params(chosen, settings)
+    endpoint = _endpoint(project.declared(Endpoint).values(), chosen)
     if not no_ingest:
         for table in project.declared(Table).values():
             ingest(workspace, table)
-    endpoints = [endpoint for endpoint in project.declared(Endpoint).values() if endpoint.pipeline is chosen]
-    done = run_pipeline(workspace, chosen, params, endpoint=endpoints[0] if endpoints else None)
+    done = run_pipeline(workspace, chosen, params, endpoint=endpoint)
     if door.as_json:
         door.show({"run": done.run, "model": done.version}, str)
         return
@@ -42,6 +44,18 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     if done.version is not None:
         click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
         click.echo(f"Next: slipway deploy {done.version.name}")
+
+
+def _endpoint(declared: Iterable[Any], pipeline: Any) -> Any:
+    """The endpoint that a pipeline feeds, None for none."""
+    fed = [endpoint for endpoint in declared if endpoint.pipeline is pipeline]
+    if len(fed) > 1:
+        raise InvalidDeclaration(
+            f"The pipeline {pipeline.name!r} feeds {len(fed)} endpoints: {', '.join(repr(e.name) for e in fed)}.",
+            why="Its model is registered under the endpoint's name, and has one gate.",
+            fix="Let one endpoint name the pipeline; deploy to others with: slipway deploy MODEL --endpoint NAME",
+        )
+    return fed[0] if fed else None
 
 
 def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
@@ -67,6 +81,9 @@ def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
 
 
 def _value(name: str, text: str, kind: Any) -> object:
+    given = [choice for choice in typing.get_args(kind) if choice is not NoneType]
+    if NoneType in typing.get_args(kind) and len(given) == 1:
+        kind = given[0]
     if kind in (date, datetime):
         try:
             return kind.fromisoformat(text)
@@ -79,4 +96,10 @@ def _value(name: str, text: str, kind: Any) -> object:
     except msgspec.ValidationError as problem:
         raise InvalidInput(
             f"{text!r} does not fit the parameter {name!r}: {problem}.", fix=f"Give a {kind!r}.", field=name
+        ) from problem
+    except TypeError as problem:
+        raise InvalidInput(
+            f"The parameter {name!r} cannot be given as text: it is a {kind!r}.",
+            fix="Give it a default, or call the pipeline from Python.",
+            field=name,
         ) from problem

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from slipway.errors import BackendError, Conflict, GateRefused, NotFound
+from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound, SlipwayError
 from slipway.flows.approve import approvals_of
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.evidence import CHAMPION, champion_of, collect
@@ -34,31 +37,44 @@ __all__ = ["deploy", "rollback"]
 
 _SERVES_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.05
+_TURN_WITHIN_S = 180.0
+_TURN_FILE = "deploy.lock"
+_GUARDED = "prod"
 
 
 def deploy(workspace: Workspace, request: Deploy) -> Deployed:
     """Judge a model version and, when its gate lets it through, let it serve.
 
+    Deployments of one endpoint take turns: each is judged against what the one before it made the champion.
+
     Raises:
         NotFound: No such model or version.
+        InvalidInput: A name or port that cannot be.
         GateRefused: A check refused or could not tell; the verdict is on the error and in the ledger.
+        Conflict: The endpoint is prod's, or others deploy to it all the time.
         BackendError: The endpoint's process did not take the revision; the former one still serves.
     """
+    _check_port(request.port)
     version = registry.get(workspace, request.model, request.version)
     bundle = registry.bundle_of(workspace, version)
     name = check_name(request.endpoint or version.name, "endpoint")
     declared = _declared(workspace, name, version)
-    ruling = _judge(workspace, version, bundle, declared, keep=not request.dry_run)
     if request.dry_run:
+        ruling = _judge(workspace, version, bundle, declared, keep=False)
         return Deployed(verdict=ruling, revision=None, status=None)
-    if not ruling.passed:
-        raise _refused(version, ruling)
-    served = Served(model=version.name, number=version.number, bundle=version.bundle)
-    draft = _draft(workspace, name, served, _contract(workspace, version, bundle, declared), declared)
-    draft = msgspec.structs.replace(draft, port=request.port or draft.port, verdict_id=ruling.id)
-    revision, status = _publish(workspace, draft, version, "endpoints.deploy")
-    if registry.aliases(workspace, version.name).get(CHAMPION) != version.number:
-        registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {name}")
+    with _turn(workspace, name):
+        _check_environment(workspace, name)
+        ruling = _judge(workspace, version, bundle, declared, keep=True)
+        if not ruling.passed:
+            raise _refused(version, ruling)
+        served = Served(model=version.name, number=version.number, bundle=version.bundle)
+        draft = _draft(workspace, name, served, _contract(workspace, version, bundle, declared), declared)
+        if request.port and draft.port not in (0, request.port):
+            workspace.say(f"{name} answers on port {draft.port} until it is stopped; {request.port} counts from then.")
+        draft = msgspec.structs.replace(draft, port=request.port or draft.port, verdict_id=ruling.id)
+        revision, status = _publish(workspace, draft, version, "endpoints.deploy")
+        if registry.aliases(workspace, version.name).get(CHAMPION) != version.number:
+            registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {name}")
     return Deployed(verdict=ruling, revision=revision, status=status)
 
 
@@ -67,28 +83,83 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
 
     Raises:
         NotFound: Nothing was deployed there, or no such revision.
-        Conflict: There is nothing to go back to.
+        Conflict: There is nothing to go back to, or the endpoint or the revision is another environment's.
+        BackendError: The endpoint's process did not take the revision; the present one still serves.
     """
+    revision_of(workspace, request.name)
+    with _turn(workspace, request.name):
+        _check_environment(workspace, request.name)
+        found = _earlier(workspace, request)
+        with workspace.ledger.read() as tx:
+            ruling = entries.get(tx, Verdict, found.verdict_id)
+        reason = f"rollback to {found.number}" + (f": {request.reason}" if request.reason else "")
+        draft = msgspec.structs.replace(found, reason=reason, actor=workspace.actor, created_at=workspace.clock.now())
+        version = registry.get(workspace, draft.served.model, draft.served.number)
+        revision, status = _publish(workspace, draft, version, "endpoints.rollback")
+        registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=reason)
+    return Deployed(verdict=ruling, revision=revision, status=status)
+
+
+def _earlier(workspace: Workspace, request: Rollback) -> Revision:
+    """The revision to go back to."""
     newest = revision_of(workspace, request.name)
     wanted = request.to or newest.number - 1
-    if wanted < 1:
+    if wanted == 0:
         raise Conflict(
             f"{request.name!r} has only one revision: there is nothing to go back to.",
             fix=f"Stop it instead: slipway endpoints stop {request.name}",
         )
     with workspace.ledger.read() as tx:
         found = entries.find(tx, Revision, project=workspace.project, name=request.name, number=wanted, limit=1)
-        if not found:
-            raise NotFound(
-                f"{request.name!r} has no revision {wanted}.", fix=f"Its revisions are 1 to {newest.number}."
-            )
-        ruling = entries.get(tx, Verdict, found[0].verdict_id)
-    reason = f"rollback to {wanted}" + (f": {request.reason}" if request.reason else "")
-    draft = msgspec.structs.replace(found[0], reason=reason, actor=workspace.actor, created_at=workspace.clock.now())
-    version = registry.get(workspace, draft.served.model, draft.served.number)
-    revision, status = _publish(workspace, draft, version, "endpoints.rollback")
-    registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=reason)
-    return Deployed(verdict=ruling, revision=revision, status=status)
+    if not found:
+        raise NotFound(f"{request.name!r} has no revision {wanted}.", fix=f"Its revisions are 1 to {newest.number}.")
+    if workspace.environment == _GUARDED != found[0].environment:
+        raise Conflict(
+            f"Revision {wanted} of {request.name!r} was let through for {found[0].environment}, not for {_GUARDED}.",
+            why="What another environment lets through was not judged by this one's gate.",
+            fix=f"Let it be judged: slipway deploy {found[0].served.model} --version {found[0].served.number} "
+            f"--endpoint {request.name} --env {_GUARDED}",
+        )
+    return found[0]
+
+
+@contextmanager
+def _turn(workspace: Workspace, name: str) -> Iterator[None]:
+    """Hold an endpoint for one deployment at a time; the system frees it with the process, however that ends."""
+    folder = folder_of(workspace, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + _TURN_WITHIN_S
+    with (folder / _TURN_FILE).open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Conflict(
+                        f"Somebody else has been deploying to {name!r} for {_TURN_WITHIN_S:.0f} seconds.",
+                        fix=f"Look how it stands, then decide anew: slipway endpoints show {name}",
+                    ) from None
+                time.sleep(_LOOK_EVERY_S)
+        yield
+
+
+def _check_environment(workspace: Workspace, name: str) -> None:
+    """What serves in prod is replaced only by what prod's own gate lets through."""
+    with workspace.ledger.read() as tx:
+        id = tx.ref(workspace.project, "endpoint", name)
+        present = entries.get(tx, Revision, id) if id else None
+    if present is not None and present.environment == _GUARDED != workspace.environment:
+        raise Conflict(
+            f"The endpoint {name!r} serves in {_GUARDED}, and this is {workspace.environment}.",
+            why=f"What {workspace.environment} lets through was not judged for {_GUARDED}.",
+            fix=f"Add --env {_GUARDED}, or give the endpoint another name.",
+        )
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise InvalidInput(f"There is no port {port}.", fix="Give one from 1 to 65535, or 0 for any.", field="port")
 
 
 def _declared(workspace: Workspace, name: str, version: ModelVersion) -> DeclaredEndpoint:
@@ -233,7 +304,7 @@ def _unpack(workspace: Workspace, version: ModelVersion, folder: Path) -> None:
         try:
             bundles.verify(folder, expect=version.bundle, signer=workspace.signer)
             return
-        except Exception:
+        except (SlipwayError, OSError):
             shutil.rmtree(folder)  # damaged: fetched anew below
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.errors import InvalidDeclaration, InvalidInput
+import msgspec
+
+from slipway.errors import InvalidDeclaration, InvalidInput, NotFound
 from slipway.features.skew import certify
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.feed import keep_views
@@ -18,11 +20,12 @@ from slipway.models.model import Model
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
 from slipway.ports.workspace import Workspace
+from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.features import SkewCertificate
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 
-__all__ = ["Released", "release", "run_pipeline"]
+__all__ = ["Released", "declare_endpoint", "release", "run_pipeline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,25 @@ class Released:
     version: ModelVersion | None
 
 
-def declare_endpoint(workspace: Workspace, endpoint: Endpoint, *, simulation: bool = False) -> None:
-    """Keep an endpoint's declaration, so that a server can deploy to it without the project's code."""
-    declared = endpoint.declared(workspace.project, workspace.clock.now(), simulation=simulation)
+def declare_endpoint(workspace: Workspace, endpoint: Endpoint, *, simulation: bool | None = None) -> None:
+    """Keep an endpoint's declaration, so that a server can deploy to it without the project's code.
+
+    Args:
+        workspace: Where it is kept.
+        endpoint: What the project's code declares now.
+        simulation: Whether it takes decision times from its callers; None leaves that as it stands.
+    """
+    declared = endpoint.declared(workspace.project, workspace.clock.now(), simulation=bool(simulation))
     with workspace.ledger.write() as tx:
+        try:
+            former = entries.get(tx, DeclaredEndpoint, declared.id)
+        except NotFound:
+            former = None
+        if former is not None:
+            kept = former.simulation if simulation is None else simulation
+            declared = msgspec.structs.replace(declared, simulation=kept)
+            if declared == msgspec.structs.replace(former, created_at=declared.created_at):
+                return
         entries.put(tx, declared)
         events.record(tx, workspace, "endpoints.declare", f"endpoint:{declared.id}", model=declared.model)
 

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from slipway.errors import InvalidInput
 from slipway.features.materialise import Arrival, events_between
 from slipway.features.sets import FeatureSet
 from slipway.models import bundle as bundles
@@ -30,7 +31,7 @@ __all__ = ["Caller", "Replayed", "replay", "replay_table", "score_offline"]
 
 T = TypeVar("T")
 
-_CHUNK_ROWS = 500
+_CHUNK_ROWS = 1000
 
 
 class Caller(Protocol):
@@ -68,9 +69,6 @@ class Replayed:
     requests: int
     events: int
     labels: int
-
-
-_CHUNK_ROWS = 1000
 
 
 def replay(
@@ -149,8 +147,11 @@ def replay_table(
         label_delay: How long after that the label is sent.
         advance: Moves business time.
         progress: Called with the rows asked since the last call.
+
+    Raises:
+        InvalidInput: The table's key is of several columns.
     """
-    (key,) = training.key
+    key = _only_key(training)
     at, label, done = training.at, training.label, until + 2 * label_delay
     rows = versions.read(workspace, _name(training.table), training.table.partition("@")[2])
     asked = rows.filter(pl.col(at).is_between(since, until, closed="left"))
@@ -192,6 +193,9 @@ def score_offline(
         features: The feature set.
         since: Rows decided at or after this.
         until: Rows decided before this.
+
+    Raises:
+        InvalidInput: The table's key is of several columns.
     """
     rows = features.training_set(_name(training.table), label=training.label, at=training.at, since=since, until=until)
     with tempfile.TemporaryDirectory(prefix="slipway-offline-") as temporary:
@@ -200,9 +204,19 @@ def score_offline(
         model = bundles.load(folder, expect=version.bundle)
         inputs = [field.name for field in model.signature.inputs]
         scores = model.predict_rows([list(row) for row in rows.select(inputs).iter_rows()])
-    (key,) = training.key
+    key = _only_key(training)
     labels = rows[training.label].cast(pl.Float64).to_numpy()
     return rows[key].to_list(), np.asarray(scores, dtype=np.float64), labels
+
+
+def _only_key(training: TrainingSet) -> str:
+    if len(training.key) != 1:
+        raise InvalidInput(
+            f"The table {_name(training.table)!r} has the key {', '.join(training.key)}.",
+            why="A replay finds the answer of a row by one column.",
+            fix="Give the table one key column, for example a number or a text made of these.",
+        )
+    return training.key[0]
 
 
 def _name(node: str) -> str:

@@ -43,8 +43,8 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
         NotFound: Nothing was ever deployed there.
         Corrupt: The log or the bundle is damaged.
     """
-    revision = revision_of(workspace, request.name)
     folder = folder_of(workspace, request.name)
+    revision = _serving(workspace, request.name, folder)
     home = folder / "bundles" / revision.served.bundle
     bundle = bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer)
     rows = answered_rows(folder, revision, bundle)
@@ -73,6 +73,17 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
         findings=tuple(found),
         incidents=tuple(incidents),
     )
+
+
+def _serving(workspace: Workspace, name: str, folder: Path) -> Revision:
+    """The revision that answers; the newest where the process does not run. A refused one has answered nothing."""
+    newest = revision_of(workspace, name)
+    status = workspace.launcher.status(folder)
+    if status is None or status.revision in (0, newest.number):
+        return newest
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, Revision, project=workspace.project, name=name, number=status.revision, limit=1)
+    return found[0] if found else newest
 
 
 def _reference(home: Path) -> Profile | None:

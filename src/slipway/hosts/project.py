@@ -13,7 +13,7 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, NotFound, StepFailed, near
-from slipway.hosts.settings import Settings, locate
+from slipway.hosts.settings import FILE, Settings, locate
 from slipway.ledger import projects
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
@@ -61,6 +61,11 @@ class Project:
                     f"The project's module {name!r} imports {problem.name!r}, which is not installed.",
                     step=name,
                     fix=f"Install it, or remove the import from {self.folder / name}.py.",
+                ) from problem
+            if not (self.folder / FILE).is_file():
+                raise NotFound(
+                    f"The folder {self.folder} has no slipway.toml, so nobody knows which module is the project's.",
+                    fix='Write one: [project], name = "...", module = "..."; or make a project: slipway new my-project',
                 ) from problem
             known = [path.stem for path in self.folder.glob("*.py")]
             raise NotFound(

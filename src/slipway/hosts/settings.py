@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from slipway.errors import InvalidSetting, NotFound, near
 from slipway.ids import check_name
 
-__all__ = ["EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
+__all__ = ["FILE", "EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
 
 FILE = "slipway.toml"
 

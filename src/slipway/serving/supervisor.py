@@ -234,7 +234,8 @@ class Supervisor:
         except SlipwayError as problem:
             _logger.error("The published revision cannot be read: %s", problem)
             return
-        if (revision.host, revision.port) != self._shape[:2]:
+        answers_at = int(self._url.rpartition(":")[2])
+        if revision.host != self._shape[0] or revision.port not in (0, answers_at):
             _logger.warning("The endpoint's new address counts from its next start; it answers at %s.", self._url)
         if revision.workers != self._shape[2]:
             self._shape = (*self._shape[:2], revision.workers)
