@@ -142,13 +142,13 @@ def split(rows: pl.DataFrame, days: int = 14) -> tuple[pl.DataFrame, pl.DataFram
 
 
 @sw.step
-def train(rows: pl.DataFrame, learning_rate: float = 0.05) -> sw.Model:
+def train(rows: pl.DataFrame, learning_rate: float = 0.03) -> sw.Model:
     """Gradient-boosted trees on all features."""
     inputs = sw.inputs(rows, features, label="late")
     settings = {
         "objective": "binary", "learning_rate": learning_rate, "num_leaves": 31, "min_data_in_leaf": 100,
         "feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1,
-        "seed": 1, "deterministic": True, "num_threads": 2, "verbose": -1,
+        "seed": 1, "deterministic": True, "force_col_wise": True, "num_threads": 2, "verbose": -1,
     }  # fmt: skip
     data = lgb.Dataset(inputs.matrix, inputs.labels, categorical_feature=inputs.categorical)
     booster = lgb.train(settings, data, num_boost_round=300)
@@ -158,7 +158,7 @@ def train(rows: pl.DataFrame, learning_rate: float = 0.05) -> sw.Model:
 
 
 @sw.pipeline
-def release(until: date = date(2013, 4, 1), learning_rate: float = 0.05) -> sw.Model:
+def release(until: date = date(2013, 4, 1), learning_rate: float = 0.03) -> sw.Model:
     """From the tables as they are to an evaluated model."""
     rows = features.training_set(flights, label="late", at="asked_at", until=until)
     fit, test = split(rows)
