@@ -108,7 +108,9 @@ def _train(project: Project) -> ModelVersion:
     from slipway.flows.release import run_pipeline
 
     module = project.module()
-    done = run_pipeline(project.workspace, module.release, {}, endpoint=module.delays, simulation=True)
+    done = run_pipeline(
+        project.workspace, module.release, {}, endpoint=module.delays, simulation=True, snapshot=project.snapshot()
+    )
     assert done.version is not None  # the flagship's pipeline returns a model
     return done.version
 

@@ -36,7 +36,7 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     if not no_ingest:
         for table in project.declared(Table).values():
             ingest(workspace, table)
-    done = run_pipeline(workspace, chosen, params, endpoint=endpoint)
+    done = run_pipeline(workspace, chosen, params, endpoint=endpoint, snapshot=project.snapshot())
     if door.as_json:
         door.show({"run": done.run, "model": done.version}, str)
         return

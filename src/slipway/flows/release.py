@@ -73,6 +73,7 @@ def run_pipeline(
     *,
     endpoint: Endpoint | None = None,
     simulation: bool = False,
+    snapshot: str = "",
 ) -> Released:
     """Run a pipeline; a model that it returns is packaged and registered.
 
@@ -82,12 +83,13 @@ def run_pipeline(
         params: Its parameters.
         endpoint: The endpoint that it feeds: gives the model its name and features.
         simulation: Whether the endpoint will take decision times from its callers.
+        snapshot: The digest of the project's snapshot: what it takes to run this again without a checkout.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
     """
-    result = engine.run(workspace, pipeline, dict(params))
+    result = engine.run(workspace, pipeline, dict(params), snapshot=snapshot)
     if not isinstance(result.value, Model):
         if endpoint is not None:
             raise InvalidDeclaration(

@@ -15,6 +15,7 @@ from slipway import plugins
 from slipway.errors import InvalidDeclaration, NotFound, StepFailed, near
 from slipway.hosts.settings import FILE, Settings, locate
 from slipway.ledger import projects
+from slipway.pipelines.snapshot import take
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
@@ -89,6 +90,16 @@ class Project:
                         fix="Give one of them another name.",
                     )
         return found
+
+    def snapshot(self) -> str:
+        """Keep the project's code, settings and lock as one blob; returns its digest. The same code gives the same one.
+
+        Raises:
+            InvalidInput: There is no Python file in the project's folder.
+        """
+        named = vars(self.module()).items()
+        declared = [name for name, value in named if type(value).__module__.startswith("slipway.")]
+        return take(self.workspace, self.folder, declared=declared)
 
     def pick(self, kind: type | tuple[type, ...], name: str, what: str) -> Any:
         """The declaration of a kind and name.
