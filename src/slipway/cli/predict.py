@@ -38,8 +38,10 @@ def labels(door: Door, name: str, labels: str) -> None:
 def _client(door: Door, name: str) -> EndpointClient:
     detail = door.call("endpoints.get", name=name)
     if detail.status is None or not detail.status.url:
-        served = detail.revisions[0].served
+        newest = detail.revisions[0]
+        served = newest.served
         named = "" if served.model == name else f" --endpoint {name}"
+        named += "" if newest.environment == "dev" else f" --env {newest.environment}"
         raise Unavailable(
             f"The endpoint {name!r} does not run.",
             fix=f"Start it again: slipway deploy {served.model} --version {served.number}{named}",

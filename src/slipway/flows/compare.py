@@ -32,6 +32,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """The comparison in words."""
+        if not self.rows and not self.missing:
+            return "nothing was compared: no row was scored offline"
         if self.equal == self.rows and not self.missing:
             return f"all {self.rows:,} served answers equal the offline scores of the same rows, bit for bit"
         told = f"{self.rows - self.equal:,} of {self.rows:,} served answers differ from the offline scores"

@@ -277,7 +277,7 @@ def _publish(
     """Give the draft its number, put everything into the endpoint's folder, and wait until it serves."""
     folder = folder_of(workspace, draft.name)
     _unpack(workspace, version, folder / "bundles" / version.bundle)
-    feed(workspace, registry.bundle_of(workspace, version), folder)
+    _feed(workspace, version, folder, is_way_back=verb == "endpoints.rollback")
     with workspace.ledger.write() as tx:
         former = tx.ref(workspace.project, "endpoint", draft.name)
         number = (entries.get(tx, Revision, former).number if former else 0) + 1
@@ -296,6 +296,16 @@ def _publish(
         )
     publish(folder, revision, workspace.signer)
     return revision, _await(workspace, folder, revision)
+
+
+def _feed(workspace: Workspace, version: ModelVersion, folder: Path, *, is_way_back: bool) -> None:
+    """Bring the online store up to date; the way back stays open where the tables have moved on."""
+    try:
+        feed(workspace, registry.bundle_of(workspace, version), folder)
+    except (InvalidInput, NotFound) as problem:
+        if not is_way_back:
+            raise
+        workspace.say(f"{problem} It serves from what its online store holds and is pushed.")
 
 
 def _unpack(workspace: Workspace, version: ModelVersion, folder: Path) -> None:

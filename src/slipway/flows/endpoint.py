@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slipway.errors import InvalidDeclaration
+from slipway.features.sets import FeatureSet
+from slipway.gates.declare import Gate
 from slipway.ids import check_name
 from slipway.monitoring.declare import KPI, Drift, Quality
+from slipway.pipelines.declare import Pipeline
 from slipway.records.declarations import DeclaredEndpoint
 
-if TYPE_CHECKING:
-    from slipway.features.sets import FeatureSet
-    from slipway.gates.declare import Gate
-    from slipway.pipelines.declare import Pipeline
-
 __all__ = ["Endpoint"]
+
+_MAX_WORKERS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,32 +29,54 @@ class Endpoint:
         pipeline: The pipeline whose result serves here.
         features: The feature set from which a request becomes the model's inputs; None when the request carries them.
         gate: What a model must pass, on top of the environment's floor.
-        key: The request's fields that name a row, so that late labels find their prediction.
+        key: The request's field or fields that name a row, so that late labels find their prediction.
         strict: Whether unknown request fields are refused; otherwise they are counted and shown.
-        workers: Processes that answer.
+        workers: Processes that answer, at most 64.
         monitors: What watches it.
 
     Raises:
         InvalidInput: The name does not fit.
-        InvalidDeclaration: Two monitors share a name.
+        InvalidDeclaration: Something given is no declaration of its kind, or two monitors share a name.
     """
 
     name: str
     pipeline: Pipeline[..., Any] | None = None
     features: FeatureSet | None = None
     gate: Gate | None = None
-    key: Sequence[str] = ()
+    key: str | Sequence[str] = ()
     strict: bool = False
     workers: int = 1
     monitors: Sequence[Drift | Quality | KPI] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "endpoint")
+        for what, given, kind, example in (
+            ("pipeline", self.pipeline, Pipeline, "a function under @sw.pipeline"),
+            ("features", self.features, FeatureSet, "sw.FeatureSet(...)"),
+            ("gate", self.gate, Gate, "sw.Gate(sw.metric('auc') >= 0.7)"),
+        ):
+            if given is not None and not isinstance(given, kind):
+                raise self._unfit(what, given, f"Give {example}, or leave it out.")
+        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or not 1 <= self.workers <= _MAX_WORKERS:
+            raise self._unfit("workers", self.workers, f"Give a number from 1 to {_MAX_WORKERS}.")
+        key = self.key_fields
+        if not all(isinstance(field, str) and field for field in key) or len(set(key)) < len(key):
+            raise self._unfit("key", self.key, "Give the names of request fields, each once: key=['flight_id'].")
+        if not all(isinstance(monitor, Drift | Quality | KPI) for monitor in self.monitors):
+            raise self._unfit("monitors", self.monitors, "Give a list of sw.Drift(), sw.Quality(...) and sw.KPI(...).")
         names = [monitor.spec().name for monitor in self.monitors]
         if twice := {name for name in names if names.count(name) > 1}:
             raise InvalidDeclaration(
                 f"The endpoint {self.name!r} has two monitors called {sorted(twice)[0]!r}.", fix="Remove one of them."
             )
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The request's fields that name a row."""
+        return (self.key,) if isinstance(self.key, str) else tuple(self.key)
+
+    def _unfit(self, what: str, given: object, fix: str) -> InvalidDeclaration:
+        return InvalidDeclaration(f"The endpoint {self.name!r} was given {given!r} as its {what}.", fix=fix)
 
     def declared(self, project: str, at: datetime, *, simulation: bool = False) -> DeclaredEndpoint:
         """The declaration as the ledger keeps it."""
@@ -65,7 +87,7 @@ class Endpoint:
             created_at=at,
             model=self.name,
             gate=None if self.gate is None else self.gate.spec,
-            key=tuple(self.key),
+            key=self.key_fields,
             strict=self.strict,
             workers=self.workers,
             monitors=tuple(monitor.spec() for monitor in self.monitors),

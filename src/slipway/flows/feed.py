@@ -1,7 +1,8 @@
 """Feed: an endpoint's online store gets what its features look back on, from the tables' present versions.
 
 Feature views are queries of the user; where a server deploys, that code is not at hand. So a release keeps each view's
-result as a table `view.<name>`, and the store is fed from there.
+result as a table `view.<name>.<definition>`, and the store is fed from there. The definition is in the name because an
+older model goes on reading what its own code made of the tables, also after a newer one asks them otherwise.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from slipway.errors import InvalidInput
 from slipway.features.materialise import materialise
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import query
-from slipway.features.training import PinnedTables
+from slipway.features.training import PinnedTables, definition_of
 from slipway.features.views import FeatureView
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec, View, Windows
@@ -26,7 +28,7 @@ __all__ = ["feed", "keep_views"]
 
 
 def keep_views(workspace: Workspace, features: FeatureSet) -> None:
-    """Keep the result of every feature view as a version of the table `view.<name>`.
+    """Keep the result of every feature view as a version of the table `view.<name>.<definition>`.
 
     Raises:
         InvalidDeclaration: A view's result lacks its entity or time column.
@@ -41,7 +43,12 @@ def keep_views(workspace: Workspace, features: FeatureSet) -> None:
             inputs=tuple(versions.node(found.project, found.name, found.version) for found in read),
         )
         versions.overwrite(
-            workspace, _table(view.name), query(view, tables).collect(), key=key, time=view.time, origin=origin
+            workspace,
+            _table(view.name, definition_of(view.function)),
+            query(view, tables).collect(),
+            key=key,
+            time=view.time,
+            origin=origin,
         )
 
 
@@ -54,6 +61,10 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
         workspace: Whose tables are read, and which business time it is.
         bundle: The bundle whose features look back.
         folder: The endpoint's folder.
+
+    Raises:
+        NotFound: A table has no version yet.
+        InvalidInput: A table has no longer what the features read.
     """
     spec = bundle.features
     if spec is None or not any(isinstance(part, Windows | View) for part in spec.parts):
@@ -62,12 +73,18 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
     store = workspace.open_online(folder)
     try:
         materialise(workspace, _from_tables(spec), store, until=workspace.clock.now(), views=views)
+    except pl.exceptions.PolarsError as problem:
+        raise InvalidInput(
+            f"The features of {bundle.model!r} cannot be read from the tables: {str(problem).splitlines()[0]}.",
+            why="A table's present version has other columns or types than the one from which it was trained.",
+            fix="Release a model that is trained on the tables as they are: slipway run PIPELINE",
+        ) from problem
     finally:
         store.close()
 
 
-def _table(view: str) -> str:
-    return f"view.{view}"
+def _table(view: str, definition: str) -> str:
+    return f"view.{view}.{definition[:12]}"
 
 
 def _from_table(part: View) -> FeatureView:
@@ -75,13 +92,13 @@ def _from_table(part: View) -> FeatureView:
         return rows
 
     view = FeatureView(result, entity=part.entity, time=part.time, ttl_us=part.ttl_us)
-    view.name, view.sources = part.name, (_table(part.name),)
+    view.name, view.sources = part.name, (_table(part.name, part.definition),)
     return view
 
 
 def _from_tables(spec: FeatureSetSpec) -> FeatureSetSpec:
     parts = tuple(
-        msgspec.structs.replace(part, sources=(_table(part.name),)) if isinstance(part, View) else part
+        msgspec.structs.replace(part, sources=(_table(part.name, part.definition),)) if isinstance(part, View) else part
         for part in spec.parts
     )
     return msgspec.structs.replace(spec, parts=parts)

@@ -1,0 +1,93 @@
+"""An opened copy of the small project, with what its tests do again and again."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slipway.backends.clocks import SimulatedClock
+from slipway.client.endpoint import EndpointClient
+from slipway.flows.approve import grant
+from slipway.flows.deploy import deploy, rollback
+from slipway.flows.endpoints import folder_of
+from slipway.hosts.project import Project, open_project
+from slipway.models import registry
+from slipway.operations.endpoints import Deploy, Deployed, Rollback
+from slipway.operations.governance import Grant
+from slipway.ports.workspace import Workspace
+from slipway.records.events import Event
+from slipway.records.models import ModelVersion
+
+NAME = "small-delays"
+FIRST, BETTER, GUESSING = 1, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Desk:
+    """The project, its store with three versions (see `FIRST`, `BETTER`, `GUESSING`), and its clock."""
+
+    project: Project
+    clock: SimulatedClock
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.project.workspace
+
+    @property
+    def folder(self) -> Path:
+        return folder_of(self.workspace, NAME)
+
+    def in_environment(self, name: str) -> Workspace:
+        return dataclasses.replace(self.workspace, environment=name)
+
+    def version(self, number: int) -> ModelVersion:
+        return registry.get(self.workspace, NAME, number)
+
+    def approve(self, *numbers: int) -> None:
+        for number in numbers:
+            grant(self.workspace, Grant(model=NAME, version=str(number)))
+
+    def deploy(self, number: int, **more: object) -> Deployed:
+        return deploy(self.workspace, Deploy(model=NAME, version=str(number), **more))  # type: ignore[arg-type]
+
+    def rollback(self, to: int = 0) -> Deployed:
+        return rollback(self.workspace, Rollback(name=NAME, to=to))
+
+    def champion(self) -> int:
+        return registry.aliases(self.workspace, NAME).get("champion", 0)
+
+    def events(self) -> list[Event]:
+        with self.workspace.ledger.read() as tx:
+            return list(tx.events(limit=10_000))
+
+    def ask(self, deployed: Deployed, **changes: object) -> dict[str, object]:
+        """Ask for one row; gives the answer's first prediction with model, version and revision."""
+        row = {
+            "flight_id": "Q1",
+            "origin": "JFK",
+            "distance": 500,
+            "departure": "2013-04-01T09:00:00Z",
+            **changes,
+        }
+        assert deployed.status is not None
+        with EndpointClient(deployed.status.url, NAME) as client:
+            answer = client.predict([row])
+        first = answer["predictions"][0]
+        return {**first, "version": answer["model"]["version"], "revision": answer["revision"]}
+
+
+@contextmanager
+def opened(folder: Path, clock: SimulatedClock) -> Iterator[Desk]:
+    """Open a copy of the project, and stop whatever it started afterwards."""
+    with open_project(folder, clock=clock) as project:
+        try:
+            yield Desk(project, clock)
+        finally:
+            for endpoint in (project.workspace.root / "endpoints").glob("*/*/"):
+                project.workspace.launcher.stop(endpoint)
+
+
+def tables(desk: Desk) -> list[str]:
+    """The names of the tables that have a version."""
+    with desk.workspace.ledger.read() as tx:
+        return sorted(tx.refs(desk.workspace.project, "head"))
