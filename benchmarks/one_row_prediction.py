@@ -25,17 +25,20 @@ import lightgbm
 import numpy as np
 import polars as pl
 
+from benchmarks.pairs import Compared, row
 from slipway.hosts.project import open_workspace
 from slipway.models import bundle as bundles
 from slipway.models.inputs import inputs
 from slipway.models.model import Model
 from slipway.models.packing import pack
+from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.people import Actor
 from slipway.serving.swap import publish
 
 ROUNDS = 5
 REQUESTS = {1: 600, 16: 1600}
+REMARK = ""
 NAME = "bench"
 COLUMNS = 20
 
@@ -107,17 +110,15 @@ def echo() -> Iterator[tuple[int, int]]:
         process.communicate()
 
 
-@contextmanager
-def endpoint(root: Path) -> Iterator[tuple[int, int]]:
-    """Port of an endpoint with one worker, and the worker's process id."""
-    workspace = open_workspace(root, project="bench")
+def deployed(workspace: Workspace) -> Path:
+    """The folder of an endpoint with a LightGBM model of 100 trees, ready to be started."""
     rng = np.random.default_rng(0)
     frame = pl.DataFrame({f"x{i}": rng.normal(size=2000) for i in range(COLUMNS)})
     fixed = inputs(frame.with_columns(late=(frame["x0"] + frame["x1"] > 0).cast(pl.Int64)), label="late")
     data = lightgbm.Dataset(fixed.matrix, fixed.labels)
     booster = lightgbm.train({"objective": "binary", "verbose": -1, "num_threads": 1}, data, num_boost_round=100)
     packed = pack(workspace, Model(booster, inputs=fixed), name=NAME)
-    folder = root / "endpoints" / "bench" / NAME
+    folder = workspace.root / "endpoints" / "bench" / NAME
     bundles.unpack(workspace, packed.manifest, folder / "bundles" / packed.digest, signature=packed.signature)
     revision = Revision(
         id=f"bench/{NAME}/1",
@@ -131,6 +132,14 @@ def endpoint(root: Path) -> Iterator[tuple[int, int]]:
         actor=Actor("bench", kind="service"),
     )
     publish(folder, revision, workspace.signer)
+    return folder
+
+
+@contextmanager
+def endpoint(root: Path) -> Iterator[tuple[int, int]]:
+    """Port of an endpoint with one worker, and the worker's process id."""
+    workspace = open_workspace(root, project="bench")
+    folder = deployed(workspace)
     try:
         port = urlsplit(workspace.launcher.ensure(folder).url).port
         (state,) = (folder / "workers").glob("*.json")
@@ -140,28 +149,34 @@ def endpoint(root: Path) -> Iterator[tuple[int, int]]:
         workspace.ledger.close()
 
 
-def run() -> list[dict[str, Any]]:
-    """Rows of the table: medians of the rounds, CPU milliseconds a request of the answering process."""
-    row = {f"x{i}": round(0.1 * i, 3) for i in range(COLUMNS)}
-    body = json.dumps({"rows": [row]}).encode()
+def run(rounds: int = ROUNDS, requests: dict[int, int] = REQUESTS) -> list[dict[str, Any]]:
+    """Rows of the table: medians of the rounds, CPU milliseconds a request of the answering process.
+
+    Args:
+        rounds: How often both sides are asked.
+        requests: How many requests a round, by the number of clients at once.
+    """
+    asked = {f"x{i}": round(0.1 * i, 3) for i in range(COLUMNS)}
+    body = json.dumps({"rows": [asked]}).encode()
     measured: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, echo() as bare, endpoint(Path(folder)) as ours:
         sides = (("raw", bare, _request("/", body)), ("slipway", ours, _request(f"/endpoints/{NAME}/predict", body)))
         for _, (port, pid), request in sides:
             ask(port, pid, request, 1, 200)  # warm
-        for _ in range(ROUNDS):
-            for clients, requests in REQUESTS.items():
-                for side, (port, pid), request in sides:
-                    measured.setdefault((side, clients), []).append(ask(port, pid, request, clients, requests)[0])
+        for number in range(rounds):
+            for clients, times in requests.items():
+                for side, (port, pid), request in sides if number % 2 else reversed(sides):
+                    measured.setdefault((side, clients), []).append(ask(port, pid, request, clients, times)[0])
     rows = []
-    for clients in REQUESTS:
-        raw, slipway = (statistics.median(measured[side, clients]) for side in ("raw", "slipway"))
+    for clients in requests:
+        found = Compared.of(list(zip(measured["raw", clients], measured["slipway", clients], strict=True)))
         what = f"one row of {COLUMNS} numbers, LightGBM with 100 trees, logged; {clients} at once, CPU ms a request"
-        rows.append({"path": "prediction", "what": what, "raw": raw, "slipway": slipway, "ratio": slipway / raw})
+        goal = {"goal": 0.22} if clients == 16 else {}
+        rows.append(row("one-row prediction", what, found, **goal))
     return rows
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for row in run():
-        print(f"{row['what']}: {row['raw']:.3f} echo, {row['slipway']:.3f} Slipway, {row['ratio']:.1f}x")
+    for one in run():
+        print(f"{one['what']}: {one['raw']:.3f} echo, {one['slipway']:.3f} Slipway, {one['ratio']:.1f}x")

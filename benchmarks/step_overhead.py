@@ -7,21 +7,26 @@ and one file read. Slipway does that and also hashes code and inputs, records th
 import json
 import os
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pairs import Compared, row
 from slipway.hosts.project import open_workspace
 from slipway.pipelines import engine
 from slipway.pipelines.declare import pipeline, step
 
 STEPS = 100
 ROUNDS = 5
+REMARK = ""
+
+_PATH = "step overhead"
+_GOALS_MS = {"sequence, first": 2.0, "sequence, again": 0.5, "fan-out, first": 3.0, "fan-out, again": 0.5}
 
 
 @step
@@ -79,7 +84,7 @@ def _ms(work: Callable[[], Any]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _round(folder: Path) -> dict[str, tuple[float, float]]:
+def _round(folder: Path, steps: int) -> dict[str, tuple[float, float]]:
     hand_folder = folder / "by-hand"
     hand_folder.mkdir()
     hand = ByHand(hand_folder)
@@ -87,20 +92,20 @@ def _round(folder: Path) -> dict[str, tuple[float, float]]:
 
     def raw_sequence() -> None:
         n = 0
-        for _ in range(STEPS):
+        for _ in range(steps):
             n = hand.call(increase.function, n)
 
     def raw_fan_out() -> None:
-        for n in range(STEPS):
+        for n in range(steps):
             hand.call(square.function, n)
 
     found = {}
     for name, raw, ours in (
-        ("sequence", raw_sequence, lambda: engine.run(workspace, sequence, {"steps": STEPS})),
-        ("fan-out", raw_fan_out, lambda: engine.run(workspace, fan_out, {"width": STEPS})),
+        ("sequence", raw_sequence, lambda: engine.run(workspace, sequence, {"steps": steps})),
+        ("fan-out", raw_fan_out, lambda: engine.run(workspace, fan_out, {"width": steps})),
     ):
         for time_of in ("first", "again"):
-            found[f"{name}, {time_of}"] = (_ms(raw) / STEPS, _ms(ours) / STEPS)
+            found[f"{name}, {time_of}"] = (_ms(raw) / steps, _ms(ours) / steps)
     hand.rows.close()
     workspace.ledger.close()
     return found
@@ -116,28 +121,28 @@ engine.run(open_workspace(Path(sys.argv[1]), project="bench"), sequence, {"steps
 """
 
 
-def run() -> list[dict[str, Any]]:
-    """Rows of the table: medians of five rounds, milliseconds a step (the last row: of a whole process)."""
-    rounds = []
-    for _ in range(ROUNDS):
+def run(steps: int = STEPS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+    """Rows of the table: medians of the rounds, milliseconds a step (the last row: of a whole process)."""
+    measured = []
+    for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            rounds.append(_round(Path(folder)))
+            measured.append(_round(Path(folder), steps))
     rows = []
-    for what in rounds[0]:
-        raw, ours = (statistics.median(one[what][side] for one in rounds) for side in (0, 1))
-        rows.append(_row(f"{what}, {STEPS} trivial steps, ms a step", raw, ours))
+    for what in measured[0]:
+        words = f"{what}, {steps} trivial steps, ms a step"
+        rows.append(row(_PATH, words, Compared.of([one[what] for one in measured]), goal=_GOALS_MS[what]))
     home = Path(__file__).resolve().parents[1]
-    with tempfile.TemporaryDirectory() as folder:
-        bare = _ms(lambda: subprocess.run([sys.executable, "-c", "import polars"], check=True))
-        whole = _ms(lambda: subprocess.run([sys.executable, "-c", _FIVE, folder], check=True, cwd=home))
-    rows.append(_row("a process that imports and runs 5 steps, beside one that imports Polars, ms", bare, whole))
+    started = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            bare = _ms(lambda: subprocess.run([sys.executable, "-c", "import polars"], check=True))
+            five = [sys.executable, "-c", _FIVE, folder]
+            started.append((bare, _ms(partial(subprocess.run, five, check=True, cwd=home))))
+    words = "a process that imports and runs 5 steps, beside one that imports Polars, ms"
+    rows.append(row(_PATH, words, Compared.of(started)))
     return rows
 
 
-def _row(what: str, raw: float, slipway: float) -> dict[str, Any]:
-    return {"path": "step overhead", "what": what, "raw": raw, "slipway": slipway, "ratio": slipway / raw}
-
-
 if __name__ == "__main__":
-    for row in run():
-        print(f"{row['what']}: {row['raw']:.3f} by hand, {row['slipway']:.3f} Slipway, {row['ratio']:.1f}x")
+    for one in run():
+        print(f"{one['what']}: {one['raw']:.3f} by hand, {one['slipway']:.3f} Slipway, {one['ratio']:.1f}x")
