@@ -1,0 +1,93 @@
+"""`python -m benchmarks [--only NAME ...]`: measure every path, print the tables, and write RESULTS.md.
+
+With `--only` nothing is written: RESULTS.md is always one run of all paths.
+"""
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+NAMES = ("step_overhead", "point_in_time_join", "online_lookup", "one_row_prediction", "ledger", "start_up")
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+_INTRO = """\
+# Benchmarks
+
+Written by `make bench`; one path alone: `python -m benchmarks --only {first}`. Each path runs beside the raw operation,
+the least that does the same work by hand, on the same machine, in the same run and in turns (raw, Slipway, Slipway,
+raw, ...), on made data that is the same every time. A ratio is the median of the ratios within the turns, above 1 where
+Slipway takes more; **only ratios are claims**. Absolute figures belong to this machine at this hour, and are there to
+judge the ratio by. A goal in a unit was set on a machine of this class; where raw is slower than usual, so is Slipway.
+
+This run: {cores} shared cores, {system}, Python {python}; {minutes:.1f} minutes, load average {before:.1f} before and
+{after:.1f} after (above {cores} the machine also did other work, and single figures swing).
+"""
+
+
+def section(module: Any, rows: list[dict[str, Any]]) -> str:
+    """A path's part of the page: its heading, how it is measured, the table and the remark."""
+    lines = [f"## {rows[0]['path'].capitalize()}", "", module.__doc__.strip(), ""]
+    lines += ["| what | raw | Slipway | ratio | goal |", "|---|---:|---:|---:|---|"]
+    lines += [_line(row) for row in rows]
+    if module.REMARK:
+        lines += ["", module.REMARK.strip()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any]) -> str:
+    ratio = "" if row["ratio"] is None else f"{_figure(row['ratio'])}x"
+    cells = [row["what"], "" if row["raw"] is None else _figure(row["raw"]), _figure(row["slipway"]), ratio, _goal(row)]
+    return f"| {' | '.join(cells)} |"
+
+
+def _goal(row: dict[str, Any]) -> str:
+    if "goal_ratio" in row:
+        is_met, words = row["ratio"] <= row["goal_ratio"], f"{row['goal_ratio']:g}x"
+    elif "goal" in row:
+        is_met, words = row["slipway"] <= row["goal"], f"{row['goal']:g}"
+    else:
+        return ""
+    return f"at most {words}: {'met' if is_met else '**missed**'}"
+
+
+def _figure(value: float) -> str:
+    """Three digits that count; whole numbers whole."""
+    if value == int(value) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Hot paths beside the raw operation.")
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    only = parser.parse_args().only
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    started, before = time.monotonic(), os.getloadavg()[0]
+    sections = []
+    for name in only or NAMES:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        module = importlib.import_module(f"benchmarks.{name}")
+        sections.append(section(module, module.run()))
+        print(sections[-1], flush=True)
+    if only:
+        return
+    intro = _INTRO.format(
+        first=NAMES[0],
+        cores=os.cpu_count(),
+        system=platform.system(),
+        python=platform.python_version(),
+        minutes=(time.monotonic() - started) / 60,
+        before=before,
+        after=os.getloadavg()[0],
+    )
+    RESULTS.write_text("\n".join([intro, *sections]))
+
+
+if __name__ == "__main__":
+    main()

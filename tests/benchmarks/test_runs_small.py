@@ -1,0 +1,68 @@
+"""Each benchmark runs, at sizes where its figures mean nothing, and writes rows that the page can show."""
+
+import importlib
+from typing import Any
+
+import pytest
+from benchmarks.__main__ import NAMES, section
+from benchmarks.pairs import Compared, compare
+
+SMALL: dict[str, dict[str, Any]] = {
+    "step_overhead": {"steps": 2, "rounds": 1},
+    "point_in_time_join": {"rows": 300, "pairs": 1, "repeats": 1},
+    "online_lookup": {"entities": 120, "events": 300, "pairs": 1, "calls": 3},
+    "ledger": {"calls": 5, "batch": 10, "runs": 1, "pairs": 2},
+}
+WITH_PROCESSES: dict[str, dict[str, Any]] = {
+    "one_row_prediction": {"rounds": 1, "requests": {2: 4}},
+    "start_up": {"pairs": 1},
+}
+
+
+def run_small(name: str, sizes: dict[str, Any]) -> None:
+    rows = importlib.import_module(f"benchmarks.{name}").run(**sizes)
+    assert rows
+    for row in rows:
+        assert row["path"] == rows[0]["path"]
+        assert row["slipway"] > 0
+        assert (row["raw"] is None) == (row["ratio"] is None)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_runs_small(name: str) -> None:
+    run_small(name, SMALL[name])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", WITH_PROCESSES)
+def test_runs_small_with_processes(name: str) -> None:
+    run_small(name, WITH_PROCESSES[name])
+
+
+def test_no_path_is_left_out() -> None:
+    assert set(NAMES) == SMALL.keys() | WITH_PROCESSES.keys()
+
+
+def test_sides_take_turns_and_the_ratio_is_that_of_the_turns() -> None:
+    asked: list[str] = []
+    figures = {"raw": iter([1.0, 10.0, 2.0]), "slipway": iter([2.0, 10.0, 8.0])}
+
+    def side(name: str) -> float:
+        asked.append(name)
+        return next(figures[name])
+
+    found = compare(lambda: side("raw"), lambda: side("slipway"), 3)
+    assert asked == ["raw", "slipway", "slipway", "raw", "raw", "slipway"]
+    assert found == Compared(raw=2.0, slipway=8.0, ratio=2.0)
+
+
+def test_a_missed_goal_is_said() -> None:
+    rows = [
+        {"path": "ledger", "what": "a", "raw": 1.0, "slipway": 1.2, "ratio": 1.2, "goal_ratio": 1.15},
+        {"path": "ledger", "what": "b", "raw": 1.0, "slipway": 3.0, "ratio": 3.0, "goal": 3.0},
+        {"path": "ledger", "what": "c", "raw": None, "slipway": 1234.5, "ratio": None},
+    ]
+    page = section(importlib.import_module("benchmarks.ledger"), rows)
+    assert "| a | 1 | 1.20 | 1.20x | at most 1.15x: **missed** |" in page
+    assert "| b | 1 | 3 | 3x | at most 3: met |" in page
+    assert "| c |  | 1,234 |  |  |" in page
