@@ -57,7 +57,7 @@ def test_sides_take_turns_and_the_ratio_is_that_of_the_turns() -> None:
 
 
 def test_a_missed_goal_is_said() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"path": "ledger", "what": "a", "raw": 1.0, "slipway": 1.2, "ratio": 1.2, "goal_ratio": 1.15},
         {"path": "ledger", "what": "b", "raw": 1.0, "slipway": 3.0, "ratio": 3.0, "goal": 3.0},
         {"path": "ledger", "what": "c", "raw": None, "slipway": 1234.5, "ratio": None},
