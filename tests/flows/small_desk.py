@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from slipway.backends.clocks import SimulatedClock
@@ -14,9 +15,12 @@ from slipway.hosts.project import Project, open_project
 from slipway.models import registry
 from slipway.operations.endpoints import Deploy, Deployed, Rollback
 from slipway.operations.governance import Grant
+from slipway.ports.signer import Signer
 from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import EndpointStatus
 from slipway.records.events import Event
 from slipway.records.models import ModelVersion
+from slipway.serving.swap import REVISION_FILE, read_revision
 
 NAME = "small-delays"
 FIRST, BETTER, GUESSING = 1, 2, 3
@@ -36,6 +40,11 @@ class Desk:
     @property
     def folder(self) -> Path:
         return folder_of(self.workspace, NAME)
+
+    def without_processes(self) -> "Desk":
+        """The same desk, whose endpoints are files only."""
+        workspace = dataclasses.replace(self.workspace, launcher=NoProcess(self.workspace.signer))
+        return Desk(dataclasses.replace(self.project, workspace=workspace), self.clock)
 
     def in_environment(self, name: str) -> Workspace:
         return dataclasses.replace(self.workspace, environment=name)
@@ -91,3 +100,29 @@ def tables(desk: Desk) -> list[str]:
     """The names of the tables that have a version."""
     with desk.workspace.ledger.read() as tx:
         return sorted(tx.refs(desk.workspace.project, "head"))
+
+
+class NoProcess:
+    """A launcher that starts nothing: it says of each endpoint what one that took its published revision says."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._running: set[Path] = set()
+
+    def ensure(self, folder: Path) -> EndpointStatus:
+        self._running.add(folder)
+        found = self.status(folder)
+        assert found is not None
+        return found
+
+    def status(self, folder: Path) -> EndpointStatus | None:
+        if folder not in self._running:
+            return None
+        number = read_revision(folder / REVISION_FILE, self._signer).number
+        url = "http://127.0.0.1:1"
+        return EndpointStatus(
+            endpoint=folder.name, pid=1, url=url, revision=number, state="ready", at=datetime.now(UTC)
+        )
+
+    def stop(self, folder: Path) -> None:
+        self._running.discard(folder)

@@ -28,12 +28,31 @@ __all__ = ["answered_rows", "watch"]
 _OWNERS = {"drift": "data engineer", "quality": "data scientist", "kpi": "business owner"}
 
 
-def answered_rows(folder: Path, revision: Revision, bundle: Bundle) -> pl.DataFrame:
-    """What a revision's bundle answered at an endpoint, with the labels that came: see `prediction_log.joined`."""
-    answered = prediction_log.predictions(
-        folder / "log", revision.contract, bundle.signature, bundle=revision.served.bundle
-    )
-    return prediction_log.joined(answered, prediction_log.labels(folder / "log"))
+def answered_rows(workspace: Workspace, revision: Revision, bundle: Bundle) -> pl.DataFrame:
+    """What a revision's bundle answered at its endpoint, with the labels that came: see `prediction_log.joined`.
+
+    Earlier revisions may have served the same bundle under another contract; then the columns are those of all.
+    """
+    log = folder_of(workspace, revision.name) / "log"
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=revision.name, limit=100_000)
+    by_contract: dict[bytes, list[Revision]] = {}
+    for found in known:
+        if found.served.bundle == revision.served.bundle:
+            by_contract.setdefault(msgspec.json.encode(found.contract), []).append(found)
+    frames = [
+        prediction_log.predictions(
+            log,
+            same[0].contract,
+            bundle.signature,
+            bundle=revision.served.bundle,
+            revisions={found.number for found in same},
+        )
+        for same in by_contract.values()
+    ]
+    shared = [name for name in frames[0].columns if all(name in frame.columns for frame in frames)]
+    answered = pl.concat([frame.select(shared) for frame in frames])
+    return prediction_log.joined(answered, prediction_log.labels(log))
 
 
 def watch(workspace: Workspace, request: Watch) -> Watched:
@@ -47,7 +66,7 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
     revision = _serving(workspace, request.name, folder)
     home = folder / "bundles" / revision.served.bundle
     bundle = bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer)
-    rows = answered_rows(folder, revision, bundle)
+    rows = answered_rows(workspace, revision, bundle)
     reference = _reference(home)
     now = workspace.clock.now()
     found = [
@@ -59,6 +78,7 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
             entries.put(tx, finding, expect=0)
         for monitor, finding in zip(revision.monitors, found, strict=True):
             _update_incident(tx, workspace, monitor, finding)
+        _close_unwatched(tx, workspace, revision)
         events.record(
             tx,
             workspace,
@@ -121,7 +141,10 @@ def _finding(
 
 
 def _update_incident(tx: WriteTransaction, workspace: Workspace, monitor: MonitorSpec, finding: Finding) -> None:
-    """One open incident per endpoint and monitor: opened by an alert, closed when the monitor says it is well again."""
+    """One open incident per endpoint and monitor: opened by an alert, closed when the monitor no longer alerts.
+
+    A monitor that cannot tell leaves an incident as it is.
+    """
     found = entries.find(tx, Incident, parent=finding.parent_id, name=monitor.name, state="open", limit=1)
     if finding.state == "alert" and not found:
         incident = Incident(
@@ -139,6 +162,19 @@ def _update_incident(tx: WriteTransaction, workspace: Workspace, monitor: Monito
     elif finding.state == "alert":
         more = msgspec.structs.replace(found[0], findings=(*found[0].findings, finding.id), sentence=finding.sentence)
         entries.put(tx, more)
-    elif finding.state == "ok" and found:
-        entries.put(tx, msgspec.structs.replace(found[0], state="closed", closed_at=finding.created_at))
-        events.record(tx, workspace, "incidents.close", f"incident:{found[0].id}", monitor=monitor.name)
+    elif finding.state != "cannot tell" and found:
+        _close(tx, workspace, found[0], f"{finding.state}: {finding.sentence}")
+
+
+def _close_unwatched(tx: WriteTransaction, workspace: Workspace, revision: Revision) -> None:
+    """Nobody would ever close an incident of a monitor that is no longer declared."""
+    names = {monitor.name for monitor in revision.monitors}
+    parent = f"{workspace.project}/{revision.name}"
+    for incident in entries.find(tx, Incident, parent=parent, state="open", limit=1000):
+        if incident.name not in names:
+            _close(tx, workspace, incident, "its monitor is no longer declared")
+
+
+def _close(tx: WriteTransaction, workspace: Workspace, incident: Incident, why: str) -> None:
+    entries.put(tx, msgspec.structs.replace(incident, state="closed", closed_at=workspace.clock.now()))
+    events.record(tx, workspace, "incidents.close", f"incident:{incident.id}", monitor=incident.name, why=why)

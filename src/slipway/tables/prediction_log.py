@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,14 @@ _LABEL_SCHEMA = pl.Schema(
 )
 
 
-def predictions(folder: Path, contract: Contract, signature: Signature, *, bundle: str = "") -> pl.DataFrame:
+def predictions(
+    folder: Path,
+    contract: Contract,
+    signature: Signature,
+    *,
+    bundle: str = "",
+    revisions: Collection[int] | None = None,
+) -> pl.DataFrame:
     """The answered rows of a prediction log, in the order of the log.
 
     Columns: `id`, `at` (the decision time), `answered_at`, `version`, `bundle` (16 digits), `key`, `score`, `decision`;
@@ -52,6 +59,8 @@ def predictions(folder: Path, contract: Contract, signature: Signature, *, bundl
         signature: Names and types of the model's inputs.
         bundle: Only rows that the bundle with this digest answered, "" for all. Models with different inputs must be
             read one by one.
+        revisions: Only rows that these revisions answered, None for all. Contracts that do not continue each other must
+            be read one by one.
 
     Raises:
         Corrupt: The log is damaged.
@@ -60,6 +69,8 @@ def predictions(folder: Path, contract: Contract, signature: Signature, *, bundl
     rows, _ = read_segments(folder, PREDICTIONS, PredictionRow)
     if bundle:
         rows = [row for row in rows if row.bundle == bundle[:16]]
+    if revisions is not None:
+        rows = [row for row in rows if row.revision in revisions]
     columns = [
         pl.Series("id", [row.id for row in rows], pl.String),
         pl.Series("at", [row.at_us for row in rows], pl.Int64).cast(_INSTANT),

@@ -1,0 +1,209 @@
+"""Watching: what was answered and which labels came, judged; incidents that open once and close."""
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from small_desk import BETTER, FIRST, NAME, Desk
+
+import slipway as sw
+from slipway.errors import NotFound
+from slipway.flows.endpoints import get_endpoint
+from slipway.flows.release import declare_endpoint
+from slipway.flows.watch import watch
+from slipway.ids import new_id
+from slipway.models import registry
+from slipway.operations.endpoints import GetEndpoint, Watch, Watched
+from slipway.records.endpoints import Revision
+from slipway.records.models import Bundle
+from slipway.records.predictions import LabelRow, PredictionRow
+from slipway.tables.segments import SegmentWriter
+
+
+@pytest.fixture
+def serving(desk: Desk) -> Desk:
+    """The first version deployed, without a process."""
+    still = desk.without_processes()
+    still.approve(FIRST, BETTER)
+    still.deploy(FIRST)
+    return still
+
+
+def answer(
+    desk: Desk, rows: int, *, number: int = FIRST, wind: float | None = 8.0, prefix: str = "Q", request: Any = None
+) -> list[str]:
+    """Write answers into the log as an endpoint does; gives the keys."""
+    bundle, revision = _bundle(desk, number), _revision(desk)
+    at_us = int(desk.clock.now().timestamp() * 1e6)
+    random = np.random.default_rng(1)
+    keys = [f"{prefix}{i}" for i in range(rows)]
+    asked = {"origin": "JFK", "distance": 800, "departure": desk.clock.now(), "flight_id": "x"}
+    logged = []
+    for key in keys:
+        seen: dict[str, Any] = {
+            "origin_delay_6h": random.normal(0, 4),
+            "origin_seen_6h": 12,
+            "weather_now_wind": wind if wind is None else wind * random.gamma(4, 0.25),
+            "hour": 9,
+            "origin": "JFK" if random.random() < 0.5 else "EWR",
+            "distance": int(random.integers(100, 3000)),
+        }
+        logged.append(
+            PredictionRow(
+                id=new_id(),
+                at_us=at_us,
+                answered_us=at_us,
+                version=number,
+                bundle=desk.version(number).bundle[:16],
+                key=key,
+                request=[asked[field.name] for field in revision.contract.fields] if request is None else request,
+                features=[seen[field.name] for field in bundle.signature.inputs],
+                score=random.random(),
+                decision=True,
+                revision=revision.number,
+            )
+        )
+    _append(desk, "predictions", logged)
+    return keys
+
+
+def label(desk: Desk, keys: list[str]) -> None:
+    random = np.random.default_rng(1)
+    at_us = int(desk.clock.now().timestamp() * 1e6)
+    values = [float(random.random() < 0.5) for _ in keys]
+    _append(desk, "labels", [LabelRow("", key, value, at_us, at_us) for key, value in zip(keys, values, strict=True)])
+
+
+def _append(desk: Desk, kind: str, rows: list[Any]) -> None:
+    writer = SegmentWriter(desk.folder / "log", kind)
+    writer.append(rows)
+    writer.close()
+
+
+def _bundle(desk: Desk, number: int) -> Bundle:
+    return registry.bundle_of(desk.workspace, desk.version(number))
+
+
+def _revision(desk: Desk) -> Revision:
+    return get_endpoint(desk.workspace, GetEndpoint(name=NAME)).revisions[0]
+
+
+def watched(desk: Desk) -> tuple[dict[str, str], Watched]:
+    found = watch(desk.workspace, Watch(name=NAME))
+    return {finding.name: finding.state for finding in found.findings}, found
+
+
+def test_nothing_answered_cannot_tell(serving: Desk) -> None:
+    states, found = watched(serving)
+    assert set(states.values()) == {"cannot tell"}
+    assert list(states) == ["drift", "quality of log_loss", "cost of errors"]
+    assert (found.predictions, found.labels, found.incidents) == (0, 0, ())
+
+
+def test_findings_are_kept_with_their_window(serving: Desk) -> None:
+    answer(serving, 300)
+    began = serving.clock.now()
+    serving.clock.advance_to(began + timedelta(hours=1))
+    answer(serving, 10, prefix="R")
+    _, found = watched(serving)
+    kept = get_endpoint(serving.workspace, GetEndpoint(name=NAME)).findings
+    assert {finding.id for finding in kept} == {finding.id for finding in found.findings}
+    assert found.findings[0].window_from == began
+    assert found.findings[0].window_until == serving.clock.now() + timedelta(microseconds=1)
+    assert serving.events()[-1].verb == "endpoints.watch"
+
+
+def test_labels_come_in_later_and_are_found_by_key(serving: Desk) -> None:
+    keys = answer(serving, 400)
+    serving.clock.advance_to(serving.clock.now() + timedelta(hours=23))
+    label(serving, keys)
+    states, found = watched(serving)
+    assert (found.predictions, found.labels) == (400, 400)
+    assert states["quality of log_loss"] == "cannot tell", "they are younger than labels take"
+    serving.clock.advance_to(serving.clock.now() + timedelta(hours=1))
+    states, found = watched(serving)
+    assert states["quality of log_loss"] == "alert", "scores by chance are worse than the evaluation"
+    assert states["cost of errors"] == "alert"
+    assert "before release" in found.findings[1].sentence
+
+
+def test_an_incident_opens_once_follows_and_closes(serving: Desk) -> None:
+    keys = answer(serving, 400, wind=None)
+    states, found = watched(serving)
+    assert states["drift"] == "alert"
+    (incident,) = found.incidents
+    assert (incident.name, incident.owner, incident.state) == ("drift", "data engineer", "open")
+    assert "weather_now_wind: missing in 100.0% of the rows" in incident.sentence
+    assert "mend it before anything is retrained" in incident.sentence
+
+    (same,) = watched(serving)[1].incidents
+    assert same.id == incident.id
+    assert len(same.findings) == 2
+
+    # another cause is another incident, of another owner
+    serving.clock.advance_to(serving.clock.now() + timedelta(days=2))
+    label(serving, keys)
+    _, found = watched(serving)
+    assert {one.name: one.owner for one in found.incidents} == {
+        "drift": "data engineer",
+        "quality of log_loss": "data scientist",
+        "cost of errors": "business owner",
+    }
+
+    # another model, whose inputs are complete, is well: the incident of the feed closes, once
+    serving.deploy(BETTER)
+    states, found = watched(serving)
+    assert (states["drift"], len(found.incidents)) == ("cannot tell", 3), "who cannot tell closes nothing"
+    answer(serving, 4000, number=BETTER, prefix="S", wind=10.0)
+    for _ in range(2):
+        states, found = watched(serving)
+        assert states["drift"] in ("ok", "note")
+        assert {one.name for one in found.incidents} == {"quality of log_loss", "cost of errors"}
+    verbs = [event.verb for event in serving.events()]
+    assert verbs.count("incidents.open") == 3
+    assert verbs.count("incidents.close") == 1
+    kept = get_endpoint(serving.workspace, GetEndpoint(name=NAME)).incidents
+    assert [one.closed_at for one in kept if one.state == "closed"] == [serving.clock.now()]
+
+
+def test_only_the_present_model_is_judged(serving: Desk) -> None:
+    answer(serving, 300, wind=None)
+    serving.deploy(BETTER)
+    assert watched(serving)[1].predictions == 0
+    answer(serving, 5, number=BETTER)
+    assert watched(serving)[1].predictions == 5
+    serving.rollback()
+    assert watched(serving)[1].predictions == 300
+
+
+def test_a_contract_that_changed_under_the_same_model_loses_no_rows(serving: Desk) -> None:
+    answer(serving, 30)
+    module = serving.project.module()
+    declare_endpoint(serving.workspace, dataclasses.replace(module.delays, key=()))
+    serving.deploy(FIRST)
+    assert "flight_id" not in {field.name for field in _revision(serving).contract.fields}
+    answer(serving, 12, prefix="")
+    assert watched(serving)[1].predictions == 42
+
+
+def test_an_endpoint_without_monitors_is_watched_too(serving: Desk) -> None:
+    declare_endpoint(serving.workspace, dataclasses.replace(serving.project.module().delays, monitors=()))
+    serving.deploy(FIRST)
+    answer(serving, 3)
+    states, found = watched(serving)
+    assert (states, found.predictions) == ({}, 3)
+
+
+def test_a_monitor_that_is_no_longer_declared_leaves_no_incident_open(serving: Desk) -> None:
+    answer(serving, 400, wind=None)
+    assert len(watched(serving)[1].incidents) == 1
+    declare_endpoint(serving.workspace, dataclasses.replace(serving.project.module().delays, monitors=[sw.KPI()]))
+    serving.deploy(FIRST)
+    assert watched(serving)[1].incidents == ()
+
+
+def test_nothing_deployed_is_nothing_to_watch(desk: Desk) -> None:
+    with pytest.raises(NotFound, match="slipway deploy"):
+        watch(desk.workspace, Watch(name=NAME))
