@@ -6,22 +6,31 @@ milliseconds of their making, so that ids sort by time and pages can be walked b
 
 import os
 import re
+import threading
 import time
 
 from slipway.errors import InvalidInput
 
 __all__ = ["check_name", "new_experiment_id", "new_id", "new_model_id", "new_run_id"]
 
+_lock = threading.Lock()
+_last = 0
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,126}[a-z0-9])?\Z")
 
 
 def new_id() -> str:
-    """A new identifier: 32 hex digits, the first 12 of them the time in milliseconds (the layout of UUID version 7)."""
+    """A new identifier: 32 hex digits, the first 12 of them the time in milliseconds (the layout of UUID version 7).
+
+    Within a process each is greater than the one before it, so that ids tell the order in which things were made.
+    """
+    global _last
     millis = time.time_ns() // 1_000_000
     random = bytearray(os.urandom(10))
     random[0] = (random[0] & 0x0F) | 0x70
     random[2] = (random[2] & 0x3F) | 0x80
-    return f"{millis & 0xFFFFFFFFFFFF:012x}{random.hex()}"
+    with _lock:
+        _last = max((millis << 80) | int.from_bytes(random, "big"), _last + 1)
+        return f"{_last:032x}"
 
 
 def new_run_id() -> str:

@@ -1,5 +1,6 @@
 """Two lines after a fit."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,14 @@ def test_a_model_takes_the_runs_name(workspace: Workspace, estimator: Any) -> No
     assert registry.names(workspace) == ["other", "spring-baseline-2"]
 
 
-def test_a_run_without_a_name_gives_the_models_name_by_its_script(workspace: Workspace, estimator: Any) -> None:
+def test_a_run_without_a_name_gives_the_models_name_by_its_script(
+    workspace: Workspace, estimator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["Train_Model.py"])
     with session.run() as run:
         version = run.log_model(estimator, sample=X)
-    assert version.name == run.record.name.lower().replace("_", "_")
+    assert run.record.name == "Train_Model.py"
+    assert version.name == "train_model.py"
 
 
 def test_a_run_whose_name_has_no_letters_asks_for_one(workspace: Workspace, estimator: Any) -> None:

@@ -48,3 +48,8 @@ def test_what_is_refused_comes_with_a_name_that_fits(name: str) -> None:
         proposed = re.fullmatch(r"For example '(.*)'\.", refused.fix)
         assert proposed is not None
         assert check_name(proposed[1], "endpoint") == proposed[1]
+
+
+def test_ids_of_one_process_grow() -> None:
+    made = [new_id() for _ in range(5000)]
+    assert made == sorted(set(made))

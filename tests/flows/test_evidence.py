@@ -1,0 +1,140 @@
+"""Evidence: what a gate reads is measured here, on the very bytes that would serve."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from small_desk import BETTER, FIRST, GUESSING, NAME, Desk
+
+import slipway as sw
+from slipway.backends.ed25519_signer import Ed25519Signer
+from slipway.errors import Corrupt
+from slipway.flows.evidence import champion_of, collect
+from slipway.models import registry
+from slipway.ports.workspace import Workspace
+from slipway.records.gates import Evidence, GateSpec
+from slipway.records.models import Bundle, ModelVersion
+
+FLOOR = GateSpec(checks=())
+AGAINST = sw.Gate(
+    sw.metric("auc").not_worse_than("champion", margin=0.1),
+    sw.metric("log_loss").not_worse_than("champion", margin=0.1),
+).spec
+
+
+def collected(
+    desk: Desk, number: int, gate: GateSpec = FLOOR, workspace: Workspace | None = None, **changed: Any
+) -> dict[str, list[Evidence]]:
+    version = desk.version(number)
+    bundle = msgspec.structs.replace(registry.bundle_of(desk.workspace, version), **changed)
+    found: dict[str, list[Evidence]] = {}
+    for evidence in collect(workspace or desk.workspace, version, bundle, gate):
+        assert evidence.subject == version.bundle
+        found.setdefault(evidence.kind, []).append(evidence)
+    return found
+
+
+def champion(desk: Desk, number: int) -> None:
+    registry.set_alias(desk.workspace, NAME, "champion", number)
+
+
+def test_the_floor_is_proven_by_doing_it(desk: Desk) -> None:
+    found = collected(desk, FIRST)
+    for kind in ("signature", "parity", "loads", "no_skew"):
+        (proof,) = found[kind]
+        assert proof.values["holds"] is True, kind
+        assert proof.note
+    assert "greatest difference 0" in found["loads"][0].note
+    assert found["environment"][0].values["differing"] == []
+    assert "champion" not in found
+    assert "latency" not in found
+
+
+def test_a_stranger_s_signature_is_refuted_and_its_bytes_are_not_loaded(desk: Desk, tmp_path: Path) -> None:
+    elsewhere = dataclasses.replace(desk.workspace, signer=Ed25519Signer(tmp_path / "other keys"))
+    found = collected(desk, FIRST, workspace=elsewhere)
+    assert found["signature"][0].values["holds"] is False
+    assert "loads" not in found
+
+
+def test_a_refuted_skew_certificate_does_not_hold(desk: Desk) -> None:
+    found = collected(desk, FIRST, skew="refuted: 3 of 100 values differ")
+    assert found["no_skew"][0].values["holds"] is False
+    assert "no_skew" not in collected(desk, FIRST, skew="")
+
+
+def test_a_lock_is_compared_with_what_is_installed(desk: Desk) -> None:
+    bundle = registry.bundle_of(desk.workspace, desk.version(FIRST))
+    assert bundle.environment is not None
+    lock = ("click==0.0.1", "no-such-thing==1.0", bundle.environment.lock[0])
+    (found,) = collected(desk, FIRST, environment=msgspec.structs.replace(bundle.environment, lock=lock))["environment"]
+    assert found.values["checked"] == 3
+    assert found.values["differing"][0].startswith("click 0.0.1 in the lock, 8")
+    assert found.values["differing"][1] == "no-such-thing 1.0 in the lock, not installed here"
+
+
+def test_a_champion_is_compared_on_the_challengers_rows(desk: Desk) -> None:
+    champion(desk, FIRST)
+    found = {e.values["metric"]: e.values for e in collected(desk, GUESSING, AGAINST)["champion"]}
+    assert set(found) == {"auc", "log_loss"}
+    assert found["auc"]["champion"] == "small-delays 1"
+    assert found["auc"]["n"] == 576
+    assert found["auc"]["high"] < 0 < found["log_loss"]["low"]
+
+
+def test_the_same_bytes_are_no_challenger(desk: Desk) -> None:
+    champion(desk, FIRST)
+    assert champion_of(desk.workspace, NAME, besides=desk.version(FIRST).bundle) is None
+    assert champion_of(desk.workspace, NAME, besides=desk.version(BETTER).bundle) == desk.version(FIRST)
+    assert champion_of(desk.workspace, "nobody") is None
+    assert "champion" not in collected(desk, FIRST, AGAINST)
+
+
+@pytest.mark.parametrize("missing", ["slipway.evaluated", "slipway.label"])
+def test_rows_that_were_not_kept_are_not_compared(desk: Desk, missing: str) -> None:
+    champion(desk, FIRST)
+    version = desk.version(BETTER)
+    tags = {name: value for name, value in version.tags.items() if name != missing}
+    bundle = registry.bundle_of(desk.workspace, version)
+    found = collect(desk.workspace, msgspec.structs.replace(version, tags=tags), bundle, AGAINST)
+    assert "champion" not in {evidence.kind for evidence in found}
+
+
+def test_latency_is_measured_for_both_only_where_it_is_asked_for(desk: Desk) -> None:
+    champion(desk, FIRST)
+    (found,) = collected(desk, BETTER, sw.Gate(sw.latency(times_champion=2)).spec)["latency"]
+    assert 0 < found.values["candidate_ms"] < 1000
+    assert 0 < found.values["champion_ms"] < 1000
+
+
+def test_a_damaged_champion_is_said_and_not_skipped(desk: Desk) -> None:
+    champion(desk, FIRST)
+    own, other = (registry.bundle_of(desk.workspace, desk.version(number)) for number in (BETTER, FIRST))
+    _damage(desk, next(digest for digest in _model_files(other) if digest not in _model_files(own)))
+    with pytest.raises(Corrupt):
+        collected(desk, BETTER, AGAINST)
+
+
+def test_a_damaged_candidate_is_evidence_against_it(desk: Desk) -> None:
+    _damage(desk, _model_files(registry.bundle_of(desk.workspace, desk.version(FIRST)))[0])
+    found = collected(desk, FIRST)
+    assert found["signature"][0].values["holds"] is False
+    assert "damaged" in found["signature"][0].note
+
+
+def _model_files(bundle: Bundle) -> list[str]:
+    return [file.digest for file in bundle.files if file.path.startswith("model/")]
+
+
+def _damage(desk: Desk, digest: str) -> None:
+    path = desk.workspace.root / "blobs" / digest[:2] / digest[2:]
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def test_a_version_knows_its_rows_by_digest(desk: Desk) -> None:
+    version: ModelVersion = desk.version(FIRST)
+    assert desk.workspace.blobs.has(str(version.tags["slipway.evaluated"]))
+    assert version.tags["slipway.label"] == "late"
