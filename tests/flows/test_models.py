@@ -49,7 +49,7 @@ def test_endpoints_are_listed_with_what_their_process_says(desk: Desk) -> None:
     still.deploy(FIRST)
     still.deploy(BETTER, endpoint="second")
     rows = list_endpoints(still.workspace, Empty()).endpoints
-    assert [(row.revision.name, row.revision.served.number) for row in rows] == [(NAME, 1), ("second", 2)]
+    assert [(row.revision.name, row.revision.served.number) for row in rows] == [("second", 2), (NAME, 1)]
     assert all(row.status is not None and row.status.state == "ready" for row in rows)
     assert stop(still.workspace, Stop(name="second")).was_running
     assert {row.revision.name: row.status is None for row in list_endpoints(still.workspace, Empty()).endpoints} == {

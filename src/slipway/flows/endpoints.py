@@ -38,8 +38,7 @@ def revision_of(workspace: Workspace, name: str) -> Revision:
 def list_endpoints(workspace: Workspace, request: Empty) -> Endpoints:
     """All endpoints of the project by name."""
     with workspace.ledger.read() as tx:
-        refs = sorted(tx.refs(workspace.project, "endpoint").items())
-        revisions = [entries.get(tx, Revision, id) for _, id in refs]
+        revisions = [entries.get(tx, Revision, id) for id in tx.refs(workspace.project, "endpoint").values()]
     rows = [EndpointRow(revision=r, status=workspace.launcher.status(folder_of(workspace, r.name))) for r in revisions]
     return Endpoints(endpoints=tuple(rows))
 
