@@ -16,6 +16,7 @@ from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
 from slipway.features.skew import certify
 from slipway.features.specs import FrameTables, build_spec
+from slipway.ports.online_store import FoundRow
 from slipway.records.features import FeatureSetSpec, SkewCertificate, WindowState
 
 
@@ -89,8 +90,8 @@ class CountsTwice(SqliteOnlineStore):
 class ForgetsTime(SqliteOnlineStore):
     """Gives views a microsecond of the future."""
 
-    def view_rows(self, view: str, keys: Sequence[str], at_us: int) -> list[tuple[int, tuple[Any, ...]] | None]:
-        return super().view_rows(view, keys, at_us + 1)
+    def view_rows(self, views: tuple[str, ...], keys: Sequence[str], at_us: int) -> list[list[FoundRow | None]]:
+        return super().view_rows(views, keys, at_us + 1)
 
 
 class RoundsSums(SqliteOnlineStore):

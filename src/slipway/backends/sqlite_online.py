@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, Unavailable, near
-from slipway.ports.online_store import precedence
+from slipway.ports.online_store import FoundRow, precedence
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
 
 __all__ = ["SqliteOnlineStore"]
@@ -95,7 +95,11 @@ class _ViewPlan:
         self.add = f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)"
         self.replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"
         self.one = f"SELECT body FROM {table} WHERE key = ? AND time_us = ?"
-        self.seek = f"SELECT time_us, body FROM {table} WHERE key = ? AND time_us <= ? ORDER BY time_us DESC LIMIT 1"
+        # Several views are asked in one statement; `{place}` says whose row it is.
+        self.seek = (
+            f"SELECT * FROM (SELECT {{place}}, time_us, body FROM {table} WHERE key = ?1 AND time_us <= ?2 "
+            "ORDER BY time_us DESC LIMIT 1)"
+        )
         self.forget = f"DELETE FROM {table} WHERE time_us <= ?"
 
 
@@ -116,6 +120,7 @@ class SqliteOnlineStore:
         self._lock = threading.Lock()
         self._streams: dict[str, _StreamPlan] = {}
         self._views: dict[str, _ViewPlan] = {}
+        self._seeks: dict[tuple[str, ...], str] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._writing() as connection:
             for statement in _SCHEMA.strip().splitlines():
@@ -252,16 +257,20 @@ class SqliteOnlineStore:
                 found.append(states)
         return found
 
-    def view_rows(self, view: str, keys: Sequence[str], at_us: int) -> list[tuple[int, tuple[Any, ...]] | None]:
+    def view_rows(self, views: tuple[str, ...], keys: Sequence[str], at_us: int) -> list[list[FoundRow | None]]:
         """See the port."""
-        seek = self._view(view).seek
-        found: list[tuple[int, tuple[Any, ...]] | None] = []
+        seek = self._seeks.get(views)
+        if seek is None:
+            parts = [self._view(view).seek.format(place=place) for place, view in enumerate(views)]
+            seek = self._seeks[views] = " UNION ALL ".join(parts)
         connection = self._connection()
-        with _Reading(connection, self._path):
-            for key in keys:
-                row = connection.execute(seek, (key, at_us)).fetchone()
-                found.append(None if row is None else (row[0], _decode_values(row[1])))
-        return found
+        try:
+            if len(keys) == 1:  # one statement is one moment
+                return [_placed(connection.execute(seek, (keys[0], at_us)), len(views))]
+            with _Reading(connection, self._path):
+                return [_placed(connection.execute(seek, (key, at_us)), len(views)) for key in keys]
+        except sqlite3.Error as error:
+            raise _ours(error, self._path) from error
 
     def mark(self, name: str) -> str:
         """See the port."""
@@ -362,6 +371,14 @@ class _Reading:
             self._connection.execute("COMMIT")
         if isinstance(error, sqlite3.Error):
             raise _ours(error, self._path) from error
+
+
+def _placed(rows: Iterable[tuple[int, int, bytes]], views: int) -> list[FoundRow | None]:
+    """The rows found under one key, each at its view's place."""
+    found: list[FoundRow | None] = [None] * views
+    for place, time_us, body in rows:
+        found[place] = (time_us, _decode_values(body))
+    return found
 
 
 def _once(rows: Iterable[EventRow]) -> list[EventRow]:

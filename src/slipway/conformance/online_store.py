@@ -121,9 +121,26 @@ class OnlineStoreSuite:
         store.put_rows(TIMED.name, [ViewRow("EWR", 10, (1.5, "b", None)), ViewRow("EWR", 20, (None, "x", True))])
         store.put_rows(TIMED.name, [ViewRow("EWR", 10, (None, "z", 1)), ViewRow("EWR", 10, (1.5, "c", None))])
         store.put_rows(TIMED.name, [ViewRow("JFK", 5, (float("inf"), "", 2**62))])
-        assert store.view_rows(TIMED.name, ["EWR", "JFK", "LGA"], 9) == [None, (5, (float("inf"), "", 2**62)), None]
-        assert store.view_rows(TIMED.name, ["EWR"], 10) == [(10, (1.5, "c", None))]
-        assert store.view_rows(TIMED.name, ["EWR"], 25) == [(20, (None, "x", True))]
+        found = store.view_rows((TIMED.name,), ["EWR", "JFK", "LGA"], 9)
+        assert found == [[None], [(5, (float("inf"), "", 2**62))], [None]]
+        assert store.view_rows((TIMED.name,), ["EWR"], 10) == [[(10, (1.5, "c", None))]]
+        assert store.view_rows((TIMED.name,), ["EWR"], 25) == [[(20, (None, "x", True))]]
+        store.close()
+
+    def test_several_views_are_asked_at_once(self, tmp_path: Path) -> None:
+        """One answer a key and view, in the order of the question; what one view does not know moves no other."""
+        store = self._opened(tmp_path)
+        store.put_rows(TIMED.name, [ViewRow("A", 10, (1,)), ViewRow("A", 20, (2,)), ViewRow("B", 5, (3,))])
+        store.put_rows(TIMELESS.name, [ViewRow("A", 0, (4,)), ViewRow("C", 0, (5,))])
+        both = (TIMELESS.name, TIMED.name)
+        assert store.view_rows(both, ["C", "A", "B", "D"], 10) == [
+            [(0, (5,)), None],
+            [(0, (4,)), (10, (1,))],
+            [None, (5, (3,))],
+            [None, None],
+        ]
+        assert store.view_rows(both[::-1], ["A"], 25) == [[(20, (2,)), (0, (4,))]]
+        assert store.view_rows(both, [], 25) == []
         store.close()
 
     def test_views_without_time_keep_the_later_put(self, tmp_path: Path) -> None:
@@ -131,7 +148,7 @@ class OnlineStoreSuite:
         store = self._opened(tmp_path)
         store.put_rows(TIMELESS.name, [ViewRow("N1", 0, (2004, "Boeing")), ViewRow("N2", 0, (1, ""))])
         store.put_rows(TIMELESS.name, [ViewRow("N1", 0, (1999, None))])
-        assert store.view_rows(TIMELESS.name, ["N1", "N2"], 10**15) == [(0, (1999, None)), (0, (1, ""))]
+        assert store.view_rows((TIMELESS.name,), ["N1", "N2"], 10**15) == [[(0, (1999, None))], [(0, (1, ""))]]
         store.close()
 
     def test_what_was_acknowledged_is_seen_elsewhere(self, tmp_path: Path) -> None:
@@ -158,9 +175,9 @@ class OnlineStoreSuite:
             other.push_events(STREAM.name, rows[2:])
             other.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
             assert one.window_states(STREAM.name, ["EWR"], 9, [100]) == before
-            assert one.view_rows(TIMED.name, ["EWR"], 9) == [None]
+            assert one.view_rows((TIMED.name,), ["EWR"], 9) == [[None]]
         assert one.window_states(STREAM.name, ["EWR"], 9, [100])[0][0].rows == 4
-        assert one.view_rows(TIMED.name, ["EWR"], 9) == [(1, (1,))]
+        assert one.view_rows((TIMED.name,), ["EWR"], 9) == [[(1, (1,))]]
         one.close()
         other.close()
 
@@ -198,11 +215,11 @@ class OnlineStoreSuite:
         _check_states(store, [])
         store.put_rows(TIMED.name, [ViewRow("EWR", time, (time,)) for time in (1, 2, 3)])
         store.put_rows(TIMED.name, [ViewRow("EWR", 1, (0,))], replacing_until_us=2)
-        found = [store.view_rows(TIMED.name, ["EWR"], at_us)[0] for at_us in (1, 2, 3)]
+        found = [store.view_rows((TIMED.name,), ["EWR"], at_us)[0][0] for at_us in (1, 2, 3)]
         assert found == [(1, (0,)), (1, (0,)), (3, (3,))]
         store.put_rows(TIMELESS.name, [ViewRow("N1", 0, (1,)), ViewRow("N2", 0, (1,))])
         store.put_rows(TIMELESS.name, [ViewRow("N2", 0, (2,))], replacing_until_us=0)
-        assert store.view_rows(TIMELESS.name, ["N1", "N2"], 9) == [None, (0, (2,))]
+        assert store.view_rows((TIMELESS.name,), ["N1", "N2"], 9) == [[None], [(0, (2,))]]
         store.close()
 
     def test_definitions_are_kept(self, tmp_path: Path) -> None:
@@ -216,7 +233,7 @@ class OnlineStoreSuite:
             (lambda: store.push_events("unknown", [EventRow("EWR", 1, "1", ())]), NotFound),
             (lambda: store.window_states("unknown", ["EWR"], 1, [1]), NotFound),
             (lambda: store.put_rows("unknown", [ViewRow("EWR", 1, ())]), NotFound),
-            (lambda: store.view_rows(STREAM.name, ["EWR"], 1), NotFound),
+            (lambda: store.view_rows((TIMED.name, STREAM.name), ["EWR"], 1), NotFound),
         ):
             try:
                 refused()

@@ -27,7 +27,7 @@ from slipway.features.states import (
     to_grid,
     to_us,
 )
-from slipway.ports.online_store import OnlineStore
+from slipway.ports.online_store import FoundRow, OnlineStore
 from slipway.records.features import (
     EventRow,
     FeatureSetSpec,
@@ -90,12 +90,15 @@ def build_resolver(
                 fix="Open one and materialise into it.",
             )
         store.define(streams, views)
-        one_moment = store.reading
+        by_entity: dict[tuple[Any, ...], list[View]] = {}
         for part in spec.parts:
             if isinstance(part, Windows):
                 look_ups.append(_windows_look_up(part, store))
             elif isinstance(part, View):
-                look_ups.append(_view_look_up(part, store))
+                by_entity.setdefault((part.entity, part.entity_types), []).append(part)
+        look_ups += [_views_look_up(views, store) for views in by_entity.values()]
+        if len(look_ups) > 1:
+            one_moment = store.reading
     calls = [
         (scalar.name, caller(scalar, functions), [argument.name for argument in scalar.arguments])
         for scalar in scalar_order(spec)
@@ -177,31 +180,42 @@ def _spread(columns: _Columns, names: Sequence[str], rows: Sequence[Sequence[Any
     columns.update(zip(names, zip(*rows, strict=True), strict=True) if rows else dict.fromkeys(names, ()))
 
 
-def _view_look_up(view: View, store: OnlineStore) -> _LookUp:
-    stored = stored_view_of(view).name
-    encode = key_encoder(view.entity_types)
-    restored = [(index, change) for index, f in enumerate(view.fields) if (change := restore(f.type)) is not None]
-    names = [f"{view.name}_{f.name}" for f in view.fields]
+def _views_look_up(views: Sequence[View], store: OnlineStore) -> _LookUp:
+    """One look-up of views that share their entity."""
+    stored = tuple([stored_view_of(view).name for view in views])
+    entity, encode = views[0].entity, key_encoder(views[0].entity_types)
+    plan = [(view.ttl_us, (None,) * len(view.fields), _restored(view)) for view in views]
+    names = [f"{view.name}_{f.name}" for view in views for f in view.fields]
     nothing: tuple[Any, ...] = (None,) * len(names)
-    ttl_us = view.ttl_us
 
-    def look_up(columns: _Columns, at_us: int) -> None:
-        keys = [encode(values) for values in zip(*[columns[name] for name in view.entity], strict=True)]
-        unique = [key for key in dict.fromkeys(keys) if key is not None]
-        known: dict[str | None, Sequence[Any]] = {None: nothing}
-        for key, row in zip(unique, store.view_rows(stored, unique, at_us) if unique else [], strict=True):
+    def values_of(rows: Sequence[FoundRow | None], at_us: int) -> list[Any]:
+        found: list[Any] = []
+        for row, (ttl_us, missing, restored) in zip(rows, plan, strict=True):
             if row is None or (ttl_us is not None and at_us - row[0] > ttl_us):
-                known[key] = nothing
+                found += missing
             elif restored:
                 values = list(row[1])
                 for index, change in restored:
                     values[index] = None if values[index] is None else change(values[index])
-                known[key] = values
+                found += values
             else:
-                known[key] = row[1]
+                found += row[1]
+        return found
+
+    def look_up(columns: _Columns, at_us: int) -> None:
+        keys = [encode(values) for values in zip(*[columns[name] for name in entity], strict=True)]
+        unique = [key for key in dict.fromkeys(keys) if key is not None]
+        known: dict[str | None, Sequence[Any]] = {None: nothing}
+        for key, rows in zip(unique, store.view_rows(stored, unique, at_us) if unique else [], strict=True):
+            known[key] = values_of(rows, at_us)
         _spread(columns, names, [known[key] for key in keys])
 
     return look_up
+
+
+def _restored(view: View) -> list[tuple[int, Callable[[Any], Any]]]:
+    """Which of a view's values change when they come back, and how."""
+    return [(index, change) for index, f in enumerate(view.fields) if (change := restore(f.type)) is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,10 @@ from typing import Any, Protocol
 
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
 
-__all__ = ["OnlineStore", "precedence"]
+__all__ = ["FoundRow", "OnlineStore", "precedence"]
+
+FoundRow = tuple[int, tuple[Any, ...]]
+"""A view's row as it was put: its time and its values."""
 
 
 class OnlineStore(Protocol):
@@ -81,11 +84,13 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def view_rows(self, view: str, keys: Sequence[str], at_us: int) -> list[tuple[int, tuple[Any, ...]] | None]:
-        """For each key the time and values of the latest row with time <= at, or None.
+    def view_rows(self, views: tuple[str, ...], keys: Sequence[str], at_us: int) -> list[list[FoundRow | None]]:
+        """For each key the latest row with time <= at of each view, or None, all of one moment of the store.
+
+        Views that share their keys are asked together: what a request waits for is questions, not rows.
 
         Raises:
-            NotFound: The view is not defined.
+            NotFound: A view is not defined.
         """
         ...
 
