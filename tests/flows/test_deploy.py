@@ -160,16 +160,8 @@ def test_from_first_deployment_to_roll_back(desk: Desk) -> None:
     assert "counts from its next start" not in (desk.folder / "front.log").read_text()
 
 
-def test_only_one_revision_has_nothing_to_go_back_to(desk: Desk) -> None:
-    desk.approve(FIRST)
-    desk.deploy(FIRST)
-    with pytest.raises(Conflict, match="slipway endpoints stop"):
-        desk.rollback()
-    assert revision_of(desk.workspace, NAME).number == 1
-
-
-@pytest.mark.full
 def test_what_serves_in_prod_is_replaced_only_by_what_prod_lets_through(desk: Desk) -> None:
+    desk = desk.without_processes()
     desk.approve(FIRST, BETTER)
     desk.deploy(FIRST)
     prod = desk.in_environment("prod")
@@ -183,8 +175,9 @@ def test_what_serves_in_prod_is_replaced_only_by_what_prod_lets_through(desk: De
     assert revision_of(desk.workspace, NAME).number == 2
 
 
-@pytest.mark.full
-def test_deployments_at_once_take_turns(desk: Desk) -> None:
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_deployments_at_once_take_turns(desk: Desk, processes: bool) -> None:
+    desk = desk if processes else desk.without_processes()
     desk.approve(FIRST, BETTER)
     desk.deploy(FIRST)
     together = threading.Barrier(4)

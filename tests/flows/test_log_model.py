@@ -1,6 +1,5 @@
 """Two lines after a fit."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
