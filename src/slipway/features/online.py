@@ -6,8 +6,7 @@ tables and views into what the store keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from operator import itemgetter
@@ -51,8 +50,9 @@ __all__ = [
 Resolver = Callable[[Sequence[Sequence[Any] | Mapping[str, Any]], datetime], list[list[Any]]]
 """Takes rows (values in the order of `spec.request`, or by name) and the decision time; gives each row's features."""
 
-_Columns = dict[str, Sequence[Any]]
-_LookUp = Callable[[_Columns, int], None]
+_Row = list[Any]
+_LookUp = Callable[[list[_Row], int], None]
+_Find = Callable[[Sequence[str], int], Iterable[Sequence[Any]]]
 
 
 def stored_definitions(spec: FeatureSetSpec) -> tuple[list[Stream], list[StoredView]]:
@@ -80,8 +80,9 @@ def build_resolver(
         InvalidInput: A function or the store is missing.
     """
     streams, views = stored_definitions(spec)
+    places = {given.name: place for place, given in enumerate(spec.request)}
+    width = len(places)  # a row begins as the request's fields; each look-up and call adds its values at the end
     look_ups: list[_LookUp] = []
-    one_moment: Callable[[], AbstractContextManager[None]] = nullcontext
     if streams or views:
         if store is None:
             raise InvalidInput(
@@ -90,42 +91,62 @@ def build_resolver(
                 fix="Open one and materialise into it.",
             )
         store.define(streams, views)
-        by_entity: dict[tuple[Any, ...], list[View]] = {}
-        for part in spec.parts:
-            if isinstance(part, Windows):
-                look_ups.append(_windows_look_up(part, store))
-            elif isinstance(part, View):
-                by_entity.setdefault((part.entity, part.entity_types), []).append(part)
-        look_ups += [_views_look_up(views, store) for views in by_entity.values()]
+        for names, look_up in _look_ups(spec, store, places.copy()):
+            look_ups.append(look_up)
+            places.update((name, width + index) for index, name in enumerate(names))
+            width += len(names)
         if len(look_ups) > 1:
-            one_moment = store.reading
-    calls = [
-        (scalar.name, caller(scalar, functions), [argument.name for argument in scalar.arguments])
-        for scalar in scalar_order(spec)
-    ]
+            look_ups = [_of_one_moment(look_ups, store)]
+    calls = []
+    for scalar in scalar_order(spec):
+        calls.append((caller(scalar, functions), [places[argument.name] for argument in scalar.arguments]))
+        places[scalar.name] = width
+        width += 1
     read = _reader(spec)
-    names = [feature.name for feature in spec.features]
+    pick = _picker([places[feature.name] for feature in spec.features])
 
     def resolve(rows: Sequence[Sequence[Any] | Mapping[str, Any]], at: datetime) -> list[list[Any]]:
         at_us = to_us(at)
-        columns = read(rows)
-        with one_moment():
-            for look_up in look_ups:
-                look_up(columns, at_us)
-        for name, call, arguments in calls:
-            columns[name] = call([columns[argument] for argument in arguments])
-        return [list(values) for values in zip(*[columns[name] for name in names], strict=True)]
+        known = read(rows)
+        for look_up in look_ups:
+            look_up(known, at_us)
+        for call, arguments in calls:
+            values = call([[row[place] for row in known] for place in arguments])
+            for row, value in zip(known, values, strict=True):
+                row.append(value)
+        return [pick(row) for row in known]
 
     return resolve
 
 
-def _reader(spec: FeatureSetSpec) -> Callable[[Sequence[Sequence[Any] | Mapping[str, Any]]], _Columns]:
-    names = [given.name for given in spec.request]
-    coercers = [(given.name, change) for given in spec.request if (change := coercer(given.type)) is not None]
+def _of_one_moment(look_ups: Sequence[_LookUp], store: OnlineStore) -> _LookUp:
+    """Several look-ups as one, which sees one moment of the store; each alone does so anyway."""
 
-    def read(rows: Sequence[Sequence[Any] | Mapping[str, Any]]) -> _Columns:
-        listed = [[row.get(name) for name in names] if isinstance(row, Mapping) else row for row in rows]
-        for index, row in enumerate(listed):
+    def look_up(rows: list[_Row], at_us: int) -> None:
+        with store.reading():
+            for each in look_ups:
+                each(rows, at_us)
+
+    return look_up
+
+
+def _picker(places: Sequence[int]) -> Callable[[_Row], list[Any]]:
+    if len(places) == 1:
+        (only,) = places
+        return lambda row: [row[only]]
+    pick = itemgetter(*places)
+    return lambda row: list(pick(row))
+
+
+def _reader(spec: FeatureSetSpec) -> Callable[[Sequence[Sequence[Any] | Mapping[str, Any]]], list[_Row]]:
+    names = [given.name for given in spec.request]
+    coercers = [
+        (place, change) for place, given in enumerate(spec.request) if (change := coercer(given.type)) is not None
+    ]
+
+    def read(rows: Sequence[Sequence[Any] | Mapping[str, Any]]) -> list[_Row]:
+        found = [[row.get(name) for name in names] if isinstance(row, Mapping) else list(row) for row in rows]
+        for index, row in enumerate(found):
             if len(row) != len(names):
                 raise InvalidInput(
                     f"Row {index} has {len(row)} values.",
@@ -133,11 +154,11 @@ def _reader(spec: FeatureSetSpec) -> Callable[[Sequence[Sequence[Any] | Mapping[
                     fix="Give one value for each, in this order.",
                     field=f"rows[{index}]",
                 )
-        values = zip(*listed, strict=True) if listed else ((),) * len(names)
-        columns: _Columns = dict(zip(names, values, strict=True))
-        for name, change in coercers:
-            columns[name] = [None if value is None else _changed(change, value, name) for value in columns[name]]
-        return columns
+        for place, change in coercers:
+            for row in found:
+                if row[place] is not None:
+                    row[place] = _changed(change, row[place], names[place])
+        return found
 
     return read
 
@@ -157,36 +178,56 @@ def _changed(change: Callable[[Any], Any], value: Any, name: str) -> Any:
     return changed
 
 
-def _windows_look_up(windows: Windows, store: OnlineStore) -> _LookUp:
-    stream = stream_of(windows)
-    encode = key_encoder(windows.key_types)
-    widths = sorted({aggregate.width_us for aggregate in windows.aggregates})
-    finish = finisher(windows, stream, widths)
-    names = [f"{windows.name}_{aggregate.name}" for aggregate in windows.aggregates]
-    nothing = finish([empty_state(stream)] * len(widths))
+def _look_ups(
+    spec: FeatureSetSpec, store: OnlineStore, places: Mapping[str, int]
+) -> Iterator[tuple[list[str], _LookUp]]:
+    """The look-ups that a request needs, each with the names of the values that it adds to a row."""
+    by_entity: dict[tuple[Any, ...], list[View]] = {}
+    for part in spec.parts:
+        if isinstance(part, Windows):
+            names = [f"{part.name}_{aggregate.name}" for aggregate in part.aggregates]
+            key = [places[name] for name in part.by]
+            yield names, _look_up(key, part.key_types, *_windows_of(part, store))
+        elif isinstance(part, View):
+            by_entity.setdefault((part.entity, part.entity_types), []).append(part)
+    for (entity, types), views in by_entity.items():
+        names = [f"{view.name}_{f.name}" for view in views for f in view.fields]
+        key = [places[name] for name in entity]
+        yield names, _look_up(key, types, _views_of(views, store), (None,) * len(names))
 
-    def look_up(columns: _Columns, at_us: int) -> None:
-        keys = [encode(values) for values in zip(*[columns[name] for name in windows.by], strict=True)]
-        unique = [key for key in dict.fromkeys(keys) if key is not None]
-        states = store.window_states(stream.name, unique, at_us, widths) if unique else []
-        known: dict[str | None, list[Any]] = dict(zip(unique, map(finish, states), strict=True))
-        known[None] = nothing
-        _spread(columns, names, [known[key] for key in keys])
+
+def _look_up(key: Sequence[int], types: Sequence[FieldType], find: _Find, nothing: Sequence[Any]) -> _LookUp:
+    """How rows get values by key, each key found once; `nothing` is for a row without a key."""
+    encode = key_encoder(types)
+
+    def look_up(rows: list[_Row], at_us: int) -> None:
+        texts = [encode([row[place] for place in key]) for row in rows]
+        unique = [text for text in dict.fromkeys(texts) if text is not None]
+        known: dict[str | None, Sequence[Any]] = {None: nothing}
+        if unique:
+            known.update(zip(unique, find(unique, at_us), strict=True))
+        for row, text in zip(rows, texts, strict=True):
+            row += known[text]
 
     return look_up
 
 
-def _spread(columns: _Columns, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    columns.update(zip(names, zip(*rows, strict=True), strict=True) if rows else dict.fromkeys(names, ()))
+def _windows_of(windows: Windows, store: OnlineStore) -> tuple[_Find, Sequence[Any]]:
+    """How the windows' values are found by key, and the values of windows that hold nothing."""
+    stream = stream_of(windows)
+    widths = sorted({aggregate.width_us for aggregate in windows.aggregates})
+    finish = finisher(windows, stream, widths)
+
+    def find(keys: Sequence[str], at_us: int) -> Iterable[Sequence[Any]]:
+        return map(finish, store.window_states(stream.name, keys, at_us, widths))
+
+    return find, finish([empty_state(stream)] * len(widths))
 
 
-def _views_look_up(views: Sequence[View], store: OnlineStore) -> _LookUp:
-    """One look-up of views that share their entity."""
+def _views_of(views: Sequence[View], store: OnlineStore) -> _Find:
+    """How the values of views that share their entity are found by key."""
     stored = tuple([stored_view_of(view).name for view in views])
-    entity, encode = views[0].entity, key_encoder(views[0].entity_types)
     plan = [(view.ttl_us, (None,) * len(view.fields), _restored(view)) for view in views]
-    names = [f"{view.name}_{f.name}" for view in views for f in view.fields]
-    nothing: tuple[Any, ...] = (None,) * len(names)
 
     def values_of(rows: Sequence[FoundRow | None], at_us: int) -> list[Any]:
         found: list[Any] = []
@@ -202,15 +243,10 @@ def _views_look_up(views: Sequence[View], store: OnlineStore) -> _LookUp:
                 found += row[1]
         return found
 
-    def look_up(columns: _Columns, at_us: int) -> None:
-        keys = [encode(values) for values in zip(*[columns[name] for name in entity], strict=True)]
-        unique = [key for key in dict.fromkeys(keys) if key is not None]
-        known: dict[str | None, Sequence[Any]] = {None: nothing}
-        for key, rows in zip(unique, store.view_rows(stored, unique, at_us) if unique else [], strict=True):
-            known[key] = values_of(rows, at_us)
-        _spread(columns, names, [known[key] for key in keys])
+    def find(keys: Sequence[str], at_us: int) -> Iterable[Sequence[Any]]:
+        return [values_of(rows, at_us) for rows in store.view_rows(stored, keys, at_us)]
 
-    return look_up
+    return find
 
 
 def _restored(view: View) -> list[tuple[int, Callable[[Any], Any]]]:
