@@ -19,7 +19,8 @@ FIELDS = (
     Field("late", "bool"),
     Field("extra", "object"),
 )
-GOOD = {"carrier": "AA", "distance": 733, "sched-dep": "2013-04-01T14:00:00+02:00"}
+UNKNOWN = dict.fromkeys(["seats", "day", "wait", "late", "extra"])
+GOOD = {"carrier": "AA", "distance": 733, "sched-dep": "2013-04-01T14:00:00+02:00", **UNKNOWN}
 
 
 def body(*rows: object, **more: object) -> bytes:
@@ -33,7 +34,7 @@ def refusal(data: bytes, *, strict: bool = False) -> InvalidInput:
 
 
 def test_rows_come_in_the_contracts_order_as_python_scalars() -> None:
-    row = {"extra": [1], "late": True, "wait": "PT90M", "day": "2013-04-01", "seats": 5, **GOOD}
+    row = {**GOOD, "extra": [1], "late": True, "wait": "PT90M", "day": "2013-04-01", "seats": 5}
     request = decoder(FIELDS).decode(body(row, GOOD, at="2013-04-01T11:00:00Z"))
     noon = datetime(2013, 4, 1, 12, tzinfo=UTC)
     assert request.rows == [
@@ -71,6 +72,12 @@ def test_a_missing_field_is_named_and_a_misspelled_one_recognised() -> None:
     assert found.field == "rows[1].distance"
     assert "rows[1] has no field 'distance'." in str(found)
     assert "The row has 'distence': did you mean 'distance'?" in str(found)
+
+
+def test_a_field_that_may_be_null_may_not_be_left_out() -> None:
+    found = refusal(body(GOOD, {name: value for name, value in GOOD.items() if name != "seats"}))
+    assert found.field == "rows[1].seats"
+    assert "Add 'seats' to the row, null when it is unknown." in str(found)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +156,6 @@ ROW = st.fixed_dictionaries(
 @settings(deadline=None)
 @given(st.lists(ROW, max_size=4))
 def test_a_valid_row_comes_back_as_it_went(rows: list[dict[str, object]]) -> None:
-    data = json.dumps({"rows": rows}, default=lambda value: value.isoformat()).encode()
+    data = json.dumps({"rows": [UNKNOWN | row for row in rows]}, default=lambda value: value.isoformat()).encode()
     names = [field.name for field in FIELDS]
     assert decoder(FIELDS).decode(data).rows == [[row.get(name) for name in names] for row in rows]

@@ -13,7 +13,7 @@ FLIGHT = {"flight_id": "UA1", "distance": 700, "departure": "2013-04-01T15:00:00
 
 
 def test_a_prediction_carries_id_score_decision_model_and_revision(desk: Desk) -> None:
-    answer = desk.predict(FLIGHT, {"flight_id": "B6", "distance": None})
+    answer = desk.predict(FLIGHT, {"flight_id": "B6", "distance": None, "departure": None})
     assert answer.status_code == 200
     said = answer.json()
     assert [(p["score"], p["decision"]) for p in said["predictions"]] == [(0.7, True), (0.5, False)]
@@ -28,7 +28,7 @@ def test_without_a_threshold_nothing_is_decided(desk: Desk) -> None:
 
 
 def test_every_answered_row_is_logged_with_what_the_model_saw(desk: Desk) -> None:
-    said = desk.predict(FLIGHT, {"flight_id": "a|b"}).json()
+    said = desk.predict(FLIGHT, {"flight_id": "a|b", "distance": None, "departure": None}).json()
     desk.close()
     first, second = desk.logged
     assert first.id == said["predictions"][0]["id"]
@@ -45,7 +45,7 @@ def test_every_answered_row_is_logged_with_what_the_model_saw(desk: Desk) -> Non
     [
         ([FLIGHT, {"flight_id": "x", "distance": "far"}], "rows[1].distance"),
         ([{"distance": 3}], "rows[0].flight_id"),
-        ([{"flight_id": "x", "departure": "2013-04-01T15:00:00"}], "rows[0].departure"),
+        ([{"flight_id": "x", "distance": 1, "departure": "2013-04-01T15:00:00"}], "rows[0].departure"),
         ([], "rows"),
     ],
 )

@@ -25,7 +25,7 @@ from slipway.serving.swap import publish
 from slipway.serving.worker_state import state_file
 
 T = TypeVar("T")
-ROW = {"rows": [{"flight_id": "UA1", "distance": 5}]}
+ROW = {"rows": [{"flight_id": "UA1", "distance": 5, "departure": None}]}
 
 
 def until(look: Callable[[], T], within_s: float = 20.0) -> T:
@@ -99,7 +99,7 @@ def alive(pid: int) -> bool:
 
 
 def score(client: httpx.Client, row: float = 5) -> float:
-    answer = client.post("/endpoints/delays/predict", json={"rows": [{"flight_id": "x", "distance": row}]})
+    answer = client.post("/endpoints/delays/predict", json={"rows": [{"flight_id": "x", "distance": row, "departure": None}]})
     assert answer.status_code == 200, answer.text
     found: float = answer.json()["predictions"][0]["score"]
     return found

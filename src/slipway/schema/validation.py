@@ -69,7 +69,8 @@ class RequestDecoder:
     """Decodes and validates request bodies against a contract's fields. Safe for threads.
 
     Args:
-        fields: The contract's fields, in order. A nullable one may be null or missing.
+        fields: The contract's fields, in order. Each must be there, so that a misspelled one is no
+            silent null; a nullable one may be null.
         strict: Whether an unknown field of a row is refused; otherwise it is passed over, and `unknown_fields` counts.
     """
 
@@ -157,7 +158,8 @@ class RequestDecoder:
 
     def _missing(self, field: Field, path: str, row: dict[str, Any]) -> InvalidInput:
         meant = [name for name in row.keys() - self._fields.keys() if repr(field.name) in near(name, self._fields)]
-        fix = f"The row has {meant[0]!r}: did you mean {field.name!r}?" if meant else f"Add {field.name!r} to the row."
+        add = f"Add {field.name!r} to the row{', null when it is unknown' if field.nullable else ''}."
+        fix = f"The row has {meant[0]!r}: did you mean {field.name!r}?" if meant else add
         return InvalidInput(
             f"{path} has no field {field.name!r}.",
             why=f"The contract requires it: {_expected(field)}.",
@@ -178,8 +180,7 @@ class RequestDecoder:
         return InvalidInput(said, why='Expected {"rows": [{...}]}.', fix=self._example(), field=path or "rows")
 
     def _example(self) -> str:
-        required = [field.name for field in self._fields.values() if not field.nullable]
-        return f"Each row carries: {', '.join(required)}." if required else "Every field of a row may be left out."
+        return f"Each row carries: {', '.join(self._fields)}."
 
 
 def decoder(fields: tuple[Field, ...], strict: bool = False) -> RequestDecoder:
@@ -193,7 +194,7 @@ class _NamesOnly(Struct):
 
 def _attribute(position: int, field: Field) -> Any:
     kind = _TYPES[field.type]
-    return (f"f{position}", kind | None, None) if field.nullable else (f"f{position}", kind)
+    return f"f{position}", kind | None if field.nullable else kind
 
 
 def _utc(instant: datetime, where: str) -> datetime:
