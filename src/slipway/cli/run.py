@@ -93,13 +93,9 @@ def _value(name: str, text: str, kind: Any) -> object:
             ) from None
     try:
         return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError as problem:
+    except (msgspec.ValidationError, TypeError) as problem:
         raise InvalidInput(
-            f"{text!r} does not fit the parameter {name!r}: {problem}.", fix=f"Give a {kind!r}.", field=name
-        ) from problem
-    except TypeError as problem:
-        raise InvalidInput(
-            f"The parameter {name!r} cannot be given as text: it is a {kind!r}.",
-            fix="Give it a default, or call the pipeline from Python.",
+            f"{text!r} does not fit the parameter {name!r}: {problem}.",
+            fix=f"Give a {getattr(kind, '__name__', kind)}, or call the pipeline from Python.",
             field=name,
         ) from problem

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from slipway import plugins
-from slipway.errors import InvalidDeclaration, NotFound, StepFailed, near
+from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, StepFailed, near
 from slipway.hosts.settings import FILE, Settings, locate
 from slipway.ledger import projects
 from slipway.pipelines.snapshot import take
@@ -174,10 +174,17 @@ def open_project(
 
     Raises:
         NotFound: There is no slipway.toml, or no such environment.
-        InvalidSetting: slipway.toml does not fit.
+        InvalidSetting: slipway.toml does not fit, or a server keeps the environment.
     """
     home, settings = locate(Path(folder), implicit=implicit)
-    store = root or home / settings.environment(environment).store
+    chosen = settings.environment(environment)
+    if chosen.server and root is None:
+        raise InvalidSetting(
+            f"The environment {environment!r} of {settings.project.name!r} is kept by the server {chosen.server}.",
+            why="Runs are recorded in a store; another one beside the server's would split the project.",
+            fix="Record where the server keeps its store, or in an environment with a store of its own.",
+        )
+    store = root or home / chosen.store
     opened = open_workspace(
         store, project=settings.project.name, environment=environment, actor=actor, clock=clock, say=say
     )
