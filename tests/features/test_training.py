@@ -143,3 +143,23 @@ def test_labels_that_are_nan_are_no_labels(workspace: Workspace, said: list[str]
     assert FeatureSet("x").training_set("bare", label="y").to_dicts() == [{"at": T, "x": 2, "y": 1.0}]
     assert "left out of the training set: 1 of 2" in said[0]
     assert fh.START.tzinfo is UTC
+
+
+def test_a_row_that_would_count_itself_is_refused(workspace: Workspace) -> None:
+    rows = pl.DataFrame(
+        {
+            "id": ["a", "b", "c"],
+            "card": ["x", "x", "x"],
+            "at": [T, T + timedelta(minutes=1), T + timedelta(minutes=2)],
+            "fraud": [1, 0, 1],
+        }
+    ).with_columns(known_at=pl.col("at") + timedelta(seconds=5))
+    versions.overwrite(workspace, "payments", rows, key=("id",), time="at")
+    own = FeatureSet(
+        w.windows("payments", time="at", by=["card"], seen=w.count("1h"), last_fraud=w.last("fraud", "30d"))
+    )
+    with pytest.raises(InvalidInput, match=r"3 of 3 rows .* would count itself .* the label among it") as caught:
+        own.training_set("payments", label="fraud", at="at")
+    assert "microseconds=1" in caught.value.fix
+    later = FeatureSet(w.windows("payments", time="known_at", by=["card"], seen=w.count("1h")))
+    assert later.training_set("payments", label="fraud", at="at")["card_seen"].to_list() == [0, 1, 2]

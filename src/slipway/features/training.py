@@ -212,6 +212,7 @@ def _training_set(
     rows = tables.read(table).collect()
     _check_columns(made, rows, table, label, (*key, at))
     chosen = _chosen(opened, rows, table, label, at, bounds)
+    _refuse_own_outcome(made, chosen, table, label, at)
     found = compute(made, chosen, at, history_of(made, features.views, tables), features.functions)
     for note in found.notes:
         opened.say(note)
@@ -221,6 +222,28 @@ def _training_set(
     carried = asked.select(column for column in asked.columns if column not in taken and column not in first.columns)
     opened.say(f"Training set of {table}: {found.frame.height:,} rows, {found.frame.width} features.")
     return pl.concat([first, carried, found.frame, chosen.select(label)], how="horizontal")
+
+
+def _refuse_own_outcome(made: FeatureSetSpec, chosen: pl.DataFrame, table: str, label: str, at: str) -> None:
+    """A row must not look back on itself: while it is being asked, the store does not hold it.
+
+    Windows over the label's own table are therefore refused when rows of it count as known at their own decision.
+    """
+    own = [part for part in made.parts if isinstance(part, Windows) and part.source == table]
+    for time_column in dict.fromkeys(part.time for part in own):
+        known = microseconds(chosen, time_column, f"the table {table!r}")
+        decided = microseconds(chosen, at, f"the table {table!r}")
+        early = int(chosen.select((known <= decided).sum()).item())
+        if early:
+            raise InvalidInput(
+                f"{early:,} of {chosen.height:,} rows of {table!r} are known by {time_column!r} at their own decision "
+                f"{at!r}, so each would count itself in its windows.",
+                why="A live request is not in the online store while it is asked: training would see what serving "
+                f"cannot{', the label among it' if any(a.column == label for p in own for a in p.aggregates) else ''}.",
+                fix="Let the windows' `time` name when a row's outcome became known, later than its decision; or let "
+                f"{at!r} lie just before: pl.col({time_column!r}) - pl.duration(microseconds=1).",
+                field=time_column,
+            )
 
 
 def _check_columns(made: FeatureSetSpec, rows: pl.DataFrame, table: str, label: str, others: tuple[str, ...]) -> None:
