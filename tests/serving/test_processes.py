@@ -99,7 +99,9 @@ def alive(pid: int) -> bool:
 
 
 def score(client: httpx.Client, row: float = 5) -> float:
-    answer = client.post("/endpoints/delays/predict", json={"rows": [{"flight_id": "x", "distance": row, "departure": None}]})
+    answer = client.post(
+        "/endpoints/delays/predict", json={"rows": [{"flight_id": "x", "distance": row, "departure": None}]}
+    )
     assert answer.status_code == 200, answer.text
     found: float = answer.json()["predictions"][0]["score"]
     return found

@@ -14,10 +14,10 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("slipway.cli.demo", "demo", "From raw data to a model answering in production, with real flights."),
     "new": ("slipway.cli.new", "new", "Make a small project that runs."),
-    "run": ("slipway.cli.run", "run", "Run a pipeline of the project, or a script."),
+    "run": ("slipway.cli.run", "run", "Run a pipeline of the project."),
     "runs": ("slipway.cli.runs", "runs", "List runs, or show one."),
     "why": ("slipway.cli.why", "why", "Say why a step ran, or why it did not have to."),
-    "data": ("slipway.cli.data", "data", "List tables, or show one's versions and checks."),
+    "data": ("slipway.cli.data", "data", "List tables, show one's versions and checks, or ingest."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
     "approve": ("slipway.cli.approve", "approve", "Approve or reject a model version."),
     "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),

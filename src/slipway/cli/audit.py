@@ -44,6 +44,8 @@ def _list_text(answer: Events) -> str:
 
 
 def _verify_text(answer: AuditState) -> str:
+    if not answer.sealed:
+        return f"Nothing is sealed yet, {count(answer.unsealed, 'event')} could be: slipway audit seal"
     tail = f" {count(answer.unsealed, 'event')} not sealed yet." if answer.unsealed else ""
     return f"{count(answer.sealed, 'sealed event')}, every seal holds.{tail}"
 

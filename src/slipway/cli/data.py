@@ -12,7 +12,7 @@ __all__ = ["data"]
 
 @click.group()
 def data() -> None:
-    """List tables, or show one's versions and checks."""
+    """List tables, show one's versions and checks, or ingest them."""
 
 
 @data.command("list")
@@ -28,6 +28,21 @@ def list_(door: Door) -> None:
 def show(door: Door, name: str) -> None:
     """Show one table's versions, columns and checks."""
     door.show(door.call("tables.get", name=name), _show_text)
+
+
+@data.command()
+@click.argument("names", metavar="[TABLE]...", nargs=-1)
+@opened
+def ingest(door: Door, names: tuple[str, ...]) -> None:
+    """Read the declared tables from their sources: all of them, or those named. The same content is no new version."""
+    from slipway.data.declare import Table
+    from slipway.data.ingest import ingest as ingest_table
+
+    declared = door.project.declared(Table)
+    chosen = [door.project.pick(Table, name, "table") for name in names] or list(declared.values())
+    versions = [ingest_table(door.workspace, table) for table in chosen]
+    if door.as_json:
+        door.show(versions, str)
 
 
 def _list_text(answer: Tables) -> str:

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import structs
 
 import slipway
 from slipway.cli.door import command, json_option
 from slipway.cli.layout import columns, facts
 from slipway.client.endpoint import EndpointClient
-from slipway.errors import BackendError, GateRefused, NotFound
+from slipway.errors import BackendError, NotFound
 from slipway.hosts.project import Project, open_project
-from slipway.operations.declare import call
+from slipway.operations.declare import Empty, call
 from slipway.operations.endpoints import Deploy, Deployed, GetEndpoint, Stop, Watch, Watched
 from slipway.operations.governance import Grant
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace, current_workspace
-from slipway.records.gates import Verdict
 from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
 
@@ -117,13 +117,10 @@ def _train(project: Project) -> ModelVersion:
 
 def _deploy(workspace: Workspace, version: ModelVersion) -> Deployed:
     wanted = Deploy(model=MODEL, version=str(version.number))
-    try:
-        call(workspace, operation("endpoints.deploy"), wanted)
-    except GateRefused as refusal:
-        if isinstance(refusal.verdict, Verdict):
-            for outcome in refusal.verdict.outcomes:
-                _detail(f"{outcome.result}: {outcome.check}. {outcome.found}")
-        _detail(f"So it is refused: {refusal.why}")
+    ruling = call(workspace, operation("endpoints.deploy"), structs.replace(wanted, dry_run=True)).verdict
+    for outcome in ruling.outcomes:
+        _detail(f"{outcome.result}: {outcome.check}. {outcome.found}")
+    _detail("So it may serve." if ruling.passed else "So it may not serve yet.")
     owner = dataclasses.replace(workspace, actor=OWNER)
     grant = Grant(model=MODEL, version=str(version.number), comment="The costs and the slices are as we agreed.")
     call(owner, operation("approvals.grant"), grant)
@@ -215,6 +212,7 @@ def _after(project: Project, folder: Path, root: Path | None, *, keep: bool) -> 
     workspace = project.workspace
     program = "slipway" if shutil.which("slipway") else _near(Path(sys.argv[0]))
     where = f"-C {_near(folder)}" if root is None else f"--root {_near(workspace.root)} --project {project.name}"
+    call(workspace, operation("audit.seal"), Empty())
     if keep:
         status = call(workspace, operation("endpoints.get"), GetEndpoint(name=MODEL)).status
         click.echo(f"The pages:    {_start_pages(workspace.root)}\nThe endpoint: {status.url}/endpoints/{MODEL}")

@@ -3,6 +3,7 @@
 import click
 
 from slipway.cli.door import Door, opened
+from slipway.cli.exits import REFUSED
 from slipway.cli.models import verdict_text
 from slipway.hosts.settings import FILE
 from slipway.operations.endpoints import Deployed
@@ -22,6 +23,8 @@ def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_r
     _declare(door, endpoint or model)
     answer = door.call("endpoints.deploy", model=model, version=version, endpoint=endpoint, port=port, dry_run=dry_run)
     door.show(answer, deployed_text)
+    if dry_run and not answer.verdict.passed:
+        raise click.exceptions.Exit(REFUSED)
 
 
 @click.command()

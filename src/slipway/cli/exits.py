@@ -18,12 +18,14 @@ from slipway.errors import (
 )
 from slipway.operations.wire import error_body
 
-__all__ = ["exit_code", "finish"]
+__all__ = ["REFUSED", "exit_code", "finish"]
+
+REFUSED = 3
 
 # The nearest class above an error decides.
 _CODES: dict[type[SlipwayError], int] = {
     UserError: 2,
-    GateRefused: 3,
+    GateRefused: REFUSED,
     StepFailed: 4,
     NotFound: 5,
     Conflict: 6,

@@ -9,6 +9,7 @@ import msgspec
 
 from slipway import code
 from slipway.flows.evidence import EVALUATED, LABEL
+from slipway.hashing import combine, fingerprint
 from slipway.ledger import provenance
 from slipway.models import registry
 from slipway.models.model import Model
@@ -21,6 +22,7 @@ from slipway.records.runs import Run
 __all__ = ["package", "training_set_of"]
 
 TRAINING_SET = "training_set.json"
+CONTENT = "slipway.content"
 
 
 def package(
@@ -34,7 +36,7 @@ def package(
     training: TrainingSet | None = None,
     skew: str = "",
 ) -> ModelVersion:
-    """Make a bundle of a model and register it as the next version of its name.
+    """Make a bundle of a model and register it as the next version of its name; the very same model is no new version.
 
     Args:
         workspace: Where it goes.
@@ -51,6 +53,14 @@ def package(
         InvalidDeclaration: The features' code cannot be taken out of the project.
     """
     sources = code.extract(list((functions or {}).values()))
+    data = [node for node in run.inputs if node.startswith("table:")]
+    environment = run.environment or provenance.environment()
+    parts = (sources, features, data, environment, training.fingerprint if training else "", skew)
+    content = combine(model.slipway_fingerprint(), fingerprint(parts))
+    former = registry.get(workspace, name) if name in registry.names(workspace) else None
+    if former is not None and former.tags.get(CONTENT) == content:
+        workspace.say(f"Unchanged: {name} version {former.number} is this very model (bundle {former.bundle[:12]}).")
+        return former
     packed = pack(
         workspace,
         model,
@@ -58,18 +68,18 @@ def package(
         features=features,
         code=sources,
         modules=_modules(sources),
-        environment=run.environment or provenance.environment(),
+        environment=environment,
         code_version=run.code,
-        data=[node for node in run.inputs if node.startswith("table:")],
+        data=data,
         training_set=training.fingerprint if training else "",
         run_id=run.id,
         skew=skew,
         trained_until=training.last_at if training else None,
     )
-    tags = {}
+    tags = {CONTENT: content}
     if model.evaluated and model.evaluation is not None:
         # Kept so that a later challenger and this model can be compared on the same rows.
-        tags = {EVALUATED: workspace.blobs.put(model.evaluated), LABEL: model.evaluation.label}
+        tags |= {EVALUATED: workspace.blobs.put(model.evaluated), LABEL: model.evaluation.label}
     return registry.register(workspace, packed, run_id=run.id, tags=tags)
 
 

@@ -127,6 +127,7 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
             certificate = certify(training.spec, endpoint.features.functions, store)
         finally:
             store.close()
+    workspace.say(f"Skew certificate: {_words(certificate)}.")
     return package(
         workspace,
         model,

@@ -149,9 +149,7 @@ class ActiveRun:
             )
         return self._keep(artifacts.store(self._log.workspace.blobs, encoded))[0]
 
-    def log_model(
-        self, estimator: object, *, sample: object = None, name: str | None = None, **options: object
-    ) -> Any:
+    def log_model(self, estimator: object, *, sample: object = None, name: str | None = None, **options: object) -> Any:
         """Package a fitted estimator, store it with this run and register it as a model's next version.
 
         Args:
