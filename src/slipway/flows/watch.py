@@ -31,7 +31,8 @@ _OWNERS = {"drift": "data engineer", "quality": "data scientist", "kpi": "busine
 def answered_rows(workspace: Workspace, revision: Revision, bundle: Bundle) -> pl.DataFrame:
     """What a revision's bundle answered at its endpoint, with the labels that came: see `prediction_log.joined`.
 
-    Earlier revisions may have served the same bundle under another contract; then the columns are those of all.
+    Earlier revisions may have served the same bundle under another contract; then the columns are those of all. Where
+    the contract has a key, a case that was asked again for the same decision time counts once, with its last answer.
     """
     log = folder_of(workspace, revision.name) / "log"
     with workspace.ledger.read() as tx:
@@ -52,6 +53,9 @@ def answered_rows(workspace: Workspace, revision: Revision, bundle: Bundle) -> p
     ]
     shared = [name for name in frames[0].columns if all(name in frame.columns for frame in frames)]
     answered = pl.concat([frame.select(shared) for frame in frames])
+    if revision.contract.key:
+        answered = answered.sort("answered_at", maintain_order=True)
+        answered = answered.unique(["key", "at"], keep="last", maintain_order=True)
     return prediction_log.joined(answered, prediction_log.labels(log))
 
 
