@@ -82,7 +82,7 @@ READS: list[tuple[list[str], str, list[str]]] = [
     (["endpoints", "list"], "endpoints.list", ["stopped", "flight-delays 1"]),
     (["endpoints", "show", "flight-delays"], "endpoints.get", ["distance moved", "open incident for the ml engineer"]),
     (["audit", "list"], "audit.list", ["models.register"]),
-    (["audit", "verify"], "audit.verify", ["0 sealed events, every seal holds. 1 event not sealed yet."]),
+    (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 1 event could be: slipway audit seal"]),
 ]  # fmt: skip
 
 

@@ -89,10 +89,14 @@ def test_the_endpoint_answers_as_the_estimator(world: tuple[Path, str, dict[str,
     assert len({own["no category"], own["unknown category"], own["plain"]}) == 3
 
 
-def test_what_is_left_out_is_missing_and_what_is_too_much_is_ignored(world: tuple[Path, str, dict[str, float]]) -> None:
+def test_what_is_too_much_is_ignored_and_what_is_left_out_is_named(world: tuple[Path, str, dict[str, float]]) -> None:
     _, url, own = world
-    few = {name: value for name, value in ROWS["no number"].items() if name != "spent"}
-    assert ask(url, "baseline", [{**few, "colour": "red"}]) == pytest.approx([own["no number"]], abs=1e-15)
+    row = ROWS["no number"]
+    assert ask(url, "baseline", [{**row, "colour": "red"}]) == pytest.approx([own["no number"]], abs=1e-15)
+    few = {name: value for name, value in row.items() if name != "spent"}
+    found = httpx.post(f"{url}/endpoints/baseline/predict", json={"rows": [{**few, "Spent": 3.0}]})
+    assert found.status_code == 422
+    assert "did you mean 'spent'" in found.json()["error"]["fix"]
 
 
 @pytest.mark.parametrize(

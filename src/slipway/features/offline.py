@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -85,6 +86,7 @@ def compute(
     sources = {
         name: _collected(history.events, name, columns, "table") for name, columns in _columns_of_sources(spec).items()
     }
+    joined = _views([part for part in spec.parts if isinstance(part, View)], history, asked, instants)
     for part in spec.parts:
         if isinstance(part, Windows):
             prepared = WindowRows(part, _in_reach(part, sources[part.source], instants))
@@ -93,7 +95,9 @@ def compute(
             for series in window_values(prepared, keys, instants):
                 found[f"{part.name}_{series.name}"] = series
         elif isinstance(part, View):
-            found.update(_view(part, history, asked, instants, notes))
+            values_of_view, said = joined[part.name]
+            found.update(values_of_view)
+            notes += said
         elif isinstance(part, RequestField):
             found[part.name] = asked[part.name]
     values: dict[str, list[Any]] = {}
@@ -180,9 +184,25 @@ def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFram
         ) from error
 
 
+def _views(
+    views: Sequence[View], history: History, asked: pl.DataFrame, instants: Instants
+) -> dict[str, tuple[dict[str, pl.Series], list[str]]]:
+    """Each view's values for the rows, and what does not count, as sentences; by view."""
+
+    def join(view: View) -> tuple[dict[str, pl.Series], list[str]]:
+        return _view(view, history, asked, instants)
+
+    if len(views) < 2:
+        return {view.name: join(view) for view in views}
+    # Two at a time: much of a join runs on one core, and the rows of every view at once may be more than fits.
+    with ThreadPoolExecutor(2) as pool:
+        return {view.name: found for view, found in zip(views, pool.map(join, views), strict=True)}
+
+
 def _view(
-    view: View, history: History, asked: pl.DataFrame, instants: Instants, notes: list[str]
-) -> dict[str, pl.Series]:
+    view: View, history: History, asked: pl.DataFrame, instants: Instants
+) -> tuple[dict[str, pl.Series], list[str]]:
+    notes: list[str] = []
     columns = [*view.entity, *([view.time] if view.time else []), *(f.name for f in view.fields)]
     rows, order = view_rows(view, _collected(history.views, view.name, columns, "view"), notes)
     keys = asked.select(key_columns(view.entity, view.entity_types))
@@ -191,7 +211,7 @@ def _view(
         age_us = instants.at - rows[EVENT_TIME].to_numpy()[np.maximum(places, 0)]
         places = np.where(age_us <= view.ttl_us, places, -1)
     values = take(rows.select(f.name for f in view.fields), places)
-    return {f"{view.name}_{name}": values[name] for name in values.columns}
+    return {f"{view.name}_{name}": values[name] for name in values.columns}, notes
 
 
 def _scalar(scalar: Scalar, functions: Mapping[str, Callable[..., Any]], values: Mapping[str, list[Any]]) -> pl.Series:
