@@ -4,7 +4,7 @@ import dataclasses
 
 import polars as pl
 import pytest
-from small_desk import BETTER, FIRST, NAME, Desk, tables
+from small_desk import BETTER, FIRST, GUESSING, NAME, Desk, tables
 
 import slipway as sw
 from slipway.errors import InvalidDeclaration, InvalidInput, StepFailed
@@ -12,6 +12,7 @@ from slipway.flows.package import training_set_of
 from slipway.flows.release import run_pipeline
 from slipway.ledger import entries, lineage
 from slipway.models import registry
+from slipway.ports.workspace import current_workspace
 from slipway.records.runs import Run
 from slipway.tables import versions
 
@@ -43,9 +44,16 @@ def test_views_are_kept_so_that_a_server_needs_no_code(desk: Desk) -> None:
     assert versions.head(desk.workspace, name).number == 1, "the same result is no new version"
 
 
-def test_two_runs_of_the_same_are_two_versions_of_one_model(desk: Desk) -> None:
-    assert [version.number for version in registry.versions(desk.workspace, NAME)] == [3, 2, 1]
-    assert desk.version(FIRST).bundle != desk.version(BETTER).bundle
+def test_the_very_same_model_is_no_new_version(desk: Desk, said: list[str]) -> None:
+    module, loud = desk.project.module(), dataclasses.replace(desk.workspace, say=said.append)
+    assert [version.number for version in registry.versions(loud, NAME)] == [GUESSING, BETTER, FIRST]
+    with current_workspace.filled(loud):
+        same = run_pipeline(loud, module.release, {"guess": True}, endpoint=module.delays)
+        assert same.version == desk.version(GUESSING)
+        assert any("is this very model" in line for line in said)
+        other = run_pipeline(loud, module.release, {}, endpoint=module.delays)
+    assert other.version is not None
+    assert other.version.number == 4, "only the newest counts: going back is a step too"
 
 
 def test_a_pipeline_without_a_model_registers_nothing(desk: Desk) -> None:

@@ -56,7 +56,7 @@ MOMENTS = [
     "flights: version",
     "Training set of flights",
     "train:",
-    "So it is refused",
+    "So it may not serve yet",
     "answers at",
     "asked of",
 ]
@@ -69,8 +69,7 @@ def test_killed_anywhere_it_begins_again_and_ends_well(store: Path) -> None:
         read_until(running, words)
         kill(running)
         if (store / "ledger.db").exists():
-            verified = answer("audit", "verify", "--root", str(store), *PROJECT, cwd=store.parent)
-            assert verified["sealed"] == 0
+            answer("audit", "verify", "--root", str(store), *PROJECT, cwd=store.parent)
     check(demo(store))
     answer("audit", "seal", "--root", str(store), *PROJECT, cwd=store.parent)
     assert answer("audit", "verify", "--root", str(store), *PROJECT, cwd=store.parent)["unsealed"] == 0

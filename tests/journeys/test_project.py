@@ -85,9 +85,9 @@ def test_from_a_new_project_to_a_watched_endpoint(home: Path) -> None:
     assert answer("audit", "seal", cwd=folder)["root"]["last_seq"] >= len(verbs)
     assert answer("audit", "verify", cwd=folder)["unsealed"] <= 1
 
-    # a second run of the same code takes everything from the first, and is another version of the same model
-    again = slipway("run", "release", cwd=folder)
-    assert f"Registered {NAME} 2" in again
+    # the same code on the same data is the same model; another parameter makes another version
+    assert answer("run", "release", cwd=folder)["model"]["number"] == 1
+    assert answer("run", "release", "--set", "c=0.01", cwd=folder)["model"]["number"] == 2
     assert _watched(folder, 301)
     second = answer("deploy", NAME, cwd=folder)
     assert (second["revision"]["number"], second["status"]["url"]) == (2, url)
