@@ -157,3 +157,19 @@ def test_the_same_seed_draws_the_same_rows(tmp_path: Path) -> None:
     one = certificate(tmp_path / "1", kind=OpenBorder, seed=7, **small)
     assert one == certificate(tmp_path / "2", kind=OpenBorder, seed=7, **small)
     assert one != certificate(tmp_path / "3", kind=OpenBorder, seed=8, **small)
+
+
+def test_the_code_that_serves_is_what_is_compared(tmp_path: Path) -> None:
+    scale = 5.0
+
+    def rebound(distance: int) -> float:
+        return distance * scale
+
+    def as_written(distance: int) -> float:
+        return distance * 1.0
+
+    as_written.__name__ = "rebound"
+    found = certificate(tmp_path, FeatureSet(feature(rebound)), serving={"rebound": feature(as_written)})
+    assert found.mismatches > 0
+    assert found.first[0].startswith("rebound is ")
+    assert "offline and" in found.first[0]

@@ -89,6 +89,7 @@ def certify(
     functions: Mapping[str, Callable[..., Any]],
     store: OnlineStore,
     *,
+    serving: Mapping[str, Callable[..., Any]] | None = None,
     seed: int = 0,
     rows: int = 1000,
 ) -> SkewCertificate:
@@ -102,6 +103,8 @@ def certify(
         spec: The set.
         functions: The functions of the scalar features, by name.
         store: An empty online store, which the generated history is pushed into.
+        serving: The functions that will serve, by name: the bundle's own, loaded from its code. The online path calls
+            them; None where they are the same.
         seed: Of the generator.
         rows: How many request rows.
 
@@ -112,19 +115,21 @@ def certify(
     asked = _requests(spec, made, rows)
     events, views = _events(spec, made, max(50, rows // 4)), _view_rows(spec, made, max(50, rows // 4))
     raised: dict[str, None] = {}
-    guarded = {s.name: _guarded(s, functions, raised) for s in spec.parts if isinstance(s, Scalar)}
+    scalars = [part for part in spec.parts if isinstance(part, Scalar)]
+    trained = {scalar.name: _guarded(scalar, functions, raised) for scalar in scalars}
+    served = {scalar.name: _guarded(scalar, functions if serving is None else serving, raised) for scalar in scalars}
     frame = pl.DataFrame(
         asked, schema=polars_schema((*spec.request, Field(_AT, "datetime"))), orient="row", infer_schema_length=None
     )
     offline = [
-        list(row) for row in compute(spec, frame, _AT, History(events=events, views=views), guarded).frame.rows()
+        list(row) for row in compute(spec, frame, _AT, History(events=events, views=views), trained).frame.rows()
     ]
     offline_raised = set(raised)
     raised.clear()
     receive = build_receiver(spec, store)
     for name, source in {**events, **views}.items():
         _push(receive, name, source.to_dicts(), made)
-    compared, mismatches = _compared(spec, asked, offline, build_resolver(spec, guarded, store), made)
+    compared, mismatches = _compared(spec, asked, offline, build_resolver(spec, served, store), made)
     mismatches += [f"raised on one path only: {words}" for words in sorted(offline_raised ^ set(raised))]
     return SkewCertificate(
         definition=spec.definition,
