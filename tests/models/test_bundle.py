@@ -1,6 +1,7 @@
 """Bundles: whole, signed, proven equal, and loadable with nothing else."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,42 @@ def test_missing_and_added_files_are_refused(folder: Path) -> None:
     (folder / "code" / "extra.py").unlink()
     (folder / "code" / "features.py").unlink()
     with pytest.raises(Corrupt, match=r"'code/features\.py' in the bundle .* is missing"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("link", "code/datetime"),
+        ("link", "model/other"),
+        ("link", "card.md"),
+        ("link", "manifest.json"),
+        ("folder", "code/datetime"),
+        ("folder", "code/__pycache__"),
+        ("special file", "code/pipe"),
+    ],
+)
+def test_what_the_manifest_does_not_imply_is_refused(folder: Path, tmp_path: Path, kind: str, name: str) -> None:
+    evil, path = tmp_path / "evil", folder / name
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link" and path.exists():
+        path.rename(evil)  # the very bytes, but elsewhere
+        path.symlink_to(evil)
+    elif kind == "link":
+        evil.mkdir()
+        (evil / "__init__.py").write_text("raise SystemExit")
+        path.symlink_to(evil)
+    else:
+        os.mkfifo(path)
+    with pytest.raises(Corrupt, match=f"holds the {kind} '{name}'"):
+        bundles.load(folder)
+
+
+def test_cached_bytecode_is_refused_too(folder: Path) -> None:
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "features.pyc").write_bytes(b"x")
+    with pytest.raises(Corrupt, match="__pycache__"):
         bundles.load(folder)
 
 

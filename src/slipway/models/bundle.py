@@ -5,7 +5,8 @@ Loading imports the model's own framework and no other: neither Polars nor the p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,6 +33,7 @@ SIGNATURE = "signature.json"
 SAMPLE = "sample.json"
 MODEL = "model"
 PAYLOAD_TYPE = "application/vnd.slipway.bundle+json"
+_FETCH_ANEW = "Deploy the version again: its files are fetched anew."
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +144,8 @@ def load(folder: Path, *, expect: str = "", signer: Signer | None = None) -> Loa
         signer: Verifies the signature too; a bundle without one is then refused.
 
     Raises:
-        Corrupt: A file is missing, added or altered, the digest is another, or the signature does not hold.
+        Corrupt: A file is missing, added or altered, there is a link, a special file or a folder of its own, the digest is
+            another, or the signature does not hold.
     """
     return LoadedModel(folder, verify(folder, expect=expect, signer=signer))
 
@@ -157,20 +160,19 @@ def verify(folder: Path, *, expect: str = "", signer: Signer | None = None) -> B
     if expect and bundle_digest(bundle) != expect:
         raise Corrupt(
             f"The bundle in {folder} has the digest {bundle_digest(bundle)[:16]}, not {expect[:16]}.",
-            fix="Deploy the version again: its files are fetched anew.",
+            fix=_FETCH_ANEW,
         )
     if signer is not None:
         _verify_signature(folder, manifest, signer)
     known = {file.path: file.digest for file in bundle.files}
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    present = set(_files(folder, folder, _folders_of(known)))
     for name in sorted(present - known.keys() - {MANIFEST, SIGNATURE}):
-        if "__pycache__" not in PurePosixPath(name).parts:
-            raise Corrupt(f"The bundle in {folder} holds {name!r}, which its manifest does not name.")
+        raise Corrupt(f"The bundle in {folder} holds {name!r}, which its manifest does not name.", fix=_FETCH_ANEW)
     for name, expected in known.items():
         if name not in present or digest_file(folder / name) != expected:
             raise Corrupt(
                 f"{name!r} in the bundle {folder} is {'altered' if name in present else 'missing'}.",
-                fix="Deploy the version again: its files are fetched anew.",
+                fix=_FETCH_ANEW,
             )
     return bundle
 
@@ -229,6 +231,33 @@ def _verify_signature(folder: Path, manifest: bytes, signer: Signer) -> None:
         raise Corrupt(f"The bundle in {folder} is not signed.", fix="Deploy a version from the registry.")
     if signer.verify((folder / SIGNATURE).read_bytes(), PAYLOAD_TYPE) != manifest:
         raise Corrupt(f"The bundle in {folder} is signed, but its manifest is another than the signed one.")
+
+
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    return {parent.as_posix() for path in paths for parent in PurePosixPath(path).parents}
+
+
+def _files(root: Path, folder: Path, folders: set[str]) -> Iterator[str]:
+    """The plain files below a folder, by their path in the bundle.
+
+    Raises:
+        Corrupt: There is a folder that no file of the manifest lies in, or something that is neither file nor folder. A
+            link would bring in what nobody signed.
+    """
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = Path(entry.path)
+            name = path.relative_to(root).as_posix()
+            if entry.is_file(follow_symlinks=False):
+                yield name
+            elif entry.is_dir(follow_symlinks=False) and name in folders:
+                yield from _files(root, path, folders)
+            else:
+                kind = "link" if entry.is_symlink() else "folder" if entry.is_dir() else "special file"
+                raise Corrupt(
+                    f"The bundle in {root} holds the {kind} {name!r}, which its manifest does not imply.",
+                    fix=_FETCH_ANEW,
+                )
 
 
 def _inside(path: str) -> PurePosixPath:
