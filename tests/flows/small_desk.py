@@ -11,6 +11,7 @@ from slipway.client.endpoint import EndpointClient
 from slipway.flows.approve import grant
 from slipway.flows.deploy import deploy, rollback
 from slipway.flows.endpoints import folder_of
+from slipway.flows.release import declare_endpoint
 from slipway.hosts.project import Project, open_project
 from slipway.models import registry
 from slipway.operations.endpoints import Deploy, Deployed, Rollback
@@ -47,7 +48,9 @@ class Desk:
         return Desk(dataclasses.replace(self.project, workspace=workspace), self.clock)
 
     def in_environment(self, name: str) -> Workspace:
-        return dataclasses.replace(self.workspace, environment=name)
+        there = dataclasses.replace(self.workspace, environment=name)
+        declare_endpoint(there, self.project.module().delays)
+        return there
 
     def version(self, number: int) -> ModelVersion:
         return registry.get(self.workspace, NAME, number)

@@ -13,16 +13,19 @@ import pytest
 from small_desk import BETTER, FIRST, GUESSING, NAME, Desk
 
 from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound, SlipwayError
+from slipway.flows.approve import grant
 from slipway.flows.deploy import deploy, rollback
 from slipway.flows.endpoints import list_endpoints, revision_of, stop
 from slipway.flows.release import declare_endpoint
 from slipway.flows.watch import watch
 from slipway.ledger import entries
+from slipway.models import registry
 from slipway.operations.declare import Empty
 from slipway.operations.endpoints import Deploy, Rollback, Stop, Watch
+from slipway.operations.governance import Grant
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import Revision
-from slipway.records.gates import Verdict
+from slipway.records.gates import CheckSpec, GateSpec, Verdict
 from slipway.serving.swap import REVISION_FILE, publish, read_revision
 
 
@@ -283,3 +286,35 @@ def test_an_altered_manifest_does_not_deploy(desk: Desk) -> None:
     with pytest.raises(SlipwayError):
         desk.deploy(FIRST)
     assert not (desk.folder / REVISION_FILE).exists()
+
+
+def test_moving_the_alias_does_not_spare_a_worse_model_the_comparison(desk: Desk) -> None:
+    desk = desk.without_processes()
+    desk.approve(FIRST, GUESSING)
+    desk.deploy(FIRST)
+    registry.set_alias(desk.workspace, NAME, "champion", str(desk.version(GUESSING).number))
+    with pytest.raises(GateRefused) as caught:
+        desk.deploy(GUESSING)
+    assert isinstance(caught.value.verdict, Verdict)
+    against = [outcome for outcome in caught.value.verdict.outcomes if "champion" in outcome.check]
+    assert {outcome.result for outcome in against} <= {"refused", "cannot tell"}
+
+
+def test_what_was_rejected_since_does_not_come_back(desk: Desk) -> None:
+    desk = desk.without_processes()
+    desk.approve(FIRST, BETTER)
+    desk.deploy(FIRST)
+    desk.deploy(BETTER)
+    version = desk.version(FIRST)
+    grant(desk.workspace, Grant(model=NAME, version=str(version.number), decision="rejected", comment="A leak."))
+    with pytest.raises(GateRefused, match="rejected as accountable"):
+        desk.rollback()
+    assert revision_of(desk.workspace, NAME).served.number == desk.version(BETTER).number
+
+
+def test_a_dry_run_judges_by_the_gate_that_it_is_given_and_keeps_none(desk: Desk) -> None:
+    desk.approve(FIRST)
+    impossible = GateSpec(checks=(CheckSpec(kind="metric", metric="auc", op=">=", limit=1.01),))
+    asked = Deploy(model=NAME, version=str(desk.version(FIRST).number), dry_run=True)
+    assert not deploy(desk.workspace, msgspec.structs.replace(asked, gate=impossible)).verdict.passed
+    assert deploy(desk.workspace, asked).verdict.passed

@@ -14,7 +14,7 @@ def test_a_declaration_becomes_plain_data() -> None:
     gate = sw.Gate(sw.metric("auc") >= 0.7)
     endpoint = sw.Endpoint("delays", gate=gate, key=["id"], strict=True, workers=2, monitors=[sw.Drift()])
     declared = endpoint.declared("flights", NOW, simulation=True)
-    assert (declared.id, declared.model, declared.gate) == ("flights/delays", "delays", gate.spec)
+    assert (declared.id, declared.model, declared.gate) == ("flights/dev/delays", "delays", gate.spec)
     assert (declared.key, declared.strict, declared.workers, declared.simulation) == (("id",), True, 2, True)
     assert [monitor.kind for monitor in declared.monitors] == ["drift"]
     assert sw.Endpoint("bare").declared("flights", NOW).gate is None

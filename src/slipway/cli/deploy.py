@@ -1,6 +1,9 @@
 """`slipway deploy` and `slipway rollback`: what serves, and the way back."""
 
+from typing import Any
+
 import click
+import msgspec
 
 from slipway.cli.door import Door, opened
 from slipway.cli.exits import REFUSED
@@ -20,8 +23,9 @@ __all__ = ["deploy", "rollback"]
 @opened
 def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_run: bool) -> None:
     """Judge MODEL by its gate and, when it passes, let it serve."""
-    _declare(door, endpoint or model)
-    answer = door.call("endpoints.deploy", model=model, version=version, endpoint=endpoint, port=port, dry_run=dry_run)
+    gate = _declare(door, endpoint or model, keep=not dry_run)
+    wanted = {"model": model, "version": version, "endpoint": endpoint, "port": port, "dry_run": dry_run}
+    answer = door.call("endpoints.deploy", **wanted, gate=gate if dry_run else None)
     door.show(answer, deployed_text)
     if dry_run and not answer.verdict.passed:
         raise click.exceptions.Exit(REFUSED)
@@ -37,16 +41,19 @@ def rollback(door: Door, name: str, to: int, reason: str) -> None:
     door.show(door.call("endpoints.rollback", name=name, to=to, reason=reason), deployed_text)
 
 
-def _declare(door: Door, name: str) -> None:
-    """Keep the endpoint's declaration as the checkout has it now: its gate is the one that the file shows."""
+def _declare(door: Door, name: str, *, keep: bool) -> Any:
+    """The gate that the file shows now; a deployment keeps the whole declaration, a dry run changes nothing."""
     if door.checkout is None or not (door.checkout.folder / FILE).is_file():
-        return
+        return None
     from slipway.flows.endpoint import Endpoint
     from slipway.flows.release import declare_endpoint
 
     declared = door.checkout.declared(Endpoint).get(name)
-    if declared is not None:
+    if declared is None:
+        return None
+    if keep:
         declare_endpoint(door.workspace, declared)
+    return None if declared.gate is None else msgspec.to_builtins(declared.gate.spec)
 
 
 def deployed_text(answer: Deployed) -> str:

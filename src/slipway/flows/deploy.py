@@ -25,7 +25,7 @@ from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.operations.endpoints import Deploy, Deployed, Rollback
 from slipway.ports.workspace import Workspace
-from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.declarations import DeclaredEndpoint, declared_id
 from slipway.records.endpoints import Contract, EndpointStatus, Revision, Served
 from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
@@ -60,6 +60,8 @@ def deploy(workspace: Workspace, request: Deploy) -> Deployed:
     name = check_name(request.endpoint or version.name, "endpoint")
     declared = _declared(workspace, name, version)
     if request.dry_run:
+        if request.gate is not None:
+            declared = msgspec.structs.replace(declared, gate=request.gate)
         ruling = _judge(workspace, version, bundle, declared, keep=False)
         return Deployed(verdict=ruling, revision=None, status=None)
     with _turn(workspace, name):
@@ -83,6 +85,7 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
 
     Raises:
         NotFound: Nothing was deployed there, or no such revision.
+        GateRefused: Somebody rejected that bundle since.
         Conflict: There is nothing to go back to, or the endpoint or the revision is another environment's.
         BackendError: The endpoint's process did not take the revision; the present one still serves.
     """
@@ -90,6 +93,7 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
     with _turn(workspace, request.name):
         _check_environment(workspace, request.name)
         found = _earlier(workspace, request)
+        _refuse_rejected(workspace, found)
         with workspace.ledger.read() as tx:
             ruling = entries.get(tx, Verdict, found.verdict_id)
         reason = f"rollback to {found.number}" + (f": {request.reason}" if request.reason else "")
@@ -121,6 +125,19 @@ def _earlier(workspace: Workspace, request: Rollback) -> Revision:
             f"--endpoint {request.name} --env {_GUARDED}",
         )
     return found[0]
+
+
+def _refuse_rejected(workspace: Workspace, revision: Revision) -> None:
+    """What a person has rejected since it served does not come back."""
+    latest = {(given.name, given.actor.name): given for given in approvals_of(workspace, revision.served.bundle)}
+    against = [given for given in latest.values() if given.decision == "rejected"]
+    if against:
+        raise GateRefused(
+            f"Revision {revision.number} of {revision.name!r} serves a bundle that {against[0].actor} rejected "
+            f"as {against[0].name}.",
+            why=against[0].comment or "A rejection counts for the way back too.",
+            fix=f"Go back further with --to, or talk to {against[0].actor}: who rejected may approve again.",
+        )
 
 
 @contextmanager
@@ -166,10 +183,10 @@ def _declared(workspace: Workspace, name: str, version: ModelVersion) -> Declare
     """What the project declared of the endpoint; one that was never declared has the environment's floor as its gate."""
     with workspace.ledger.read() as tx:
         try:
-            return entries.get(tx, DeclaredEndpoint, f"{workspace.project}/{name}")
+            return entries.get(tx, DeclaredEndpoint, declared_id(workspace.project, workspace.environment, name))
         except NotFound:
             return DeclaredEndpoint(
-                id=f"{workspace.project}/{name}",
+                id=declared_id(workspace.project, workspace.environment, name),
                 project=workspace.project,
                 name=name,
                 created_at=workspace.clock.now(),
@@ -184,11 +201,11 @@ def _judge(
     now = workspace.clock.now()
     outcomes = judge(
         gate,
-        collect(workspace, version, bundle, gate),
+        collect(workspace, version, bundle, gate, endpoint=declared.name),
         approvals_of(workspace, version.bundle),
         subject=version.bundle,
         at=now,
-        champion_known=champion_of(workspace, version.name, besides=version.bundle) is not None,
+        champion_known=champion_of(workspace, version.name, endpoint=declared.name, besides=version.bundle) is not None,
         model=version.name,
         number=version.number,
     )

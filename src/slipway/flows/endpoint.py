@@ -13,7 +13,7 @@ from slipway.gates.declare import Gate
 from slipway.ids import check_name
 from slipway.monitoring.declare import KPI, Drift, Quality
 from slipway.pipelines.declare import Pipeline
-from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.declarations import DeclaredEndpoint, declared_id
 
 __all__ = ["Endpoint"]
 
@@ -78,10 +78,12 @@ class Endpoint:
     def _unfit(self, what: str, given: object, fix: str) -> InvalidDeclaration:
         return InvalidDeclaration(f"The endpoint {self.name!r} was given {given!r} as its {what}.", fix=fix)
 
-    def declared(self, project: str, at: datetime, *, simulation: bool = False) -> DeclaredEndpoint:
+    def declared(
+        self, project: str, at: datetime, *, environment: str = "dev", simulation: bool = False
+    ) -> DeclaredEndpoint:
         """The declaration as the ledger keeps it."""
         return DeclaredEndpoint(
-            id=f"{project}/{self.name}",
+            id=declared_id(project, environment, self.name),
             project=project,
             name=self.name,
             created_at=at,

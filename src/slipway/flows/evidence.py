@@ -14,10 +14,12 @@ import polars as pl
 
 from slipway.errors import SlipwayError
 from slipway.gates import evidence as make
+from slipway.ledger import entries
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel
 from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import Revision
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle, ModelVersion
 from slipway.stats.intervals import paired_difference
@@ -30,24 +32,35 @@ LABEL = "slipway.label"
 _TIMED_ROWS = 200
 
 
-def champion_of(workspace: Workspace, name: str, *, besides: str = "") -> ModelVersion | None:
-    """The version that the alias champion points at.
+def champion_of(workspace: Workspace, name: str, *, endpoint: str = "", besides: str = "") -> ModelVersion | None:
+    """What a candidate is compared with: what serves at the endpoint; before anything does, the alias champion.
+
+    What serves is read from the revisions, because an alias can be moved by whoever may write models.
 
     Args:
         workspace: Where to look.
-        name: The model's name.
+        name: The candidate's model.
+        endpoint: Where it would serve; an endpoint of the model's own name when left out.
         besides: A bundle's digest: the champion is not compared with itself.
 
     Returns:
-        None when nothing was ever released under the name, or the champion is that very bundle.
+        None when nothing was ever released there, or the champion is that very bundle.
     """
-    if CHAMPION not in registry.aliases(workspace, name):
+    with workspace.ledger.read() as tx:
+        serving = tx.ref(workspace.project, "endpoint", endpoint or name)
+        revision = entries.get(tx, Revision, serving) if serving else None
+    if revision is not None:
+        found = registry.get(workspace, revision.served.model, revision.served.number)
+    elif CHAMPION in registry.aliases(workspace, name):
+        found = registry.get(workspace, name, CHAMPION)
+    else:
         return None
-    found = registry.get(workspace, name, CHAMPION)
     return None if found.bundle == besides else found
 
 
-def collect(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate: GateSpec) -> list[Evidence]:
+def collect(
+    workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate: GateSpec, *, endpoint: str = ""
+) -> list[Evidence]:
     """Everything that the checks of a gate read, approvals aside.
 
     Args:
@@ -55,6 +68,7 @@ def collect(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate:
         candidate: The version to be judged.
         bundle: Its manifest.
         gate: The effective gate: what it does not ask for is not collected.
+        endpoint: Where it would serve; an endpoint of the model's own name when left out.
     """
     kinds = {check.kind for check in gate.checks}
     subject, now = candidate.bundle, workspace.clock.now()
@@ -69,7 +83,7 @@ def collect(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate:
     with tempfile.TemporaryDirectory(prefix="slipway-evidence-") as temporary:
         folder = Path(temporary)
         model = _loading(workspace, candidate, folder / "candidate", found)
-        champion = champion_of(workspace, candidate.name, besides=subject)
+        champion = champion_of(workspace, candidate.name, endpoint=endpoint, besides=subject)
         if champion is not None and model is not None and kinds & {"champion", "latency"}:
             other = _load(workspace, champion, folder / "champion")
             metrics = sorted({check.metric for check in gate.checks if check.kind == "champion"})

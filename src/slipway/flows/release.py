@@ -51,7 +51,9 @@ def declare_endpoint(workspace: Workspace, endpoint: Endpoint, *, simulation: bo
         endpoint: What the project's code declares now.
         simulation: Whether it takes decision times from its callers; None leaves that as it stands.
     """
-    declared = endpoint.declared(workspace.project, workspace.clock.now(), simulation=bool(simulation))
+    declared = endpoint.declared(
+        workspace.project, workspace.clock.now(), environment=workspace.environment, simulation=bool(simulation)
+    )
     with workspace.ledger.write() as tx:
         try:
             former = entries.get(tx, DeclaredEndpoint, declared.id)

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
 from slipway.records.endpoints import EndpointStatus, Revision
-from slipway.records.gates import Verdict
+from slipway.records.gates import GateSpec, Verdict
 from slipway.records.monitors import Finding, Incident
 
 __all__ = [
@@ -61,6 +61,7 @@ class Deploy(Struct, frozen=True, kw_only=True):
         endpoint: The endpoint's name, "" for the model's own name.
         dry_run: Judge only, change nothing.
         port: The port to listen on, 0 for any free one.
+        gate: For a dry run: judge by this gate instead of the one that is kept.
     """
 
     model: str
@@ -68,6 +69,7 @@ class Deploy(Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     dry_run: bool = False
     port: int = 0
+    gate: GateSpec | None = None
 
 
 class Deployed(Struct, frozen=True, kw_only=True):

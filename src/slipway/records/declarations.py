@@ -4,11 +4,16 @@ from slipway.records.endpoints import MonitorSpec
 from slipway.records.gates import GateSpec
 from slipway.records.record import Record
 
-__all__ = ["DeclaredEndpoint"]
+__all__ = ["DeclaredEndpoint", "declared_id"]
+
+
+def declared_id(project: str, environment: str, name: str) -> str:
+    """The id of an endpoint's declaration: each environment keeps its own, so that dev's gate is never prod's."""
+    return f"{project}/{environment}/{name}"
 
 
 class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
-    """An endpoint as declared. Id: `<project>/<name>`; its revisions say what serves.
+    """An endpoint as declared. Id: `<project>/<environment>/<name>`; its revisions say what serves.
 
     Args:
         model: The name under which its pipeline's models are registered.
