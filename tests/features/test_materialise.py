@@ -187,3 +187,17 @@ def test_streams_that_windows_share_are_loaded_once(tables: Workspace, store: Sq
     ).spec({"origin": "string"})
     assert len(stored_definitions(twice)[0]) == 1
     assert materialise(tables, twice, store, until=fh.START + 30 * H).rows == 27
+
+
+def test_time_that_steps_back_loses_no_rows(tables: Workspace, store: SqliteOnlineStore) -> None:
+    load(tables, store, fh.START + 9 * H)
+    versions.append(tables, "flights", flights(0, 27).with_columns(pl.col("id") + 1000, pl.col("delay") + 3))
+    seen = [{"origin": "EWR", "observed_at": fh.START + n * H, "temp": 50.0 + n} for n in range(9)]
+    versions.append(tables, "weather", pl.DataFrame(seen, schema_overrides={"observed_at": INSTANT}))
+    load(tables, store, fh.START + 2 * H)
+    assert agree(tables, store, range(-1, 10))
+    load(tables, store, fh.START + 12 * H)
+    assert agree(tables, store, range(-1, 13))
+    versions.overwrite(tables, "flights", flights(3, 30).with_columns(pl.col("delay") - 7), key=("id",))
+    load(tables, store, fh.START + 2 * H)
+    assert agree(tables, store, range(-1, 13))

@@ -82,7 +82,7 @@ def materialise(
         workspace: Whose tables.
         spec: The feature set.
         store: Where its streams and views are kept; defined where they do not exist.
-        until: Rows known at or before this.
+        until: Rows known at or before this; where the store was loaded further already, as far as that.
         views: The feature views by name, of a set that has some.
 
     Raises:
@@ -122,6 +122,7 @@ def _load_events(
 ) -> int:
     now = {windows.source: tables.version(windows.source).version}
     mark = _read_mark(store, stream.name)
+    until_us = _furthest(until_us, mark)
     frame = tables.read(windows.source)
     known = microseconds(frame, windows.time, f"table {windows.source!r}")
     wanted = (known <= until_us) | known.is_null()
@@ -142,7 +143,7 @@ def _load_events(
     else:
         for chunk in table.iter_slices(_CHUNK_ROWS):
             store.push_events(stream.name, _events(chunk))
-    _write_mark(store, stream.name, until_us, now, None if is_overwritten else mark)
+    _write_mark(store, stream.name, until_us, now)
     return rows.height
 
 
@@ -157,6 +158,7 @@ def _load_view(
 ) -> int:
     now = {source: tables.version(source).version for source in view.sources}
     mark = _read_mark(store, stored.name)
+    until_us = _furthest(until_us, mark)
     is_changed = mark is not None and mark.versions != now
     if mark is not None and not is_changed and (not view.time or mark.until_us >= until_us):
         return 0
@@ -173,7 +175,7 @@ def _load_view(
     else:
         for chunk in table.iter_slices(_CHUNK_ROWS):
             store.put_rows(stored.name, _view_rows(chunk))
-    _write_mark(store, stored.name, until_us, now, None if is_changed else mark)
+    _write_mark(store, stored.name, until_us, now)
     return rows.height
 
 
@@ -230,9 +232,16 @@ def _read_mark(store: OnlineStore, name: str) -> _Mark | None:
     return msgspec.json.decode(written, type=_Mark) if written else None
 
 
-def _write_mark(store: OnlineStore, name: str, until_us: int, now: dict[str, str], before: _Mark | None) -> None:
-    furthest = max(until_us, before.until_us) if before is not None else until_us
-    store.set_mark(name, msgspec.json.encode(_Mark(furthest, now)).decode())
+def _furthest(until_us: int, mark: _Mark | None) -> int:
+    """Up to when to load: never less far than before, also where business time has stepped back.
+
+    Otherwise new rows between the two times would be left out now, and later pass for loaded.
+    """
+    return until_us if mark is None else max(until_us, mark.until_us)
+
+
+def _write_mark(store: OnlineStore, name: str, until_us: int, now: dict[str, str]) -> None:
+    store.set_mark(name, msgspec.json.encode(_Mark(until_us, now)).decode())
 
 
 def events_between(
