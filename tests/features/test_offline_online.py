@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 from slipway.backends.sqlite_online import SqliteOnlineStore
 from slipway.features.offline import History, compute
 from slipway.features.online import build_receiver, build_resolver
+from slipway.features.scalars import feature
+from slipway.features.sets import FeatureSet
+from slipway.features.specs import FrameTables, build_spec
+from slipway.features.views import feature_view
 
 FUNCTIONS = {"is_far": fh.is_far, "busy": fh.busy}
 _slow = settings(
@@ -115,3 +119,31 @@ def test_a_window_holds_its_end_and_not_its_beginning() -> None:
     assert (row["origin_count_1h"], row["origin_mean_delay_1h"], row["origin_count_6h"]) == (1, 7.5, 2)
     assert (row["is_far"], row["busy"]) == (True, 1 / 3)
     assert fh.all_bits(online(events, labels, [])) == fh.all_bits([list(row.values())])
+
+
+def test_numbers_that_json_has_not_are_null_on_both_paths(tmp_path: Path) -> None:
+    @feature
+    def seen(ratio: float | None, desk_temp: float | None) -> str:
+        return f"{ratio} {desk_temp}"
+
+    @feature_view(entity="origin")
+    def desk(observations: pl.LazyFrame) -> pl.LazyFrame:
+        return observations
+
+    values = [math.nan, math.inf, -math.inf, None, 0.5]
+    temps = pl.DataFrame({"origin": list("abcde"), "temp": values})
+    features = FeatureSet("ratio", desk, seen)
+    spec = build_spec(
+        features, {"ratio": "float", "origin": "string"}, FrameTables({"observations": temps}), lambda f: f.__name__
+    )
+    at = datetime(2013, 3, 10, 12, tzinfo=UTC)
+    rows = pl.DataFrame({"ratio": values, "origin": list("abcde")}).with_columns(
+        pl.lit(at).cast(pl.Datetime("us", "UTC")).alias("at")
+    )
+    found = compute(spec, rows, "at", History(views={"desk": temps}), features.functions).frame
+    assert found["seen"].to_list() == ["None None"] * 4 + ["0.5 0.5"]
+    store = SqliteOnlineStore(tmp_path / "online.db")
+    build_receiver(spec, store)("desk", temps.to_dicts())
+    asked = [[row[f.name] for f in spec.request] for row in rows.to_dicts()]
+    assert build_resolver(spec, features.functions, store)(asked, at) == [list(row) for row in found.rows()]
+    store.close()

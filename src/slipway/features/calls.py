@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from slipway.errors import Corrupt, InvalidInput, StepFailed, near
+from slipway.features.states import finite
 from slipway.records.features import FeatureSetSpec, Scalar
 from slipway.records.schema import FieldType
 
@@ -140,11 +141,11 @@ _RESULTS: dict[FieldType, Callable[[Any], Any]] = {
 def coercer(kind: FieldType) -> Callable[[Any], Any] | None:
     """What brings a request's value of a type into the one form that features see; None where nothing is to be done.
 
-    Whole numbers become floats where a float is declared, instants become UTC. It is never called with None, and gives
+    Whole numbers become floats where a float is declared, NaN and infinities null, instants become UTC. It is never called with None, and gives
     `MISFIT`, or raises as Python does, for what is of another type.
     """
     if kind == "float":
-        return float
+        return finite
     if kind == "datetime":
         return _instant
     return None

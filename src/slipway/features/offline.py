@@ -1,4 +1,8 @@
-"""The offline path: every feature of a set for many rows at once, each as it was known at its row's decision."""
+"""The offline path: every feature of a set for many rows at once, each as it was known at its row's decision.
+
+Requests and pushed rows come as JSON, which has neither NaN nor infinities: such numbers in fields of the request and in
+values of views are null before any feature sees them, here as online. What a feature itself makes is left as it is.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from slipway.features.point_in_time import (
     EVENT_TIME,
     Instants,
     WindowRows,
+    finite,
     key_columns,
     latest,
     microseconds,
@@ -153,7 +158,7 @@ def _collected(
 
 
 def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFrame:
-    """Columns of a frame in the types that carry fields: 64-bit numbers, text, microseconds in UTC.
+    """Columns of a frame in the types that carry fields: 64-bit numbers, finite or null; text; microseconds in UTC.
 
     Raises:
         InvalidInput: A column is missing, or is of another type.
@@ -173,7 +178,7 @@ def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFram
         if isinstance(kind, pl.Datetime) and given.type == "datetime":
             columns.append(column.dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
         else:
-            columns.append(column.cast(types[given.name]))
+            columns.append(finite(column.cast(types[given.name]), given.type))
     try:
         return rows.select(columns)
     except pl.exceptions.PolarsError as error:
@@ -194,8 +199,8 @@ def _views(
 
     if len(views) < 2:
         return {view.name: join(view) for view in views}
-    # Two at a time: much of a join runs on one core, and the rows of every view at once may be more than fits.
-    with ThreadPoolExecutor(2) as pool:
+    # Some at a time: much of a join runs on one core, and the rows of all views at once may be more than fits.
+    with ThreadPoolExecutor(4) as pool:
         return {view.name: found for view, found in zip(views, pool.map(join, views), strict=True)}
 
 

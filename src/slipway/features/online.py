@@ -17,6 +17,7 @@ from slipway.features.calls import MISFIT, caller, coercer, scalar_order
 from slipway.features.states import (
     empty_state,
     finisher,
+    finite,
     from_us,
     key_encoder,
     plain,
@@ -432,7 +433,7 @@ def _typed(value: Any, kind: FieldType) -> Any:
             return from_us(_us(value))
         if kind == "date":
             return date.fromisoformat(value) if isinstance(value, str) else value
-        return float(value) if kind == "float" else value
+        return finite(value) if kind == "float" else value
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(
             f"A pushed row has {value!r} where {'an' if kind == 'int' else 'a'} {kind} is expected.",

@@ -23,6 +23,7 @@ __all__ = [
     "EVENT_TIME",
     "Instants",
     "WindowRows",
+    "finite",
     "key_columns",
     "latest",
     "microseconds",
@@ -189,6 +190,11 @@ def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> ViewRows:
     return ViewRows(rows, rows[EVENT_TIME].arg_sort())
 
 
+def finite(values: pl.Expr, kind: FieldType) -> pl.Expr:
+    """Values as JSON can carry them, as `states.finite` makes them online: NaN and infinities are null."""
+    return pl.when(values.is_finite()).then(values) if kind == "float" else values
+
+
 def _shared(times: pl.Series, order: pl.Series) -> pl.Series:
     """The positions of the times that occur more than once: mostly few, and only there can be ties."""
     in_order = times.gather(order)
@@ -201,7 +207,7 @@ def _plain(name: str, kind: pl.DataType) -> pl.Expr:
     if isinstance(kind, pl.Datetime):
         return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     if isinstance(kind, pl.Float64):
-        number = column.cast(kind)
+        number = finite(column.cast(kind), "float")
         return pl.when(number == 0.0).then(0.0).otherwise(number).alias(name)  # -0.0 too, as in `states.plain`
     return column.cast(kind)
 

@@ -75,7 +75,8 @@ def feature(function: Callable[..., Any]) -> Feature:
 
     Args:
         function: With annotated arguments (fields of the request, or names of other features) and result. Nulls arrive
-            as None in arguments declared `| None`; instants arrive as aware UTC.
+            as None in arguments declared `| None`; instants arrive as aware UTC. NaN and infinities in fields of the
+            request and in values of views are nulls too, in training as live: JSON does not carry them.
 
     Raises:
         InvalidDeclaration: An annotation is missing or no plain type.

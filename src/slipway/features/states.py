@@ -20,6 +20,7 @@ __all__ = [
     "FLOAT_SCALE",
     "KEY_TYPES",
     "empty_state",
+    "finite",
     "finisher",
     "from_us",
     "key_encoder",
@@ -235,6 +236,12 @@ def stored_view_of(view: View) -> StoredView:
 
 def _stored_name(words: str, identity: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_]', '_', words)[:80]}_{identity[:12]}"
+
+
+def finite(value: Any) -> float | None:
+    """A number as JSON can carry it: NaN and infinities are null."""
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def plain(value: Any) -> Any:
