@@ -59,7 +59,8 @@ def canonical(value: object) -> bytes:
     """Encode a plain value so that equal bytes mean the same type and the same content.
 
     1, "1", True and 1.0 differ; 0.0 and -0.0 differ; all NaN are one; mappings and sets are ordered by their encoded
-    keys; everything is length-prefixed. Dataclasses and msgspec structs carry their class's name.
+    keys; everything is length-prefixed. Dataclasses, msgspec structs, members of enums and subclasses of tuple carry
+    their class's name. An aware time counts with its zone, for its hour depends on it.
 
     Args:
         value: None, bool, int, float, complex, str, bytes, Decimal, date, time, datetime, timedelta, Path, Enum, list,
@@ -114,15 +115,15 @@ def _scalar(value: Any) -> tuple[bytes, bytes] | None:
 
 def _rarer_scalar(value: Any) -> tuple[bytes, bytes] | None:
     if isinstance(value, Enum):
-        return b"E", f"{type(value).__qualname__}.{value.name}".encode()
+        return b"E", _member(value)
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            return b"n", value.isoformat(timespec="microseconds").encode()
-        return b"t", str((value - _EPOCH) // timedelta(microseconds=1)).encode()
+            return b"n", (value.isoformat(timespec="microseconds") + _fold(value)).encode()
+        return b"t", (str((value - _EPOCH) // timedelta(microseconds=1)) + _zone(value) + _fold(value)).encode()
     if isinstance(value, date):
         return b"d", value.isoformat().encode()
     if isinstance(value, time):
-        return b"h", value.isoformat(timespec="microseconds").encode()
+        return b"h", (value.isoformat(timespec="microseconds") + _zone(value) + _fold(value)).encode()
     if isinstance(value, timedelta):
         return b"u", str(value // timedelta(microseconds=1)).encode()
     if isinstance(value, Decimal):
@@ -134,10 +135,37 @@ def _rarer_scalar(value: Any) -> tuple[bytes, bytes] | None:
     return None
 
 
+def _member(value: Enum) -> bytes:
+    kind = type(value)
+    name = f"{kind.__module__}:{kind.__qualname__}.{value.name}".encode()
+    try:
+        content = canonical(value.value)
+    except InvalidInput:  # its name is then all that can be compared
+        content = b""
+    return struct.pack(">Q", len(name)) + name + content
+
+
+def _zone(value: datetime | time) -> str:
+    """What a zone adds to the instant: another hour, and another sum of days across a change of the clocks.
+
+    UTC adds nothing, whatever class stands for it: that is how instants are stored.
+    """
+    if value.tzinfo is None or (not value.utcoffset() and str(value.tzinfo) == "UTC"):
+        return ""
+    return f" {value.utcoffset()} {value.tzinfo!r}"
+
+
+def _fold(value: datetime | time) -> str:
+    return " fold" if value.fold else ""
+
+
 def _container(value: Any, inside: set[int]) -> tuple[bytes, bytes]:
     if isinstance(value, list):
         return b"L", _sequence(value, inside)
     if isinstance(value, tuple):
+        if type(value) is not tuple:
+            kind = f"{type(value).__module__}:{type(value).__qualname__}"
+            return b"G", _sequence((kind, *map(str, getattr(value, "_fields", ()))), inside) + _sequence(value, inside)
         return b"T", _sequence(value, inside)
     if isinstance(value, set | frozenset):
         return b"X", b"".join(sorted(_one(item, inside) for item in value))

@@ -1,14 +1,15 @@
 """Digests of bytes and fingerprints of values."""
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import blake3
 import msgspec
@@ -28,6 +29,11 @@ class Colour(Enum):
 class Point:
     x: int
     y: int
+
+
+class Size(NamedTuple):
+    width: int
+    height: int
 
 
 class Pair(msgspec.Struct):
@@ -65,8 +71,30 @@ def test_what_means_the_same_has_one_fingerprint() -> None:
     assert fingerprint({"a": 1, "b": 2}) == fingerprint(OrderedDict([("b", 2), ("a", 1)]))
     assert fingerprint({3, 1, 2}) == fingerprint(frozenset([2, 3, 1]))
     assert fingerprint(math.nan) == fingerprint(-math.nan)
-    noon, same = datetime(2013, 4, 1, 12, tzinfo=UTC), datetime(2013, 4, 1, 14, tzinfo=timezone(timedelta(hours=2)))
-    assert fingerprint(noon) == fingerprint(same)
+    assert fingerprint(datetime(2013, 4, 1, tzinfo=UTC)) == fingerprint(datetime(2013, 4, 1, tzinfo=ZoneInfo("UTC")))
+
+
+def test_one_instant_in_two_zones_is_two_values() -> None:
+    noon = datetime(2013, 4, 1, 12, tzinfo=UTC)
+    zones = [UTC, timezone(timedelta(hours=2)), ZoneInfo("Europe/Berlin"), ZoneInfo("Africa/Cairo")]
+    assert len({fingerprint(noon.astimezone(zone)) for zone in zones}) == len(zones)
+    hours = [time(12), *(time(12, tzinfo=zone) for zone in zones)]
+    assert len({fingerprint(hour) for hour in hours}) == len(hours)
+    autumn = datetime(2013, 10, 27, 2, 30)
+    assert fingerprint(autumn) != fingerprint(autumn.replace(fold=1))
+    berlin = autumn.replace(tzinfo=zones[2])
+    assert fingerprint(berlin) != fingerprint(berlin.replace(fold=1))
+    assert fingerprint(time(2, 30)) != fingerprint(time(2, 30, fold=1))
+
+
+def test_named_tuples_and_members_of_enums_carry_what_they_are() -> None:
+    made: Any = namedtuple
+    one, other = made("Area", "width height"), made("Area", "height width")
+    assert len({fingerprint(value) for value in ((1, 2), one(1, 2), other(1, 2), Size(1, 2))}) == 4
+    modes: Any = Enum
+    assert fingerprint(modes("Mode", {"FAST": 1})["FAST"]) != fingerprint(modes("Mode", {"FAST": 2})["FAST"])
+    assert fingerprint(modes("Mode", {"FAST": 1})["FAST"]) == fingerprint(modes("Mode", {"FAST": 1})["FAST"])
+    assert fingerprint(modes("Mode", {"FAST": object()})["FAST"])
 
 
 def test_fingerprints_stay_what_they_are() -> None:
