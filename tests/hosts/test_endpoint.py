@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import pytest
 
+from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.backends.process_launcher import ProcessLauncher
 from slipway.errors import BackendError, Corrupt
 from slipway.hosts.endpoint import keys_folder, open_signer
@@ -24,7 +25,7 @@ from slipway.ports.launcher import LOCK_FILE, STATUS_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Served
 from slipway.records.predictions import LabelRow, PredictionRow, PushedRow
-from slipway.serving.swap import GOOD_FILE, REVISION_FILE, read_revision
+from slipway.serving.swap import GOOD_FILE, REVISION_FILE, publish, read_revision
 from slipway.tables.segments import read_segments
 
 T = TypeVar("T")
@@ -98,8 +99,9 @@ def test_an_altered_bundle_is_refused(workspace: Workspace, folder: Path, loader
         loader.load(revision)
 
 
-def test_an_unsigned_bundle_is_refused_in_prod(workspace: Workspace, folder: Path, loader: Loader) -> None:
-    revision = ef.deploy_plain(workspace, environment="prod")
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_an_unsigned_bundle_is_refused(workspace: Workspace, folder: Path, loader: Loader, environment: str) -> None:
+    revision = ef.deploy_plain(workspace, environment=environment)
     (folder / "bundles" / revision.served.bundle / "signature.json").unlink()
     with pytest.raises(Corrupt, match="is not signed"):
         loader.load(revision)
@@ -113,11 +115,11 @@ def test_another_bundle_than_the_revision_names_is_refused(workspace: Workspace,
         loader.load(other)
 
 
-def test_keys_come_from_the_endpoints_own_folder_or_else_from_the_store(workspace: Workspace, folder: Path) -> None:
+def test_keys_come_from_the_store_and_never_from_the_endpoints_own_folder(workspace: Workspace, folder: Path) -> None:
     assert keys_folder(folder) == workspace.root / "keys"
-    (folder / "keys").mkdir()
-    assert keys_folder(folder) == folder / "keys"
-    ef.deploy_plain(workspace)
+    revision = ef.deploy_plain(workspace)
+    stranger = Ed25519Signer(folder / "keys")
+    publish(folder, msgspec.structs.replace(revision, number=2), stranger)
     with pytest.raises(Corrupt, match="no key that is trusted"):
         read_revision(folder / REVISION_FILE, open_signer(folder))
 

@@ -1,7 +1,7 @@
 """A real endpoint process for tests: supervisor and workers, around a model that is a plain function.
 
 Run as `stand_in_endpoint.py FOLDER`; its workers as `stand_in_endpoint.py FOLDER INDEX LISTENER SUPERVISOR`. The store's keys lie
-in `FOLDER/keys`. A revision whose bundle begins with "bad" cannot be loaded; a request whose distance is -1 takes a
+where an endpoint's lie. A revision whose bundle begins with "bad" cannot be loaded; a request whose distance is -1 takes a
 while; the answer's score is the revision's number.
 """
 
@@ -21,6 +21,7 @@ from serving_desk import an_active
 
 from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.errors import Corrupt
+from slipway.hosts.endpoint import keys_folder
 from slipway.records.endpoints import Revision
 from slipway.serving.active import Active
 from slipway.serving.app import build
@@ -52,7 +53,7 @@ def work(folder: Path, index: int, listener: socket.socket, supervisor: int) -> 
         said.write(state_file(folder, index))
 
     counters = Counters(folder / COUNTERS_FILE, index)
-    swap = Swap(folder, Ed25519Signer(folder / "keys", create=False), load, counters, changed)
+    swap = Swap(folder, Ed25519Signer(keys_folder(folder), create=False), load, counters, changed)
     try:
         swap.load_first()
     except Corrupt:
@@ -91,7 +92,7 @@ def main(folder: Path, *rest: str) -> int:
 
     with hold(folder):
         return Supervisor(
-            folder, partial(read_desired, folder, Ed25519Signer(folder / "keys", create=False)), command
+            folder, partial(read_desired, folder, Ed25519Signer(keys_folder(folder), create=False)), command
         ).run()
 
 

@@ -19,6 +19,7 @@ import pytest
 from serving_desk import a_revision
 
 from slipway.backends.ed25519_signer import Ed25519Signer
+from slipway.hosts.endpoint import keys_folder
 from slipway.ports.launcher import STATUS_FILE
 from slipway.records.endpoints import EndpointStatus, Served
 from slipway.serving.swap import publish
@@ -42,7 +43,7 @@ class Endpoint:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.signer = Ed25519Signer(folder / "keys")
+        self.signer = Ed25519Signer(keys_folder(folder))
         self.process: subprocess.Popen[bytes] | None = None
         self.pids: set[int] = set()
 
@@ -83,7 +84,9 @@ class Endpoint:
 
 @pytest.fixture
 def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
-    made = Endpoint(tmp_path)
+    folder = tmp_path / "endpoints" / "flights" / "delays"
+    folder.mkdir(parents=True)
+    made = Endpoint(folder)
     made.publish(1)
     yield made
     if made.process and made.process.poll() is None:

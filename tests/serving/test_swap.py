@@ -10,15 +10,15 @@ from slipway.errors import Corrupt, NotFound
 from slipway.records.endpoints import Revision
 from slipway.serving.active import Active
 from slipway.serving.counters import SWAPS, SWAPS_REFUSED, Counters
-from slipway.serving.swap import REVISION_FILE, Swap, publish, read_revision
+from slipway.serving.swap import GOOD_FILE, REVISION_FILE, Swap, publish, read_desired, read_revision
 
 
 class Place:
     """An endpoint's folder, its signer, and a loader that fails for the numbers in `broken`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "endpoint"
-        self.folder.mkdir()
+        self.folder = folder / "endpoints" / "flights" / "delays"
+        self.folder.mkdir(parents=True)
         self.signer = Ed25519Signer(folder / "keys")
         self.counters = Counters()
         self.broken: set[int] = set()
@@ -171,6 +171,54 @@ def test_a_revision_of_another_endpoint_is_refused(place: Place) -> None:
     place.publish(2, name="prices")
     assert not swap.look()
     assert "flights/prices" in swap.note
+
+
+def test_an_old_revision_is_refused_at_a_first_load_too(place: Place) -> None:
+    place.publish(4)
+    old = (place.folder / REVISION_FILE).read_bytes()
+    place.publish(5)
+    place.swap().load_first()
+    (place.folder / REVISION_FILE).write_bytes(old)
+    later = place.swap()
+    later.load_first()
+    assert number(later) == 5
+    assert "only count upwards" in later.note
+    assert read_desired(place.folder, place.signer).number == 5
+
+
+def test_another_endpoints_revision_is_refused_at_a_first_load_too(place: Place) -> None:
+    place.publish(1, name="prices")
+    with pytest.raises(Corrupt, match="flights/prices; flights/delays lives here"):
+        place.swap().load_first()
+    with pytest.raises(Corrupt, match="lives here"):
+        read_desired(place.folder, place.signer)
+    place.publish(1, project="trains")
+    with pytest.raises(Corrupt, match="trains/delays"):
+        place.swap().load_first()
+    assert place.loaded == []
+
+
+@pytest.mark.parametrize("strange", [b"{}", None])
+def test_a_last_good_file_that_cannot_be_trusted_decides_nothing(place: Place, strange: bytes | None) -> None:
+    place.publish(9, name="prices")
+    good = place.folder / GOOD_FILE
+    good.write_bytes(strange or (place.folder / REVISION_FILE).read_bytes())
+    place.publish(1)
+    swap = place.swap()
+    swap.load_first()
+    assert (number(swap), read_revision(good, place.signer)) == (1, a_revision(1))
+
+
+def test_a_worker_that_is_late_does_not_set_the_last_good_one_back(place: Place) -> None:
+    place.publish(1)
+    late = place.swap()
+    late.load_first()
+    place.publish(3)
+    place.swap().load_first()
+    place.publish(2)
+    late.look()
+    assert number(late) == 2  # as it had to be, seen from there
+    assert read_desired(place.folder, place.signer).number == 3
 
 
 def test_a_revision_file_that_vanishes_changes_nothing(place: Place) -> None:

@@ -1,7 +1,7 @@
 """The process behind an endpoint: `python -m slipway.hosts.endpoint FOLDER` supervises the workers that answer.
 
-The folder is all it needs: the signed revision, the bundles that it names, the trusted keys. It never opens the ledger,
-and serves and restarts while the control plane is away.
+The folder holds the signed revision and the bundles that it names; the store around it holds the trusted keys. It never
+opens the ledger, and serves and restarts while the control plane is away.
 """
 
 import logging
@@ -45,9 +45,8 @@ def open_signer(folder: Path) -> Signer:
 
 
 def keys_folder(folder: Path) -> Path:
-    """Where the trusted keys are: in the endpoint's own folder if it has some, else in the store around it."""
-    own = folder / _KEYS
-    return own if own.is_dir() else folder.parents[2] / _KEYS  # <store>/endpoints/<project>/<name>
+    """Where the trusted keys are: in the store around the endpoint, never among the files that they vouch for."""
+    return folder.parents[2] / _KEYS  # the folder is <store>/endpoints/<project>/<name>
 
 
 def start_logging() -> None:

@@ -128,11 +128,10 @@ class Loader:
         """Verify and load a revision's bundle, and ask it its reference sample.
 
         Raises:
-            SlipwayError: It is altered, does not answer as it did when it was packaged, or does not fit the contract.
+            SlipwayError: It is altered or not signed, does not answer as it did when it was packaged, or does not fit the contract.
         """
         folder = self._folder / _BUNDLES / revision.served.bundle
-        signed = revision.environment == "prod" or (folder / bundles.SIGNATURE).exists()
-        model = bundles.load(folder, expect=revision.served.bundle, signer=self._signer if signed else None)
+        model = bundles.load(folder, expect=revision.served.bundle, signer=self._signer)
         model.check_sample()
         spec = model.bundle.features
         active = partial(

@@ -62,12 +62,16 @@ def read_desired(folder: Path, signer: Signer) -> Revision:
         NotFound: Nothing was published.
         Corrupt: Neither can be trusted.
     """
+    good = _last_good(folder, signer)
     try:
-        return read_revision(folder / REVISION_FILE, signer)
+        desired = read_revision(folder / REVISION_FILE, signer)
+        _check_home(folder, desired)
+        _check_follows(good, desired)
     except SlipwayError:
-        if not (folder / GOOD_FILE).exists():
+        if good is None:
             raise
-        return read_revision(folder / GOOD_FILE, signer)
+        return good
+    return desired
 
 
 class Swap:
@@ -120,10 +124,10 @@ class Swap:
         self.look()
         if self.active is not None:
             return
-        note, refused, good = self.note, self.refused, self._folder / GOOD_FILE
-        if not good.exists():
+        note, refused = self.note, self.refused
+        if _last_good(self._folder, self._signer) is None:
             raise self._refusal or _no_revision(self._folder / REVISION_FILE)
-        self._take(good.read_bytes())
+        self._take(_read(self._folder / GOOD_FILE))
         self.refused, self.note = refused, f"{note} Revision {self.number}, the last good one, serves."
         self._tell()
 
@@ -158,16 +162,18 @@ class Swap:
 
     def _take(self, envelope: bytes) -> bool:
         revision = _decode(envelope, self._signer)
-        old = self.active.revision if self.active else None
-        if old is not None:
-            if revision == old:
-                self.refused, self.note = 0, ""
-                self._tell()
-                return False
-            _check_follows(old, revision)
+        _check_home(self._folder, revision)
+        if self.active is not None and revision == self.active.revision:
+            self.refused, self.note = 0, ""
+            self._tell()
+            return False
+        # At a first load the last good one stands for what served before: an old file is no roll-back then either.
+        _check_follows(self.active.revision if self.active else _last_good(self._folder, self._signer), revision)
         self._trying = revision.number
         loaded = self._load(revision)
-        _replace(self._folder / GOOD_FILE, envelope)
+        good = _last_good(self._folder, self._signer)
+        if good is None or good.number < revision.number:  # another worker may be ahead
+            _replace(self._folder / GOOD_FILE, envelope)
         self.active = loaded  # one assignment: a request sees the old one or the new one, never a mixture
         self.refused, self.note = 0, ""
         self._counters.add(SWAPS)
@@ -185,12 +191,31 @@ class Swap:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def _check_follows(old: Revision, new: Revision) -> None:
-    if (new.project, new.name) != (old.project, old.name):
+def _last_good(folder: Path, signer: Signer) -> Revision | None:
+    """The revision of this endpoint that last served, None where there is none that can be trusted."""
+    try:
+        good = read_revision(folder / GOOD_FILE, signer)
+        _check_home(folder, good)
+    except NotFound:
+        return None
+    except Corrupt as problem:
+        _logger.error("%s is passed over: %s", folder / GOOD_FILE, problem)
+        return None
+    return good
+
+
+def _check_home(folder: Path, revision: Revision) -> None:
+    home = (folder.parent.name, folder.name)
+    if (revision.project, revision.name) != home:
         raise Corrupt(
-            f"The revision is for the endpoint {new.project}/{new.name}; {old.project}/{old.name} lives here.",
+            f"The revision is for the endpoint {revision.project}/{revision.name}; {'/'.join(home)} lives here.",
             fix="Publish it into its own endpoint's folder.",
         )
+
+
+def _check_follows(old: Revision | None, new: Revision) -> None:
+    if old is None or new == old:
+        return
     if new.number <= old.number:
         raise Corrupt(
             f"{'Another revision' if new.number == old.number else 'Revision'} {new.number} was published, "
