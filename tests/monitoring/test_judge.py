@@ -10,6 +10,7 @@ import pytest
 
 from slipway.monitoring.declare import KPI, Quality
 from slipway.monitoring.judge import MIN_ROWS, Found, drift, quality
+from slipway.records.endpoints import MonitorSpec
 from slipway.records.models import Decision, MetricValue
 from slipway.stats.profiles import Profile, profile
 
@@ -225,3 +226,18 @@ def test_without_a_threshold_and_costs_nobody_can_tell_the_cost(decision: Decisi
     found = judged(answered(500), KPI("what errors cost"), before=1.0, decision=decision)
     assert found.state == "cannot tell"
     assert "what errors cost cannot be told: the model states no threshold and no costs" in found.sentence
+
+
+def test_labels_that_nobody_can_mean_are_left_out_and_counted() -> None:
+    random = np.random.default_rng(1)
+    scores = random.uniform(0.05, 0.95, 1000)
+    labels = (random.random(1000) < scores).astype(float)
+    labels[:3] = [7.0, -1e308, 0.5]
+    rows = pl.DataFrame({"at": [datetime(2013, 4, 1, tzinfo=UTC)] * 1000, "score": scores, "label": labels})
+    monitor = MonitorSpec(kind="quality", name="q", metric="log_loss", limit=5.0)
+    found = quality(
+        rows, monitor, now=datetime(2013, 5, 1, tzinfo=UTC), evaluation=(), decision=Decision(threshold=0.5)
+    )
+    assert found.state == "ok"
+    assert found.values["misfits"] == 3
+    assert "3 labels do not fit" in found.sentence

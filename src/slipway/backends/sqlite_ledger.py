@@ -37,7 +37,13 @@ class SqliteLedger:
     """
 
     def __init__(self, path: Path, *, power_safe: bool = False) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise BackendError(
+                f"The store {path.parent} cannot be opened: {problem.strerror or problem}.",
+                fix="Name a folder that exists or can be made, and that you may write.",
+            ) from problem
         self._path = path
         self._power_safe = power_safe
         self._local = threading.local()
@@ -277,8 +283,10 @@ class _Transaction:
             if value is not None:
                 where += f" AND {column}=?"
                 values.append(value)
-        rows = self._execute(f"SELECT seq, body FROM events WHERE {where} ORDER BY seq LIMIT ?", (*values, limit))
-        return [_decode(body, Event, f"event {seq}") for seq, body in rows]
+        rows = self._execute(
+            f"SELECT seq, project, subject, verb, body FROM events WHERE {where} ORDER BY seq LIMIT ?", (*values, limit)
+        )
+        return [_event(*row) for row in rows]
 
     def append_root(self, root: Root) -> None:
         try:
@@ -314,6 +322,16 @@ def _entry(row: tuple[str, str, str, str, int, str, str, int, int, bytes]) -> En
         etag=etag,
         body=body,
     )
+
+
+def _event(seq: int, project: str, subject: str, verb: str, body: bytes) -> Event:
+    event = _decode(body, Event, f"event {seq}")
+    if (event.seq, event.project, event.subject, event.verb) != (seq, project, subject, verb):
+        raise Corrupt(
+            f"The ledger's event {seq} was altered: its columns do not say what it says.",
+            fix="Restore the ledger from a backup; keep the damaged one.",
+        )
+    return event
 
 
 def _decode(body: bytes, kind: type[T], what: str) -> T:

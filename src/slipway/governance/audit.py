@@ -1,15 +1,31 @@
 """The audit log: what happened, sealed so that an edit shows."""
 
+from pathlib import Path
+
+from slipway.errors import InvalidInput
 from slipway.ledger import events
 from slipway.operations.declare import Empty
 from slipway.operations.governance import AuditState, Events, ListEvents, Sealed
 from slipway.ports.workspace import Workspace
 
-__all__ = ["list_events", "seal", "verify"]
+__all__ = ["head_of", "list_events", "seal", "verify"]
+
+_MOST = 100_000
+
+
+def head_of(workspace: Workspace) -> Path:
+    """The file beside the store's keys that names the newest root."""
+    return workspace.root / "keys" / "audit.head"
 
 
 def list_events(workspace: Workspace, request: ListEvents) -> Events:
-    """Events of the project, in order."""
+    """Events of the project, in order.
+
+    Raises:
+        InvalidInput: The limit is none.
+    """
+    if not 0 < request.limit <= _MOST:
+        raise InvalidInput(f"The limit {request.limit} does not fit.", fix=f"Give 1 to {_MOST:,}.", field="limit")
     with workspace.ledger.read() as tx:
         found = tx.events(
             after=request.after,
@@ -26,7 +42,7 @@ def verify(workspace: Workspace, request: Empty) -> AuditState:
     Raises:
         Corrupt: An edit, deletion, swap or truncation, named.
     """
-    sealed, unsealed = events.verify(workspace.ledger, workspace.signer)
+    sealed, unsealed = events.verify(workspace.ledger, workspace.signer, head=head_of(workspace))
     return AuditState(sealed=sealed, unsealed=unsealed)
 
 
@@ -34,4 +50,4 @@ def seal(workspace: Workspace, request: Empty) -> Sealed:
     """Seal all events so far, the sealing itself among them."""
     with workspace.ledger.write() as tx:
         events.record(tx, workspace, "audit.seal", f"project:{workspace.project}")
-    return Sealed(root=events.seal(workspace.ledger, workspace.signer))
+    return Sealed(root=events.seal(workspace.ledger, workspace.signer, head=head_of(workspace)))

@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn._types import ASGIApplication
 
 from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
+from slipway.governance.audit import head_of
 from slipway.hosts.project import open_workspace
 from slipway.ids import new_id
 from slipway.ledger import events
@@ -136,7 +137,7 @@ class Sealer:
         with store.write() as tx:
             if not tx.take_lease("sealer", self._holder, seconds=3 * self._every_s):
                 return False
-        return events.seal(store, self._workspace.signer) is not None
+        return events.seal(store, self._workspace.signer, head=head_of(self._workspace)) is not None
 
     def _work(self) -> None:
         is_last = False

@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import Any
 
 from slipway import plugins
-from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, StepFailed, near
+from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
 from slipway.hosts.settings import FILE, Settings, locate
 from slipway.ledger import projects
+from slipway.ledger.provenance import user_trace
 from slipway.pipelines.snapshot import take
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
@@ -72,6 +73,15 @@ class Project:
             raise NotFound(
                 f"slipway.toml names the module {name!r}, which is not in {self.folder}.",
                 fix=near(name, known, what="modules there"),
+            ) from problem
+        except SlipwayError:
+            raise
+        except (Exception, SystemExit) as problem:
+            raise StepFailed(
+                f"The project's module {name!r} failed while it was imported: {type(problem).__name__}: {problem}",
+                step=name,
+                trace=user_trace(problem),
+                fix=f"Mend it; `python {name}.py` in {self.folder} shows the same.",
             ) from problem
 
     def declared(self, kind: type | tuple[type, ...]) -> dict[str, Any]:

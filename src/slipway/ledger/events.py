@@ -3,7 +3,9 @@
 The Merkle tree is that of RFC 6962 section 2.1 (leaves and inner nodes hashed under different prefixes) over blake3.
 """
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +21,7 @@ from slipway.records.events import Event, Root
 __all__ = ["merkle_root", "record", "seal", "verify"]
 
 _ROOT_TYPE = "application/vnd.slipway.root+json"
+_HEAD_TYPE = "application/vnd.slipway.head+json"
 _BATCH = 1000
 
 
@@ -57,8 +60,14 @@ def merkle_root(events: list[Event]) -> str:
     return level[0] if level else digest(b"")
 
 
-def seal(store: LedgerStore, signer: Signer) -> Root | None:
+def seal(store: LedgerStore, signer: Signer, *, head: Path | None = None) -> Root | None:
     """Seal all events that no root covers yet under one signed root; None when there are none.
+
+    Args:
+        store: The ledger's database.
+        signer: Signs the root.
+        head: A file outside the database that then names the newest root, signed, so that roots cut off at the end are
+            missed. Copy it elsewhere to be safe from whoever may write both.
 
     Raises:
         Conflict: Another sealer was first.
@@ -81,11 +90,20 @@ def seal(store: LedgerStore, signer: Signer) -> Root | None:
         envelope = signer.sign(msgspec.json.encode(root), _ROOT_TYPE)
         root = msgspec.structs.replace(root, signature=envelope.decode())
         tx.append_root(root)
-        return root
+    if head is not None:
+        part = head.with_name(f".{head.name}.{os.getpid()}.part")
+        part.write_bytes(signer.sign(msgspec.json.encode((root.index, _link(root))), _HEAD_TYPE))
+        part.replace(head)
+    return root
 
 
-def verify(store: LedgerStore, signer: Signer) -> tuple[int, int]:
+def verify(store: LedgerStore, signer: Signer, *, head: Path | None = None) -> tuple[int, int]:
     """Check every root and every sealed event.
+
+    Args:
+        store: The ledger's database.
+        signer: Knows the trusted keys.
+        head: The file that `seal` keeps outside the database, where there is one.
 
     Returns:
         How many events are sealed, and how many are not yet.
@@ -93,13 +111,29 @@ def verify(store: LedgerStore, signer: Signer) -> tuple[int, int]:
     Raises:
         Corrupt: An edit, deletion, swap or truncation, named.
     """
+    named = _read_head(head, signer)
     with store.read() as tx:
         previous: Root | None = None
         for root in tx.roots():
             _check_root(tx, signer, root, previous)
             previous = root
+            if named is not None and root.index == named[0]:
+                if _link(root) != named[1]:
+                    raise Corrupt(f"Root {root.index} of the audit log is not the one that its head file names.")
+                named = None
+        if named is not None:
+            raise Corrupt(
+                f"The audit log ends before root {named[0]}, which its head file names: it was cut off.",
+                fix="Restore the ledger from a backup; keep the damaged one.",
+            )
         sealed = previous.last_seq if previous else 0
         return sealed, len(_all_events(tx, after=sealed))
+
+
+def _read_head(head: Path | None, signer: Signer) -> tuple[int, str] | None:
+    if head is None or not head.exists():
+        return None
+    return msgspec.json.decode(signer.verify(head.read_bytes(), _HEAD_TYPE), type=tuple[int, str])
 
 
 def _check_root(tx: ReadTransaction, signer: Signer, root: Root, previous: Root | None) -> None:

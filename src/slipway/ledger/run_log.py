@@ -14,7 +14,7 @@ from slipway.context import Slot
 from slipway.errors import BackendError, Conflict
 from slipway.ids import new_run_id
 from slipway.ledger import entries, events, lineage, provenance
-from slipway.ledger.run_rules import check_key, metric_value, set_params, set_tags
+from slipway.ledger.run_rules import check_key, check_step, metric_value, set_params, set_tags
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.record import Record
@@ -78,6 +78,7 @@ class RunLog:
         Raises:
             InvalidInput: The key does not fit, or the value is not a number.
         """
+        check_step(key, step)
         point = MetricPoint(
             check_key(key, "metric"), metric_value(key, value), step, entries.microseconds(self.workspace.clock.now())
         )

@@ -14,7 +14,7 @@ from typing import Any
 from slipway.errors import Conflict, InvalidInput
 from slipway.hashing import fingerprint
 
-__all__ = ["check_key", "metric_value", "plain_param", "set_params", "set_tags"]
+__all__ = ["check_key", "check_step", "metric_value", "plain_param", "set_params", "set_tags"]
 
 _KEY = re.compile(r"[\w/.\- :]+\Z")
 _METRIC_KEY = re.compile(r"[\w/.\- :]+(\[[^\[\]\x00-\x1f]+\])?\Z")
@@ -161,3 +161,18 @@ def set_tags(present: Mapping[str, str], new: Mapping[str, object]) -> dict[str,
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def check_step(key: str, step: object) -> None:
+    """Check a metric's step.
+
+    Raises:
+        InvalidInput: It is no whole number of 64 bits.
+    """
+    if isinstance(step, bool) or not isinstance(step, int) or not -(2**63) <= step < 2**63:
+        raise InvalidInput(
+            f"The step {step!r} of the metric {key!r} does not fit.",
+            why="A step is a whole number of 64 bits.",
+            fix="Count the steps from 0.",
+            field="step",
+        )

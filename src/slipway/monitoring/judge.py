@@ -157,9 +157,13 @@ def quality(
         decision: The model's threshold and cost matrix.
     """
     mature = answered.filter(pl.col("at") <= now - timedelta(microseconds=monitor.label_delay_us))
-    labelled = mature.filter(pl.col("label").is_not_null())
+    fitting = pl.col("label").is_finite()
+    if monitor.kind == "kpi" or METRICS[monitor.metric].task == "classification":
+        fitting &= pl.col("label").is_in([0.0, 1.0])
+    labelled = mature.filter(pl.col("label").is_not_null() & fitting)
+    misfits = mature.height - mature["label"].null_count() - labelled.height
     share = labelled.height / mature.height if mature.height else 0.0
-    values: dict[str, Any] = {"mature": mature.height, "labelled": labelled.height}
+    values: dict[str, Any] = {"mature": mature.height, "labelled": labelled.height, "misfits": misfits}
     if labelled.height < MIN_ROWS or share < MIN_LABELLED:
         sentence = f"{labelled.height:,} of {mature.height:,} mature predictions have a label: too few to tell."
         return Found(state="cannot tell", rows=mature.height, values=values, sentence=sentence)
@@ -172,6 +176,8 @@ def quality(
     unit = f" {decision.unit} a prediction" if monitor.kind == "kpi" and decision.unit else ""
     name = monitor.name if monitor.kind == "kpi" else monitor.metric.replace("_", " ")
     share_told = f"Labels are in for {share:.0%} of {mature.height:,} mature predictions."
+    if misfits:
+        share_told += f" {misfits:,} labels do not fit the task and are left out."
     if math.isnan(found.value):
         sentence = f"{name} cannot be told: {found.note}. {share_told}"
         return Found(state="cannot tell", rows=mature.height, values=values, sentence=sentence)

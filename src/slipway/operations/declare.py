@@ -103,7 +103,7 @@ def convert(operation: Operation, values: Any, *, texts: bool = False) -> Any:
         known = ", ".join(operation.request.__struct_fields__) or "none"
         raise InvalidInput(f"{operation.name} has no field {name!r}.", fix=f"Its fields are: {known}.", field=name)
     try:
-        return msgspec.convert(values, operation.request, strict=not texts)
+        request = msgspec.convert(values, operation.request, strict=not texts)
     except msgspec.ValidationError as problem:
         message, _, path = str(problem).partition(" - at ")
         field = path.strip("`$.") if path else ""
@@ -112,3 +112,8 @@ def convert(operation: Operation, values: Any, *, texts: bool = False) -> Any:
             fix=f"See `slipway api {operation.name}` for its fields.",
             field=field,
         ) from problem
+    for name in operation.request.__struct_fields__:
+        value = getattr(request, name)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise InvalidInput(f"{name!r} is {value}.", why="It must fit into 64 bits.", fix="Give less.", field=name)
+    return request
