@@ -74,6 +74,7 @@ class Desk:
     note: str = ""
     closing: bool = False
     append: Callable[[list[PredictionRow]], None] | None = None
+    keep: Callable[[list[Any]], None] | None = None
     counters: Counters = field(default_factory=Counters)
 
     def __post_init__(self) -> None:
@@ -84,8 +85,8 @@ class Desk:
             current=lambda: self.active,
             now=lambda: self.now,
             log=self.log,
-            append_labels=lambda rows: self.labels.extend(rows),
-            append_events=lambda rows: self.events.extend(rows),
+            append_labels=lambda rows: (self.keep or self.labels.extend)(rows),
+            append_events=lambda rows: (self.keep or self.events.extend)(rows),
             writer=self.writer,
             counters=self.counters,
             note=lambda: self.note,

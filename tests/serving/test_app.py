@@ -156,13 +156,15 @@ def test_a_row_that_the_model_refuses_is_422_and_says_which_input(desk: Desk) ->
     assert error_of(desk.predict(FLIGHT), 422)["field"] == "distance"
 
 
-def test_a_busy_online_store_is_503(desk: Desk) -> None:
+def test_a_busy_online_store_is_503(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     def resolve(rows: Any, at: Any) -> Any:
-        raise Unavailable("The online store is busy.")
+        raise Unavailable("The online store in /srv/store/online.db is busy.")
 
     desk.serve(resolve=resolve)
     answer = desk.predict(FLIGHT)
     error_of(answer, 503)
+    assert "/srv" not in answer.text
+    assert "/srv/store/online.db is busy" in caplog.text
     assert answer.headers["retry-after"] == "1"
 
 
@@ -173,6 +175,33 @@ def test_before_the_first_model_is_warm_everything_is_503(desk: Desk) -> None:
     assert desk.ask("GET", "/metrics").status_code == 200
     desk.active = an_active()
     assert desk.ask("GET", "/health").json() == {"status": "ready", "revision": 1}
+
+
+LOOPBACK = ["http://127.0.0.1:8420", "http://localhost:8420", "http://[::1]:8420", "http://LOCALHOST"]
+ELSEWHERE = ["https://evil.example", "null", "http://127.0.0.1.evil.example", "http://localhost@evil.example", ""]
+
+
+@pytest.mark.parametrize("origin", [*LOOPBACK, *ELSEWHERE])
+def test_web_pages_of_elsewhere_are_refused(desk: Desk, origin: str) -> None:
+    label = {"labels": [{"prediction": "a", "value": 1}]}
+    answer = desk.ask("POST", "/endpoints/delays/labels", json=label, headers={"origin": origin})
+    if origin in LOOPBACK:
+        assert answer.status_code == 200
+        return
+    assert "no web page" in error_of(answer, 403)["what"]
+    assert desk.labels == []
+    assert desk.counters.total(count.request_counter("other", 403)) == 1
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1", "::1", "10.0.0.7"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", *(o[7:] for o in LOOPBACK)])
+def test_on_the_loopback_address_only_its_own_names_are_answered(desk: Desk, server: str, host: str) -> None:
+    home = f"http://{f'[{server}]' if ':' in server else server}:8420"
+    answer = desk.ask("POST", f"{home}/endpoints/delays/predict", json={"rows": [FLIGHT]}, headers={"host": host})
+    if "evil" in host and server != "10.0.0.7":
+        assert f"does not answer for the host '{host}'" in error_of(answer, 403)["what"]
+    else:
+        assert answer.status_code == 200
 
 
 def test_other_paths_and_methods(desk: Desk) -> None:
@@ -199,11 +228,11 @@ def test_with_log_sync_an_answer_waits_for_the_log(desk: Desk) -> None:
 
 def test_with_log_sync_an_answer_that_cannot_be_logged_is_503(desk: Desk) -> None:
     def full(rows: Any) -> None:
-        raise OSError("no space left")
+        raise OSError("no space left in /srv/store")
 
     desk.append = full
     desk.serve(log_sync=True)
-    assert "no space left" in error_of(desk.predict(FLIGHT), 503)["why"]
+    assert "could not be written to the prediction log" in error_of(desk.predict(FLIGHT), 503)["what"]
     assert desk.counters.total(count.LOG_FAILED) == 1
 
 

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from serving_desk import CONTRACT, NOW, Desk, error_of
 
-from slipway.errors import Unavailable
+from slipway.errors import BackendError, Unavailable
 from slipway.records.features import Aggregate, FeatureSetSpec, View, Windows
 from slipway.records.schema import Field
 from slipway.serving import counters as count
@@ -152,6 +152,23 @@ def test_a_push_that_the_store_refuses_is_not_logged(desk: Desk, stored: list[An
     desk.serve(receive=receive)
     error_of(desk.ask("POST", EVENTS, json={"source": "flights", "rows": [EVENT]}), 503)
     assert desk.events == []
+
+
+def test_a_full_disk_is_503_without_the_stores_path(
+    desk: Desk, stored: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(rows: Any) -> None:
+        raise BackendError("1 row could not be appended to the labels log in /srv/store/log: no space left.")
+
+    desk.keep = full
+    for path, body in [
+        (LABELS, {"labels": [{"prediction": "a", "value": 1}]}),
+        (EVENTS, {"source": "flights", "rows": [EVENT]}),
+    ]:
+        answer = desk.ask("POST", path, json=body)
+        assert "could not be read or written" in error_of(answer, 503)["what"]
+        assert "/srv" not in answer.text
+    assert caplog.text.count("/srv/store/log") == 2
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from slipway.schema.validation import Request
 from slipway.serving import counters as count
 from slipway.serving.active import Active, Rows
 from slipway.serving.counters import Counters
-from slipway.serving.http import TooLarge
+from slipway.serving.http import TooLarge, for_callers
 
 __all__ = ["ModelName", "Scorer", "microseconds"]
 
@@ -127,8 +127,10 @@ class Scorer:
     def _scores(self, active: Active, rows: list[list[Any]], at: datetime) -> tuple[Rows, Sequence[float]]:
         try:
             inputs = active.resolve(rows, at)
-        except (InvalidInput, BackendError):
-            raise  # the caller's value, or the store's trouble: each has its own sentence
+        except InvalidInput:
+            raise  # the caller's value, which has its own sentence
+        except BackendError as error:
+            raise for_callers(error) from error
         except Exception as error:
             raise self._failed("The features of this request could not be computed.", "features", error) from error
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from slipway.errors import NotFound, SlipwayError, StepFailed, Unavailable
+from slipway.errors import BackendError, Corrupt, NotFound, SlipwayError, StepFailed, Unavailable
 from slipway.records.predictions import LabelRow, PushedRow
 from slipway.serving import counters as count
 from slipway.serving.active import Active, Received
@@ -28,6 +28,8 @@ from slipway.serving.http import (
     Receive,
     Scope,
     Send,
+    check_caller,
+    for_callers,
     read_body,
     send,
     send_error,
@@ -104,6 +106,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, status = "other", 200
         try:
+            check_caller(scope)
             found = self._routes.get(scope["path"])
             if found is None:
                 raise self._nothing_here(scope["path"])
@@ -150,8 +153,9 @@ class _Endpoint:
 
         def store() -> Received:
             check(body.rows)
+            logged = event_rows(kind, name, body.rows)  # before anything changes: it may refuse
             received = active.receive(name, body.rows)
-            self.append_events(event_rows(kind, name, body.rows))
+            self.append_events(logged)
             return received
 
         received: Received = await self._in_writer(store)
@@ -189,14 +193,16 @@ class _Endpoint:
         await send(sender, 200, text.encode(), closing=self.closing(), content_type=_PROMETHEUS)
 
     async def _in_writer(self, write: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self.writer, write, *arguments)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.writer, write, *arguments)
+        except (BackendError, Corrupt) as error:
+            raise for_callers(error) from error
 
     def _active(self) -> Active:
         active = self.current()
         if active is None:
             raise Unavailable(
                 f"The endpoint {self.name!r} is still loading its first model.",
-                why=self.note(),
                 fix="Ask again in a moment; GET /health answers 200 once it is warm.",
             )
         return active

@@ -1,5 +1,7 @@
 """The door: bodies in, JSON out, errors as sentences. Only here errors meet HTTP numbers."""
 
+import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -15,6 +17,8 @@ __all__ = [
     "Scope",
     "Send",
     "TooLarge",
+    "check_caller",
+    "for_callers",
     "read_body",
     "send",
     "send_error",
@@ -28,6 +32,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
 _encode = msgspec.json.Encoder().encode
+_logger = logging.getLogger("slipway.serving")
+_LOOPBACK = rb"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d*)?"
+_LOOPBACK_HOST = re.compile(_LOOPBACK, re.IGNORECASE).fullmatch
+_LOOPBACK_ORIGIN = re.compile(b"https?://" + _LOOPBACK, re.IGNORECASE).fullmatch
 
 
 class ClientGone(Exception):
@@ -50,6 +58,38 @@ class MethodNotAllowed(SlipwayError):
     def __init__(self, method: str, path: str, allowed: str) -> None:
         super().__init__(f"{path} does not answer to {method}.", fix=f"Use {allowed}.")
         self.allowed = allowed
+
+
+def check_caller(scope: Scope) -> None:
+    """Refuse what a web page of elsewhere sends through a browser on this machine.
+
+    A page's request carries its `Origin`. A foreign name that was made to resolve to the loopback address, under which
+    a page counts as our own, stands in `Host`; it is only judged where the connection came to the loopback address.
+
+    Raises:
+        Denied: `Origin` or `Host` is no name of this machine's loopback address.
+    """
+    for name, value in scope["headers"]:
+        if name == b"origin" and not _LOOPBACK_ORIGIN(value):
+            raise Denied(
+                f"This endpoint answers no web page of {_readable(value)}.",
+                why="A browser would let any page that is open on this machine ask it.",
+                fix="Ask from a program, which sends no Origin header.",
+            )
+        if name == b"host" and not _LOOPBACK_HOST(value) and _is_loopback(scope.get("server")):
+            raise Denied(
+                f"This endpoint does not answer for the host {_readable(value)}.",
+                why="It was reached on the loopback address, which a web page may have found under another name.",
+                fix="Ask for http://localhost or http://127.0.0.1, with the endpoint's port.",
+            )
+
+
+def _is_loopback(server: tuple[str, int | None] | None) -> bool:
+    return server is not None and (server[0] == "::1" or server[0].startswith(("127.", "::ffff:127.")))
+
+
+def _readable(header: bytes) -> str:
+    return repr(header[:200].decode("latin-1"))
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
@@ -128,6 +168,19 @@ async def send_error(sender: Send, error: SlipwayError, *, closing: bool = False
     # A body that was not read to its end makes the connection useless for another request.
     await send(sender, status, _encode(error_body(error)), closing=closing or status == 413, more_headers=more)
     return status
+
+
+def for_callers(error: SlipwayError) -> SlipwayError:
+    """What a caller is told when a store or the file system failed; the log is told the rest.
+
+    The error itself names places of this machine, which are none of a caller's.
+    """
+    _logger.error("A request failed: %s", error)
+    kind = Unavailable if isinstance(error, Unavailable) else BackendError
+    return kind(
+        "The endpoint's store could not be read or written.",
+        fix="Send the request again later; the endpoint's operator finds the cause in its front.log.",
+    )
 
 
 def error_body(error: SlipwayError) -> Mapping[str, Mapping[str, str]]:

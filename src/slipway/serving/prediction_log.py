@@ -115,14 +115,14 @@ class PredictionLog:
     def _write(self, rows: list[PredictionRow], waiting: list[Future[None]]) -> None:
         try:
             self._append(rows)
-        except Exception as error:
+        except Exception:
             # A log that cannot be written must not stop the answers: counted, said, and told to whoever waits.
             self._counters.add(LOG_FAILED, len(rows))
             if time.monotonic() - self._complained_at > _COMPLAIN_EVERY_S:
                 self._complained_at = time.monotonic()
                 _logger.exception("%d rows could not be appended to the prediction log.", len(rows))
             for done in waiting:
-                done.set_exception(_unwritten(str(error)))
+                done.set_exception(_unwritten("the log could not be written"))
         else:
             self._counters.add(LOG_WRITTEN, len(rows))
             for done in waiting:
