@@ -198,6 +198,7 @@ def _judge(
     workspace: Workspace, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint, *, keep: bool
 ) -> Verdict:
     gate = effective(declared.gate, workspace.environment)
+    champion = champion_of(workspace, version.name, endpoint=declared.name)
     now = workspace.clock.now()
     outcomes = judge(
         gate,
@@ -205,7 +206,8 @@ def _judge(
         approvals_of(workspace, version.bundle),
         subject=version.bundle,
         at=now,
-        champion_known=champion_of(workspace, version.name, endpoint=declared.name, besides=version.bundle) is not None,
+        champion_known=champion is not None and champion.bundle != version.bundle,
+        is_champion=champion is not None and champion.bundle == version.bundle,
         model=version.name,
         number=version.number,
     )

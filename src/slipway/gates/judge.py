@@ -39,8 +39,14 @@ class _Bench:
     approvals: Sequence[Approval]
     at: datetime
     champion_known: bool
+    is_champion: bool
     model: str
     number: int
+
+    @property
+    def no_champion(self) -> str:
+        """Why there is nothing to compare with."""
+        return "it is the champion itself" if self.is_champion else "first release: there is no champion yet"
 
     def of(self, kind: str) -> list[Evidence]:
         return [found for found in self.evidence if found.kind == kind]
@@ -57,6 +63,7 @@ def judge(
     subject: str,
     at: datetime,
     champion_known: bool,
+    is_champion: bool = False,
     model: str = "MODEL",
     number: int = 0,
 ) -> tuple[Outcome, ...]:
@@ -69,6 +76,7 @@ def judge(
         subject: The bundle's digest.
         at: Business time.
         champion_known: Whether another bundle is the champion now.
+        is_champion: Whether this very bundle is.
         model: The model's name, for the next steps.
         number: The version's number, for the next steps.
 
@@ -80,6 +88,7 @@ def judge(
         approvals=[given for given in approvals if given.bundle == subject],
         at=at,
         champion_known=champion_known,
+        is_champion=is_champion,
         model=model,
         number=number,
     )
@@ -172,7 +181,7 @@ def _slices(check: CheckSpec, figures: Sequence[MetricValue]) -> Outcome:
 
 def _champion(check: CheckSpec, bench: _Bench) -> Outcome:
     if not bench.champion_known:
-        return _outcome(check, "not applicable", "first release: there is no champion yet", "")
+        return _outcome(check, "not applicable", bench.no_champion, "")
     found = next((e for e in bench.of("champion") if e.values.get("metric") == check.metric), None)
     if found is None:
         return _unknown(
@@ -215,7 +224,7 @@ def _calibrated(check: CheckSpec, bench: _Bench) -> Outcome:
 
 def _latency(check: CheckSpec, bench: _Bench) -> Outcome:
     if not bench.champion_known:
-        return _outcome(check, "not applicable", "first release: there is no champion yet", "")
+        return _outcome(check, "not applicable", bench.no_champion, "")
     found = bench.of("latency")
     if not found:
         return _unknown(check, "nobody measured it", "Judge again where both bundles can be loaded.")
