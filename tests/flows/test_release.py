@@ -1,20 +1,29 @@
 """Releasing: a pipeline's model becomes a proven bundle, with all that made it."""
 
 import dataclasses
+import shutil
+import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
 from small_desk import BETTER, FIRST, GUESSING, NAME, Desk, tables
 
 import slipway as sw
+from slipway.backends.clocks import SimulatedClock
+from slipway.data.declare import Table
+from slipway.data.ingest import ingest
 from slipway.errors import InvalidDeclaration, InvalidInput, StepFailed
 from slipway.flows.package import training_set_of
 from slipway.flows.release import run_pipeline
+from slipway.hosts.project import open_project
 from slipway.ledger import entries, lineage
 from slipway.models import registry
 from slipway.ports.workspace import current_workspace
 from slipway.records.runs import Run
 from slipway.tables import versions
+
+SOURCE = Path(__file__).parent / "small_project"
 
 
 def test_a_release_knows_what_made_it(desk: Desk) -> None:
@@ -100,3 +109,29 @@ def test_a_failing_step_keeps_its_run_and_the_users_own_lines(desk: Desk) -> Non
         run = entries.get(tx, Run, failure.value.run_id)
     assert run.state == "failed"
     assert len(registry.versions(desk.workspace, NAME)) == 3
+
+
+def test_code_that_serves_other_values_is_refuted(tmp_path: Path, clock: SimulatedClock) -> None:
+    folder = tmp_path / "rebound"
+    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("__pycache__", ".slipway"))
+    (folder / "shifts.py").write_text("HOURS = 0\n")
+    (folder / "winter.py").write_text("import shifts\n\nshifts.HOURS = 5\n")
+    # Another name than that of the project which other tests have imported.
+    settings = folder / "slipway.toml"
+    settings.write_text(settings.read_text().replace("small_delays", "shifted_delays"))
+    source = (folder / "small_delays.py").rename(folder / "shifted_delays.py")
+    text = source.read_text().replace(
+        "import slipway as sw\n", "import shifts\nimport slipway as sw\nimport winter\n", 1
+    )
+    source.write_text(text.replace("return departure.hour", "return departure.hour + shifts.HOURS"))
+    path = list(sys.path)
+    with open_project(folder, clock=clock) as project:
+        module = project.module()
+        for table in project.declared(Table).values():
+            ingest(project.workspace, table)
+        made = run_pipeline(project.workspace, module.release, {}, endpoint=module.delays)
+        assert made.version is not None
+        skew = registry.bundle_of(project.workspace, made.version).skew
+    sys.path[:] = path
+    assert skew.startswith("refuted: ")
+    assert "; first hour is " in skew

@@ -6,15 +6,14 @@ import operator
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from types import ModuleType
 from typing import Any
 
-from slipway.errors import Corrupt, InvalidInput, StepFailed, near
+from slipway.errors import InvalidInput, StepFailed, near
 from slipway.features.states import finite
 from slipway.records.features import FeatureSetSpec, Scalar
 from slipway.records.schema import FieldType
 
-__all__ = ["MISFIT", "Call", "caller", "coercer", "functions_in", "scalar_order"]
+__all__ = ["MISFIT", "Call", "caller", "coercer", "scalar_order"]
 
 Call = Callable[[Sequence[Sequence[Any]]], list[Any]]
 """Takes the arguments as columns of equal length; gives the feature's values, one a row."""
@@ -149,34 +148,6 @@ def coercer(kind: FieldType) -> Callable[[Any], Any] | None:
     if kind == "datetime":
         return _instant
     return None
-
-
-def functions_in(spec: FeatureSetSpec, loaded: Mapping[str, ModuleType]) -> dict[str, Callable[..., Any]]:
-    """The functions of a set's scalar features by name, out of its extracted code.
-
-    Args:
-        spec: The set.
-        loaded: The modules of the extracted code by name, as `code.load_extracted` gives them.
-
-    Raises:
-        Corrupt: A function is not among them.
-    """
-    return {part.name: _function_in(part, loaded) for part in spec.parts if isinstance(part, Scalar)}
-
-
-def _function_in(scalar: Scalar, loaded: Mapping[str, ModuleType]) -> Callable[..., Any]:
-    # A project run as a script declares its features in "__main__"; its code is kept under the file's name.
-    homes = [loaded[scalar.module]] if scalar.module in loaded else list(loaded.values())
-    for home in homes:
-        found = getattr(home, scalar.name, None)
-        for value in [found] if callable(found) else vars(home).values():
-            if callable(value) and getattr(value, "__name__", "") == scalar.name:
-                function: Callable[..., Any] = value
-                return function
-    raise Corrupt(
-        f"The bundle's code has no function {scalar.name!r}, which its features name.",
-        fix="Package the model again.",
-    )
 
 
 def scalar_order(spec: FeatureSetSpec) -> list[Scalar]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from slipway.errors import InvalidDeclaration, InvalidInput, NotFound
+from slipway.features.extracted import extracted_functions
 from slipway.features.skew import certify
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.feed import keep_views
@@ -123,10 +124,13 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
             fix="Get the rows by `features.training_set(...)` inside the pipeline.",
         )
     keep_views(workspace, endpoint.features)
-    with tempfile.TemporaryDirectory(prefix="slipway-skew-") as folder:
+    prefix = "slipway-skew-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, tempfile.TemporaryDirectory(prefix=prefix) as code:
         store = workspace.open_online(Path(folder))
         try:
-            certificate = certify(training.spec, endpoint.features.functions, store)
+            functions = endpoint.features.functions
+            serving = extracted_functions(training.spec, functions, Path(code))
+            certificate = certify(training.spec, functions, store, serving=serving)
         finally:
             store.close()
     workspace.say(f"Skew certificate: {_words(certificate)}.")
