@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,13 @@ NOW_US = int(NOW.timestamp()) * 1_000_000
 
 def test_labels_are_accepted_by_id_and_by_key(desk: Desk) -> None:
     labels = [
-        {"prediction": "abc", "value": 1, "observed_at": "2013-04-02T00:00:00Z"},
+        {"prediction": "abc", "value": 1, "observed_at": "2013-04-01T14:00:30+02:00"},
         {"key": {"flight_id": "a|b"}, "value": False},
     ]
     assert desk.ask("POST", LABELS, json={"labels": labels}).json() == {"accepted": 2}
     first, second = desk.labels
     assert (first.prediction, first.key, first.value) == ("abc", "", 1.0)
-    assert first.observed_us == NOW_US + 12 * 3_600_000_000
+    assert first.observed_us == NOW_US + 30_000_000  # clocks may differ a little
     assert (second.prediction, second.key, second.value, second.observed_us) == ("", "a\\|b", 0.0, NOW_US)
     assert desk.counters.total(count.LABELS) == 2
 
@@ -40,6 +41,7 @@ def test_labels_are_accepted_by_id_and_by_key(desk: Desk) -> None:
         ({"key": {}, "value": 1}, "labels[0].key.flight_id"),
         ({"key": {"flight_id": "x", "carrier": "UA"}, "value": 1}, "labels[0].key.carrier"),
         ({"prediction": "a", "value": 1, "observed_at": "2013-04-02T00:00:00"}, "labels[0].observed_at"),
+        ({"prediction": "a", "value": 1, "observed_at": "2013-04-01T12:01:01Z"}, "labels[0].observed_at"),
     ],
 )
 def test_labels_that_do_not_fit_are_422_and_none_is_kept(desk: Desk, label: dict[str, Any], field: str) -> None:
@@ -47,6 +49,32 @@ def test_labels_that_do_not_fit_are_422_and_none_is_kept(desk: Desk, label: dict
     answer = desk.ask("POST", LABELS, json={"labels": [label, good]})
     assert error_of(answer, 422)["field"] == field
     assert desk.labels == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "-1e999", "9" * 400])
+def test_a_label_that_is_not_finite_is_422(desk: Desk, value: str) -> None:
+    content = json.dumps({"labels": [{"prediction": "a", "value": "?"}]}).replace('"?"', value)
+    error_of(desk.ask("POST", LABELS, content=content), 422)
+    assert desk.labels == []
+
+
+def test_nesting_is_kept_or_refused_and_never_a_failure(desk: Desk, stored: list[Any]) -> None:
+    desk.serve(contract=msgspec.structs.replace(CONTRACT, max_bytes=1 << 20))
+    encode = msgspec.msgpack.Encoder().encode
+    desk.keep = lambda rows: desk.events.extend(rows) if encode(rows) else None
+    statuses = set()
+    for depth in [1, *range(700, 1001, 4), 100_000]:
+        text = "[" * depth + "]" * depth
+        label = desk.ask("POST", LABELS, content=f'{{"labels": [{{"value": 1, "key": {{"flight_id": {text}}}}}]}}')
+        error_of(label, 422)
+        before = len(stored)
+        row = json.dumps(EVENT).replace('"x": []', f'"x": {text}')
+        push = desk.ask("POST", EVENTS, content=f'{{"source": "flights", "rows": [{row}]}}')
+        assert push.status_code in (200, 422), (depth, push.text)
+        assert len(stored) - before == (push.status_code == 200)
+        assert len(stored) == len(desk.events)
+        statuses.add(push.status_code)
+    assert statuses == {200, 422}
 
 
 def test_a_key_without_one_in_the_contract_is_422(desk: Desk) -> None:
@@ -128,6 +156,11 @@ def test_pushed_rows_go_to_the_online_store_and_to_the_log(desk: Desk, stored: l
         ({"known_at": "2013-04-01T00:00:00"}, "rows[1].known_at"),
         ({"flight_id": "1"}, "rows[1].flight_id"),
         ({"origin": 3}, "rows[1].origin"),
+        ({"seats": 2**63}, "rows[1].seats"),
+        ({"seats": 2**64}, "rows[1].seats"),
+        ({"seats": -(10**30)}, "rows[1].seats"),
+        ({"flight_id": 2**63}, "rows[1].flight_id"),
+        ({"x": [2**64]}, "rows[1]"),  # no feature reads it, but the log keeps it
     ],
 )
 def test_a_push_of_wrong_types_is_422_and_nothing_is_stored(

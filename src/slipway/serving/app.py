@@ -153,7 +153,7 @@ class _Endpoint:
 
         def store() -> Received:
             check(body.rows)
-            logged = event_rows(kind, name, body.rows)  # before anything changes: it may refuse
+            logged = event_rows(kind, name, body.rows)  # before the store changes: a row may not fit the log
             received = active.receive(name, body.rows)
             self.append_events(logged)
             return received

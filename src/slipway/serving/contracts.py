@@ -58,6 +58,8 @@ class ContractReader:
         """
         try:
             rows = self._keys.decode(msgspec.json.encode({"rows": [key]})).rows
+        except RecursionError:
+            raise InvalidInput(f"{where} is nested too deeply.", why="A key's values are plain.", field=where) from None
         except InvalidInput as problem:
             raise InvalidInput(
                 problem.what.replace("rows[0]", where),

@@ -1,6 +1,6 @@
 """Pushed rows checked against what reads them, so that a wrong value is refused by its place: `rows[3].dep_delay`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,9 +18,11 @@ class RowCheck:
 
     Args:
         fields: The columns that features read; null is allowed in each, absence in none.
+        whole: Which of them go onto a grid of whole numbers.
     """
 
-    def __init__(self, fields: Sequence[Field]) -> None:
+    def __init__(self, fields: Sequence[Field], whole: Collection[str] = ()) -> None:
+        self._whole = frozenset(whole)
         self._names = [field.name for field in fields]
         self._decoder = decoder(tuple(Field(field.name, field.type) for field in fields))
 
@@ -39,22 +41,37 @@ class RowCheck:
                         fix="Send null where it is not known.",
                         field=f"rows[{index}].{name}",
                     )
+                if name in self._whole:
+                    _check_64_bits(row[name], f"rows[{index}].{name}")
         read = [{name: row[name] for name in self._names} for row in rows]
         self._decoder.decode(msgspec.json.encode({"rows": read}))
+
+
+def _check_64_bits(value: Any, where: str) -> None:
+    # What is no number at all, the store refuses by the same rule as for rows that come from tables.
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InvalidInput(
+            f"{where} is {value}.",
+            why="Expected a whole number of at most 64 bits.",
+            fix="Send null where it is not known.",
+            field=where,
+        )
 
 
 def checks_of(spec: FeatureSetSpec) -> tuple[dict[str, RowCheck], dict[str, RowCheck]]:
     """The checks of a feature set: by the tables that its windows read, and by its views' names."""
     sources: dict[str, dict[str, Field]] = {}
+    whole: dict[str, set[str]] = {}
     views: dict[str, RowCheck] = {}
     for part in spec.parts:
         if isinstance(part, Windows):
             sources.setdefault(part.source, {}).update({field.name: field for field in _columns(part)})
+            whole.setdefault(part.source, set()).update(a.column for a in part.aggregates if a.column and a.integer)
         elif isinstance(part, View):
             fields = [Field(name, kind) for name, kind in zip(part.entity, part.entity_types, strict=True)]
             fields += [Field(part.time, "datetime")] if part.time else []
             views[part.name] = RowCheck([*fields, *part.fields])
-    return {name: RowCheck(list(fields.values())) for name, fields in sources.items()}, views
+    return {name: RowCheck(list(fields.values()), whole[name]) for name, fields in sources.items()}, views
 
 
 def _columns(windows: Windows) -> list[Field]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -16,6 +16,9 @@ from slipway.serving.pushed_rows import RowCheck
 __all__ = ["EventsBody", "LabelsBody", "decode_body", "event_rows", "find_check", "label_rows"]
 
 T = TypeVar("T")
+_encode = msgspec.msgpack.Encoder().encode
+_MARGIN = 32  # the log is written from further down the stack, where there is less room for nesting
+_CLOCKS_DIFFER = timedelta(minutes=1)
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -58,23 +61,43 @@ def decode_body(body: bytes, kind: type[T]) -> T:
             fix=f"The shape is {(kind.__doc__ or '').rstrip('.')}.",
             field=field,
         ) from problem
+    except RecursionError as problem:
+        raise _too_deep() from problem
     except msgspec.DecodeError as problem:
         raise InvalidInput(f"The request's body is no JSON: {problem}.", fix="Send a JSON object.") from problem
+
+
+def _too_deep() -> InvalidInput:
+    return InvalidInput("The request is nested too deeply.", why="Labels and rows are flat objects.")
 
 
 def label_rows(body: LabelsBody, active: Active, now: datetime) -> list[LabelRow]:
     """Check labels and bring them into the log's form.
 
     Raises:
-        InvalidInput: A label names no prediction or two, or its key does not fit the contract.
+        InvalidInput: A label names no prediction or two, its key does not fit the contract, or it was observed in
+            the future.
     """
     received_us = time.time_ns() // 1000
     rows = []
     for i, label in enumerate(body.labels):
-        observed_us = microseconds(label.observed_at or now)
+        observed_us = microseconds(_observed(i, label, now))
         key = _key(i, label, active)
         rows.append(LabelRow(label.prediction, key, float(label.value), observed_us, received_us))
     return rows
+
+
+def _observed(i: int, label: Label, now: datetime) -> datetime:
+    """When a label was observed: now, where it does not say."""
+    observed = label.observed_at or now
+    if observed > now + _CLOCKS_DIFFER:
+        raise InvalidInput(
+            f"labels[{i}].observed_at is {observed.isoformat()}, and here it is {now.isoformat()}.",
+            why="A label cannot have been observed in the future.",
+            fix="Leave 'observed_at' out for now, or correct it.",
+            field=f"labels[{i}].observed_at",
+        )
+    return observed
 
 
 def _key(i: int, label: Label, active: Active) -> str:
@@ -119,6 +142,26 @@ def find_check(body: EventsBody, active: Active) -> tuple[Literal["source", "vie
 
 
 def event_rows(kind: Literal["source", "view"], name: str, rows: Sequence[dict[str, Any]]) -> list[PushedRow]:
-    """Pushed rows in the log's form."""
+    """Pushed rows in the log's form.
+
+    Raises:
+        InvalidInput: A row holds what the log cannot.
+    """
     received_us = time.time_ns() // 1000
-    return [PushedRow(kind, name, received_us, row) for row in rows]
+    made = [PushedRow(kind, name, received_us, row) for row in rows]
+    for i, row in enumerate(made):
+        deeper: Any = row
+        for _ in range(_MARGIN):
+            deeper = [deeper]
+        try:
+            _encode(deeper)
+        except RecursionError as problem:
+            raise _too_deep() from problem
+        except OverflowError as problem:
+            raise InvalidInput(
+                f"rows[{i}] has a whole number of more than 64 bits.",
+                why="The log keeps whole rows, and whole numbers up to 64 bits.",
+                fix="Send it as a string, or leave it out.",
+                field=f"rows[{i}]",
+            ) from problem
+    return made
