@@ -307,6 +307,49 @@ def test_a_step_that_changes_its_argument_is_never_stood_in_for(workspace: Works
     assert "it changed its argument array in place" in told[1]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.insert_column(0, pl.Series("z", [1])),
+        lambda frame: setattr(frame, "columns", ["b"]),
+        lambda frame: frame.__setitem__((0, "a"), 9),
+        lambda frame: frame.drop_in_place("a"),
+    ],
+    ids=["inserted", "renamed", "set", "dropped"],
+)
+def test_a_step_that_changes_a_polars_frame_is_never_stood_in_for(
+    workspace: Workspace, change: Callable[[pl.DataFrame], object]
+) -> None:
+    @step
+    def prepare(rows: pl.DataFrame) -> int:
+        change(rows)
+        return 1
+
+    @pipeline
+    def mutating() -> str:
+        rows = pl.DataFrame({"a": [1]})
+        prepare(rows)
+        return str(rows.to_dict(as_series=False))
+
+    first = engine.run(workspace, mutating)
+    again = engine.run(workspace, mutating)
+    assert again.value == first.value != "{'a': [1]}"
+    assert "it changed its argument rows in place" in steps(workspace, again.run)[0].reason
+
+
+def test_the_order_of_a_mapping_given_to_a_step_counts(workspace: Workspace) -> None:
+    @step
+    def names(columns: dict[str, list[int]]) -> list[str]:
+        return pl.DataFrame(columns).columns
+
+    @pipeline
+    def ordered(turned: bool = False) -> list[str]:
+        return names({"b": [1], "a": [2]} if turned else {"a": [2], "b": [1]})
+
+    assert engine.run(workspace, ordered).value == ["a", "b"]
+    assert engine.run(workspace, ordered, {"turned": True}).value == ["b", "a"]
+
+
 def test_values_come_back_equal(workspace: Workspace) -> None:
     @step
     def make() -> tuple[object, ...]:

@@ -237,6 +237,76 @@ def test_going_back_finds_the_old_result(project: Project) -> None:
     assert project.computed() == {}
 
 
+SETTINGS = """
+import dataclasses
+import enum
+
+BASE = 1
+
+
+@dataclasses.dataclass
+class Settings:
+    size: int
+    unit = "m"
+
+    def rate(self):
+        return self.size * BASE
+
+
+class Mode(enum.Enum):
+    FAST = 1
+
+    def factor(self):
+        return 3
+"""
+ASKED = """
+import slipway as sw
+from tools.settings import Mode, Settings
+
+
+@sw.step
+def alone(settings):
+    return f"{settings.rate()} {settings.unit}"
+
+
+@sw.step
+def inside(settings):
+    return settings["all"][0].rate()
+
+
+@sw.step
+def mode(chosen):
+    return chosen.factor()
+
+
+@sw.pipeline
+def release():
+    return alone(Settings(2)), inside({"all": [Settings(2)]}), mode(Mode.FAST)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "steps", "reason"),
+    [
+        ("self.size * BASE", "self.size / BASE", {"alone", "inside"}, "class tools.settings:Settings changed"),
+        ('unit = "m"', 'unit = "km"', {"alone", "inside"}, "class tools.settings:Settings changed"),
+        ("BASE = 1", "BASE = 2", {"alone", "inside"}, "constant tools.settings:BASE changed"),
+        ("return 3", "return 4", {"mode"}, "class tools.settings:Mode changed"),
+    ],
+    ids=["method", "attribute", "what a method reaches", "enum"],
+)
+def test_the_class_of_an_argument_is_code(project: Project, old: str, new: str, steps: set[str], reason: str) -> None:
+    project.write("tools/settings.py", SETTINGS)
+    project.write("flow.py", ASKED)
+    assert set(project.computed()) == {"alone", "inside", "mode"}
+    assert project.computed() == {}
+    project.edit("tools/settings.py", old, new)
+    computed = project.computed()
+    assert set(computed) == steps
+    assert all(reason in told for told in computed.values())
+    assert project.computed() == {}
+
+
 def test_mixed_changes_name_each_cause(project: Project) -> None:
     project.edit("tools/shape.py", "FACTOR = 10", "FACTOR = 11")
     project.edit("flow.py", "# keep what counts", "# else")

@@ -1,7 +1,11 @@
+import copy
+from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 
 from slipway.errors import InvalidInput
 from slipway.schema import fingerprints
-from slipway.schema.fingerprints import block_digests, of_blocks, of_frame, of_value
+from slipway.schema.fingerprints import block_digests, of_argument, of_blocks, of_frame, of_value
 
 AT = datetime(2013, 4, 1, tzinfo=UTC)
 ROWS: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
@@ -252,10 +256,131 @@ def test_equal_values_have_one_fingerprint() -> None:
     def frame() -> pl.DataFrame:
         return pl.DataFrame({"a": [1, 2]})
 
-    assert of_value({"x": frame(), "y": [1]}) == of_value({"y": [1], "x": frame()})
+    assert of_value({"x": frame(), "y": [1]}) == of_value({"x": frame(), "y": [1]})
+    assert of_value({"b", "a"}) == of_value({"a", "b"})
     assert of_value(np.arange(6).reshape(2, 3).T) == of_value(np.ascontiguousarray(np.arange(6).reshape(2, 3).T))
     assert of_value(np.array([1], dtype=">i8")) == of_value(np.array([1], dtype="<i8"))
     assert of_value(pd.DataFrame({"a": [1, 2]})) == of_value(pd.DataFrame({"a": [1, 2]}))
+
+
+class Shelf(dict[str, int]):
+    pass
+
+
+class Holder(list[int]):
+    pass
+
+
+@dataclass
+class Noted:
+    x: int
+
+    @cached_property
+    def twice(self) -> int:
+        return 2 * self.x
+
+
+def noted(**more: Any) -> Noted:
+    one = Noted(1)
+    vars(one).update(more)
+    return one
+
+
+def holder(**more: Any) -> Holder:
+    one = Holder([1])
+    vars(one).update(more)
+    return one
+
+
+def test_the_order_of_a_mapping_and_its_class_show() -> None:
+    values = [
+        {"a": 1, "b": 2},
+        {"b": 2, "a": 1},
+        OrderedDict(a=1, b=2),
+        Counter(a=1, b=2),
+        defaultdict(int, a=1, b=2),
+        defaultdict(bool, a=1, b=2),
+        Shelf(a=1, b=2),
+        MappingProxyType({"a": 1, "b": 2}),
+        [1],
+        holder(),
+        holder(unit="m"),
+        noted(),
+        noted(unit="m"),
+    ]
+    assert len({of_value(value) for value in values}) == len(values)
+    assert of_value(noted(twice=2)) == of_value(noted())
+
+
+def with_attrs(**attrs: Any) -> pd.DataFrame:
+    frame = pd.DataFrame({"a": [1]})
+    frame.attrs.update(attrs)
+    return frame
+
+
+ALIKE: dict[str, list[Any]] = {
+    "category": [
+        pd.Series(["a", "b"], dtype="object"),
+        *(pd.Series(["a", "b"], dtype=pd.CategoricalDtype(list(c), ordered=o)) for c in ("ab", "ba", "abc") for o in (False, True)),
+        pd.Series([1, 2], dtype="category"),
+        pd.Series([1.0, 2.0], dtype="category"),
+    ],
+    "category on its own": [pd.Categorical(["a"], ["a", "b"]), pd.Categorical(["a"], ["b", "a"]), pd.Index(["a"])],
+    "name of a series": [pd.Series([1], name=name) for name in (None, "", "None", 0, "0")],
+    "name of an index": [pd.DataFrame({"a": [1]}, index=pd.Index([0], name=name)) for name in (None, "", "a")],
+    "name of the columns": [pd.DataFrame([[1]], columns=pd.Index(["a"], name=name)) for name in (None, "", "a")],
+    "kind of an index": [pd.Series([1, 2], index=index) for index in (None, [0, 1], [0.0, 1.0], pd.Index([0, 1], dtype=object))],
+    "index": [pd.RangeIndex(2), pd.RangeIndex(0, 4, 2), pd.Index([0, 1]), pd.Index([0, 1], name="a"), pd.Index(["0", "1"])],
+    "levels": [pd.MultiIndex.from_tuples(rows, names=names) for rows in ([(1, 2)], [(2, 1)]) for names in (["a", "b"], ["b", "a"])],
+    "objects": [pd.Series([value, "x"], dtype=object) for value in (1, 1.0, True, "1", None, float("nan"), pd.NA, pd.NaT)],
+    "object frames": [pd.DataFrame({"a": [value]}, dtype=object) for value in (1, 1.0, True, None, float("nan"))],
+    "labels": [pd.DataFrame([[1]], columns=[name]) for name in (1, 1.0, "1")],
+    "attrs": [with_attrs(), with_attrs(unit="m"), with_attrs(unit="km")],
+    "nullable": [pd.Series([1, None], dtype=dtype) for dtype in ("Int64", "Int32", "Float64", "float64", "object")],
+    "texts": [pd.Series(["a", None], dtype=pd.StringDtype(na_value=missing)) for missing in (pd.NA, float("nan"))],
+    "zones": [pd.Series(pd.to_datetime([0]).tz_localize("UTC").tz_convert(z)) for z in ("UTC", "Europe/Berlin", "Africa/Cairo")],
+    "instants": [pd.Timestamp(0), pd.Timestamp(0, tz="UTC"), pd.Timestamp(0, tz="Africa/Cairo"), pd.Timedelta(0), pd.NaT, pd.NA],
+    "frequency": [pd.date_range("2013-01-01", periods=1, freq=freq) for freq in ("D", "h")],
+    "masked": [np.ma.MaskedArray([1, 2], mask) for mask in (False, [True, False], [False, True])] + [np.array([1, 2])],
+    "fill value": [np.ma.MaskedArray([1], [True], fill_value=value) for value in (0, 1)],
+    "matrix": [np.array([[1]]), np.array([[1]]).view(np.matrix)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_what_code_can_read_shows(kind: str) -> None:
+    values = ALIKE[kind]
+    assert len({of_value(value) for value in values}) == len(values)
+    assert [of_value(copy.deepcopy(value)) for value in values] == [of_value(value) for value in values]
+
+
+class Special(np.ndarray[Any, Any]):
+    pass
+
+
+def test_arrays_and_objects_with_hidden_content_are_refused() -> None:
+    for value in (np.zeros(1).view(Special), pd.DataFrame({"a": [1]}).groupby("a"), pd.offsets.Day(2)):
+        with pytest.raises(InvalidInput, match="has no fingerprint"):
+            of_value(value)
+
+
+def test_an_argument_counts_with_the_codes_of_its_categories() -> None:
+    def frame(first: str) -> pl.DataFrame:
+        kind = pl.Categorical(pl.Categories(f"test_{first}", physical=pl.UInt32))
+        return pl.DataFrame({"c": [first, "low", "high"]}, schema={"c": kind}).tail(2)
+
+    low, high = frame("low"), frame("high")
+    assert low["c"].to_physical().to_list() != high["c"].to_physical().to_list()
+    assert of_value(low) == of_value(high)
+    assert of_argument(low)[0] != of_argument(high)[0]
+
+
+def test_the_classes_of_an_argument_are_found() -> None:
+    nested = [
+        {"a": (Noted(1), np.array([Fingerprinted("a"), None], dtype=object))},
+        pl.Series([Pair(1, "")], dtype=pl.Object),
+    ]
+    assert set(of_argument(nested)[1]) == {Noted, Fingerprinted, Pair}
 
 
 @pytest.mark.parametrize("value", [object(), [test_shape_shows], {"a": iter([])}])

@@ -11,7 +11,7 @@ from typing import Any
 
 from slipway.code.sources import Source, parsed_file
 
-__all__ = ["Module", "Project", "is_slipway", "module_name", "module_of", "unwrap"]
+__all__ = ["Module", "Project", "is_installed", "is_slipway", "module_name", "module_of", "unwrap"]
 
 NOTEBOOK = "notebook"
 _SLIPWAY = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
@@ -138,6 +138,12 @@ def unwrap(value: Any) -> Any:
 def is_slipway(name: str) -> bool:
     """Whether a module is Slipway's own."""
     return name.partition(".")[0] == "slipway"
+
+
+def is_installed(module: ModuleType) -> bool:
+    """Whether a module was installed, so that its distribution's version stands for its code."""
+    file = getattr(module, "__file__", None)
+    return file is not None and any(part in _INSTALLED for part in os.path.realpath(file).split(os.sep))
 
 
 def _inner(value: Any) -> Any:

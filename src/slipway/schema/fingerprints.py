@@ -8,8 +8,11 @@ what follows them, appending rows to a table hashes the new rows and at most one
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import blake3
@@ -19,12 +22,15 @@ import polars as pl
 
 from slipway.errors import InvalidInput
 from slipway.hashing import canonical, combine, fingerprint
-from slipway.schema.types import frame_of
 
-__all__ = ["BLOCK_ROWS", "block_digests", "of_blocks", "of_frame", "of_value"]
+__all__ = ["BLOCK_ROWS", "block_digests", "of_argument", "of_blocks", "of_frame", "of_value"]
 
 BLOCK_ROWS = 65_536
 _STRING_BYTES = 1 << 28
+_ATOMS = (bool, int, float, str, bytes)
+_CONTAINERS = (list, tuple, set, frozenset, Mapping, msgspec.Struct)
+_FRAMES = (pl.DataFrame, pl.LazyFrame, pl.Series)
+_ARRAYS = (np.ndarray, np.matrix, np.memmap, np.recarray)
 
 _NAMES: dict[type[pl.DataType], str] = {
     pl.Boolean: "bool",
@@ -104,12 +110,28 @@ def of_value(value: object) -> str:
     Args:
         value: A Polars or pandas frame or series, a numpy array or scalar, an object with a method
             `slipway_fingerprint() -> str`, whatever `hashing.canonical` takes, or lists, tuples, mappings, sets,
-            dataclasses and msgspec structs of these.
+            dataclasses and msgspec structs of these. The order of a mapping counts, and its class.
 
     Raises:
         InvalidInput: Something in it has no fingerprint.
     """
-    return fingerprint(_plain(value, set()))
+    return fingerprint(_Reader(codes=False).plain(value))
+
+
+def of_argument(value: object) -> tuple[str, tuple[type, ...]]:
+    """The fingerprint of what a step is given, and the classes of the objects in it.
+
+    It is `of_value` and counts the codes of Polars categories too. Classes matter because their methods are code that
+    the step may call.
+
+    Args:
+        value: What `of_value` takes.
+
+    Raises:
+        InvalidInput: Something in it has no fingerprint.
+    """
+    reader = _Reader(codes=True)
+    return fingerprint(reader.plain(value)), tuple(reader.classes)
 
 
 def _type_of(dtype: pl.DataType, name: str) -> tuple[Any, ...]:
@@ -207,66 +229,189 @@ def _add_lists(hasher: blake3.blake3, column: pl.Series) -> None:
         _add(hasher, filled.explode())
 
 
-def _plain(value: Any, inside: set[int]) -> Any:
-    """The value with frames, arrays and fingerprinted objects replaced by leaves."""
-    leaf = _leaf(value)
-    if leaf is not None:
-        return leaf
-    if not isinstance(value, list | tuple | set | frozenset | Mapping | msgspec.Struct) and not is_dataclass(value):
-        return value
-    if isinstance(value, type) or id(value) in inside:
-        return value  # `canonical` has the sentence for both
-    inside.add(id(value))
-    try:
-        return _plain_container(value, inside)
-    finally:
-        inside.discard(id(value))
+class _Reader:
+    """Replaces what `canonical` does not know by leaves, and gathers the classes met on the way.
+
+    Args:
+        codes: Whether the codes of Polars categories count, which code can read and which differ between processes.
+    """
+
+    def __init__(self, codes: bool) -> None:
+        self.classes: dict[type, None] = {}
+        self._codes = codes
+        self._inside: set[int] = set()
+
+    def plain(self, value: Any) -> Any:
+        """The value with frames, arrays, mappings and objects replaced by leaves."""
+        kind = type(value)
+        if value is None or kind in _ATOMS:
+            return value
+        if isinstance(value, Enum):
+            self.classes[kind] = None
+            return value
+        leaf = self._leaf(value)
+        if leaf is not None:
+            return leaf
+        if not isinstance(value, _CONTAINERS) and not is_dataclass(value):
+            return value
+        if isinstance(value, type) or id(value) in self._inside:
+            return value  # `canonical` has the sentence for both
+        self._inside.add(id(value))
+        try:
+            return self._container(value)
+        finally:
+            self._inside.discard(id(value))
+
+    def _container(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is list:
+            return [self.plain(item) for item in value]
+        if kind is tuple:
+            return tuple(self.plain(item) for item in value)
+        if kind not in (dict, set, frozenset):
+            self.classes[kind] = None
+        own = self._own(value)
+        if isinstance(value, list | tuple):
+            return _Leaf(_called(kind), ([self.plain(item) for item in value], own))
+        if isinstance(value, set | frozenset):
+            return _Leaf(_called(kind), (sorted(fingerprint(self.plain(item)) for item in value), own))
+        if isinstance(value, Mapping):
+            # Order counts: a mapping of columns gives a frame with its columns in that order.
+            pairs = [(self.plain(key), self.plain(item)) for key, item in value.items()]
+            return _Leaf(_called(kind), (pairs, self.plain(_default(value)), own))
+        names = value.__struct_fields__ if isinstance(value, msgspec.Struct) else [f.name for f in fields(value)]
+        return _Leaf(_called(kind), ([(name, self.plain(getattr(value, name))) for name in names], own))
+
+    def _own(self, value: Any) -> list[Any]:
+        """Attributes beside the content: what an instance was given by hand. Remembered properties are no content."""
+        known = {field.name for field in fields(value)} if is_dataclass(value) else set()
+        held = getattr(value, "__dict__", {})
+        return [
+            (name, self.plain(item))
+            for name, item in sorted(held.items())
+            if name not in known and not isinstance(getattr(type(value), name, None), cached_property)
+        ]
+
+    def _leaf(self, value: Any) -> _Leaf | None:
+        kind = type(value)
+        own = getattr(value, "slipway_fingerprint", None)
+        if callable(own) and not isinstance(value, type):
+            self.classes[kind] = None
+            return _Leaf(_called(kind), own())
+        if isinstance(value, pl.DataFrame | pl.LazyFrame | pl.Series) and kind not in _FRAMES:
+            raise _unknown(value, "Pass it as a plain Polars frame or series.")
+        if isinstance(value, pl.DataFrame | pl.LazyFrame):
+            frame = value.collect() if isinstance(value, pl.LazyFrame) else value
+            return _Leaf(kind.__name__, self._frame(frame))
+        if isinstance(value, pl.Series):
+            return _Leaf("Series", self._frame(value.to_frame()))
+        if isinstance(value, np.ndarray):
+            return self._array(value)
+        if isinstance(value, np.generic):
+            return self._items(np.asarray(value), kind.__name__)
+        if kind.__module__.partition(".")[0] == "pandas":
+            return self._pandas(value)
+        return None
+
+    def _frame(self, frame: pl.DataFrame) -> Any:
+        for column in frame.iter_columns():
+            if column.dtype == pl.Object:
+                for item in column:
+                    self.plain(item)  # for the classes in it
+        found = of_frame(frame)
+        coded = [name for name, dtype in frame.schema.items() if "Categorical" in str(dtype)]
+        if not self._codes or not coded:
+            return found
+        return found, of_frame(frame.select(pl.col(coded).to_physical()))
+
+    def _array(self, array: np.ndarray[Any, Any]) -> _Leaf:
+        kind = type(array)
+        if kind in _ARRAYS:
+            return self._items(np.asarray(array), kind.__name__)
+        if kind is not np.ma.MaskedArray:
+            raise _unknown(array, "Pass `numpy.asarray(...)` of it.")
+        masked: Any = array
+        parts = (np.ma.getdata(masked), np.ma.getmaskarray(masked), np.asarray(masked.fill_value))
+        told = tuple(self._items(np.asarray(part), "ndarray") for part in parts)
+        return _Leaf("MaskedArray", (*told, masked.mask is np.ma.nomask, bool(masked.hardmask)))
+
+    def _items(self, array: np.ndarray[Any, Any], kind: str) -> _Leaf:
+        if array.dtype.hasobject or array.dtype.names:
+            items = [self.plain(item) for item in array.ravel().tolist()]
+            return _Leaf(kind, (str(array.dtype), array.shape, items))
+        hasher = blake3.blake3()
+        _add_numbers(hasher, array.ravel())
+        return _Leaf(kind, (array.dtype.newbyteorder("<").str, array.shape, hasher.hexdigest()))
+
+    # pandas, recognised without importing it
+
+    def _pandas(self, value: Any) -> _Leaf:
+        pandas: Any = sys.modules["pandas"]
+        kind = f"pandas.{type(value).__name__}"
+        if isinstance(value, pandas.DataFrame):
+            columns = [self._column(value.iloc[:, position]) for position in range(value.shape[1])]
+            return _Leaf(kind, (self._index(value.columns), columns, self._index(value.index), self._about(value)))
+        if isinstance(value, pandas.Series):
+            named = self.plain(value.name)
+            return _Leaf(kind, (named, self._column(value), self._index(value.index), self._about(value)))
+        if isinstance(value, pandas.Index):
+            return _Leaf(kind, self._index(value))
+        if isinstance(value, pandas.api.extensions.ExtensionArray):
+            return _Leaf(kind, self._column(pandas.Series(value)))
+        if value is pandas.NA or value is pandas.NaT:
+            return _Leaf(kind, None)
+        if isinstance(value, pandas.Timestamp):
+            return _Leaf(kind, (str(value), repr(value.tzinfo), value.fold, value.unit))
+        if isinstance(value, pandas.Timedelta):
+            return _Leaf(kind, (str(value), value.unit))
+        if isinstance(value, pandas.Period):
+            return _Leaf(kind, (value.ordinal, value.freqstr))
+        if isinstance(value, pandas.Interval):
+            return _Leaf(kind, (self.plain(value.left), self.plain(value.right), value.closed))
+        raise _unknown(value, "Pass a frame, a series or plain values.")
+
+    def _about(self, value: Any) -> Any:
+        return self.plain(dict(value.attrs)), value.flags.allows_duplicate_labels
+
+    def _column(self, series: Any) -> Any:
+        pandas: Any = sys.modules["pandas"]
+        dtype = series.dtype
+        if isinstance(dtype, pandas.CategoricalDtype):
+            codes = self._items(series.cat.codes.to_numpy(), "ndarray")
+            return "category", bool(dtype.ordered), self._index(dtype.categories), codes
+        if isinstance(dtype, np.dtype):
+            return self._items(series.to_numpy(), "ndarray")
+        if isinstance(dtype, pandas.DatetimeTZDtype):
+            return str(dtype), repr(dtype.tz), self._items(series.to_numpy(dtype=f"M8[{dtype.unit}]"), "ndarray")
+        if isinstance(dtype, pandas.StringDtype):
+            texts = pl.Series(series.to_numpy(dtype=object, na_value=None), dtype=pl.String)
+            return repr(dtype), of_frame(texts.to_frame())
+        return repr(dtype), [self.plain(item) for item in series.array]
+
+    def _index(self, index: Any) -> Any:
+        pandas: Any = sys.modules["pandas"]
+        about = type(index).__name__, [self.plain(name) for name in index.names]
+        if isinstance(index, pandas.RangeIndex):
+            return about, (index.start, index.stop, index.step)
+        if isinstance(index, pandas.MultiIndex):
+            codes = [self._items(np.asarray(codes), "ndarray") for codes in index.codes]
+            return about, [self._index(level) for level in index.levels], codes, index.sortorder
+        return about, getattr(index, "freqstr", None), self._column(index.to_series())
 
 
-def _plain_container(value: Any, inside: set[int]) -> Any:
-    if isinstance(value, list):
-        return [_plain(item, inside) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_plain(item, inside) for item in value)
-    if isinstance(value, set | frozenset):
-        return frozenset(_leaf(item) or item for item in value)
-    if isinstance(value, Mapping):
-        return {_leaf(key) or key: _plain(item, inside) for key, item in value.items()}
-    names = value.__struct_fields__ if isinstance(value, msgspec.Struct) else [f.name for f in fields(value)]
-    return _Leaf(type(value).__qualname__, {name: _plain(getattr(value, name), inside) for name in names})
+def _called(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _leaf(value: Any) -> _Leaf | None:
-    own = getattr(value, "slipway_fingerprint", None)
-    if callable(own) and not isinstance(value, type):
-        return _Leaf(type(value).__qualname__, own())
-    if isinstance(value, pl.DataFrame | pl.LazyFrame):
-        return _Leaf(type(value).__name__, of_frame(value))
-    if isinstance(value, pl.Series):
-        return _Leaf("Series", of_frame(value.to_frame()))
-    if isinstance(value, np.ndarray | np.generic):
-        return _array_leaf(np.asarray(value), type(value).__name__ if isinstance(value, np.generic) else "ndarray")
-    if type(value).__module__.partition(".")[0] == "pandas":
-        return _pandas_leaf(value)
-    return None
+def _default(mapping: Any) -> Any:
+    """What a mapping answers for a missing key, as a name where that is a type of Python's own."""
+    factory = getattr(mapping, "default_factory", None)
+    return f"type {factory.__name__}" if isinstance(factory, type) and factory.__module__ == "builtins" else factory
 
 
-def _array_leaf(array: np.ndarray[Any, Any], kind: str) -> _Leaf:
-    if array.dtype.hasobject or array.dtype.names:
-        return _Leaf(kind, (str(array.dtype), array.shape, [_plain(item, set()) for item in array.ravel().tolist()]))
-    hasher = blake3.blake3()
-    _add_numbers(hasher, array.ravel())
-    return _Leaf(kind, (array.dtype.newbyteorder("<").str, array.shape, hasher.hexdigest()))
-
-
-def _pandas_leaf(value: Any) -> _Leaf:
-    kind = type(value).__name__
-    if kind not in ("DataFrame", "Series"):
-        return _Leaf(f"pandas.{kind}", value.item() if hasattr(value, "item") else str(value))
-    frame = value if kind == "DataFrame" else value.to_frame(name="" if value.name is None else str(value.name))
-    index = frame.index.to_frame(index=False)
-    names = tuple(repr(name) for name in frame.columns)
-    types = tuple(str(dtype) for dtype in frame.dtypes)
-    content = frame.set_axis([str(position) for position in range(frame.shape[1])], axis=1).reset_index(drop=True)
-    index = index.set_axis([str(position) for position in range(index.shape[1])], axis=1)
-    return _Leaf(f"pandas.{kind}", (names, types, of_frame(frame_of(content)), of_frame(frame_of(index))))
+def _unknown(value: Any, fix: str) -> InvalidInput:
+    return InvalidInput(
+        f"A value of type {_called(type(value))} has no fingerprint.",
+        why="Its content is not all that code can read from it.",
+        fix=fix,
+    )
