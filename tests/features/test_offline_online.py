@@ -3,14 +3,18 @@
 import math
 import tempfile
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import feature_histories as fh
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import slipway.features.windows as w
 from slipway.backends.sqlite_online import SqliteOnlineStore
+from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.features.offline import History, compute
 from slipway.features.online import build_receiver, build_resolver
 from slipway.features.scalars import feature
@@ -147,3 +151,80 @@ def test_numbers_that_json_has_not_are_null_on_both_paths(tmp_path: Path) -> Non
     asked = [[row[f.name] for f in spec.request] for row in rows.to_dicts()]
     assert build_resolver(spec, features.functions, store)(asked, at) == [list(row) for row in found.rows()]
     store.close()
+
+
+AT = datetime(2013, 3, 10, 12, tzinfo=UTC)
+DATED = {"known_at": pl.Datetime("us", "UTC"), "at": pl.Datetime("us", "UTC")}
+
+
+def test_decimals_are_floats_on_both_paths(tmp_path: Path) -> None:
+    # 25 digits: beyond what a float's own division would round rightly.
+    prices = [Decimal("1234567.12345678901234567"), Decimal("0.1"), None]
+    kind = pl.Decimal(30, 17)
+    events = pl.DataFrame(
+        {"id": [1, 2, 3], "known_at": [AT] * 3, "shop": ["a"] * 3, "price": prices},
+        schema_overrides=DATED | {"price": kind},
+    )
+    names = pl.DataFrame({"shop": ["a"], "rent": prices[:1]}, schema_overrides={"rent": kind})
+
+    @feature_view(entity="shop")
+    def desk(names: pl.LazyFrame) -> pl.LazyFrame:
+        return names
+
+    features = FeatureSet(
+        "amount", w.windows("events", time="known_at", by="shop", paid=w.sum_("price", "1h", scale=2**33)), desk
+    )
+    frames = FrameTables({"events": events, "names": names}, {"events": ("id",)})
+    spec = build_spec(features, {"amount": "float", "shop": "string"}, frames, lambda f: f.__name__)
+    rows = pl.DataFrame(
+        {"amount": prices, "shop": ["a"] * 3, "at": [AT] * 3}, schema_overrides=DATED | {"amount": kind}
+    )
+    found = compute(spec, rows, "at", History(events={"events": events}, views={"desk": names}), {}).frame
+    assert found["desk_rent"].to_list() == [float(prices[0])] * 3  # type: ignore[arg-type]
+    store = SqliteOnlineStore(tmp_path / "online.db")
+    receive = build_receiver(spec, store)
+    receive("events", events.to_dicts())
+    receive("desk", names.to_dicts())
+    asked = [[row[f.name] for f in spec.request] for row in rows.to_dicts()]
+    answers = build_resolver(spec, {}, store)(asked, AT)
+    store.close()
+    assert fh.all_bits(answers) == fh.all_bits([list(row) for row in found.rows()])
+
+
+def test_whole_numbers_beyond_64_bits_are_a_sentence() -> None:
+    far = pl.Series("card", [2**63, 1, None], dtype=pl.UInt64)
+    events = pl.DataFrame({"id": [1, 2, 3], "known_at": [AT] * 3, "paid": [1, 2, 3]}, schema_overrides=DATED)
+    events = events.with_columns(far)
+    asked = pl.DataFrame({"card": [1], "at": [AT]}, schema_overrides=DATED)
+    windows = FeatureSet(w.windows("events", time="known_at", by="card", seen=w.count("1h"), most=w.max_("paid", "1h")))
+    spec = build_spec(windows, {"card": "int"}, FrameTables({"events": events}, {"events": ("id",)}), str)
+
+    def seen(rows: pl.DataFrame) -> list[object]:
+        return list(compute(spec, asked, "at", History(events={"events": rows}), {}).frame.row(0))
+
+    with pytest.raises(InvalidInput, match=r"column 'card' of the table 'events' has 1 whole .* 9223372036854775808"):
+        seen(events)
+    assert seen(events.slice(1)) == [1, 2]
+    large = events.slice(1).with_columns(pl.lit(2**63, dtype=pl.UInt64).alias("paid"))
+    assert seen(large) == [1, None]
+
+    @feature_view(entity="card")
+    def desk(cards: pl.LazyFrame) -> pl.LazyFrame:
+        return cards
+
+    cards = pl.DataFrame({"card": [1], "limit": pl.Series([2**64 - 1], dtype=pl.UInt64)})
+    spec = build_spec(FeatureSet(desk), {"card": "int"}, FrameTables({"cards": cards}), str)
+    with pytest.raises(InvalidInput, match="'limit' of the feature view 'desk' has 1 whole numbers"):
+        compute(spec, asked, "at", History(views={"desk": cards}), {})
+    with pytest.raises(InvalidInput, match="do not fit the request's fields"):
+        compute(spec, asked.with_columns(far.head(1)), "at", History(views={"desk": cards.clear()}), {})
+
+
+def test_a_key_may_not_be_called_like_a_feature() -> None:
+    @feature
+    def origin(distance: int) -> str:
+        return str(distance)
+
+    windows = w.windows("events", time="known_at", by="origin", seen=w.count("1h"))
+    with pytest.raises(InvalidDeclaration, match="look up by 'origin', which is also the name of a feature"):
+        build_spec(FeatureSet(windows, origin), fh.REQUEST, fh.tables(pl.DataFrame(schema=fh.EVENT_SCHEMA)), str)

@@ -163,3 +163,22 @@ def test_a_row_that_would_count_itself_is_refused(workspace: Workspace) -> None:
     assert "microseconds=1" in caught.value.fix
     later = FeatureSet(w.windows("payments", time="known_at", by=["card"], seen=w.count("1h")))
     assert later.training_set("payments", label="fraud", at="at")["card_seen"].to_list() == [0, 1, 2]
+
+
+def test_only_chosen_rows_can_count_themselves(workspace: Workspace) -> None:
+    known = [T, T + 2 * H, None, T + 3 * H, T + 9 * H]
+    rows = pl.DataFrame(
+        {"id": range(5), "card": ["x"] * 5, "at": [T + n * H for n in range(5)], "known_at": known, "fraud": [1] * 5},
+        schema_overrides=dict.fromkeys(("at", "known_at"), pl.Datetime("us", "UTC")),
+    )
+    versions.overwrite(workspace, "payments", rows, key=("id",), time="at")
+    own = FeatureSet(w.windows("payments", time="known_at", by=["card"], seen=w.count("9h")))
+    with pytest.raises(InvalidInput, match=r"2 of 5 rows .* would count itself"):
+        own.training_set("payments", label="fraud")
+    with pytest.raises(InvalidInput, match=r"1 of 3 rows .* would count itself"):
+        own.training_set("payments", label="fraud", until=T + 3 * H)
+    with pytest.raises(InvalidInput, match=r"1 of 4 rows .* would count itself"):
+        own.training_set("payments", label="fraud", since=T + H)
+    # A row whose outcome never became known counts for nobody; what lies before `since` is history.
+    inside = own.training_set("payments", label="fraud", since=T + H, until=T + 3 * H)
+    assert inside["card_seen"].to_list() == [1, 2]

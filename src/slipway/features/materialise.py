@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from slipway.errors import InvalidInput, near
-from slipway.features.point_in_time import EVENT_TIME, WindowRows, microseconds, text_of, view_rows
+from slipway.features.point_in_time import EVENT_TIME, WindowRows, floats, microseconds, text_of, view_rows
 from slipway.features.specs import query
 from slipway.features.states import from_us, stored_view_of, stream_of, to_us
 from slipway.features.training import PinnedTables
@@ -288,7 +288,9 @@ def _arrivals(
     name: str, frame: pl.LazyFrame, time: str, bounds: tuple[int, int]
 ) -> Iterable[tuple[int, str, dict[str, Any]]]:
     known = microseconds(frame, time, repr(name))
-    rows = frame.with_columns(known.alias(EVENT_TIME)).filter(
+    # Decimals leave as the floats that features read: JSON would carry their text.
+    decimals = [floats(column, kind) for column, kind in frame.collect_schema().items() if isinstance(kind, pl.Decimal)]
+    rows = frame.with_columns(known.alias(EVENT_TIME), *decimals).filter(
         (pl.col(EVENT_TIME) > bounds[0]) & (pl.col(EVENT_TIME) <= bounds[1])
     )
     for chunk in rows.sort(EVENT_TIME, maintain_order=True).collect().iter_slices(_CHUNK_ROWS):

@@ -22,6 +22,7 @@ from slipway.features.point_in_time import (
     Instants,
     WindowRows,
     finite,
+    floats,
     key_columns,
     latest,
     microseconds,
@@ -178,7 +179,8 @@ def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFram
         if isinstance(kind, pl.Datetime) and given.type == "datetime":
             columns.append(column.dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
         else:
-            columns.append(finite(column.cast(types[given.name]), given.type))
+            cast = floats(given.name, kind) if given.type == "float" else column.cast(types[given.name])
+            columns.append(finite(cast, given.type))
     try:
         return rows.select(columns)
     except pl.exceptions.PolarsError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
@@ -349,6 +350,7 @@ class _Source:
         return made
 
     def _grid(self, value: Any, scale: int, *, integer: bool) -> int | None:
+        value = float(value) if isinstance(value, Decimal) else value
         if value is not None and (not isinstance(value, int | float) or (integer and value != value // 1)):
             raise InvalidInput(
                 f"A pushed row of {self._source!r} has the value {value!r}.",

@@ -24,6 +24,7 @@ __all__ = [
     "Instants",
     "WindowRows",
     "finite",
+    "floats",
     "key_columns",
     "latest",
     "microseconds",
@@ -166,8 +167,9 @@ def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> ViewRows:
     """
     types = polars_schema(view.fields)
     what = f"the feature view {view.name!r}"
+    _check_whole(result, [*view.entity, *types.names()], what)
     time = microseconds(result, view.time, what) if view.time else pl.lit(_NEVER, dtype=pl.Int64)
-    values = [_plain(name, types[name]) for name in types]
+    values = [_plain(name, types[name], result.schema[name]) for name in types]
     rows = result.select(*key_columns(view.entity, view.entity_types), time.alias(EVENT_TIME), *values)
     missing = rows[EVENT_TIME].null_count()
     if missing:
@@ -195,6 +197,28 @@ def finite(values: pl.Expr, kind: FieldType) -> pl.Expr:
     return pl.when(values.is_finite()).then(values) if kind == "float" else values
 
 
+def floats(name: str, kind: pl.DataType) -> pl.Expr:
+    """A column of numbers as floats; decimals by their digits, as Python and JSON read them."""
+    column = pl.col(name)
+    return (column.cast(pl.String) if isinstance(kind, pl.Decimal) else column).cast(pl.Float64)
+
+
+def _check_whole(rows: pl.DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse whole numbers beyond 64 bits with a sign, which are all that keys, features and stores carry."""
+    for name in names:
+        if rows.schema[name] in (pl.UInt64, pl.Int128, pl.UInt128):
+            column = rows[name]
+            beyond = column.filter(column.is_not_null() & column.cast(pl.Int64, strict=False).is_null())
+            if len(beyond):
+                raise InvalidInput(
+                    f"The column {name!r} of {what} has {len(beyond):,} whole numbers beyond 64 bits with a sign, for "
+                    f"example {beyond[0]}.",
+                    why="Keys and whole features are numbers from -2**63 to 2**63 - 1, offline and online.",
+                    fix=f"Keep it as text: pl.col({name!r}).cast(pl.String).",
+                    field=name,
+                )
+
+
 def _shared(times: pl.Series, order: pl.Series) -> pl.Series:
     """The positions of the times that occur more than once: mostly few, and only there can be ties."""
     in_order = times.gather(order)
@@ -202,12 +226,12 @@ def _shared(times: pl.Series, order: pl.Series) -> pl.Series:
     return order.filter(same | same.shift(-1).fill_null(value=False))
 
 
-def _plain(name: str, kind: pl.DataType) -> pl.Expr:
+def _plain(name: str, kind: pl.DataType, given: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if isinstance(kind, pl.Datetime):
         return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     if isinstance(kind, pl.Float64):
-        number = finite(column.cast(kind), "float")
+        number = finite(floats(name, given), "float")
         return pl.when(number == 0.0).then(0.0).otherwise(number).alias(name)  # -0.0 too, as in `states.plain`
     return column.cast(kind)
 
@@ -248,6 +272,7 @@ class WindowRows:
 
     def _known(self, source: pl.DataFrame) -> pl.DataFrame:
         windows = self.windows
+        _check_whole(source, [*windows.by, *windows.event_id], f"the table {windows.source!r}")
         rows = source.select(
             *key_columns(windows.by, windows.key_types),
             microseconds(source, windows.time, f"table {windows.source!r}").alias(EVENT_TIME),
@@ -369,8 +394,8 @@ def _where(name: str, values: NDArray[Any], mask: NDArray[np.bool_], kind: type[
 def _on_grid(source: pl.DataFrame, name: str, scale: int, integer: bool) -> pl.Expr:
     """`states.to_grid` for a column."""
     if integer:
-        return pl.col(name).cast(pl.Int64, strict=source.schema[name] != pl.UInt64)
-    steps = pl.col(name).cast(pl.Float64) * float(scale)
+        return pl.col(name).cast(pl.Int64, strict=not source.schema[name].is_integer())
+    steps = floats(name, source.schema[name]) * float(scale)
     return pl.when(steps.abs() < _LIMIT).then(steps.round(0, mode="half_to_even")).cast(pl.Int64)
 
 

@@ -253,6 +253,12 @@ def _request(
     for part in parts:
         for name, needed, optional, where in _needs(part):
             if name in features and name not in requested:
+                if not isinstance(part, Scalar):
+                    raise InvalidDeclaration(
+                        f"{where[0].upper()}{where[1:]} look up by {name!r}, which is also the name of a feature.",
+                        why="Keys are fields of the request; a feature is computed from them later.",
+                        fix="Rename the feature, or the key column.",
+                    )
                 _check(features[name].type, needed, name, where)
                 continue
             field_ = _request_field(name, given, where)

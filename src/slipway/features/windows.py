@@ -84,7 +84,9 @@ def windows(
 
     Args:
         source: The table, or its name; it needs a declared key, by which an event that comes twice is recognised.
-        time: The column that says when a row became known (aware UTC). Rows without it never count.
+        time: The column that says when a row became known (aware UTC). Rows without it never count. Over the table that
+            a training set is made of, it must lie after each row's decision (of the rows chosen by label, `since` and
+            `until`): a live request is not in the store while it is asked, so a row that counted itself is refused.
         by: The key columns; a mapping declares several key sets with the same aggregates. A row with a null in its
             key counts for nobody; a request with one has count and sum 0 and no other values.
         **aggregates: `sw.mean(column, width)` and its like, by name.
