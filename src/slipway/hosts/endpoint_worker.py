@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from slipway import code, plugins
 from slipway.errors import Corrupt, near
+from slipway.features.extracted import functions_in
 from slipway.features.online import Resolver, build_receiver, build_resolver
 from slipway.hosts.endpoint import open_signer, start_logging
 from slipway.models import bundle as bundles
@@ -198,26 +198,9 @@ def _taker(given: Sequence[Field], wanted: Sequence[Field], who: str) -> Callabl
 
 def _functions(folder: Path, modules: Sequence[str], spec: FeatureSetSpec) -> Mapping[str, Callable[..., Any]]:
     """The scalar features' functions by name, from the bundle's own code."""
-    scalars = [part for part in spec.parts if isinstance(part, Scalar)]
-    if not scalars:
+    if not any(isinstance(part, Scalar) for part in spec.parts):
         return {}
-    loaded = code.load_extracted(folder / _CODE, tuple(modules))
-    return {scalar.name: _function(scalar, loaded) for scalar in scalars}
-
-
-def _function(scalar: Scalar, loaded: Mapping[str, ModuleType]) -> Callable[..., Any]:
-    # A project run as a script declares its features in "__main__"; its code is kept under the file's name.
-    homes = [loaded[scalar.module]] if scalar.module in loaded else list(loaded.values())
-    for home in homes:
-        found = getattr(home, scalar.name, None)
-        for value in [found] if callable(found) else vars(home).values():
-            if callable(value) and getattr(value, "__name__", "") == scalar.name:
-                function: Callable[..., Any] = value
-                return function
-    raise Corrupt(
-        f"The bundle's code has no function {scalar.name!r}, which its features name.",
-        fix="Package the model again.",
-    )
+    return functions_in(spec, code.load_extracted(folder / _CODE, tuple(modules)))
 
 
 if __name__ == "__main__":
