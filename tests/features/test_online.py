@@ -1,9 +1,10 @@
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import feature_histories as fh
+import msgspec
 import polars as pl
 import pytest
 import test_views as tv
@@ -46,6 +47,15 @@ def test_pushed_rows_are_counted(store: SqliteOnlineStore) -> None:
     assert answer[:3] == [3.0, 3.0, 3.0]
 
 
+@pytest.mark.parametrize("gust", ["PT90M", "-PT0.5S", "P1DT1H", timedelta(minutes=90), None])
+def test_pushed_dates_and_durations_come_back(store: SqliteOnlineStore, gust: str | timedelta | None) -> None:
+    build_receiver(SPEC, store)("weather", [SEEN | {"gust": gust}])
+    answer = build_resolver(SPEC, {}, store)([{"origin": "EWR", "carrier": "UA"}], fh.START)[0]
+    values = dict(zip((field.name for field in SPEC.features), answer, strict=True))
+    expected = msgspec.convert(gust, timedelta) if isinstance(gust, str) else gust
+    assert (values["weather_gust"], values["weather_day"]) == (expected, date(2013, 3, 10))
+
+
 @pytest.mark.parametrize(
     ("name", "row", "sentence"),
     [
@@ -57,6 +67,12 @@ def test_pushed_rows_are_counted(store: SqliteOnlineStore) -> None:
         ("events", EVENT | {"known_at": "soon"}, "has 'soon' where an instant"),
         ("events", EVENT | {"known_at": 3}, "has 3 where an instant"),
         ("weather", SEEN | {"day": "10 March"}, "has '10 March' where a date is expected"),
+        ("weather", SEEN | {"day": 15000}, "has 15000 where a date is expected"),
+        ("weather", SEEN | {"day": fh.START}, "where a date is expected"),
+        ("weather", SEEN | {"gust": "a while"}, "has 'a while' where a duration is expected"),
+        ("weather", SEEN | {"gust": 90}, "has 90 where a duration is expected"),
+        ("weather", SEEN | {"gust": "P99999999999D"}, "where a duration is expected"),
+        ("weather", SEEN | {"gust": "P900000000D"}, "has 'P900000000D' where a duration"),
         ("weather", SEEN | {"temp": "warm"}, "has 'warm' where a float is expected"),
     ],
 )

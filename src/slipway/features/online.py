@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any
+
+import msgspec
 
 from slipway.errors import InvalidInput, near
 from slipway.features.calls import MISFIT, caller, coercer, scalar_order
@@ -52,6 +54,7 @@ __all__ = [
 Resolver = Callable[[Sequence[Sequence[Any] | Mapping[str, Any]], datetime], list[list[Any]]]
 """Takes rows (values in the order of `spec.request`, or by name) and the decision time; gives each row's features."""
 
+_LONGEST = timedelta(microseconds=2**63 - 1)
 _Row = list[Any]
 _LookUp = Callable[[list[_Row], int], None]
 _Find = Callable[[Sequence[str], int], Iterable[Sequence[Any]]]
@@ -427,18 +430,28 @@ def _us(value: Any) -> int:
     )
 
 
+def _as_text_says(value: Any, kind: type[date] | type[timedelta]) -> Any:
+    """A date or duration, out of its text where it comes as such: 2013-04-01, PT90M."""
+    found = msgspec.convert(value, kind) if isinstance(value, str) else value
+    if not isinstance(found, kind) or isinstance(found, datetime):
+        raise TypeError
+    if isinstance(found, timedelta) and abs(found) > _LONGEST:
+        raise OverflowError
+    return found
+
+
 def _typed(value: Any, kind: FieldType) -> Any:
     if value is None:
         return None
     try:
         if kind == "datetime":
             return from_us(_us(value))
-        if kind == "date":
-            return date.fromisoformat(value) if isinstance(value, str) else value
+        if kind == "date" or kind == "duration":
+            return _as_text_says(value, date if kind == "date" else timedelta)
         return finite(value) if kind == "float" else value
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InvalidInput(
             f"A pushed row has {value!r} where {'an' if kind == 'int' else 'a'} {kind} is expected.",
-            why="Instants are ISO 8601 with their time zone, dates ISO 8601, numbers numbers.",
+            why="Instants are ISO 8601 with their time zone, dates and durations ISO 8601, numbers numbers.",
             fix="Correct the value.",
         ) from error
