@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from slipway.serving.counters import EVENTS, ROWS, Counters, request_counter
 
 
@@ -16,6 +18,22 @@ def test_a_replaced_worker_goes_on_counting(tmp_path: Path) -> None:
     again = Counters(tmp_path / "counters", 0)
     again.add(ROWS)
     assert again.total(ROWS) == 4
+
+
+def test_the_files_blocks_are_had_before_they_are_touched(tmp_path: Path) -> None:
+    Counters(tmp_path / "counters", 0)
+    found = (tmp_path / "counters").stat()
+    assert found.st_blocks * 512 >= found.st_size > 0
+
+
+def test_a_file_that_cannot_be_had_is_said_and_counting_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "counters").symlink_to("/dev/full")
+    counters = Counters(tmp_path / "counters", 1)
+    counters.add(ROWS, 3)
+    assert counters.total(ROWS) == 3
+    assert "counters cannot be used" in caplog.text
 
 
 def test_the_latency_histogram_is_cumulative_and_includes_its_bounds() -> None:

@@ -110,6 +110,13 @@ def score(client: httpx.Client, row: float = 5) -> float:
     return found
 
 
+def test_a_status_that_cannot_be_written_is_tried_again(endpoint: Endpoint) -> None:
+    (endpoint.folder / f".{STATUS_FILE}.part").symlink_to("/dev/full")
+    with httpx.Client(base_url=endpoint.start()) as client:
+        assert score(client) == 1.0
+    assert "No space left" in (endpoint.folder / "front.log").read_text()
+
+
 def test_it_answers_swaps_and_stops(endpoint: Endpoint) -> None:
     url = endpoint.start()
     with httpx.Client(base_url=url) as client:

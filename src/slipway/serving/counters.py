@@ -4,7 +4,9 @@ Each worker adds to its own slot and any of them can render the sum, so `GET /me
 whichever worker answers it. A replaced worker goes on in its predecessor's slot: nothing counted is lost with a process.
 """
 
+import logging
 import mmap
+import os
 from bisect import bisect_left
 from pathlib import Path
 
@@ -25,6 +27,8 @@ __all__ = [
     "Counters",
     "request_counter",
 ]
+
+_logger = logging.getLogger("slipway.serving")
 
 MAX_WORKERS = 64
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -70,8 +74,25 @@ def request_counter(route: str, status: int) -> int:
     return _REQUESTS[route, 500] if found is None else found
 
 
+def _mapped(path: Path, size: int) -> mmap.mmap | None:
+    """The file in memory, all of its blocks had in advance; None, which is logged, where they cannot be had."""
+    try:
+        with path.open("a+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                # A block that is only wanted when it is touched, on a full disk, ends the process with SIGBUS.
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return mmap.mmap(file.fileno(), size)
+    except OSError as problem:
+        _logger.error("%s cannot be used (%s): /metrics tells of this worker alone.", path, problem)
+        return None
+
+
 class Counters:
     """One worker's slot in the shared file. Each counter is written by one thread only.
+
+    Where the file cannot be had, as on a full disk, it counts for this process alone: an endpoint answers nonetheless.
 
     Args:
         path: The file, made when it does not exist. None for counters of this process alone.
@@ -80,12 +101,8 @@ class Counters:
 
     def __init__(self, path: Path | None = None, slot: int = 0) -> None:
         size = MAX_WORKERS * _WIDTH * 8
-        if path is None:
-            self._all = memoryview(bytearray(size)).cast("Q")
-        else:
-            with path.open("a+b") as file:
-                file.truncate(size)
-                self._all = memoryview(mmap.mmap(file.fileno(), size)).cast("Q")
+        shared = None if path is None else _mapped(path, size)
+        self._all = memoryview(bytearray(size) if shared is None else shared).cast("Q")
         self._mine = self._all[slot * _WIDTH : (slot + 1) * _WIDTH]
 
     def add(self, counter: int, n: int = 1) -> None:

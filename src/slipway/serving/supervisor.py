@@ -120,6 +120,7 @@ class Supervisor:
         self._name = folder.name
         self._url = ""
         self._told: EndpointStatus | None = None
+        self._untold: EndpointStatus | None = None
         self._workers: dict[int, _Worker] = {}
         self._leaving: list[_Worker] = []
         self._due: dict[int, tuple[float, int]] = {}
@@ -275,7 +276,6 @@ class Supervisor:
     def _tell(
         self, state: Literal["starting", "ready", "draining", "failed"], note: str = "", refused: int = 0
     ) -> None:
-        now = datetime.now(UTC)
         said = EndpointStatus(
             endpoint=self._name,
             pid=os.getpid(),
@@ -285,14 +285,21 @@ class Supervisor:
             note=note,
             restarts=self._restarts,
             refused=refused,
-            at=self._told.at if self._told else now,
+            at=self._told.at if self._told else datetime.fromtimestamp(0, UTC),
         )
         if said == self._told:
             return
-        self._told = msgspec.structs.replace(said, at=now)
+        told = msgspec.structs.replace(said, at=datetime.now(UTC))
         part = self._folder / f".{STATUS_FILE}.part"
-        part.write_bytes(msgspec.json.encode(self._told))
-        part.rename(self._folder / STATUS_FILE)
+        try:
+            part.write_bytes(msgspec.json.encode(told))
+            part.rename(self._folder / STATUS_FILE)
+        except OSError as problem:  # a full disk must not end what still answers; it is tried again at the next look
+            if self._untold != said:
+                _logger.error("%s cannot be written: %s", self._folder / STATUS_FILE, problem)
+            self._untold = said
+            return
+        self._told = told
 
     def _listen_to_signals(self) -> socket.socket:
         def stop(*_: object) -> None:

@@ -1,5 +1,6 @@
 """What a worker says of itself to its supervisor, and how long the two wait for each other."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ CANNOT_LOAD = 78  # exit code, sysexits.h's EX_CONFIG: starting again would not 
 DRAIN_S = 2.0  # for idle clients to send one more request and be told to close
 FINISH_S = 30.0  # for requests that were begun
 _FOLDER = "workers"
+_logger = logging.getLogger("slipway.serving")
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,10 +31,13 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
     def write(self, path: Path) -> None:
-        """Replace the file."""
+        """Replace the file; that it cannot be written is logged, and no reason for a worker not to answer."""
         part = path.with_name(f".{path.name}.part")
-        part.write_bytes(msgspec.json.encode(self))
-        part.rename(path)
+        try:
+            part.write_bytes(msgspec.json.encode(self))
+            part.rename(path)
+        except OSError as problem:
+            _logger.error("The supervisor cannot be told %s: %s", self, problem)
 
     @classmethod
     def read(cls, path: Path) -> "WorkerState":
