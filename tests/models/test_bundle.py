@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from model_flights import labels, lightgbm_model, pandas_rows, pipeline
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +19,7 @@ from slipway.models import bundle as bundles
 from slipway.models.model import Model
 from slipway.models.packing import Packed, pack
 from slipway.ports.workspace import Workspace
-from slipway.records.features import FeatureSetSpec
+from slipway.records.features import FeatureSetSpec, View
 from slipway.records.models import MetricValue
 from slipway.records.schema import Field
 
@@ -203,6 +204,26 @@ def test_features_must_be_the_models_inputs(workspace: Workspace) -> None:
         pack(workspace, lightgbm_model(), name="delays", features=features)
     with pytest.raises(InvalidInput, match="cannot be the name of a model"):
         pack(workspace, lightgbm_model(), name="My Model")
+
+
+def test_a_name_that_no_request_can_carry_is_refused(workspace: Workspace) -> None:
+    features = FeatureSetSpec(
+        name="recent", parts=(), request=(Field('a"b', "float"),), features=lightgbm_model().signature.inputs
+    )
+    with pytest.raises(InvalidInput, match="cannot be the name of a request's field"):
+        pack(workspace, lightgbm_model(), name="delays", features=features)
+    view = View(name="v", entity=("a\\b",), entity_types=("string",), time="", ttl_us=None, fields=())
+    with pytest.raises(InvalidInput, match="cannot be the name of a request's field"):
+        pack(
+            workspace,
+            lightgbm_model(),
+            name="delays",
+            features=msgspec.structs.replace(features, request=(), parts=(view,)),
+        )
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 2)), columns=['5" gun', "b"])
+    plain = Model(LogisticRegression().fit(frame, frame["b"] > 0), sample=frame)
+    with pytest.raises(InvalidInput, match=r"5.*cannot be the name of a request's field"):
+        pack(workspace, plain, name="delays")
 
 
 def test_the_card_says_what_is_known_and_what_is_missing(folder: Path) -> None:

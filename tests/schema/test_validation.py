@@ -115,6 +115,24 @@ def test_unknown_fields_are_counted_by_row_and_refused_only_when_strict() -> Non
     assert "Did you mean 'distance'?" in str(refused)
 
 
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "\x00", "\ud800"])
+def test_a_name_that_json_escapes_is_refused_in_words(name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be the name of a request's field"):
+        decoder((Field("fine", "float"), Field(name, "float")))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "ä", "a.b", "a]", "`a`", "'", "$", "rows", "f0", "rows[0].a", "\x7f", "a/b"]
+)
+def test_odd_names_that_json_does_not_escape_work(name: str) -> None:
+    made = decoder((Field(name, "float"), Field("other", "int")))
+    assert made.decode(body({name: 1, "other": 2})).rows == [[1.0, 2]]
+    for row, field in [({name: "x", "other": 2}, name), ({name: 1}, "other"), ({"other": 2}, name)]:
+        with pytest.raises(InvalidInput) as caught:
+            made.decode(body(row))
+        assert caught.value.field == f"rows[0].{field}"
+
+
 def test_no_rows_are_a_request() -> None:
     assert decoder(FIELDS).decode(b'{"rows": []}').rows == []
 

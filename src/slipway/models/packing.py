@@ -29,9 +29,10 @@ from slipway.models.bundle import (
 from slipway.models.card import card
 from slipway.models.model import Model
 from slipway.ports.workspace import Workspace
-from slipway.records.features import FeatureSetSpec
+from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.records.models import Bundle, BundleFile
 from slipway.records.runs import CodeVersion, Environment
+from slipway.schema.validation import check_field_names
 from slipway.stats.profiles import to_bytes
 
 __all__ = ["Packed", "pack"]
@@ -100,10 +101,11 @@ def pack(
 
     Raises:
         InvalidInput: The package does not give the trained model's answers (row and input are named), or the features
-            are not the model's inputs.
+            are not the model's inputs, or a field has a name that no request can carry.
     """
     check_name(name, "model")
     _check_features(model, features)
+    check_field_names(_sent_names(model, features))
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
         folder = Path(temporary)
         _write(folder, model, code or {})
@@ -223,6 +225,19 @@ def _check_features(model: Model, features: FeatureSetSpec | None) -> None:
             why="An endpoint could not compute it.",
             fix="Train on the feature set's names: sw.inputs(rows, features).",
         )
+
+
+def _sent_names(model: Model, features: FeatureSetSpec | None) -> list[str]:
+    """The columns that an endpoint would take in: a request's, and those of pushed rows."""
+    if features is None:
+        return [field.name for field in model.signature.inputs]
+    names = [field.name for field in features.request]
+    for part in features.parts:
+        if isinstance(part, Windows):
+            names += [part.time, *part.by, *part.event_id, *(aggregate.column for aggregate in part.aggregates)]
+        elif isinstance(part, View):
+            names += [part.time, *part.entity, *(field.name for field in part.fields)]
+    return names
 
 
 def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:

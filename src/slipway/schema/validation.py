@@ -6,6 +6,7 @@ made from the contract's fields; what it refuses is looked at a second time only
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from msgspec import DecodeError, Meta, Struct, ValidationError
 from slipway.errors import InvalidInput, near
 from slipway.records.schema import Field, FieldType
 
-__all__ = ["Request", "RequestDecoder", "decoder"]
+__all__ = ["Request", "RequestDecoder", "check_field_names", "decoder"]
 
 _Instant = Annotated[datetime, Meta(tz=True)]
 
@@ -49,6 +50,7 @@ _PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?\Z", re.DOTAL
 _ROW = re.compile(r"rows\[(?P<row>\d+)\](?:\.(?P<name>.*))?\Z", re.DOTALL)
 _QUOTED = re.compile(r"`(.*)`", re.DOTALL)
 _SHOWN = 60
+_ODD = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,13 @@ class RequestDecoder:
         fields: The contract's fields, in order. Each must be there, so that a misspelled one is no
             silent null; a nullable one may be null.
         strict: Whether an unknown field of a row is refused; otherwise it is passed over, and `unknown_fields` counts.
+
+    Raises:
+        InvalidInput: A field's name cannot stand in a request.
     """
 
     def __init__(self, fields: tuple[Field, ...], *, strict: bool = False) -> None:
+        check_field_names(field.name for field in fields)
         self._fields = {field.name: field for field in fields}
         # Python's names of the attributes are positions: a field's own name may be no identifier.
         row = msgspec.defstruct(
@@ -181,6 +187,23 @@ class RequestDecoder:
 
     def _example(self) -> str:
         return f"Each row carries: {', '.join(self._fields)}."
+
+
+def check_field_names(names: Iterable[str]) -> None:
+    """Check that columns can be fields of requests and of pushed rows.
+
+    Raises:
+        InvalidInput: A name holds a character that JSON writes in more than one way, so that no compiled decoder
+            knows it.
+    """
+    for name in names:
+        if found := _ODD.search(name):
+            raise InvalidInput(
+                f"{name!r} cannot be the name of a request's field: it holds {found[0]!r}.",
+                why="JSON escapes quotation marks, backslashes and control characters, and a field's name is taken as it is.",
+                fix="Rename the column in the table or before training.",
+                field=name,
+            )
 
 
 def decoder(fields: tuple[Field, ...], strict: bool = False) -> RequestDecoder:
