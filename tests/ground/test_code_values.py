@@ -512,6 +512,41 @@ def test_another_version_of_a_library_changes_the_hash_and_is_said(tmp_path: Pat
     assert explain_change(*found) == ["library fakelib 1.0 -> 1.1"]
 
 
+def _installed(name: str, version: str, *files: str) -> Files:
+    about = f"{name.replace('-', '_')}-{version}.dist-info"
+    return {
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{about}/RECORD": "".join(f"{file},,\n" for file in (*files, f"{about}/METADATA")),
+        **dict.fromkeys(files, "def f(): return 1\n"),
+    }
+
+
+def test_all_distributions_of_a_namespace_package_count(tmp_path: Path) -> None:
+    found = []
+    for version in ("1.0", "1.1"):
+        library = tmp_path / version / "site-packages"
+        write(library, _installed("shared-a", "1.0", "shared_space/a.py"))
+        write(library, _installed("shared-b", version, "shared_space/b.py"))
+        with (
+            imported(library, {}, "shared_space.b"),
+            imported(tmp_path / "project", user("from shared_space.b import f as X"), "user") as module,
+        ):
+            version_of.cache_clear()
+            found.append(closure(module.use))
+    version_of.cache_clear()
+    assert explain_change(*found) == ["library shared_space shared-a 1.0, shared-b 1.0 -> shared-a 1.0, shared-b 1.1"]
+
+
+def test_a_module_belongs_to_the_distribution_that_lists_it_and_not_to_its_namesake(tmp_path: Path) -> None:
+    library = tmp_path / "site-packages"
+    write(library, _installed("twin", "1.0", "elsewhere.py"))
+    write(library, _installed("real-twin", "2.0", "twin.py"))
+    with imported(library, {}, "twin"):
+        version_of.cache_clear()
+        assert version_of("twin") == ("real-twin", "2.0")
+    version_of.cache_clear()
+
+
 def test_code_on_the_path_that_is_not_installed_counts_by_its_content(tmp_path: Path) -> None:
     found = []
     for number in (1, 2):

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from functools import lru_cache
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,29 +35,47 @@ def version_of(module: str) -> tuple[str, str]:
         module: The name of a module outside the project and the standard library.
 
     Returns:
-        The distribution's name and its version; ("name", "not installed") where nothing is found.
+        The distribution's name and its version; where several share a namespace package, its name and all of them with
+        their versions; ("name", "not installed") where nothing is found.
     """
     top = module.partition(".")[0]
-    found = _distribution(top)
-    if found is not None and not _is_editable(found):
-        return str(found.metadata["Name"]), found.version
-    content = _content(top)
-    name = str(found.metadata["Name"]) if found is not None else top
-    version = f"{found.version} " if found is not None else ""
-    return name, f"{version}files {content}" if content else version.strip() or "not installed"
+    found = _distributions(top)
+    if len(found) == 1 and not _is_editable(found[0]):
+        return str(found[0].metadata["Name"]), found[0].version
+    several = len(found) > 1
+    installed = ", ".join(f"{one.metadata['Name']} {one.version}" if several else one.version for one in found)
+    content = _content(top) if not found or any(map(_is_editable, found)) else ""
+    name = top if several or not found else str(found[0].metadata["Name"])
+    told = [part for part in (installed, f"files {content}" if content else "") if part]
+    return name, " ".join(told) or "not installed"
 
 
-def _distribution(top: str) -> Distribution | None:
+def _distributions(top: str) -> list[Distribution]:
+    """All distributions that put files into a top-level module, by name: a namespace package has several."""
+    names = _by_module(tuple(sys.path)).get(top)
+    if names is not None:
+        return [distribution(name) for name in names]
     try:
-        return distribution(top)
+        named = distribution(top)
     except PackageNotFoundError:
-        names = _by_module().get(top, [])
-        return distribution(names[0]) if names else None
+        return []
+    # One that lists its files does not hold this module, unless it is installed in editable form.
+    return [named] if named.read_text("RECORD") is None or _is_editable(named) else []
 
 
-@lru_cache(maxsize=1)
-def _by_module() -> dict[str, list[str]]:
-    return {module: sorted(set(names)) for module, names in packages_distributions().items()}
+@lru_cache(maxsize=8)
+def _by_module(_path: tuple[str, ...]) -> dict[str, list[str]]:
+    """Top-level module -> the distributions whose own records list files of it."""
+    found: dict[str, set[str]] = {}
+    for one in distributions():
+        name = str(one.metadata["Name"])
+        # Read as text: `one.files` would look up every file on disk.
+        for line in (one.read_text("RECORD") or "").splitlines():
+            first, _, rest = line.partition(",")[0].strip('"').partition("/")
+            top = first if rest else first.partition(".")[0]
+            if (rest or first).endswith((".py", ".so", ".pyd")) and top.isidentifier():
+                found.setdefault(top, set()).add(name)
+    return {top: sorted(names) for top, names in found.items()}
 
 
 def _is_editable(found: Distribution) -> bool:
