@@ -26,7 +26,10 @@ CALLS = 900
 BATCH = 1000
 RUNS = 10
 PAIRS = 15
-REMARK = ""
+REMARK = """\
+A call checks key, value and clock, and takes two locks; a background thread writes what was kept within a second. A run's
+time is mostly git's answer, on both sides.
+"""
 
 _PATH = "ledger"
 _SCHEMA = (

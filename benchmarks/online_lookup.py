@@ -35,7 +35,13 @@ ENTITIES = 20_000
 EVENTS = 40_000
 PAIRS = 15
 CALLS = 300
-REMARK = ""
+REMARK = """\
+The goals are 20 us and 0.6 ms on a machine where the reads by hand took 9.3 and 387 us, so they are ratios here. What a
+request waits for is one statement for all views of an entity (of one view after the other it was 4.2x); the rest is
+typed reading of the request and the assembling of 15 values. Windows take one seek for the upper end and one a width,
+however many events lie between. A push keeps running sums, so that a window is two seeks, and looks at the end of each
+entity's events first, to recognise what is late or comes twice: that is what its ratio buys.
+"""
 
 _PATH = "online look-up"
 _FLOATS = 5
