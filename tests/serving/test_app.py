@@ -158,13 +158,13 @@ def test_a_row_that_the_model_refuses_is_422_and_says_which_input(desk: Desk) ->
 
 def test_a_busy_online_store_is_503(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     def resolve(rows: Any, at: Any) -> Any:
-        raise Unavailable("The online store in /srv/store/online.db is busy.")
+        raise Unavailable("The online store in /a/store/online.db is busy.")
 
     desk.serve(resolve=resolve)
     answer = desk.predict(FLIGHT)
     error_of(answer, 503)
-    assert "/srv" not in answer.text
-    assert "/srv/store/online.db is busy" in caplog.text
+    assert "/a/store" not in answer.text
+    assert "/a/store/online.db is busy" in caplog.text
     assert answer.headers["retry-after"] == "1"
 
 
@@ -228,7 +228,7 @@ def test_with_log_sync_an_answer_waits_for_the_log(desk: Desk) -> None:
 
 def test_with_log_sync_an_answer_that_cannot_be_logged_is_503(desk: Desk) -> None:
     def full(rows: Any) -> None:
-        raise OSError("no space left in /srv/store")
+        raise OSError("no space left in /a/store")
 
     desk.append = full
     desk.serve(log_sync=True)

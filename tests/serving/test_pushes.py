@@ -191,7 +191,7 @@ def test_a_full_disk_is_503_without_the_stores_path(
     desk: Desk, stored: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(rows: Any) -> None:
-        raise BackendError("1 row could not be appended to the labels log in /srv/store/log: no space left.")
+        raise BackendError("1 row could not be appended to the labels log in /a/store/log: no space left.")
 
     desk.keep = full
     for path, body in [
@@ -200,8 +200,8 @@ def test_a_full_disk_is_503_without_the_stores_path(
     ]:
         answer = desk.ask("POST", path, json=body)
         assert "could not be read or written" in error_of(answer, 503)["what"]
-        assert "/srv" not in answer.text
-    assert caplog.text.count("/srv/store/log") == 2
+        assert "/a/store" not in answer.text
+    assert caplog.text.count("/a/store/log") == 2
 
 
 @pytest.mark.parametrize(

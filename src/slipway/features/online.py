@@ -434,24 +434,30 @@ def _as_text_says(value: Any, kind: type[date] | type[timedelta]) -> Any:
     """A date or duration, out of its text where it comes as such: 2013-04-01, PT90M."""
     found = msgspec.convert(value, kind) if isinstance(value, str) else value
     if not isinstance(found, kind) or isinstance(found, datetime):
-        raise TypeError
+        return MISFIT
     if isinstance(found, timedelta) and abs(found) > _LONGEST:
-        raise OverflowError
+        return MISFIT
     return found
 
 
 def _typed(value: Any, kind: FieldType) -> Any:
     if value is None:
         return None
+    problem: Exception | None = None
+    typed = MISFIT
     try:
         if kind == "datetime":
-            return from_us(_us(value))
-        if kind == "date" or kind == "duration":
-            return _as_text_says(value, date if kind == "date" else timedelta)
-        return finite(value) if kind == "float" else value
+            typed = from_us(_us(value))
+        elif kind == "date" or kind == "duration":
+            typed = _as_text_says(value, date if kind == "date" else timedelta)
+        else:
+            typed = finite(value) if kind == "float" else value
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InvalidInput(
-            f"A pushed row has {value!r} where {'an' if kind == 'int' else 'a'} {kind} is expected.",
-            why="Instants are ISO 8601 with their time zone, dates and durations ISO 8601, numbers numbers.",
-            fix="Correct the value.",
-        ) from error
+        problem = error
+    if typed is not MISFIT:
+        return typed
+    raise InvalidInput(
+        f"A pushed row has {value!r} where {'an' if kind == 'int' else 'a'} {kind} is expected.",
+        why="Instants are ISO 8601 with their time zone, dates and durations ISO 8601, numbers numbers.",
+        fix="Correct the value.",
+    ) from problem
