@@ -184,6 +184,13 @@ LIVE = """
         limit = 1
         def get(self):
             return self.limit
+        def __len__(self):
+            return 1
+    class SettingsOfOthers:
+        def get(self):
+            return 7
+        def __len__(self):
+            return 2
     settings = Settings()
     def helper(x, into=[]):
         return x
@@ -209,6 +216,10 @@ LIVE = """
         "NUMBER = True",
         "Settings.limit = 2",
         "Settings.get = other",
+        "Settings.get = SettingsOfOthers.get",
+        "Settings.__len__ = SettingsOfOthers.__len__",
+        "Settings.__call__ = other",
+        "Settings._mode_ = 2",
         "settings.limit = 3",
         "helper = other",
         "helper.__defaults__[0].append(1)",

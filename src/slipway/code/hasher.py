@@ -21,6 +21,7 @@ from slipway.hashing import combine, digest
 
 __all__ = ["Hasher"]
 
+_MADE = frozenset({"__module__", "__doc__", "__qualname__", "__firstlineno__"})
 _TYPES_ONLY = frozenset({"decorator", "annotation", "signature"})
 
 
@@ -260,13 +261,13 @@ class Hasher:
         parts = []
         for name, value in sorted(vars(kind).items()):
             function = unwrap(value.fget if isinstance(value, property) else value)
-            if isinstance(function, FunctionType) and function.__qualname__.startswith(kind.__qualname__):
+            if isinstance(function, FunctionType) and _is_own(function, kind, name):
                 module = self.walk.view(function.__globals__)
                 held = self._held(function, code=False)
                 is_own = _is_written(function) and self.walk.is_followed(function.__globals__)
                 current = not is_own or self._is_current(module, function)
                 parts.append(combine(name, held if current else self._held(function, code=True)))
-            elif not name.startswith("_") or not name.endswith("_"):
+            elif not name.startswith("_") or not name.endswith("_") or _is_set(function, name):
                 parts.append(combine(name, self._try(value)))
         return combine(*parts)
 
@@ -433,6 +434,18 @@ def _identical(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
 
 def _same_items(now: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
     return len(now) == len(held) and all(now.get(name, MISSING) is value for name, value in held.items())
+
+
+def _is_own(function: FunctionType, kind: type, name: str) -> bool:
+    """Whether a method is the one that the class's statement made under this name, and not another's set later."""
+    return function.__module__ == kind.__module__ and function.__qualname__ == f"{kind.__qualname__}.{name}"
+
+
+def _is_set(value: Any, name: str) -> bool:
+    """Whether an attribute with underscores on both ends is code or a plain value that a person may have set."""
+    if isinstance(value, FunctionType):
+        return _is_written(value)
+    return name not in _MADE and isinstance(value, bool | int | float | str | bytes | None)
 
 
 def _is_written(function: FunctionType) -> bool:
