@@ -307,6 +307,15 @@ def test_the_class_of_an_argument_is_code(project: Project, old: str, new: str, 
     assert project.computed() == {}
 
 
+def test_a_step_that_uses_a_value_of_unknown_content_is_not_cached(project: Project) -> None:
+    project.write("tools/shape.py", "import msgspec\nFACTOR = 10\nDECODER = msgspec.json.Decoder()\n")
+    project.edit("flow.py", "scaled * rate", "shape.DECODER.decode(b'1') * scaled * rate")
+    for _ in range(2):
+        told = project.computed()
+        assert set(told) == {"train"}
+        assert "not cached: its code uses tools.shape:DECODER (msgspec.json.Decoder), whose content" in told["train"]
+
+
 def test_mixed_changes_name_each_cause(project: Project) -> None:
     project.edit("tools/shape.py", "FACTOR = 10", "FACTOR = 11")
     project.edit("flow.py", "# keep what counts", "# else")

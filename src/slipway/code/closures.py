@@ -32,6 +32,7 @@ class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):
         libraries: Distribution -> version of each library that the entries import.
         python: The minor version of Python, as "3.11".
         notes: Sentences about what could not be followed exactly.
+        unknown: Constants whose content cannot be read, so that an equal hash does not mean equal content.
     """
 
     root: str
@@ -41,6 +42,7 @@ class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
     python: str
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 class _Known(NamedTuple):
@@ -139,6 +141,7 @@ def _closed(root: str, hasher: Hasher) -> CodeClosure:
         libraries=libraries,
         python=python,
         notes=tuple(sorted(hasher.walk.notes)),
+        unknown=tuple(sorted(hasher.unknown)),
     )
 
 

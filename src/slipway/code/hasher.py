@@ -61,6 +61,7 @@ class Hasher:
         entries: "module:name" -> hash of what it is, without what it reaches.
         kinds: "module:name" -> function, class, constant or file.
         libraries: Distribution -> version, of all imports reached.
+        unknown: Constants that are known by their statement alone, with their classes.
         is_dynamic: Whether code is found by a computed name, so that all files count.
     """
 
@@ -69,6 +70,7 @@ class Hasher:
         self.entries: dict[str, str] = {}
         self.kinds: dict[str, str] = {}
         self.libraries: dict[str, str] = {}
+        self.unknown: dict[str, None] = {}
         self.is_dynamic = False
         self._pending: list[tuple[Module, str]] = []
         self._functions: dict[int, _Function] = {}
@@ -160,6 +162,7 @@ class Hasher:
             if source is None or not indices:
                 raise _unreadable(label, reason.kind) from None
             if not (is_standard(kind.__module__) or is_slipway(kind.__module__)):
+                self.unknown[f"{label} ({kind.__module__}.{kind.__qualname__})"] = None
                 self.walk.notes[
                     f"{label} ({kind.__module__}.{kind.__qualname__}) is known by the statement that defines it, "
                     "not by its content."

@@ -70,6 +70,8 @@ def of_call(call: StepCall) -> StepKey:
             _add_class(kind, closures, libraries)
         except UserError as problem:
             refusals.append(f"the class of argument {name}: {problem.what}")
+    unknown = dict.fromkeys(name for one in closures for name in one.unknown)
+    refusals += [f"its code uses {name}, whose content cannot be read" for name in unknown]
     if not call.cached:
         refusals.insert(0, "the step says cache=False")
     if refusals:
