@@ -39,10 +39,10 @@ from slipway.serving.swap import publish
 ROUNDS = 5
 REQUESTS = {1: 600, 16: 1600}
 REMARK = """\
-By profile, half of the worker's own time is the model: LightGBM's `Booster.predict` takes about 46 us a row, as it prepares
-a predictor at every call, where its C interface for single rows answers the same bits in 5. The rest is decoding and
-checking, ids, the answer, and the log's thread. The goal is CPU on an idle machine; beside other work the same requests
-cost more, so read it with the echo beside it (0.04 to 0.05 ms when idle).
+The goal is missed. By profile, about 140 us of a request pass in the worker's Python, and half of them in the model:
+LightGBM's `Booster.predict` takes 46 us a row, since it prepares a predictor at every call, where its C interface for
+single rows gives the same bits in 5; encoding and checking the row take the rest of that half. The other half is the
+contract, the ids, the answer and the log's record; HTTP itself is the echo's figure.
 """
 NAME = "bench"
 COLUMNS = 20
