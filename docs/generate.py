@@ -44,7 +44,8 @@ def _commands() -> Iterator[str]:
 
 
 def _command(command: click.Command, path: str) -> Iterator[str]:
-    context = click.Context(command, info_name=path, parent=None)
+    # As the command line itself shows it: click keeps the first help option that a command was asked with.
+    context = click.Context(command, info_name=path, help_option_names=["-h", "--help"])
     yield f"```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for name in sorted(command.commands):
