@@ -45,6 +45,7 @@ def _commands() -> Iterator[str]:
 
 def _command(command: click.Command, path: str) -> Iterator[str]:
     # As the command line itself shows it: click keeps the first help option that a command was asked with.
+    command._help_option = None
     context = click.Context(command, info_name=path, help_option_names=["-h", "--help"])
     yield f"```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
