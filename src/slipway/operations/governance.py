@@ -1,12 +1,28 @@
 """Approvals and the audit log."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
 from slipway.records.events import Event, Root
 from slipway.records.gates import Approval
+from slipway.records.loop import StandingApproval
 
-__all__ = ["AuditState", "Events", "Grant", "Granted", "ListEvents", "Sealed", "operations"]
+__all__ = [
+    "AuditState",
+    "Events",
+    "Grant",
+    "Granted",
+    "ListEvents",
+    "ListStanding",
+    "Revoke",
+    "Sealed",
+    "Stand",
+    "Standing",
+    "StandingApprovals",
+    "operations",
+]
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -31,6 +47,47 @@ class Granted(Struct, frozen=True, kw_only=True):
     """The approval as it is kept."""
 
     approval: Approval
+
+
+class Stand(Struct, frozen=True, kw_only=True):
+    """Approve an endpoint's policy ahead of time: what comes of it and passes its gate may serve unattended.
+
+    Args:
+        endpoint: The endpoint's name.
+        until: When the word lapses, business time.
+        role: In which role: "accountable".
+        comment: Why.
+    """
+
+    endpoint: str
+    until: datetime
+    role: str = "accountable"
+    comment: str = ""
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """The standing approval as it is kept."""
+
+    approval: StandingApproval
+
+
+class ListStanding(Struct, frozen=True, kw_only=True):
+    """Of which endpoint, "" for all."""
+
+    endpoint: str = ""
+
+
+class StandingApprovals(Struct, frozen=True, kw_only=True):
+    """Standing approvals, newest first; lapsed and revoked ones too."""
+
+    approvals: tuple[StandingApproval, ...]
+
+
+class Revoke(Struct, frozen=True, kw_only=True):
+    """Take a standing approval back: nothing more is let through under it."""
+
+    id: str
+    comment: str = ""
 
 
 class ListEvents(Struct, frozen=True, kw_only=True):
@@ -68,6 +125,32 @@ operations = (
         request=Grant,
         response=Granted,
         body="slipway.flows.approve:grant",
+        changes=True,
+    ),
+    Operation(
+        name="approvals.stand",
+        summary="Approve an endpoint's retraining policy ahead of time.",
+        permission="approvals.grant",
+        request=Stand,
+        response=Standing,
+        body="slipway.flows.standing:stand",
+        changes=True,
+    ),
+    Operation(
+        name="approvals.standing",
+        summary="List standing approvals.",
+        permission="approvals.read",
+        request=ListStanding,
+        response=StandingApprovals,
+        body="slipway.flows.standing:list_standing",
+    ),
+    Operation(
+        name="approvals.revoke",
+        summary="Take a standing approval back.",
+        permission="approvals.grant",
+        request=Revoke,
+        response=Standing,
+        body="slipway.flows.standing:revoke",
         changes=True,
     ),
     Operation(

@@ -2,7 +2,9 @@
 
 from slipway.records.endpoints import MonitorSpec
 from slipway.records.gates import GateSpec
+from slipway.records.loop import RetrainSpec
 from slipway.records.record import Record
+from slipway.records.rollouts import RolloutSpec
 
 __all__ = ["DeclaredEndpoint", "declared_id"]
 
@@ -23,6 +25,9 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
         workers: Processes that answer.
         monitors: What watches it.
         simulation: Whether requests may carry their own decision time.
+        rollout: How a challenger is rolled out; None lets what passes its gate serve at once.
+        retrain: When and how its model is trained again, None for never.
+        snapshot: The digest of the project snapshot that declared it: what a retraining runs.
     """
 
     model: str
@@ -32,3 +37,6 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     workers: int = 1
     monitors: tuple[MonitorSpec, ...] = ()
     simulation: bool = False
+    rollout: RolloutSpec | None = None
+    retrain: RetrainSpec | None = None
+    snapshot: str = ""

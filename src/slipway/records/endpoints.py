@@ -9,7 +9,7 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.schema import Field
 
-__all__ = ["Contract", "EndpointStatus", "MonitorSpec", "Revision", "Served"]
+__all__ = ["Challenger", "Contract", "EndpointStatus", "MonitorSpec", "Revision", "Served"]
 
 
 class Contract(Struct, frozen=True, kw_only=True):
@@ -38,6 +38,23 @@ class Served(Struct, frozen=True, kw_only=True):
     bundle: str
 
 
+class Challenger(Struct, frozen=True, kw_only=True):
+    """A second model beside the one that serves, for the time of a roll-out.
+
+    Each row is assigned by itself and keeps its arm: see `serving.arms`. Whichever model does not answer a row scores it
+    unseen, off the request's path, so that both can be compared row by row.
+
+    Args:
+        served: The challenger.
+        fraction: The share of rows that it answers; 0 in shadow.
+        rollout_id: The roll-out; also the salt of the assignment.
+    """
+
+    served: Served
+    fraction: float = 0.0
+    rollout_id: str
+
+
 class MonitorSpec(Struct, frozen=True, kw_only=True):
     """A monitor as data.
 
@@ -47,6 +64,7 @@ class MonitorSpec(Struct, frozen=True, kw_only=True):
         metric: For quality: the metric; for kpi: "cost".
         label_delay_us: How long a label may take.
         limit: For quality and kpi: a figure worse than this alerts, None to compare with the evaluation.
+        window_us: How much business time before the youngest mature prediction is judged together.
     """
 
     kind: Literal["drift", "quality", "kpi"]
@@ -54,6 +72,7 @@ class MonitorSpec(Struct, frozen=True, kw_only=True):
     metric: str = ""
     label_delay_us: int = 0
     limit: float | None = None
+    window_us: int = 28 * 86_400_000_000
 
 
 class Revision(Record, frozen=True, kw_only=True, tag="revision"):
@@ -73,6 +92,7 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
         actor: Who deployed.
         reason: Why: "deploy", "rollback to 3".
         monitors: What watches it.
+        challenger: What is being rolled out beside `served`, None outside roll-outs.
     """
 
     number: int
@@ -88,6 +108,7 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
     actor: Actor
     reason: str = "deploy"
     monitors: tuple[MonitorSpec, ...] = ()
+    challenger: Challenger | None = None
 
 
 class EndpointStatus(Struct, frozen=True, kw_only=True):

@@ -259,6 +259,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         key: The columns that identify a row.
         label: The label's column.
         at: The column of the decision times.
+        known: The column that says when a row's label became known, "" where nobody said.
         rows: How many rows.
         fingerprint: Of the rows with their features.
         first_at: The first decision.
@@ -271,6 +272,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     key: tuple[str, ...]
     label: str
     at: str
+    known: str = ""
     rows: int
     fingerprint: str
     first_at: datetime | None = None

@@ -82,6 +82,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
         skew: The sentence of the skew certificate, "" where none was made.
         run_id: The run that made it.
         trained_until: The greatest decision time it was trained on, None where unknown.
+        held_out_from: From this decision time on no row of its training set taught it; None where that is unknown.
     """
 
     model: str
@@ -101,6 +102,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     skew: str = ""
     run_id: str = ""
     trained_until: datetime | None = None
+    held_out_from: datetime | None = None
 
 
 class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):

@@ -39,6 +39,7 @@ class Incident(Record, frozen=True, kw_only=True, tag="incident"):
         findings: The findings that opened it, by id.
         sentence: What changed, how much, since when, what to do.
         owner: The role that must look.
+        cause: "broken feed", "quality", "kpi": what policy goes by.
         closed_at: When it was closed.
     """
 
@@ -47,4 +48,5 @@ class Incident(Record, frozen=True, kw_only=True, tag="incident"):
     findings: tuple[str, ...] = ()
     sentence: str
     owner: str
+    cause: str = ""
     closed_at: datetime | None = None

@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-__all__ = ["LabelRow", "PredictionRow", "PushedRow"]
+__all__ = ["Arm", "FailureRow", "LabelRow", "PredictionRow", "PushedRow", "ShadowRow"]
+
+Arm = Literal["champion", "challenger"]
 
 
 class PredictionRow(Struct, frozen=True, array_like=True):
@@ -22,6 +24,8 @@ class PredictionRow(Struct, frozen=True, array_like=True):
         score: The answer.
         decision: What was decided, None without a threshold.
         revision: The revision that answered: its contract says what `request` means.
+        arm: Which model of a roll-out answered.
+        propensity: How likely the row's arm was.
     """
 
     id: str
@@ -35,6 +39,54 @@ class PredictionRow(Struct, frozen=True, array_like=True):
     score: float
     decision: bool | None = None
     revision: int = 0
+    arm: Arm = "champion"
+    propensity: float = 1.0
+
+
+class ShadowRow(Struct, frozen=True, array_like=True):
+    """What the arm that did not answer would have answered to one row.
+
+    Args:
+        prediction: The answered row's id.
+        at_us: Its decision time (business), microseconds since the epoch.
+        revision: The revision under which it was compared.
+        arm: Which model scored it here: the one that did not answer.
+        bundle: First 16 digits of that model's digest.
+        score: Its score, None where it failed.
+        took_ns: Machine time spent on it.
+    """
+
+    prediction: str
+    at_us: int
+    revision: int
+    arm: Arm
+    bundle: str
+    score: float | None
+    took_ns: int = 0
+
+
+class FailureRow(Struct, frozen=True, array_like=True):
+    """Rows that an arm was asked to answer and could not.
+
+    Args:
+        at_us: The decision time (business).
+        answered_us: Machine time.
+        revision: The revision.
+        arm: Which model failed.
+        bundle: First 16 digits of its digest.
+        rows: How many rows.
+        step: "features" or "predict".
+        was_covered: Whether the champion answered them in its place.
+    """
+
+    at_us: int
+    answered_us: int
+    revision: int
+    arm: Arm
+    bundle: str
+    rows: int
+    step: str
+    was_covered: bool = False
 
 
 class LabelRow(Struct, frozen=True, array_like=True):
