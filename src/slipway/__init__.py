@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from slipway.features.windows import sum_ as sum
     from slipway.features.windows import windows as windows
     from slipway.flows.endpoint import Endpoint as Endpoint
+    from slipway.flows.retrain import Retrain as Retrain
+    from slipway.flows.retrain import degraded as degraded
+    from slipway.flows.retrain import schedule as schedule
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -53,10 +56,12 @@ _HOMES = {
     "KPI": "slipway.monitoring.declare",
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
+    "Retrain": "slipway.flows.retrain",
     "approval": "slipway.gates.declare",
     "between": "slipway.data.declare",
     "calibrated": "slipway.gates.declare",
     "count": "slipway.features.windows",
+    "degraded": "slipway.flows.retrain",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
@@ -76,6 +81,7 @@ _HOMES = {
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
     "run": "slipway.hosts.session",
+    "schedule": "slipway.flows.retrain",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -93,10 +99,12 @@ __all__ = [
     "KPI",
     "Model",
     "Quality",
+    "Retrain",
     "approval",
     "between",
     "calibrated",
     "count",
+    "degraded",
     "environment_resolves",
     "errors",
     "evaluate",
@@ -116,6 +124,7 @@ __all__ = [
     "open",
     "pipeline",
     "run",
+    "schedule",
     "std",
     "step",
     "sum",

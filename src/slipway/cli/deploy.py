@@ -20,11 +20,19 @@ __all__ = ["deploy", "rollback"]
 @click.option("--endpoint", default="", help="The endpoint's name; the model's own when missing.")
 @click.option("--port", default=0, help="The port to listen on; the former or a free one when missing.")
 @click.option("--dry-run", is_flag=True, help="Judge only, change nothing.")
+@click.option("--at-once", is_flag=True, help="Without the declared roll-out, replacing one that is under way.")
 @opened
-def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_run: bool) -> None:
-    """Judge MODEL by its gate and, when it passes, let it serve."""
+def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_run: bool, at_once: bool) -> None:
+    """Judge MODEL by its gate and, when it passes, let it serve, or begin the roll-out that its endpoint declares."""
     gate = _declare(door, endpoint or model, keep=not dry_run)
-    wanted = {"model": model, "version": version, "endpoint": endpoint, "port": port, "dry_run": dry_run}
+    wanted = {
+        "model": model,
+        "version": version,
+        "endpoint": endpoint,
+        "port": port,
+        "dry_run": dry_run,
+        "at_once": at_once,
+    }
     answer = door.call("endpoints.deploy", **wanted, gate=gate if dry_run else None)
     door.show(answer, deployed_text)
     if dry_run and not answer.verdict.passed:
@@ -52,7 +60,7 @@ def _declare(door: Door, name: str, *, keep: bool) -> Any:
     if declared is None:
         return None
     if keep:
-        declare_endpoint(door.workspace, declared)
+        declare_endpoint(door.workspace, declared, snapshot=door.checkout.snapshot())
     return None if declared.gate is None else msgspec.to_builtins(declared.gate.spec)
 
 
@@ -61,7 +69,14 @@ def deployed_text(answer: Deployed) -> str:
     parts = [verdict_text(answer.verdict)]
     if answer.revision is None or answer.status is None:
         return "\n\n".join([*parts, "Nothing was changed: this was a dry run."])
-    served, name = answer.revision.served, answer.revision.name
+    served, name, challenger = answer.revision.served, answer.revision.name, answer.revision.challenger
+    if challenger is not None:
+        parts.append(
+            f"{challenger.served.model} {challenger.served.number} is being rolled out at {name}; "
+            f"{served.model} {served.number} goes on serving meanwhile.\n"
+            f"Look:  slipway rollout status {name}"
+        )
+        return "\n\n".join(parts)
     parts.append(
         f"{served.model} {served.number} serves as revision {answer.revision.number} of {name}.\n"
         f"Answers at {answer.status.url}/endpoints/{name}/predict\n"

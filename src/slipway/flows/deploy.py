@@ -2,79 +2,80 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import msgspec
 
-from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound, SlipwayError
+from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound
+from slipway.flows import rollouts
 from slipway.flows.approve import approvals_of
 from slipway.flows.endpoints import folder_of, revision_of
-from slipway.flows.evidence import CHAMPION, champion_of, collect
-from slipway.flows.feed import feed
+from slipway.flows.evidence import CHAMPION
+from slipway.flows.judging import declared_endpoint, judge_version, refusal
 from slipway.flows.package import training_set_of
-from slipway.gates.floors import effective
-from slipway.gates.judge import judge, verdict
+from slipway.flows.publish import publish_revision
+from slipway.flows.turns import turn
 from slipway.ids import check_name
-from slipway.ledger import entries, events, lineage
-from slipway.models import bundle as bundles
+from slipway.ledger import entries
 from slipway.models import registry
 from slipway.operations.endpoints import Deploy, Deployed, Rollback
 from slipway.ports.workspace import Workspace
-from slipway.records.declarations import DeclaredEndpoint, declared_id
-from slipway.records.endpoints import Contract, EndpointStatus, Revision, Served
+from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.runs import Run
 from slipway.records.schema import Field
-from slipway.serving.swap import publish
 
-__all__ = ["deploy", "rollback"]
+__all__ = ["deploy", "draft_of", "rollback"]
 
-_SERVES_WITHIN_S = 60.0
-_LOOK_EVERY_S = 0.05
-_TURN_WITHIN_S = 180.0
-_TURN_FILE = "deploy.lock"
 _GUARDED = "prod"
 
 
 def deploy(workspace: Workspace, request: Deploy) -> Deployed:
     """Judge a model version and, when its gate lets it through, let it serve.
 
-    Deployments of one endpoint take turns: each is judged against what the one before it made the champion.
+    Where the endpoint declares a roll-out and something serves already, the version begins as its challenger; the
+    controller takes it from there. Deployments of one endpoint take turns: each is judged against what the one before it made the champion.
 
     Raises:
         NotFound: No such model or version.
         InvalidInput: A name or port that cannot be.
         GateRefused: A check refused or could not tell; the verdict is on the error and in the ledger.
-        Conflict: The endpoint is prod's, or others deploy to it all the time.
+        Conflict: The endpoint is prod's, a roll-out is under way, or others deploy to it all the time.
         BackendError: The endpoint's process did not take the revision; the former one still serves.
     """
     _check_port(request.port)
     version = registry.get(workspace, request.model, request.version)
     bundle = registry.bundle_of(workspace, version)
     name = check_name(request.endpoint or version.name, "endpoint")
-    declared = _declared(workspace, name, version)
+    declared = declared_endpoint(workspace, name, model=version.name)
     if request.dry_run:
         if request.gate is not None:
             declared = msgspec.structs.replace(declared, gate=request.gate)
-        ruling = _judge(workspace, version, bundle, declared, keep=False)
+        ruling = judge_version(workspace, version, bundle, declared, keep=False)
         return Deployed(verdict=ruling, revision=None, status=None)
-    with _turn(workspace, name):
+    with turn(workspace, name):
         _check_environment(workspace, name)
-        ruling = _judge(workspace, version, bundle, declared, keep=True)
+        if not request.at_once:
+            rollouts.refuse_while_under_way(workspace, name)
+        ruling = judge_version(workspace, version, bundle, declared, keep=True)
         if not ruling.passed:
-            raise _refused(version, ruling)
-        served = Served(model=version.name, number=version.number, bundle=version.bundle)
-        draft = _draft(workspace, name, served, _contract(workspace, version, bundle, declared), declared)
+            raise refusal(version, ruling)
+        draft = draft_of(workspace, version, bundle, declared)
         if request.port and draft.port not in (0, request.port):
             workspace.say(f"{name} answers on port {draft.port} until it is stopped; {request.port} counts from then.")
         draft = msgspec.structs.replace(draft, port=request.port or draft.port, verdict_id=ruling.id)
-        revision, status = _publish(workspace, draft, version, "endpoints.deploy")
+        if not request.at_once and rollouts.is_due(workspace, declared, draft):
+            begun = rollouts.begin(workspace, declared, draft)
+            if not begun.is_under_way:
+                raise BackendError(
+                    f"{version.name} {version.number} cannot be rolled out at {name!r}; the champion serves on.",
+                    why=begun.reason,
+                    fix=f"Read {folder_of(workspace, name) / 'front.log'}, and deploy again.",
+                )
+            revision = revision_of(workspace, name)
+            status = workspace.launcher.status(folder_of(workspace, name))
+            return Deployed(verdict=ruling, revision=revision, status=status)
+        revision, status = publish_revision(workspace, draft, [version], "endpoints.deploy")
         if registry.aliases(workspace, version.name).get(CHAMPION) != version.number:
             registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {name}")
     return Deployed(verdict=ruling, revision=revision, status=status)
@@ -90,16 +91,18 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
         BackendError: The endpoint's process did not take the revision; the present one still serves.
     """
     revision_of(workspace, request.name)
-    with _turn(workspace, request.name):
+    with turn(workspace, request.name):
         _check_environment(workspace, request.name)
         found = _earlier(workspace, request)
         _refuse_rejected(workspace, found)
         with workspace.ledger.read() as tx:
             ruling = entries.get(tx, Verdict, found.verdict_id)
         reason = f"rollback to {found.number}" + (f": {request.reason}" if request.reason else "")
-        draft = msgspec.structs.replace(found, reason=reason, actor=workspace.actor, created_at=workspace.clock.now())
+        draft = msgspec.structs.replace(
+            found, reason=reason, actor=workspace.actor, created_at=workspace.clock.now(), challenger=None
+        )
         version = registry.get(workspace, draft.served.model, draft.served.number)
-        revision, status = _publish(workspace, draft, version, "endpoints.rollback")
+        revision, status = publish_revision(workspace, draft, [version], "endpoints.rollback")
         registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=reason)
     return Deployed(verdict=ruling, revision=revision, status=status)
 
@@ -107,10 +110,10 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
 def _earlier(workspace: Workspace, request: Rollback) -> Revision:
     """The revision to go back to."""
     newest = revision_of(workspace, request.name)
-    wanted = request.to or newest.number - 1
+    wanted = request.to or _one_before(workspace, newest)
     if wanted == 0:
         raise Conflict(
-            f"{request.name!r} has only one revision: there is nothing to go back to.",
+            f"{request.name!r} has never served anything else: there is nothing to go back to.",
             fix=f"Stop it instead: slipway endpoints stop {request.name}",
         )
     with workspace.ledger.read() as tx:
@@ -127,6 +130,32 @@ def _earlier(workspace: Workspace, request: Rollback) -> Revision:
     return found[0]
 
 
+def _one_before(workspace: Workspace, newest: Revision) -> int:
+    """The number of the last revision that answered otherwise than the newest; 0 where there is none.
+
+    The steps of a roll-out are revisions too; going back means ending it, or undoing the promotion, not its last step.
+    """
+
+    def without_marks(revision: Revision) -> Revision:
+        return msgspec.structs.replace(
+            revision,
+            id="",
+            number=0,
+            created_at=newest.created_at,
+            actor=newest.actor,
+            reason="",
+            verdict_id="",
+            challenger=None if revision is not newest else revision.challenger,
+        )
+
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=newest.name, limit=100_000)
+    for earlier in sorted(known, key=lambda revision: -revision.number):
+        if earlier.number < newest.number and without_marks(earlier) != without_marks(newest):
+            return earlier.number
+    return 0
+
+
 def _refuse_rejected(workspace: Workspace, revision: Revision) -> None:
     """What a person has rejected since it served does not come back."""
     latest = {(given.name, given.actor.name): given for given in approvals_of(workspace, revision.served.bundle)}
@@ -138,27 +167,6 @@ def _refuse_rejected(workspace: Workspace, revision: Revision) -> None:
             why=against[0].comment or "A rejection counts for the way back too.",
             fix=f"Go back further with --to, or talk to {against[0].actor}: who rejected may approve again.",
         )
-
-
-@contextmanager
-def _turn(workspace: Workspace, name: str) -> Iterator[None]:
-    """Hold an endpoint for one deployment at a time; the system frees it with the process, however that ends."""
-    folder = folder_of(workspace, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + _TURN_WITHIN_S
-    with (folder / _TURN_FILE).open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Conflict(
-                        f"Somebody else has been deploying to {name!r} for {_TURN_WITHIN_S:.0f} seconds.",
-                        fix=f"Look how it stands, then decide anew: slipway endpoints show {name}",
-                    ) from None
-                time.sleep(_LOOK_EVERY_S)
-        yield
 
 
 def _check_environment(workspace: Workspace, name: str) -> None:
@@ -177,68 +185,6 @@ def _check_environment(workspace: Workspace, name: str) -> None:
 def _check_port(port: int) -> None:
     if not 0 <= port <= 65535:
         raise InvalidInput(f"There is no port {port}.", fix="Give one from 1 to 65535, or 0 for any.", field="port")
-
-
-def _declared(workspace: Workspace, name: str, version: ModelVersion) -> DeclaredEndpoint:
-    """What the project declared of the endpoint; one that was never declared has the environment's floor as its gate."""
-    with workspace.ledger.read() as tx:
-        try:
-            return entries.get(tx, DeclaredEndpoint, declared_id(workspace.project, workspace.environment, name))
-        except NotFound:
-            return DeclaredEndpoint(
-                id=declared_id(workspace.project, workspace.environment, name),
-                project=workspace.project,
-                name=name,
-                created_at=workspace.clock.now(),
-                model=version.name,
-            )
-
-
-def _judge(
-    workspace: Workspace, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint, *, keep: bool
-) -> Verdict:
-    gate = effective(declared.gate, workspace.environment)
-    champion = champion_of(workspace, version.name, endpoint=declared.name)
-    now = workspace.clock.now()
-    outcomes = judge(
-        gate,
-        collect(workspace, version, bundle, gate, endpoint=declared.name),
-        approvals_of(workspace, version.bundle),
-        subject=version.bundle,
-        at=now,
-        champion_known=champion is not None and champion.bundle != version.bundle,
-        is_champion=champion is not None and champion.bundle == version.bundle,
-        model=version.name,
-        number=version.number,
-    )
-    ruling = verdict(
-        outcomes,
-        gate=gate,
-        subject=version.bundle,
-        environment=workspace.environment,
-        actor=workspace.actor,
-        project=workspace.project,
-        model=version.name,
-        at=now,
-    )
-    if keep:
-        with workspace.ledger.write() as tx:
-            entries.put(tx, ruling, expect=0)
-            lineage.link(tx, f"bundle:{version.bundle}", f"verdict:{ruling.id}", "judged")
-            events.record(tx, workspace, "gates.judge", f"bundle:{version.bundle}", passed=ruling.passed)
-    return ruling
-
-
-def _refused(version: ModelVersion, ruling: Verdict) -> GateRefused:
-    against = [outcome for outcome in ruling.outcomes if outcome.result in ("refused", "cannot tell")]
-    first = against[0]
-    more = f" ({len(against) - 1} more checks did not pass.)" if len(against) > 1 else ""
-    return GateRefused(
-        f"{version.name} {version.number} was refused for {ruling.environment}: {first.check}.",
-        why=f"{first.result.capitalize()}: {first.found}.{more}",
-        fix=first.fix or f"See the evidence: slipway models show {version.name}",
-        verdict=ruling,
-    )
 
 
 def _contract(workspace: Workspace, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint) -> Contract:
@@ -270,88 +216,22 @@ def _columns(workspace: Workspace, version: ModelVersion) -> tuple[Field, ...]:
     return training.columns if training else ()
 
 
-def _draft(workspace: Workspace, name: str, served: Served, contract: Contract, declared: DeclaredEndpoint) -> Revision:
-    status = workspace.launcher.status(folder_of(workspace, name))
+def draft_of(workspace: Workspace, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint) -> Revision:
+    """The revision by which an endpoint would serve a version at once, without its number."""
+    status = workspace.launcher.status(folder_of(workspace, declared.name))
     port = int(status.url.rpartition(":")[2]) if status and status.url else 0
     return Revision(
         id="",
         project=workspace.project,
-        name=name,
+        name=declared.name,
         created_at=workspace.clock.now(),
         number=0,
         environment=workspace.environment,
-        served=served,
-        contract=contract,
+        served=Served(model=version.name, number=version.number, bundle=version.bundle),
+        contract=_contract(workspace, version, bundle, declared),
         workers=declared.workers,
         simulation=declared.simulation,
         port=port,
         actor=workspace.actor,
         monitors=declared.monitors,
     )
-
-
-def _publish(
-    workspace: Workspace, draft: Revision, version: ModelVersion, verb: str
-) -> tuple[Revision, EndpointStatus]:
-    """Give the draft its number, put everything into the endpoint's folder, and wait until it serves."""
-    folder = folder_of(workspace, draft.name)
-    _unpack(workspace, version, folder / "bundles" / version.bundle)
-    _feed(workspace, version, folder, is_way_back=verb == "endpoints.rollback")
-    with workspace.ledger.write() as tx:
-        former = tx.ref(workspace.project, "endpoint", draft.name)
-        number = (entries.get(tx, Revision, former).number if former else 0) + 1
-        revision = msgspec.structs.replace(draft, number=number, id=f"{workspace.project}/{draft.name}/{number}")
-        entries.put(tx, revision, expect=0)
-        tx.set_ref(workspace.project, "endpoint", draft.name, revision.id, expect=former)
-        lineage.link(tx, f"bundle:{version.bundle}", f"revision:{revision.id}", "serves")
-        events.record(
-            tx,
-            workspace,
-            verb,
-            f"revision:{revision.id}",
-            model=version.name,
-            version=version.number,
-            reason=revision.reason,
-        )
-    publish(folder, revision, workspace.signer)
-    return revision, _await(workspace, folder, revision)
-
-
-def _feed(workspace: Workspace, version: ModelVersion, folder: Path, *, is_way_back: bool) -> None:
-    """Bring the online store up to date; the way back stays open where the tables have moved on."""
-    try:
-        feed(workspace, registry.bundle_of(workspace, version), folder)
-    except (InvalidInput, NotFound) as problem:
-        if not is_way_back:
-            raise
-        workspace.say(f"{problem} It serves from what its online store holds and is pushed.")
-
-
-def _unpack(workspace: Workspace, version: ModelVersion, folder: Path) -> None:
-    """Put the bundle's files into the endpoint's folder; they appear whole or not at all."""
-    if folder.exists():
-        try:
-            bundles.verify(folder, expect=version.bundle, signer=workspace.signer)
-            return
-        except (SlipwayError, OSError):
-            shutil.rmtree(folder)  # damaged: fetched anew below
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    bundles.unpack(workspace, version.manifest, part, signature=version.signature, expect=version.bundle)
-    part.rename(folder)
-
-
-def _await(workspace: Workspace, folder: Path, revision: Revision) -> EndpointStatus:
-    status = workspace.launcher.ensure(folder)
-    until = time.monotonic() + _SERVES_WITHIN_S
-    while status.revision != revision.number:
-        if status.refused == revision.number or time.monotonic() > until:
-            raise BackendError(
-                f"The endpoint {revision.name!r} did not take revision {revision.number}; "
-                f"revision {status.revision} still serves.",
-                why=status.note or f"It had {_SERVES_WITHIN_S:.0f} seconds.",
-                fix=f"Read {folder / 'front.log'}, and deploy again.",
-            )
-        time.sleep(_LOOK_EVERY_S)
-        status = workspace.launcher.status(folder) or workspace.launcher.ensure(folder)
-    return status

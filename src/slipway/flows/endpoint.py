@@ -9,11 +9,14 @@ from typing import Any
 
 from slipway.errors import InvalidDeclaration
 from slipway.features.sets import FeatureSet
+from slipway.flows.retrain import Retrain
 from slipway.gates.declare import Gate
 from slipway.ids import check_name
 from slipway.monitoring.declare import KPI, Drift, Quality
 from slipway.pipelines.declare import Pipeline
 from slipway.records.declarations import DeclaredEndpoint, declared_id
+from slipway.records.rollouts import RolloutSpec
+from slipway.rollout.declare import Canary, Shadow
 
 __all__ = ["Endpoint"]
 
@@ -33,6 +36,9 @@ class Endpoint:
         strict: Whether unknown request fields are refused; otherwise they are counted and shown.
         workers: Processes that answer, at most 64.
         monitors: What watches it.
+        rollout: How a challenger gets to all traffic: `[sw.Shadow(), sw.Canary()]`; none lets what passes the gate serve
+            at once.
+        retrain: When its model is trained again, None for never by itself.
 
     Raises:
         InvalidInput: The name does not fit.
@@ -47,6 +53,8 @@ class Endpoint:
     strict: bool = False
     workers: int = 1
     monitors: Sequence[Drift | Quality | KPI] = ()
+    rollout: Sequence[Shadow | Canary] = ()
+    retrain: Retrain | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "endpoint")
@@ -54,6 +62,7 @@ class Endpoint:
             ("pipeline", self.pipeline, Pipeline, "a function under @sw.pipeline"),
             ("features", self.features, FeatureSet, "sw.FeatureSet(...)"),
             ("gate", self.gate, Gate, "sw.Gate(sw.metric('auc') >= 0.7)"),
+            ("retrain", self.retrain, Retrain, "sw.Retrain(pipeline, when=[sw.schedule('0 3 1 * *')])"),
         ):
             if given is not None and not isinstance(given, kind):
                 raise self._unfit(what, given, f"Give {example}, or leave it out.")
@@ -70,6 +79,10 @@ class Endpoint:
                 f"The endpoint {self.name!r} has two monitors called {sorted(twice)[0]!r}.", fix="Remove one of them."
             )
 
+        kinds = [type(phase) for phase in self.rollout]
+        if kinds not in ([], [Shadow], [Canary], [Shadow, Canary]):
+            raise self._unfit("rollout", self.rollout, "Give [sw.Shadow(), sw.Canary()], or one of them.")
+
     @property
     def key_fields(self) -> tuple[str, ...]:
         """The request's fields that name a row."""
@@ -79,7 +92,7 @@ class Endpoint:
         return InvalidDeclaration(f"The endpoint {self.name!r} was given {given!r} as its {what}.", fix=fix)
 
     def declared(
-        self, project: str, at: datetime, *, environment: str = "dev", simulation: bool = False
+        self, project: str, at: datetime, *, environment: str = "dev", simulation: bool = False, snapshot: str = ""
     ) -> DeclaredEndpoint:
         """The declaration as the ledger keeps it."""
         return DeclaredEndpoint(
@@ -94,4 +107,17 @@ class Endpoint:
             workers=self.workers,
             monitors=tuple(monitor.spec() for monitor in self.monitors),
             simulation=simulation,
+            rollout=self._plan(),
+            retrain=None if self.retrain is None else self.retrain.spec(),
+            snapshot=snapshot,
+        )
+
+    def _plan(self) -> RolloutSpec | None:
+        phases = {type(phase): phase for phase in self.rollout}
+        shadow, canary = phases.get(Shadow), phases.get(Canary)
+        if shadow is None and canary is None:
+            return None
+        return RolloutSpec(
+            shadow=shadow.spec() if isinstance(shadow, Shadow) else None,
+            canary=canary.spec() if isinstance(canary, Canary) else None,
         )

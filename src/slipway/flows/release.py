@@ -44,16 +44,23 @@ class Released:
     version: ModelVersion | None
 
 
-def declare_endpoint(workspace: Workspace, endpoint: Endpoint, *, simulation: bool | None = None) -> None:
+def declare_endpoint(
+    workspace: Workspace, endpoint: Endpoint, *, simulation: bool | None = None, snapshot: str = ""
+) -> None:
     """Keep an endpoint's declaration, so that a server can deploy to it without the project's code.
 
     Args:
         workspace: Where it is kept.
         endpoint: What the project's code declares now.
         simulation: Whether it takes decision times from its callers; None leaves that as it stands.
+        snapshot: The digest of the project's snapshot, which a retraining runs; "" leaves the stored one.
     """
     declared = endpoint.declared(
-        workspace.project, workspace.clock.now(), environment=workspace.environment, simulation=bool(simulation)
+        workspace.project,
+        workspace.clock.now(),
+        environment=workspace.environment,
+        simulation=bool(simulation),
+        snapshot=snapshot,
     )
     with workspace.ledger.write() as tx:
         try:
@@ -62,7 +69,7 @@ def declare_endpoint(workspace: Workspace, endpoint: Endpoint, *, simulation: bo
             former = None
         if former is not None:
             kept = former.simulation if simulation is None else simulation
-            declared = msgspec.structs.replace(declared, simulation=kept)
+            declared = msgspec.structs.replace(declared, simulation=kept, snapshot=snapshot or former.snapshot)
             if declared == msgspec.structs.replace(former, created_at=declared.created_at):
                 return
         entries.put(tx, declared)
@@ -103,7 +110,7 @@ def run_pipeline(
             )
         return Released(run=result.run, value=result.value, version=None)
     if endpoint is not None:
-        declare_endpoint(workspace, endpoint, simulation=simulation)
+        declare_endpoint(workspace, endpoint, simulation=simulation, snapshot=snapshot)
     version = release(workspace, result.value, result.run, endpoint=endpoint, name=pipeline.name.replace("_", "-"))
     return Released(run=result.run, value=result.value, version=version)
 

@@ -1,4 +1,4 @@
-"""The process behind `slipway up`: opens the store, answers over HTTP, seals the audit log; one process."""
+"""The process behind `slipway up`: opens the store, answers over HTTP, runs the loop, seals the audit log; one process."""
 
 import os
 import signal
@@ -12,7 +12,9 @@ from uvicorn._types import ASGIApplication
 
 from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
 from slipway.governance.audit import head_of
+from slipway.hosts.controller import Controller
 from slipway.hosts.project import open_workspace
+from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
 from slipway.ledger import events
 from slipway.ports.workspace import Workspace
@@ -54,14 +56,21 @@ def serve(
     try:
         workspace = open_workspace(root, project="", environment=environment, say=say)
         sealer = Sealer(workspace, every_s=seal_every_s)
+        controller = Controller(workspace)
+        # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.
+        is_simulated = (root / CLOCK_FILE).exists()
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
         server = _Server(make_app(workspace), lambda: once_ready(address))
         _stop_quietly()
         sealer.start()
+        if not is_simulated:
+            controller.start()
         try:
             server.run(sockets=[listener])
         finally:
+            if not is_simulated:
+                controller.stop()
             sealer.stop()
             workspace.ledger.close()
     finally:

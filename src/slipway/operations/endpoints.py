@@ -62,6 +62,7 @@ class Deploy(Struct, frozen=True, kw_only=True):
         dry_run: Judge only, change nothing.
         port: The port to listen on, 0 for any free one.
         gate: For a dry run: judge by this gate instead of the one that is kept.
+        at_once: Let it serve without the declared roll-out, in place of whatever serves or is being rolled out.
     """
 
     model: str
@@ -70,6 +71,7 @@ class Deploy(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     port: int = 0
     gate: GateSpec | None = None
+    at_once: bool = False
 
 
 class Deployed(Struct, frozen=True, kw_only=True):

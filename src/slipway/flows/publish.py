@@ -1,0 +1,140 @@
+"""Publish: a revision goes into the ledger and, signed, into the endpoint's folder; then it is awaited.
+
+The ledger is first. What was killed between the two is made good by `converge`, so that the folder always comes to say
+what the ledger says.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound
+from slipway.flows.endpoints import folder_of
+from slipway.flows.feed import feed
+from slipway.ledger import entries, events, lineage
+from slipway.models import bundle as bundles
+from slipway.models import registry
+from slipway.ports.ledger_store import WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import EndpointStatus, Revision
+from slipway.records.models import ModelVersion
+from slipway.serving.swap import REVISION_FILE, publish, read_revision
+
+__all__ = ["converge", "publish_revision"]
+
+_SERVES_WITHIN_S = 60.0
+_LOOK_EVERY_S = 0.05
+
+
+def publish_revision(
+    workspace: Workspace,
+    draft: Revision,
+    versions: Sequence[ModelVersion],
+    verb: str,
+    *,
+    also: Callable[[WriteTransaction, Revision], None] = lambda tx, revision: None,
+) -> tuple[Revision, EndpointStatus]:
+    """Give a draft its number, put everything into the endpoint's folder, and wait until it serves.
+
+    Args:
+        workspace: Whose endpoint.
+        draft: The revision without id and number.
+        versions: The model versions that it names, the one that serves first.
+        verb: The event's verb.
+        also: What else is to be written in the same transaction, given the numbered revision.
+
+    Raises:
+        BackendError: The endpoint's process did not take the revision; the former one still serves.
+    """
+    folder = folder_of(workspace, draft.name)
+    for version in versions:
+        _unpack(workspace, version, folder / "bundles" / version.bundle)
+        _feed(workspace, version, folder, is_way_back=verb == "endpoints.rollback")
+    serves = versions[0]
+    with workspace.ledger.write() as tx:
+        former = tx.ref(workspace.project, "endpoint", draft.name)
+        number = (entries.get(tx, Revision, former).number if former else 0) + 1
+        revision = msgspec.structs.replace(draft, number=number, id=f"{workspace.project}/{draft.name}/{number}")
+        entries.put(tx, revision, expect=0)
+        tx.set_ref(workspace.project, "endpoint", draft.name, revision.id, expect=former)
+        lineage.link(tx, f"bundle:{serves.bundle}", f"revision:{revision.id}", "serves")
+        for version in versions[1:]:
+            lineage.link(tx, f"bundle:{version.bundle}", f"revision:{revision.id}", "challenges")
+        also(tx, revision)
+        events.record(
+            tx,
+            workspace,
+            verb,
+            f"revision:{revision.id}",
+            model=serves.name,
+            version=serves.number,
+            reason=revision.reason,
+        )
+    publish(folder, revision, workspace.signer)
+    return revision, _await(workspace, folder, revision)
+
+
+def converge(workspace: Workspace, revision: Revision) -> None:
+    """Let an endpoint's folder say what the ledger says, where a deployment was killed in between.
+
+    Args:
+        workspace: Whose endpoint.
+        revision: Its newest revision.
+
+    Raises:
+        BackendError: The endpoint's process does not take the revision.
+    """
+    folder = folder_of(workspace, revision.name)
+    try:
+        if read_revision(folder / REVISION_FILE, workspace.signer).number >= revision.number:
+            return
+    except (NotFound, Corrupt) as problem:
+        workspace.say(f"{problem} It is published anew.")
+    publish(folder, revision, workspace.signer)
+    if workspace.launcher.status(folder) is not None:
+        _await(workspace, folder, revision)
+
+
+def _feed(workspace: Workspace, version: ModelVersion, folder: Path, *, is_way_back: bool) -> None:
+    """Bring the online store up to date; the way back stays open where the tables have moved on."""
+    try:
+        feed(workspace, registry.bundle_of(workspace, version), folder)
+    except (InvalidInput, NotFound) as problem:
+        if not is_way_back:
+            raise
+        workspace.say(f"{problem} It serves from what its online store holds and is pushed.")
+
+
+def _unpack(workspace: Workspace, version: ModelVersion, folder: Path) -> None:
+    """Put the bundle's files into the endpoint's folder; they appear whole or not at all."""
+    if folder.exists():
+        try:
+            bundles.verify(folder, expect=version.bundle, signer=workspace.signer)
+            return
+        except (Corrupt, OSError):
+            shutil.rmtree(folder)  # damaged: fetched anew below
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    bundles.unpack(workspace, version.manifest, part, signature=version.signature, expect=version.bundle)
+    part.rename(folder)
+
+
+def _await(workspace: Workspace, folder: Path, revision: Revision) -> EndpointStatus:
+    status = workspace.launcher.ensure(folder)
+    until = time.monotonic() + _SERVES_WITHIN_S
+    while status.revision != revision.number:
+        if status.refused == revision.number or time.monotonic() > until:
+            raise BackendError(
+                f"The endpoint {revision.name!r} did not take revision {revision.number}; "
+                f"revision {status.revision} still serves.",
+                why=status.note or f"It had {_SERVES_WITHIN_S:.0f} seconds.",
+                fix=f"Read {folder / 'front.log'}, and deploy again.",
+            )
+        time.sleep(_LOOK_EVERY_S)
+        status = workspace.launcher.status(folder) or workspace.launcher.ensure(folder)
+    return status

@@ -1,0 +1,113 @@
+"""`sw.Retrain`: the declaration of what makes a model be trained again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from slipway.code import closure
+from slipway.errors import InvalidDeclaration, UserError
+from slipway.pipelines.declare import Pipeline
+from slipway.records.loop import RetrainSpec, TriggerSpec
+from slipway.schema.durations import duration_us
+
+__all__ = ["Retrain", "Trigger", "degraded", "schedule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What asks for a retraining: `sw.schedule(...)` or `sw.degraded`."""
+
+    spec: TriggerSpec
+
+
+def schedule(cron: str, *, timezone: str = "UTC") -> Trigger:
+    """Ask for a retraining at fixed times.
+
+    Args:
+        cron: Five fields: minute, hour, day of the month, month, weekday: "0 3 1 * *" is 03:00 on the first.
+        timezone: The IANA name of the zone in which they are read: "America/New_York".
+
+    Raises:
+        InvalidDeclaration: It is no cron expression, or no such zone.
+    """
+    try:
+        CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
+    except (CronSimError, AttributeError) as problem:
+        raise InvalidDeclaration(
+            f"{cron!r} is no schedule{f': {problem}' if str(problem) else ''}.",
+            fix="Write five fields, as in '0 3 1 * *': 03:00 on the first of each month.",
+        ) from problem
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError) as problem:
+        raise InvalidDeclaration(f"There is no time zone {timezone!r}.", fix="For example 'Europe/Berlin'.") from problem
+    return Trigger(TriggerSpec(kind="schedule", cron=cron, timezone=timezone))
+
+
+degraded = Trigger(TriggerSpec(kind="degraded"))
+"""Ask for a retraining while an incident of a quality or KPI monitor is open. Drift alone is no reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Retrain:
+    """How an endpoint's model is trained again without anybody's hand.
+
+    What comes of it goes through the endpoint's gate and roll-out like any other model, and needs a standing approval
+    where the gate asks for an approval: see `slipway approve --standing`.
+
+    Args:
+        pipeline: What to run; a parameter `until` is given the business day.
+        when: What asks for it, at least one.
+        cooldown: A degraded model is not trained again within this time: "14d".
+
+    Raises:
+        InvalidDeclaration: Something given is no declaration of its kind.
+    """
+
+    pipeline: Pipeline[..., Any]
+    when: Sequence[Trigger] = ()
+    cooldown: str = "14d"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pipeline, Pipeline):
+            raise InvalidDeclaration(
+                f"A retraining was given {self.pipeline!r} as its pipeline.", fix="Give a function under @sw.pipeline."
+            )
+        if not self.when or not all(isinstance(trigger, Trigger) for trigger in self.when):
+            raise InvalidDeclaration(
+                f"A retraining of {self.pipeline.name!r} was given {self.when!r} as what asks for it.",
+                fix="Give a list of sw.schedule('0 3 1 * *') and sw.degraded.",
+            )
+        duration_us(self.cooldown)
+        self._until()
+
+    def spec(self) -> RetrainSpec:
+        """The declaration as data."""
+        try:
+            definition = closure(self.pipeline.function).hash
+        except UserError:  # code that cannot be followed: any change of the project's snapshot then counts as another
+            definition = ""
+        return RetrainSpec(
+            pipeline=self.pipeline.name,
+            definition=definition,
+            when=tuple(trigger.spec for trigger in self.when),
+            cooldown_us=duration_us(self.cooldown),
+            until=self._until(),
+        )
+
+    def _until(self) -> str:
+        parameters = self.pipeline.signature.parameters.values()
+        needed = [p.name for p in parameters if p.default is inspect.Parameter.empty and p.name != "until"]
+        if needed:
+            raise InvalidDeclaration(
+                f"The pipeline {self.pipeline.name!r} needs {needed[0]!r}, which a retraining cannot give.",
+                fix=f"Give {needed[0]!r} a default value.",
+            )
+        return "until" if any(p.name == "until" for p in parameters) else ""

@@ -1,0 +1,294 @@
+"""Roll-outs: a challenger beside the champion, from its first unseen answer to all traffic or out again.
+
+A roll-out's record and the revision that carries it out are written in one transaction: whatever is killed, both say
+the same afterwards. What moves it on is a look at the evidence; who looks is the controller.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from slipway.errors import BackendError, Conflict, NotFound
+from slipway.flows.endpoints import revision_of
+from slipway.flows.evidence import CHAMPION
+from slipway.flows.publish import publish_revision
+from slipway.flows.turns import turn
+from slipway.ids import new_id
+from slipway.ledger import entries, events, lineage
+from slipway.models import registry
+from slipway.operations.rollouts import Abort, GetRollout, ListRollouts, RolloutDetail, Rollouts
+from slipway.ports.ledger_store import WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.endpoints import Challenger, Revision, Served
+from slipway.records.models import ModelVersion
+from slipway.records.rollouts import CanarySpec, Look, Rollout
+from slipway.rollout.judge import is_overdue
+
+__all__ = [
+    "abort",
+    "advance",
+    "begin",
+    "get_rollout",
+    "is_due",
+    "list_rollouts",
+    "newest",
+    "refuse_while_under_way",
+    "supersede",
+    "under_way",
+]
+
+_WHOLE = 100
+
+
+def newest(workspace: Workspace, endpoint: str) -> Rollout | None:
+    """An endpoint's last roll-out, None where there was none."""
+    with workspace.ledger.read() as tx:
+        id = tx.ref(workspace.project, "rollout", endpoint)
+        return entries.get(tx, Rollout, id) if id else None
+
+
+def under_way(workspace: Workspace, endpoint: str) -> Rollout | None:
+    """The roll-out that has not ended, None where there is none."""
+    found = newest(workspace, endpoint)
+    return found if found is not None and found.is_under_way else None
+
+
+def refuse_while_under_way(workspace: Workspace, endpoint: str) -> None:
+    """Refuse a change while a challenger is being rolled out.
+
+    Raises:
+        Conflict: One is.
+    """
+    found = under_way(workspace, endpoint)
+    if found is not None:
+        raise Conflict(
+            f"{found.challenger.model} {found.challenger.number} is being rolled out at {endpoint!r} ({found.state}).",
+            why="Two challengers at once could not be told apart.",
+            fix=f"Wait, or end it first: slipway rollout abort {endpoint}; --at-once replaces everything.",
+        )
+
+
+def is_due(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision) -> bool:
+    """Whether a version has to be rolled out: a plan is declared, and another bundle of the same contract serves."""
+    plan = declared.rollout
+    if plan is None or (plan.shadow is None and plan.canary is None):
+        return False
+    try:
+        present = revision_of(workspace, declared.name)
+    except NotFound:
+        return False
+    if present.served.bundle == draft.served.bundle:
+        return False
+    if present.contract != draft.contract:
+        workspace.say(f"The contract of {declared.name} changes, so its models cannot be compared: no roll-out.")
+        return False
+    return True
+
+
+def begin(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision, *, retraining_id: str = "") -> Rollout:
+    """Begin the declared roll-out of what a draft would serve. The endpoint's turn must be held.
+
+    Args:
+        workspace: Whose endpoint.
+        declared: Its declaration.
+        draft: The revision as it would be if the challenger served at once.
+        retraining_id: What made the challenger.
+
+    Returns:
+        The roll-out; "stopped" already where the endpoint's process cannot load the challenger.
+    """
+    present = revision_of(workspace, declared.name)
+    plan = declared.rollout
+    assert plan is not None  # `is_due` was asked
+    now = workspace.clock.now()
+    rollout = Rollout(
+        id=new_id(),
+        project=workspace.project,
+        name=declared.name,
+        created_at=now,
+        parent_id=f"{workspace.project}/{declared.name}",
+        state="shadow" if plan.shadow else "canary",
+        champion=present.served,
+        challenger=draft.served,
+        spec=plan,
+        since=now,
+        verdict_id=draft.verdict_id,
+        retraining_id=retraining_id,
+    )
+    try:
+        _publish(workspace, rollout, present, f"{rollout.state} of {draft.served.model} {draft.served.number}")
+    except BackendError as problem:
+        return _end(workspace, rollout, "stopped", f"It does not start: {problem}")
+    return rollout
+
+
+def advance(workspace: Workspace, rollout: Rollout, look: Look) -> Rollout:
+    """Take a roll-out as far as a look at its evidence allows. The endpoint's turn must be held.
+
+    Args:
+        workspace: Whose endpoint.
+        rollout: Under way.
+        look: What the evidence shows in its present phase.
+
+    Returns:
+        The roll-out as it stands then: the same phase where the look is undecided and the deadline not reached.
+
+    Raises:
+        BackendError: The endpoint's process did not take the revision; the roll-out stands as before.
+    """
+    now = workspace.clock.now()
+    seen = msgspec.structs.replace(rollout, looks=(*rollout.looks, look))
+    phase = rollout.spec.shadow if rollout.state == "shadow" else rollout.spec.canary
+    assert phase is not None  # it is in that phase
+    if look.verdict == "worse":
+        return _end(workspace, seen, "stopped", look.sentence)
+    if look.verdict == "undecided":
+        if is_overdue(phase, rollout.since, now):
+            return _end(workspace, seen, "undecided", f"The deadline came first. {look.sentence}")
+        return _keep(workspace, seen)
+    canary = rollout.spec.canary
+    step = 0 if rollout.state == "shadow" else rollout.step + 1
+    if canary is None or _fraction(canary, step) >= 1.0:
+        return _end(workspace, seen, "promoted", look.sentence)
+    onward = msgspec.structs.replace(seen, state="canary", step=step, since=now)
+    percent = canary.steps[step]
+    _publish(workspace, onward, revision_of(workspace, rollout.name), f"canary of {_name(rollout)} at {percent} %")
+    return onward
+
+
+def supersede(workspace: Workspace, rollout: Rollout) -> Rollout:
+    """End a roll-out whose endpoint was deployed to otherwise meanwhile."""
+    revision = revision_of(workspace, rollout.name)
+    ended = msgspec.structs.replace(
+        rollout,
+        state="superseded",
+        ended_at=workspace.clock.now(),
+        reason=f"Revision {revision.number} was published meanwhile ({revision.reason}).",
+    )
+    with workspace.ledger.write() as tx:
+        entries.put(tx, ended)
+        events.record(tx, workspace, "rollouts.end", f"rollout:{ended.id}", state=ended.state, reason=ended.reason)
+    return ended
+
+
+def abort(workspace: Workspace, request: Abort) -> RolloutDetail:
+    """End the roll-out under way by a person's word; the champion answers everything again.
+
+    Raises:
+        NotFound: Nothing was ever deployed there.
+        Conflict: No roll-out is under way.
+    """
+    revision_of(workspace, request.endpoint)
+    with turn(workspace, request.endpoint):
+        found = under_way(workspace, request.endpoint)
+        if found is None:
+            raise Conflict(
+                f"No roll-out is under way at {request.endpoint!r}.",
+                fix=f"See what serves: slipway endpoints show {request.endpoint}",
+            )
+        reason = f"{workspace.actor} ended it" + (f": {request.reason}" if request.reason else ".")
+        return RolloutDetail(rollout=_end(workspace, found, "stopped", reason, verb="rollouts.abort"))
+
+
+def list_rollouts(workspace: Workspace, request: ListRollouts) -> Rollouts:
+    """Roll-outs, newest first."""
+    with workspace.ledger.read() as tx:
+        found = entries.find(
+            tx, Rollout, project=workspace.project, name=request.endpoint or None, limit=request.limit
+        )
+    return Rollouts(rollouts=tuple(found))
+
+
+def get_rollout(workspace: Workspace, request: GetRollout) -> RolloutDetail:
+    """One roll-out.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found: Rollout | None
+    if request.id:
+        with workspace.ledger.read() as tx:
+            found = entries.get(tx, Rollout, request.id)
+    else:
+        found = newest(workspace, request.endpoint)
+    if found is None or (found.project, found.name) != (workspace.project, request.endpoint):
+        raise NotFound(
+            f"There was no such roll-out at {request.endpoint!r}.",
+            fix="A roll-out begins when an endpoint that declares one, and serves already, gets another model.",
+        )
+    return RolloutDetail(rollout=found)
+
+
+def _end(workspace: Workspace, rollout: Rollout, state: str, reason: str, *, verb: str = "rollouts.end") -> Rollout:
+    ended = msgspec.convert(
+        {**msgspec.structs.asdict(rollout), "state": state, "ended_at": workspace.clock.now(), "reason": reason},
+        Rollout,
+    )
+    present = revision_of(workspace, rollout.name)
+    why = {"promoted": "promotion of", "stopped": "back from", "undecided": "undecided about"}[state]
+    _publish(workspace, ended, present, f"{why} {_name(rollout)}", verb=verb)
+    if state == "promoted":
+        challenger = rollout.challenger
+        registry.set_alias(workspace, challenger.model, CHAMPION, challenger.number, reason=f"serves {rollout.name}")
+    return ended
+
+
+def _keep(workspace: Workspace, rollout: Rollout) -> Rollout:
+    with workspace.ledger.write() as tx:
+        entries.put(tx, rollout)
+    return rollout
+
+
+def _publish(
+    workspace: Workspace, rollout: Rollout, present: Revision, reason: str, *, verb: str = "endpoints.deploy"
+) -> None:
+    """Publish the revision that carries out a roll-out as it stands, and keep its record in the same transaction."""
+    serves = rollout.challenger if rollout.state == "promoted" else rollout.champion
+    challenger = _challenger(rollout)
+    draft = msgspec.structs.replace(
+        present,
+        created_at=workspace.clock.now(),
+        served=serves,
+        challenger=challenger,
+        verdict_id=rollout.verdict_id if rollout.state == "promoted" else present.verdict_id,
+        actor=workspace.actor,
+        reason=reason,
+    )
+
+    def also(tx: WriteTransaction, revision: Revision) -> None:
+        entries.put(tx, rollout)
+        tx.set_ref(
+            workspace.project,
+            "rollout",
+            rollout.name,
+            rollout.id,
+            expect=tx.ref(workspace.project, "rollout", rollout.name),
+        )
+        lineage.link(tx, f"bundle:{rollout.challenger.bundle}", f"rollout:{rollout.id}", "challenger")
+        lineage.link(tx, f"rollout:{rollout.id}", f"revision:{revision.id}", rollout.state)
+        if rollout.ended_at is not None and verb != "rollouts.end":
+            events.record(tx, workspace, "rollouts.end", f"rollout:{rollout.id}", state=rollout.state)
+
+    versions = [_version(workspace, served) for served in (serves, challenger.served if challenger else None) if served]
+    publish_revision(workspace, draft, versions, verb, also=also)
+
+
+def _challenger(rollout: Rollout) -> Challenger | None:
+    if rollout.ended_at is not None:
+        return None
+    canary = rollout.spec.canary
+    fraction = _fraction(canary, rollout.step) if rollout.state == "canary" and canary else 0.0
+    return Challenger(served=rollout.challenger, fraction=fraction, rollout_id=rollout.id)
+
+
+def _fraction(canary: CanarySpec, step: int) -> float:
+    return canary.steps[step] / _WHOLE if step < len(canary.steps) else 1.0
+
+
+def _version(workspace: Workspace, served: Served) -> ModelVersion:
+    return registry.get(workspace, served.model, str(served.number))
+
+
+def _name(rollout: Rollout) -> str:
+    return f"{rollout.challenger.model} {rollout.challenger.number}"

@@ -1,0 +1,66 @@
+"""The controller of a store: lets the loop pass over all projects again and again, for as long as the server runs."""
+
+import threading
+import traceback
+from dataclasses import replace
+
+from slipway.errors import SlipwayError
+from slipway.ledger.projects import list_projects
+from slipway.loop.reconcile import reconcile
+from slipway.operations.declare import Empty
+from slipway.operations.rollouts import Reconcile
+from slipway.ports.workspace import Workspace
+from slipway.records.people import Actor
+
+__all__ = ["CONTROLLER", "Controller"]
+
+CONTROLLER = Actor("controller", kind="service", roles=("ml engineer",))
+"""Who acts where nobody is at hand; what it may let through is what people have approved."""
+
+_EVERY_S = 10.0
+
+
+class Controller:
+    """Passes over a store's projects from time to time, in a thread of its own.
+
+    Whatever goes wrong at one endpoint is said and tried again at the next pass; it never ends the others' turn.
+
+    Args:
+        workspace: The store's.
+        every_s: Seconds of machine time between two passes.
+    """
+
+    def __init__(self, workspace: Workspace, *, every_s: float = _EVERY_S) -> None:
+        self._workspace = workspace
+        self._every_s = every_s
+        self._said = ""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="slipway-controller", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the pass under way, and end."""
+        self._stopping.set()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Pass over every project once."""
+        for project in (known.name for known in list_projects(self._workspace, Empty()).projects):
+            try:
+                reconcile(replace(self._workspace, project=project, actor=CONTROLLER), Reconcile())
+            except SlipwayError as problem:
+                self._say(f"The loop of {project} did not finish its pass: {problem}")
+            except Exception:  # a bug in one project's pass must not leave the others unattended
+                self._say(f"The loop of {project} failed:\n{traceback.format_exc()}")
+
+    def _say(self, line: str) -> None:
+        if line != self._said:  # the same trouble every ten seconds is said once
+            self._said = line
+            self._workspace.say(line)
+
+    def _work(self) -> None:
+        while not self._stopping.wait(self._every_s):
+            self.look()

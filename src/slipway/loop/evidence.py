@@ -1,0 +1,164 @@
+"""The evidence of a roll-out, out of the endpoint's log: scores in pairs, and who failed how often.
+
+A pair is a row that both models have scored. Live pairs come from the shadow. Rows of the log from before the roll-out
+count too where neither model learnt from them: both are asked for the very inputs that were served, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from slipway.flows.endpoints import folder_of
+from slipway.ledger import entries
+from slipway.models import bundle as bundles
+from slipway.models import registry
+from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import Revision, Served
+from slipway.records.models import Bundle
+from slipway.records.rollouts import Rollout
+from slipway.tables.log_reader import LogReader
+
+__all__ = ["Replays", "canary_counts", "canary_revisions", "fair_from", "latencies", "pairs"]
+
+_DIGITS = 16
+
+
+class Replays:
+    """Both models' scores of the rows from before a roll-out, computed once for each roll-out. Not safe for threads."""
+
+    def __init__(self) -> None:
+        self._rollout = ""
+        self._scored: pl.DataFrame | None = None
+
+    def __call__(self, workspace: Workspace, rollout: Rollout, answered: pl.DataFrame) -> pl.DataFrame:
+        """`id`, `champion` and `challenger` of the answered rows."""
+        if self._scored is None or self._rollout != rollout.id:
+            folder = folder_of(workspace, rollout.name) / "bundles"
+            self._scored = pl.DataFrame(
+                {
+                    "id": answered["id"],
+                    "champion": _scores(workspace, folder, rollout.champion, answered),
+                    "challenger": _scores(workspace, folder, rollout.challenger, answered),
+                }
+            )
+            self._rollout = rollout.id
+        return self._scored
+
+
+def fair_from(workspace: Workspace, rollout: Rollout) -> datetime | None:
+    """From which decision time on neither model of a roll-out has learnt from a row; None where nobody knows."""
+    known = [_bundle(workspace, served).held_out_from for served in (rollout.champion, rollout.challenger)]
+    present = [instant for instant in known if instant is not None]
+    return max(present) if len(present) == len(known) else None
+
+
+def pairs(workspace: Workspace, reader: LogReader, replays: Replays, rollout: Rollout) -> pl.DataFrame:
+    """Labelled rows with the scores of both models.
+
+    Columns: `at`, `label`, `champion`, `challenger`, `source` ("live" or "replayed").
+    """
+    fair = fair_from(workspace, rollout)
+    answered = reader.answered(since=min(fair, rollout.created_at) if fair else rollout.created_at)
+    live = _live(answered, reader.shadows(since=rollout.created_at), rollout)
+    rows = [live.select("at", "label", "champion", "challenger", pl.lit("live").alias("source"))]
+    if fair is not None:
+        before = answered.filter((pl.col("at") >= fair) & (pl.col("at") < rollout.created_at))
+        scored = replays(workspace, rollout, before)
+        replayed = before.join(scored, on="id", how="inner", maintain_order="left")
+        rows.append(replayed.select("at", "label", "champion", "challenger", pl.lit("replayed").alias("source")))
+    return pl.concat(rows).filter(pl.col("label").is_in([0.0, 1.0])).sort("at", maintain_order=True)
+
+
+def canary_revisions(workspace: Workspace, rollout: Rollout) -> frozenset[int]:
+    """The numbers of the revisions under which a roll-out's challenger answered some rows."""
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=rollout.name, limit=100_000)
+    return frozenset(
+        revision.number
+        for revision in known
+        if (found := revision.challenger) is not None and found.rollout_id == rollout.id and found.fraction > 0.0
+    )
+
+
+def canary_counts(reader: LogReader, rollout: Rollout, revisions: Collection[int]) -> pl.DataFrame:
+    """Rows and failures of both arms, hour by hour of decision time, over the whole canary.
+
+    Columns: `at`, `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`. Rows that the champion
+    answered in the challenger's place are failures of the challenger, and no rows of the champion.
+    """
+    hour = pl.col("at").dt.truncate("1h")
+    mine = pl.col("revision").is_in(sorted(revisions))
+    answered = reader.answered(since=rollout.created_at).filter(mine)
+    failed = reader.failures(since=rollout.created_at).filter(mine)
+    rows = pl.concat(
+        [
+            answered.select(hour, _count("champion", answered_by=True), _count("challenger", answered_by=True)),
+            failed.select(
+                hour,
+                pl.when(pl.col("arm") == "champion")
+                .then(pl.col("rows"))
+                .otherwise(-pl.col("rows") * pl.col("was_covered").cast(pl.Int64))
+                .cast(pl.Int64)
+                .alias("champion_rows"),
+                pl.when(pl.col("arm") == "challenger").then(pl.col("rows")).otherwise(0).cast(pl.Int64).alias("challenger_rows"),
+            ),
+        ]
+    )
+    failures = failed.select(
+        hour,
+        pl.when(pl.col("arm") == "champion").then(pl.col("rows")).otherwise(0).cast(pl.Int64).alias("champion_failures"),
+        pl.when(pl.col("arm") == "challenger").then(pl.col("rows")).otherwise(0).cast(pl.Int64).alias("challenger_failures"),
+    )
+    counted = rows.group_by("at").agg(pl.col("champion_rows", "challenger_rows").sum())
+    told = failures.group_by("at").agg(pl.col("champion_failures", "challenger_failures").sum())
+    joined = counted.join(told, on="at", how="left").with_columns(pl.exclude("at").fill_null(0))
+    return joined.sort("at").select(
+        "at", "champion_rows", "champion_failures", "challenger_rows", "challenger_failures"
+    )
+
+
+def latencies(reader: LogReader, rollout: Rollout) -> tuple[float, float] | None:
+    """Median machine time of a row unseen, of champion and challenger, in milliseconds; None before both were timed."""
+    timed = reader.shadows(since=rollout.created_at).filter(pl.col("score").is_not_null())
+    medians = [
+        timed.filter(pl.col("bundle") == served.bundle[:_DIGITS])["took_ns"].median()
+        for served in (rollout.champion, rollout.challenger)
+    ]
+    if any(median is None for median in medians):
+        return None
+    first, second = (float(median) / 1e6 for median in medians if isinstance(median, int | float))
+    return first, second
+
+
+def _count(arm: str, *, answered_by: bool) -> pl.Expr:
+    return ((pl.col("arm") == arm) == answered_by).cast(pl.Int64).alias(f"{arm}_rows")
+
+
+def _live(answered: pl.DataFrame, shadows: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:
+    champion, challenger = rollout.champion.bundle[:_DIGITS], rollout.challenger.bundle[:_DIGITS]
+    unseen = shadows.filter(pl.col("score").is_not_null()).select(
+        pl.col("prediction").alias("id"), pl.col("bundle").alias("other"), pl.col("score").alias("unseen")
+    )
+    both = answered.filter(pl.col("at") >= rollout.created_at).join(unseen, on="id", how="inner", maintain_order="left")
+    is_plain = (pl.col("bundle") == champion) & (pl.col("other") == challenger)
+    is_canary = (pl.col("bundle") == challenger) & (pl.col("other") == champion)
+    return both.filter(is_plain | is_canary).with_columns(
+        champion=pl.when(is_plain).then("score").otherwise("unseen"),
+        challenger=pl.when(is_plain).then("unseen").otherwise("score"),
+    )
+
+
+def _scores(workspace: Workspace, folder: Path, served: Served, answered: pl.DataFrame) -> np.ndarray[Any, Any]:
+    model = bundles.load(folder / served.bundle, expect=served.bundle, signer=workspace.signer)
+    inputs = answered.select([field.name for field in model.signature.inputs])
+    return np.asarray(model.predict_rows([list(row) for row in inputs.iter_rows()]), dtype=np.float64)
+
+
+def _bundle(workspace: Workspace, served: Served) -> Bundle:
+    return registry.bundle_of(workspace, registry.get(workspace, served.model, str(served.number)))

@@ -1,0 +1,280 @@
+"""One pass of the loop: for each endpoint watch, take in, roll out, and train again what is due now.
+
+Nothing is kept here but what can be read again: the endpoint's log, read once and then only what was added to it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from slipway.errors import NotFound
+from slipway.flows import rollouts
+from slipway.flows.endpoints import folder_of, revision_of
+from slipway.flows.judging import declared_endpoint
+from slipway.flows.publish import converge
+from slipway.flows.turns import turn
+from slipway.flows.watch import watch_rows
+from slipway.ledger import entries
+from slipway.loop import evidence, retrain
+from slipway.loop.actions import act
+from slipway.loop.policy import answer
+from slipway.loop.triggers import due
+from slipway.models import registry
+from slipway.operations.rollouts import Reconcile, Reconciled
+from slipway.ports.workspace import Workspace
+from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.loop import Action, ActionKind
+from slipway.records.monitors import Incident
+from slipway.records.rollouts import Look, Rollout
+from slipway.records.schema import Signature
+from slipway.rollout.judge import judge_canary, judge_shadow
+from slipway.tables.log_reader import LogReader
+
+__all__ = ["reconcile"]
+
+_DIGITS = 16
+_KEEP = timedelta(days=70)
+"""How far back the log is held in memory: the longest window, the weeks before it, and a challenger's held-out days."""
+
+
+@dataclass
+class _Desk:
+    """What a pass may keep of an endpoint until the next one; all of it can be read again."""
+
+    reader: LogReader
+    replays: evidence.Replays = field(default_factory=evidence.Replays)
+    looked_on: date | None = None
+    held: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_desks: dict[Path, _Desk] = {}
+_desks_lock = threading.Lock()
+
+
+def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
+    """Bring every endpoint one step nearer to what is declared, now.
+
+    Raises:
+        NotFound: Nothing was ever deployed to the named endpoint.
+        BackendError: An endpoint's process did not take a revision.
+    """
+    with workspace.ledger.read() as tx:
+        known = sorted(tx.refs(workspace.project, "endpoint"))
+    if request.endpoint:
+        revision_of(workspace, request.endpoint)
+        known = [request.endpoint]
+    actions: list[Action] = []
+    for name in known:
+        if request.settle:
+            retrain.settle(workspace, name)
+        with _desk(folder_of(workspace, name)) as desk, turn(workspace, name):
+            actions += _reconcile(workspace, name, desk)
+    return Reconciled(
+        actions=tuple(actions),
+        retraining=sum(retrain.running(workspace, name) is not None for name in known),
+        rolling_out=sum(rollouts.under_way(workspace, name) is not None for name in known),
+    )
+
+
+class _desk:  # noqa: N801  # a context manager that reads like a function
+    def __init__(self, folder: Path) -> None:
+        with _desks_lock:
+            self._found = _desks.setdefault(folder, _Desk(LogReader(folder / "log")))
+
+    def __enter__(self) -> _Desk:
+        self._found.lock.acquire()
+        return self._found
+
+    def __exit__(self, *_: object) -> None:
+        self._found.lock.release()
+
+
+def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
+    revision = revision_of(workspace, name)
+    converge(workspace, revision)
+    declared = declared_endpoint(workspace, name, model=revision.served.model)
+    now = workspace.clock.now()
+    _read_log(workspace, revision, desk, now)
+    actions: list[Action] = []
+    is_new_day = desk.looked_on != now.date()
+    if is_new_day:
+        actions += _watch(workspace, revision, desk, now)
+    actions += retrain.absorb(workspace, declared)
+    actions += _roll_out(workspace, name, desk, now, is_new_day=is_new_day)
+    actions += _train_again(workspace, declared, desk, now)
+    desk.looked_on = now.date()
+    return actions
+
+
+def _read_log(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> None:
+    served: dict[str, Served] = {}
+    contracts: dict[int, Contract] = {}
+
+    def layout(number: int, bundle: str) -> tuple[Contract, Signature]:
+        if number not in contracts or bundle not in served:
+            with workspace.ledger.read() as tx:
+                known = entries.find(tx, Revision, project=workspace.project, name=revision.name, limit=100_000)
+            for one in known:
+                contracts[one.number] = one.contract
+                for found in (one.served, one.challenger.served if one.challenger else one.served):
+                    served[found.bundle[:_DIGITS]] = found
+        if number not in contracts or bundle not in served:
+            raise NotFound(
+                f"The log of {revision.name!r} has rows of revision {number} and bundle {bundle}, which nobody published.",
+                fix="Restore the ledger that belongs to this endpoint's folder.",
+            )
+        found = served[bundle]
+        version = registry.get(workspace, found.model, str(found.number))
+        return contracts[number], registry.bundle_of(workspace, version).signature
+
+    desk.reader.refresh(layout)
+    desk.reader.forget(now - _KEEP)
+
+
+def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> list[Action]:
+    """Let the monitors look, once a business day; tell what became of incidents."""
+    if not revision.monitors:
+        return []
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        before = {one.id: one for one in entries.find(tx, Incident, parent=parent, state="open", limit=1000)}
+    version = registry.get(workspace, revision.served.model, str(revision.served.number))
+    bundle = registry.bundle_of(workspace, version)
+    home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
+    watched = watch_rows(workspace, revision, bundle, home, desk.reader.answered(), now)
+    after = {one.id: one for one in watched.incidents}
+    actions = [
+        act(
+            workspace,
+            revision.name,
+            "alert",
+            f"{one.name}: {one.sentence}",
+            owner=one.owner,
+            subjects=(f"incident:{id}", *(f"finding:{finding}" for finding in one.findings)),
+        )
+        for id, one in after.items()
+        if id not in before
+    ]
+    actions += [
+        act(workspace, revision.name, "close", f"{one.name}: no longer so.", owner=one.owner, subjects=(f"incident:{id}",))
+        for id, one in before.items()
+        if id not in after
+    ]
+    return actions
+
+
+def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime, *, is_new_day: bool) -> list[Action]:
+    """Look at the roll-out under way and take it as far as its evidence allows."""
+    present = rollouts.under_way(workspace, name)
+    if present is None:
+        return []
+    carried = revision_of(workspace, name).challenger
+    subject = (f"rollout:{present.id}",)
+    if carried is None or carried.rollout_id != present.id:
+        ended = rollouts.supersede(workspace, present)
+        return [act(workspace, name, "superseded", ended.reason, subjects=subject)]
+    look = _look(workspace, present, desk, now, is_new_day=is_new_day)
+    if look is None:
+        return []
+    onward = rollouts.advance(workspace, present, look)
+    if (onward.state, onward.step) == (present.state, present.step):
+        return []
+    challenger = f"{present.challenger.model} {present.challenger.number}"
+    kind: ActionKind
+    if onward.state == "canary":
+        spec = onward.spec.canary
+        assert spec is not None  # it is in that phase
+        kind, told = "canary", f"{challenger} answers {spec.steps[onward.step]} % of the rows. {look.sentence}"
+    elif onward.state == "promoted":
+        kind, told = "promote", f"{challenger} answers everything now. {look.sentence}"
+    elif onward.state == "stopped":
+        kind, told = "stop", f"{challenger} was taken back; the champion goes on. {look.sentence}"
+    else:
+        kind, told = "undecided", f"{challenger} was not promoted; the champion goes on. {onward.reason}"
+    owner = {"stop": "data scientist", "undecided": "business owner"}.get(kind, "")
+    return [act(workspace, name, kind, told, owner=owner, evidence=look.values, subjects=subject)]
+
+
+def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime, *, is_new_day: bool) -> Look | None:
+    """A look at the evidence of a roll-out's phase; None where nothing can have changed.
+
+    Quality is judged by whole days, so in shadow once a day is enough. In canary it may still stop a roll-out.
+    """
+    shadow, canary = present.spec.shadow, present.spec.canary
+    quality = None
+    if shadow is not None and is_new_day:
+        found = evidence.pairs(workspace, desk.reader, desk.replays, present)
+        quality = judge_shadow(shadow, found, since=present.since, now=now)
+    if present.state == "shadow":
+        return quality
+    if quality is not None and quality.verdict == "worse":
+        return quality
+    assert canary is not None  # it is in that phase
+    revisions = evidence.canary_revisions(workspace, present)
+    return judge_canary(
+        canary,
+        evidence.canary_counts(desk.reader, present, revisions),
+        step=present.step,
+        since=present.since,
+        now=now,
+        took_ms=evidence.latencies(desk.reader, present),
+        in_simulation=revision_of(workspace, present.name).simulation,
+    )
+
+
+def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, now: datetime) -> list[Action]:
+    """Ask whether a retraining is due, and follow the policy."""
+    if declared.retrain is None:
+        return []
+    parent = f"{workspace.project}/{declared.name}"
+    with workspace.ledger.read() as tx:
+        incidents = entries.find(tx, Incident, parent=parent, state="open", limit=1000)
+        first = entries.find(tx, Revision, project=workspace.project, name=declared.name, number=1, limit=1)
+    asked = due(
+        declared.retrain,
+        now=now,
+        since=first[0].created_at if first else now,
+        earlier=retrain.retrainings_of(workspace, declared.name),
+        incidents=incidents,
+    )
+    if asked is None:
+        desk.held = ""
+        return []
+    found = answer(
+        asked,
+        incidents=incidents,
+        running=retrain.running(workspace, declared.name),
+        rollout=rollouts.under_way(workspace, declared.name),
+    )
+    if found.do == "hold":
+        mark = f"{asked.trigger} {asked.at.isoformat()} {found.subjects}"
+        if mark == desk.held or _was_held(workspace, parent, mark):
+            return []
+        desk.held = mark
+        return [
+            act(
+                workspace,
+                declared.name,
+                "hold",
+                found.why,
+                owner=found.owner,
+                evidence={"mark": mark},
+                subjects=found.subjects,
+            )
+        ]
+    begun = retrain.start(workspace, declared, asked.trigger)
+    told = f"{found.why} {declared.retrain.pipeline} is run on data until {begun.until:%Y-%m-%d}."
+    subjects = (f"retraining:{begun.id}", *found.subjects)
+    return [act(workspace, declared.name, "retrain", told, subjects=subjects)]
+
+
+def _was_held(workspace: Workspace, parent: str, mark: str) -> bool:
+    """Whether this very hold was told already, by a controller that has been killed since."""
+    with workspace.ledger.read() as tx:
+        held = entries.find(tx, Action, parent=parent, name="hold", limit=1)
+    return bool(held) and held[0].evidence.get("mark") == mark

@@ -1,0 +1,240 @@
+"""Retraining: a pipeline of the project snapshot runs in a process of its own, and what it made is put forward."""
+
+from __future__ import annotations
+
+import msgspec
+
+from slipway.errors import Conflict, InvalidInput, SlipwayError
+from slipway.flows import rollouts
+from slipway.flows.deploy import draft_of
+from slipway.flows.endpoints import revision_of
+from slipway.flows.evidence import CHAMPION
+from slipway.flows.judging import declared_endpoint, judge_version
+from slipway.flows.publish import publish_revision
+from slipway.flows.standing import standing_for
+from slipway.flows.turns import turn
+from slipway.ids import new_id
+from slipway.ledger import entries, events, lineage
+from slipway.loop.actions import act
+from slipway.models import registry
+from slipway.operations.rollouts import ListRetrainings, Retrainings, Started, StartRetraining
+from slipway.pipelines.tasks import answer_in, folder_of_task, stage
+from slipway.ports.workspace import Workspace
+from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.endpoints import Served
+from slipway.records.gates import Verdict
+from slipway.records.loop import Action, Retraining
+from slipway.records.models import ModelVersion
+from slipway.records.tasks import PipelineAnswer, PipelineTask
+
+__all__ = ["absorb", "list_retrainings", "retrainings_of", "running", "settle", "start", "start_by_hand"]
+
+_ATTEMPTS = 3
+_SETTLES_WITHIN_S = 1800.0
+
+
+def list_retrainings(workspace: Workspace, request: ListRetrainings) -> Retrainings:
+    """An endpoint's retrainings, newest first."""
+    return Retrainings(retrainings=tuple(retrainings_of(workspace, request.endpoint, limit=request.limit)))
+
+
+def retrainings_of(workspace: Workspace, endpoint: str, *, limit: int = 1000) -> list[Retraining]:
+    """An endpoint's retrainings, newest first."""
+    with workspace.ledger.read() as tx:
+        return entries.find(tx, Retraining, parent=f"{workspace.project}/{endpoint}", limit=limit)
+
+
+def running(workspace: Workspace, endpoint: str) -> Retraining | None:
+    """The retraining under way, None where there is none."""
+    with workspace.ledger.read() as tx:
+        parent = f"{workspace.project}/{endpoint}"
+        found = entries.find(tx, Retraining, parent=parent, state="running", limit=1)
+    return found[0] if found else None
+
+
+def start_by_hand(workspace: Workspace, request: StartRetraining) -> Started:
+    """Train an endpoint's model again because somebody says so.
+
+    Raises:
+        NotFound: Nothing was ever deployed there.
+        InvalidInput: No reason is given.
+        Conflict: No retraining is declared, or a retraining or roll-out is under way.
+    """
+    if not request.reason.strip():
+        raise InvalidInput("A retraining was asked for without a reason.", fix="Say why: --reason '...'", field="reason")
+    revision_of(workspace, request.endpoint)
+    declared = declared_endpoint(workspace, request.endpoint)
+    with turn(workspace, request.endpoint):
+        rollouts.refuse_while_under_way(workspace, request.endpoint)
+        present = running(workspace, request.endpoint)
+        if present is not None:
+            raise Conflict(
+                f"The model of {request.endpoint!r} is being trained again already ({present.trigger}).",
+                fix=f"Wait for it: slipway endpoints show {request.endpoint}",
+            )
+        return Started(retraining=start(workspace, declared, f"by hand: {request.reason.strip()}"))
+
+
+def start(workspace: Workspace, declared: DeclaredEndpoint, trigger: str) -> Retraining:
+    """Begin a retraining. The endpoint's turn must be held.
+
+    Its record is written before its process starts: a controller that is killed in between finds it and starts it.
+
+    Raises:
+        Conflict: The endpoint declares no retraining, or no snapshot of its project is stored.
+    """
+    if declared.retrain is None or not declared.snapshot:
+        missing = "no retraining" if declared.retrain is None else "no snapshot of its project"
+        raise Conflict(
+            f"The endpoint {declared.name!r} has {missing} in {declared.project!r}.",
+            why="A retraining runs a declared pipeline from the stored code, without anybody's checkout.",
+            fix="Declare retrain=sw.Retrain(...) and run its pipeline once: slipway run PIPELINE",
+        )
+    now = workspace.clock.now()
+    standing, _ = standing_for(workspace, declared)
+    begun = Retraining(
+        id=new_id(),
+        project=workspace.project,
+        name=declared.name,
+        created_at=now,
+        parent_id=f"{workspace.project}/{declared.name}",
+        trigger=trigger,
+        snapshot=declared.snapshot,
+        until=now.replace(hour=0, minute=0, second=0, microsecond=0),
+        standing_id=standing.id if standing else "",
+        attempts=1,
+    )
+    with workspace.ledger.write() as tx:
+        entries.put(tx, begun, expect=0)
+        if standing is not None:
+            lineage.link(tx, f"standing:{standing.id}", f"retraining:{begun.id}", "covers")
+        events.record(tx, workspace, "retrainings.start", f"retraining:{begun.id}", trigger=trigger)
+    _launch(workspace, declared, begun)
+    return begun
+
+
+def _launch(workspace: Workspace, declared: DeclaredEndpoint, retraining: Retraining) -> None:
+    assert declared.retrain is not None  # `start` asked
+    until = declared.retrain.until
+    task = PipelineTask(
+        root=str(workspace.root),
+        project=workspace.project,
+        environment=workspace.environment,
+        actor=workspace.actor,
+        snapshot=retraining.snapshot,
+        pipeline=declared.retrain.pipeline,
+        endpoint=declared.name,
+        params={until: f"{retraining.until:%Y-%m-%d}"} if until else {},
+        tags={"slipway.retraining": retraining.id},
+    )
+    workspace.runner.start(stage(workspace, retraining.id, task))
+
+
+def settle(workspace: Workspace, endpoint: str) -> None:
+    """Wait until the retraining under way has ended, so that machine time decides nothing."""
+    present = running(workspace, endpoint)
+    if present is not None:
+        workspace.runner.wait(folder_of_task(workspace, present.id), timeout_s=_SETTLES_WITHIN_S)
+
+
+def absorb(workspace: Workspace, declared: DeclaredEndpoint) -> list[Action]:
+    """Take in what the retraining under way has come to, and put its model forward. The endpoint's turn must be held."""
+    present = running(workspace, declared.name)
+    if present is None:
+        return []
+    folder = folder_of_task(workspace, present.id)
+    state = workspace.runner.state(folder)
+    if state == "running":
+        return []
+    if state == "absent":
+        return _start_again(workspace, declared, present)
+    answered = answer_in(folder)
+    if answered.state == "failed":
+        return [_failed(workspace, present, answered)]
+    version = registry.get(workspace, answered.model, str(answered.version))
+    made = msgspec.structs.replace(present, run_id=answered.run_id, version=version.number)
+    return [_put_forward(workspace, declared, made, version)]
+
+
+def _start_again(workspace: Workspace, declared: DeclaredEndpoint, present: Retraining) -> list[Action]:
+    if present.attempts >= _ATTEMPTS:
+        told = f"its process ended {present.attempts} times without an answer"
+        return [_failed(workspace, present, PipelineAnswer(state="failed", error=told))]
+    again = msgspec.structs.replace(present, attempts=present.attempts + 1)
+    with workspace.ledger.write() as tx:
+        entries.put(tx, again)
+    _launch(workspace, declared, again)
+    return []
+
+
+def _failed(workspace: Workspace, present: Retraining, answered: PipelineAnswer) -> Action:
+    told = f"The retraining failed: {answered.error}"
+    _close(workspace, msgspec.structs.replace(present, state="failed", run_id=answered.run_id, sentence=told))
+    subjects = (f"retraining:{present.id}", *([f"run:{answered.run_id}"] if answered.run_id else []))
+    return act(workspace, present.name, "alert", told, owner="data scientist", subjects=subjects)
+
+
+def _put_forward(
+    workspace: Workspace, declared: DeclaredEndpoint, made: Retraining, version: ModelVersion
+) -> Action:
+    """Judge what a retraining made, and begin its roll-out."""
+    name = f"{version.name} {version.number}"
+    subjects = (f"retraining:{made.id}", f"model:{version.id}")
+    if version.bundle == revision_of(workspace, made.name).served.bundle:
+        told = f"The retraining brought {name} again, which serves already."
+        _close(workspace, msgspec.structs.replace(made, state="unchanged", sentence=told))
+        return act(workspace, made.name, "ignore", told, subjects=subjects)
+    former = rollouts.newest(workspace, made.name)
+    if former is not None and former.retraining_id == made.id:  # killed after the roll-out had begun
+        told = f"{name} is being rolled out."
+        _close(workspace, msgspec.structs.replace(made, state="made", sentence=told))
+        return act(workspace, made.name, "shadow", told, subjects=(*subjects, f"rollout:{former.id}"))
+    bundle = registry.bundle_of(workspace, version)
+    standing, reason = standing_for(workspace, declared)
+    try:
+        ruling = judge_version(workspace, version, bundle, declared, keep=True, standing=standing)
+    except SlipwayError as problem:
+        told = f"{name} could not be judged: {problem}"
+        _close(workspace, msgspec.structs.replace(made, state="failed", sentence=told))
+        return act(workspace, made.name, "alert", told, owner="ml engineer", subjects=subjects)
+    subjects = (*subjects, f"verdict:{ruling.id}")
+    if not ruling.passed:
+        told = f"The gate refused {name}: {_against(ruling)}" + (f" ({reason})." if reason else ".")
+        _close(workspace, msgspec.structs.replace(made, state="refused", sentence=told))
+        return act(workspace, made.name, "refuse", told, owner="data scientist", subjects=subjects)
+    draft = msgspec.structs.replace(draft_of(workspace, version, bundle, declared), verdict_id=ruling.id)
+    if not rollouts.is_due(workspace, declared, draft):
+        publish_revision(workspace, draft, [version], "endpoints.deploy")
+        registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {made.name}")
+        told = f"{name} passed its gate and serves: no roll-out is declared."
+        _close(workspace, msgspec.structs.replace(made, state="made", sentence=told))
+        return act(workspace, made.name, "promote", told, subjects=subjects)
+    begun = rollouts.begin(workspace, declared, draft, retraining_id=made.id)
+    subjects = (*subjects, f"rollout:{begun.id}")
+    if not begun.is_under_way:
+        _close(workspace, msgspec.structs.replace(made, state="failed", sentence=begun.reason))
+        return act(workspace, made.name, "stop", f"{name}: {begun.reason}", owner="ml engineer", subjects=subjects)
+    covered = f", under the standing approval of {standing.actor}" if standing is not None else ""
+    told = f"{name} passed its gate{covered}, and is compared unseen with {_served(begun.champion)}."
+    _close(workspace, msgspec.structs.replace(made, state="made", sentence=told))
+    kind = "shadow" if begun.state == "shadow" else "canary"
+    return act(workspace, made.name, kind, told, subjects=subjects, evidence=_figures(ruling))
+
+
+def _close(workspace: Workspace, ended: Retraining) -> None:
+    with workspace.ledger.write() as tx:
+        entries.put(tx, ended)
+        events.record(tx, workspace, "retrainings.end", f"retraining:{ended.id}", state=ended.state)
+
+
+def _against(ruling: Verdict) -> str:
+    against = [outcome for outcome in ruling.outcomes if outcome.result in ("refused", "cannot tell")]
+    return "; ".join(f"{outcome.check}: {outcome.found}" for outcome in against)
+
+
+def _figures(ruling: Verdict) -> dict[str, str]:
+    return {outcome.check: outcome.found for outcome in ruling.outcomes if outcome.result == "passed"}
+
+
+def _served(served: Served) -> str:
+    return f"{served.model} {served.number}"
