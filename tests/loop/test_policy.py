@@ -10,9 +10,7 @@ from slipway.records.rollouts import Rollout, RolloutSpec
 NOW = datetime(2013, 9, 1, 6, tzinfo=UTC)
 ASKED = Due(trigger="schedule 0 3 1 * *", at=NOW)
 COMMON = {"project": "p", "created_at": NOW, "parent_id": "p/e"}
-BROKEN = Incident(
-    id="i", name="drift", sentence="weather moved.", owner="data engineer", cause="broken feed", **COMMON
-)
+BROKEN = Incident(id="i", name="drift", sentence="weather moved.", owner="data engineer", cause="broken feed", **COMMON)
 DEGRADED = Incident(id="j", name="quality", sentence="worse.", owner="data scientist", cause="quality", **COMMON)
 RUNNING = Retraining(id="r", name="e", trigger="by hand", snapshot="s", until=NOW, **COMMON)
 SERVED = Served(model="m", number=2, bundle="b" * 64)

@@ -18,13 +18,27 @@ def spec(*when: TriggerSpec, cooldown: timedelta = timedelta(days=14)) -> Retrai
 
 def retraining(at: datetime, trigger: str) -> Retraining:
     return Retraining(
-        id=f"r{at:%Y%m%d}", project="p", name="e", created_at=at, parent_id="p/e", trigger=trigger, snapshot="s", until=at
+        id=f"r{at:%Y%m%d}",
+        project="p",
+        name="e",
+        created_at=at,
+        parent_id="p/e",
+        trigger=trigger,
+        snapshot="s",
+        until=at,
     )
 
 
 def incident(cause: str, at: datetime = SERVES_SINCE) -> Incident:
     return Incident(
-        id=f"i-{cause}", project="p", name=f"{cause} of it", created_at=at, parent_id="p/e", sentence="", owner="x", cause=cause
+        id=f"i-{cause}",
+        project="p",
+        name=f"{cause} of it",
+        created_at=at,
+        parent_id="p/e",
+        sentence="",
+        owner="x",
+        cause=cause,
     )
 
 
@@ -61,7 +75,9 @@ def test_a_retraining_for_another_reason_does_not_stand_in_for_the_schedule() ->
 
 def test_a_schedule_is_read_in_its_time_zone_also_when_clocks_change() -> None:
     berlin = TriggerSpec(kind="schedule", cron="30 8 * * *", timezone="Europe/Berlin")
-    assert ask(datetime(2013, 10, 26, 12, tzinfo=UTC), spec(berlin)) == "schedule 30 8 * * * Europe/Berlin at 10-26 08:30"
+    assert (
+        ask(datetime(2013, 10, 26, 12, tzinfo=UTC), spec(berlin)) == "schedule 30 8 * * * Europe/Berlin at 10-26 08:30"
+    )
     before_and_after = [datetime(2013, 10, 26, 6, 29, tzinfo=UTC), datetime(2013, 10, 27, 7, 29, tzinfo=UTC)]
     for now in before_and_after:  # 08:30 is 06:30 UTC in summer, 07:30 in winter
         found = due(spec(berlin), now=now, since=SERVES_SINCE, earlier=(), incidents=())

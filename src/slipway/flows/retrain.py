@@ -15,7 +15,7 @@ from slipway.code import closure
 from slipway.errors import InvalidDeclaration, UserError
 from slipway.pipelines.declare import Pipeline
 from slipway.records.loop import RetrainSpec, TriggerSpec
-from slipway.schema.durations import duration_us
+from slipway.schema import durations
 
 __all__ = ["Retrain", "Trigger", "degraded", "schedule"]
 
@@ -47,7 +47,9 @@ def schedule(cron: str, *, timezone: str = "UTC") -> Trigger:
     try:
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError) as problem:
-        raise InvalidDeclaration(f"There is no time zone {timezone!r}.", fix="For example 'Europe/Berlin'.") from problem
+        raise InvalidDeclaration(
+            f"There is no time zone {timezone!r}.", fix="For example 'Europe/Berlin'."
+        ) from problem
     return Trigger(TriggerSpec(kind="schedule", cron=cron, timezone=timezone))
 
 
@@ -85,7 +87,7 @@ class Retrain:
                 f"A retraining of {self.pipeline.name!r} was given {self.when!r} as what asks for it.",
                 fix="Give a list of sw.schedule('0 3 1 * *') and sw.degraded.",
             )
-        duration_us(self.cooldown)
+        durations.microseconds(self.cooldown)
         self._until()
 
     def spec(self) -> RetrainSpec:
@@ -98,7 +100,7 @@ class Retrain:
             pipeline=self.pipeline.name,
             definition=definition,
             when=tuple(trigger.spec for trigger in self.when),
-            cooldown_us=duration_us(self.cooldown),
+            cooldown_us=durations.microseconds(self.cooldown),
             until=self._until(),
         )
 

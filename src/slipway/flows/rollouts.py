@@ -194,9 +194,7 @@ def abort(workspace: Workspace, request: Abort) -> RolloutDetail:
 def list_rollouts(workspace: Workspace, request: ListRollouts) -> Rollouts:
     """Roll-outs, newest first."""
     with workspace.ledger.read() as tx:
-        found = entries.find(
-            tx, Rollout, project=workspace.project, name=request.endpoint or None, limit=request.limit
-        )
+        found = entries.find(tx, Rollout, project=workspace.project, name=request.endpoint or None, limit=request.limit)
     return Rollouts(rollouts=tuple(found))
 
 

@@ -7,15 +7,12 @@ from dataclasses import replace
 from slipway.errors import SlipwayError
 from slipway.ledger.projects import list_projects
 from slipway.loop.reconcile import reconcile
+from slipway.loop.retrain import CONTROLLER
 from slipway.operations.declare import Empty
 from slipway.operations.rollouts import Reconcile
 from slipway.ports.workspace import Workspace
-from slipway.records.people import Actor
 
-__all__ = ["CONTROLLER", "Controller"]
-
-CONTROLLER = Actor("controller", kind="service", roles=("ml engineer",))
-"""Who acts where nobody is at hand; what it may let through is what people have approved."""
+__all__ = ["Controller"]
 
 _EVERY_S = 10.0
 

@@ -106,14 +106,26 @@ def canary_counts(reader: LogReader, rollout: Rollout, revisions: Collection[int
                 .otherwise(-pl.col("rows") * pl.col("was_covered").cast(pl.Int64))
                 .cast(pl.Int64)
                 .alias("champion_rows"),
-                pl.when(pl.col("arm") == "challenger").then(pl.col("rows")).otherwise(0).cast(pl.Int64).alias("challenger_rows"),
+                pl.when(pl.col("arm") == "challenger")
+                .then(pl.col("rows"))
+                .otherwise(0)
+                .cast(pl.Int64)
+                .alias("challenger_rows"),
             ),
         ]
     )
     failures = failed.select(
         hour,
-        pl.when(pl.col("arm") == "champion").then(pl.col("rows")).otherwise(0).cast(pl.Int64).alias("champion_failures"),
-        pl.when(pl.col("arm") == "challenger").then(pl.col("rows")).otherwise(0).cast(pl.Int64).alias("challenger_failures"),
+        pl.when(pl.col("arm") == "champion")
+        .then(pl.col("rows"))
+        .otherwise(0)
+        .cast(pl.Int64)
+        .alias("champion_failures"),
+        pl.when(pl.col("arm") == "challenger")
+        .then(pl.col("rows"))
+        .otherwise(0)
+        .cast(pl.Int64)
+        .alias("challenger_failures"),
     )
     counted = rows.group_by("at").agg(pl.col("champion_rows", "challenger_rows").sum())
     told = failures.group_by("at").agg(pl.col("champion_failures", "challenger_failures").sum())

@@ -43,9 +43,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     subjects: tuple[str, ...] = ()
 
 
-def answer(
-    asked: Due, *, incidents: Sequence[Incident], running: Retraining | None, rollout: Rollout | None
-) -> Answer:
+def answer(asked: Due, *, incidents: Sequence[Incident], running: Retraining | None, rollout: Rollout | None) -> Answer:
     """What is done about a trigger.
 
     Args:

@@ -81,7 +81,7 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
     )
 
 
-class _desk:  # noqa: N801  # a context manager that reads like a function
+class _desk:  # a context manager that reads like a function
     def __init__(self, folder: Path) -> None:
         with _desks_lock:
             self._found = _desks.setdefault(folder, _Desk(LogReader(folder / "log")))
@@ -161,7 +161,14 @@ def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime)
         if id not in before
     ]
     actions += [
-        act(workspace, revision.name, "close", f"{one.name}: no longer so.", owner=one.owner, subjects=(f"incident:{id}",))
+        act(
+            workspace,
+            revision.name,
+            "close",
+            f"{one.name}: no longer so.",
+            owner=one.owner,
+            subjects=(f"incident:{id}",),
+        )
         for id, one in before.items()
         if id not in after
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from slipway.errors import Conflict, InvalidInput, SlipwayError
@@ -18,16 +20,19 @@ from slipway.ledger import entries, events, lineage
 from slipway.loop.actions import act
 from slipway.models import registry
 from slipway.operations.rollouts import ListRetrainings, Retrainings, Started, StartRetraining
-from slipway.pipelines.tasks import answer_in, folder_of_task, stage
+from slipway.pipelines import staging
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Served
 from slipway.records.gates import Verdict
 from slipway.records.loop import Action, Retraining
 from slipway.records.models import ModelVersion
-from slipway.records.tasks import PipelineAnswer, PipelineTask
+from slipway.records.people import Actor
 
-__all__ = ["absorb", "list_retrainings", "retrainings_of", "running", "settle", "start", "start_by_hand"]
+__all__ = ["CONTROLLER", "absorb", "list_retrainings", "retrainings_of", "running", "settle", "start", "start_by_hand"]
+
+CONTROLLER = Actor("controller", kind="service", roles=("ml engineer",))
+"""Who acts where nobody is at hand; what it may let through is what people have approved."""
 
 _ATTEMPTS = 3
 _SETTLES_WITHIN_S = 1800.0
@@ -61,7 +66,9 @@ def start_by_hand(workspace: Workspace, request: StartRetraining) -> Started:
         Conflict: No retraining is declared, or a retraining or roll-out is under way.
     """
     if not request.reason.strip():
-        raise InvalidInput("A retraining was asked for without a reason.", fix="Say why: --reason '...'", field="reason")
+        raise InvalidInput(
+            "A retraining was asked for without a reason.", fix="Say why: --reason '...'", field="reason"
+        )
     revision_of(workspace, request.endpoint)
     declared = declared_endpoint(workspace, request.endpoint)
     with turn(workspace, request.endpoint):
@@ -116,25 +123,27 @@ def start(workspace: Workspace, declared: DeclaredEndpoint, trigger: str) -> Ret
 def _launch(workspace: Workspace, declared: DeclaredEndpoint, retraining: Retraining) -> None:
     assert declared.retrain is not None  # `start` asked
     until = declared.retrain.until
-    task = PipelineTask(
-        root=str(workspace.root),
-        project=workspace.project,
-        environment=workspace.environment,
-        actor=workspace.actor,
+    task = staging.task(
+        workspace,
         snapshot=retraining.snapshot,
         pipeline=declared.retrain.pipeline,
+        actor=CONTROLLER,
         endpoint=declared.name,
         params={until: f"{retraining.until:%Y-%m-%d}"} if until else {},
         tags={"slipway.retraining": retraining.id},
     )
-    workspace.runner.start(stage(workspace, retraining.id, task))
+    workspace.runner.start(staging.stage(workspace, retraining.id, task))
+
+
+def _folder(workspace: Workspace, retraining: Retraining) -> Path:
+    return workspace.root.resolve() / "tasks" / retraining.id
 
 
 def settle(workspace: Workspace, endpoint: str) -> None:
     """Wait until the retraining under way has ended, so that machine time decides nothing."""
     present = running(workspace, endpoint)
     if present is not None:
-        workspace.runner.wait(folder_of_task(workspace, present.id), timeout_s=_SETTLES_WITHIN_S)
+        workspace.runner.wait(_folder(workspace, present), timeout_s=_SETTLES_WITHIN_S)
 
 
 def absorb(workspace: Workspace, declared: DeclaredEndpoint) -> list[Action]:
@@ -142,15 +151,19 @@ def absorb(workspace: Workspace, declared: DeclaredEndpoint) -> list[Action]:
     present = running(workspace, declared.name)
     if present is None:
         return []
-    folder = folder_of_task(workspace, present.id)
+    folder = _folder(workspace, present)
     state = workspace.runner.state(folder)
     if state == "running":
         return []
     if state == "absent":
         return _start_again(workspace, declared, present)
-    answered = answer_in(folder)
-    if answered.state == "failed":
-        return [_failed(workspace, present, answered)]
+    answered = staging.answer(folder)
+    if answered is None or answered.state == "failed" or not answered.model:
+        told = "it left no answer" if answered is None else "it brought no model"
+        error = answered.error if answered is not None else None
+        return [
+            _failed(workspace, present, error.message if error else told, run_id=answered.run_id if answered else "")
+        ]
     version = registry.get(workspace, answered.model, str(answered.version))
     made = msgspec.structs.replace(present, run_id=answered.run_id, version=version.number)
     return [_put_forward(workspace, declared, made, version)]
@@ -159,7 +172,7 @@ def absorb(workspace: Workspace, declared: DeclaredEndpoint) -> list[Action]:
 def _start_again(workspace: Workspace, declared: DeclaredEndpoint, present: Retraining) -> list[Action]:
     if present.attempts >= _ATTEMPTS:
         told = f"its process ended {present.attempts} times without an answer"
-        return [_failed(workspace, present, PipelineAnswer(state="failed", error=told))]
+        return [_failed(workspace, present, told)]
     again = msgspec.structs.replace(present, attempts=present.attempts + 1)
     with workspace.ledger.write() as tx:
         entries.put(tx, again)
@@ -167,16 +180,14 @@ def _start_again(workspace: Workspace, declared: DeclaredEndpoint, present: Retr
     return []
 
 
-def _failed(workspace: Workspace, present: Retraining, answered: PipelineAnswer) -> Action:
-    told = f"The retraining failed: {answered.error}"
-    _close(workspace, msgspec.structs.replace(present, state="failed", run_id=answered.run_id, sentence=told))
-    subjects = (f"retraining:{present.id}", *([f"run:{answered.run_id}"] if answered.run_id else []))
+def _failed(workspace: Workspace, present: Retraining, why: str, *, run_id: str = "") -> Action:
+    told = f"The retraining failed: {why}"
+    _close(workspace, msgspec.structs.replace(present, state="failed", run_id=run_id, sentence=told))
+    subjects = (f"retraining:{present.id}", *([f"run:{run_id}"] if run_id else []))
     return act(workspace, present.name, "alert", told, owner="data scientist", subjects=subjects)
 
 
-def _put_forward(
-    workspace: Workspace, declared: DeclaredEndpoint, made: Retraining, version: ModelVersion
-) -> Action:
+def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retraining, version: ModelVersion) -> Action:
     """Judge what a retraining made, and begin its roll-out."""
     name = f"{version.name} {version.number}"
     subjects = (f"retraining:{made.id}", f"model:{version.id}")

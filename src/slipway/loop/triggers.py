@@ -66,9 +66,7 @@ def due(
     return None
 
 
-def _of_schedule(
-    trigger: TriggerSpec, now: datetime, since: datetime, earlier: Sequence[Retraining]
-) -> Due | None:
+def _of_schedule(trigger: TriggerSpec, now: datetime, since: datetime, earlier: Sequence[Retraining]) -> Due | None:
     zone = ZoneInfo(trigger.timezone)
     # The reverse walk leaves its beginning out, so it begins a minute later, on the full minute.
     begin = now.astimezone(zone).replace(second=0, microsecond=0) + timedelta(minutes=1)
