@@ -25,7 +25,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Served
 from slipway.records.gates import Verdict
-from slipway.records.loop import Action, Retraining
+from slipway.records.loop import Action, ActionKind, Retraining
 from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
 
@@ -190,7 +190,7 @@ def _failed(workspace: Workspace, present: Retraining, why: str, *, run_id: str 
 def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retraining, version: ModelVersion) -> Action:
     """Judge what a retraining made, and begin its roll-out."""
     name = f"{version.name} {version.number}"
-    subjects = (f"retraining:{made.id}", f"model:{version.id}")
+    subjects: tuple[str, ...] = (f"retraining:{made.id}", f"model:{version.id}")
     if version.bundle == revision_of(workspace, made.name).served.bundle:
         told = f"The retraining brought {name} again, which serves already."
         _close(workspace, msgspec.structs.replace(made, state="unchanged", sentence=told))
@@ -228,7 +228,7 @@ def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retrain
     covered = f", under the standing approval of {standing.actor}" if standing is not None else ""
     told = f"{name} passed its gate{covered}, and is compared unseen with {_served(begun.champion)}."
     _close(workspace, msgspec.structs.replace(made, state="made", sentence=told))
-    kind = "shadow" if begun.state == "shadow" else "canary"
+    kind: ActionKind = "shadow" if begun.state == "shadow" else "canary"
     return act(workspace, made.name, kind, told, subjects=subjects, evidence=_figures(ruling))
 
 
