@@ -65,6 +65,7 @@ def test_one_row_per_labelled_row_as_it_was_known(
     assert said == [
         "Rows of flights without decided_at, left out of the training set: 1.",
         "Rows of flights without late, left out of the training set: 2 of 7.",
+        "Rows of flights that found nothing in weather_at: 1 of 5 (20.0 %).",
         "Training set of flights: 5 rows, 5 features.",
     ]
 
@@ -143,6 +144,48 @@ def test_labels_that_are_nan_are_no_labels(workspace: Workspace, said: list[str]
     assert FeatureSet("x").training_set("bare", label="y").to_dicts() == [{"at": T, "x": 2, "y": 1.0}]
     assert "left out of the training set: 1 of 2" in said[0]
     assert fh.START.tzinfo is UTC
+
+
+def test_rows_that_found_nothing_in_a_view_are_told_from_rows_that_found_nulls(
+    workspace: Workspace, said: list[str]
+) -> None:
+    instant = pl.Datetime("us", "UTC")
+    asked = pl.DataFrame(
+        {
+            "place": ["full", "null", "later", "stale", "unknown", None, "full"],
+            "at": [T + 5 * H] * 7,
+            "late": [True, False] * 3 + [None],
+        },
+        schema_overrides={"at": instant},
+    )
+    versions.overwrite(workspace, "asked", asked, time="at")
+    seen = pl.DataFrame(
+        {
+            "place": ["full", "null", "later", "stale"],
+            "seen_at": [T + 4 * H, T + 5 * H, T + 6 * H, T],
+            "temp": [1.0, None, 1.0, 1.0],
+        },
+        schema_overrides={"seen_at": instant},
+    )
+    versions.overwrite(workspace, "weather", seen)
+
+    @feature_view(entity="place", time="seen_at", ttl="3h")
+    def now(weather: pl.LazyFrame) -> pl.LazyFrame:
+        return weather
+
+    @feature_view(entity="place")
+    def ever(weather: pl.LazyFrame) -> pl.LazyFrame:
+        return weather.select("place", "temp")
+
+    rows = FeatureSet(now, ever).training_set("asked", label="late")
+    assert rows["now_temp"].to_list() == [1.0] + [None] * 5
+    assert said[1:3] == [
+        "Rows of asked that found nothing in now: 4 of 6 (66.7 %).",
+        "Rows of asked that found nothing in ever: 2 of 6 (33.3 %).",
+    ]
+    said.clear()
+    FeatureSet(ever).training_set("asked", label="late", until=T)
+    assert said == ["Training set of asked: 0 rows, 1 features."]
 
 
 def test_a_row_that_would_count_itself_is_refused(workspace: Workspace) -> None:

@@ -100,8 +100,8 @@ class FeatureSet:
         """Every labelled row of a table with the features as they were known at its decision.
 
         Exactly one row per label row, in the table's order: its key, its time, its request fields, the features in
-        order, and the label last. Rows without a label or time are left out, and reported. Inside a pipeline this is a
-        recorded and cached step.
+        order, and the label last. Rows without a label or time are left out, and reported; rows that found nothing in a
+        feature view are kept, and reported too. Inside a pipeline this is a recorded and cached step.
 
         Args:
             table: The table with the labels: its declaration or name.

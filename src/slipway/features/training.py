@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import InvalidInput, near
 from slipway.features.offline import History, compute, in_plain_types
@@ -216,6 +217,10 @@ def _training_set(
     found = compute(made, chosen, at, history_of(made, features.views, tables), features.functions)
     for note in found.notes:
         opened.say(note)
+    for view, count in found.unmatched.items():
+        if count:
+            share = f"{count:,} of {chosen.height:,} ({percent(count, chosen.height)})"
+            opened.say(f"Rows of {table} that found nothing in {view}: {share}.")
     asked = in_plain_types(chosen, made.request)
     taken = set(found.frame.columns)
     first = chosen.select(column for column in dict.fromkeys((*key, at)) if column not in taken)
