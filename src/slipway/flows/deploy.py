@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound, SlipwayError
+from slipway.errors import BackendError, Conflict, Corrupt, GateRefused, InvalidInput, NotFound
 from slipway.flows.approve import approvals_of
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.evidence import CHAMPION, champion_of, collect
@@ -333,7 +333,7 @@ def _unpack(workspace: Workspace, version: ModelVersion, folder: Path) -> None:
         try:
             bundles.verify(folder, expect=version.bundle, signer=workspace.signer)
             return
-        except (SlipwayError, OSError):
+        except Corrupt:
             shutil.rmtree(folder)  # damaged: fetched anew below
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from slipway import code
-from slipway.flows.evidence import EVALUATED, LABEL
 from slipway.hashing import combine, fingerprint
 from slipway.ledger import provenance
 from slipway.models import registry
@@ -76,11 +75,7 @@ def package(
         skew=skew,
         trained_until=training.last_at if training else None,
     )
-    tags = {CONTENT: content}
-    if model.evaluated and model.evaluation is not None:
-        # Kept so that a later challenger and this model can be compared on the same rows.
-        tags |= {EVALUATED: workspace.blobs.put(model.evaluated), LABEL: model.evaluation.label}
-    return registry.register(workspace, packed, run_id=run.id, tags=tags)
+    return registry.register(workspace, packed, run_id=run.id, tags={CONTENT: content})
 
 
 def training_set_of(workspace: Workspace, run: Run) -> TrainingSet | None:

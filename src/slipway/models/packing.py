@@ -117,6 +117,7 @@ def pack(
             code=code_version or CodeVersion(),
             data=tuple(data),
             training_set=training_set,
+            evaluated=workspace.blobs.put(model.evaluated) if model.evaluated else "",
             parity=prove(folder, model),
             skew=skew,
             run_id=run_id,
@@ -135,6 +136,7 @@ def _of_model(model: Model, name: str) -> Bundle:
         signature=model.signature,
         decision=model.decision,
         metrics=model.evaluation.metrics if model.evaluation else (),
+        label=model.evaluation.label if model.evaluation else "",
     )
 
 

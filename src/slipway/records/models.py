@@ -78,6 +78,9 @@ class Bundle(Struct, frozen=True, kw_only=True):
         data: Lineage nodes of the table versions it was trained on.
         training_set: The fingerprint of the training rows, "" where unknown.
         metrics: Of its evaluation.
+        label: The column of the truth in its evaluation, "" where it was never evaluated.
+        evaluated: The blob digest of the rows that it was evaluated on, a Parquet file: a later challenger is compared
+            with it on its own. They stay with the registry and go to no endpoint. "" where it was never evaluated.
         parity: The sentence that says how the packaged model was proven equal to the trained one.
         skew: The sentence of the skew certificate, "" where none was made.
         run_id: The run that made it.
@@ -98,6 +101,8 @@ class Bundle(Struct, frozen=True, kw_only=True):
     data: tuple[str, ...] = ()
     training_set: str = ""
     metrics: tuple[MetricValue, ...] = ()
+    label: str = ""
+    evaluated: str = ""
     parity: str = ""
     skew: str = ""
     run_id: str = ""
