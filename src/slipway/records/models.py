@@ -59,7 +59,7 @@ class BundleFile(Struct, frozen=True, kw_only=True):
 
 
 class Bundle(Struct, frozen=True, kw_only=True):
-    """The manifest of the immutable unit that is released. Its canonical encoding's hash is the bundle's digest.
+    """The manifest of the immutable unit that is released. Its bytes' digest is the bundle's.
 
     Files: `model/...` (in the format named), `code/...` (reduced modules), `sample.json` (reference rows with the
     answers given at packaging), `profile.bin` (reference profile), `card.md`.
