@@ -94,6 +94,7 @@ class FeatureSet:
         *,
         label: str,
         at: str | None = None,
+        known: str | None = None,
         since: date | datetime | None = None,
         until: date | datetime | None = None,
     ) -> pl.DataFrame:
@@ -107,6 +108,9 @@ class FeatureSet:
             table: The table with the labels: its declaration or name.
             label: The label's column.
             at: The column of the decision times (aware UTC); the declared table's own time when None.
+            known: The column that says when a row's label became known (aware UTC). With `until`, rows whose label was
+                not known by then are left out, and reported: the training set is then the one that could have been made
+                at `until`, whenever it is made. None where labels are known at once.
             since: Only rows decided at or after this; a date begins at midnight UTC.
             until: Only rows decided before this.
 
@@ -116,7 +120,7 @@ class FeatureSet:
             NotFound: A table has no version yet.
             StepFailed: A scalar feature raised.
         """
-        return room.training.training_set(self, table, label=label, at=at, since=since, until=until)
+        return room.training.training_set(self, table, label=label, at=at, known=known, since=since, until=until)
 
     def __repr__(self) -> str:
         return f"<feature set {self.name} of {len(self.parts)} parts>"
