@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from slipway import code
+from slipway.flows.held_out import held_out_from
 from slipway.hashing import combine, fingerprint
 from slipway.ledger import provenance
 from slipway.models import registry
@@ -54,7 +55,8 @@ def package(
     sources = code.extract(list((functions or {}).values()))
     data = [node for node in run.inputs if node.startswith("table:")]
     environment = run.environment or provenance.environment()
-    parts = (sources, features, data, environment, training.fingerprint if training else "", skew)
+    held_out = held_out_from(workspace, model, run, training)
+    parts = (sources, features, data, environment, training.fingerprint if training else "", skew, held_out)
     content = combine(model.slipway_fingerprint(), fingerprint(parts))
     former = registry.get(workspace, name) if name in registry.names(workspace) else None
     if former is not None and former.tags.get(CONTENT) == content:
@@ -74,6 +76,7 @@ def package(
         run_id=run.id,
         skew=skew,
         trained_until=training.last_at if training else None,
+        held_out_from=held_out,
     )
     return registry.register(workspace, packed, run_id=run.id, tags={CONTENT: content})
 

@@ -81,6 +81,7 @@ def pack(
     run_id: str = "",
     skew: str = "",
     trained_until: datetime | None = None,
+    held_out_from: datetime | None = None,
 ) -> Packed:
     """Package a model, prove that the package answers as the trained model does, and sign it.
 
@@ -98,6 +99,7 @@ def pack(
         run_id: The run that made it.
         skew: The sentence of the skew certificate.
         trained_until: The greatest decision time it was trained on.
+        held_out_from: From this decision time on no row of its training set taught it.
 
     Raises:
         InvalidInput: The package does not give the trained model's answers (row and input are named), or the features
@@ -122,6 +124,7 @@ def pack(
             skew=skew,
             run_id=run_id,
             trained_until=trained_until,
+            held_out_from=held_out_from,
         )
         return _sealed(workspace, folder, unsigned, model)
 

@@ -85,7 +85,8 @@ class Bundle(Struct, frozen=True, kw_only=True):
         skew: The sentence of the skew certificate, "" where none was made.
         run_id: The run that made it.
         trained_until: The greatest decision time it was trained on, None where unknown.
-        held_out_from: From this decision time on no row of its training set taught it; None where that is unknown.
+        held_out_from: From this decision time on no row of its training set taught it: the rows of its evaluation begin
+            there, and those of the log are fair to judge it by. None where that is unknown.
     """
 
     model: str
