@@ -119,7 +119,6 @@ def pack(
             code=code_version or CodeVersion(),
             data=tuple(data),
             training_set=training_set,
-            evaluated=workspace.blobs.put(model.evaluated) if model.evaluated else "",
             parity=prove(folder, model),
             skew=skew,
             run_id=run_id,
@@ -147,7 +146,8 @@ def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) 
     """The files with their card put into the blobs, and the manifest over them signed and read back."""
     text = card(unsigned, model.evaluation, actor=str(workspace.actor))
     (folder / _CARD).write_text(text, encoding="utf-8")
-    bundle = msgspec.structs.replace(unsigned, files=_store(workspace, folder))
+    judged_on = workspace.blobs.put(model.evaluated) if model.evaluated else ""
+    bundle = msgspec.structs.replace(unsigned, files=_store(workspace, folder), evaluated=judged_on)
     manifest = encode_manifest(bundle)
     envelope = workspace.signer.sign(manifest, PAYLOAD_TYPE)
     (folder / MANIFEST).write_bytes(manifest)
