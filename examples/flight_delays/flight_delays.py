@@ -160,7 +160,7 @@ def train(rows: pl.DataFrame, learning_rate: float = 0.03) -> sw.Model:
 @sw.pipeline
 def release(until: date = date(2013, 4, 1), learning_rate: float = 0.03) -> sw.Model:
     """From the tables as they are to an evaluated model."""
-    rows = features.training_set(flights, label="late", at="asked_at", until=until)
+    rows = features.training_set(flights, label="late", at="asked_at", known="known_at", until=until)
     fit, test = split(rows)
     return sw.evaluate(train(fit, learning_rate), test, label="late", slices=["carrier", "origin"])
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.charts.drawn import SVG, read
 
 from slipway.charts.svg import document, element, label, text
-from slipway.charts.text import clean, decimals_of, finite, number, shortened, width_of
+from slipway.charts.text import clean, decimals_of, finite, number, percent, shortened, width_of
 
 anything = st.text(alphabet=st.characters(codec=None), max_size=60)
 hostile = st.sampled_from(
@@ -93,6 +93,14 @@ def test_a_wide_letter_takes_more_room_and_an_accent_none() -> None:
 )
 def test_numbers_read_as_a_person_writes_them(value: float | None, shown: str) -> None:
     assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "shown"),
+    [(0, 7, "0.0 %"), (1, 7, "14.3 %"), (7, 7, "100.0 %"), (1, 2000, "0.1 %"), (1, 2001, "under 0.1 %")],
+)
+def test_a_share_is_never_rounded_away(count: int, of: int, shown: str) -> None:
+    assert percent(count, of) == shown
 
 
 def test_what_cannot_be_drawn_is_none() -> None:

@@ -109,7 +109,8 @@ def test_offline_and_online_give_the_same_bits(seen: pl.DataFrame, labels: pl.Da
 @given(observations(), fh.labels())
 def test_the_latest_row_within_its_ttl_counts(seen: pl.DataFrame, labels: pl.DataFrame) -> None:
     history = history_of(seen)
-    found = compute(SPEC, labels, "at", history, {}).frame
+    computed = compute(SPEC, labels, "at", history, {})
+    found, without = computed.frame, 0
     for row, label in zip(found.to_dicts(), labels.to_dicts(), strict=True):
         known = [
             other
@@ -122,12 +123,14 @@ def test_the_latest_row_within_its_ttl_counts(seen: pl.DataFrame, labels: pl.Dat
         candidates = [[other[name] for name in VALUES] for other in known if other["seen_at"] == when]
         values = [row[f"weather_{name}"] for name in VALUES]
         assert fh.bits(None) not in candidates
+        without += not candidates
         if not candidates:
             assert values == [None] * len(VALUES)
         else:
             plain = [[0.0 if value == 0 and isinstance(value, float) else value for value in c] for c in candidates]
             assert fh.all_bits([values])[0] in fh.all_bits(plain)
             assert _order(values) == max(map(_order, plain))
+    assert computed.unmatched["weather"] == without
 
 
 def _order(values: list[object]) -> list[tuple[object, ...]]:

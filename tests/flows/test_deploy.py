@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from small_desk import BETTER, FIRST, GUESSING, NAME, Desk
 
-from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound, SlipwayError
+from slipway.backends.ed25519_signer import Ed25519Signer
+from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound, SlipwayError, Unavailable
 from slipway.flows.approve import grant
 from slipway.flows.deploy import deploy, rollback
 from slipway.flows.endpoints import list_endpoints, revision_of, stop
@@ -318,3 +319,26 @@ def test_a_dry_run_judges_by_the_gate_that_it_is_given_and_keeps_none(desk: Desk
     asked = Deploy(model=NAME, version=str(desk.version(FIRST).number), dry_run=True)
     assert not deploy(desk.workspace, msgspec.structs.replace(asked, gate=impossible)).verdict.passed
     assert deploy(desk.workspace, asked).verdict.passed
+
+
+def test_a_damaged_bundle_is_fetched_anew_and_one_that_could_not_be_verified_is_left(desk: Desk) -> None:
+    desk = desk.without_processes()
+    desk.approve(FIRST, BETTER)
+    desk.deploy(FIRST)
+    desk.deploy(BETTER)
+    bundle = desk.folder / "bundles" / desk.version(FIRST).bundle
+    card = (bundle / "card.md").read_text()
+    os.chmod(bundle, 0o755)
+    (bundle / "card.md").unlink()
+
+    class AwayFromHome(Ed25519Signer):
+        def verify(self, envelope: bytes, payload_type: str) -> bytes:
+            raise Unavailable("The keys cannot be reached.")
+
+    away = dataclasses.replace(desk.workspace, signer=AwayFromHome(desk.workspace.root / "keys"))
+    with pytest.raises(Unavailable):
+        rollback(away, Rollback(name=NAME))
+    assert (bundle / "manifest.json").exists()
+    assert not (bundle / "card.md").exists()
+    desk.rollback()
+    assert (bundle / "card.md").read_text() == card

@@ -13,9 +13,11 @@ from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.errors import Corrupt
 from slipway.flows.evidence import champion_of, collect
 from slipway.models import registry
+from slipway.models.bundle import PAYLOAD_TYPE, bundle_digest, encode_manifest
+from slipway.models.evaluation import SCORED, evaluated_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Evidence, GateSpec
-from slipway.records.models import Bundle, ModelVersion
+from slipway.records.models import Bundle
 
 FLOOR = GateSpec(checks=())
 AGAINST = sw.Gate(
@@ -92,14 +94,31 @@ def test_the_same_bytes_are_no_challenger(desk: Desk) -> None:
     assert "champion" not in collected(desk, FIRST, AGAINST)
 
 
-@pytest.mark.parametrize("missing", ["slipway.evaluated", "slipway.label"])
-def test_rows_that_were_not_kept_are_not_compared(desk: Desk, missing: str) -> None:
+def test_a_model_that_was_never_evaluated_is_not_compared(desk: Desk) -> None:
     champion(desk, FIRST)
     version = desk.version(BETTER)
-    tags = {name: value for name, value in version.tags.items() if name != missing}
+    bundle = msgspec.structs.replace(registry.bundle_of(desk.workspace, version), evaluated="", label="")
+    manifest = encode_manifest(bundle)
+    blobs, signer = desk.workspace.blobs, desk.workspace.signer
+    unevaluated = msgspec.structs.replace(
+        version,
+        bundle=bundle_digest(bundle),
+        manifest=blobs.put(manifest),
+        signature=blobs.put(signer.sign(manifest, PAYLOAD_TYPE)),
+    )
+    kinds = {evidence.kind for evidence in collect(desk.workspace, unevaluated, bundle, AGAINST)}
+    assert "loads" in kinds
+    assert "champion" not in kinds
+
+
+def test_the_rows_that_judge_are_those_of_the_signed_manifest(desk: Desk) -> None:
+    champion(desk, FIRST)
+    version = desk.version(GUESSING)
+    flattering = desk.workspace.blobs.put(b"rows that anybody who may write tags would like to be judged by")
+    tags = {**version.tags, "slipway.evaluated": flattering, "slipway.label": "late"}
     bundle = registry.bundle_of(desk.workspace, version)
     found = collect(desk.workspace, msgspec.structs.replace(version, tags=tags), bundle, AGAINST)
-    assert "champion" not in {evidence.kind for evidence in found}
+    assert {e.values["n"] for e in found if e.kind == "champion"} == {576}
 
 
 def test_latency_is_measured_for_both_only_where_it_is_asked_for(desk: Desk) -> None:
@@ -134,7 +153,9 @@ def _damage(desk: Desk, digest: str) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
 
-def test_a_version_knows_its_rows_by_digest(desk: Desk) -> None:
-    version: ModelVersion = desk.version(FIRST)
-    assert desk.workspace.blobs.has(str(version.tags["slipway.evaluated"]))
-    assert version.tags["slipway.label"] == "late"
+def test_a_bundle_knows_its_evaluated_rows_by_digest_and_does_not_carry_them(desk: Desk) -> None:
+    bundle = registry.bundle_of(desk.workspace, desk.version(FIRST))
+    assert bundle.label == "late"
+    rows = evaluated_rows(desk.workspace.blobs.get(bundle.evaluated))
+    assert {"flight_id", "asked_at", "late", SCORED} <= set(rows.columns)
+    assert bundle.evaluated not in {file.digest for file in bundle.files}

@@ -115,6 +115,19 @@ def test_findings_are_kept_with_their_window(serving: Desk) -> None:
     assert serving.events()[-1].verb == "endpoints.watch"
 
 
+def test_labels_that_match_nothing_are_counted_and_one_is_named(serving: Desk) -> None:
+    keys = answer(serving, 3)
+    label(serving, [*keys, "q1", "q1", "q2"])
+    _, found = watched(serving)
+    assert (found.labels, found.unmatched, found.unmatched_example) == (3, 2, "key q1")
+    answer(serving, 3, prefix="q")
+    _, found = watched(serving)
+    assert (found.labels, found.unmatched, found.unmatched_example) == (5, 0, "")
+    serving.deploy(BETTER)
+    _, found = watched(serving)
+    assert (found.labels, found.unmatched) == (0, 0), "what another model answered is matched all the same"
+
+
 def test_labels_come_in_later_and_are_found_by_key(serving: Desk) -> None:
     keys = answer(serving, 400)
     serving.clock.advance_to(serving.clock.now() + timedelta(hours=23))

@@ -15,12 +15,13 @@ from sklearn.linear_model import LogisticRegression
 
 from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.errors import Corrupt, InvalidInput
+from slipway.hashing import digest
 from slipway.models import bundle as bundles
 from slipway.models.model import Model
 from slipway.models.packing import Packed, pack
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec, View
-from slipway.records.models import MetricValue
+from slipway.records.models import Decision, MetricValue
 from slipway.records.schema import Field
 
 
@@ -150,6 +151,27 @@ def test_a_manifest_may_not_write_outside_its_folder(workspace: Workspace, packe
     with pytest.raises(Corrupt, match="lies outside of it"):
         bundles.unpack(workspace, manifest, tmp_path / "x")
     assert not (tmp_path / "evil.txt").exists()
+
+
+def test_a_bundle_from_before_the_manifest_gained_a_field_still_loads(workspace: Workspace, folder: Path) -> None:
+    older = json.loads((folder / "manifest.json").read_bytes())
+    for gained in ("held_out_from", "evaluated", "label"):
+        del older[gained]
+    written = json.dumps(older).encode()
+    (folder / "manifest.json").write_bytes(written)
+    (folder / "signature.json").write_bytes(workspace.signer.sign(written, bundles.PAYLOAD_TYPE))
+    loaded = bundles.load(folder, expect=digest(written), signer=workspace.signer)
+    assert loaded.check_sample() == 0.0
+    assert loaded.bundle.label == ""
+
+
+def test_the_order_in_which_costs_were_given_makes_no_other_bundle(packed: Packed) -> None:
+    costs = {"true_positive": 1.0, "false_positive": 2.0}
+    made = [
+        msgspec.structs.replace(packed.bundle, decision=Decision(threshold=0.5, costs=given))
+        for given in (costs, dict(reversed(costs.items())))
+    ]
+    assert bundles.bundle_digest(made[0]) == bundles.bundle_digest(made[1])
 
 
 def test_a_manifest_keeps_figures_that_are_not_finite(packed: Packed) -> None:

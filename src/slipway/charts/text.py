@@ -3,7 +3,7 @@
 import math
 import unicodedata
 
-__all__ = ["clean", "decimals_of", "finite", "number", "shortened", "width_of"]
+__all__ = ["clean", "decimals_of", "finite", "number", "percent", "shortened", "width_of"]
 
 _MINUS = "\N{MINUS SIGN}"
 _DASH = "\N{EN DASH}"
@@ -115,3 +115,14 @@ def number(value: float | None, decimals: int | None = None) -> str:
     else:
         text = f"{plain:,.0f}" if plain.is_integer() else f"{plain:,.1f}" if size >= 1000 else f"{plain:.4g}"
     return text.replace("-", _MINUS, 1) if text.startswith("-") else text
+
+
+def percent(count: int, of: int) -> str:
+    """A share for a sentence: "0.7 %", "under 0.1 %".
+
+    Args:
+        count: How many.
+        of: Among how many, at least one.
+    """
+    share = 100 * count / of
+    return "under 0.1 %" if 0 < share < 0.05 else f"{share:.1f} %"

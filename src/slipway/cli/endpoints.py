@@ -118,8 +118,12 @@ def _incidents(incidents: tuple[Incident, ...]) -> str:
 
 
 def _watch_text(answer: Watched) -> str:
+    told = f"{count(answer.predictions, 'prediction')}, {count(answer.labels, 'label')}."
+    if answer.unmatched:
+        verb = "matches" if answer.unmatched == 1 else "match"
+        told += f"\n{count(answer.unmatched, 'label')} {verb} no prediction, for example {answer.unmatched_example}."
     parts = [
-        f"{count(answer.predictions, 'prediction')}, {count(answer.labels, 'label')}.",
+        told,
         _findings(answer.findings) or "No monitor is declared.",
         _incidents(answer.incidents) or "No incident is open.",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from slipway.charts.text import percent
 from slipway.data.check_run import Findings, look
 from slipway.data.declare import Check, NotNull, Table, Unique
 from slipway.errors import InvalidInput, SlipwayError, StepFailed
@@ -101,7 +102,7 @@ def _report(workspace: Workspace, table: Table, frame: pl.DataFrame, found: Find
     workspace.say(f"{table.name}: {found.rows:,} rows, {frame.width} columns, {len(found.results)} checks")
     dirty = sorted(((count, name) for name, count in found.nulls.items() if count), reverse=True)
     if dirty:
-        shares = ", ".join(f"{name} {_share(count, found.rows)}" for count, name in dirty)
+        shares = ", ".join(f"{name} {percent(count, found.rows)}" for count, name in dirty)
         workspace.say(f"  nulls: {shares}")
     for result in found.results:
         if not result.passed:
@@ -119,11 +120,6 @@ def _refuse(table: Table, failed: list[CheckResult]) -> None:
 
 
 def _words(result: CheckResult) -> str:
-    share = _share(result.failed_rows, result.rows)
+    share = percent(result.failed_rows, result.rows)
     some = f", for example {', '.join(result.sample[:_SAID_KEYS])}" if result.sample else ""
     return f"'{result.check}' fails for {result.failed_rows:,} of {result.rows:,} rows ({share}){some}"
-
-
-def _share(count: int, rows: int) -> str:
-    percent = 100 * count / rows
-    return f"{percent:.1f} %" if percent >= 0.05 else "under 0.1 %"

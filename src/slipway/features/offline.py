@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -59,10 +59,13 @@ class Offline:
     Args:
         frame: One column a feature, in the spec's order; one row per given row, in order.
         notes: What was found and does not count, as sentences.
+        unmatched: For each feature view how many of the rows found no row in it: none of their entity was known by
+            then, or the last one was older than the view's `ttl`.
     """
 
     frame: pl.DataFrame
     notes: tuple[str, ...] = ()
+    unmatched: Mapping[str, int] = field(default_factory=dict)
 
 
 def compute(
@@ -101,9 +104,8 @@ def compute(
             for series in window_values(prepared, keys, instants):
                 found[f"{part.name}_{series.name}"] = series
         elif isinstance(part, View):
-            values_of_view, said = joined[part.name]
-            found.update(values_of_view)
-            notes += said
+            found.update(joined[part.name].values)
+            notes += joined[part.name].notes
         elif isinstance(part, RequestField):
             found[part.name] = asked[part.name]
     values: dict[str, list[Any]] = {}
@@ -113,7 +115,8 @@ def compute(
                 values[name] = _python_values(found[name] if name in found else asked[name])
         found[scalar.name] = _scalar(scalar, functions, values)
     frame = pl.DataFrame([found[feature.name].alias(feature.name) for feature in spec.features])
-    return Offline(frame=frame, notes=tuple(dict.fromkeys(notes)))
+    unmatched = {name: view.unmatched for name, view in joined.items()}
+    return Offline(frame=frame, notes=tuple(dict.fromkeys(notes)), unmatched=unmatched)
 
 
 def _in_reach(windows: Windows, source: pl.DataFrame, instants: Instants) -> pl.DataFrame:
@@ -191,12 +194,16 @@ def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFram
         ) from error
 
 
-def _views(
-    views: Sequence[View], history: History, asked: pl.DataFrame, instants: Instants
-) -> dict[str, tuple[dict[str, pl.Series], list[str]]]:
-    """Each view's values for the rows, and what does not count, as sentences; by view."""
+class _Joined(NamedTuple):
+    """A view's values for the rows, how many rows found none, and what does not count, as sentences."""
 
-    def join(view: View) -> tuple[dict[str, pl.Series], list[str]]:
+    values: dict[str, pl.Series]
+    unmatched: int
+    notes: list[str]
+
+
+def _views(views: Sequence[View], history: History, asked: pl.DataFrame, instants: Instants) -> dict[str, _Joined]:
+    def join(view: View) -> _Joined:
         return _view(view, history, asked, instants)
 
     if len(views) < 2:
@@ -206,9 +213,7 @@ def _views(
         return {view.name: found for view, found in zip(views, pool.map(join, views), strict=True)}
 
 
-def _view(
-    view: View, history: History, asked: pl.DataFrame, instants: Instants
-) -> tuple[dict[str, pl.Series], list[str]]:
+def _view(view: View, history: History, asked: pl.DataFrame, instants: Instants) -> _Joined:
     notes: list[str] = []
     columns = [*view.entity, *([view.time] if view.time else []), *(f.name for f in view.fields)]
     rows, order = view_rows(view, _collected(history.views, view.name, columns, "view"), notes)
@@ -218,7 +223,9 @@ def _view(
         age_us = instants.at - rows[EVENT_TIME].to_numpy()[np.maximum(places, 0)]
         places = np.where(age_us <= view.ttl_us, places, -1)
     values = take(rows.select(f.name for f in view.fields), places)
-    return {f"{view.name}_{name}": values[name] for name in values.columns}, notes
+    # Counted here: later, a row whose values are null looks like one that was not found.
+    unmatched = int(np.count_nonzero(places < 0))
+    return _Joined({f"{view.name}_{name}": values[name] for name in values.columns}, unmatched, notes)
 
 
 def _scalar(scalar: Scalar, functions: Mapping[str, Callable[..., Any]], values: Mapping[str, list[Any]]) -> pl.Series:

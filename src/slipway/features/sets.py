@@ -94,19 +94,23 @@ class FeatureSet:
         *,
         label: str,
         at: str | None = None,
+        known: str | None = None,
         since: date | datetime | None = None,
         until: date | datetime | None = None,
     ) -> pl.DataFrame:
         """Every labelled row of a table with the features as they were known at its decision.
 
         Exactly one row per label row, in the table's order: its key, its time, its request fields, the features in
-        order, and the label last. Rows without a label or time are left out, and reported. Inside a pipeline this is a
-        recorded and cached step.
+        order, and the label last. Rows without a label or time are left out, and reported; rows that found nothing in a
+        feature view are kept, and reported too. Inside a pipeline this is a recorded and cached step.
 
         Args:
             table: The table with the labels: its declaration or name.
             label: The label's column.
             at: The column of the decision times (aware UTC); the declared table's own time when None.
+            known: The column that says when a row's label became known (aware UTC). With `until`, rows whose label was
+                not known by then are left out, and reported: the training set is then the one that could have been made
+                at `until`, whenever it is made. None where labels are known at once.
             since: Only rows decided at or after this; a date begins at midnight UTC.
             until: Only rows decided before this.
 
@@ -116,7 +120,7 @@ class FeatureSet:
             NotFound: A table has no version yet.
             StepFailed: A scalar feature raised.
         """
-        return room.training.training_set(self, table, label=label, at=at, since=since, until=until)
+        return room.training.training_set(self, table, label=label, at=at, known=known, since=since, until=until)
 
     def __repr__(self) -> str:
         return f"<feature set {self.name} of {len(self.parts)} parts>"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import InvalidInput, near
 from slipway.features.offline import History, compute, in_plain_types
@@ -118,6 +120,7 @@ def training_set(
     *,
     label: str,
     at: str | None = None,
+    known: str | None = None,
     since: date | datetime | None = None,
     until: date | datetime | None = None,
 ) -> pl.DataFrame:
@@ -134,53 +137,59 @@ def training_set(
             field="at",
         )
     made = build_spec(features, _fields(name, tables), tables, definition_of)
-    bounds = (_instant(since), _instant(until))
+    asked = _Asked(table=name, label=label, at=decided, known=known or "", since=_instant(since), until=_instant(until))
     read = sorted(
         {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
         | {source for view in features.views.values() for source in view.sources}
     )
     rows = run_step(
         "training_set",
-        lambda: _training_set(opened, tables, made, features, name, label, decided, bounds),
+        lambda: _training_set(opened, tables, made, features, asked),
         inputs={
             "features": made.definition,
             "label": label,
             "at": decided,
-            "since": bounds[0],
-            "until": bounds[1],
+            "known": asked.known,
+            "since": asked.since,
+            "until": asked.until,
             **{f"table {source}": tables.version(source).fingerprint for source in read},
         },
         code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
     )
-    _record(opened, tables, made, rows, name, label, decided)
+    _record(opened, tables, made, rows, asked)
     return rows
 
 
-def _record(
-    opened: Workspace,
-    tables: PinnedTables,
-    made: FeatureSetSpec,
-    rows: pl.DataFrame,
-    table: str,
-    label: str,
-    at: str,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Which rows of which table: see `FeatureSet.training_set`; `known` is "" where nobody said."""
+
+    table: str
+    label: str
+    at: str
+    known: str
+    since: datetime | None
+    until: datetime | None
+
+
+def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows: pl.DataFrame, asked: _Asked) -> None:
     """Keep with the run what its model learns from, so that its release can find it."""
     log = current_run.get()
     if log is None:
         return
-    version = tables.version(table)
+    version = tables.version(asked.table)
     kept = TrainingSet(
         spec=made,
-        table=versions.node(version.project, table, version.version),
+        table=versions.node(version.project, asked.table, version.version),
         columns=version.fields,
-        key=tables.key(table),
-        label=label,
-        at=at,
+        key=tables.key(asked.table),
+        label=asked.label,
+        at=asked.at,
+        known=asked.known,
         rows=rows.height,
         fingerprint=of_frame(rows),
-        first_at=_extreme(rows[at].min()),
-        last_at=_extreme(rows[at].max()),
+        first_at=_extreme(rows[asked.at].min()),
+        last_at=_extreme(rows[asked.at].max()),
     )
     data = msgspec.json.encode(kept)
     log.add_artifact(
@@ -199,27 +208,25 @@ def _extreme(value: object) -> datetime | None:
 
 
 def _training_set(
-    opened: Workspace,
-    tables: PinnedTables,
-    made: FeatureSetSpec,
-    features: FeatureSet,
-    table: str,
-    label: str,
-    at: str,
-    bounds: tuple[datetime | None, datetime | None],
+    opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, features: FeatureSet, asked: _Asked
 ) -> pl.DataFrame:
+    table, label, at = asked.table, asked.label, asked.at
     key = tables.key(table)
     rows = tables.read(table).collect()
-    _check_columns(made, rows, table, label, (*key, at))
-    chosen = _chosen(opened, rows, table, label, at, bounds)
+    _check_columns(made, rows, asked, (*key, at))
+    chosen = _chosen(opened, rows, asked)
     _refuse_own_outcome(made, chosen, table, label, at)
     found = compute(made, chosen, at, history_of(made, features.views, tables), features.functions)
     for note in found.notes:
         opened.say(note)
-    asked = in_plain_types(chosen, made.request)
+    for view, count in found.unmatched.items():
+        if count:
+            share = f"{count:,} of {chosen.height:,} ({percent(count, chosen.height)})"
+            opened.say(f"Rows of {table} that found nothing in {view}: {share}.")
+    requests = in_plain_types(chosen, made.request)
     taken = set(found.frame.columns)
     first = chosen.select(column for column in dict.fromkeys((*key, at)) if column not in taken)
-    carried = asked.select(column for column in asked.columns if column not in taken and column not in first.columns)
+    carried = requests.select(name for name in requests.columns if name not in taken and name not in first.columns)
     opened.say(f"Training set of {table}: {found.frame.height:,} rows, {found.frame.width} features.")
     return pl.concat([first, carried, found.frame, chosen.select(label)], how="horizontal")
 
@@ -246,8 +253,9 @@ def _refuse_own_outcome(made: FeatureSetSpec, chosen: pl.DataFrame, table: str, 
             )
 
 
-def _check_columns(made: FeatureSetSpec, rows: pl.DataFrame, table: str, label: str, others: tuple[str, ...]) -> None:
-    for column in (label, *others):
+def _check_columns(made: FeatureSetSpec, rows: pl.DataFrame, asked: _Asked, others: tuple[str, ...]) -> None:
+    table, label = asked.table, asked.label
+    for column in (label, *others, *([asked.known] if asked.known else [])):
         if column not in rows.columns:
             raise InvalidInput(
                 f"The table {table!r} has no column {column!r}.",
@@ -256,15 +264,15 @@ def _check_columns(made: FeatureSetSpec, rows: pl.DataFrame, table: str, label: 
                 field=column,
             )
     features = {feature.name for feature in made.features}
-    asked = {field.name for field in made.request}
-    if label in features | asked:
+    requests = {field.name for field in made.request}
+    if label in features | requests:
         raise InvalidInput(
             f"The label {label!r} is also a feature, or an argument of one.",
             why="The answer would be known before the decision.",
             fix="Remove it from the feature set.",
             field=label,
         )
-    hidden = [column for column in others if column in features and column not in asked]
+    hidden = [column for column in others if column in features and column not in requests]
     if hidden:
         raise InvalidInput(
             f"A feature is called {hidden[0]!r}, like the column of {table!r} that identifies or dates its rows.",
@@ -274,22 +282,15 @@ def _check_columns(made: FeatureSetSpec, rows: pl.DataFrame, table: str, label: 
         )
 
 
-def _chosen(
-    opened: Workspace,
-    rows: pl.DataFrame,
-    table: str,
-    label: str,
-    at: str,
-    bounds: tuple[datetime | None, datetime | None],
-) -> pl.DataFrame:
-    """The rows within the bounds that have a label and a decision time; what is left out is reported."""
+def _chosen(opened: Workspace, rows: pl.DataFrame, asked: _Asked) -> pl.DataFrame:
+    """The rows within the bounds that have a decision time and a known label; what is left out is reported."""
+    table, label, at = asked.table, asked.label, asked.at
     instant = microseconds(rows, at, f"the table {table!r}")
-    since, until = bounds
     inside = pl.lit(value=True)
-    if since is not None:
-        inside &= instant >= to_us(since)
-    if until is not None:
-        inside &= instant < to_us(until)
+    if asked.since is not None:
+        inside &= instant >= to_us(asked.since)
+    if asked.until is not None:
+        inside &= instant < to_us(asked.until)
     unlabelled = pl.col(label).is_null()
     if rows.schema[label].is_float():
         unlabelled |= pl.col(label).is_nan()
@@ -300,7 +301,24 @@ def _chosen(
     missing = int(dated.select(unlabelled.sum()).item())
     if missing:
         opened.say(f"Rows of {table} without {label}, left out of the training set: {missing:,} of {dated.height:,}.")
-    return dated.filter(~unlabelled)
+    labelled = dated.filter(~unlabelled)
+    if not asked.known:
+        return labelled
+    known = microseconds(labelled, asked.known, f"the table {table!r}")
+    if asked.until is None:
+        return labelled
+    timely = labelled.filter(known <= to_us(asked.until))
+    late = labelled.height - timely.height
+    if late:
+        by = f"not known by {_words(asked.until)}"
+        opened.say(f"Rows of {table} whose label was {by}, left out of the training set: {late:,} of {dated.height:,}.")
+    return timely
+
+
+def _words(instant: datetime) -> str:
+    """An instant as it was most likely given: a date where a day begins."""
+    utc = instant.astimezone(UTC)
+    return utc.date().isoformat() if utc.time() == time() else utc.isoformat()
 
 
 def _instant(value: date | datetime | None) -> datetime | None:

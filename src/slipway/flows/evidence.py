@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,16 @@ from slipway.ledger import entries
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel
+from slipway.models.evaluation import evaluated_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle, ModelVersion
 from slipway.stats.intervals import paired_difference
 
-__all__ = ["CHAMPION", "EVALUATED", "LABEL", "champion_of", "collect"]
+__all__ = ["CHAMPION", "champion_of", "collect"]
 
 CHAMPION = "champion"
-EVALUATED = "slipway.evaluated"
-LABEL = "slipway.label"
 _TIMED_ROWS = 200
 
 
@@ -137,14 +135,13 @@ def _against(
     other: LoadedModel,
     metrics: Sequence[str],
 ) -> list[Evidence]:
-    digest, label = candidate.tags.get(EVALUATED), candidate.tags.get(LABEL)
-    if not digest or not label:
+    if not model.bundle.evaluated:
         return []
-    rows = pl.read_parquet(BytesIO(workspace.blobs.get(str(digest))))
+    rows = evaluated_rows(workspace.blobs.get(model.bundle.evaluated))
     wanted = [field.name for field in other.signature.inputs]
     if not set(wanted) <= set(rows.columns):
         return []  # the champion takes inputs that these rows lack: the gate then says that nobody compared
-    truth = rows[str(label)].cast(pl.Float64).to_numpy()
+    truth = rows[model.bundle.label].cast(pl.Float64).to_numpy()
     own = model.predict_rows(_rows(rows, [field.name for field in model.signature.inputs]))
     theirs = other.predict_rows(_rows(rows, wanted))
     found = []

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from slipway import code
-from slipway.flows.evidence import EVALUATED, LABEL
+from slipway.flows.held_out import held_out_from
 from slipway.hashing import combine, fingerprint
 from slipway.ledger import provenance
 from slipway.models import registry
@@ -55,7 +55,8 @@ def package(
     sources = code.extract(list((functions or {}).values()))
     data = [node for node in run.inputs if node.startswith("table:")]
     environment = run.environment or provenance.environment()
-    parts = (sources, features, data, environment, training.fingerprint if training else "", skew)
+    held_out = held_out_from(workspace, model, run, training)
+    parts = (sources, features, data, environment, training.fingerprint if training else "", skew, held_out)
     content = combine(model.slipway_fingerprint(), fingerprint(parts))
     former = registry.get(workspace, name) if name in registry.names(workspace) else None
     if former is not None and former.tags.get(CONTENT) == content:
@@ -75,12 +76,9 @@ def package(
         run_id=run.id,
         skew=skew,
         trained_until=training.last_at if training else None,
+        held_out_from=held_out,
     )
-    tags = {CONTENT: content}
-    if model.evaluated and model.evaluation is not None:
-        # Kept so that a later challenger and this model can be compared on the same rows.
-        tags |= {EVALUATED: workspace.blobs.put(model.evaluated), LABEL: model.evaluation.label}
-    return registry.register(workspace, packed, run_id=run.id, tags=tags)
+    return registry.register(workspace, packed, run_id=run.id, tags={CONTENT: content})
 
 
 def training_set_of(workspace: Workspace, run: Run) -> TrainingSet | None:

@@ -116,7 +116,7 @@ def _unpack(workspace: Workspace, version: ModelVersion, folder: Path) -> None:
         try:
             bundles.verify(folder, expect=version.bundle, signer=workspace.signer)
             return
-        except (Corrupt, OSError):
+        except Corrupt:
             shutil.rmtree(folder)  # damaged: fetched anew below
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)

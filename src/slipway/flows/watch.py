@@ -22,6 +22,7 @@ from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
 from slipway.stats.profiles import Profile, from_bytes
 from slipway.tables import prediction_log
+from slipway.tables.strays import stray_labels
 
 __all__ = ["answered_rows", "watch"]
 
@@ -91,11 +92,14 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
             findings={finding.name: finding.state for finding in found},
         )
         incidents = entries.find(tx, Incident, parent=f"{workspace.project}/{request.name}", state="open", limit=1000)
+    strays = stray_labels(folder / "log")
     return Watched(
         predictions=rows.height,
         labels=rows.height - rows["label"].null_count(),
         findings=tuple(found),
         incidents=tuple(incidents),
+        unmatched=strays.labels,
+        unmatched_example=strays.example,
     )
 
 

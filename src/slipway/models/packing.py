@@ -81,6 +81,7 @@ def pack(
     run_id: str = "",
     skew: str = "",
     trained_until: datetime | None = None,
+    held_out_from: datetime | None = None,
 ) -> Packed:
     """Package a model, prove that the package answers as the trained model does, and sign it.
 
@@ -98,6 +99,7 @@ def pack(
         run_id: The run that made it.
         skew: The sentence of the skew certificate.
         trained_until: The greatest decision time it was trained on.
+        held_out_from: From this decision time on no row of its training set taught it.
 
     Raises:
         InvalidInput: The package does not give the trained model's answers (row and input are named), or the features
@@ -121,6 +123,7 @@ def pack(
             skew=skew,
             run_id=run_id,
             trained_until=trained_until,
+            held_out_from=held_out_from,
         )
         return _sealed(workspace, folder, unsigned, model)
 
@@ -135,6 +138,7 @@ def _of_model(model: Model, name: str) -> Bundle:
         signature=model.signature,
         decision=model.decision,
         metrics=model.evaluation.metrics if model.evaluation else (),
+        label=model.evaluation.label if model.evaluation else "",
     )
 
 
@@ -142,7 +146,8 @@ def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) 
     """The files with their card put into the blobs, and the manifest over them signed and read back."""
     text = card(unsigned, model.evaluation, actor=str(workspace.actor))
     (folder / _CARD).write_text(text, encoding="utf-8")
-    bundle = msgspec.structs.replace(unsigned, files=_store(workspace, folder))
+    judged_on = workspace.blobs.put(model.evaluated) if model.evaluated else ""
+    bundle = msgspec.structs.replace(unsigned, files=_store(workspace, folder), evaluated=judged_on)
     manifest = encode_manifest(bundle)
     envelope = workspace.signer.sign(manifest, PAYLOAD_TYPE)
     (folder / MANIFEST).write_bytes(manifest)

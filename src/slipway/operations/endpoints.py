@@ -109,12 +109,23 @@ class Watch(Struct, frozen=True, kw_only=True):
 
 
 class Watched(Struct, frozen=True, kw_only=True):
-    """What the monitors found, and the incidents that are open."""
+    """What the monitors found, and the incidents that are open.
+
+    Args:
+        predictions: What the present model answered.
+        labels: For how many of these a label has come.
+        findings: One a monitor.
+        incidents: Those that are open.
+        unmatched: For how many predictions or keys labels came that match nothing the endpoint ever answered.
+        unmatched_example: One of these, in words: "key Q1", "" where there is none.
+    """
 
     predictions: int
     labels: int
     findings: tuple[Finding, ...]
     incidents: tuple[Incident, ...]
+    unmatched: int = 0
+    unmatched_example: str = ""
 
 
 operations = (

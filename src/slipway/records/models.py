@@ -59,7 +59,7 @@ class BundleFile(Struct, frozen=True, kw_only=True):
 
 
 class Bundle(Struct, frozen=True, kw_only=True):
-    """The manifest of the immutable unit that is released. Its canonical encoding's hash is the bundle's digest.
+    """The manifest of the immutable unit that is released. Its bytes' digest is the bundle's.
 
     Files: `model/...` (in the format named), `code/...` (reduced modules), `sample.json` (reference rows with the
     answers given at packaging), `profile.bin` (reference profile), `card.md`.
@@ -78,11 +78,15 @@ class Bundle(Struct, frozen=True, kw_only=True):
         data: Lineage nodes of the table versions it was trained on.
         training_set: The fingerprint of the training rows, "" where unknown.
         metrics: Of its evaluation.
+        label: The column of the truth in its evaluation, "" where it was never evaluated.
+        evaluated: The blob digest of the rows that it was evaluated on, a Parquet file: a later challenger is compared
+            with it on its own. They stay with the registry and go to no endpoint. "" where it was never evaluated.
         parity: The sentence that says how the packaged model was proven equal to the trained one.
         skew: The sentence of the skew certificate, "" where none was made.
         run_id: The run that made it.
         trained_until: The greatest decision time it was trained on, None where unknown.
-        held_out_from: From this decision time on no row of its training set taught it; None where that is unknown.
+        held_out_from: From this decision time on no row of its training set taught it: the rows of its evaluation begin
+            there, and those of the log are fair to judge it by. None where that is unknown.
     """
 
     model: str
@@ -98,6 +102,8 @@ class Bundle(Struct, frozen=True, kw_only=True):
     data: tuple[str, ...] = ()
     training_set: str = ""
     metrics: tuple[MetricValue, ...] = ()
+    label: str = ""
+    evaluated: str = ""
     parity: str = ""
     skew: str = ""
     run_id: str = ""

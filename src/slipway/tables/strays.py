@@ -1,0 +1,56 @@
+"""Labels that came to an endpoint and belong to nothing that it ever answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from slipway.records.predictions import LabelRow
+from slipway.tables.prediction_log import LABELS, PREDICTIONS
+from slipway.tables.segments import read_segments
+
+__all__ = ["Strays", "stray_labels"]
+
+
+class Strays(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels that match no prediction of any revision.
+
+    Args:
+        labels: For how many predictions or keys such labels came; of several for one, one is counted.
+        example: One of them, in words: "key Q1", "" where there is none.
+    """
+
+    labels: int
+    example: str = ""
+
+
+class _Named(msgspec.Struct, frozen=True, array_like=True):
+    """The beginning of a `PredictionRow`, as far as a label can name it: the rest is not decoded."""
+
+    id: str
+    at_us: int
+    answered_us: int
+    version: int
+    bundle: str
+    key: str
+
+
+def stray_labels(folder: Path) -> Strays:
+    """Find the labels that match no prediction. Labels may come before what they judge, so it is no error to send one.
+
+    Args:
+        folder: The endpoint's log.
+
+    Raises:
+        Corrupt: The log is damaged.
+    """
+    sent, _ = read_segments(folder, LABELS, LabelRow)
+    answered = read_segments(folder, PREDICTIONS, _Named)[0] if sent else []
+    ids, keys = {row.id for row in answered}, {row.key for row in answered}
+    names = [
+        f"prediction {row.prediction}" if row.prediction else f"key {row.key}"
+        for row in sent
+        if (row.prediction not in ids if row.prediction else row.key not in keys)
+    ]
+    return Strays(labels=len(set(names)), example=names[0] if names else "")
