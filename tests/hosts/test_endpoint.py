@@ -20,7 +20,7 @@ from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.backends.process_launcher import ProcessLauncher
 from slipway.errors import BackendError, Corrupt
 from slipway.hosts.endpoint import keys_folder, open_signer
-from slipway.hosts.endpoint_worker import Loader
+from slipway.hosts.endpoint_loader import Loader
 from slipway.ports.launcher import LOCK_FILE, STATUS_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Served
@@ -128,8 +128,9 @@ COUNT_MODULES = """
 import json, sys
 from pathlib import Path
 from slipway.hosts.endpoint import open_signer
-from slipway.hosts.endpoint_worker import Loader
+from slipway.hosts.endpoint_loader import Loader
 from slipway.serving.swap import read_desired
+import slipway.hosts.endpoint_worker
 from datetime import UTC, datetime
 folder = Path(sys.argv[1])
 revision = read_desired(folder, open_signer(folder))

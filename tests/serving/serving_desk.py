@@ -12,13 +12,15 @@ import msgspec
 
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.people import Actor
-from slipway.records.predictions import LabelRow, PredictionRow, PushedRow
+from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow, ShadowRow
 from slipway.records.schema import Field
+from slipway.serving import counters as count
 from slipway.serving.active import Active
 from slipway.serving.app import build
 from slipway.serving.contracts import ContractReader
 from slipway.serving.counters import Counters
-from slipway.serving.prediction_log import PredictionLog
+from slipway.serving.row_queue import Counted, RowQueue
+from slipway.serving.shadow import Shadow
 
 NOW = datetime(2013, 4, 1, 12, tzinfo=UTC)
 CONTRACT = Contract(
@@ -31,6 +33,10 @@ CONTRACT = Contract(
     max_rows=5,
     max_bytes=2000,
 )
+
+
+LOG = Counted(count.LOG_WRITTEN, count.LOG_DROPPED, count.LOG_FAILED)
+FAILURES = Counted(count.FAILURES_WRITTEN, count.FAILURES_DROPPED, count.FAILURES_LOST)
 
 
 def a_revision(number: int = 1, **changes: Any) -> Revision:
@@ -71,6 +77,8 @@ class Desk:
     logged: list[PredictionRow] = field(default_factory=list)
     labels: list[LabelRow] = field(default_factory=list)
     events: list[PushedRow] = field(default_factory=list)
+    failed: list[FailureRow] = field(default_factory=list)
+    shadows: list[ShadowRow] = field(default_factory=list)
     note: str = ""
     closing: bool = False
     append: Callable[[list[PredictionRow]], None] | None = None
@@ -78,13 +86,20 @@ class Desk:
     counters: Counters = field(default_factory=Counters)
 
     def __post_init__(self) -> None:
-        self.log = PredictionLog(lambda rows: (self.append or self.logged.extend)(rows), self.counters)
+        def append(rows: list[PredictionRow]) -> None:
+            (self.append or self.logged.extend)(rows)
+
+        self.log = RowQueue(append, self.counters, LOG, what="predictions")
+        self.failures = RowQueue(self.failed.extend, self.counters, FAILURES, what="failures")
+        self.shadow = Shadow(self.shadows.extend, self.counters)
         self.writer = ThreadPoolExecutor(1)
         self.app = build(
             name="delays",
             current=lambda: self.active,
             now=lambda: self.now,
             log=self.log,
+            failures=self.failures,
+            shadow=self.shadow,
             append_labels=lambda rows: (self.keep or self.labels.extend)(rows),
             append_events=lambda rows: (self.keep or self.events.extend)(rows),
             writer=self.writer,
@@ -113,7 +128,8 @@ class Desk:
         return self.ask("POST", "/endpoints/delays/predict", json={"rows": rows, **body})
 
     def close(self) -> None:
-        self.log.close()
+        for queue in (self.log, self.failures, self.shadow):
+            queue.close()
         self.writer.shutdown()
 
 

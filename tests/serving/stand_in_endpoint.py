@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving_desk import an_active
+from serving_desk import FAILURES, LOG, an_active
 
 from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.errors import Corrupt
@@ -26,7 +26,8 @@ from slipway.records.endpoints import Revision
 from slipway.serving.active import Active
 from slipway.serving.app import build
 from slipway.serving.counters import Counters
-from slipway.serving.prediction_log import PredictionLog
+from slipway.serving.row_queue import RowQueue
+from slipway.serving.shadow import Shadow
 from slipway.serving.supervisor import COUNTERS_FILE, Supervisor, hold
 from slipway.serving.swap import Swap, read_desired
 from slipway.serving.worker import run_worker
@@ -64,13 +65,15 @@ def work(folder: Path, index: int, listener: socket.socket, supervisor: int) -> 
         is_ready = True
         changed(swap)
 
-    log = PredictionLog(lambda rows: None, counters)
+    log = RowQueue[Any](lambda rows: None, counters, LOG, what="predictions")
     app = partial(
         build,
         name="delays",
         current=lambda: swap.active,
         now=lambda: datetime.now(UTC),
         log=log,
+        failures=RowQueue[Any](lambda rows: None, counters, FAILURES, what="failures"),
+        shadow=Shadow(lambda rows: None, counters),
         append_labels=lambda rows: None,
         append_events=lambda rows: None,
         writer=ThreadPoolExecutor(1),

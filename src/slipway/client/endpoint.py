@@ -1,5 +1,7 @@
 """An endpoint, asked over HTTP."""
 
+import re
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -7,11 +9,19 @@ from typing import Any
 import msgspec
 
 from slipway.client.http import Connection
-from slipway.errors import BackendError
+from slipway.errors import BackendError, Unavailable
 
 __all__ = ["EndpointClient"]
 
 _encode = msgspec.json.Encoder().encode
+_COUNT = re.compile(r"^(slipway_\w+)\{endpoint=\"[^\"]*\"\} (\d+)$", re.MULTILINE)
+_PAUSE_S = (0.002, 0.05)
+# What an endpoint began, what that is called in a sentence, and the counters that tell what became of each.
+_ACCOUNTS = (
+    ("slipway_rows_total", "answered rows", ("log_written", "log_dropped", "log_failed")),
+    ("slipway_shadow_sampled_total", "rows of the comparison", ("shadow_compared", "shadow_dropped")),
+    ("slipway_failures_total", "failures", ("failures_written", "failures_lost")),
+)
 
 
 class EndpointClient(Connection):
@@ -41,7 +51,7 @@ class EndpointClient(Connection):
             at: The decision time, aware; only an endpoint that was started for simulation takes one.
 
         Returns:
-            `{"predictions": [{"id", "score", "decision"}, ...], "model": {...}, "revision": n}`.
+            `{"predictions": [{"id", "score", "decision", "version"}, ...], "model": {...}, "revision": n}`.
 
         Raises:
             InvalidInput: A row does not fit the endpoint's contract; `field` names the place.
@@ -82,6 +92,34 @@ class EndpointClient(Connection):
         """What the endpoint says of itself: model, revision, contract, unknown fields seen."""
         return self._answer(self.send("GET", self._home))
 
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Wait until all that was answered before is in the endpoint's log, the comparison of a roll-out included.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+
+        Raises:
+            Unavailable: It is not, or nobody answers; the sentence says what is missing.
+        """
+        until = time.monotonic() + timeout_s
+        pause_s = _PAUSE_S[0]
+        while True:
+            problem: Exception | None = None
+            try:
+                missing = _missing(self.send("GET", "/metrics").decode())
+            except Unavailable as nobody:  # a worker that was killed a moment ago is being replaced
+                missing, problem = str(nobody), nobody
+            if not missing:
+                return
+            if time.monotonic() >= until:
+                raise Unavailable(
+                    f"The log of {self.name!r} did not settle within {timeout_s:g} s: {missing}",
+                    why="The endpoint is overloaded, or a worker ended with rows that it had not written.",
+                    fix="Ask fewer rows at once; look into the endpoint's front.log.",
+                ) from problem
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_S[1])
+
     def _post(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._answer(self.send("POST", f"{self._home}/{verb}", body=_encode(body)))
 
@@ -93,3 +131,20 @@ class EndpointClient(Connection):
                 f"The answer of {self.url} cannot be read: {problem}.",
                 fix="Check that a Slipway endpoint answers there.",
             ) from problem
+
+
+def _missing(metrics: str) -> str:
+    """What an endpoint's counters say is still under way, "" for nothing."""
+    counts = {name: int(count) for name, count in _COUNT.findall(metrics)}
+    said = []
+    for begun, what, ends in _ACCOUNTS:
+        names = [f"slipway_{end}_total" for end in ends]
+        absent = [name for name in (begun, *names) if name not in counts]
+        if absent:
+            raise BackendError(
+                f"The endpoint's /metrics have no {absent[0]}.", fix="Restart it with this release of Slipway."
+            )
+        under_way = counts[begun] - sum(counts[name] for name in names)
+        if under_way > 0:
+            said.append(f"{under_way:,} of {counts[begun]:,} {what} are on their way.")
+    return " ".join(said)

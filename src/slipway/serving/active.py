@@ -6,13 +6,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from slipway.errors import InvalidInput
-from slipway.records.endpoints import Revision
+from slipway.records.endpoints import Challenger, Revision
 from slipway.serving.contracts import ContractReader
-from slipway.serving.pushed_rows import RowCheck
 
-__all__ = ["Active", "Received", "Rows", "reads_nothing"]
+__all__ = ["Active", "LoadedChallenger", "Predict", "Received", "Resolve", "RowsCheck", "Rows", "reads_nothing"]
 
 Rows = Sequence[Sequence[Any]]
+Resolve = Callable[[list[list[Any]], datetime], Rows]
+"""Rows in the contract's order and the decision time to rows of a model's inputs."""
+Predict = Callable[[Rows], Sequence[float]]
+"""Rows of a model's inputs to one score a row."""
+RowsCheck = Callable[[Sequence[Mapping[str, Any]]], None]
+"""Refuses pushed rows that do not fit, by their place."""
 
 
 class Received(Protocol):
@@ -37,6 +42,23 @@ def reads_nothing(name: str, rows: Sequence[Mapping[str, Any]]) -> Received:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedChallenger:
+    """The model that is being rolled out beside the one that serves, loaded and warm.
+
+    Args:
+        plan: Which model it is, and its share of the rows.
+        predict: As the champion's.
+        threshold: Its own.
+        resolve: Its own features, None where it takes the very rows that the champion's features give.
+    """
+
+    plan: Challenger
+    predict: Predict
+    threshold: float | None = None
+    resolve: Resolve | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Active:
     """One revision, loaded and warm. A request takes it once and finishes on it, whatever is swapped meanwhile.
 
@@ -49,13 +71,15 @@ class Active:
         sources: Checks of the rows of each table whose events this revision's windows read.
         views: Checks of the rows of each feature view.
         receive: A table's or view's name and checked rows into the online store.
+        challenger: A second model for the time of a roll-out, None outside.
     """
 
     revision: Revision
     contract: ContractReader
-    resolve: Callable[[list[list[Any]], datetime], Rows]
-    predict: Callable[[Rows], Sequence[float]]
+    resolve: Resolve
+    predict: Predict
     threshold: float | None = None
-    sources: Mapping[str, RowCheck] = field(default_factory=dict)
-    views: Mapping[str, RowCheck] = field(default_factory=dict)
+    sources: Mapping[str, RowsCheck] = field(default_factory=dict)
+    views: Mapping[str, RowsCheck] = field(default_factory=dict)
     receive: Callable[[str, Sequence[Mapping[str, Any]]], Received] = reads_nothing
+    challenger: LoadedChallenger | None = None

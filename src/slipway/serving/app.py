@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from slipway.errors import BackendError, Corrupt, NotFound, SlipwayError, StepFailed, Unavailable
-from slipway.records.predictions import LabelRow, PushedRow
+from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow
 from slipway.serving import counters as count
-from slipway.serving.active import Active, Received
+from slipway.serving.active import Active, LoadedChallenger, Received
 from slipway.serving.answers import Scorer
 from slipway.serving.counters import Counters, request_counter
 from slipway.serving.http import (
@@ -34,8 +34,10 @@ from slipway.serving.http import (
     send,
     send_error,
 )
-from slipway.serving.prediction_log import PredictionLog
 from slipway.serving.pushes import EventsBody, LabelsBody, decode_body, event_rows, find_check, label_rows
+from slipway.serving.row_queue import RowQueue
+from slipway.serving.scoring import RowScorer
+from slipway.serving.shadow import Shadow
 
 __all__ = ["build"]
 
@@ -49,7 +51,9 @@ def build(
     name: str,
     current: Callable[[], Active | None],
     now: Callable[[], datetime],
-    log: PredictionLog,
+    log: RowQueue[PredictionRow],
+    failures: RowQueue[FailureRow],
+    shadow: Shadow,
     append_labels: Callable[[list[LabelRow]], None],
     append_events: Callable[[list[PushedRow]], None],
     writer: Executor,
@@ -64,6 +68,8 @@ def build(
         current: What answers now, None before the first revision is warm.
         now: Business time, aware UTC.
         log: Takes answered rows off the request's path.
+        failures: Takes what a model could not answer.
+        shadow: Takes answered rows for the model that did not answer them, during a roll-out.
         append_labels: Appends labels to their log; when it returns they are with the operating system.
         append_events: Appends pushed rows to their log; durable likewise.
         writer: One thread for labels and events, so that they never hold up a prediction.
@@ -74,7 +80,9 @@ def build(
     Returns:
         The ASGI app for HTTP scopes.
     """
-    return _Endpoint(name, current, now, log, append_labels, append_events, writer, counters, note, closing)
+    return _Endpoint(
+        name, current, now, log, failures, shadow, append_labels, append_events, writer, counters, note, closing
+    )
 
 
 @dataclass
@@ -82,7 +90,9 @@ class _Endpoint:
     name: str
     current: Callable[[], Active | None]
     now: Callable[[], datetime]
-    log: PredictionLog
+    log: RowQueue[PredictionRow]
+    failures: RowQueue[FailureRow]
+    shadow: Shadow
     append_labels: Callable[[list[LabelRow]], None]
     append_events: Callable[[list[PushedRow]], None]
     writer: Executor
@@ -92,7 +102,7 @@ class _Endpoint:
 
     def __post_init__(self) -> None:
         home = f"/endpoints/{self.name}"
-        self._score = Scorer(self.now, self.counters)
+        self._score = Scorer(self.now, RowScorer(self.counters, self._note_failure))
         self._unknown: dict[str, int] = {}
         self._routes: dict[str, tuple[str, str, Callable[[Scope, Receive, Send], Awaitable[None]]]] = {
             f"{home}/predict": ("predict", "POST", self._predict),
@@ -128,15 +138,22 @@ class _Endpoint:
         body = await read_body(scope, receive, active.revision.contract.max_bytes)
         started = time.perf_counter_ns()
         answer, rows = self._score(active, active.contract.decode(body))
+        # Counted before it is answered: whoever has the answer finds it in the counters, written or still under way.
+        self.counters.add(count.ROWS, len(rows))
         if active.revision.log_sync:
             await asyncio.wrap_future(self.log.put_and_tell(rows))
         else:
             self.log.put(rows)
+        if active.challenger is not None:
+            self.shadow.put(active, rows)
         await send(sender, 200, answer, closing=self.closing())
-        self.counters.add(count.ROWS, len(rows))
         self.counters.observe_ns(time.perf_counter_ns() - started)
         if unknown := active.contract.unknown_fields(body):
             self._count_unknown(unknown)
+
+    def _note_failure(self, row: FailureRow) -> None:
+        self.counters.add(count.FAILURES)
+        self.failures.put([row])
 
     async def _labels(self, scope: Scope, receive: Receive, sender: Send) -> None:
         active = self._active()
@@ -165,12 +182,14 @@ class _Endpoint:
         await send(sender, 200, _encode(said), closing=self.closing())
 
     async def _describe(self, scope: Scope, receive: Receive, sender: Send) -> None:
-        revision = self._active().revision
+        active = self._active()
+        revision = active.revision
         said = {
             "endpoint": self.name,
             "project": revision.project,
             "environment": revision.environment,
-            "model": Scorer.model_of(revision),
+            "model": Scorer.model_of(revision.served),
+            "challenger": _told(active.challenger),
             "revision": revision.number,
             "simulation": revision.simulation,
             "contract": revision.contract,
@@ -187,6 +206,8 @@ class _Endpoint:
 
     async def _metrics(self, scope: Scope, receive: Receive, sender: Send) -> None:
         active = self.current()
+        for queue in (self.log, self.failures, self.shadow):
+            queue.hurry()
         text = self.counters.text(self.name)
         text += "# HELP slipway_revision The revision that answers.\n# TYPE slipway_revision gauge\n"
         text += f'slipway_revision{{endpoint="{self.name}"}} {active.revision.number if active else 0}\n'
@@ -219,6 +240,14 @@ class _Endpoint:
             why=f"This process answers for the endpoint {self.name!r} only.",
             fix=f"Its routes are: {', '.join(f'{method} {p}' for p, (_, method, _) in self._routes.items())}.",
         )
+
+
+def _told(challenger: LoadedChallenger | None) -> Mapping[str, Any] | None:
+    if challenger is None:
+        return None
+    plan = challenger.plan
+    model = msgspec.to_builtins(Scorer.model_of(plan.served))
+    return {**model, "fraction": plan.fraction, "rollout": plan.rollout_id}
 
 
 def _our_fault() -> SlipwayError:

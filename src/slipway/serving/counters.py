@@ -11,8 +11,14 @@ from bisect import bisect_left
 from pathlib import Path
 
 __all__ = [
+    "CHALLENGER_ROWS",
+    "COVERED_ROWS",
     "EVENTS",
     "EVENTS_NEW",
+    "FAILURES",
+    "FAILURES_DROPPED",
+    "FAILURES_LOST",
+    "FAILURES_WRITTEN",
     "LABELS",
     "LATENCY_BUCKETS_S",
     "LOG_DROPPED",
@@ -21,6 +27,11 @@ __all__ = [
     "MAX_WORKERS",
     "MODEL_FAILURES",
     "ROWS",
+    "SHADOW_COMPARED",
+    "SHADOW_DROPPED",
+    "SHADOW_FAILED",
+    "SHADOW_LOST",
+    "SHADOW_SAMPLED",
     "SWAPS",
     "SWAPS_REFUSED",
     "UNKNOWN_FIELDS",
@@ -38,33 +49,61 @@ _STATUSES = (200, 403, 404, 405, 413, 422, 499, 500, 503)
 _REQUESTS = {(route, status): i for i, (route, status) in enumerate((r, s) for r in _ROUTES for s in _STATUSES)}
 
 _first = len(_REQUESTS)
-ROWS = _first
-UNKNOWN_FIELDS = _first + 1
-MODEL_FAILURES = _first + 2
-LABELS = _first + 3
-EVENTS = _first + 4
-EVENTS_NEW = _first + 5
-LOG_WRITTEN = _first + 6
-LOG_DROPPED = _first + 7
-LOG_FAILED = _first + 8
-SWAPS = _first + 9
-SWAPS_REFUSED = _first + 10
-_LATENCY_SUM_NS = _first + 11
-_LATENCY = _first + 12
+(
+    ROWS,
+    UNKNOWN_FIELDS,
+    MODEL_FAILURES,
+    LABELS,
+    EVENTS,
+    EVENTS_NEW,
+    LOG_WRITTEN,
+    LOG_DROPPED,
+    LOG_FAILED,
+    SWAPS,
+    SWAPS_REFUSED,
+    CHALLENGER_ROWS,
+    COVERED_ROWS,
+    SHADOW_SAMPLED,
+    SHADOW_COMPARED,
+    SHADOW_DROPPED,
+    SHADOW_LOST,
+    SHADOW_FAILED,
+    FAILURES,
+    FAILURES_WRITTEN,
+    FAILURES_DROPPED,
+    FAILURES_LOST,
+    _LATENCY_SUM_NS,
+    _LATENCY,
+) = range(_first, _first + 24)
 _WIDTH = _LATENCY + len(LATENCY_BUCKETS_S) + 1
 
-_PLAIN = (
-    (ROWS, "slipway_rows_total", "Rows answered."),
-    (UNKNOWN_FIELDS, "slipway_unknown_fields_total", "Values in requests that the contract does not know."),
-    (MODEL_FAILURES, "slipway_model_failures_total", "Requests on which features or model failed."),
-    (LABELS, "slipway_labels_total", "Labels accepted."),
-    (EVENTS, "slipway_events_total", "Pushed rows accepted."),
-    (EVENTS_NEW, "slipway_events_new_total", "Pushed rows that the online store had not seen."),
-    (LOG_WRITTEN, "slipway_log_written_total", "Prediction rows written to the log."),
-    (LOG_DROPPED, "slipway_log_dropped_total", "Prediction rows dropped because the queue was full."),
-    (LOG_FAILED, "slipway_log_failed_total", "Prediction rows lost because the log could not be written."),
-    (SWAPS, "slipway_swaps_total", "Revisions loaded, summed over workers."),
-    (SWAPS_REFUSED, "slipway_swaps_refused_total", "Revisions that could not be loaded, summed over workers."),
+# What is begun, and the counters that between them count each of it once when it is done; the last is for what is lost.
+_ACCOUNTS = (
+    (ROWS, (LOG_WRITTEN, LOG_DROPPED, LOG_FAILED)),
+    (SHADOW_SAMPLED, (SHADOW_COMPARED, SHADOW_DROPPED, SHADOW_LOST)),
+    (FAILURES, (FAILURES_WRITTEN, FAILURES_DROPPED, FAILURES_LOST)),
+)
+_PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
+    ((ROWS,), "slipway_rows_total", "Rows answered."),
+    ((UNKNOWN_FIELDS,), "slipway_unknown_fields_total", "Values in requests that the contract does not know."),
+    ((MODEL_FAILURES,), "slipway_model_failures_total", "Requests on which features or model failed."),
+    ((LABELS,), "slipway_labels_total", "Labels accepted."),
+    ((EVENTS,), "slipway_events_total", "Pushed rows accepted."),
+    ((EVENTS_NEW,), "slipway_events_new_total", "Pushed rows that the online store had not seen."),
+    ((LOG_WRITTEN,), "slipway_log_written_total", "Prediction rows written to the log."),
+    ((LOG_DROPPED,), "slipway_log_dropped_total", "Prediction rows dropped because the queue was full."),
+    ((LOG_FAILED,), "slipway_log_failed_total", "Prediction rows lost: unwritable log, or a worker killed before."),
+    ((SWAPS,), "slipway_swaps_total", "Revisions loaded, summed over workers."),
+    ((SWAPS_REFUSED,), "slipway_swaps_refused_total", "Revisions that could not be loaded, summed over workers."),
+    ((CHALLENGER_ROWS,), "slipway_challenger_rows_total", "Rows that the challenger answered."),
+    ((COVERED_ROWS,), "slipway_covered_rows_total", "Rows that the champion answered after the challenger failed."),
+    ((SHADOW_SAMPLED,), "slipway_shadow_sampled_total", "Answered rows to be scored by the other model too."),
+    ((SHADOW_COMPARED,), "slipway_shadow_compared_total", "Those whose second score, or its failure, is written."),
+    ((SHADOW_DROPPED, SHADOW_LOST), "slipway_shadow_dropped_total", "Those that were dropped or lost instead."),
+    ((SHADOW_FAILED,), "slipway_shadow_failed_total", "Those compared whose second model failed on them."),
+    ((FAILURES,), "slipway_failures_total", "Failures of either model to be noted in the log."),
+    ((FAILURES_WRITTEN,), "slipway_failures_written_total", "Failures noted in the log."),
+    ((FAILURES_DROPPED, FAILURES_LOST), "slipway_failures_lost_total", "Failures that could not be noted."),
 )
 
 
@@ -119,6 +158,11 @@ class Counters:
         """A counter's sum over all workers."""
         return sum(self._all[counter::_WIDTH])
 
+    def take_over(self) -> None:
+        """Count as lost what a predecessor in this slot had begun and not done when it was killed."""
+        for begun, done in _ACCOUNTS:
+            self._mine[done[-1]] += max(self._mine[begun] - sum(self._mine[counter] for counter in done), 0)
+
     def text(self, endpoint: str) -> str:
         """All counters in Prometheus's text format.
 
@@ -129,8 +173,8 @@ class Counters:
         for (route, status), counter in _REQUESTS.items():
             if count := self.total(counter):
                 lines.append(f'slipway_requests_total{{{label},route="{route}",status="{status}"}} {count}')
-        for counter, name, said in _PLAIN:
-            lines += [f"# HELP {name} {said}", f"# TYPE {name} counter", f"{name}{{{label}}} {self.total(counter)}"]
+        for name, said, found in self._plain():
+            lines += [f"# HELP {name} {said}", f"# TYPE {name} counter", f"{name}{{{label}}} {found}"]
         name = "slipway_predict_seconds"
         lines += [f"# HELP {name} Time from a predict request's body to its answer.", f"# TYPE {name} histogram"]
         count = 0
@@ -140,3 +184,11 @@ class Counters:
         lines.append(f"{name}_sum{{{label}}} {self.total(_LATENCY_SUM_NS) / 1e9}")
         lines.append(f"{name}_count{{{label}}} {count}")
         return "\n".join(lines) + "\n"
+
+    def _plain(self) -> list[tuple[str, str, int]]:
+        # What is begun is read after what is done: where the two are equal, nothing begun before the reading is under way.
+        begun = {(counter,) for counter, _ in _ACCOUNTS}
+        totals: dict[tuple[int, ...], int] = {}
+        for counters, _, _ in sorted(_PLAIN, key=lambda row: row[0] in begun):
+            totals[counters] = sum(map(self.total, counters))
+        return [(name, said, totals[counters]) for counters, name, said in _PLAIN]

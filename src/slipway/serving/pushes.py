@@ -9,9 +9,8 @@ import msgspec
 
 from slipway.errors import InvalidInput, near
 from slipway.records.predictions import LabelRow, PushedRow
-from slipway.serving.active import Active
-from slipway.serving.answers import microseconds
-from slipway.serving.pushed_rows import RowCheck
+from slipway.serving.active import Active, RowsCheck
+from slipway.serving.scoring import microseconds
 
 __all__ = ["EventsBody", "LabelsBody", "decode_body", "event_rows", "find_check", "label_rows"]
 
@@ -120,7 +119,7 @@ def _key(i: int, label: Label, active: Active) -> str:
     return active.contract.decode_key(label.key, f"labels[{i}].key")
 
 
-def find_check(body: EventsBody, active: Active) -> tuple[Literal["source", "view"], str, RowCheck]:
+def find_check(body: EventsBody, active: Active) -> tuple[Literal["source", "view"], str, RowsCheck]:
     """What pushed rows are for, its name, and the check of its rows.
 
     Raises:

@@ -179,8 +179,9 @@ class Supervisor:
 
     def _start_due(self, listener: int) -> None:
         now = time.monotonic()
+        owned = {worker.index for worker in self._leaving}  # who drains still counts in its slot
         for index, (at, tries) in list(self._due.items()):
-            if at <= now:
+            if at <= now and index not in owned:
                 del self._due[index]
                 process = subprocess.Popen(
                     self._command(index, listener), pass_fds=(listener,), stdin=subprocess.DEVNULL

@@ -2,11 +2,12 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from serving_desk import LOG
 
 from slipway.errors import Unavailable
 from slipway.records.predictions import PredictionRow
 from slipway.serving.counters import LOG_DROPPED, LOG_FAILED, LOG_WRITTEN, Counters
-from slipway.serving.prediction_log import PredictionLog
+from slipway.serving.row_queue import RowQueue
 
 
 def rows_of(*ids: str) -> list[PredictionRow]:
@@ -42,7 +43,7 @@ def writer() -> Iterator[Writer]:
 
 def test_rows_are_written_in_order_and_all_of_them_on_close(writer: Writer) -> None:
     counters = Counters()
-    log = PredictionLog(writer.append, counters)
+    log = RowQueue(writer.append, counters, LOG, what="predictions")
     ids = [str(i) for i in range(1000)]
     for id in ids:
         assert log.put(rows_of(id))
@@ -55,7 +56,7 @@ def test_rows_are_written_in_order_and_all_of_them_on_close(writer: Writer) -> N
 
 def test_a_full_queue_drops_counts_and_never_waits(writer: Writer) -> None:
     counters = Counters()
-    log = PredictionLog(writer.append, counters, capacity_rows=3)
+    log = RowQueue(writer.append, counters, LOG, what="predictions", capacity_rows=3)
     writer.free.clear()
     assert log.put(rows_of("a"))
     assert writer.busy.wait(10)  # "a" is being written and still counts as waiting
@@ -68,7 +69,7 @@ def test_a_full_queue_drops_counts_and_never_waits(writer: Writer) -> None:
 
 
 def test_put_and_tell_is_done_only_when_the_rows_are_written(writer: Writer) -> None:
-    log = PredictionLog(writer.append, Counters(), capacity_rows=1)
+    log = RowQueue(writer.append, Counters(), LOG, what="predictions", capacity_rows=1)
     writer.free.clear()
     first, second = log.put_and_tell(rows_of("a", "b")), log.put_and_tell(rows_of("c"))
     assert writer.busy.wait(10)
@@ -84,7 +85,7 @@ def test_a_log_that_cannot_be_written_is_counted_told_and_goes_on(
     writer: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
     counters = Counters()
-    log = PredictionLog(writer.append, counters)
+    log = RowQueue(writer.append, counters, LOG, what="predictions")
     writer.problem = OSError("no space left")
     with pytest.raises(Unavailable, match="could not be written"):
         log.put_and_tell(rows_of("a", "b")).result(10)
@@ -98,9 +99,9 @@ def test_a_log_that_cannot_be_written_is_counted_told_and_goes_on(
 
 def test_a_closed_log_takes_nothing_and_says_so(writer: Writer) -> None:
     counters = Counters()
-    log = PredictionLog(writer.append, counters)
+    log = RowQueue(writer.append, counters, LOG, what="predictions")
     log.close()
     assert not log.put(rows_of("a"))
     with pytest.raises(Unavailable, match="stopping"):
         log.put_and_tell(rows_of("b")).result(1)
-    assert counters.total(LOG_DROPPED) == 1
+    assert counters.total(LOG_DROPPED) == 2

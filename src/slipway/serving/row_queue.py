@@ -1,4 +1,4 @@
-"""The prediction log's writer: rows leave the request's path at once and are appended by one thread.
+"""The log's queues: rows leave the request's path at once, and one thread a queue appends them.
 
 Durability: a row is safe against kill -9 of the process once the thread has appended it (the bytes are with the
 operating system), which happens within about `LINGER_S` of the answer. What is still queued when the process is killed
@@ -12,42 +12,67 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Generic, NamedTuple, TypeVar
 
 from slipway.errors import Unavailable
-from slipway.records.predictions import PredictionRow
-from slipway.serving.counters import LOG_DROPPED, LOG_FAILED, LOG_WRITTEN, Counters
+from slipway.serving.counters import Counters
 
-__all__ = ["LINGER_S", "PredictionLog"]
+__all__ = ["LINGER_S", "Counted", "RowQueue"]
 
+T = TypeVar("T")
 LINGER_S = 0.02
 _BATCH_ROWS = 256
 _COMPLAIN_EVERY_S = 10.0
 _logger = logging.getLogger("slipway.serving")
 
 
-class PredictionLog:
-    """A bounded queue of answered rows and the thread that appends them.
+class Counted(NamedTuple):
+    """Where a queue counts what became of its rows: each of them once, in one of the three.
+
+    Args:
+        written: The counter of those that were appended; only the queue's thread adds to it.
+        dropped: Of those that found the queue full or closed; only the request's thread adds to it.
+        failed: Of those that could not be appended; only the queue's thread adds to it.
+    """
+
+    written: int
+    dropped: int
+    failed: int
+
+
+class RowQueue(Generic[T]):
+    """A bounded queue of rows and the thread that appends them.
 
     Args:
         append: Appends rows to the log; when it returns they are with the operating system. Called by one thread.
-        counters: Where written, dropped and lost rows are counted.
+        counters: This worker's.
+        counted: Which of them count this queue's rows.
+        what: What the rows are, for the log's sentence: "predictions".
         capacity_rows: How many rows may wait; what comes on top is dropped and counted.
     """
 
     def __init__(
-        self, append: Callable[[list[PredictionRow]], None], counters: Counters, *, capacity_rows: int = 50_000
+        self,
+        append: Callable[[list[T]], None],
+        counters: Counters,
+        counted: Counted,
+        *,
+        what: str,
+        capacity_rows: int = 50_000,
     ) -> None:
         self._append = append
         self._counters = counters
+        self._counted = counted
+        self._what = what
         self._capacity = capacity_rows
-        self._queue: deque[tuple[list[PredictionRow], Future[None] | None]] = deque()
+        self._queue: deque[tuple[list[T], Future[None] | None]] = deque()
         self._put_rows = 0  # counted by the request's thread
         self._taken_rows = 0  # counted by the writing thread
         self._wake = threading.Event()
         self._urgent = threading.Event()
         self._closing = False
         self._complained_at = -_COMPLAIN_EVERY_S
-        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{what}-log", daemon=True)
         self._thread.start()
 
     @property
@@ -55,15 +80,15 @@ class PredictionLog:
         """How many rows are queued or being written."""
         return self._put_rows - self._taken_rows
 
-    def put(self, rows: list[PredictionRow]) -> bool:
+    def put(self, rows: list[T]) -> bool:
         """Queue rows without waiting; False when the queue is full and they were dropped and counted."""
         if self._closing or self.waiting_rows + len(rows) > self._capacity:
-            self._counters.add(LOG_DROPPED, len(rows))
+            self._counters.add(self._counted.dropped, len(rows))
             return False
         self._enqueue(rows, None)
         return True
 
-    def put_and_tell(self, rows: list[PredictionRow]) -> Future[None]:
+    def put_and_tell(self, rows: list[T]) -> Future[None]:
         """Queue rows, whatever waits already; the future is done once they are written.
 
         Raises (through the future):
@@ -71,11 +96,17 @@ class PredictionLog:
         """
         done: Future[None] = Future()
         if self._closing:
+            self._counters.add(self._counted.dropped, len(rows))
             done.set_exception(_unwritten("the endpoint is stopping"))
         else:
             self._enqueue(rows, done)
             self._urgent.set()
         return done
+
+    def hurry(self) -> None:
+        """Have what waits appended now: somebody is looking at the counters."""
+        if self.waiting_rows:
+            self._urgent.set()
 
     def close(self) -> None:
         """Write what waits, then stop the thread."""
@@ -84,7 +115,7 @@ class PredictionLog:
         self._wake.set()
         self._thread.join()
 
-    def _enqueue(self, rows: list[PredictionRow], done: Future[None] | None) -> None:
+    def _enqueue(self, rows: list[T], done: Future[None] | None) -> None:
         self._put_rows += len(rows)
         self._queue.append((rows, done))
         if not self._wake.is_set():
@@ -102,8 +133,8 @@ class PredictionLog:
             if closing:
                 return
 
-    def _take(self) -> tuple[list[PredictionRow], list[Future[None]]]:
-        rows: list[PredictionRow] = []
+    def _take(self) -> tuple[list[T], list[Future[None]]]:
+        rows: list[T] = []
         waiting: list[Future[None]] = []
         while self._queue and len(rows) < _BATCH_ROWS:
             some, done = self._queue.popleft()
@@ -112,19 +143,19 @@ class PredictionLog:
                 waiting.append(done)
         return rows, waiting
 
-    def _write(self, rows: list[PredictionRow], waiting: list[Future[None]]) -> None:
+    def _write(self, rows: list[T], waiting: list[Future[None]]) -> None:
         try:
             self._append(rows)
         except Exception:
             # A log that cannot be written must not stop the answers: counted, said, and told to whoever waits.
-            self._counters.add(LOG_FAILED, len(rows))
+            self._counters.add(self._counted.failed, len(rows))
             if time.monotonic() - self._complained_at > _COMPLAIN_EVERY_S:
                 self._complained_at = time.monotonic()
-                _logger.exception("%d rows could not be appended to the prediction log.", len(rows))
+                _logger.exception("%d rows could not be appended to the log of %s.", len(rows), self._what)
             for done in waiting:
                 done.set_exception(_unwritten("the log could not be written"))
         else:
-            self._counters.add(LOG_WRITTEN, len(rows))
+            self._counters.add(self._counted.written, len(rows))
             for done in waiting:
                 done.set_result(None)
         finally:
