@@ -1,15 +1,14 @@
 """Monitors as a project declares them."""
 
 import math
-import re
 from dataclasses import dataclass
 
 from slipway.errors import InvalidDeclaration, near
 from slipway.records.endpoints import MonitorSpec
+from slipway.schema.durations import microseconds
 
 __all__ = ["KPI", "Drift", "Quality"]
 
-_UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _QUALITIES = ("accuracy", "auc", "brier", "log_loss", "mae", "rmse")
 
 
@@ -44,7 +43,7 @@ class Quality:
             raise InvalidDeclaration(
                 f"There is no quality metric {self.metric!r}.", fix=near(self.metric, _QUALITIES, what="metrics")
             )
-        _microseconds(self.label_delay)
+        microseconds(self.label_delay)
         _check_limit(self.limit)
 
     def spec(self) -> MonitorSpec:
@@ -53,7 +52,7 @@ class Quality:
             kind="quality",
             name=f"quality of {self.metric}",
             metric=self.metric,
-            label_delay_us=_microseconds(self.label_delay),
+            label_delay_us=microseconds(self.label_delay),
             limit=self.limit,
         )
 
@@ -78,21 +77,14 @@ class KPI:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise InvalidDeclaration(f"{self.name!r} is no name of a KPI.", fix="For example 'cost of errors'.")
-        _microseconds(self.label_delay)
+        microseconds(self.label_delay)
         _check_limit(self.limit)
 
     def spec(self) -> MonitorSpec:
         """The monitor as data."""
         return MonitorSpec(
-            kind="kpi", name=self.name, metric="cost", label_delay_us=_microseconds(self.label_delay), limit=self.limit
+            kind="kpi", name=self.name, metric="cost", label_delay_us=microseconds(self.label_delay), limit=self.limit
         )
-
-
-def _microseconds(duration: object) -> int:
-    match = re.fullmatch(r"(\d{1,5})([mhd])", duration, re.ASCII) if isinstance(duration, str) else None
-    if not match:
-        raise InvalidDeclaration(f"{duration!r} is not a duration.", fix="Write it as '30m', '6h' or '1d'.")
-    return int(match[1]) * _UNITS_US[match[2]]
 
 
 def _check_limit(limit: object) -> None:

@@ -1,5 +1,5 @@
-"""What values look like: types, request validation, fingerprints, and the encoding that models read.
+"""What values look like: types, request validation, durations, fingerprints, and the encoding that models read.
 
-`annotations` and `validation` work without Polars, for declarations and endpoints; `types`, `fingerprints` and
+`annotations`, `durations` and `validation` work without Polars, for declarations and endpoints; `types`, `fingerprints` and
 `encoding` work on frames. This room stores nothing and knows no policy. Every stage and `tables` call it.
 """
