@@ -10,6 +10,7 @@ from slipway.backends.clocks import SimulatedClock
 from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.backends.local_blobs import LocalBlobs
 from slipway.backends.process_launcher import ProcessLauncher
+from slipway.backends.process_runner import ProcessRunner
 from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.backends.sqlite_online import SqliteOnlineStore
 from slipway.ports.workspace import Workspace, current_workspace
@@ -44,6 +45,7 @@ def workspace(tmp_path: Path, clock: SimulatedClock, said: list[str]) -> Iterato
         clock=clock,
         signer=Ed25519Signer(root / "keys"),
         launcher=ProcessLauncher(),
+        runner=ProcessRunner(),
         open_online=lambda folder: SqliteOnlineStore(folder / "online.db"),
         say=said.append,
     )

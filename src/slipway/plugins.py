@@ -27,6 +27,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "simulated": ("slipway.backends.clocks:SimulatedClock", ""),
     },
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
+    "runner": {"process": ("slipway.backends.process_runner:ProcessRunner", "")},
     "executor": {
         "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),

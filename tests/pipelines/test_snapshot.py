@@ -49,6 +49,31 @@ def test_it_comes_back_whole(workspace: Workspace, tmp_path: Path) -> None:
     assert (tmp_path / "back" / "slipway.toml").exists()
 
 
+def test_unpacked_once_it_is_mended_where_it_was_tampered_with(workspace: Workspace, tmp_path: Path) -> None:
+    digest = snapshot.take(workspace, _project(tmp_path / "one"))
+    folder = snapshot.unpacked(workspace, digest)
+    before = (folder / "flow.py").stat().st_ino
+    assert snapshot.unpacked(workspace, digest) == folder
+    assert (folder / "flow.py").stat().st_ino == before
+    for damage in (
+        lambda: (folder / "flow.py").write_text("x = 2\n"),
+        lambda: (folder / "polars.py").write_text(""),
+        lambda: (folder / "deep" / "more.py").unlink(),
+        lambda: (folder / "link").symlink_to(tmp_path),
+    ):
+        damage()
+        assert snapshot.unpacked(workspace, digest) == folder
+        assert sorted(path.name for path in folder.rglob("*")) == [
+            "deep",
+            "flow.py",
+            "more.py",
+            "slipway.toml",
+            "snapshot.json",
+        ]
+        assert (folder / "flow.py").read_text() == "x = 1\n"
+    assert not list(folder.parent.glob("*.part"))
+
+
 def test_what_is_no_snapshot_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         snapshot.fetch(workspace, "0" * 64, tmp_path)

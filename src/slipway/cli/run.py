@@ -1,17 +1,12 @@
 """`slipway run`: a pipeline of the project."""
 
-import inspect
-import typing
 from collections.abc import Iterable
-from datetime import date, datetime
-from types import NoneType
 from typing import Any
 
 import click
-import msgspec
 
 from slipway.cli.door import Door, opened
-from slipway.errors import InvalidDeclaration, InvalidInput, near
+from slipway.errors import InvalidDeclaration, InvalidInput
 
 __all__ = ["run"]
 
@@ -60,42 +55,19 @@ def _endpoint(declared: Iterable[Any], pipeline: Any) -> Any:
 
 def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
     """Read NAME=VALUE by the annotations of the pipeline's parameters."""
-    known = inspect.signature(pipeline.function).parameters
-    hints = typing.get_type_hints(pipeline.function)
-    params: dict[str, object] = {}
+    from slipway.pipelines.params import converted
+
+    texts: dict[str, object] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise InvalidInput(f"--set {setting!r} is not NAME=VALUE.", fix="For example --set learning_rate=0.1")
-        if name not in known:
-            raise InvalidInput(
-                f"The pipeline {pipeline.name!r} has no parameter {name!r}.", fix=near(name, known, what="parameters")
-            )
-        params[name] = _value(name, text, hints.get(name, str))
-    missing = [name for name, p in known.items() if p.default is inspect.Parameter.empty and name not in params]
+        texts[name] = text
+    params = converted(pipeline, texts)
+    known = pipeline.signature.parameters
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in params]
     if missing:
         raise InvalidInput(
             f"The pipeline {pipeline.name!r} needs {missing[0]!r}.", fix=f"Add --set {missing[0]}=VALUE."
         )
     return params
-
-
-def _value(name: str, text: str, kind: Any) -> object:
-    given = [choice for choice in typing.get_args(kind) if choice is not NoneType]
-    if NoneType in typing.get_args(kind) and len(given) == 1:
-        kind = given[0]
-    if kind in (date, datetime):
-        try:
-            return kind.fromisoformat(text)
-        except ValueError:
-            raise InvalidInput(
-                f"{text!r} is no {kind.__name__} for {name!r}.", fix="Write it as 2013-04-01.", field=name
-            ) from None
-    try:
-        return msgspec.convert(text, kind, strict=False)
-    except (msgspec.ValidationError, TypeError) as problem:
-        raise InvalidInput(
-            f"{text!r} does not fit the parameter {name!r}: {problem}.",
-            fix=f"Give a {getattr(kind, '__name__', kind)}, or call the pipeline from Python.",
-            field=name,
-        ) from problem

@@ -34,7 +34,7 @@ __all__ = ["PinnedTables", "feature_names", "history_of", "spec", "training_set"
 
 
 class PinnedTables:
-    """The workspace's tables, each at the version that is current when it is first asked for.
+    """The workspace's tables, each at the version that is pinned here, or current when it is first asked for.
 
     Args:
         workspace: Whose tables.
@@ -51,7 +51,7 @@ class PinnedTables:
             NotFound: The table has no version yet.
         """
         if table not in self._pinned:
-            self._pinned[table] = versions.head(self._workspace, table)
+            self._pinned[table] = versions.current(self._workspace, table)
         return self._pinned[table]
 
     def read(self, table: str) -> pl.LazyFrame:

@@ -84,6 +84,11 @@ def run_pipeline(
     endpoint: Endpoint | None = None,
     simulation: bool = False,
     snapshot: str = "",
+    declare: bool = True,
+    register: bool = True,
+    tags: Mapping[str, object] | None = None,
+    pins: Mapping[str, str] | None = None,
+    use_cache: bool = True,
 ) -> Released:
     """Run a pipeline; a model that it returns is packaged and registered.
 
@@ -94,12 +99,18 @@ def run_pipeline(
         endpoint: The endpoint that it feeds: gives the model its name and features.
         simulation: Whether the endpoint will take decision times from its callers.
         snapshot: The digest of the project's snapshot: what it takes to run this again without a checkout.
+        declare: Whether the endpoint's stored declaration becomes what the code says. A model that is trained again
+            from a snapshot leaves it alone: what is declared is decided where somebody deploys.
+        register: Whether a model is packaged and registered; otherwise the run alone is kept.
+        tags: Tags of the run.
+        pins: See `engine.run`; they hold for the pipeline's own reading.
+        use_cache: See `engine.run`.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
     """
-    result = engine.run(workspace, pipeline, dict(params), snapshot=snapshot)
+    result = engine.run(workspace, pipeline, dict(params), snapshot=snapshot, tags=tags, pins=pins, use_cache=use_cache)
     if not isinstance(result.value, Model):
         if endpoint is not None:
             raise InvalidDeclaration(
@@ -109,7 +120,9 @@ def run_pipeline(
                 fix="Return what `sw.Model(...)` or `sw.evaluate(...)` gives.",
             )
         return Released(run=result.run, value=result.value, version=None)
-    if endpoint is not None:
+    if not register:
+        return Released(run=result.run, value=result.value, version=None)
+    if endpoint is not None and declare:
         declare_endpoint(workspace, endpoint, simulation=simulation, snapshot=snapshot)
     version = release(workspace, result.value, result.run, endpoint=endpoint, name=pipeline.name.replace("_", "-"))
     return Released(run=result.run, value=result.value, version=version)

@@ -155,6 +155,7 @@ def open_workspace(
         clock=clock or plugins.load("clock", "system")(),
         signer=plugins.load("signer", "ed25519")(root / "keys"),
         launcher=plugins.load("launcher", "process")(),
+        runner=plugins.load("runner", "process")(),
         open_online=lambda folder: plugins.load("online", "sqlite")(folder / "online.db"),
         say=say,
     )

@@ -20,7 +20,10 @@ from slipway.ports.workspace import Workspace
 from slipway.records.record import Record
 from slipway.records.runs import Artifact, CodeVersion, MetricPoint, Run, RunError, StepNotes
 
-__all__ = ["Notes", "RunLog", "current_run", "notes", "start"]
+__all__ = ["REPRODUCES", "Notes", "RunLog", "current_run", "notes", "start"]
+
+REPRODUCES = "slipway.reproduces"
+"""The tag of a run that repeats another one to compare with it: the other one's id."""
 
 _WAKE_POINTS = 1000
 _BLOCK_POINTS = 50_000
@@ -54,6 +57,15 @@ class RunLog:
     def run(self) -> Run:
         """The record as it stands, written or not."""
         return self._run
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it repeats another run to compare with it.
+
+        What it makes is not linked as its output: it would stand in the lineage of everything that was built on the
+        equal results of the first.
+        """
+        return REPRODUCES in self._run.tags
 
     @property
     def node(self) -> str:
@@ -111,7 +123,8 @@ class RunLog:
         with self._lock:
             others = tuple(other for other in self._run.artifacts if other.name != artifact.name)
             self._change(self._run, artifacts=(*others, artifact))
-            self._links.append((self.node, f"artifact:{artifact.digest}", "output"))
+            if not self.is_repeat:
+                self._links.append((self.node, f"artifact:{artifact.digest}", "output"))
         if (kept := self._noting()) is not None:
             kept.artifacts.append(artifact)
 

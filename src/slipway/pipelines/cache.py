@@ -16,7 +16,7 @@ from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, StepRun
 from slipway.schema.fingerprints import of_value
-from slipway.tables.catalog import HEAD
+from slipway.tables.catalog import current_hash
 
 __all__ = ["Hit", "Miss", "decode", "encode", "find", "remember", "settled"]
 
@@ -74,7 +74,7 @@ def _moved_table(tx: ReadTransaction, reads: Sequence[str]) -> str:
     for node in reads:
         name, _, version = node.removeprefix("table:").rpartition("@")
         project, _, table = name.partition("/")
-        if tx.ref(project, HEAD, table) != version:
+        if current_hash(tx, project, table) != version:
             return f"table {table}, which it reads, has another version"
     return ""
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from slipway.pipelines.remote import Remote
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, Run, StepRun
 from slipway.schema.fingerprints import of_value
+from slipway.tables import catalog
 from slipway.tables.versions import reads
 
-__all__ = ["PipelineResult", "run"]
+__all__ = ["PipelineResult", "params_of", "run"]
 
 _PARAMS = "params"
 
@@ -56,6 +58,8 @@ def run(
     remote: Remote | None = None,
     tags: Mapping[str, object] | None = None,
     snapshot: str = "",
+    use_cache: bool = True,
+    pins: Mapping[str, str] | None = None,
 ) -> PipelineResult:
     """Run a pipeline and record it.
 
@@ -68,6 +72,8 @@ def run(
         remote: Runs steps in another process; they run in this one when None.
         tags: Tags of the run.
         snapshot: The digest of the project's snapshot, where one was taken.
+        use_cache: Whether stored results may stand in for steps, and this run's for later ones.
+        pins: Versions at which tables are read: `<project>/<table>` -> hash; any other table is read as it is now.
 
     Raises:
         StepFailed: A step raised; its own exception is the cause. The run is recorded as failed.
@@ -90,12 +96,13 @@ def run(
             snapshot=snapshot,
         ),
     )
-    scope = _Scope(log, remote)
+    scope = _Scope(log, remote, use_cache=use_cache)
     read: list[str] = []
+    pinned = nullcontext() if pins is None else catalog.pins.filled(pins)
     try:
         _keep_params(log, arguments)
         try:
-            with run_log.current_run.filled(log), step_scope.filled(scope), reads.filled(read):
+            with run_log.current_run.filled(log), step_scope.filled(scope), reads.filled(read), pinned:
                 value = pipeline.function(**arguments)
         finally:
             for node in read:
@@ -110,8 +117,9 @@ def run(
 class _Scope:
     """Takes the step calls of one run. Safe for threads that carry the context along."""
 
-    def __init__(self, log: RunLog, remote: Remote | None) -> None:
+    def __init__(self, log: RunLog, remote: Remote | None, *, use_cache: bool) -> None:
         self._log = log
+        self._use_cache = use_cache
         self._workspace = log.workspace
         self._remote = remote
         self._earlier = reasons.Earlier(log.workspace, log.run)
@@ -128,7 +136,11 @@ class _Scope:
             occurrence = self._occurrences[call.name]
             self._occurrences[call.name] += 1
         present = keys.of_call(call)
-        found = cache.find(self._workspace, present.key) if present.key else Miss()
+        found: Hit | Miss = Miss()
+        if not self._use_cache:
+            found = Miss("the run takes no stored results")
+        elif present.key:
+            found = cache.find(self._workspace, present.key)
         record = StepRun(
             id=f"{self._log.id}.{position}",
             project=self._workspace.project,
@@ -218,10 +230,11 @@ class _Scope:
         return value
 
     def _finish(self, record: StepRun) -> None:
-        for artifact in record.outputs:
-            self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
+        if not self._log.is_repeat:
+            for artifact in record.outputs:
+                self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._log.later(record)
-        if record.key:
+        if record.key and self._use_cache:
             self._log.write(lambda tx: cache.remember(tx, record.project, record.key, record.id))
         else:
             self._log.write()
@@ -297,8 +310,18 @@ def _resumed(workspace: Workspace, pipeline: Pipeline[..., Any], run_id: str) ->
             fix="Resume a run of the same pipeline, or run this one anew.",
             field="resume",
         )
-    kept = [one for one in earlier.artifacts if one.name.partition("/")[0] == _PARAMS]
-    found: Mapping[str, Any] = artifacts.load(workspace.blobs, kept) if kept else earlier.params
+    return params_of(workspace, earlier)
+
+
+def params_of(workspace: Workspace, run: Run) -> Mapping[str, Any]:
+    """A run's parameters in their own types; as its record words them where they could not be stored.
+
+    Raises:
+        NotFound: Their stored bytes are gone.
+        Corrupt: They are damaged.
+    """
+    kept = [one for one in run.artifacts if one.name.partition("/")[0] == _PARAMS]
+    found: Mapping[str, Any] = artifacts.load(workspace.blobs, kept) if kept else run.params
     return found
 
 

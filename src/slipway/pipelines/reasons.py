@@ -7,6 +7,7 @@ import msgspec
 from slipway.code import CodeClosure, explain_change
 from slipway.errors import Corrupt, NotFound
 from slipway.ledger import entries
+from slipway.ledger.run_log import REPRODUCES
 from slipway.pipelines.keys import StepKey
 from slipway.ports.blobs import Blobs
 from slipway.ports.ledger_store import ReadTransaction
@@ -52,7 +53,8 @@ class Earlier:
 
     def _last_run(self, tx: ReadTransaction) -> dict[str, list[StepRun]]:
         recent = entries.find(tx, Run, project=self._run.project, limit=200)
-        last = next((run for run in recent if run.pipeline == self._run.pipeline and run.id != self._run.id), None)
+        own = (run for run in recent if run.pipeline == self._run.pipeline and run.id != self._run.id)
+        last = next((run for run in own if REPRODUCES not in run.tags), None)
         found: dict[str, list[StepRun]] = {}
         for step in [] if last is None else steps_of(tx, last.id):
             found.setdefault(step.name, []).append(step)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from slipway.errors import Corrupt, InvalidInput
+from slipway.errors import BackendError, Corrupt, InvalidInput
+from slipway.ids import new_id
 from slipway.ledger import archive, provenance
 from slipway.ports.workspace import Workspace
 
-__all__ = ["Contents", "fetch", "pack", "take"]
+__all__ = ["Contents", "fetch", "pack", "take", "unpacked"]
 
 _CONTENTS = "snapshot.json"
 _SETTINGS = "slipway.toml"
@@ -83,10 +85,54 @@ def fetch(workspace: Workspace, digest: str, folder: Path) -> Contents:
         Corrupt: It is damaged, or no snapshot.
     """
     data = workspace.blobs.get(digest)
-    files = archive.read(data)
-    try:
-        contents = msgspec.json.decode(files[_CONTENTS], type=Contents)
-    except (KeyError, msgspec.DecodeError) as problem:
-        raise Corrupt(f"The blob {digest} is no project snapshot.") from problem
+    contents = _contents(digest, archive.read(data))
     archive.unpack(data, folder)
     return contents
+
+
+def unpacked(workspace: Workspace, digest: str) -> Path:
+    """The folder in the store where a snapshot lies unpacked: whole, with nothing added or altered.
+
+    It is unpacked the first time; each time every byte is compared with what is stored. A folder that was tampered with
+    is set aside and unpacked anew.
+
+    Raises:
+        NotFound: No such snapshot is stored.
+        Corrupt: It is damaged, or no snapshot.
+        BackendError: The file system failed.
+    """
+    data = workspace.blobs.get(digest)
+    files = archive.read(data)
+    _contents(digest, files)
+    home = workspace.root / "snapshots"
+    target = home / digest
+    try:
+        if target.exists():
+            if _lies_there(target, files):
+                return target
+            target.rename(home / f"{digest}.altered-{new_id()}")
+        part = home / f".{digest}.{new_id()}.part"
+        archive.unpack(data, part)
+        try:
+            part.rename(target)
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)
+            if not _lies_there(target, files):  # or else another process was first
+                raise
+    except OSError as problem:
+        raise BackendError(f"The snapshot {digest[:12]} cannot be unpacked in {home}: {problem}.") from problem
+    return target
+
+
+def _lies_there(folder: Path, files: dict[str, bytes]) -> bool:
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    if found.keys() != files.keys() or any(path.is_symlink() for path in folder.rglob("*")):
+        return False
+    return all(path.read_bytes() == files[name] for name, path in found.items())
+
+
+def _contents(digest: str, files: dict[str, bytes]) -> Contents:
+    try:
+        return msgspec.json.decode(files[_CONTENTS], type=Contents)
+    except (KeyError, msgspec.DecodeError) as problem:
+        raise Corrupt(f"The blob {digest} is no project snapshot.") from problem

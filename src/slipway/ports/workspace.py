@@ -11,6 +11,7 @@ from slipway.ports.clock import Clock
 from slipway.ports.launcher import Launcher
 from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.online_store import OnlineStore
+from slipway.ports.runner import Runner
 from slipway.ports.signer import Signer
 from slipway.records.people import Actor
 
@@ -31,6 +32,7 @@ class Workspace:
         clock: Business time.
         signer: This installation's key.
         launcher: Starts, finds and stops endpoints' processes.
+        runner: Starts, finds and stops pipelines' processes.
         open_online: Opens the online store of an endpoint's folder.
         say: Receives one line of progress for a person to read.
     """
@@ -44,6 +46,7 @@ class Workspace:
     clock: Clock
     signer: Signer
     launcher: Launcher
+    runner: Runner
     open_online: Callable[[Path], OnlineStore]
     say: Callable[[str], None] = field(default=lambda line: None)
 

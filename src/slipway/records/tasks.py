@@ -1,16 +1,18 @@
-"""A step handed to another process: what goes in and what comes out, as files.
+"""Work handed to another process: what goes in and what comes out, as files.
 
-A task folder holds `task.json` (a `StepTask`), `code.zip` (a project snapshot), `artifacts/<digest>` (inputs, and later
-outputs), and in the end `result.json` (a `StepAnswer`), which appears last and whole.
+A step's folder holds `task.json` (a `StepTask`), `code.zip` (a project snapshot), `artifacts/<digest>` (inputs, and
+later outputs), and in the end `result.json` (a `StepAnswer`), which appears last and whole. A pipeline's folder holds
+`task.json` (a `PipelineTask`) and in the end `result.json` (a `PipelineAnswer`); all else is in the store.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
+from slipway.records.people import Actor
 from slipway.records.runs import Artifact, RunError
 
-__all__ = ["PROTOCOL", "StepAnswer", "StepTask"]
+__all__ = ["PROTOCOL", "PipelineAnswer", "PipelineTask", "StepAnswer", "StepTask"]
 
 PROTOCOL = 1
 
@@ -51,3 +53,64 @@ class StepAnswer(Struct, frozen=True, kw_only=True):
     outputs: tuple[Artifact, ...] = ()
     error: RunError | None = None
     seconds: float = 0.0
+
+
+class PipelineTask(Struct, frozen=True, kw_only=True):
+    """A pipeline that a process of its own shall run from a stored project snapshot.
+
+    Args:
+        protocol: The version of this file protocol; a process refuses any other than its own.
+        root: The store's folder.
+        project: The project.
+        environment: "dev", "test" or "prod".
+        actor: In whose name it runs.
+        snapshot: The digest of the project snapshot.
+        pipeline: The pipeline's name in it.
+        endpoint: The endpoint that its model is for, "" for none.
+        params: The pipeline's parameters as JSON carries them; they are read by its annotations.
+        params_of: A run whose parameters are taken in their own types, instead of `params`.
+        tags: Tags of the run.
+        pins: Versions at which tables are read: `<table>`, or `<project>/<table>` of another project -> hash. A table
+            that is not named is read at its current version.
+        use_cache: Whether stored results may stand in for steps, and this run's for later ones.
+        register: Whether a model that it returns is packaged and registered.
+    """
+
+    protocol: int = PROTOCOL
+    root: str
+    project: str
+    environment: str = "dev"
+    actor: Actor
+    snapshot: str
+    pipeline: str
+    endpoint: str = ""
+    params: dict[str, Any] = {}
+    params_of: str = ""
+    tags: dict[str, str] = {}
+    pins: dict[str, str] = {}
+    use_cache: bool = True
+    register: bool = True
+
+
+class PipelineAnswer(Struct, frozen=True, kw_only=True):
+    """What came of a pipeline's task.
+
+    Args:
+        protocol: The version of this file protocol.
+        state: How it ended.
+        run_id: The run, "" where none began.
+        model: The registered model's name, "" where none was registered.
+        version: Its version's number, 0 for none.
+        bundle: Its bundle's digest.
+        is_new: Whether this run made the version; False where its model is the very same as the newest one.
+        error: Why it failed: the sentence, and the user's own lines.
+    """
+
+    protocol: int = PROTOCOL
+    state: Literal["finished", "failed"]
+    run_id: str = ""
+    model: str = ""
+    version: int = 0
+    bundle: str = ""
+    is_new: bool = False
+    error: RunError | None = None

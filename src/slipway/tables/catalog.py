@@ -1,9 +1,11 @@
 """Which versions a table has, from the ledger alone."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
+from slipway.context import Slot
 from slipway.errors import Corrupt, InvalidInput, NotFound, near
 from slipway.hashing import fingerprint
 from slipway.ledger import entries
@@ -11,11 +13,29 @@ from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, TableVersion
 
-__all__ = ["HEAD", "as_of", "find_head", "get", "head", "heads", "history", "manifest_of", "node", "subject"]
+__all__ = [
+    "HEAD",
+    "as_of",
+    "current",
+    "current_hash",
+    "find_head",
+    "get",
+    "head",
+    "heads",
+    "history",
+    "manifest_of",
+    "node",
+    "pins",
+    "subject",
+]
 
 HEAD = "head"
 COMMIT = "tables.commit"
 _PAGE = 1000
+
+pins: Slot[Mapping[str, str]] = Slot("slipway.tables.pins")
+"""Where it is filled, a table that is read without naming a version is read at the one given: `<project>/<table>` ->
+hash. Writing goes on from the current version all the same."""
 
 
 def node(project: str, table: str, version: str) -> str:
@@ -61,6 +81,26 @@ def head(workspace: Workspace, table: str, *, project: str | None = None) -> Tab
             fix=f"If it is declared, ingest it first: `slipway data ingest {table}`.",
         )
     return found
+
+
+def current_hash(tx: ReadTransaction, project: str, table: str) -> str | None:
+    """The hash of the version that a reader gets who names none: the pinned one, else the current one."""
+    return (pins.get() or {}).get(f"{project}/{table}") or tx.ref(project, HEAD, table)
+
+
+def current(workspace: Workspace, table: str, *, project: str | None = None) -> TableVersion:
+    """The version that a reader gets who names none: the pinned one, else the current one.
+
+    Args:
+        workspace: Whose ledger is asked.
+        table: The table's name.
+        project: The table's project, None for the workspace's own.
+
+    Raises:
+        NotFound: The project has no such table, or the table no such version.
+    """
+    pinned = (pins.get() or {}).get(f"{project or workspace.project}/{table}")
+    return get(workspace, table, pinned, project=project) if pinned else head(workspace, table, project=project)
 
 
 def heads(workspace: Workspace) -> tuple[TableVersion, ...]:

@@ -28,6 +28,7 @@ from slipway.tables.catalog import (
     COMMIT,
     HEAD,
     as_of,
+    current,
     find_head,
     get,
     head,
@@ -45,6 +46,7 @@ __all__ = [
     "append",
     "as_of",
     "commit",
+    "current",
     "get",
     "head",
     "history",
@@ -107,7 +109,7 @@ def read(workspace: Workspace, table: str, version: str | None = None, *, projec
     Args:
         workspace: Whose store is read.
         table: The table's name.
-        version: Its hash, None for the current one.
+        version: Its hash, None for the current one, or the one that is pinned here.
         project: The table's project, None for the workspace's own.
 
     Raises:
@@ -115,7 +117,7 @@ def read(workspace: Workspace, table: str, version: str | None = None, *, projec
         Corrupt: The manifest or a part is missing or altered.
     """
     owner = project or workspace.project
-    found = get(workspace, table, version, project=owner) if version else head(workspace, table, project=owner)
+    found = get(workspace, table, version, project=owner) if version else current(workspace, table, project=owner)
     rows = _scan(workspace, found, manifest_of(workspace, found))
     recorded = reads.get()
     if recorded is not None and node(owner, table, found.version) not in recorded:

@@ -1,0 +1,198 @@
+"""The process that runs a pipeline from a stored project snapshot: a task folder in, a run in the ledger and a result out.
+
+    python -m slipway.hosts.pipeline_run FOLDER
+
+It opens the store and writes the ledger, as `slipway run` does; unlike that it imports the project from the snapshot and
+from nowhere else. Killed at any moment it may be started again: what was finished is found stored. The exit code is 0
+when `result.json` was written, whatever it says.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import site
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import slipway
+from slipway.errors import NotFound, StepFailed
+from slipway.flows.endpoint import Endpoint
+from slipway.flows.release import Released, run_pipeline
+from slipway.hosts.project import Project, open_workspace
+from slipway.hosts.settings import FILE, read_settings
+from slipway.ledger import entries, projects, provenance
+from slipway.ledger.whole_files import write_whole
+from slipway.pipelines import engine, snapshot, staging
+from slipway.pipelines.declare import Pipeline
+from slipway.pipelines.params import converted
+from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
+from slipway.ports.workspace import Workspace, current_workspace
+from slipway.records.runs import Run, RunError
+from slipway.records.tasks import PipelineAnswer, PipelineTask
+from slipway.runs.recovery import recover
+
+__all__ = ["main", "perform"]
+
+
+def perform(folder: Path) -> None:
+    """Carry out the task in a folder and write `result.json`, last and whole.
+
+    It changes what this process can import, so it is for a process of its own.
+    """
+    try:
+        answer = _answer(folder)
+    except (Exception, SystemExit) as problem:  # the user's code may raise anything: it becomes the result
+        answer = PipelineAnswer(state="failed", error=_told(problem))
+    write_whole(folder / RESULT_FILE, msgspec.json.encode(answer))
+
+
+def _answer(folder: Path) -> PipelineAnswer:
+    task = staging.read_task(folder)
+    workspace = open_workspace(
+        Path(task.root),
+        project=task.project,
+        environment=task.environment,
+        actor=task.actor,
+        say=lambda line: print(line, flush=True),
+    )
+    with closing(workspace.ledger), current_workspace.filled(workspace):
+        projects.register(workspace)
+        recover(workspace)
+        try:
+            released = _run(task, workspace)
+        except (Exception, SystemExit) as problem:
+            run = _own_run(workspace)
+            return PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
+    version = released.version
+    if version is None:
+        return PipelineAnswer(state="finished", run_id=released.run.id)
+    return PipelineAnswer(
+        state="finished",
+        run_id=released.run.id,
+        model=version.name,
+        version=version.number,
+        bundle=version.bundle,
+        is_new=version.run_id == released.run.id,
+    )
+
+
+def _run(task: PipelineTask, workspace: Workspace) -> Released:
+    code = snapshot.unpacked(workspace, task.snapshot)
+    _import_only(code)
+    project = Project(code, read_settings(code), workspace)
+    pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
+    endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
+    if task.params_of:
+        with workspace.ledger.read() as tx:
+            params = dict(engine.params_of(workspace, entries.get(tx, Run, task.params_of)))
+    else:
+        params = converted(pipeline, task.params)
+    pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
+    return run_pipeline(
+        workspace,
+        pipeline,
+        params,
+        endpoint=endpoint,
+        snapshot=task.snapshot,
+        declare=False,
+        register=task.register,
+        tags=task.tags,
+        pins=pins,
+        use_cache=task.use_cache,
+    )
+
+
+def _import_only(code: Path) -> None:
+    """Let the project's modules come from the snapshot alone: no checkout of this or another project may stand in."""
+    if not (code / FILE).is_file():
+        raise NotFound(
+            f"The snapshot {code.name[:12]} has no slipway.toml, so nobody knows which module is the project's.",
+            fix='Write one: [project], name = "...", module = "..."; then run the pipeline again: slipway run PIPELINE',
+        )
+    own = str(Path(slipway.__file__).parents[1])
+    installed = tuple(
+        str(Path(place).resolve()) for place in (*site.getsitepackages(), site.getusersitepackages(), own)
+    )
+    standard = tuple(str(Path(prefix).resolve() / "lib") for prefix in (sys.base_prefix, sys.base_exec_prefix))
+    kept = [path for path in sys.path if path.startswith((*installed, *standard)) or not _is_checkout(Path(path))]
+    sys.path[:] = [str(code), str(code / "src"), *kept]
+    # Compiled files would be something added to the folder; and the repository around the store is not this code's.
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ["GIT_CEILING_DIRECTORIES"] = str(code.parent)
+
+
+def _is_checkout(path: Path) -> bool:
+    place = path.resolve()
+    return any((folder / FILE).is_file() for folder in (place, *place.parents))
+
+
+def _own_run(workspace: Workspace) -> Run | None:
+    """The run that this process began, for a failure that does not name it."""
+    with workspace.ledger.read() as tx:
+        recent = entries.find(tx, Run, project=workspace.project, limit=200)
+    return next((run for run in recent if run.host == provenance.host()), None)
+
+
+def _told(problem: BaseException) -> RunError:
+    """The sentence that the project's developer would have read on a terminal, and their own lines."""
+    if not isinstance(problem, StepFailed):
+        return provenance.run_error(problem)
+    kind = type(problem.__cause__ or problem).__name__
+    return RunError(type=kind, message=str(problem), step=problem.step, trace=problem.trace)
+
+
+class _Stopped(BaseException):
+    """Somebody asked the process to end: the run is told as failed, and no result is written."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped(f"It was stopped by {signal.Signals(number).name}.")
+
+
+def _hold(folder: Path) -> None:
+    """Be the one that runs the folder's task, for as long as this process lives.
+
+    Raises:
+        SystemExit: Somebody else runs it.
+    """
+    file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        given = os.path.samestat(os.fstat(LOCK_DESCRIPTOR), os.fstat(file))
+    except OSError:
+        given = False
+    if given and file != LOCK_DESCRIPTOR:
+        os.close(file)
+        file = LOCK_DESCRIPTOR
+        os.set_inheritable(file, False)  # programs that the task starts may outlive it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"The task in {folder} is run by another process.")
+    os.ftruncate(file, 0)
+    os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+
+
+def main() -> None:
+    """Run the task in the folder named on the command line."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m slipway.hosts.pipeline_run FOLDER")
+    folder = Path(sys.argv[1]).resolve()
+    _hold(folder)
+    if (folder / RESULT_FILE).exists():
+        return
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        perform(folder)
+    except _Stopped as told:
+        sys.exit(str(told))
+
+
+if __name__ == "__main__":
+    main()
