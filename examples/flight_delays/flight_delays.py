@@ -184,5 +184,11 @@ delays = sw.Endpoint(
     features=features,
     gate=gate,
     key=["flight_id"],
-    monitors=[sw.Drift(), sw.Quality("log_loss", label_delay="1d"), sw.KPI("cost of errors", label_delay="1d")],
+    monitors=[
+        sw.Drift(),
+        sw.Quality("log_loss", label_delay="1d"),
+        sw.Quality("calibration", label_delay="1d"),
+        sw.Quality("auc", label_delay="1d"),
+        sw.KPI("cost of errors", label_delay="1d"),
+    ],
 )

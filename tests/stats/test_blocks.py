@@ -31,7 +31,9 @@ def test_one_row_a_block_is_the_mean_with_students_interval() -> None:
     values = np.random.default_rng(1).normal(3, 2, 30)
     found = mean_by_blocks(values, np.arange(30))
     half = student_quantile(0.975, 29) * values.std(ddof=1) / 30**0.5
-    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), values.mean() - half, found.value + half))
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (values.mean(), values.mean() - half, found.value + half)
+    )
 
 
 def test_the_jackknife_of_an_auc_equals_leaving_each_block_out() -> None:
@@ -67,7 +69,7 @@ def test_a_block_with_one_class_only_is_no_trouble() -> None:
 
 
 def test_what_cannot_be_told() -> None:
-    labels, scores, blocks = days(9)
+    _, scores, blocks = days(9)
     assert "1 blocks" in mean_by_blocks(scores, np.zeros(scores.size)).note
     assert "fewer than two blocks" in auc_by_blocks((blocks == 2).astype(float), scores, blocks).note
     assert "missing" in mean_by_blocks([1.0, np.nan], [1, 2]).note
