@@ -187,5 +187,11 @@ delays = sw.Endpoint(
     key=["flight_id"],
     rollout=[sw.Shadow("log_loss", margin=0.01), sw.Canary(steps=[10, 50, 100], margin=0.03)],
     retrain=sw.Retrain(release, when=[sw.schedule("0 3 1,15 * *"), sw.degraded], cooldown="16d"),
-    monitors=[sw.Drift(), sw.Quality("log_loss", label_delay="1d"), sw.KPI("cost of errors", label_delay="1d")],
+    monitors=[
+        sw.Drift(),
+        sw.Quality("log_loss", label_delay="1d"),
+        sw.Quality("calibration", label_delay="1d"),
+        sw.Quality("auc", label_delay="1d"),
+        sw.KPI("cost of errors", label_delay="1d"),
+    ],
 )

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from small_desk import BETTER, FIRST, NAME, Desk
 
@@ -12,7 +13,7 @@ import slipway as sw
 from slipway.errors import NotFound
 from slipway.flows.endpoints import get_endpoint
 from slipway.flows.release import declare_endpoint
-from slipway.flows.watch import watch
+from slipway.flows.watch import answered_rows, looks_back_to, watch, watch_rows
 from slipway.ids import new_id
 from slipway.models import registry
 from slipway.operations.endpoints import GetEndpoint, Watch, Watched
@@ -20,6 +21,8 @@ from slipway.records.endpoints import Revision
 from slipway.records.models import Bundle
 from slipway.records.predictions import LabelRow, PredictionRow
 from slipway.tables.segments import SegmentWriter
+
+DAY_US = 86_400_000_000
 
 
 @pytest.fixture
@@ -32,16 +35,24 @@ def serving(desk: Desk) -> Desk:
 
 
 def answer(
-    desk: Desk, rows: int, *, number: int = FIRST, wind: float | None = 8.0, prefix: str = "Q", request: Any = None
+    desk: Desk,
+    rows: int,
+    *,
+    number: int = FIRST,
+    wind: float | None = 8.0,
+    prefix: str = "Q",
+    request: Any = None,
+    days: int = 1,
 ) -> list[str]:
-    """Write answers into the log as an endpoint does; gives the keys."""
+    """Write answers into the log as an endpoint does, a day apart up to now; gives the keys."""
     bundle, revision = _bundle(desk, number), _revision(desk)
-    at_us = int(desk.clock.now().timestamp() * 1e6)
+    now_us = int(desk.clock.now().timestamp() * 1e6)
     random = np.random.default_rng(1)
     keys = [f"{prefix}{i}" for i in range(rows)]
     asked = {"origin": "JFK", "distance": 800, "departure": desk.clock.now(), "flight_id": "x"}
     logged = []
-    for key in keys:
+    for place, key in enumerate(keys):
+        at_us = now_us - place % days * DAY_US
         seen: dict[str, Any] = {
             "origin_delay_6h": random.normal(0, 4),
             "origin_seen_6h": 12,
@@ -129,12 +140,12 @@ def test_labels_that_match_nothing_are_counted_and_one_is_named(serving: Desk) -
 
 
 def test_labels_come_in_later_and_are_found_by_key(serving: Desk) -> None:
-    keys = answer(serving, 400)
+    keys = answer(serving, 400, days=7)
     serving.clock.advance_to(serving.clock.now() + timedelta(hours=23))
     label(serving, keys)
     states, found = watched(serving)
     assert (found.predictions, found.labels) == (400, 400)
-    assert states["quality of log_loss"] == "cannot tell", "they are younger than labels take"
+    assert states["quality of log_loss"] == "cannot tell", "those of the last day are younger than labels take"
     serving.clock.advance_to(serving.clock.now() + timedelta(hours=1))
     states, found = watched(serving)
     assert states["quality of log_loss"] == "alert", "scores by chance are worse than the evaluation"
@@ -143,17 +154,22 @@ def test_labels_come_in_later_and_are_found_by_key(serving: Desk) -> None:
 
 
 def test_an_incident_opens_once_follows_and_closes(serving: Desk) -> None:
-    keys = answer(serving, 400, wind=None)
+    keys = answer(serving, 1400, wind=None, days=7)
     states, found = watched(serving)
     assert states["drift"] == "alert"
     (incident,) = found.incidents
     assert (incident.name, incident.owner, incident.state) == ("drift", "data engineer", "open")
-    assert "weather_now_wind: missing in 100.0% of the rows" in incident.sentence
-    assert "mend it before anything is retrained" in incident.sentence
+    assert incident.cause == "broken feed"
+    assert "feature view weather_now" in incident.sentence
+    assert "weather_now_wind missing in 100% of the last day's rows" in incident.sentence
+    assert "mend the feed; do not retrain on it" in incident.sentence
 
+    opened_by = found.findings[0].id
+    later = [watched(serving)[1].findings[0].id for _ in range(6)]
     (same,) = watched(serving)[1].incidents
     assert same.id == incident.id
-    assert len(same.findings) == 2
+    assert same.findings[:4] == (opened_by, *later[-3:]), "the one that opened it, and the newest"
+    assert len(same.findings) == 5
 
     # another cause is another incident, of another owner
     serving.clock.advance_to(serving.clock.now() + timedelta(days=2))
@@ -165,7 +181,9 @@ def test_an_incident_opens_once_follows_and_closes(serving: Desk) -> None:
         "cost of errors": "business owner",
     }
 
-    # another model, whose inputs are complete, is well: the incident of the feed closes, once
+    assert {one.cause for one in found.incidents} == {"broken feed", "quality", "kpi"}
+
+    # another model whose feed is mended is well: the incident of the feed closes, once
     serving.deploy(BETTER)
     states, found = watched(serving)
     assert (states["drift"], len(found.incidents)) == ("cannot tell", 3), "who cannot tell closes nothing"
@@ -179,6 +197,41 @@ def test_an_incident_opens_once_follows_and_closes(serving: Desk) -> None:
     assert verbs.count("incidents.close") == 1
     kept = get_endpoint(serving.workspace, GetEndpoint(name=NAME)).incidents
     assert [one.closed_at for one in kept if one.state == "closed"] == [serving.clock.now()]
+
+
+def test_a_feed_is_judged_by_what_earlier_models_answered_too(serving: Desk) -> None:
+    answer(serving, 4200, days=21)
+    serving.clock.advance_to(serving.clock.now() + timedelta(days=1))
+    serving.deploy(BETTER)
+    answer(serving, 300, number=BETTER, wind=5000.0)
+    states, found = watched(serving)
+    assert (states["drift"], found.predictions) == ("alert", 300)
+    assert "weather_now_wind far outside all that was seen" in found.incidents[0].sentence
+
+
+def test_rows_that_were_read_already_are_judged_alike(serving: Desk) -> None:
+    answer(serving, 4500, days=30)
+    revision, bundle = _revision(serving), _bundle(serving, FIRST)
+    now = serving.clock.now()
+    since = looks_back_to(serving.workspace, revision, now)
+    assert since == now - timedelta(days=29)
+    rows = answered_rows(serving.workspace, revision, bundle).filter(pl.col("at") > since)
+    home = serving.folder / "bundles" / revision.served.bundle
+    same = watch_rows(serving.workspace, revision, bundle, home, rows, now)
+    _, found = watched(serving)
+    assert [(one.state, one.sentence, one.values) for one in same.findings] == [
+        (one.state, one.sentence, one.values) for one in found.findings
+    ]
+    assert same.predictions == rows.height < found.predictions
+
+
+def test_a_feed_that_is_still_broken_asks_for_the_weeks_before_it_broke(serving: Desk) -> None:
+    answer(serving, 400, wind=None)
+    opened = serving.clock.now()
+    assert watched(serving)[0]["drift"] == "alert"
+    serving.clock.advance_to(opened + timedelta(days=50))
+    since = looks_back_to(serving.workspace, _revision(serving), serving.clock.now())
+    assert since == opened - timedelta(days=29)
 
 
 def test_only_the_present_model_is_judged(serving: Desk) -> None:

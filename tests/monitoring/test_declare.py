@@ -19,6 +19,29 @@ def test_a_monitor_becomes_plain_data() -> None:
     assert Drift().spec().kind == "drift"
 
 
+def test_a_window_of_four_weeks_unless_another_is_declared() -> None:
+    for monitor in (Drift(), Quality("auc"), KPI()):
+        assert monitor.spec().window_us == 28 * DAY_US
+    for monitor in (Drift(window="7d"), Quality("auc", window="7d"), KPI(window="7d")):
+        assert monitor.spec().window_us == 7 * DAY_US
+    assert Drift(window="6h").spec().window_us == DAY_US / 4
+
+
+@pytest.mark.parametrize("monitor", [lambda window: Quality("auc", window=window), lambda window: KPI(window=window)])
+def test_a_window_without_days_enough_would_never_tell(monitor: Any) -> None:
+    with pytest.raises(InvalidDeclaration, match="'6d' is too short a window; the least is a week"):
+        monitor("6d")
+    with pytest.raises(InvalidDeclaration, match="too short"):
+        Drift(window="0d")
+
+
+def test_calibration_has_a_limit_of_its_own() -> None:
+    assert Quality("calibration").spec().limit == 0.05
+    assert Quality("calibration", limit=0.1).spec().limit == 0.1
+    with pytest.raises(InvalidDeclaration, match="limit of calibration"):
+        Quality("calibration", limit=0.0)
+
+
 def test_two_metrics_of_one_endpoint_have_two_names() -> None:
     assert Quality("auc").spec().name != Quality("brier").spec().name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from slipway.flows.endpoints import folder_of, revision_of
 from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
-from slipway.monitoring import judge
+from slipway.monitoring import feeds, judge
 from slipway.monitoring.judge import Found
 from slipway.operations.endpoints import Watch, Watched
 from slipway.ports.ledger_store import WriteTransaction
@@ -24,9 +25,11 @@ from slipway.stats.profiles import Profile, from_bytes
 from slipway.tables import prediction_log
 from slipway.tables.strays import stray_labels
 
-__all__ = ["answered_rows", "watch"]
+__all__ = ["answered_rows", "looks_back_to", "watch", "watch_rows"]
 
 _OWNERS = {"drift": "data engineer", "quality": "data scientist", "kpi": "business owner"}
+_CAUSES = {"drift": "broken feed", "quality": "quality", "kpi": "kpi"}
+_NEWEST_FINDINGS = 4
 
 
 def answered_rows(workspace: Workspace, revision: Revision, bundle: Bundle) -> pl.DataFrame:
@@ -71,19 +74,61 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
     revision = _serving(workspace, request.name, folder)
     home = folder / "bundles" / revision.served.bundle
     bundle = bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer)
-    rows = answered_rows(workspace, revision, bundle)
-    reference = _reference(home)
     now = workspace.clock.now()
-    found = [
-        _finding(workspace, revision, monitor, _judge(monitor, rows, reference, bundle, now), rows)
-        for monitor in revision.monitors
-    ]
+    rows = _with_earlier_models(workspace, revision, bundle, answered_rows(workspace, revision, bundle), now)
+    strays = stray_labels(folder / "log")
+    return msgspec.structs.replace(
+        watch_rows(workspace, revision, bundle, home, rows, now),
+        unmatched=strays.labels,
+        unmatched_example=strays.example,
+    )
+
+
+def looks_back_to(workspace: Workspace, revision: Revision, now: datetime) -> datetime:
+    """From which decision time on `watch_rows` wants an endpoint's rows.
+
+    Args:
+        workspace: Where its incidents are kept: a feed that is still broken is compared with the weeks before it broke.
+        revision: What serves, with its monitors.
+        now: Business time.
+    """
+    spans = [feeds.looks_back_to(now, _faulty(workspace, revision, monitor)) for monitor in revision.monitors]
+    reach = [timedelta(microseconds=monitor.label_delay_us + monitor.window_us) for monitor in revision.monitors]
+    return min([now, *spans, *(now - back for back in reach)])
+
+
+def watch_rows(
+    workspace: Workspace, revision: Revision, bundle: Bundle, home: Path, rows: pl.DataFrame, now: datetime
+) -> Watched:
+    """Judge rows that have been read already, keep the findings, open and close incidents.
+
+    Args:
+        workspace: Where findings and incidents go.
+        revision: What serves, with its monitors.
+        bundle: Its model.
+        home: The folder of its unpacked bundle, which holds the reference profile.
+        rows: Answered rows with their labels: see `prediction_log.joined`, from `looks_back_to` on. Quality, cost and
+            drift are judged by those of this bundle; feeds by all, so those that other models with the same inputs
+            answered belong to them.
+        now: Business time.
+    """
+    key = _log_name(revision)
+    own = rows.filter(pl.col("bundle") == key)
+    reference = _reference(home)
+    found = []
+    for monitor in revision.monitors:
+        if monitor.kind == "drift":
+            faulty = _faulty(workspace, revision, monitor)
+            one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=key)
+        else:
+            one = judge.quality(own, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
+        found.append(_finding(workspace, revision, monitor, one, now))
     with workspace.ledger.write() as tx:
         for finding in found:
             entries.put(tx, finding, expect=0)
         for monitor, finding in zip(revision.monitors, found, strict=True):
             _update_incident(tx, workspace, monitor, finding)
-        _close_unwatched(tx, workspace, revision)
+        _close_unwatched(tx, workspace, revision, now)
         events.record(
             tx,
             workspace,
@@ -91,16 +136,44 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
             f"revision:{revision.id}",
             findings={finding.name: finding.state for finding in found},
         )
-        incidents = entries.find(tx, Incident, parent=f"{workspace.project}/{request.name}", state="open", limit=1000)
-    strays = stray_labels(folder / "log")
+        incidents = entries.find(tx, Incident, parent=f"{workspace.project}/{revision.name}", state="open", limit=1000)
     return Watched(
-        predictions=rows.height,
-        labels=rows.height - rows["label"].null_count(),
+        predictions=own.height,
+        labels=own.height - own["label"].null_count(),
         findings=tuple(found),
         incidents=tuple(incidents),
-        unmatched=strays.labels,
-        unmatched_example=strays.example,
     )
+
+
+def _log_name(revision: Revision) -> str:
+    """How the log names the bundle that a revision serves."""
+    return revision.served.bundle[:16]
+
+
+def _with_earlier_models(
+    workspace: Workspace, revision: Revision, bundle: Bundle, rows: pl.DataFrame, now: datetime
+) -> pl.DataFrame:
+    """With what earlier models answered from the same inputs: a new model has not seen the weeks before by itself."""
+    since = looks_back_to(workspace, revision, now)
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=revision.name, limit=100_000)
+    earlier = {found.served.bundle: found for found in sorted(known, key=lambda found: found.number)}
+    earlier.pop(revision.served.bundle, None)
+    frames, reach = [rows], rows["at"].min()
+    for found in sorted(earlier.values(), key=lambda found: -found.number):
+        if isinstance(reach, datetime) and reach <= since:
+            break
+        other = _bundle_kept(workspace, found)
+        if other is not None and other.signature.inputs == bundle.signature.inputs:
+            frames.append(answered_rows(workspace, found, other).filter(pl.col("at") > since))
+            reach = pl.concat([frame.select("at") for frame in frames])["at"].min()
+    shared = [name for name in rows.columns if all(name in frame.columns for frame in frames)]
+    return pl.concat([frame.select(shared) for frame in frames])
+
+
+def _bundle_kept(workspace: Workspace, revision: Revision) -> Bundle | None:
+    home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
+    return bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer) if home.exists() else None
 
 
 def _serving(workspace: Workspace, name: str, folder: Path) -> Revision:
@@ -119,20 +192,33 @@ def _reference(home: Path) -> Profile | None:
     return from_bytes(path.read_bytes()) if path.exists() else None
 
 
-def _judge(monitor: MonitorSpec, rows: pl.DataFrame, reference: Profile | None, bundle: Bundle, now: datetime) -> Found:
-    if monitor.kind != "drift":
-        return judge.quality(rows, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
+def _inputs(
+    monitor: MonitorSpec,
+    rows: pl.DataFrame,
+    reference: Profile | None,
+    bundle: Bundle,
+    now: datetime,
+    *,
+    faulty: Sequence[feeds.Span],
+    key: str,
+) -> Found:
     if reference is None:
         told = "the bundle has no reference profile"
         return Found(state="cannot tell", sentence=told, rows=rows.height, values={})
-    return judge.drift(rows, reference)
+    return judge.inputs(rows, monitor, reference, now=now, bundle=key, features=bundle.features, faulty=faulty)
 
 
-def _finding(
-    workspace: Workspace, revision: Revision, monitor: MonitorSpec, found: Found, rows: pl.DataFrame
-) -> Finding:
-    now = workspace.clock.now()
-    first, last = (rows["at"].min(), rows["at"].max()) if rows.height else (None, None)
+def _faulty(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> list[feeds.Span]:
+    """When feeds were broken, by the incidents of a drift monitor; each began up to a day before it was seen."""
+    if monitor.kind != "drift":
+        return []
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, Incident, parent=parent, name=monitor.name, limit=1000)
+    return [(incident.created_at - feeds.DAY, incident.closed_at) for incident in found]
+
+
+def _finding(workspace: Workspace, revision: Revision, monitor: MonitorSpec, found: Found, now: datetime) -> Finding:
     return Finding(
         id=new_id(),
         project=workspace.project,
@@ -140,8 +226,8 @@ def _finding(
         created_at=now,
         parent_id=f"{workspace.project}/{revision.name}",
         state=found.state,
-        window_from=first if isinstance(first, datetime) else now,
-        window_until=last + timedelta(microseconds=1) if isinstance(last, datetime) else now,
+        window_from=found.first or now,
+        window_until=found.last + timedelta(microseconds=1) if found.last else now,
         rows=found.rows,
         sentence=found.sentence,
         values=found.values,
@@ -164,25 +250,27 @@ def _update_incident(tx: WriteTransaction, workspace: Workspace, monitor: Monito
             findings=(finding.id,),
             sentence=finding.sentence,
             owner=_OWNERS[monitor.kind],
+            cause=_CAUSES[monitor.kind],
         )
         entries.put(tx, incident, expect=0)
         events.record(tx, workspace, "incidents.open", f"incident:{incident.id}", monitor=monitor.name)
     elif finding.state == "alert":
-        more = msgspec.structs.replace(found[0], findings=(*found[0].findings, finding.id), sentence=finding.sentence)
-        entries.put(tx, more)
+        opened_by, *later = (*found[0].findings, finding.id)
+        kept = (opened_by, *later[-_NEWEST_FINDINGS:])
+        entries.put(tx, msgspec.structs.replace(found[0], findings=kept, sentence=finding.sentence))
     elif finding.state != "cannot tell" and found:
-        _close(tx, workspace, found[0], f"{finding.state}: {finding.sentence}")
+        _close(tx, workspace, found[0], f"{finding.state}: {finding.sentence}", finding.created_at)
 
 
-def _close_unwatched(tx: WriteTransaction, workspace: Workspace, revision: Revision) -> None:
+def _close_unwatched(tx: WriteTransaction, workspace: Workspace, revision: Revision, now: datetime) -> None:
     """Nobody would ever close an incident of a monitor that is no longer declared."""
     names = {monitor.name for monitor in revision.monitors}
     parent = f"{workspace.project}/{revision.name}"
     for incident in entries.find(tx, Incident, parent=parent, state="open", limit=1000):
         if incident.name not in names:
-            _close(tx, workspace, incident, "its monitor is no longer declared")
+            _close(tx, workspace, incident, "its monitor is no longer declared", now)
 
 
-def _close(tx: WriteTransaction, workspace: Workspace, incident: Incident, why: str) -> None:
-    entries.put(tx, msgspec.structs.replace(incident, state="closed", closed_at=workspace.clock.now()))
+def _close(tx: WriteTransaction, workspace: Workspace, incident: Incident, why: str, now: datetime) -> None:
+    entries.put(tx, msgspec.structs.replace(incident, state="closed", closed_at=now))
     events.record(tx, workspace, "incidents.close", f"incident:{incident.id}", monitor=incident.name, why=why)

@@ -9,34 +9,56 @@ from slipway.schema.durations import microseconds
 
 __all__ = ["KPI", "Drift", "Quality"]
 
-_QUALITIES = ("accuracy", "auc", "brier", "log_loss", "mae", "rmse")
+_QUALITIES = ("accuracy", "auc", "brier", "calibration", "log_loss", "mae", "rmse")
+_CALIBRATION_LIMIT = 0.05
+_WEEK_US = 7 * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Watches whether inputs and answers still look as they did at training. Drift alone is no reason to retrain."""
+    """Watches the inputs: whether a feed is broken, and whether they still look as they did at training.
+
+    It alerts for a broken feed only: values that are gone, new or far from all known ones from one day to the next. A
+    season is a note; drift alone is no reason to retrain.
+
+    Args:
+        window: Over how much business time inputs and answers are compared with training's: "28d".
+
+    Raises:
+        InvalidDeclaration: Unreadable window.
+    """
+
+    window: str = "28d"
+
+    def __post_init__(self) -> None:
+        _window(self.window, least=1)
 
     def spec(self) -> MonitorSpec:
         """The monitor as data."""
-        return MonitorSpec(kind="drift", name="drift")
+        return MonitorSpec(kind="drift", name="drift", window_us=_window(self.window, least=1))
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """Watches a metric on the predictions whose labels have come in.
 
+    It alerts when the whole interval over the window, by days, is worse than the whole interval before release.
+
     Args:
-        metric: "log_loss", "auc", "brier", "accuracy", "mae" or "rmse".
+        metric: "log_loss", "auc", "brier", "accuracy", "mae", "rmse", or "calibration": the mean score minus the rate.
         label_delay: How long labels take: "1d", "36h". Younger predictions are not judged.
-        limit: A figure worse than this alerts; None compares with the evaluation before release.
+        limit: A figure worse than this alerts; None compares with the evaluation before release. For "calibration" how
+            far off the mean score may be, either way; None is 0.05.
+        window: How much business time before the youngest mature prediction is judged together, a week at least.
 
     Raises:
-        InvalidDeclaration: Unknown metric, unreadable delay, or a limit that is no number.
+        InvalidDeclaration: Unknown metric, unreadable delay or window, or a limit that is no number.
     """
 
     metric: str
     label_delay: str = "1d"
     limit: float | None = None
+    window: str = "28d"
 
     def __post_init__(self) -> None:
         if self.metric not in _QUALITIES:
@@ -44,16 +66,25 @@ class Quality:
                 f"There is no quality metric {self.metric!r}.", fix=near(self.metric, _QUALITIES, what="metrics")
             )
         microseconds(self.label_delay)
+        _window(self.window, least=_WEEK_US)
         _check_limit(self.limit)
+        if self.metric == "calibration" and self.limit is not None and self.limit <= 0:
+            raise InvalidDeclaration(
+                f"{self.limit!r} is no limit of calibration.",
+                why="It says how far the mean score may be from the rate, either way.",
+                fix="Give a share over 0, such as 0.05, or leave it out.",
+            )
 
     def spec(self) -> MonitorSpec:
         """The monitor as data."""
+        is_default = self.metric == "calibration" and self.limit is None
         return MonitorSpec(
             kind="quality",
             name=f"quality of {self.metric}",
             metric=self.metric,
             label_delay_us=microseconds(self.label_delay),
-            limit=self.limit,
+            limit=_CALIBRATION_LIMIT if is_default else self.limit,
+            window_us=_window(self.window, least=_WEEK_US),
         )
 
 
@@ -65,26 +96,42 @@ class KPI:
         name: What the business calls it.
         label_delay: How long labels take.
         limit: A mean cost per prediction above this alerts; None compares with the evaluation before release.
+        window: How much business time before the youngest mature prediction is judged together, a week at least.
 
     Raises:
-        InvalidDeclaration: No name, unreadable delay, or a limit that is no number.
+        InvalidDeclaration: No name, unreadable delay or window, or a limit that is no number.
     """
 
     name: str = "cost of errors"
     label_delay: str = "1d"
     limit: float | None = None
+    window: str = "28d"
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise InvalidDeclaration(f"{self.name!r} is no name of a KPI.", fix="For example 'cost of errors'.")
         microseconds(self.label_delay)
+        _window(self.window, least=_WEEK_US)
         _check_limit(self.limit)
 
     def spec(self) -> MonitorSpec:
         """The monitor as data."""
         return MonitorSpec(
-            kind="kpi", name=self.name, metric="cost", label_delay_us=microseconds(self.label_delay), limit=self.limit
+            kind="kpi",
+            name=self.name,
+            metric="cost",
+            label_delay_us=microseconds(self.label_delay),
+            limit=self.limit,
+            window_us=_window(self.window, least=_WEEK_US),
         )
+
+
+def _window(duration: object, *, least: int) -> int:
+    found = microseconds(duration)
+    if found < least:
+        needed = "a week, for it is judged by days" if least == _WEEK_US else "a minute"
+        raise InvalidDeclaration(f"{duration!r} is too short a window; the least is {needed}.", fix="Write '28d'.")
+    return found
 
 
 def _check_limit(limit: object) -> None:

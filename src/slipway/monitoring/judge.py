@@ -1,8 +1,10 @@
 """What a monitor finds in a window of answered predictions: pure functions of frames, profiles and the evaluation.
 
-Quality and cost look only at predictions old enough for their labels, and say which share of them is labelled. A figure
-is compared with the evaluation before release, or with a declared limit; it alerts only when its whole interval lies on
-the wrong side, so that a small window cannot raise an alarm by chance alone. Below a share of labels it cannot tell.
+Quality and cost look only at predictions old enough for their labels, over the declared window, and say which share of
+them is labelled. A figure is compared with the evaluation before release, or with a declared limit; it alerts only when
+its whole interval lies on the wrong side of the whole interval of the evaluation, so that neither a small window nor a
+short evaluation can raise an alarm by chance alone. The rows of a day are not independent: both intervals are ones by
+days. Below a share of labels, and with labels of too few days, it cannot tell.
 """
 
 from __future__ import annotations
@@ -13,26 +15,30 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import polars as pl
 from msgspec import Struct
-from numpy.typing import NDArray
 
+from slipway.monitoring import feeds
 from slipway.records.endpoints import MonitorSpec
+from slipway.records.features import FeatureSetSpec
 from slipway.records.models import Decision, MetricValue
 from slipway.stats import drift as drift_stats
-from slipway.stats.estimate import Estimate
+from slipway.stats.blocks import mean_by_blocks
+from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.intervals import mean_interval
 from slipway.stats.metrics import METRICS, CostMatrix, costs, estimate
 from slipway.stats.profiles import Profile, profile
 
-__all__ = ["Found", "drift", "profile_columns", "quality"]
+__all__ = ["Found", "drift", "inputs", "profile_columns", "quality"]
 
 State = Literal["ok", "note", "alert", "cannot tell"]
 MIN_LABELLED = 0.5
 MIN_ROWS = 200
+MIN_DAYS = 7
+MATURE = 0.9
 SCORE = "score"
-BROKEN = 0.1
+CALIBRATION = "calibration"
+RATE = "positive_rate"
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -43,12 +49,16 @@ class Found(Struct, frozen=True, kw_only=True):
         sentence: The finding in words.
         rows: Predictions looked at.
         values: Figures for charts and later checks.
+        first: The first decision looked at, None where there was none.
+        last: The last one.
     """
 
     state: State
     sentence: str
     rows: int
     values: dict[str, Any]
+    first: datetime | None = None
+    last: datetime | None = None
 
 
 def profile_columns(answered: pl.DataFrame, reference: Profile) -> dict[str, Any]:
@@ -67,11 +77,59 @@ def profile_columns(answered: pl.DataFrame, reference: Profile) -> dict[str, Any
     return columns
 
 
+def inputs(
+    rows: pl.DataFrame,
+    monitor: MonitorSpec,
+    reference: Profile,
+    *,
+    now: datetime,
+    bundle: str = "",
+    features: FeatureSetSpec | None = None,
+    faulty: Sequence[feeds.Span] = (),
+) -> Found:
+    """What a drift monitor finds: an alert only for a broken feed; what drifted otherwise is a note.
+
+    Args:
+        rows: Answered rows, those of other models with the same inputs among them.
+        monitor: A drift monitor: drift is judged over its window.
+        reference: The profile made at training.
+        now: Business time.
+        bundle: Of which model's rows drift is judged, as the log writes it; "" for all.
+        features: Says which feed an input comes from.
+        faulty: Times over which a feed is known to have been broken.
+    """
+    own = rows.filter(pl.col("bundle") == bundle) if bundle else rows
+    window = _within(own, now - timedelta(microseconds=monitor.window_us), now)
+    found = drift(window, reference)
+    named = _named_as_logged(reference, rows.columns)
+    of_inputs = Profile(rows=named.rows, columns=tuple(c for c in named.columns if c.name != SCORE))
+    seen = feeds.look(rows, now=now, reference=of_inputs, features=features, faulty=faulty)
+    first, last = _span(window)
+    found = msgspec.structs.replace(found, first=first, last=last)
+    if seen.broken:
+        told = ". ".join(feed.sentence for feed in seen.broken)
+        sentence = f"{told}. That is no season: mend the feed; do not retrain on it."
+        values = {**found.values, "last_day": seen.rows, "feeds": [_feed_values(feed) for feed in seen.broken]}
+        return msgspec.structs.replace(found, state="alert", sentence=sentence, values=values)
+    if not seen.can_tell and any(until is None for _, until in faulty):
+        told = f"{seen.rows} predictions of the last day are too few to tell whether the feed is mended"
+        return msgspec.structs.replace(found, state="cannot tell", sentence=f"{told}; {found.sentence}")
+    return found
+
+
+def _feed_values(feed: feeds.BrokenFeed) -> dict[str, Any]:
+    return {
+        "feed": feed.feed,
+        "since": feed.since.isoformat(),
+        "signs": [[sign.column, sign.question, round(sign.share, 4)] for sign in feed.signs],
+        "beside": list(feed.beside),
+    }
+
+
 def drift(answered: pl.DataFrame, reference: Profile, importance: Mapping[str, float] | None = None) -> Found:
     """Do inputs and answers still look as they did at training?
 
-    Drift by itself is a note: it says what moved. It becomes an alert where values are missing or were never seen in
-    training, because that is how a broken pipe looks.
+    Drift by itself is a note: it says what moved. Whether a feed is broken is another question: see `feeds.look`.
 
     Args:
         answered: The window's predictions.
@@ -91,7 +149,6 @@ def drift(answered: pl.DataFrame, reference: Profile, importance: Mapping[str, f
     moved = [answer for answer in answers if answer.verdict == "moved"]
     weight = importance or {}
     moved.sort(key=lambda answer: -weight.get(answer.column, 0.0))
-    broken = [answer for answer in moved if answer.effect >= BROKEN and _looks_broken(answer, window, reference)]
     values = {
         "columns": len(window.columns),
         "moved": [[a.column, a.question, round(a.effect, 4), round(a.low, 4)] for a in moved],
@@ -99,8 +156,15 @@ def drift(answered: pl.DataFrame, reference: Profile, importance: Mapping[str, f
     if all(answer.verdict == "cannot tell" for answer in answers):
         told = "training kept too few rows to compare with."
         return Found(state="cannot tell", rows=answered.height, values=values, sentence=told)
-    state, sentence = _drift_words(len(window.columns), moved, broken)
-    return Found(state=state, rows=answered.height, values=values, sentence=sentence)
+    if not moved:
+        sentence = f"none of {len(window.columns)} columns moved beyond its floor."
+        return Found(state="ok", rows=answered.height, values=values, sentence=sentence)
+    names = list(dict.fromkeys(answer.column for answer in moved))
+    told = "; ".join(answer.sentence for answer in moved[:3])
+    sentence = (
+        f"{len(names)} of {len(window.columns)} columns moved: {told}. Noted, not acted on: quality by labels decides."
+    )
+    return Found(state="note", rows=answered.height, values=values, sentence=sentence)
 
 
 def _named_as_logged(reference: Profile, logged: Sequence[str]) -> Profile:
@@ -115,30 +179,6 @@ def _named_as_logged(reference: Profile, logged: Sequence[str]) -> Profile:
     return Profile(rows=reference.rows, columns=tuple(columns))
 
 
-def _looks_broken(answer: drift_stats.Answer, window: Profile, reference: Profile) -> bool:
-    """Values that training never had, or that are missing now; more values than in training are no broken feed."""
-    if answer.question != "missing":
-        return answer.question == "unseen"
-    seen, known = (next(c for c in p.columns if c.name == answer.column) for p in (window, reference))
-    return seen.missing / seen.rows > known.missing / known.rows
-
-
-def _drift_words(
-    columns: int, moved: Sequence[drift_stats.Answer], broken: Sequence[drift_stats.Answer]
-) -> tuple[State, str]:
-    if broken:
-        told = "; ".join(answer.sentence for answer in broken[:3])
-        return "alert", f"{told}. That looks like a broken feed: mend it before anything is retrained."
-    if moved:
-        names = list(dict.fromkeys(answer.column for answer in moved))
-        told = "; ".join(answer.sentence for answer in moved[:3])
-        return (
-            "note",
-            f"{len(names)} of {columns} columns moved: {told}. Noted, not acted on: quality by labels decides.",
-        )
-    return "ok", f"none of {columns} columns moved beyond its floor."
-
-
 def quality(
     answered: pl.DataFrame,
     monitor: MonitorSpec,
@@ -149,64 +189,160 @@ def quality(
 ) -> Found:
     """Is the score worse than it was before release, and what do errors cost?
 
+    Judged are the rows decided in `(now - delay - window, now - delay]`. Where a smaller share of them is labelled than
+    nine tenths of what is usual, their figure is provisional, and nothing is judged by it.
+
     Args:
-        answered: The window's predictions, with `label` (null where none has come) and `at`.
+        answered: The model's predictions, with `label` (null where none has come) and `at`.
         monitor: A quality or kpi monitor.
         now: Business time: predictions younger than the label delay are left out.
         evaluation: The figures before release.
         decision: The model's threshold and cost matrix.
     """
-    mature = answered.filter(pl.col("at") <= now - timedelta(microseconds=monitor.label_delay_us))
+    until = now - timedelta(microseconds=monitor.label_delay_us)
+    mature = _within(answered, until - timedelta(microseconds=monitor.window_us), until)
+    first, last = _span(mature)
     fitting = pl.col("label").is_finite()
     if monitor.kind == "kpi" or METRICS[monitor.metric].task == "classification":
         fitting &= pl.col("label").is_in([0.0, 1.0])
     labelled = mature.filter(pl.col("label").is_not_null() & fitting)
     misfits = mature.height - mature["label"].null_count() - labelled.height
+    days = labelled["at"].dt.date().n_unique()
+    values: dict[str, Any] = {"mature": mature.height, "labelled": labelled.height, "misfits": misfits, "days": days}
+    why = _immature(mature, labelled, days)
+    if why:
+        return Found(state="cannot tell", rows=mature.height, values=values, sentence=why, first=first, last=last)
+    found, by_rows = _estimates(monitor, labelled, decision)
+    against = _against(monitor, evaluation, widened=_ratio(found, by_rows))
+    rate, before = _mean(labelled["label"]), _rate_before(evaluation)
+    values |= {"value": _plain(found.value), "low": _plain(found.low), "high": _plain(found.high)}
+    values |= {"limit": against.bound, "rate": _plain(rate), "rate_before": _plain(before)}
+    values["mean_score"] = _plain(_mean(labelled[SCORE]))
+    share = f"Labels are in for {labelled.height / mature.height:.0%} of {mature.height:,} mature predictions"
+    # Losses and costs follow the rate of true labels, whatever the model does.
+    share += "." if math.isnan(before) else f"; {rate:.0%} of them are true, {before:.0%} before release."
+    if misfits:
+        share += f" {misfits:,} labels do not fit the task and are left out."
+    state, told = _verdict(found, monitor, against)
+    sentence = f"{_figure(found, monitor, decision, days)}{told}. {share}"
+    return Found(state=state, rows=mature.height, values=values, sentence=sentence, first=first, last=last)
+
+
+class _Against(Struct, frozen=True, kw_only=True):
+    """What a figure is compared with: it must lie wholly beyond `bound` to alert."""
+
+    bound: float | None
+    better: str
+    told: str
+
+
+def _within(rows: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+    return rows.filter((pl.col("at") > since) & (pl.col("at") <= until))
+
+
+def _span(rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
+    first, last = rows["at"].min(), rows["at"].max()
+    return first if isinstance(first, datetime) else None, last if isinstance(last, datetime) else None
+
+
+def _immature(mature: pl.DataFrame, labelled: pl.DataFrame, days: int) -> str:
+    """Why the labels that are in do not yet say how good the window is; "" where they do."""
+    told = f"{labelled.height:,} of {mature.height:,} mature predictions have a label"
     share = labelled.height / mature.height if mature.height else 0.0
-    values: dict[str, Any] = {"mature": mature.height, "labelled": labelled.height, "misfits": misfits}
     if labelled.height < MIN_ROWS or share < MIN_LABELLED:
-        sentence = f"{labelled.height:,} of {mature.height:,} mature predictions have a label: too few to tell."
-        return Found(state="cannot tell", rows=mature.height, values=values, sentence=sentence)
+        return f"{told}: too few to tell."
+    if days < MIN_DAYS:
+        return f"{told}, of {days} days: too few to tell; {MIN_DAYS} are needed, for the rows of a day are alike."
+    middle = mature["at"].min() + (mature["at"].max() - mature["at"].min()) / 2  # type: ignore[operator]
+    older = mature.filter(pl.col("at") <= middle)
+    usual = 1 - older["label"].null_count() / older.height
+    if share < MATURE * usual:
+        return f"{told}, {share:.0%} where {usual:.0%} is usual: provisional, nothing is judged by it yet."
+    return ""
+
+
+def _estimates(monitor: MonitorSpec, labelled: pl.DataFrame, decision: Decision) -> tuple[Estimate, Estimate]:
+    """The figure with its interval by days, and with the one that takes rows for independent."""
     truth = labelled["label"].cast(pl.Float64).to_numpy()
     scores = labelled[SCORE].to_numpy()
-    found = _cost(truth, scores, decision) if monitor.kind == "kpi" else estimate(monitor.metric, truth, scores)
-    better = "lower" if monitor.kind == "kpi" else METRICS[monitor.metric].better
-    limit, source = _limit(monitor, evaluation)
-    values |= {"value": _plain(found.value), "low": _plain(found.low), "high": _plain(found.high), "limit": limit}
-    unit = f" {decision.unit} a prediction" if monitor.kind == "kpi" and decision.unit else ""
-    name = monitor.name if monitor.kind == "kpi" else monitor.metric.replace("_", " ")
-    share_told = f"Labels are in for {share:.0%} of {mature.height:,} mature predictions."
-    if misfits:
-        share_told += f" {misfits:,} labels do not fit the task and are left out."
-    if math.isnan(found.value):
-        sentence = f"{name} cannot be told: {found.note}. {share_told}"
-        return Found(state="cannot tell", rows=mature.height, values=values, sentence=sentence)
-    against = f"; {source} {limit:.4g}" if limit is not None else "; there is no figure to compare it with"
-    interval = "" if math.isnan(found.low) else f" ({found.low:.4g} to {found.high:.4g})"
-    sentence = f"{name} {found.value:.4g}{interval}{unit}{against}. {share_told}"
-    return Found(state=_state(found, limit, better), rows=mature.height, values=values, sentence=sentence)
-
-
-def _cost(truth: NDArray[np.float64], scores: NDArray[np.float64], decision: Decision) -> Estimate:
+    days = labelled["at"].dt.epoch("d").to_numpy()
+    if monitor.kind != "kpi":
+        metric = "calibration_in_the_large" if monitor.metric == CALIBRATION else monitor.metric
+        return estimate(metric, truth, scores, days), estimate(metric, truth, scores)
     if decision.threshold is None or not decision.costs:
-        return Estimate(value=math.nan, n=truth.size, note="the model states no threshold and no costs")
-    return mean_interval(costs(truth, scores, decision.threshold, CostMatrix(**decision.costs)))
+        nothing = cannot_tell(truth.size, "the model states no threshold and no costs")
+        return nothing, nothing
+    of_rows = costs(truth, scores, decision.threshold, CostMatrix(**decision.costs))
+    return mean_by_blocks(of_rows, days), mean_interval(of_rows)
 
 
-def _limit(monitor: MonitorSpec, evaluation: Sequence[MetricValue]) -> tuple[float | None, str]:
+def _ratio(by_days: Estimate, by_rows: Estimate) -> float:
+    """How many times wider an interval is by days than by rows; 1 where that cannot be told."""
+    days, rows = by_days.high - by_days.low, by_rows.high - by_rows.low
+    return max(1.0, days / rows) if rows > 0.0 and math.isfinite(days) else 1.0
+
+
+def _against(monitor: MonitorSpec, evaluation: Sequence[MetricValue], *, widened: float) -> _Against:
+    """What the figure is compared with.
+
+    The evaluation's interval takes its rows for independent. The rows of a day were as alike before release as they are
+    in the window, so it is widened as many times as the window's own is by days.
+    """
+    if monitor.metric == CALIBRATION:
+        bound = monitor.limit or 0.0
+        return _Against(bound=bound, better="zero", told=f"limit {bound:.4g} either way")
+    better = "lower" if monitor.kind == "kpi" else METRICS[monitor.metric].better
     if monitor.limit is not None:
-        return monitor.limit, "limit"
+        return _Against(bound=monitor.limit, better=better, told=f"limit {monitor.limit:.4g}")
     for figure in evaluation:
         if figure.metric == monitor.metric and not figure.slice and not math.isnan(figure.value):
-            return figure.value, "before release"
-    return None, ""
+            low, high = (figure.value + (edge - figure.value) * widened for edge in (figure.low, figure.high))
+            edge = high if better == "lower" else low
+            bound = figure.value if math.isnan(edge) else edge
+            told = f"before release {figure.value:.4g}{_interval(low, high)}"
+            return _Against(bound=bound, better=better, told=told)
+    return _Against(bound=None, better=better, told="there is no figure to compare it with")
 
 
-def _state(found: Estimate, limit: float | None, better: str) -> State:
-    if limit is None or math.isnan(found.low):
-        return "note"
-    worse = found.low > limit if better == "lower" else found.high < limit
-    return "alert" if worse else "ok"
+def _figure(found: Estimate, monitor: MonitorSpec, decision: Decision, days: int) -> str:
+    name = monitor.name if monitor.kind == "kpi" else monitor.metric.replace("_", " ")
+    if math.isnan(found.value):
+        return f"{name} cannot be told: {found.note}"
+    unit = f" {decision.unit} a prediction" if monitor.kind == "kpi" and decision.unit else ""
+    sign = "+" if monitor.metric == CALIBRATION else ""
+    return f"{name} {found.value:{sign}.4g}{_interval(found.low, found.high, sign)}{unit} over {days} days"
+
+
+def _interval(low: float, high: float, sign: str = "") -> str:
+    return "" if math.isnan(low) else f" ({low:{sign}.4g} to {high:{sign}.4g})"
+
+
+def _verdict(found: Estimate, monitor: MonitorSpec, against: _Against) -> tuple[State, str]:
+    """The state, and what was compared, in words."""
+    if math.isnan(found.value):
+        return "cannot tell", ""
+    told = f"; {against.told}"
+    if against.bound is None or math.isnan(found.low):
+        return "note", told
+    if against.better == "zero":
+        is_over, is_under = found.low > against.bound, found.high < -against.bound
+        if not is_over and not is_under:
+            return "ok", f"{told}: its interval is not wholly beyond"
+        word = "over-forecast" if is_over else "under-forecast"
+        return "alert", f"{told}: {word}, mean score minus rate is wholly beyond"
+    is_worse = found.low > against.bound if against.better == "lower" else found.high < against.bound
+    if is_worse:
+        return "alert", f"{told}: worse, the whole interval is beyond {against.bound:.4g}"
+    return "ok", f"{told}: its interval is not wholly beyond {against.bound:.4g}"
+
+
+def _rate_before(evaluation: Sequence[MetricValue]) -> float:
+    return next((figure.value for figure in evaluation if figure.metric == RATE and not figure.slice), math.nan)
+
+
+def _mean(values: pl.Series) -> float:
+    found = values.mean()
+    return float(found) if isinstance(found, float) else math.nan
 
 
 def _plain(value: float) -> float | None:

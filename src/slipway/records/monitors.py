@@ -31,12 +31,12 @@ class Finding(Record, frozen=True, kw_only=True, tag="finding"):
 
 
 class Incident(Record, frozen=True, kw_only=True, tag="incident"):
-    """Something that a person must look at: one per endpoint and cause; name: the cause.
+    """Something that a person must look at: one open per endpoint and monitor; name: the monitor's.
 
     Args:
         parent_id: `<project>/<endpoint>`.
         state: Where it stands.
-        findings: The findings that opened it, by id.
+        findings: The finding that opened it and the newest ones since, by id.
         sentence: What changed, how much, since when, what to do.
         owner: The role that must look.
         cause: "broken feed", "quality", "kpi": what policy goes by.

@@ -16,7 +16,8 @@ from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.regression import r2
 
 __all__ = [
-    "auc_interval", "average_precision_interval", "mean_interval", "paired_difference", "r2_interval", "share_interval",
+    "LOSSES", "auc_interval", "average_precision_interval", "mean_interval", "paired_difference", "r2_interval",
+    "share_interval",
 ]  # fmt: skip
 
 _FEW = 2
@@ -115,9 +116,9 @@ def paired_difference(
         return _auc_difference(labels, challenger, champion, confidence)
     if metric == "average_precision":
         return bootstrap(_precision_difference, labels, challenger, champion, confidence=confidence)
-    per_row = losses or _LOSSES.get(metric)
+    per_row = losses or LOSSES.get(metric)
     if per_row is None:
-        known = ("auc", "average_precision", *_LOSSES)
+        known = ("auc", "average_precision", *LOSSES)
         raise InvalidInput(f"{metric!r} cannot be compared pair by pair.", fix=near(metric, known, what="metrics"))
     if not np.asarray(labels).size:
         return cannot_tell(0, "no rows")
@@ -186,7 +187,7 @@ def _precision_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike
     return average_precision(labels, first) - average_precision(labels, second)
 
 
-_LOSSES: dict[str, Callable[[ArrayLike, ArrayLike], NDArray[np.float64]]] = {
+LOSSES: dict[str, Callable[[ArrayLike, ArrayLike], NDArray[np.float64]]] = {
     "log_loss": log_losses,
     "brier": _squares,
     "mae": _absolutes,
@@ -195,6 +196,7 @@ _LOSSES: dict[str, Callable[[ArrayLike, ArrayLike], NDArray[np.float64]]] = {
     "rmse": _rmse_terms,
     "r2": _r2_terms,
 }
+"""By metric, numbers a row: their mean is the metric, and their spread is its spread."""
 
 
 def _z(confidence: float) -> float:

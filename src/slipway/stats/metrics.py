@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from slipway.errors import InvalidInput, near
 from slipway.stats import regression
+from slipway.stats.blocks import estimate_by_blocks
 from slipway.stats.calibration import calibration_error, calibration_in_the_large, reliability
 from slipway.stats.classification import log_losses
 from slipway.stats.estimate import Estimate, cannot_tell
@@ -90,11 +91,17 @@ def default_metrics(task: str) -> tuple[str, ...]:
     return ("auc", "log_loss", "brier", "accuracy", "calibration", "calibration_in_the_large", "positive_rate")
 
 
-def estimate(name: str, labels: ArrayLike, scores: ArrayLike) -> Estimate:
+def estimate(name: str, labels: ArrayLike, scores: ArrayLike, blocks: ArrayLike | None = None) -> Estimate:
     """One metric with its interval; "cannot tell" without rows, and where a label or score is missing.
 
+    Args:
+        name: The metric.
+        labels: The truth, shape `(n_rows,)`.
+        scores: The predictions, shape `(n_rows,)`.
+        blocks: Where rows are not independent, the block of each, such as its day: the interval is then one by blocks.
+
     Raises:
-        InvalidInput: An unknown metric, or another number of scores than of labels.
+        InvalidInput: An unknown metric, one that has no interval by blocks, or another number of scores than of labels.
     """
     found = metric(name)
     truth, values = _same_length(labels, scores)
@@ -105,6 +112,8 @@ def estimate(name: str, labels: ArrayLike, scores: ArrayLike) -> Estimate:
         return cannot_tell(truth.size, f"{missing:,} of {truth.size:,} rows have no finite label or score")
     if name in _OF_PROBABILITIES and (values.min() < 0.0 or values.max() > 1.0):
         return cannot_tell(truth.size, "scores outside 0 to 1 are no probabilities")
+    if blocks is not None:
+        return estimate_by_blocks(name, truth, values, blocks)
     return found.interval(truth, values)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from slipway.errors import Corrupt, InvalidInput
 
-__all__ = ["Column", "Profile", "from_bytes", "merge", "profile", "to_bytes"]
+__all__ = ["Column", "Profile", "from_bytes", "has_category", "merge", "profile", "to_bytes"]
 
 BINS = 10
 # Together they keep 30 columns within 64 KiB whatever the categories are: 24 names of 40 bytes, 220 hashes of 4 bytes.
@@ -121,6 +121,16 @@ def merge(one: Profile, other: Profile) -> Profile:
         )
     columns = tuple(_sum(a, b) for a, b in zip(one.columns, other.columns, strict=True))
     return Profile(rows=one.rows + other.rows, columns=columns)
+
+
+def has_category(column: Column, value: object) -> bool:
+    """Whether the reference had this category, or may have had it because it had more than can be remembered."""
+    name = _named(str(value))
+    if column.is_open or name in column.categories:
+        return True
+    wanted = _hash(name)
+    starts = range(0, len(column.rare), _HASH_BYTES)
+    return any(column.rare[start : start + _HASH_BYTES] == wanted for start in starts)
 
 
 def to_bytes(found: Profile) -> bytes:
