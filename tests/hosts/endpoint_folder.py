@@ -21,7 +21,7 @@ from slipway.models.inputs import inputs
 from slipway.models.model import Model
 from slipway.models.packing import pack
 from slipway.ports.workspace import Workspace
-from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.endpoints import Challenger, Contract, Revision, Served
 from slipway.records.features import FeatureSetSpec
 from slipway.records.models import Decision
 from slipway.records.people import Actor
@@ -53,14 +53,26 @@ def folder_of(workspace: Workspace) -> Path:
     return found
 
 
-def a_model(fields: list[Field], **more: Any) -> Model:
-    """A line through the columns: the score is the sum of all of them, in thousandths."""
+def a_model(fields: list[Field], *, scale: float = 1.0, **more: Any) -> Model:
+    """A line through the columns: the score is the sum of all of them, in thousandths, times a scale."""
     rng = np.random.default_rng(0)
     kinds = {"float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean}
     frame = pl.DataFrame({f.name: pl.Series(rng.integers(0, 2, 50)).cast(kinds[f.type]) for f in fields})
-    total = frame.sum_horizontal().cast(pl.Float64) / 1000
+    total = frame.sum_horizontal().cast(pl.Float64) * scale / 1000
     fixed = inputs(frame.with_columns(y=total), label="y")
     return Model(LinearRegression().fit(fixed.matrix, total.to_numpy()), inputs=fixed, task="regression", **more)
+
+
+def bring(
+    workspace: Workspace, model: Model, *, spec: FeatureSetSpec | None = None, sources: dict[str, str] | None = None
+) -> str:
+    """Pack, and unpack into the endpoint's folder; the bundle's digest."""
+    modules = [path.removesuffix(".py") for path in sources or {}]
+    packed = pack(workspace, model, name=NAME, features=spec, code=sources, modules=modules)
+    target = folder_of(workspace) / "bundles" / packed.digest
+    if not target.exists():
+        bundles.unpack(workspace, packed.manifest, target, signature=packed.signature, expect=packed.digest)
+    return packed.digest
 
 
 def deploy(
@@ -74,12 +86,7 @@ def deploy(
     **changes: Any,
 ) -> Revision:
     """Pack, unpack into the endpoint's folder, publish."""
-    modules = [path.removesuffix(".py") for path in sources or {}]
-    packed = pack(workspace, model, name=NAME, features=spec, code=sources, modules=modules)
-    folder = folder_of(workspace)
-    target = folder / "bundles" / packed.digest
-    if not target.exists():
-        bundles.unpack(workspace, packed.manifest, target, signature=packed.signature, expect=packed.digest)
+    digest = bring(workspace, model, spec=spec, sources=sources)
     plain: dict[str, Any] = {
         "id": f"{workspace.project}/{NAME}/{number}",
         "project": workspace.project,
@@ -87,12 +94,12 @@ def deploy(
         "created_at": NOW,
         "number": number,
         "environment": "dev",
-        "served": Served(model=NAME, number=number, bundle=packed.digest),
+        "served": Served(model=NAME, number=number, bundle=digest),
         "contract": Contract(fields=fields, key=(fields[0].name,)),
         "actor": Actor("ada"),
     }
     revision = Revision(**{**plain, **changes})
-    publish(folder, revision, workspace.signer)
+    publish(folder_of(workspace), revision, workspace.signer)
     return revision
 
 
@@ -106,12 +113,30 @@ def deploy_plain(workspace: Workspace, number: int = 1, **changes: Any) -> Revis
     return deploy(workspace, model, FIELDS, number=number, **changes)
 
 
+def challenged(
+    workspace: Workspace, champion: Revision, number: int, fraction: float = 0.0, *, model: Model | None = None
+) -> Revision:
+    """A revision that rolls a second model out beside a champion, by default one that takes the same inputs.
+
+    That one answers ten times as much as the champion.
+    """
+    digest = bring(workspace, model or a_model([Field("a", "float"), Field("b", "float")], scale=10))
+    served = Served(model=NAME, number=2, bundle=digest)
+    plan = Challenger(served=served, fraction=fraction, rollout_id="r1")
+    revision = msgspec.structs.replace(
+        champion, id=f"{workspace.project}/{NAME}/{number}", number=number, challenger=plan
+    )
+    publish(folder_of(workspace), revision, workspace.signer)
+    return revision
+
+
 EVENTS = pl.DataFrame(
     {
         "flight_id": ["F1", "F2"],
         "origin": ["JFK", "JFK"],
         "known_at": [datetime(2013, 4, 1, 8, tzinfo=UTC), datetime(2013, 4, 1, 9, tzinfo=UTC)],
         "dep_delay": [10.0, 20.0],
+        "arr_delay": [1.0, 2.0],
     }
 )
 WEATHER = pl.DataFrame({"origin": ["JFK"], "observed_at": [datetime(2013, 4, 1, 11, tzinfo=UTC)], "wind": [7.0]})
@@ -124,6 +149,13 @@ def weather(weather_rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def deploy_with_features(workspace: Workspace, folder: Path, **changes: Any) -> Revision:
     """A model on a window, a view, a scalar feature and a request field."""
+    spec, sources = features_of(folder)
+    fields = (Field("flight_id", "string", nullable=False), *spec.request)
+    return deploy(workspace, a_model(list(spec.features)), fields, spec=spec, sources=sources, **changes)
+
+
+def features_of(folder: Path, *more: Any) -> tuple[FeatureSetSpec, dict[str, str]]:
+    """The spec of a feature set of all kinds, with more parts, and the code that it needs."""
     (folder / "project_of_delays.py").write_text(PROJECT, encoding="utf-8")
     sys.path.insert(0, str(folder))
     try:
@@ -135,17 +167,14 @@ def deploy_with_features(workspace: Workspace, folder: Path, **changes: Any) -> 
     recent = windows(
         "flights", time="known_at", by={"recent": ["origin"]}, delay=mean("dep_delay", "6h"), seen=count("6h")
     )
-    features = FeatureSet(recent, weather, project.at_night, "distance")
+    features = FeatureSet(recent, weather, project.at_night, "distance", *more)
     spec = build_spec(
         features,
         {"origin": Field("origin", "string"), "departure": Field("departure", "datetime"), "distance": "float"},
         FrameTables({"flights": EVENTS, "weather_rows": WEATHER}, {"flights": ("flight_id",)}),
         lambda function: function.__name__,
     )
-    fields = (Field("flight_id", "string", nullable=False), *spec.request)
-    sources = code.extract([project.at_night], project_roots=(folder,))
-    model = a_model(list(spec.features))
-    return deploy(workspace, model, fields, spec=spec, sources=sources, **changes)
+    return spec, code.extract([project.at_night], project_roots=(folder,))
 
 
 def without(revision: Revision, name: str) -> Revision:

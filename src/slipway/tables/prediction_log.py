@@ -17,22 +17,28 @@ from slipway.records.schema import Field, Signature
 from slipway.schema.types import polars_schema
 from slipway.tables.segments import read_segments
 
-__all__ = ["LABELS", "PREDICTIONS", "joined", "labels", "predictions"]
+__all__ = [
+    "FAILURES", "INSTANT", "LABELS", "PREDICTIONS", "SHADOWS",
+    "answers_frame", "joined", "labels", "labels_frame", "predictions", "supersedes",
+]  # fmt: skip
 
 PREDICTIONS = "predictions"
 LABELS = "labels"
+SHADOWS = "shadows"
+FAILURES = "failures"
 
-_INSTANT = pl.Datetime("us", "UTC")
+INSTANT = pl.Datetime("us", "UTC")
 _OWN = (
-    "id", "at", "answered_at", "version", "bundle", "key", "score", "decision", "label", "labelled_at",
+    "id", "at", "answered_at", "version", "bundle", "key", "score", "decision", "revision", "arm", "propensity",
+    "label", "labelled_at",
 )  # fmt: skip
 _LABEL_SCHEMA = pl.Schema(
     {
         "prediction": pl.String(),
         "key": pl.String(),
         "value": pl.Float64(),
-        "observed_at": _INSTANT,
-        "received_at": _INSTANT,
+        "observed_at": INSTANT,
+        "received_at": INSTANT,
         "revisions": pl.UInt32(),
     }
 )
@@ -48,10 +54,10 @@ def predictions(
 ) -> pl.DataFrame:
     """The answered rows of a prediction log, in the order of the log.
 
-    Columns: `id`, `at` (the decision time), `answered_at`, `version`, `bundle` (16 digits), `key`, `score`, `decision`;
-    then the request's fields and the model's inputs under their own names, a name that both have once. One that has the
-    name of a column above, or of `label` or `labelled_at`, is written `request.<name>` or `feature.<name>`. Categories
-    are strings, because a request may carry one that the model does not know.
+    Columns: `id`, `at` (the decision time), `answered_at`, `version`, `bundle` (16 digits), `key`, `score`, `decision`,
+    `revision`, `arm`, `propensity`; then the request's fields and the model's inputs under their own names, a name that
+    both have once. One that has the name of a column above, or of `label` or `labelled_at`, is written `request.<name>`
+    or `feature.<name>`. Categories are strings, because a request may carry one that the model does not know.
 
     Args:
         folder: The endpoint's log.
@@ -71,15 +77,27 @@ def predictions(
         rows = [row for row in rows if row.bundle == bundle[:16]]
     if revisions is not None:
         rows = [row for row in rows if row.revision in revisions]
+    return answers_frame(rows, contract, signature)
+
+
+def answers_frame(rows: Sequence[PredictionRow], contract: Contract, signature: Signature) -> pl.DataFrame:
+    """Rows of a prediction log that were answered under one contract by models of one signature; see `predictions`.
+
+    Raises:
+        InvalidInput: Rows do not fit contract and signature.
+    """
     columns = [
         pl.Series("id", [row.id for row in rows], pl.String),
-        pl.Series("at", [row.at_us for row in rows], pl.Int64).cast(_INSTANT),
-        pl.Series("answered_at", [row.answered_us for row in rows], pl.Int64).cast(_INSTANT),
+        pl.Series("at", [row.at_us for row in rows], pl.Int64).cast(INSTANT),
+        pl.Series("answered_at", [row.answered_us for row in rows], pl.Int64).cast(INSTANT),
         pl.Series("version", [row.version for row in rows], pl.Int64),
         pl.Series("bundle", [row.bundle for row in rows], pl.String),
         pl.Series("key", [row.key for row in rows], pl.String),
         pl.Series("score", [row.score for row in rows], pl.Float64),
         pl.Series("decision", [row.decision for row in rows], pl.Boolean),
+        pl.Series("revision", [row.revision for row in rows], pl.Int64),
+        pl.Series("arm", [row.arm for row in rows], pl.String),
+        pl.Series("propensity", [row.propensity for row in rows], pl.Float64),
     ]
     inputs = {field.name for field in signature.inputs}
     for position, field in enumerate(contract.fields):
@@ -111,13 +129,28 @@ def labels(folder: Path) -> pl.DataFrame:
     for row in rows:
         of = (row.prediction, row.key)
         counts[of] = counts.get(of, 0) + 1
-        if of not in latest or _order(row) >= _order(latest[of]):
+        if supersedes(row, latest.get(of)):
             latest[of] = row
-    records = [
-        (row.prediction, row.key, row.value, row.observed_us, row.received_us, counts[of]) for of, row in latest.items()
-    ]
-    plain = {name: pl.Int64() if dtype == _INSTANT else dtype for name, dtype in _LABEL_SCHEMA.items()}
-    return pl.DataFrame(records, schema=plain, orient="row").cast(_LABEL_SCHEMA)
+    return labels_frame(list(latest.values()), list(counts.values()))
+
+
+def supersedes(row: LabelRow, other: LabelRow | None) -> bool:
+    """Whether a label that came into the log counts instead of one that came before it."""
+    return other is None or (row.observed_us, row.received_us) >= (other.observed_us, other.received_us)
+
+
+def labels_frame(rows: Sequence[LabelRow], revisions: Sequence[int]) -> pl.DataFrame:
+    """Labels as a frame with the columns of `labels`."""
+    columns = {
+        "prediction": [row.prediction for row in rows],
+        "key": [row.key for row in rows],
+        "value": [row.value for row in rows],
+        "observed_at": [row.observed_us for row in rows],
+        "received_at": [row.received_us for row in rows],
+        "revisions": revisions,
+    }
+    plain = {name: pl.Int64() if dtype == INSTANT else dtype for name, dtype in _LABEL_SCHEMA.items()}
+    return pl.DataFrame(columns, schema=plain).cast(_LABEL_SCHEMA)
 
 
 def joined(answered: pl.DataFrame, truths: pl.DataFrame) -> pl.DataFrame:
@@ -155,10 +188,6 @@ def _side(truths: pl.DataFrame, on: str, suffix: str) -> pl.DataFrame:
         pl.col("observed_at").alias(f"observed_{suffix}"),
         pl.col("received_at").alias(f"received_{suffix}"),
     )
-
-
-def _order(row: LabelRow) -> tuple[int, int]:
-    return row.observed_us, row.received_us
 
 
 def _column(role: str, field: Field, values: Sequence[Any]) -> pl.Series:

@@ -1,0 +1,296 @@
+"""An endpoint's log, read once and then only what was added: for who looks at it again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+
+from slipway.records.endpoints import Contract
+from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, ShadowRow
+from slipway.records.schema import Signature
+from slipway.tables.prediction_log import (
+    FAILURES,
+    INSTANT,
+    LABELS,
+    PREDICTIONS,
+    SHADOWS,
+    answers_frame,
+    joined,
+    labels_frame,
+    supersedes,
+)
+from slipway.tables.segments import Cursor, read_segments
+
+__all__ = ["Layout", "LogReader"]
+
+T = TypeVar("T")
+Layout = Callable[[int, str], tuple[Contract, Signature]]
+"""A revision's number and 16 digits of a bundle to the revision's contract and the bundle's signature."""
+
+_READ_ROWS = 20_000
+_BLOCK_ROWS = 8192
+_LOOSE_FRAMES = 16
+_SHADOW_SCHEMA = pl.Schema(
+    {
+        "prediction": pl.String(),
+        "at": INSTANT,
+        "revision": pl.Int64(),
+        "arm": pl.String(),
+        "bundle": pl.String(),
+        "score": pl.Float64(),
+        "took_ns": pl.Int64(),
+    }
+)
+_FAILURE_SCHEMA = pl.Schema(
+    {
+        "at": INSTANT,
+        "answered_at": INSTANT,
+        "revision": pl.Int64(),
+        "arm": pl.String(),
+        "bundle": pl.String(),
+        "rows": pl.Int64(),
+        "step": pl.String(),
+        "was_covered": pl.Boolean(),
+    }
+)
+
+
+class LogReader:
+    """The log of one endpoint in memory. Not safe for threads.
+
+    Args:
+        folder: The endpoint's log.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cursors: dict[str, Cursor] = {}
+        self._layouts: dict[tuple[int, str], tuple[Contract, Signature]] = {}
+        self._answers: dict[tuple[tuple[str, pl.DataType], ...], _Answers] = {}
+        self._by_id: dict[str, LabelRow] = {}
+        self._by_key: dict[str, LabelRow] = {}
+        self._shadows = _Blocks(_SHADOW_SCHEMA)
+        self._failures = _Blocks(_FAILURE_SCHEMA)
+
+    def refresh(self, layout: Layout) -> None:
+        """Read what was added since the last time. Where it raises, it has read the log up to some row and goes on there.
+
+        Args:
+            layout: Tells how rows are laid out; called once for each pair of a revision and a bundle.
+
+        Raises:
+            Corrupt: The log is damaged.
+            InvalidInput: Rows do not fit their contract and signature.
+        """
+        self._read(PREDICTIONS, PredictionRow, lambda rows: self._add_answers(rows, layout))
+        self._read(LABELS, LabelRow, self._add_labels)
+        self._read(SHADOWS, ShadowRow, lambda rows: self._shadows.append(_shadows_frame(rows)))
+        self._read(FAILURES, FailureRow, lambda rows: self._failures.append(_failures_frame(rows)))
+
+    def answered(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
+        """Answered rows whose decision time is in [since, until), with the label of each, by decision time and key.
+
+        Columns: those of `prediction_log.predictions`, then `label` and `labelled_at` as in `prediction_log.joined`. Rows
+        of models with other inputs, or of other contracts, are put together by the columns' names: the newest revision's
+        come first, and what a row has not is null. A case that was asked again for the same decision time counts once,
+        with its last answer.
+        """
+        by_age = sorted(self._answers.values(), key=lambda answers: (-answers.newest, answers.names))
+        found = [answers.blocks.between(since, until) for answers in by_age]
+        found = [frame for i, frame in enumerate(found) if i == 0 or frame.height]
+        if not found:
+            frame = answers_frame([], Contract(fields=()), Signature((), ()))
+        else:
+            frame = found[0] if len(found) == 1 else pl.concat(found, how="diagonal_relaxed")
+        frame = frame[_order(frame)]
+        return joined(frame, self._labels_of(frame))
+
+    def shadows(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
+        """What the model that did not answer would have: of rows whose decision time is in [since, until).
+
+        Columns: `prediction`, `at` (the decision time), `revision`, `arm`, `bundle`, `score`, `took_ns`; see `ShadowRow`.
+        """
+        return self._shadows.between(since, until)
+
+    def failures(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
+        """Failures to answer whose decision time is in [since, until).
+
+        Columns: `at` (the decision time), `answered_at`, `revision`, `arm`, `bundle`, `rows`, `step`, `was_covered`; see
+        `FailureRow`.
+        """
+        return self._failures.between(since, until)
+
+    def forget(self, before: datetime) -> None:
+        """Drop rows whose decision time is earlier, and their labels, so that memory stays bounded."""
+        gone = [answers.blocks.forget(before) for answers in self._answers.values()]
+        self._shadows.forget(before)
+        self._failures.forget(before)
+        ids = {id for frame in gone for id in frame["id"].to_list()}
+        keys = {key for frame in gone for key in frame["key"].to_list()}
+        if keys & self._by_key.keys():
+            keys -= {key for a in self._answers.values() for f in a.blocks.frames() for key in f["key"].to_list()}
+        for id in ids:
+            self._by_id.pop(id, None)
+        for key in keys:
+            self._by_key.pop(key, None)
+
+    def _read(self, kind: str, row_type: type[T], take: Callable[[list[T]], None]) -> None:
+        rows, cursor = read_segments(self._folder, kind, row_type, self._cursors.get(kind), limit=_READ_ROWS)
+        while rows:
+            take(rows)
+            self._cursors[kind] = cursor
+            if len(rows) < _READ_ROWS:
+                return
+            rows, cursor = read_segments(self._folder, kind, row_type, cursor, limit=_READ_ROWS)
+
+    def _add_answers(self, rows: Sequence[PredictionRow], layout: Layout) -> None:
+        groups: dict[tuple[int, str], list[PredictionRow]] = {}
+        for row in rows:
+            groups.setdefault((row.revision, row.bundle), []).append(row)
+        frames: list[tuple[int, pl.DataFrame]] = []
+        for of, group in groups.items():
+            if of not in self._layouts:
+                self._layouts[of] = layout(*of)
+            frames.append((of[0], answers_frame(group, *self._layouts[of])))
+        for number, frame in frames:  # only when all of them could be made: a second try finds none of them here
+            shape = tuple(frame.schema.items())
+            answers = self._answers.setdefault(shape, _Answers(frame.schema))
+            answers.newest = max(answers.newest, number)
+            answers.blocks.append(frame)
+
+    def _add_labels(self, rows: Sequence[LabelRow]) -> None:
+        for row in rows:
+            known, name = (self._by_id, row.prediction) if row.prediction else (self._by_key, row.key)
+            if supersedes(row, known.get(name)):
+                known[name] = row
+
+    def _labels_of(self, answered: pl.DataFrame) -> pl.DataFrame:
+        by_id, by_key = self._by_id, self._by_key
+        found = [by_id[id] for id in answered["id"].to_list() if id in by_id] if by_id else []
+        if by_key:
+            found += [by_key[key] for key in answered["key"].to_list() if key in by_key]
+        return labels_frame(found, [1] * len(found))
+
+
+class _Answers:
+    """Answered rows of one shape, and the newest revision among them."""
+
+    def __init__(self, schema: pl.Schema) -> None:
+        self.newest = 0
+        self.names = schema.names()
+        self.blocks = _Blocks(schema)
+
+
+class _Blocks:
+    """Rows in the order of their coming, in blocks that know their first and last decision time.
+
+    Small frames are loose at first and joined when there are many of them, so that neither adding nor asking copies what
+    is old.
+
+    Args:
+        schema: Of every frame.
+    """
+
+    def __init__(self, schema: pl.Schema) -> None:
+        self._empty = pl.DataFrame(schema=schema)
+        self._blocks: list[_Block] = []
+        self._loose: list[_Block] = []
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Add rows."""
+        self._loose.append(_Block(frame))
+        rows = sum(block.frame.height for block in self._loose)
+        if rows >= _BLOCK_ROWS or len(self._loose) > _LOOSE_FRAMES:
+            made = _Block(pl.concat([block.frame for block in self._loose], rechunk=True))
+            self._loose = [] if rows >= _BLOCK_ROWS else [made]
+            self._blocks += [made] if rows >= _BLOCK_ROWS else []
+
+    def frames(self) -> list[pl.DataFrame]:
+        """All rows."""
+        return [block.frame for block in (*self._blocks, *self._loose)]
+
+    def between(self, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """The rows whose decision time is in [since, until)."""
+        found = [block.between(since, until) for block in (*self._blocks, *self._loose)]
+        return pl.concat([self._empty, *(frame for frame in found if frame.height)])
+
+    def forget(self, before: datetime) -> pl.DataFrame:
+        """Drop the rows whose decision time is earlier; returns them."""
+        gone = self.between(None, before)
+        if gone.height:
+            self._blocks = _after(self._blocks, before)
+            self._loose = _after(self._loose, before)
+        return gone
+
+
+class _Block:
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+        bounds = frame.select(first=pl.col("at").min(), last=pl.col("at").max()).row(0)
+        self.first: datetime = bounds[0]
+        self.last: datetime = bounds[1]
+
+    def between(self, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        if (since is not None and self.last < since) or (until is not None and self.first >= until):
+            return self.frame.clear()
+        wanted = []
+        if since is not None and self.first < since:
+            wanted.append(pl.col("at") >= since.astimezone(UTC))
+        if until is not None and self.last >= until:
+            wanted.append(pl.col("at") < until.astimezone(UTC))
+        return self.frame.filter(*wanted) if wanted else self.frame
+
+
+def _after(blocks: Sequence[_Block], before: datetime) -> list[_Block]:
+    kept = []
+    for block in blocks:
+        if block.first >= before:
+            kept.append(block)
+        elif (rest := block.between(before, None)).height:
+            kept.append(_Block(rest))
+    return kept
+
+
+def _order(answered: pl.DataFrame) -> pl.Series:
+    """The places of the rows that count, by decision time and key: the same whichever worker answered first."""
+    rows = answered.select("key", "at", "answered_at").with_row_index("place")
+    rows = rows.sort("answered_at", maintain_order=True)
+    keyed = rows.filter(pl.col("key") != "").unique(["key", "at"], keep="last", maintain_order=True)
+    rows = pl.concat([rows.filter(pl.col("key") == ""), keyed])
+    return rows.sort("at", "key", maintain_order=True)["place"]
+
+
+def _shadows_frame(rows: Sequence[ShadowRow]) -> pl.DataFrame:
+    columns = {
+        "prediction": [row.prediction for row in rows],
+        "at": [row.at_us for row in rows],
+        "revision": [row.revision for row in rows],
+        "arm": [row.arm for row in rows],
+        "bundle": [row.bundle for row in rows],
+        "score": [row.score for row in rows],
+        "took_ns": [row.took_ns for row in rows],
+    }
+    return _typed(columns, _SHADOW_SCHEMA)
+
+
+def _failures_frame(rows: Sequence[FailureRow]) -> pl.DataFrame:
+    columns = {
+        "at": [row.at_us for row in rows],
+        "answered_at": [row.answered_us for row in rows],
+        "revision": [row.revision for row in rows],
+        "arm": [row.arm for row in rows],
+        "bundle": [row.bundle for row in rows],
+        "rows": [row.rows for row in rows],
+        "step": [row.step for row in rows],
+        "was_covered": [row.was_covered for row in rows],
+    }
+    return _typed(columns, _FAILURE_SCHEMA)
+
+
+def _typed(columns: Mapping[str, object], schema: pl.Schema) -> pl.DataFrame:
+    plain = {name: pl.Int64() if dtype == INSTANT else dtype for name, dtype in schema.items()}
+    return pl.DataFrame(columns, schema=plain).cast(schema)
