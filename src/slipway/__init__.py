@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
+    from slipway.rollout.declare import Canary as Canary
+    from slipway.rollout.declare import Shadow as Shadow
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Canary": "slipway.rollout.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
@@ -53,6 +56,7 @@ _HOMES = {
     "KPI": "slipway.monitoring.declare",
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
+    "Shadow": "slipway.rollout.declare",
     "approval": "slipway.gates.declare",
     "between": "slipway.data.declare",
     "calibrated": "slipway.gates.declare",
@@ -86,6 +90,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Canary",
     "Drift",
     "Endpoint",
     "FeatureSet",
@@ -93,6 +98,7 @@ __all__ = [
     "KPI",
     "Model",
     "Quality",
+    "Shadow",
     "approval",
     "between",
     "calibrated",
