@@ -76,7 +76,7 @@ def test_what_is_not_shown_is_undecided_and_says_what_is_missing() -> None:
     wide = judge_shadow(SHADOW, pairs([0.05, -0.05] * 9), since=BEGAN, now=after(4))
     assert wide.verdict == "undecided"
     assert "worse by 0.01 is not excluded yet, about" in wide.sentence
-    assert "days more at this difference and spread" in wide.sentence
+    assert "more days at this difference and spread" in wide.sentence
     never = judge_shadow(SHADOW, pairs([0.07, -0.04] * 9), since=BEGAN, now=after(4))
     assert "a year would not do it" in never.sentence
     few = judge_shadow(SHADOW, pairs([0.0] * 5, first=-1), since=BEGAN, now=after(4))
@@ -177,7 +177,7 @@ def test_too_few_rows_are_undecided_and_say_how_many_are_missing() -> None:
 def test_a_challenger_that_answered_nothing_is_never_promoted(frame: pl.DataFrame) -> None:
     look = canary(frame)
     assert look.verdict == "undecided"
-    assert "it has answered no row yet; at the least about 198 without a failure are needed" in look.sentence
+    assert "it has answered no row yet; at the least about 198 rows without a failure are needed" in look.sentence
     assert "nan" not in look.sentence
 
 
@@ -185,7 +185,7 @@ def test_evidence_is_of_all_steps_but_each_step_needs_rows_of_its_own() -> None:
     earlier = counts(*[(900, 9, 100, 1)] * 6)
     look = canary(earlier, step=1, since=after(1.5))
     assert look.verdict == "undecided"
-    assert "it has answered no row since the step of 50 % began" in look.sentence
+    assert "it has answered no row since the step of 50% began" in look.sentence
     later = pl.concat([earlier, counts((500, 5, 500, 4), first=after(1.5))])
     assert canary(later, step=1, since=after(1.5)).verdict == "not worse"
 

@@ -197,7 +197,7 @@ def _missing_in_shadow(spec: ShadowSpec, found: MeanBounds, live: int, elapsed: 
 def _more_days(found: MeanBounds, spec: ShadowSpec) -> str:
     for more in range(1, _MOST_DAYS_MORE + 1):
         if found.value + found.spread * mean_radius(found.blocks + more, alpha=spec.alpha) < spec.margin:
-            return f"about {_days(more)} more at this difference and spread would do it"
+            return f"about {more:,} more day{'' if more == 1 else 's'} at this difference and spread would do it"
     return "and at this difference and spread a year would not do it"
 
 
@@ -206,8 +206,10 @@ def _shadow_words(values: dict[str, Any]) -> str:
         return ""
     name = values["metric"].replace("_", " ")
     bounds = "" if values["low"] is None else f" (from {_side(values['low'])} to {_side(values['high'])})"
+    is_equal = abs(values["difference"]) < 1e-9
+    beside = "equals the champion's" if is_equal else f"is {_side(values['difference'])} than the champion's"
     said = (
-        f"The challenger's {name} is {_side(values['difference'])} than the champion's{bounds} on "
+        f"The challenger's {name} {beside}{bounds} on "
         f"{sum(values['counts']):,} rows of {_days(len(values['days']))}: {values['live']:,} live, "
         f"{values['replayed']:,} replayed."
     )
@@ -232,7 +234,7 @@ def _missing_in_canary(
     if not rows:
         beside = (100 - spec.steps[step]) / spec.steps[step]
         least = math.ceil(rows_factor(0, beside, 0, 1, margin=spec.margin, alpha=spec.alpha))
-        return [f"it has answered no row yet; at the least about {least:,} without a failure are needed"]
+        return [f"it has answered no row yet; at the least about {least:,} rows without a failure are needed"]
     if not bound < spec.margin:
         factor = rows_factor(*blocks, margin=spec.margin, alpha=spec.alpha)
         more = (
@@ -242,7 +244,7 @@ def _missing_in_canary(
         )
         missing.append(f"its share may be up to {_points(bound)} greater, the margin is {_points(spec.margin)}, {more}")
     if not rows_since:
-        missing.append(f"it has answered no row since the step of {spec.steps[step]} % began")
+        missing.append(f"it has answered no row since the step of {spec.steps[step]}% began")
     return missing
 
 
@@ -250,7 +252,7 @@ def _canary_words(percent: int, blocks: list[NDArray[np.float64]]) -> str:
     champion_failures, champion_rows, failures, rows = (int(each.sum()) for each in blocks)
     if not rows:
         return ""
-    said = f"At {percent} %: the challenger failed on {failures:,} of {rows:,} rows ({failures / rows:.1%})"
+    said = f"At {percent}%: the challenger failed on {failures:,} of {rows:,} rows ({failures / rows:.1%})"
     if not champion_rows:
         return f"{said}; the champion answered none to compare with."
     beside = f"{champion_failures:,} of {champion_rows:,} ({champion_failures / champion_rows:.1%})"
