@@ -45,10 +45,13 @@ if TYPE_CHECKING:
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
+    from slipway.rollout.declare import Canary as Canary
+    from slipway.rollout.declare import Shadow as Shadow
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Canary": "slipway.rollout.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
@@ -57,6 +60,7 @@ _HOMES = {
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
+    "Shadow": "slipway.rollout.declare",
     "approval": "slipway.gates.declare",
     "between": "slipway.data.declare",
     "calibrated": "slipway.gates.declare",
@@ -92,6 +96,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Canary",
     "Drift",
     "Endpoint",
     "FeatureSet",
@@ -100,6 +105,7 @@ __all__ = [
     "Model",
     "Quality",
     "Retrain",
+    "Shadow",
     "approval",
     "between",
     "calibrated",

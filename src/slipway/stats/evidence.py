@@ -29,7 +29,7 @@ _RATES = 0.001 * 3.0 ** np.arange(6)
 _WORSE = (1.5, 2.0, 4.0, 8.0, 16.0, 64.0)
 _ALIKE = ((1.0, 0.8), (3.0, 0.1), (10.0, 0.1))
 _HALVINGS = 50
-_FINEST, _LATTICE = 0.001, 60
+_FINEST, _LATTICE = 0.001, 24
 
 
 class MeanBounds(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,137 @@
+"""The phases of a roll-out as a project declares them."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from slipway.errors import InvalidDeclaration, near
+from slipway.records.rollouts import CanarySpec, ShadowSpec
+from slipway.schema.durations import microseconds
+
+__all__ = ["Canary", "Shadow"]
+
+METRICS = ("brier", "log_loss")
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Both models score every row and only the champion's answer is given: quality is compared where nobody is hurt.
+
+    The challenger goes on once it is shown, by labels, to be worse by less than the margin; it is stopped once it is
+    shown to be worse at all.
+
+    Args:
+        metric: "log_loss" or "brier".
+        margin: How much worse it may be, in the metric's unit, above 0.
+        alpha: The chance of a wrong "not worse", and of a wrong "worse", however often one looks.
+        at_least: The shortest time in shadow: "3d", "36h".
+        deadline: After that long without a verdict the roll-out ends undecided.
+
+    Raises:
+        InvalidDeclaration: Unknown metric, a margin or alpha that cannot work, or times that contradict each other.
+
+    Example:
+        >>> Shadow(margin=0.02, at_least="2d").spec().margin
+        0.02
+    """
+
+    metric: str = "log_loss"
+    margin: float = 0.01
+    alpha: float = 0.05
+    at_least: str = "3d"
+    deadline: str = "12d"
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise InvalidDeclaration(
+                f"A shadow cannot compare by {self.metric!r}.",
+                why="It needs a metric that is a mean of losses a row.",
+                fix=near(str(self.metric), METRICS, what="metrics"),
+            )
+        _between(self.margin, "margin", "a shadow", math.inf)
+        _between(self.alpha, "alpha", "a shadow", 0.5)
+        if microseconds(self.at_least) >= microseconds(self.deadline):
+            raise InvalidDeclaration(
+                f"A shadow of at least {self.at_least!r} cannot be decided by {self.deadline!r}.",
+                fix="Make the deadline longer than at_least.",
+            )
+
+    def spec(self) -> ShadowSpec:
+        """The phase as data."""
+        return ShadowSpec(
+            metric=self.metric,
+            margin=float(self.margin),
+            alpha=float(self.alpha),
+            min_us=microseconds(self.at_least),
+            deadline_us=microseconds(self.deadline),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Some callers get the challenger's answer: failures are compared with those of the champion at the same time.
+
+    Args:
+        steps: Percent of rows that it answers, rising; the last is 100.
+        margin: How much greater its share of failures may be, as a share of 1: 0.03 is three in a hundred.
+        alpha: The chance of a wrong roll-back, and of a step taken wrongly, however often one looks.
+        deadline: After that long in one step without a verdict the roll-out ends undecided.
+
+    Raises:
+        InvalidDeclaration: Steps that do not rise to 100, a margin or alpha that cannot work, or no time.
+
+    Example:
+        >>> Canary(steps=(5, 100)).spec().steps
+        (5, 100)
+    """
+
+    steps: tuple[int, ...] = (10, 50, 100)
+    margin: float = 0.03
+    alpha: float = 0.01
+    deadline: str = "7d"
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps)
+        _between(self.margin, "margin", "a canary", 1.0)
+        _between(self.alpha, "alpha", "a canary", 0.5)
+        if not microseconds(self.deadline):
+            raise InvalidDeclaration(
+                f"A canary cannot be decided within {self.deadline!r}.", fix="Give each step time, for example '7d'."
+            )
+
+    def spec(self) -> CanarySpec:
+        """The phase as data."""
+        return CanarySpec(
+            steps=tuple(self.steps),
+            margin=float(self.margin),
+            alpha=float(self.alpha),
+            deadline_us=microseconds(self.deadline),
+        )
+
+
+def _check_steps(steps: object) -> None:
+    fix = "For example steps=(10, 50, 100)."
+    if not isinstance(steps, tuple | list) or not steps:
+        raise InvalidDeclaration(f"{steps!r} are no steps of a canary.", why="They are percents of rows.", fix=fix)
+    for step in steps:
+        if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= 100:
+            raise InvalidDeclaration(
+                f"{step!r} is no step of a canary.", why="A step is a whole percent from 1 to 100.", fix=fix
+            )
+    if steps[-1] != 100 or any(later <= earlier for earlier, later in pairwise(steps)):
+        raise InvalidDeclaration(
+            f"The canary's steps {tuple(steps)} do not rise to 100.",
+            why="Each step gives the challenger more rows, and the last all of them.",
+            fix=fix,
+        )
+
+
+def _between(value: object, what: str, phase: str, below: float) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 < value < below
+        or not math.isfinite(value)
+    ):
+        expected = "a number above 0" if math.isinf(below) else f"a number above 0 and below {below:g}"
+        raise InvalidDeclaration(f"{value!r} is given as the {what} of {phase}.", why=f"It must be {expected}.")
