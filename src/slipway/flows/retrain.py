@@ -15,7 +15,7 @@ from slipway.code import closure
 from slipway.errors import InvalidDeclaration, UserError
 from slipway.pipelines.declare import Pipeline
 from slipway.records.loop import RetrainSpec, TriggerSpec
-from slipway.schema import durations
+from slipway.schema.durations import microseconds
 
 __all__ = ["Retrain", "Trigger", "degraded", "schedule"]
 
@@ -87,7 +87,7 @@ class Retrain:
                 f"A retraining of {self.pipeline.name!r} was given {self.when!r} as what asks for it.",
                 fix="Give a list of sw.schedule('0 3 1 * *') and sw.degraded.",
             )
-        durations.microseconds(self.cooldown)
+        microseconds(self.cooldown)
         self._until()
 
     def spec(self) -> RetrainSpec:
@@ -100,7 +100,7 @@ class Retrain:
             pipeline=self.pipeline.name,
             definition=definition,
             when=tuple(trigger.spec for trigger in self.when),
-            cooldown_us=durations.microseconds(self.cooldown),
+            cooldown_us=microseconds(self.cooldown),
             until=self._until(),
         )
 
