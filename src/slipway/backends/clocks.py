@@ -58,7 +58,7 @@ class FileClock:
     def __init__(self, path: Path) -> None:
         self._path = str(path)
         self._lock = threading.Lock()
-        self._seen: tuple[bytes, datetime] = (b"", datetime.min.replace(tzinfo=UTC))
+        self._seen: tuple[bytes, datetime] | None = None  # the last text that was read, and the instant that it says
 
     def now(self) -> datetime:
         """The simulated present, aware UTC.
@@ -79,11 +79,10 @@ class FileClock:
                 why="All processes of the store take their business time from it.",
                 fix="Start the simulation anew.",
             ) from problem
-        seen, instant = self._seen
-        if told != seen:
-            instant = self._instant(told)
-            self._seen = (told, instant)
-        return instant
+        seen = self._seen
+        if seen is None or told != seen[0]:
+            self._seen = seen = (told, self._instant(told))
+        return seen[1]
 
     def advance_to(self, instant: datetime) -> None:
         """Move forward to an instant, for all processes at once.

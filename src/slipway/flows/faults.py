@@ -122,6 +122,7 @@ class Fault(Protocol):
 
     def asked(self, rows: int, is_answered: bool, injected: Injected) -> None:
         """A request was sent, and answered or not."""
+        return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +214,7 @@ class InvertedLabels(Fault):
                 fix=near(self.label, rows.columns, what="columns"),
             )
         label = pl.col(self.label)
-        return rows.with_columns(~label if rows.schema[self.label] == pl.Boolean else 1 - label)
+        return rows.with_columns(~label if rows.schema[self.label] == pl.Boolean else (1 - label).alias(self.label))
 
     def _write(self, workspace: Workspace, rows: pl.DataFrame, like: str) -> str:
         """Make rows the table's content, with the key and time of a version; returns the new version."""
