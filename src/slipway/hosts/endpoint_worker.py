@@ -10,13 +10,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from slipway import plugins
-from slipway.hosts.endpoint import open_signer, start_logging
+from slipway.errors import BackendError
+from slipway.hosts.endpoint import keys_folder, open_signer, start_logging
 from slipway.hosts.endpoint_loader import Loader
+from slipway.hosts.store_clock import open_clock
+from slipway.ports.clock import Clock
 from slipway.records.predictions import FailureRow, PredictionRow
 from slipway.serving import counters as count
 from slipway.serving.app import build
 from slipway.serving.counters import Counters
+from slipway.serving.http import for_callers
 from slipway.serving.row_queue import Counted, RowQueue
 from slipway.serving.shadow import Shadow
 from slipway.serving.supervisor import COUNTERS_FILE
@@ -60,12 +63,12 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     failures: RowQueue[FailureRow] = RowQueue(segments["failures"].append, counters, _FAILURES, what="failures")
     shadow = Shadow(segments["shadows"].append, counters)
     writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
-    clock = plugins.load("clock", "system")()
+    clock = open_clock(keys_folder(folder).parent)
     run_worker(
         lambda closing: build(
             name=name,
             current=lambda: swap.active,
-            now=clock.now,
+            now=lambda: _present(clock),
             log=log,
             failures=failures,
             shadow=shadow,
@@ -88,6 +91,14 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
         written.close()
     loader.close()
     return 0
+
+
+def _present(clock: Clock) -> datetime:
+    """Business time. A simulation's clock that cannot be read is told to the log, not to callers."""
+    try:
+        return clock.now()
+    except (BackendError, Corrupt) as problem:
+        raise for_callers(problem) from problem
 
 
 class _State:
