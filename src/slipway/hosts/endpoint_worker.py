@@ -8,9 +8,10 @@ import logging
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
-from slipway.errors import BackendError
+from slipway.errors import BackendError, Corrupt
 from slipway.hosts.endpoint import keys_folder, open_signer, start_logging
 from slipway.hosts.endpoint_loader import Loader
 from slipway.hosts.store_clock import open_clock
