@@ -310,18 +310,19 @@ def _resumed(workspace: Workspace, pipeline: Pipeline[..., Any], run_id: str) ->
             fix="Resume a run of the same pipeline, or run this one anew.",
             field="resume",
         )
-    return params_of(workspace, earlier)
+    kept = params_of(workspace, earlier)
+    return earlier.params if kept is None else kept
 
 
-def params_of(workspace: Workspace, run: Run) -> Mapping[str, Any]:
-    """A run's parameters in their own types; as its record words them where they could not be stored.
+def params_of(workspace: Workspace, run: Run) -> Mapping[str, Any] | None:
+    """The parameters that a run was given, in their own types; None where it had none or they could not be stored.
 
     Raises:
         NotFound: Their stored bytes are gone.
         Corrupt: They are damaged.
     """
     kept = [one for one in run.artifacts if one.name.partition("/")[0] == _PARAMS]
-    found: Mapping[str, Any] = artifacts.load(workspace.blobs, kept) if kept else run.params
+    found: Mapping[str, Any] | None = artifacts.load(workspace.blobs, kept) if kept else None
     return found
 
 
