@@ -14,6 +14,7 @@ from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
 from slipway.records.people import Actor
+from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
 from slipway.records.tables import CheckResult, TableVersion
@@ -60,7 +61,7 @@ def fill(workspace: Workspace) -> None:
     bundle = msgspec.structs.replace(BUNDLE, files=(file,))
     digest, manifest = bundle_digest(bundle), workspace.blobs.put(encode_manifest(bundle))
     with workspace.ledger.write() as tx:
-        for record in (_tables(), *_runs(), *_model(digest, manifest), *_serving(digest)):
+        for record in (_tables(), *_runs(), *_model(digest, manifest), _reproduction(digest), *_serving(digest)):
             entries.put(tx, record, expect=0)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
         tx.set_ref("flights", "model", "flight-delays", "m-" + "c" * 32, expect=None)
@@ -71,6 +72,7 @@ def fill(workspace: Workspace) -> None:
         lineage.link(tx, "model:m-" + "c" * 32, f"bundle:{digest}", "packed")
         lineage.link(tx, f"bundle:{digest}", "verdict:v1", "judged")
         lineage.link(tx, f"bundle:{digest}", "approval:ap1", "approved")
+        lineage.link(tx, f"bundle:{digest}", f"reproduction:{GOOD_RUN}-1", "reproduced")
         tx.add_points(
             GOOD_RUN,
             [
@@ -186,6 +188,22 @@ def _model(digest: str, manifest: str) -> tuple[ModelVersion | Verdict | Approva
         comment="Good for the pilot.",
     )
     return (version, verdict, approval)
+
+
+def _reproduction(digest: str) -> Reproduction:
+    return Reproduction(
+        **_common(f"{GOOD_RUN}-1", "release"),
+        parent_id=GOOD_RUN,
+        number=1,
+        verdict="differs",
+        sentence=f"It differs first at train: {NASTY}.",
+        step="train",
+        compared=2,
+        run_id=BAD_RUN,
+        bundle=digest,
+        seconds=41.0,
+        actor=SIMULATED,
+    )
 
 
 def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from slipway.hosts.project import Project, open_project
-from slipway.ledger import archive, artifacts, entries, provenance
+from slipway.ledger import archive, artifacts, entries
 from slipway.pipelines import engine, reasons, snapshot, staging
 from slipway.pipelines.declare import Pipeline
 from slipway.ports.runner import LOG_FILE, TASK_FILE
@@ -260,7 +260,6 @@ def test_a_small_project_is_released_from_its_snapshot(tmp_path: Path) -> None:
     from slipway.flows.release import run_pipeline
     from slipway.records.declarations import DeclaredEndpoint
 
-    provenance.environment.cache_clear()  # another test may have had it read with a distribution of its own
     source = Path(__file__).parents[1] / "flows" / "small_project"
     shutil.copytree(source, tmp_path / "small", ignore=shutil.ignore_patterns("__pycache__", ".slipway"))
     path = list(sys.path)

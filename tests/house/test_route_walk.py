@@ -23,6 +23,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "tables.get": {"name": "flights"},
     "runs.list": {},
     "runs.get": {"id": GOOD_RUN},
+    "runs.reproduce": {"target": GOOD_RUN},
     "models.list": {},
     "models.get": {"name": "flight-delays"},
     "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
@@ -37,8 +38,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "audit.verify": {},
     "audit.seal": {},
 }
-# Those that need a model that can be loaded, or a running endpoint, are performed in tests/journeys.
-NEED_MORE = {"endpoints.deploy", "endpoints.rollback", "endpoints.watch"}
+# Those that need a model that can be loaded, a snapshot or a running endpoint are performed in tests/journeys and flows.
+NEED_MORE = {"runs.reproduce", "endpoints.deploy", "endpoints.rollback", "endpoints.watch"}
 ROLES_AND_NOBODY = [*ROLES, "no such role"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.code.libraries import version_of
+from slipway.ledger import provenance
 from slipway.pipelines import engine, reasons
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
@@ -116,6 +117,7 @@ class Project:
             del sys.modules[name]
         importlib.invalidate_caches()
         version_of.cache_clear()
+        provenance.environment.cache_clear()  # or other tests would meet fakelib in their runs' lock
 
     def run(self, **params: Any) -> Run:
         sys.path[:0] = [str(self.folder), str(self.library)]

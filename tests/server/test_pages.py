@@ -168,3 +168,11 @@ def test_the_first_page_of_an_empty_store_says_how_to_begin(workspace: Workspace
     text = asker(workspace)("GET", "/").text
     read(text)
     assert "slipway new" in text
+
+
+def test_a_model_tells_how_its_reproduction_ended(ask: Ask) -> None:
+    page = ask("GET", f"{HOME}/models/flight-delays/1").text
+    line = page.partition("<dt>reproduced</dt>")[2].partition("</dd>")[0]
+    assert 'class="state bad">differs' in line
+    assert "It differs first at train: &lt;script&gt;" in line
+    assert f"{HOME}/runs/{BAD_RUN}" in line

@@ -21,7 +21,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
 from slipway.schema import fingerprints
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import browse, parts, versions
+from slipway.tables import browse, catalog, parts, versions
 from slipway.tables.catalog import manifest_of, node
 from slipway.tables.versions import Origin, append, as_of, get, head, history, overwrite, read, reads, verify
 
@@ -380,3 +380,17 @@ def test_kill_9_leaves_the_old_version_whole(workspace: Workspace, place: str) -
     assert verify(workspace, "flights") == first
     made = append(workspace, "flights", rows(3, 5).select("id"))
     assert (made.number, read(workspace, "flights").collect()["id"].to_list()) == (2, [0, 1, 2, 3, 4])
+
+
+def test_a_pinned_table_is_read_at_its_pin_and_written_from_its_head(workspace: Workspace) -> None:
+    first = overwrite(workspace, "flights", rows(0, 3).select("id"))
+    second = append(workspace, "flights", rows(3, 5).select("id"))
+    with catalog.pins.filled({"flights/flights": first.version}):
+        assert read(workspace, "flights").collect().height == 3
+        assert read(workspace, "flights", second.version).collect().height == 5
+        assert catalog.current(workspace, "flights") == first
+        third = append(workspace, "flights", rows(5, 6).select("id"))
+    assert (third.rows, third.parent) == (6, second.version)
+    assert read(workspace, "flights").collect().height == 6
+    with catalog.pins.filled({"flights/flights": "0" * 64}), pytest.raises(NotFound, match="has no version"):
+        read(workspace, "flights")

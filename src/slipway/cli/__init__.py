@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "new": ("slipway.cli.new", "new", "Make a small project that runs."),
     "run": ("slipway.cli.run", "run", "Run a pipeline of the project."),
     "runs": ("slipway.cli.runs", "runs", "List runs, or show one."),
+    "reproduce": ("slipway.cli.reproduce", "reproduce", "Run a run again from what is stored, and compare."),
     "why": ("slipway.cli.why", "why", "Say why a step ran, or why it did not have to."),
     "data": ("slipway.cli.data", "data", "List tables, show one's versions and checks, or ingest."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),

@@ -75,6 +75,7 @@ def _show_text(answer: ModelDetail) -> str:
                 ("data", "\n".join(bundle.data)),
                 ("packaging", bundle.parity),
                 ("skew", bundle.skew),
+                ("reproduced", _reproduced(answer)),
                 ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
             ]
         ),
@@ -88,6 +89,13 @@ def _show_text(answer: ModelDetail) -> str:
             f"{approval.decision} as {approval.name} by {approval.actor}, {instant(approval.created_at)}{comment}"
         )
     return "\n\n".join(part for part in parts if part)
+
+
+def _reproduced(answer: ModelDetail) -> str:
+    if not answer.reproductions:
+        return ""
+    newest = answer.reproductions[0]
+    return f"{newest.verdict}, {instant(newest.created_at)}: {newest.sentence}"
 
 
 def _card_text(answer: ModelDetail) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slipway.errors import NotFound
 from slipway.flows.approve import approvals_of
+from slipway.flows.reproduce import reproductions_of
 from slipway.ledger import entries, lineage
 from slipway.models import registry
 from slipway.operations.declare import Empty
@@ -56,6 +57,7 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         approvals=tuple(approvals_of(workspace, version.bundle)),
         lineage=tuple(links),
         card=_card(workspace, bundle),
+        reproductions=tuple(reproductions_of(workspace, version.bundle)),
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 import slipway
-from slipway.errors import NotFound, StepFailed
+from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.release import Released, run_pipeline
 from slipway.hosts.project import Project, open_workspace
@@ -88,11 +88,7 @@ def _run(task: PipelineTask, workspace: Workspace) -> Released:
     project = Project(code, read_settings(code), workspace)
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
-    if task.params_of:
-        with workspace.ledger.read() as tx:
-            params = dict(engine.params_of(workspace, entries.get(tx, Run, task.params_of)))
-    else:
-        params = converted(pipeline, task.params)
+    params = _params_of(task, workspace, pipeline) if task.params_of else converted(pipeline, task.params)
     pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
     return run_pipeline(
         workspace,
@@ -106,6 +102,20 @@ def _run(task: PipelineTask, workspace: Workspace) -> Released:
         pins=pins,
         use_cache=task.use_cache,
     )
+
+
+def _params_of(task: PipelineTask, workspace: Workspace, pipeline: Pipeline[..., Any]) -> dict[str, object]:
+    with workspace.ledger.read() as tx:
+        run = entries.get(tx, Run, task.params_of)
+    kept = engine.params_of(workspace, run)
+    worded = sorted(run.params.keys() & pipeline.signature.parameters.keys())
+    if kept is None and worded:
+        raise InvalidInput(
+            f"The run {run.id} was given {', '.join(worded)}, which could not be stored in their own types.",
+            why="A pipeline is run again with exactly the parameters that it had.",
+            fix="Give the pipeline plain values, dates, frames or arrays, and run it anew.",
+        )
+    return dict(kept or {})
 
 
 def _import_only(code: Path) -> None:

@@ -141,6 +141,15 @@ class Model:
         """
         return self._scorer.frame(frame)
 
+    def predict_rows(self, rows: Sequence[Sequence[Any]]) -> list[float]:
+        """The scores of rows of plain values in the signature's order.
+
+        Raises:
+            InvalidInput: A value does not fit, or the estimator refuses a row.
+        """
+        scores: list[float] = self._scorer.rows(rows).tolist()
+        return scores
+
     def with_evaluation(self, evaluation: Evaluation, evaluated: bytes, scores: NDArray[np.float64]) -> Model:
         """The same model with what was found on rows that it was not trained on.
 

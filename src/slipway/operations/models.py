@@ -6,6 +6,7 @@ from slipway.operations.declare import Empty, Operation
 from slipway.records.gates import Approval, Verdict
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.record import Link
+from slipway.records.reproductions import Reproduction
 
 __all__ = [
     "AliasMoved",
@@ -40,7 +41,7 @@ class GetModel(Struct, frozen=True, kw_only=True):
 
 
 class ModelDetail(Struct, frozen=True, kw_only=True):
-    """Everything about one version: bundle, aliases, verdicts, approvals, lineage, card."""
+    """Everything about one version: bundle, aliases, verdicts, approvals, reproductions, lineage, card."""
 
     version: ModelVersion
     bundle: Bundle
@@ -49,6 +50,7 @@ class ModelDetail(Struct, frozen=True, kw_only=True):
     approvals: tuple[Approval, ...]
     lineage: tuple[Link, ...]
     card: str
+    reproductions: tuple[Reproduction, ...] = ()
 
 
 class SetAlias(Struct, frozen=True, kw_only=True):

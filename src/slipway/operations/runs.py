@@ -3,9 +3,10 @@
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
+from slipway.records.reproductions import Reproduction
 from slipway.records.runs import MetricPoint, Run, StepRun
 
-__all__ = ["GetRun", "ListRuns", "RunDetail", "RunRow", "Runs", "operations"]
+__all__ = ["GetRun", "ListRuns", "Reproduce", "Reproduced", "RunDetail", "RunRow", "Runs", "operations"]
 
 
 class ListRuns(Struct, frozen=True, kw_only=True):
@@ -43,6 +44,24 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     metrics: tuple[MetricPoint, ...]
 
 
+class Reproduce(Struct, frozen=True, kw_only=True):
+    """What to run again: a run's id or the beginning of it, or MODEL or MODEL:VERSION (a number, an alias, latest).
+
+    Args:
+        target: Which run, or whose run.
+        wait_s: After how many seconds to answer even though it still runs; asking again goes on waiting.
+    """
+
+    target: str
+    wait_s: float = 240.0
+
+
+class Reproduced(Struct, frozen=True, kw_only=True):
+    """What came of it, None while it still runs."""
+
+    reproduction: Reproduction | None
+
+
 operations = (
     Operation(
         name="runs.list",
@@ -59,5 +78,14 @@ operations = (
         request=GetRun,
         response=RunDetail,
         body="slipway.runs.browse:get_run",
+    ),
+    Operation(
+        name="runs.reproduce",
+        summary="Run a run again from its snapshot, parameters and table versions, and compare every result.",
+        permission="runs.write",
+        request=Reproduce,
+        response=Reproduced,
+        body="slipway.flows.reproduce:reproduce",
+        changes=True,
     ),
 )

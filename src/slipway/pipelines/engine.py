@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.remote import Remote
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Artifact, Run, StepRun
+from slipway.records.runs import Artifact, CodeVersion, Run, StepRun
 from slipway.schema.fingerprints import of_value
 from slipway.tables import catalog
 from slipway.tables.versions import reads
@@ -89,16 +88,11 @@ def run(
         pipeline=pipeline.name,
         params=arguments,
         tags={**({"slipway.resumes": resume} if resume else {}), **(tags or {})},
-        code=provenance.code_version(
-            Path(pipeline.function.__code__.co_filename).parent,
-            closure=_closure_hash(pipeline),
-            entry=f"{pipeline.function.__module__}:{pipeline.function.__qualname__}",
-            snapshot=snapshot,
-        ),
+        code=_code(pipeline, snapshot),
     )
     scope = _Scope(log, remote, use_cache=use_cache)
     read: list[str] = []
-    pinned = nullcontext() if pins is None else catalog.pins.filled(pins)
+    pinned = catalog.pins.filled(pins or {})
     try:
         _keep_params(log, arguments)
         try:
@@ -310,26 +304,34 @@ def _resumed(workspace: Workspace, pipeline: Pipeline[..., Any], run_id: str) ->
             fix="Resume a run of the same pipeline, or run this one anew.",
             field="resume",
         )
-    return params_of(workspace, earlier)
+    kept = params_of(workspace, earlier)
+    return earlier.params if kept is None else kept
 
 
-def params_of(workspace: Workspace, run: Run) -> Mapping[str, Any]:
-    """A run's parameters in their own types; as its record words them where they could not be stored.
+def params_of(workspace: Workspace, run: Run) -> Mapping[str, Any] | None:
+    """The parameters that a run was given, in their own types; None where it had none or they could not be stored.
 
     Raises:
         NotFound: Their stored bytes are gone.
         Corrupt: They are damaged.
     """
     kept = [one for one in run.artifacts if one.name.partition("/")[0] == _PARAMS]
-    found: Mapping[str, Any] = artifacts.load(workspace.blobs, kept) if kept else run.params
+    found: Mapping[str, Any] | None = artifacts.load(workspace.blobs, kept) if kept else None
     return found
 
 
-def _closure_hash(pipeline: Pipeline[..., Any]) -> str:
+def _code(pipeline: Pipeline[..., Any], snapshot: str) -> CodeVersion:
+    function = pipeline.function
     try:
-        return closure(pipeline.function).hash
+        reached = closure(function).hash
     except UserError:  # code that cannot be followed leaves the field empty; its steps say why where it matters
-        return ""
+        reached = ""
+    return provenance.code_version(
+        Path(function.__code__.co_filename).parent,
+        closure=reached,
+        entry=f"{function.__module__}:{function.__qualname__}",
+        snapshot=snapshot,
+    )
 
 
 def _keep_params(log: RunLog, arguments: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run, StepRun
 
-__all__ = ["Earlier", "difference", "read_closures", "steps_of", "write_closures"]
+__all__ = ["Earlier", "code_changes", "difference", "read_closures", "steps_of", "write_closures"]
 
 
 class Earlier:
@@ -96,7 +96,7 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey) -> str:
     if closures is None:
         changed.append("its code may have changed (what it was is no longer stored)")
     else:
-        changed += _code_changes(closures, present.closures)
+        changed += code_changes(closures, present.closures)
     if changed:
         return ", ".join(changed)
     if earlier.state == "failed":
@@ -106,7 +106,8 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey) -> str:
     return "no stored result for exactly these arguments and this code"
 
 
-def _code_changes(before: tuple[CodeClosure, ...], now: tuple[CodeClosure, ...]) -> list[str]:
+def code_changes(before: tuple[CodeClosure, ...], now: tuple[CodeClosure, ...]) -> list[str]:
+    """What differs between two calls' closures, in words."""
     old = {closure.root: closure for closure in before}
     new = {closure.root: closure for closure in now}
     if len(old) == len(new) == 1:  # a renamed function is compared, not called new

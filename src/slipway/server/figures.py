@@ -129,4 +129,7 @@ def _node(id: str, detail: ModelDetail, project: str) -> Node:
     for approval in detail.approvals:
         if id == f"approval:{approval.id}":
             return Node(id, kind, f"{approval.name} {approval.decision}")
+    for reproduction in detail.reproductions:
+        if id == f"reproduction:{reproduction.id}":
+            return Node(id, kind, reproduction.verdict)
     return Node(id, kind, rest[:12])
