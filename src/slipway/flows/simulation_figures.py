@@ -132,13 +132,12 @@ def reigns(rollouts: Sequence[Rollout], until: datetime) -> tuple[Reign, ...]:
         rollouts: All roll-outs of an endpoint, in any order.
         until: When the period ends.
     """
-    promoted = [one for one in rollouts if one.state == "promoted" and one.ended_at is not None]
-    taken = sorted(((one.ended_at, one) for one in promoted if one.ended_at), key=lambda pair: pair[0])
-    ends = [*(at for at, _ in taken[1:]), until]
+    promoted = ((one.ended_at, one) for one in rollouts if one.state == "promoted")
+    taken = sorted(((at, one) for at, one in promoted if at is not None and at < until), key=lambda pair: pair[0])
+    ends = [at for at, _ in taken][1:] + [until]
     return tuple(
-        Reign(version=one.challenger.number, replaced=one.champion.number, at=at, until=min(end, until))
-        for (at, one), end in zip(taken, ends, strict=True)
-        if at < min(end, until)
+        Reign(version=one.challenger.number, replaced=one.champion.number, at=at, until=end)
+        for (at, one), end in zip(taken, ends, strict=False)
     )
 
 
