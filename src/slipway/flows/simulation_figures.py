@@ -134,7 +134,7 @@ def reigns(rollouts: Sequence[Rollout], until: datetime) -> tuple[Reign, ...]:
     """
     promoted = ((one.ended_at, one) for one in rollouts if one.state == "promoted")
     taken = sorted(((at, one) for at, one in promoted if at is not None and at < until), key=lambda pair: pair[0])
-    ends = [at for at, _ in taken][1:] + [until]
+    ends = [*(at for at, _ in taken[1:]), until]
     return tuple(
         Reign(version=one.challenger.number, replaced=one.champion.number, at=at, until=end)
         for (at, one), end in zip(taken, ends, strict=False)

@@ -96,6 +96,7 @@ def write_report(
         InvalidInput: Nothing was answered in the period, or by models with different inputs.
         Corrupt: The log or a bundle is damaged.
     """
+    simulation = structs.replace(simulation, state="finished", ended_at=workspace.clock.now())
     answered, inputs = answered_between(workspace, simulation.name, simulation.since, simulation.until)
     with workspace.ledger.read() as tx:
         rollouts = entries.find(tx, Rollout, parent=simulation.parent_id, limit=_ALL)
@@ -123,8 +124,6 @@ def write_report(
         workspace,
         structs.replace(
             simulation,
-            state="finished",
-            ended_at=workspace.clock.now(),
             requests=witnessed.requests,
             events=witnessed.events,
             labels=witnessed.labels,
