@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 from msgspec import structs
+from numpy.typing import NDArray
 
 from slipway.errors import InvalidInput
 from slipway.features.sets import FeatureSet
@@ -38,7 +39,7 @@ from slipway.models.bundle import LoadedModel
 from slipway.pipelines.declare import Pipeline
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
-from slipway.records.models import Bundle
+from slipway.records.models import Bundle, Decision
 from slipway.records.rollouts import Rollout
 from slipway.records.runs import Run
 from slipway.records.schema import Signature
@@ -48,6 +49,8 @@ from slipway.tables import prediction_log
 __all__ = ["Witnessed", "answered_between", "write_report"]
 
 _ALL = 1_000_000
+_INPUT = "input "
+Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,27 +121,41 @@ def write_report(
             versions.sentence,
             *_inputs_proof(workspace, loaded[first].bundle, features, answered, inputs, witnessed),
         ]
-    months, total = simulation_figures.months(answered, scores, decision)
-    worth = simulation_figures.worth(answered, scores, decision)
+    told = _told(simulation, witnessed, answered, scores, decision)
     return _keep(
         workspace,
         structs.replace(
-            simulation,
-            requests=witnessed.requests,
-            events=witnessed.events,
-            labels=witnessed.labels,
-            months=months,
-            total=total,
-            worth=worth,
+            told,
             promotions=promotions,
-            faults=witnessed.faults,
-            unit=decision.unit,
-            assumption=simulation_words.assumption(decision),
-            sentence=simulation_words.sentence(total, worth, months=len(months), unit=decision.unit),
             proofs=(*proofs, *witnessed.proofs),
-            measured=dict(witnessed.measured),
             fingerprint=simulation_words.fingerprint_of(actions),
         ),
+    )
+
+
+def _told(
+    simulation: Simulation,
+    witnessed: Witnessed,
+    answered: pl.DataFrame,
+    scores: Mapping[str, Scores],
+    decision: Decision,
+) -> Simulation:
+    """The figures of the three policies, in numbers and in words, beside what the time machine saw."""
+    months, total = simulation_figures.months(answered, scores, decision)
+    worth = simulation_figures.worth(answered, scores, decision)
+    return structs.replace(
+        simulation,
+        requests=witnessed.requests,
+        events=witnessed.events,
+        labels=witnessed.labels,
+        months=months,
+        total=total,
+        worth=worth,
+        faults=witnessed.faults,
+        unit=decision.unit,
+        assumption=simulation_words.assumption(decision),
+        sentence=simulation_words.sentence(total, worth, months=len(months), unit=decision.unit),
+        measured=dict(witnessed.measured),
     )
 
 
@@ -182,9 +199,6 @@ def answered_between(
     return rows.select("key", "at", "version", "score", "label"), rows.select(
         pl.col(f"{_INPUT}{name}").alias(name) for name in names
     )
-
-
-_INPUT = "input "
 
 
 def _read(contract: Contract, signature: Signature, log: Path, same: Sequence[Revision]) -> pl.DataFrame:
@@ -239,7 +253,7 @@ def _blind(
     first_model: LoadedModel,
     first: int,
     until: str,
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+) -> Scores:
     """What a blind monthly retraining would have answered to the labelled rows."""
     judged = answered["label"].is_not_null().to_numpy()
     starts = answered["at"].dt.truncate("1mo").dt.date()

@@ -13,7 +13,5 @@ _ALL = 1_000_000
 def list_standing(workspace: Workspace, request: ListStanding) -> StandingApprovals:
     """Standing approvals of an endpoint or of all, newest first; lapsed and revoked ones too."""
     with workspace.ledger.read() as tx:
-        found = entries.find(
-            tx, StandingApproval, project=workspace.project, name=request.endpoint or None, limit=_ALL
-        )
+        found = entries.find(tx, StandingApproval, project=workspace.project, name=request.endpoint or None, limit=_ALL)
     return StandingApprovals(approvals=tuple(found))
