@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from filled_loop import loop_records
 from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
@@ -22,6 +23,7 @@ from slipway.records.tables import CheckResult, TableVersion
 NASTY = '<script>alert("x")</script>'
 GOOD_RUN = "a" * 32
 BAD_RUN = "b" * 32
+MODELS = ["m-" + letter * 32 for letter in "cdef"]
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
 SIMULATED = Actor("Grace Hopper", "simulated", ("business owner",))
 FIELDS = (
@@ -61,10 +63,17 @@ def fill(workspace: Workspace) -> None:
     bundle = msgspec.structs.replace(BUNDLE, files=(file,))
     digest, manifest = bundle_digest(bundle), workspace.blobs.put(encode_manifest(bundle))
     with workspace.ledger.write() as tx:
-        for record in (_tables(), *_runs(), *_model(digest, manifest), _reproduction(digest), *_serving(digest)):
+        for record in (
+            _tables(),
+            *_runs(),
+            *_model(digest, manifest),
+            _reproduction(digest),
+            *_serving(digest),
+            *loop_records(digest),
+        ):
             entries.put(tx, record, expect=0)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
-        tx.set_ref("flights", "model", "flight-delays", "m-" + "c" * 32, expect=None)
+        tx.set_ref("flights", "model", "flight-delays", MODELS[-1], expect=None)
         tx.set_ref("flights", "alias", "flight-delays/champion", "1", expect=None)
         tx.set_ref("flights", "endpoint", "flight-delays", "flights/flight-delays/1", expect=None)
         lineage.link(tx, "table:flights/flights@abcdef0123456789", f"run:{GOOD_RUN}", "input")
@@ -160,14 +169,17 @@ def _runs() -> tuple[Run | StepRun, ...]:
 
 
 def _model(digest: str, manifest: str) -> tuple[ModelVersion | Verdict | Approval, ...]:
-    version = ModelVersion(
-        **_common("m-" + "c" * 32, "flight-delays"),
-        number=1,
-        bundle=digest,
-        manifest=manifest,
-        run_id=GOOD_RUN,
-        actor=Actor("ada", roles=("admin",)),
-    )
+    versions = [
+        ModelVersion(
+            **_common(id, "flight-delays"),
+            number=number,
+            bundle=digest,
+            manifest=manifest,
+            run_id=GOOD_RUN,
+            actor=Actor("ada", roles=("admin",)),
+        )
+        for number, id in enumerate(MODELS, 1)
+    ]
     verdict = Verdict(
         **_common("v1", ""),
         bundle=digest,
@@ -187,7 +199,7 @@ def _model(digest: str, manifest: str) -> tuple[ModelVersion | Verdict | Approva
         decision="approved",
         comment="Good for the pilot.",
     )
-    return (version, verdict, approval)
+    return (*versions, verdict, approval)
 
 
 def _reproduction(digest: str) -> Reproduction:

@@ -91,3 +91,26 @@ def test_a_point_tells_its_figures() -> None:
 )
 def test_nothing_is_said_to_be_nothing(draw: Callable[[], str]) -> None:
     assert [word for word in words(draw()) if word.startswith("Nothing to show: ")]
+
+
+def test_the_line_that_matters_is_unbroken_and_on_top() -> None:
+    svg = line_chart({name: [(0, 1.0), (1, 2.0)] for name in ("never", "blind", "ours")}, emphasis="ours")
+    paths = list(read(svg).iter(f"{SVG}path"))
+    legend, lines = paths[:3], paths[3:]
+    dashes = [path.get("stroke-dasharray") for path in lines]
+    assert dashes[-1] is None
+    assert len({dash for dash in dashes[:-1] if dash}) == 2
+    assert [path.get("stroke-dasharray") for path in legend] == [*dashes[:-1], None]
+    assert float(lines[-1].attrib["stroke-width"]) > float(lines[0].attrib["stroke-width"])
+
+
+def test_a_reference_is_on_the_scale_even_where_no_value_is() -> None:
+    points = {"": [(0, 5.0), (1, 6.0)]}
+    plain, referred = line_chart(points), line_chart(points, reference=0)
+    assert "0" in words(referred)
+    lines = list(read(referred).iter(f"{SVG}line"))
+    (level,) = [line for line in lines if line.get("stroke-opacity") == "0.55"]
+    grid = [float(line.attrib["y1"]) for line in lines if line.get("stroke-opacity") == "0.16"]
+    assert float(level.attrib["y1"]) == float(level.attrib["y2"]) == max(grid), "zero is where the scale begins"
+    assert 'stroke-opacity="0.55"' not in plain
+    assert line_chart(points, reference=math.nan) == plain

@@ -80,7 +80,9 @@ READS: list[tuple[list[str], str, list[str]]] = [
     (["data", "list"], "tables.list", ["81,000", "1 of 2 broken", "2013-03-31 23:59"]),
     (["data", "show", "flights"], "tables.get", ["12,000 of 81,000 rows", "holds", "flights.csv"]),
     (["endpoints", "list"], "endpoints.list", ["stopped", "flight-delays 1"]),
-    (["endpoints", "show", "flight-delays"], "endpoints.get", ["distance moved", "open incident for the ml engineer"]),
+    (["endpoints", "show", "flight-delays"], "endpoints.get", ["distance moved", "open incident for the ml engineer", "newest roll-out: flight-delays 4 for 2: canary at 50 %", "it answers 10 % of the rows", "closed incident for the data engineer, broken feed"]),
+    (["rollout", "status", "flight-delays"], "rollouts.get", ["canary at 50 %, since 2013-12-22 03:00", "flight-delays 4", "not worse"]),
+    (["rollout", "status", "flight-delays", "--id", "ro2"], "rollouts.get", ["stopped 2013-06-21 03:00", "worse in shadow"]),
     (["audit", "list"], "audit.list", ["models.register"]),
     (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 1 event could be: slipway audit seal"]),
 ]  # fmt: skip
@@ -137,6 +139,12 @@ def test_any_operation_can_be_called_by_name(store: list[str]) -> None:
         (["runs", "show", "ffffffff"], 5, "There is no run 'ffffffff'"),
         (["models", "show", "flight-dely"], 5, "Did you mean 'flight-delays'?"),
         (["approve", "flight-delays", "--version", "9"], 5, "has no version '9'"),
+        (["approve", "flight-delays", "--standing"], 2, "--standing needs --until."),
+        (["approve", "flight-delays", "--standing", "--until", "soon"], 2, "'soon' is no day"),
+        (["approve", "flight-delays", "--standing", "--reject"], 2, "approvals.revoke id=ID"),
+        (["approve", "flight-delays", "--until", "2014-01-31"], 2, "--until is given without --standing."),
+        (["rollout", "status", "nix"], 5, "The endpoint 'nix' in 'flights' has no roll-out."),
+        (["retrain", "flight-delays"], 2, "Missing option '--reason'"),
         (["api", "audit.seal", "x=1"], 2, "has no field 'x'"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_person_walks_from_home_to_the_lineage_of_what_serves(page: tuple[obje
     tab.get_by_role("link", name="flights", exact=True).first.click()
     assert tab.get_by_role("heading", name="Endpoints").is_visible()
     tab.get_by_role("link", name="Models").first.click()
-    tab.locator("main a[href*='/models/flight-delays/']").first.click()
+    tab.locator("main a[href$='/models/flight-delays/1']").first.click()
     assert tab.get_by_role("heading", name="Verdict").is_visible()
     picture = tab.locator("figure svg").first
     assert picture.is_visible()
@@ -54,12 +54,34 @@ def test_a_person_walks_from_home_to_the_lineage_of_what_serves(page: tuple[obje
     assert wrong == []
 
 
+def test_a_business_person_finds_what_retraining_was_worth_and_why(page: tuple[object, str, list[str]]) -> None:
+    tab, address, wrong = page
+    assert isinstance(tab, sync_api.Page)
+    tab.goto(address)
+    tab.locator("main a[href*='/simulations/']").first.click()
+    assert "69,380 USD" in tab.locator(".lead").inner_text()
+    assert tab.locator(".months tbody tr").count() == 9
+    assert tab.locator("figure svg").count() == 6
+    tab.get_by_role("link", name="promote 1").click()
+    assert tab.locator(".story li").count() == 1
+    tab.get_by_role("link", name="roll-out", exact=True).first.click()
+    assert "/endpoints/flight-delays#rollout-ro1" in tab.url
+    assert wrong == []
+
+
 @pytest.mark.parametrize("width", [400, 1600])
 def test_no_page_is_wider_than_the_window(page: tuple[object, str, list[str]], width: int) -> None:
     tab, address, wrong = page
     assert isinstance(tab, sync_api.Page)
     tab.set_viewport_size({"width": width, "height": 900})
-    for path in ("", "projects/flights", "projects/flights/models", "projects/flights/models/flight-delays/1"):
+    for path in (
+        "",
+        "projects/flights",
+        "projects/flights/models",
+        "projects/flights/models/flight-delays/1",
+        "projects/flights/endpoints/flight-delays",
+        "projects/flights/simulations/flight-delays",
+    ):
         tab.goto(f"{address}/{path}")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width, path
     assert wrong == []

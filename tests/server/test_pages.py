@@ -2,15 +2,19 @@
 
 import re
 import sqlite3
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from filled_store import BAD_RUN, GOOD_RUN, NASTY
+from filled_loop import OLDER_SIMULATION
+from filled_store import BAD_RUN, GOOD_RUN, NASTY, fill
 from server_desk import Ask, asker
 from slipway.ports.workspace import Workspace
+from slipway.records.people import Actor
 
 HOME = "/projects/flights"
+SIMULATED = f"{HOME}/simulations/flight-delays"
 PAGES = [
     "/",
     HOME,
@@ -24,6 +28,9 @@ PAGES = [
     f"{HOME}/tables",
     f"{HOME}/tables/flights",
     f"{HOME}/endpoints/flight-delays",
+    SIMULATED,
+    f"{SIMULATED}?kind=promote",
+    f"{SIMULATED}?id={OLDER_SIMULATION}",
     f"{HOME}/audit",
 ]
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -116,12 +123,53 @@ def test_every_link_leads_somewhere(ask: Ask) -> None:
         (f"{HOME}/models/flight-delays/1", ["<code>code</code>", "<strong>strength</strong>", "<em>fact</em>", "<h4>Inputs (auto)</h4>"]),
         (f"{HOME}/tables/flights", ["12,000 of 81,000", "N123", "flight_id is unique", "holds", "warning"]),
         (f"{HOME}/endpoints/flight-delays", ["curl -s", "&#34;carrier&#34;: &#34;AA&#34;", "matched by carrier", "counted and ignored"]),
+        (f"{HOME}/endpoints/flight-delays", ["canary", "flight-delays 4", "its failures stayed within the margin", "in shadow for 3 days to 12 days", "schedule 0 3 1,15 * *", "2 attempts", "No retraining while a feed is broken.", "Grace Okafor", "taken back", "See the table."]),
+        ("/", ["What retraining is worth", "was worth 69,380 USD over nine months"]),
+        (SIMULATED, ["was worth 69,380 USD over nine months", "Assumed, not measured", "6,601 requests", "★", "whole period", "version 1"]),
+        (SIMULATED, ["than what it replaced", "1 better, 1 worse, 1 cannot be told", "not handled", "2 of 3 handled", "(simulated)"]),
+        (SIMULATED, ["Measured, not judged in simulation", "answer p99 (ms)", "by phase: shadow (s)", "bit for bit; 1,925 rows", "4f4f4f4f"]),
+        (SIMULATED, ["No retraining while a feed is broken.", "Told to the data engineer.", "all 14", "share beyond", "seed 1</a>"]),
+        (f"{SIMULATED}?id={OLDER_SIMULATION}", ["failed", "The endpoint stopped answering.", "seed 2013</a>"]),
         (f"{HOME}/audit", ["every seal holds", "models.register"]),
     ],
 )  # fmt: skip
 def test_a_page_says_what_matters(ask: Ask, path: str, words: list[str]) -> None:
     text = ask("GET", path).text
     assert [word for word in words if word not in text] == []
+
+
+def test_the_story_can_be_told_of_one_kind_only(ask: Ask) -> None:
+    text = ask("GET", f"{SIMULATED}?kind=promote").text
+    assert "Version 2 answers all rows" in text
+    assert "No retraining while a feed is broken." not in text
+    assert "Nothing of this kind was done." in ask("GET", f"{SIMULATED}?kind=nix").text
+
+
+def test_who_may_not_read_approvals_sees_the_rest_of_a_simulation(workspace: Workspace) -> None:
+    fill(workspace)
+    viewer = asker(replace(workspace, actor=Actor("eve", roles=("executive viewer",))))
+    for path in (SIMULATED, f"{HOME}/endpoints/flight-delays"):
+        answer = viewer("GET", path)
+        assert answer.status_code == 200, path
+        assert "Grace Okafor" not in answer.text
+        assert "approvals/standing" not in answer.text
+
+
+def test_an_endpoint_without_a_loop_has_no_empty_chapters(workspace: Workspace) -> None:
+    fill(workspace)
+    connection = sqlite3.connect(workspace.root / "ledger.db")
+    connection.execute(
+        "DELETE FROM entries WHERE kind IN ('rollout', 'retraining', 'action', 'standing_approval', 'simulation')"
+    )
+    connection.commit()
+    connection.close()
+    text = asker(workspace)("GET", f"{HOME}/endpoints/flight-delays").text
+    assert [
+        word for word in ("Roll-out", "Retrainings", "What the loop did", "Standing", "Simulat") if word in text
+    ] == []
+    answer = asker(workspace)("GET", SIMULATED)
+    assert answer.status_code == 404
+    assert "has no simulation" in answer.text
 
 
 def test_a_time_is_given_to_machines_too(ask: Ask) -> None:

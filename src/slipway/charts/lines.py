@@ -15,6 +15,7 @@ from slipway.charts.svg import (
     element,
     heading,
     label,
+    line,
     nothing_to_show,
     text,
 )
@@ -23,8 +24,10 @@ from slipway.charts.text import clean, finite, number, width_of
 __all__ = ["line_chart", "sparkline"]
 
 _DASHES = (None, "6 3", "2 4")
+_QUIET_DASHES = ("7 4", "2 4")
 _MOST_DOTS = 60
 _Point = tuple[float | str, float | None]
+_Style = tuple[str, float, str | None]
 
 
 def sparkline(values: Sequence[float | None], *, title: str = "") -> str:
@@ -62,7 +65,14 @@ def sparkline(values: Sequence[float | None], *, title: str = "") -> str:
     )
 
 
-def line_chart(series: Mapping[str, Sequence[_Point]], *, title: str = "", y_label: str = "") -> str:
+def line_chart(
+    series: Mapping[str, Sequence[_Point]],
+    *,
+    title: str = "",
+    y_label: str = "",
+    emphasis: str = "",
+    reference: float | None = None,
+) -> str:
     """Lines over a common x axis, told apart by colour and, beyond six, by dashes.
 
     Args:
@@ -71,6 +81,9 @@ def line_chart(series: Mapping[str, Sequence[_Point]], *, title: str = "", y_lab
             None, NaN or infinite leaves a gap; a point without such an x is left out.
         title: Stands above the chart, and names it.
         y_label: What y is, with its unit.
+        emphasis: The name of the line that matters: it is drawn unbroken and wider, the others dashed, so that they are
+            told apart without their colours.
+        reference: Where a level line stands, zero say; None for no line.
 
     Returns:
         An SVG element.
@@ -80,19 +93,24 @@ def line_chart(series: Mapping[str, Sequence[_Point]], *, title: str = "", y_lab
     if not ys:
         return nothing_to_show("lines", title, "no value is a number" if any(series.values()) else "no values")
     head, top = heading(title)
-    legend, top = _legend(list(named), top)
+    styles = {name: _style(index, name, emphasis) for index, name in enumerate(named)}
+    legend, top = _legend(styles, top)
     caption = label(y_label, 0, top + 9, room=WIDTH, quiet=True) if y_label else Svg("")
     top += 22 if y_label else 8
     bottom = top + 160
-    upright = spanning(ys, bottom, top)
+    level = finite(reference)
+    upright = spanning(ys if level is None else [*ys, level], bottom, top)
     left = room_for((name for _, name in upright.ticks()), most=90) + 8
     across, marks, value_of = _across(named, left + 4, WIDTH - 8)
     lines = []
-    for index, (name, points) in enumerate(named.items()):
+    if level is not None:
+        lines.append(line((left, upright.at(level)), (WIDTH, upright.at(level)), opacity="0.55"))
+    for name in sorted(named, key=lambda name: name == emphasis):  # what matters lies on top
+        points, (colour, width, dash) = named[name], styles[name]
         places = [None if y is None else (across.at(value_of[x]), upright.at(y)) for x, y in points]
-        lines.append(_path(places, SERIES[index % len(SERIES)], dash=_DASHES[index // len(SERIES) % len(_DASHES)]))
+        lines.append(_path(places, colour, width=width, dash=dash))
         if len(points) <= _MOST_DOTS:
-            lines.append(_dots(name, points, places, SERIES[index % len(SERIES)]))
+            lines.append(_dots(name, points, places, colour))
     return document(
         "lines",
         title or y_label,
@@ -105,6 +123,14 @@ def line_chart(series: Mapping[str, Sequence[_Point]], *, title: str = "", y_lab
         *lines,
         description=_told(named),
     )
+
+
+def _style(index: int, name: str, emphasis: str) -> _Style:
+    """A line's colour, width and dash."""
+    colour = SERIES[index % len(SERIES)]
+    if emphasis:
+        return (colour, 2.6, None) if name == emphasis else (colour, 1.6, _QUIET_DASHES[index % len(_QUIET_DASHES)])
+    return colour, 2, _DASHES[index // len(SERIES) % len(_DASHES)]
 
 
 def _points(points: Sequence[_Point]) -> list[_Point]:
@@ -172,17 +198,16 @@ def _dots(name: str, points: list[_Point], places: Sequence[tuple[float, float] 
     return element("g", *dots, fill=colour)
 
 
-def _legend(names: list[str], top: float) -> tuple[Svg, float]:
+def _legend(styles: Mapping[str, _Style], top: float) -> tuple[Svg, float]:
     """The names with their colours, in as many rows as they need, and where it ends; nothing for one without a name."""
-    if len(names) == 1 and not clean(names[0]):
+    if len(styles) == 1 and not any(map(clean, styles)):
         return Svg(""), top
     parts, x = [], 0.0
-    for index, name in enumerate(names):
+    for name, (colour, width, dash) in styles.items():
         room = min(width_of(clean(name), SMALL), 170.0)
         if x and x + room + 24 > WIDTH:
             x, top = 0.0, top + 16
-        stroke, dash = SERIES[index % len(SERIES)], _DASHES[index // len(SERIES) % len(_DASHES)]
-        parts.append(_path([(x + 1, top + 6), (x + 17, top + 6)], stroke, dash=dash))
+        parts.append(_path([(x + 1, top + 6), (x + 17, top + 6)], colour, width=width, dash=dash))
         parts.append(label(name, x + 23, top + 10, room=171))
         x += room + 40
     return Svg("".join(parts)), top + 20

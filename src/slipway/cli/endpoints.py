@@ -5,11 +5,16 @@ import click
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
 from slipway.cli.models import verdict_text
+from slipway.cli.rollout import rollout_line
 from slipway.operations.endpoints import EndpointDetail, Endpoints, Stopped, Watched
 from slipway.records.endpoints import EndpointStatus
+from slipway.records.loop import Action
 from slipway.records.monitors import Finding, Incident
 
 __all__ = ["endpoints"]
+
+_PAGE = 1000
+_LAST = 5
 
 
 @click.group()
@@ -28,8 +33,18 @@ def list_(door: Door) -> None:
 @click.argument("name", metavar="ENDPOINT")
 @opened
 def show(door: Door, name: str) -> None:
-    """Show one endpoint: revisions, process, verdict, findings, incidents."""
-    door.show(door.call("endpoints.get", name=name), _show_text)
+    """Show one endpoint: revisions, process, verdict, roll-out, findings, incidents, what the loop did last."""
+    detail = door.call("endpoints.get", name=name)
+    if door.as_json:
+        door.show(detail, _show_text)
+        return
+    rollouts = door.call("rollouts.list", endpoint=name, limit=1).rollouts
+    told = [
+        _show_text(detail),
+        *(f"newest roll-out: {rollout_line(one)}" for one in rollouts),
+        _last_actions(door, name),
+    ]
+    click.echo("\n\n".join(part for part in told if part))
 
 
 @endpoints.command()
@@ -46,6 +61,19 @@ def watch(door: Door, name: str) -> None:
 def stop(door: Door, name: str) -> None:
     """Stop the endpoint's processes; its revisions and logs stay."""
     door.show(door.call("endpoints.stop", name=name), _stop_text)
+
+
+def _last_actions(door: Door, name: str) -> str:
+    """The last things that the loop did, newest first."""
+    actions: list[Action] = []
+    while True:
+        after = actions[-1].number if actions else 0
+        page = door.call("loop.actions", endpoint=name, after=after, limit=_PAGE).actions
+        actions = [*actions, *page][-_LAST:]
+        if len(page) < _PAGE:
+            break
+    rows = [(instant(one.created_at), one.name, one.sentence) for one in reversed(actions)]
+    return columns(("when (UTC)", "what the loop did", "why"), rows, empty="")
 
 
 def _list_text(answer: Endpoints) -> str:
@@ -113,7 +141,10 @@ def _findings(findings: tuple[Finding, ...]) -> str:
 
 
 def _incidents(incidents: tuple[Incident, ...]) -> str:
-    lines = [f"{found.state} incident for the {found.owner}: {found.sentence}" for found in incidents]
+    lines = [
+        f"{found.state} incident for the {found.owner}{f', {found.cause}' if found.cause else ''}: {found.sentence}"
+        for found in incidents
+    ]
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,10 @@ from slipway.ports.signer import Signer
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Bundle, Decision
 from slipway.records.schema import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "MANIFEST", "MODEL", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE",
@@ -87,6 +91,14 @@ class LoadedModel:
         """
         scores: list[float] = self._scorer.rows(rows).tolist()
         return scores
+
+    def predict(self, frame: Any) -> NDArray[np.float64]:
+        """The scores of a Polars or pandas frame's rows, equal to those of `predict_rows`; columns are found by name.
+
+        Raises:
+            InvalidInput: A column is missing or of another type, or the model refuses a row.
+        """
+        return self._scorer.frame(frame)
 
     def as_seen(self, row: Sequence[Any]) -> list[Any]:
         """The values of one row as the estimator sees them."""

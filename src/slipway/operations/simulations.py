@@ -43,7 +43,7 @@ operations = (
         permission="endpoints.read",
         request=ListSimulations,
         response=Simulations,
-        body="slipway.flows.simulation_report:list_simulations",
+        body="slipway.flows.simulations:list_simulations",
     ),
     Operation(
         name="simulations.get",
@@ -51,6 +51,6 @@ operations = (
         permission="endpoints.read",
         request=GetSimulation,
         response=SimulationDetail,
-        body="slipway.flows.simulation_report:get_simulation",
+        body="slipway.flows.simulations:get_simulation",
     ),
 )

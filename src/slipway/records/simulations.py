@@ -1,11 +1,19 @@
 """A simulation: a past period replayed through the real endpoint, and what came of it beside two other policies."""
 
-from datetime import datetime
-from typing import Any, Literal
+from __future__ import annotations
 
-from msgspec import Struct
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, structs
 
 from slipway.records.record import Record
+
+if TYPE_CHECKING:
+    _Number = float
+else:
+    # JSON has no NaN: msgspec writes null for it, which must read back as NaN.
+    _Number = float | None
 
 __all__ = ["BLIND", "NEVER", "SLIPWAY", "Fault", "Figures", "Month", "Promotion", "Simulation", "Worth"]
 
@@ -17,23 +25,32 @@ SLIPWAY = "slipway"
 """What really answered."""
 
 
-class Figures(Struct, frozen=True, kw_only=True):
+class _Told(Struct, frozen=True, kw_only=True):
+    """Figures of which some may not be known: these are NaN, in the ledger and out of it."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) is None:
+                structs.force_setattr(self, name, float("nan"))
+
+
+class Figures(_Told, frozen=True, kw_only=True):
     """How good the answers of one policy were over some labelled rows.
 
     Args:
         log_loss: Mean over rows, in nats.
         calibration: Mean score minus rate.
         auc: NaN where one class is missing.
-        cost: Sum over rows by the stated cost matrix, in its unit.
+        cost: Sum over rows by the stated cost matrix, in its unit; NaN where none is stated.
     """
 
-    log_loss: float
-    calibration: float
-    auc: float
-    cost: float
+    log_loss: _Number
+    calibration: _Number
+    auc: _Number
+    cost: _Number
 
 
-class Month(Struct, frozen=True, kw_only=True):
+class Month(_Told, frozen=True, kw_only=True):
     """One month, or the whole period under the name "all".
 
     Args:
@@ -48,12 +65,12 @@ class Month(Struct, frozen=True, kw_only=True):
     name: str
     asked: int
     labelled: int
-    rate: float
+    rate: _Number
     figures: dict[str, Figures]
     versions: tuple[int, ...] = ()
 
 
-class Worth(Struct, frozen=True, kw_only=True):
+class Worth(_Told, frozen=True, kw_only=True):
     """What Slipway's answers were worth against another policy's on the same rows.
 
     Args:
@@ -67,15 +84,15 @@ class Worth(Struct, frozen=True, kw_only=True):
     """
 
     other: str
-    log_loss: float
-    log_loss_low: float
-    log_loss_high: float
-    cost: float
-    cost_low: float
-    cost_high: float
+    log_loss: _Number
+    log_loss_low: _Number
+    log_loss_high: _Number
+    cost: _Number
+    cost_low: _Number
+    cost_high: _Number
 
 
-class Promotion(Struct, frozen=True, kw_only=True):
+class Promotion(_Told, frozen=True, kw_only=True):
     """In hindsight: a promoted model against the one that it replaced, on the rows of its own reign.
 
     Args:
@@ -95,9 +112,9 @@ class Promotion(Struct, frozen=True, kw_only=True):
     at: datetime
     until: datetime
     rows: int
-    log_loss: float
-    low: float
-    high: float
+    log_loss: _Number
+    low: _Number
+    high: _Number
     verdict: Literal["better", "worse", "cannot tell"]
 
 
@@ -129,6 +146,7 @@ class Simulation(Record, frozen=True, kw_only=True, tag="simulation"):
         state: "running" until its report is complete.
         since: First decision time.
         until: First decision time no longer asked.
+        ended_at: Business time at which its report was complete, None before: the last labels come after `until`.
         seed: From which everything random was drawn.
         requests: Predict requests sent.
         events: Events and view rows delivered.
@@ -150,6 +168,7 @@ class Simulation(Record, frozen=True, kw_only=True, tag="simulation"):
     state: Literal["running", "finished", "failed"]
     since: datetime
     until: datetime
+    ended_at: datetime | None = None
     seed: int = 0
     requests: int = 0
     events: int = 0

@@ -18,10 +18,14 @@ __all__ = [
     "curl_line",
     "duration",
     "figure",
+    "figure_to",
     "href",
     "interval",
     "moment",
+    "day",
     "node_name",
+    "sentence",
+    "signed",
     "size",
     "whole",
 ]
@@ -41,6 +45,24 @@ def figure(value: float) -> str:
     else:
         text = f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
     return text.replace("-", _MINUS, 1) if text.startswith("-") else text
+
+
+def figure_to(value: float, decimals: int) -> str:
+    """A number to so many decimals; a dash for what cannot be told."""
+    return _DASH if math.isnan(value) else f"{value:,.{decimals}f}".replace("-", _MINUS)
+
+
+def signed(value: float) -> str:
+    """A difference to four decimals, with its sign; a dash for what cannot be told."""
+    if math.isnan(value):
+        return _DASH
+    return f"{value:+.4f}".replace("-", _MINUS)
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence of its own: it begins large and ends with a full stop."""
+    plain = text.strip()
+    return plain[:1].upper() + plain[1:] + ("" if plain.endswith((".", "!", "?")) else ".") if plain else ""
 
 
 def whole(value: int) -> str:
@@ -96,6 +118,14 @@ def moment(instant: datetime | None) -> Markup:
     )
 
 
+def day(instant: datetime | None) -> Markup:
+    """The day of an aware instant as an HTML time in UTC; empty for None."""
+    if instant is None:
+        return Markup()
+    at = instant.astimezone(UTC)
+    return Markup('<time datetime="{}">{} {}</time>').format(at.isoformat(), at.day, at.strftime("%b %Y"))
+
+
 def href(*segments: str | int) -> str:
     """A path out of segments, each escaped."""
     return "/" + "/".join(quote(str(segment), safe="@") for segment in segments)
@@ -135,10 +165,14 @@ def _example(field: Field) -> Any:
 FILTERS = {
     "count": count,
     "figure": figure,
+    "figure_to": figure_to,
     "whole": whole,
     "interval": interval,
     "size": size,
     "duration": duration,
     "moment": moment,
+    "day": day,
     "node_name": node_name,
+    "sentence": sentence,
+    "signed": signed,
 }

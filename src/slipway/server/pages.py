@@ -1,9 +1,9 @@
 """The pages: facts from the operations, set in templates. No script, no request to anywhere else."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,8 +17,9 @@ from slipway.hashing import digest
 from slipway.operations import declare
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
-from slipway.records.monitors import Finding
-from slipway.server import api, figures, formats, markdown
+from slipway.records.loop import Action
+from slipway.records.record import Record
+from slipway.server import api, figures, formats, markdown, rollouts, simulations
 
 __all__ = ["error_page", "routes"]
 
@@ -26,6 +27,8 @@ _STYLE = (files("slipway.server") / "static" / "style.css").read_bytes()
 _STYLE_PATH = f"/static/style-{digest(_STYLE)[:12]}.css"
 _A_YEAR = "public, max-age=31536000, immutable"
 _EVENTS_A_PAGE = 200
+_ACTIONS_A_QUESTION = 1000
+_LATEST_ACTIONS = 20
 
 _templates = Environment(
     loader=PackageLoader("slipway.server"),
@@ -34,10 +37,11 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters.update(formats.FILTERS)
+_templates.filters.update(formats.FILTERS, figures_of=simulations.flattened)
 _templates.globals.update(style=_STYLE_PATH, href=formats.href)
 
 Context = dict[str, Any]
+R = TypeVar("R", bound=Record)
 
 
 @dataclass
@@ -133,6 +137,7 @@ def _overview(view: View, project: str) -> Context:
     runs = inside.ask_if_allowed("runs.list", limit=6)
     models = inside.ask_if_allowed("models.list")
     tables = inside.ask_if_allowed("tables.list")
+    simulated = inside.ask_if_allowed("simulations.list", limit=50)
     return {
         "name": project,
         "endpoints": [{"row": row, "detail": detail, "newest": _newest(detail.findings)} for row, detail in details],
@@ -140,14 +145,15 @@ def _overview(view: View, project: str) -> Context:
         "runs": runs.runs if runs else None,
         "models": models.models[:6] if models else None,
         "tables": tables.tables if tables else None,
+        "simulations": _newest(simulated.simulations) if simulated else [],
     }
 
 
-def _newest(findings: tuple[Finding, ...]) -> list[Finding]:
-    """The newest finding of each monitor; findings come newest first."""
-    first: dict[str, Finding] = {}
-    for finding in findings:
-        first.setdefault(finding.name, finding)
+def _newest(records: Iterable[R]) -> list[R]:
+    """The newest of each name; they come newest first."""
+    first: dict[str, R] = {}
+    for record in records:
+        first.setdefault(record.name, record)
     return list(first.values())
 
 
@@ -188,14 +194,63 @@ def _table(view: View) -> Context:
 
 
 def _endpoint(view: View) -> Context:
-    detail = view.ask("endpoints.get", name=view.path["name"])
+    name = view.path["name"]
+    detail = view.ask("endpoints.get", name=name)
     newest = detail.revisions[0]
     where = detail.status.url if detail.status else f"http://{newest.host}:{newest.port or 'PORT'}"
+    rolled = view.ask("rollouts.list", endpoint=name, limit=100).rollouts
+    standing = view.ask_if_allowed("approvals.standing", endpoint=name)
     return {
         "detail": detail,
         "newest": newest,
         "findings": _newest(detail.findings),
         "curl": formats.curl_line(where, newest.name, newest.contract),
+        "rollouts": [(one, rollouts.stages(one), rollouts.plan(one), rollouts.evidence_chart(one)) for one in rolled],
+        "retrainings": view.ask("retrainings.list", endpoint=name, limit=100).retrainings,
+        "actions": list(reversed(_actions(view, name))),
+        "latest": _LATEST_ACTIONS,
+        "standing": standing.approvals if standing else (),
+        "simulations": view.ask("simulations.list", endpoint=name, limit=20).simulations,
+    }
+
+
+def _actions(view: View, endpoint: str) -> list[Action]:
+    """All that the loop did at an endpoint, oldest first."""
+    found: list[Action] = []
+    while True:
+        after = found[-1].number if found else 0
+        page = view.ask("loop.actions", endpoint=endpoint, after=after, limit=_ACTIONS_A_QUESTION).actions
+        found += page
+        if len(page) < _ACTIONS_A_QUESTION:
+            return found
+
+
+def _simulation(view: View) -> Context:
+    name, id = view.path["name"], view.query.get("id", "")
+    detail = view.ask("simulations.get", endpoint=name, **({"id": id} if id else {}))
+    simulation, kind = detail.simulation, view.query.get("kind", "")
+    standing = view.ask_if_allowed("approvals.standing", endpoint=name)
+    columns = simulations.columns(simulation.unit)
+    shown = [action for action in detail.actions if kind in ("", action.name)]
+    return {
+        "simulation": simulation,
+        "columns": columns,
+        "policies": list(simulations.POLICIES.values()),
+        "rows": simulations.month_rows(simulation.months, columns),
+        "total": simulations.month_rows([simulation.total], columns)[0] if simulation.total else None,
+        "charts": simulations.charts(simulation),
+        "worth_chart": simulations.worth_chart(simulation),
+        "promotion_chart": simulations.promotion_chart(simulation.promotions),
+        "tally": simulations.tally(simulation.promotions),
+        "measured": simulations.flattened(simulation.measured),
+        "actions": detail.actions,
+        "chapters": simulations.chapters(shown),
+        "kinds": simulations.kinds(detail.actions),
+        "chosen": {"id": id, "kind": kind},
+        "standing": standing.approvals if standing else (),
+        "others": [
+            one for one in view.ask("simulations.list", endpoint=name, limit=20).simulations if one.id != simulation.id
+        ],
     }
 
 
@@ -220,5 +275,6 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/tables": (_tables, "tables.html"),
     "/projects/{project}/tables/{name}": (_table, "table.html"),
     "/projects/{project}/endpoints/{name}": (_endpoint, "endpoint.html"),
+    "/projects/{project}/simulations/{name}": (_simulation, "simulation.html"),
     "/projects/{project}/audit": (_audit, "audit.html"),
 }
