@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from slipway.errors import SlipwayError
 from slipway.ledger.projects import list_projects
-from slipway.loop.reconcile import reconcile
-from slipway.loop.retrain import CONTROLLER
-from slipway.operations.declare import Empty
+from slipway.loop import CONTROLLER
+from slipway.operations.declare import Empty, call
 from slipway.operations.rollouts import Reconcile
+from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 
 __all__ = ["Controller"]
@@ -47,7 +47,11 @@ class Controller:
         """Pass over every project once."""
         for project in (known.name for known in list_projects(self._workspace, Empty()).projects):
             try:
-                reconcile(replace(self._workspace, project=project, actor=CONTROLLER), Reconcile())
+                call(
+                    replace(self._workspace, project=project, actor=CONTROLLER),
+                    operation("loop.reconcile"),
+                    Reconcile(),
+                )
             except SlipwayError as problem:
                 self._say(f"The loop of {project} did not finish its pass: {problem}")
             except Exception:  # a bug in one project's pass must not leave the others unattended

@@ -17,6 +17,7 @@ from slipway.flows.standing import standing_for
 from slipway.flows.turns import turn
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
+from slipway.loop import CONTROLLER
 from slipway.loop.actions import act
 from slipway.models import registry
 from slipway.operations.rollouts import ListRetrainings, Retrainings, Started, StartRetraining
@@ -27,12 +28,8 @@ from slipway.records.endpoints import Served
 from slipway.records.gates import Verdict
 from slipway.records.loop import Action, ActionKind, Retraining
 from slipway.records.models import ModelVersion
-from slipway.records.people import Actor
 
-__all__ = ["CONTROLLER", "absorb", "list_retrainings", "retrainings_of", "running", "settle", "start", "start_by_hand"]
-
-CONTROLLER = Actor("controller", kind="service", roles=("ml engineer",))
-"""Who acts where nobody is at hand; what it may let through is what people have approved."""
+__all__ = ["absorb", "list_retrainings", "retrainings_of", "running", "settle", "start", "start_by_hand"]
 
 _ATTEMPTS = 3
 _SETTLES_WITHIN_S = 1800.0
