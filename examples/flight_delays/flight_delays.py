@@ -149,7 +149,7 @@ def train(rows: pl.DataFrame, learning_rate: float = 0.08) -> sw.Model:
     settings = {
         "objective": "binary", "learning_rate": learning_rate, "num_leaves": 31, "min_data_in_leaf": 100, "max_bin": 63,
         "feature_fraction": 0.5, "bagging_fraction": 0.8, "bagging_freq": 1,
-        "seed": 1, "deterministic": True, "force_col_wise": True, "num_threads": 2, "verbose": -1,
+        "seed": 1, "deterministic": True, "force_col_wise": True, "num_threads": 1, "verbose": -1,
     }  # fmt: skip
     data = lgb.Dataset(inputs.matrix, inputs.labels, categorical_feature=inputs.categorical)
     booster = lgb.train(settings, data, num_boost_round=120)
@@ -185,7 +185,7 @@ delays = sw.Endpoint(
     features=features,
     gate=gate,
     key=["flight_id"],
-    rollout=[sw.Shadow("log_loss", margin=0.01), sw.Canary(steps=[10, 50, 100], margin=0.03)],
+    rollout=[sw.Shadow("log_loss", margin=0.02), sw.Canary(steps=[10, 50, 100], margin=0.03)],
     retrain=sw.Retrain(release, when=[sw.schedule("0 3 1,15 * *"), sw.degraded], cooldown="16d"),
     monitors=[
         sw.Drift(),

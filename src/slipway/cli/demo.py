@@ -16,7 +16,7 @@ import click
 import slipway
 from slipway.cli.door import command, json_option
 from slipway.cli.layout import columns
-from slipway.cli.simulate import RemoteControl, replay_period, say_previous, simulation_text, stopping
+from slipway.cli.simulate import RemoteControl, recorded, replay_period, say_previous, simulation_text, stopping
 from slipway.errors import NotFound
 from slipway.hosts.project import open_project
 from slipway.operations.declare import Empty, call
@@ -108,12 +108,11 @@ def _tell(folder: Path, store: Path, seed: int, *, keep: bool) -> Simulation:
                 control.start()
                 _detail(f"The pages: {control.url}")
             first = hosts.First(endpoint=endpoint, version=version, deployed=deployed)
-            with _stage(
-                "4. April to December: asked over HTTP in order, retrained and rolled out on its own, three faults"
-            ):
-                done = replay_period(project, first, plan, control, label="2013")
-            with _stage("5. What it was worth: against never retraining, and against retraining blindly"):
-                found = hosts.finish_report(workspace, MODEL, plan, done)
+            with recorded(project, MODEL, plan) as begun:
+                with _stage("4. April to December: asked over HTTP, retrained, rolled out on its own; three faults"):
+                    done = replay_period(project, first, plan, control, label="2013")
+                with _stage("5. What it was worth: against never retraining, and against retraining blindly"):
+                    found = hosts.finish_report(project, first, plan, begun, done)
             call(workspace, operation("audit.seal"), Empty())
         click.echo("\n" + simulation_text(found) + f"\n\ntook {time.monotonic() - began:.0f} seconds\n")
         where = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from slipway.flows.simulate import Plan, Simulated
     from slipway.hosts.simulation import First
 
-__all__ = ["RemoteControl", "Story", "replay_period", "simulate", "simulation_text", "stopping"]
+__all__ = ["RemoteControl", "Story", "recorded", "replay_period", "simulate", "simulation_text", "stopping"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RECONCILED_WITHIN_S = 3600.0  # a tick waits for retrainings that run
@@ -222,11 +222,25 @@ def _simulate(
             deployed = hosts.approve_first(project.workspace, endpoint, version, actor, plan.done_at, comment)
             control.start()
             first = hosts.First(endpoint=endpoint, version=version, deployed=deployed)
-            done = replay_period(project, first, plan, control, log=log, label=name)
-            found = hosts.finish_report(project.workspace, name, plan, done)
+            with recorded(project, name, plan) as begun:
+                done = replay_period(project, first, plan, control, log=log, label=name)
+                found = hosts.finish_report(project, first, plan, begun, done)
         if keep and deployed.status is not None:
             click.echo(f"The pages:    {control.url}\nThe endpoint: {deployed.status.url}/endpoints/{name}")
     return found
+
+
+@contextmanager
+def recorded(project: Project, endpoint: str, plan: "Plan") -> Iterator[Simulation]:
+    """A simulation's record from its beginning on; where the block raises, it says that it failed and why."""
+    from slipway.flows import simulations
+
+    begun = simulations.begin(project.workspace, endpoint, since=plan.since, until=plan.until, seed=plan.seed)
+    try:
+        yield begun
+    except BaseException as problem:
+        simulations.fail(project.workspace, begun, str(problem) or type(problem).__name__)
+        raise
 
 
 def say_previous(previous: Path | None, store: Path) -> None:

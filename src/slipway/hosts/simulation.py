@@ -21,18 +21,17 @@ from slipway.data.ingest import ingest
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.endpoints import folder_of
-from slipway.flows.faults import tell_of
+from slipway.flows.faults import BrokenFeed, Injected, tell_of
 from slipway.flows.package import training_set_of
 from slipway.flows.release import run_pipeline
 from slipway.flows.replay_sources import Source, log_source, table_source
 from slipway.flows.simulate import Plan, Simulated
+from slipway.flows.simulation_report import Witnessed, write_report
 from slipway.gates.floors import effective
-from slipway.hashing import combine
 from slipway.hosts.endpoint import open_signer
 from slipway.hosts.project import Project
 from slipway.hosts.server_process import stop_former
 from slipway.hosts.store_clock import CLOCK_FILE
-from slipway.ids import new_id
 from slipway.ledger import entries
 from slipway.operations.declare import call
 from slipway.operations.endpoints import Deploy, Deployed
@@ -275,40 +274,44 @@ def log_folder(given: Path, project: str, endpoint: str) -> Path:
     )
 
 
-def finish_report(workspace: Workspace, endpoint: str, plan: Plan, done: Simulated) -> Simulation:
-    """What a simulation comes to, as a record: what was sent, and how each fault was met.
+def finish_report(project: Project, first: First, plan: Plan, begun: Simulation, done: Simulated) -> Simulation:
+    """What a simulation comes to, kept as a record: three policies side by side, faults and how each was met.
 
     Args:
-        workspace: The simulation's store.
-        endpoint: The endpoint's name.
+        project: The simulation's project.
+        first: The model with which it began.
         plan: What was replayed.
+        begun: Its record, as it was begun.
         done: What was done.
     """
-    parent = f"{workspace.project}/{endpoint}"
+    workspace, endpoint = project.workspace, first.endpoint
     with workspace.ledger.read() as tx:
+        parent = begun.parent_id
         actions = sorted(entries.find(tx, Action, parent=parent, limit=_MANY), key=lambda action: action.number)
         rollouts = entries.find(tx, Rollout, parent=parent, limit=_MANY)
         incidents = entries.find(tx, Incident, parent=parent, limit=_MANY)
-    answered = _answered(folder_of(workspace, endpoint) / "log") if done.injected else {}
-    return Simulation(
-        id=new_id(),
-        project=workspace.project,
-        name=endpoint,
-        created_at=workspace.clock.now(),
-        parent_id=parent,
-        state="finished",
-        since=plan.since,
-        until=plan.until,
-        seed=plan.seed,
+    answered = _answered(folder_of(workspace, endpoint.name) / "log") if done.injected else {}
+    faults = tuple(tell_of(fault, actions, rollouts, incidents, answered) for fault in done.injected)
+    witnessed = Witnessed(
         requests=done.requests,
         events=done.events,
         labels=done.labels,
-        faults=tuple(tell_of(fault, actions, rollouts, incidents, answered) for fault in done.injected),
+        faults=faults,
+        bent=tuple(_bent(fault, endpoint) for fault in done.injected if isinstance(fault.fault, BrokenFeed)),
         measured=_measured(done),
-        fingerprint=combine(
-            *(f"{one.number} {one.created_at.isoformat()} {one.name} {one.sentence}" for one in actions)
-        ),
     )
+    assert endpoint.pipeline is not None  # pick_endpoint saw to it
+    return write_report(workspace, begun, features=endpoint.features, pipeline=endpoint.pipeline, witnessed=witnessed)
+
+
+def _bent(injected: Injected, endpoint: Endpoint) -> tuple[datetime, datetime]:
+    """From when until when a broken feed reached the features: its last rows hold until newer ones, or their TTL."""
+    fault = injected.fault
+    assert isinstance(fault, BrokenFeed)
+    assert endpoint.features is not None  # pick_endpoint saw to it
+    ttl_us = endpoint.features.views[fault.view].ttl_us
+    lasts = _A_DAY if ttl_us is None else timedelta(microseconds=ttl_us)
+    return fault.since, fault.until + lasts
 
 
 def _measured(done: Simulated) -> dict[str, Any]:
