@@ -25,6 +25,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "clock": {
         "system": ("slipway.backends.clocks:SystemClock", ""),
         "simulated": ("slipway.backends.clocks:SimulatedClock", ""),
+        "file": ("slipway.backends.clocks:FileClock", ""),
     },
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
     "executor": {

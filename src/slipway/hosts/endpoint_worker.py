@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from slipway import code, plugins
-from slipway.errors import Corrupt, near
+from slipway.errors import BackendError, Corrupt, near
 from slipway.features.extracted import functions_in
 from slipway.features.online import Resolver, build_receiver, build_resolver
-from slipway.hosts.endpoint import open_signer, start_logging
+from slipway.hosts.endpoint import keys_folder, open_signer, start_logging
+from slipway.hosts.store_clock import open_clock
 from slipway.models import bundle as bundles
+from slipway.ports.clock import Clock
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import Revision
@@ -29,6 +31,7 @@ from slipway.serving.active import Active, Rows, reads_nothing
 from slipway.serving.app import build
 from slipway.serving.contracts import ContractReader
 from slipway.serving.counters import Counters
+from slipway.serving.http import for_callers
 from slipway.serving.prediction_log import PredictionLog
 from slipway.serving.pushed_rows import checks_of
 from slipway.serving.supervisor import COUNTERS_FILE
@@ -68,12 +71,12 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     predictions, labels, events = (SegmentWriter(folder / _LOG, kind) for kind in ("predictions", "labels", "events"))
     log = PredictionLog(predictions.append, counters)
     writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
-    clock = plugins.load("clock", "system")()
+    clock = open_clock(keys_folder(folder).parent)
     run_worker(
         lambda closing: build(
             name=name,
             current=lambda: swap.active,
-            now=clock.now,
+            now=lambda: _present(clock),
             log=log,
             append_labels=labels.append,
             append_events=events.append,
@@ -93,6 +96,14 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
         segments.close()
     loader.close()
     return 0
+
+
+def _present(clock: Clock) -> datetime:
+    """Business time. A simulation's clock that cannot be read is told to the log, not to callers."""
+    try:
+        return clock.now()
+    except (BackendError, Corrupt) as problem:
+        raise for_callers(problem) from problem
 
 
 class _State:

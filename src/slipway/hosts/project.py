@@ -14,6 +14,7 @@ from typing import Any
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
 from slipway.hosts.settings import FILE, Settings, locate
+from slipway.hosts.store_clock import open_clock
 from slipway.ledger import projects
 from slipway.ledger.provenance import user_trace
 from slipway.pipelines.snapshot import take
@@ -141,7 +142,7 @@ def open_workspace(
         project: The project.
         environment: "dev", "test" or "prod".
         actor: Who acts; the user of the operating system when None, as admin of a store that is theirs.
-        clock: Business time; the system's when None.
+        clock: Business time; when None it is the store's own, see `open_clock`.
         say: Receives lines of progress.
     """
     root = root.resolve()
@@ -152,7 +153,7 @@ def open_workspace(
         root=root,
         ledger=plugins.load("ledger", "sqlite")(root / "ledger.db"),
         blobs=plugins.load("blobs", "local")(root / "blobs"),
-        clock=clock or plugins.load("clock", "system")(),
+        clock=clock or open_clock(root),
         signer=plugins.load("signer", "ed25519")(root / "keys"),
         launcher=plugins.load("launcher", "process")(),
         open_online=lambda folder: plugins.load("online", "sqlite")(folder / "online.db"),
