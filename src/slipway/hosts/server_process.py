@@ -1,0 +1,132 @@
+"""`slipway up` as a process of its own: started, killed, started again where it was, stopped, or left running."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from slipway.errors import BackendError
+
+__all__ = ["ServerProcess", "stop_former"]
+
+_LOG_FILE = "server.log"
+_PID_FILE = "server.pid"
+_LOOK_EVERY_S = 0.05
+_READY_WITHIN_S = 60.0
+_STOP_WITHIN_S = 60.0
+
+
+class ServerProcess:
+    """A control plane over a store. It outlives the process that starts it, unless it is stopped.
+
+    Args:
+        root: The store's folder.
+        ports: The ports to try in turn, 0 for any free one.
+    """
+
+    def __init__(self, root: Path, *, ports: Sequence[int] = (0,)) -> None:
+        self._root = root.resolve()
+        self._ports = tuple(ports)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, once it was up on the port that it had; returns when it answers.
+
+        Raises:
+            BackendError: It did not start.
+        """
+        for port in self._ports:
+            if url := self._start(port):
+                self.url, self._ports = url, (int(url.rstrip("/").rpartition(":")[2]),)
+                return
+        log = self._root / _LOG_FILE
+        raise BackendError(
+            f"The control plane of {self._root} did not start.",
+            why=" ".join(log.read_text().splitlines()[-5:]),
+            fix=f"Read {log}.",
+        )
+
+    def kill(self) -> None:
+        """End it as `kill -9` does: nothing is finished."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Let it finish what it does, and end."""
+        self._end(signal.SIGTERM)
+        (self._root / _PID_FILE).unlink(missing_ok=True)
+
+    def _start(self, port: int) -> str:
+        path = self._root / _LOG_FILE
+        with path.open("ab") as log:
+            told = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "slipway", "up", "--root", str(self._root), "--port", str(port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for its starter, which decides what becomes of it
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        (self._root / _PID_FILE).write_text(str(self._process.pid))
+        until = time.monotonic() + _READY_WITHIN_S
+        while self._process.poll() is None:
+            if found := re.search(rb" at (http://\S+)", path.read_bytes()[told:]):
+                return found[1].decode()
+            if time.monotonic() > until:
+                self.kill()
+            time.sleep(_LOOK_EVERY_S)
+        return ""
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def stop_former(root: Path) -> None:
+    """Stop the control plane that a `ServerProcess` of an earlier process left running over a store, if there is one.
+
+    Args:
+        root: The store's folder.
+    """
+    file = root / _PID_FILE
+    try:
+        pid = int(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    until = time.monotonic() + _STOP_WITHIN_S
+    number = signal.SIGTERM
+    while _serves(pid, root):
+        if time.monotonic() > until:
+            number = signal.SIGKILL
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            break
+        time.sleep(_LOOK_EVERY_S)
+    file.unlink(missing_ok=True)
+
+
+def _serves(pid: int, root: Path) -> bool:
+    """Whether a process is a control plane over a store; its id may have been given anew since it was written down."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return {b"slipway", b"up", os.fsencode(root.resolve())} <= set(words)

@@ -1,0 +1,347 @@
+"""A simulation's own store: made empty, given a first model that serves, and left with a report.
+
+It is a store like any other whose file `clock` says which time it is there; see `hosts.store_clock`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import typing
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slipway import plugins
+from slipway.data.declare import Table
+from slipway.data.ingest import ingest
+from slipway.errors import Conflict, InvalidInput, NotFound
+from slipway.flows.endpoint import Endpoint
+from slipway.flows.endpoints import folder_of
+from slipway.flows.faults import tell_of
+from slipway.flows.package import training_set_of
+from slipway.flows.release import run_pipeline
+from slipway.flows.replay_sources import Source, log_source, table_source
+from slipway.flows.simulate import Plan, Simulated
+from slipway.gates.floors import effective
+from slipway.hashing import combine
+from slipway.hosts.endpoint import open_signer
+from slipway.hosts.project import Project
+from slipway.hosts.server_process import stop_former
+from slipway.hosts.store_clock import CLOCK_FILE
+from slipway.ids import new_id
+from slipway.ledger import entries
+from slipway.operations.declare import call
+from slipway.operations.endpoints import Deploy, Deployed
+from slipway.operations.governance import Grant, Stand
+from slipway.operations.table import operation
+from slipway.ports.launcher import Launcher
+from slipway.ports.workspace import Workspace
+from slipway.records.declarations import DeclaredEndpoint, declared_id
+from slipway.records.loop import Action
+from slipway.records.models import ModelVersion
+from slipway.records.monitors import Incident
+from slipway.records.people import Actor
+from slipway.records.predictions import PredictionRow
+from slipway.records.rollouts import Rollout
+from slipway.records.runs import Run
+from slipway.records.simulations import Simulation
+from slipway.serving.swap import REVISION_FILE, read_revision
+from slipway.tables.segments import read_segments
+
+__all__ = [
+    "First",
+    "approve_first",
+    "finish_report",
+    "first_model",
+    "fresh_store",
+    "ingest_all",
+    "label_delay_of",
+    "pick_endpoint",
+    "source_of",
+    "stop_all",
+]
+
+_A_DAY = timedelta(days=1)
+_MANY = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """The model with which a simulation begins.
+
+    Args:
+        endpoint: What the project declares.
+        version: The model.
+        deployed: As it serves.
+    """
+
+    endpoint: Endpoint
+    version: ModelVersion
+    deployed: Deployed
+
+
+def fresh_store(root: Path, start: datetime) -> Path | None:
+    """Make an empty store that lives in simulated time. A former simulation's is stopped and moved aside.
+
+    Args:
+        root: The store's folder.
+        start: Business time at which it begins.
+
+    Returns:
+        Where the former store went, in place of what lay there; None when there was none.
+
+    Raises:
+        Conflict: The folder holds something else than a simulation's store.
+    """
+    previous = None
+    if root.exists() and any(root.iterdir()):
+        if not (root / CLOCK_FILE).is_file():
+            raise Conflict(
+                f"{root} holds something already, and no simulation's store.",
+                why="A simulation begins with an empty store, and would move this aside.",
+                fix="Name another folder: --root DIR",
+            )
+        stop_all(root)
+        previous = root.with_name(f"{root.name}.previous")
+        shutil.rmtree(previous, ignore_errors=True)
+        root.rename(previous)
+    root.mkdir(parents=True, exist_ok=True)
+    plugins.load("clock", "file")(root / CLOCK_FILE).advance_to(start)
+    return previous
+
+
+def stop_all(root: Path) -> None:
+    """Stop the control plane and the endpoints of a simulation's store."""
+    stop_former(root)
+    launcher: Launcher = plugins.load("launcher", "process")()
+    for folder in root.glob("endpoints/*/*/"):
+        launcher.stop(folder)
+
+
+def pick_endpoint(project: Project, name: str | None) -> Endpoint:
+    """The endpoint to simulate: by name, or the only one that the project declares.
+
+    Raises:
+        NotFound: The project declares no endpoint of that name.
+        InvalidInput: No name was given and there is not exactly one, or the endpoint cannot be simulated.
+    """
+    declared = project.declared(Endpoint)
+    if name is None and len(declared) != 1:
+        raise InvalidInput(
+            f"The project {project.name!r} declares {len(declared)} endpoints{': ' if declared else ''}"
+            f"{', '.join(sorted(declared))}.",
+            why="One of them is simulated.",
+            fix="Name it: slipway simulate ENDPOINT --since DATE --until DATE",
+        )
+    endpoint: Endpoint = project.pick(Endpoint, name if name is not None else next(iter(declared)), "endpoint")
+    for given, what, fix in (
+        (endpoint.pipeline, "names no pipeline", "pipeline=release"),
+        (endpoint.features, "names no feature set", "features=features"),
+        (endpoint.key_fields, "has no key", 'key=["order_id"]'),
+    ):
+        if not given:
+            raise InvalidInput(
+                f"The endpoint {endpoint.name!r} {what}, so it cannot be simulated.",
+                why="A simulation trains its first model, follows its features, and finds answers by their key.",
+                fix=f"Declare it: sw.Endpoint({endpoint.name!r}, ..., {fix})",
+            )
+    return endpoint
+
+
+def label_delay_of(endpoint: Endpoint) -> timedelta:
+    """How long a label may take at most, by what the endpoint's monitors declare; a day where none does."""
+    delays = [monitor.spec().label_delay_us for monitor in endpoint.monitors]
+    return max((timedelta(microseconds=us) for us in delays if us), default=_A_DAY)
+
+
+def ingest_all(project: Project) -> None:
+    """Make a version of every table that the project declares."""
+    for table in project.declared(Table).values():
+        ingest(project.workspace, table)
+
+
+def first_model(project: Project, endpoint: Endpoint, since: datetime) -> ModelVersion:
+    """Run the endpoint's pipeline on what was there before a simulation begins.
+
+    Raises:
+        InvalidInput: The pipeline cannot be told up to when data counts.
+        StepFailed: It failed, or returned no model.
+    """
+    pipeline = endpoint.pipeline
+    assert pipeline is not None  # pick_endpoint saw to it
+    retrain = endpoint.declared(project.name, since, environment=project.workspace.environment).retrain
+    name = retrain.until if retrain is not None else "until"
+    parameter = inspect.signature(pipeline.function).parameters.get(name)
+    if parameter is None:
+        raise InvalidInput(
+            f"The pipeline {pipeline.name!r} has no parameter {name or 'until'!r}.",
+            why="Its first model would know what comes after the simulation's begin, and so would every later one.",
+            fix=f"Let it take the day up to which data counts: def {pipeline.name}(until: date)",
+        )
+    kinds = typing.get_type_hints(pipeline.function).get(name, date)
+    is_instant = kinds is datetime or datetime in typing.get_args(kinds)
+    done = run_pipeline(
+        project.workspace,
+        pipeline,
+        {name: since if is_instant else since.date()},
+        endpoint=endpoint,
+        simulation=True,
+        snapshot=project.snapshot(),
+    )
+    assert done.version is not None  # an endpoint's pipeline that returns no model was refused
+    return done.version
+
+
+def approve_first(
+    workspace: Workspace, endpoint: Endpoint, version: ModelVersion, actor: Actor, until: datetime, comment: str
+) -> Deployed:
+    """Let a first model serve: a simulated person approves it, and its policy until the end of the simulation.
+
+    Args:
+        workspace: The simulation's store.
+        endpoint: What the project declares.
+        version: The model.
+        actor: Who approves, of the kind "simulated".
+        until: When the standing approval lapses.
+        comment: Why.
+
+    Raises:
+        GateRefused: A check refuses the model.
+    """
+    declared = _declared(workspace, endpoint.name)
+    person = replace(workspace, actor=actor)
+    for check in effective(declared.gate, workspace.environment).checks:
+        if check.kind == "approval":
+            given = Grant(model=version.name, version=str(version.number), role=check.role, comment=comment)
+            call(person, operation("approvals.grant"), given)
+            workspace.say(f"{actor} approves it as {check.role}.")
+    wanted = Deploy(model=version.name, version=str(version.number), endpoint=endpoint.name)
+    deployed: Deployed = call(workspace, operation("endpoints.deploy"), wanted)
+    if declared.retrain is not None:
+        call(person, operation("approvals.stand"), Stand(endpoint=endpoint.name, until=until, comment=comment))
+        workspace.say(f"{actor} approves its retraining policy until {until.date()}.")
+    else:
+        workspace.say(f"{endpoint.name} declares no retraining: its first model serves all the time.")
+    return deployed
+
+
+def source_of(project: Project, first: First, plan: Plan, log: Path | None) -> Source:
+    """What is replayed: the table that the first model was trained on, or another endpoint's log.
+
+    Args:
+        project: The simulation's project.
+        first: What serves.
+        plan: The period.
+        log: The folder of an endpoint that was asked, or the store around it; None for the table.
+
+    Raises:
+        NotFound: There is no log in that folder.
+        InvalidInput: Nothing was asked in the period, or there is no single key.
+    """
+    workspace, endpoint = project.workspace, first.endpoint
+    with workspace.ledger.read() as tx:
+        training = training_set_of(workspace, entries.get(tx, Run, first.version.run_id))
+    assert training is not None  # a model with features was released with it
+    assert first.deployed.revision is not None
+    assert endpoint.features is not None
+    if log is None:
+        delay = label_delay_of(endpoint)
+        return table_source(
+            workspace, first.deployed.revision, training, endpoint.features,
+            since=plan.since, until=plan.until, label_delay=delay,
+        )  # fmt: skip
+    folder = log_folder(log, project.name, endpoint.name)
+    contract = read_revision(folder / REVISION_FILE, open_signer(folder.resolve())).contract
+    return log_source(folder / "log", contract, training.spec, since=plan.since, until=plan.until)
+
+
+def log_folder(given: Path, project: str, endpoint: str) -> Path:
+    """The folder of an endpoint that was asked, given itself or as the store around it.
+
+    Raises:
+        NotFound: Neither has a prediction log.
+    """
+    for folder in (given, given / "endpoints" / project / endpoint):
+        if (folder / "log").is_dir() and (folder / REVISION_FILE).is_file():
+            return folder
+    raise NotFound(
+        f"There is no prediction log in {given}.",
+        why=f"It is neither an endpoint's folder nor a store with the endpoint {endpoint!r} of {project!r}.",
+        fix="Name a store, as in --from-log .slipway",
+    )
+
+
+def finish_report(workspace: Workspace, endpoint: str, plan: Plan, done: Simulated) -> Simulation:
+    """What a simulation comes to, as a record: what was sent, and how each fault was met.
+
+    Args:
+        workspace: The simulation's store.
+        endpoint: The endpoint's name.
+        plan: What was replayed.
+        done: What was done.
+    """
+    parent = f"{workspace.project}/{endpoint}"
+    with workspace.ledger.read() as tx:
+        actions = sorted(entries.find(tx, Action, parent=parent, limit=_MANY), key=lambda action: action.number)
+        rollouts = entries.find(tx, Rollout, parent=parent, limit=_MANY)
+        incidents = entries.find(tx, Incident, parent=parent, limit=_MANY)
+    answered = _answered(folder_of(workspace, endpoint) / "log") if done.injected else {}
+    return Simulation(
+        id=new_id(),
+        project=workspace.project,
+        name=endpoint,
+        created_at=workspace.clock.now(),
+        parent_id=parent,
+        state="finished",
+        since=plan.since,
+        until=plan.until,
+        seed=plan.seed,
+        requests=done.requests,
+        events=done.events,
+        labels=done.labels,
+        faults=tuple(tell_of(fault, actions, rollouts, incidents, answered) for fault in done.injected),
+        measured=_measured(done),
+        fingerprint=combine(
+            *(f"{one.number} {one.created_at.isoformat()} {one.name} {one.sentence}" for one in actions)
+        ),
+    )
+
+
+def _measured(done: Simulated) -> dict[str, Any]:
+    """Figures of machine time: shown, never judged."""
+    ordered = sorted(done.latencies_ms)
+    found: dict[str, Any] = {"single-row requests": len(ordered)}
+    for name, place in (("latency p50, ms", 0.5), ("latency p99, ms", 0.99)):
+        if ordered:
+            found[name] = round(ordered[min(int(len(ordered) * place), len(ordered) - 1)], 3)
+    return found
+
+
+class _Answered(msgspec.Struct, frozen=True, array_like=True):
+    """The first fields of a prediction row: the rest is not decoded."""
+
+    id: str
+    at_us: int
+    answered_us: int
+    version: int
+
+
+assert PredictionRow.__struct_fields__[:4] == _Answered.__struct_fields__
+
+
+def _answered(folder: Path) -> dict[int, int]:
+    """How many rows each model version answered."""
+    rows, _ = read_segments(folder, "predictions", _Answered)
+    counts: dict[int, int] = {}
+    for row in rows:
+        counts[row.version] = counts.get(row.version, 0) + 1
+    return counts
+
+
+def _declared(workspace: Workspace, name: str) -> DeclaredEndpoint:
+    with workspace.ledger.read() as tx:
+        return entries.get(tx, DeclaredEndpoint, declared_id(workspace.project, workspace.environment, name))
