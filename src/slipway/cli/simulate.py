@@ -248,8 +248,10 @@ def stopping(project: Project, endpoint: str, control: RemoteControl, *, keep: b
         if is_left:
             control.leave()
         else:
-            control.stop()
-            project.workspace.launcher.stop(folder_of(project.workspace, endpoint))
+            try:
+                control.stop()
+            finally:
+                project.workspace.launcher.stop(folder_of(project.workspace, endpoint))
 
 
 def replay_period(
