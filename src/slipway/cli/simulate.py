@@ -246,7 +246,7 @@ def recorded(project: Project, endpoint: str, plan: "Plan") -> Iterator[Simulati
 def say_previous(previous: Path | None, store: Path) -> None:
     """Say where a former simulation's store went."""
     if previous is not None:
-        _detail(f"The former simulation in {store} was stopped and is kept as {previous}, in place of an older one.")
+        _detail(f"The former simulation in {store} was stopped and is kept as {previous}; one that lay there is gone.")
 
 
 @contextmanager
@@ -262,8 +262,10 @@ def stopping(project: Project, endpoint: str, control: RemoteControl, *, keep: b
         if is_left:
             control.leave()
         else:
-            control.stop()
-            project.workspace.launcher.stop(folder_of(project.workspace, endpoint))
+            try:
+                control.stop()
+            finally:
+                project.workspace.launcher.stop(folder_of(project.workspace, endpoint))
 
 
 def replay_period(
