@@ -204,7 +204,9 @@ def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime, *, is
     else:
         kind, told = "undecided", f"{challenger} was not promoted; the champion goes on. {onward.reason}"
     owner = {"stop": "data scientist", "undecided": "business owner"}.get(kind, "")
-    return [act(workspace, name, kind, told, owner=owner, evidence=look.values, subjects=subject)]
+    # What machine time says stays with the look: an action must be the same in two runs of one seed.
+    figures = {key: value for key, value in look.values.items() if key != "took_ms"}
+    return [act(workspace, name, kind, told, owner=owner, evidence=figures, subjects=subject)]
 
 
 def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime, *, is_new_day: bool) -> Look | None:

@@ -262,9 +262,10 @@ def _canary_words(percent: int, blocks: list[NDArray[np.float64]]) -> str:
 def _latency_words(took_ms: tuple[float, float] | None, in_simulation: bool) -> str:
     if not took_ms or not all(math.isfinite(each) for each in took_ms):
         return ""
+    if in_simulation:  # what machine time says must not differ between two runs of one seed
+        return "Latency is measured, not judged in simulation."
     champion, challenger = took_ms
-    judged = "not judged in simulation" if in_simulation else "not judged yet"
-    return f"An answer took {challenger:.1f} ms, the champion's {champion:.1f} ms (medians, measured, {judged})."
+    return f"An answer took {challenger:.3g} ms, the champion's {champion:.3g} ms (medians, measured, not judged yet)."
 
 
 def _dated(sentence: str, spec: ShadowSpec | CanarySpec, since: datetime, now: datetime) -> str:
