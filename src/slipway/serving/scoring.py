@@ -103,6 +103,8 @@ class RowScorer:
         self._counters = counters
         self._note_failure = note_failure
         self._trace_at = -_TRACEBACK_EVERY_S
+        self._last: Active | None = None
+        self._alone: list[Side] = []
 
     def __call__(
         self, active: Active, rows: list[list[Any]], at: datetime
@@ -119,7 +121,9 @@ class RowScorer:
         """
         if active.challenger is None:
             inputs, scores = self._champions(active, rows, at)
-            return inputs, scores, [_champion(active, 1.0)] * len(rows)
+            if active is not self._last:  # made once a revision: this is the path of every request
+                self._last, self._alone = active, [_champion(active, 1.0)]
+            return inputs, scores, self._alone * len(rows)
         return self._by_arms(active, active.challenger, rows, at)
 
     def _by_arms(
