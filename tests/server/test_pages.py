@@ -6,12 +6,15 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from msgspec import structs
 
-from filled_loop import OLDER_SIMULATION
+from filled_loop import OLDER_SIMULATION, SIMULATION
 from filled_store import BAD_RUN, GOOD_RUN, NASTY, fill
 from server_desk import Ask, asker
+from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
+from slipway.records.simulations import Simulation
 
 HOME = "/projects/flights"
 SIMULATED = f"{HOME}/simulations/flight-delays"
@@ -143,6 +146,17 @@ def test_the_story_can_be_told_of_one_kind_only(ask: Ask) -> None:
     assert "Version 2 answers all rows" in text
     assert "No retraining while a feed is broken." not in text
     assert "Nothing of this kind was done." in ask("GET", f"{SIMULATED}?kind=nix").text
+
+
+def test_a_loss_is_called_a_loss(workspace: Workspace) -> None:
+    fill(workspace)
+    with workspace.ledger.write() as tx:
+        found = entries.get(tx, Simulation, SIMULATION)
+        lost = structs.replace(found.worth[1], cost=17_480.4, cost_low=6_844.2, cost_high=28_116.1)
+        entries.put(tx, structs.replace(found, worth=(found.worth[0], lost)))
+    text = " ".join(asker(workspace)("GET", SIMULATED).text.split())
+    assert 'saved against never</span><b>69,380 USD</b><span class="quiet">50,660 to 88,100</span>' in text
+    assert 'lost against blind</span><b>17,480 USD</b><span class="quiet">6,844 to 28,116</span>' in text
 
 
 def test_who_may_not_read_approvals_sees_the_rest_of_a_simulation(workspace: Workspace) -> None:
