@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import Conflict, InvalidInput, NotFound
+from slipway.flows.endpoint import Endpoint
 from slipway.flows.faults import Injected, KilledControlPlane
-from slipway.flows.simulate import Plan, Simulated
+from slipway.flows.simulate import Simulated
 from slipway.hosts.project import Project, open_project, open_workspace
 from slipway.hosts.simulation import (
-    finish_report,
     first_model,
     fresh_store,
     label_delay_of,
     log_folder,
     pick_endpoint,
+    witnessed,
 )
 from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
@@ -114,7 +115,7 @@ def test_a_log_is_found_in_an_endpoints_folder_and_in_the_store_around_it(tmp_pa
     assert log_folder(tmp_path, "p", "e") == log_folder(folder, "p", "e") == folder
 
 
-def test_a_report_holds_what_was_done_and_how_faults_were_met(workspace: Workspace) -> None:
+def test_what_the_time_machine_saw_and_how_faults_were_met(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
         for number in (1, 2):
             entries.put(
@@ -124,13 +125,11 @@ def test_a_report_holds_what_was_done_and_how_faults_were_met(workspace: Workspa
                     parent_id=f"{workspace.project}/e", number=number, sentence="Noted.",
                 ),
             )  # fmt: skip
-    plan = Plan(since=START, until=START + timedelta(days=1), done_at=START + timedelta(days=1), seed=3)
     done = Simulated(
         scores={}, requests=9, failures=0, events=8, labels=7, ticks=4, latencies_ms=(3.0, 1.0, 2.0), actions=(),
         injected=(Injected(fault=KilledControlPlane(at=START)),),
     )  # fmt: skip
-    first, second = (finish_report(workspace, "e", plan, done) for _ in range(2))
-    assert (first.requests, first.events, first.labels, first.seed, first.state) == (9, 8, 7, 3, "finished")
-    assert [fault.was_handled for fault in first.faults] == [False]
-    assert first.measured == {"single-row requests": 3, "latency p50, ms": 2.0, "latency p99, ms": 3.0}
-    assert first.fingerprint == second.fingerprint != ""
+    found = witnessed(workspace, Endpoint("e"), done)
+    assert (found.requests, found.events, found.labels) == (9, 8, 7)
+    assert [fault.was_handled for fault in found.faults] == [False]
+    assert found.measured == {"single-row requests": 3, "latency p50, ms": 2.0, "latency p99, ms": 3.0}

@@ -41,12 +41,27 @@ FIELDS: dict[str, dict[str, Any]] = {
     "simulations.get": {"endpoint": "flight-delays"},
     "approvals.grant": MODEL,
     "approvals.standing": {},
+    "approvals.stand": {"endpoint": "flight-delays", "until": "2030-01-01T00:00:00Z"},
+    "approvals.revoke": {"id": "0" * 32},
+    "loop.reconcile": {},
+    "retrainings.start": {"endpoint": "flight-delays", "reason": "new data"},
+    "rollouts.abort": {"endpoint": "flight-delays"},
     "audit.list": {},
     "audit.verify": {},
     "audit.seal": {},
 }
 # Those that need a model that can be loaded, a snapshot or a running endpoint are performed in tests/journeys and flows.
-NEED_MORE = {"runs.reproduce", "endpoints.deploy", "endpoints.rollback", "endpoints.watch"}
+NEED_MORE = {
+    "approvals.revoke",
+    "approvals.stand",
+    "endpoints.deploy",
+    "endpoints.rollback",
+    "endpoints.watch",
+    "loop.reconcile",
+    "retrainings.start",
+    "rollouts.abort",
+    "runs.reproduce",
+}
 ROLES_AND_NOBODY = [*ROLES, "no such role"]
 
 

@@ -112,7 +112,7 @@ def _tell(folder: Path, store: Path, seed: int, *, keep: bool) -> Simulation:
                 with _stage("4. April to December: asked over HTTP, retrained, rolled out on its own; three faults"):
                     done = replay_period(project, first, plan, control, label="2013")
                 with _stage("5. What it was worth: against never retraining, and against retraining blindly"):
-                    found = hosts.finish_report(project, first, plan, begun, done)
+                    found = hosts.finish_report(project, first, begun, done)
             call(workspace, operation("audit.seal"), Empty())
         click.echo("\n" + simulation_text(found) + f"\n\ntook {time.monotonic() - began:.0f} seconds\n")
         where = (

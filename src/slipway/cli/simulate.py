@@ -224,7 +224,7 @@ def _simulate(
             first = hosts.First(endpoint=endpoint, version=version, deployed=deployed)
             with recorded(project, name, plan) as begun:
                 done = replay_period(project, first, plan, control, log=log, label=name)
-                found = hosts.finish_report(project, first, plan, begun, done)
+                found = hosts.finish_report(project, first, begun, done)
         if keep and deployed.status is not None:
             click.echo(f"The pages:    {control.url}\nThe endpoint: {deployed.status.url}/endpoints/{name}")
     return found

@@ -44,8 +44,8 @@ _WHOLE = 100
 def newest(workspace: Workspace, endpoint: str) -> Rollout | None:
     """An endpoint's last roll-out, None where there was none."""
     with workspace.ledger.read() as tx:
-        id = tx.ref(workspace.project, "rollout", endpoint)
-        return entries.get(tx, Rollout, id) if id else None
+        found = entries.find(tx, Rollout, project=workspace.project, name=endpoint, limit=1)
+    return found[0] if found else None
 
 
 def under_way(workspace: Workspace, endpoint: str) -> Rollout | None:
@@ -211,9 +211,10 @@ def get_rollout(workspace: Workspace, request: GetRollout) -> RolloutDetail:
     else:
         found = newest(workspace, request.endpoint)
     if found is None or (found.project, found.name) != (workspace.project, request.endpoint):
+        which = f"roll-out {request.id!r}" if request.id else "roll-out"
         raise NotFound(
-            f"There was no such roll-out at {request.endpoint!r}.",
-            fix="A roll-out begins when an endpoint that declares one, and serves already, gets another model.",
+            f"The endpoint {request.endpoint!r} in {workspace.project!r} has no {which}.",
+            fix="One begins when an endpoint that declares a roll-out, and serves already, gets another model.",
         )
     return RolloutDetail(rollout=found)
 
@@ -256,13 +257,6 @@ def _publish(
 
     def also(tx: WriteTransaction, revision: Revision) -> None:
         entries.put(tx, rollout)
-        tx.set_ref(
-            workspace.project,
-            "rollout",
-            rollout.name,
-            rollout.id,
-            expect=tx.ref(workspace.project, "rollout", rollout.name),
-        )
         lineage.link(tx, f"bundle:{rollout.challenger.bundle}", f"rollout:{rollout.id}", "challenger")
         lineage.link(tx, f"rollout:{rollout.id}", f"revision:{revision.id}", rollout.state)
         if rollout.ended_at is not None and verb != "rollouts.end":

@@ -62,6 +62,7 @@ __all__ = [
     "pick_endpoint",
     "source_of",
     "stop_all",
+    "witnessed",
 ]
 
 _A_DAY = timedelta(days=1)
@@ -274,34 +275,42 @@ def log_folder(given: Path, project: str, endpoint: str) -> Path:
     )
 
 
-def finish_report(project: Project, first: First, plan: Plan, begun: Simulation, done: Simulated) -> Simulation:
+def finish_report(project: Project, first: First, begun: Simulation, done: Simulated) -> Simulation:
     """What a simulation comes to, kept as a record: three policies side by side, faults and how each was met.
 
     Args:
         project: The simulation's project.
         first: The model with which it began.
-        plan: What was replayed.
         begun: Its record, as it was begun.
         done: What was done.
     """
-    workspace, endpoint = project.workspace, first.endpoint
+    endpoint = first.endpoint
+    assert endpoint.pipeline is not None  # pick_endpoint saw to it
+    return write_report(
+        project.workspace,
+        begun,
+        features=endpoint.features,
+        pipeline=endpoint.pipeline,
+        witnessed=witnessed(project.workspace, endpoint, done),
+    )
+
+
+def witnessed(workspace: Workspace, endpoint: Endpoint, done: Simulated) -> Witnessed:
+    """What the time machine saw of a simulation, and how each fault was met by what the ledger holds."""
+    parent = f"{workspace.project}/{endpoint.name}"
     with workspace.ledger.read() as tx:
-        parent = begun.parent_id
         actions = sorted(entries.find(tx, Action, parent=parent, limit=_MANY), key=lambda action: action.number)
         rollouts = entries.find(tx, Rollout, parent=parent, limit=_MANY)
         incidents = entries.find(tx, Incident, parent=parent, limit=_MANY)
     answered = _answered(folder_of(workspace, endpoint.name) / "log") if done.injected else {}
-    faults = tuple(tell_of(fault, actions, rollouts, incidents, answered) for fault in done.injected)
-    witnessed = Witnessed(
+    return Witnessed(
         requests=done.requests,
         events=done.events,
         labels=done.labels,
-        faults=faults,
+        faults=tuple(tell_of(fault, actions, rollouts, incidents, answered) for fault in done.injected),
         bent=tuple(_bent(fault, endpoint) for fault in done.injected if isinstance(fault.fault, BrokenFeed)),
         measured=_measured(done),
     )
-    assert endpoint.pipeline is not None  # pick_endpoint saw to it
-    return write_report(workspace, begun, features=endpoint.features, pipeline=endpoint.pipeline, witnessed=witnessed)
 
 
 def _bent(injected: Injected, endpoint: Endpoint) -> tuple[datetime, datetime]:

@@ -17,7 +17,7 @@ from slipway.flows.judging import declared_endpoint
 from slipway.flows.publish import converge
 from slipway.flows.turns import turn
 from slipway.flows.watch import watch_rows
-from slipway.ledger import entries
+from slipway.ledger import entries, events
 from slipway.loop import evidence, retrain
 from slipway.loop.actions import act
 from slipway.loop.policy import answer
@@ -74,6 +74,10 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
             retrain.settle(workspace, name)
         with _desk(folder_of(workspace, name)) as desk, turn(workspace, name):
             actions += _reconcile(workspace, name, desk)
+    if actions:  # a pass that found nothing to do is no news, and there are thousands a day
+        with workspace.ledger.write() as tx:
+            done = [f"{one.parent_id} {one.number}" for one in actions]
+            events.record(tx, workspace, "loop.reconcile", f"project:{workspace.project}", actions=done)
     return Reconciled(
         actions=tuple(actions),
         retraining=sum(retrain.running(workspace, name) is not None for name in known),
