@@ -10,22 +10,21 @@ READER = ContractReader(CONTRACT)
 KEYLESS = ContractReader(Contract(fields=CONTRACT.fields))
 
 
-def challenger(fraction: float, rollout_id: str = "r1") -> Challenger:
-    return Challenger(
-        served=Served(model="delays", number=2, bundle="2" * 64), fraction=fraction, rollout_id=rollout_id
-    )
+def challenger(fraction: float, number: int = 2, rollout_id: str = "r1") -> Challenger:
+    served = Served(model="delays", number=number, bundle="2" * 64)
+    return Challenger(served=served, fraction=fraction, rollout_id=rollout_id)
 
 
-def arms(fraction: float, rollout_id: str = "r1", rows: int = 2000) -> list[str]:
-    plan = challenger(fraction, rollout_id)
+def arms(fraction: float, number: int = 2, rows: int = 2000, rollout_id: str = "r1") -> list[str]:
+    plan = challenger(fraction, number, rollout_id)
     return [arm_of(plan, READER, [f"UA{i}", None, None]) for i in range(rows)]
 
 
 @given(st.text(), st.text())
-def test_a_share_is_below_one_and_always_the_same(rollout_id: str, text: str) -> None:
-    share = share_of(rollout_id, text)
+def test_a_share_is_below_one_and_always_the_same(salt: str, text: str) -> None:
+    share = share_of(salt, text)
     assert 0 <= share < 1
-    assert share_of(rollout_id, text) == share == share_of(rollout_id, text.encode())
+    assert share_of(salt, text) == share == share_of(salt, text.encode())
 
 
 def test_a_share_is_the_same_in_every_release() -> None:
@@ -52,9 +51,13 @@ def test_the_fractions_are_kept_at_both_ends_and_between() -> None:
     assert 140 < arms(0.1).count("challenger") < 260
 
 
-def test_each_rollout_draws_anew() -> None:
-    one, other = arms(0.5, "r1"), arms(0.5, "r2")
+def test_each_challenger_draws_anew() -> None:
+    one, other = arms(0.5, 2), arms(0.5, 3)
     assert 850 < sum(a == b for a, b in zip(one, other, strict=True)) < 1150
+
+
+def test_the_same_challenger_draws_the_same_again() -> None:
+    assert arms(0.5, rollout_id="r1") == arms(0.5, rollout_id="another run's")
 
 
 def test_a_row_goes_by_its_key_alone_and_by_all_its_values_where_it_has_none() -> None:

@@ -334,9 +334,18 @@ class SqliteOnlineStore:
         return connection
 
     @contextmanager
+    def writing(self) -> Iterator[None]:
+        """See the port."""
+        with self._writing():
+            yield
+
+    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with _as_ours(self._path):
             connection = self._connection()
+            if connection.in_transaction:  # a part of the one that is open: see `writing`
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

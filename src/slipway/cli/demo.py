@@ -16,7 +16,8 @@ import click
 import slipway
 from slipway.cli.door import command, json_option
 from slipway.cli.layout import columns
-from slipway.cli.simulate import RemoteControl, recorded, replay_period, say_previous, simulation_text, stopping
+from slipway.cli.simulate import RemoteControl, recorded, replay_period, say_previous, stopping
+from slipway.cli.simulation_text import simulation_text
 from slipway.errors import NotFound
 from slipway.hosts.project import open_project
 from slipway.operations.declare import Empty, call

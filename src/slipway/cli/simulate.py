@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slipway.cli.door import command, json_option
-from slipway.cli.layout import columns, count, facts, figure, instant
+from slipway.cli.layout import count, instant
+from slipway.cli.simulation_text import simulation_text
 from slipway.client.api import Client
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import InvalidInput
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from slipway.flows.simulate import Plan, Simulated
     from slipway.hosts.simulation import First
 
-__all__ = ["RemoteControl", "Story", "recorded", "replay_period", "simulate", "simulation_text", "stopping"]
+__all__ = ["RemoteControl", "Story", "recorded", "replay_period", "simulate", "stopping"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RECONCILED_WITHIN_S = 3600.0  # a tick waits for retrainings that run
@@ -307,39 +308,6 @@ def replay_period(
     if done.failures:
         _detail(f"{count(done.failures, 'request')} failed.")
     return done
-
-
-def simulation_text(found: Simulation) -> str:
-    """A simulation's report for a terminal."""
-    pairs = [
-        ("simulated", f"{found.name}, {found.since.date()} to {found.until.date()}, seed {found.seed}"),
-        (
-            "asked",
-            f"in {count(found.requests, 'request')}; {count(found.events, 'event')}, {count(found.labels, 'label')}",
-        ),
-        ("retraining", found.sentence),
-        *(
-            (fault.name, f"{'handled' if fault.was_handled else 'NOT handled'}. {fault.sentence}")
-            for fault in found.faults
-        ),
-        *(("proven", proof) for proof in found.proofs),
-        ("costs", found.assumption),
-        *((name, figure(value)) for name, value in found.measured.items() if isinstance(value, int | float)),
-        ("fingerprint", found.fingerprint[:12]),
-    ]
-    total = (found.total,) if found.total is not None else ()
-    policies = list(found.total.figures) if found.total is not None else []
-    rows = [
-        (
-            month.name,
-            f"{month.asked:,}",
-            ", ".join(map(str, month.versions)),
-            *(figure(month.figures[policy].log_loss) if policy in month.figures else "-" for policy in policies),
-        )
-        for month in (*found.months, *total)
-    ]
-    table = columns(("month", "rows", "versions", *(f"log loss, {policy}" for policy in policies)), rows, empty="")
-    return "\n\n".join(part for part in (table, facts(pairs)) if part)
 
 
 def _day(text: str, option: str) -> datetime:

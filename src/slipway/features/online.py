@@ -305,15 +305,16 @@ def build_receiver(spec: FeatureSetSpec, store: OnlineStore) -> Receiver:
                 field="source",
             )
         changed = passed_over = 0
-        for source in events.get(name, ()):
-            for stream, made in source.events(rows).items():
-                passed_over += len(rows) - len(made)
-                changed += store.push_events(stream, made)
-        if name in views:
-            stored, make_row = views[name]
-            kept = [view for given in rows if (view := make_row(given)) is not None]
-            passed_over += len(rows) - len(kept)
-            changed += store.put_rows(stored, kept)
+        with store.writing():  # one transaction for all streams: a request sees a push in every window or in none
+            for source in events.get(name, ()):
+                for stream, made in source.events(rows).items():
+                    passed_over += len(rows) - len(made)
+                    changed += store.push_events(stream, made)
+            if name in views:
+                stored, make_row = views[name]
+                kept = [view for given in rows if (view := make_row(given)) is not None]
+                passed_over += len(rows) - len(kept)
+                changed += store.put_rows(stored, kept)
         return Received(len(rows), changed, passed_over)
 
     return receive

@@ -37,6 +37,7 @@ def publish_revision(
     versions: Sequence[ModelVersion],
     verb: str,
     *,
+    is_fed: bool = False,
     also: Callable[[WriteTransaction, Revision], None] = lambda tx, revision: None,
 ) -> tuple[Revision, EndpointStatus]:
     """Give a draft its number, put everything into the endpoint's folder, and wait until it serves.
@@ -46,6 +47,7 @@ def publish_revision(
         draft: The revision without id and number.
         versions: The model versions that it names, the one that serves first.
         verb: The event's verb.
+        is_fed: Whether the endpoint serves these versions already, so that its online store is up to date.
         also: What else is to be written in the same transaction, given the numbered revision.
 
     Raises:

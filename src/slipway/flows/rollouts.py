@@ -262,8 +262,9 @@ def _publish(
         if rollout.ended_at is not None and verb != "rollouts.end":
             events.record(tx, workspace, "rollouts.end", f"rollout:{rollout.id}", state=rollout.state)
 
+    is_fed = present.challenger is not None and present.challenger.rollout_id == rollout.id
     versions = [_version(workspace, served) for served in (serves, challenger.served if challenger else None) if served]
-    publish_revision(workspace, draft, versions, verb, also=also)
+    publish_revision(workspace, draft, versions, verb, is_fed=is_fed, also=also)
 
 
 def _challenger(rollout: Rollout) -> Challenger | None:

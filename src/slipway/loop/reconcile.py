@@ -16,7 +16,7 @@ from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.judging import declared_endpoint
 from slipway.flows.publish import converge
 from slipway.flows.turns import turn
-from slipway.flows.watch import watch_rows
+from slipway.flows.watch import looks_back_to, watch_rows
 from slipway.ledger import entries, events
 from slipway.loop import evidence, retrain
 from slipway.loop.actions import act
@@ -137,7 +137,8 @@ def _read_log(workspace: Workspace, revision: Revision, desk: _Desk, now: dateti
         return contracts[number], registry.bundle_of(workspace, version).signature
 
     desk.reader.refresh(layout)
-    desk.reader.forget(now - _KEEP)
+    if desk.looked_on != now.date():
+        desk.reader.forget(now - _KEEP)
 
 
 def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> list[Action]:
@@ -150,7 +151,8 @@ def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime)
     version = registry.get(workspace, revision.served.model, str(revision.served.number))
     bundle = registry.bundle_of(workspace, version)
     home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
-    watched = watch_rows(workspace, revision, bundle, home, desk.reader.answered(), now)
+    since = looks_back_to(workspace, revision, now)
+    watched = watch_rows(workspace, revision, bundle, home, desk.reader.answered(since), now)
     after = {one.id: one for one in watched.incidents}
     actions = [
         act(
@@ -265,7 +267,8 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
         rollout=rollouts.under_way(workspace, declared.name),
     )
     if found.do == "hold":
-        mark = f"{asked.trigger} {asked.at.isoformat()} {found.subjects}"
+        kinds = ", ".join(subject.partition(":")[0] for subject in found.subjects)
+        mark = f"{asked.trigger} due {asked.at.isoformat()}, held by {kinds}"
         if mark == desk.held or _was_held(workspace, parent, mark):
             return []
         desk.held = mark

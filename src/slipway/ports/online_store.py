@@ -70,6 +70,10 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def writing(self) -> AbstractContextManager[None]:
+        """Everything that this thread puts inside the `with` block becomes visible together when it ends, or not at all."""
+        ...
+
     def reading(self) -> AbstractContextManager[None]:
         """Everything that this thread looks up inside the `with` block is of one moment of the store."""
         ...

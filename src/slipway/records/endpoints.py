@@ -47,7 +47,7 @@ class Challenger(Struct, frozen=True, kw_only=True):
     Args:
         served: The challenger.
         fraction: The share of rows that it answers; 0 in shadow.
-        rollout_id: The roll-out; also the salt of the assignment.
+        rollout_id: The roll-out.
     """
 
     served: Served

@@ -15,17 +15,17 @@ __all__ = ["arm_of", "propensity", "share_of"]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def share_of(rollout_id: str, text: str | bytes) -> float:
+def share_of(salt: str, text: str | bytes) -> float:
     """Where a row stands in a roll-out: a share in [0, 1), the same in every process and at every time.
 
-    Rows spread evenly, and anew for each roll-out, so that no caller meets every challenger first.
+    Rows spread evenly, and anew for each challenger, so that no caller meets every one of them first.
 
     Args:
-        rollout_id: The roll-out.
+        salt: The challenger's name and number: a simulation that is run again assigns the same rows.
         text: What names the row.
     """
     named = text.encode() if isinstance(text, str) else text
-    hashed = blake3.blake3(b"%s\0%s" % (rollout_id.encode(), named)).digest(length=8)
+    hashed = blake3.blake3(b"%s\0%s" % (salt.encode(), named)).digest(length=8)
     return (int.from_bytes(hashed, "big") >> 11) / 2**53
 
 
@@ -43,7 +43,7 @@ def arm_of(challenger: Challenger, contract: ContractReader, row: Sequence[Any])
     if challenger.fraction <= 0.0:
         return "champion"
     text: str | bytes = contract.key_of(row)
-    share = share_of(challenger.rollout_id, text or _encode(row))
+    share = share_of(f"{challenger.served.model}/{challenger.served.number}", text or _encode(row))
     return "challenger" if share < challenger.fraction else "champion"
 
 

@@ -1,0 +1,82 @@
+"""A simulation's report for a terminal: the same months under three policies, and what came of them."""
+
+from collections.abc import Callable, Sequence
+
+from slipway.cli.layout import columns, count, facts, figure
+from slipway.records.simulations import Figures, Month, Promotion, Simulation
+
+__all__ = ["simulation_text"]
+
+
+def simulation_text(found: Simulation) -> str:
+    """Tables by month, promotions in hindsight, faults, proofs, and the sentence that sums it up."""
+    total = (found.total,) if found.total is not None else ()
+    months = (*found.months, *total)
+    unit = f", {found.unit}" if found.unit else ""
+    tables = [
+        _by_month(
+            months,
+            ("log loss", lambda one: figure(round(one.log_loss, 4))),
+            (f"cost of errors{unit}", lambda one: figure(one.cost)),
+        ),
+        _by_month(
+            months,
+            ("score minus rate", lambda one: figure(round(one.calibration, 3))),
+            ("AUC", lambda one: figure(round(one.auc, 3))),
+        ),
+        _hindsight(found.promotions),
+    ]
+    return "\n\n".join(part for part in (*tables, facts(_facts(found))) if part)
+
+
+def _by_month(months: Sequence[Month], *shown: tuple[str, Callable[[Figures], str]]) -> str:
+    policies = list(months[-1].figures) if months else []
+    head = ("month", "asked", "rate")
+    rows = [
+        (
+            month.name,
+            f"{month.asked:,}",
+            f"{month.rate:.3f}",
+            *(text(month.figures[policy]) for _, text in shown for policy in policies),
+        )
+        for month in months
+    ]
+    return columns((*head, *(f"{name}: {policy}" for name, _ in shown for policy in policies)), rows, empty="")
+
+
+def _hindsight(promotions: Sequence[Promotion]) -> str:
+    rows = [
+        (
+            f"{one.at:%Y-%m-%d}",
+            f"{one.replaced} by {one.version}",
+            f"{one.rows:,}",
+            f"{one.log_loss:+.4f} ({one.low:+.4f} to {one.high:+.4f})",
+            one.verdict,
+        )
+        for one in promotions
+    ]
+    head = ("promoted", "version", "rows after", "log loss against the one replaced, same rows", "in hindsight")
+    return columns(head, rows, empty="")
+
+
+def _facts(found: Simulation) -> list[tuple[str, str]]:
+    return [
+        ("simulated", f"{found.name}, {found.since.date()} to {found.until.date()}, seed {found.seed}"),
+        (
+            "delivered",
+            f"{count(found.requests, 'request')}, {count(found.events, 'event')}, {count(found.labels, 'label')}",
+        ),
+        *(
+            (fault.name, f"{'handled' if fault.was_handled else 'NOT handled'}. {fault.sentence}")
+            for fault in found.faults
+        ),
+        *(("proven", proof) for proof in found.proofs),
+        ("costs", found.assumption),
+        *(
+            (name, f"{figure(value)} (measured, not judged in simulation)")
+            for name, value in found.measured.items()
+            if isinstance(value, float)
+        ),
+        ("same seed, same", f"decisions {found.fingerprint[:12]}" if found.fingerprint else ""),
+        ("worth", found.sentence),
+    ]
