@@ -16,7 +16,7 @@ import click
 import slipway
 from slipway.cli.door import command, json_option
 from slipway.cli.layout import columns
-from slipway.cli.simulate import RemoteControl, recorded, replay_period, say_previous, stopping
+from slipway.cli.simulate import RemoteControl, recorded, replay_period, report, say_previous, stopping
 from slipway.cli.simulation_text import simulation_text
 from slipway.errors import NotFound
 from slipway.hosts.project import open_project
@@ -109,11 +109,11 @@ def _tell(folder: Path, store: Path, seed: int, *, keep: bool) -> Simulation:
                 control.start()
                 _detail(f"The pages: {control.url}")
             first = hosts.First(endpoint=endpoint, version=version, deployed=deployed)
-            with recorded(project, MODEL, plan) as begun:
+            with recorded(project, MODEL, plan) as begun, hosts.blind_trainings(project, first, plan) as trainings:
                 with _stage("4. April to December: asked over HTTP, retrained, rolled out on its own; three faults"):
                     done = replay_period(project, first, plan, control, label="2013")
                 with _stage("5. What it was worth: against never retraining, and against retraining blindly"):
-                    found = hosts.finish_report(project, first, begun, done)
+                    found = report(project, first, begun, done, trainings)
             call(workspace, operation("audit.seal"), Empty())
         click.echo("\n" + simulation_text(found) + f"\n\ntook {time.monotonic() - began:.0f} seconds\n")
         where = (

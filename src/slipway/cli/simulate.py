@@ -25,10 +25,12 @@ from slipway.records.people import Actor
 from slipway.records.simulations import Simulation
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from slipway.flows.simulate import Plan, Simulated
     from slipway.hosts.simulation import First
 
-__all__ = ["RemoteControl", "Story", "recorded", "replay_period", "simulate", "stopping"]
+__all__ = ["RemoteControl", "Story", "recorded", "replay_period", "report", "simulate", "stopping"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RECONCILED_WITHIN_S = 3600.0  # a tick waits for retrainings that run
@@ -223,9 +225,9 @@ def _simulate(
             deployed = hosts.approve_first(project.workspace, endpoint, version, actor, plan.done_at, comment)
             control.start()
             first = hosts.First(endpoint=endpoint, version=version, deployed=deployed)
-            with recorded(project, name, plan) as begun:
+            with recorded(project, name, plan) as begun, hosts.blind_trainings(project, first, plan) as trainings:
                 done = replay_period(project, first, plan, control, log=log, label=name)
-                found = hosts.finish_report(project, first, begun, done)
+                found = report(project, first, begun, done, trainings)
         if keep and deployed.status is not None:
             click.echo(f"The pages:    {control.url}\nThe endpoint: {deployed.status.url}/endpoints/{name}")
     return found
@@ -242,6 +244,18 @@ def recorded(project: Project, endpoint: str, plan: "Plan") -> Iterator[Simulati
     except BaseException as problem:
         simulations.fail(project.workspace, begun, str(problem) or type(problem).__name__)
         raise
+
+
+def report(project: Project, first: "First", begun: Simulation, done: "Simulated", trainings: "Thread") -> Simulation:
+    """Write a simulation's report, with a bar, once the blind policy's models are there."""
+    from slipway.hosts.simulation import finish_report
+
+    trainings.join()
+    bar: Any
+    with click.progressbar(length=100, label="   report", file=sys.stderr) as bar:
+        return finish_report(
+            project, first, begun, done, progress=lambda share: bar.update(round(100 * share) - bar.pos)
+        )
 
 
 def say_previous(previous: Path | None, store: Path) -> None:

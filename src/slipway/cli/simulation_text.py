@@ -70,6 +70,7 @@ def _facts(found: Simulation) -> list[tuple[str, str]]:
             (fault.name, f"{'handled' if fault.was_handled else 'NOT handled'}. {fault.sentence}")
             for fault in found.faults
         ),
+        ("drift", found.drift),
         *(("proven", proof) for proof in found.proofs),
         ("costs", found.assumption),
         *(

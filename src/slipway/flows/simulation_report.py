@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ def write_report(
     pipeline: Pipeline[..., Any],
     witnessed: Witnessed,
     until: str = "until",
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Simulation:
     """Judge what a simulation's endpoint answered, and keep the report.
 
@@ -94,6 +95,7 @@ def write_report(
         pipeline: The endpoint's pipeline: what a blind policy would run.
         witnessed: What the time machine saw.
         until: The pipeline's parameter that takes the day up to which data counts.
+        progress: Told how much of the work is done, as a share.
 
     Raises:
         InvalidInput: Nothing was answered in the period, or by models with different inputs.
@@ -110,22 +112,28 @@ def write_report(
     first = int(answered["version"][0])
     needed = {*answered["version"].to_list(), *(reign.version for reign in ruled), *(r.replaced for r in ruled)}
     with loaded_versions(workspace, model, needed) as loaded:
-        workspace.say(f"Scoring {answered.height:,} answers of {len(needed)} versions again.")
+        progress(0.1)
         versions = VersionScores(answered, inputs, loaded)
+        progress(0.3)
         blind = _blind(workspace, pipeline, answered, inputs, versions, loaded[first], first, until)
+        progress(0.6)
         judged = answered["label"].is_not_null().to_numpy()
         scores = {NEVER: versions.of(first, judged), BLIND: blind}
         promotions = tuple(_hindsight(answered, versions, reign) for reign in ruled)
+        progress(0.8)
         decision = loaded[first].decision
         proofs = [
             versions.sentence,
             *_inputs_proof(workspace, loaded[first].bundle, features, answered, inputs, witnessed),
         ]
+    progress(0.95)
     told = _told(simulation, witnessed, answered, scores, decision)
+    progress(1.0)
     return _keep(
         workspace,
         structs.replace(
             told,
+            drift=simulation_words.drift(actions),
             promotions=promotions,
             proofs=(*proofs, *witnessed.proofs),
             fingerprint=simulation_words.fingerprint_of(actions),
@@ -258,7 +266,8 @@ def _blind(
     judged = answered["label"].is_not_null().to_numpy()
     starts = answered["at"].dt.truncate("1mo").dt.date()
     days: list[date] = starts.unique().sort().to_list()
-    models: dict[str, Scorer] = blind_models(workspace, pipeline, days, first=first_model, until=until)
+    quiet = replace(workspace, say=lambda line: None)  # its trainings were told when they ran
+    models: dict[str, Scorer] = blind_models(quiet, pipeline, days, first=first_model, until=until)
     found = np.full(answered.height, np.nan)
     for day in days:
         inside = (starts == day).to_numpy() & judged
@@ -292,9 +301,9 @@ def _inputs_proof(
         training = training_set_of(workspace, entries.get(tx, Run, bundle.run_id))
     if training is None:
         return []
-    workspace.say("Joining the same rows offline.")
+    quiet = replace(workspace, say=lambda line: None)
     since, until = answered["at"][0], answered["at"][-1] + timedelta(microseconds=1)
-    named, offline = offline_inputs(workspace, bundle.features, features, training, since=since, until=until)
+    named, offline = offline_inputs(quiet, bundle.features, features, training, since=since, until=until)
     return [inputs_proof(answered, inputs, named, offline, except_between=witnessed.bent)]
 
 
@@ -310,5 +319,4 @@ def _keep(workspace: Workspace, simulation: Simulation) -> Simulation:
             requests=simulation.requests,
             fingerprint=simulation.fingerprint,
         )
-    workspace.say(simulation.sentence)
     return simulation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from slipway.hashing import fingerprint
@@ -10,7 +11,7 @@ from slipway.records.loop import Action
 from slipway.records.models import Decision
 from slipway.records.simulations import BLIND, NEVER, Month, Worth
 
-__all__ = ["assumption", "fingerprint_of", "sentence"]
+__all__ = ["assumption", "drift", "fingerprint_of", "sentence"]
 
 _NUMBERS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -44,6 +45,21 @@ def assumption(decision: Decision) -> str:
     return (
         f"Assumed, not measured: {', '.join(stated)}; a score from {decision.threshold:g} on counts as a yes. "
         "With other costs the sums would be others."
+    )
+
+
+def drift(actions: Sequence[Action]) -> str:
+    """What drift was noted, and that none of it was acted on: no retraining was asked for by it."""
+    noted = [one for one in actions if one.name == "note" and "moved" in one.evidence]
+    asked = Counter(one.evidence.get("trigger", "").partition(" ")[0] for one in actions if one.name == "retrain")
+    if not noted:
+        return ""
+    columns = Counter(name for one in noted for name in {column for column, *_ in one.evidence["moved"]})
+    often = ", ".join(f"{name} ({times})" for name, times in columns.most_common(3))
+    by = ", ".join(f"{times} by {what.rstrip(':')}" for what, times in asked.most_common() if what)
+    return (
+        f"Noted for {len(noted)} models that served, most often of {often}; never acted on: "
+        f"of {sum(asked.values())} retrainings none was asked for by drift ({by})."
     )
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import inspect
 import shutil
 import typing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -28,6 +31,7 @@ from slipway.flows.replay_sources import Source, log_source, table_source
 from slipway.flows.simulate import Plan, Simulated
 from slipway.flows.simulation_report import Witnessed, write_report
 from slipway.gates.floors import effective
+from slipway.hosts.blind_runs import blind_beside, months_between
 from slipway.hosts.endpoint import open_signer
 from slipway.hosts.project import Project
 from slipway.hosts.server_process import stop_former
@@ -54,6 +58,7 @@ from slipway.tables.segments import read_segments
 __all__ = [
     "First",
     "approve_first",
+    "blind_trainings",
     "finish_report",
     "first_model",
     "fresh_store",
@@ -275,7 +280,24 @@ def log_folder(given: Path, project: str, endpoint: str) -> Path:
     )
 
 
-def finish_report(project: Project, first: First, begun: Simulation, done: Simulated) -> Simulation:
+@contextmanager
+def blind_trainings(project: Project, first: First, plan: Plan) -> Iterator[Thread]:
+    """Train what a blind policy would serve, beside the replay; see `blind_runs`."""
+    workspace = project.workspace
+    with workspace.ledger.read() as tx:
+        run = entries.get(tx, Run, first.version.run_id)
+    with blind_beside(workspace, run, months_between(plan.since, plan.until), "until") as thread:
+        yield thread
+
+
+def finish_report(
+    project: Project,
+    first: First,
+    begun: Simulation,
+    done: Simulated,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Simulation:
     """What a simulation comes to, kept as a record: three policies side by side, faults and how each was met.
 
     Args:
@@ -283,6 +305,7 @@ def finish_report(project: Project, first: First, begun: Simulation, done: Simul
         first: The model with which it began.
         begun: Its record, as it was begun.
         done: What was done.
+        progress: Told how much of the work is done, as a share.
     """
     endpoint = first.endpoint
     assert endpoint.pipeline is not None  # pick_endpoint saw to it
@@ -292,6 +315,7 @@ def finish_report(project: Project, first: First, begun: Simulation, done: Simul
         features=endpoint.features,
         pipeline=endpoint.pipeline,
         witnessed=witnessed(project.workspace, endpoint, done),
+        progress=progress,
     )
 
 

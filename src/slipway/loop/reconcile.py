@@ -23,6 +23,7 @@ from slipway.loop.actions import act
 from slipway.loop.policy import answer
 from slipway.loop.triggers import due
 from slipway.models import registry
+from slipway.operations.endpoints import Watched
 from slipway.operations.rollouts import Reconcile, Reconciled
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
@@ -37,6 +38,7 @@ from slipway.tables.log_reader import LogReader
 __all__ = ["reconcile"]
 
 _DIGITS = 16
+_A_WEEK = timedelta(days=6)  # from the first decision of seven days to the last
 _KEEP = timedelta(days=70)
 """How far back the log is held in memory: the longest window, the weeks before it, and a challenger's held-out days."""
 
@@ -178,7 +180,29 @@ def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime)
         for id, one in before.items()
         if id not in after
     ]
-    return actions
+    drifted = _note_drift(workspace, revision, watched, parent)
+    return [*actions, *drifted]
+
+
+def _note_drift(workspace: Workspace, revision: Revision, watched: Watched, parent: str) -> list[Action]:
+    """Drift is noted once for each model that serves, when a week of its own traffic tells of it; nothing follows."""
+    names = {monitor.name for monitor in revision.monitors if monitor.kind == "drift"}
+    model = f"{revision.served.model} {revision.served.number}"
+    found = [
+        one
+        for one in watched.findings
+        if one.name in names and one.state == "note" and one.window_until - one.window_from >= _A_WEEK
+    ]
+    if not found:
+        return []
+    with workspace.ledger.read() as tx:
+        noted = entries.find(tx, Action, parent=parent, name="note", limit=1)
+    if noted and noted[0].evidence.get("model") == model:
+        return []
+    told, moved = found[0].sentence, found[0].values.get("moved", [])
+    subjects = (f"finding:{found[0].id}",)
+    evidence = {"model": model, "moved": moved}
+    return [act(workspace, revision.name, "note", f"{model}: {told}", evidence=evidence, subjects=subjects)]
 
 
 def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime, *, is_new_day: bool) -> list[Action]:
@@ -286,7 +310,7 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
     begun = retrain.start(workspace, declared, asked.trigger)
     told = f"{found.why} {declared.retrain.pipeline} is run on data until {begun.until:%Y-%m-%d}."
     subjects = (f"retraining:{begun.id}", *found.subjects)
-    return [act(workspace, declared.name, "retrain", told, subjects=subjects)]
+    return [act(workspace, declared.name, "retrain", told, evidence={"trigger": asked.trigger}, subjects=subjects)]
 
 
 def _was_held(workspace: Workspace, parent: str, mark: str) -> bool:

@@ -159,6 +159,7 @@ class Simulation(Record, frozen=True, kw_only=True, tag="simulation"):
         unit: Of the costs.
         assumption: The cost matrix in words.
         sentence: What the retraining was worth, in plain words.
+        drift: What drift was noted, and that nothing was done about it, in words.
         proofs: What was compared and found equal, as sentences.
         measured: Latencies and other machine-time figures: shown, never judged.
         fingerprint: Of all actions in order: the same seed gives the same one.
@@ -181,6 +182,7 @@ class Simulation(Record, frozen=True, kw_only=True, tag="simulation"):
     unit: str = ""
     assumption: str = ""
     sentence: str = ""
+    drift: str = ""
     proofs: tuple[str, ...] = ()
     measured: dict[str, Any] = {}
     fingerprint: str = ""
