@@ -14,6 +14,7 @@ from slipway.records.monitors import Finding, Incident
 __all__ = ["endpoints"]
 
 _PAGE = 1000
+_REVISIONS = 12
 _LAST = 5
 
 
@@ -108,8 +109,10 @@ def _show_text(answer: EndpointDetail) -> str:
             str(revision.actor),
             revision.reason,
         )
-        for revision in answer.revisions
+        for revision in answer.revisions[:_REVISIONS]
     ]
+    older = len(answer.revisions) - len(revisions)
+    more = f"\n... and {older} older ones, with --json" if older else ""
     parts = [
         facts(
             [
@@ -121,7 +124,7 @@ def _show_text(answer: EndpointDetail) -> str:
                 ("key", ", ".join(contract.key)),
             ]
         ),
-        columns(("revision", "model", "since (UTC)", "by", "why"), revisions, empty=""),
+        columns(("revision", "model", "since (UTC)", "by", "why"), revisions, empty="") + more,
         verdict_text(answer.verdict) if answer.verdict else "",
         _findings(answer.findings),
         _incidents(answer.incidents),

@@ -15,33 +15,36 @@ def simulation_text(found: Simulation) -> str:
     unit = f", {found.unit}" if found.unit else ""
     tables = [
         _by_month(
+            f"Log loss, then cost of errors{unit}: lower is better",
             months,
-            ("log loss", lambda one: figure(round(one.log_loss, 4))),
-            (f"cost of errors{unit}", lambda one: figure(one.cost)),
+            lambda one: figure(round(one.log_loss, 4)),
+            lambda one: figure(one.cost),
         ),
         _by_month(
+            "Mean score minus rate: nearest to 0 is best; then AUC: higher is better",
             months,
-            ("score minus rate", lambda one: figure(round(one.calibration, 3))),
-            ("AUC", lambda one: figure(round(one.auc, 3))),
+            lambda one: figure(round(one.calibration, 3)),
+            lambda one: figure(round(one.auc, 3)),
         ),
         _hindsight(found.promotions),
     ]
     return "\n\n".join(part for part in (*tables, facts(_facts(found))) if part)
 
 
-def _by_month(months: Sequence[Month], *shown: tuple[str, Callable[[Figures], str]]) -> str:
-    policies = list(months[-1].figures) if months else []
-    head = ("month", "asked", "rate")
+def _by_month(title: str, months: Sequence[Month], *shown: Callable[[Figures], str]) -> str:
+    if not months:
+        return ""
+    policies = list(months[-1].figures)
     rows = [
         (
             month.name,
             f"{month.asked:,}",
             f"{month.rate:.3f}",
-            *(text(month.figures[policy]) for _, text in shown for policy in policies),
+            *(text(month.figures[policy]) for text in shown for policy in policies),
         )
         for month in months
     ]
-    return columns((*head, *(f"{name}: {policy}" for name, _ in shown for policy in policies)), rows, empty="")
+    return f"{title}\n" + columns(("month", "asked", "rate", *policies * len(shown)), rows, empty="")
 
 
 def _hindsight(promotions: Sequence[Promotion]) -> str:

@@ -55,7 +55,7 @@ def drift(actions: Sequence[Action]) -> str:
     if not noted:
         return ""
     columns = Counter(name for one in noted for name in {column for column, *_ in one.evidence["moved"]})
-    often = ", ".join(f"{name} ({times})" for name, times in columns.most_common(3))
+    often = ", ".join(f"{name} ({times})" for name, times in columns.most_common(5))
     by = ", ".join(f"{times} by {what.rstrip(':')}" for what, times in asked.most_common() if what)
     return (
         f"Noted for {len(noted)} models that served, most often of {often}; never acted on: "

@@ -6,7 +6,7 @@ Nothing is kept here but what can be read again: the endpoint's log, read once a
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from slipway.flows.publish import converge
 from slipway.flows.turns import turn
 from slipway.flows.watch import looks_back_to, watch_rows
 from slipway.ledger import entries, events
-from slipway.loop import evidence, retrain
+from slipway.loop import CONTROLLER, evidence, retrain
 from slipway.loop.actions import act
 from slipway.loop.policy import answer
 from slipway.loop.triggers import due
@@ -71,11 +71,12 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         revision_of(workspace, request.endpoint)
         known = [request.endpoint]
     actions: list[Action] = []
+    acting = replace(workspace, actor=CONTROLLER)  # whoever asks for a pass, what it does is the loop's doing
     for name in known:
         if request.settle:
             retrain.settle(workspace, name)
         with _desk(folder_of(workspace, name)) as desk, turn(workspace, name):
-            actions += _reconcile(workspace, name, desk)
+            actions += _reconcile(acting, name, desk)
     if actions:  # a pass that found nothing to do is no news, and there are thousands a day
         with workspace.ledger.write() as tx:
             done = [f"{one.parent_id} {one.number}" for one in actions]

@@ -76,7 +76,11 @@ def start_by_hand(workspace: Workspace, request: StartRetraining) -> Started:
                 f"The model of {request.endpoint!r} is being trained again already ({present.trigger}).",
                 fix=f"Wait for it: slipway endpoints show {request.endpoint}",
             )
-        return Started(retraining=start(workspace, declared, f"by hand: {request.reason.strip()}"))
+        begun = start(workspace, declared, f"by hand: {request.reason.strip()}")
+        told = f"{workspace.actor} asked for it: {request.reason.strip()}. Data until {begun.until:%Y-%m-%d} counts."
+        evidence = {"trigger": "hand"}
+        act(workspace, request.endpoint, "retrain", told, evidence=evidence, subjects=(f"retraining:{begun.id}",))
+    return Started(retraining=begun)
 
 
 def start(workspace: Workspace, declared: DeclaredEndpoint, trigger: str) -> Retraining:
