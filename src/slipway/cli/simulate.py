@@ -268,6 +268,7 @@ def say_previous(previous: Path | None, store: Path) -> None:
 def stopping(project: Project, endpoint: str, control: RemoteControl, *, keep: bool) -> Iterator[None]:
     """Stop what a simulation has started, however it ends; with `keep` leave it running where it ended well."""
     from slipway.flows.endpoints import folder_of
+    from slipway.hosts.simulation import stop_tasks
 
     is_left = False
     try:
@@ -281,6 +282,7 @@ def stopping(project: Project, endpoint: str, control: RemoteControl, *, keep: b
                 control.stop()
             finally:
                 project.workspace.launcher.stop(folder_of(project.workspace, endpoint))
+                stop_tasks(project.workspace.root, project.workspace.runner)
 
 
 def replay_period(

@@ -6,6 +6,10 @@ the same afterwards. What moves it on is a look at the evidence; who looks is th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC
+from typing import TypeAlias
+
 import msgspec
 
 from slipway.errors import BackendError, Conflict, NotFound
@@ -13,7 +17,7 @@ from slipway.flows.endpoints import revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.publish import publish_revision
 from slipway.flows.turns import turn
-from slipway.ids import new_id
+from slipway.hashing import fingerprint
 from slipway.ledger import entries, events, lineage
 from slipway.models import registry
 from slipway.operations.rollouts import Abort, GetRollout, ListRollouts, RolloutDetail, Rollouts
@@ -26,10 +30,12 @@ from slipway.records.rollouts import CanarySpec, Look, Rollout
 from slipway.rollout.judge import is_overdue
 
 __all__ = [
+    "Also",
     "abort",
     "advance",
     "begin",
     "get_rollout",
+    "is_carried",
     "is_due",
     "list_rollouts",
     "newest",
@@ -38,7 +44,10 @@ __all__ = [
     "under_way",
 ]
 
+Also: TypeAlias = Callable[[WriteTransaction, Rollout], None]
+"""What else is written in the transaction in which a roll-out moves, given the roll-out as it stands then."""
 _WHOLE = 100
+_NUMBER_DIGITS = 12
 
 
 def newest(workspace: Workspace, endpoint: str) -> Rollout | None:
@@ -54,13 +63,19 @@ def under_way(workspace: Workspace, endpoint: str) -> Rollout | None:
     return found if found is not None and found.is_under_way else None
 
 
+def is_carried(workspace: Workspace, rollout: Rollout) -> bool:
+    """Whether an endpoint's newest revision carries a roll-out out: a deployment at once, or a roll-back, does not."""
+    carried = revision_of(workspace, rollout.name).challenger
+    return carried is not None and carried.rollout_id == rollout.id
+
+
 def refuse_while_under_way(workspace: Workspace, endpoint: str) -> None:
-    """Refuse a change while a challenger is being rolled out.
+    """Refuse a change while a challenger is being rolled out. The endpoint's turn must be held.
 
     Raises:
         Conflict: One is.
     """
-    found = under_way(workspace, endpoint)
+    found = _carried(workspace, endpoint)
     if found is not None:
         raise Conflict(
             f"{found.challenger.model} {found.challenger.number} is being rolled out at {endpoint!r} ({found.state}).",
@@ -86,7 +101,14 @@ def is_due(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision) ->
     return True
 
 
-def begin(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision, *, retraining_id: str = "") -> Rollout:
+def begin(
+    workspace: Workspace,
+    declared: DeclaredEndpoint,
+    draft: Revision,
+    *,
+    retraining_id: str = "",
+    also: Also = lambda tx, rollout: None,
+) -> Rollout:
     """Begin the declared roll-out of what a draft would serve. The endpoint's turn must be held.
 
     Args:
@@ -94,6 +116,7 @@ def begin(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision, *, 
         declared: Its declaration.
         draft: The revision as it would be if the challenger served at once.
         retraining_id: What made the challenger.
+        also: What else is written when it begins; and once more where it is stopped at once.
 
     Returns:
         The roll-out; "stopped" already where the endpoint's process cannot load the challenger.
@@ -103,7 +126,7 @@ def begin(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision, *, 
     assert plan is not None  # `is_due` was asked
     now = workspace.clock.now()
     rollout = Rollout(
-        id=new_id(),
+        id=_next_id(workspace, declared.name),
         project=workspace.project,
         name=declared.name,
         created_at=now,
@@ -116,48 +139,51 @@ def begin(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision, *, 
         verdict_id=draft.verdict_id,
         retraining_id=retraining_id,
     )
+    # The endpoint runs as it is declared now, from the beginning of the roll-out on.
+    base = msgspec.structs.replace(draft, served=present.served, verdict_id=present.verdict_id)
     try:
-        _publish(workspace, rollout, present, f"{rollout.state} of {draft.served.model} {draft.served.number}")
+        _publish(workspace, rollout, base, f"{rollout.state} of {_name(rollout)}", also=also)
     except BackendError as problem:
-        return _end(workspace, rollout, "stopped", f"It does not start: {problem}")
+        return _end(workspace, rollout, "stopped", f"It does not start: {problem}", also=also)
     return rollout
 
 
-def advance(workspace: Workspace, rollout: Rollout, look: Look) -> Rollout:
+def advance(workspace: Workspace, rollout: Rollout, look: Look, *, also: Also = lambda tx, rollout: None) -> Rollout:
     """Take a roll-out as far as a look at its evidence allows. The endpoint's turn must be held.
 
     Args:
         workspace: Whose endpoint.
         rollout: Under way.
         look: What the evidence shows in its present phase.
+        also: What else is written where it moves.
 
     Returns:
         The roll-out as it stands then: the same phase where the look is undecided and the deadline not reached.
 
     Raises:
-        BackendError: The endpoint's process did not take the revision; the roll-out stands as before.
+        BackendError: The endpoint's process has not taken the revision, which is written already.
     """
     now = workspace.clock.now()
-    seen = msgspec.structs.replace(rollout, looks=(*rollout.looks, look))
+    seen = msgspec.structs.replace(rollout, looks=_looks_with(rollout, look))
     phase = rollout.spec.shadow if rollout.state == "shadow" else rollout.spec.canary
     assert phase is not None  # it is in that phase
     if look.verdict == "worse":
-        return _end(workspace, seen, "stopped", look.sentence)
+        return _end(workspace, seen, "stopped", look.sentence, also=also)
     if look.verdict == "undecided":
         if is_overdue(phase, rollout.since, now):
-            return _end(workspace, seen, "undecided", f"The deadline came first. {look.sentence}")
+            return _end(workspace, seen, "undecided", f"The deadline came first. {look.sentence}", also=also)
         return _keep(workspace, seen)
     canary = rollout.spec.canary
     step = 0 if rollout.state == "shadow" else rollout.step + 1
     if canary is None or _fraction(canary, step) >= 1.0:
-        return _end(workspace, seen, "promoted", look.sentence)
+        return _end(workspace, seen, "promoted", look.sentence, also=also)
     onward = msgspec.structs.replace(seen, state="canary", step=step, since=now)
-    percent = canary.steps[step]
-    _publish(workspace, onward, revision_of(workspace, rollout.name), f"canary of {_name(rollout)} at {percent} %")
+    reason = f"canary of {_name(rollout)} at {canary.steps[step]} %"
+    _publish(workspace, onward, revision_of(workspace, rollout.name), reason, also=also)
     return onward
 
 
-def supersede(workspace: Workspace, rollout: Rollout) -> Rollout:
+def supersede(workspace: Workspace, rollout: Rollout, *, also: Also = lambda tx, rollout: None) -> Rollout:
     """End a roll-out whose endpoint was deployed to otherwise meanwhile."""
     revision = revision_of(workspace, rollout.name)
     ended = msgspec.structs.replace(
@@ -168,6 +194,7 @@ def supersede(workspace: Workspace, rollout: Rollout) -> Rollout:
     )
     with workspace.ledger.write() as tx:
         entries.put(tx, ended)
+        also(tx, ended)
         events.record(tx, workspace, "rollouts.end", f"rollout:{ended.id}", state=ended.state, reason=ended.reason)
     return ended
 
@@ -181,7 +208,7 @@ def abort(workspace: Workspace, request: Abort) -> RolloutDetail:
     """
     revision_of(workspace, request.endpoint)
     with turn(workspace, request.endpoint):
-        found = under_way(workspace, request.endpoint)
+        found = _carried(workspace, request.endpoint)
         if found is None:
             raise Conflict(
                 f"No roll-out is under way at {request.endpoint!r}.",
@@ -219,17 +246,42 @@ def get_rollout(workspace: Workspace, request: GetRollout) -> RolloutDetail:
     return RolloutDetail(rollout=found)
 
 
-def _end(workspace: Workspace, rollout: Rollout, state: str, reason: str, *, verb: str = "rollouts.end") -> Rollout:
+def _carried(workspace: Workspace, endpoint: str) -> Rollout | None:
+    """The roll-out under way; one that somebody's deployment has replaced ends here. The endpoint's turn must be held."""
+    found = under_way(workspace, endpoint)
+    if found is None or is_carried(workspace, found):
+        return found
+    supersede(workspace, found)
+    return None
+
+
+def _looks_with(rollout: Rollout, look: Look) -> tuple[Look, ...]:
+    """The looks with one more; of a day's undecided looks the last is kept, since there may be thousands."""
+    last = rollout.looks[-1] if rollout.looks else None
+    is_same = (
+        last is not None
+        and (last.phase, last.step, last.verdict) == (look.phase, look.step, "undecided")
+        and last.at.astimezone(UTC).date() == look.at.astimezone(UTC).date()
+    )
+    return (*(rollout.looks[:-1] if is_same else rollout.looks), look)
+
+
+def _end(
+    workspace: Workspace,
+    rollout: Rollout,
+    state: str,
+    reason: str,
+    *,
+    verb: str = "rollouts.end",
+    also: Also = lambda tx, rollout: None,
+) -> Rollout:
     ended = msgspec.convert(
         {**msgspec.structs.asdict(rollout), "state": state, "ended_at": workspace.clock.now(), "reason": reason},
         Rollout,
     )
     present = revision_of(workspace, rollout.name)
     why = {"promoted": "promotion of", "stopped": "back from", "undecided": "undecided about"}[state]
-    _publish(workspace, ended, present, f"{why} {_name(rollout)}", verb=verb)
-    if state == "promoted":
-        challenger = rollout.challenger
-        registry.set_alias(workspace, challenger.model, CHAMPION, challenger.number, reason=f"serves {rollout.name}")
+    _publish(workspace, ended, present, f"{why} {_name(rollout)}", verb=verb, also=also)
     return ended
 
 
@@ -240,9 +292,15 @@ def _keep(workspace: Workspace, rollout: Rollout) -> Rollout:
 
 
 def _publish(
-    workspace: Workspace, rollout: Rollout, present: Revision, reason: str, *, verb: str = "endpoints.deploy"
+    workspace: Workspace,
+    rollout: Rollout,
+    present: Revision,
+    reason: str,
+    *,
+    verb: str = "endpoints.deploy",
+    also: Also,
 ) -> None:
-    """Publish the revision that carries out a roll-out as it stands, and keep its record in the same transaction."""
+    """Publish the revision that carries out a roll-out as it stands; its record is kept in the same transaction."""
     serves = rollout.challenger if rollout.state == "promoted" else rollout.champion
     challenger = _challenger(rollout)
     draft = msgspec.structs.replace(
@@ -255,8 +313,12 @@ def _publish(
         reason=reason,
     )
 
-    def also(tx: WriteTransaction, revision: Revision) -> None:
+    def written(tx: WriteTransaction, revision: Revision) -> None:
         entries.put(tx, rollout)
+        also(tx, rollout)
+        if rollout.state == "promoted":
+            why = f"serves {rollout.name}"
+            registry.point_alias(tx, workspace, serves.model, CHAMPION, serves.number, reason=why)
         lineage.link(tx, f"bundle:{rollout.challenger.bundle}", f"rollout:{rollout.id}", "challenger")
         lineage.link(tx, f"rollout:{rollout.id}", f"revision:{revision.id}", rollout.state)
         if rollout.ended_at is not None and verb != "rollouts.end":
@@ -264,7 +326,17 @@ def _publish(
 
     is_fed = present.challenger is not None and present.challenger.rollout_id == rollout.id
     versions = [_version(workspace, served) for served in (serves, challenger.served if challenger else None) if served]
-    publish_revision(workspace, draft, versions, verb, is_fed=is_fed, also=also)
+    publish_revision(workspace, draft, versions, verb, is_fed=is_fed, also=written)
+
+
+def _next_id(workspace: Workspace, endpoint: str) -> str:
+    """The id of an endpoint's next roll-out: its number, and what tells it from those of other endpoints.
+
+    Rows are split by it, so two simulations of one seed must come to the same one.
+    """
+    former = newest(workspace, endpoint)
+    number = int(former.id[:_NUMBER_DIGITS], 16) + 1 if former is not None else 1
+    return f"{number:0{_NUMBER_DIGITS}x}{fingerprint((workspace.project, endpoint, number))[:20]}"
 
 
 def _challenger(rollout: Rollout) -> Challenger | None:

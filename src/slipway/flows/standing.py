@@ -22,8 +22,13 @@ __all__ = ["list_standing", "policy_of", "revoke", "stand", "standing_for"]
 
 
 def policy_of(declared: DeclaredEndpoint) -> str:
-    """The fingerprint of what a standing approval is given for."""
-    parts = (declared.project, declared.name, declared.gate, declared.rollout, declared.retrain)
+    """The fingerprint of what a standing approval is given for, in one environment.
+
+    Where the pipeline's code cannot be followed, any other snapshot of the project is other code.
+    """
+    is_followed = declared.retrain is None or declared.retrain.definition
+    code = "" if is_followed else declared.snapshot
+    parts = (declared.id, declared.gate, declared.rollout, declared.retrain, code)
     return fingerprint(tuple(msgspec.json.encode(part) for part in parts))
 
 

@@ -12,7 +12,7 @@ from uvicorn._types import ASGIApplication
 
 from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
 from slipway.governance.audit import head_of
-from slipway.hosts.controller import Controller
+from slipway.hosts.controller import PASS_EVERY_S, Controller
 from slipway.hosts.project import open_workspace
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
@@ -36,6 +36,7 @@ def serve(
     say: Callable[[str], None],
     once_ready: Callable[[str], None],
     seal_every_s: float = _SEAL_EVERY_S,
+    pass_every_s: float = PASS_EVERY_S,
 ) -> None:
     """Serve a store until SIGINT or SIGTERM, then finish what was begun and return.
 
@@ -48,6 +49,7 @@ def serve(
         say: Receives lines for a person.
         once_ready: Receives the address when it answers.
         seal_every_s: Seconds between two seals of the audit log.
+        pass_every_s: Seconds of machine time between two passes of the loop.
 
     Raises:
         InvalidInput: The address is not the loopback one, or the port is in use.
@@ -56,7 +58,7 @@ def serve(
     try:
         workspace = open_workspace(root, project="", environment=environment, say=say)
         sealer = Sealer(workspace, every_s=seal_every_s)
-        controller = Controller(workspace)
+        controller = Controller(workspace, every_s=pass_every_s)
         # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.
         is_simulated = (root / CLOCK_FILE).exists()
         shown = f"[{host}]" if ":" in host else host

@@ -12,9 +12,10 @@ from slipway.operations.rollouts import Reconcile
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 
-__all__ = ["Controller"]
+__all__ = ["PASS_EVERY_S", "Controller"]
 
-_EVERY_S = 10.0
+PASS_EVERY_S = 10.0
+"""Seconds of machine time between two passes."""
 
 
 class Controller:
@@ -27,10 +28,10 @@ class Controller:
         every_s: Seconds of machine time between two passes.
     """
 
-    def __init__(self, workspace: Workspace, *, every_s: float = _EVERY_S) -> None:
+    def __init__(self, workspace: Workspace, *, every_s: float = PASS_EVERY_S) -> None:
         self._workspace = workspace
         self._every_s = every_s
-        self._said = ""
+        self._said: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="slipway-controller", daemon=True)
 
@@ -45,7 +46,15 @@ class Controller:
 
     def look(self) -> None:
         """Pass over every project once."""
-        for project in (known.name for known in list_projects(self._workspace, Empty()).projects):
+        try:
+            projects = [known.name for known in list_projects(self._workspace, Empty()).projects]
+        except SlipwayError as problem:
+            self._say("", f"The loop cannot read which projects there are: {problem}")
+            return
+        self._say("", "")
+        for project in projects:
+            if self._stopping.is_set():
+                return
             try:
                 call(
                     replace(self._workspace, project=project, actor=CONTROLLER),
@@ -53,14 +62,16 @@ class Controller:
                     Reconcile(),
                 )
             except SlipwayError as problem:
-                self._say(f"The loop of {project} did not finish its pass: {problem}")
+                self._say(project, f"The loop of {project} did not finish its pass: {problem}")
             except Exception:  # a bug in one project's pass must not leave the others unattended
-                self._say(f"The loop of {project} failed:\n{traceback.format_exc()}")
+                self._say(project, f"The loop of {project} failed:\n{traceback.format_exc()}")
+            else:
+                self._say(project, "")
 
-    def _say(self, line: str) -> None:
-        if line != self._said:  # the same trouble every ten seconds is said once
-            self._said = line
+    def _say(self, project: str, line: str) -> None:
+        if line and line != self._said.get(project):  # the same trouble every ten seconds is said once
             self._workspace.say(line)
+        self._said[project] = line
 
     def _work(self) -> None:
         while not self._stopping.wait(self._every_s):

@@ -42,6 +42,7 @@ from slipway.operations.endpoints import Deploy, Deployed
 from slipway.operations.governance import Grant, Stand
 from slipway.operations.table import operation
 from slipway.ports.launcher import Launcher
+from slipway.ports.runner import Runner
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint, declared_id
 from slipway.records.loop import Action
@@ -67,6 +68,7 @@ __all__ = [
     "pick_endpoint",
     "source_of",
     "stop_all",
+    "stop_tasks",
     "witnessed",
 ]
 
@@ -120,11 +122,18 @@ def fresh_store(root: Path, start: datetime) -> Path | None:
 
 
 def stop_all(root: Path) -> None:
-    """Stop the control plane and the endpoints of a simulation's store."""
+    """Stop the control plane, the endpoints and the retrainings of a simulation's store."""
     stop_former(root)
     launcher: Launcher = plugins.load("launcher", "process")()
     for folder in root.glob("endpoints/*/*/"):
         launcher.stop(folder)
+    stop_tasks(root, plugins.load("runner", "process")())
+
+
+def stop_tasks(root: Path, runner: Runner) -> None:
+    """Stop the pipelines that still run for a store whose control plane has been stopped."""
+    for folder in root.glob("tasks/*/"):
+        runner.stop(folder)
 
 
 def pick_endpoint(project: Project, name: str | None) -> Endpoint:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from slipway.errors import NotFound
+from slipway.errors import NotFound, SlipwayError
 from slipway.flows import rollouts
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.judging import declared_endpoint
@@ -19,17 +19,17 @@ from slipway.flows.turns import turn
 from slipway.flows.watch import looks_back_to, watch_rows
 from slipway.ledger import entries, events
 from slipway.loop import CONTROLLER, evidence, retrain
-from slipway.loop.actions import act
+from slipway.loop.actions import act, put_action
 from slipway.loop.policy import answer
 from slipway.loop.triggers import due
 from slipway.models import registry
-from slipway.operations.endpoints import Watched
 from slipway.operations.rollouts import Reconcile, Reconciled
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Contract, Revision, Served
-from slipway.records.loop import Action, ActionKind
-from slipway.records.monitors import Incident
+from slipway.records.loop import Action, ActionKind, Retraining
+from slipway.records.monitors import Finding, Incident
 from slipway.records.rollouts import Look, Rollout
 from slipway.records.schema import Signature
 from slipway.rollout.judge import judge_canary, judge_shadow
@@ -38,6 +38,7 @@ from slipway.tables.log_reader import LogReader
 __all__ = ["reconcile"]
 
 _DIGITS = 16
+_MANY = 100_000
 _A_WEEK = timedelta(days=6)  # from the first decision of seven days to the last
 _KEEP = timedelta(days=70)
 """How far back the log is held in memory: the longest window, the weeks before it, and a challenger's held-out days."""
@@ -49,7 +50,7 @@ class _Desk:
 
     reader: LogReader
     replays: evidence.Replays = field(default_factory=evidence.Replays)
-    looked_on: date | None = None
+    told_on: date | None = None
     held: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -59,7 +60,9 @@ _desks_lock = threading.Lock()
 
 
 def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
-    """Bring every endpoint one step nearer to what is declared, now.
+    """Bring every endpoint of the workspace's environment one step nearer to what is declared, now.
+
+    What goes wrong at one endpoint does not keep the others from their turn; it is raised afterwards.
 
     Raises:
         NotFound: Nothing was ever deployed to the named endpoint.
@@ -71,16 +74,24 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         revision_of(workspace, request.endpoint)
         known = [request.endpoint]
     actions: list[Action] = []
+    problems: list[SlipwayError] = []
     acting = replace(workspace, actor=CONTROLLER)  # whoever asks for a pass, what it does is the loop's doing
     for name in known:
         if request.settle:
             retrain.settle(workspace, name)
-        with _desk(folder_of(workspace, name)) as desk, turn(workspace, name):
-            actions += _reconcile(acting, name, desk)
+        try:
+            with _desk(folder_of(workspace, name)) as desk, turn(workspace, name):
+                actions += _reconcile(acting, name, desk)
+        except SlipwayError as problem:
+            problems.append(problem)
     if actions:  # a pass that found nothing to do is no news, and there are thousands a day
         with workspace.ledger.write() as tx:
             done = [f"{one.parent_id} {one.number}" for one in actions]
             events.record(tx, workspace, "loop.reconcile", f"project:{workspace.project}", actions=done)
+    if problems:
+        for other in problems[1:]:
+            workspace.say(str(other))
+        raise problems[0]
     return Reconciled(
         actions=tuple(actions),
         retraining=sum(retrain.running(workspace, name) is not None for name in known),
@@ -103,19 +114,35 @@ class _desk:  # a context manager that reads like a function
 
 def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
     revision = revision_of(workspace, name)
+    if revision.environment != workspace.environment:
+        return []  # its own environment's gate judges what serves there
     converge(workspace, revision)
     declared = declared_endpoint(workspace, name, model=revision.served.model)
     now = workspace.clock.now()
     _read_log(workspace, revision, desk, now)
     actions: list[Action] = []
-    is_new_day = desk.looked_on != now.date()
-    if is_new_day:
-        actions += _watch(workspace, revision, desk, now)
+    if revision.monitors and _watched_on(workspace, name) != _day(now):
+        _watch(workspace, revision, desk, now)
+        desk.told_on = None
+    if desk.told_on != _day(now):
+        actions += _tell_of_incidents(workspace, name)
+        actions += _note_drift(workspace, revision)
+        desk.told_on = _day(now)
     actions += retrain.absorb(workspace, declared)
-    actions += _roll_out(workspace, name, desk, now, is_new_day=is_new_day)
+    actions += _roll_out(workspace, name, desk, now)
     actions += _train_again(workspace, declared, desk, now)
-    desk.looked_on = now.date()
     return actions
+
+
+def _day(instant: datetime) -> date:
+    return instant.astimezone(UTC).date()
+
+
+def _watched_on(workspace: Workspace, name: str) -> date | None:
+    """The business day on which an endpoint's monitors looked for the last time."""
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, Finding, parent=f"{workspace.project}/{name}", limit=1)
+    return _day(found[0].created_at) if found else None
 
 
 def _read_log(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> None:
@@ -140,89 +167,89 @@ def _read_log(workspace: Workspace, revision: Revision, desk: _Desk, now: dateti
         return contracts[number], registry.bundle_of(workspace, version).signature
 
     desk.reader.refresh(layout)
-    if desk.looked_on != now.date():
+    if desk.told_on != _day(now):
         desk.reader.forget(now - _KEEP)
 
 
-def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> list[Action]:
-    """Let the monitors look, once a business day; tell what became of incidents."""
-    if not revision.monitors:
-        return []
-    parent = f"{workspace.project}/{revision.name}"
-    with workspace.ledger.read() as tx:
-        before = {one.id: one for one in entries.find(tx, Incident, parent=parent, state="open", limit=1000)}
+def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> None:
+    """Let the monitors look, once a business day."""
     version = registry.get(workspace, revision.served.model, str(revision.served.number))
     bundle = registry.bundle_of(workspace, version)
     home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
     since = looks_back_to(workspace, revision, now)
-    watched = watch_rows(workspace, revision, bundle, home, desk.reader.answered(since), now)
-    after = {one.id: one for one in watched.incidents}
-    actions = [
-        act(
-            workspace,
-            revision.name,
-            "alert",
-            f"{one.name}: {one.sentence}",
-            owner=one.owner,
-            subjects=(f"incident:{id}", *(f"finding:{finding}" for finding in one.findings)),
-        )
-        for id, one in after.items()
-        if id not in before
-    ]
-    actions += [
-        act(
-            workspace,
-            revision.name,
-            "close",
-            f"{one.name}: no longer so.",
-            owner=one.owner,
-            subjects=(f"incident:{id}",),
-        )
-        for id, one in before.items()
-        if id not in after
-    ]
-    drifted = _note_drift(workspace, revision, watched, parent)
-    return [*actions, *drifted]
+    watch_rows(workspace, revision, bundle, home, desk.reader.answered(since), now)
 
 
-def _note_drift(workspace: Workspace, revision: Revision, watched: Watched, parent: str) -> list[Action]:
+def _tell_of_incidents(workspace: Workspace, name: str) -> list[Action]:
+    """Tell of incidents that nobody was told of yet: whoever let the monitors look, and whatever was killed since."""
+    parent = f"{workspace.project}/{name}"
+    with workspace.ledger.read() as tx:
+        incidents = entries.find(tx, Incident, parent=parent, limit=1000)
+        alerted, closed = (
+            {
+                subject
+                for one in entries.find(tx, Action, parent=parent, name=kind, limit=_MANY)
+                for subject in one.subjects
+            }
+            for kind in ("alert", "close")
+        )
+    actions = []
+    for one in reversed(incidents):
+        subject = f"incident:{one.id}"
+        if one.state == "open" and subject not in alerted:
+            subjects = (subject, *(f"finding:{finding}" for finding in one.findings))
+            told = f"{one.name}: {one.sentence}"
+            actions.append(act(workspace, name, "alert", told, owner=one.owner, subjects=subjects))
+        elif one.state == "closed" and subject in alerted and subject not in closed:
+            told = f"{one.name}: no longer so."
+            actions.append(act(workspace, name, "close", told, owner=one.owner, subjects=(subject,)))
+    return actions
+
+
+def _note_drift(workspace: Workspace, revision: Revision) -> list[Action]:
     """Drift is noted once for each model that serves, when a week of its own traffic tells of it; nothing follows."""
-    names = {monitor.name for monitor in revision.monitors if monitor.kind == "drift"}
-    model = f"{revision.served.model} {revision.served.number}"
-    found = [
-        one
-        for one in watched.findings
-        if one.name in names and one.state == "note" and one.window_until - one.window_from >= _A_WEEK
-    ]
-    if not found:
-        return []
+    parent, model = f"{workspace.project}/{revision.name}", f"{revision.served.model} {revision.served.number}"
+    actions = []
     with workspace.ledger.read() as tx:
         noted = entries.find(tx, Action, parent=parent, name="note", limit=1)
-    if noted and noted[0].evidence.get("model") == model:
-        return []
-    told, moved = found[0].sentence, found[0].values.get("moved", [])
-    subjects = (f"finding:{found[0].id}",)
-    evidence = {"model": model, "moved": moved}
-    return [act(workspace, revision.name, "note", f"{model}: {told}", evidence=evidence, subjects=subjects)]
+        drift = [monitor.name for monitor in revision.monitors if monitor.kind == "drift"]
+        found = [one for name in drift for one in entries.find(tx, Finding, parent=parent, name=name, limit=1)]
+    for one in found:
+        is_new = not noted or noted[0].evidence.get("model") != model
+        if one.state == "note" and is_new and one.window_until - one.window_from >= _A_WEEK:
+            figures = {"model": model, "moved": one.values.get("moved", [])}
+            told, subjects = f"{model}: {one.sentence}", (f"finding:{one.id}",)
+            actions.append(act(workspace, revision.name, "note", told, evidence=figures, subjects=subjects))
+    return actions
 
 
-def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime, *, is_new_day: bool) -> list[Action]:
+def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime) -> list[Action]:
     """Look at the roll-out under way and take it as far as its evidence allows."""
     present = rollouts.under_way(workspace, name)
     if present is None:
         return []
-    carried = revision_of(workspace, name).challenger
-    subject = (f"rollout:{present.id}",)
-    if carried is None or carried.rollout_id != present.id:
-        ended = rollouts.supersede(workspace, present)
-        return [act(workspace, name, "superseded", ended.reason, subjects=subject)]
-    look = _look(workspace, present, desk, now, is_new_day=is_new_day)
-    if look is None:
-        return []
-    onward = rollouts.advance(workspace, present, look)
-    if (onward.state, onward.step) == (present.state, present.step):
-        return []
-    challenger = f"{present.challenger.model} {present.challenger.number}"
+    actions: list[Action] = []
+
+    def superseded(tx: WriteTransaction, ended: Rollout) -> None:
+        subjects = (f"rollout:{ended.id}",)
+        actions.append(put_action(tx, workspace, name, "superseded", ended.reason, subjects=subjects))
+
+    def moved(tx: WriteTransaction, onward: Rollout) -> None:
+        actions.append(_told(tx, workspace, onward))
+
+    if not rollouts.is_carried(workspace, present):
+        rollouts.supersede(workspace, present, also=superseded)
+        return actions
+    look = _look(workspace, present, desk, now)
+    if look is not None:
+        rollouts.advance(workspace, present, look, also=moved)
+    return actions
+
+
+def _told(tx: WriteTransaction, workspace: Workspace, onward: Rollout) -> Action:
+    """Write down how far a look has taken a roll-out."""
+    look = onward.looks[-1]
+    challenger = f"{onward.challenger.model} {onward.challenger.number}"
     kind: ActionKind
     if onward.state == "canary":
         spec = onward.spec.canary
@@ -237,15 +264,17 @@ def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime, *, is
     owner = {"stop": "data scientist", "undecided": "business owner"}.get(kind, "")
     # What machine time says stays with the look: an action must be the same in two runs of one seed.
     figures = {key: value for key, value in look.values.items() if key != "took_ms"}
-    return [act(workspace, name, kind, told, owner=owner, evidence=figures, subjects=subject)]
+    subjects = (f"rollout:{onward.id}",)
+    return put_action(tx, workspace, onward.name, kind, told, owner=owner, evidence=figures, subjects=subjects)
 
 
-def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime, *, is_new_day: bool) -> Look | None:
+def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime) -> Look | None:
     """A look at the evidence of a roll-out's phase; None where nothing can have changed.
 
     Quality is judged by whole days, so in shadow once a day is enough. In canary it may still stop a roll-out.
     """
     shadow, canary = present.spec.shadow, present.spec.canary
+    is_new_day = not present.looks or _day(present.looks[-1].at) != _day(now)
     quality = None
     if shadow is not None and is_new_day:
         found = evidence.pairs(workspace, desk.reader, desk.replays, present)
@@ -308,10 +337,18 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
                 subjects=found.subjects,
             )
         ]
-    begun = retrain.start(workspace, declared, asked.trigger)
-    told = f"{found.why} {declared.retrain.pipeline} is run on data until {begun.until:%Y-%m-%d}."
-    subjects = (f"retraining:{begun.id}", *found.subjects)
-    return [act(workspace, declared.name, "retrain", told, evidence={"trigger": asked.trigger}, subjects=subjects)]
+    actions: list[Action] = []
+    pipeline = declared.retrain.pipeline
+
+    def told(tx: WriteTransaction, begun: Retraining) -> None:
+        sentence = f"{found.why} {pipeline} is run on data until {begun.until:%Y-%m-%d}."
+        subjects = (f"retraining:{begun.id}", *found.subjects)
+        asking = {"trigger": asked.trigger}
+        made = put_action(tx, workspace, declared.name, "retrain", sentence, evidence=asking, subjects=subjects)
+        actions.append(made)
+
+    retrain.start(workspace, declared, asked.trigger, also=told)
+    return actions
 
 
 def _was_held(workspace: Workspace, parent: str, mark: str) -> bool:

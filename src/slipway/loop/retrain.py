@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from slipway.errors import Conflict, InvalidInput, SlipwayError
+from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
 from slipway.flows import rollouts
 from slipway.flows.deploy import draft_of
 from slipway.flows.endpoints import revision_of
@@ -18,20 +20,24 @@ from slipway.flows.turns import turn
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
 from slipway.loop import CONTROLLER
-from slipway.loop.actions import act
+from slipway.loop.actions import put_action
 from slipway.models import registry
 from slipway.operations.rollouts import ListRetrainings, Retrainings, Started, StartRetraining
 from slipway.pipelines import staging
+from slipway.ports.ledger_store import WriteTransaction
+from slipway.ports.runner import TASK_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
-from slipway.records.endpoints import Served
+from slipway.records.endpoints import Revision, Served
 from slipway.records.gates import Verdict
 from slipway.records.loop import Action, ActionKind, Retraining
 from slipway.records.models import ModelVersion
+from slipway.records.rollouts import Rollout
 
 __all__ = ["absorb", "list_retrainings", "retrainings_of", "running", "settle", "start", "start_by_hand"]
 
 _ATTEMPTS = 3
+_BEGINS = {"shadow": "and is compared unseen with", "canary": "and answers some rows beside"}
 _SETTLES_WITHIN_S = 1800.0
 
 
@@ -76,17 +82,34 @@ def start_by_hand(workspace: Workspace, request: StartRetraining) -> Started:
                 f"The model of {request.endpoint!r} is being trained again already ({present.trigger}).",
                 fix=f"Wait for it: slipway endpoints show {request.endpoint}",
             )
-        begun = start(workspace, declared, f"by hand: {request.reason.strip()}")
-        told = f"{workspace.actor} asked for it: {request.reason.strip()}. Data until {begun.until:%Y-%m-%d} counts."
-        evidence = {"trigger": "hand"}
-        act(workspace, request.endpoint, "retrain", told, evidence=evidence, subjects=(f"retraining:{begun.id}",))
+        reason = request.reason.strip()
+
+        def told(tx: WriteTransaction, begun: Retraining) -> None:
+            sentence = f"{workspace.actor} asked for it: {reason}. Data until {begun.until:%Y-%m-%d} counts."
+            subjects = (f"retraining:{begun.id}",)
+            asking = {"trigger": "hand"}
+            put_action(tx, workspace, request.endpoint, "retrain", sentence, evidence=asking, subjects=subjects)
+
+        begun = start(workspace, declared, f"by hand: {reason}", also=told)
     return Started(retraining=begun)
 
 
-def start(workspace: Workspace, declared: DeclaredEndpoint, trigger: str) -> Retraining:
+def start(
+    workspace: Workspace,
+    declared: DeclaredEndpoint,
+    trigger: str,
+    *,
+    also: Callable[[WriteTransaction, Retraining], None] = lambda tx, begun: None,
+) -> Retraining:
     """Begin a retraining. The endpoint's turn must be held.
 
     Its record is written before its process starts: a controller that is killed in between finds it and starts it.
+
+    Args:
+        workspace: Whose endpoint.
+        declared: Its declaration.
+        trigger: What asked for it, in words.
+        also: What else is written with its record.
 
     Raises:
         Conflict: The endpoint declares no retraining, or no snapshot of its project is stored.
@@ -114,6 +137,7 @@ def start(workspace: Workspace, declared: DeclaredEndpoint, trigger: str) -> Ret
     )
     with workspace.ledger.write() as tx:
         entries.put(tx, begun, expect=0)
+        also(tx, begun)
         if standing is not None:
             lineage.link(tx, f"standing:{standing.id}", f"retraining:{begun.id}", "covers")
         events.record(tx, workspace, "retrainings.start", f"retraining:{begun.id}", trigger=trigger)
@@ -122,6 +146,10 @@ def start(workspace: Workspace, declared: DeclaredEndpoint, trigger: str) -> Ret
 
 
 def _launch(workspace: Workspace, declared: DeclaredEndpoint, retraining: Retraining) -> None:
+    folder = _folder(workspace, retraining)
+    if (folder / TASK_FILE).exists():  # what was begun is gone on with, whatever is declared by now
+        workspace.runner.start(folder)
+        return
     assert declared.retrain is not None  # `start` asked
     until = declared.retrain.until
     task = staging.task(
@@ -174,6 +202,8 @@ def _start_again(workspace: Workspace, declared: DeclaredEndpoint, present: Retr
     if present.attempts >= _ATTEMPTS:
         told = f"its process ended {present.attempts} times without an answer"
         return [_failed(workspace, present, told)]
+    if declared.retrain is None and not (_folder(workspace, present) / TASK_FILE).exists():
+        return [_failed(workspace, present, f"{declared.name} declares no retraining any more")]
     again = msgspec.structs.replace(present, attempts=present.attempts + 1)
     with workspace.ledger.write() as tx:
         entries.put(tx, again)
@@ -183,60 +213,102 @@ def _start_again(workspace: Workspace, declared: DeclaredEndpoint, present: Retr
 
 def _failed(workspace: Workspace, present: Retraining, why: str, *, run_id: str = "") -> Action:
     told = f"The retraining failed: {why}"
-    _close(workspace, msgspec.structs.replace(present, state="failed", run_id=run_id, sentence=told))
-    subjects = (f"retraining:{present.id}", *([f"run:{run_id}"] if run_id else []))
-    return act(workspace, present.name, "alert", told, owner="data scientist", subjects=subjects)
+    ended = msgspec.structs.replace(present, state="failed", run_id=run_id, sentence=told)
+    more = (f"run:{run_id}",) if run_id else ()
+    return _close(workspace, ended, "alert", owner="data scientist", subjects=more)
 
 
 def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retraining, version: ModelVersion) -> Action:
     """Judge what a retraining made, and begin its roll-out."""
     name = f"{version.name} {version.number}"
-    subjects: tuple[str, ...] = (f"retraining:{made.id}", f"model:{version.id}")
-    if version.bundle == revision_of(workspace, made.name).served.bundle:
+    subjects: tuple[str, ...] = (f"model:{version.id}",)
+    present = revision_of(workspace, made.name)
+    if version.bundle == present.served.bundle:
+        if present.actor == CONTROLLER and present.created_at >= made.created_at:
+            return _serves(workspace, made, version, subjects)  # killed since it was published
         told = f"The retraining brought {name} again, which serves already."
-        _close(workspace, msgspec.structs.replace(made, state="unchanged", sentence=told))
-        return act(workspace, made.name, "ignore", told, subjects=subjects)
-    former = rollouts.newest(workspace, made.name)
-    if former is not None and former.retraining_id == made.id:  # killed after the roll-out had begun
-        told = f"{name} is being rolled out."
-        _close(workspace, msgspec.structs.replace(made, state="made", sentence=told))
-        return act(workspace, made.name, "shadow", told, subjects=(*subjects, f"rollout:{former.id}"))
-    bundle = registry.bundle_of(workspace, version)
+        ended = msgspec.structs.replace(made, state="unchanged", sentence=told)
+        return _close(workspace, ended, "ignore", subjects=subjects)
     standing, reason = standing_for(workspace, declared)
     try:
+        bundle = registry.bundle_of(workspace, version)
         ruling = judge_version(workspace, version, bundle, declared, keep=True, standing=standing)
-    except SlipwayError as problem:
-        told = f"{name} could not be judged: {problem}"
-        _close(workspace, msgspec.structs.replace(made, state="failed", sentence=told))
-        return act(workspace, made.name, "alert", told, owner="ml engineer", subjects=subjects)
-    subjects = (*subjects, f"verdict:{ruling.id}")
-    if not ruling.passed:
-        told = f"The gate refused {name}: {_against(ruling)}" + (f" ({reason})." if reason else ".")
-        _close(workspace, msgspec.structs.replace(made, state="refused", sentence=told))
-        return act(workspace, made.name, "refuse", told, owner="data scientist", subjects=subjects)
-    draft = msgspec.structs.replace(draft_of(workspace, version, bundle, declared), verdict_id=ruling.id)
-    if not rollouts.is_due(workspace, declared, draft):
+        subjects = (*subjects, f"verdict:{ruling.id}")
+        if not ruling.passed:
+            told = f"The gate refused {name}: {_against(ruling)}" + (f" ({reason})." if reason else ".")
+            ended = msgspec.structs.replace(made, state="refused", sentence=told)
+            return _close(workspace, ended, "refuse", owner="data scientist", subjects=subjects)
+        draft = msgspec.structs.replace(draft_of(workspace, version, bundle, declared), verdict_id=ruling.id)
+        if rollouts.is_due(workspace, declared, draft):
+            covered = f", under the standing approval of {standing.actor}" if standing is not None else ""
+            return _roll_out(workspace, declared, draft, made, subjects, f"passed its gate{covered}", _figures(ruling))
         publish_revision(workspace, draft, [version], "endpoints.deploy")
-        registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {made.name}")
-        told = f"{name} passed its gate and serves: no roll-out is declared."
-        _close(workspace, msgspec.structs.replace(made, state="made", sentence=told))
-        return act(workspace, made.name, "promote", told, subjects=subjects)
-    begun = rollouts.begin(workspace, declared, draft, retraining_id=made.id)
-    subjects = (*subjects, f"rollout:{begun.id}")
-    if not begun.is_under_way:
-        _close(workspace, msgspec.structs.replace(made, state="failed", sentence=begun.reason))
-        return act(workspace, made.name, "stop", f"{name}: {begun.reason}", owner="ml engineer", subjects=subjects)
-    covered = f", under the standing approval of {standing.actor}" if standing is not None else ""
-    told = f"{name} passed its gate{covered}, and is compared unseen with {_served(begun.champion)}."
-    _close(workspace, msgspec.structs.replace(made, state="made", sentence=told))
-    kind: ActionKind = "shadow" if begun.state == "shadow" else "canary"
-    return act(workspace, made.name, kind, told, subjects=subjects, evidence=_figures(ruling))
+    except (BackendError, Conflict) as problem:
+        if revision_of(workspace, made.name).served.bundle != version.bundle:
+            raise  # nothing was written: the next pass tries again
+        ended = msgspec.structs.replace(made, state="failed", sentence=f"{name} does not serve: {problem}")
+        return _close(workspace, ended, "alert", owner="ml engineer", subjects=subjects)
+    except SlipwayError as problem:
+        ended = msgspec.structs.replace(made, state="failed", sentence=f"{name} cannot be put forward: {problem}")
+        return _close(workspace, ended, "alert", owner="ml engineer", subjects=subjects)
+    return _serves(workspace, made, version, subjects)
 
 
-def _close(workspace: Workspace, ended: Retraining) -> None:
+def _roll_out(
+    workspace: Workspace,
+    declared: DeclaredEndpoint,
+    draft: Revision,
+    made: Retraining,
+    subjects: tuple[str, ...],
+    why: str,
+    figures: dict[str, str],
+) -> Action:
+    """Begin the roll-out of what a retraining made; its record, the retraining's end and the action are one write."""
+    name = _served(draft.served)
+    actions: list[Action] = []
+
+    def written(tx: WriteTransaction, begun: Rollout) -> None:
+        told = f"{name}: {begun.reason}"
+        kind: ActionKind = "stop"
+        if begun.is_under_way:
+            kind = "shadow" if begun.state == "shadow" else "canary"
+            told = f"{name} {why}, {_BEGINS[kind]} {_served(begun.champion)}."
+        ended = msgspec.structs.replace(made, state="made" if begun.is_under_way else "failed", sentence=told)
+        owner = "" if begun.is_under_way else "ml engineer"
+        more = (*subjects, f"rollout:{begun.id}")
+        evidence = figures if begun.is_under_way else {}
+        actions.append(_closed(tx, workspace, ended, kind, owner=owner, subjects=more, evidence=evidence))
+
+    rollouts.begin(workspace, declared, draft, retraining_id=made.id, also=written)
+    return actions[-1]
+
+
+def _serves(workspace: Workspace, made: Retraining, version: ModelVersion, subjects: tuple[str, ...]) -> Action:
+    told = f"{version.name} {version.number} passed its gate and serves: no roll-out is declared."
+    registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {made.name}")
+    ended = msgspec.structs.replace(made, state="made", sentence=told)
+    return _close(workspace, ended, "promote", subjects=subjects)
+
+
+def _close(workspace: Workspace, ended: Retraining, kind: ActionKind, **more: Any) -> Action:
     with workspace.ledger.write() as tx:
-        entries.put(tx, ended)
-        events.record(tx, workspace, "retrainings.end", f"retraining:{ended.id}", state=ended.state)
+        return _closed(tx, workspace, ended, kind, **more)
+
+
+def _closed(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    ended: Retraining,
+    kind: ActionKind,
+    *,
+    subjects: tuple[str, ...],
+    **more: Any,
+) -> Action:
+    """A retraining's end and the action that tells it."""
+    entries.put(tx, ended)
+    events.record(tx, workspace, "retrainings.end", f"retraining:{ended.id}", state=ended.state)
+    about = (f"retraining:{ended.id}", *subjects)
+    return put_action(tx, workspace, ended.name, kind, ended.sentence, subjects=about, **more)
 
 
 def _against(ruling: Verdict) -> str:

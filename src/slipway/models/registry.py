@@ -11,7 +11,7 @@ from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
 from slipway.models.bundle import decode_manifest
 from slipway.models.packing import Packed
-from slipway.ports.ledger_store import ReadTransaction
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, Bundle, ModelVersion
 
@@ -168,29 +168,57 @@ def set_alias(
             fix="For example 'champion'.",
             field="alias",
         )
-    key = f"{name}/{alias}"
     with workspace.ledger.write() as tx:
-        target = _find(tx, workspace.project, name, str(version))
-        stands = tx.ref(workspace.project, _ALIAS, key)
-        was = int(stands) if stands else 0
-        if before is not None and before != was:
-            raise Conflict(
-                f"The alias {alias!r} of {name!r} points at version {was or 'nowhere'}, not at {before or 'nowhere'}.",
-                why="Somebody moved it in between.",
-                fix="Look at the models again, then decide anew.",
-            )
-        tx.set_ref(workspace.project, _ALIAS, key, str(target.number), expect=stands)
-        events.record(
-            tx,
-            workspace,
-            "models.alias",
-            f"model:{target.id}",
-            name=name,
-            alias=alias,
-            number=target.number,
-            before=was,
-            reason=reason,
+        return point_alias(tx, workspace, name, alias, version, before=before, reason=reason)
+
+
+def point_alias(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    name: str,
+    alias: str,
+    version: str | int,
+    *,
+    before: int | None = None,
+    reason: str = "",
+) -> Alias:
+    """Point an alias at a version, as part of a larger change: see `set_alias`.
+
+    Args:
+        tx: The change's transaction.
+        workspace: Where it is recorded.
+        name: The model's name.
+        alias: An allowed one.
+        version: See `set_alias`.
+        before: See `set_alias`.
+        reason: Why, for the history.
+
+    Raises:
+        NotFound: No such model or version.
+        Conflict: The alias points elsewhere than `before` by now.
+    """
+    key = f"{name}/{alias}"
+    target = _find(tx, workspace.project, name, str(version))
+    stands = tx.ref(workspace.project, _ALIAS, key)
+    was = int(stands) if stands else 0
+    if before is not None and before != was:
+        raise Conflict(
+            f"The alias {alias!r} of {name!r} points at version {was or 'nowhere'}, not at {before or 'nowhere'}.",
+            why="Somebody moved it in between.",
+            fix="Look at the models again, then decide anew.",
         )
+    tx.set_ref(workspace.project, _ALIAS, key, str(target.number), expect=stands)
+    events.record(
+        tx,
+        workspace,
+        "models.alias",
+        f"model:{target.id}",
+        name=name,
+        alias=alias,
+        number=target.number,
+        before=was,
+        reason=reason,
+    )
     return Alias(model=name, alias=alias, number=target.number)
 
 

@@ -90,7 +90,7 @@ class Rollout(Record, frozen=True, kw_only=True, tag="rollout"):
         ended_at: Business time, None while under way.
         verdict_id: The gate's verdict that let it begin.
         retraining_id: The retraining that made the challenger, "" where a person deployed it.
-        looks: Every look, oldest first.
+        looks: The looks, oldest first; of a day's undecided ones the last.
         reason: How it ended, in words.
     """
 
