@@ -102,8 +102,8 @@ def test_a_report_in_plain_words() -> None:
         )
     )  # fmt: skip
     assert "one, 2013-04-01 to 2013-05-01, seed 4" in told
-    assert "1,200 requests; 5 events, 1 label" in told
+    assert "1,200 requests, 5 events, 1 label" in told
     assert "handled. Told." in told
     assert "NOT handled. It never struck." in told
-    assert "log loss, slipway" in told
+    assert "Log loss, then cost of errors" in told
     assert "It was worth it." in told

@@ -129,16 +129,14 @@ def write_report(
     progress(0.95)
     told = _told(simulation, witnessed, answered, scores, decision)
     progress(1.0)
-    return _keep(
-        workspace,
-        structs.replace(
-            told,
-            drift=simulation_words.drift(actions),
-            promotions=promotions,
-            proofs=(*proofs, *witnessed.proofs),
-            fingerprint=simulation_words.fingerprint_of(actions),
-        ),
+    told = structs.replace(
+        told,
+        drift=simulation_words.drift(actions),
+        promotions=promotions,
+        proofs=(*proofs, *witnessed.proofs),
+        fingerprint=simulation_words.fingerprint_of(actions),
     )
+    return _keep(workspace, told)
 
 
 def _told(
