@@ -356,7 +356,8 @@ def _tell_of_labels(
     number = rollout.challenger.number
     rows = answered.get(number, 0)
     was_shadow = all(look.phase == "shadow" for look in rollout.looks)
-    days = "" if rollout.ended_at is None else f" after {_hours(rollout.ended_at - rollout.created_at)}"
+    took = timedelta() if rollout.ended_at is None else rollout.ended_at - rollout.created_at
+    days = f" after {_hours(took)}" if took else " at the first look" if rollout.ended_at is not None else ""
     where = "in shadow" if was_shadow else "in canary"
     sentence = (
         f"Version {number} learnt from them; its roll-out: {rollout.state} {where}{days}; it answered {rows:,} rows."

@@ -122,20 +122,15 @@ def write_report(
         promotions = tuple(_hindsight(answered, versions, reign) for reign in ruled)
         progress(0.8)
         decision = loaded[first].decision
-        proofs = [
-            versions.sentence,
-            *_inputs_proof(workspace, loaded[first].bundle, features, answered, inputs, witnessed),
-        ]
-    progress(0.95)
-    told = _told(simulation, witnessed, answered, scores, decision)
-    progress(1.0)
+        joined = _inputs_proof(workspace, loaded[first].bundle, features, answered, inputs, witnessed)
     told = structs.replace(
-        told,
+        _told(simulation, witnessed, answered, scores, decision),
         drift=simulation_words.drift(actions),
         promotions=promotions,
-        proofs=(*proofs, *witnessed.proofs),
+        proofs=(versions.sentence, *joined, *witnessed.proofs),
         fingerprint=simulation_words.fingerprint_of(actions),
     )
+    progress(1.0)
     return _keep(workspace, told)
 
 

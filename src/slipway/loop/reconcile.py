@@ -194,7 +194,7 @@ def _tell_of_incidents(workspace: Workspace, name: str) -> list[Action]:
             for kind in ("alert", "close")
         )
     actions = []
-    for one in reversed(incidents):
+    for one in sorted(incidents, key=lambda one: (one.created_at, one.name)):  # ids say nothing to two runs of one seed
         subject = f"incident:{one.id}"
         if one.state == "open" and subject not in alerted:
             subjects = (subject, *(f"finding:{finding}" for finding in one.findings))
