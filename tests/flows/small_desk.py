@@ -62,6 +62,11 @@ class Desk:
     def deploy(self, number: int, **more: object) -> Deployed:
         return deploy(self.workspace, Deploy(model=NAME, version=str(number), **more))  # type: ignore[arg-type]
 
+    def declare(self, **changes: object) -> None:
+        """Declare the endpoint with some of it changed."""
+        changed = dataclasses.replace(self.project.module().delays, **changes)
+        declare_endpoint(self.workspace, changed, snapshot=self.project.snapshot())
+
     def rollback(self, to: int = 0) -> Deployed:
         return rollback(self.workspace, Rollback(name=NAME, to=to))
 

@@ -221,7 +221,7 @@ def test_a_revision_that_cannot_be_loaded_leaves_the_former_one_serving(
         shutil.rmtree(folder / "bundles" / revision.served.bundle / "model")
         publish(folder, revision, signer)
 
-    monkeypatch.setattr("slipway.flows.deploy.publish", publish_what_is_broken)
+    monkeypatch.setattr("slipway.flows.publish.publish", publish_what_is_broken)
     with pytest.raises(BackendError, match="did not take revision 2; revision 1 still serves"):
         desk.deploy(BETTER)
     monkeypatch.undo()

@@ -46,7 +46,7 @@ def schedule(cron: str, *, timezone: str = "UTC") -> Trigger:
         ) from problem
     try:
         ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError) as problem:
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as problem:
         raise InvalidDeclaration(
             f"There is no time zone {timezone!r}.", fix="For example 'Europe/Berlin'."
         ) from problem
@@ -82,7 +82,8 @@ class Retrain:
             raise InvalidDeclaration(
                 f"A retraining was given {self.pipeline!r} as its pipeline.", fix="Give a function under @sw.pipeline."
             )
-        if not self.when or not all(isinstance(trigger, Trigger) for trigger in self.when):
+        is_list = isinstance(self.when, list | tuple)
+        if not is_list or not self.when or not all(isinstance(trigger, Trigger) for trigger in self.when):
             raise InvalidDeclaration(
                 f"A retraining of {self.pipeline.name!r} was given {self.when!r} as what asks for it.",
                 fix="Give a list of sw.schedule('0 3 1 * *') and sw.degraded.",

@@ -260,7 +260,8 @@ def _looks_with(rollout: Rollout, look: Look) -> tuple[Look, ...]:
     last = rollout.looks[-1] if rollout.looks else None
     is_same = (
         last is not None
-        and (last.phase, last.step, last.verdict) == (look.phase, look.step, "undecided")
+        and last.verdict == look.verdict == "undecided"
+        and (last.phase, last.step) == (look.phase, look.step)
         and last.at.astimezone(UTC).date() == look.at.astimezone(UTC).date()
     )
     return (*(rollout.looks[:-1] if is_same else rollout.looks), look)

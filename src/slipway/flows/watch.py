@@ -157,7 +157,10 @@ def _with_earlier_models(
     since = looks_back_to(workspace, revision, now)
     with workspace.ledger.read() as tx:
         known = entries.find(tx, Revision, project=workspace.project, name=revision.name, limit=100_000)
-    earlier = {found.served.bundle: found for found in sorted(known, key=lambda found: found.number)}
+    before = (
+        found for found in known if found.number < revision.number
+    )  # one after it was refused, and answered nothing
+    earlier = {found.served.bundle: found for found in sorted(before, key=lambda found: found.number)}
     earlier.pop(revision.served.bundle, None)
     frames, reach = [rows], rows["at"].min()
     for found in sorted(earlier.values(), key=lambda found: -found.number):
