@@ -50,7 +50,6 @@ class _Desk:
     reader: LogReader
     replays: evidence.Replays = field(default_factory=evidence.Replays)
     told_on: date | None = None
-    held: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -127,7 +126,7 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
         desk.told_on = _day(now)
     actions += retrain.absorb(workspace, declared)
     actions += _roll_out(workspace, name, desk, now)
-    actions += _train_again(workspace, declared, desk, now)
+    actions += _train_again(workspace, declared, now)
     return actions
 
 
@@ -251,6 +250,8 @@ def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime) ->
 
     Quality is judged by whole days, so in shadow once a day is enough. In canary it may still stop a roll-out.
     """
+    if now <= present.since:  # no time has passed in this phase
+        return None
     shadow, canary = present.spec.shadow, present.spec.canary
     is_new_day = not present.looks or _day(present.looks[-1].at) != _day(now)
     quality = None
@@ -274,7 +275,7 @@ def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime) ->
     )
 
 
-def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, now: datetime) -> list[Action]:
+def _train_again(workspace: Workspace, declared: DeclaredEndpoint, now: datetime) -> list[Action]:
     """Ask whether a retraining is due, and follow the policy."""
     if declared.retrain is None:
         return []
@@ -290,7 +291,6 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
         incidents=incidents,
     )
     if asked is None:
-        desk.held = ""
         return []
     found = answer(
         asked,
@@ -299,10 +299,9 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
         rollout=rollouts.under_way(workspace, declared.name),
     )
     if found.do == "hold":
-        mark = f"{asked.trigger} {asked.at.isoformat()} {found.subjects}"
-        if mark == desk.held or _was_held(workspace, parent, mark):
+        figures = {"trigger": asked.trigger, "at": asked.at.isoformat()}
+        if _was_held(workspace, parent, figures, found.subjects):
             return []
-        desk.held = mark
         return [
             act(
                 workspace,
@@ -310,7 +309,7 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
                 "hold",
                 found.why,
                 owner=found.owner,
-                evidence={"mark": mark},
+                evidence=figures,
                 subjects=found.subjects,
             )
         ]
@@ -326,8 +325,8 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
     return actions
 
 
-def _was_held(workspace: Workspace, parent: str, mark: str) -> bool:
-    """Whether this very hold was told already, by a controller that has been killed since."""
+def _was_held(workspace: Workspace, parent: str, figures: dict[str, str], subjects: tuple[str, ...]) -> bool:
+    """Whether this very hold was told already."""
     with workspace.ledger.read() as tx:
         held = entries.find(tx, Action, parent=parent, name="hold", limit=1)
-    return bool(held) and held[0].evidence.get("mark") == mark
+    return bool(held) and (held[0].evidence, held[0].subjects) == (figures, subjects)
