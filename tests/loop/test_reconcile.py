@@ -269,7 +269,7 @@ def test_what_it_remembers_between_passes_decides_nothing(fresh: Fresh) -> None:
     assert names == ["alert", "hold", "close", "retrain", "shadow", "canary", "canary", "promote"]
 
 
-@pytest.mark.parametrize("lives", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("lives", [0, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 2, 3, 5))])
 def test_killed_at_any_write_it_goes_on_to_the_same_end(fresh: Fresh, lives: int) -> None:
     """Each pass is killed after so many writes, then after one more, and so on, until it comes to its end."""
 
@@ -344,3 +344,19 @@ def test_what_serves_in_another_environment_is_left_to_that_ones_controller(desk
     desk.clock.advance_to(desk.at(7.5) + timedelta(hours=1))
     assert reconcile(elsewhere, Reconcile()).actions == ()
     assert [one.name for one in desk.look()] == ["shadow"]
+
+
+def test_an_endpoint_that_nobody_has_asked_yet_is_looked_after(desk: HandDesk) -> None:
+    assert desk.look() == []
+    assert desk.pass_at(desk.at(7.5))[0].name == "retrain"
+    desk.runner.brings(GOOD)
+    assert [one.name for one in desk.pass_at(desk.at(8))] == ["shadow"]
+    assert [one.name for day in range(9, 15) for one in desk.pass_at(desk.at(day))] == ["undecided"]
+
+
+def test_a_model_with_another_contract_is_watched_before_it_has_answered(desk: HandDesk) -> None:
+    desk.days(0, 2)
+    declare(desk, key=["order_id", "region"])
+    deploy(desk.workspace, Deploy(model=NAME, version="1"))
+    assert desk.revision.contract.key == ("order_id", "region")
+    assert desk.pass_at(desk.at(3)) == []

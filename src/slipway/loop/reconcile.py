@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+
 from slipway.errors import NotFound, SlipwayError
 from slipway.flows import rollouts
 from slipway.flows.endpoints import folder_of, revision_of
@@ -34,6 +36,7 @@ from slipway.records.rollouts import Look, Rollout
 from slipway.records.schema import Signature
 from slipway.rollout.judge import judge_canary, judge_shadow
 from slipway.tables.log_reader import LogReader
+from slipway.tables.prediction_log import answers_frame
 
 __all__ = ["reconcile"]
 
@@ -171,7 +174,10 @@ def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime)
     version = registry.get(workspace, revision.served.model, str(revision.served.number))
     bundle = registry.bundle_of(workspace, version)
     home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
-    watch_rows(workspace, revision, bundle, home, desk.reader.answered(), now)
+    rows, own = desk.reader.answered(), answers_frame([], revision.contract, bundle.signature)
+    if not set(own.columns) <= set(rows.columns):  # it has answered nothing yet, or only models with other inputs have
+        rows = pl.concat([rows, own], how="diagonal_relaxed")
+    watch_rows(workspace, revision, bundle, home, rows, now)
 
 
 def _tell_of_incidents(workspace: Workspace, name: str) -> list[Action]:
