@@ -167,6 +167,8 @@ def _live(answered: pl.DataFrame, shadows: pl.DataFrame, rollout: Rollout) -> pl
 
 
 def _scores(workspace: Workspace, folder: Path, served: Served, answered: pl.DataFrame) -> np.ndarray[Any, Any]:
+    if answered.is_empty():
+        return np.array([], dtype=np.float64)
     model = bundles.load(folder / served.bundle, expect=served.bundle, signer=workspace.signer)
     inputs = answered.select([field.name for field in model.signature.inputs])
     return np.asarray(model.predict_rows([list(row) for row in inputs.iter_rows()]), dtype=np.float64)
