@@ -220,7 +220,7 @@ def _note_drift(workspace: Workspace, revision: Revision) -> list[Action]:
         drift = [monitor.name for monitor in revision.monitors if monitor.kind == "drift"]
         found = [one for name in drift for one in entries.find(tx, Finding, parent=parent, name=name, limit=1)]
     for one in found:
-        is_new = not noted or noted[0].evidence.get("model") != model
+        is_new = one.values.get("model") == model and (not noted or noted[0].evidence.get("model") != model)
         if one.state == "note" and is_new and one.window_until - one.window_from >= _A_WEEK:
             figures = {"model": model, "moved": one.values.get("moved", [])}
             told, subjects = f"{model}: {one.sentence}", (f"finding:{one.id}",)
