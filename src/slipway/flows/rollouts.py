@@ -95,6 +95,9 @@ def is_due(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision) ->
         return False
     if present.served.bundle == draft.served.bundle:
         return False
+    if present.environment != draft.environment:
+        workspace.say(f"What serves was let through for {present.environment}, so it is no champion: no roll-out.")
+        return False
     if present.contract != draft.contract:
         workspace.say(f"The contract of {declared.name} changes, so its models cannot be compared: no roll-out.")
         return False
