@@ -10,17 +10,19 @@ from small_desk import BETTER, FIRST, NAME, Desk
 
 import slipway as sw
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound
+from slipway.flows import rollouts
 from slipway.flows.approve import grant
 from slipway.flows.endpoints import revision_of
 from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.flows.standing import list_standing, policy_of, revoke, stand, standing_for
 from slipway.ids import new_id
 from slipway.ledger import entries, lineage
+from slipway.loop.reconcile import reconcile
 from slipway.loop.retrain import absorb, start_by_hand
 from slipway.models import registry
 from slipway.operations.declare import Empty, call
 from slipway.operations.governance import Grant, ListStanding, Revoke, Stand
-from slipway.operations.rollouts import StartRetraining
+from slipway.operations.rollouts import Reconcile, StartRetraining
 from slipway.operations.table import operation
 from slipway.ports.runner import RESULT_FILE
 from slipway.records.gates import Verdict
@@ -288,3 +290,48 @@ def test_a_retraining_is_asked_for_in_the_environment_that_serves(served: Desk) 
     there = served.in_environment("test")
     with pytest.raises(Conflict, match=r"serves in dev, and this is test.*Add --env dev"):
         start_by_hand(there, StartRetraining(endpoint=NAME, reason="new data"))
+
+
+def passed(desk: Desk) -> tuple[str, str]:
+    """What the loop's next pass does, and its sentence; nothing where it does nothing."""
+    done = reconcile(desk.workspace, Reconcile(endpoint=NAME)).actions
+    return (done[0].name, done[0].sentence) if done else ("", "")
+
+
+@pytest.mark.parametrize("state", ["shadow", "canary"])
+@pytest.mark.parametrize("change", ["rejected", "taken back", "taken back, and approved by hand", "lapsed"])
+def test_a_roll_out_ends_where_somebody_changes_their_mind(served: Desk, state: str, change: str) -> None:
+    phases = [sw.Shadow(), sw.Canary()]
+    served.declare(retrain=retrain(served), rollout=phases, monitors=[])
+    approval = given(served)
+    came_of(served)
+    served.clock.advance_to(served.clock.now() + timedelta(hours=1))
+    begun = rollouts.newest(served.workspace, NAME)
+    assert begun is not None
+    with served.workspace.ledger.write() as tx:
+        entries.put(tx, msgspec.structs.replace(begun, state=state))
+    assert passed(served) == ("", "")
+    person = dataclasses.replace(served.workspace, actor=GRACE)
+    if change == "rejected":
+        grant(person, Grant(model=NAME, version=str(BETTER), decision="rejected", comment="complaints"))
+    elif change == "lapsed":
+        served.clock.advance_to(JULY)
+    else:
+        revoke(person, Revoke(id=approval.id))
+    if change.endswith("by hand"):
+        grant(person, Grant(model=NAME, version=str(BETTER)))
+    words = {
+        "rejected": "grace rejected it as accountable on 2013-04-01: complaints",
+        "taken back": "grace took back on 2013-04-01 the word by which it passed its gate.",
+    }
+    kind, told = passed(served)
+    if change not in words:
+        assert "grace" not in told
+        return
+    assert (kind, told) == ("stop", f"small-delays 2 was taken back; the champion goes on. {words[change]}")
+    ended = rollouts.newest(served.workspace, NAME)
+    assert ended is not None
+    assert (ended.state, ended.reason) == ("stopped", words[change])
+    newest = revision_of(served.workspace, NAME)
+    assert (newest.served.number, newest.challenger) == (FIRST, None)
+    assert passed(served) == ("", "")
