@@ -175,6 +175,17 @@ def test_nothing_is_rolled_out_where_nothing_can_be_compared(rolling: Desk) -> N
     assert "The contract of small-delays changes, so its models cannot be compared: no roll-out." in said
 
 
+def test_what_another_environment_let_through_is_no_champion(rolling: Desk) -> None:
+    there = dataclasses.replace(rolling.workspace, environment="prod")
+    production = Desk(dataclasses.replace(rolling.project, workspace=there), rolling.clock)
+    production.declare(rollout=PHASES, gate=sw.Gate(sw.metric("auc") >= 0.3))
+    production.deploy(BETTER)
+    newest = revision_of(rolling.workspace, NAME)
+    assert (newest.environment, newest.served.number, newest.challenger) == ("prod", BETTER, None), (
+        "dev's champion never passed prod's gate"
+    )
+
+
 def test_one_roll_out_at_a_time(rolling: Desk) -> None:
     rolling.deploy(BETTER)
     for number in (GUESSING, FIRST, BETTER):

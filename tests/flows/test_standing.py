@@ -10,17 +10,25 @@ from small_desk import BETTER, FIRST, NAME, Desk
 
 import slipway as sw
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound
+from slipway.flows import rollouts
 from slipway.flows.approve import grant
+from slipway.flows.endpoints import revision_of
 from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.flows.standing import list_standing, policy_of, revoke, stand, standing_for
-from slipway.ledger import lineage
+from slipway.ids import new_id
+from slipway.ledger import entries, lineage
+from slipway.loop.reconcile import reconcile
+from slipway.loop.retrain import absorb, start_by_hand
 from slipway.models import registry
 from slipway.operations.declare import Empty, call
 from slipway.operations.governance import Grant, ListStanding, Revoke, Stand
+from slipway.operations.rollouts import Reconcile, StartRetraining
 from slipway.operations.table import operation
+from slipway.ports.runner import RESULT_FILE
 from slipway.records.gates import Verdict
-from slipway.records.loop import StandingApproval
+from slipway.records.loop import Retraining, StandingApproval
 from slipway.records.people import Actor
+from slipway.records.tasks import PipelineAnswer
 
 MONTHLY = sw.schedule("0 3 1 * *")
 GRACE = Actor("grace", roles=("business owner",))
@@ -106,7 +114,7 @@ def test_what_was_taken_back_counts_no_more_and_an_earlier_word_stands(retrainin
         revoke(dataclasses.replace(retraining.workspace, project="other"), Revoke(id=later.id))
 
 
-@pytest.mark.parametrize("changed", ["gate", "rollout", "triggers", "cooldown", "pipeline"])
+@pytest.mark.parametrize("changed", ["gate", "rollout", "triggers", "cooldown", "pipeline", "key", "strict"])
 def test_any_change_of_the_policy_voids_it(retraining: Desk, changed: str) -> None:
     approval = given(retraining)
     as_it_was: dict[str, Any] = {"retrain": retrain(retraining), "rollout": [sw.Shadow()]}
@@ -116,6 +124,8 @@ def test_any_change_of_the_policy_voids_it(retraining: Desk, changed: str) -> No
         "triggers": {"retrain": retrain(retraining, when=[MONTHLY, sw.degraded])},
         "cooldown": {"retrain": retrain(retraining, cooldown="15d")},
         "pipeline": {"retrain": sw.Retrain(retraining.project.module().count_rows, when=[MONTHLY])},
+        "key": {"key": ["origin"]},
+        "strict": {"strict": True},
     }
     retraining.declare(**{**as_it_was, **changes[changed]})
     assert holds(retraining) == ("", "the policy has changed since grace approved it")
@@ -219,3 +229,109 @@ def test_who_may_give_their_word_ahead_of_time(retraining: Desk, role: str, may:
             pass
     assert done == may
     assert call(someone, operation("projects.list"), Empty()).projects
+
+
+def came_of(desk: Desk, **more: Any) -> tuple[str, str]:
+    """Put the second version forward as what a retraining has made; gives what the loop did, and its sentence."""
+    declared = declared_endpoint(desk.workspace, NAME)
+    made = Retraining(
+        id=new_id(),
+        project=desk.workspace.project,
+        name=NAME,
+        created_at=desk.clock.now(),
+        parent_id=f"{desk.workspace.project}/{NAME}",
+        trigger="schedule",
+        until=desk.clock.now(),
+        **{"snapshot": declared.snapshot, **more},
+    )
+    with desk.workspace.ledger.write() as tx:
+        entries.put(tx, made)
+    folder = desk.workspace.root.resolve() / "tasks" / made.id
+    folder.mkdir(parents=True)
+    answer = PipelineAnswer(state="finished", run_id="r" * 32, model=NAME, version=BETTER)
+    (folder / RESULT_FILE).write_bytes(msgspec.json.encode(answer))
+    (action,) = absorb(desk.workspace, declared)
+    return action.name, action.sentence
+
+
+@pytest.fixture
+def served(retraining: Desk) -> Desk:
+    """The first version serves, without a process."""
+    still = retraining.without_processes()
+    still.approve(FIRST)
+    still.deploy(FIRST)
+    return still
+
+
+def test_a_word_for_a_policy_is_none_for_what_other_code_has_made(served: Desk) -> None:
+    earlier = given(served)
+    kind, told = came_of(served, snapshot="a" * 64)
+    assert kind == "refuse"
+    assert told.endswith("(grace approved other code than what was run).")
+    assert revision_of(served.workspace, NAME).challenger is None
+    assert came_of(served, snapshot="a" * 64, standing_id=earlier.id)[0] == "shadow", "its word held when it began"
+
+
+def test_a_word_that_was_given_while_it_ran_counts_where_the_code_is_still_declared(served: Desk) -> None:
+    given(served)
+    assert came_of(served)[0] == "shadow"
+
+
+def test_unattended_nothing_serves_past_the_roll_out_that_was_approved(served: Desk) -> None:
+    served.declare(key=["flight_id", "origin"], retrain=retrain(served), rollout=[sw.Shadow()])
+    given(served)
+    kind, told = came_of(served)
+    assert kind == "refuse"
+    assert "It waits for a person: slipway deploy small-delays --version 2" in told
+    assert revision_of(served.workspace, NAME).served.number == FIRST
+
+
+def test_a_retraining_is_asked_for_in_the_environment_that_serves(served: Desk) -> None:
+    there = served.in_environment("test")
+    with pytest.raises(Conflict, match=r"serves in dev, and this is test.*Add --env dev"):
+        start_by_hand(there, StartRetraining(endpoint=NAME, reason="new data"))
+
+
+def passed(desk: Desk) -> tuple[str, str]:
+    """What the loop's next pass does, and its sentence; nothing where it does nothing."""
+    done = reconcile(desk.workspace, Reconcile(endpoint=NAME)).actions
+    return (done[0].name, done[0].sentence) if done else ("", "")
+
+
+@pytest.mark.parametrize("state", ["shadow", "canary"])
+@pytest.mark.parametrize("change", ["rejected", "taken back", "taken back, and approved by hand", "lapsed"])
+def test_a_roll_out_ends_where_somebody_changes_their_mind(served: Desk, state: str, change: str) -> None:
+    phases = [sw.Shadow(), sw.Canary()]
+    served.declare(retrain=retrain(served), rollout=phases, monitors=[])
+    approval = given(served)
+    came_of(served)
+    served.clock.advance_to(served.clock.now() + timedelta(hours=1))
+    begun = rollouts.newest(served.workspace, NAME)
+    assert begun is not None
+    with served.workspace.ledger.write() as tx:
+        entries.put(tx, msgspec.structs.replace(begun, state=state))
+    assert passed(served) == ("", "")
+    person = dataclasses.replace(served.workspace, actor=GRACE)
+    if change == "rejected":
+        grant(person, Grant(model=NAME, version=str(BETTER), decision="rejected", comment="complaints"))
+    elif change == "lapsed":
+        served.clock.advance_to(JULY)
+    else:
+        revoke(person, Revoke(id=approval.id))
+    if change.endswith("by hand"):
+        grant(person, Grant(model=NAME, version=str(BETTER)))
+    words = {
+        "rejected": "grace rejected it as accountable on 2013-04-01: complaints",
+        "taken back": "grace took back on 2013-04-01 the word by which it passed its gate.",
+    }
+    kind, told = passed(served)
+    if change not in words:
+        assert "grace" not in told
+        return
+    assert (kind, told) == ("stop", f"small-delays 2 was taken back; the champion goes on. {words[change]}")
+    ended = rollouts.newest(served.workspace, NAME)
+    assert ended is not None
+    assert (ended.state, ended.reason) == ("stopped", words[change])
+    newest = revision_of(served.workspace, NAME)
+    assert (newest.served.number, newest.challenger) == (FIRST, None)
+    assert passed(served) == ("", "")

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from slipway.errors import BackendError, Conflict, NotFound
+from slipway.flows.approve import approvals_of
 from slipway.flows.endpoints import revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.publish import publish_revision
@@ -25,6 +26,7 @@ from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Challenger, Revision, Served
+from slipway.records.loop import StandingApproval
 from slipway.records.models import ModelVersion
 from slipway.records.rollouts import CanarySpec, Look, Rollout
 from slipway.rollout.judge import is_overdue
@@ -39,7 +41,9 @@ __all__ = [
     "is_due",
     "list_rollouts",
     "newest",
+    "objection",
     "refuse_while_under_way",
+    "stop",
     "supersede",
     "under_way",
 ]
@@ -94,6 +98,9 @@ def is_due(workspace: Workspace, declared: DeclaredEndpoint, draft: Revision) ->
     except NotFound:
         return False
     if present.served.bundle == draft.served.bundle:
+        return False
+    if present.environment != draft.environment:
+        workspace.say(f"What serves was let through for {present.environment}, so it is no champion: no roll-out.")
         return False
     if present.contract != draft.contract:
         workspace.say(f"The contract of {declared.name} changes, so its models cannot be compared: no roll-out.")
@@ -181,6 +188,32 @@ def advance(workspace: Workspace, rollout: Rollout, look: Look, *, also: Also = 
     reason = f"canary of {_name(rollout)} at {canary.steps[step]} %"
     _publish(workspace, onward, revision_of(workspace, rollout.name), reason, also=also)
     return onward
+
+
+def objection(workspace: Workspace, rollout: Rollout) -> str:
+    """Who has changed their mind about a challenger since its roll-out began, "" where nobody has.
+
+    A word that has merely lapsed since counts: it held when the gate asked for it.
+    """
+    given = {(one.name, one.actor.name): one for one in approvals_of(workspace, rollout.challenger.bundle)}
+    for one in given.values():
+        if one.decision == "rejected" and one.created_at >= rollout.created_at:
+            told = f"{one.actor} rejected it as {one.name} on {one.created_at:%Y-%m-%d}"
+            return f"{told}: {one.comment}" if one.comment else f"{told}."
+    with workspace.ledger.read() as tx:
+        links = tx.links(f"verdict:{rollout.verdict_id}", towards=True)
+        ids = [link.source.partition(":")[2] for link in links if link.source.startswith("standing:")]
+        words = [entries.get(tx, StandingApproval, id) for id in ids]
+    for word in words:
+        is_replaced = any(one.name == word.role and one.decision == "approved" for one in given.values())
+        if word.revoked_at is not None and not is_replaced:
+            return f"{word.actor} took back on {word.revoked_at:%Y-%m-%d} the word by which it passed its gate."
+    return ""
+
+
+def stop(workspace: Workspace, rollout: Rollout, reason: str, *, also: Also = lambda tx, rollout: None) -> Rollout:
+    """End a roll-out against which somebody has spoken; the champion goes on. The endpoint's turn must be held."""
+    return _end(workspace, rollout, "stopped", reason, also=also)
 
 
 def supersede(workspace: Workspace, rollout: Rollout, *, also: Also = lambda tx, rollout: None) -> Rollout:

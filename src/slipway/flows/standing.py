@@ -1,7 +1,7 @@
 """Standing approvals: a named person's word for a policy, under which challengers are let through unattended.
 
-The word is bound to the policy's fingerprint: the pipeline's code, the gate, the roll-out and the triggers. A change of
-any of them voids it, and so do its date and its giver.
+The word is bound to the policy's fingerprint: the pipeline's code, the gate, the roll-out, the triggers and what the
+request's key is. A change of any of them voids it, and so do its date and its giver.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def policy_of(declared: DeclaredEndpoint) -> str:
     """
     is_followed = declared.retrain is None or declared.retrain.definition
     code = "" if is_followed else declared.snapshot
-    parts = (declared.id, declared.gate, declared.rollout, declared.retrain, code)
+    contract = (declared.key, declared.strict)  # another contract is rolled out by nobody's comparison
+    parts = (declared.id, declared.gate, declared.rollout, declared.retrain, contract, code)
     return fingerprint(tuple(msgspec.json.encode(part) for part in parts))
 
 

@@ -6,7 +6,8 @@ count too where neither model learnt from them: both are asked for the very inpu
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from slipway.records.models import Bundle
 from slipway.records.rollouts import Rollout
 from slipway.tables.log_reader import LogReader
 
-__all__ = ["Replays", "canary_counts", "canary_revisions", "fair_from", "latencies", "pairs"]
+__all__ = ["Replays", "canary_counts", "canary_revisions", "fair_from", "latencies", "pairs", "scored_each"]
 
 _DIGITS = 16
 
@@ -69,6 +70,7 @@ def pairs(workspace: Workspace, reader: LogReader, replays: Replays, rollout: Ro
     rows = [live.select("at", "label", "champion", "challenger", pl.lit("live").alias("source"))]
     if fair is not None:
         before = answered.filter((pl.col("at") >= fair) & (pl.col("at") < rollout.created_at))
+        before = before.filter(pl.col("bundle").is_in(_alike(workspace, rollout, before["bundle"].unique().to_list())))
         scored = replays(workspace, rollout, before)
         replayed = before.join(scored, on="id", how="inner", maintain_order="left")
         rows.append(replayed.select("at", "label", "champion", "challenger", pl.lit("replayed").alias("source")))
@@ -166,12 +168,46 @@ def _live(answered: pl.DataFrame, shadows: pl.DataFrame, rollout: Rollout) -> pl
     )
 
 
+def scored_each(predict: Callable[[list[list[Any]]], Sequence[float]], rows: list[list[Any]]) -> list[float]:
+    """One score a row, NaN where the model refuses or fails: asked in halves until those rows are alone."""
+    try:
+        return [float(score) for score in predict(rows)]
+    except Exception:  # the model's own code may raise anything
+        if len(rows) == 1:
+            return [math.nan]
+    middle = len(rows) // 2
+    return [*scored_each(predict, rows[:middle]), *scored_each(predict, rows[middle:])]
+
+
+def _alike(workspace: Workspace, rollout: Rollout, answered_by: Collection[str]) -> list[str]:
+    """Those of the models that answered whose inputs are the very ones of both models of a roll-out.
+
+    The log holds a row's inputs as its own model's features gave them: to a model with other features they say nothing.
+    """
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=rollout.name, limit=100_000)
+    served = {one.served.bundle[:_DIGITS]: one.served for one in known}
+    served |= {one.challenger.served.bundle[:_DIGITS]: one.challenger.served for one in known if one.challenger}
+    wanted = _takes(_bundle(workspace, rollout.challenger))
+    if _takes(_bundle(workspace, rollout.champion)) != wanted:
+        return []
+    return [digits for digits in answered_by if _takes(_bundle(workspace, served[digits])) == wanted]
+
+
+def _takes(bundle: Bundle) -> list[Any]:
+    """What says which values a model gets for a request; what its training happened to see says nothing of that."""
+    features = bundle.features
+    made = None if features is None else (features.parts, [one.name for one in features.features])
+    return [[field.name for field in bundle.signature.inputs], made]
+
+
 def _scores(workspace: Workspace, folder: Path, served: Served, answered: pl.DataFrame) -> np.ndarray[Any, Any]:
+    """One score a row, NaN where the model gives none: one such row must not hold up the others."""
     if answered.is_empty():
         return np.array([], dtype=np.float64)
     model = bundles.load(folder / served.bundle, expect=served.bundle, signer=workspace.signer)
     inputs = answered.select([field.name for field in model.signature.inputs])
-    return np.asarray(model.predict_rows([list(row) for row in inputs.iter_rows()]), dtype=np.float64)
+    return np.asarray(scored_each(model.predict_rows, [list(row) for row in inputs.iter_rows()]), dtype=np.float64)
 
 
 def _bundle(workspace: Workspace, served: Served) -> Bundle:

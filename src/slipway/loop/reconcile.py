@@ -239,11 +239,22 @@ def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime) -> li
         subjects = (f"rollout:{ended.id}",)
         actions.append(put_action(tx, workspace, name, "superseded", ended.reason, subjects=subjects))
 
+    def objected(tx: WriteTransaction, ended: Rollout) -> None:
+        told = (
+            f"{ended.challenger.model} {ended.challenger.number} was taken back; the champion goes on. {ended.reason}"
+        )
+        subjects = (f"rollout:{ended.id}",)
+        actions.append(put_action(tx, workspace, name, "stop", told, owner="data scientist", subjects=subjects))
+
     def moved(tx: WriteTransaction, onward: Rollout) -> None:
         actions.append(_told(tx, workspace, onward))
 
     if not rollouts.is_carried(workspace, present):
         rollouts.supersede(workspace, present, also=superseded)
+        return actions
+    against = rollouts.objection(workspace, present)
+    if against:
+        rollouts.stop(workspace, present, against, also=objected)
         return actions
     look = _look(workspace, present, desk, now)
     if look is not None:

@@ -30,7 +30,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Revision, Served
 from slipway.records.gates import Verdict
-from slipway.records.loop import Action, ActionKind, Retraining
+from slipway.records.loop import Action, ActionKind, Retraining, StandingApproval
 from slipway.records.models import ModelVersion
 from slipway.records.rollouts import Rollout
 
@@ -66,13 +66,20 @@ def start_by_hand(workspace: Workspace, request: StartRetraining) -> Started:
     Raises:
         NotFound: Nothing was ever deployed there.
         InvalidInput: No reason is given.
-        Conflict: No retraining is declared, or a retraining or roll-out is under way.
+        Conflict: No retraining is declared, one or a roll-out is under way, or it serves in another environment.
     """
     if not request.reason.strip():
         raise InvalidInput(
             "A retraining was asked for without a reason.", fix="Say why: --reason '...'", field="reason"
         )
-    revision_of(workspace, request.endpoint)
+    present_revision = revision_of(workspace, request.endpoint)
+    if present_revision.environment != workspace.environment:
+        there = present_revision.environment
+        raise Conflict(
+            f"The endpoint {request.endpoint!r} serves in {there}, and this is {workspace.environment}.",
+            why=f"What {there} has approved is not what {workspace.environment} declares.",
+            fix=f"Add --env {there}.",
+        )
     declared = declared_endpoint(workspace, request.endpoint)
     with turn(workspace, request.endpoint):
         rollouts.refuse_while_under_way(workspace, request.endpoint)
@@ -229,7 +236,7 @@ def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retrain
         told = f"The retraining brought {name} again, which serves already."
         ended = msgspec.structs.replace(made, state="unchanged", sentence=told)
         return _close(workspace, ended, "ignore", subjects=subjects)
-    standing, reason = standing_for(workspace, declared)
+    standing, reason = _covering(workspace, declared, made)
     try:
         bundle = registry.bundle_of(workspace, version)
         ruling = judge_version(workspace, version, bundle, declared, keep=True, standing=standing)
@@ -242,6 +249,13 @@ def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retrain
         if rollouts.is_due(workspace, declared, draft):
             covered = f", under the standing approval of {standing.actor}" if standing is not None else ""
             return _roll_out(workspace, declared, draft, made, subjects, f"passed its gate{covered}", _figures(ruling))
+        if declared.rollout is not None:  # nobody is at hand who could let it serve without what was declared
+            told = (
+                f"{name} passed its gate, but cannot be compared with {_served(present.served)}, whose requests have "
+                f"other fields. It waits for a person: slipway deploy {version.name} --version {version.number}"
+            )
+            ended = msgspec.structs.replace(made, state="refused", sentence=told)
+            return _close(workspace, ended, "refuse", owner="ml engineer", subjects=subjects)
         publish_revision(workspace, draft, [version], "endpoints.deploy")
     except (BackendError, Conflict) as problem:
         if revision_of(workspace, made.name).served.bundle != version.bundle:
@@ -252,6 +266,19 @@ def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retrain
         ended = msgspec.structs.replace(made, state="failed", sentence=f"{name} cannot be put forward: {problem}")
         return _close(workspace, ended, "alert", owner="ml engineer", subjects=subjects)
     return _serves(workspace, made, version, subjects)
+
+
+def _covering(
+    workspace: Workspace, declared: DeclaredEndpoint, made: Retraining
+) -> tuple[StandingApproval | None, str]:
+    """The standing approval for what a retraining has run, and why there is none.
+
+    What is declared may have changed while it ran; a word for other code, or for another environment's, is none for it.
+    """
+    standing, reason = standing_for(workspace, declared)
+    if standing is None or made.standing_id == standing.id or made.snapshot == declared.snapshot:
+        return standing, reason
+    return None, f"{standing.actor} approved other code than what was run"
 
 
 def _roll_out(
