@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -92,13 +92,17 @@ class LoopDesk:
     def look(self, *, settle: bool = True) -> list[Action]:
         """One pass of the loop, at the present."""
         answer = call(self.act_as(CONTROLLER), operation("loop.reconcile"), Reconcile(endpoint=NAME, settle=settle))
-        return list(answer.actions)
+        return without_notes(answer.actions)
 
     def pass_at(self, at: datetime, **more: Any) -> list[Action]:
         self.clock.advance_to(at)
         return self.look(**more)
 
     def actions(self) -> list[Action]:
+        """All that the loop did, oldest first, but for what drift it noted: made traffic drifts as it likes."""
+        return without_notes(self.everything())
+
+    def everything(self) -> list[Action]:
         """All that the loop did, oldest first."""
         with self.workspace.ledger.read() as tx:
             found = entries.find(tx, Action, parent=f"{self.workspace.project}/{NAME}", limit=1000)
@@ -188,6 +192,10 @@ def replay(
     world = faults.World(workspace=desk.workspace, endpoint=NAME)
     with EndpointClient(first.deployed.status.url, NAME) as caller:
         return simulate.simulate(desk.clock, caller, control or HandControl(desk), source, plan, Silent(), world=world)
+
+
+def without_notes(actions: Iterable[Action]) -> list[Action]:
+    return [one for one in actions if one.name != "note"]
 
 
 def told(actions: Sequence[Action]) -> list[tuple[datetime, str, str, dict[str, Any]]]:

@@ -90,9 +90,13 @@ def test_from_schedule_to_all_traffic(desk: HandDesk) -> None:
 
 def test_every_action_says_what_and_why_and_names_what_it_is_about(desk: HandDesk) -> None:
     actions = first_weeks(desk)
-    assert [one.name for one in actions] == ["retrain", "shadow", "canary", "canary", "promote", "shadow", "stop"]
-    assert [one.number for one in actions] == list(range(1, 8))
-    retrain, shadow, canary, wider, promote, _, stop = actions
+    assert [one.name for one in actions] == [
+        "retrain", "shadow", "canary", "canary", "promote", "retrain", "shadow", "stop"
+    ]  # fmt: skip
+    everything = desk.everything()
+    assert [one.number for one in everything] == list(range(1, len(everything) + 1))
+    retrain, shadow, canary, wider, promote, by_hand, _, stop = actions
+    assert by_hand.evidence == {"trigger": "hand"}
     assert retrain.sentence == "schedule 0 3 8,18 * *. release is run on data until 2013-04-08."
     assert shadow.sentence.startswith(
         "looping 2 passed its gate, under the standing approval of Grace (simulated), and "
@@ -308,7 +312,7 @@ def test_killed_at_any_write_it_goes_on_to_the_same_end(fresh: Fresh, lives: int
         assert story(desk, killed) == undisturbed
     names = [name for _, name, *_ in undisturbed[0]]
     assert names == [
-        "alert", "close", "retrain", "shadow", "canary", "canary", "promote", "shadow", "stop"
+        "alert", "close", "retrain", "shadow", "canary", "canary", "promote", "retrain", "shadow", "stop"
     ]  # fmt: skip
 
 
@@ -360,3 +364,13 @@ def test_a_model_with_another_contract_is_watched_before_it_has_answered(desk: H
     deploy(desk.workspace, Deploy(model=NAME, version="1"))
     assert desk.revision.contract.key == ("order_id", "region")
     assert desk.pass_at(desk.at(3)) == []
+
+
+def test_drift_is_noted_once_a_model_and_nothing_follows(desk: HandDesk) -> None:
+    desk.days(0, 14)
+    noted = [one for one in desk.everything() if one.name == "note"]
+    assert [one.evidence["model"] for one in noted] == [f"{NAME} 1"]
+    assert noted[0].evidence["moved"]
+    assert "Noted, not acted on" in noted[0].sentence
+    asked = [one.evidence["trigger"] for one in desk.everything() if one.name == "retrain"]
+    assert asked == ["schedule 0 3 8,18 * *"]
