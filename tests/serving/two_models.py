@@ -31,4 +31,4 @@ def flights(n: int = 5, distance: float = 500) -> list[dict[str, Any]]:
 
 def is_theirs(row: dict[str, Any], fraction: float) -> bool:
     """Whether a flight is one of the challenger's."""
-    return share_of("r1", row["flight_id"]) < fraction
+    return share_of("delays/2", row["flight_id"]) < fraction

@@ -136,7 +136,7 @@ def test_each_answer_keeps_its_place_and_gets_its_latest_label(
     assert frame.select("id", "key").rows() == answers
     for (id, key), found in zip(answers, frame["label"].to_list(), strict=True):
         fitting = [r for r in rows if r.prediction == id or (r.prediction == "" and r.key == key and key)]
-        # Of labels at one instant, one for the id goes before one for the key, and the one that came later.
-        order = [(r.observed_us, r.received_us, bool(r.prediction), n) for n, r in enumerate(fitting)]
+        # Of labels at one instant, one for the id goes before one for the key, and the greater one.
+        order = [(r.observed_us, r.received_us, bool(r.prediction), r.value) for r in fitting]
         expected = fitting[max(range(len(fitting)), key=order.__getitem__)].value if fitting else None
         assert found == expected

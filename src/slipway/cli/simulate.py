@@ -46,10 +46,13 @@ class RemoteControl:
         project: The project.
         endpoint: Which endpoint it looks after.
         ports: The ports to try in turn, 0 for any free one.
+        environment: Which environment the store is.
     """
 
-    def __init__(self, root: Path, project: str, endpoint: str, *, ports: tuple[int, ...] = (0,)) -> None:
-        self._server = ServerProcess(root, ports=ports)
+    def __init__(
+        self, root: Path, project: str, endpoint: str, *, ports: tuple[int, ...] = (0,), environment: str = "dev"
+    ) -> None:
+        self._server = ServerProcess(root, ports=ports, environment=environment)
         self._project = project
         self._endpoint = endpoint
         self._client: Client | None = None
@@ -217,7 +220,7 @@ def _simulate(
     say_previous(hosts.fresh_store(store, plan.since), store)
     with open_project(home, environment=environment, root=store, say=_detail) as project:
         endpoint = hosts.pick_endpoint(project, name)
-        control = RemoteControl(store, project.name, name)
+        control = RemoteControl(store, project.name, name, environment=environment)
         with stopping(project, name, control, keep=keep):
             hosts.ingest_all(project)
             version = hosts.first_model(project, endpoint, plan.since)

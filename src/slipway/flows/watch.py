@@ -233,7 +233,7 @@ def _finding(workspace: Workspace, revision: Revision, monitor: MonitorSpec, fou
         window_until=found.last + timedelta(microseconds=1) if found.last else now,
         rows=found.rows,
         sentence=found.sentence,
-        values=found.values,
+        values={**found.values, "model": f"{revision.served.model} {revision.served.number}"},
     )
 
 

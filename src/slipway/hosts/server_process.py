@@ -26,9 +26,11 @@ class ServerProcess:
     Args:
         root: The store's folder.
         ports: The ports to try in turn, 0 for any free one.
+        environment: Which environment the store is to it.
     """
 
-    def __init__(self, root: Path, *, ports: Sequence[int] = (0,)) -> None:
+    def __init__(self, root: Path, *, ports: Sequence[int] = (0,), environment: str = "dev") -> None:
+        self._environment = environment
         self._root = root.resolve()
         self._ports = tuple(ports)
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +72,10 @@ class ServerProcess:
         with path.open("ab") as log:
             told = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "slipway", "up", "--root", str(self._root), "--port", str(port)],
+                [
+                    *(sys.executable, "-P", "-m", "slipway", "up", "--root", str(self._root)),
+                    *("--port", str(port), "--env", self._environment),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+
 from slipway.errors import NotFound, SlipwayError
 from slipway.flows import rollouts
 from slipway.flows.endpoints import folder_of, revision_of
@@ -34,6 +36,7 @@ from slipway.records.rollouts import Look, Rollout
 from slipway.records.schema import Signature
 from slipway.rollout.judge import judge_canary, judge_shadow
 from slipway.tables.log_reader import LogReader
+from slipway.tables.prediction_log import answers_frame
 
 __all__ = ["reconcile"]
 
@@ -51,7 +54,6 @@ class _Desk:
     reader: LogReader
     replays: evidence.Replays = field(default_factory=evidence.Replays)
     told_on: date | None = None
-    held: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -130,7 +132,7 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
         desk.told_on = _day(now)
     actions += retrain.absorb(workspace, declared)
     actions += _roll_out(workspace, name, desk, now)
-    actions += _train_again(workspace, declared, desk, now)
+    actions += _train_again(workspace, declared, now)
     return actions
 
 
@@ -177,7 +179,10 @@ def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime)
     bundle = registry.bundle_of(workspace, version)
     home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
     since = looks_back_to(workspace, revision, now)
-    watch_rows(workspace, revision, bundle, home, desk.reader.answered(since), now)
+    rows, own = desk.reader.answered(since), answers_frame([], revision.contract, bundle.signature)
+    if not set(own.columns) <= set(rows.columns):  # it has answered nothing yet, or only models with other inputs have
+        rows = pl.concat([rows, own], how="diagonal_relaxed")
+    watch_rows(workspace, revision, bundle, home, rows, now)
 
 
 def _tell_of_incidents(workspace: Workspace, name: str) -> list[Action]:
@@ -215,7 +220,7 @@ def _note_drift(workspace: Workspace, revision: Revision) -> list[Action]:
         drift = [monitor.name for monitor in revision.monitors if monitor.kind == "drift"]
         found = [one for name in drift for one in entries.find(tx, Finding, parent=parent, name=name, limit=1)]
     for one in found:
-        is_new = not noted or noted[0].evidence.get("model") != model
+        is_new = one.values.get("model") == model and (not noted or noted[0].evidence.get("model") != model)
         if one.state == "note" and is_new and one.window_until - one.window_from >= _A_WEEK:
             figures = {"model": model, "moved": one.values.get("moved", [])}
             told, subjects = f"{model}: {one.sentence}", (f"finding:{one.id}",)
@@ -284,6 +289,8 @@ def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime) ->
 
     Quality is judged by whole days, so in shadow once a day is enough. In canary it may still stop a roll-out.
     """
+    if now <= present.since:  # no time has passed in this phase
+        return None
     shadow, canary = present.spec.shadow, present.spec.canary
     is_new_day = not present.looks or _day(present.looks[-1].at) != _day(now)
     quality = None
@@ -313,7 +320,7 @@ def _label_delay(revision: Revision) -> timedelta:
     return timedelta(microseconds=max((monitor.label_delay_us for monitor in revision.monitors), default=0))
 
 
-def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, now: datetime) -> list[Action]:
+def _train_again(workspace: Workspace, declared: DeclaredEndpoint, now: datetime) -> list[Action]:
     """Ask whether a retraining is due, and follow the policy."""
     if declared.retrain is None:
         return []
@@ -329,7 +336,6 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
         incidents=incidents,
     )
     if asked is None:
-        desk.held = ""
         return []
     found = answer(
         asked,
@@ -338,11 +344,9 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
         rollout=rollouts.under_way(workspace, declared.name),
     )
     if found.do == "hold":
-        kinds = ", ".join(subject.partition(":")[0] for subject in found.subjects)
-        mark = f"{asked.trigger} due {asked.at.isoformat()}, held by {kinds}"
-        if mark == desk.held or _was_held(workspace, parent, mark):
+        figures = {"trigger": asked.trigger, "at": asked.at.isoformat()}
+        if _was_held(workspace, parent, figures, found.subjects):
             return []
-        desk.held = mark
         return [
             act(
                 workspace,
@@ -350,7 +354,7 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
                 "hold",
                 found.why,
                 owner=found.owner,
-                evidence={"mark": mark},
+                evidence=figures,
                 subjects=found.subjects,
             )
         ]
@@ -368,8 +372,8 @@ def _train_again(workspace: Workspace, declared: DeclaredEndpoint, desk: _Desk, 
     return actions
 
 
-def _was_held(workspace: Workspace, parent: str, mark: str) -> bool:
-    """Whether this very hold was told already, by a controller that has been killed since."""
+def _was_held(workspace: Workspace, parent: str, figures: dict[str, str], subjects: tuple[str, ...]) -> bool:
+    """Whether this very hold was told already."""
     with workspace.ledger.read() as tx:
         held = entries.find(tx, Action, parent=parent, name="hold", limit=1)
-    return bool(held) and held[0].evidence.get("mark") == mark
+    return bool(held) and (held[0].evidence, held[0].subjects) == (figures, subjects)

@@ -135,8 +135,16 @@ def labels(folder: Path) -> pl.DataFrame:
 
 
 def supersedes(row: LabelRow, other: LabelRow | None) -> bool:
-    """Whether a label that came into the log counts instead of one that came before it."""
-    return other is None or (row.observed_us, row.received_us) >= (other.observed_us, other.received_us)
+    """Whether a label counts instead of another: observed later, received later, then greater.
+
+    Of labels that came at the very same moment through two workers nobody can say which was last, so their order in the
+    log must not decide.
+    """
+    return other is None or _rank(row) >= _rank(other)
+
+
+def _rank(row: LabelRow) -> tuple[int, int, float]:
+    return row.observed_us, row.received_us, row.value
 
 
 def labels_frame(rows: Sequence[LabelRow], revisions: Sequence[int]) -> pl.DataFrame:
@@ -181,7 +189,7 @@ def joined(answered: pl.DataFrame, truths: pl.DataFrame) -> pl.DataFrame:
 
 
 def _side(truths: pl.DataFrame, on: str, suffix: str) -> pl.DataFrame:
-    latest = truths.sort("observed_at", "received_at", maintain_order=True).unique(on, keep="last")
+    latest = truths.sort("observed_at", "received_at", "value", maintain_order=True).unique(on, keep="last")
     return latest.select(
         on,
         pl.col("value").alias(f"value_{suffix}"),

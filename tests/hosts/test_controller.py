@@ -1,0 +1,159 @@
+"""The controller: passes by itself over all projects of a store, and no project's trouble is another's."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from looping_desk import NAME, OWNER, prepare, train_more
+from looping_desk import opened as opened_in_its_time
+from looping_hand import HandRunner, by_hand
+from slipway.hosts import simulation
+from slipway.hosts.controller import Controller
+from slipway.hosts.project import open_project
+from slipway.hosts.store_clock import CLOCK_FILE
+from slipway.ledger import entries
+from slipway.ledger.projects import register
+from slipway.loop.actions import list_actions
+from slipway.loop.retrain import start_by_hand
+from slipway.models import registry
+from slipway.operations.rollouts import ListActions, StartRetraining
+from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.events import Event
+
+GOOD = 2
+SERVED, CONTRACT = Served(model="m", number=1, bundle="b" * 64), Contract(fields=())
+SERVE = """
+import sys
+from pathlib import Path
+from slipway.hosts.control_plane import serve
+from slipway.server.app import make_app
+said = lambda line: print(line, flush=True)
+serve(Path(sys.argv[1]), make_app, port=0, say=said, once_ready=said, pass_every_s=0.05)
+"""
+
+
+def broken(workspace: Workspace, name: str) -> Workspace:
+    """A project with an endpoint whose revision is not there."""
+    project = replace(workspace, project=name)
+    register(project)
+    with project.ledger.write() as tx:
+        tx.set_ref(name, "endpoint", "gone", f"{name}/gone/1", expect=None)
+    return project
+
+
+def mend(project: Workspace) -> None:
+    """Give the endpoint a revision of another environment, which is left alone."""
+    with project.ledger.write() as tx:
+        entries.put(
+            tx,
+            Revision(
+                id=f"{project.project}/gone/1", project=project.project, name="gone", created_at=project.clock.now(),
+                number=1, environment="prod", served=SERVED, contract=CONTRACT, actor=project.actor,
+            ),
+        )  # fmt: skip
+
+
+def test_each_projects_trouble_is_said_once_until_it_is_another(workspace: Workspace, said: list[str]) -> None:
+    one, _ = broken(workspace, "one"), broken(workspace, "two")
+    controller = Controller(workspace)
+    for _ in range(3):
+        controller.look()
+    assert [line.partition(" did not")[0] for line in said] == ["The loop of one", "The loop of two"]
+    mend(one)
+    controller.look()
+    assert len(said) == 2
+    with workspace.ledger.write() as tx:
+        tx.set_ref("one", "endpoint", "gone", "one/gone/2", expect="one/gone/1")
+    controller.look()
+    controller.look()
+    assert [line.partition(" did not")[0] for line in said[2:]] == ["The loop of one"]
+
+
+def test_a_store_that_cannot_be_read_is_said_and_tried_again(workspace: Workspace, said: list[str]) -> None:
+    controller = Controller(workspace, every_s=0.01)
+    path = workspace.root / "ledger.db"
+    workspace.ledger.close()
+    path.write_bytes(b"not a ledger any more" * 500)
+    controller.look()
+    controller.look()
+    assert len(said) == 1
+    assert said[0].startswith("The loop cannot read which projects there are: ")
+    controller.start()
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "looping"
+    prepare(folder)
+    train_more(folder)
+    return folder
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A control plane that passes every 50 ms, unless the store lives in simulated time."""
+    command = [sys.executable, "-P", "-c", SERVE, str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), process
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.full
+def test_a_store_gets_passes_by_itself_and_a_broken_project_does_not_stop_them(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "looping"
+    shutil.copytree(trained, folder)
+    root = folder / "store"
+    (root / CLOCK_FILE).unlink()
+    with opened_in_its_time(folder) as desk, open_project(folder, root=root) as project:
+        runner = HandRunner()
+        workspace = replace(project.workspace, runner=runner)
+        broken(workspace, "aaa-comes-first")
+        version = registry.get(workspace, NAME, 1)
+        until = datetime.now(UTC) + timedelta(days=1)
+        simulation.approve_first(workspace, desk.endpoint, version, OWNER, until, "as agreed")
+        start_by_hand(workspace, StartRetraining(endpoint=NAME, reason="new data"))
+        runner.brings(GOOD)
+        assert list_actions(workspace, ListActions(endpoint=NAME)).actions == ()
+        with serving(root) as (_, process):
+            assert process.stdout is not None
+            said = ""
+            for said in process.stdout:
+                if said.startswith(f"{NAME}: shadow."):
+                    break
+        assert "looping 2 passed its gate, under the standing approval of Grace (simulated)" in said
+        assert list_actions(workspace, ListActions(endpoint=NAME)).actions[0].name == "shadow"
+        passed = next(event for event in events(workspace) if event.verb == "loop.reconcile")
+        assert passed.actor.name == "controller"
+
+
+@pytest.mark.full
+def test_in_a_simulation_it_waits_to_be_asked(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "looping"
+    shutil.copytree(trained, folder)
+    with opened_in_its_time(folder) as found:
+        desk = by_hand(found)
+        start_by_hand(desk.workspace, StartRetraining(endpoint=NAME, reason="new data"))
+        desk.runner.brings(1)
+        with serving(folder / "store") as (url, _):
+            asked = httpx.post(f"{url}/api/v1/projects/{NAME}/loop/reconcile", json={}, timeout=60)
+            assert [one["name"] for one in asked.json()["actions"]] == ["ignore"], "nobody had looked before"
+
+
+def events(workspace: Workspace) -> list[Event]:
+    with workspace.ledger.read() as tx:
+        return list(tx.events(limit=10_000))
