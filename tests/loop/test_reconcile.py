@@ -128,9 +128,9 @@ def test_a_worse_challenger_answers_nobody(desk: HandDesk) -> None:
 def test_a_challenger_that_fails_is_stopped_in_its_canary(desk: HandDesk) -> None:
     desk.days(0, 7.5)
     desk.runner.brings(GOOD)
-    desk.days(7.5, 9)
+    desk.days(7.5, 10)
     assert desk.rollout.state == "canary"
-    assert desk.day(9.5, failing=20) == ["stop"]
+    assert desk.day(10.5, failing=20) == ["stop"]
     assert "failed on 20 of 2" in desk.actions()[-1].sentence
     assert desk.champion == 1
 
@@ -211,10 +211,10 @@ def test_a_persons_deployment_at_once_supersedes(desk: HandDesk) -> None:
 def test_going_back_supersedes_too(desk: HandDesk) -> None:
     desk.days(0, 7.5)
     desk.runner.brings(GOOD)
-    desk.days(7.5, 9)
+    desk.days(7.5, 10)
     assert desk.rollout.state == "canary"
     rollback(desk.workspace, Rollback(name=NAME, reason="complaints"))
-    assert desk.day(9.5) == ["superseded"]
+    assert desk.day(10.5) == ["superseded"]
     assert desk.champion == 1
     assert desk.revision.challenger is None
 

@@ -72,6 +72,15 @@ def test_a_challenger_that_is_worse_is_stopped_without_waiting() -> None:
     assert "Worse" in look.sentence
 
 
+def test_a_day_counts_once_its_labels_have_had_their_time() -> None:
+    frame = pairs([0.001, -0.001] * 9)
+    looks = [
+        judge_shadow(SHADOW, frame, since=BEGAN, now=after(4), label_delay=timedelta(days=days)) for days in (0, 1, 1.5)
+    ]
+    assert [len(look.values["days"]) for look in looks] == [18, 17, 16]
+    assert [look.values["waiting"] for look in looks] == [0, 20, 40]
+
+
 def test_what_is_not_shown_is_undecided_and_says_what_is_missing() -> None:
     wide = judge_shadow(SHADOW, pairs([0.05, -0.05] * 9), since=BEGAN, now=after(4))
     assert wide.verdict == "undecided"

@@ -296,7 +296,8 @@ def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime) ->
     quality = None
     if shadow is not None and is_new_day:
         found = evidence.pairs(workspace, desk.reader, desk.replays, present)
-        quality = judge_shadow(shadow, found, since=present.since, now=now)
+        delay = _label_delay(revision_of(workspace, present.name))
+        quality = judge_shadow(shadow, found, since=present.since, now=now, label_delay=delay)
     if present.state == "shadow":
         return quality
     if quality is not None and quality.verdict == "worse":
@@ -312,6 +313,11 @@ def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime) ->
         took_ms=evidence.latencies(desk.reader, present),
         in_simulation=revision_of(workspace, present.name).simulation,
     )
+
+
+def _label_delay(revision: Revision) -> timedelta:
+    """How long a label may take, by what the endpoint's monitors declare."""
+    return timedelta(microseconds=max((monitor.label_delay_us for monitor in revision.monitors), default=0))
 
 
 def _train_again(workspace: Workspace, declared: DeclaredEndpoint, now: datetime) -> list[Action]:

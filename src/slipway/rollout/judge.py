@@ -32,10 +32,13 @@ _MOST_DAYS_MORE = 365
 _ARMS = ("champion_failures", "champion_rows", "challenger_failures", "challenger_rows")
 
 
-def judge_shadow(spec: ShadowSpec, pairs: pl.DataFrame, *, since: datetime, now: datetime) -> Look:
+def judge_shadow(
+    spec: ShadowSpec, pairs: pl.DataFrame, *, since: datetime, now: datetime, label_delay: timedelta = timedelta(0)
+) -> Look:
     """Is the challenger's loss greater than the champion's on the same rows, and by how much at most?
 
-    Blocks are UTC days that are over; a day under way would be a block of its mornings.
+    Blocks are UTC days that are over and whose labels have had their time: a day under way would be a block of its
+    mornings, and labels that come early are no sample of all: what is late is known late.
 
     Args:
         spec: The phase as declared.
@@ -44,6 +47,7 @@ def judge_shadow(spec: ShadowSpec, pairs: pl.DataFrame, *, since: datetime, now:
             challenger must not have been trained on any of them.
         since: When the shadow began, business time.
         now: Business time.
+        label_delay: How long a label may take after its decision.
 
     Returns:
         A look whose values hold the sums and counts of each day, so that it can be judged again.
@@ -53,7 +57,7 @@ def judge_shadow(spec: ShadowSpec, pairs: pl.DataFrame, *, since: datetime, now:
         & pl.col("champion").is_finite()
         & pl.col("challenger").is_finite()
     )
-    over = fitting.filter(pl.col("at").dt.date() < now.astimezone(UTC).date())
+    over = fitting.filter(pl.col("at").dt.date() < (now - label_delay).astimezone(UTC).date())
     days, sums, counts = _by_day(over, spec.metric)
     found = mean_sequence(sums, counts, alpha=spec.alpha)
     live = over.filter(pl.col("source") == "live").height
