@@ -185,7 +185,7 @@ def simulate(
     where the project declares only one.
     """
     from slipway.flows.simulate import Plan
-    from slipway.hosts.simulation import label_delay_of, log_folder, pick_endpoint
+    from slipway.hosts.simulation import label_delay_of, log_folder, pick_endpoint, refuse_to_move
 
     first_day, last_day = _day(since, "since"), _day(until, "until")
     length = _length(tick)
@@ -197,6 +197,8 @@ def simulate(
     plan = Plan(since=first_day, until=last_day, done_at=done_at, tick=length, seed=seed)
     log = None if from_log is None else log_folder(from_log, settings.project.name, wanted.name)
     store = root or home / settings.environment(environment).store / "simulations" / wanted.name
+    if log is not None:
+        refuse_to_move(log, store)
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         found = _simulate(home, environment, store, wanted.name, plan, actor, log=log, keep=keep)
         if not as_json:

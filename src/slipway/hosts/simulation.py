@@ -66,6 +66,7 @@ __all__ = [
     "ingest_all",
     "label_delay_of",
     "pick_endpoint",
+    "refuse_to_move",
     "source_of",
     "stop_all",
     "stop_tasks",
@@ -119,6 +120,26 @@ def fresh_store(root: Path, start: datetime) -> Path | None:
     root.mkdir(parents=True, exist_ok=True)
     plugins.load("clock", "file")(root / CLOCK_FILE).advance_to(start)
     return previous
+
+
+def refuse_to_move(log: Path, root: Path) -> None:
+    """Refuse a log that lies where `fresh_store` moves or removes what there is.
+
+    Args:
+        log: The folder of the endpoint whose log is replayed.
+        root: The store that the simulation makes.
+
+    Raises:
+        InvalidInput: It does.
+    """
+    for doomed in (root, root.with_name(f"{root.name}.previous")):
+        if log.resolve().is_relative_to(doomed.resolve()):
+            raise InvalidInput(
+                f"The log in {log} lies in {doomed}, which this simulation would put something else in place of.",
+                why="A simulation has a store of its own, and keeps one former simulation's.",
+                fix="Give this one another store: --root DIR",
+                field="from_log",
+            )
 
 
 def stop_all(root: Path) -> None:
