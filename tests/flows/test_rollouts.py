@@ -7,18 +7,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from small_desk import BETTER, FIRST, GUESSING, NAME, Desk
 
 import slipway as sw
 from slipway.client.endpoint import EndpointClient
-from slipway.errors import BackendError, Conflict, NotFound
+from slipway.errors import BackendError, Conflict, InvalidInput, NotFound
 from slipway.flows import rollouts
 from slipway.flows.endpoints import revision_of
+from slipway.flows.judging import declared_endpoint
 from slipway.ledger import entries, lineage
+from slipway.models import bundle as bundles
+from slipway.models import registry
 from slipway.operations.rollouts import Abort, GetRollout, ListRollouts
 from slipway.ports.signer import Signer
-from slipway.records.endpoints import Revision
+from slipway.records.endpoints import Revision, Served
 from slipway.records.rollouts import Look, Phase, Rollout, RolloutVerdict
 from slipway.serving.swap import REVISION_FILE, publish, read_revision
 
@@ -184,6 +188,20 @@ def test_what_another_environment_let_through_is_no_champion(rolling: Desk) -> N
     assert (newest.environment, newest.served.number, newest.challenger) == ("prod", BETTER, None), (
         "dev's champion never passed prod's gate"
     )
+
+
+def test_a_regression_has_nothing_that_a_shadow_compares(rolling: Desk) -> None:
+    version = rolling.version(BETTER)
+    other = msgspec.structs.replace(registry.bundle_of(rolling.workspace, version), task="regression")
+    manifest = rolling.workspace.blobs.put(bundles.encode_manifest(other))
+    regression = msgspec.structs.replace(version, id=f"m-{'9' * 32}", number=9, manifest=manifest)
+    with rolling.workspace.ledger.write() as tx:
+        entries.put(tx, regression)
+    served = Served(model=NAME, number=9, bundle=version.bundle)
+    draft = msgspec.structs.replace(revision_of(rolling.workspace, NAME), served=served)
+    with pytest.raises(InvalidInput, match=r"small-delays 9 is a regression.*sw.Canary\(\)"):
+        rollouts.begin(rolling.workspace, declared_endpoint(rolling.workspace, NAME), draft)
+    assert rollouts.newest(rolling.workspace, NAME) is None
 
 
 def test_one_roll_out_at_a_time(rolling: Desk) -> None:

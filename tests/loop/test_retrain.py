@@ -1,6 +1,7 @@
 """What becomes of a retraining: refused, unchanged, failed, killed; and that none of it keeps the next from its turn."""
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from slipway.models import registry
 from slipway.operations.governance import ListStanding, Revoke
 from slipway.operations.rollouts import ListRetrainings, StartRetraining
 from slipway.pipelines import staging
+from slipway.ports.runner import RESULT_FILE
 from slipway.records.loop import Action, Retraining
 
 FIRST, GOOD = 1, 2
@@ -170,3 +172,23 @@ def test_a_model_that_cannot_be_put_forward_is_told_once(desk: HandDesk) -> None
     assert (action.name, action.owner, last(desk).state) == ("alert", "ml engineer", "failed")
     assert action.sentence.startswith("looping 2 cannot be put forward: ")
     assert desk.look() == []
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (b"{", "The result in .* cannot be read: "),
+        (b'{"state": "finished", "model": "looping", "version": 77}', "The model 'looping' has no version '77'."),
+        (b'{"state": "finished", "model": "nobody", "version": 1}', "There is no model 'nobody' in the project"),
+    ],
+)
+def test_an_answer_that_says_nothing_is_a_failure_and_the_next_one_begins(
+    desk: HandDesk, result: bytes, why: str
+) -> None:
+    begin(desk)
+    (desk.runner.started[0] / RESULT_FILE).write_bytes(result)
+    action = looked(desk)
+    assert (action.name, last(desk).state) == ("alert", "failed")
+    assert re.match(f"The retraining failed: {why}", action.sentence)
+    assert desk.look() == []
+    begin(desk)

@@ -81,6 +81,19 @@ def test_a_day_counts_once_its_labels_have_had_their_time() -> None:
     assert [look.values["waiting"] for look in looks] == [0, 20, 40]
 
 
+@pytest.mark.parametrize("score", [None, math.nan])
+def test_a_challenger_that_scores_the_easy_rows_only_is_worse(score: float | None) -> None:
+    frame = pairs([0.001, -0.001] * 9).with_row_index("row")
+    fails = (pl.col("row") % 8 == 0).alias("fails")
+    hard = frame.with_columns(challenger=pl.when(fails).then(pl.lit(score, dtype=pl.Float64)).otherwise("challenger"))
+    look = judge_shadow(SHADOW, hard, since=BEGAN, now=after(4))
+    assert look.verdict == "worse"
+    assert look.sentence.endswith("Worse: it failed on 45 of 360 rows that the champion could score.")
+    once = frame.with_columns(challenger=pl.when(pl.col("row") == 5).then(None).otherwise("challenger"))
+    look = judge_shadow(SHADOW, once, since=BEGAN, now=after(4))
+    assert (look.verdict, look.values["failed"], look.values["asked"]) == ("not worse", 1, 360)
+
+
 def test_what_is_not_shown_is_undecided_and_says_what_is_missing() -> None:
     wide = judge_shadow(SHADOW, pairs([0.05, -0.05] * 9), since=BEGAN, now=after(4))
     assert wide.verdict == "undecided"

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from slipway.errors import BackendError, Conflict, NotFound
+from slipway.errors import BackendError, Conflict, InvalidInput, NotFound
 from slipway.flows.approve import approvals_of
 from slipway.flows.endpoints import revision_of
 from slipway.flows.evidence import CHAMPION
@@ -127,10 +127,15 @@ def begin(
 
     Returns:
         The roll-out; "stopped" already where the endpoint's process cannot load the challenger.
+
+    Raises:
+        InvalidInput: A shadow is declared, and what would be compared are no probabilities.
     """
     present = revision_of(workspace, declared.name)
     plan = declared.rollout
     assert plan is not None  # `is_due` was asked
+    if plan.shadow is not None:
+        _refuse_regression(workspace, declared, draft.served)
     now = workspace.clock.now()
     rollout = Rollout(
         id=_next_id(workspace, declared.name),
@@ -361,6 +366,16 @@ def _publish(
     is_fed = present.challenger is not None and present.challenger.rollout_id == rollout.id
     versions = [_version(workspace, served) for served in (serves, challenger.served if challenger else None) if served]
     publish_revision(workspace, draft, versions, verb, is_fed=is_fed, also=written)
+
+
+def _refuse_regression(workspace: Workspace, declared: DeclaredEndpoint, served: Served) -> None:
+    task = registry.bundle_of(workspace, _version(workspace, served)).task
+    if task != "classification":
+        raise InvalidInput(
+            f"{served.model} {served.number} is a {task}, and a shadow of {declared.name!r} compares probabilities.",
+            why="It has the log loss or the Brier score of yes and no; it would never be decided.",
+            fix="Declare rollout=[sw.Canary()], or deploy it with --at-once.",
+        )
 
 
 def _next_id(workspace: Workspace, endpoint: str) -> str:

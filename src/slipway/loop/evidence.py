@@ -60,7 +60,7 @@ def fair_from(workspace: Workspace, rollout: Rollout) -> datetime | None:
 
 
 def pairs(workspace: Workspace, reader: LogReader, replays: Replays, rollout: Rollout) -> pl.DataFrame:
-    """Labelled rows with the scores of both models.
+    """Labelled rows with the scores of both models; null or NaN where one of them had none.
 
     Columns: `at`, `label`, `champion`, `challenger`, `source` ("live" or "replayed").
     """
@@ -156,7 +156,7 @@ def _count(arm: str, *, answered_by: bool) -> pl.Expr:
 
 def _live(answered: pl.DataFrame, shadows: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:
     champion, challenger = rollout.champion.bundle[:_DIGITS], rollout.challenger.bundle[:_DIGITS]
-    unseen = shadows.filter(pl.col("score").is_not_null()).select(
+    unseen = shadows.select(
         pl.col("prediction").alias("id"), pl.col("bundle").alias("other"), pl.col("score").alias("unseen")
     )
     both = answered.filter(pl.col("at") >= rollout.created_at).join(unseen, on="id", how="inner", maintain_order="left")

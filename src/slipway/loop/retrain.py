@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
+from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.flows import rollouts
 from slipway.flows.deploy import draft_of
 from slipway.flows.endpoints import revision_of
@@ -193,14 +193,20 @@ def absorb(workspace: Workspace, declared: DeclaredEndpoint) -> list[Action]:
         return []
     if state == "absent":
         return _start_again(workspace, declared, present)
-    answered = staging.answer(folder)
+    try:
+        answered = staging.answer(folder)
+    except Corrupt as problem:  # it stays so: the next retraining must have its turn
+        return [_failed(workspace, present, str(problem))]
     if answered is None or answered.state == "failed" or not answered.model:
         told = "it left no answer" if answered is None else "it brought no model"
         error = answered.error if answered is not None else None
         return [
             _failed(workspace, present, error.message if error else told, run_id=answered.run_id if answered else "")
         ]
-    version = registry.get(workspace, answered.model, str(answered.version))
+    try:
+        version = registry.get(workspace, answered.model, str(answered.version))
+    except NotFound as problem:
+        return [_failed(workspace, present, str(problem), run_id=answered.run_id)]
     made = msgspec.structs.replace(present, run_id=answered.run_id, version=version.number)
     return [_put_forward(workspace, declared, made, version)]
 

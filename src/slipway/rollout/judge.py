@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -44,7 +44,7 @@ def judge_shadow(
         spec: The phase as declared.
         pairs: One row a labelled decision: `at` (decision time), `label` (0 or 1), `champion` and `challenger` (scores),
             `source` ("live", or "replayed": decided before the shadow began, and scored by both from the log). The
-            challenger must not have been trained on any of them.
+            challenger must not have been trained on any of them. A score that is null or not finite is a failure.
         since: When the shadow began, business time.
         now: Business time.
         label_delay: How long a label may take after its decision.
@@ -62,7 +62,10 @@ def judge_shadow(
     found = mean_sequence(sums, counts, alpha=spec.alpha)
     live = over.filter(pl.col("source") == "live").height
     missing = _missing_in_shadow(spec, found, live, now - since)
-    verdict: RolloutVerdict = "worse" if found.low > 0 else "undecided" if missing else "not worse"
+    failures = _failures(pairs, spec.alpha)
+    verdict: RolloutVerdict = (
+        "worse" if found.low > 0 or failures.are_shown else "undecided" if missing else "not worse"
+    )
     values: dict[str, Any] = {
         "metric": spec.metric,
         "margin": spec.margin,
@@ -73,6 +76,8 @@ def judge_shadow(
         "live": live,
         "replayed": over.height - live,
         "left_out": pairs.height - fitting.height,
+        "failed": failures.failed,
+        "asked": failures.asked,
         "waiting": fitting.height - over.height,
         "difference": _plain(found.value),
         "low": _plain(found.low),
@@ -80,7 +85,8 @@ def judge_shadow(
         "spread": _plain(found.spread),
         "is_overdue": is_overdue(spec, since, now),
     }
-    sentence = " ".join(part for part in (_shadow_words(values), _verdict_words(verdict, spec, missing)) if part)
+    told = failures.words if failures.are_shown else _verdict_words(verdict, spec, missing)
+    sentence = " ".join(part for part in (_shadow_words(values), told) if part)
     return Look(at=now, phase="shadow", verdict=verdict, sentence=_dated(sentence, spec, since, now), values=values)
 
 
@@ -155,6 +161,27 @@ def is_overdue(spec: ShadowSpec | CanarySpec, since: datetime, now: datetime) ->
         now: Business time.
     """
     return now - since >= timedelta(microseconds=spec.deadline_us)
+
+
+class _Failures(NamedTuple):
+    failed: int
+    asked: int
+    are_shown: bool
+
+    @property
+    def words(self) -> str:
+        return f"Worse: it failed on {self.failed:,} of {self.asked:,} rows that the champion could score."
+
+
+def _failures(pairs: pl.DataFrame, alpha: float) -> _Failures:
+    """On how many of the rows that the champion scored the challenger failed: what it scores may be the easy ones."""
+    asked = pairs.filter(pl.col("champion").is_finite())
+    failed = ~pl.col("challenger").is_finite().fill_null(value=False)
+    days = asked.group_by(pl.col("at").dt.date()).agg(pl.len().alias("rows"), failed.sum().alias("failed")).sort("at")
+    counts, failures = days["rows"].to_numpy(), days["failed"].to_numpy()
+    none = np.zeros(days.height)
+    log_e = float(max([0.0, *two_sample_bernoulli(none, counts, failures, counts)]))
+    return _Failures(int(failures.sum()), asked.height, log_e >= math.log(1 / alpha))
 
 
 def _by_day(pairs: pl.DataFrame, metric: str) -> tuple[list[str], list[float], list[int]]:
