@@ -189,9 +189,9 @@ delays = sw.Endpoint(
     retrain=sw.Retrain(release, when=[sw.schedule("0 3 1,15 * *"), sw.degraded], cooldown="16d"),
     monitors=[
         sw.Drift(),
-        sw.Quality("log_loss", label_delay="1d"),
-        sw.Quality("calibration", label_delay="1d"),
-        sw.Quality("auc", label_delay="1d"),
-        sw.KPI("cost of errors", label_delay="1d"),
+        sw.Quality("log_loss", label_delay="2d"),  # asked before departure, settled a day after landing
+        sw.Quality("calibration", label_delay="2d"),
+        sw.Quality("auc", label_delay="2d"),
+        sw.KPI("cost of errors", label_delay="2d"),
     ],
 )
