@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from slipway.flows.simulate import Plan, Simulated
     from slipway.hosts.simulation import First
 
-__all__ = ["RemoteControl", "Story", "recorded", "replay_period", "report", "simulate", "stopping"]
+__all__ = ["RemoteControl", "Story", "day_of", "recorded", "replay_period", "report", "simulate", "stopping"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RECONCILED_WITHIN_S = 3600.0  # a tick waits for retrainings that run
@@ -187,7 +187,7 @@ def simulate(
     from slipway.flows.simulate import Plan
     from slipway.hosts.simulation import label_delay_of, log_folder, pick_endpoint, refuse_to_move
 
-    first_day, last_day = _day(since, "since"), _day(until, "until")
+    first_day, last_day = day_of(since, "since"), day_of(until, "until")
     length = _length(tick)
     home, settings = locate(folder or Path())
     with open_project(home, environment=environment) as declared:
@@ -331,7 +331,12 @@ def replay_period(
     return done
 
 
-def _day(text: str, option: str) -> datetime:
+def day_of(text: str, option: str) -> datetime:
+    """A day as an option gives it, from its beginning in UTC.
+
+    Raises:
+        InvalidInput: It is none.
+    """
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
