@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from slipway.flows.simulate import Plan, Simulated
     from slipway.hosts.simulation import First
 
-__all__ = ["RemoteControl", "Story", "recorded", "replay_period", "simulate", "simulation_text", "stopping"]
+__all__ = ["RemoteControl", "Story", "day_of", "recorded", "replay_period", "simulate", "simulation_text", "stopping"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RECONCILED_WITHIN_S = 3600.0  # a tick waits for retrainings that run
@@ -184,7 +184,7 @@ def simulate(
     from slipway.flows.simulate import Plan
     from slipway.hosts.simulation import label_delay_of, log_folder, pick_endpoint, refuse_to_move
 
-    first_day, last_day = _day(since, "since"), _day(until, "until")
+    first_day, last_day = day_of(since, "since"), day_of(until, "until")
     length = _length(tick)
     home, settings = locate(folder or Path())
     with open_project(home, environment=environment) as declared:
@@ -316,6 +316,18 @@ def replay_period(
     return done
 
 
+def day_of(text: str, option: str) -> datetime:
+    """The beginning of the day that an option names, in UTC."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidInput(
+            f"--{option} {text!r} is no day.",
+            fix=f"Write it as --{option} 2013-04-01; it begins at 00:00 UTC.",
+            field=option,
+        ) from None
+
+
 def simulation_text(found: Simulation) -> str:
     """A simulation's report for a terminal."""
     pairs = [
@@ -347,17 +359,6 @@ def simulation_text(found: Simulation) -> str:
     ]
     table = columns(("month", "rows", "versions", *(f"log loss, {policy}" for policy in policies)), rows, empty="")
     return "\n\n".join(part for part in (table, facts(pairs)) if part)
-
-
-def _day(text: str, option: str) -> datetime:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        raise InvalidInput(
-            f"--{option} {text!r} is no day.",
-            fix=f"Write it as --{option} 2013-04-01; it begins at 00:00 UTC.",
-            field=option,
-        ) from None
 
 
 def _length(text: str) -> timedelta:
