@@ -21,8 +21,8 @@ def test_what_is_not_installed_is_said_before_anything_is_done(tmp_path: Path, m
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 2013])
 def test_faults_are_drawn_from_the_seed_within_their_seasons(seed: int) -> None:
-    kill, feed, labels = demo.faults_of(seed, demo.UNTIL)
-    assert demo.faults_of(seed, demo.UNTIL) == (kill, feed, labels) != demo.faults_of(seed + 10, demo.UNTIL)
+    kill, feed, labels = demo.faults_of(seed)
+    assert demo.faults_of(seed) == (kill, feed, labels) != demo.faults_of(seed + 10)
     assert isinstance(feed, BrokenFeed)
     assert isinstance(labels, InvertedLabels)
     assert isinstance(kill, KilledControlPlane)
@@ -34,14 +34,28 @@ def test_faults_are_drawn_from_the_seed_within_their_seasons(seed: int) -> None:
     assert (212 * scale + offset, 32 * scale + offset) == pytest.approx((100, 0))
 
 
-@pytest.mark.parametrize("until", ["2013-04-01", "2014-01-02", "tomorrow"])
-def test_an_end_that_cannot_be_is_refused_before_anything_is_done(tmp_path: Path, until: str) -> None:
-    answer = CliRunner().invoke(main, ["demo", "--root", str(tmp_path / "store"), "--until", until])
+@pytest.mark.parametrize(
+    ("until", "kinds"),
+    [
+        (datetime(2013, 6, 1, tzinfo=UTC), []),
+        (datetime(2013, 8, 1, tzinfo=UTC), [KilledControlPlane]),
+        (datetime(2013, 9, 1, tzinfo=UTC), [KilledControlPlane, BrokenFeed]),
+        (demo.UNTIL, [KilledControlPlane, BrokenFeed, InvertedLabels]),
+    ],
+)
+def test_in_a_shorter_year_the_same_faults_strike_as_far_as_they_begin_in_it(
+    until: datetime, kinds: list[type]
+) -> None:
+    found = demo.faults_of(2013, until)
+    assert [type(fault) for fault in found] == kinds
+    assert found == demo.faults_of(2013)[: len(kinds)]
+
+
+@pytest.mark.parametrize(
+    ("until", "words"), [("2013-04-01", "cannot end on"), ("2014-01-02", "cannot end on"), ("soon", "is no day")]
+)
+def test_a_year_that_cannot_end_then(tmp_path: Path, until: str, words: str) -> None:
+    answer = CliRunner().invoke(main, ["demo", "--until", until, "--root", str(tmp_path / "store")])
     assert answer.exit_code == 2
-    assert until in answer.stderr
+    assert words in answer.stderr
     assert not (tmp_path / "store").exists()
-
-
-def test_a_year_that_ends_earlier_leaves_out_what_would_come_later() -> None:
-    assert [type(one) for one in demo.faults_of(0, datetime(2013, 6, 12, tzinfo=UTC))] == [KilledControlPlane]
-    assert demo.faults_of(0, datetime(2013, 5, 1, tzinfo=UTC)) == ()

@@ -71,6 +71,16 @@ def test_what_an_earlier_process_left_running_is_stopped(tmp_path: Path) -> None
     stop_former(tmp_path)
 
 
+def test_one_whose_starter_was_killed_before_it_wrote_down_which_it_is_is_stopped_too(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
+    server.start()
+    (tmp_path / "server.pid").unlink()
+    stop_former(tmp_path / "other")
+    assert is_well(server.url)
+    stop_former(tmp_path)
+    assert not server.is_up
+
+
 def test_a_process_id_that_is_somebody_elses_now_is_left_alone(tmp_path: Path) -> None:
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:

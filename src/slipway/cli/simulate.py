@@ -1,6 +1,7 @@
 """`slipway simulate`: a project's retraining policy, tried on a past period before anybody trusts it."""
 
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -276,6 +277,7 @@ def stopping(project: Project, endpoint: str, control: RemoteControl, *, keep: b
     from slipway.hosts.simulation import stop_tasks
 
     is_left = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to end is like Ctrl-C: nothing stays behind
     try:
         yield
         is_left = keep

@@ -74,7 +74,7 @@ def _facts(found: Simulation) -> list[tuple[str, str]]:
             for fault in found.faults
         ),
         ("drift", found.drift),
-        *(("proven", proof) for proof in found.proofs),
+        *(("compared", proof) for proof in found.proofs),
         ("costs", found.assumption),
         *(
             (name, f"{figure(value)} (measured, not judged in simulation)")

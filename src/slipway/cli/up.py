@@ -24,7 +24,9 @@ _APP = "slipway.server.app"  # by name: doors do not import each other
 @click.option("--env", "environment", default="dev", show_default=True, help="Which environment the store is.")
 @json_option
 def up(root: Path | None, host: str, port: int, environment: str, as_json: bool) -> None:
-    """Serve the pages and the API of a store, with all its projects, until Ctrl-C.
+    """Serve the pages and the API of a store, and look after its endpoints, until Ctrl-C.
+
+    It is what watches them, trains again what is due, and takes challengers through their roll-outs.
 
     Without --root it is the store of the project in the present folder.
     """

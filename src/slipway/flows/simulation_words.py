@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from slipway.hashing import fingerprint
 from slipway.records.loop import Action
@@ -69,7 +70,16 @@ def fingerprint_of(actions: Sequence[Action]) -> str:
     Args:
         actions: Oldest first.
     """
-    return fingerprint([(one.name, one.sentence, one.evidence, one.created_at) for one in actions])
+    return fingerprint([(one.name, one.sentence, _rounded(one.evidence), one.created_at) for one in actions])
+
+
+def _rounded(value: Any) -> Any:
+    """Figures to nine digits: in the last ones a model may answer otherwise when asked with other rows beside."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _compared(one: Worth, total: Month, span: str, unit: str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from slipway.errors import BackendError
@@ -15,6 +16,7 @@ __all__ = ["ServerProcess", "stop_former"]
 
 _LOG_FILE = "server.log"
 _PID_FILE = "server.pid"
+_MARK = "SLIPWAY_SERVER_OF"
 _LOOK_EVERY_S = 0.05
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 60.0
@@ -80,7 +82,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for its starter, which decides what becomes of it
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", _MARK: str(self._root)},
             )
         (self._root / _PID_FILE).write_text(str(self._process.pid))
         until = time.monotonic() + _READY_WITHIN_S
@@ -111,21 +113,28 @@ def stop_former(root: Path) -> None:
         root: The store's folder.
     """
     file = root / _PID_FILE
-    try:
-        pid = int(file.read_text())
-    except (FileNotFoundError, ValueError):
-        return
+    pids = _started_for(root)
+    with suppress(FileNotFoundError, ValueError):
+        pids.add(int(file.read_text()))
     until = time.monotonic() + _STOP_WITHIN_S
-    number = signal.SIGTERM
-    while _serves(pid, root):
-        if time.monotonic() > until:
-            number = signal.SIGKILL
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            break
+    while serving := {pid for pid in pids if _serves(pid, root)}:
+        number = signal.SIGTERM if time.monotonic() < until else signal.SIGKILL
+        for pid in serving:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
         time.sleep(_LOOK_EVERY_S)
     file.unlink(missing_ok=True)
+
+
+def _started_for(root: Path) -> set[int]:
+    """Processes that bear a store's mark: whoever started one may have been killed before it wrote down which."""
+    mark = f"{_MARK}=".encode() + os.fsencode(root.resolve())
+    found = set()
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # somebody else's, or it has ended
+            if mark in place.read_bytes().split(b"\0"):
+                found.add(int(place.parent.name))
+    return found
 
 
 def _serves(pid: int, root: Path) -> bool:

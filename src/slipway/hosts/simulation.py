@@ -5,7 +5,9 @@ It is a store like any other whose file `clock` says which time it is there; see
 
 from __future__ import annotations
 
+import fcntl
 import inspect
+import os
 import shutil
 import typing
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -74,6 +76,8 @@ __all__ = [
 ]
 
 _A_DAY = timedelta(days=1)
+_DONE_FILE = "simulation.done"
+_held: dict[Path, IO[str]] = {}
 _MANY = 10_000
 
 
@@ -103,9 +107,10 @@ def fresh_store(root: Path, start: datetime) -> Path | None:
         Where the former store went, in place of what lay there; None when there was none.
 
     Raises:
-        Conflict: The folder holds something else than a simulation's store.
+        Conflict: The folder holds something else than a simulation's store, or a simulation runs there.
     """
     previous = None
+    _hold(root)
     if root.exists() and any(root.iterdir()):
         if not (root / CLOCK_FILE).is_file():
             raise Conflict(
@@ -114,9 +119,12 @@ def fresh_store(root: Path, start: datetime) -> Path | None:
                 fix="Name another folder: --root DIR",
             )
         stop_all(root)
-        previous = root.with_name(f"{root.name}.previous")
-        shutil.rmtree(previous, ignore_errors=True)
-        root.rename(previous)
+        if (root / _DONE_FILE).exists():
+            previous = root.with_name(f"{root.name}.previous")
+            shutil.rmtree(previous, ignore_errors=True)
+            root.rename(previous)
+        else:  # what never came to its report does not push out one that did
+            shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
     plugins.load("clock", "file")(root / CLOCK_FILE).advance_to(start)
     return previous
@@ -140,6 +148,29 @@ def refuse_to_move(log: Path, root: Path) -> None:
                 fix="Give this one another store: --root DIR",
                 field="from_log",
             )
+
+
+def _hold(root: Path) -> None:
+    """Own a simulation's store for the life of this process.
+
+    The lock lies beside the store, which may be moved aside.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    file = root.with_name(f".{root.name}.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip() or "another one"
+        file.close()
+        raise Conflict(
+            f"A simulation runs in {root} already: process {owner}.",
+            fix="Wait for it or stop it, or give this one a store of its own: --root DIR",
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    _held[root] = file
 
 
 def stop_all(root: Path) -> None:
@@ -339,7 +370,7 @@ def finish_report(
     """
     endpoint = first.endpoint
     assert endpoint.pipeline is not None  # pick_endpoint saw to it
-    return write_report(
+    written = write_report(
         project.workspace,
         begun,
         features=endpoint.features,
@@ -347,6 +378,8 @@ def finish_report(
         witnessed=witnessed(project.workspace, endpoint, done),
         progress=progress,
     )
+    (project.workspace.root / _DONE_FILE).touch()
+    return written
 
 
 def witnessed(workspace: Workspace, endpoint: Endpoint, done: Simulated) -> Witnessed:
