@@ -1,5 +1,6 @@
 """A simulation's store: empty and in its own time, with a first model that knows nothing of what comes."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -62,9 +63,31 @@ def test_a_store_begins_empty_in_its_own_time_and_the_former_ones_are_kept_once(
     workspace.ledger.close()
     for turn in (1, 2):
         (root / "mark").write_text(str(turn))
+        (root / "simulation.done").touch()
         assert fresh_store(root, START + timedelta(days=turn)) == tmp_path / "simulations" / "e.previous"
         assert [one.name for one in root.iterdir()] == ["clock"]
-    assert (tmp_path / "simulations" / "e.previous" / "mark").read_text() == "2"
+    (root / "mark").write_text("this one never came to its report")
+    assert fresh_store(root, START) is None
+    assert (tmp_path / "simulations" / "e.previous" / "mark").read_text() == "2", "a finished one is kept"
+
+
+def test_two_processes_do_not_share_a_simulations_store(tmp_path: Path) -> None:
+    root = tmp_path / "e"
+    code = (
+        "import sys; from pathlib import Path; from slipway.hosts.simulation import fresh_store; from datetime import *"
+    )
+    begin = (
+        f"{code}; fresh_store(Path(sys.argv[1]), datetime(2013, 4, 1, tzinfo=UTC)); print('begun', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", begin, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "begun\n"
+        with pytest.raises(Conflict, match=f"process {first.pid}"):
+            fresh_store(root, START)
+        first.communicate("\n")
+    assert fresh_store(root, START) is None
 
 
 def test_what_is_no_simulations_store_is_not_moved(tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ def _hold(root: Path) -> None:
 
     The lock lies beside the store, which may be moved aside.
     """
+    if root in _held:
+        return
     root.parent.mkdir(parents=True, exist_ok=True)
     file = root.with_name(f".{root.name}.lock").open("a+")
     try:
