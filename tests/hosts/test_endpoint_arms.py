@@ -141,7 +141,7 @@ def test_from_shadow_to_promotion_no_request_is_lost_and_everything_adds_up(roll
     for key, said in steady.answers:
         row = logged[said["id"]]
         fraction = {1: 0.0, 2: 0.0, 3: 0.3, 4: 1.0, 5: 0.0}[row.revision]
-        theirs = share_of("r1", key) < fraction
+        theirs = share_of("delays/2", key) < fraction
         assert row.arm == ("challenger" if theirs else "champion")
         assert said["version"] == row.version == (2 if theirs or row.revision == 5 else 1)
         assert said["score"] == pytest.approx(0.7 if said["version"] == 2 else 0.07)
@@ -170,7 +170,7 @@ def test_a_worker_killed_in_canary_is_replaced_and_the_log_settles(rollout: Roll
         written <= len(logged) <= written + lost
     )  # killed between writing and counting, a row is in the log and counts as lost
     for key, said in steady.answers:
-        assert said["version"] == (2 if share_of("r1", key) < 0.5 else 1)
+        assert said["version"] == (2 if share_of("delays/2", key) < 0.5 else 1)
     missing = {said["id"] for _, said in steady.answers} - logged.keys()
     assert len(missing) <= lost
     assert len(steady.failures) <= 3  # what the killed worker had in hand, one a connection

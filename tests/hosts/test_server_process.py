@@ -78,7 +78,8 @@ def test_one_whose_starter_was_killed_before_it_wrote_down_which_it_is_is_stoppe
     stop_former(tmp_path / "other")
     assert is_well(server.url)
     stop_former(tmp_path)
-    assert not server.is_up
+    with pytest.raises(httpx.TransportError):
+        is_well(server.url)
 
 
 def test_a_process_id_that_is_somebody_elses_now_is_left_alone(tmp_path: Path) -> None:
