@@ -80,6 +80,7 @@ def test_one_whose_starter_was_killed_before_it_wrote_down_which_it_is_is_stoppe
     stop_former(tmp_path)
     with pytest.raises(httpx.TransportError):
         is_well(server.url)
+    server.stop()  # the child is gone, and is taken note of
 
 
 def test_a_process_id_that_is_somebody_elses_now_is_left_alone(tmp_path: Path) -> None:
