@@ -23,7 +23,7 @@ $(STAMPS)/%: requirements/%.txt pyproject.toml $(BIN)/uv
 
 setup: $(STAMPS)/test  ## make .venv with everything that `make test` needs
 
-demo: $(STAMPS)/demo  ## install, then run the flagship: raw data to a model answering in production
+demo: $(STAMPS)/demo  ## install, then run the flagship: a year of a model that keeps itself good
 	$(BIN)/slipway demo
 
 lint: $(STAMPS)/test  ## format, lint, types and layers
@@ -35,7 +35,7 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 test: lint  ## what must be green before every commit; no server needed
 	$(BIN)/pytest -q -m "not full" -n 2
 
-test-all: $(STAMPS)/all test  ## adds real servers, a browser and the demo
+test-all: $(STAMPS)/all test  ## adds real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full
 
 bench: $(STAMPS)/all  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md

@@ -189,7 +189,10 @@ class _Log:
 
     def _arm(self, key: str) -> str:
         challenger = self._revision.challenger
-        if challenger is None or share_of(challenger.rollout_id, key) >= challenger.fraction:
+        if (
+            challenger is None
+            or share_of(f"{challenger.served.model}/{challenger.served.number}", key) >= challenger.fraction
+        ):
             return "champion"
         return "challenger"
 

@@ -63,7 +63,7 @@ def decided(desk: LoopDesk) -> tuple[Any, ...]:
         told(desk.actions()),
         [(one.served.number, one.reason) for one in desk.revisions()],
         challengers,
-        [(one.id, one.state, one.reason, [look.verdict for look in one.looks]) for one in desk.rollouts()],
+        [(one.state, one.reason, [look.verdict for look in one.looks]) for one in desk.rollouts()],
         [(one.state, one.version, one.sentence, one.until) for one in desk.retrainings()],
         desk.champion,
     )

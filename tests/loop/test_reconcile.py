@@ -289,7 +289,7 @@ def test_killed_at_any_write_it_goes_on_to_the_same_end(fresh: Fresh, lives: int
         return (
             told(desk.actions()),
             [one.number for one in desk.actions()],
-            [(one.served, one.challenger, one.reason) for one in desk.revisions()],
+            [(one.served, one.challenger and one.challenger.fraction, one.reason) for one in desk.revisions()],
             [(one.state, one.reason, [look.verdict for look in one.looks]) for one in desk.rollouts()],
             [(one.state, one.version, one.sentence) for one in desk.retrainings()],
             incidents(desk),

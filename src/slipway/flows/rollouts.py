@@ -18,7 +18,7 @@ from slipway.flows.endpoints import revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.publish import publish_revision
 from slipway.flows.turns import turn
-from slipway.hashing import fingerprint
+from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
 from slipway.models import registry
 from slipway.operations.rollouts import Abort, GetRollout, ListRollouts, RolloutDetail, Rollouts
@@ -51,7 +51,6 @@ __all__ = [
 Also: TypeAlias = Callable[[WriteTransaction, Rollout], None]
 """What else is written in the transaction in which a roll-out moves, given the roll-out as it stands then."""
 _WHOLE = 100
-_NUMBER_DIGITS = 12
 
 
 def newest(workspace: Workspace, endpoint: str) -> Rollout | None:
@@ -138,7 +137,7 @@ def begin(
         _refuse_regression(workspace, declared, draft.served)
     now = workspace.clock.now()
     rollout = Rollout(
-        id=_next_id(workspace, declared.name),
+        id=new_id(),
         project=workspace.project,
         name=declared.name,
         created_at=now,
@@ -376,16 +375,6 @@ def _refuse_regression(workspace: Workspace, declared: DeclaredEndpoint, served:
             why="It has the log loss or the Brier score of yes and no; it would never be decided.",
             fix="Declare rollout=[sw.Canary()], or deploy it with --at-once.",
         )
-
-
-def _next_id(workspace: Workspace, endpoint: str) -> str:
-    """The id of an endpoint's next roll-out: its number, and what tells it from those of other endpoints.
-
-    Rows are split by it, so two simulations of one seed must come to the same one.
-    """
-    former = newest(workspace, endpoint)
-    number = int(former.id[:_NUMBER_DIGITS], 16) + 1 if former is not None else 1
-    return f"{number:0{_NUMBER_DIGITS}x}{fingerprint((workspace.project, endpoint, number))[:20]}"
 
 
 def _challenger(rollout: Rollout) -> Challenger | None:

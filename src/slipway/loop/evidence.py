@@ -98,36 +98,25 @@ def canary_counts(reader: LogReader, rollout: Rollout, revisions: Collection[int
     mine = pl.col("revision").is_in(sorted(revisions))
     answered = reader.answered(since=rollout.created_at).filter(mine)
     failed = reader.failures(since=rollout.created_at).filter(mine)
+    covered = pl.col("rows") * ((pl.col("arm") == "challenger") & pl.col("was_covered")).cast(pl.Int64)
     rows = pl.concat(
         [
-            answered.select(hour, _count("champion", answered_by=True), _count("challenger", answered_by=True)),
+            answered.select(
+                hour,
+                (pl.col("arm") == "champion").cast(pl.Int64).alias("champion_rows"),
+                (pl.col("arm") == "challenger").cast(pl.Int64).alias("challenger_rows"),
+            ),
             failed.select(
                 hour,
-                pl.when(pl.col("arm") == "champion")
-                .then(pl.col("rows"))
-                .otherwise(-pl.col("rows") * pl.col("was_covered").cast(pl.Int64))
-                .cast(pl.Int64)
-                .alias("champion_rows"),
-                pl.when(pl.col("arm") == "challenger")
-                .then(pl.col("rows"))
-                .otherwise(0)
-                .cast(pl.Int64)
-                .alias("challenger_rows"),
+                (_failed_by("champion") - covered).alias("champion_rows"),
+                _failed_by("challenger").alias("challenger_rows"),
             ),
         ]
     )
     failures = failed.select(
         hour,
-        pl.when(pl.col("arm") == "champion")
-        .then(pl.col("rows"))
-        .otherwise(0)
-        .cast(pl.Int64)
-        .alias("champion_failures"),
-        pl.when(pl.col("arm") == "challenger")
-        .then(pl.col("rows"))
-        .otherwise(0)
-        .cast(pl.Int64)
-        .alias("challenger_failures"),
+        _failed_by("champion").alias("champion_failures"),
+        _failed_by("challenger").alias("challenger_failures"),
     )
     counted = rows.group_by("at").agg(pl.col("champion_rows", "challenger_rows").sum())
     told = failures.group_by("at").agg(pl.col("champion_failures", "challenger_failures").sum())
@@ -150,8 +139,8 @@ def latencies(reader: LogReader, rollout: Rollout) -> tuple[float, float] | None
     return first, second
 
 
-def _count(arm: str, *, answered_by: bool) -> pl.Expr:
-    return ((pl.col("arm") == arm) == answered_by).cast(pl.Int64).alias(f"{arm}_rows")
+def _failed_by(arm: str) -> pl.Expr:
+    return pl.when(pl.col("arm") == arm).then(pl.col("rows")).otherwise(0).cast(pl.Int64)
 
 
 def _live(answered: pl.DataFrame, shadows: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:
