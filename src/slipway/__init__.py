@@ -6,12 +6,12 @@
 TYPE_CHECKING = False  # type checkers know the name; importing `typing` would load twenty modules
 if TYPE_CHECKING:
     from slipway import errors as errors
-    from slipway.data.declare import between as between
-    from slipway.data.declare import matches as matches
-    from slipway.data.declare import not_null as not_null
-    from slipway.data.declare import one_of as one_of
+    from slipway.data.checks import between as between
+    from slipway.data.checks import matches as matches
+    from slipway.data.checks import not_null as not_null
+    from slipway.data.checks import one_of as one_of
+    from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
-    from slipway.data.declare import unique as unique
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
@@ -62,7 +62,7 @@ _HOMES = {
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
     "approval": "slipway.gates.declare",
-    "between": "slipway.data.declare",
+    "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
@@ -74,14 +74,14 @@ _HOMES = {
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
-    "matches": "slipway.data.declare",
+    "matches": "slipway.data.checks",
     "max": "slipway.features.windows:max_",
     "mean": "slipway.features.windows",
     "metric": "slipway.gates.declare",
     "min": "slipway.features.windows:min_",
     "no_skew": "slipway.gates.declare",
-    "not_null": "slipway.data.declare",
-    "one_of": "slipway.data.declare",
+    "not_null": "slipway.data.checks",
+    "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
     "run": "slipway.hosts.session",
@@ -91,7 +91,7 @@ _HOMES = {
     "sum": "slipway.features.windows:sum_",
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
-    "unique": "slipway.data.declare",
+    "unique": "slipway.data.checks",
     "windows": "slipway.features.windows",
 }
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.data.check_run import look
-from slipway.data.declare import Check, between, matches, not_null, one_of, unique
+from slipway.data.checks import Check, between, matches, not_null, one_of, unique
 from slipway.errors import InvalidDeclaration
 
 AT = datetime(2013, 4, 1, tzinfo=UTC)

@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from slipway.data.declare import Table, between, matches, not_null, one_of, table, unique
+from slipway.data.checks import between, matches, not_null, one_of, unique
+from slipway.data.declare import Table, table
 from slipway.errors import InvalidDeclaration, NotFound, UserError
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.tables.versions import overwrite
@@ -100,7 +101,7 @@ def test_checks_say_what_they_mean() -> None:
 
 def test_declaring_loads_no_frames() -> None:
     code = (
-        "import sys\nfrom slipway.data.declare import table, unique\n"
+        "import sys\nfrom slipway import table, unique\n"
         "@table(key='a', checks=[unique('a')])\ndef rows(): ...\n"
         "print(sorted(m for m in ('polars', 'numpy', 'pandas') if m in sys.modules))"
     )

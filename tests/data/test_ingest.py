@@ -5,7 +5,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from slipway.data.declare import Table, between, not_null, one_of, table, unique
+from slipway.data.checks import between, not_null, one_of, unique
+from slipway.data.declare import Table, table
 from slipway.data.ingest import ingest
 from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.ledger import lineage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from slipway.data.declare import Between, Check, Matches, NotNull, OneOf, Unique
+from slipway.data.checks import Between, Check, Matches, NotNull, OneOf, Unique
 from slipway.errors import InvalidDeclaration, near
 from slipway.records.tables import CheckResult
 

@@ -1,221 +1,23 @@
-"""Tables and checks as a project declares them: `@sw.table(...)`, `sw.unique(...)` and the others."""
+"""Tables as a project declares them: `@sw.table(...)`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import date, datetime
 from functools import update_wrapper
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from slipway import data as room
+from slipway.data.checks import Check
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.ids import check_name
 from slipway.ports.workspace import workspace
+from slipway.records.tables import AboutTable
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = [
-    "Between",
-    "Check",
-    "Matches",
-    "NotNull",
-    "OneOf",
-    "Table",
-    "Unique",
-    "between",
-    "matches",
-    "not_null",
-    "one_of",
-    "table",
-    "unique",
-]
-
-Severity = Literal["block", "warn"]
-Bound = int | float | date | datetime | str
-
-
-@dataclass(frozen=True, slots=True)
-class Unique:
-    """No two rows share the values of these columns."""
-
-    columns: tuple[str, ...]
-    severity: Severity
-
-    def __str__(self) -> str:
-        return f"{' + '.join(self.columns)} is unique"
-
-
-@dataclass(frozen=True, slots=True)
-class NotNull:
-    """A column has no nulls."""
-
-    column: str
-    severity: Severity
-
-    def __str__(self) -> str:
-        return f"{self.column} is not null"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that it looks at."""
-        return (self.column,)
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """A column's values lie between two bounds, both included; None leaves a side open."""
-
-    column: str
-    low: Bound | None
-    high: Bound | None
-    severity: Severity
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            side, bound = ("at most", self.high) if self.low is None else ("at least", self.low)
-            return f"{self.column} is {side} {bound}"
-        return f"{self.column} is between {self.low} and {self.high}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that it looks at."""
-        return (self.column,)
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """A column's values are among those listed."""
-
-    column: str
-    values: tuple[Any, ...]
-    severity: Severity
-
-    def __str__(self) -> str:
-        shown = ", ".join(map(str, self.values[:5])) + (", ..." if len(self.values) > 5 else "")
-        return f"{self.column} is one of {shown}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that it looks at."""
-        return (self.column,)
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """A text column's whole values match a regular expression."""
-
-    column: str
-    pattern: str
-    severity: Severity
-
-    def __str__(self) -> str:
-        return f"{self.column} matches {self.pattern}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that it looks at."""
-        return (self.column,)
-
-
-Check = Unique | NotNull | Between | OneOf | Matches
-
-
-def unique(*columns: str, severity: Severity = "block") -> Unique:
-    """Check that no two rows share the values of these columns; null counts as a value.
-
-    Args:
-        *columns: One or more column names.
-        severity: "block" refuses the data when a row fails, "warn" reports.
-
-    Raises:
-        InvalidDeclaration: No column is named, or the severity is unknown.
-    """
-    if not columns:
-        raise InvalidDeclaration("sw.unique() names no column.", fix="Name at least one: sw.unique('flight_id').")
-    return Unique(columns, _severity(severity))
-
-
-def not_null(column: str, *, severity: Severity = "block") -> NotNull:
-    """Check that a column has no nulls. NaN is not null: it fails `between`.
-
-    Args:
-        column: Its name.
-        severity: See `unique`.
-    """
-    return NotNull(column, _severity(severity))
-
-
-def between(column: str, low: Bound | None, high: Bound | None, *, severity: Severity = "block") -> Between:
-    """Check that a column's values lie between two bounds, both included. Nulls pass; NaN does not.
-
-    Args:
-        column: Its name.
-        low: The least value that is right, None for no bound.
-        high: The greatest value that is right, None for no bound.
-        severity: See `unique`.
-
-    Raises:
-        InvalidDeclaration: There is no bound at all, or nothing lies between the two.
-    """
-    if low is None and high is None:
-        raise InvalidDeclaration(f"sw.between({column!r}, None, None) has no bound.", fix="Give low, high or both.")
-    if low is not None and high is not None:
-        try:
-            empty = not low <= high  # type: ignore[operator]  # the user's own two values, told apart below
-        except TypeError as problem:
-            raise InvalidDeclaration(
-                f"sw.between({column!r}, {low!r}, {high!r}) mixes types: {problem}.",
-                fix="Give both bounds in the column's own type.",
-            ) from problem
-        if empty:
-            raise InvalidDeclaration(
-                f"sw.between({column!r}, {low!r}, {high!r}) lets no value through.", fix="Swap the bounds."
-            )
-    return Between(column, low, high, _severity(severity))
-
-
-def one_of(column: str, values: Iterable[Any], *, severity: Severity = "block") -> OneOf:
-    """Check that a column's values are among those listed. Nulls pass.
-
-    Args:
-        column: Its name.
-        values: The values that are right.
-        severity: See `unique`.
-
-    Raises:
-        InvalidDeclaration: The values are a single string, or there are none.
-    """
-    listed = () if isinstance(values, str) else tuple(values)
-    if not listed:
-        raise InvalidDeclaration(
-            f"sw.one_of({column!r}, {values!r}) lists no values.",
-            fix=f"Give a list: sw.one_of({column!r}, ['AA', 'UA']).",
-        )
-    return OneOf(column, listed, _severity(severity))
-
-
-def matches(column: str, regex: str, *, severity: Severity = "block") -> Matches:
-    """Check that a text column's whole values match a regular expression (without look-around). Nulls pass.
-
-    Args:
-        column: Its name.
-        regex: The expression.
-        severity: See `unique`.
-
-    Raises:
-        InvalidDeclaration: It is no regular expression.
-    """
-    try:
-        re.compile(regex)
-    except re.error as problem:
-        raise InvalidDeclaration(
-            f"{regex!r} is no regular expression: {problem}.", fix="Python's syntax counts: see the module `re`."
-        ) from problem
-    return Matches(column, regex, _severity(severity))
+__all__ = ["Table", "table"]
 
 
 class Table:
@@ -226,6 +28,10 @@ class Table:
         key: The columns that identify a row.
         time: The column of event time: aware datetimes. "" for none.
         checks: What must hold of the rows.
+        owner: Who answers for it: a person or a team.
+        description: What it holds, in a sentence; the function's docstring where it is "".
+        tags: Words to find it by.
+        personal: The columns that tell something of a person.
 
     Raises:
         InvalidDeclaration: The function takes arguments, its name is no table's name, or a check is none.
@@ -236,12 +42,22 @@ class Table:
         key: The columns that identify a row.
         time: The column of event time, or "".
         checks: What must hold of the rows, as declared.
+        about: Owner, description, tags and personal columns.
     """
 
     __wrapped__: Callable[[], Any]
 
     def __init__(
-        self, function: Callable[[], Any], *, key: tuple[str, ...] = (), time: str = "", checks: tuple[Check, ...] = ()
+        self,
+        function: Callable[[], Any],
+        *,
+        key: tuple[str, ...] = (),
+        time: str = "",
+        checks: tuple[Check, ...] = (),
+        owner: str = "",
+        description: str = "",
+        tags: tuple[str, ...] = (),
+        personal: tuple[str, ...] = (),
     ) -> None:
         try:
             self.name = check_name(function.__name__, "table")
@@ -264,6 +80,12 @@ class Table:
         self.key = key
         self.time = time
         self.checks = checks
+        self.about = AboutTable(
+            owner=owner,
+            description=description or (function.__doc__ or "").strip().partition("\n")[0],
+            tags=tags,
+            personal=personal,
+        )
         update_wrapper(self, function)
 
     def __call__(self) -> Any:
@@ -293,7 +115,14 @@ def table(function: Callable[[], Any], /) -> Table: ...
 
 @overload
 def table(
-    *, key: str | Iterable[str] | None = None, time: str | None = None, checks: Iterable[Check] = ()
+    *,
+    key: str | Iterable[str] | None = None,
+    time: str | None = None,
+    checks: Iterable[Check] = (),
+    owner: str = "",
+    description: str = "",
+    tags: Iterable[str] = (),
+    personal: str | Iterable[str] = (),
 ) -> Callable[[Callable[[], Any]], Table]: ...
 
 
@@ -304,6 +133,10 @@ def table(
     key: str | Iterable[str] | None = None,
     time: str | None = None,
     checks: Iterable[Check] = (),
+    owner: str = "",
+    description: str = "",
+    tags: Iterable[str] = (),
+    personal: str | Iterable[str] = (),
 ) -> Table | Callable[[Callable[[], Any]], Table]:
     """Declare a versioned table: its function returns all rows, its name is the table's.
 
@@ -312,6 +145,10 @@ def table(
         key: The column or columns that identify a row.
         time: The column of event time, aware datetimes.
         checks: What must hold of the rows: `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`.
+        owner: Who answers for it: a person or a team.
+        description: What it holds, in a sentence; the function's docstring where it is "".
+        tags: Words to find it by.
+        personal: The column or columns that tell something of a person.
 
     Raises:
         InvalidDeclaration: See `Table`.
@@ -326,15 +163,21 @@ def table(
         >>> airports.name, airports.key
         ('airports', ('code',))
     """
-    columns = () if key is None else (key,) if isinstance(key, str) else tuple(key)
 
     def declare(decorated: Callable[[], Any]) -> Table:
-        return Table(decorated, key=columns, time=time or "", checks=tuple(checks))
+        return Table(
+            decorated,
+            key=_listed(key),
+            time=time or "",
+            checks=tuple(checks),
+            owner=owner,
+            description=description,
+            tags=_listed(tags),
+            personal=_listed(personal),
+        )
 
     return declare if function is None else declare(function)
 
 
-def _severity(given: str) -> Severity:
-    if given not in ("block", "warn"):
-        raise InvalidDeclaration(f"The severity {given!r} is unknown.", fix='It is "block" or "warn".')
-    return given  # type: ignore[return-value]  # narrowed by the line above
+def _listed(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    return () if names is None else (names,) if isinstance(names, str) else tuple(names)

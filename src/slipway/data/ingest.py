@@ -1,4 +1,4 @@
-"""From a declared table to a version of it: call, look, report, commit."""
+"""From a declared table to a version of it: call its function, write what it returns."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ from typing import Any
 
 import polars as pl
 
-from slipway.charts.text import percent
-from slipway.data.check_run import Findings, look
-from slipway.data.declare import Check, NotNull, Table, Unique
-from slipway.errors import InvalidInput, SlipwayError, StepFailed
+from slipway.data.declare import Table
+from slipway.data.write import write
+from slipway.errors import SlipwayError, StepFailed
 from slipway.ports.workspace import Workspace
-from slipway.records.tables import CheckResult, TableVersion
+from slipway.records.tables import TableVersion
 from slipway.schema.types import frame_of
-from slipway.tables.catalog import find_head
-from slipway.tables.versions import Origin, overwrite, reads
+from slipway.tables.versions import reads
 
 __all__ = ["ingest"]
-
-_SAID_KEYS = 3
 
 
 def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, run_id: str = "") -> TableVersion:
     """Make what a table's function returns the table's current version. The same content again changes nothing.
-
-    Every row is kept. What is dirty (nulls, warnings with counts and sample keys) is said and stored with the version.
-    A declared key is looked at for duplicates and a declared time for nulls, as warnings, also where no check says so.
 
     Args:
         workspace: Where the version goes; what was found goes to its `say`.
@@ -44,21 +37,8 @@ def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, r
         Conflict: Somebody else wrote the table meanwhile.
     """
     frame, inputs = _rows(table, function_result)
-    found = look(frame, _checks(table), table=table.name, key=table.key)
-    _report(workspace, table, frame, found)
-    _refuse(table, [result for result in found.results if not result.passed and result.severity == "block"])
-    origin = Origin(
-        source=f"{table.function.__module__}:{table.function.__qualname__}",
-        run_id=run_id,
-        inputs=inputs,
-        checks=found.results,
-    )
-    with workspace.ledger.read() as tx:
-        former = find_head(tx, workspace.project, table.name)
-    made = overwrite(workspace, table.name, frame, key=table.key, time=table.time, origin=origin)
-    state = "unchanged, " if made == former else ""
-    workspace.say(f"{table.name}: {state}version {made.number} ({made.version[:12]})")
-    return made
+    source = f"{table.function.__module__}:{table.function.__qualname__}"
+    return write(workspace, table, frame, source=source, run_id=run_id, inputs=inputs)
 
 
 def _rows(table: Table, result: Any) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -87,39 +67,3 @@ def _without_this_file(problem: Exception) -> Exception:
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     return problem.with_traceback(trace)
-
-
-def _checks(table: Table) -> tuple[Check, ...]:
-    implied: list[Check] = []
-    if table.key and not any(isinstance(c, Unique) and set(c.columns) == set(table.key) for c in table.checks):
-        implied.append(Unique(table.key, "warn"))
-    if table.time and not any(isinstance(c, NotNull) and c.column == table.time for c in table.checks):
-        implied.append(NotNull(table.time, "warn"))
-    return (*table.checks, *implied)
-
-
-def _report(workspace: Workspace, table: Table, frame: pl.DataFrame, found: Findings) -> None:
-    workspace.say(f"{table.name}: {found.rows:,} rows, {frame.width} columns, {len(found.results)} checks")
-    dirty = sorted(((count, name) for name, count in found.nulls.items() if count), reverse=True)
-    if dirty:
-        shares = ", ".join(f"{name} {percent(count, found.rows)}" for count, name in dirty)
-        workspace.say(f"  nulls: {shares}")
-    for result in found.results:
-        if not result.passed:
-            workspace.say(f"  {'refused' if result.severity == 'block' else 'warning'}: {_words(result)}")
-
-
-def _refuse(table: Table, failed: list[CheckResult]) -> None:
-    if not failed:
-        return
-    raise InvalidInput(
-        f"The table {table.name!r} was refused: {'; '.join(map(_words, failed))}.",
-        why="Nothing was stored; the version that was current still is.",
-        fix=f'Mend the rows in {table.name}(), or declare the check with severity="warn" to report and keep them.',
-    )
-
-
-def _words(result: CheckResult) -> str:
-    share = percent(result.failed_rows, result.rows)
-    some = f", for example {', '.join(result.sample[:_SAID_KEYS])}" if result.sample else ""
-    return f"'{result.check}' fails for {result.failed_rows:,} of {result.rows:,} rows ({share}){some}"

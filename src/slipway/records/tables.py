@@ -8,7 +8,26 @@ from msgspec import Struct
 from slipway.records.record import Record
 from slipway.records.schema import Field
 
-__all__ = ["CheckResult", "ColumnStats", "Manifest", "Part", "TableVersion"]
+__all__ = ["AboutTable", "CheckResult", "ColumnStats", "Manifest", "Part", "Severity", "TableChange", "TableVersion"]
+
+Severity = Literal["block", "quarantine", "warn"]
+TableChange = Literal["append", "overwrite", "upsert", "alter", "compact", "erase"]
+
+
+class AboutTable(Struct, frozen=True, kw_only=True):
+    """What a table's declaration says about it besides its rows.
+
+    Args:
+        owner: Who answers for it.
+        description: What it holds, in a sentence.
+        tags: Words to find it by.
+        personal: The columns that tell something of a person.
+    """
+
+    owner: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    personal: tuple[str, ...] = ()
 
 
 class ColumnStats(Struct, frozen=True):
@@ -19,23 +38,26 @@ class ColumnStats(Struct, frozen=True):
     high: Any = None
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One immutable Parquet file under the table's own folder.
 
     Args:
         digest: Of its bytes; also its file name.
         rows: How many.
         size_bytes: Of the file.
-        stats: By column name.
+        stats: By the column's name in the file.
+        columns: For columns that have another name now than in the file: (field id, name in the file). A field that is
+            in neither the file nor here is null in all its rows.
     """
 
     digest: str
     rows: int
     size_bytes: int
     stats: dict[str, ColumnStats] = {}
+    columns: tuple[tuple[int, str], ...] = ()
 
 
-class Manifest(Struct, frozen=True, kw_only=True):
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a version consists of. Its canonical encoding's hash *is* the version.
 
     Args:
@@ -69,20 +91,23 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     Args:
         check: The check in words: "flight_id is unique".
         passed: Whether it held.
-        severity: What a failure means: "block" refuses the version, "warn" reports.
+        severity: What a failure means: "block" refuses the version, "quarantine" sets the failing rows aside, "warn"
+            reports.
         failed_rows: How many rows broke it.
         rows: How many were looked at.
         note: A sentence with the detail.
         sample: A few of the failing rows' keys, as text.
+        failing: The digest of a blob with failing rows as Parquet, "" where none are kept.
     """
 
     check: str
     passed: bool
-    severity: Literal["block", "warn"]
+    severity: Severity
     failed_rows: int
     rows: int
     note: str = ""
     sample: tuple[str, ...] = ()
+    failing: str = ""
 
 
 class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
@@ -93,27 +118,37 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
         version: The manifest's hash.
         manifest: The manifest's blob digest.
         parent: The version before it, "" for the first.
-        change: "append" or "overwrite".
+        change: What made it of its parent; "alter" is a change of the columns, "compact" one of the files only.
         rows: How many in all.
         added_rows: How many came with it.
+        changed_rows: How many of its parent's rows it replaced (upsert).
+        removed_rows: How many of its parent's rows are not in it.
+        quarantined_rows: How many of the rows that came were set aside by its checks.
         fingerprint: The logical fingerprint of the content.
         fields: The columns.
         checks: What the checks found.
         source: Where it came from, in words.
         run_id: The run that wrote it, or "".
         data_until: The greatest event time in it, None without a time column.
+        about: Owner, description, tags and personal columns, as its declaration said.
+        profile: The digest of the blob with its profile (counts, nulls, histograms of the columns), "" for none.
     """
 
     number: int
     version: str
     manifest: str
     parent: str = ""
-    change: Literal["append", "overwrite"]
+    change: TableChange
     rows: int
     added_rows: int
+    changed_rows: int = 0
+    removed_rows: int = 0
+    quarantined_rows: int = 0
     fingerprint: str
     fields: tuple[Field, ...]
     checks: tuple[CheckResult, ...] = ()
     source: str = ""
     run_id: str = ""
     data_until: datetime | None = None
+    about: AboutTable = AboutTable()
+    profile: str = ""

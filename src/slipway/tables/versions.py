@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -21,7 +21,7 @@ from slipway.ledger import entries, events, lineage, versions
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
-from slipway.records.tables import CheckResult, Manifest, TableVersion
+from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.schema.fingerprints import BLOCK_ROWS, block_digests, of_blocks
 from slipway.schema.types import fields_of, frame_of
 from slipway.tables.catalog import (
@@ -74,12 +74,18 @@ class Origin:
         run_id: The run that wrote it, or "".
         inputs: Lineage nodes that went into it.
         checks: What its checks found.
+        about: What its declaration says about it; None keeps what its parent says.
+        quarantined_rows: How many of the rows that came were set aside.
+        profile: The digest of the blob with its profile, "" for none.
     """
 
     source: str = ""
     run_id: str = ""
     inputs: tuple[str, ...] = ()
     checks: tuple[CheckResult, ...] = ()
+    about: AboutTable | None = None
+    quarantined_rows: int = 0
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +94,14 @@ class Draft:
 
     Args:
         manifest: What it consists of.
-        change: "append" or "overwrite".
+        change: What makes it of its parent.
         added_rows: How many rows come with it.
         fingerprint: The logical fingerprint of the whole content.
         data_until: The greatest event time in it, None without a time column.
     """
 
     manifest: Manifest
-    change: Literal["append", "overwrite"]
+    change: TableChange
     added_rows: int
     fingerprint: str
     data_until: datetime | None
@@ -272,6 +278,9 @@ def commit(
                 source=origin.source,
                 run_id=origin.run_id,
                 data_until=draft.data_until,
+                quarantined_rows=origin.quarantined_rows,
+                about=origin.about or (former.about if former else AboutTable()),
+                profile=origin.profile,
             )
             entries.put(tx, record, expect=0)
         try:
