@@ -18,6 +18,7 @@ from slipway.records.people import Actor
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
+from slipway.records.sharing import About, Publication
 from slipway.records.tables import CheckResult, TableVersion
 
 NASTY = '<script>alert("x")</script>'
@@ -70,6 +71,7 @@ def fill(workspace: Workspace) -> None:
             _reproduction(digest),
             *_serving(digest),
             *loop_records(digest),
+            _publication(),
         ):
             entries.put(tx, record, expect=0)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
@@ -96,6 +98,18 @@ def fill(workspace: Workspace) -> None:
 
 def _common(id: str, name: str, **more: Any) -> dict[str, Any]:
     return {"id": id, "project": "flights", "name": name, "created_at": NOW, **more}
+
+
+def _publication() -> Publication:
+    return Publication(
+        **_common("flights/hour@1", "hour"),
+        number=1,
+        sort="feature",
+        definition="9" * 64,
+        fields=(Field("hour", "int"),),
+        readers=("*",),
+        about=About(owner="Ada", description=f"The hour of departure {NASTY}"),
+    )
 
 
 def _tables() -> TableVersion:

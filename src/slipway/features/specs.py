@@ -12,6 +12,7 @@ from slipway.errors import InvalidDeclaration, near
 from slipway.features.calls import scalar_order
 from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
+from slipway.features.shared import SharedReference
 from slipway.features.states import FLOAT_SCALE, KEY_TYPES
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredAggregate, DeclaredWindows
@@ -20,7 +21,7 @@ from slipway.records.features import Aggregate, FeatureSetSpec, Part, RequestFie
 from slipway.records.schema import Field, FieldType
 from slipway.schema.types import field_type
 
-__all__ = ["FrameTables", "Tables", "build_spec", "query"]
+__all__ = ["FrameTables", "Tables", "build_spec", "features_of", "query", "scalar_part", "view_part", "window_parts"]
 
 
 class Tables(Protocol):
@@ -105,11 +106,13 @@ def build_spec(
                 RequestField(name=part, type=_string(_request_field(part, request, f"the feature {part!r}").type))
             )
         elif isinstance(part, DeclaredWindows):
-            parts += _windows(part, tables)
+            parts += window_parts(part, tables)
         elif isinstance(part, FeatureView):
-            parts.append(_view(part, tables, definition_of))
+            parts.append(view_part(part, tables, definition_of))
+        elif isinstance(part, SharedReference):
+            parts += part.shared_parts().parts
         else:
-            parts.append(_scalar(part, definition_of))
+            parts.append(scalar_part(part, definition_of))
     fields = _features(parts)
     spec = FeatureSetSpec(
         name=features.name,
@@ -124,7 +127,12 @@ def build_spec(
     )
 
 
-def _windows(part: DeclaredWindows, tables: Tables) -> Iterable[Windows]:
+def window_parts(part: DeclaredWindows, tables: Tables) -> Iterable[Windows]:
+    """The definitions of windows, one a key set, typed by their table.
+
+    Raises:
+        InvalidDeclaration: They do not fit the table.
+    """
     types = _types(tables.read(part.source))
     where = f"the windows over {part.source!r}"
     key = tables.key(part.source)
@@ -177,7 +185,12 @@ def _aggregate(name: str, declared: DeclaredAggregate, types: Mapping[str, Field
     )
 
 
-def _view(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[..., Any]], str]) -> View:
+def view_part(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[..., Any]], str]) -> View:
+    """The definition of a feature view, typed by what its query gives.
+
+    Raises:
+        InvalidDeclaration: Its result does not fit.
+    """
     types = _types(query(part, tables))
     where = f"the feature view {part.name!r}"
     values = [name for name in types if name not in part.entity and name != part.time]
@@ -206,7 +219,8 @@ def _view(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[.
     )
 
 
-def _scalar(part: Feature, definition_of: Callable[[Callable[..., Any]], str]) -> Scalar:
+def scalar_part(part: Feature, definition_of: Callable[[Callable[..., Any]], str]) -> Scalar:
+    """The definition of a scalar feature."""
     return Scalar(
         name=part.name,
         arguments=part.arguments,
@@ -219,7 +233,7 @@ def _scalar(part: Feature, definition_of: Callable[[Callable[..., Any]], str]) -
 def _features(parts: Iterable[Part]) -> dict[str, Field]:
     fields: dict[str, Field] = {}
     for part in parts:
-        for made in _fields(part):
+        for made in features_of(part):
             if made.name in fields:
                 raise InvalidDeclaration(
                     f"Two features are called {made.name!r}.",
@@ -230,7 +244,8 @@ def _features(parts: Iterable[Part]) -> dict[str, Field]:
     return fields
 
 
-def _fields(part: Part) -> Iterable[Field]:
+def features_of(part: Part) -> Iterable[Field]:
+    """The features that a part makes, in order."""
     if isinstance(part, Windows):
         for a in part.aggregates:
             yield Field(f"{part.name}_{a.name}", a.returns, nullable=a.kind not in ("count", "sum"))

@@ -27,6 +27,7 @@ class FeatureView:
         name: The function's name; its features are `<name>_<column>`.
         function: The user's function.
         sources: The tables, in the order of the parameters.
+        definition: What its rows are made by, where its owner has run the query; "" where it is run here.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class FeatureView:
         self.entity = entity
         self.time = time
         self.ttl_us = ttl_us
+        self.definition = ""
         self.sources = tuple(inspect.signature(function).parameters)
         if not self.sources:
             raise InvalidDeclaration(

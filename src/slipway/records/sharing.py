@@ -1,0 +1,61 @@
+"""What one project offers to others under a number: features, tables and steps."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from slipway.records.features import Part
+from slipway.records.record import Record
+from slipway.records.schema import Field
+
+__all__ = ["EVERYBODY", "About", "Publication", "Shareable"]
+
+Shareable = Literal["feature", "windows", "view", "table", "step"]
+EVERYBODY = "*"
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """What its owner says of something shared.
+
+    Args:
+        owner: Who answers for it.
+        description: What it is, in a sentence.
+        tags: Words to find it by.
+    """
+
+    owner: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Publication(Record, frozen=True, kw_only=True, tag="publication"):
+    """One numbered edition of something that a project offers. Id: `<project>/<name>@<number>`.
+
+    Args:
+        number: Counts the editions of the name from 1; one definition is published once.
+        sort: What it is.
+        definition: The fingerprint of everything that a user sees or computes with.
+        parts: Of a feature, view or windows: the definitions as a feature set takes them, with `<project>/<table>` for
+            the tables that are read.
+        table: Of a table or view: the table in the owner's project that holds the rows.
+        fields: Of a table: its columns. Of a feature or view: the values. Of a step: its parameters, typed "object".
+        code: Of a feature or step: the digest of the archive with its code, as a package of its own name.
+        function: Where the function is in that code: `module:name`.
+        readers: The projects that may use it; `EVERYBODY` stands for all projects of the store.
+        state: "published", or "withdrawn": those who use it go on, nobody begins.
+        reason: Why it was withdrawn, and what to use instead.
+        about: What its owner says of it.
+    """
+
+    number: int
+    sort: Shareable
+    definition: str
+    parts: tuple[Part, ...] = ()
+    table: str = ""
+    fields: tuple[Field, ...] = ()
+    code: str = ""
+    function: str = ""
+    readers: tuple[str, ...] = ()
+    state: Literal["published", "withdrawn"] = "published"
+    reason: str = ""
+    about: About = About()
