@@ -15,10 +15,12 @@ import slipway as sw
 from slipway.client.endpoint import EndpointClient
 from slipway.data.ingest import ingest
 from slipway.errors import Conflict, Corrupt, Denied, InvalidDeclaration, InvalidInput, NotFound
+from slipway.flows.column_trace import trace
 from slipway.flows.deploy import deploy
 from slipway.flows.release import Released, run_pipeline
 from slipway.flows.share import get_shared, grant, list_shared, publish, withdraw
 from slipway.hosts.project import Project, open_project
+from slipway.operations.catalog import Lineage
 from slipway.operations.endpoints import Deploy
 from slipway.operations.sharing import GetShared, Grant, ListShared, Withdraw
 from slipway.pipelines.declare import step
@@ -79,6 +81,11 @@ def test_shared_features_are_those_of_their_owner_and_serve(desk: Desk, borrower
             ("freight", "model", "freight-late"),
         ]
         assert next(use for use in uses if use.sort == "endpoint").is_serving
+        reached = trace(desk.workspace, Lineage(what="weather.wind")).models
+        assert [(one.project, one.name, one.features) for one in reached] == [
+            ("freight", "freight-late", ("weather_now_wind",)),
+            (NAME, NAME, ("weather_now_wind",)),
+        ], "the owner's column, by way of the rows that the owner keeps"
     finally:
         borrower.workspace.launcher.stop(borrower.workspace.root / "endpoints" / "freight" / "freight-late")
 

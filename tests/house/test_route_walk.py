@@ -21,6 +21,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "projects.list": {},
     "tables.list": {},
     "tables.get": {"name": "flights"},
+    "catalog.search": {},
+    "catalog.lineage": {"what": "flight-delays"},
     "sharing.list": {},
     "sharing.get": {"reference": "flights/hour@1"},
     "sharing.grant": {"name": "hour", "readers": ["flights"]},

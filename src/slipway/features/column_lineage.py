@@ -63,6 +63,8 @@ def columns_of_view(view: FeatureView, tables: Tables) -> dict[str, tuple[str, .
         view: The declaration.
         tables: The tables that it reads; only their schemas are asked.
     """
+    if view.definition:
+        return view.reads
     schemas = {source: tables.read(source).collect_schema() for source in view.sources}
     asked: dict[str, set[str]] = {}
     result = view.function(*(_noting(source, schema, asked) for source, schema in schemas.items())).lazy()

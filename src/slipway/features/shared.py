@@ -92,7 +92,7 @@ class SharedReference:
                 why="A feature set is made of features, windows and feature views.",
                 fix="Read it in a feature view." if found.sort == "table" else "Call it in a pipeline.",
             )
-        views = {part.name: _stored(part) for part in found.parts if isinstance(part, View)}
+        views = {part.name: _stored(part, found) for part in found.parts if isinstance(part, View)}
         scalars = [part for part in found.parts if isinstance(part, Scalar)]
         functions = {part.name: function_of(workspace(), found) for part in scalars}
         parts = tuple(
@@ -152,10 +152,11 @@ def _unpacked(opened: Workspace, publication: Publication) -> Path:
     return folder
 
 
-def _stored(part: View) -> FeatureView:
+def _stored(part: View, publication: Publication) -> FeatureView:
     """A view over the rows that its owner keeps: the query ran there."""
     view = FeatureView(_as_stored, entity=part.entity, time=part.time, ttl_us=part.ttl_us)
     view.name, view.sources, view.definition = part.name, part.sources, part.definition
+    view.reads = {column.name: publication.reads.get(f"{part.name}_{column.name}", ()) for column in part.fields}
     return view
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import InvalidInput, near
+from slipway.features.column_lineage import columns_of_features
 from slipway.features.offline import History, compute, in_plain_types
 from slipway.features.point_in_time import microseconds
 from slipway.features.sets import FeatureSet
@@ -164,7 +165,7 @@ def training_set(
         code=tuple(features.functions.values())
         + tuple(view.function for view in features.views.values() if not view.definition),
     )
-    _record(opened, tables, made, rows, asked)
+    _record(opened, tables, made, features, rows, asked)
     return rows
 
 
@@ -180,7 +181,14 @@ class _Asked:
     until: datetime | None
 
 
-def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows: pl.DataFrame, asked: _Asked) -> None:
+def _record(
+    opened: Workspace,
+    tables: PinnedTables,
+    made: FeatureSetSpec,
+    features: FeatureSet,
+    rows: pl.DataFrame,
+    asked: _Asked,
+) -> None:
     """Keep with the run what its model learns from, so that its release can find it."""
     log = current_run.get()
     if log is None:
@@ -198,6 +206,7 @@ def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows:
         fingerprint=of_frame(rows),
         first_at=_extreme(rows[asked.at].min()),
         last_at=_extreme(rows[asked.at].max()),
+        reads=columns_of_features(made, features.views, tables),
     )
     data = msgspec.json.encode(kept)
     log.add_artifact(

@@ -28,6 +28,7 @@ class FeatureView:
         function: The user's function.
         sources: The tables, in the order of the parameters.
         definition: What its rows are made by, where its owner has run the query; "" where it is run here.
+        reads: For each value column what it was made of, where its owner has run the query.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class FeatureView:
         self.time = time
         self.ttl_us = ttl_us
         self.definition = ""
+        self.reads: dict[str, tuple[str, ...]] = {}
         self.sources = tuple(inspect.signature(function).parameters)
         if not self.sources:
             raise InvalidDeclaration(

@@ -13,6 +13,7 @@ from slipway import code
 from slipway.code.renaming import under_package
 from slipway.data.declare import Table
 from slipway.errors import Conflict, InvalidDeclaration, NotFound, near
+from slipway.features.column_lineage import REQUEST, columns_of_features
 from slipway.features.scalars import Feature
 from slipway.features.specs import features_of, scalar_part, view_part, window_parts
 from slipway.features.training import PinnedTables, definition_of
@@ -27,7 +28,7 @@ from slipway.pipelines.declare import Step
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
-from slipway.records.features import Part, Scalar, View, Windows
+from slipway.records.features import FeatureSetSpec, Part, Scalar, View, Windows
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 from slipway.records.schema import Field
@@ -152,6 +153,7 @@ def withdraw(workspace: Workspace, request: Withdraw) -> SharedDetail:
 def _draft(workspace: Workspace, name: str, declared: object) -> Publication:
     """The publication of a declaration, before it has a number."""
     sort, parts, table, fields = _shape(workspace, declared)
+    reads = _reads(workspace, declared, parts)
     packed, function, closure = "", "", ""
     if isinstance(declared, Feature | Step):
         packed, function = _code(workspace, name, declared.function)
@@ -175,6 +177,7 @@ def _draft(workspace: Workspace, name: str, declared: object) -> Publication:
         fields=fields,
         code=packed,
         function=function,
+        reads=reads,
         about=about,
     )
 
@@ -204,6 +207,20 @@ def _shape(workspace: Workspace, declared: object) -> tuple[Shareable, tuple[Par
         why="What projects share are tables, feature views, windows, features and steps.",
         fix="Name one of these in the project's module.",
     )
+
+
+def _reads(workspace: Workspace, declared: object, parts: tuple[Part, ...]) -> dict[str, tuple[str, ...]]:
+    """What each feature is made of, under the names that other projects use."""
+    views = {declared.name: declared} if isinstance(declared, FeatureView) else {}
+    spec = FeatureSetSpec(name="shared", parts=parts)
+    found = columns_of_features(spec, views, PinnedTables(workspace))
+    return {
+        name: tuple(
+            column if column.startswith(f"{REQUEST}.") or "/" in column else f"{workspace.project}/{column}"
+            for column in columns
+        )
+        for name, columns in found.items()
+    }
 
 
 def _code(workspace: Workspace, name: str, function: Callable[..., Any]) -> tuple[str, str]:

@@ -41,6 +41,7 @@ class Publication(Record, frozen=True, kw_only=True, tag="publication"):
         fields: Of a table: its columns. Of a feature or view: the values. Of a step: its parameters, typed "object".
         code: Of a feature or step: the digest of the archive with its code, as a package of its own name.
         function: Where the function is in that code: `module:name`.
+        reads: For each feature the columns in the owner's project that its value depends on.
         readers: The projects that may use it; `EVERYBODY` stands for all projects of the store.
         state: "published", or "withdrawn": those who use it go on, nobody begins.
         reason: Why it was withdrawn, and what to use instead.
@@ -55,6 +56,7 @@ class Publication(Record, frozen=True, kw_only=True, tag="publication"):
     fields: tuple[Field, ...] = ()
     code: str = ""
     function: str = ""
+    reads: dict[str, tuple[str, ...]] = {}
     readers: tuple[str, ...] = ()
     state: Literal["published", "withdrawn"] = "published"
     reason: str = ""
