@@ -121,7 +121,7 @@ def to_grid(value: Any, scale: int, *, integer: bool) -> int | None:
 
 def empty_state(stream: Stream) -> WindowState:
     """The state of a window that holds nothing."""
-    return WindowState(0, ((0, 0, 0, None, None, None),) * len(stream.columns))
+    return WindowState(0, ((0, 0, 0, None, None, None, ()),) * len(stream.columns))
 
 
 def finisher(

@@ -10,6 +10,8 @@ from slipway.records.schema import Field, FieldType
 __all__ = [
     "Aggregate",
     "AggregateKind",
+    "Coding",
+    "ColumnState",
     "EventRow",
     "FeatureSetSpec",
     "Part",
@@ -26,7 +28,16 @@ __all__ = [
     "Windows",
 ]
 
-AggregateKind = Literal["count", "sum", "mean", "min", "max", "last", "std"]
+AggregateKind = Literal[
+    "count", "sum", "mean", "min", "max", "last", "std", "approx_distinct", "quantile", "decayed_mean"
+]
+
+Coding = Literal["grid", "register", "bucket"]
+"""How a value becomes the integer that a stream keeps: by the grid, as a register of a distinct count, or as the number
+of its bucket in a histogram."""
+
+ColumnState = tuple[int, int, int, int | None, int | None, int | None, tuple[tuple[int, int, int], ...]]
+"""One column in a window: count, sum, sum of squares, least, greatest, last, groups; see `WindowState`."""
 
 
 class Aggregate(Struct, frozen=True, kw_only=True):
@@ -148,23 +159,34 @@ class FeatureSetSpec(Struct, frozen=True, kw_only=True):
 
 
 class StreamColumn(Struct, frozen=True, kw_only=True):
-    """One value column of a stream of events: integers on the grid 1/scale of a source's column.
+    """One value column of a stream of events: integers that are made of a source's column by its coding.
 
     Args:
         name: The source's column.
-        scale: The grid.
+        scale: The grid: values are kept in steps of 1/scale.
         integer: Whether the source's column holds integers or booleans.
         squares: Whether running sums of squares are kept.
         extremes: Whether windows are asked for the smallest and greatest value.
         last: Whether windows are asked for the last value.
+        groups: Whether windows are asked for their values in groups: "value" groups equal values, "time" those whose
+            times lie in the same step, floor(time / step); "" for neither.
+        step_us: The step of groups by time, in microseconds.
+        coding: How a value becomes an integer.
+        bits: Of "register": 2**bits registers; of "bucket": 2**bits buckets between a number and its double.
+        type: Of "register": the type of the source's column, whose text is hashed.
     """
 
     name: str
-    scale: int
-    integer: bool
+    scale: int = 1
+    integer: bool = False
     squares: bool = False
     extremes: bool = False
     last: bool = False
+    groups: Literal["", "value", "time"] = ""
+    step_us: int = 0
+    coding: Coding = "grid"
+    bits: int = 0
+    type: FieldType = "float"
 
 
 class Stream(Struct, frozen=True, kw_only=True):
@@ -209,13 +231,14 @@ class ViewRow(NamedTuple):
 
 
 class WindowState(NamedTuple):
-    """What a window holds: its rows, and for each column (count, sum, sum of squares, least, greatest, last).
+    """What a window holds: its rows, and for each column (count, sum, sum of squares, least, greatest, last, groups).
 
-    The last four are 0 and None where the stream's column does not ask for them.
+    Groups are (group, count, sum) in the order of the group, a value or a step of time, of the groups that hold a value.
+    The last five are 0, None, None, None and () where the stream's column does not ask for them.
     """
 
     rows: int
-    columns: tuple[tuple[int, int, int, int | None, int | None, int | None], ...]
+    columns: tuple[ColumnState, ...]
 
 
 class SkewCertificate(Struct, frozen=True, kw_only=True):
