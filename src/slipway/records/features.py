@@ -5,14 +5,17 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
+from slipway.records.record import Record
 from slipway.records.schema import Field, FieldType
 
 __all__ = [
+    "AboutFeature",
     "Aggregate",
     "AggregateKind",
     "Coding",
     "ColumnState",
     "EventRow",
+    "FeatureDefinition",
     "FeatureSetSpec",
     "Part",
     "RequestField",
@@ -51,6 +54,11 @@ class Aggregate(Struct, frozen=True, kw_only=True):
         scale: Values are read on the grid 1/scale, so that sums are exact; 1 for integer columns.
         integer: Whether the column holds integers or booleans.
         returns: The feature's type.
+        default: What stands where the value would be null, as `states.plain` writes it; None for null.
+        quantile: Of "quantile": which one, from 0 to 1.
+        half_life_us: Of "decayed_mean": after how long an event counts half.
+        tolerance: Of a sketch: how far its value may lie from the exact one, as its kind states it; 0 for exact ones.
+        type: The type of the column.
     """
 
     name: str
@@ -60,6 +68,11 @@ class Aggregate(Struct, frozen=True, kw_only=True):
     scale: int = 1
     integer: bool = False
     returns: FieldType = "float"
+    default: Any = None
+    quantile: float = 0.0
+    half_life_us: int = 0
+    tolerance: float = 0.0
+    type: FieldType = "float"
 
 
 class Windows(Struct, frozen=True, kw_only=True, tag_field="kind", tag="windows"):
@@ -98,6 +111,7 @@ class View(Struct, frozen=True, kw_only=True, tag_field="kind", tag="view"):
         fields: The result's value columns.
         sources: The tables that the query reads.
         definition: The fingerprint of the query's code closure.
+        defaults: What stands in a column where no row counts, as (column, value as `states.plain` writes it).
     """
 
     name: str
@@ -108,6 +122,7 @@ class View(Struct, frozen=True, kw_only=True, tag_field="kind", tag="view"):
     fields: tuple[Field, ...] = ()
     sources: tuple[str, ...] = ()
     definition: str = ""
+    defaults: tuple[tuple[str, Any], ...] = ()
 
 
 class Scalar(Struct, frozen=True, kw_only=True, tag_field="kind", tag="scalar"):
@@ -120,6 +135,7 @@ class Scalar(Struct, frozen=True, kw_only=True, tag_field="kind", tag="scalar"):
         returns: The type of the result.
         module: Where bundle and training find the function.
         definition: The fingerprint of its code closure.
+        default: What the feature is where the function is not called, as `states.plain` writes it; None for null.
     """
 
     name: str
@@ -127,6 +143,7 @@ class Scalar(Struct, frozen=True, kw_only=True, tag_field="kind", tag="scalar"):
     returns: FieldType
     module: str
     definition: str = ""
+    default: Any = None
 
 
 class RequestField(Struct, frozen=True, kw_only=True, tag_field="kind", tag="request"):
@@ -137,6 +154,44 @@ class RequestField(Struct, frozen=True, kw_only=True, tag_field="kind", tag="req
 
 
 Part = Windows | View | Scalar | RequestField
+
+
+class AboutFeature(Struct, frozen=True, kw_only=True):
+    """What a declaration says about a feature besides how it is computed: none of it is part of the definition.
+
+    Args:
+        owner: Who answers for it: a person or a team.
+        description: What it means, in a sentence.
+        tags: Words to find it by.
+    """
+
+    owner: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
+    """One definition of a feature or feature view, kept when a training set first uses it.
+
+    Id: `<project>/<name>@<number>`; name: a scalar's or view's, or `<key set>_<aggregate>` of windows.
+
+    Args:
+        number: Counts the distinct definitions of the name in the project from 1.
+        definition: The fingerprint of `part`, whatever module it lies in.
+        part: How it is computed; windows with this one aggregate.
+        about: Owner, description and tags, as its declaration said last.
+        columns: The features that it makes, one but for a view.
+        sources: The tables that it reads.
+        used_at: When a training set used it last.
+    """
+
+    number: int
+    definition: str
+    part: Part
+    about: AboutFeature = AboutFeature()
+    columns: tuple[Field, ...] = ()
+    sources: tuple[str, ...] = ()
+    used_at: datetime | None = None
 
 
 class FeatureSetSpec(Struct, frozen=True, kw_only=True):
