@@ -11,6 +11,7 @@ from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.features import AboutFeature
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
@@ -18,7 +19,7 @@ from slipway.records.people import Actor
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
-from slipway.records.sharing import About, Publication
+from slipway.records.sharing import Publication
 from slipway.records.tables import CheckResult, TableVersion
 
 NASTY = '<script>alert("x")</script>'
@@ -108,7 +109,7 @@ def _publication() -> Publication:
         definition="9" * 64,
         fields=(Field("hour", "int"),),
         readers=("*",),
-        about=About(owner="Ada", description=f"The hour of departure {NASTY}"),
+        about=AboutFeature(owner="Ada", description=f"The hour of departure {NASTY}"),
     )
 
 

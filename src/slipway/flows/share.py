@@ -15,7 +15,7 @@ from slipway.data.declare import Table
 from slipway.errors import Conflict, InvalidDeclaration, NotFound, near
 from slipway.features.column_lineage import REQUEST, columns_of_features
 from slipway.features.scalars import Feature
-from slipway.features.specs import features_of, scalar_part, view_part, window_parts
+from slipway.features.specs import features_of, view_part, window_parts
 from slipway.features.training import PinnedTables, definition_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows
@@ -28,11 +28,11 @@ from slipway.pipelines.declare import Step
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
-from slipway.records.features import FeatureSetSpec, Part, Scalar, View, Windows
+from slipway.records.features import AboutFeature, FeatureSetSpec, Part, Scalar, View, Windows
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 from slipway.records.schema import Field
-from slipway.records.sharing import EVERYBODY, About, Publication, Shareable
+from slipway.records.sharing import EVERYBODY, Publication, Shareable
 from slipway.tables import catalog
 
 __all__ = ["SHAREABLE", "get_shared", "grant", "list_shared", "publish", "withdraw"]
@@ -159,7 +159,7 @@ def _draft(workspace: Workspace, name: str, declared: object) -> Publication:
         packed, function = _code(workspace, name, declared.function)
         closure = code.closure(declared.function).hash
     given = getattr(declared, "about", None)
-    about = About(
+    about = AboutFeature(
         owner=str(getattr(given, "owner", "")),
         description=str(getattr(given, "description", "")) or _first_line(declared),
         tags=tuple(getattr(given, "tags", ())),
@@ -198,7 +198,7 @@ def _shape(workspace: Workspace, declared: object) -> tuple[Shareable, tuple[Par
         )
         return "windows", parts, "", tuple(field for part in parts for field in features_of(part))
     if isinstance(declared, Feature):
-        part = scalar_part(declared, definition_of)
+        part = declared.scalar(definition_of(declared.function))
         return "feature", (part,), "", tuple(features_of(part))
     if isinstance(declared, Step):
         return "step", (), "", tuple(Field(name, "object") for name in declared.signature.parameters)

@@ -2,30 +2,14 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
-from slipway.records.features import Part
+from slipway.records.features import AboutFeature, Part
 from slipway.records.record import Record
 from slipway.records.schema import Field
 
-__all__ = ["EVERYBODY", "About", "Publication", "Shareable"]
+__all__ = ["EVERYBODY", "Publication", "Shareable"]
 
 Shareable = Literal["feature", "windows", "view", "table", "step"]
 EVERYBODY = "*"
-
-
-class About(Struct, frozen=True, kw_only=True):
-    """What its owner says of something shared.
-
-    Args:
-        owner: Who answers for it.
-        description: What it is, in a sentence.
-        tags: Words to find it by.
-    """
-
-    owner: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
 
 
 class Publication(Record, frozen=True, kw_only=True, tag="publication"):
@@ -60,4 +44,4 @@ class Publication(Record, frozen=True, kw_only=True, tag="publication"):
     readers: tuple[str, ...] = ()
     state: Literal["published", "withdrawn"] = "published"
     reason: str = ""
-    about: About = About()
+    about: AboutFeature = AboutFeature()
