@@ -264,6 +264,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         fingerprint: Of the rows with their features.
         first_at: The first decision.
         last_at: The last decision.
+        stored: The version of the table that holds the rows, as a lineage node; "" where they were one frame.
     """
 
     spec: FeatureSetSpec
@@ -277,3 +278,4 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     fingerprint: str
     first_at: datetime | None = None
     last_at: datetime | None = None
+    stored: str = ""
