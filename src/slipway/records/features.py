@@ -343,6 +343,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         first_at: The first decision.
         last_at: The last decision.
         reads: For each feature the columns that its value depends on: `table.column`, `request.field`.
+        stored: The version of the table that holds the rows, as a lineage node; "" where they were one frame.
     """
 
     spec: FeatureSetSpec
@@ -357,3 +358,4 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     first_at: datetime | None = None
     last_at: datetime | None = None
     reads: dict[str, tuple[str, ...]] = {}
+    stored: str = ""
