@@ -155,7 +155,7 @@ def test_a_truncated_file_is_a_sentence_and_nothing_is_stored(flights: SimpleNam
         with pytest.raises(Corrupt, match="cannot be read"):
             FEATURES.training_batches(flights, label="late")
         # The same size, other bytes: found while reading.
-        path.write_bytes(data[:10] + bytes(len(data) - 30) + data[-20:])
+        path.write_bytes(data[:4] + b"x" * 200 + data[204:])
         with pytest.raises(Corrupt, match="cannot be read"):
             FEATURES.training_batches(flights, label="late")
         path.write_bytes(data)

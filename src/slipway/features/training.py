@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import polars as pl
 
 from slipway.charts.text import percent
 from slipway.code import closure
-from slipway.errors import InvalidInput
+from slipway.errors import BackendError, InvalidInput
 from slipway.features.batches import Batches
 from slipway.features.offline import History, in_plain_types
 from slipway.features.sets import FeatureSet
@@ -70,6 +71,14 @@ class PinnedTables:
     def key(self, table: str) -> tuple[str, ...]:
         """See `specs.Tables`."""
         return versions.manifest_of(self._workspace, self.version(table)).key
+
+    def verify(self, table: str) -> None:
+        """Read every byte of the pinned version.
+
+        Raises:
+            Corrupt: A file is missing or damaged.
+        """
+        versions.verify(self._workspace, table, self.version(table).version)
 
     def node(self, table: str) -> str:
         """The pinned version as a lineage node."""
@@ -164,7 +173,7 @@ def training_batches(
     origin = versions.Origin(
         source=f"features.training_batches({work.asked.table!r}, label={label!r})",
         run_id="" if run is None or run.is_repeat else run.id,
-        inputs=tuple(work.nodes),
+        inputs=tuple(work.tables.node(table) for table in work.read),
     )
     kept = run_step(
         "training_batches",
@@ -213,7 +222,7 @@ class _Work:
     features: FeatureSet
     made: FeatureSetSpec
     asked: Asked
-    nodes: list[str]
+    read: list[str]
     inputs: dict[str, object]
     code: tuple[Callable[..., Any], ...]
 
@@ -230,7 +239,12 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
             fix="Name the column of the decision times: at='decided_at'.",
             field="at",
         )
-    made = build_spec(features, _fields(name, tables), tables, definition_of)
+    read = sorted(
+        {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
+        | {source for view in features.views.values() for source in view.sources}
+    )
+    with _damage_told(tables, read):
+        made = build_spec(features, _fields(name, tables), tables, definition_of)
     asked = Asked(
         table=name,
         label=given.label,
@@ -239,10 +253,6 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         since=instant_of(given.since),
         until=instant_of(given.until),
         key=tables.key(name),
-    )
-    read = sorted(
-        {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
-        | {source for view in features.views.values() for source in view.sources}
     )
     inputs: dict[str, object] = {
         "features": made.definition,
@@ -259,14 +269,36 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         features=features,
         made=made,
         asked=asked,
-        nodes=[tables.node(source) for source in read],
+        read=read,
         inputs=inputs,
         code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
     )
 
 
+@contextmanager
+def _damage_told(tables: PinnedTables, read: Sequence[str]) -> Iterator[None]:
+    """Where reading fails because a file is damaged, the error names it: any other is the query's own."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except (pl.exceptions.PolarsError, OSError):
+        for table in read:
+            tables.verify(table)
+        raise
+
+
 def _frames(work: _Work) -> Iterator[pl.DataFrame]:
-    """The training set in batches, in order; at least one, which may be empty. Says what was left out."""
+    """The training set in batches, in order; at least one, which may be empty. Says what was left out.
+
+    Raises:
+        Corrupt: A file of a table is missing or damaged.
+    """
+    with _damage_told(work.tables, work.read):
+        yield from _computed(work)
+
+
+def _computed(work: _Work) -> Iterator[pl.DataFrame]:
     made, asked, tables, opened = work.made, work.asked, work.tables, work.opened
     height = tables.version(asked.table).rows
     rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features)))
