@@ -187,7 +187,7 @@ def _events(spec: FeatureSetSpec, made: _Generator, count: int) -> dict[str, pl.
         known = columns.setdefault(part.source, {})
         keys, times, ids, widths = roles.setdefault(part.source, (set(), set(), set(), []))
         known |= dict(zip((*part.event_id, *part.by), (*part.event_id_types, *part.key_types), strict=True))
-        known |= {a.column: "int" if a.integer else "float" for a in part.aggregates if a.column}
+        known |= {a.column: a.type for a in part.aggregates if a.column}
         known[part.time] = "datetime"
         keys.update(part.by)
         times.add(part.time)

@@ -15,9 +15,11 @@ from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import BackendError, InvalidInput
 from slipway.features.batches import Batches
+from slipway.features.column_lineage import columns_of_features
 from slipway.features.offline import History, in_plain_types
 from slipway.features.sets import FeatureSet
-from slipway.features.specs import FrameTables, Tables, build_spec, query
+from slipway.features.shared import SharedReference
+from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
 from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, rows_at_once, store, stored
 from slipway.features.training_rows import Asked, Chosen, instant_of
 from slipway.features.views import FeatureView
@@ -25,7 +27,7 @@ from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
 from slipway.ports.workspace import Workspace, workspace
-from slipway.records.features import FeatureSetSpec, TrainingSet, Windows
+from slipway.records.features import FeatureSetSpec, TrainingSet, View, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import TableVersion
@@ -44,7 +46,9 @@ __all__ = [
 
 
 class PinnedTables:
-    """The workspace's tables, each at the version that is pinned here, or current when it is first asked for.
+    """Tables by name, those of other projects as `<project>/<table>`, each at one version.
+
+    It is the one that is pinned here, or current when it is first asked for.
 
     Args:
         workspace: Whose tables.
@@ -61,12 +65,14 @@ class PinnedTables:
             NotFound: The table has no version yet.
         """
         if table not in self._pinned:
-            self._pinned[table] = versions.current(self._workspace, table)
+            owner, _, name = table.rpartition("/")
+            self._pinned[table] = versions.current(self._workspace, name, project=owner or None)
         return self._pinned[table]
 
     def read(self, table: str) -> pl.LazyFrame:
         """See `specs.Tables`."""
-        return versions.read(self._workspace, table, self.version(table).version)
+        found = self.version(table)
+        return versions.read(self._workspace, found.name, found.version, project=found.project)
 
     def key(self, table: str) -> tuple[str, ...]:
         """See `specs.Tables`."""
@@ -78,12 +84,13 @@ class PinnedTables:
         Raises:
             Corrupt: A file is missing or damaged.
         """
-        versions.verify(self._workspace, table, self.version(table).version)
+        found = self.version(table)
+        versions.verify(self._workspace, found.name, found.version, project=found.project)
 
     def node(self, table: str) -> str:
         """The pinned version as a lineage node."""
         found = self.version(table)
-        return versions.node(found.project, table, found.version)
+        return versions.node(found.project, found.name, found.version)
 
     def time(self, table: str) -> str:
         """The table's declared time column, "" for none."""
@@ -112,6 +119,8 @@ def feature_names(features: FeatureSet) -> list[str]:
     for part in features.parts:
         if isinstance(part, str):
             names.append(part)
+        elif isinstance(part, SharedReference):
+            names += [made.name for given in part.shared_parts().parts for made in features_of(given)]
         elif isinstance(part, DeclaredWindows):
             names += part.names
         elif isinstance(part, FeatureView) and tables is not None:
@@ -124,7 +133,7 @@ def feature_names(features: FeatureSet) -> list[str]:
 
 def spec(features: FeatureSet, request: object | Mapping[str, FieldType | Field]) -> FeatureSetSpec:
     """See `FeatureSet.spec`."""
-    reads = any(isinstance(part, DeclaredWindows | FeatureView) for part in features.parts)
+    reads = any(isinstance(part, DeclaredWindows | FeatureView | SharedReference) for part in features.parts)
     if isinstance(request, Mapping) and not reads:
         return build_spec(features, request, FrameTables({}), definition_of)
     tables = PinnedTables(workspace())
@@ -239,12 +248,12 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
             fix="Name the column of the decision times: at='decided_at'.",
             field="at",
         )
-    read = sorted(
-        {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
-        | {source for view in features.views.values() for source in view.sources}
-    )
-    with _damage_told(tables, read):
+    with _damage_told(tables, _named(features, name)):
         made = build_spec(features, _fields(name, tables), tables, definition_of)
+    read = sorted(
+        {name, *(part.source for part in made.parts if isinstance(part, Windows))}
+        | {source for part in made.parts if isinstance(part, View) for source in part.sources}
+    )
     asked = Asked(
         table=name,
         label=given.label,
@@ -271,8 +280,15 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         asked=asked,
         read=read,
         inputs=inputs,
-        code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
+        code=tuple(features.functions.values())
+        + tuple(view.function for view in features.views.values() if not view.definition),
     )
+
+
+def _named(features: FeatureSet, table: str) -> list[str]:
+    """The tables that the declarations name: before they are read, no more is known."""
+    windows = {part.source for part in features.parts if isinstance(part, DeclaredWindows)}
+    return sorted({table, *windows, *(source for view in features.views.values() for source in view.sources)})
 
 
 @contextmanager
@@ -331,7 +347,7 @@ def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, st
     first, last = frame.select(first=pl.col(asked.at).min(), last=pl.col(asked.at).max()).collect().row(0)
     kept = TrainingSet(
         spec=work.made,
-        table=versions.node(version.project, asked.table, version.version),
+        table=work.tables.node(asked.table),
         columns=version.fields,
         key=asked.key,
         label=asked.label,
@@ -341,6 +357,7 @@ def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, st
         fingerprint=fingerprint,
         first_at=first,
         last_at=last,
+        reads=columns_of_features(work.made, work.features.views, work.tables),
         stored=stored,
     )
     data = msgspec.json.encode(kept)
