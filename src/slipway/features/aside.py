@@ -39,13 +39,16 @@ def aside_folder(parent: Path) -> Iterator[Path]:
     folder = parent / new_id()
     try:
         folder.mkdir(parents=True)
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _remove_abandoned(parent, folder)
-            yield folder
+        lock = (folder / _LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_abandoned(parent, folder)
     except OSError as problem:
+        shutil.rmtree(folder, ignore_errors=True)
         raise _full(folder, problem) from problem
+    try:
+        yield folder
     finally:
+        lock.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -402,8 +402,7 @@ def window_values(rows: WindowRows, labels: pl.DataFrame, instants: Instants) ->
     for aggregate in rows.windows.aggregates:
         if aggregate.width_us not in lows:
             lows[aggregate.width_us] = rows.before(labels, instants, high, aggregate.width_us)
-        low = lows[aggregate.width_us]
-        place = place_of(rows.stream, aggregate)
+        place, low = place_of(rows.stream, aggregate), lows[aggregate.width_us]
         if aggregate.kind in SKETCHES:
             found = folded(aggregate, rows.groups(place), low, high)
         else:

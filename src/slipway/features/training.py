@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import polars as pl
 
 from slipway.charts.text import percent
 from slipway.code import closure
-from slipway.errors import InvalidInput
+from slipway.errors import BackendError, InvalidInput
 from slipway.features.batches import Batches
 from slipway.features.column_lineage import columns_of_features
 from slipway.features.offline import History, in_plain_types
@@ -76,6 +77,15 @@ class PinnedTables:
     def key(self, table: str) -> tuple[str, ...]:
         """See `specs.Tables`."""
         return versions.manifest_of(self._workspace, self.version(table)).key
+
+    def verify(self, table: str) -> None:
+        """Read every byte of the pinned version.
+
+        Raises:
+            Corrupt: A file is missing or damaged.
+        """
+        found = self.version(table)
+        versions.verify(self._workspace, found.name, found.version, project=found.project)
 
     def node(self, table: str) -> str:
         """The pinned version as a lineage node."""
@@ -172,7 +182,7 @@ def training_batches(
     origin = versions.Origin(
         source=f"features.training_batches({work.asked.table!r}, label={label!r})",
         run_id="" if run is None or run.is_repeat else run.id,
-        inputs=tuple(work.nodes),
+        inputs=tuple(work.tables.node(table) for table in work.read),
     )
     kept = run_step(
         "training_batches",
@@ -221,7 +231,7 @@ class _Work:
     features: FeatureSet
     made: FeatureSetSpec
     asked: Asked
-    nodes: list[str]
+    read: list[str]
     inputs: dict[str, object]
     code: tuple[Callable[..., Any], ...]
 
@@ -238,7 +248,12 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
             fix="Name the column of the decision times: at='decided_at'.",
             field="at",
         )
-    made = build_spec(features, _fields(name, tables), tables, definition_of)
+    with _damage_told(tables, _named(features, name)):
+        made = build_spec(features, _fields(name, tables), tables, definition_of)
+    read = sorted(
+        {name, *(part.source for part in made.parts if isinstance(part, Windows))}
+        | {source for part in made.parts if isinstance(part, View) for source in part.sources}
+    )
     asked = Asked(
         table=name,
         label=given.label,
@@ -247,10 +262,6 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         since=instant_of(given.since),
         until=instant_of(given.until),
         key=tables.key(name),
-    )
-    read = sorted(
-        {name, *(part.source for part in made.parts if isinstance(part, Windows))}
-        | {source for part in made.parts if isinstance(part, View) for source in part.sources}
     )
     inputs: dict[str, object] = {
         "features": made.definition,
@@ -261,21 +272,51 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         "until": asked.until,
         **{f"table {source}": tables.version(source).fingerprint for source in read},
     }
-    views = [view.function for view in features.views.values() if not view.definition]
     return _Work(
         opened=opened,
         tables=tables,
         features=features,
         made=made,
         asked=asked,
-        nodes=[tables.node(source) for source in read],
+        read=read,
         inputs=inputs,
-        code=(*features.functions.values(), *views),
+        code=tuple(features.functions.values())
+        + tuple(view.function for view in features.views.values() if not view.definition),
     )
 
 
+def _named(features: FeatureSet, table: str) -> list[str]:
+    """The tables that the declarations name: before they are read, no more is known."""
+    windows = {part.source for part in features.parts if isinstance(part, DeclaredWindows)}
+    shared = [part.shared_parts().parts for part in features.parts if isinstance(part, SharedReference)]
+    windows |= {part.source for parts in shared for part in parts if isinstance(part, Windows)}
+    return sorted({table, *windows, *(source for view in features.views.values() for source in view.sources)})
+
+
+@contextmanager
+def _damage_told(tables: PinnedTables, read: Sequence[str]) -> Iterator[None]:
+    """Where reading fails because a file is damaged, the error names it: any other is the query's own."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except (pl.exceptions.PolarsError, OSError):
+        for table in read:
+            tables.verify(table)
+        raise
+
+
 def _frames(work: _Work) -> Iterator[pl.DataFrame]:
-    """The training set in batches, in order; at least one, which may be empty. Says what was left out."""
+    """The training set in batches, in order; at least one, which may be empty. Says what was left out.
+
+    Raises:
+        Corrupt: A file of a table is missing or damaged.
+    """
+    with _damage_told(work.tables, work.read):
+        yield from _computed(work)
+
+
+def _computed(work: _Work) -> Iterator[pl.DataFrame]:
     made, asked, tables, opened = work.made, work.asked, work.tables, work.opened
     height = tables.version(asked.table).rows
     rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features)))
@@ -308,7 +349,7 @@ def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, st
     first, last = frame.select(first=pl.col(asked.at).min(), last=pl.col(asked.at).max()).collect().row(0)
     kept = TrainingSet(
         spec=work.made,
-        table=versions.node(version.project, asked.table, version.version),
+        table=work.tables.node(asked.table),
         columns=version.fields,
         key=asked.key,
         label=asked.label,

@@ -128,14 +128,7 @@ class Chosen:
         wanted = list(dict.fromkeys([asked.label, asked.at, *([asked.known] if asked.known else []), *columns]))
         frame = self._frame.select(wanted)
         for start in range(0, max(self._height, 1), self._batch_rows):
-            try:
-                rows = frame.slice(start, self._batch_rows).collect()
-            except (OSError, pl.exceptions.PolarsError) as problem:
-                raise Corrupt(
-                    f"The table {asked.table!r} cannot be read: {str(problem).splitlines()[0]}.",
-                    why="One of its files is truncated or was changed.",
-                    fix="Restore it from a backup, or ingest the table again.",
-                ) from problem
+            rows = frame.slice(start, self._batch_rows).collect()
             if rows.height != min(self._batch_rows, self._height - start):
                 raise Corrupt(
                     f"The table {asked.table!r} has fewer rows than its version says.",
