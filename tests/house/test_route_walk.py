@@ -21,6 +21,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "projects.list": {},
     "tables.list": {},
     "tables.get": {"name": "flights"},
+    "features.list": {},
+    "features.get": {"name": "hour"},
     "runs.list": {},
     "runs.get": {"id": GOOD_RUN},
     "runs.reproduce": {"target": GOOD_RUN},

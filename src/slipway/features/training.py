@@ -13,8 +13,11 @@ import polars as pl
 from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import InvalidInput, near
+from slipway.features.definitions import keep_definitions
+from slipway.features.examples import check_examples
 from slipway.features.offline import History, compute, in_plain_types
 from slipway.features.point_in_time import microseconds
+from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import FrameTables, Tables, build_spec, query
 from slipway.features.states import to_us
@@ -137,6 +140,8 @@ def training_set(
             field="at",
         )
     made = build_spec(features, _fields(name, tables), tables, definition_of)
+    check_examples(part for part in features.parts if isinstance(part, Feature))
+    keep_definitions(opened, features, made)
     asked = _Asked(table=name, label=label, at=decided, known=known or "", since=_instant(since), until=_instant(until))
     read = sorted(
         {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
