@@ -16,7 +16,10 @@ from slipway.code import closure
 from slipway.errors import BackendError, InvalidInput
 from slipway.features.batches import Batches
 from slipway.features.column_lineage import columns_of_features
+from slipway.features.definitions import keep_definitions
+from slipway.features.examples import check_examples
 from slipway.features.offline import History, in_plain_types
+from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
@@ -250,6 +253,8 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         )
     with _damage_told(tables, _named(features, name)):
         made = build_spec(features, _fields(name, tables), tables, definition_of)
+    check_examples(part for part in features.parts if isinstance(part, Feature))
+    keep_definitions(opened, features, made)
     read = sorted(
         {name, *(part.source for part in made.parts if isinstance(part, Windows))}
         | {source for part in made.parts if isinstance(part, View) for source in part.sources}

@@ -177,12 +177,11 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
 
     Args:
         number: Counts the distinct definitions of the name in the project from 1.
-        definition: The fingerprint of `part`, whatever module it lies in.
-        part: How it is computed; windows with this one aggregate.
+        definition: The fingerprint of `part`.
+        part: How it is computed: windows with this one aggregate, a scalar without its module.
         about: Owner, description and tags, as its declaration said last.
         columns: The features that it makes, one but for a view.
         sources: The tables that it reads.
-        used_at: When a training set used it last.
     """
 
     number: int
@@ -191,7 +190,6 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
     about: AboutFeature = AboutFeature()
     columns: tuple[Field, ...] = ()
     sources: tuple[str, ...] = ()
-    used_at: datetime | None = None
 
 
 class FeatureSetSpec(Struct, frozen=True, kw_only=True):
