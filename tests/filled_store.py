@@ -11,6 +11,7 @@ from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.features import FeatureSkew, PathCheck, SkewCertificate
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
@@ -32,6 +33,25 @@ FIELDS = (
     Field("scheduled_departure", "datetime", False),
 )
 CARD = f"# flight-delays\n\nA model with `code` and **strength** {NASTY}.\n\n## Inputs (auto)\n\n| input | type |\n|---|---|\n| carrier | category |\n\n- one: *fact*\n"
+CERTIFICATE = SkewCertificate(
+    definition="d" * 64,
+    rows=1000,
+    features=4,
+    compared=24_000,
+    mismatches=2,
+    first=(f"hour is 1 offline and 2 in the stream for {NASTY}",),
+    paths=(
+        PathCheck(path="online", compared=12_000, mismatches=0),
+        PathCheck(
+            path="stream",
+            compared=4000,
+            mismatches=2,
+            features=(FeatureSkew(feature="hour", mismatches=2, first=f"hour is 1 offline for {NASTY}"),),
+            restarts=3,
+        ),
+        PathCheck(path="back-fill", compared=8000, mismatches=0),
+    ),
+)
 BUNDLE = Bundle(
     model="flight-delays",
     format="lightgbm",
@@ -49,7 +69,7 @@ BUNDLE = Bundle(
         MetricValue(metric="log_loss", value=0.5, n=28330),
     ),
     parity="the packaged model answers 64 rows bit for bit as the trained one",
-    skew="12,000 values are equal offline and online",
+    certificate=CERTIFICATE,
     run_id=GOOD_RUN,
     trained_until=datetime(2013, 3, 24, tzinfo=UTC),
 )

@@ -10,13 +10,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import slipway.features.certificate as certificate
     import slipway.features.training as training
 
-__all__ = ["training"]
+__all__ = ["certificate", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`training`, which a light declaration reaches only when it is used on data."""
+    """`training`, which a light declaration reaches only when it is used on data, and what it reaches itself."""
     if name in __all__:
         return import_module(f"slipway.features.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from slipway import features as room
 from slipway.charts.text import percent
 from slipway.code import closure
-from slipway.errors import InvalidInput, near
+from slipway.errors import InvalidInput, SlipwayError, near
 from slipway.features.offline import History, compute, in_plain_types
 from slipway.features.point_in_time import microseconds
 from slipway.features.sets import FeatureSet
@@ -23,7 +24,7 @@ from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
 from slipway.ports.workspace import Workspace, workspace
-from slipway.records.features import FeatureSetSpec, TrainingSet, Windows
+from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import TableVersion
@@ -156,7 +157,7 @@ def training_set(
         },
         code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
     )
-    _record(opened, tables, made, rows, asked)
+    _record(opened, tables, made, features, rows, asked)
     return rows
 
 
@@ -172,7 +173,14 @@ class _Asked:
     until: datetime | None
 
 
-def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows: pl.DataFrame, asked: _Asked) -> None:
+def _record(
+    opened: Workspace,
+    tables: PinnedTables,
+    made: FeatureSetSpec,
+    features: FeatureSet,
+    rows: pl.DataFrame,
+    asked: _Asked,
+) -> None:
     """Keep with the run what its model learns from, so that its release can find it."""
     log = current_run.get()
     if log is None:
@@ -190,6 +198,7 @@ def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows:
         fingerprint=of_frame(rows),
         first_at=_extreme(rows[asked.at].min()),
         last_at=_extreme(rows[asked.at].max()),
+        certificate=_certificate(opened, made, features),
     )
     data = msgspec.json.encode(kept)
     log.add_artifact(
@@ -201,6 +210,17 @@ def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows:
             size_bytes=len(data),
         )
     )
+
+
+def _certificate(opened: Workspace, made: FeatureSetSpec, features: FeatureSet) -> SkewCertificate | None:
+    """The proof that serving gives the features of training; a training goes on without it, a release does not."""
+    try:
+        found = room.certificate.certificate_of(opened, made, features.functions)
+    except SlipwayError as problem:
+        opened.say(f"No skew certificate: {problem}")
+        return None
+    opened.say(f"Skew certificate: {found.sentence}.")
+    return found
 
 
 def _extreme(value: object) -> datetime | None:
