@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from slipway.errors import InvalidInput, StepFailed, near
+from slipway.features.defaults import defaults_of
 from slipway.features.states import finite
 from slipway.records.features import FeatureSetSpec, Scalar
 from slipway.records.schema import FieldType
@@ -43,13 +44,14 @@ def caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> Call:
     required = [index for index, argument in enumerate(scalar.arguments) if not argument.nullable]
     floats = [index for index, argument in enumerate(scalar.arguments) if argument.type == "float"]
     convert = _RESULTS[scalar.returns]
+    (default,) = defaults_of(scalar)
 
     def run(columns: Sequence[Sequence[Any]]) -> list[Any]:
         values: list[Any] = []
         columns = [_as_floats(c) if index in floats else c for index, c in enumerate(columns)]
         for row, arguments in enumerate(zip(*columns, strict=True)):
             if None in arguments and any(arguments[index] is None for index in required):
-                values.append(None)
+                values.append(default)
                 continue
             try:
                 value = given = function(*arguments)

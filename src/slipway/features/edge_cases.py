@@ -75,13 +75,13 @@ class _Source:
         """Add windows that read it."""
         self.parts.append(part)
         self.types |= dict(zip((*part.event_id, *part.by), (*part.event_id_types, *part.key_types), strict=True))
-        self.types |= {a.column: "int" if a.integer else "float" for a in part.aggregates if a.column}
+        self.types |= {a.column: a.type for a in part.aggregates if a.column}
         self.types[part.time] = "datetime"
         self.keys.update(part.by)
         self.times.add(part.time)
         self.ids.update(part.event_id)
         self.widths_us += [aggregate.width_us for aggregate in part.aggregates]
-        self.steps |= {a.column: 1 / a.scale for a in part.aggregates if a.column and not a.integer}
+        self.steps |= {a.column: 1 / a.scale for a in part.aggregates if a.column and a.type == "float"}
 
 
 class Generator:

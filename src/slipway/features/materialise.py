@@ -220,7 +220,8 @@ def _stored_form(name: str, kind: FieldType) -> pl.Expr:
 
 def _rows_of(workspace: Workspace, table: str, old: str, new: str) -> int | None:
     """How many rows an older version has of which a newer one is a continuation; None where it is none."""
-    by_version = {version.version: version for version in versions.history(workspace, table)}
+    owner, _, name = table.rpartition("/")
+    by_version = {version.version: version for version in versions.history(workspace, name, project=owner or None)}
     version = by_version.get(new)
     while version is not None and version.version != old:
         version = by_version.get(version.parent) if version.change == "append" else None

@@ -17,6 +17,7 @@ import polars as pl
 
 from slipway.errors import InvalidInput, near
 from slipway.features.calls import caller, scalar_order
+from slipway.features.defaults import defaults_of
 from slipway.features.point_in_time import (
     EVENT_TIME,
     Instants,
@@ -223,6 +224,10 @@ def _view(view: View, history: History, asked: pl.DataFrame, instants: Instants)
         age_us = instants.at - rows[EVENT_TIME].to_numpy()[np.maximum(places, 0)]
         places = np.where(age_us <= view.ttl_us, places, -1)
     values = take(rows.select(f.name for f in view.fields), places)
+    for f, default in zip(view.fields, defaults_of(view), strict=True):
+        if default is not None:
+            standing = pl.lit(default, dtype=values.schema[f.name])
+            values = values.with_columns(pl.when(pl.Series(places < 0)).then(standing).otherwise(f.name).alias(f.name))
     # Counted here: later, a row whose values are null looks like one that was not found.
     unmatched = int(np.count_nonzero(places < 0))
     return _Joined({f"{view.name}_{name}": values[name] for name in values.columns}, unmatched, notes)

@@ -14,8 +14,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from slipway.errors import Corrupt, InvalidInput
-from slipway.features.states import stream_of
-from slipway.records.features import Aggregate, View, Windows
+from slipway.features.sketch_windows import Groups, buckets, folded, registers
+from slipway.features.sketches import SKETCHES
+from slipway.features.states import place_of, stream_of
+from slipway.records.features import Aggregate, StreamColumn, View, Windows
 from slipway.records.schema import FieldType
 from slipway.schema.types import polars_schema
 
@@ -278,7 +280,7 @@ class WindowRows:
             microseconds(source, windows.time, f"table {windows.source!r}").alias(EVENT_TIME),
             text_of(windows.event_id, windows.event_id_types).alias(_ID),
             *(
-                _on_grid(source, column.name, column.scale, column.integer).alias(cell)
+                _coded(source, column).alias(cell)
                 for cell, column in zip(self._cells, self.stream.columns, strict=True)
             ),
         )
@@ -287,6 +289,8 @@ class WindowRows:
             if missing:
                 self.notes.append(f"Rows of {windows.source} without {words}, which never count: {missing:,}.")
         for cell, column in zip(self._cells, self.stream.columns, strict=True):
+            if column.coding != "grid":
+                continue
             values = source[column.name]
             beyond = int((values.cast(pl.Float64).is_finite() & rows[cell].is_null()).sum() or 0)
             if beyond:
@@ -333,6 +337,13 @@ class WindowRows:
         values = self.rows[self._cells[place]].fill_null(int(nothing)).to_numpy()
         return _range_extremes(values, low + 1, high, np.minimum if least else np.maximum, nothing)
 
+    def groups(self, place: int) -> Groups:
+        """Each event's group in a column, see `records.features.WindowState`, with its value."""
+        cells, column = self.rows[self._cells[place]], self.stream.columns[place]
+        values = cells.fill_null(0)
+        group = values if column.groups == "value" else self.rows[EVENT_TIME] // column.step_us
+        return Groups(group.to_list(), values.to_list(), cells.is_not_null().to_list())
+
     def last(self, place: int, high: Positions) -> NDArray[np.int64]:
         """The last value that counts up to `high`; meaningless where none counts."""
         cells = self.rows[self._cells[place]]
@@ -344,6 +355,19 @@ class WindowRows:
         return picked
 
 
+def _coded(source: pl.DataFrame, column: StreamColumn) -> pl.Expr | pl.Series:
+    """`states.coder` for a column."""
+    if column.coding == "register":
+        return registers(source.select(text_of([column.name], [column.type])).to_series(), column.bits)
+    if column.coding == "bucket":
+        numbers = floats(column.name, source.schema[column.name])
+        if column.integer:
+            whole = _on_grid(source, column.name, 1, integer=True)
+            numbers = pl.when(whole.is_not_null()).then(whole.cast(pl.Float64))
+        return buckets(source.select(numbers).to_series(), column.bits)
+    return _on_grid(source, column.name, column.scale, column.integer)
+
+
 def window_values(rows: WindowRows, labels: pl.DataFrame, instants: Instants) -> list[pl.Series]:
     """Each aggregate of the windows for each label, in order; equal bit for bit to `states.finisher`.
 
@@ -352,16 +376,17 @@ def window_values(rows: WindowRows, labels: pl.DataFrame, instants: Instants) ->
         labels: The key columns, in the form of `key_columns`, one row per label.
         instants: The decision times, parallel to `labels`.
     """
-    columns = [(column.name, column.scale, column.integer) for column in rows.stream.columns]
     bounds: dict[int, tuple[Positions, Positions]] = {}
     values = []
     for aggregate in rows.windows.aggregates:
         if aggregate.width_us not in bounds:
             bounds[aggregate.width_us] = rows.bounds(labels, instants, aggregate.width_us)
-        key = (aggregate.column, aggregate.scale, aggregate.integer)
-        values.append(
-            _finish(rows, aggregate, columns.index(key) if aggregate.column else -1, *bounds[aggregate.width_us])
-        )
+        place = place_of(rows.stream, aggregate)
+        if aggregate.kind in SKETCHES:
+            found = folded(aggregate, rows.groups(place), *bounds[aggregate.width_us])
+        else:
+            found = _finish(rows, aggregate, place, *bounds[aggregate.width_us])
+        values.append(found if aggregate.default is None else found.fill_null(aggregate.default))
     return values
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway import features as room
 from slipway.errors import InvalidDeclaration
 from slipway.features.scalars import Feature
+from slipway.features.shared import SharedReference
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows
 from slipway.records.features import FeatureSetSpec
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureSet"]
 
-Declared = str | Feature | DeclaredWindows | FeatureView
+Declared = str | Feature | DeclaredWindows | FeatureView | SharedReference
 
 
 class FeatureSet:
     """All features of a model, in the order of declaration.
 
     Args:
-        *parts: Features, windows, feature views, and names of request fields that are features as they stand.
+        *parts: Features, windows, feature views, what `sw.shared` names, and names of request fields that are features
+            as they stand.
         name: What it is called; "features" when None.
 
     Raises:
@@ -35,15 +37,11 @@ class FeatureSet:
     Attributes:
         name: The set's name.
         parts: The declarations, in order.
-        functions: The functions of the scalar features, by name.
-        views: The feature views, by name.
     """
 
     def __init__(self, *parts: Declared, name: str | None = None) -> None:
         self.name = name or "features"
         self.parts = parts
-        self.functions: dict[str, Callable[..., Any]] = {}
-        self.views: dict[str, FeatureView] = {}
         taken: set[str] = set()
         for part in parts:
             for given in _names(part, self.name):
@@ -54,16 +52,34 @@ class FeatureSet:
                         fix="Rename one, or name the key set: by={'another_name': [...]}.",
                     )
                 taken.add(given)
-            if isinstance(part, Feature):
-                self.functions[part.name] = part.function
-            if isinstance(part, FeatureView):
-                self.views[part.name] = part
         if not parts:
             raise InvalidDeclaration(
                 f"The feature set {self.name!r} is empty.",
                 why="A model learns from at least one feature.",
                 fix="For example sw.FeatureSet('distance', hour).",
             )
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions of the scalar features, by name; those of other projects come from the current store."""
+        found: dict[str, Callable[..., Any]] = {}
+        for part in self.parts:
+            if isinstance(part, Feature):
+                found[part.name] = part.function
+            elif isinstance(part, SharedReference):
+                found.update(part.shared_parts().functions)
+        return found
+
+    @property
+    def views(self) -> dict[str, FeatureView]:
+        """The feature views, by name; those of other projects come from the current store."""
+        found: dict[str, FeatureView] = {}
+        for part in self.parts:
+            if isinstance(part, FeatureView):
+                found[part.name] = part
+            elif isinstance(part, SharedReference):
+                found.update(part.shared_parts().views)
+        return found
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +148,7 @@ def _names(part: object, name: str) -> tuple[str, ...]:
         return (part,)
     if isinstance(part, DeclaredWindows):
         return part.names
-    if isinstance(part, Feature | FeatureView):
+    if isinstance(part, Feature | FeatureView | SharedReference):
         return (part.name,)
     raise InvalidDeclaration(
         f"{part!r} in the feature set {name!r} is no feature.",

@@ -14,17 +14,19 @@ from slipway import features as room
 from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import InvalidInput, SlipwayError, near
+from slipway.features.column_lineage import columns_of_features
 from slipway.features.offline import History, compute, in_plain_types
 from slipway.features.point_in_time import microseconds
 from slipway.features.sets import FeatureSet
-from slipway.features.specs import FrameTables, Tables, build_spec, query
+from slipway.features.shared import SharedReference
+from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
 from slipway.features.states import to_us
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
 from slipway.ports.workspace import Workspace, workspace
-from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, Windows
+from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, View, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import TableVersion
@@ -35,7 +37,9 @@ __all__ = ["PinnedTables", "feature_names", "history_of", "spec", "training_set"
 
 
 class PinnedTables:
-    """The workspace's tables, each at the version that is pinned here, or current when it is first asked for.
+    """Tables by name, those of other projects as `<project>/<table>`, each at one version.
+
+    It is the one that is pinned here, or current when it is first asked for.
 
     Args:
         workspace: Whose tables.
@@ -52,12 +56,14 @@ class PinnedTables:
             NotFound: The table has no version yet.
         """
         if table not in self._pinned:
-            self._pinned[table] = versions.current(self._workspace, table)
+            owner, _, name = table.rpartition("/")
+            self._pinned[table] = versions.current(self._workspace, name, project=owner or None)
         return self._pinned[table]
 
     def read(self, table: str) -> pl.LazyFrame:
         """See `specs.Tables`."""
-        return versions.read(self._workspace, table, self.version(table).version)
+        found = self.version(table)
+        return versions.read(self._workspace, found.name, found.version, project=found.project)
 
     def key(self, table: str) -> tuple[str, ...]:
         """See `specs.Tables`."""
@@ -90,6 +96,8 @@ def feature_names(features: FeatureSet) -> list[str]:
     for part in features.parts:
         if isinstance(part, str):
             names.append(part)
+        elif isinstance(part, SharedReference):
+            names += [made.name for given in part.shared_parts().parts for made in features_of(given)]
         elif isinstance(part, DeclaredWindows):
             names += part.names
         elif isinstance(part, FeatureView) and tables is not None:
@@ -102,7 +110,7 @@ def feature_names(features: FeatureSet) -> list[str]:
 
 def spec(features: FeatureSet, request: object | Mapping[str, FieldType | Field]) -> FeatureSetSpec:
     """See `FeatureSet.spec`."""
-    reads = any(isinstance(part, DeclaredWindows | FeatureView) for part in features.parts)
+    reads = any(isinstance(part, DeclaredWindows | FeatureView | SharedReference) for part in features.parts)
     if isinstance(request, Mapping) and not reads:
         return build_spec(features, request, FrameTables({}), definition_of)
     tables = PinnedTables(workspace())
@@ -140,8 +148,8 @@ def training_set(
     made = build_spec(features, _fields(name, tables), tables, definition_of)
     asked = _Asked(table=name, label=label, at=decided, known=known or "", since=_instant(since), until=_instant(until))
     read = sorted(
-        {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
-        | {source for view in features.views.values() for source in view.sources}
+        {name, *(part.source for part in made.parts if isinstance(part, Windows))}
+        | {source for part in made.parts if isinstance(part, View) for source in part.sources}
     )
     rows = run_step(
         "training_set",
@@ -155,7 +163,8 @@ def training_set(
             "until": asked.until,
             **{f"table {source}": tables.version(source).fingerprint for source in read},
         },
-        code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
+        code=tuple(features.functions.values())
+        + tuple(view.function for view in features.views.values() if not view.definition),
     )
     _record(opened, tables, made, features, rows, asked)
     return rows
@@ -199,6 +208,7 @@ def _record(
         first_at=_extreme(rows[asked.at].min()),
         last_at=_extreme(rows[asked.at].max()),
         certificate=_certificate(opened, made, features),
+        reads=columns_of_features(made, features.views, tables),
     )
     data = msgspec.json.encode(kept)
     log.add_artifact(
