@@ -11,7 +11,7 @@ from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
-from slipway.records.features import AboutFeature, FeatureSkew, PathCheck, SkewCertificate
+from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
@@ -34,6 +34,16 @@ FIELDS = (
     Field("scheduled_departure", "datetime", False),
 )
 CARD = f"# flight-delays\n\nA model with `code` and **strength** {NASTY}.\n\n## Inputs (auto)\n\n| input | type |\n|---|---|\n| carrier | category |\n\n- one: *fact*\n"
+FEATURE = FeatureDefinition(
+    id="flights/hour@1",
+    project="flights",
+    name="hour",
+    created_at=NOW,
+    number=1,
+    definition="d" * 64,
+    part=Scalar(name="hour", arguments=FIELDS[2:], returns="int", module=""),
+    columns=(Field("hour", "int"),),
+)
 CERTIFICATE = SkewCertificate(
     definition="d" * 64,
     rows=1000,
@@ -86,6 +96,7 @@ def fill(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
         for record in (
             _tables(),
+            FEATURE,
             *_runs(),
             *_model(digest, manifest),
             _reproduction(digest),
@@ -95,6 +106,7 @@ def fill(workspace: Workspace) -> None:
         ):
             entries.put(tx, record, expect=0)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
+        tx.set_ref("flights", "feature", "hour", FEATURE.id, expect=None)
         tx.set_ref("flights", "model", "flight-delays", MODELS[-1], expect=None)
         tx.set_ref("flights", "alias", "flight-delays/champion", "1", expect=None)
         tx.set_ref("flights", "endpoint", "flight-delays", "flights/flight-delays/1", expect=None)

@@ -27,6 +27,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "sharing.get": {"reference": "flights/hour@1"},
     "sharing.grant": {"name": "hour", "readers": ["flights"]},
     "sharing.withdraw": {"name": "hour", "number": 1},
+    "features.list": {},
+    "features.get": {"name": "hour"},
     "runs.list": {},
     "runs.get": {"id": GOOD_RUN},
     "runs.reproduce": {"target": GOOD_RUN},

@@ -18,6 +18,8 @@ from slipway.records.schema import Field, FieldType
 if TYPE_CHECKING:
     import polars as pl
 
+    from slipway.features.stored_rows import TrainingBatches
+
 __all__ = ["FeatureSet"]
 
 Declared = str | Feature | DeclaredWindows | FeatureView | SharedReference
@@ -137,6 +139,65 @@ class FeatureSet:
             StepFailed: A scalar feature raised.
         """
         return room.training.training_set(self, table, label=label, at=at, known=known, since=since, until=until)
+
+    def training_batches(
+        self,
+        table: object,
+        *,
+        label: str,
+        at: str | None = None,
+        known: str | None = None,
+        since: date | datetime | None = None,
+        until: date | datetime | None = None,
+        batch_rows: int = 100_000,
+        name: str | None = None,
+    ) -> TrainingBatches:
+        """The rows of `training_set`, stored as a version of a table and read in batches: for what does not fit in memory.
+
+        Making it, storing it and reading it each need the memory of a part of it. Iterating gives frames, in the order
+        of the table, the same ones at each iteration. The same rows again are the same version, and what was stored is
+        not computed again inside a pipeline. A step takes and returns it as a reference.
+
+        Args:
+            table: As for `training_set`.
+            label: As for `training_set`.
+            at: As for `training_set`.
+            known: As for `training_set`.
+            since: As for `training_set`.
+            until: As for `training_set`.
+            batch_rows: How many rows a frame has.
+            name: The table in which it is stored; `training.<name of the set>` when None.
+
+        Raises:
+            InvalidInput: A column is missing or of the wrong type, the label is also a feature, or the name does not fit.
+            InvalidDeclaration: A part does not fit the tables.
+            NotFound: A table has no version yet.
+            StepFailed: A scalar feature raised.
+            BackendError: The disk is full; nothing was stored.
+        """
+        return room.training.training_batches(
+            self,
+            table,
+            label=label,
+            at=at,
+            known=known,
+            since=since,
+            until=until,
+            batch_rows=batch_rows,
+            name=name,
+        )
+
+    def stored_training_set(self, version: str | None = None, *, name: str | None = None) -> TrainingBatches:
+        """What `training_batches` stored, without computing anything.
+
+        Args:
+            version: Its hash, None for the one that was stored last.
+            name: The table in which it is stored; `training.<name of the set>` when None.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return room.training.stored_training_set(self, version, name=name)
 
     def __repr__(self) -> str:
         return f"<feature set {self.name} of {len(self.parts)} parts>"

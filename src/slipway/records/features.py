@@ -180,12 +180,11 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
 
     Args:
         number: Counts the distinct definitions of the name in the project from 1.
-        definition: The fingerprint of `part`, whatever module it lies in.
-        part: How it is computed; windows with this one aggregate.
+        definition: The fingerprint of `part`.
+        part: How it is computed: windows with this one aggregate, a scalar without its module.
         about: Owner, description and tags, as its declaration said last.
         columns: The features that it makes, one but for a view.
         sources: The tables that it reads.
-        used_at: When a training set used it last.
     """
 
     number: int
@@ -194,7 +193,6 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
     about: AboutFeature = AboutFeature()
     columns: tuple[Field, ...] = ()
     sources: tuple[str, ...] = ()
-    used_at: datetime | None = None
 
 
 class FeatureSetSpec(Struct, frozen=True, kw_only=True):
@@ -405,6 +403,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         last_at: The last decision.
         certificate: What came out of comparing its features' paths, None where nobody could.
         reads: For each feature the columns that its value depends on: `table.column`, `request.field`.
+        stored: The version of the table that holds the rows, as a lineage node; "" where they were one frame.
     """
 
     spec: FeatureSetSpec
@@ -420,3 +419,4 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     last_at: datetime | None = None
     certificate: SkewCertificate | None = None
     reads: dict[str, tuple[str, ...]] = {}
+    stored: str = ""
