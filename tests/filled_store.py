@@ -11,14 +11,7 @@ from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
-from slipway.records.features import (
-    AboutFeature,
-    FeatureDefinition,
-    FeatureSkew,
-    PathCheck,
-    Scalar,
-    SkewCertificate,
-)
+from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident

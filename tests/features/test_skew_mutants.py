@@ -24,6 +24,7 @@ from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
 from slipway.features.skew import certify, paths_of
 from slipway.features.specs import FrameTables, build_spec
+from slipway.features.views import feature_view
 from slipway.ports.workspace import Workspace
 from slipway.records.features import EventRow, SkewCertificate, ViewRow
 
@@ -35,10 +36,20 @@ RECENT = w.windows(
     time="known_at",
     by={"origin": "origin", "both": ["origin", "carrier"]},
     seen=w.count("1h"),
+    several=w.approx_distinct("seats", "6h", tolerance=0.1),
+    median=w.quantile("delay", 0.5, "6h", default=0.0),
+    fading=w.decayed_mean("delay", half_life="40m", width="6h"),
     **{f"{kind}_delay": make("delay", "6h") for kind, make in fh.KINDS.items()},
     **{f"{kind}_seats": make("seats", "1h") for kind, make in fh.KINDS.items()},
 )
-FEATURES = FeatureSet(RECENT, fh.is_far, ts.plain, "departs", tv.weather, tv.desk, tv.airline)
+
+
+@feature_view(entity="origin", time="seen_at", ttl="1h", default={"temp": -1.0, "sky": "?"})
+def sky(observations: pl.LazyFrame) -> pl.LazyFrame:
+    return observations.select("origin", "seen_at", "temp", "sky")
+
+
+FEATURES = FeatureSet(sky, RECENT, fh.is_far, ts.plain, "departs", tv.weather, tv.desk, tv.airline)
 
 
 def certificate(folder: Path, tables: Workspace, kind: type = SqliteOnlineStore) -> SkewCertificate:
@@ -110,12 +121,34 @@ def nan_is_a_number(patch: pytest.MonkeyPatch) -> None:
 def half_is_rounded_up(patch: pytest.MonkeyPatch) -> None:
     """Half a step of the grid goes up instead of to the even side."""
 
-    def to_grid(value: Any, scale: int, *, integer: bool) -> int | None:
-        if integer or value is None or not math.isfinite(value) or abs(value * scale) >= 2.0**63:
-            return states.to_grid(value, scale, integer=integer)
-        return math.floor(value * scale + 0.5)
+    def coder(column: Any) -> Any:
+        original = states.coder(column)
 
-    patch.setattr(online, "to_grid", to_grid)
+        def code(value: Any) -> int | None:
+            if column.coding != "grid" or column.integer or value is None or not math.isfinite(value):
+                return original(value)
+            return math.floor(value * column.scale + 0.5) if abs(value * column.scale) < 2.0**63 else original(value)
+
+        return code
+
+    patch.setattr(online, "coder", coder)
+
+
+def registers_of_another_hash(patch: pytest.MonkeyPatch) -> None:
+    """A distinct count puts all pushed values into one register."""
+
+    def coder(column: Any) -> Any:
+        original = states.coder(column)
+        if column.coding != "register":
+            return original
+        return lambda value: None if value is None else original(value) % 64
+
+    patch.setattr(online, "coder", coder)
+
+
+def default_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A view's default stands in training only."""
+    patch.setattr(online, "defaults_of", lambda view: (None,) * len(view.fields))
 
 
 def keys_are_not_escaped(patch: pytest.MonkeyPatch) -> None:
@@ -237,6 +270,8 @@ MUTANTS = [
     negative_zero_stays,
     nan_is_a_number,
     half_is_rounded_up,
+    registers_of_another_hash,
+    default_is_forgotten,
     keys_are_not_escaped,
     null_is_a_key,
     std_of_the_population,

@@ -23,7 +23,7 @@ __all__ = ["certificate", "training", "versions"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    """What a light declaration reaches only when it is used on data, and what the training set reaches itself."""
+    """What a light declaration reaches only when it is used on data, and training only when it proves."""
     if name in _HOMES:
         return import_module(_HOMES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

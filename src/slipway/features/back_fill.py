@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
@@ -57,11 +58,19 @@ def back_filled(
         for name, rows in frames.items()
     }
     for name, rows in frames.items():
-        versions.overwrite(workspace, name, rows.filter(early[name]), key=keys.get(name, ()))
+        home, table = _home(workspace, name)
+        versions.overwrite(home, table, rows.filter(early[name]), key=keys.get(name, ()))
     materialise(workspace, spec, store, until=_HALF_WAY, views=declared)
     for name, rows in frames.items():
-        versions.append(workspace, name, rows.filter(~early[name]))
+        home, table = _home(workspace, name)
+        versions.append(home, table, rows.filter(~early[name]))
     materialise(workspace, spec, store, until=_AFTER_ALL, views=declared)
+
+
+def _home(workspace: Workspace, name: str) -> tuple[Workspace, str]:
+    """Where a table is written: one of another project is called `<project>/<table>`."""
+    owner, _, table = name.rpartition("/")
+    return replace(workspace, project=owner) if owner else workspace, table
 
 
 def _table(view: str) -> str:

@@ -81,7 +81,7 @@ class _Source:
         self.times.add(part.time)
         self.ids.update(part.event_id)
         self.widths_us += [aggregate.width_us for aggregate in part.aggregates]
-        self.steps |= {a.column: 1 / a.scale for a in part.aggregates if a.column and not a.integer}
+        self.steps |= {a.column: 1 / a.scale for a in part.aggregates if a.column and a.type == "float"}
 
 
 class Generator:

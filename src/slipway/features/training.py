@@ -365,9 +365,9 @@ def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, st
         fingerprint=fingerprint,
         first_at=first,
         last_at=last,
-        certificate=_certificate(work),
         reads=columns_of_features(work.made, work.features.views, work.tables),
         stored=stored,
+        certificate=_certificate(work),
     )
     data = msgspec.json.encode(kept)
     log.add_artifact(

@@ -401,9 +401,9 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         fingerprint: Of the rows with their features.
         first_at: The first decision.
         last_at: The last decision.
+        certificate: What came out of comparing its features' paths, None where nobody could.
         reads: For each feature the columns that its value depends on: `table.column`, `request.field`.
         stored: The version of the table that holds the rows, as a lineage node; "" where they were one frame.
-        certificate: What came out of comparing its features' paths, None where nobody could.
     """
 
     spec: FeatureSetSpec
@@ -417,6 +417,6 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     fingerprint: str
     first_at: datetime | None = None
     last_at: datetime | None = None
+    certificate: SkewCertificate | None = None
     reads: dict[str, tuple[str, ...]] = {}
     stored: str = ""
-    certificate: SkewCertificate | None = None
