@@ -11,7 +11,7 @@ from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
-from slipway.records.features import FeatureDefinition, Scalar
+from slipway.records.features import AboutFeature, FeatureDefinition, Scalar
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
@@ -19,6 +19,7 @@ from slipway.records.people import Actor
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
+from slipway.records.sharing import Publication
 from slipway.records.tables import CheckResult, TableVersion
 
 NASTY = '<script>alert("x")</script>'
@@ -82,6 +83,7 @@ def fill(workspace: Workspace) -> None:
             _reproduction(digest),
             *_serving(digest),
             *loop_records(digest),
+            _publication(),
         ):
             entries.put(tx, record, expect=0)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
@@ -109,6 +111,18 @@ def fill(workspace: Workspace) -> None:
 
 def _common(id: str, name: str, **more: Any) -> dict[str, Any]:
     return {"id": id, "project": "flights", "name": name, "created_at": NOW, **more}
+
+
+def _publication() -> Publication:
+    return Publication(
+        **_common("flights/hour@1", "hour"),
+        number=1,
+        sort="feature",
+        definition="9" * 64,
+        fields=(Field("hour", "int"),),
+        readers=("*",),
+        about=AboutFeature(owner="Ada", description=f"The hour of departure {NASTY}"),
+    )
 
 
 def _tables() -> TableVersion:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import Retrain as Retrain
     from slipway.flows.retrain import degraded as degraded
     from slipway.flows.retrain import schedule as schedule
+    from slipway.flows.shared import shared as shared
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -92,6 +93,7 @@ _HOMES = {
     "quantile": "slipway.features.windows",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
+    "shared": "slipway.flows.shared",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -140,6 +142,7 @@ __all__ = [
     "quantile",
     "run",
     "schedule",
+    "shared",
     "std",
     "step",
     "sum",

@@ -172,7 +172,7 @@ def test_two_rows_of_an_entity_without_time_are_refused() -> None:
     labels = pl.DataFrame(
         [{"at": fh.START, "carrier": "UA"}], schema={"at": fh.LABEL_SCHEMA["at"], "carrier": pl.String}
     )
-    with pytest.raises(InvalidInput, match=r"2 rows that share their entity, for example \('UA',\)"):
+    with pytest.raises(InvalidInput, match=r"several rows of one entity, for example of \('UA',\)"):
         compute(spec, labels, "at", History(views={"twice": seen}), {})
 
 

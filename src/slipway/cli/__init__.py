@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reproduce": ("slipway.cli.reproduce", "reproduce", "Run a run again from what is stored, and compare."),
     "why": ("slipway.cli.why", "why", "Say why a step ran, or why it did not have to."),
     "data": ("slipway.cli.data", "data", "List tables, show one's versions and checks, or ingest."),
+    "catalog": ("slipway.cli.catalog", "catalog", "Search tables and features; trace a value to its source."),
+    "share": ("slipway.cli.share", "share", "Share features, tables and steps with other projects."),
     "features": ("slipway.cli.features", "features", "List features, show one's definitions, or test their examples."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import slipway.features.training as training
+    from slipway.tables import versions as versions
 
-__all__ = ["training"]
+_HOMES = {"training": "slipway.features.training", "versions": "slipway.tables.versions"}
+__all__ = ["training", "versions"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`training`, which a light declaration reaches only when it is used on data."""
-    if name in __all__:
-        return import_module(f"slipway.features.{name}")
+    """What a light declaration reaches only when it is used on data."""
+    if name in _HOMES:
+        return import_module(_HOMES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

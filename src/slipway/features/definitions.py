@@ -42,7 +42,9 @@ class Defined(NamedTuple):
 
 
 def definitions(features: FeatureSet, spec: FeatureSetSpec) -> list[Defined]:
-    """The scalar features, views and aggregates of a set, each by its own name; request fields define nothing.
+    """The scalar features, views and aggregates of a set, each by its own name.
+
+    Request fields define nothing, and what another project shares is defined there.
 
     Args:
         features: The declarations.
@@ -55,12 +57,14 @@ def definitions(features: FeatureSet, spec: FeatureSetSpec) -> list[Defined]:
         if isinstance(part, Windows):
             for aggregate in part.aggregates:
                 name = f"{part.name}_{aggregate.name}"
+                if name not in about:
+                    continue
                 alone = structs.replace(part, aggregates=(aggregate,))
                 found.append(_defined(name, alone, about[name], (types[name],), (part.source,)))
-        elif isinstance(part, View):
+        elif isinstance(part, View) and part.name in about:
             columns = tuple(types[f"{part.name}_{field.name}"] for field in part.fields)
             found.append(_defined(part.name, part, about[part.name], columns, part.sources))
-        elif isinstance(part, Scalar):
+        elif isinstance(part, Scalar) and part.name in about:
             # Where the code lies is no part of what it says.
             kept = structs.replace(part, module="")
             found.append(_defined(part.name, kept, about[part.name], (types[part.name],), ()))

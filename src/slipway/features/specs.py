@@ -12,6 +12,7 @@ from slipway.errors import InvalidDeclaration, near
 from slipway.features.calls import scalar_order
 from slipway.features.defaults import checked_default
 from slipway.features.sets import FeatureSet
+from slipway.features.shared import SharedReference
 from slipway.features.states import FLOAT_SCALE, KEY_TYPES
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredAggregate, DeclaredWindows
@@ -20,7 +21,7 @@ from slipway.records.features import Aggregate, FeatureSetSpec, Part, RequestFie
 from slipway.records.schema import Field, FieldType
 from slipway.schema.types import field_type
 
-__all__ = ["FrameTables", "Tables", "build_spec", "query"]
+__all__ = ["FrameTables", "Tables", "build_spec", "features_of", "query", "view_part", "window_parts"]
 
 
 class Tables(Protocol):
@@ -105,9 +106,11 @@ def build_spec(
                 RequestField(name=part, type=_string(_request_field(part, request, f"the feature {part!r}").type))
             )
         elif isinstance(part, DeclaredWindows):
-            parts += _windows(part, tables)
+            parts += window_parts(part, tables)
         elif isinstance(part, FeatureView):
-            parts.append(_view(part, tables, definition_of))
+            parts.append(view_part(part, tables, definition_of))
+        elif isinstance(part, SharedReference):
+            parts += part.shared_parts().parts
         else:
             parts.append(part.scalar(definition_of(part.function)))
     fields = _features(parts)
@@ -124,7 +127,12 @@ def build_spec(
     )
 
 
-def _windows(part: DeclaredWindows, tables: Tables) -> Iterable[Windows]:
+def window_parts(part: DeclaredWindows, tables: Tables) -> Iterable[Windows]:
+    """The definitions of windows, one a key set, typed by their table.
+
+    Raises:
+        InvalidDeclaration: They do not fit the table.
+    """
     types = _types(tables.read(part.source))
     where = f"the windows over {part.source!r}"
     key = tables.key(part.source)
@@ -192,7 +200,12 @@ def _aggregate(name: str, declared: DeclaredAggregate, types: Mapping[str, Field
     )
 
 
-def _view(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[..., Any]], str]) -> View:
+def view_part(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[..., Any]], str]) -> View:
+    """The definition of a feature view, typed by what its query gives.
+
+    Raises:
+        InvalidDeclaration: Its result does not fit.
+    """
     types = _types(query(part, tables))
     where = f"the feature view {part.name!r}"
     values = [name for name in types if name not in part.entity and name != part.time]
@@ -237,7 +250,7 @@ def _defaults(part: FeatureView, types: Mapping[str, FieldType]) -> tuple[tuple[
 def _features(parts: Iterable[Part]) -> dict[str, Field]:
     fields: dict[str, Field] = {}
     for part in parts:
-        for made in _fields(part):
+        for made in features_of(part):
             if made.name in fields:
                 raise InvalidDeclaration(
                     f"Two features are called {made.name!r}.",
@@ -248,7 +261,8 @@ def _features(parts: Iterable[Part]) -> dict[str, Field]:
     return fields
 
 
-def _fields(part: Part) -> Iterable[Field]:
+def features_of(part: Part) -> Iterable[Field]:
+    """The features that a part makes, in order."""
     if isinstance(part, Windows):
         for a in part.aggregates:
             never_null = a.kind in ("count", "sum", "approx_distinct") or a.default is not None

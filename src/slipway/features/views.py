@@ -31,6 +31,8 @@ class FeatureView:
         name: The function's name; its features are `<name>_<column>`.
         function: The user's function.
         sources: The tables, in the order of the parameters.
+        definition: What its rows are made by, where its owner has run the query; "" where it is run here.
+        reads: For each value column what it was made of, where its owner has run the query.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class FeatureView:
         self.entity = entity
         self.time = time
         self.ttl_us = ttl_us
+        self.definition = ""
+        self.reads: dict[str, tuple[str, ...]] = {}
         self.defaults = dict(defaults or {})
         self.about = about or about_of(function)
         self.sources = tuple(inspect.signature(function).parameters)

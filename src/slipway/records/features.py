@@ -340,6 +340,8 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         fingerprint: Of the rows with their features.
         first_at: The first decision.
         last_at: The last decision.
+        reads: For each feature the columns that its value depends on: `table.column`, `request.field`.
+        stored: The version of the table that holds the rows, as a lineage node; "" where they were one frame.
     """
 
     spec: FeatureSetSpec
@@ -353,3 +355,5 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     fingerprint: str
     first_at: datetime | None = None
     last_at: datetime | None = None
+    reads: dict[str, tuple[str, ...]] = {}
+    stored: str = ""
