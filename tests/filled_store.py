@@ -11,7 +11,7 @@ from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
-from slipway.records.features import AboutFeature, FeatureDefinition, Scalar
+from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
@@ -44,6 +44,25 @@ FEATURE = FeatureDefinition(
     part=Scalar(name="hour", arguments=FIELDS[2:], returns="int", module=""),
     columns=(Field("hour", "int"),),
 )
+CERTIFICATE = SkewCertificate(
+    definition="d" * 64,
+    rows=1000,
+    features=4,
+    compared=24_000,
+    mismatches=2,
+    first=(f"hour is 1 offline and 2 in the stream for {NASTY}",),
+    paths=(
+        PathCheck(path="online", compared=12_000, mismatches=0),
+        PathCheck(
+            path="stream",
+            compared=4000,
+            mismatches=2,
+            features=(FeatureSkew(feature="hour", mismatches=2, first=f"hour is 1 offline for {NASTY}"),),
+            restarts=3,
+        ),
+        PathCheck(path="back-fill", compared=8000, mismatches=0),
+    ),
+)
 BUNDLE = Bundle(
     model="flight-delays",
     format="lightgbm",
@@ -61,7 +80,7 @@ BUNDLE = Bundle(
         MetricValue(metric="log_loss", value=0.5, n=28330),
     ),
     parity="the packaged model answers 64 rows bit for bit as the trained one",
-    skew="12,000 values are equal offline and online",
+    certificate=CERTIFICATE,
     run_id=GOOD_RUN,
     trained_until=datetime(2013, 3, 24, tzinfo=UTC),
 )
@@ -130,7 +149,6 @@ def _tables() -> TableVersion:
         **_common("flights/flights@abcdef0123456789", "flights"),
         number=1,
         version="abcdef0123456789",
-        manifest="0" * 64,
         change="append",
         rows=81_000,
         added_rows=81_000,

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
+from slipway import features as room
 from slipway.charts.text import percent
 from slipway.code import closure
-from slipway.errors import BackendError, InvalidInput
+from slipway.errors import BackendError, InvalidInput, SlipwayError
 from slipway.features.batches import Batches
 from slipway.features.column_lineage import columns_of_features
 from slipway.features.definitions import keep_definitions
@@ -30,7 +31,7 @@ from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
 from slipway.ports.workspace import Workspace, workspace
-from slipway.records.features import FeatureSetSpec, TrainingSet, View, Windows
+from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, View, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import TableVersion
@@ -366,6 +367,7 @@ def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, st
         last_at=last,
         reads=columns_of_features(work.made, work.features.views, work.tables),
         stored=stored,
+        certificate=_certificate(work),
     )
     data = msgspec.json.encode(kept)
     log.add_artifact(
@@ -377,6 +379,17 @@ def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, st
             size_bytes=len(data),
         )
     )
+
+
+def _certificate(work: _Work) -> SkewCertificate | None:
+    """The proof that serving gives the features of training; a training goes on without it, a release does not."""
+    try:
+        found = room.certificate.certificate_of(work.opened, work.made, work.features.functions)
+    except SlipwayError as problem:
+        work.opened.say(f"No skew certificate: {problem}")
+        return None
+    work.opened.say(f"Skew certificate: {found.sentence}.")
+    return found
 
 
 def _fields(table: str, tables: PinnedTables) -> dict[str, FieldType | Field]:

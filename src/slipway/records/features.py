@@ -17,7 +17,10 @@ __all__ = [
     "EventRow",
     "FeatureDefinition",
     "FeatureSetSpec",
+    "FeatureSkew",
     "Part",
+    "PathCheck",
+    "PathName",
     "RequestField",
     "Scalar",
     "SkewCertificate",
@@ -182,6 +185,7 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
         about: Owner, description and tags, as its declaration said last.
         columns: The features that it makes, one but for a view.
         sources: The tables that it reads.
+        likeness: A fingerprint of what it computes, whatever it is called; "" where nobody can tell.
     """
 
     number: int
@@ -190,6 +194,7 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
     about: AboutFeature = AboutFeature()
     columns: tuple[Field, ...] = ()
     sources: tuple[str, ...] = ()
+    likeness: str = ""
 
 
 class FeatureSetSpec(Struct, frozen=True, kw_only=True):
@@ -294,19 +299,66 @@ class WindowState(NamedTuple):
     columns: tuple[ColumnState, ...]
 
 
+PathName = Literal["online", "stream", "back-fill"]
+"""How values get to a request: all pushed before it, pushed as time goes on, or loaded from tables."""
+
+
+_HOW: dict[PathName, str] = {
+    "online": "all pushed in any order, some twice; requests alone, in pairs and with many",
+    "stream": "pushes and requests in turn; rows on time, late, early and again",
+    "back-fill": "loaded from tables in two steps; then pushed again on top",
+}
+
+
+class FeatureSkew(Struct, frozen=True, kw_only=True):
+    """A feature whose values differed: how often, and the first time in words."""
+
+    feature: str
+    mismatches: int
+    first: str
+
+
+class PathCheck(Struct, frozen=True, kw_only=True):
+    """What came out of comparing one path with the offline one.
+
+    Args:
+        path: Which.
+        compared: How many values were compared, over all batch sizes and orders.
+        mismatches: How many were not equal.
+        first: The first of them, in words.
+        features: Those that differed, in the order in which they did.
+        restarts: How often the store was closed and opened on the way.
+    """
+
+    path: PathName
+    compared: int
+    mismatches: int
+    first: tuple[str, ...] = ()
+    features: tuple[FeatureSkew, ...] = ()
+    restarts: int = 0
+
+    @property
+    def how(self) -> str:
+        """How the history came to the requests, in words."""
+        restarts = f"; the store closed and opened {self.restarts} times" if self.restarts else ""
+        return _HOW[self.path] + restarts
+
+
 class SkewCertificate(Struct, frozen=True, kw_only=True):
-    """What came out of running one feature set's offline and online paths over generated edge cases.
+    """What came out of running one feature set's paths over generated edge cases.
 
     Args:
         definition: The feature set's definition.
         rows: How many request rows were compared.
         features: How many features each has.
-        compared: How many values were compared, over all batch sizes and orders.
+        compared: How many values were compared, over all paths, batch sizes and orders.
         mismatches: How many were not equal bit for bit.
         first: The first of them, in words.
-        raised: How many calls of scalar functions raised, the same on both paths.
+        raised: How many calls of scalar functions raised, the same on every path.
         raised_first: The first of these, in words.
         seed: Of the generator.
+        paths: What was compared with offline, path by path.
+        engine: The fingerprint of the code that computed and compared; "" where nobody kept it.
     """
 
     definition: str
@@ -318,11 +370,22 @@ class SkewCertificate(Struct, frozen=True, kw_only=True):
     raised: int = 0
     raised_first: tuple[str, ...] = ()
     seed: int = 0
+    paths: tuple[PathCheck, ...] = ()
+    engine: str = ""
 
     @property
     def equal(self) -> bool:
-        """Whether offline and online agreed everywhere."""
+        """Whether all paths agreed everywhere."""
         return self.mismatches == 0
+
+    @property
+    def sentence(self) -> str:
+        """The certificate in words; what refutes it begins with "refuted"."""
+        told = f"{self.compared:,} values of {self.rows:,} generated edge-case rows"
+        if self.mismatches:
+            return f"refuted: {self.mismatches:,} of {told} differ; first {self.first[0]}"
+        *others, last = ["offline", *(check.path for check in self.paths)]
+        return f"{told} are equal {', '.join(others)} and {last}, bit for bit"
 
 
 class TrainingSet(Struct, frozen=True, kw_only=True):
@@ -340,6 +403,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         fingerprint: Of the rows with their features.
         first_at: The first decision.
         last_at: The last decision.
+        certificate: What came out of comparing its features' paths, None where nobody could.
         reads: For each feature the columns that its value depends on: `table.column`, `request.field`.
         stored: The version of the table that holds the rows, as a lineage node; "" where they were one frame.
     """
@@ -355,5 +419,6 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     fingerprint: str
     first_at: datetime | None = None
     last_at: datetime | None = None
+    certificate: SkewCertificate | None = None
     reads: dict[str, tuple[str, ...]] = {}
     stored: str = ""
