@@ -21,6 +21,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "projects.list": {},
     "tables.list": {},
     "tables.get": {"name": "flights"},
+    "delta.export": {"name": "flights"},
     "runs.list": {},
     "runs.get": {"id": GOOD_RUN},
     "runs.reproduce": {"target": GOOD_RUN},
@@ -54,6 +55,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 NEED_MORE = {
     "approvals.revoke",
     "approvals.stand",
+    "delta.export",
     "endpoints.deploy",
     "endpoints.rollback",
     "endpoints.watch",

@@ -2,6 +2,7 @@
 
 import click
 
+from slipway.cli.data_delta import export
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
 from slipway.operations.tables import TableDetail, Tables
@@ -102,3 +103,6 @@ def _check_line(check: CheckResult) -> str:
     found = f"{check.failed_rows:,} of {count(check.rows, 'row')}"
     sample = f" For example {', '.join(check.sample[:3])}." if check.sample else ""
     return f"{mark} {check.check}: {found}. {check.note}{sample}".rstrip()
+
+
+data.add_command(export)
