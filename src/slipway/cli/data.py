@@ -86,11 +86,15 @@ def _show_text(answer: TableDetail) -> str:
         )
         for version in answer.versions
     ]
-    fields = [(field.name, field.type, "yes" if field.nullable else "no") for field in newest.fields]
+    personal = newest.about.personal
+    fields = [
+        (field.name, field.type, "yes" if field.nullable else "no", "personal" if field.name in personal else "")
+        for field in newest.fields
+    ]
     parts = [
         facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
         columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
-        columns(("column", "type", "nulls allowed"), fields, empty=""),
+        columns(("column", "type", "nulls allowed", ""), fields, empty=""),
         "\n".join(_check_line(check) for check in newest.checks) or "No checks are declared.",
     ]
     return "\n\n".join(parts)

@@ -39,6 +39,7 @@ from slipway.tables.catalog import (
     subject,
 )
 from slipway.tables.parts import scan_parts, table_folder, verify_parts, write_parts
+from slipway.tables.personal import check_personal
 
 __all__ = [
     "Draft",
@@ -251,7 +252,10 @@ def commit(
 
     Raises:
         Conflict: The head is no longer `former`.
+        InvalidInput: What is said of the table calls a column personal that it does not have.
     """
+    if origin.about is not None:
+        check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
     version = fingerprint(draft.manifest)
     blob = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     project = workspace.project
