@@ -3,6 +3,7 @@
 import click
 
 from slipway.cli.data_delta import export
+from slipway.cli.data_files import files
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
 from slipway.operations.tables import TableDetail, Tables
@@ -110,3 +111,4 @@ def _check_line(check: CheckResult) -> str:
 
 
 data.add_command(export)
+data.add_command(files)

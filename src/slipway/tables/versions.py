@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from slipway.context import Slot
 from slipway.errors import Conflict, InvalidInput, near
 from slipway.hashing import fingerprint
 from slipway.ids import check_name
@@ -35,6 +34,7 @@ from slipway.tables.catalog import (
     history,
     manifest_of,
     node,
+    reads,
     record_id,
     subject,
 )
@@ -59,9 +59,6 @@ __all__ = [
     "verify",
     "write_parts",
 ]
-
-reads: Slot[list[str]] = Slot("slipway.tables.reads")
-"""Where it is filled, `read` adds the lineage node of each version that was read, once."""
 
 _ATTEMPTS = 5
 
