@@ -11,7 +11,8 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import head, history, manifest_of, subject
 from slipway.tables.delta_log import LOG, Snapshot, delta_type, refusal_of, table_id, write_log
-from slipway.tables.parts import scan_parts, table_folder
+from slipway.tables.parts import table_folder
+from slipway.tables.scans import scan_parts
 
 __all__ = ["export_delta"]
 

@@ -24,6 +24,7 @@ from slipway.hashing import fingerprint
 from slipway.ledger.entries import microseconds
 from slipway.records.schema import Field
 from slipway.records.tables import Manifest, Part, TableVersion
+from slipway.schema.dtypes import dtype_of
 from slipway.tables.durable import put_new, sync_folder
 
 __all__ = ["LOG", "MANAGED", "Snapshot", "delta_type", "refusal_of", "table_id", "write_log"]
@@ -153,6 +154,10 @@ def refusal_of(manifest: Manifest) -> str:
     """Why the parts of a version cannot be read as Delta, "" where they can."""
     if any(part.columns for part in manifest.parts):
         return "needs compaction: a column has another name now than in its files"
+    types = dict(zip(manifest.field_ids, map(dtype_of, manifest.types), strict=True))
+    casts = [(dtype_of(old), types[number]) for part in manifest.parts for number, old in part.casts if number in types]
+    if not all(a.is_integer() == b.is_integer() and a.is_float() == b.is_float() for a, b in casts):
+        return "needs compaction: a column has a type of another kind now than in its files"
     if len({part.digest for part in manifest.parts}) < len(manifest.parts):
         return "needs compaction: it holds the same file more than once"
     return ""
