@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reproduce": ("slipway.cli.reproduce", "reproduce", "Run a run again from what is stored, and compare."),
     "why": ("slipway.cli.why", "why", "Say why a step ran, or why it did not have to."),
     "data": ("slipway.cli.data", "data", "List tables, show one's versions and checks, or ingest."),
+    "erase": ("slipway.cli.erase", "erase", "Erase a person's rows everywhere, and prove it."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),
     "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),

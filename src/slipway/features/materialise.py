@@ -23,6 +23,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.features import EventRow, FeatureSetSpec, StoredView, Stream, View, ViewRow, Windows
 from slipway.records.schema import FieldType
 from slipway.tables import versions
+from slipway.tables.catalog import content_of
 
 __all__ = ["Arrival", "Materialised", "events_between", "materialise"]
 
@@ -120,7 +121,7 @@ def _load_events(
     until_us: int,
     notes: list[str],
 ) -> int:
-    now = {windows.source: tables.version(windows.source).version}
+    now = {windows.source: content_of(tables.version(windows.source))}
     mark = _read_mark(store, stream.name)
     until_us = _furthest(until_us, mark)
     frame = tables.read(windows.source)
@@ -156,7 +157,7 @@ def _load_view(
     until_us: int,
     notes: list[str],
 ) -> int:
-    now = {source: tables.version(source).version for source in view.sources}
+    now = {source: content_of(tables.version(source)) for source in view.sources}
     mark = _read_mark(store, stored.name)
     until_us = _furthest(until_us, mark)
     is_changed = mark is not None and mark.versions != now
@@ -221,8 +222,8 @@ def _stored_form(name: str, kind: FieldType) -> pl.Expr:
 def _rows_of(workspace: Workspace, table: str, old: str, new: str) -> int | None:
     """How many rows an older version has of which a newer one is a continuation; None where it is none."""
     by_version = {version.version: version for version in versions.history(workspace, table)}
-    version = by_version.get(new)
-    while version is not None and version.version != old:
+    version = by_version.get(new.partition("+")[0])
+    while version is not None and content_of(version) != old:
         version = by_version.get(version.parent) if version.change == "append" else None
     return None if version is None else version.rows
 

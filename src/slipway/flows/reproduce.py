@@ -16,6 +16,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Run
+from slipway.records.tables import TableVersion
 from slipway.records.tasks import PipelineAnswer
 from slipway.runs import search
 from slipway.tables import filesets, versions
@@ -144,11 +145,23 @@ def _pins(workspace: Workspace, run: Run) -> dict[str, str]:
             )
         owner, _, table = name.partition("/")
         if kind == "table":
+            _check_not_erased(run, versions.get(workspace, table, version, project=owner))
             versions.verify(workspace, table, version, project=owner)
         else:
             filesets.resolve(workspace, table, version, project=owner)
         pins[pin] = version
     return pins
+
+
+def _check_not_erased(run: Run, version: TableVersion) -> None:
+    since = [one for one in version.erased if one.at >= run.started_at]
+    if since:
+        rows = sum(one.rows for one in since)
+        told = "; ".join(f"{one.rows:,} on {one.at:%Y-%m-%d} by {one.by}: {one.reason}" for one in since)
+        raise NotFound(
+            f"{rows:,} rows of version {version.number} of the table {version.name!r}, which the run read, were erased "
+            f"({told})."
+        )
 
 
 def _judged(workspace: Workspace, run: Run, answer: PipelineAnswer | None, killed: str) -> tuple[Compared, Run | None]:

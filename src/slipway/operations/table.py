@@ -4,6 +4,7 @@ from slipway.errors import NotFound, near
 from slipway.operations import (
     delta,
     endpoints,
+    erasures,
     files,
     governance,
     models,
@@ -19,7 +20,7 @@ __all__ = ["OPERATIONS", "operation"]
 
 OPERATIONS: dict[str, Operation] = {
     declared.name: declared
-    for noun in (projects, tables, delta, files, runs, models, endpoints, rollouts, simulations, governance)
+    for noun in (projects, tables, delta, files, erasures, runs, models, endpoints, rollouts, simulations, governance)
     for declared in noun.operations
 }
 

@@ -99,6 +99,7 @@ def commit(
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     settle()
     with workspace.ledger.write() as tx:
+        _check_not_erased(tx, workspace, former, version)
         record = _recorded(tx, workspace, table, version, draft, former, origin)
         try:
             expected = former.version if former else None
@@ -113,6 +114,18 @@ def commit(
         where = {"branch": branch} if branch else {}
         events.record(tx, workspace, verb, subject(workspace.project, table), **body, **where)
     return record
+
+
+def _check_not_erased(tx: WriteTransaction, workspace: Workspace, former: TableVersion | None, made: str) -> None:
+    """A version keeps its hash when rows are erased from it; what was built on it before would bring them back."""
+    if former is None or entries.get(tx, TableVersion, former.id).erased == former.erased:
+        return
+    if tx.get(entries.kind_of(TableVersion), record_id(workspace.project, former.name, made)) is None:
+        workspace.blobs.delete(made)  # its statistics may hold what was erased
+    raise Conflict(
+        f"Rows were erased from the table {former.name!r} while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
 
 
 def _recorded(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import polars as pl
 
-from slipway.errors import InvalidInput, NotFound, SlipwayError
+from slipway.errors import BackendError, InvalidInput, NotFound, SlipwayError
 from slipway.ledger import events
 from slipway.operations.delta import DeltaExport, ExportDelta
 from slipway.ports.workspace import Workspace
@@ -14,7 +16,7 @@ from slipway.tables.delta_log import LOG, Snapshot, delta_type, refusal_of, tabl
 from slipway.tables.parts import table_folder
 from slipway.tables.scans import scan_parts
 
-__all__ = ["export_delta"]
+__all__ = ["export_delta", "rebuild_delta"]
 
 
 def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
@@ -26,10 +28,8 @@ def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
         Conflict: The table's folder holds a Delta log that is not Slipway's.
     """
     wanted = _wanted(workspace, request)
-    known = {version.number: version for version in history(workspace, request.name)}
     folder = table_folder(workspace, request.name)
-    name = table_id(workspace.project, request.name)
-    written = write_log(folder, max(known), lambda n: _snapshot(workspace, n, known.get(n)), table_id=name)
+    written, newest = _write(workspace, request.name)
     found = _snapshot(workspace, wanted.number, wanted)
     with workspace.ledger.write() as tx:
         body = {"version": wanted.version, "number": wanted.number}
@@ -49,8 +49,34 @@ def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
         files=len(found.files),
         written_bytes=written,
         log_bytes=sum(path.stat().st_size for path in (folder / LOG).glob("*.json")),
-        notes=_notes(found, max(known)),
+        notes=_notes(found, newest),
     )
+
+
+def rebuild_delta(workspace: Workspace, table: str) -> None:
+    """Write a table's Delta log anew where there is one: rows were erased from versions that it tells of.
+
+    Raises:
+        BackendError: The file system failed.
+    """
+    log = table_folder(workspace, table) / LOG
+    if not log.exists():
+        return
+    try:
+        shutil.rmtree(log)
+    except OSError as problem:
+        raise BackendError(
+            f"The Delta log {log} could not be removed: {problem}.", fix="Remove it by hand."
+        ) from problem
+    _write(workspace, table)
+
+
+def _write(workspace: Workspace, table: str) -> tuple[int, int]:
+    """Bring the log up to date; how many bytes were written, and the newest version's number."""
+    known = {version.number: version for version in history(workspace, table)}
+    folder, name = table_folder(workspace, table), table_id(workspace.project, table)
+    written = write_log(folder, max(known), lambda n: _snapshot(workspace, n, known.get(n)), table_id=name)
+    return written, max(known)
 
 
 def _snapshot(workspace: Workspace, number: int, version: TableVersion | None) -> Snapshot:
