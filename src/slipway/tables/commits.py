@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from slipway.errors import Conflict
+from slipway.errors import Conflict, InvalidInput
 from slipway.ledger import entries, events, lineage, versions
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -140,6 +140,14 @@ def _recorded(
     id = record_id(workspace.project, table, version)
     if tx.get(entries.kind_of(TableVersion), id) is not None:
         known = entries.get(tx, TableVersion, id)
+        if known.erased:
+            workspace.blobs.delete(version)  # its statistics may hold what was erased
+            raise InvalidInput(
+                f"The rows for the table {table!r} are those of version {known.number}, from which "
+                f"{sum(one.rows for one in known.erased):,} rows were erased on {known.erased[-1].at:%Y-%m-%d}.",
+                why="Whoever asked for that is still in the source.",
+                fix="Remove these rows there, then write the table again.",
+            )
         if known.cleaned_at is not None:  # its parts were written again just now
             known = msgspec.structs.replace(known, cleaned_at=None)
             entries.put(tx, known)

@@ -279,9 +279,13 @@ def _may_hold(part: Part, names: Mapping[str, str]) -> bool:
         if isinstance(stats.low, str) and isinstance(stats.high, str):
             if not _ISO_DAY.fullmatch(stats.low) and not stats.low <= text <= stats.high:
                 return False
-        elif type(stats.low) is int and type(stats.high) is int and _WHOLE.fullmatch(text):
-            if not stats.low <= int(text) <= stats.high:
-                return False
+        elif (
+            type(stats.low) is int
+            and type(stats.high) is int
+            and _WHOLE.fullmatch(text)
+            and not stats.low <= int(text) <= stats.high
+        ):
+            return False
     return True
 
 
