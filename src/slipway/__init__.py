@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slipway.data.checks import one_of as one_of
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
+    from slipway.data.fileset import fileset as fileset
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
@@ -77,6 +78,7 @@ _HOMES = {
     "evaluate": "slipway.models.evaluation",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
+    "fileset": "slipway.data.fileset",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
@@ -126,6 +128,7 @@ __all__ = [
     "evaluate",
     "feature",
     "feature_view",
+    "fileset",
     "inputs",
     "last",
     "latency",

@@ -3,8 +3,11 @@
 from slipway.errors import NotFound, near
 from slipway.operations import (
     catalog,
+    delta,
     endpoints,
+    erasures,
     features,
+    files,
     governance,
     models,
     projects,
@@ -21,6 +24,9 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     tables,
+    delta,
+    files,
+    erasures,
     features,
     catalog,
     sharing,

@@ -19,6 +19,7 @@ __all__ = [
     "MOVES",
     "TAG",
     "as_of",
+    "content_of",
     "current",
     "current_hash",
     "find_head",
@@ -31,6 +32,7 @@ __all__ = [
     "named_refs",
     "node",
     "pins",
+    "reads",
     "subject",
     "words",
 ]
@@ -47,7 +49,10 @@ _PAGE = 1000
 
 pins: Slot[Mapping[str, str]] = Slot("slipway.tables.pins")
 """Where it is filled, a table that is read without naming a version is read at the one given: `<project>/<table>` ->
-hash. Writing goes on from the current version all the same."""
+hash, `files:<project>/<file set>` -> hash. Writing goes on from the current version all the same."""
+
+reads: Slot[list[str]] = Slot("slipway.tables.reads")
+"""Where it is filled, the lineage node of each version of a table or file set that is read is added, once."""
 
 
 def node(project: str, table: str, version: str) -> str:
@@ -68,6 +73,11 @@ def record_id(project: str, table: str, version: str) -> str:
 def words(version: TableVersion) -> str:
     """A version in the words of an error: "Version 3 of the table 'flights' (0a1b2c...)"."""
     return f"Version {version.number} of the table {version.name!r} ({version.version[:12]})"
+
+
+def content_of(version: TableVersion) -> str:
+    """What tells a version's content: its hash, and how often rows were erased from it since ("0a1b...+1")."""
+    return f"{version.version}+{len(version.erased)}" if version.erased else version.version
 
 
 def head_ref(table: str, branch: str = "") -> tuple[str, str]:
@@ -231,7 +241,8 @@ def manifest_of(workspace: Workspace, version: TableVersion) -> Manifest:
             fix=f"See which versions are there: `slipway data history {version.name}`. Tag a version to keep it.",
         )
     try:
-        return msgspec.json.decode(workspace.blobs.get(version.version), type=Manifest)
+        digest = version.erased[-1].manifest if version.erased else version.version
+        return msgspec.json.decode(workspace.blobs.get(digest), type=Manifest)
     except (Corrupt, msgspec.DecodeError) as problem:
         raise Corrupt(
             f"The manifest of {version.id} does not have the digest that is the version.",

@@ -8,12 +8,13 @@ from datetime import datetime
 
 import msgspec
 
-from slipway.errors import Conflict
+from slipway.errors import Conflict, InvalidInput
 from slipway.ledger import entries, events, lineage, versions
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
+from slipway.tables.personal import check_personal
 
 __all__ = ["Draft", "Origin", "commit", "moved_head"]
 
@@ -93,10 +94,14 @@ def commit(
 
     Raises:
         Conflict: The head is no longer `former`.
+        InvalidInput: What is said of the table calls a column personal that it does not have.
     """
+    if origin.about is not None:
+        check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     settle()
     with workspace.ledger.write() as tx:
+        _check_not_erased(tx, workspace, former, version)
         record = _recorded(tx, workspace, table, version, draft, former, origin)
         moved_head(tx, workspace, record, former=former, branch=branch, verb=verb, change=draft.change)
         _link(tx, record, origin)
@@ -133,6 +138,18 @@ def moved_head(
     events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
+def _check_not_erased(tx: WriteTransaction, workspace: Workspace, former: TableVersion | None, made: str) -> None:
+    """A version keeps its hash when rows are erased from it; what was built on it before would bring them back."""
+    if former is None or entries.get(tx, TableVersion, former.id).erased == former.erased:
+        return
+    if tx.get(entries.kind_of(TableVersion), record_id(workspace.project, former.name, made)) is None:
+        workspace.blobs.delete(made)  # its statistics may hold what was erased
+    raise Conflict(
+        f"Rows were erased from the table {former.name!r} while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
+
+
 def _recorded(
     tx: WriteTransaction,
     workspace: Workspace,
@@ -145,6 +162,14 @@ def _recorded(
     id = record_id(workspace.project, table, version)
     if tx.get(entries.kind_of(TableVersion), id) is not None:
         known = entries.get(tx, TableVersion, id)
+        if known.erased:
+            workspace.blobs.delete(version)  # its statistics may hold what was erased
+            raise InvalidInput(
+                f"The rows for the table {table!r} are those of version {known.number}, from which "
+                f"{sum(one.rows for one in known.erased):,} rows were erased on {known.erased[-1].at:%Y-%m-%d}.",
+                why="Whoever asked for that is still in the source.",
+                fix="Remove these rows there, then write the table again.",
+            )
         if known.cleaned_at is not None:  # its parts were written again just now
             known = msgspec.structs.replace(known, cleaned_at=None)
             entries.put(tx, known)
