@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from slipway.data.checks import one_of as one_of
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
+    from slipway.data.sources import api as api
+    from slipway.data.sources import files as files
+    from slipway.data.sources import sql as sql
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
@@ -61,6 +64,7 @@ _HOMES = {
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
+    "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
@@ -71,6 +75,7 @@ _HOMES = {
     "evaluate": "slipway.models.evaluation",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
+    "files": "slipway.data.sources",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
@@ -86,6 +91,7 @@ _HOMES = {
     "pipeline": "slipway.pipelines.declare",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
+    "sql": "slipway.data.sources",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -106,6 +112,7 @@ __all__ = [
     "Quality",
     "Retrain",
     "Shadow",
+    "api",
     "approval",
     "between",
     "calibrated",
@@ -116,6 +123,7 @@ __all__ = [
     "evaluate",
     "feature",
     "feature_view",
+    "files",
     "inputs",
     "last",
     "latency",
@@ -131,6 +139,7 @@ __all__ = [
     "pipeline",
     "run",
     "schedule",
+    "sql",
     "std",
     "step",
     "sum",

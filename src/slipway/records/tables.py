@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from slipway.records.record import Record
 from slipway.records.schema import Field
+from slipway.records.sources import Synced
 
 __all__ = ["AboutTable", "CheckResult", "ColumnStats", "Manifest", "Part", "Severity", "TableChange", "TableVersion"]
 
@@ -138,6 +139,8 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
         about: Owner, description, tags and personal columns, as its declaration said.
         profile: The digest of the blob with its profile (counts, nulls, histograms of the columns), "" for none.
         cleaned_at: When its rows were cleaned away, None while they are there.
+        synced: How far its source was read, None where it was written otherwise. It may advance while the version
+            stays: then what was read brought nothing new.
     """
 
     number: int
@@ -158,3 +161,4 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
     about: AboutTable = AboutTable()
     profile: str = ""
     cleaned_at: datetime | None = None
+    synced: Synced | None = None
