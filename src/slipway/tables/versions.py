@@ -33,8 +33,8 @@ from slipway.tables.catalog import (
 from slipway.tables.commits import Draft, Origin, commit
 from slipway.tables.conform import check_declared
 from slipway.tables.parts import PartWriter, table_folder
-from slipway.tables.scans import scan_parts, schema_of, verify_parts
-from slipway.tables.staging import Rows, Staged, digests_of, stage_with
+from slipway.tables.scans import greatest, scan_parts, schema_of, verify_parts
+from slipway.tables.staging import Rows, Staged, digests_of, joined_field, keep_tail, stage_with
 
 __all__ = [
     "Draft",
@@ -159,7 +159,7 @@ def overwrite(
             change="overwrite",
             added_rows=staged.rows,
             fingerprint=staged.fingerprint,
-            data_until=staged.greatest(time),
+            data_until=greatest(manifest),
         )
         return commit(
             workspace, table, draft, former=former, origin=origin or Origin(), branch=branch, settle=writer.finish
@@ -199,7 +199,7 @@ def append(
             before = manifest_of(workspace, former)
             draft = _appended(former, before, staged)
             try:
-                return commit(
+                made = commit(
                     workspace,
                     table,
                     draft,
@@ -208,6 +208,8 @@ def append(
                     branch=branch,
                     settle=writer.finish,
                 )
+                keep_tail(made.version, staged)
+                return made
             except Conflict:
                 machine_time.sleep(random.uniform(0, _WAIT_S))
             former = head(workspace, table, branch=branch)
@@ -218,7 +220,7 @@ def append(
 def _appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
     manifest = msgspec.structs.replace(
         before,
-        fields=tuple(map(_widened, before.fields, staged.fields)),
+        fields=tuple(map(joined_field, before.fields, staged.fields)),
         parts=before.parts + staged.parts,
         blocks=staged.blocks,
         leaves=staged.leaves,
@@ -228,7 +230,7 @@ def _appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
         change="append",
         added_rows=staged.rows,
         fingerprint=of_blocks(schema_of(manifest), manifest.rows, manifest.blocks),
-        data_until=max(filter(None, [former.data_until, staged.greatest(before.time)]), default=None),
+        data_until=greatest(manifest),
     )
 
 
@@ -240,7 +242,7 @@ def _moved(workspace: Workspace, writer: PartWriter, staged: Staged, onto: Table
     digests: FrameDigests = digests_of(workspace, onto, manifest)
     for frame in staged.frames():
         digests.add(frame)
-    return replace(staged, blocks=digests.blocks, leaves=digests.leaves, onto=onto.version)
+    return replace(staged, blocks=digests.blocks, leaves=digests.leaves, onto=onto.version, tail=None)
 
 
 def _field_ids(fields: tuple[Field, ...], before: Manifest | None) -> tuple[tuple[int, ...], int]:
@@ -253,8 +255,3 @@ def _field_ids(fields: tuple[Field, ...], before: Manifest | None) -> tuple[tupl
             last += 1
         ids.append(known.get(field.name, last))
     return tuple(ids), last
-
-
-def _widened(old: Field, new: Field) -> Field:
-    added = sorted(set(new.categories) - set(old.categories))
-    return Field(old.name, old.type, old.nullable or new.nullable, (*old.categories, *added))
