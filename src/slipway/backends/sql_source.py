@@ -188,6 +188,10 @@ def _frame(names: list[str], rows: Sequence[Sequence[Any]], shown: str) -> pl.Da
     return pl.DataFrame([_series(name, list(values), shown) for name, values in zip(names, columns, strict=True)])
 
 
+class _Unfit(Exception):
+    """Values of a kind that no column holds."""
+
+
 def _series(name: str, values: list[Any], shown: str) -> pl.Series:
     first = next((value for value in values if value is not None), None)
     try:
@@ -203,9 +207,9 @@ def _series(name: str, values: list[Any], shown: str) -> pl.Series:
             if any(isinstance(value, float) for value in values):
                 values = [None if value is None else float(value) for value in values]
         elif first is not None and not isinstance(first, _PLAIN):
-            raise TypeError(f"nobody here knows {type(first).__module__}.{type(first).__qualname__}")
+            raise _Unfit(f"nobody here knows {type(first).__module__}.{type(first).__qualname__}")
         return pl.Series(name, values, strict=True)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as problem:
+    except (_Unfit, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as problem:
         kinds = sorted({type(value).__name__ for value in values if value is not None})
         raise InvalidInput(
             f"The column {name!r} of the query to {shown} cannot be kept: it holds {' and '.join(kinds)}.",
@@ -217,5 +221,5 @@ def _series(name: str, values: list[Any], shown: str) -> pl.Series:
 
 def _aware(value: datetime | None) -> bool:
     if value is not None and value.tzinfo is None:
-        raise TypeError("some of its times have a time zone and some have none")
+        raise _Unfit("some of its times have a time zone and some have none")
     return True

@@ -13,7 +13,7 @@ from slipway.ports.source import masked
 from slipway.schema.types import frame_of
 from slipway.tables.versions import reads
 
-__all__ = ["called", "failed"]
+__all__ = ["called", "collected", "failed"]
 
 
 def called(table: Table, *given: Any) -> tuple[pl.DataFrame | pl.LazyFrame, tuple[str, ...]]:
@@ -36,6 +36,20 @@ def called(table: Table, *given: Any) -> tuple[pl.DataFrame | pl.LazyFrame, tupl
     if isinstance(made, pl.LazyFrame):
         return made, tuple(seen)
     return frame_of(made, f"What {table.name}() returned"), tuple(seen)
+
+
+def collected(table: Table, rows: pl.LazyFrame) -> pl.DataFrame:
+    """The rows that a table's function returned lazily.
+
+    Raises:
+        StepFailed: Its query failed.
+    """
+    try:
+        return rows.collect()
+    except SlipwayError:
+        raise
+    except Exception as problem:
+        raise failed(table, problem) from problem
 
 
 def failed(table: Table, problem: Exception) -> StepFailed:

@@ -149,8 +149,7 @@ def table(
 ) -> Table | Callable[[Callable[..., Any]], Table]:
     """Declare a versioned table; its name is the function's.
 
-    The function returns all rows. With a source it is given the source's rows, to clean them; without an argument, they
-    are taken as they are. With a watermark, only what is newer is read from then on: `slipway data sync`.
+    The function returns all rows. With a source it is given the source's rows, to clean them, where it takes an argument.
 
     Args:
         function: Given when the decorator is used without arguments.
@@ -162,19 +161,17 @@ def table(
         tags: Words to find it by.
         personal: The column or columns that tell something of a person.
         source: Where its rows come from: `sw.files`, `sw.sql`, `sw.api`.
-        watermark: The column of the source, or of what the function returns, that grows with each change of a row:
-            a sync reads what is as new or newer than what is stored. Rows replace those of the same key.
-        schedule: When the server syncs it: "0 3 * * *" in UTC, or `sw.schedule("0 3 * * *", timezone="...")`.
+        watermark: The column of the source that grows with each change: a sync reads what is as new or newer.
+        schedule: When the server syncs it: "0 3 * * *" in UTC, or `sw.schedule(...)`.
 
     Raises:
         InvalidDeclaration: See `Table`.
 
     Example:
+        >>> import polars as pl
         >>> import slipway as sw
         >>> @sw.table(key="code", checks=[sw.unique("code")])
         ... def airports():
-        ...     import polars as pl
-        ...
         ...     return pl.DataFrame({"code": ["EWR", "JFK", "LGA"]})
         >>> airports.name, airports.key
         ('airports', ('code',))

@@ -7,13 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from slipway.data.calls import called, failed
+from slipway.data.calls import called, collected
 from slipway.data.declare import Table
 from slipway.data.sync import sync
 from slipway.data.write import write
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
-from slipway.tables.versions import head, reads
+from slipway.tables.versions import head
 
 __all__ = ["ingest"]
 
@@ -51,10 +51,6 @@ def ingest(
         return head(workspace, table.name)
     rows, inputs = (function_result, ()) if function_result is not None else called(table)
     if isinstance(rows, pl.LazyFrame):
-        with reads.filled([]):  # a table that is read lazily was noted when it was named
-            try:
-                rows = rows.collect()
-            except pl.exceptions.PolarsError as problem:
-                raise failed(table, problem) from problem
+        rows = collected(table, rows)
     source = f"{table.function.__module__}:{table.function.__qualname__}"
     return write(workspace, table, rows, source=source, run_id=run_id, inputs=inputs)
