@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, overload
 
 from slipway import data as room
@@ -173,25 +173,23 @@ def table(
         >>> @sw.table(key="code", checks=[sw.unique("code")])
         ... def airports():
         ...     return pl.DataFrame({"code": ["EWR", "JFK", "LGA"]})
-        >>> airports.name, airports.key
-        ('airports', ('code',))
+        >>> airports.key
+        ('code',)
     """
 
-    def declare(decorated: Callable[..., Any]) -> Table:
-        return Table(
-            decorated,
-            key=_listed(key),
-            time=time or "",
-            checks=tuple(checks),
-            owner=owner,
-            description=description,
-            tags=_listed(tags),
-            personal=_listed(personal),
-            source=source,
-            watermark=watermark,
-            schedule=schedule,
-        )
-
+    declare = partial(
+        Table,
+        key=_listed(key),
+        time=time or "",
+        checks=tuple(checks),
+        owner=owner,
+        description=description,
+        tags=_listed(tags),
+        personal=_listed(personal),
+        source=source,
+        watermark=watermark,
+        schedule=schedule,
+    )
     return declare if function is None else declare(function)
 
 
