@@ -176,7 +176,6 @@ def table(
         >>> airports.key
         ('code',)
     """
-
     declare = partial(
         Table,
         key=_listed(key),
