@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
     from slipway.data.fileset import fileset as fileset
+    from slipway.data.sources import api as api
+    from slipway.data.sources import files as files
+    from slipway.data.sources import sql as sql
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
@@ -66,6 +69,7 @@ _HOMES = {
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
+    "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "approx_distinct": "slipway.features.windows",
     "between": "slipway.data.checks",
@@ -79,6 +83,7 @@ _HOMES = {
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
     "fileset": "slipway.data.fileset",
+    "files": "slipway.data.sources",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
@@ -96,6 +101,7 @@ _HOMES = {
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
     "shared": "slipway.flows.shared",
+    "sql": "slipway.data.sources",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -116,6 +122,7 @@ __all__ = [
     "Quality",
     "Retrain",
     "Shadow",
+    "api",
     "approval",
     "approx_distinct",
     "between",
@@ -129,6 +136,7 @@ __all__ = [
     "feature",
     "feature_view",
     "fileset",
+    "files",
     "inputs",
     "last",
     "latency",
@@ -146,6 +154,7 @@ __all__ = [
     "run",
     "schedule",
     "shared",
+    "sql",
     "std",
     "step",
     "sum",

@@ -16,6 +16,7 @@ _SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
 _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
 )
+_SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "ledger": {"sqlite": ("slipway.backends.sqlite_ledger:SqliteLedger", "")},
@@ -32,6 +33,11 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "executor": {
         "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
+    },
+    "source": {
+        "files": ("slipway.backends.files_source:FilesReader", _DATA),
+        "sql": ("slipway.backends.sql_source:SqlReader", _SQL),
+        "api": ("slipway.backends.api_source:ApiReader", _DATA),
     },
     "artifact": {
         "parquet": ("slipway.backends.parquet_artifact:ParquetArtifact", _DATA),

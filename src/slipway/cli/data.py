@@ -7,6 +7,7 @@ from slipway.cli.data_files import files
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
 from slipway.operations.tables import TableDetail, Tables
+from slipway.records.sources import Sync
 from slipway.records.tables import CheckResult, TableVersion
 
 __all__ = ["data"]
@@ -42,9 +43,30 @@ def ingest(door: Door, names: tuple[str, ...]) -> None:
 
     declared = door.project.declared(Table)
     chosen = [door.project.pick(Table, name, "table") for name in names] or list(declared.values())
-    versions = [ingest_table(door.workspace, table) for table in chosen]
+    versions = [ingest_table(door.workspace, table, folder=door.project.folder) for table in chosen]
     if door.as_json:
         door.show(versions, str)
+
+
+@data.command()
+@click.argument("names", metavar="[TABLE]...", nargs=-1)
+@click.option("--full", is_flag=True, help="Read everything again: what is gone from the source is found then.")
+@opened
+def sync(door: Door, names: tuple[str, ...], full: bool) -> None:
+    """Read what is new in the sources of tables: of all that have a source or watermark, or of those named."""
+    from slipway.data.declare import Table
+    from slipway.data.sync import sync as sync_table
+
+    declared = door.project.declared(Table)
+    chosen = [door.project.pick(Table, name, "table") for name in names]
+    chosen = chosen or [table for table in declared.values() if table.feed.source or table.feed.watermark]
+    ended = [sync_table(door.workspace, table, door.project.folder, full=full) for table in chosen]
+    door.show(ended, _synced_text)
+
+
+def _synced_text(ended: list[Sync]) -> str:
+    rows = [(one.name, one.state, one.sentence) for one in ended]
+    return columns(("table", "state", "what came of it"), rows, empty="No table declares a source or a watermark.")
 
 
 def _list_text(answer: Tables) -> str:
