@@ -7,11 +7,16 @@ TYPE_CHECKING = False  # type checkers know the name; importing `typing` would l
 if TYPE_CHECKING:
     from slipway import errors as errors
     from slipway.data.checks import between as between
+    from slipway.data.checks import check as check
     from slipway.data.checks import matches as matches
     from slipway.data.checks import not_null as not_null
     from slipway.data.checks import one_of as one_of
+    from slipway.data.checks import references as references
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
+    from slipway.data.table_checks import fresh as fresh
+    from slipway.data.table_checks import rows as rows
+    from slipway.data.table_checks import stable as stable
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
@@ -64,6 +69,7 @@ _HOMES = {
     "approval": "slipway.gates.declare",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
+    "check": "slipway.data.checks",
     "count": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
     "environment_resolves": "slipway.gates.declare",
@@ -71,6 +77,7 @@ _HOMES = {
     "evaluate": "slipway.models.evaluation",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
+    "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
@@ -84,8 +91,11 @@ _HOMES = {
     "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
+    "references": "slipway.data.checks",
+    "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
+    "stable": "slipway.data.table_checks",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -109,6 +119,7 @@ __all__ = [
     "approval",
     "between",
     "calibrated",
+    "check",
     "count",
     "degraded",
     "environment_resolves",
@@ -116,6 +127,7 @@ __all__ = [
     "evaluate",
     "feature",
     "feature_view",
+    "fresh",
     "inputs",
     "last",
     "latency",
@@ -129,8 +141,11 @@ __all__ = [
     "one_of",
     "open",
     "pipeline",
+    "references",
+    "rows",
     "run",
     "schedule",
+    "stable",
     "std",
     "step",
     "sum",

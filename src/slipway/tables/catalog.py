@@ -26,6 +26,7 @@ __all__ = [
     "manifest_of",
     "node",
     "pins",
+    "quarantine_of",
     "subject",
 ]
 
@@ -51,6 +52,11 @@ def subject(project: str, table: str) -> str:
 def record_id(project: str, table: str, version: str) -> str:
     """The id of a version's record: `<project>/<table>@<version>`."""
     return f"{project}/{table}@{version}"
+
+
+def quarantine_of(table: str) -> str:
+    """The table into which a table's checks set rows aside: `quarantine.<table>`. No function can have that name."""
+    return f"quarantine.{table}"
 
 
 def find_head(tx: ReadTransaction, project: str, table: str) -> TableVersion | None:

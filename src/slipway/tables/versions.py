@@ -77,6 +77,8 @@ class Origin:
         about: What its declaration says about it; None keeps what its parent says.
         quarantined_rows: How many of the rows that came were set aside.
         profile: The digest of the blob with its profile, "" for none.
+        onto: The version on which this was judged ("" for none): another one in its place is a conflict. None where
+            nothing depends on it.
     """
 
     source: str = ""
@@ -86,6 +88,7 @@ class Origin:
     about: AboutTable | None = None
     quarantined_rows: int = 0
     profile: str = ""
+    onto: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +255,8 @@ def commit(
     Raises:
         Conflict: The head is no longer `former`.
     """
+    if origin.onto is not None and origin.onto != (former.version if former else ""):
+        raise _written_by_another(table)
     version = fingerprint(draft.manifest)
     blob = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     project = workspace.project
@@ -286,10 +291,7 @@ def commit(
         try:
             tx.set_ref(project, HEAD, table, version, expect=former.version if former else None)
         except Conflict as problem:
-            raise Conflict(
-                f"The table {table!r} was written by somebody else while this version of it was made.",
-                fix="Do it again: it then builds on what is there now.",
-            ) from problem
+            raise _written_by_another(table) from problem
         _link(tx, record, origin)
         body = {"version": version, "number": record.number, "change": draft.change, "rows": record.rows}
         events.record(tx, workspace, COMMIT, subject(project, table), **body)
@@ -302,6 +304,13 @@ def _scan(workspace: Workspace, version: TableVersion, manifest: Manifest) -> pl
 
 def _words(version: TableVersion) -> str:
     return f"Version {version.number} of the table {version.name!r} ({version.version[:12]})"
+
+
+def _written_by_another(table: str) -> Conflict:
+    return Conflict(
+        f"The table {table!r} was written by somebody else while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
 
 
 def _link(tx: WriteTransaction, record: TableVersion, origin: Origin) -> None:
