@@ -13,7 +13,8 @@ from slipway.data.declare import Table
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
 from slipway.tables.catalog import find_head, quarantine_of
-from slipway.tables.versions import Origin, append, overwrite, read, reads
+from slipway.tables.commits import Origin
+from slipway.tables.versions import append, overwrite, read, reads
 
 __all__ = ["keep_failing", "kept_rows", "set_aside"]
 

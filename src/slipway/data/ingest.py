@@ -13,6 +13,7 @@ from slipway.errors import SlipwayError, StepFailed
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
 from slipway.schema.types import frame_of
+from slipway.tables.staging import Staged, stage
 from slipway.tables.versions import reads
 
 __all__ = ["ingest"]
@@ -36,18 +37,19 @@ def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, r
         InvalidDeclaration: A check names a column that is not there, or does not fit its type.
         Conflict: Somebody else wrote the table meanwhile.
     """
-    frame, inputs = _rows(table, function_result)
+    rows, inputs = _rows(workspace, table, function_result)
     source = f"{table.function.__module__}:{table.function.__qualname__}"
-    return write(workspace, table, frame, source=source, run_id=run_id, inputs=inputs)
+    return write(workspace, table, rows, source=source, run_id=run_id, inputs=inputs)
 
 
-def _rows(table: Table, result: Any) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """The rows, and the lineage nodes of the tables that the function read."""
+def _rows(workspace: Workspace, table: Table, result: Any) -> tuple[pl.DataFrame | Staged, tuple[str, ...]]:
+    """The rows, those of a LazyFrame on disk, and the lineage nodes of the tables that the function read."""
     outer = reads.get()
     with reads.filled([]) as seen:
         try:
             made = table.function() if result is None else result
-            rows = made.collect() if isinstance(made, pl.LazyFrame) else made
+            # A query runs here and once: what fails in it is the user's, and it may not fit into memory.
+            rows = stage(workspace, table.name, made) if isinstance(made, pl.LazyFrame) else made
         except SlipwayError:
             raise
         except Exception as problem:
@@ -59,6 +61,8 @@ def _rows(table: Table, result: Any) -> tuple[pl.DataFrame, tuple[str, ...]]:
             ) from problem
     if outer is not None:
         outer += [node for node in seen if node not in outer]
+    if isinstance(rows, Staged):
+        return rows, tuple(seen)
     return frame_of(rows, f"What {table.name}() returned"), tuple(seen)
 
 

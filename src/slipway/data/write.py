@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import polars as pl
 
@@ -20,24 +22,31 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import CheckResult, TableVersion
 from slipway.schema.types import frame_of
 from slipway.stats.column_profiles import TableProfile, merge, to_bytes
-from slipway.tables.catalog import find_head
-from slipway.tables.versions import Origin, append, overwrite
+from slipway.tables.catalog import find_head, manifest_of
+from slipway.tables.commits import Origin
+from slipway.tables.conform import conformed
+from slipway.tables.scans import schema_of
+from slipway.tables.staging import Rows, Staged, stage
+from slipway.tables.upserts import upsert
+from slipway.tables.versions import append, overwrite
 
 __all__ = ["Mode", "write"]
 
-Mode = Literal["overwrite", "append"]
-_ATTEMPTS = 5
+Mode = Literal["overwrite", "append", "upsert"]
+_ATTEMPTS = 8
 
 
 def write(
     workspace: Workspace,
     table: Table,
-    rows: Any,
+    rows: Rows,
     *,
     mode: Mode = "overwrite",
+    newest_wins: bool = False,
     source: str = "",
     run_id: str = "",
     inputs: tuple[str, ...] = (),
+    branch: str = "",
 ) -> TableVersion:
     """Check rows and make them the table's content, or add them to it. What changes nothing makes no version.
 
@@ -50,11 +59,15 @@ def write(
     Args:
         workspace: Where the version goes; what was found goes to its `say`.
         table: The declaration.
-        rows: A Polars or pandas frame.
-        mode: What becomes of the rows that are there.
+        rows: A Polars or pandas frame, which is looked at in memory; a LazyFrame, an iterable of frames or what was
+            staged, which is looked at on disk, in bounded memory.
+        mode: What becomes of the rows that are there: "overwrite" drops them, "append" keeps them, "upsert" keeps those
+            whose key does not come. Where the table has no version yet, all are the same.
+        newest_wins: For "upsert": whether an older row never replaces a newer one.
         source: Where the rows come from, in words.
         run_id: The run that does it, or "".
         inputs: Lineage nodes that went into them.
+        branch: The branch that is written, "" for the table itself.
 
     Returns:
         The new version, or the current one when nothing has changed.
@@ -65,39 +78,46 @@ def write(
         NotFound: A check looks into a table or version that is not there.
         Conflict: Somebody else wrote the table meanwhile.
     """
-    frame = frame_of(rows, f"What is to be written to {table.name}")
+    many = isinstance(rows, Staged | pl.LazyFrame) or (isinstance(rows, Iterable) and not hasattr(rows, "columns"))
+    given = rows if many else frame_of(rows, f"What is to be written to {table.name}")
     attempt = 0
     while True:
         attempt += 1
+        job = _Job(workspace, table, mode, newest_wins, source, run_id, inputs, branch)
         try:
-            return _written(workspace, table, frame, mode=mode, source=source, run_id=run_id, inputs=inputs)
+            if isinstance(given, Iterable) and not isinstance(given, pl.DataFrame):
+                given = stage(workspace, table.name, given)  # an iterator gives its frames once
+            return _written(job, given)
         except Conflict:
             # What was found was found beside a version that is not current any more.
             if mode == "overwrite" or attempt == _ATTEMPTS:
                 raise
 
 
-def _written(
-    workspace: Workspace,
-    table: Table,
-    frame: pl.DataFrame,
-    *,
-    mode: Mode,
-    source: str,
-    run_id: str,
-    inputs: tuple[str, ...],
-) -> TableVersion:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    workspace: Workspace
+    table: Table
+    mode: Mode
+    newest_wins: bool
+    source: str
+    run_id: str
+    inputs: tuple[str, ...]
+    branch: str
+
+
+def _written(job: _Job, given: pl.DataFrame | pl.LazyFrame | Staged) -> TableVersion:
+    workspace, table = job.workspace, job.table
     with workspace.ledger.read() as tx:
-        former = find_head(tx, workspace.project, table.name)
-    adds = mode == "append" and former is not None
-    stays = stays_of(workspace, former, frame.lazy()) if adds and former is not None else None
-    known = Known(workspace, table.name, frame, keeps=stays is not None)
-    judged = judge_rows(table, frame, stays=stays, known=known)
+        former = find_head(tx, workspace.project, table.name, job.branch)
+    staged, rows = _fitted(job, given, former)
+    stays = _stays(job, rows, former)
+    known = Known(workspace, table.name, rows, keeps=stays is not None)
+    judged = judge_rows(table, rows, stays=stays, known=known)
     came = profile_of(judged.rows)
-    total = came.rows + (stays.count if stays else 0)
     whole = Whole(
         table=table.name,
-        rows=total,
+        rows=came.rows + (stays.count if stays else 0),
         came=judged.rows,
         profile=came,
         former=former,
@@ -105,30 +125,57 @@ def _written(
     )
     results = keep_failing(workspace, judged.results, judged.failing)
     results += judge_table(workspace, table_checks(table), whole)
-    _report(workspace, table, frame.width, judged, results)
+    _report(workspace, table, len(came.columns), judged, results)
+    told = {"source": job.source, "run_id": job.run_id}
     if any(not result.passed and result.severity == "block" for result in results):
-        raise refuse(
-            workspace, table, mode=mode, rows=judged.came, results=results, former=former, source=source, run_id=run_id
-        )
+        raise refuse(workspace, table, mode=job.mode, rows=judged.came, results=results, former=former, **told)
     if judged.aside is not None:
-        set_aside(workspace, table, judged.aside, source=source, run_id=run_id)
+        set_aside(workspace, table, judged.aside, **told)
     origin = Origin(
-        source=source,
-        run_id=run_id,
-        inputs=inputs,
+        **told,
+        inputs=job.inputs,
         checks=results,
         about=table.about,
         quarantined_rows=0 if judged.aside is None else judged.aside.height,
         profile=workspace.blobs.put(to_bytes(_profile(workspace, came, stays))),
         onto=former.version if former else "",
     )
-    if adds:
-        made = append(workspace, table.name, judged.rows, origin=origin)
-    else:
-        made = overwrite(workspace, table.name, judged.rows, key=table.key, time=table.time, origin=origin)
+    made = _committed(job, staged if staged is not None and judged.aside is None else judged.rows, former, origin)
     state = "unchanged, " if made == former else ""
     workspace.say(f"{table.name}: {state}version {made.number} ({made.version[:12]})")
     return made
+
+
+def _fitted(
+    job: _Job, given: pl.DataFrame | pl.LazyFrame | Staged, former: TableVersion | None
+) -> tuple[Staged | None, pl.DataFrame | pl.LazyFrame]:
+    """The rows as the table takes them: with its columns and types where they join others."""
+    joins = job.mode != "overwrite" and former is not None
+    if isinstance(given, pl.DataFrame):
+        if not joins or former is None:
+            return None, given
+        return None, conformed(job.table.name, given, schema_of(manifest_of(job.workspace, former)))
+    staged = stage(job.workspace, job.table.name, given, onto=former if joins else None)
+    return staged, staged.scan()
+
+
+def _stays(job: _Job, rows: pl.DataFrame | pl.LazyFrame, former: TableVersion | None) -> Stays | None:
+    if job.mode == "overwrite" or former is None:
+        return None
+    key = manifest_of(job.workspace, former).key if job.mode == "upsert" else ()
+    return stays_of(job.workspace, former, rows.lazy(), replaced_by=key)
+
+
+def _committed(
+    job: _Job, rows: pl.DataFrame | pl.LazyFrame | Staged, former: TableVersion | None, origin: Origin
+) -> TableVersion:
+    name, branch = job.table.name, job.branch
+    if job.mode == "overwrite" or former is None:
+        key, time = job.table.key, job.table.time
+        return overwrite(job.workspace, name, rows, key=key, time=time, origin=origin, branch=branch)
+    if job.mode == "append":
+        return append(job.workspace, name, rows, origin=origin, branch=branch)
+    return upsert(job.workspace, name, rows, newest_wins=job.newest_wins, origin=origin, branch=branch)
 
 
 def _profile(workspace: Workspace, came: TableProfile, stays: Stays | None) -> TableProfile:
