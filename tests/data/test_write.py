@@ -21,6 +21,7 @@ from slipway.ids import new_id
 from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import CheckResult, TableRefusal, TableVersion
+from slipway.tables.catalog import head_ref
 from slipway.tables.versions import head, history, read
 
 
@@ -399,3 +400,60 @@ class TestWholeTable:
             write(workspace, declared(stable("id", like="9")), FLIGHTS)
         with pytest.raises(InvalidDeclaration, match="'distanze', which is not there"):
             write(workspace, declared(stable("distanze")), FLIGHTS)
+
+
+class TestLazy:
+    def test_a_lazy_frame_with_a_broken_column_is_refused(self, workspace: Workspace) -> None:
+        with pytest.raises(InvalidInput, match="'distance is between 0 and 6000' fails for 1 of 4 rows"):
+            write(workspace, declared(between("distance", 0, 6000)), FLIGHTS.lazy())
+        with pytest.raises(NotFound):
+            head(workspace, "flights")
+
+    @pytest.mark.parametrize("lazily", [True, False])
+    def test_what_does_not_fit_into_memory_is_looked_at_on_disk(self, workspace: Workspace, lazily: bool) -> None:
+        frames = [FLIGHTS.with_columns(id=pl.col("id") + 10 * number) for number in range(3)]
+        checks = (unique("id"), between("distance", 0, 6000, severity="quarantine"))
+        given: Any = pl.concat(frames).lazy() if lazily else iter(frames)
+        made = write(workspace, declared(*checks), given)
+        assert (made.rows, made.quarantined_rows) == (9, 3)
+        assert stored(workspace, made) == profile_of(read(workspace, "flights"))
+        again = write(
+            workspace, declared(*checks), (frame.with_columns(pl.col("id") + 100) for frame in frames), mode="append"
+        )
+        assert (again.rows, again.quarantined_rows, again.checks[0].rows) == (18, 3, 18)
+
+
+class TestUpsert:
+    @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(first=VALUES, second=VALUES, newest=st.booleans())
+    def test_results_and_profile_are_those_of_the_version_made(
+        self, first: list[Any], second: list[Any], newest: bool
+    ) -> None:
+        workspace = replace(self.workspace, project=new_id())
+        one, other = (self.keyed(rows) for rows in (first, second))
+        declaration = declared(*TestAppend.CHECKS, key="id", time="at")
+        write(workspace, declaration, one)
+        made = write(workspace, declaration, other, mode="upsert", newest_wins=newest)
+        together = read(workspace, "flights").collect()
+        found = look(together, judge.row_checks(declaration), table="flights")
+        assert [(r.check, r.failed_rows) for r in made.checks] == [(r.check, r.failed_rows) for r in found.results]
+        assert stored(workspace, made) == profile_of(together)
+
+    @pytest.fixture(autouse=True)
+    def _opened(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    @staticmethod
+    def keyed(rows: list[Any]) -> pl.DataFrame:
+        frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+        days = pl.col("a").fill_null(0).cast(pl.Int64) * 86_400_000_000
+        return frame.with_row_index("id").with_columns(at=days.cast(pl.Datetime("us", "UTC")))
+
+
+def test_a_branch_is_judged_beside_itself(workspace: Workspace) -> None:
+    declaration = declared(rows(grows_at_most=0.5))
+    write(workspace, declaration, FLIGHTS)
+    with workspace.ledger.write() as tx:
+        tx.set_ref("flights", *head_ref("flights", "trial"), head(workspace, "flights").version, expect=None)
+    made = write(workspace, declaration, FLIGHTS[:2], mode="append", branch="trial")
+    assert (made.rows, head(workspace, "flights").rows) == (6, 4)

@@ -19,8 +19,9 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import CheckResult, TableVersion
 from slipway.tables.versions import read, reads
 
-__all__ = ["Repeated", "Stays", "joined", "repeated", "stays_of"]
+__all__ = ["Repeated", "Stays", "joined", "repeated", "stays_of", "winners"]
 
+_HELD = "slipway held"
 _PRUNED = (pl.String, pl.Date, pl.Datetime)
 
 
@@ -76,6 +77,26 @@ def stays_of(
     gone = int(hits.select(pl.len()).collect(engine="streaming").item())
     left = held.join(keys, on=replaced_by, how="anti", nulls_equal=True)
     return Stays(version=version, rows=left, count=version.rows - gone, is_all=not gone, key=replaced_by)
+
+
+def winners(
+    workspace: Workspace, version: TableVersion, rows: pl.LazyFrame, *, key: tuple[str, ...], time: str
+) -> pl.LazyFrame:
+    """The rows that come without those that are older than the row of their key that is there.
+
+    Args:
+        workspace: Whose store is read.
+        version: The current version.
+        rows: What comes.
+        key: The columns that identify a row.
+        time: The column that tells which row is newer; a row without a time is older than any other.
+    """
+    with reads.filled([]):
+        held = read(workspace, version.name, version.version).select(*key, time)
+    there = _near(held, _keys(rows, key, held.collect_schema())).rename({time: _HELD})
+    both = rows.join(there, on=key, how="left", nulls_equal=True, maintain_order="left")
+    newer = pl.col(_HELD).is_null() | (pl.col(time) >= pl.col(_HELD)).fill_null(False)
+    return both.filter(newer).drop(_HELD)
 
 
 def repeated(rule: Rule, came: CheckResult, rows: pl.LazyFrame, stays: Stays, held_failed: int) -> Repeated | None:

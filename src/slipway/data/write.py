@@ -11,7 +11,7 @@ import polars as pl
 from slipway.charts.text import percent
 from slipway.data.declare import Table
 from slipway.data.failing import keep_failing, set_aside
-from slipway.data.joined import Stays, stays_of
+from slipway.data.joined import Stays, stays_of, winners
 from slipway.data.judge import Judged, judge_rows, table_checks
 from slipway.data.profiles import hashing, profile_of, stored
 from slipway.data.references import Known
@@ -151,12 +151,20 @@ def _fitted(
 ) -> tuple[Staged | None, pl.DataFrame | pl.LazyFrame]:
     """The rows as the table takes them: with its columns and types where they join others."""
     joins = job.mode != "overwrite" and former is not None
-    if isinstance(given, pl.DataFrame):
-        if not joins or former is None:
+    if not joins or former is None:
+        if isinstance(given, pl.DataFrame):
             return None, given
-        return None, conformed(job.table.name, given, schema_of(manifest_of(job.workspace, former)))
-    staged = stage(job.workspace, job.table.name, given, onto=former if joins else None)
-    return staged, staged.scan()
+        whole = stage(job.workspace, job.table.name, given)
+        return whole, whole.scan()
+    manifest = manifest_of(job.workspace, former)
+    if isinstance(given, pl.DataFrame):
+        staged, rows = None, conformed(job.table.name, given, schema_of(manifest)).lazy()
+    else:
+        staged = stage(job.workspace, job.table.name, given, onto=former)
+        rows = staged.scan()
+    if job.newest_wins and job.mode == "upsert" and manifest.key and manifest.time:
+        staged, rows = None, winners(job.workspace, former, rows, key=manifest.key, time=manifest.time)
+    return staged, rows.collect() if isinstance(given, pl.DataFrame) else rows
 
 
 def _stays(job: _Job, rows: pl.DataFrame | pl.LazyFrame, former: TableVersion | None) -> Stays | None:
