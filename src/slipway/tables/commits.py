@@ -15,7 +15,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
 
-__all__ = ["Draft", "Origin", "commit"]
+__all__ = ["Draft", "Origin", "commit", "moved_head"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,7 @@ def commit(
     branch: str = "",
     verb: str = COMMIT,
     settle: Callable[[], None] = lambda: None,
+    also: Callable[[WriteTransaction, str], None] = lambda tx, version: None,
 ) -> TableVersion:
     """Make a draft known, in one transaction: the version's record, the head, lineage, the event.
 
@@ -90,7 +91,8 @@ def commit(
         origin: Where it came from.
         branch: The branch whose head moves, "" for the table's own.
         verb: The event's verb, one of `catalog.MOVES`.
-        settle: Waits until the parts are durable; called while the manifest is.
+        settle: Waits until the parts are durable; called once the manifest is.
+        also: Writes what belongs to the version in the same transaction.
 
     Raises:
         Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
@@ -101,16 +103,36 @@ def commit(
     settle()
     with workspace.ledger.write() as tx:
         record = _recorded(tx, workspace, table, version, draft, former, origin)
-        try:
-            expected = former.version if former else None
-            tx.set_ref(workspace.project, *head_ref(table, branch), version, expect=expected)
-        except Conflict as problem:
-            raise _written_by_another(table) from problem
+        moved_head(tx, workspace, record, former=former, branch=branch, verb=verb, change=draft.change)
         _link(tx, record, origin)
-        body = {"version": version, "number": record.number, "change": draft.change, "rows": record.rows}
-        where = {"branch": branch} if branch else {}
-        events.record(tx, workspace, verb, subject(workspace.project, table), **body, **where)
+        also(tx, version)
     return record
+
+
+def moved_head(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    version: TableVersion,
+    *,
+    former: TableVersion | None,
+    branch: str = "",
+    verb: str = COMMIT,
+    change: str = "",
+) -> None:
+    """Move the head of a table, or of one of its branches, from one version to another, and record the event.
+
+    Raises:
+        Conflict: The head is no longer `former`.
+    """
+    try:
+        expected = former.version if former else None
+        tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
+    except Conflict as problem:
+        raise _written_by_another(version.name) from problem
+    body = {"version": version.version, "number": version.number, "change": change or version.change}
+    where = {"branch": branch} if branch else {}
+    about = subject(workspace.project, version.name)
+    events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
 def _recorded(
