@@ -160,7 +160,9 @@ def _check_not_erased(run: Run, version: TableVersion) -> None:
         told = "; ".join(f"{one.rows:,} on {one.at:%Y-%m-%d} by {one.by}: {one.reason}" for one in since)
         raise NotFound(
             f"{rows:,} rows of version {version.number} of the table {version.name!r}, which the run read, were erased "
-            f"({told})."
+            f"({told}).",
+            why="What was erased is in no store any more, so the run cannot be made again from what it read.",
+            fix="Run its pipeline anew: slipway run PIPELINE",
         )
 
 
