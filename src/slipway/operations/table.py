@@ -12,6 +12,7 @@ from slipway.operations import (
     runs,
     sharing,
     simulations,
+    table_versions,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -21,6 +22,7 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     tables,
+    table_versions,
     features,
     catalog,
     sharing,
