@@ -20,6 +20,7 @@ NAMES = (
     "one_row_prediction",
     "ledger",
     "table_checks",
+    "table_versions",
     "start_up",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

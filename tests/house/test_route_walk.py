@@ -21,6 +21,14 @@ FIELDS: dict[str, dict[str, Any]] = {
     "projects.list": {},
     "tables.list": {},
     "tables.get": {"name": "flights"},
+    "tables.history": {"name": "flights"},
+    "tables.diff": {"name": "flights", "before": "1", "after": "main"},
+    "tables.tag": {"name": "flights", "tag": "golden"},
+    "tables.branch": {"name": "flights", "branch": "fix"},
+    "tables.merge": {"name": "flights", "branch": "fix"},
+    "tables.alter": {"name": "flights", "rename": {"delay": "late"}},
+    "tables.compact": {"name": "flights"},
+    "tables.clean": {"names": ["flights"]},
     "catalog.search": {},
     "catalog.lineage": {"what": "flight-delays"},
     "sharing.list": {},
@@ -78,6 +86,10 @@ NEED_MORE = {
     "retrainings.start",
     "rollouts.abort",
     "runs.reproduce",
+    "tables.alter",
+    "tables.clean",
+    "tables.compact",
+    "tables.merge",
 }
 ROLES_AND_NOBODY = [*ROLES, "no such role"]
 

@@ -4,6 +4,7 @@ import click
 
 from slipway.cli.data_delta import export
 from slipway.cli.data_files import files
+from slipway.cli.data_versions import COMMANDS
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
 from slipway.operations.tables import TableDetail, Tables
@@ -13,9 +14,9 @@ from slipway.records.tables import CheckResult, TableVersion
 __all__ = ["data"]
 
 
-@click.group()
+@click.group(commands=dict(COMMANDS))
 def data() -> None:
-    """List tables, show one's versions and checks, or ingest them."""
+    """List, show and ingest tables; compare, name, branch and alter their versions."""
 
 
 @data.command("list")

@@ -19,6 +19,10 @@ from slipway.records.tables import AboutTable
 if TYPE_CHECKING:
     import polars as pl
 
+    from slipway.records.table_changes import TableDiff
+    from slipway.records.tables import TableVersion
+    from slipway.tables.resolve import Version
+
 __all__ = ["Table", "table"]
 
 
@@ -100,18 +104,68 @@ class Table:
     def __repr__(self) -> str:
         return f"<table {self.name}>"
 
-    def read(self, version: str | None = None) -> pl.LazyFrame:
+    def read(self, version: Version | None = None) -> pl.LazyFrame:
         """The rows of a version in the current project, lazily.
 
         Args:
-            version: Its hash, None for the current one.
+            version: Its number, its hash or a beginning of it, a tag, a branch, an aware instant or a date (what was
+                current then); None for the current one.
 
         Raises:
             UserError: No project is open.
-            NotFound: There is no such version, or none at all.
+            NotFound: There is no such version, none at all, or its rows were cleaned away.
             Corrupt: A stored part is missing or altered.
         """
         return room.versions.read(workspace(), self.name, version)
+
+    def history(self) -> tuple[TableVersion, ...]:
+        """All versions in the current project, newest first.
+
+        Raises:
+            UserError: No project is open.
+            NotFound: There is none.
+        """
+        return room.versions.history(workspace(), self.name)
+
+    def diff(self, before: Version, after: Version = "main") -> TableDiff:
+        """What differs between two versions, in words and numbers.
+
+        Args:
+            before: The earlier version, as `read` takes it.
+            after: The later one; "main" for the current one.
+
+        Raises:
+            UserError: No project is open.
+            NotFound: There is no such version.
+        """
+        return room.diffs.diff(workspace(), self.name, before, after)
+
+    def tag(self, name: str, version: Version | None = None, *, move: bool = False) -> TableVersion:
+        """Name a version for good.
+
+        Args:
+            name: The tag.
+            version: Which version, None for the current one.
+            move: Whether a tag that names another version is moved.
+
+        Raises:
+            UserError: No project is open.
+            Conflict: The tag names another version.
+        """
+        return room.refs.tag(workspace(), self.name, name, version, move=move)
+
+    def branch(self, name: str, version: Version | None = None) -> TableVersion:
+        """Begin a branch, which is written on its own: `table.append(rows, branch=name)`. Nothing is copied.
+
+        Args:
+            name: The branch.
+            version: Where it begins, None for the current version.
+
+        Raises:
+            UserError: No project is open.
+            Conflict: There is such a branch already.
+        """
+        return room.refs.branch(workspace(), self.name, name, version)
 
 
 @overload

@@ -15,6 +15,7 @@ from slipway.operations import (
     runs,
     sharing,
     simulations,
+    table_versions,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -27,6 +28,7 @@ _NOUNS = (
     delta,
     files,
     erasures,
+    table_versions,
     features,
     catalog,
     sharing,

@@ -1,12 +1,13 @@
 """The bodies of the operations on tables."""
 
 from slipway.operations.declare import Empty
+from slipway.operations.table_versions import TableHistory
 from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
-from slipway.tables.catalog import heads, history
+from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
 from slipway.tables.personal import shown
 
-__all__ = ["get_table", "list_tables"]
+__all__ = ["get_table", "list_tables", "table_history"]
 
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
@@ -21,3 +22,16 @@ def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
         NotFound: There is no such table.
     """
     return TableDetail(versions=tuple(shown(workspace, version) for version in history(workspace, request.name)))
+
+
+def table_history(workspace: Workspace, request: GetTable) -> TableHistory:
+    """One table's versions, newest first, with the tags and branches that name some of them.
+
+    Raises:
+        NotFound: There is no such table.
+    """
+    found = tuple(shown(workspace, version) for version in history(workspace, request.name))
+    with workspace.ledger.read() as tx:
+        names = [named_refs(tx, workspace.project, request.name, kind) for kind in (TAG, BRANCH)]
+    now = head(workspace, request.name)
+    return TableHistory(head=now.version, versions=found, tags=names[0], branches=names[1])

@@ -19,6 +19,7 @@ import msgspec
 from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.ledger import entries, events
+from slipway.operations.table_versions import Cleaned, CleanTables
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
@@ -27,7 +28,7 @@ from slipway.records.tables import TableVersion
 from slipway.tables.catalog import BASE, BRANCH, HEAD, TAG, head, manifest_of, named_refs, node, subject
 from slipway.tables.parts import table_folder
 
-__all__ = ["GRACE", "KEEP", "clean"]
+__all__ = ["GRACE", "KEEP", "clean", "clean_tables"]
 
 KEEP = 10
 GRACE = timedelta(days=7)
@@ -70,6 +71,13 @@ def clean(
         known = sorted(tx.refs(workspace.project, HEAD))
     chosen = [head(workspace, name).name for name in tables] or known
     return tuple(_clean_one(workspace, name, _Rule(keep, grace, dry_run)) for name in chosen)
+
+
+def clean_tables(workspace: Workspace, request: CleanTables) -> Cleaned:
+    """Clean tables; see `clean`."""
+    grace = timedelta(days=request.grace_days)
+    done = clean(workspace, request.names, keep=request.keep, grace=grace, dry_run=request.dry_run)
+    return Cleaned(tables=done, dry_run=request.dry_run)
 
 
 @dataclass(frozen=True, slots=True)

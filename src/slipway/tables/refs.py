@@ -6,6 +6,7 @@ from functools import partial
 
 from slipway.errors import Conflict, InvalidInput, NotFound, near
 from slipway.ledger import entries, events
+from slipway.operations.table_versions import BranchTable, MergeTable, TableState, TagTable
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, Part, TableVersion
@@ -28,7 +29,7 @@ from slipway.tables.scans import scan_parts
 from slipway.tables.staging import Staged
 from slipway.tables.versions import appended, moved_onto
 
-__all__ = ["branch", "drop_branch", "drop_tag", "merge", "tag"]
+__all__ = ["branch", "branch_table", "drop_branch", "drop_tag", "merge", "merge_branch", "tag", "tag_table"]
 
 
 def tag(
@@ -180,6 +181,26 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
         draft = appended(ours, manifests[2], moved)
         origin = Origin(source=f"the branch {name}", checks=theirs.checks, about=theirs.about)
         return commit(workspace, table, draft, former=ours, origin=origin, verb="tables.merge", also=move)
+
+
+def tag_table(workspace: Workspace, request: TagTable) -> TableState:
+    """Set, move or drop a tag; see `tag`."""
+    if request.drop:
+        return TableState(version=drop_tag(workspace, request.name, request.tag))
+    version = request.version or None
+    return TableState(version=tag(workspace, request.name, request.tag, version, move=request.move))
+
+
+def branch_table(workspace: Workspace, request: BranchTable) -> TableState:
+    """Begin or drop a branch; see `branch`."""
+    if request.drop:
+        return TableState(version=drop_branch(workspace, request.name, request.branch))
+    return TableState(version=branch(workspace, request.name, request.branch, request.version or None))
+
+
+def merge_branch(workspace: Workspace, request: MergeTable) -> TableState:
+    """Merge a branch; see `merge`."""
+    return TableState(version=merge(workspace, request.name, request.branch))
 
 
 def _appended_parts(table: str, name: str, base: Manifest, theirs: Manifest, ours: Manifest) -> tuple[Part, ...]:
