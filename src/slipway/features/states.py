@@ -20,9 +20,9 @@ from slipway.features.sketches import (
     SKETCHES,
     bucket_bits,
     bucket_of,
+    folder,
     register_bits,
     register_of,
-    sketch_of,
 )
 from slipway.hashing import fingerprint
 from slipway.records.features import Aggregate, StoredView, Stream, StreamColumn, View, Windows, WindowState
@@ -195,15 +195,8 @@ def finisher(
 
 
 def _sketched(aggregate: Aggregate) -> Callable[[WindowState, int, Aggregate], float | int | None]:
-    make = sketch_of(aggregate)
-
-    def fold(state: WindowState, place: int, aggregate: Aggregate) -> float | int | None:
-        sketch = make()
-        for group in state.columns[place][6]:
-            sketch.add(*group)
-        return sketch.value()
-
-    return fold
+    fold = folder(aggregate)
+    return lambda state, place, _: fold(state.columns[place][6])
 
 
 def _count(state: WindowState, place: int, aggregate: Aggregate) -> int:
