@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from slipway.data.table_checks import stable as stable
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
+    from slipway.features.vectorised import vectorised as vectorised
     from slipway.features.views import feature_view as feature_view
     from slipway.features.windows import approx_distinct as approx_distinct
     from slipway.features.windows import count as count
@@ -118,6 +119,7 @@ _HOMES = {
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
     "unique": "slipway.data.checks",
+    "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
 }
 
@@ -176,6 +178,7 @@ __all__ = [
     "table",
     "threshold",
     "unique",
+    "vectorised",
     "windows",
 ]
 
