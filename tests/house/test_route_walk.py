@@ -29,6 +29,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "sharing.withdraw": {"name": "hour", "number": 1},
     "features.list": {},
     "features.get": {"name": "hour"},
+    "features.certify": MODEL,
     "runs.list": {},
     "runs.get": {"id": GOOD_RUN},
     "runs.reproduce": {"target": GOOD_RUN},
