@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
+    from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import metric as metric
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from slipway.models.inputs import inputs as inputs
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
@@ -56,6 +58,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Canary": "slipway.rollout.declare",
+    "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
@@ -69,6 +72,7 @@ _HOMES = {
     "approx_distinct": "slipway.features.windows",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
+    "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
@@ -105,6 +109,7 @@ _HOMES = {
 
 __all__ = [
     "Canary",
+    "Consistency",
     "Drift",
     "Endpoint",
     "FeatureSet",
@@ -118,6 +123,7 @@ __all__ = [
     "approx_distinct",
     "between",
     "calibrated",
+    "consistent",
     "count",
     "decayed_mean",
     "degraded",
