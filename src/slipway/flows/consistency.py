@@ -22,7 +22,7 @@ from slipway.errors import InvalidInput
 from slipway.features.delivered import Delivered, Moments, compute_as_delivered, pushed_frames
 from slipway.features.extracted import functions_in
 from slipway.features.offline import History, compute
-from slipway.features.training import PinnedTables, history_of
+from slipway.features.training import PinnedTables, definition_of, history_of
 from slipway.features.views import FeatureView
 from slipway.flows.answered import answered_rows
 from slipway.flows.endpoints import folder_of, revision_of
@@ -170,12 +170,12 @@ class _Again:
         stored, kept = from_tables(spec)
         tables = PinnedTables(workspace)
         self._pushed: dict[str, pl.DataFrame] | None = None
-        if views is None:
+        if not _are_those_of(views, spec):
             self._history = history_of(stored, kept, tables)
             if any(isinstance(part, View) for part in spec.parts):
                 self._history = self._with_pushed(self._history)
         else:
-            self._history = history_of(spec, views, tables)
+            self._history = history_of(spec, views or {}, tables)
 
     def compared(self, bundle: Bundle) -> dict[str, Any]:
         """The report's fields."""
@@ -271,6 +271,13 @@ class _Excuses:
             explains = explains or bool((same & late).any())
         if explains:
             self.lateness_us = delivered.lateness_us
+
+
+def _are_those_of(views: Mapping[str, FeatureView] | None, spec: FeatureSetSpec) -> bool:
+    """Whether views are the very queries that a model was trained on."""
+    parts = [part for part in spec.parts if isinstance(part, View)]
+    known = views or {}
+    return all(part.name in known and definition_of(known[part.name].function) == part.definition for part in parts)
 
 
 def _functions(home: Path, spec: FeatureSetSpec) -> Mapping[str, Callable[..., Any]]:

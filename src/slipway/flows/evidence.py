@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from slipway.charts.consistency import sentence
 from slipway.errors import SlipwayError
 from slipway.features.certificate import is_proof, proof_words
 from slipway.flows.consistency import latest_report
@@ -20,7 +21,6 @@ from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel
 from slipway.models.evaluation import evaluated_rows
-from slipway.monitoring.consistency import sentence
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.gates import Evidence, GateSpec

@@ -12,15 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from slipway.charts.text import percent
+from slipway.charts.consistency import sentence
 from slipway.monitoring.judge import Found
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import MonitorSpec
 
-__all__ = ["differs", "feature_consistency", "found", "sentence"]
+__all__ = ["differs", "feature_consistency", "found"]
 
 Mask = NDArray[np.bool_]
-_NEVER = "no request was computed again"
 
 
 def differs(served: pl.Series, offline: pl.Series) -> Mask:
@@ -98,27 +97,6 @@ def _error(served: pl.Series, offline: pl.Series, both: Mask) -> tuple[float | N
     return float(np.mean(np.where(size > 0, 2 * gap / np.where(size > 0, size, 1), 0.0))), float(gap.max())
 
 
-def sentence(report: ConsistencyReport) -> str:
-    """A report in words."""
-    if not report.compared:
-        return _NEVER
-    told = f"{report.compared:,} served values of {report.sampled:,} requests computed again offline"
-    parts = []
-    worst = report.worst
-    if worst is not None and worst.defects:
-        share = percent(worst.defects, worst.compared)
-        parts.append(f"{report.defects:,} differ, most in {worst.feature}: {worst.defects:,} ({share}); {worst.first}")
-    else:
-        parts.append("none is wrong")
-    if report.late:
-        late = f"{report.late:,} differ because {report.late_rows:,} rows came late"
-        middle, most = _span(report.late_median_us), _span(report.late_greatest_us)
-        parts.append(f"{late}, {middle} in the middle and {most} at most: mend the feed, not the features")
-    if report.ahead:
-        parts.append(f"{report.ahead:,} differ because a table lacks rows that were pushed: ingest it")
-    return f"{told}: {'; '.join(parts)}"
-
-
 def found(report: ConsistencyReport, monitor: MonitorSpec) -> Found:
     """What a monitor makes of a report: an alert where a feature has more defects than is declared."""
     limit = monitor.limit or 0.0
@@ -145,11 +123,3 @@ def found(report: ConsistencyReport, monitor: MonitorSpec) -> Found:
         first=report.window_from,
         last=report.window_until,
     )
-
-
-def _span(us: int) -> str:
-    seconds = us / 1e6
-    for name, size in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {name}"
-    return f"{seconds:.3g} s"
