@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
+    from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import metric as metric
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from slipway.models.inputs import inputs as inputs
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
@@ -66,6 +68,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Canary": "slipway.rollout.declare",
+    "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
@@ -81,6 +84,7 @@ _HOMES = {
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "check": "slipway.data.checks",
+    "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
@@ -125,6 +129,7 @@ _HOMES = {
 
 __all__ = [
     "Canary",
+    "Consistency",
     "Drift",
     "Endpoint",
     "FeatureSet",
@@ -140,6 +145,7 @@ __all__ = [
     "between",
     "calibrated",
     "check",
+    "consistent",
     "count",
     "decayed_mean",
     "degraded",

@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("slipway.cli.data", "data", "List tables, show one's versions and checks, or ingest."),
     "catalog": ("slipway.cli.catalog", "catalog", "Search tables and features; trace a value to its source."),
     "share": ("slipway.cli.share", "share", "Share features, tables and steps with other projects."),
-    "features": ("slipway.cli.features", "features", "List features, show one's definitions, or test their examples."),
+    "features": ("slipway.cli.features", "features", "List features, show, test or certify them."),
     "erase": ("slipway.cli.erase", "erase", "Erase a person's rows everywhere, and prove it."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),
