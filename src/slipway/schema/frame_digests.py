@@ -71,6 +71,11 @@ class FrameDigests:
         """The digests of the full leaves in the block that is not full, for going on later."""
         return tuple(self._leaves)
 
+    @property
+    def rest(self) -> pl.DataFrame | None:
+        """The rows after the full leaves, None when no row came."""
+        return self._rest
+
 
 def of_frame(frame: pl.DataFrame | pl.LazyFrame) -> str:
     """The fingerprint of a frame: 64 hex digits. A LazyFrame is collected.

@@ -13,9 +13,11 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, TableVersion
 
 __all__ = [
+    "BASE",
     "BRANCH",
     "HEAD",
     "MOVES",
+    "TAG",
     "as_of",
     "content_of",
     "current",
@@ -27,6 +29,7 @@ __all__ = [
     "heads",
     "history",
     "manifest_of",
+    "named_refs",
     "node",
     "pins",
     "reads",
@@ -36,6 +39,8 @@ __all__ = [
 
 HEAD = "head"
 BRANCH = "branch"
+BASE = "branch base"
+TAG = "tag"
 COMMIT = "tables.commit"
 MOVES = (COMMIT, "tables.alter", "tables.compact", "tables.merge", "tables.erase")
 """The events that move a head: each names the version that is current from then on, and the branch if it is one's."""
@@ -80,6 +85,12 @@ def head_ref(table: str, branch: str = "") -> tuple[str, str]:
     return (BRANCH, f"{table}/{branch}") if branch else (HEAD, table)
 
 
+def named_refs(tx: ReadTransaction, project: str, table: str, kind: str) -> dict[str, str]:
+    """The tags or the branches of a table: name and version."""
+    begin = f"{table}/"
+    return {name[len(begin) :]: version for name, version in tx.refs(project, kind).items() if name.startswith(begin)}
+
+
 def find_head(tx: ReadTransaction, project: str, table: str, branch: str = "") -> TableVersion | None:
     """The version that is current, or current on a branch; None when there is none."""
     version = tx.ref(project, *head_ref(table, branch))
@@ -102,7 +113,7 @@ def head(workspace: Workspace, table: str, *, project: str | None = None, branch
     with workspace.ledger.read() as tx:
         found = find_head(tx, owner, table, branch)
         known = tx.refs(owner, HEAD) if found is None else {}
-        branches = [name.split("/")[1] for name in tx.refs(owner, BRANCH) if name.startswith(f"{table}/")]
+        branches = named_refs(tx, owner, table, BRANCH) if found is None else {}
     if found is not None:
         return found
     if table in known and branch:

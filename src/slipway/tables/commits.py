@@ -16,7 +16,7 @@ from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChang
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
 from slipway.tables.personal import check_personal
 
-__all__ = ["Draft", "Origin", "commit"]
+__all__ = ["Draft", "Origin", "commit", "moved_head"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ def commit(
     branch: str = "",
     verb: str = COMMIT,
     settle: Callable[[], None] = lambda: None,
+    also: Callable[[WriteTransaction, str], None] = lambda tx, version: None,
 ) -> TableVersion:
     """Make a draft known, in one transaction: the version's record, the head, lineage, the event.
 
@@ -88,7 +89,8 @@ def commit(
         origin: Where it came from.
         branch: The branch whose head moves, "" for the table's own.
         verb: The event's verb, one of `catalog.MOVES`.
-        settle: Waits until the parts are durable; called while the manifest is.
+        settle: Waits until the parts are durable; called once the manifest is.
+        also: Writes what belongs to the version in the same transaction.
 
     Raises:
         Conflict: The head is no longer `former`.
@@ -101,18 +103,9 @@ def commit(
     with workspace.ledger.write() as tx:
         _check_not_erased(tx, workspace, former, version)
         record = _recorded(tx, workspace, table, version, draft, former, origin)
-        try:
-            expected = former.version if former else None
-            tx.set_ref(workspace.project, *head_ref(table, branch), version, expect=expected)
-        except Conflict as problem:
-            raise Conflict(
-                f"The table {table!r} was written by somebody else while this version of it was made.",
-                fix="Do it again: it then builds on what is there now.",
-            ) from problem
+        moved_head(tx, workspace, record, former=former, branch=branch, verb=verb, change=draft.change)
         _link(tx, record, origin)
-        body = {"version": version, "number": record.number, "change": draft.change, "rows": record.rows}
-        where = {"branch": branch} if branch else {}
-        events.record(tx, workspace, verb, subject(workspace.project, table), **body, **where)
+        also(tx, version)
     return record
 
 
@@ -126,6 +119,35 @@ def _check_not_erased(tx: WriteTransaction, workspace: Workspace, former: TableV
         f"Rows were erased from the table {former.name!r} while this version of it was made.",
         fix="Do it again: it then builds on what is there now.",
     )
+
+
+def moved_head(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    version: TableVersion,
+    *,
+    former: TableVersion | None,
+    branch: str = "",
+    verb: str = COMMIT,
+    change: str = "",
+) -> None:
+    """Move the head of a table, or of one of its branches, from one version to another, and record the event.
+
+    Raises:
+        Conflict: The head is no longer `former`.
+    """
+    try:
+        expected = former.version if former else None
+        tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
+    except Conflict as problem:
+        raise Conflict(
+            f"The table {version.name!r} was written by somebody else while this version of it was made.",
+            fix="Do it again: it then builds on what is there now.",
+        ) from problem
+    body = {"version": version.version, "number": version.number, "change": change or version.change}
+    where = {"branch": branch} if branch else {}
+    about = subject(workspace.project, version.name)
+    events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
 def _recorded(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from slipway.records.tables import Manifest, Part
 from slipway.schema.dtypes import dtype_of
 from slipway.tables.parts import part_path
 
-__all__ = ["file_columns", "rows_between", "scan_parts", "schema_of", "verify_parts"]
+__all__ = ["file_columns", "greatest", "rows_between", "scan_parts", "schema_of", "verify_parts"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def schema_of(manifest: Manifest) -> pl.Schema:
@@ -30,6 +33,17 @@ def file_columns(manifest: Manifest, part: Part) -> tuple[str, ...]:
         moved.get(number, field.name if not part.stats or field.name in part.stats else "")
         for field, number in zip(manifest.fields, manifest.field_ids, strict=True)
     )
+
+
+def greatest(manifest: Manifest) -> datetime | None:
+    """The greatest event time in a version, from the parts' statistics; None without a time column or value."""
+    names = [field.name for field in manifest.fields]
+    if manifest.time not in names:
+        return None
+    position = names.index(manifest.time)
+    stats = [part.stats.get(file_columns(manifest, part)[position]) for part in manifest.parts]
+    found = [each.high for each in stats if each is not None and each.high is not None]
+    return _EPOCH + timedelta(microseconds=max(found)) if found else None
 
 
 def scan_parts(folder: Path, manifest: Manifest, what: str, parts: Sequence[Part] | None = None) -> pl.LazyFrame:

@@ -7,8 +7,7 @@ away later. Digests of the content are computed on the way, so that no row is re
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,13 @@ from slipway.tables import catalog, parts, scans
 from slipway.tables.conform import conformed
 from slipway.tables.parts import PartWriter, table_folder
 
-__all__ = ["Rows", "Staged", "digests_of", "stage", "stage_with"]
+__all__ = ["Rows", "Staged", "cut", "digests_of", "frames_of", "joined_field", "keep_tail", "stage", "stage_with"]
 
 Rows = Any
 """What may be given as rows: a Polars or pandas frame, a LazyFrame (run in batches), an iterable of frames, a `Staged`."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TAILS = 8
+_tails: dict[str, pl.DataFrame] = {}
 _WIDTHS = {pl.Boolean: 1, pl.Time: 8, pl.Date: 4, pl.Categorical: 4, pl.Enum: 4}
 
 
@@ -49,6 +49,7 @@ class Staged:
         blocks: Digests of the content, counted on from `onto`.
         leaves: Those of the full leaves in the block that is not full.
         onto: The hash of the version that the rows continue, "" for rows that stand alone.
+        tail: The rows after the last full leaf, where they are few enough to be kept at hand.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Staged:
     blocks: tuple[str, ...]
     leaves: tuple[str, ...]
     onto: str = ""
+    tail: pl.DataFrame | None = field(default=None, compare=False, repr=False)
 
     @property
     def rows(self) -> int:
@@ -103,11 +105,6 @@ class Staged:
         for part in self.parts:
             yield scans.scan_parts(self.folder, self.manifest, what, [part]).collect()
 
-    def greatest(self, time: str) -> datetime | None:
-        """The greatest instant in a column of event time, from the parts' statistics."""
-        found = [part.stats[time].high for part in self.parts if time and part.stats[time].high is not None]
-        return _EPOCH + timedelta(microseconds=max(found)) if found else None
-
 
 def stage(workspace: Workspace, table: str, rows: Rows, *, onto: TableVersion | None = None) -> Staged:
     """Write rows as parts of a table. Memory is bounded by a part, however many rows come.
@@ -139,21 +136,22 @@ def stage_with(
     """As `stage`, with a writer that is not waited for: the parts are durable once it has finished."""
     check_name(table, "table")
     manifest = None if onto is None else catalog.manifest_of(workspace, onto)
-    frames = _frames(rows, f"What is to become {table}")
+    frames = frames_of(rows, f"What is to become {table}")
     if manifest is not None:
         schema = scans.schema_of(manifest)
         frames = (conformed(table, frame, schema) for frame in frames)
-    digests = FrameDigests() if onto is None or manifest is None else digests_of(workspace, onto, manifest)
+    digests: FrameDigests | None = None
     written: list[Part] = []
     fields: tuple[Field, ...] = ()
     first: pl.Schema | None = None
-    for frame in _cut(table, frames):
+    for frame in cut(table, frames):
+        written.append(writer.write(frame))  # it goes to the disk while old rows are read
+        digests = digests or _begun(workspace, onto, manifest)
         digests.add(frame)
-        written.append(writer.write(frame))
         found = fields_of(frame)
-        fields = tuple(map(_joined, fields, found)) if fields else found
+        fields = tuple(map(joined_field, fields, found)) if fields else found
         first = first or frame.schema
-    if first is None:
+    if first is None or digests is None:
         raise InvalidInput(
             f"No frame came for the table {table!r}.", fix="Give at least one, without rows where there are none."
         )
@@ -166,7 +164,12 @@ def stage_with(
         blocks=digests.blocks,
         leaves=digests.leaves,
         onto="" if onto is None else onto.version,
+        tail=digests.rest if sum(part.rows for part in written) < LEAF_ROWS else None,
     )
+
+
+def _begun(workspace: Workspace, onto: TableVersion | None, manifest: Manifest | None) -> FrameDigests:
+    return FrameDigests() if onto is None or manifest is None else digests_of(workspace, onto, manifest)
 
 
 def digests_of(workspace: Workspace, version: TableVersion, manifest: Manifest) -> FrameDigests:
@@ -179,12 +182,22 @@ def digests_of(workspace: Workspace, version: TableVersion, manifest: Manifest) 
     folder = table_folder(workspace, version.name, project=version.project)
     tail = None
     if rest:
+        tail = _tails.get(version.version)
+    if rest and tail is None:
         tail = scans.rows_between(folder, manifest, catalog.words(version), manifest.rows - rest, manifest.rows)
     return FrameDigests(manifest.blocks[: manifest.rows // BLOCK_ROWS], manifest.leaves, tail)
 
 
-def _frames(rows: Rows, what: str) -> Iterator[pl.DataFrame]:
-    """The rows as frames, none of which is longer than it has to be."""
+def keep_tail(version: str, staged: Staged) -> None:
+    """Remember a new version's last rows, so that small appends one after the other read nothing."""
+    if staged.tail is not None:
+        _tails[version] = staged.tail
+        while len(_tails) > _TAILS:
+            _tails.pop(next(iter(_tails)), None)
+
+
+def frames_of(rows: Rows, what: str) -> Iterator[pl.DataFrame]:
+    """Whatever was given as rows, as frames; a LazyFrame in batches. `what` names it in the error."""
     if isinstance(rows, Staged):
         yield from rows.frames()
     elif isinstance(rows, pl.LazyFrame):
@@ -193,7 +206,7 @@ def _frames(rows: Rows, what: str) -> Iterator[pl.DataFrame]:
     elif isinstance(rows, Iterable) and not isinstance(rows, pl.DataFrame | str | bytes) and not _is_pandas(rows):
         for frame in rows:
             if isinstance(frame, pl.LazyFrame):
-                yield from _frames(frame, what)
+                yield from frames_of(frame, what)
             else:
                 yield frame_of(frame, what)
     else:
@@ -204,7 +217,7 @@ def _is_pandas(rows: Any) -> bool:
     return type(rows).__module__.partition(".")[0] == "pandas"
 
 
-def _cut(table: str, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+def cut(table: str, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """Join and cut frames so that each is a part: where it is cut depends on the rows alone, not on how they came."""
     held: list[pl.DataFrame] = []
     rows, size = 0, 0
@@ -259,7 +272,7 @@ def _bytes_of(frame: pl.DataFrame) -> int:
     return size
 
 
-def _joined(old: Field, new: Field) -> Field:
+def joined_field(old: Field, new: Field) -> Field:
     """A column that takes more rows: nullable once it was, with every category that it had."""
     added = sorted(set(new.categories) - set(old.categories))
     return Field(old.name, old.type, old.nullable or new.nullable, (*old.categories, *added))

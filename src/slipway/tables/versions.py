@@ -33,13 +33,15 @@ from slipway.tables.catalog import (
 from slipway.tables.commits import Draft, Origin, commit
 from slipway.tables.conform import check_declared
 from slipway.tables.parts import PartWriter, table_folder
-from slipway.tables.scans import scan_parts, schema_of, verify_parts
-from slipway.tables.staging import Rows, Staged, digests_of, stage_with
+from slipway.tables.resolve import Version, resolve
+from slipway.tables.scans import greatest, scan_parts, schema_of, verify_parts
+from slipway.tables.staging import Rows, Staged, digests_of, joined_field, keep_tail, stage_with
 
 __all__ = [
     "Draft",
     "Origin",
     "append",
+    "appended",
     "as_of",
     "commit",
     "current",
@@ -47,10 +49,13 @@ __all__ = [
     "head",
     "history",
     "manifest_of",
+    "moved_onto",
     "node",
     "overwrite",
     "read",
     "reads",
+    "resolve",
+    "scan",
     "verify",
 ]
 
@@ -58,7 +63,9 @@ _ATTEMPTS = 100
 _WAIT_S = 0.02
 
 
-def read(workspace: Workspace, table: str, version: str | None = None, *, project: str | None = None) -> pl.LazyFrame:
+def read(
+    workspace: Workspace, table: str, version: Version | None = None, *, project: str | None = None
+) -> pl.LazyFrame:
     """The rows of a version, lazily, in the order in which they were written.
 
     The version that is read is an input of what runs here: see `reads`.
@@ -66,7 +73,8 @@ def read(workspace: Workspace, table: str, version: str | None = None, *, projec
     Args:
         workspace: Whose store is read.
         table: The table's name.
-        version: Its hash, None for the current one, or the one that is pinned here.
+        version: Its number, hash, tag or branch, or an instant or date: see `resolve`. None for the current one, or the
+            one that is pinned here.
         project: The table's project, None for the workspace's own.
 
     Raises:
@@ -74,7 +82,7 @@ def read(workspace: Workspace, table: str, version: str | None = None, *, projec
         Corrupt: The manifest or a part is missing or altered.
     """
     owner = project or workspace.project
-    found = get(workspace, table, version, project=owner) if version else current(workspace, table, project=owner)
+    found = resolve(workspace, table, version, project=owner)
     rows = scan(workspace, found, manifest_of(workspace, found))
     recorded = reads.get()
     if recorded is not None and node(owner, table, found.version) not in recorded:
@@ -91,7 +99,9 @@ def scan(workspace: Workspace, version: TableVersion, manifest: Manifest) -> pl.
     return scan_parts(table_folder(workspace, version.name, project=version.project), manifest, words(version))
 
 
-def verify(workspace: Workspace, table: str, version: str | None = None, *, project: str | None = None) -> TableVersion:
+def verify(
+    workspace: Workspace, table: str, version: Version | None = None, *, project: str | None = None
+) -> TableVersion:
     """Read every byte of a version and compare it with the digests; returns the version.
 
     Raises:
@@ -99,7 +109,7 @@ def verify(workspace: Workspace, table: str, version: str | None = None, *, proj
         Corrupt: The manifest or a part is missing or altered.
     """
     owner = project or workspace.project
-    found = get(workspace, table, version, project=owner) if version else head(workspace, table, project=owner)
+    found = resolve(workspace, table, version, project=owner) if version else head(workspace, table, project=owner)
     verify_parts(table_folder(workspace, table, project=owner), manifest_of(workspace, found), words(found))
     return found
 
@@ -156,7 +166,7 @@ def overwrite(
             change="overwrite",
             added_rows=staged.rows,
             fingerprint=staged.fingerprint,
-            data_until=staged.greatest(time),
+            data_until=greatest(manifest),
         )
         return commit(
             workspace, table, draft, former=former, origin=origin or Origin(), branch=branch, settle=writer.finish
@@ -194,9 +204,9 @@ def append(
             if not staged.rows:
                 return former
             before = manifest_of(workspace, former)
-            draft = _appended(former, before, staged)
+            draft = appended(former, before, staged)
             try:
-                return commit(
+                made = commit(
                     workspace,
                     table,
                     draft,
@@ -205,17 +215,20 @@ def append(
                     branch=branch,
                     settle=writer.finish,
                 )
+                keep_tail(made.version, staged)
+                return made
             except Conflict:
                 machine_time.sleep(random.uniform(0, _WAIT_S))
             former = head(workspace, table, branch=branch)
-            staged = _moved(workspace, writer, staged, former)
+            staged = moved_onto(workspace, writer, staged, former)
     raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
 
 
-def _appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
+def appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
+    """The version that rows make which were staged onto another."""
     manifest = msgspec.structs.replace(
         before,
-        fields=tuple(map(_widened, before.fields, staged.fields)),
+        fields=tuple(map(joined_field, before.fields, staged.fields)),
         parts=before.parts + staged.parts,
         blocks=staged.blocks,
         leaves=staged.leaves,
@@ -225,11 +238,11 @@ def _appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
         change="append",
         added_rows=staged.rows,
         fingerprint=of_blocks(schema_of(manifest), manifest.rows, manifest.blocks),
-        data_until=max(filter(None, [former.data_until, staged.greatest(before.time)]), default=None),
+        data_until=greatest(manifest),
     )
 
 
-def _moved(workspace: Workspace, writer: PartWriter, staged: Staged, onto: TableVersion) -> Staged:
+def moved_onto(workspace: Workspace, writer: PartWriter, staged: Staged, onto: TableVersion) -> Staged:
     """What was staged for a version, made to follow another; its parts stay where the columns are the same."""
     manifest = manifest_of(workspace, onto)
     if schema_of(manifest) != staged.schema:
@@ -237,7 +250,7 @@ def _moved(workspace: Workspace, writer: PartWriter, staged: Staged, onto: Table
     digests: FrameDigests = digests_of(workspace, onto, manifest)
     for frame in staged.frames():
         digests.add(frame)
-    return replace(staged, blocks=digests.blocks, leaves=digests.leaves, onto=onto.version)
+    return replace(staged, blocks=digests.blocks, leaves=digests.leaves, onto=onto.version, tail=None)
 
 
 def _field_ids(fields: tuple[Field, ...], before: Manifest | None) -> tuple[tuple[int, ...], int]:
@@ -250,8 +263,3 @@ def _field_ids(fields: tuple[Field, ...], before: Manifest | None) -> tuple[tupl
             last += 1
         ids.append(known.get(field.name, last))
     return tuple(ids), last
-
-
-def _widened(old: Field, new: Field) -> Field:
-    added = sorted(set(new.categories) - set(old.categories))
-    return Field(old.name, old.type, old.nullable or new.nullable, (*old.categories, *added))
