@@ -12,6 +12,7 @@ from slipway.errors import MissingExtra, NotFound, near
 __all__ = ["TABLE", "load", "names"]
 
 _DATA = "Install Polars and NumPy for it: pip install 'slipway[data]'"
+_DELTA = "Install delta-rs for it: pip install 'slipway[delta]'"
 _SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
 _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
@@ -33,6 +34,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
     },
+    "foreign": {"delta": ("slipway.backends.delta_table:DeltaTables", _DELTA)},
     "artifact": {
         "parquet": ("slipway.backends.parquet_artifact:ParquetArtifact", _DATA),
         "npy": ("slipway.backends.npy_artifact:NpyArtifact", _DATA),

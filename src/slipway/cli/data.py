@@ -2,7 +2,7 @@
 
 import click
 
-from slipway.cli.data_delta import export
+from slipway.cli.data_delta import export, import_
 from slipway.cli.data_files import files
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
@@ -111,4 +111,5 @@ def _check_line(check: CheckResult) -> str:
 
 
 data.add_command(export)
+data.add_command(import_)
 data.add_command(files)
