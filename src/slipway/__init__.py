@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
     from slipway.data.fileset import fileset as fileset
+    from slipway.data.sources import api as api
+    from slipway.data.sources import delta as delta
+    from slipway.data.sources import files as files
+    from slipway.data.sources import sql as sql
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
@@ -66,6 +70,7 @@ _HOMES = {
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
+    "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "approx_distinct": "slipway.features.windows",
     "between": "slipway.data.checks",
@@ -73,12 +78,14 @@ _HOMES = {
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
+    "delta": "slipway.data.sources",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
     "fileset": "slipway.data.fileset",
+    "files": "slipway.data.sources",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
@@ -96,6 +103,7 @@ _HOMES = {
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
     "shared": "slipway.flows.shared",
+    "sql": "slipway.data.sources",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -116,6 +124,7 @@ __all__ = [
     "Quality",
     "Retrain",
     "Shadow",
+    "api",
     "approval",
     "approx_distinct",
     "between",
@@ -123,12 +132,14 @@ __all__ = [
     "count",
     "decayed_mean",
     "degraded",
+    "delta",
     "environment_resolves",
     "errors",
     "evaluate",
     "feature",
     "feature_view",
     "fileset",
+    "files",
     "inputs",
     "last",
     "latency",
@@ -146,6 +157,7 @@ __all__ = [
     "run",
     "schedule",
     "shared",
+    "sql",
     "std",
     "step",
     "sum",

@@ -17,6 +17,7 @@ _SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
 _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
 )
+_SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "ledger": {"sqlite": ("slipway.backends.sqlite_ledger:SqliteLedger", "")},
@@ -35,6 +36,12 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
     },
     "foreign": {"delta": ("slipway.backends.delta_table:DeltaTables", _DELTA)},
+    "source": {
+        "files": ("slipway.backends.files_source:FilesReader", _DATA),
+        "sql": ("slipway.backends.sql_source:SqlReader", _SQL),
+        "api": ("slipway.backends.api_source:ApiReader", _DATA),
+        "delta": ("slipway.backends.delta_source:DeltaReader", _DELTA),
+    },
     "artifact": {
         "parquet": ("slipway.backends.parquet_artifact:ParquetArtifact", _DATA),
         "npy": ("slipway.backends.npy_artifact:NpyArtifact", _DATA),

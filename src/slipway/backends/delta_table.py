@@ -10,7 +10,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from slipway.errors import Corrupt, NotFound
+from slipway.hashing import digest
 from slipway.ports.foreign_table import ForeignVersion
+from slipway.ports.source import masked
 
 __all__ = ["DeltaTables"]
 
@@ -24,7 +26,7 @@ class DeltaTables:
 
     def open(self, address: str, version: int | None = None) -> ForeignVersion:
         """See `ForeignTable.open`."""
-        place = address.partition("?")[0] if "://" in address else str(Path(address).resolve())
+        place = masked(address) if "://" in address else str(Path(address).resolve())
         try:
             table = DeltaTable(address, version=version)
         except TableNotFoundError as problem:
@@ -45,10 +47,21 @@ class DeltaTables:
                 why=f"For example {', '.join(path.name for path in gone[:_SHOWN])}.",
                 fix="Import a version whose files are there, or restore them.",
             )
+        told = pl.DataFrame(table.get_add_actions(flatten=True)).select("path", "size_bytes").sort("path")
+        sizes = dict(zip(told["path"].to_list(), told["size_bytes"].to_list(), strict=True))
+        for path in files:
+            written = sizes.get(path.name, path.stat().st_size)
+            if path.stat().st_size != written:
+                raise Corrupt(
+                    f"The Delta table {place} cannot be read: {path.name} has {path.stat().st_size:,} bytes where its "
+                    f"log says {written:,}.",
+                    fix="Restore that file, or repair the table with the tool that wrote it.",
+                )
         obstacle = _obstacle(table, are_local=len(files) == len(paths))
         return ForeignVersion(
             place=place,
             number=number,
+            digest=digest(repr(told.rows()).encode()),
             rows=pl.scan_delta(table),
             files=() if obstacle else files,
             obstacle=obstacle,

@@ -12,14 +12,16 @@ from slipway.data.checks import Check, NotNull, Unique
 from slipway.data.declare import Table
 from slipway.errors import InvalidInput
 from slipway.ports.workspace import Workspace
+from slipway.records.sources import Synced
 from slipway.records.tables import CheckResult, TableVersion
 from slipway.schema.types import frame_of
 from slipway.tables.catalog import find_head
+from slipway.tables.upserts import upsert
 from slipway.tables.versions import Origin, append, overwrite
 
 __all__ = ["Mode", "write"]
 
-Mode = Literal["overwrite", "append"]
+Mode = Literal["overwrite", "append", "upsert"]
 _SAID_KEYS = 3
 
 
@@ -32,6 +34,7 @@ def write(
     source: str = "",
     run_id: str = "",
     inputs: tuple[str, ...] = (),
+    synced: Synced | None = None,
 ) -> TableVersion:
     """Check rows and make them the table's content, or add them to it. What changes nothing makes no version.
 
@@ -46,6 +49,7 @@ def write(
         source: Where the rows come from, in words.
         run_id: The run that does it, or "".
         inputs: Lineage nodes that went into them.
+        synced: How far their source was read.
 
     Returns:
         The new version, or the current one when nothing has changed.
@@ -59,11 +63,13 @@ def write(
     found = look(frame, _checks(table), table=table.name, key=table.key)
     _report(workspace, table, frame, found)
     _refuse(table, [result for result in found.results if not result.passed and result.severity == "block"])
-    origin = Origin(source=source, run_id=run_id, inputs=inputs, checks=found.results, about=table.about)
+    origin = Origin(source=source, run_id=run_id, inputs=inputs, checks=found.results, about=table.about, synced=synced)
     with workspace.ledger.read() as tx:
         former = find_head(tx, workspace.project, table.name)
     if mode == "append" and former is not None:
         made = append(workspace, table.name, frame, origin=origin)
+    elif mode == "upsert" and former is not None:
+        made = upsert(workspace, table.name, frame, origin=origin)
     else:
         made = overwrite(workspace, table.name, frame, key=table.key, time=table.time, origin=origin)
     state = "unchanged, " if made == former else ""

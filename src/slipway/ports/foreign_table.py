@@ -19,6 +19,7 @@ class ForeignVersion:
     Args:
         place: The table's address, without secrets.
         number: The version's number there.
+        digest: Of what its log says of its files: equal for equal content.
         rows: Its rows, lazily.
         files: Its files where they lie on this machine as plain Parquet that is all of the version; () where not.
         obstacle: Why the files alone are not the version, in words; "" where they are.
@@ -26,6 +27,7 @@ class ForeignVersion:
 
     place: str
     number: int
+    digest: str
     rows: pl.LazyFrame
     files: tuple[Path, ...] = ()
     obstacle: str = ""

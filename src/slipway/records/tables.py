@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from slipway.records.record import Record
 from slipway.records.schema import Field
+from slipway.records.sources import Synced
 
 __all__ = [
     "AboutTable",
@@ -169,6 +170,8 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
         profile: The digest of the blob with its profile (counts, nulls, histograms of the columns), "" for none.
         cleaned_at: When its rows were cleaned away, None while they are there.
         erased: Which rows were erased from it, oldest first. It keeps its hash; what it consists of is then said here.
+        synced: How far its source was read, None where it was written otherwise. It may advance while the version
+            stays: then what was read brought nothing new.
     """
 
     number: int
@@ -190,3 +193,4 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
     profile: str = ""
     cleaned_at: datetime | None = None
     erased: tuple[Erased, ...] = ()
+    synced: Synced | None = None

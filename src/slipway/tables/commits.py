@@ -12,11 +12,12 @@ from slipway.errors import Conflict, InvalidInput
 from slipway.ledger import entries, events, lineage, versions
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.sources import Synced
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
 from slipway.tables.personal import check_personal
 
-__all__ = ["Draft", "Origin", "commit", "moved_head"]
+__all__ = ["Draft", "Origin", "commit", "moved_head", "note_synced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Origin:
         about: What its declaration says about it; None keeps what its parent says.
         quarantined_rows: How many of the rows that came were set aside.
         profile: The digest of the blob with its profile, "" for none.
+        synced: How far their source was read; None keeps what the parent says, unless all rows are others.
     """
 
     source: str = ""
@@ -40,6 +42,7 @@ class Origin:
     about: AboutTable | None = None
     quarantined_rows: int = 0
     profile: str = ""
+    synced: Synced | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +153,25 @@ def moved_head(
     events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
+def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> TableVersion:
+    """Note with the current version how far its source was read, where reading on brought no other rows.
+
+    Args:
+        workspace: Whose store is written.
+        version: The version that was current while the source was read; if it no longer is, nothing is noted.
+        synced: How far.
+    """
+    with workspace.ledger.write() as tx:
+        if tx.ref(workspace.project, *head_ref(version.name, "")) != version.version:
+            return version
+        known = entries.get(tx, TableVersion, version.id)
+        if known.synced == synced:
+            return known
+        noted = msgspec.structs.replace(known, synced=synced)
+        entries.put(tx, noted)
+    return noted
+
+
 def _recorded(
     tx: WriteTransaction,
     workspace: Workspace,
@@ -172,6 +194,9 @@ def _recorded(
             )
         if known.cleaned_at is not None:  # its parts were written again just now
             known = msgspec.structs.replace(known, cleaned_at=None)
+            entries.put(tx, known)
+        if origin.synced is not None and origin.synced != known.synced:
+            known = msgspec.structs.replace(known, synced=origin.synced)
             entries.put(tx, known)
         return known
     record = TableVersion(
@@ -196,6 +221,7 @@ def _recorded(
         quarantined_rows=origin.quarantined_rows,
         about=origin.about or (former.about if former else AboutTable()),
         profile=origin.profile,
+        synced=origin.synced or (former.synced if former and draft.change != "overwrite" else None),
     )
     entries.put(tx, record, expect=0)
     return record
