@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slipway.data.declare import table as table
     from slipway.data.fileset import fileset as fileset
     from slipway.data.sources import api as api
+    from slipway.data.sources import delta as delta
     from slipway.data.sources import files as files
     from slipway.data.sources import sql as sql
     from slipway.data.table_checks import fresh as fresh
@@ -88,6 +89,7 @@ _HOMES = {
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
+    "delta": "slipway.data.sources",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
@@ -149,6 +151,7 @@ __all__ = [
     "count",
     "decayed_mean",
     "degraded",
+    "delta",
     "environment_resolves",
     "errors",
     "evaluate",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,7 @@ from slipway.records.tables import AboutTable, CheckResult
 from slipway.schema.frame_digests import of_frame
 from slipway.tables import erasing, parts, prediction_log, versions
 from slipway.tables.catalog import get, head, manifest_of
+from slipway.tables.cleaning import clean
 from slipway.tables.delta_export import export_delta
 from slipway.tables.segments import SegmentWriter, read_segments
 from slipway.tables.versions import Origin, append, overwrite, read, verify
@@ -231,6 +232,14 @@ def test_what_checks_kept_is_erased(workspace: Workspace) -> None:
     assert (kept.note, kept.sample) == ("Twice: (erased).", ("p1@example.org", "(erased)"))
     assert pl.read_parquet(io.BytesIO(workspace.blobs.get(kept.failing))).height == 9
     assert head(workspace, "people").profile == ""
+
+
+def test_what_was_cleaned_away_leaves_no_trace_either(three: Workspace, clock: SimulatedClock) -> None:
+    clock.advance_to(clock.now() + timedelta(days=30))
+    clean(three, ["people"], keep=1, grace=timedelta())
+    assert [v.cleaned_at is None for v in versions.history(three, "people")] == [True, False, False]
+    assert run_erase(three).left == 0
+    assert holding(three) == []
 
 
 def test_by_a_column_wherever_it_is_personal_or_the_key(workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from slipway.records.tables import AboutTable
 from slipway.tables.browse import get_table, list_tables
 from slipway.tables.catalog import head
 from slipway.tables.masking import masked
-from slipway.tables.personal import MASK, check_personal, may_see, renamed
+from slipway.tables.personal import MASK, check_personal, may_see
 
 SEES = {"admin", "data engineer", "governance"}
 ROWS = pl.DataFrame({"email": ["ada@x.org", "ada@x.org", None], "age": [36, 37, 38]})
@@ -66,12 +66,6 @@ def test_a_misspelled_personal_column_is_refused_before_a_version_is_made(worksp
     with pytest.raises(NotFound):
         head(workspace, "people")
     check_personal("people", AboutTable(personal=("email",)), ["email"])
-
-
-def test_a_renamed_personal_column_stays_personal() -> None:
-    assert renamed(AboutTable(owner="ada", personal=("email", "name")), {"email": "mail", "x": "y"}) == AboutTable(
-        owner="ada", personal=("mail", "name")
-    )
 
 
 def _people() -> pl.DataFrame:

@@ -62,8 +62,6 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     erasure = _begin(workspace, target, tables, request.reason)
     for table in tables:
         erasure = _erase_table(workspace, table, target, erasure)
-        _complete(workspace, erasure)
-        erasure = _saved(workspace, msgspec.structs.replace(erasure, doomed=()))
     elsewhere, kept = _look(workspace, target, [], dry_run=False)
     _feed_anew(workspace, target, {v.name for t in tables for v in _erased_versions(workspace, t, erasure.id)})
     left = _proof(workspace, target, tables)
@@ -159,7 +157,7 @@ def _look(workspace: Workspace, target: Target, tables: list[str], *, dry_run: b
     places: list[Place] = []
     for table in tables:
         found = erasing.find(workspace, table, target.columns)
-        if found.rows or found.reports:
+        if not found.is_empty:
             places.append(_place(found))
     for revision, _ in endpoints_of(workspace, target):
         places += erase_log(workspace, revision.name, target, dry_run=dry_run)
@@ -185,8 +183,7 @@ def _begin(workspace: Workspace, target: Target, tables: list[str], reason: str)
         known = entries.find(tx, Erasure, project=workspace.project, name=subject, limit=1000)
     for former in known:
         if former.state == "started":
-            _complete(workspace, former)
-            return _saved(workspace, msgspec.structs.replace(former, doomed=(), tables=tuple(tables)))
+            return _complete(workspace, msgspec.structs.replace(former, tables=tuple(tables)))
     made = Erasure(
         id=new_id(),
         project=workspace.project,
@@ -224,7 +221,7 @@ def _erase_table(workspace: Workspace, table: str, target: Target, erasure: Eras
     """Rewrite what holds such rows and switch to it, again where somebody wrote meanwhile, until there is none."""
     for _ in range(_ATTEMPTS):
         found = erasing.find(workspace, table, target.columns)
-        if not found.rows and not found.reports:
+        if found.is_empty:
             return erasure
         rewritten = erasing.rewrite(workspace, found, erasure=erasure.id, reason=erasure.reason)
         places = (*erasure.places, _place(found))
@@ -233,17 +230,18 @@ def _erase_table(workspace: Workspace, table: str, target: Target, erasure: Eras
             with workspace.ledger.write() as tx:
                 erasing.switch(tx, rewritten)
                 entries.put(tx, after)
-            erasure = after
         except Conflict:
             continue
+        erasure = _complete(workspace, after)
     raise Conflict(f"The table {table!r} is written all the time.", fix="Erase again when fewer write at once.")
 
 
-def _complete(workspace: Workspace, erasure: Erasure) -> None:
+def _complete(workspace: Workspace, erasure: Erasure) -> Erasure:
     """Remove what nobody needs any more; it may be done again after a kill."""
     erasing.remove(workspace, erasure.doomed)
     for table in {one.partition(":")[2].rpartition("/")[0] for one in erasure.doomed if one.startswith("part:")}:
         rebuild_delta(workspace, table)
+    return _saved(workspace, msgspec.structs.replace(erasure, doomed=()))
 
 
 def _erased_versions(workspace: Workspace, table: str, erasure: str) -> list[TableVersion]:

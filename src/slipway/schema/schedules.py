@@ -43,12 +43,12 @@ def in_words(cron: str, timezone: str) -> str:
 
 
 def last_time(cron: str, timezone: str, now: datetime) -> datetime | None:
-    """The last time of a schedule until now, this minute included; None where there was none."""
+    """The last time of a schedule until now, this minute included, in its zone; None where there was none."""
     # The reverse walk leaves its beginning out, so it begins a minute later, on the full minute.
     begin = now.astimezone(ZoneInfo(timezone)).replace(second=0, microsecond=0) + timedelta(minutes=1)
     return next(CronSim(cron, begin, reverse=True), None)
 
 
 def next_time(cron: str, timezone: str, now: datetime) -> datetime | None:
-    """The first time of a schedule after now; None where there is none."""
+    """The first time of a schedule after now, in its zone; None where there is none."""
     return next(CronSim(cron, now.astimezone(ZoneInfo(timezone))), None)

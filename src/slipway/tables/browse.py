@@ -6,13 +6,14 @@ from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
 from slipway.tables.personal import shown
+from slipway.tables.syncs import list_syncs
 
 __all__ = ["get_table", "list_tables", "table_history"]
 
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
-    return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)))
+    return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)), syncs=list_syncs(workspace))
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:

@@ -6,14 +6,15 @@ import shutil
 
 import polars as pl
 
-from slipway.errors import BackendError, InvalidInput, NotFound, SlipwayError
+from slipway.errors import BackendError, InvalidInput, SlipwayError
 from slipway.ledger import events
 from slipway.operations.delta import DeltaExport, ExportDelta
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
-from slipway.tables.catalog import head, history, manifest_of, subject
+from slipway.tables.catalog import history, manifest_of, subject
 from slipway.tables.delta_log import LOG, Snapshot, delta_type, refusal_of, table_id, write_log
 from slipway.tables.parts import table_folder
+from slipway.tables.resolve import resolve
 from slipway.tables.scans import scan_parts
 
 __all__ = ["export_delta", "rebuild_delta"]
@@ -27,7 +28,7 @@ def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
         InvalidInput: The version that was asked for cannot be read as Delta.
         Conflict: The table's folder holds a Delta log that is not Slipway's.
     """
-    wanted = _wanted(workspace, request)
+    wanted = resolve(workspace, request.name, request.version)
     folder = table_folder(workspace, request.name)
     written, newest = _write(workspace, request.name)
     found = _snapshot(workspace, wanted.number, wanted)
@@ -96,22 +97,6 @@ def _snapshot(workspace: Workspace, number: int, version: TableVersion | None) -
     except SlipwayError as problem:  # its parts or its manifest are gone or damaged: the other versions are still told
         return Snapshot(number=number, version=version, refusal=f"cannot be read: {problem.what}")
     return Snapshot(number=number, version=version, manifest=manifest, schema=schema)
-
-
-def _wanted(workspace: Workspace, request: ExportDelta) -> TableVersion:
-    if not request.version:
-        return head(workspace, request.name)
-    known = history(workspace, request.name)
-    for version in known:
-        if request.version == str(version.number) or (
-            len(request.version) >= 8 and version.version.startswith(request.version)
-        ):
-            return version
-    raise NotFound(
-        f"The table {request.name!r} has no version {request.version!r}.",
-        why=f"Its newest one is number {known[0].number} ({known[0].version[:12]}).",
-        fix=f"List its versions: slipway data show {request.name}",
-    )
 
 
 def _notes(found: Snapshot, newest: int) -> tuple[str, ...]:

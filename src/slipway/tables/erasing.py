@@ -47,6 +47,7 @@ class Found:
         versions: The versions that name one of them, with their manifests.
         reports: Versions whose checks kept such rows or their keys.
         failing: Digests of blobs with failing rows, with how many are the person's.
+        cleaned: Digests of blobs with statistics of versions whose rows were cleaned away, in which the person is named.
     """
 
     table: str
@@ -55,6 +56,12 @@ class Found:
     versions: Sequence[tuple[TableVersion, Manifest]]
     reports: Sequence[TableVersion] = ()
     failing: Mapping[str, int] = field(default_factory=dict)
+    cleaned: Sequence[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be erased."""
+        return not (self.parts or self.failing or self.reports or self.cleaned)
 
     @property
     def rows(self) -> int:
@@ -157,7 +164,12 @@ def find(workspace: Workspace, table: str, columns: Mapping[str, str]) -> Found:
             failing[digest] = count
     texts = tuple(columns.values())
     reports = [v for v in known if any(c.failing in failing or _told(c, texts) for c in v.checks)]
-    return Found(table=table, columns=columns, parts=hit, versions=touched, reports=reports, failing=failing)
+    cleaned = [v.erased[-1].manifest if v.erased else v.version for v in known if v.cleaned_at is not None]
+    cleaned += [v.profile for v in known if v.cleaned_at is not None and v.profile]
+    named = [one for one in cleaned if workspace.blobs.has(one) and _names_one(workspace.blobs.get(one), texts)]
+    return Found(
+        table=table, columns=columns, parts=hit, versions=touched, reports=reports, failing=failing, cleaned=named
+    )
 
 
 def rewrite(workspace: Workspace, found: Found, *, erasure: str, reason: str) -> Rewritten:
@@ -181,7 +193,7 @@ def rewrite(workspace: Workspace, found: Found, *, erasure: str, reason: str) ->
         writer.finish()
     failing = {digest: _without(workspace, digest, found.columns) for digest in found.failing}
     after, before, doomed = [], [], [f"part:{found.table}/{digest}" for digest in new_parts]
-    doomed += [f"blob:{digest}" for digest in failing]
+    doomed += [f"blob:{digest}" for digest in (*failing, *found.cleaned)]
     manifests = {version.id: manifest for version, manifest in found.versions}
     touched = {v.id: v for v in (*(version for version, _ in found.versions), *found.reports)}
     for version in touched.values():
@@ -234,11 +246,12 @@ def orphans(workspace: Workspace, table: str, columns: Mapping[str, str]) -> tup
         How many rows were removed, and how many stay.
     """
     named, removed, left = _named_parts(workspace, table), 0, 0
-    for path in table_folder(workspace, table).glob("*.parquet"):
-        if path.stem in named:
+    for path in table_folder(workspace, table).iterdir():
+        if path.stem in named or path.suffix not in (".parquet", ".tmp", ".trash"):
             continue
-        rows = rows_of(path, columns)
-        if rows and machine_time.time() - path.stat().st_mtime > _ORPHAN_AGE_S:
+        is_old = machine_time.time() - path.stat().st_mtime > _ORPHAN_AGE_S
+        rows = rows_of(path, columns) if path.suffix == ".parquet" else 0
+        if is_old and (rows or path.suffix != ".parquet"):
             path.unlink(missing_ok=True)
             removed += rows
         else:
@@ -339,6 +352,10 @@ def _without(workspace: Workspace, digest: str, columns: Mapping[str, str]) -> s
 
 def _told(check: CheckResult, texts: tuple[str, ...]) -> bool:
     return any(_names(sample, texts) for sample in check.sample) or _scrub(check.note, texts) != check.note
+
+
+def _names_one(data: bytes, texts: tuple[str, ...]) -> bool:
+    return any(msgspec.json.encode(text).strip(b'"') in data for text in texts)
 
 
 def _names(sample: str, texts: tuple[str, ...]) -> bool:

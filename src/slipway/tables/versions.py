@@ -155,7 +155,8 @@ def overwrite(
         if former and before and (former.fingerprint, before.key, before.time) == (content, key, time):
             return former
     with PartWriter(workspace, table) as writer:
-        staged = stage_with(writer, workspace, table, rows)
+        is_staged = isinstance(rows, Staged) and (rows.table, rows.onto) == (table, "")
+        staged = rows if is_staged else stage_with(writer, workspace, table, rows)
         check_declared(table, staged.schema, key, time)
         if former and before and (former.fingerprint, before.key, before.time) == (staged.fingerprint, key, time):
             return former
