@@ -11,6 +11,7 @@ from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.filesets import FileEntry
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
@@ -19,6 +20,7 @@ from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
 from slipway.records.tables import CheckResult, TableVersion
+from slipway.tables.filesets import FileDiff, commit, store_lists
 
 NASTY = '<script>alert("x")</script>'
 GOOD_RUN = "a" * 32
@@ -92,6 +94,10 @@ def fill(workspace: Workspace) -> None:
             ],
         )
         events.record(tx, workspace, "models.register", "model:m-" + "c" * 32, name="flight-delays", note=NASTY)
+    photo = FileEntry("a.jpg", workspace.blobs.put(b"a picture"), 9)
+    index, _ = store_lists(workspace, [photo])
+    told = FileDiff(added=("a.jpg",), removed=(), changed=())
+    commit(workspace, "photos", index, parent=None, told=told, files=1, size_bytes=9, stored_bytes=9, source="photos")
 
 
 def _common(id: str, name: str, **more: Any) -> dict[str, Any]:

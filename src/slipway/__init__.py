@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slipway.data.checks import references as references
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
+    from slipway.data.fileset import fileset as fileset
     from slipway.data.table_checks import fresh as fresh
     from slipway.data.table_checks import rows as rows
     from slipway.data.table_checks import stable as stable
@@ -77,6 +78,7 @@ _HOMES = {
     "evaluate": "slipway.models.evaluation",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
+    "fileset": "slipway.data.fileset",
     "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
@@ -127,6 +129,7 @@ __all__ = [
     "evaluate",
     "feature",
     "feature_view",
+    "fileset",
     "fresh",
     "inputs",
     "last",

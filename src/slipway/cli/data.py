@@ -2,6 +2,8 @@
 
 import click
 
+from slipway.cli.data_delta import export
+from slipway.cli.data_files import files
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
 from slipway.operations.tables import TableDetail, Tables
@@ -85,11 +87,15 @@ def _show_text(answer: TableDetail) -> str:
         )
         for version in answer.versions
     ]
-    fields = [(field.name, field.type, "yes" if field.nullable else "no") for field in newest.fields]
+    personal = newest.about.personal
+    fields = [
+        (field.name, field.type, "yes" if field.nullable else "no", "personal" if field.name in personal else "")
+        for field in newest.fields
+    ]
     parts = [
         facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
         columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
-        columns(("column", "type", "nulls allowed"), fields, empty=""),
+        columns(("column", "type", "nulls allowed", ""), fields, empty=""),
         "\n".join(_check_line(check) for check in newest.checks) or "No checks are declared.",
     ]
     return "\n\n".join(parts)
@@ -102,3 +108,7 @@ def _check_line(check: CheckResult) -> str:
     found = f"{check.failed_rows:,} of {count(check.rows, 'row')}"
     sample = f" For example {', '.join(check.sample[:3])}." if check.sample else ""
     return f"{mark} {check.check}: {found}. {check.note}{sample}".rstrip()
+
+
+data.add_command(export)
+data.add_command(files)

@@ -1,14 +1,25 @@
 """The table itself: every operation by name."""
 
 from slipway.errors import NotFound, near
-from slipway.operations import endpoints, governance, models, projects, rollouts, runs, simulations, tables
+from slipway.operations import (
+    delta,
+    endpoints,
+    files,
+    governance,
+    models,
+    projects,
+    rollouts,
+    runs,
+    simulations,
+    tables,
+)
 from slipway.operations.declare import Operation
 
 __all__ = ["OPERATIONS", "operation"]
 
 OPERATIONS: dict[str, Operation] = {
     declared.name: declared
-    for noun in (projects, tables, runs, models, endpoints, rollouts, simulations, governance)
+    for noun in (projects, tables, delta, files, runs, models, endpoints, rollouts, simulations, governance)
     for declared in noun.operations
 }
 

@@ -32,6 +32,7 @@ __all__ = [
     "node",
     "pins",
     "quarantine_of",
+    "reads",
     "subject",
     "words",
 ]
@@ -48,7 +49,10 @@ _PAGE = 1000
 
 pins: Slot[Mapping[str, str]] = Slot("slipway.tables.pins")
 """Where it is filled, a table that is read without naming a version is read at the one given: `<project>/<table>` ->
-hash. Writing goes on from the current version all the same."""
+hash, `files:<project>/<file set>` -> hash. Writing goes on from the current version all the same."""
+
+reads: Slot[list[str]] = Slot("slipway.tables.reads")
+"""Where it is filled, the lineage node of each version of a table or file set that is read is added, once."""
 
 
 def node(project: str, table: str, version: str) -> str:

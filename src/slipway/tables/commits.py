@@ -14,6 +14,7 @@ from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
+from slipway.tables.personal import check_personal
 
 __all__ = ["Draft", "Origin", "commit", "moved_head"]
 
@@ -96,9 +97,12 @@ def commit(
 
     Raises:
         Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
+        InvalidInput: What is said of the table calls a column personal that it does not have.
     """
     if origin.onto is not None and origin.onto != (former.version if former else ""):
         raise _written_by_another(table)
+    if origin.about is not None:
+        check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     settle()
     with workspace.ledger.write() as tx:
