@@ -2,12 +2,13 @@
 
 import click
 
+from slipway.cli.data_checks import check_line, failing, profile
 from slipway.cli.data_delta import export
 from slipway.cli.data_files import files
 from slipway.cli.door import Door, opened
-from slipway.cli.layout import columns, count, facts, instant
+from slipway.cli.layout import columns, facts, instant
 from slipway.operations.tables import TableDetail, Tables
-from slipway.records.tables import CheckResult, TableVersion
+from slipway.records.tables import TableVersion
 
 __all__ = ["data"]
 
@@ -38,11 +39,12 @@ def show(door: Door, name: str) -> None:
 def ingest(door: Door, names: tuple[str, ...]) -> None:
     """Read the declared tables from their sources: all of them, or those named. The same content is no new version."""
     from slipway.data.declare import Table
+    from slipway.data.ingest import in_order
     from slipway.data.ingest import ingest as ingest_table
 
     declared = door.project.declared(Table)
     chosen = [door.project.pick(Table, name, "table") for name in names] or list(declared.values())
-    versions = [ingest_table(door.workspace, table) for table in chosen]
+    versions = [ingest_table(door.workspace, table) for table in in_order(chosen)]
     if door.as_json:
         door.show(versions, str)
 
@@ -96,19 +98,12 @@ def _show_text(answer: TableDetail) -> str:
         facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
         columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
         columns(("column", "type", "nulls allowed", ""), fields, empty=""),
-        "\n".join(_check_line(check) for check in newest.checks) or "No checks are declared.",
+        "\n".join(check_line(check) for check in newest.checks) or "No checks are declared.",
     ]
     return "\n\n".join(parts)
 
 
-def _check_line(check: CheckResult) -> str:
-    if check.passed:
-        return f"holds   {check.check}"
-    mark = "BROKEN " if check.severity == "block" else "warning"
-    found = f"{check.failed_rows:,} of {count(check.rows, 'row')}"
-    sample = f" For example {', '.join(check.sample[:3])}." if check.sample else ""
-    return f"{mark} {check.check}: {found}. {check.note}{sample}".rstrip()
-
-
+data.add_command(profile)
+data.add_command(failing)
 data.add_command(export)
 data.add_command(files)

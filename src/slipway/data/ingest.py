@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
+from slipway.data.checks import References
 from slipway.data.declare import Table
 from slipway.data.write import write
 from slipway.errors import SlipwayError, StepFailed
@@ -16,7 +18,22 @@ from slipway.schema.types import frame_of
 from slipway.tables.staging import Staged, stage
 from slipway.tables.versions import reads
 
-__all__ = ["ingest"]
+__all__ = ["in_order", "ingest"]
+
+
+def in_order(tables: Iterable[Table]) -> list[Table]:
+    """Tables so that those come first into which the checks of others look; else in the order that they have."""
+    left = {table.name: table for table in tables}
+    wanted = {
+        name: {check.table for check in table.checks if isinstance(check, References) and check.table != name}
+        for name, table in left.items()
+    }
+    ordered: list[Table] = []
+    while left:
+        # Of tables that look into each other one must come first: whichever stands first.
+        free = next((name for name in left if not wanted[name] & left.keys()), next(iter(left)))
+        ordered.append(left.pop(free))
+    return ordered
 
 
 def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, run_id: str = "") -> TableVersion:

@@ -11,6 +11,7 @@ from slipway.operations import (
     rollouts,
     runs,
     simulations,
+    table_checks,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -19,7 +20,19 @@ __all__ = ["OPERATIONS", "operation"]
 
 OPERATIONS: dict[str, Operation] = {
     declared.name: declared
-    for noun in (projects, tables, delta, files, runs, models, endpoints, rollouts, simulations, governance)
+    for noun in (
+        projects,
+        tables,
+        table_checks,
+        delta,
+        files,
+        runs,
+        models,
+        endpoints,
+        rollouts,
+        simulations,
+        governance,
+    )
     for declared in noun.operations
 }
 
