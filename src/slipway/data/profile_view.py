@@ -119,7 +119,7 @@ def _bars(
     near, far = (_quantile(column, edges, counts, share) for share in (0.01, 0.99))
     if not np.isfinite([start, end]).all() or end - start > 4 * (far - near) > 0:
         start, end = near, far
-    if not np.isfinite([start, end]).all():
+    if not np.isfinite(end - start):
         return (), start, end
     if start == end:
         return (sum(counts),), start, end
