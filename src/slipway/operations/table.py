@@ -15,6 +15,7 @@ from slipway.operations import (
     runs,
     sharing,
     simulations,
+    table_checks,
     table_versions,
     tables,
 )
@@ -25,10 +26,11 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     tables,
+    table_checks,
+    table_versions,
     delta,
     files,
     erasures,
-    table_versions,
     features,
     catalog,
     sharing,

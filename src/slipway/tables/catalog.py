@@ -32,8 +32,8 @@ __all__ = [
     "named_refs",
     "node",
     "pins",
-    "reads",
     "quarantine_of",
+    "reads",
     "subject",
     "words",
 ]
