@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from slipway.errors import Conflict, NotFound
-from slipway.ports.online_store import OnlineStore, precedence
+from slipway.ports.online_store import Asked, OnlineStore, ViewsAsked, WindowsAsked, precedence
 from slipway.records.features import EventRow, StoredView, Stream, StreamColumn, ViewRow, WindowState
 
 __all__ = ["OnlineStoreSuite"]
@@ -165,21 +165,73 @@ class OnlineStoreSuite:
         one.close()
         other.close()
 
-    def test_reading_sees_one_moment(self, tmp_path: Path) -> None:
-        """What another process pushes meanwhile is seen after the block, not inside it."""
+    def test_several_questions_see_one_moment(self, tmp_path: Path) -> None:
+        """Windows and views that are asked together never show a push in part, whoever pushes meanwhile."""
         one, other = self._opened(tmp_path), self.make(tmp_path)
-        rows = [EventRow("EWR", time, "1", (time, None)) for time in range(4)]
-        one.push_events(STREAM.name, rows[:2])
-        with one.reading():
-            before = one.window_states(STREAM.name, ["EWR"], 9, [100])
-            other.push_events(STREAM.name, rows[2:])
-            other.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
-            assert one.window_states(STREAM.name, ["EWR"], 9, [100]) == before
-            assert one.view_rows((TIMED.name,), ["EWR"], 9) == [[None]]
-        assert one.window_states(STREAM.name, ["EWR"], 9, [100])[0][0].rows == 4
-        assert one.view_rows((TIMED.name,), ["EWR"], 9) == [[(1, (1,))]]
+        asked: list[Asked] = [
+            WindowsAsked(STREAM.name, ["EWR", "JFK"], [1000]),
+            ViewsAsked((TIMED.name, TIMELESS.name), ["EWR", "JFK"]),
+            WindowsAsked(STREAM.name, ["LGA"], [1000, 1]),
+        ]
+        nothing = one.look_up(asked, 999)
+        assert nothing[1] == [[None, None], [None, None]]
+        assert [state.rows for found in (nothing[0], nothing[2]) for states in found for state in states] == [
+            0,
+            0,
+            0,
+            0,
+        ]
+        with ThreadPoolExecutor(1) as pool:
+            pushing = pool.submit(self._push_together, other, 40)
+            while not pushing.done():
+                self._check_one_moment(one, asked)
+            pushing.result()
+        assert self._check_one_moment(one, asked) == 40
         one.close()
         other.close()
+
+    def _push_together(self, store: OnlineStore, times: int) -> None:
+        for time in range(times):
+            with store.writing():
+                store.push_events(STREAM.name, [EventRow(key, time, "1", (time, 1)) for key in ("EWR", "JFK", "LGA")])
+                store.put_rows(TIMED.name, [ViewRow("JFK", time, (time + 1,))])
+                store.put_rows(TIMELESS.name, [ViewRow("EWR", 0, (time + 1,))])
+
+    def _check_one_moment(self, store: OnlineStore, asked: Sequence[Asked]) -> int:
+        by_two, views, by_one = store.look_up(asked, 999)
+        seen = [by_two[0][0].rows, by_two[1][0].rows, by_one[0][0].rows]
+        seen += [row[1][0] if row else 0 for row in (views[1][0], views[0][1])]
+        assert len(set(seen)) == 1, seen
+        return int(seen[0])
+
+    def test_what_is_put_together_fails_together(self, tmp_path: Path) -> None:
+        """A block that raises leaves nothing of what was put in it; one that ends leaves everything, marks too."""
+        store = self._opened(tmp_path)
+        rows = [EventRow("EWR", time, "1", (time, None)) for time in range(6)]
+        try:
+            with store.writing():
+                store.push_events(STREAM.name, rows)
+                store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+                store.set_mark("load", "half")
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+        assert store.mark("load") == ""
+        assert store.view_rows((TIMED.name,), ["EWR"], 9) == [[None]]
+        with store.writing():
+            assert store.push_events(STREAM.name, rows[2:4]) == 2
+            assert store.push_events(STREAM.name, rows[1:5]) == 2
+            assert store.push_events(STREAM.name, [rows[5], rows[0]]) == 2
+            assert store.push_events(STREAM.name, rows) == 0
+            store.put_rows(TIMED.name, [ViewRow("EWR", 2, (2,))])
+            store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+            store.put_rows(TIMED.name, [ViewRow("EWR", 2, (1,))])
+            store.set_mark("load", "whole")
+            assert store.mark("load") == "whole"
+        _check_states(store, rows)
+        assert store.mark("load") == "whole"
+        assert [store.view_rows((TIMED.name,), ["EWR"], at)[0][0] for at in (0, 1, 2)] == [None, (1, (1,)), (2, (2,))]
+        store.close()
 
     def test_a_failed_push_leaves_nothing(self, tmp_path: Path) -> None:
         """A push that raises half-way is not visible in part."""
