@@ -66,6 +66,7 @@ class StreamPlan:
         self.squares = [column.squares for column in stream.columns]
         self.events = home + b":e:" + tag + b":"
         self.keys = home + b":k:" + tag
+        self.replaced = home + b":r:" + tag
         self.looks_inside = any(column.extremes or column.last for column in stream.columns)
         self.nothing = WindowState(0, ((0, 0, 0, None, None, None),) * self.width)
         self.zeros = (0,) * (1 + 3 * self.width)
@@ -130,6 +131,7 @@ class ViewPlan:
         self.newest = home + b":v:" + tag + b":"
         self.older = home + b":h:" + tag + b":"
         self.keys = home + b":k:" + tag
+        self.replaced = home + b":r:" + tag
 
 
 def event_start(time_us: int, event_id: str) -> bytes:

@@ -122,12 +122,6 @@ class Link:
                 raise
             return self.ask(script.call(keys, arguments, whole=True))
 
-    def forget(self) -> None:
-        """Give up this thread's connection, with what it watches and has queued."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.disconnect()
-
     def close(self) -> None:
         """Close all connections."""
         with self._lock:

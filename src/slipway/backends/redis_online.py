@@ -3,7 +3,7 @@
 The newest row of a view lies under one key, so that many views and entities are one `MGET`; older rows lie in a sorted
 set, asked only where the newest is later than the decision time. The events of a key are one sorted set whose members
 carry running sums: a window is the difference of two of them, found by seeks, all windows and views of a request in one
-script. What is put is folded here and written in one `MULTI`; see `redis_writes`.
+script. What is put is folded here and written by one script; see `redis_writes`.
 
 Redis promises less than a file: it may be started empty. So its content has an identity, looked at with every question;
 whoever was told which one to expect never takes an emptied Redis for one without rows.
@@ -182,10 +182,6 @@ class RedisOnlineStore:
         try:
             yield transaction
             transaction.commit()
-        except BaseException:
-            if transaction.watches:
-                self._writing_link.forget()
-            raise
         finally:
             self._local.transaction = None
 

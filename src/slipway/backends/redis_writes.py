@@ -1,12 +1,15 @@
-"""One transaction of the online store in Redis: what was read is watched, what follows is written whole or not at all.
+"""One transaction of the online store in Redis: what it rests on is read, and checked again as it is written.
 
-Running sums go beyond the numbers that Redis's scripts can hold, so they are folded here: the ends of the keys are read
-and watched, the new members are made, and all commands go in one `MULTI`. If a watched key has changed meanwhile, Redis
-writes nothing, and everything that was put is folded again.
+Running sums go beyond the numbers that Redis's scripts can hold, so they are folded here: the ends of the keys are read,
+the new members are made, and one script writes all commands, if every end is still what was read. If one is not, nothing
+is written and everything that was put is folded again. A writer that loses several times asks for its turn: the others
+then wait for it.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -26,15 +29,19 @@ from slipway.backends.redis_layout import (
 )
 from slipway.backends.redis_link import Link, Script, pack
 from slipway.errors import Unavailable
+from slipway.ids import new_id
 from slipway.ports.online_store import precedence
 from slipway.records.features import EventRow, ViewRow
 
 __all__ = ["Transaction"]
 
 _AT_ONCE = 4_000  # members or keys in one command: Lua's stack holds 8,000
-_ARGUMENTS = 400_000  # in one script: Redis takes a million
+_ARGUMENTS = 500_000  # in one script: Redis takes a million
 _ASKED = 50_000
-_TRIES = 100
+_PATIENCE_S = 60.0
+_TURN_AFTER = 3
+_TURN_MS = b"10000"
+_STAGED_S = b"600"
 
 # The last member of each key, "" for none.
 _ENDS = Script("""
@@ -50,14 +57,40 @@ for i = 1, #ARGV, 4 do
   else out[#out + 1] = redis.call('ZRANGEBYLEX', key, low, high) end
 end
 return out""")
-# The commands one after another, each with the number of its parts before it.
-_WRITES = Script("""
-local i = 1
-while i <= #ARGV do
-  local n = tonumber(ARGV[i])
-  redis.call(unpack(ARGV, i + 1, i + n))
+# KEYS: whose turn it is; where parts are staged, if any. ARGV: who writes; then, or staged: how many checks, each a kind,
+# a key and what is expected ("" for nothing); then the commands, each with the number of its parts before it.
+# Answers 1 for written, 0 for changed meanwhile, 2 for another's turn.
+_WRITE = Script("""
+local turn = redis.call('GET', KEYS[1])
+if turn and turn ~= ARGV[1] then return 2 end
+local a, i = ARGV, 2
+if KEYS[2] then
+  a, i = {}, 1
+  local n = redis.call('LLEN', KEYS[2])
+  for first = 0, n - 1, 4000 do
+    local some = redis.call('LRANGE', KEYS[2], first, first + 3999)
+    for j = 1, #some do a[#a + 1] = some[j] end
+  end
+end
+local checks = tonumber(a[i])
+i = i + 1
+for c = 1, checks do
+  local kind, key, found = a[i], a[i + 1], nil
+  if kind == 'end' then found = redis.call('ZRANGE', key, -1, -1)[1]
+  elseif kind == 'size' then found = tostring(redis.call('SCARD', key))
+  elseif kind == 'value' then found = redis.call('GET', key)
+  else found = redis.call('ZRANGEBYLEX', key, '[' .. kind, '[' .. kind .. '\\255')[1] end
+  if (found or '') ~= a[i + 2] then return 0 end
+  i = i + 3
+end
+while i <= #a do
+  local n = tonumber(a[i])
+  redis.call(unpack(a, i + 1, i + n))
   i = i + n + 1
-end""")
+end
+redis.call('DEL', unpack(KEYS))
+return 1""")
+_WRITTEN, _CHANGED = 1, 0
 
 
 class _Events:
@@ -106,22 +139,19 @@ class Transaction:
         self._home = home
         self._check = check
         self._steps: list[Callable[[], int]] = []
+        self._name = new_id().encode()
         self.answer = 0
         self.marks: dict[str, str] = {}
         self._begin()
 
-    @property
-    def watches(self) -> bool:
-        """Whether the connection watches keys."""
-        return self._is_checked
-
     def _begin(self) -> None:
-        self._is_checked = False
+        self._expected: dict[tuple[bytes, bytes], bytes] = {}
         self._events: dict[str, dict[str, _Events]] = {}
         self._rows: dict[str, dict[str, _Rows]] = {}
         self._timeless: dict[str, dict[str, bytes]] = {}
         self._plans: dict[str, StreamPlan | ViewPlan] = {}
         self._gone: dict[str, set[str]] = {}
+        self._replaced: set[bytes] = set()
 
     def do(self, step: Callable[[], int]) -> int:
         """Take a step; it is taken again should another's write come between."""
@@ -135,79 +165,88 @@ class Transaction:
         Raises:
             Unavailable: Redis is gone, or others kept writing the same keys.
         """
-        for attempt in range(_TRIES):
-            if attempt:
-                self._begin()
-                for step in self._steps:
-                    self.answer = step()
-            if self._exec():
+        until = time.monotonic() + _PATIENCE_S
+        lost = 0
+        while True:
+            told = self._write()
+            if told == _WRITTEN:
                 return self.answer
-        raise Unavailable(
-            f"The online store at {self._link.address} is busy: others wrote the same keys {_TRIES} times in a row.",
-            fix="Try again.",
-        )
+            if time.monotonic() > until:
+                raise Unavailable(
+                    f"The online store at {self._link.address} is busy: others wrote the same keys again and again.",
+                    fix="Try again.",
+                )
+            lost += told == _CHANGED
+            if lost == _TURN_AFTER:
+                self._link.ask(pack(b"SET", self._home + b":turn", self._name, b"NX", b"PX", _TURN_MS))
+            if told != _CHANGED:
+                time.sleep(0.002 + 0.008 * random.random())
+            self._begin()
+            for step in self._steps:
+                self.answer = step()
 
-    def _exec(self) -> bool:
-        self._read([], b"", 0)  # what is written now must belong to the content that was checked
-        commands = [pack(b"MULTI")]
+    def _write(self) -> int:
+        self._look_at(self._home + b":id")
+        parts = [b"%d" % len(self._expected)]
+        for (kind, key), expected in self._expected.items():
+            parts += [kind, key, expected]
         # The first command asks for memory: where there is none, it fails before anything is written.
-        part = [b"3", b"SET", self._home + b":w", b"1"]
+        parts += [b"3", b"SET", self._home + b":w", b"1"]
         for command in self._commands():
-            part.append(b"%d" % len(command))
-            part += command
-            if len(part) > _ARGUMENTS:
-                commands.append(_WRITES.call([], part, whole=True))
-                part = []
-        if part:
-            commands.append(_WRITES.call([], part, whole=True))
-        commands.append(pack(b"EXEC"))
-        answers = self._link.ask_all(b"".join(commands), len(commands), again=False)[-1]
-        for answer in answers or ():
-            if isinstance(answer, Exception):
-                raise self._link.refused(answer) from answer
-        return answers is not None
+            parts.append(b"%d" % len(command))
+            parts += command
+        turn = self._home + b":turn"
+        if len(parts) <= _ARGUMENTS:
+            write = _WRITE.call([turn], [self._name, *parts], whole=True)
+            return int(self._link.ask_all(write, 1, again=False)[0])
+        staged = self._home + b":s:" + self._name
+        self._link.ask(pack(b"DEL", staged))
+        for first in range(0, len(parts), _ASKED):
+            some = pack(b"RPUSH", staged, *parts[first : first + _ASKED]) + pack(b"EXPIRE", staged, _STAGED_S)
+            self._link.ask_all(some, 2, again=False)
+        write = _WRITE.call([turn, staged], [self._name], whole=True)
+        return int(self._link.ask_all(write, 1, again=False)[0])
 
-    def _read(self, watched: Sequence[bytes], command: bytes, count: int) -> list[Any]:
-        """Watch keys, then ask; the content's identity is watched and checked before all."""
-        first = b""
-        number = count
-        if not self._is_checked:
-            first = pack(b"WATCH", self._home + b":id") + pack(b"GET", self._home + b":id")
-            number += 2
-        if watched:
-            first += pack(b"WATCH", *watched)
-            number += 1
-        if not number:
-            return []
-        answers = self._link.ask_all(first + command, number, again=not self._is_checked)
-        if not self._is_checked:
-            self._check(answers[1])
-            self._is_checked = True
-        return answers[number - count :]
+    def _look_at(self, *keys: bytes) -> None:
+        """Read values on which everything rests: the content's identity, and how often a stream was replaced."""
+        places = [key for key in (self._home + b":id", *keys) if (b"value", key) not in self._expected]
+        if not places:
+            return
+        for key, found in zip(places, self._link.ask(pack(b"MGET", *places)), strict=True):
+            self._expected[b"value", key] = found or b""
+        self._check(self._expected[b"value", self._home + b":id"] or None)
 
     def _ends(self, plan: StreamPlan, keys: Sequence[str]) -> list[bytes]:
         """The last member of each key, empty where there is none."""
         found: list[bytes] = []
         for first in range(0, len(keys), _ASKED):
             places = [plan.events + key.encode() for key in keys[first : first + _ASKED]]
-            found += self._read(places, _ENDS.call([], places, whole=True), 1)[0]
+            ends = self._link.ask(_ENDS.call([], places, whole=True))
+            # The sums at its end tell whether anything in a key has changed.
+            self._expected.update(((b"end", place), end) for place, end in zip(places, ends, strict=True))
+            found += ends
         return found
 
     def _ranges(self, ranges: Sequence[tuple[bytes, bytes, bytes, bytes]]) -> list[list[bytes]]:
         """The members of each range; see `_RANGES`."""
         found: list[list[bytes]] = []
         for first in range(0, len(ranges), _ASKED):
-            some = ranges[first : first + _ASKED]
-            places = list(dict.fromkeys(one[0] for one in some))
-            command = _RANGES.call([], [part for one in some for part in one], whole=True)
-            found += self._read(places, command, 1)[0]
+            some = [part for one in ranges[first : first + _ASKED] for part in one]
+            found += self._link.ask(_RANGES.call([], some, whole=True))
         return found
+
+    def _names(self, plan: StreamPlan | ViewPlan) -> list[str]:
+        """All keys of a stream or view; that there are no others is checked again at the end."""
+        found = self._link.ask(pack(b"SMEMBERS", plan.keys))
+        self._expected[b"size", plan.keys] = b"%d" % len(found)
+        return [name.decode() for name in found]
 
     # Events
 
     def push(self, plan: StreamPlan, rows: Sequence[EventRow], until_us: int | None) -> int:
         """Fold events into their keys; returns how many are new or changed."""
         self._plans[plan.name] = plan
+        self._look_at(plan.replaced)
         known = self._events.setdefault(plan.name, {})
         if until_us is not None:
             self._forget_events(plan, known, until_us)
@@ -282,9 +321,11 @@ class Transaction:
 
     def _forget_events(self, plan: StreamPlan, known: dict[str, _Events], until_us: int) -> None:
         """Of every key of a stream, those events stay that are later; their sums begin anew."""
-        names = {name.decode() for name in self._read([plan.keys], pack(b"SMEMBERS", plan.keys), 1)[0]}
+        self._replaced.add(plan.replaced)
+        names = set(self._names(plan))
         later = b"(" + time_bytes(until_us) + b"\xff"
         stored = sorted(names - {key for key, one in known.items() if one.cut == b"-"})
+        self._ends(plan, stored)
         ranges = [(plan.events + key.encode(), later, b"+", b"0") for key in stored]
         bases = dict(zip(stored, self._ranges(ranges), strict=True))
         for key in {*stored, *known}:
@@ -301,12 +342,14 @@ class Transaction:
     def put(self, plan: ViewPlan, rows: Sequence[ViewRow], until_us: int | None) -> int:
         """Add a view's rows; returns how many were given."""
         self._plans[plan.name] = plan
+        self._look_at(plan.replaced)
+        if until_us is not None:
+            self._replaced.add(plan.replaced)
         if not plan.timed:
             return self._put_timeless(plan, rows, until_us)
         known = self._rows.setdefault(plan.name, {})
         if until_us is not None:
-            names = [name.decode() for name in self._read([plan.keys], pack(b"SMEMBERS", plan.keys), 1)[0]]
-            self._know(plan, known, names)
+            self._know(plan, known, self._names(plan))
             for one in known.values():
                 _forget(one, until_us)
         self._know(plan, known, dict.fromkeys(row.key for row in rows))
@@ -331,8 +374,9 @@ class Transaction:
         for first in range(0, len(unknown), _AT_ONCE):
             some = unknown[first : first + _AT_ONCE]
             places = [plan.newest + key.encode() for key in some]
-            for key, newest in zip(some, self._read(places, pack(b"MGET", *places), 1)[0], strict=True):
+            for key, place, newest in zip(some, places, self._link.ask(pack(b"MGET", *places)), strict=True):
                 known[key] = _Rows(newest)
+                self._expected[b"value", place] = newest or b""
 
     def _put_late(self, plan: ViewPlan, known: dict[str, _Rows], late: Sequence[tuple[str, int, bytes]]) -> None:
         asked = [(key, at) for key, at, _ in late if at not in known[key].older and _is_stored(known[key], at)]
@@ -342,6 +386,7 @@ class Transaction:
             start = time_bytes(time_us)
             ranges.append((plan.older + key.encode(), b"[" + start, b"[" + start + b"\xff", b"0"))
         for (key, time_us), found in zip(asked, self._ranges(ranges), strict=True):
+            self._expected[time_bytes(time_us), plan.older + key.encode()] = found[0] if found else b""
             if found:
                 known[key].older[time_us] = found[0]
         for key, time_us, member in late:
@@ -354,8 +399,7 @@ class Transaction:
     def _put_timeless(self, plan: ViewPlan, rows: Sequence[ViewRow], until_us: int | None) -> int:
         known = self._timeless.setdefault(plan.name, {})
         if until_us is not None and until_us >= 0:
-            names = self._read([plan.keys], pack(b"SMEMBERS", plan.keys), 1)[0]
-            self._gone.setdefault(plan.name, set()).update(name.decode() for name in names)
+            self._gone.setdefault(plan.name, set()).update(self._names(plan))
             known.clear()
         known.update((row.key, row_member(0, row.values)) for row in rows)
         return len(rows)
@@ -366,6 +410,8 @@ class Transaction:
         if self.marks:
             pairs = [part.encode() for pair in self.marks.items() for part in pair]
             yield [b"HSET", self._home + b":m", *pairs]
+        for place in self._replaced:
+            yield [b"INCR", place]
         for name, events in self._events.items():
             yield from self._event_commands(self._plans[name], events)  # type: ignore[arg-type]
         for name, rows in self._rows.items():
