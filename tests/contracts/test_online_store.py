@@ -31,6 +31,17 @@ class TestRedisOnlineStore(OnlineStoreSuite):
         return store
 
 
+@pytest.mark.full
+class TestRedisOnlineStoreByStages(TestRedisOnlineStore):
+    """What is too much for one command is staged first."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        writes = pytest.importorskip("slipway.backends.redis_writes", reason="pip install 'slipway[redis]'")
+        for name, value in (("_ARGUMENTS", 5), ("_ASKED", 7), ("_AT_ONCE", 4)):
+            monkeypatch.setattr(writes, name, value)
+
+
 def test_sqlite_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     (tmp_path / "online.db").write_bytes(b"not a database, but long enough to be looked at" * 50)
     with pytest.raises(BackendError, match="not a database"):

@@ -95,23 +95,17 @@ class Link:
             BackendError: It refused a command.
         """
         connection = self._connection()
-        was_open = connection.is_connected
-        try:
-            return self._exchange(connection, commands, count)
-        except Lost as problem:
-            connection.disconnect()
-            if not (again and was_open):
-                raise self._gone(problem) from problem
+        again = again and connection.is_connected
+        while True:
             try:
                 return self._exchange(connection, commands, count)
-            except (Lost, Late) as still:
+            except (Lost, Late) as problem:
                 connection.disconnect()
-                raise self._gone(still) from still
-        except Late as problem:
-            connection.disconnect()
-            raise self._gone(problem) from problem
-        except RedisError as problem:
-            raise self.refused(problem) from problem
+                if not again or isinstance(problem, Late):
+                    raise self._gone(problem) from problem
+                again = False
+            except RedisError as problem:
+                raise self._refused(problem) from problem
 
     def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Run a script that may be run twice, and return its answer."""
@@ -164,8 +158,7 @@ class Link:
             fix="Start it, for example: redis-server --port 6379 --appendonly yes",
         )
 
-    def refused(self, problem: Exception) -> BackendError:
-        """What Redis answered with instead of doing it, as an error of ours."""
+    def _refused(self, problem: Exception) -> BackendError:
         is_full = "OOM" in str(problem) or "used memory" in str(problem)
         return BackendError(
             f"The online store at {self.address} answered: {str(problem).rstrip('.')}.",

@@ -11,7 +11,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.ports.online_store import Asked, OnlineStore, ViewsAsked, WindowsAsked, precedence
 from slipway.records.features import EventRow, StoredView, Stream, StreamColumn, ViewRow, WindowState
 
-__all__ = ["OnlineStoreSuite"]
+__all__ = ["STREAM", "TIMED", "TIMELESS", "OnlineStoreSuite", "check_states", "events_of"]
 
 STREAM = Stream(
     name="flights_by_origin",
@@ -24,7 +24,8 @@ TIMED = StoredView(name="weather", timed=True)
 TIMELESS = StoredView(name="planes", timed=False)
 
 
-def _events(seed: int, count: int) -> list[EventRow]:
+def events_of(seed: int, count: int) -> list[EventRow]:
+    """Random events with values up to 64 bits, some of them of one key, time and id."""
     made = random.Random(seed)
     values = [None, 0, 1, -3, 2**40, 2**63 - 1, -(2**63)]
     return [
@@ -62,7 +63,8 @@ def _expected(rows: Iterable[EventRow], key: str, at_us: int, width_us: int) -> 
     return WindowState(len(kept), tuple(columns))
 
 
-def _check_states(store: OnlineStore, rows: list[EventRow]) -> None:
+def check_states(store: OnlineStore, rows: list[EventRow]) -> None:
+    """Check windows at several times against a look at every event."""
     keys, widths = ["EWR", "JFK", "a|b", "", "é", "nowhere"], [1, 3, 100]
     for at_us in (-5, 0, 4, 11, 50):
         expected = [[_expected(rows, key, at_us, width) for width in widths] for key in keys]
@@ -84,22 +86,22 @@ class OnlineStoreSuite:
     def test_windows_are_the_difference_of_exact_states(self, tmp_path: Path) -> None:
         """Sums, squares, least, greatest and last are exact, beyond 64 bits too."""
         store = self._opened(tmp_path)
-        rows = _events(1, 80)
+        rows = events_of(1, 80)
         store.push_events(STREAM.name, rows)
-        _check_states(store, rows)
+        check_states(store, rows)
         store.close()
 
     def test_order_batches_and_repetition_do_not_matter(self, tmp_path: Path) -> None:
         """Late, shuffled and repeated events give the state that one sorted batch gives."""
         store = self._opened(tmp_path)
-        rows = _events(2, 60)
+        rows = events_of(2, 60)
         made = random.Random(3)
         pushed: list[EventRow] = []
         for _ in range(12):
             batch = made.sample(rows, 9)
             pushed += batch
             store.push_events(STREAM.name, batch)
-            _check_states(store, pushed)
+            check_states(store, pushed)
         store.close()
 
     def test_a_known_event_changes_nothing(self, tmp_path: Path) -> None:
@@ -156,10 +158,10 @@ class OnlineStoreSuite:
         one = self._opened(tmp_path)
         other = self.make(tmp_path)
         assert other.mark("load") == ""
-        rows = _events(4, 20)
+        rows = events_of(4, 20)
         one.push_events(STREAM.name, rows)
         one.set_mark("load", "2013-04-01")
-        _check_states(other, rows)
+        check_states(other, rows)
         assert other.mark("load") == "2013-04-01"
         one.close()
         one.close()
@@ -228,7 +230,7 @@ class OnlineStoreSuite:
             store.put_rows(TIMED.name, [ViewRow("EWR", 2, (1,))])
             store.set_mark("load", "whole")
             assert store.mark("load") == "whole"
-        _check_states(store, rows)
+        check_states(store, rows)
         assert store.mark("load") == "whole"
         assert [store.view_rows((TIMED.name,), ["EWR"], at)[0][0] for at in (0, 1, 2)] == [None, (1, (1,)), (2, (2,))]
         store.close()
@@ -249,22 +251,22 @@ class OnlineStoreSuite:
     def test_threads_push_at_once(self, tmp_path: Path) -> None:
         """Pushes from several threads all count."""
         store = self._opened(tmp_path)
-        rows = _events(5, 80)
+        rows = events_of(5, 80)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda start: store.push_events(STREAM.name, rows[start : start + 10]), range(0, 80, 10)))
-        _check_states(store, rows)
+        check_states(store, rows)
         store.close()
 
     def test_replacing_forgets_what_was_known_until_then(self, tmp_path: Path) -> None:
         """Rows up to the time give way to the given ones; later ones stay, and their sums are right."""
         store = self._opened(tmp_path)
-        rows = _events(6, 60)
+        rows = events_of(6, 60)
         store.push_events(STREAM.name, rows)
-        others = [row for row in _events(7, 40) if row.time_us <= 6]
+        others = [row for row in events_of(7, 40) if row.time_us <= 6]
         store.push_events(STREAM.name, others, replacing_until_us=6)
-        _check_states(store, [*others, *(row for row in rows if row.time_us > 6)])
+        check_states(store, [*others, *(row for row in rows if row.time_us > 6)])
         store.push_events(STREAM.name, [], replacing_until_us=100)
-        _check_states(store, [])
+        check_states(store, [])
         store.put_rows(TIMED.name, [ViewRow("EWR", time, (time,)) for time in (1, 2, 3)])
         store.put_rows(TIMED.name, [ViewRow("EWR", 1, (0,))], replacing_until_us=2)
         found = [store.view_rows((TIMED.name,), ["EWR"], at_us)[0][0] for at_us in (1, 2, 3)]
