@@ -67,6 +67,8 @@ class OwnRedis:
                 try:
                     found.ping()
                     return
+                except redis.exceptions.AuthenticationError:
+                    return
                 except redis.exceptions.ConnectionError:
                     assert time.monotonic() < until, "it does not start"
                     time.sleep(0.02)

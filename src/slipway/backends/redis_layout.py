@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from slipway.errors import InvalidInput
 from slipway.ports.online_store import FoundRow, precedence
 from slipway.records.features import EventRow, StoredView, Stream, WindowState
 
@@ -169,12 +170,17 @@ def fold(plan: StreamPlan, rows: Sequence[EventRow], start: Sequence[Any]) -> tu
     """One key's sorted rows as members whose running sums begin at `start`, and the sums at their end.
 
     Raises:
-        ValueError: A row has not one value a column.
+        InvalidInput: A row has not one value a column.
     """
     begin = [int(part) for part in start]
-    values = list(zip(*[row[3] for row in rows], strict=True)) if plan.width else []
-    if rows and len(values) != plan.width:
-        raise ValueError(f"A row of {plan.name!r} has {len(values)} values, and the stream {plan.width}.")
+    given = {len(row[3]) for row in rows} - {plan.width}
+    if given:
+        raise InvalidInput(
+            f"An event of {plan.name!r} has {given.pop()} values.",
+            why=f"The stream has {plan.width} columns.",
+            fix="Give one value for each, null where there is none.",
+        )
+    values = list(zip(*[row[3] for row in rows], strict=True))
     sums: list[Sequence[Any]] = [range(begin[0] + 1, begin[0] + 1 + len(rows))]
     for index, column in enumerate(values):
         n, s, q = begin[1 + 3 * index : 4 + 3 * index]

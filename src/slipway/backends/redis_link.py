@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as Late
 
 from slipway.errors import BackendError, InvalidSetting, Unavailable
@@ -23,7 +23,7 @@ from slipway.errors import BackendError, InvalidSetting, Unavailable
 __all__ = ["Link", "Script", "pack", "shown_address"]
 
 _CONNECT_S = 2.0
-_REST_S = 0.5
+_REST_S = 0.2
 
 
 def pack(*parts: bytes) -> bytes:
@@ -101,6 +101,8 @@ class Link:
                 return self._exchange(connection, commands, count)
             except (Lost, Late) as problem:
                 connection.disconnect()
+                if isinstance(problem, AuthenticationError):
+                    raise self._refused(problem) from problem
                 if not again or isinstance(problem, Late):
                     raise self._gone(problem) from problem
                 again = False
@@ -165,5 +167,5 @@ class Link:
             why="Its memory is full." if is_full else "It refused the command.",
             fix="Give it more memory (maxmemory), or materialise less."
             if is_full
-            else "Check that the user may read and write there, and that it is no read-only replica.",
+            else "Check the password, that the user may read and write there, and that it is no read-only replica.",
         )

@@ -28,6 +28,8 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
         rollout: How a challenger is rolled out; None lets what passes its gate serve at once.
         retrain: When and how its model is trained again, None for never.
         snapshot: The digest of the project snapshot that declared it: what a retraining runs.
+        online: The URL of the online store that the environment's settings name, without password; "" for the embedded
+            one.
     """
 
     model: str
@@ -40,3 +42,4 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     rollout: RolloutSpec | None = None
     retrain: RetrainSpec | None = None
     snapshot: str = ""
+    online: str = ""

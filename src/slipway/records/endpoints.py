@@ -9,7 +9,7 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.schema import Field
 
-__all__ = ["Challenger", "Contract", "EndpointStatus", "MonitorSpec", "Revision", "Served"]
+__all__ = ["EMBEDDED", "Challenger", "Contract", "EndpointStatus", "MonitorSpec", "OnlinePlace", "Revision", "Served"]
 
 
 class Contract(Struct, frozen=True, kw_only=True):
@@ -109,6 +109,25 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
     reason: str = "deploy"
     monitors: tuple[MonitorSpec, ...] = ()
     challenger: Challenger | None = None
+
+
+class OnlinePlace(Struct, frozen=True, kw_only=True):
+    """Where an endpoint's features are looked up, kept in its folder as `online.json`.
+
+    Args:
+        url: The shared store's, as slipway.toml says it: a password stands there by the name of an environment variable
+            only. "" for the store embedded in the endpoint's folder.
+        namespace: Whose rows of it: the project's in one environment.
+        identity: Which content was loaded; another one, or none, means that it was lost since.
+    """
+
+    url: str = ""
+    namespace: str = ""
+    identity: str = ""
+
+
+EMBEDDED = OnlinePlace()
+"""The online store in the endpoint's own folder."""
 
 
 class EndpointStatus(Struct, frozen=True, kw_only=True):
