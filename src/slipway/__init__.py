@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import Retrain as Retrain
     from slipway.flows.retrain import degraded as degraded
     from slipway.flows.retrain import schedule as schedule
+    from slipway.flows.streams import redis_stream as redis_stream
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -84,6 +85,7 @@ _HOMES = {
     "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
+    "redis_stream": "slipway.flows.streams",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
     "std": "slipway.features.windows",
@@ -129,6 +131,7 @@ __all__ = [
     "one_of",
     "open",
     "pipeline",
+    "redis_stream",
     "run",
     "schedule",
     "std",

@@ -25,6 +25,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "sqlite": ("slipway.backends.sqlite_online:SqliteOnlineStore", ""),
         "redis": ("slipway.backends.redis_online:RedisOnlineStore", _REDIS),
     },
+    "stream": {"redis": ("slipway.backends.redis_stream:RedisStream", _REDIS)},
     "signer": {"ed25519": ("slipway.backends.ed25519_signer:Ed25519Signer", "")},
     "clock": {
         "system": ("slipway.backends.clocks:SystemClock", ""),

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import Corrupt, InvalidSetting
-from slipway.hosts.online_stores import check_url, open_online, open_to_serve
+from slipway.hosts.online_stores import open_online, open_to_serve
 from slipway.hosts.settings import read_settings
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.serving.online_place import read_place, write_place
+from slipway.serving.secret_urls import check_url
 
 
 def settings_with(folder: Path, online: str) -> str:
@@ -37,8 +38,8 @@ def test_an_environment_names_its_store(tmp_path: Path, url: str) -> None:
         ("redis://:hunter2@h:6379/0", "holds a password"),
         ("redis://me:hunter2@h", "holds a password"),
         ("redis://h/0?password=hunter2", "holds a password"),
-        ("http://h:6379", "names no online store"),
-        ("localhost", "names no online store"),
+        ("http://h:6379", "names no Redis"),
+        ("localhost", "names no Redis"),
     ],
 )
 def test_a_password_or_another_scheme_is_refused(tmp_path: Path, url: str, sentence: str) -> None:
@@ -50,7 +51,7 @@ def test_a_password_or_another_scheme_is_refused(tmp_path: Path, url: str, sente
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIPWAY_NO_SUCH", raising=False)
     for url in ("redis://:${SLIPWAY_NO_SUCH}@h", "env:SLIPWAY_NO_SUCH"):
-        check_url(url)
+        check_url(url, "The setting online")
         with pytest.raises(InvalidSetting, match="SLIPWAY_NO_SUCH is not set"):
             open_online(tmp_path, OnlinePlace(url=url, namespace="n"))
 

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct, field
 
 from slipway.errors import InvalidSetting, NotFound, near
-from slipway.hosts.online_stores import check_url
 from slipway.ids import check_name
+from slipway.serving.secret_urls import check_url
 
 __all__ = ["FILE", "EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
 
@@ -123,7 +123,7 @@ def read_settings(folder: Path) -> Settings:
         raise InvalidSetting(f"{path} does not fit: {problem}.", fix="See docs/reference/settings.md.") from problem
     check_name(settings.project.name, "project")
     for chosen in settings.environments.values():
-        check_url(chosen.online)
+        check_url(chosen.online, "The setting online")
     return _overridden(settings)
 
 

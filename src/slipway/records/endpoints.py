@@ -9,7 +9,17 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.schema import Field
 
-__all__ = ["EMBEDDED", "Challenger", "Contract", "EndpointStatus", "MonitorSpec", "OnlinePlace", "Revision", "Served"]
+__all__ = [
+    "EMBEDDED",
+    "Challenger",
+    "Contract",
+    "EndpointStatus",
+    "MonitorSpec",
+    "OnlinePlace",
+    "Revision",
+    "Served",
+    "StreamSpec",
+]
 
 
 class Contract(Struct, frozen=True, kw_only=True):
@@ -75,6 +85,22 @@ class MonitorSpec(Struct, frozen=True, kw_only=True):
     window_us: int = 28 * 86_400_000_000
 
 
+class StreamSpec(Struct, frozen=True, kw_only=True):
+    """A stream of events that an endpoint takes in by itself.
+
+    Args:
+        url: Where it is, as declared: a password stands there by the name of an environment variable only.
+        name: The stream's.
+        source: The table whose rows its entries are, "" where they are a view's.
+        view: The feature view whose rows they are.
+    """
+
+    url: str
+    name: str
+    source: str = ""
+    view: str = ""
+
+
 class Revision(Record, frozen=True, kw_only=True, tag="revision"):
     """The desired state of an endpoint, immutable and numbered. Id: `<project>/<endpoint>/<number>`; name: endpoint's.
 
@@ -93,6 +119,7 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
         reason: Why: "deploy", "rollback to 3".
         monitors: What watches it.
         challenger: What is being rolled out beside `served`, None outside roll-outs.
+        streams: What is taken in besides pushes.
     """
 
     number: int
@@ -109,6 +136,7 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
     reason: str = "deploy"
     monitors: tuple[MonitorSpec, ...] = ()
     challenger: Challenger | None = None
+    streams: tuple[StreamSpec, ...] = ()
 
 
 class OnlinePlace(Struct, frozen=True, kw_only=True):
