@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
+    from slipway.features.windows import approx_distinct as approx_distinct
     from slipway.features.windows import count as count
+    from slipway.features.windows import decayed_mean as decayed_mean
     from slipway.features.windows import last as last
     from slipway.features.windows import max_ as max
     from slipway.features.windows import mean as mean
     from slipway.features.windows import min_ as min
+    from slipway.features.windows import quantile as quantile
     from slipway.features.windows import std as std
     from slipway.features.windows import sum_ as sum
     from slipway.features.windows import windows as windows
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import Retrain as Retrain
     from slipway.flows.retrain import degraded as degraded
     from slipway.flows.retrain import schedule as schedule
+    from slipway.flows.shared import shared as shared
     from slipway.flows.streams import redis_stream as redis_stream
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
@@ -63,9 +67,11 @@ _HOMES = {
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
     "approval": "slipway.gates.declare",
+    "approx_distinct": "slipway.features.windows",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "count": "slipway.features.windows",
+    "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
@@ -85,9 +91,11 @@ _HOMES = {
     "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
+    "quantile": "slipway.features.windows",
     "redis_stream": "slipway.flows.streams",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
+    "shared": "slipway.flows.shared",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -109,9 +117,11 @@ __all__ = [
     "Retrain",
     "Shadow",
     "approval",
+    "approx_distinct",
     "between",
     "calibrated",
     "count",
+    "decayed_mean",
     "degraded",
     "environment_resolves",
     "errors",
@@ -131,9 +141,11 @@ __all__ = [
     "one_of",
     "open",
     "pipeline",
+    "quantile",
     "redis_stream",
     "run",
     "schedule",
+    "shared",
     "std",
     "step",
     "sum",

@@ -16,6 +16,7 @@ from slipway.records.features import EventRow, ViewRow
 
 pytestmark = pytest.mark.full
 store_module = pytest.importorskip("slipway.backends.redis_online", reason="pip install 'slipway[redis]'")
+ABSENT = (None,) * (len(STREAM.columns) - 2)
 RedisOnlineStore = store_module.RedisOnlineStore
 
 
@@ -94,7 +95,7 @@ def test_an_emptied_redis_is_not_one_without_rows(tmp_path: Path) -> None:
         for refused in (
             lambda: reader.view_rows((TIMED.name,), ["EWR"], 9),
             lambda: reader.look_up(asked, 9),
-            lambda: reader.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 1))]),
+            lambda: reader.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 1, *ABSENT))]),
             lambda: loader.put_rows(TIMED.name, [ViewRow("JFK", 1, (1,))]),
             lambda: loader.set_mark("load", "done"),
         ):
@@ -120,7 +121,7 @@ def test_killed_while_pushes_come_it_keeps_whole_pushes(tmp_path: Path) -> None:
         failed = 0
         made = random.Random(5)
         for push in range(60):
-            rows = [EventRow(key, push, "1", (push, 1)) for key in keys]
+            rows = [EventRow(key, push, "1", (push, 1, *ABSENT)) for key in keys]
             with ThreadPoolExecutor(1) as pool:
                 pushing = pool.submit(writer.push_events, STREAM.name, rows)
                 if push % 6 == 5:
@@ -164,7 +165,7 @@ def test_a_full_memory_refuses_a_push_whole(tmp_path: Path) -> None:
         store = opened(own.url)
         client = pytest.importorskip("redis").Redis.from_url(own.url)
         client.config_set("maxmemory", "1mb")
-        rows = [EventRow(f"k{number}", 1, "1", (1, 1)) for number in range(50)]
+        rows = [EventRow(f"k{number}", 1, "1", (1, 1, *ABSENT)) for number in range(50)]
         with pytest.raises(BackendError, match="memory") as caught:
             store.push_events(STREAM.name, rows)
         assert "maxmemory" in caught.value.fix

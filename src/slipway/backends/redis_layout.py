@@ -17,7 +17,7 @@ import msgspec
 
 from slipway.errors import InvalidInput
 from slipway.ports.online_store import FoundRow, precedence
-from slipway.records.features import EventRow, StoredView, Stream, WindowState
+from slipway.records.features import EventRow, StoredView, Stream, StreamColumn, WindowState
 
 __all__ = [
     "StreamPlan",
@@ -68,8 +68,8 @@ class StreamPlan:
         self.events = home + b":e:" + tag + b":"
         self.keys = home + b":k:" + tag
         self.replaced = home + b":r:" + tag
-        self.looks_inside = any(column.extremes or column.last for column in stream.columns)
-        self.nothing = WindowState(0, ((0, 0, 0, None, None, None),) * self.width)
+        self.looks_inside = any(column.extremes or column.last or column.groups for column in stream.columns)
+        self.nothing = WindowState(0, ((0, 0, 0, None, None, None, ()),) * self.width)
         self.zeros = (0,) * (1 + 3 * self.width)
 
     def sums_of(self, member: bytes | None) -> Sequence[Any]:
@@ -106,20 +106,33 @@ class StreamPlan:
             count = upper[0] - lower[0]
             columns = _differences(self.width, upper, lower) if count else self.nothing.columns
             if count and self.looks_inside:
-                columns = self._looked_inside(columns, [values for time_us, values in rows if time_us > since_us])
+                columns = self._looked_inside(columns, [row for row in rows if row[0] > since_us])
             states.append(WindowState(count, columns))
         return states
 
-    def _looked_inside(self, columns: tuple[Any, ...], rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    def _looked_inside(self, columns: tuple[Any, ...], rows: Sequence[tuple[int, tuple[Any, ...]]]) -> tuple[Any, ...]:
+        """The columns with what only a look at the rows in the window tells."""
         found = [list(column) for column in columns]
         for index, column in enumerate(self.columns):
-            if column.extremes or column.last:
-                values = [value for row in rows if (value := row[index]) is not None]
-                if values and column.extremes:
-                    found[index][3:5] = min(values), max(values)
-                if values and column.last:
-                    found[index][5] = values[-1]
+            if not (column.extremes or column.last or column.groups):
+                continue
+            kept = [(time_us, value) for time_us, values in rows if (value := values[index]) is not None]
+            if kept and column.extremes:
+                found[index][3:5] = min(value for _, value in kept), max(value for _, value in kept)
+            if kept and column.last:
+                found[index][5] = kept[-1][1]
+            if column.groups:
+                found[index][6] = _grouped(column, kept)
         return tuple([tuple(column) for column in found])
+
+
+def _grouped(column: StreamColumn, kept: Iterable[tuple[int, int]]) -> tuple[tuple[int, int, int], ...]:
+    groups: dict[int, tuple[int, int]] = {}
+    for time_us, value in kept:
+        group = value if column.groups == "value" else time_us // column.step_us
+        n, total = groups.get(group, (0, 0))
+        groups[group] = n + 1, total + value
+    return tuple([(group, *groups[group]) for group in sorted(groups)])
 
 
 class ViewPlan:
@@ -208,7 +221,7 @@ def _differences(width: int, upper: Sequence[Any], lower: Sequence[Any]) -> tupl
     try:
         return tuple(
             [
-                (upper[i] - lower[i], upper[i + 1] - lower[i + 1], upper[i + 2] - lower[i + 2], None, None, None)
+                (upper[i] - lower[i], upper[i + 1] - lower[i + 1], upper[i + 2] - lower[i + 2], None, None, None, ())
                 for i in range(1, 1 + 3 * width, 3)
             ]
         )

@@ -1,4 +1,9 @@
-"""What every online store must do."""
+"""What every online store must do.
+
+A window's state has seven parts a column. Besides sums, least, greatest and last, a column may ask for *groups*
+(`StreamColumn.groups`): how many values there are of each ("value"), or how many and their exact sum in each step of
+time ("time"). Approximate distinct counts, quantiles and decayed means are folded from these.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from pathlib import Path
 
 from slipway.errors import Conflict, NotFound
 from slipway.ports.online_store import Asked, OnlineStore, ViewsAsked, WindowsAsked, precedence
-from slipway.records.features import EventRow, StoredView, Stream, StreamColumn, ViewRow, WindowState
+from slipway.records.features import ColumnState, EventRow, StoredView, Stream, StreamColumn, ViewRow, WindowState
 
 __all__ = ["STREAM", "TIMED", "TIMELESS", "OnlineStoreSuite", "check_states", "events_of"]
 
@@ -18,8 +23,11 @@ STREAM = Stream(
     columns=(
         StreamColumn(name="delay", scale=1024, integer=False, squares=True, extremes=True, last=True),
         StreamColumn(name="seats", scale=1, integer=True),
+        StreamColumn(name="carrier", coding="register", bits=12, type="string", groups="value"),
+        StreamColumn(name="speed", scale=1024, groups="time", step_us=5),
     ),
 )
+_ABSENT = (None,) * (len(STREAM.columns) - 2)
 TIMED = StoredView(name="weather", timed=True)
 TIMELESS = StoredView(name="planes", timed=False)
 
@@ -31,9 +39,9 @@ def events_of(seed: int, count: int) -> list[EventRow]:
     return [
         EventRow(
             made.choice(["EWR", "JFK", "a|b", "", "é"]),
-            made.randrange(0, 12),
+            made.randrange(-8, 12),
             str(made.randrange(0, count)),
-            (made.choice(values), made.choice(values)),
+            tuple(made.choice(values) for _ in STREAM.columns),
         )
         for _ in range(count)
     ]
@@ -47,7 +55,7 @@ def _expected(rows: Iterable[EventRow], key: str, at_us: int, width_us: int) -> 
             place = (row.time_us, row.event_id)
             if place not in kept or precedence(row.values) > precedence(kept[place].values):
                 kept[place] = row
-    columns = []
+    columns: list[ColumnState] = []
     for index, column in enumerate(STREAM.columns):
         values = [v for place in sorted(kept) if (v := kept[place].values[index]) is not None]
         columns.append(
@@ -58,15 +66,23 @@ def _expected(rows: Iterable[EventRow], key: str, at_us: int, width_us: int) -> 
                 min(values, default=None) if column.extremes else None,
                 max(values, default=None) if column.extremes else None,
                 values[-1] if values and column.last else None,
+                _groups(column, [(row.time_us, v) for row in kept.values() if (v := row.values[index]) is not None]),
             )
         )
     return WindowState(len(kept), tuple(columns))
 
 
+def _groups(column: StreamColumn, values: list[tuple[int, int]]) -> tuple[tuple[int, int, int], ...]:
+    found: dict[int, list[int]] = {}
+    for time_us, value in values if column.groups else []:
+        found.setdefault(value if column.groups == "value" else time_us // column.step_us, []).append(value)
+    return tuple((group, len(found[group]), sum(found[group])) for group in sorted(found))
+
+
 def check_states(store: OnlineStore, rows: list[EventRow]) -> None:
     """Check windows at several times against a look at every event."""
     keys, widths = ["EWR", "JFK", "a|b", "", "é", "nowhere"], [1, 3, 100]
-    for at_us in (-5, 0, 4, 11, 50):
+    for at_us in (-9, -5, 0, 4, 11, 50):
         expected = [[_expected(rows, key, at_us, width) for width in widths] for key in keys]
         assert store.window_states(STREAM.name, keys, at_us, widths) == expected
 
@@ -107,10 +123,15 @@ class OnlineStoreSuite:
     def test_a_known_event_changes_nothing(self, tmp_path: Path) -> None:
         """The second push of the same events reports no change; greater values for one of them do."""
         store = self._opened(tmp_path)
-        rows = [EventRow("EWR", time, "1", (time, None)) for time in range(5)]
+        rows = [EventRow("EWR", time, "1", (time, None, *_ABSENT)) for time in range(5)]
         assert store.push_events(STREAM.name, rows) == 5
         assert store.push_events(STREAM.name, reversed(rows)) == 0
-        assert store.push_events(STREAM.name, [EventRow("EWR", 3, "1", (2, 9)), EventRow("EWR", 2, "1", (2, 0))]) == 1
+        assert (
+            store.push_events(
+                STREAM.name, [EventRow("EWR", 3, "1", (2, 9, *_ABSENT)), EventRow("EWR", 2, "1", (2, 0, *_ABSENT))]
+            )
+            == 1
+        )
         assert store.push_events(STREAM.name, []) == 0
         ((state,),) = store.window_states(STREAM.name, ["EWR"], 9, [100])
         assert state.columns[0][:2] == (5, 10)
@@ -195,7 +216,9 @@ class OnlineStoreSuite:
     def _push_together(self, store: OnlineStore, times: int) -> None:
         for time in range(times):
             with store.writing():
-                store.push_events(STREAM.name, [EventRow(key, time, "1", (time, 1)) for key in ("EWR", "JFK", "LGA")])
+                store.push_events(
+                    STREAM.name, [EventRow(key, time, "1", (time, 1, *_ABSENT)) for key in ("EWR", "JFK", "LGA")]
+                )
                 store.put_rows(TIMED.name, [ViewRow("JFK", time, (time + 1,))])
                 store.put_rows(TIMELESS.name, [ViewRow("EWR", 0, (time + 1,))])
 
@@ -209,7 +232,7 @@ class OnlineStoreSuite:
     def test_what_is_put_together_fails_together(self, tmp_path: Path) -> None:
         """A block that raises leaves nothing of what was put in it; one that ends leaves everything, marks too."""
         store = self._opened(tmp_path)
-        rows = [EventRow("EWR", time, "1", (time, None)) for time in range(6)]
+        rows = [EventRow("EWR", time, "1", (time, None, *_ABSENT)) for time in range(6)]
         try:
             with store.writing():
                 store.push_events(STREAM.name, rows)
@@ -238,7 +261,7 @@ class OnlineStoreSuite:
     def test_a_failed_push_leaves_nothing(self, tmp_path: Path) -> None:
         """A push that raises half-way is not visible in part."""
         store = self._opened(tmp_path)
-        broken = [EventRow("EWR", 1, "1", (1, 1)), EventRow("EWR", 2, "2", (1,))]
+        broken = [EventRow("EWR", 1, "1", (1, 1, *_ABSENT)), EventRow("EWR", 2, "2", (1,))]
         try:
             store.push_events(STREAM.name, broken)
         except Exception:  # whatever the backend raises for a row of the wrong width
@@ -279,7 +302,7 @@ class OnlineStoreSuite:
     def test_definitions_are_kept(self, tmp_path: Path) -> None:
         """Defining again changes nothing; another definition under a name is refused; an unknown name is not found."""
         store = self._opened(tmp_path)
-        store.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 1))])
+        store.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 1, *_ABSENT))])
         store.define([STREAM], [TIMED])
         assert store.window_states(STREAM.name, ["EWR"], 9, [100])[0][0].rows == 1
         for refused, kind in (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slipway.features.defaults import defaults_of
 from slipway.features.states import empty_state, finisher, key_encoder, restore, stored_view_of, stream_of
 from slipway.ports.online_store import Asked, FoundRow, OnlineStore, ViewsAsked, WindowsAsked
 from slipway.records.features import FeatureSetSpec, View, Windows
@@ -99,7 +100,8 @@ def look_ups_of(spec: FeatureSetSpec, places: Mapping[str, int]) -> list[LookUp]
         names = [f"{view.name}_{f.name}" for view in views for f in view.fields]
         ask = ViewsAsked(tuple([stored_view_of(view).name for view in views]), ())
         key = [places[name] for name in entity]
-        made.append(LookUp(names, key, key_encoder(types), ask, _values_of_views(views), (None,) * len(names)))
+        nothing = [value for view in views for value in defaults_of(view)]
+        made.append(LookUp(names, key, key_encoder(types), ask, _values_of_views(views), nothing))
     return made
 
 
@@ -120,7 +122,7 @@ def _windows_of(windows: Windows, places: Mapping[str, int]) -> LookUp:
 
 def _values_of_views(views: Sequence[View]) -> Callable[[Sequence[Any], int], list[list[Any]]]:
     """What the rows of views that share their entity mean at a decision time."""
-    plan = [(view.ttl_us, (None,) * len(view.fields), _restored(view)) for view in views]
+    plan = [(view.ttl_us, defaults_of(view), _restored(view)) for view in views]
 
     def values_of(rows: Sequence[FoundRow | None], at_us: int) -> list[Any]:
         found: list[Any] = []

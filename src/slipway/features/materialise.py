@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,16 @@ import msgspec
 import polars as pl
 
 from slipway.errors import InvalidInput, near
-from slipway.features.point_in_time import EVENT_TIME, WindowRows, floats, microseconds, text_of, view_rows
+from slipway.features.point_in_time import (
+    EVENT_TIME,
+    Notes,
+    WindowRows,
+    floats,
+    microseconds,
+    sentences,
+    text_of,
+    view_rows,
+)
 from slipway.features.specs import query
 from slipway.features.states import from_us, stored_view_of, stream_of, to_us
 from slipway.features.training import PinnedTables
@@ -135,7 +145,7 @@ def _load_events(
     values = dict.fromkeys([*windows.by, windows.time, *windows.event_id, *(column.name for column in stream.columns)])
     source = frame.with_row_index(_INDEX).filter(wanted).select(list(values)).collect()
     prepared = WindowRows(windows, source)
-    notes += prepared.notes
+    notes += sentences(prepared.notes)
     rows = prepared.rows
     table = rows.select(_key_text(windows.by, windows.key_types), EVENT_TIME, *rows.columns[len(windows.by) + 1 :])
     if is_overwritten:
@@ -162,7 +172,9 @@ def _load_view(
     is_changed = mark is not None and mark.versions != now
     if mark is not None and not is_changed and (not view.time or mark.until_us >= until_us):
         return 0
-    rows = view_rows(view, query(declared, tables).collect(), notes).frame
+    found: Notes = Counter()
+    rows = view_rows(view, query(declared, tables).collect(), found).frame
+    notes += sentences(found)
     if view.time:
         since_us = mark.until_us if mark is not None and not is_changed else None
         rows = rows.filter(pl.col(EVENT_TIME) <= until_us)
@@ -220,7 +232,8 @@ def _stored_form(name: str, kind: FieldType) -> pl.Expr:
 
 def _rows_of(workspace: Workspace, table: str, old: str, new: str) -> int | None:
     """How many rows an older version has of which a newer one is a continuation; None where it is none."""
-    by_version = {version.version: version for version in versions.history(workspace, table)}
+    owner, _, name = table.rpartition("/")
+    by_version = {version.version: version for version in versions.history(workspace, name, project=owner or None)}
     version = by_version.get(new)
     while version is not None and version.version != old:
         version = by_version.get(version.parent) if version.change == "append" else None

@@ -16,16 +16,16 @@ from typing import Any
 import msgspec
 
 from slipway.errors import InvalidInput, near
-from slipway.features.calls import MISFIT, caller, coercer, scalar_order
+from slipway.features.calls import MISFIT, coercer, row_caller, scalar_order
 from slipway.features.look_ups import Fill, filled_by, look_ups_of
 from slipway.features.states import (
+    coder,
     finite,
     from_us,
     key_encoder,
     plain,
     stored_view_of,
     stream_of,
-    to_grid,
     to_us,
 )
 from slipway.ports.online_store import OnlineStore
@@ -34,6 +34,7 @@ from slipway.records.features import (
     FeatureSetSpec,
     StoredView,
     Stream,
+    StreamColumn,
     View,
     ViewRow,
     Windows,
@@ -99,7 +100,7 @@ def build_resolver(
         fill = filled_by(look_ups, store)
     calls = []
     for scalar in scalar_order(spec):
-        calls.append((caller(scalar, functions), [places[argument.name] for argument in scalar.arguments]))
+        calls.append((row_caller(scalar, functions), _picker([places[argument.name] for argument in scalar.arguments])))
         places[scalar.name] = width
         width += 1
     read = _reader(spec)
@@ -111,20 +112,18 @@ def build_resolver(
         if fill is not None:
             fill(known, at_us)
         for call, arguments in calls:
-            values = call([[row[place] for row in known] for place in arguments])
-            for row, value in zip(known, values, strict=True):
-                row.append(value)
-        return [pick(row) for row in known]
+            for number, row in enumerate(known):
+                row.append(call(arguments(row), number))
+        return [list(pick(row)) for row in known]
 
     return resolve
 
 
-def _picker(places: Sequence[int]) -> Callable[[_Row], list[Any]]:
+def _picker(places: Sequence[int]) -> Callable[[_Row], tuple[Any, ...]]:
     if len(places) == 1:
         (only,) = places
-        return lambda row: [row[only]]
-    pick = itemgetter(*places)
-    return lambda row: list(pick(row))
+        return lambda row: (row[only],)
+    return itemgetter(*places)
 
 
 def _reader(spec: FeatureSetSpec) -> Callable[[Sequence[Sequence[Any] | Mapping[str, Any]]], list[_Row]]:
@@ -237,7 +236,7 @@ class _Source:
         self._time = windows.time
         self._id = _fields(windows.event_id, windows.event_id_types, windows.source)
         self._encode_id = key_encoder(windows.event_id_types)
-        self._columns = [(_value_of(c.name, windows.source), c.scale, c.integer) for c in stream.columns]
+        self._columns = [(_value_of(c.name, windows.source), self._checked(c), coder(c)) for c in stream.columns]
         self._keys: dict[str, Callable[[Mapping[str, Any]], str | None]] = {}
 
     def add(self, windows: Windows, stream: Stream) -> None:
@@ -254,22 +253,30 @@ class _Source:
             if event_id is None:
                 continue
             time_us = _us(known)
-            values = tuple([self._grid(read(row), scale, integer=integer) for read, scale, integer in self._columns])
+            values = tuple([code(check(read(row))) for read, check, code in self._columns])
             for name, key_of in self._keys.items():
                 key = key_of(row)
                 if key is not None:
                     made[name].append(EventRow(key, time_us, event_id, values))
         return made
 
-    def _grid(self, value: Any, scale: int, *, integer: bool) -> int | None:
-        value = float(value) if isinstance(value, Decimal) else value
-        if value is not None and (not isinstance(value, int | float) or (integer and value != value // 1)):
-            raise InvalidInput(
-                f"A pushed row of {self._source!r} has the value {value!r}.",
-                why=f"A {'whole ' if integer else ''}number is expected.",
-                fix="Send numbers as numbers, null where there is none.",
-            )
-        return to_grid(value, scale, integer=integer)
+    def _checked(self, column: StreamColumn) -> Callable[[Any], Any]:
+        """How a pushed value is brought into its column's type."""
+        if column.coding == "register":
+            return lambda value: _typed(value, column.type)
+        integer = column.integer
+
+        def number(value: Any) -> Any:
+            value = float(value) if isinstance(value, Decimal) else value
+            if value is not None and (not isinstance(value, int | float) or (integer and value != value // 1)):
+                raise InvalidInput(
+                    f"A pushed row of {self._source!r} has the value {value!r}.",
+                    why=f"A {'whole ' if integer else ''}number is expected.",
+                    fix="Send numbers as numbers, null where there is none.",
+                )
+            return value
+
+        return number
 
 
 def _add(sources: list[_Source], windows: Windows) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from slipway.errors import SlipwayError
+from slipway.features.certificate import is_proof, proof_words
 from slipway.gates import evidence as make
 from slipway.ledger import entries
 from slipway.models import bundle as bundles
@@ -72,9 +73,11 @@ def collect(
     subject, now = candidate.bundle, workspace.clock.now()
     found = [make.figures(subject, now, bundle.metrics)] if bundle.metrics else []
     found.append(make.proof("parity", subject, now, holds=bool(bundle.parity), note=bundle.parity))
-    if bundle.skew:
-        held = not bundle.skew.startswith("refuted")
-        found.append(make.proof("no_skew", subject, now, holds=held, note=bundle.skew))
+    if bundle.certificate is not None and bundle.features is not None:
+        held = is_proof(bundle.certificate, bundle.features)
+        found.append(
+            make.proof("no_skew", subject, now, holds=held, note=proof_words(bundle.certificate, bundle.features))
+        )
     if bundle.environment is not None:
         differing, checked = _differing(bundle.environment.lock)
         found.append(make.environment(subject, now, differing=differing, checked=checked))

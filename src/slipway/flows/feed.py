@@ -22,10 +22,11 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.records.models import Bundle
+from slipway.records.tables import TableVersion
 from slipway.tables import versions
 from slipway.tables.versions import Origin
 
-__all__ = ["feed", "keep_views"]
+__all__ = ["feed", "keep_view", "keep_views", "view_table"]
 
 
 def keep_views(workspace: Workspace, features: FeatureSet) -> None:
@@ -37,20 +38,30 @@ def keep_views(workspace: Workspace, features: FeatureSet) -> None:
     """
     tables = PinnedTables(workspace)
     for view in features.views.values():
-        key = (*view.entity, *([view.time] if view.time else []))
-        read = [tables.version(source) for source in view.sources]
-        origin = Origin(
-            source=f"the feature view {view.name}",
-            inputs=tuple(versions.node(found.project, found.name, found.version) for found in read),
-        )
-        versions.overwrite(
-            workspace,
-            _table(view.name, definition_of(view.function)),
-            query(view, tables).collect(),
-            key=key,
-            time=view.time,
-            origin=origin,
-        )
+        if not view.definition:  # otherwise another project keeps its rows
+            keep_view(workspace, view, tables)
+
+
+def keep_view(workspace: Workspace, view: FeatureView, tables: PinnedTables) -> TableVersion:
+    """Keep one feature view's result as a version of its table.
+
+    Raises:
+        InvalidDeclaration: Its result lacks its entity or time column.
+        NotFound: A table that it reads has no version yet.
+    """
+    read = [tables.version(source) for source in view.sources]
+    origin = Origin(
+        source=f"the feature view {view.name}",
+        inputs=tuple(versions.node(found.project, found.name, found.version) for found in read),
+    )
+    return versions.overwrite(
+        workspace,
+        view_table(view.name, definition_of(view.function)),
+        query(view, tables).collect(),
+        key=(*view.entity, *([view.time] if view.time else [])),
+        time=view.time,
+        origin=origin,
+    )
 
 
 def feed(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace = EMBEDDED) -> str:
@@ -91,8 +102,15 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace 
         store.close()
 
 
-def _table(view: str, definition: str) -> str:
+def view_table(view: str, definition: str) -> str:
+    """The table in which a feature view's result is kept."""
     return f"view.{view}.{definition[:12]}"
+
+
+def _table(part: View) -> str:
+    """Where a view's rows are: kept by this project, or by the one that shares it."""
+    shared = [source for source in part.sources if "/" in source]
+    return shared[0] if shared else view_table(part.name, part.definition)
 
 
 def _from_table(part: View) -> FeatureView:
@@ -100,13 +118,13 @@ def _from_table(part: View) -> FeatureView:
         return rows
 
     view = FeatureView(result, entity=part.entity, time=part.time, ttl_us=part.ttl_us)
-    view.name, view.sources = part.name, (_table(part.name, part.definition),)
+    view.name, view.sources = part.name, (_table(part),)
     return view
 
 
 def _from_tables(spec: FeatureSetSpec) -> FeatureSetSpec:
     parts = tuple(
-        msgspec.structs.replace(part, sources=(_table(part.name, part.definition),)) if isinstance(part, View) else part
+        msgspec.structs.replace(part, sources=(_table(part),)) if isinstance(part, View) else part
         for part in spec.parts
     )
     return msgspec.structs.replace(spec, parts=parts)

@@ -1,16 +1,37 @@
 """The table itself: every operation by name."""
 
 from slipway.errors import NotFound, near
-from slipway.operations import endpoints, governance, models, projects, rollouts, runs, simulations, tables
+from slipway.operations import (
+    catalog,
+    endpoints,
+    features,
+    governance,
+    models,
+    projects,
+    rollouts,
+    runs,
+    sharing,
+    simulations,
+    tables,
+)
 from slipway.operations.declare import Operation
 
 __all__ = ["OPERATIONS", "operation"]
 
-OPERATIONS: dict[str, Operation] = {
-    declared.name: declared
-    for noun in (projects, tables, runs, models, endpoints, rollouts, simulations, governance)
-    for declared in noun.operations
-}
+_NOUNS = (
+    projects,
+    tables,
+    features,
+    catalog,
+    sharing,
+    runs,
+    models,
+    endpoints,
+    rollouts,
+    simulations,
+    governance,
+)
+OPERATIONS: dict[str, Operation] = {declared.name: declared for noun in _NOUNS for declared in noun.operations}
 
 
 def operation(name: str) -> Operation:

@@ -193,6 +193,15 @@ def _table(view: View) -> Context:
     return {"versions": view.ask("tables.get", name=view.path["name"]).versions}
 
 
+def _catalog(view: View) -> Context:
+    text = view.query.get("text", "")
+    return {"text": text, "hits": view.ask("catalog.search", text=text).hits}
+
+
+def _lineage(view: View) -> Context:
+    return {"trace": view.ask("catalog.lineage", what=view.query.get("what", ""))}
+
+
 def _endpoint(view: View) -> Context:
     name = view.path["name"]
     detail = view.ask("endpoints.get", name=name)
@@ -274,6 +283,8 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
     "/projects/{project}/tables": (_tables, "tables.html"),
     "/projects/{project}/tables/{name}": (_table, "table.html"),
+    "/projects/{project}/catalog": (_catalog, "catalog.html"),
+    "/projects/{project}/lineage": (_lineage, "lineage.html"),
     "/projects/{project}/endpoints/{name}": (_endpoint, "endpoint.html"),
     "/projects/{project}/simulations/{name}": (_simulation, "simulation.html"),
     "/projects/{project}/audit": (_audit, "audit.html"),

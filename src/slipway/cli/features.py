@@ -1,0 +1,201 @@
+"""`slipway features`: how features are defined, the definitions that they have had, and whether their examples hold."""
+
+from datetime import timedelta
+
+import click
+from msgspec import Struct
+
+from slipway.cli.door import Door, opened
+from slipway.cli.layout import columns, count, facts, instant
+from slipway.errors import InvalidDeclaration
+from slipway.operations.features import FeatureDetail, Features
+from slipway.records.features import Aggregate, FeatureDefinition, RequestField, Scalar, Windows
+
+__all__ = ["features"]
+
+_UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+class TestedFeature(Struct, frozen=True, kw_only=True):
+    """What came of a feature's examples.
+
+    Args:
+        name: The feature's.
+        examples: How many it has.
+        failed: Those that do not hold, as sentences.
+    """
+
+    name: str
+    examples: int
+    failed: tuple[str, ...] = ()
+
+
+@click.group()
+def features() -> None:
+    """List features, show one's definitions, or test their examples."""
+
+
+@features.command("list")
+@opened
+def list_(door: Door) -> None:
+    """List the features that training sets have used."""
+    door.show(door.call("features.list"), _list_text)
+
+
+@features.command()
+@click.argument("name", metavar="FEATURE")
+@opened
+def show(door: Door, name: str) -> None:
+    """Show one feature and the definitions that it has had."""
+    door.show(door.call("features.get", name=name), _show_text)
+
+
+@features.command()
+@click.argument("names", metavar="[FEATURE]...", nargs=-1)
+@opened
+def test(door: Door, names: tuple[str, ...]) -> None:
+    """Check the examples of the declared features: of all, or of those named."""
+    from slipway.features.examples import failed_examples
+    from slipway.features.scalars import Feature
+    from slipway.features.sets import FeatureSet
+
+    declared: dict[str, Feature] = dict(door.project.declared(Feature))
+    for made in door.project.declared(FeatureSet).values():
+        declared |= {part.name: part for part in made.parts if isinstance(part, Feature)}
+    for name in names:
+        if name not in declared:
+            door.project.pick(Feature, name, "feature")
+    tested = [
+        TestedFeature(name=name, examples=len(declared[name].examples), failed=tuple(failed_examples(declared[name])))
+        for name in (names or declared)
+    ]
+    door.show(tested, _test_text)
+    failed = [sentence for each in tested for sentence in each.failed]
+    if failed:
+        raise InvalidDeclaration(
+            f"Examples that do not hold: {len(failed):,} of {sum(each.examples for each in tested):,}.",
+            why=failed[0],
+            fix="Correct the function, or the example.",
+        )
+
+
+def _list_text(answer: Features) -> str:
+    rows = [
+        (
+            found.name,
+            _kind(found),
+            _type(found),
+            ", ".join(_keys(found)),
+            _age(found),
+            ", ".join(found.sources),
+            str(found.number),
+            found.definition[:12],
+            found.about.owner,
+            found.about.description,
+        )
+        for found in answer.features
+    ]
+    head = ("feature", "kind", "type", "by", "window", "from", "version", "definition", "owner", "description")
+    return columns(head, rows, empty="No training set has used a feature yet. Make one: slipway run")
+
+
+def _show_text(answer: FeatureDetail) -> str:
+    newest = next(version for version in answer.versions if version.number == answer.in_use)
+    part = newest.part
+    pairs = [
+        ("feature", newest.name),
+        ("kind", _kind(newest)),
+        ("type", _type(newest)),
+        ("by", ", ".join(_keys(newest))),
+        ("window", _age(newest)),
+        ("default", _default(newest)),
+        ("from", ", ".join(newest.sources)),
+        ("owner", newest.about.owner),
+        ("description", newest.about.description),
+        ("tags", ", ".join(newest.about.tags)),
+    ]
+    if isinstance(part, Scalar):
+        fields = [(field.name, field.type, "yes" if field.nullable else "no") for field in part.arguments]
+        head = ("argument", "type", "nulls allowed")
+    else:
+        fields = [(field.name, field.type, "yes" if field.nullable else "no") for field in newest.columns]
+        head = ("column", "type", "null possible")
+    versions = [
+        (
+            str(version.number),
+            version.definition[:12],
+            instant(version.created_at),
+            "in use" if version.number == answer.in_use else "",
+        )
+        for version in answer.versions
+    ]
+    return "\n\n".join(
+        [
+            facts(pairs),
+            columns(head, fields, empty=""),
+            columns(("version", "definition", "first used (UTC)", ""), versions, empty=""),
+        ]
+    )
+
+
+def _test_text(tested: list[TestedFeature]) -> str:
+    if not tested:
+        return "The project declares no scalar feature."
+    lines = []
+    for each in tested:
+        if not each.examples:
+            lines.append(f"no examples  {each.name}")
+        elif not each.failed:
+            lines.append(f"holds        {each.name}: {count(each.examples, 'example')}")
+        lines += [f"FAILS        {sentence}" for sentence in each.failed]
+    return "\n".join(lines)
+
+
+def _kind(found: FeatureDefinition) -> str:
+    aggregate = _aggregate(found)
+    return aggregate.kind.replace("_", " ") if aggregate else type(found.part).__name__.lower()
+
+
+def _aggregate(found: FeatureDefinition) -> Aggregate | None:
+    return found.part.aggregates[0] if isinstance(found.part, Windows) else None
+
+
+def _type(found: FeatureDefinition) -> str:
+    return found.columns[0].type if len(found.columns) == 1 else count(len(found.columns), "column")
+
+
+def _keys(found: FeatureDefinition) -> tuple[str, ...]:
+    if isinstance(found.part, Scalar):
+        return tuple(argument.name for argument in found.part.arguments)
+    if isinstance(found.part, RequestField):
+        return ()
+    return found.part.by if isinstance(found.part, Windows) else found.part.entity
+
+
+def _age(found: FeatureDefinition) -> str:
+    """The width of a window, or how old a view's row may be."""
+    if isinstance(found.part, Scalar | RequestField):
+        return ""
+    aggregate = _aggregate(found)
+    if aggregate is not None:
+        return duration(aggregate.width_us)
+    ttl_us = None if isinstance(found.part, Windows) else found.part.ttl_us
+    return "" if ttl_us is None else f"ttl {duration(ttl_us)}"
+
+
+def duration(us: int) -> str:
+    """Microseconds as they are declared: "6h", "90s"."""
+    seconds, rest = divmod(us, 10**6)
+    if rest:
+        return str(timedelta(microseconds=us))
+    return next(f"{seconds // size}{unit}" for unit, size in _UNITS if seconds % size == 0)
+
+
+def _default(found: FeatureDefinition) -> str:
+    if isinstance(found.part, Scalar):
+        return "" if found.part.default is None else str(found.part.default)
+    aggregate = _aggregate(found)
+    if aggregate is not None:
+        return "" if aggregate.default is None else str(aggregate.default)
+    given = () if isinstance(found.part, Windows | RequestField) else found.part.defaults
+    return ", ".join(f"{name}={value}" for name, value in given)
