@@ -101,14 +101,17 @@ def branch(workspace: Workspace, table: str, name: str, version: Version | None 
     Raises:
         InvalidInput: The name reads as a number, a hash or a date, or is a tag's.
         NotFound: There is no such version, or its rows were cleaned away.
-        Conflict: There is such a branch already.
+        Conflict: There is such a branch already, and it begins or is elsewhere.
     """
     check_ref_name(name, "branch")
     found = resolve(workspace, table, version) if version is not None else head(workspace, table)
     with workspace.ledger.write() as tx:
         _check_free(tx, workspace.project, table, name, TAG)
         _check_there(tx, found)
-        if tx.ref(workspace.project, BRANCH, f"{table}/{name}") is not None:
+        former = [tx.ref(workspace.project, kind, f"{table}/{name}") for kind in (BRANCH, BASE)]
+        if former == [found.version] * 2:
+            return found
+        if former != [None, None]:
             raise Conflict(
                 f"The table {table!r} has a branch {name!r} already.",
                 fix=f"Choose another name, or drop it: `slipway data branch {table} {name} --drop`.",
