@@ -20,6 +20,7 @@ NAMES = (
     "one_row_prediction",
     "ledger",
     "table_versions",
+    "table_checks",
     "start_up",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

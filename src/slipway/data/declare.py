@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from slipway import data as room
 from slipway.data.checks import Check
+from slipway.data.table_checks import TableCheck
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.ids import check_name
 from slipway.ports.workspace import workspace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from slipway.records.table_changes import TableDiff
     from slipway.records.tables import TableVersion
     from slipway.tables.resolve import Version
+    from slipway.tables.staging import Rows
 
 __all__ = ["Table", "table"]
 
@@ -57,7 +59,7 @@ class Table:
         *,
         key: tuple[str, ...] = (),
         time: str = "",
-        checks: tuple[Check, ...] = (),
+        checks: tuple[Check | TableCheck, ...] = (),
         owner: str = "",
         description: str = "",
         tags: tuple[str, ...] = (),
@@ -75,10 +77,11 @@ class Table:
                 fix="Read another table inside it: `other.read()`.",
             )
         for check in checks:
-            if not isinstance(check, Check):
+            if not isinstance(check, Check | TableCheck):
                 raise InvalidDeclaration(
                     f"{check!r} is no check of the table {self.name!r}.",
-                    fix="Use sw.unique, sw.not_null, sw.between, sw.one_of or sw.matches.",
+                    fix="Use sw.unique, sw.not_null, sw.between, sw.one_of, sw.matches, sw.references, sw.check, "
+                    "sw.rows, sw.fresh or sw.stable.",
                 )
         self.function = function
         self.key = key
@@ -112,6 +115,50 @@ class Table:
             Corrupt: A stored part is missing or altered.
         """
         return room.versions.read(workspace(), self.name, version)
+
+    def overwrite(self, rows: Rows, *, branch: str = "") -> TableVersion:
+        """Check rows and make them the table's content. The same content again makes no version.
+
+        Args:
+            rows: A Polars or pandas frame, a LazyFrame, or an iterable of frames.
+            branch: The branch that is written, "" for the table itself.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or the rows cannot be stored.
+            Conflict: Somebody else wrote the table meanwhile.
+        """
+        return room.write.write(workspace(), self, rows, mode="overwrite", branch=branch)
+
+    def append(self, rows: Rows, *, branch: str = "") -> TableVersion:
+        """Check rows and add them after those that are there.
+
+        Args:
+            rows: As `overwrite` takes them, with the table's columns.
+            branch: The branch that is written, "" for the table itself.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or the columns are not the table's.
+        """
+        return room.write.write(workspace(), self, rows, mode="append", branch=branch)
+
+    def upsert(self, rows: Rows, *, newest_wins: bool = False, branch: str = "") -> TableVersion:
+        """Check rows, and let them replace those of the same key or come to the others.
+
+        Args:
+            rows: As `overwrite` takes them, with the table's columns; held in memory.
+            newest_wins: Whether a row never replaces one whose time is later: rows may then come out of order.
+            branch: The branch that is written, "" for the table itself.
+
+        Returns:
+            The new version, with `added_rows` and `changed_rows`, or the current one when nothing changed.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or a key is null or given twice.
+        """
+        return room.write.write(workspace(), self, rows, mode="upsert", newest_wins=newest_wins, branch=branch)
 
     def history(self) -> tuple[TableVersion, ...]:
         """All versions in the current project, newest first.
@@ -162,6 +209,18 @@ class Table:
         """
         return room.refs.branch(workspace(), self.name, name, version)
 
+    def merge(self, name: str) -> TableVersion:
+        """Bring what a branch added into the table; the branch then goes on from there.
+
+        Args:
+            name: The branch.
+
+        Raises:
+            UserError: No project is open.
+            Conflict: The table moved on, and the branch did more than append, columns changed, or both added one key.
+        """
+        return room.refs.merge(workspace(), self.name, name)
+
 
 @overload
 def table(function: Callable[[], Any], /) -> Table: ...
@@ -172,7 +231,7 @@ def table(
     *,
     key: str | Iterable[str] | None = None,
     time: str | None = None,
-    checks: Iterable[Check] = (),
+    checks: Iterable[Check | TableCheck] = (),
     owner: str = "",
     description: str = "",
     tags: Iterable[str] = (),
@@ -186,7 +245,7 @@ def table(
     *,
     key: str | Iterable[str] | None = None,
     time: str | None = None,
-    checks: Iterable[Check] = (),
+    checks: Iterable[Check | TableCheck] = (),
     owner: str = "",
     description: str = "",
     tags: Iterable[str] = (),
@@ -198,7 +257,8 @@ def table(
         function: Given when the decorator is used without arguments.
         key: The column or columns that identify a row.
         time: The column of event time, aware datetimes.
-        checks: What must hold of the rows: `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`.
+        checks: What must hold. Of the rows: `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`,
+            `sw.references`, `sw.check`. Of the whole table: `sw.rows`, `sw.fresh`, `sw.stable`.
         owner: Who answers for it: a person or a team.
         description: What it holds, in a sentence; the function's docstring where it is "".
         tags: Words to find it by.

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
+from slipway.data.checks import References
 from slipway.data.declare import Table
 from slipway.data.write import write
 from slipway.errors import SlipwayError, StepFailed
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
 from slipway.schema.types import frame_of
+from slipway.tables.staging import Staged, stage
 from slipway.tables.versions import reads
 
-__all__ = ["ingest"]
+__all__ = ["in_order", "ingest"]
+
+
+def in_order(tables: Iterable[Table]) -> list[Table]:
+    """Tables so that those come first into which the checks of others look; else in the order that they have."""
+    left = {table.name: table for table in tables}
+    wanted = {
+        name: {check.table for check in table.checks if isinstance(check, References) and check.table != name}
+        for name, table in left.items()
+    }
+    ordered: list[Table] = []
+    while left:
+        # Of tables that look into each other one must come first: whichever stands first.
+        free = next((name for name in left if not wanted[name] & left.keys()), next(iter(left)))
+        ordered.append(left.pop(free))
+    return ordered
 
 
 def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, run_id: str = "") -> TableVersion:
@@ -36,18 +54,19 @@ def ingest(workspace: Workspace, table: Table, *, function_result: Any = None, r
         InvalidDeclaration: A check names a column that is not there, or does not fit its type.
         Conflict: Somebody else wrote the table meanwhile.
     """
-    frame, inputs = _rows(table, function_result)
+    rows, inputs = _rows(workspace, table, function_result)
     source = f"{table.function.__module__}:{table.function.__qualname__}"
-    return write(workspace, table, frame, source=source, run_id=run_id, inputs=inputs)
+    return write(workspace, table, rows, source=source, run_id=run_id, inputs=inputs)
 
 
-def _rows(table: Table, result: Any) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """The rows, and the lineage nodes of the tables that the function read."""
+def _rows(workspace: Workspace, table: Table, result: Any) -> tuple[pl.DataFrame | Staged, tuple[str, ...]]:
+    """The rows, those of a LazyFrame on disk, and the lineage nodes of the tables that the function read."""
     outer = reads.get()
     with reads.filled([]) as seen:
         try:
             made = table.function() if result is None else result
-            rows = made.collect() if isinstance(made, pl.LazyFrame) else made
+            # A query runs here and once: what fails in it is the user's, and it may not fit into memory.
+            rows = stage(workspace, table.name, made) if isinstance(made, pl.LazyFrame) else made
         except SlipwayError:
             raise
         except Exception as problem:
@@ -59,6 +78,8 @@ def _rows(table: Table, result: Any) -> tuple[pl.DataFrame, tuple[str, ...]]:
             ) from problem
     if outer is not None:
         outer += [node for node in seen if node not in outer]
+    if isinstance(rows, Staged):
+        return rows, tuple(seen)
     return frame_of(rows, f"What {table.name}() returned"), tuple(seen)
 
 

@@ -3,8 +3,10 @@
 from slipway.errors import NotFound, near
 from slipway.operations import (
     catalog,
+    delta,
     endpoints,
     features,
+    files,
     governance,
     models,
     projects,
@@ -12,6 +14,7 @@ from slipway.operations import (
     runs,
     sharing,
     simulations,
+    table_checks,
     table_versions,
     tables,
 )
@@ -22,7 +25,10 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     tables,
+    table_checks,
     table_versions,
+    delta,
+    files,
     features,
     catalog,
     sharing,

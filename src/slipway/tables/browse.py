@@ -5,13 +5,14 @@ from slipway.operations.table_versions import TableHistory
 from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
+from slipway.tables.personal import shown
 
 __all__ = ["get_table", "list_tables", "table_history"]
 
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
-    return Tables(tables=heads(workspace))
+    return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)))
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
@@ -20,7 +21,7 @@ def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
     Raises:
         NotFound: There is no such table.
     """
-    return TableDetail(versions=history(workspace, request.name))
+    return TableDetail(versions=tuple(shown(workspace, version) for version in history(workspace, request.name)))
 
 
 def table_history(workspace: Workspace, request: GetTable) -> TableHistory:
@@ -29,7 +30,7 @@ def table_history(workspace: Workspace, request: GetTable) -> TableHistory:
     Raises:
         NotFound: There is no such table.
     """
-    found = history(workspace, request.name)
+    found = tuple(shown(workspace, version) for version in history(workspace, request.name))
     with workspace.ledger.read() as tx:
         names = [named_refs(tx, workspace.project, request.name, kind) for kind in (TAG, BRANCH)]
     now = head(workspace, request.name)

@@ -31,6 +31,8 @@ __all__ = [
     "named_refs",
     "node",
     "pins",
+    "quarantine_of",
+    "reads",
     "subject",
     "words",
 ]
@@ -47,7 +49,10 @@ _PAGE = 1000
 
 pins: Slot[Mapping[str, str]] = Slot("slipway.tables.pins")
 """Where it is filled, a table that is read without naming a version is read at the one given: `<project>/<table>` ->
-hash. Writing goes on from the current version all the same."""
+hash, `files:<project>/<file set>` -> hash. Writing goes on from the current version all the same."""
+
+reads: Slot[list[str]] = Slot("slipway.tables.reads")
+"""Where it is filled, the lineage node of each version of a table or file set that is read is added, once."""
 
 
 def node(project: str, table: str, version: str) -> str:
@@ -63,6 +68,11 @@ def subject(project: str, table: str) -> str:
 def record_id(project: str, table: str, version: str) -> str:
     """The id of a version's record: `<project>/<table>@<version>`."""
     return f"{project}/{table}@{version}"
+
+
+def quarantine_of(table: str) -> str:
+    """The table into which a table's checks set rows aside: `quarantine.<table>`. No function can have that name."""
+    return f"quarantine.{table}"
 
 
 def words(version: TableVersion) -> str:

@@ -14,6 +14,7 @@ from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
+from slipway.tables.personal import check_personal
 
 __all__ = ["Draft", "Origin", "commit", "moved_head"]
 
@@ -30,6 +31,8 @@ class Origin:
         about: What its declaration says about it; None keeps what its parent says.
         quarantined_rows: How many of the rows that came were set aside.
         profile: The digest of the blob with its profile, "" for none.
+        onto: The version beside which this was judged ("" for none): another one in its place is a conflict. None
+            where nothing depends on it.
     """
 
     source: str = ""
@@ -39,6 +42,7 @@ class Origin:
     about: AboutTable | None = None
     quarantined_rows: int = 0
     profile: str = ""
+    onto: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +96,13 @@ def commit(
         also: Writes what belongs to the version in the same transaction.
 
     Raises:
-        Conflict: The head is no longer `former`.
+        Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
+        InvalidInput: What is said of the table calls a column personal that it does not have.
     """
+    if origin.onto is not None and origin.onto != (former.version if former else ""):
+        raise _written_by_another(table)
+    if origin.about is not None:
+        check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     settle()
     with workspace.ledger.write() as tx:
@@ -123,10 +132,7 @@ def moved_head(
         expected = former.version if former else None
         tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
     except Conflict as problem:
-        raise Conflict(
-            f"The table {version.name!r} was written by somebody else while this version of it was made.",
-            fix="Do it again: it then builds on what is there now.",
-        ) from problem
+        raise _written_by_another(version.name) from problem
     body = {"version": version.version, "number": version.number, "change": change or version.change}
     where = {"branch": branch} if branch else {}
     about = subject(workspace.project, version.name)
@@ -174,6 +180,13 @@ def _recorded(
     )
     entries.put(tx, record, expect=0)
     return record
+
+
+def _written_by_another(table: str) -> Conflict:
+    return Conflict(
+        f"The table {table!r} was written by somebody else while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
 
 
 def _link(tx: WriteTransaction, record: TableVersion, origin: Origin) -> None:
