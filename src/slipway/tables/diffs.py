@@ -16,12 +16,11 @@ from slipway.schema.dtypes import dtype_of
 from slipway.tables.alters import is_wider
 from slipway.tables.catalog import manifest_of, words
 from slipway.tables.parts import table_folder
+from slipway.tables.personal import MASK
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import scan_parts
 
 __all__ = ["diff", "diff_tables"]
-
-_HIDDEN = "(personal)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +191,7 @@ def _by_key(
 
 def _said_row(row: dict[str, object], key: tuple[str, ...], values: list[str], personal: tuple[str, ...]) -> RowChange:
     def said(name: str, value: object) -> str:
-        return _HIDDEN if name in personal else "null" if value is None else str(value)
+        return MASK if name in personal else "null" if value is None else str(value)
 
     return RowChange(
         key=", ".join(f"{name} = {said(name, row[f'k{n}'])}" for n, name in enumerate(key)),
