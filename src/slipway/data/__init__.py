@@ -10,9 +10,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from slipway.tables import file_folders as file_folders
+    from slipway.tables import filesets as filesets
     from slipway.tables import versions as versions
 
-__all__ = ["versions"]
+__all__ = ["file_folders", "filesets", "versions"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -3,8 +3,10 @@
 from slipway.errors import NotFound, near
 from slipway.operations import (
     catalog,
+    delta,
     endpoints,
     features,
+    files,
     governance,
     models,
     projects,
@@ -12,6 +14,7 @@ from slipway.operations import (
     runs,
     sharing,
     simulations,
+    table_checks,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -21,6 +24,9 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     tables,
+    table_checks,
+    delta,
+    files,
     features,
     catalog,
     sharing,

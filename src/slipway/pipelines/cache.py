@@ -17,6 +17,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, StepRun
 from slipway.schema.fingerprints import of_value
 from slipway.tables.catalog import current_hash
+from slipway.tables.filesets import current_file_hash
 
 __all__ = ["Hit", "Miss", "decode", "encode", "find", "remember", "settled"]
 
@@ -72,9 +73,13 @@ def find(workspace: Workspace, key: str) -> Hit | Miss:
 def _moved_table(tx: ReadTransaction, reads: Sequence[str]) -> str:
     """What the step read by itself must still be what it would read now."""
     for node in reads:
-        name, _, version = node.removeprefix("table:").rpartition("@")
+        kind, _, rest = node.partition(":")
+        name, _, version = rest.rpartition("@")
         project, _, table = name.partition("/")
-        if current_hash(tx, project, table) != version:
+        if kind == "files":
+            if current_file_hash(tx, project, table) != version:
+                return f"the file set {table}, which it reads, has another version"
+        elif current_hash(tx, project, table) != version:
             return f"table {table}, which it reads, has another version"
     return ""
 

@@ -4,6 +4,7 @@ from slipway.operations.declare import Empty
 from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
 from slipway.tables.catalog import heads, history
+from slipway.tables.personal import shown
 from slipway.tables.syncs import list_syncs
 
 __all__ = ["get_table", "list_tables"]
@@ -11,7 +12,8 @@ __all__ = ["get_table", "list_tables"]
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
-    return Tables(tables=heads(workspace), syncs=list_syncs(workspace))
+    tables = tuple(shown(workspace, version) for version in heads(workspace))
+    return Tables(tables=tables, syncs=list_syncs(workspace))
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
@@ -20,4 +22,4 @@ def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
     Raises:
         NotFound: There is no such table.
     """
-    return TableDetail(versions=history(workspace, request.name))
+    return TableDetail(versions=tuple(shown(workspace, version) for version in history(workspace, request.name)))

@@ -15,8 +15,9 @@ from slipway.ports.workspace import Workspace
 from slipway.records.sources import Synced
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
+from slipway.tables.personal import check_personal
 
-__all__ = ["Draft", "Origin", "commit", "note_synced"]
+__all__ = ["Draft", "Origin", "commit", "moved_head", "note_synced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Origin:
         quarantined_rows: How many of the rows that came were set aside.
         profile: The digest of the blob with its profile, "" for none.
         synced: How far their source was read; None keeps what the parent says, unless all rows are others.
+        onto: The version beside which this was judged ("" for none): another one in its place is a conflict. None
+            where nothing depends on it.
     """
 
     source: str = ""
@@ -42,6 +45,7 @@ class Origin:
     quarantined_rows: int = 0
     profile: str = ""
     synced: Synced | None = None
+    onto: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,7 @@ def commit(
     branch: str = "",
     verb: str = COMMIT,
     settle: Callable[[], None] = lambda: None,
+    also: Callable[[WriteTransaction, str], None] = lambda tx, version: None,
 ) -> TableVersion:
     """Make a draft known, in one transaction: the version's record, the head, lineage, the event.
 
@@ -90,27 +95,24 @@ def commit(
         origin: Where it came from.
         branch: The branch whose head moves, "" for the table's own.
         verb: The event's verb, one of `catalog.MOVES`.
-        settle: Waits until the parts are durable; called while the manifest is.
+        settle: Waits until the parts are durable; called once the manifest is.
+        also: Writes what belongs to the version in the same transaction.
 
     Raises:
-        Conflict: The head is no longer `former`.
+        Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
+        InvalidInput: What is said of the table calls a column personal that it does not have.
     """
+    if origin.onto is not None and origin.onto != (former.version if former else ""):
+        raise _written_by_another(table)
+    if origin.about is not None:
+        check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     settle()
     with workspace.ledger.write() as tx:
         record = _recorded(tx, workspace, table, version, draft, former, origin)
-        try:
-            expected = former.version if former else None
-            tx.set_ref(workspace.project, *head_ref(table, branch), version, expect=expected)
-        except Conflict as problem:
-            raise Conflict(
-                f"The table {table!r} was written by somebody else while this version of it was made.",
-                fix="Do it again: it then builds on what is there now.",
-            ) from problem
+        moved_head(tx, workspace, record, former=former, branch=branch, verb=verb, change=draft.change)
         _link(tx, record, origin)
-        body = {"version": version, "number": record.number, "change": draft.change, "rows": record.rows}
-        where = {"branch": branch} if branch else {}
-        events.record(tx, workspace, verb, subject(workspace.project, table), **body, **where)
+        also(tx, version)
     return record
 
 
@@ -131,6 +133,32 @@ def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> 
         noted = msgspec.structs.replace(known, synced=synced)
         entries.put(tx, noted)
     return noted
+
+
+def moved_head(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    version: TableVersion,
+    *,
+    former: TableVersion | None,
+    branch: str = "",
+    verb: str = COMMIT,
+    change: str = "",
+) -> None:
+    """Move the head of a table, or of one of its branches, from one version to another, and record the event.
+
+    Raises:
+        Conflict: The head is no longer `former`.
+    """
+    try:
+        expected = former.version if former else None
+        tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
+    except Conflict as problem:
+        raise _written_by_another(version.name) from problem
+    body = {"version": version.version, "number": version.number, "change": change or version.change}
+    where = {"branch": branch} if branch else {}
+    about = subject(workspace.project, version.name)
+    events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
 def _recorded(
@@ -178,6 +206,13 @@ def _recorded(
     )
     entries.put(tx, record, expect=0)
     return record
+
+
+def _written_by_another(table: str) -> Conflict:
+    return Conflict(
+        f"The table {table!r} was written by somebody else while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
 
 
 def _link(tx: WriteTransaction, record: TableVersion, origin: Origin) -> None:
