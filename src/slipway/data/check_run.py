@@ -12,7 +12,7 @@ from slipway.data.checks import Check, References, Unique
 from slipway.errors import InvalidDeclaration
 from slipway.records.tables import CheckResult
 
-__all__ = ["KEPT_ROWS", "SAMPLE_ROWS", "Findings", "look"]
+__all__ = ["KEPT_ROWS", "SAMPLE_ROWS", "Findings", "look", "sample_of"]
 
 SAMPLE_ROWS = 5
 KEPT_ROWS = 1_000
@@ -106,10 +106,16 @@ def _result(
     )
 
 
-def _sample(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+def sample_of(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of the first few rows as text; () without a key."""
+    if not key:
+        return ()
     named = [_text(column, kept.schema[column]).fill_null("null") for column in key]
-    label = pl.concat_str(named, separator="|") if named else pl.format("row {}", pl.col(_ROW) + 1)
-    return tuple(kept.head(SAMPLE_ROWS).select(label).to_series().to_list())
+    return tuple(kept.head(SAMPLE_ROWS).select(pl.concat_str(named, separator="|")).to_series().to_list())
+
+
+def _sample(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+    return sample_of(kept, key) or tuple(f"row {place + 1}" for place in kept[_ROW].head(SAMPLE_ROWS))
 
 
 def _text(column: str, dtype: pl.DataType) -> pl.Expr:

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from slipway.data.check_rules import Rule, definition
-from slipway.data.check_run import KEPT_ROWS, Findings, look
+from slipway.data.check_run import KEPT_ROWS, Findings, look, sample_of
 from slipway.data.checks import Check, NotNull, References, Unique
 from slipway.data.declare import Table
 from slipway.data.joined import Repeated, Stays, joined
@@ -113,6 +113,7 @@ def _over_both(
             came, again, held = joined(rule, came, rows.lazy(), stays, known, key)
             if again is not None:
                 shown = _sharing(rows.lazy(), rule, again)
+                came = msgspec.structs.replace(came, sample=sample_of(shown, key) or came.sample)
             shown = _first([shown, held])
         results.append(came)
         failing.append(shown)
