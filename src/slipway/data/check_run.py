@@ -80,10 +80,20 @@ def look(
             failed = int(lazy.select(rule.fails.sum()).collect().item())
         elif isinstance(rule.check, Unique):
             failed = 0
-        kept = lazy.with_row_index(_ROW).filter(rule.fails).head(KEPT_ROWS).collect() if failed else None
+        kept = _kept(lazy.with_row_index(_ROW), rule) if failed else None
         results.append(_result(rule, rows, failed, nulls, kept, key))
         failing.append(None if kept is None else kept.drop(_ROW))
     return Findings(rows=rows, nulls=nulls, rules=tuple(rules), results=tuple(results), failing=tuple(failing))
+
+
+def _kept(numbered: pl.LazyFrame, rule: Rule) -> pl.DataFrame:
+    """The first rows that fail."""
+    failing = numbered.filter(rule.fails).head(KEPT_ROWS)
+    if not isinstance(rule.check, Unique):
+        return failing.collect(engine="streaming").sort(_ROW)
+    # Which rows share a key is found in the key's columns; only then the other columns of these few rows are read.
+    places = failing.select(_ROW).collect()
+    return numbered.join(places.lazy(), on=_ROW, how="semi").collect(engine="streaming").sort(_ROW)
 
 
 def _count(rule: Rule, schema: pl.Schema) -> pl.Expr:
