@@ -87,7 +87,7 @@ def by_duckdb(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """The join as one writes it in DuckDB, the rows in the order of the labels."""
     duckdb: Any = import_module("duckdb")
     connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     connection.register("labels", tables["labels"].select("entity", "at").with_row_index("place").to_arrow())
     columns, joins = [], []
     for number in range(_VIEWS):
