@@ -61,6 +61,9 @@ def _line(row: dict[str, Any]) -> str:
 def _goal(row: dict[str, Any]) -> str:
     if "goal_ratio" in row:
         is_met, words = row["ratio"] <= row["goal_ratio"], f"{row['goal_ratio']:g}x"
+    elif "goal_least" in row:
+        words = f"{row['goal_least']:g}"
+        return f"at least {words}: {'met' if row['slipway'] >= row['goal_least'] else '**missed**'}"
     elif "goal" in row:
         is_met, words = row["slipway"] <= row["goal"], f"{row['goal']:g}"
     else:

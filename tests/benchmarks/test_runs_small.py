@@ -9,7 +9,9 @@ from benchmarks.pairs import Compared, compare
 
 SMALL: dict[str, dict[str, Any]] = {
     "step_overhead": {"steps": 2, "rounds": 1},
-    "point_in_time_join": {"rows": 300, "pairs": 1, "repeats": 1},
+    "point_in_time_join": {"sizes": (300,), "pairs": 1, "repeats": 1},
+    "materialise": {"rows": 300, "pairs": 1},
+    "training_batches": {"rows": 300},
     "online_lookup": {"entities": 120, "events": 300, "pairs": 1, "calls": 3},
     "scalar_features": {"calls": 5, "rows": 300, "pairs": 1},
     "table_checks": {"rows": 300, "pairs": 1},
