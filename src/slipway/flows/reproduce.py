@@ -161,7 +161,7 @@ def _check_not_erased(run: Run, version: TableVersion | FileSetVersion) -> None:
         told = "; ".join(f"{one.rows:,} on {one.at:%Y-%m-%d} by {one.by}: {one.reason}" for one in since)
         kind = "rows of the table" if isinstance(version, TableVersion) else "files of the file set"
         raise NotFound(
-            f"{rows:,} {kind} {version.name!r}, version {version.number}, which the run read, were erased ({told}).",
+            f"Of the {kind} {version.name!r}, version {version.number}, which the run read, {rows:,} were erased ({told}).",
             why="What a person asked to be removed is kept nowhere.",
         )
 
