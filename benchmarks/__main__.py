@@ -19,6 +19,7 @@ NAMES = (
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "table_checks",
     "start_up",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

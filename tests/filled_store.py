@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from filled_loop import loop_records
+from slipway.data.failing import keep_failing
+from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
@@ -21,7 +24,8 @@ from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
 from slipway.records.sharing import Publication
-from slipway.records.tables import CheckResult, TableVersion
+from slipway.records.tables import AboutTable, CheckResult, TableRefusal, TableVersion
+from slipway.stats.column_profiles import to_bytes
 from slipway.tables.filesets import FileDiff, commit, store_lists
 
 NASTY = '<script>alert("x")</script>'
@@ -97,8 +101,8 @@ def fill(workspace: Workspace) -> None:
     digest, manifest = bundle_digest(bundle), workspace.blobs.put(encode_manifest(bundle))
     with workspace.ledger.write() as tx:
         for record in (
-            _tables(),
             FEATURE,
+            *_tables(workspace),
             *_runs(),
             *_model(digest, manifest),
             _reproduction(digest),
@@ -150,8 +154,27 @@ def _publication() -> Publication:
     )
 
 
-def _tables() -> TableVersion:
-    return TableVersion(
+def _tables(workspace: Workspace) -> tuple[TableVersion, TableRefusal]:
+    rows = pl.DataFrame(
+        {
+            "carrier": ["AA", "UA", NASTY, None] * 50,
+            "distance": [100.0, 250.0, 900.0, None] * 50,
+            "scheduled_departure": [NOW - timedelta(hours=number) for number in range(200)],
+        }
+    )
+    refused = CheckResult(
+        check=f"carrier is one of {NASTY}", passed=False, severity="block", failed_rows=2, rows=9, sample=(NASTY,)
+    )
+    (refused,) = keep_failing(workspace, [refused], [rows[:3]])
+    refusal = TableRefusal(
+        **_common("flights/flights/r1", "flights"),
+        rows=9,
+        mode="append",
+        checks=(refused,),
+        source=NASTY,
+        parent="abcdef0123456789",
+    )
+    version = TableVersion(
         **_common("flights/flights@abcdef0123456789", "flights"),
         number=1,
         version="abcdef0123456789",
@@ -174,7 +197,10 @@ def _tables() -> TableVersion:
         ),
         source="flights.csv",
         data_until=datetime(2013, 3, 31, 23, 59, tzinfo=UTC),
+        about=AboutTable(owner="ada", description=f"Flights {NASTY}.", tags=("raw",), personal=("carrier",)),
+        profile=workspace.blobs.put(to_bytes(profile_of(rows))),
     )
+    return version, refusal
 
 
 def _runs() -> tuple[Run | StepRun, ...]:

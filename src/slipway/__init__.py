@@ -7,9 +7,11 @@ TYPE_CHECKING = False  # type checkers know the name; importing `typing` would l
 if TYPE_CHECKING:
     from slipway import errors as errors
     from slipway.data.checks import between as between
+    from slipway.data.checks import check as check
     from slipway.data.checks import matches as matches
     from slipway.data.checks import not_null as not_null
     from slipway.data.checks import one_of as one_of
+    from slipway.data.checks import references as references
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
     from slipway.data.fileset import fileset as fileset
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from slipway.data.sources import delta as delta
     from slipway.data.sources import files as files
     from slipway.data.sources import sql as sql
+    from slipway.data.table_checks import fresh as fresh
+    from slipway.data.table_checks import rows as rows
+    from slipway.data.table_checks import stable as stable
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.views import feature_view as feature_view
@@ -75,6 +80,7 @@ _HOMES = {
     "approx_distinct": "slipway.features.windows",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
+    "check": "slipway.data.checks",
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
@@ -86,6 +92,7 @@ _HOMES = {
     "feature_view": "slipway.features.views",
     "files": "slipway.data.sources",
     "fileset": "slipway.data.fileset",
+    "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
@@ -100,10 +107,13 @@ _HOMES = {
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
     "quantile": "slipway.features.windows",
+    "references": "slipway.data.checks",
+    "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
     "shared": "slipway.flows.shared",
     "sql": "slipway.data.sources",
+    "stable": "slipway.data.table_checks",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -129,6 +139,7 @@ __all__ = [
     "approx_distinct",
     "between",
     "calibrated",
+    "check",
     "count",
     "decayed_mean",
     "degraded",
@@ -140,6 +151,7 @@ __all__ = [
     "feature_view",
     "files",
     "fileset",
+    "fresh",
     "inputs",
     "last",
     "latency",
@@ -154,10 +166,13 @@ __all__ = [
     "open",
     "pipeline",
     "quantile",
+    "references",
+    "rows",
     "run",
     "schedule",
     "shared",
     "sql",
+    "stable",
     "std",
     "step",
     "sum",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import deltalake
+import httpx
 import polars as pl
 import pytest
 import sqlalchemy
@@ -17,7 +18,7 @@ from slipway.backends.delta_source import DeltaReader
 from slipway.backends.files_source import FilesReader
 from slipway.backends.sql_source import SqlReader
 from slipway.conformance.source import ROWS, SourceSuite
-from slipway.errors import NotFound, Unavailable
+from slipway.errors import NotFound, SlipwayError, Unavailable
 from slipway.ports.source import Ask, Source
 from slipway.records.sources import ApiSource, DeltaSource, FilesSource, SqlSource
 from web_server import serving
@@ -242,6 +243,51 @@ class TestPostgres(SourceSuite):
         yield
         with self.engine.begin() as connection:
             connection.execute(sqlalchemy.text(f"drop table if exists {self.table}_all cascade"))
+
+
+@pytest.mark.full
+class TestS3(SourceSuite):
+    """Against any server that speaks S3 and has a bucket "shop": `s3rver` or `moto_server` are quick to start."""
+
+    @pytest.fixture(autouse=True)
+    def bucket(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        where = os.environ.get("SLIPWAY_TEST_S3", "")
+        if not where:
+            pytest.skip(
+                "needs SLIPWAY_TEST_S3=http://127.0.0.1:5556: npx s3rver -d /tmp/s3 -p 5556 --configure-bucket shop"
+            )
+        given = {"ENDPOINT_URL": where, "ACCESS_KEY_ID": "S3RVER", "SECRET_ACCESS_KEY": "S3RVER"}
+        for name, value in {**given, "ALLOW_HTTP": "true", "REGION": "us-east-1"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        self.path = f"s3://shop/{os.getpid()}/rows"
+
+    def make(self, folder: Path, rows: list[dict[str, Any]]) -> Source:
+        # Two files, of which one has no rows: a pattern is read as one table.
+        frame(rows).write_parquet(f"{self.path}/a.parquet")
+        frame([]).write_parquet(f"{self.path}/b.parquet")
+        return FilesReader(FilesSource(paths=(f"{self.path}/*.parquet",)), folder)
+
+    def lose(self, folder: Path) -> None:
+        self.path = f"s3://shop/{os.getpid()}/nowhere"
+
+    def cut(self, folder: Path) -> None:
+        endpoint, path = os.environ["AWS_ENDPOINT_URL"], self.path.removeprefix("s3:/")
+        data = httpx.get(f"{endpoint}{path}/a.parquet").content
+        if not data.startswith(b"PAR1"):
+            pytest.skip("this server gives and takes no bytes without a signature")
+        assert httpx.put(f"{endpoint}{path}/a.parquet", content=data[: len(data) // 2]).is_success
+
+    def test_what_has_vanished_is_an_error_in_words(self, tmp_path: Path) -> None:
+        source = FilesReader(FilesSource(paths=(f"{self.path}-none/*.parquet",)), tmp_path)
+        with pytest.raises(SlipwayError, match="none"):
+            self.read(tmp_path, source)
+
+    def test_csv_and_lines_are_read_too(self, tmp_path: Path) -> None:
+        frame(ROWS).write_csv(f"{self.path}.csv")
+        frame(ROWS).write_ndjson(f"{self.path}.jsonl")
+        for name in ("csv", "jsonl"):
+            got = self.read(tmp_path, FilesReader(FilesSource(paths=(f"{self.path}.{name}",)), tmp_path))
+            assert got.rows.collect().to_dicts() == ROWS
 
 
 def test_the_rows_are_what_the_suites_say() -> None:

@@ -15,6 +15,9 @@ import polars as pl
 import pytest
 
 from slipway.backends.clocks import SimulatedClock
+from slipway.data.checks import between, not_null
+from slipway.data.declare import table
+from slipway.data.write import write
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound
 from slipway.flows import erase as flow
 from slipway.flows.erase import erase, list_erasures
@@ -30,7 +33,7 @@ from slipway.records.people import Actor
 from slipway.records.predictions import LabelRow, PredictionRow, PushedRow, ShadowRow
 from slipway.records.runs import Artifact, CodeVersion, Environment, Run
 from slipway.records.schema import Field
-from slipway.records.tables import AboutTable, CheckResult
+from slipway.records.tables import AboutTable, CheckResult, TableRefusal
 from slipway.schema.frame_digests import of_frame
 from slipway.tables import erasing, parts, prediction_log, versions
 from slipway.tables.catalog import get, head, manifest_of
@@ -234,6 +237,29 @@ def test_what_checks_kept_is_erased(workspace: Workspace) -> None:
     assert (kept.note, kept.sample) == ("Twice: (erased).", ("p1@example.org", "(erased)"))
     assert pl.read_parquet(io.BytesIO(workspace.blobs.get(kept.failing))).height == 9
     assert head(workspace, "people").profile == ""
+
+
+def test_rows_that_were_refused_or_set_aside_are_erased(workspace: Workspace) -> None:
+    def people_() -> pl.DataFrame:
+        return people(0, 10)
+
+    people_.__name__ = "people"
+    declared = table(
+        key="email", personal="email", checks=[between("age", 0, 8), not_null("city", severity="quarantine")]
+    )(people_)
+    with pytest.raises(InvalidInput, match="was refused"):
+        write(workspace, declared, people(0, 10, ada=9))
+    rows = people(0, 8, ada=3).with_columns(city=pl.when(pl.col("email") != ADA).then("city"))
+    write(workspace, declared, rows)
+    assert read(workspace, "quarantine.people").collect()["email"].to_list() == [ADA]
+    assert len(holding(workspace)) > 1
+    report = run_erase(workspace)
+    assert report.left == 0
+    assert {place.place for place in report.places} == {"table people", "table quarantine.people"}
+    assert holding(workspace) == []
+    with workspace.ledger.read() as tx:
+        (refusal,) = entries.find(tx, TableRefusal)
+    assert ADA not in str(refusal)
 
 
 def test_what_was_cleaned_away_leaves_no_trace_either(three: Workspace, clock: SimulatedClock) -> None:

@@ -1,5 +1,6 @@
 """Tables that the loop syncs: what is due, once, from the snapshot, in a process of its own, whoever is killed."""
 
+import fcntl
 import json
 import os
 import signal
@@ -178,10 +179,8 @@ def kill(lock: Path) -> None:
     while not (pid := lock.read_text().strip() if lock.exists() else "") and time.monotonic() < until:
         time.sleep(0.01)
     os.killpg(int(pid), signal.SIGKILL)
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-        if "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]:
-            break
-        time.sleep(0.01)
+    with lock.open() as file:  # free when the last of its threads has gone
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def test_a_schedule_that_is_declared_no_more_is_over(desk: Desk) -> None:

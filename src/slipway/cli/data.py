@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slipway.cli.data_checks import check_line, failing, profile
 from slipway.cli.data_delta import export, import_
 from slipway.cli.data_files import files
 from slipway.cli.door import Door, opened
-from slipway.cli.layout import columns, count, facts, instant
+from slipway.cli.layout import columns, facts, instant
 from slipway.operations.tables import TableDetail, Tables, TableSync
 from slipway.records.sources import Sync
-from slipway.records.tables import CheckResult, TableVersion
+from slipway.records.tables import TableVersion
 
 if TYPE_CHECKING:
     from slipway.data.declare import Table
@@ -44,11 +45,12 @@ def show(door: Door, name: str) -> None:
 def ingest(door: Door, names: tuple[str, ...]) -> None:
     """Read the declared tables from their sources: all of them, or those named. The same content is no new version."""
     from slipway.data.declare import Table
+    from slipway.data.ingest import in_order
     from slipway.data.ingest import ingest as ingest_table
 
     declared = door.project.declared(Table)
     chosen = [door.project.pick(Table, name, "table") for name in names] or list(declared.values())
-    versions = [ingest_table(door.workspace, table, folder=door.project.folder) for table in chosen]
+    versions = [ingest_table(door.workspace, table, folder=door.project.folder) for table in in_order(chosen)]
     _declare(door, chosen)
     if door.as_json:
         door.show(versions, str)
@@ -151,20 +153,13 @@ def _show_text(answer: TableDetail) -> str:
         facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
         columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
         columns(("column", "type", "nulls allowed", ""), fields, empty=""),
-        "\n".join(_check_line(check) for check in newest.checks) or "No checks are declared.",
+        "\n".join(check_line(check) for check in newest.checks) or "No checks are declared.",
     ]
     return "\n\n".join(parts)
 
 
-def _check_line(check: CheckResult) -> str:
-    if check.passed:
-        return f"holds   {check.check}"
-    mark = "BROKEN " if check.severity == "block" else "warning"
-    found = f"{check.failed_rows:,} of {count(check.rows, 'row')}"
-    sample = f" For example {', '.join(check.sample[:3])}." if check.sample else ""
-    return f"{mark} {check.check}: {found}. {check.note}{sample}".rstrip()
-
-
+data.add_command(profile)
+data.add_command(failing)
 data.add_command(export)
 data.add_command(import_)
 data.add_command(files)

@@ -10,10 +10,12 @@ import polars as pl
 from slipway.data.declare import Table
 from slipway.errors import SlipwayError, StepFailed
 from slipway.ports.source import masked
+from slipway.ports.workspace import Workspace
 from slipway.schema.types import frame_of
+from slipway.tables.staging import Staged, stage
 from slipway.tables.versions import reads
 
-__all__ = ["called", "collected", "failed"]
+__all__ = ["called", "failed", "staged"]
 
 
 def called(table: Table, *given: Any) -> tuple[pl.DataFrame | pl.LazyFrame, tuple[str, ...]]:
@@ -38,14 +40,14 @@ def called(table: Table, *given: Any) -> tuple[pl.DataFrame | pl.LazyFrame, tupl
     return frame_of(made, f"What {table.name}() returned"), tuple(seen)
 
 
-def collected(table: Table, rows: pl.LazyFrame) -> pl.DataFrame:
-    """The rows that a table's function returned lazily.
+def staged(workspace: Workspace, table: Table, rows: pl.LazyFrame) -> Staged:
+    """The rows that a table's function returned lazily, run once and kept on disk: they may not fit into memory.
 
     Raises:
         StepFailed: Its query failed.
     """
     try:
-        return rows.collect()
+        return stage(workspace, table.name, rows)
     except SlipwayError:
         raise
     except Exception as problem:

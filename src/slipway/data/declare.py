@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from slipway import data as room
 from slipway.data.checks import Check
 from slipway.data.feeds import Scheduled, feed_of
+from slipway.data.table_checks import TableCheck
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.ids import check_name
 from slipway.ports.workspace import workspace
@@ -59,7 +60,7 @@ class Table:
         *,
         key: tuple[str, ...] = (),
         time: str = "",
-        checks: tuple[Check, ...] = (),
+        checks: tuple[Check | TableCheck, ...] = (),
         owner: str = "",
         description: str = "",
         tags: tuple[str, ...] = (),
@@ -74,10 +75,11 @@ class Table:
             raise InvalidDeclaration(problem.what, why=problem.why, fix="Rename the function.") from problem
         self.feed = feed_of(self.name, function, source=source, watermark=watermark, schedule=schedule)
         for check in checks:
-            if not isinstance(check, Check):
+            if not isinstance(check, Check | TableCheck):
                 raise InvalidDeclaration(
                     f"{check!r} is no check of the table {self.name!r}.",
-                    fix="Use sw.unique, sw.not_null, sw.between, sw.one_of or sw.matches.",
+                    fix="Use sw.unique, sw.not_null, sw.between, sw.one_of, sw.matches, sw.references, sw.check, "
+                    "sw.rows, sw.fresh or sw.stable.",
                 )
         self.function = function
         self.key = key
@@ -121,7 +123,7 @@ def table(
     *,
     key: str | Iterable[str] | None = None,
     time: str | None = None,
-    checks: Iterable[Check] = (),
+    checks: Iterable[Check | TableCheck] = (),
     owner: str = "",
     description: str = "",
     tags: Iterable[str] = (),
@@ -138,7 +140,7 @@ def table(
     *,
     key: str | Iterable[str] | None = None,
     time: str | None = None,
-    checks: Iterable[Check] = (),
+    checks: Iterable[Check | TableCheck] = (),
     owner: str = "",
     description: str = "",
     tags: Iterable[str] = (),
@@ -155,7 +157,8 @@ def table(
         function: Given when the decorator is used without arguments.
         key: The column or columns that identify a row.
         time: The column of event time, aware datetimes.
-        checks: What must hold of the rows: `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`.
+        checks: What must hold. Of the rows: `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`,
+            `sw.references`, `sw.check`. Of the whole table: `sw.rows`, `sw.fresh`, `sw.stable`.
         owner: Who answers for it: a person or a team.
         description: What it holds, in a sentence; the function's docstring where it is "".
         tags: Words to find it by.

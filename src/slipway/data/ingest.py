@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from slipway.data.calls import called, collected
+from slipway.data.calls import called, staged
+from slipway.data.checks import References
 from slipway.data.declare import Table
 from slipway.data.sync import sync
 from slipway.data.write import write
@@ -15,7 +17,22 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
 from slipway.tables.versions import head
 
-__all__ = ["ingest"]
+__all__ = ["in_order", "ingest"]
+
+
+def in_order(tables: Iterable[Table]) -> list[Table]:
+    """Tables so that those come first into which the checks of others look; else in the order that they have."""
+    left = {table.name: table for table in tables}
+    wanted = {
+        name: {check.table for check in table.checks if isinstance(check, References) and check.table != name}
+        for name, table in left.items()
+    }
+    ordered: list[Table] = []
+    while left:
+        # Of tables that look into each other one must come first: whichever stands first.
+        free = next((name for name in left if not wanted[name] & left.keys()), next(iter(left)))
+        ordered.append(left.pop(free))
+    return ordered
 
 
 def ingest(
@@ -51,6 +68,6 @@ def ingest(
         return head(workspace, table.name)
     rows, inputs = (function_result, ()) if function_result is not None else called(table)
     if isinstance(rows, pl.LazyFrame):
-        rows = collected(table, rows)
+        rows = staged(workspace, table, rows)
     source = f"{table.function.__module__}:{table.function.__qualname__}"
     return write(workspace, table, rows, source=source, run_id=run_id, inputs=inputs)

@@ -15,6 +15,7 @@ from slipway.operations import (
     runs,
     sharing,
     simulations,
+    table_checks,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -24,6 +25,7 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     tables,
+    table_checks,
     delta,
     files,
     erasures,

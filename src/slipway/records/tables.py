@@ -18,6 +18,7 @@ __all__ = [
     "Part",
     "Severity",
     "TableChange",
+    "TableRefusal",
     "TableVersion",
 ]
 
@@ -115,6 +116,10 @@ class CheckResult(Struct, frozen=True, kw_only=True):
         note: A sentence with the detail.
         sample: A few of the failing rows' keys, as text.
         failing: The digest of a blob with failing rows as Parquet, "" where none are kept.
+        set_aside: How many rows that came were set aside because of it; they are not among `rows`.
+        undecided: Whether there was too little to tell; it then counts as passed.
+        definition: A short hash of what the check says, "" where it is not known: counts of two versions add up only
+            where it is the same.
     """
 
     check: str
@@ -125,6 +130,9 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     note: str = ""
     sample: tuple[str, ...] = ()
     failing: str = ""
+    set_aside: int = 0
+    undecided: bool = False
+    definition: str = ""
 
 
 class Erased(Struct, frozen=True, kw_only=True):
@@ -194,3 +202,25 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
     cleaned_at: datetime | None = None
     erased: tuple[Erased, ...] = ()
     synced: Synced | None = None
+
+
+class TableRefusal(Record, frozen=True, kw_only=True, tag="table_refusal"):
+    """Rows that were refused: nothing of them was stored but what shows why. Name: the table's.
+
+    Args:
+        rows: How many came.
+        mode: What was to become of them: "overwrite", "append" or "upsert".
+        checks: What the checks found.
+        source: Where they came from, in words.
+        run_id: The run that brought them, or "".
+        parent: The version that was current and still is, "" for none.
+        personal: The columns that tell something of a person.
+    """
+
+    rows: int
+    mode: str
+    checks: tuple[CheckResult, ...]
+    source: str = ""
+    run_id: str = ""
+    parent: str = ""
+    personal: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ __all__ = [
     "named_refs",
     "node",
     "pins",
+    "quarantine_of",
     "reads",
     "subject",
     "words",
@@ -68,6 +69,11 @@ def subject(project: str, table: str) -> str:
 def record_id(project: str, table: str, version: str) -> str:
     """The id of a version's record: `<project>/<table>@<version>`."""
     return f"{project}/{table}@{version}"
+
+
+def quarantine_of(table: str) -> str:
+    """The table into which a table's checks set rows aside: `quarantine.<table>`. No function can have that name."""
+    return f"quarantine.{table}"
 
 
 def words(version: TableVersion) -> str:

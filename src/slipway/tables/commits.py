@@ -33,6 +33,8 @@ class Origin:
         quarantined_rows: How many of the rows that came were set aside.
         profile: The digest of the blob with its profile, "" for none.
         synced: How far their source was read; None keeps what the parent says, unless all rows are others.
+        onto: The version beside which this was judged ("" for none): another one in its place is a conflict. None
+            where nothing depends on it.
     """
 
     source: str = ""
@@ -43,6 +45,7 @@ class Origin:
     quarantined_rows: int = 0
     profile: str = ""
     synced: Synced | None = None
+    onto: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +99,11 @@ def commit(
         also: Writes what belongs to the version in the same transaction.
 
     Raises:
-        Conflict: The head is no longer `former`.
+        Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
         InvalidInput: What is said of the table calls a column personal that it does not have.
     """
+    if origin.onto is not None and origin.onto != (former.version if former else ""):
+        raise _written_by_another(table)
     if origin.about is not None:
         check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
@@ -124,6 +129,25 @@ def _check_not_erased(tx: WriteTransaction, workspace: Workspace, former: TableV
     )
 
 
+def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> TableVersion:
+    """Note with the current version how far its source was read, where reading on brought no other rows.
+
+    Args:
+        workspace: Whose store is written.
+        version: The version that was current while the source was read; if it no longer is, nothing is noted.
+        synced: How far.
+    """
+    with workspace.ledger.write() as tx:
+        if tx.ref(workspace.project, *head_ref(version.name, "")) != version.version:
+            return version
+        known = entries.get(tx, TableVersion, version.id)
+        if known.synced == synced:
+            return known
+        noted = msgspec.structs.replace(known, synced=synced)
+        entries.put(tx, noted)
+    return noted
+
+
 def moved_head(
     tx: WriteTransaction,
     workspace: Workspace,
@@ -143,33 +167,11 @@ def moved_head(
         expected = former.version if former else None
         tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
     except Conflict as problem:
-        raise Conflict(
-            f"The table {version.name!r} was written by somebody else while this version of it was made.",
-            fix="Do it again: it then builds on what is there now.",
-        ) from problem
+        raise _written_by_another(version.name) from problem
     body = {"version": version.version, "number": version.number, "change": change or version.change}
     where = {"branch": branch} if branch else {}
     about = subject(workspace.project, version.name)
     events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
-
-
-def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> TableVersion:
-    """Note with the current version how far its source was read, where reading on brought no other rows.
-
-    Args:
-        workspace: Whose store is written.
-        version: The version that was current while the source was read; if it no longer is, nothing is noted.
-        synced: How far.
-    """
-    with workspace.ledger.write() as tx:
-        if tx.ref(workspace.project, *head_ref(version.name, "")) != version.version:
-            return version
-        known = entries.get(tx, TableVersion, version.id)
-        if known.synced == synced:
-            return known
-        noted = msgspec.structs.replace(known, synced=synced)
-        entries.put(tx, noted)
-    return noted
 
 
 def _recorded(
@@ -225,6 +227,13 @@ def _recorded(
     )
     entries.put(tx, record, expect=0)
     return record
+
+
+def _written_by_another(table: str) -> Conflict:
+    return Conflict(
+        f"The table {table!r} was written by somebody else while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
 
 
 def _link(tx: WriteTransaction, record: TableVersion, origin: Origin) -> None:
