@@ -19,6 +19,7 @@ NAMES = (
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "table_versions",
     "table_checks",
     "start_up",
 )

@@ -101,8 +101,8 @@ def fill(workspace: Workspace) -> None:
     digest, manifest = bundle_digest(bundle), workspace.blobs.put(encode_manifest(bundle))
     with workspace.ledger.write() as tx:
         for record in (
-            FEATURE,
             *_tables(workspace),
+            FEATURE,
             *_runs(),
             *_model(digest, manifest),
             _reproduction(digest),

@@ -23,6 +23,14 @@ FIELDS: dict[str, dict[str, Any]] = {
     "tables.get": {"name": "flights"},
     "erasures.list": {},
     "erasures.start": {"table": "flights", "key": ["AA"], "reason": "request 17"},
+    "tables.history": {"name": "flights"},
+    "tables.diff": {"name": "flights", "before": "1", "after": "main"},
+    "tables.tag": {"name": "flights", "tag": "golden"},
+    "tables.branch": {"name": "flights", "branch": "fix"},
+    "tables.merge": {"name": "flights", "branch": "fix"},
+    "tables.alter": {"name": "flights", "rename": {"delay": "late"}},
+    "tables.compact": {"name": "flights"},
+    "tables.clean": {"names": ["flights"]},
     "catalog.search": {},
     "catalog.lineage": {"what": "flight-delays"},
     "sharing.list": {},
@@ -81,6 +89,10 @@ NEED_MORE = {
     "retrainings.start",
     "rollouts.abort",
     "runs.reproduce",
+    "tables.alter",
+    "tables.clean",
+    "tables.compact",
+    "tables.merge",
 }
 ROLES_AND_NOBODY = [*ROLES, "no such role"]
 

@@ -16,6 +16,7 @@ from slipway.operations import (
     sharing,
     simulations,
     table_checks,
+    table_versions,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -26,6 +27,7 @@ _NOUNS = (
     projects,
     tables,
     table_checks,
+    table_versions,
     delta,
     files,
     erasures,

@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from slipway.errors import Conflict, InvalidInput, near
+from slipway.operations.table_versions import AlterTable, TableState
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
 from slipway.records.tables import AboutTable, Manifest, Part, TableVersion
@@ -24,7 +25,7 @@ from slipway.tables.commits import Draft, Origin, commit
 from slipway.tables.parts import table_folder
 from slipway.tables.scans import file_columns, greatest, scan_parts, schema_of
 
-__all__ = ["TYPES", "alter", "is_wider"]
+__all__ = ["TYPES", "alter", "alter_table", "is_wider"]
 
 TYPES: dict[str, pl.DataType] = {
     "bool": pl.Boolean(),
@@ -99,6 +100,20 @@ def alter(
         except Conflict:
             continue
     raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
+
+
+def alter_table(workspace: Workspace, request: AlterTable) -> TableState:
+    """Change a table's columns; see `alter`."""
+    made = alter(
+        workspace,
+        request.name,
+        add=request.add,
+        rename=request.rename,
+        drop=request.drop,
+        widen=request.widen,
+        branch=request.branch,
+    )
+    return TableState(version=made)
 
 
 def _altered(

@@ -19,6 +19,7 @@ import msgspec
 from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.ledger import entries, events
+from slipway.operations.table_versions import Cleaned, CleanTables
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
@@ -27,7 +28,7 @@ from slipway.records.tables import TableVersion
 from slipway.tables.catalog import BASE, BRANCH, HEAD, TAG, head, manifest_of, named_refs, node, subject
 from slipway.tables.parts import table_folder
 
-__all__ = ["GRACE", "KEEP", "clean"]
+__all__ = ["GRACE", "KEEP", "clean", "clean_tables"]
 
 KEEP = 10
 GRACE = timedelta(days=7)
@@ -72,6 +73,13 @@ def clean(
     return tuple(_clean_one(workspace, name, _Rule(keep, grace, dry_run)) for name in chosen)
 
 
+def clean_tables(workspace: Workspace, request: CleanTables) -> Cleaned:
+    """Clean tables; see `clean`."""
+    grace = timedelta(days=request.grace_days)
+    done = clean(workspace, request.names, keep=request.keep, grace=grace, dry_run=request.dry_run)
+    return Cleaned(tables=done, dry_run=request.dry_run)
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     keep: int
@@ -80,12 +88,13 @@ class _Rule:
 
 
 def _clean_one(workspace: Workspace, table: str, rule: _Rule) -> CleanedTable:
+    with workspace.ledger.read() as tx:
+        read_by_runs = _named_by_runs(tx, workspace)  # it takes long where there are many: not while others wait
+        live, dead = _parted(tx, workspace, table, rule, read_by_runs)
     if rule.dry_run:
-        with workspace.ledger.read() as tx:
-            live, dead = _parted(tx, workspace, table, rule)
         return _swept(workspace, table, rule, live, dead)
     with workspace.ledger.write() as tx:
-        live, dead = _parted(tx, workspace, table, rule)
+        live, dead = _parted(tx, workspace, table, rule, read_by_runs)
         now = workspace.clock.now()
         for version in dead:
             entries.put(tx, msgspec.structs.replace(version, cleaned_at=now))
@@ -95,7 +104,7 @@ def _clean_one(workspace: Workspace, table: str, rule: _Rule) -> CleanedTable:
 
 
 def _parted(
-    tx: ReadTransaction, workspace: Workspace, table: str, rule: _Rule
+    tx: ReadTransaction, workspace: Workspace, table: str, rule: _Rule, read_by_runs: set[str]
 ) -> tuple[list[TableVersion], list[TableVersion]]:
     """The versions that stay, and those whose rows are there and go."""
     found = [version for version in _all(tx, workspace.project, table) if version.cleaned_at is None]
@@ -103,7 +112,6 @@ def _parted(
     named = {version.version for version in newest} | _named_by_refs(tx, workspace.project, table)
     before = workspace.clock.now() - rule.grace
     old = [version for version in found if version.version not in named and version.created_at <= before]
-    read_by_runs = _named_by_runs(tx, workspace) if old else set()
     dead = [version for version in old if not _is_pinned(tx, version, read_by_runs)]
     gone = {version.version for version in dead}
     return [version for version in found if version.version not in gone], dead

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from slipway.errors import Conflict
+from slipway.operations.table_versions import CompactTable, TableState
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.tables import parts as limits
@@ -14,7 +15,7 @@ from slipway.tables.parts import PartWriter, table_folder
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import cut
 
-__all__ = ["compact"]
+__all__ = ["compact", "compact_table"]
 
 _ATTEMPTS = 20
 _Made = tuple[tuple[Part, ...], tuple[Part, ...]]
@@ -73,6 +74,11 @@ def compact(workspace: Workspace, table: str, *, branch: str = "") -> TableVersi
             except Conflict:
                 continue
     raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
+
+
+def compact_table(workspace: Workspace, request: CompactTable) -> TableState:
+    """Compact a table; see `compact`."""
+    return TableState(version=compact(workspace, request.name, branch=request.branch))
 
 
 def _runs(parts: tuple[Part, ...]) -> list[tuple[Part, ...]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from slipway.operations.table_versions import DiffTables
 from slipway.ports.workspace import Workspace
 from slipway.records.table_changes import ColumnChange, RowChange, TableDiff
 from slipway.records.tables import Manifest, Part, TableVersion
@@ -15,12 +16,11 @@ from slipway.schema.dtypes import dtype_of
 from slipway.tables.alters import is_wider
 from slipway.tables.catalog import manifest_of, words
 from slipway.tables.parts import table_folder
+from slipway.tables.personal import MASK
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import scan_parts
 
-__all__ = ["diff"]
-
-_HIDDEN = "(personal)"
+__all__ = ["diff", "diff_tables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ def diff(
     """
     old = resolve(workspace, table, before, project=project)
     new = resolve(workspace, table, after, project=project)
+    if old.version == new.version:
+        return _nothing(old)
     was, now = manifest_of(workspace, old), manifest_of(workspace, new)
     columns, pairs = _columns(was, now)
     gone, come = _only(was.parts, now.parts), _only(now.parts, was.parts)
@@ -81,6 +83,11 @@ def diff(
     )
 
 
+def diff_tables(workspace: Workspace, request: DiffTables) -> TableDiff:
+    """What differs between two versions; see `diff`."""
+    return diff(workspace, request.name, request.before, request.after, sample=request.sample)
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What was counted."""
@@ -90,6 +97,23 @@ class _Found:
     changed: int = 0
     by_column: dict[str, int] = field(default_factory=dict)
     sample: tuple[RowChange, ...] = ()
+
+
+def _nothing(version: TableVersion) -> TableDiff:
+    return TableDiff(
+        table=version.name,
+        before=version.number,
+        after=version.number,
+        columns=(),
+        added=0,
+        removed=0,
+        changed=0,
+        by_column={},
+        sample=(),
+        key=(),
+        parts=0,
+        words=("Both are the same version.",),
+    )
 
 
 def _columns(was: Manifest, now: Manifest) -> tuple[tuple[ColumnChange, ...], list[_Pair]]:
@@ -167,7 +191,7 @@ def _by_key(
 
 def _said_row(row: dict[str, object], key: tuple[str, ...], values: list[str], personal: tuple[str, ...]) -> RowChange:
     def said(name: str, value: object) -> str:
-        return _HIDDEN if name in personal else "null" if value is None else str(value)
+        return MASK if name in personal else "null" if value is None else str(value)
 
     return RowChange(
         key=", ".join(f"{name} = {said(name, row[f'k{n}'])}" for n, name in enumerate(key)),
