@@ -10,7 +10,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,12 +24,13 @@ from slipway.backends.sqlite_streams import (
     ViewPlan,
     differences,
     fold,
+    is_in_order,
     looked_inside,
     once,
     place_of,
 )
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, Unavailable, near
-from slipway.ports.online_store import FoundRow, precedence
+from slipway.ports.online_store import Asked, FoundRow, WindowsAsked, precedence
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
 
 __all__ = ["SqliteOnlineStore"]
@@ -118,8 +119,10 @@ class SqliteOnlineStore:
                     connection.execute(plan.tiles.clear)
                 changed -= len(kept)
                 given += [EventRow(row[0], row[1], row[2], row[3:]) for row in kept]
-            for key, group in groupby(sorted(given, key=itemgetter(0, 1, 2)), itemgetter(0)):
-                changed += self._merge(connection, plan, key, once(group), fresh)
+            if not is_in_order(given):
+                given = once(sorted(given, key=itemgetter(0, 1, 2)))
+            for key, group in groupby(given, itemgetter(0)):
+                changed += self._merge(connection, plan, key, list(group), fresh)
             connection.executemany(plan.insert, fresh)
         return max(changed, 0)
 
@@ -165,7 +168,7 @@ class SqliteOnlineStore:
     def put_rows(self, view: str, rows: Iterable[ViewRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
         plan = self._view(view)
-        packed = [(row.key, row.time_us if plan.timed else 0, _encode_values(row.values)) for row in rows]
+        packed = [(key, at_us if plan.timed else 0, _encode_values(values)) for key, at_us, values in rows]
         if not packed and replacing_until_us is None:
             return 0
         with self._writing() as connection:
@@ -180,9 +183,16 @@ class SqliteOnlineStore:
                         connection.execute(plan.replace, row)
         return len(packed)
 
-    def reading(self) -> AbstractContextManager[None]:
+    def look_up(self, asked: Sequence[Asked], at_us: int) -> list[list[list[Any]]]:
         """See the port."""
-        return _Reading(self._connection(), self._path)
+        found: list[list[list[Any]]] = []
+        with _Reading(self._connection(), self._path):
+            for one in asked:
+                if isinstance(one, WindowsAsked):
+                    found.append(self.window_states(one[0], one[1], at_us, one[2]))
+                else:
+                    found.append(self.view_rows(one[0], one[1], at_us))
+        return found
 
     def window_states(
         self, stream: str, keys: Sequence[str], at_us: int, widths_us: Sequence[int]
@@ -234,6 +244,10 @@ class SqliteOnlineStore:
         """See the port."""
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+
+    def identity(self) -> str:
+        """See the port: a file goes with its endpoint's folder."""
+        return ""
 
     def close(self) -> None:
         """See the port."""
