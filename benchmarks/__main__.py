@@ -12,7 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-NAMES = ("step_overhead", "point_in_time_join", "online_lookup", "one_row_prediction", "ledger", "start_up")
+NAMES = (
+    "step_overhead",
+    "point_in_time_join",
+    "online_lookup",
+    "scalar_features",
+    "one_row_prediction",
+    "ledger",
+    "start_up",
+)
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 _INTRO = """\

@@ -150,7 +150,6 @@ def _tables() -> TableVersion:
         **_common("flights/flights@abcdef0123456789", "flights"),
         number=1,
         version="abcdef0123456789",
-        manifest="0" * 64,
         change="append",
         rows=81_000,
         added_rows=81_000,

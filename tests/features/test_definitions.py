@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from slipway.features.sets import FeatureSet
 from slipway.features.views import feature_view
 from slipway.operations.declare import Empty
 from slipway.operations.features import GetFeature
-from slipway.ports.workspace import Workspace
+from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.features import Windows
 from slipway.tables import versions
 
@@ -158,3 +159,35 @@ def test_the_command_line_lists_shows_and_tests(folder: Path, monkeypatch: pytes
     assert failed.exit_code == 2
     assert "FAILS        The feature 'hour' gives 7 for at=" in failed.stdout
     assert "Examples that do not hold: 1 of 2." in failed.output
+
+
+def test_a_feature_that_another_name_computes_already_is_pointed_out(workspace: Workspace) -> None:
+    tables(workspace)
+    said: list[str] = []
+
+    @feature(owner="Ada")
+    def first_hour(at: datetime) -> int:
+        """One name."""
+        return at.hour
+
+    @feature
+    def other_hour(at: datetime) -> int:
+        return at.hour
+
+    @feature
+    def next_hour(at: datetime) -> int:
+        return at.hour + 1
+
+    def trained(*parts: object) -> None:
+        saying = replace(workspace, say=said.append)
+        with current_workspace.filled(saying):
+            FeatureSet(*parts).training_set("flights", label="late")  # type: ignore[arg-type]
+
+    trained(first_hour, recent())
+    assert [line for line in said if "enough" in line] == []
+    renamed = w.windows("flights", time="known_at", by={"airport": "origin"}, mean_delay=w.mean("delay", "6h"))
+    trained(other_hour, next_hour, renamed)
+    assert sorted(line for line in said if "enough" in line) == [
+        "The feature airport_mean_delay computes what origin_delay does: one of them is enough.",
+        "The feature other_hour computes what first_hour (Ada) does: one of them is enough.",
+    ]

@@ -135,7 +135,7 @@ def test_tables_without_rows_are_looked_back_on(flights: SimpleNamespace, worksp
     ("options", "sentence"),
     [
         ({"label": "lat"}, "has no column 'lat'. Did you mean 'late'"),
-        ({"label": "late", "batch_rows": 0}, "batch_rows=0"),
+        ({"label": "late", "batch_rows": 0}, "Batches of 0 rows"),
         ({"label": "late", "name": "My set"}, "'My set' cannot be the name of a table"),
     ],
 )

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import InvalidInput
-from slipway.schema import fingerprints
-from slipway.schema.fingerprints import block_digests, of_argument, of_blocks, of_frame, of_value
+from slipway.schema import frame_digests
+from slipway.schema.fingerprints import of_argument, of_frame, of_value
+from slipway.schema.frame_digests import block_digests, of_blocks
 
 AT = datetime(2013, 4, 1, tzinfo=UTC)
 ROWS: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
@@ -171,11 +172,12 @@ def test_the_form_is_fixed() -> None:
     frame = pl.DataFrame(
         {"n": [1, None], "x": [0.5, float("nan")], "s": ["é", ""], "t": [AT, None], "l": [[1], []]},
     )
-    assert of_frame(frame) == "2983462a63baa584cc0110e443a4d543c46aca7aecff1902b6cf2610ee55d971"
+    assert of_frame(frame) == "238a783874f47e90e7aac2bc3f9ed5d744539095be29794fae1ed50297fc41cf"
 
 
 def test_blocks_extend_without_reading_the_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprints, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(frame_digests, "LEAF_ROWS", 2)
+    monkeypatch.setattr(frame_digests, "BLOCK_ROWS", 4)
     frame = pl.DataFrame({"n": range(11), "s": [str(n) for n in range(11)]})
     old = block_digests(frame.head(6))
     extended = old[:1] + block_digests(frame.slice(4))
@@ -186,7 +188,7 @@ def test_blocks_extend_without_reading_the_old_ones(monkeypatch: pytest.MonkeyPa
 def test_long_texts_are_joined_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pl.DataFrame({"s": ["abc", "", None, "é" * 10, "z"]})
     whole = of_frame(frame)
-    monkeypatch.setattr(fingerprints, "_STRING_BYTES", 2)
+    monkeypatch.setattr(frame_digests, "_STRING_BYTES", 2)
     assert of_frame(frame) == whole
 
 

@@ -19,10 +19,11 @@ from slipway.operations.declare import Empty
 from slipway.operations.tables import GetTable
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
-from slipway.schema import fingerprints
+from slipway.schema import frame_digests
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import browse, catalog, parts, versions
+from slipway.tables import browse, catalog, commits, parts, staging, versions
 from slipway.tables.catalog import manifest_of, node
+from slipway.tables.staging import stage
 from slipway.tables.versions import Origin, append, as_of, get, head, history, overwrite, read, reads, verify
 
 AT = datetime(2013, 1, 1, 5, tzinfo=UTC)
@@ -87,7 +88,7 @@ def test_the_same_content_makes_no_new_version(workspace: Workspace) -> None:
 def test_chunks_leave_no_trace_in_the_bytes(workspace: Workspace) -> None:
     whole = pl.DataFrame({"n": range(300_000)})
     chunked = pl.concat([whole.head(1000), whole.slice(1000)], rechunk=False)
-    assert parts.write_parts(workspace, "t", chunked) == parts.write_parts(workspace, "t", whole)
+    assert stage(workspace, "t", chunked) == stage(workspace, "t", whole)
 
 
 def test_an_append_leaves_old_parts_alone_and_equals_an_overwrite(workspace: Workspace) -> None:
@@ -108,8 +109,9 @@ def test_an_append_leaves_old_parts_alone_and_equals_an_overwrite(workspace: Wor
 def test_the_fingerprint_does_not_tell_how_rows_came(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
 ) -> None:
-    for module in (fingerprints, versions):
+    for module in (frame_digests, staging):
         monkeypatch.setattr(module, "BLOCK_ROWS", 4)
+        monkeypatch.setattr(module, "LEAF_ROWS", 2)
     overwrite(workspace, "grown", rows(0, 0), time="at")
     total = 0
     for size in sizes:
@@ -195,7 +197,7 @@ def test_what_is_not_there_is_said(workspace: Workspace) -> None:
         (rows(0, 1), {"time": "id"}, "The time column 'id' of the table 'flights' has the type Int64"),
         (rows(0, 1).with_columns(pl.col("at").dt.replace_time_zone(None)), {"time": "at"}, "is an instant"),
         (pl.DataFrame({"o": pl.Series([Path("a")], dtype=pl.Object)}), {}, "cannot be written as Parquet"),
-        ([1], {}, r"What is to become flights is a builtins\.list"),
+        (7, {}, r"What is to become flights is a builtins\.int"),
     ],
 )
 def test_what_cannot_become_a_version_is_refused(
@@ -251,18 +253,17 @@ def test_damage_is_found(workspace: Workspace) -> None:
 
 def test_the_second_of_two_writers_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     overwrite(workspace, "flights", rows(0, 1))
-    write = versions.write_parts
+    write = versions.stage_with
 
-    def meanwhile(*given: Any) -> Any:
-        monkeypatch.setattr(versions, "write_parts", write)
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(versions, "stage_with", write)
         append(workspace, "flights", rows(1, 2))
-        return write(*given)
+        return write(*given, **named)
 
-    monkeypatch.setattr(versions, "write_parts", meanwhile)
+    monkeypatch.setattr(versions, "stage_with", meanwhile)
     with pytest.raises(Conflict, match="was written by somebody else"):
         overwrite(workspace, "flights", rows(5, 6))
-    monkeypatch.setattr(versions, "write_parts", meanwhile)
-    monkeypatch.setattr(versions, "append", append)
+    monkeypatch.setattr(versions, "stage_with", meanwhile)
     made = append(workspace, "flights", rows(9, 10))
     assert read(workspace, "flights").collect()["id"].to_list() == [0, 1, 1, 9]
     assert made.number == 4
@@ -307,9 +308,9 @@ def stop_at(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, last: int) ->
         (Path, "replace"),
         (pl.DataFrame, "write_parquet"),
         (type(workspace.blobs), "put"),
-        (versions.entries, "put"),
-        (versions.lineage, "link"),
-        (versions.events, "record"),
+        (commits.entries, "put"),
+        (commits.lineage, "link"),
+        (commits.events, "record"),
     ]:
         guarded(target, name)
     return count
@@ -354,7 +355,7 @@ from slipway.backends.local_blobs import LocalBlobs
 from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
-from slipway.tables import versions
+from slipway.tables import commits, versions
 
 root, place = Path(sys.argv[1]), sys.argv[2]
 given = dict(project="flights", environment="dev", actor=Actor("ada"), root=root,
@@ -366,7 +367,7 @@ def die(*given, **named):
     os.kill(os.getpid(), signal.SIGKILL)
 
 module, name = place.split(":")
-target = {"path": Path, "os": os, "events": versions.events, "entries": versions.entries}[module]
+target = {"path": Path, "os": os, "events": commits.events, "entries": commits.entries}[module]
 setattr(target, name, die)
 versions.append(workspace, "flights", pl.DataFrame({"id": [3, 4]}))
 """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
 from slipway.errors import NotFound, near
+from slipway.features.likeness import likeness
 from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.views import FeatureView
@@ -28,6 +29,7 @@ DEFINED = "feature"
 """The kind of the references that say which definition of a name is the one in use."""
 
 _PAGE = 1000
+_ALL = 10_000
 
 
 class Defined(NamedTuple):
@@ -39,6 +41,7 @@ class Defined(NamedTuple):
     about: AboutFeature
     columns: tuple[Field, ...]
     sources: tuple[str, ...]
+    likeness: str
 
 
 def definitions(features: FeatureSet, spec: FeatureSetSpec) -> list[Defined]:
@@ -52,6 +55,7 @@ def definitions(features: FeatureSet, spec: FeatureSetSpec) -> list[Defined]:
     """
     types = {field.name: field for field in spec.features}
     about = _about(features)
+    views, functions = features.views, features.functions
     found = []
     for part in spec.parts:
         if isinstance(part, Windows):
@@ -63,18 +67,23 @@ def definitions(features: FeatureSet, spec: FeatureSetSpec) -> list[Defined]:
                 found.append(_defined(name, alone, about[name], (types[name],), (part.source,)))
         elif isinstance(part, View) and part.name in about:
             columns = tuple(types[f"{part.name}_{field.name}"] for field in part.fields)
-            found.append(_defined(part.name, part, about[part.name], columns, part.sources))
+            found.append(_defined(part.name, part, about[part.name], columns, part.sources, views[part.name].function))
         elif isinstance(part, Scalar) and part.name in about:
             # Where the code lies is no part of what it says.
             kept = structs.replace(part, module="")
-            found.append(_defined(part.name, kept, about[part.name], (types[part.name],), ()))
+            found.append(_defined(part.name, kept, about[part.name], (types[part.name],), (), functions[part.name]))
     return found
 
 
 def _defined(
-    name: str, part: Part, about: AboutFeature, columns: tuple[Field, ...], sources: tuple[str, ...]
+    name: str,
+    part: Part,
+    about: AboutFeature,
+    columns: tuple[Field, ...],
+    sources: tuple[str, ...],
+    function: Callable[..., Any] | None = None,
 ) -> Defined:
-    return Defined(name, fingerprint(part), part, about, columns, sources)
+    return Defined(name, fingerprint(part), part, about, columns, sources, likeness(part, function))
 
 
 def _about(features: FeatureSet) -> dict[str, AboutFeature]:
@@ -95,12 +104,34 @@ def keep_definitions(workspace: Workspace, features: FeatureSet, spec: FeatureSe
     defined = definitions(features, spec)
     with workspace.ledger.read() as tx:
         in_use = _in_use(tx, workspace.project)
+        likenesses = {each.likeness for each in defined if each.name not in in_use}
+        known = _like(tx, likenesses) if likenesses else []
+    for each in defined:
+        if each.name not in in_use:
+            _point_out(workspace, each, known)
     changed = [each for each in defined if not _is_kept(each, in_use.get(each.name))]
     if not changed:
         return
     with workspace.ledger.write() as write:
         for each in changed:
             _keep(write, workspace, each)
+
+
+def _like(tx: ReadTransaction, likenesses: set[str]) -> list[FeatureDefinition]:
+    """The definitions of all projects that compute one of these."""
+    found = [one for one in entries.find(tx, FeatureDefinition, limit=_ALL) if one.likeness]
+    return [one for one in found if one.likeness in likenesses]
+
+
+def _point_out(workspace: Workspace, each: Defined, known: Iterable[FeatureDefinition]) -> None:
+    for one in known:
+        if one.likeness == each.likeness and (one.project, one.name) != (workspace.project, each.name):
+            where = "" if one.project == workspace.project else f" of {one.project}"
+            owner = f" ({one.about.owner})" if one.about.owner else ""
+            workspace.say(
+                f"The feature {each.name} computes what {one.name}{where}{owner} does: one of them is enough."
+            )
+            return
 
 
 def _is_kept(each: Defined, record: FeatureDefinition | None) -> bool:
@@ -123,6 +154,7 @@ def _keep(tx: WriteTransaction, workspace: Workspace, each: Defined) -> None:
         about=each.about,
         columns=each.columns,
         sources=each.sources,
+        likeness=each.likeness,
     )
     entries.put(tx, record)
     tx.set_ref(project, DEFINED, each.name, record.id, expect=tx.ref(project, DEFINED, each.name))

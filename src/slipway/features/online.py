@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from slipway.errors import InvalidInput, near
-from slipway.features.calls import MISFIT, caller, coercer, scalar_order
+from slipway.features.calls import MISFIT, coercer, row_caller, scalar_order
 from slipway.features.defaults import defaults_of
 from slipway.features.states import (
     coder,
@@ -106,7 +106,7 @@ def build_resolver(
             look_ups = [_of_one_moment(look_ups, store)]
     calls = []
     for scalar in scalar_order(spec):
-        calls.append((caller(scalar, functions), [places[argument.name] for argument in scalar.arguments]))
+        calls.append((row_caller(scalar, functions), _picker([places[argument.name] for argument in scalar.arguments])))
         places[scalar.name] = width
         width += 1
     read = _reader(spec)
@@ -118,10 +118,9 @@ def build_resolver(
         for look_up in look_ups:
             look_up(known, at_us)
         for call, arguments in calls:
-            values = call([[row[place] for row in known] for place in arguments])
-            for row, value in zip(known, values, strict=True):
-                row.append(value)
-        return [pick(row) for row in known]
+            for number, row in enumerate(known):
+                row.append(call(arguments(row), number))
+        return [list(pick(row)) for row in known]
 
     return resolve
 
@@ -137,12 +136,11 @@ def _of_one_moment(look_ups: Sequence[_LookUp], store: OnlineStore) -> _LookUp:
     return look_up
 
 
-def _picker(places: Sequence[int]) -> Callable[[_Row], list[Any]]:
+def _picker(places: Sequence[int]) -> Callable[[_Row], tuple[Any, ...]]:
     if len(places) == 1:
         (only,) = places
-        return lambda row: [row[only]]
-    pick = itemgetter(*places)
-    return lambda row: list(pick(row))
+        return lambda row: (row[only],)
+    return itemgetter(*places)
 
 
 def _reader(spec: FeatureSetSpec) -> Callable[[Sequence[Sequence[Any] | Mapping[str, Any]]], list[_Row]]:

@@ -43,6 +43,7 @@ class Feature:
         function: The user's function.
         arguments: Names and types, in order.
         returns: The type of the result.
+        twin: The same over columns, see `vectorised`; None where there is none.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Feature:
         self.default = checked_default(default, self.returns, f"the feature {self.name!r}")
         self.examples: tuple[Example, ...] = tuple(examples)
         self.about = about or about_of(function)
+        self.twin: Callable[..., Any] | None = None
 
     def scalar(self, definition: str = "") -> Scalar:
         """The feature as data.

@@ -6,22 +6,20 @@ Neither writing nor reading holds all of it in memory. A step hands on a referen
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
 from slipway.errors import Conflict, InvalidInput
-from slipway.hashing import fingerprint
-from slipway.ids import check_name
+from slipway.hashing import digest, fingerprint
 from slipway.ports.workspace import Workspace, current_workspace
-from slipway.records.schema import Field
 from slipway.records.tables import Manifest, Part, TableVersion
-from slipway.schema.fingerprints import BLOCK_ROWS, block_digests, of_blocks
-from slipway.schema.types import fields_of
+from slipway.schema.frame_digests import BLOCK_ROWS
 from slipway.tables import catalog, versions
-from slipway.tables.parts import PART_ROWS, scan_parts, table_folder, write_parts
+from slipway.tables.parts import PART_ROWS, table_folder
+from slipway.tables.scans import scan_parts
+from slipway.tables.staging import stage
 
 __all__ = ["BATCH_ROWS", "TrainingBatches", "rows_at_once", "store", "stored"]
 
@@ -187,25 +185,17 @@ def store(
         Conflict: Others write the table again and again.
         BackendError: The file system failed; nothing is visible of it.
     """
-    manifest, content, until = _staged(workspace, table, frames, key, time)
-    version = fingerprint(manifest)
-    for attempt in range(_ATTEMPTS if not is_repeat else 0):
-        with workspace.ledger.read() as tx:
-            former = catalog.find_head(tx, workspace.project, table)
-        if former is not None and (former.fingerprint, _told(workspace, former)) == (content, (key, time)):
-            version = former.version
-            manifest = catalog.manifest_of(workspace, former)
-            break
-        draft = versions.Draft(
-            manifest=manifest, change="overwrite", added_rows=manifest.rows, fingerprint=content, data_until=until
-        )
+    staged = stage(workspace, table, frames)
+    if is_repeat:
+        manifest = msgspec.structs.replace(staged.manifest, key=key, time=time)
+        version = digest(msgspec.json.encode(manifest))  # what it would be called
+        return _referred(workspace, table, version, staged.fingerprint, manifest)
+    for _ in range(_ATTEMPTS - 1):
         try:
-            version = versions.commit(workspace, table, draft, former=former, origin=origin).version
-            break
+            return stored(workspace, versions.overwrite(workspace, table, staged, key=key, time=time, origin=origin))
         except Conflict:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    return _referred(workspace, table, version, content, manifest)
+            continue  # somebody else wrote it meanwhile; what is staged is the content all the same
+    return stored(workspace, versions.overwrite(workspace, table, staged, key=key, time=time, origin=origin))
 
 
 def stored(workspace: Workspace, version: TableVersion) -> TrainingBatches:
@@ -226,63 +216,3 @@ def _referred(workspace: Workspace, table: str, version: str, content: str, mani
             folder=str(table_folder(workspace, table).resolve()),
         )
     )
-
-
-def _told(workspace: Workspace, version: TableVersion) -> tuple[tuple[str, ...], str]:
-    manifest = catalog.manifest_of(workspace, version)
-    return manifest.key, manifest.time
-
-
-def _staged(
-    workspace: Workspace, table: str, frames: Iterable[pl.DataFrame], key: tuple[str, ...], time: str
-) -> tuple[Manifest, str, datetime | None]:
-    """The frames as parts on disk, the fingerprint of their content, and the greatest time in them."""
-    check_name(table, "table")
-    parts: list[Part] = []
-    blocks: list[str] = []
-    fields: tuple[Field, ...] = ()
-    schema = pl.Schema()
-    until: datetime | None = None
-    for frame in _whole_blocks(frames):
-        parts += write_parts(workspace, table, frame)
-        blocks += block_digests(frame)
-        found = fields_of(frame)
-        fields = tuple(map(_joined, fields, found)) if fields else found
-        schema = frame.schema
-        greatest = frame[time].max()
-        if isinstance(greatest, datetime):
-            until = max(until or greatest, greatest)
-    rows = sum(part.rows for part in parts)
-    manifest = Manifest(
-        fields=fields,
-        field_ids=tuple(range(1, len(fields) + 1)),
-        parts=tuple(parts),
-        key=key,
-        time=time,
-        blocks=tuple(blocks),
-        last_field_id=len(fields),
-    )
-    return manifest, of_blocks(schema, rows, blocks), None if until is None else until.astimezone(UTC)
-
-
-def _whole_blocks(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The rows in frames of whole blocks, the last one as it comes; at least one frame, which may be empty."""
-    held: list[pl.DataFrame] = []
-    size = 0
-    is_first = True
-    for frame in frames:
-        size = size or rows_at_once(frame.width)
-        held.append(frame)
-        while sum(one.height for one in held) >= size:
-            joined = pl.concat(held)
-            yield joined.head(size)
-            is_first = False
-            held = [joined.slice(size)]
-    rest = pl.concat(held)
-    if rest.height or is_first:
-        yield rest
-
-
-def _joined(old: Field, new: Field) -> Field:
-    added = sorted(set(new.categories) - set(old.categories))
-    return Field(old.name, old.type, old.nullable or new.nullable, (*old.categories, *added))

@@ -185,6 +185,7 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
         about: Owner, description and tags, as its declaration said last.
         columns: The features that it makes, one but for a view.
         sources: The tables that it reads.
+        likeness: A fingerprint of what it computes, whatever it is called; "" where nobody can tell.
     """
 
     number: int
@@ -193,6 +194,7 @@ class FeatureDefinition(Record, frozen=True, kw_only=True, tag="feature"):
     about: AboutFeature = AboutFeature()
     columns: tuple[Field, ...] = ()
     sources: tuple[str, ...] = ()
+    likeness: str = ""
 
 
 class FeatureSetSpec(Struct, frozen=True, kw_only=True):

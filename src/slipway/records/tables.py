@@ -46,8 +46,9 @@ class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
         rows: How many.
         size_bytes: Of the file.
         stats: By the column's name in the file.
-        columns: For columns that have another name now than in the file: (field id, name in the file). A field that is
-            in neither the file nor here is null in all its rows.
+        columns: For columns that have another name now than in the file: (field id, name in the file), "" for one that
+            is not in the file although its name is. A field that is in neither the file nor here is null in all rows.
+        casts: For columns that have a wider type now than in the file: (field id, its type there as plain values).
     """
 
     digest: str
@@ -55,10 +56,11 @@ class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     size_bytes: int
     stats: dict[str, ColumnStats] = {}
     columns: tuple[tuple[int, str], ...] = ()
+    casts: tuple[tuple[int, tuple[Any, ...]], ...] = ()
 
 
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a version consists of. Its canonical encoding's hash *is* the version.
+    """What a version consists of. The digest of its bytes *is* the version.
 
     Args:
         fields: The columns in order, with field ids counted from 1 in `field_ids`.
@@ -68,6 +70,8 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         time: The column of event time, "" when none was declared.
         blocks: Digests of the content in blocks of a fixed number of rows, from which the fingerprint is made; an
             append extends them without reading what was there.
+        leaves: Digests of the full leaves in the block that is not full: where an append goes on.
+        types: The exact types of the columns as plain values, parallel to `fields`: ("datetime", "us", "UTC").
         last_field_id: The greatest field id that any version so far has used; no id is used twice.
     """
 
@@ -77,6 +81,8 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: tuple[str, ...] = ()
     time: str = ""
     blocks: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    types: tuple[tuple[Any, ...], ...] = ()
     last_field_id: int = 0
 
     @property
@@ -115,8 +121,7 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
 
     Args:
         number: Counts the table's versions from 1.
-        version: The manifest's hash.
-        manifest: The manifest's blob digest.
+        version: The digest of its manifest, which is the blob of that digest.
         parent: The version before it, "" for the first.
         change: What made it of its parent; "alter" is a change of the columns, "compact" one of the files only.
         rows: How many in all.
@@ -132,11 +137,11 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
         data_until: The greatest event time in it, None without a time column.
         about: Owner, description, tags and personal columns, as its declaration said.
         profile: The digest of the blob with its profile (counts, nulls, histograms of the columns), "" for none.
+        cleaned_at: When its rows were cleaned away, None while they are there.
     """
 
     number: int
     version: str
-    manifest: str
     parent: str = ""
     change: TableChange
     rows: int
@@ -152,3 +157,4 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
     data_until: datetime | None = None
     about: AboutTable = AboutTable()
     profile: str = ""
+    cleaned_at: datetime | None = None

@@ -1,15 +1,12 @@
-"""Logical fingerprints: equal when type, shape, names, order and values are equal, however they are stored.
+"""Logical fingerprints of values: equal when type, shape, names, order and values are equal, however they are stored.
 
-A frame is read in blocks of 65,536 rows. Each block is hashed column by column from a canonical form: a mark for
-validity and its bits, then fixed-width little-endian numbers with nulls zeroed and one NaN, or lengths and UTF-8 bytes.
-Chunks, Parquet files, category codes and the version of Polars leave no trace in it. Because blocks do not depend on
-what follows them, appending rows to a table hashes the new rows and at most one old block.
+Frames are hashed in `frame_digests`; this file walks through values that may hold frames, arrays and objects.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cached_property
@@ -21,40 +18,15 @@ import numpy as np
 import polars as pl
 
 from slipway.errors import InvalidInput
-from slipway.hashing import canonical, combine, fingerprint
+from slipway.hashing import fingerprint
+from slipway.schema.frame_digests import add_numbers, of_frame
 
-__all__ = ["BLOCK_ROWS", "block_digests", "of_argument", "of_blocks", "of_frame", "of_value"]
+__all__ = ["of_argument", "of_frame", "of_value"]
 
-BLOCK_ROWS = 65_536
-_STRING_BYTES = 1 << 28
 _ATOMS = (bool, int, float, str, bytes)
 _CONTAINERS = (list, tuple, set, frozenset, Mapping, msgspec.Struct)
 _FRAMES = (pl.DataFrame, pl.LazyFrame, pl.Series)
 _ARRAYS = (np.ndarray, np.matrix, np.memmap, np.recarray)
-
-_NAMES: dict[type[pl.DataType], str] = {
-    pl.Boolean: "bool",
-    pl.Int8: "int8",
-    pl.Int16: "int16",
-    pl.Int32: "int32",
-    pl.Int64: "int64",
-    pl.Int128: "int128",
-    pl.UInt8: "uint8",
-    pl.UInt16: "uint16",
-    pl.UInt32: "uint32",
-    pl.UInt64: "uint64",
-    pl.UInt128: "uint128",
-    pl.Float16: "float16",
-    pl.Float32: "float32",
-    pl.Float64: "float64",
-    pl.String: "string",
-    pl.Binary: "binary",
-    pl.Date: "date",
-    pl.Time: "time",
-    pl.Categorical: "categorical",
-    pl.Null: "null",
-    pl.Object: "object",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,45 +35,6 @@ class _Leaf:
 
     kind: str
     content: Any
-
-
-def of_frame(frame: pl.DataFrame | pl.LazyFrame) -> str:
-    """The logical fingerprint of a frame: 64 hex digits. A LazyFrame is collected.
-
-    Raises:
-        InvalidInput: A column's type has no canonical form.
-    """
-    data = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
-    return of_blocks(data.schema, data.height, block_digests(data))
-
-
-def block_digests(frame: pl.DataFrame) -> tuple[str, ...]:
-    """The digests of a frame's blocks of `BLOCK_ROWS` rows, the last one possibly shorter.
-
-    Raises:
-        InvalidInput: A column's type has no canonical form.
-    """
-    for name, dtype in frame.schema.items():
-        _type_of(dtype, name)
-    digests = []
-    for start in range(0, frame.height, BLOCK_ROWS):
-        hasher = blake3.blake3()
-        for column in frame.slice(start, BLOCK_ROWS).iter_columns():
-            _add(hasher, column)
-        digests.append(hasher.hexdigest())
-    return tuple(digests)
-
-
-def of_blocks(schema: Mapping[str, pl.DataType], rows: int, blocks: Iterable[str]) -> str:
-    """The fingerprint of a frame whose block digests are known.
-
-    Args:
-        schema: Names and types in order.
-        rows: How many rows the blocks hold together.
-        blocks: Their digests; all but the last are full.
-    """
-    columns = tuple((name, _type_of(dtype, name)) for name, dtype in schema.items())
-    return combine("frame", fingerprint(columns), str(rows), *blocks)
 
 
 def of_value(value: object) -> str:
@@ -132,101 +65,6 @@ def of_argument(value: object) -> tuple[str, tuple[type, ...]]:
     """
     reader = _Reader(codes=True)
     return fingerprint(reader.plain(value)), tuple(reader.classes)
-
-
-def _type_of(dtype: pl.DataType, name: str) -> tuple[Any, ...]:
-    if type(dtype) in _NAMES:
-        return (_NAMES[type(dtype)],)
-    if isinstance(dtype, pl.Datetime):
-        return ("datetime", dtype.time_unit, dtype.time_zone or "")
-    if isinstance(dtype, pl.Duration):
-        return ("duration", dtype.time_unit)
-    if isinstance(dtype, pl.Decimal):
-        return ("decimal", dtype.precision, dtype.scale)
-    if isinstance(dtype, pl.Enum):
-        return ("enum", *dtype.categories)
-    if isinstance(dtype, pl.List):
-        return ("list", _type_of(_instance(dtype.inner), name))
-    if isinstance(dtype, pl.Array):
-        return ("array", dtype.size, _type_of(_instance(dtype.inner), name))
-    if isinstance(dtype, pl.Struct):
-        return ("struct", *((field.name, _type_of(_instance(field.dtype), name)) for field in dtype.fields))
-    raise InvalidInput(
-        f"Column {name!r} has the type {dtype}, which has no fingerprint.",
-        fix="Cast it to a plain type first.",
-        field=name,
-    )
-
-
-def _instance(dtype: Any) -> pl.DataType:
-    made: pl.DataType = dtype() if isinstance(dtype, type) else dtype
-    return made
-
-
-def _add(hasher: blake3.blake3, column: pl.Series) -> None:
-    """Feed a column's canonical form. It delimits itself, given type and length."""
-    valid = column.is_not_null().to_numpy()
-    if valid.all():
-        hasher.update(b"\x00")
-    else:
-        hasher.update(b"\x01" + np.packbits(valid).tobytes())
-    dtype = column.dtype
-    if isinstance(dtype, pl.Null):
-        return
-    if isinstance(dtype, pl.Boolean):
-        hasher.update(np.packbits(column.fill_null(False).to_numpy()).tobytes())
-    elif isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Decimal | pl.Int128 | pl.UInt128):
-        _add_strings(hasher, column.cast(pl.String).fill_null(""))
-    elif isinstance(dtype, pl.Binary):
-        _add_bytes(hasher, column.fill_null(b"").to_list())
-    elif isinstance(dtype, pl.List):
-        _add_lists(hasher, column)
-    elif isinstance(dtype, pl.Array):
-        _add_lists(hasher, column.arr.to_list())
-    elif isinstance(dtype, pl.Struct):
-        for part in column.struct.unnest().iter_columns():
-            _add(hasher, part)
-    elif isinstance(dtype, pl.Object):
-        _add_bytes(hasher, [canonical(item) for item in column.to_list()])
-    else:
-        _add_numbers(hasher, column.to_physical().fill_null(0).to_numpy())
-
-
-def _add_numbers(hasher: blake3.blake3, values: np.ndarray[Any, Any]) -> None:
-    if values.dtype.kind == "f":
-        unknown = np.isnan(values)
-        if unknown.any():
-            values = np.where(unknown, values.dtype.type("nan"), values)
-    hasher.update(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes())
-
-
-def _add_strings(hasher: blake3.blake3, column: pl.Series) -> None:
-    lengths = column.str.len_bytes().cast(pl.UInt64).to_numpy()
-    _add_numbers(hasher, lengths)
-    _add_text(hasher, column, lengths)
-
-
-def _add_text(hasher: blake3.blake3, column: pl.Series, lengths: np.ndarray[Any, Any]) -> None:
-    # One string of Polars may hold at most 4 GiB: very long texts are joined in halves.
-    if int(lengths.sum()) > _STRING_BYTES and len(column) > 1:
-        half = len(column) // 2
-        _add_text(hasher, column.slice(0, half), lengths[:half])
-        _add_text(hasher, column.slice(half), lengths[half:])
-    elif len(column):
-        hasher.update(column.str.join("")[0].encode())
-
-
-def _add_bytes(hasher: blake3.blake3, items: list[bytes]) -> None:
-    _add_numbers(hasher, np.array([len(item) for item in items], dtype=np.uint64))
-    hasher.update(b"".join(items))
-
-
-def _add_lists(hasher: blake3.blake3, column: pl.Series) -> None:
-    lengths = column.list.len().fill_null(0).cast(pl.UInt64)
-    _add_numbers(hasher, lengths.to_numpy())
-    filled = column.filter(lengths > 0)
-    if len(filled):
-        _add(hasher, filled.explode())
 
 
 class _Reader:
@@ -340,7 +178,7 @@ class _Reader:
             items = [self.plain(item) for item in array.ravel().tolist()]
             return _Leaf(kind, (str(array.dtype), array.shape, items))
         hasher = blake3.blake3()
-        _add_numbers(hasher, array.ravel())
+        add_numbers(hasher, array.ravel())
         return _Leaf(kind, (array.dtype.newbyteorder("<").str, array.shape, hasher.hexdigest()))
 
     # pandas, recognised without importing it

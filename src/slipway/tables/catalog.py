@@ -7,30 +7,37 @@ import msgspec
 
 from slipway.context import Slot
 from slipway.errors import Corrupt, InvalidInput, NotFound, near
-from slipway.hashing import fingerprint
 from slipway.ledger import entries
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, TableVersion
 
 __all__ = [
+    "BRANCH",
     "HEAD",
+    "MOVES",
     "as_of",
     "current",
     "current_hash",
     "find_head",
     "get",
     "head",
+    "head_ref",
     "heads",
     "history",
     "manifest_of",
     "node",
     "pins",
     "subject",
+    "words",
 ]
 
 HEAD = "head"
+BRANCH = "branch"
 COMMIT = "tables.commit"
+MOVES = (COMMIT, "tables.alter", "tables.compact", "tables.merge", "tables.erase")
+"""The events that move a head: each names the version that is current from then on, and the branch if it is one's."""
+
 _PAGE = 1000
 
 pins: Slot[Mapping[str, str]] = Slot("slipway.tables.pins")
@@ -53,34 +60,52 @@ def record_id(project: str, table: str, version: str) -> str:
     return f"{project}/{table}@{version}"
 
 
-def find_head(tx: ReadTransaction, project: str, table: str) -> TableVersion | None:
-    """The version that is current, or None when the table has none."""
-    version = tx.ref(project, HEAD, table)
+def words(version: TableVersion) -> str:
+    """A version in the words of an error: "Version 3 of the table 'flights' (0a1b2c...)"."""
+    return f"Version {version.number} of the table {version.name!r} ({version.version[:12]})"
+
+
+def head_ref(table: str, branch: str = "") -> tuple[str, str]:
+    """The kind and the name of the reference that is the head of a table, or of one of its branches."""
+    return (BRANCH, f"{table}/{branch}") if branch else (HEAD, table)
+
+
+def find_head(tx: ReadTransaction, project: str, table: str, branch: str = "") -> TableVersion | None:
+    """The version that is current, or current on a branch; None when there is none."""
+    version = tx.ref(project, *head_ref(table, branch))
     return None if version is None else entries.get(tx, TableVersion, record_id(project, table, version))
 
 
-def head(workspace: Workspace, table: str, *, project: str | None = None) -> TableVersion:
+def head(workspace: Workspace, table: str, *, project: str | None = None, branch: str = "") -> TableVersion:
     """The current version of a table.
 
     Args:
         workspace: Whose ledger is asked.
         table: The table's name.
         project: The table's project, None for the workspace's own.
+        branch: The version that is current on a branch, "" for the table's own.
 
     Raises:
-        NotFound: The project has no such table.
+        NotFound: The project has no such table, or the table no such branch.
     """
     owner = project or workspace.project
     with workspace.ledger.read() as tx:
-        found = find_head(tx, owner, table)
+        found = find_head(tx, owner, table, branch)
         known = tx.refs(owner, HEAD) if found is None else {}
-    if found is None:
+        branches = [name.split("/")[1] for name in tx.refs(owner, BRANCH) if name.startswith(f"{table}/")]
+    if found is not None:
+        return found
+    if table in known and branch:
         raise NotFound(
-            f"The project {owner!r} has no table {table!r}.",
-            why=near(table, known, what="tables"),
-            fix=f"If it is declared, ingest it first: `slipway data ingest {table}`.",
+            f"The table {table!r} has no branch {branch!r}.",
+            why=near(branch, branches, what="branches"),
+            fix=f"Make it: `slipway data branch {table} {branch}`.",
         )
-    return found
+    raise NotFound(
+        f"The project {owner!r} has no table {table!r}.",
+        why=near(table, known, what="tables"),
+        fix=f"If it is declared, ingest it first: `slipway data ingest {table}`.",
+    )
 
 
 def current_hash(tx: ReadTransaction, project: str, table: str) -> str | None:
@@ -182,20 +207,26 @@ def as_of(workspace: Workspace, table: str, instant: datetime, *, project: str |
 
 
 def manifest_of(workspace: Workspace, version: TableVersion) -> Manifest:
-    """The manifest of a version.
+    """The manifest of a version. Its bytes have the digest that is the version, or they are not returned.
 
     Raises:
-        NotFound: Its blob is gone.
+        NotFound: Its blob is gone, or its rows were cleaned away.
         Corrupt: It is not what the version's hash says.
     """
-    found = msgspec.json.decode(workspace.blobs.get(version.manifest), type=Manifest)
-    if fingerprint(found) != version.version:
-        raise Corrupt(
-            f"The manifest of {version.id} does not have the hash that is the version.",
-            why="The ledger's record or the manifest was altered.",
-            fix="Restore the store from a backup.",
+    if version.cleaned_at is not None:
+        raise NotFound(
+            f"{words(version)} cannot be read: its rows were cleaned away on {version.cleaned_at:%Y-%m-%d}.",
+            why="No head, branch, tag or record named it any more.",
+            fix=f"See which versions are there: `slipway data history {version.name}`. Tag a version to keep it.",
         )
-    return found
+    try:
+        return msgspec.json.decode(workspace.blobs.get(version.version), type=Manifest)
+    except (Corrupt, msgspec.DecodeError) as problem:
+        raise Corrupt(
+            f"The manifest of {version.id} does not have the digest that is the version.",
+            why="The blob was altered.",
+            fix="Restore the store from a backup.",
+        ) from problem
 
 
 def _current_at(workspace: Workspace, about: str, instant: datetime) -> str | None:
@@ -207,7 +238,8 @@ def _current_at(workspace: Workspace, about: str, instant: datetime) -> str | No
             for event in page:
                 if event.at > instant:
                     return found
-                found = str(event.body["version"]) if event.verb == COMMIT else found
+                if event.verb in MOVES and not event.body.get("branch"):
+                    found = str(event.body["version"])
             if len(page) < _PAGE:
                 return found
             after = page[-1].seq

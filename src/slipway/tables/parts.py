@@ -1,25 +1,33 @@
-"""Immutable Parquet parts: written whole or not at all, named by their digest, read by an exact list."""
+"""Immutable Parquet parts: written whole or not at all, named by their digest, with statistics for pruning."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import polars as pl
 
-from slipway.errors import BackendError, Corrupt, InvalidInput
-from slipway.hashing import digest_file
+from slipway.errors import BackendError, InvalidInput
+from slipway.hashing import digest as digest_of
 from slipway.ids import check_name, new_id
 from slipway.ports.workspace import Workspace
-from slipway.records.tables import ColumnStats, Manifest, Part
-from slipway.schema.fingerprints import BLOCK_ROWS
+from slipway.records.tables import ColumnStats, Part
+from slipway.schema.frame_digests import BLOCK_ROWS
 
-__all__ = ["PART_ROWS", "scan_parts", "table_folder", "verify_parts", "write_parts"]
+__all__ = ["PART_BYTES", "PART_ROWS", "PartWriter", "part_path", "plain_bound", "table_folder"]
 
 PART_ROWS = 16 * BLOCK_ROWS
+PART_BYTES = 128 << 20
+"""How many bytes of values a part holds at most, about, before they are compressed."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BOUNDED = (pl.String, pl.Date, pl.Datetime, pl.Duration, pl.Boolean)
 _TEXT_LIMIT = 128
@@ -30,94 +38,120 @@ def table_folder(workspace: Workspace, table: str, *, project: str | None = None
     return workspace.root / "tables" / (project or workspace.project) / table
 
 
-def write_parts(workspace: Workspace, table: str, frame: pl.DataFrame) -> tuple[Part, ...]:
-    """Write a frame as parts of at most `PART_ROWS` rows; a frame without rows becomes one part, to keep its types.
+def part_path(folder: Path, digest: str) -> Path:
+    """The file of a part in its table's folder."""
+    return folder / f"{digest}.parquet"
 
-    What it acknowledges survives kill -9 and power loss. Until a manifest names them, the parts are orphans that
-    nobody reads. Equal rows give equal bytes, whatever the frame's chunks.
+
+class PartWriter:
+    """Writes frames as parts into a table's folder, one in the background while the next is made.
+
+    Until a manifest names them, parts are orphans that nobody reads. Equal rows give equal bytes, whatever the frame's
+    chunks. A part is written also where its file is there already, so that its age says when it was last wanted.
 
     Args:
         workspace: Says where.
         table: The table's name.
-        frame: What to write.
-
-    Raises:
-        InvalidInput: Parquet cannot hold a column's type, or does not give it back as it went.
-        BackendError: The file system failed.
     """
-    folder = table_folder(workspace, check_name(table, "table"))
+
+    def __init__(self, workspace: Workspace, table: str) -> None:
+        self.folder = table_folder(workspace, check_name(table, "table"))
+        self._table = table
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: Future[None] | None = None
+        self._checked = False
+        self._is_new = False
+
+    def __enter__(self) -> PartWriter:
+        """Nothing is made before the first part."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is being written; where no error is on its way, it is then durable."""
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(wait=True)
+                self._pool = None
+
+    def write(self, rows: pl.DataFrame) -> Part:
+        """Write rows as one part; it is durable after `finish`.
+
+        Raises:
+            InvalidInput: Parquet cannot hold a column's type, or does not give it back as it went.
+            BackendError: The file system failed, now or for the part before.
+        """
+        data = self._encoded(rows.rechunk())
+        digest = digest_of(data)
+        with self._sentences():
+            if self._pool is None:
+                self._is_new = not self.folder.is_dir()
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix="slipway-parts")
+            if self._pending is not None:
+                self._pending.result()
+            self._pending = self._pool.submit(_store, part_path(self.folder, digest), data)
+        return Part(digest=digest, rows=rows.height, size_bytes=len(data), stats=_stats(rows))
+
+    def finish(self) -> None:
+        """Wait until every part survives kill -9 and power loss.
+
+        Raises:
+            BackendError: The file system failed.
+        """
+        if self._pending is None:
+            return
+        with self._sentences():
+            self._pending.result()
+            self._pending = None
+            _sync(self.folder)
+            if self._is_new:
+                _sync(self.folder.parent)
+
+    def _encoded(self, rows: pl.DataFrame) -> memoryview:
+        buffer = BytesIO()
+        try:
+            rows.write_parquet(buffer, compression="zstd", statistics=True)
+            if not self._checked:
+                buffer.seek(0)
+                _check_round_trip(rows, pl.read_parquet_schema(buffer))
+                self._checked = True
+        except pl.exceptions.PolarsError as problem:
+            raise InvalidInput(
+                f"The rows of the table {self._table!r} cannot be written as Parquet: {problem}.",
+                fix="Cast the column of that type to a plain one.",
+            ) from problem
+        return buffer.getbuffer()
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            raise BackendError(
+                f"The table {self._table!r} could not be written to {self.folder}: {problem}.",
+                why="Nothing of it is visible; the version that was current still is.",
+                fix="Make room or give this user the right to write there, then try again.",
+            ) from problem
+
+
+def _store(path: Path, data: memoryview) -> None:
+    temporary = path.parent / f".{new_id()}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        starts = range(0, max(frame.height, 1), PART_ROWS)
-        parts = tuple(_write_part(folder, frame.slice(start, PART_ROWS).rechunk()) for start in starts)
-        _sync(folder)
-        _sync(folder.parent)
-    except pl.exceptions.PolarsError as problem:
-        raise InvalidInput(
-            f"The rows of the table {table!r} cannot be written as Parquet: {problem}.",
-            fix="Cast the column of that type to a plain one.",
-        ) from problem
-    except OSError as problem:
-        raise BackendError(
-            f"The table {table!r} could not be written to {folder}: {problem}.",
-            fix="Make room or give this user the right to write there, then try again.",
-        ) from problem
-    return parts
-
-
-def scan_parts(folder: Path, manifest: Manifest, what: str) -> pl.LazyFrame:
-    """The rows of a manifest's parts, in order, lazily.
-
-    Args:
-        folder: Where the parts lie.
-        manifest: Names them.
-        what: The version in words, for errors.
-
-    Raises:
-        Corrupt: A part is missing or has another size than it was written with.
-    """
-    paths = []
-    for part in manifest.parts:
-        path = _path(folder, part.digest)
-        size = path.stat().st_size if path.exists() else None
-        if size != part.size_bytes:
-            state = "is missing" if size is None else f"has {size} bytes where {part.size_bytes} were written"
-            raise _damaged(what, path, state)
-        paths.append(path)
-    names = [field.name for field in manifest.fields]
-    return pl.scan_parquet(paths, glob=False, hive_partitioning=False).select(names)
-
-
-def verify_parts(folder: Path, manifest: Manifest, what: str) -> None:
-    """Read every part's bytes and compare their digests.
-
-    Raises:
-        Corrupt: A part is missing or is not what was written.
-    """
-    scan_parts(folder, manifest, what)
-    for part in manifest.parts:
-        path = _path(folder, part.digest)
-        if digest_file(path) != part.digest:
-            raise _damaged(what, path, "has other bytes than its digest says")
-
-
-def _write_part(folder: Path, rows: pl.DataFrame) -> Part:
-    temporary = folder / f".{new_id()}.tmp"
-    try:
-        rows.write_parquet(temporary, compression="zstd", statistics=True)
-        _check_round_trip(rows, temporary)
-        with temporary.open("rb") as file:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
-        digest = digest_file(temporary)
-        size = temporary.stat().st_size
-        temporary.replace(_path(folder, digest))
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return Part(digest=digest, rows=rows.height, size_bytes=size, stats=_stats(rows))
 
 
-def _check_round_trip(rows: pl.DataFrame, path: Path) -> None:
-    read = pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema()
+def _check_round_trip(rows: pl.DataFrame, read: dict[str, pl.DataType]) -> None:
     for name, dtype in rows.schema.items():
         if read[name] != dtype:
             raise InvalidInput(
@@ -141,12 +175,12 @@ def _stats(rows: pl.DataFrame) -> dict[str, ColumnStats]:
 
 
 def _bounds(low: Any, high: Any) -> tuple[Any, Any]:
-    plain = (_plain_bound(low), _plain_bound(high))
+    plain = (plain_bound(low), plain_bound(high))
     return plain if None not in plain else (None, None)
 
 
-def _plain_bound(value: Any) -> Any:
-    """Instants and durations in microseconds, dates as text; None for what JSON does not keep exactly."""
+def plain_bound(value: Any) -> Any:
+    """A value as statistics keep it: instants and durations in microseconds, dates as text; None where JSON is not exact."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -162,21 +196,9 @@ def _plain_bound(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else None
 
 
-def _path(folder: Path, digest: str) -> Path:
-    return folder / f"{digest}.parquet"
-
-
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _damaged(what: str, path: Path, state: str) -> Corrupt:
-    return Corrupt(
-        f"{what} cannot be read: its part {path.name} {state}.",
-        why=f"Parts under {path.parent} are never changed or removed by Slipway while a version names them.",
-        fix="Restore that file from a backup, or ingest the table again.",
-    )

@@ -1,0 +1,135 @@
+"""Whether rows fit a table: its columns and types, or a sentence that says what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from slipway.errors import InvalidInput, near
+from slipway.ids import check_name
+from slipway.schema.types import field_type
+
+__all__ = ["check_declared", "conformed"]
+
+
+def check_declared(table: str, schema: pl.Schema, key: tuple[str, ...], time: str) -> None:
+    """Check that a table may be named so, and that its key and time are columns that can be that.
+
+    Raises:
+        InvalidInput: The name does not fit, there are no columns, one is missing, or the time is no instant.
+    """
+    check_name(table, "table")
+    if not schema:
+        raise InvalidInput(
+            f"The frame for the table {table!r} has no columns.", fix="Return a frame with at least one column."
+        )
+    for role, name in [*(("key", name) for name in key), *([("time", time)] if time else [])]:
+        if name not in schema:
+            raise InvalidInput(
+                f"The {role} column {name!r} is not in the table {table!r}.",
+                why=near(name, schema, what="columns"),
+                field=name,
+            )
+    dtype = schema.get(time)
+    if dtype is not None and not (isinstance(dtype, pl.Datetime) and dtype.time_zone):
+        raise InvalidInput(
+            f"The time column {time!r} of the table {table!r} has the type {dtype}.",
+            why="Event time is an instant: a datetime with a time zone.",
+            fix=f"Say which zone: pl.col({time!r}).dt.replace_time_zone('America/New_York').dt.convert_time_zone('UTC').",
+            field=time,
+        )
+
+
+def conformed(table: str, frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Rows with a table's columns in its order and of its types. A value is cast only where nothing of it is lost.
+
+    Args:
+        table: The table's name, for errors.
+        frame: The rows that came; their columns may stand in any order.
+        schema: The table's columns.
+
+    Raises:
+        InvalidInput: A column is missing or unknown, or a value does not fit; the fix names the command.
+    """
+    if frame.schema == schema and frame.columns == schema.names():
+        return frame
+    _check_names(table, frame.columns, schema)
+    for name, dtype in schema.items():
+        if _has_zone(frame.schema[name]) is not None and _has_zone(frame.schema[name]) != _has_zone(dtype):
+            raise _misfit(table, name, frame.schema[name], dtype, "which instant it is depends on a time zone")
+    try:
+        fitting = frame.select(pl.col(name).cast(dtype, strict=True) for name, dtype in schema.items())
+    except pl.exceptions.PolarsError as problem:
+        name = next(n for n, dtype in schema.items() if not _fits(frame[n], dtype))
+        raise _misfit(table, name, frame.schema[name], schema[name], str(problem).splitlines()[0]) from problem
+    for name, dtype in schema.items():
+        if _may_lose(frame.schema[name], dtype) and not _is_kept(frame[name], fitting[name]):
+            raise _misfit(table, name, frame.schema[name], dtype, "a value would not be the same afterwards")
+    return fitting
+
+
+def _check_names(table: str, names: Sequence[str], schema: pl.Schema) -> None:
+    unknown = [name for name in names if name not in schema]
+    missing = [name for name in schema if name not in names]
+    if unknown:
+        raise InvalidInput(
+            f"The rows do not have the columns of the table {table!r}: {unknown[0]!r} is not one of them.",
+            why=near(unknown[0], schema, what="columns"),
+            fix=f"Rename or drop it, or give the table this column: `slipway data alter {table} --add {unknown[0]}:TYPE`.",
+            field=unknown[0],
+        )
+    if missing:
+        raise InvalidInput(
+            f"The rows do not have the columns of the table {table!r}: {missing[0]!r} is missing.",
+            why=near(missing[0], names, what="columns"),
+            fix=f"Add it (null where it is unknown), or drop it from the table: "
+            f"`slipway data alter {table} --drop {missing[0]}`.",
+            field=missing[0],
+        )
+
+
+def _misfit(table: str, name: str, given: pl.DataType, wanted: pl.DataType, detail: str) -> InvalidInput:
+    wider = {pl.Int64: "int64", pl.Float64: "float64", pl.Datetime: "datetime"}.get(type(given))
+    widen = f", or widen the table's column: `slipway data alter {table} --widen {name}:{wider}`" if wider else ""
+    return InvalidInput(
+        f"The rows do not fit the types of the table {table!r}: {name!r} comes as {given}, and the table keeps {wanted}.",
+        why=f"Casting it fails: {detail}.",
+        fix=f"Cast the column{widen}, or overwrite the table to change its types.",
+        field=name,
+    )
+
+
+def _has_zone(dtype: pl.DataType) -> bool | None:
+    return bool(dtype.time_zone) if isinstance(dtype, pl.Datetime) else None
+
+
+def _fits(column: pl.Series, dtype: pl.DataType) -> bool:
+    try:
+        column.cast(dtype, strict=True)
+    except pl.exceptions.PolarsError:
+        return False
+    return True
+
+
+def _may_lose(given: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether a cast that does not fail may still change what a value says."""
+    if given == wanted or isinstance(given, pl.Null):
+        return False
+    if given.is_float() and wanted.is_integer():
+        return True
+    if given.is_numeric() and wanted.is_float():
+        return given != pl.Float32 or wanted != pl.Float64
+    if isinstance(given, pl.Datetime) and isinstance(wanted, pl.Date):
+        return True
+    if isinstance(given, pl.Datetime) and isinstance(wanted, pl.Datetime):
+        return given.time_unit != wanted.time_unit
+    return field_type(given) != field_type(wanted)
+
+
+def _is_kept(given: pl.Series, fitting: pl.Series) -> bool:
+    """Whether the values come back as they went."""
+    try:
+        return fitting.cast(given.dtype, strict=True).equals(given, null_equal=True)
+    except pl.exceptions.PolarsError:
+        return False
