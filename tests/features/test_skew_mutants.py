@@ -18,7 +18,7 @@ import test_views as tv
 import slipway.features.windows as w
 from slipway import code
 from slipway.backends.sqlite_online import SqliteOnlineStore
-from slipway.features import materialise, offline, online, point_in_time, states
+from slipway.features import calls, materialise, offline, online, point_in_time, states
 from slipway.features.extracted import extracted_functions, functions_in
 from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
@@ -70,11 +70,11 @@ def test_without_a_mutant_all_paths_agree(tmp_path: Path, workspace: Workspace) 
 def calls_with_nulls(patch: pytest.MonkeyPatch) -> None:
     """A null argument reaches a function that was not declared to take one, as 0."""
 
-    def caller(scalar: Any, functions: Any) -> Any:
-        call = offline.caller(scalar, functions)
-        return lambda columns: call([[0 if v is None else v for v in column] for column in columns])
+    def row_caller(scalar: Any, functions: Any) -> Any:
+        call = calls.row_caller(scalar, functions)
+        return lambda arguments, row: call(tuple(0 if value is None else value for value in arguments), row)
 
-    patch.setattr(online, "caller", caller)
+    patch.setattr(online, "row_caller", row_caller)
 
 
 def ttl_excludes_its_end(patch: pytest.MonkeyPatch) -> None:
@@ -198,11 +198,11 @@ def dates_move_by_a_day(patch: pytest.MonkeyPatch) -> None:
 
 def window_holds_its_beginning(patch: pytest.MonkeyPatch) -> None:
     """[at - width, at] where (at - width, at] is meant."""
-    original = point_in_time.WindowRows.bounds
+    original = point_in_time.WindowRows.before
     patch.setattr(
         point_in_time.WindowRows,
-        "bounds",
-        lambda self, labels, instants, width_us: original(self, labels, instants, width_us + 1),
+        "before",
+        lambda self, labels, instants, high, width_us: original(self, labels, instants, high, width_us + 1),
     )
 
 
