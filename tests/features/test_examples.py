@@ -156,9 +156,7 @@ def test_defaults_are_the_same_on_both_paths(tmp_path: Path) -> None:
     features = FeatureSet(recent, desk, greeted, moved)
     request: dict[str, Any] = {"origin": "string", "name": "string", "departs": "datetime"}
     spec = build_spec(features, request, tables, str)
-    store = SqliteOnlineStore(tmp_path / "online.db")
-    found = certify(spec, features.functions, store)
-    store.close()
+    found = certify(spec, features.functions, lambda name: SqliteOnlineStore(tmp_path / name / "online.db"))
     assert found.first == ()
     from slipway.features.offline import History, compute
 

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 
 from slipway import plugins
+from slipway.errors import Corrupt, NotFound
 from slipway.features.extracted import extracted_functions
 from slipway.features.skew import certify, paths_of
 from slipway.hashing import fingerprint
@@ -55,7 +56,10 @@ def certificate_of(
         with workspace.ledger.read() as tx:
             kept = tx.ref(workspace.project, _REF, key)
         if kept and not anew:
-            return msgspec.json.decode(workspace.blobs.get(kept), type=SkewCertificate)
+            try:
+                return msgspec.json.decode(workspace.blobs.get(kept), type=SkewCertificate)
+            except (NotFound, Corrupt):
+                pass  # what is gone or damaged is made again
         with _scratch(workspace, root) as tables:
             found = certify(spec, functions, partial(_open, workspace, root), tables=tables, serving=serving)
     found = msgspec.structs.replace(found, engine=engine)
