@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
 from slipway.records.endpoints import EndpointStatus, Revision
+from slipway.records.feeds import FeedCounts
 from slipway.records.gates import GateSpec, Verdict
 from slipway.records.monitors import Finding, Incident
 
@@ -43,13 +44,17 @@ class GetEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class EndpointDetail(Struct, frozen=True, kw_only=True):
-    """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first)."""
+    """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first), and its feeds.
+
+    Feeds are what the process that runs, or ran last, found when it looked features up.
+    """
 
     revisions: tuple[Revision, ...]
     status: EndpointStatus | None
     verdict: Verdict | None
     findings: tuple[Finding, ...]
     incidents: tuple[Incident, ...]
+    feeds: tuple[FeedCounts, ...] = ()
 
 
 class Deploy(Struct, frozen=True, kw_only=True):
