@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import degraded as degraded
     from slipway.flows.retrain import schedule as schedule
     from slipway.flows.shared import shared as shared
+    from slipway.flows.streams import redis_stream as redis_stream
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -95,6 +96,7 @@ _HOMES = {
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
     "quantile": "slipway.features.windows",
+    "redis_stream": "slipway.flows.streams",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
     "shared": "slipway.flows.shared",
@@ -146,6 +148,7 @@ __all__ = [
     "open",
     "pipeline",
     "quantile",
+    "redis_stream",
     "run",
     "schedule",
     "shared",

@@ -1,6 +1,6 @@
 """What a project declared, as the ledger keeps it so that a server can act without the project's code."""
 
-from slipway.records.endpoints import MonitorSpec
+from slipway.records.endpoints import MonitorSpec, StreamSpec
 from slipway.records.gates import GateSpec
 from slipway.records.loop import RetrainSpec
 from slipway.records.record import Record
@@ -28,6 +28,9 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
         rollout: How a challenger is rolled out; None lets what passes its gate serve at once.
         retrain: When and how its model is trained again, None for never.
         snapshot: The digest of the project snapshot that declared it: what a retraining runs.
+        online: The URL of the online store that the environment's settings name, without password; "" for the embedded
+            one.
+        streams: What is taken in besides pushes.
     """
 
     model: str
@@ -40,3 +43,5 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     rollout: RolloutSpec | None = None
     retrain: RetrainSpec | None = None
     snapshot: str = ""
+    online: str = ""
+    streams: tuple[StreamSpec, ...] = ()
