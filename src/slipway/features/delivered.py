@@ -118,11 +118,7 @@ def compute_as_delivered(
     events: dict[str, pl.DataFrame] = {}
     views: dict[str, pl.DataFrame] = {}
     late: list[pl.DataFrame] = []
-    windows: dict[str, dict[str, list[Windows]]] = {}
-    for part in spec.parts:
-        if isinstance(part, Windows):
-            windows.setdefault(part.source, {}).setdefault(part.time, []).append(part)
-    for name, by_time in windows.items():
+    for name, by_time in _by_source_and_time(spec).items():
         found = []
         for time, parts in by_time.items():
             reach = max(a.width_us for part in parts for a in part.aggregates)
@@ -148,6 +144,14 @@ def compute_as_delivered(
         late=[index in affected for index in range(requests.height)],
         lateness_us=missed.group_by("row", maintain_order=True).agg(pl.col("late").max())["late"].to_list(),
     )
+
+
+def _by_source_and_time(spec: FeatureSetSpec) -> dict[str, dict[str, list[Windows]]]:
+    found: dict[str, dict[str, list[Windows]]] = {}
+    for part in spec.parts:
+        if isinstance(part, Windows):
+            found.setdefault(part.source, {}).setdefault(part.time, []).append(part)
+    return found
 
 
 def _one_by_one(spec: FeatureSetSpec) -> FeatureSetSpec:
