@@ -1,10 +1,11 @@
-"""`python -m benchmarks [--only NAME ...]`: measure every path, print the tables, and write RESULTS.md.
+"""`python -m benchmarks [--only NAME ...] [--full]`: measure every path, print the tables, and write RESULTS.md.
 
 With `--only` nothing is written: RESULTS.md is always one run of all paths.
 """
 
 import argparse
 import importlib
+import inspect
 import os
 import platform
 import sys
@@ -15,10 +16,14 @@ from typing import Any
 NAMES = (
     "step_overhead",
     "point_in_time_join",
+    "training_batches",
+    "materialise",
     "online_lookup",
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "table_checks",
+    "table_versions",
     "start_up",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -74,14 +79,17 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Hot paths beside the raw operation.")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    only = parser.parse_args().only
+    parser.add_argument("--full", action="store_true", help="the largest sizes too, where a path has such")
+    given = parser.parse_args()
+    only = given.only
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     started, before = time.monotonic(), os.getloadavg()[0]
     sections = []
     for name in only or NAMES:
         print(f"{name} ...", file=sys.stderr, flush=True)
         module = importlib.import_module(f"benchmarks.{name}")
-        sections.append(section(module, module.run()))
+        more = {"full": True} if given.full and "full" in inspect.signature(module.run).parameters else {}
+        sections.append(section(module, module.run(**more)))
         print(sections[-1], flush=True)
     if only:
         return

@@ -131,7 +131,7 @@ def test_words_are_no_part_of_a_definition(tmp_path: Path, monkeypatch: pytest.M
     assert hashes["bare"] != hashes["other"]
 
 
-def test_defaults_are_the_same_on_both_paths(tmp_path: Path) -> None:
+def test_defaults_are_the_same_on_every_path(tmp_path: Path, workspace: Workspace) -> None:
     @feature(default="nobody")
     def greeted(name: str, desk_temp: float | None) -> str | None:
         return None if name == "A" else f"{name} {desk_temp}"
@@ -156,8 +156,11 @@ def test_defaults_are_the_same_on_both_paths(tmp_path: Path) -> None:
     features = FeatureSet(recent, desk, greeted, moved)
     request: dict[str, Any] = {"origin": "string", "name": "string", "departs": "datetime"}
     spec = build_spec(features, request, tables, str)
-    found = certify(spec, features.functions, lambda name: SqliteOnlineStore(tmp_path / name / "online.db"))
+    found = certify(
+        spec, features.functions, lambda name: SqliteOnlineStore(tmp_path / f"{name}.db"), tables=workspace, rows=300
+    )
     assert found.first == ()
+    assert [check.path for check in found.paths] == ["online", "stream", "back-fill"]
     from slipway.features.offline import History, compute
 
     rows = pl.DataFrame(

@@ -24,6 +24,7 @@ from slipway.features.sketch_windows import buckets, registers
 from slipway.features.sketches import bucket_bits, bucket_of, register_bits, register_of, sketch_of
 from slipway.features.skew import certify
 from slipway.features.specs import build_spec
+from slipway.ports.workspace import Workspace
 from slipway.records.features import Aggregate
 
 _slow = settings(
@@ -82,9 +83,10 @@ def test_the_order_of_events_and_repetitions_change_no_bit(
     assert offline(pl.DataFrame(rows, schema=fh.EVENT_SCHEMA, orient="row"), labels) == offline(events, labels)
 
 
-def test_the_certificate_holds_for_sketches_and_defaults(tmp_path: Path) -> None:
-    found = certify(SPEC, {}, lambda name: SqliteOnlineStore(tmp_path / name / "online.db"), rows=300)
+def test_the_certificate_holds_for_sketches_and_defaults(tmp_path: Path, workspace: Workspace) -> None:
+    found = certify(SPEC, {}, lambda name: SqliteOnlineStore(tmp_path / name / "online.db"), tables=workspace, rows=300)
     assert found.first == ()
+    assert [check.path for check in found.paths] == ["online", "stream", "back-fill"]
     assert found.paths[0].compared == 3 * 300 * len(SPEC.features)
 
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "catalog": ("slipway.cli.catalog", "catalog", "Search tables and features; trace a value to its source."),
     "share": ("slipway.cli.share", "share", "Share features, tables and steps with other projects."),
     "features": ("slipway.cli.features", "features", "List features, show, test or certify them."),
+    "erase": ("slipway.cli.erase", "erase", "Erase a person's rows everywhere, and prove it."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),
     "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),

@@ -161,8 +161,8 @@ def _against(
     other: LoadedModel,
     metrics: Sequence[str],
 ) -> list[Evidence]:
-    if not model.bundle.evaluated:
-        return []
+    if not model.bundle.evaluated or not workspace.blobs.has(model.bundle.evaluated):
+        return []  # never evaluated, or rows of a person were among them and erased: nobody compared, the gate says
     rows = evaluated_rows(workspace.blobs.get(model.bundle.evaluated))
     wanted = [field.name for field in other.signature.inputs]
     if not set(wanted) <= set(rows.columns):
