@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slipway.data.declare import table as table
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
+    from slipway.features.vectorised import vectorised as vectorised
     from slipway.features.views import feature_view as feature_view
     from slipway.features.windows import approx_distinct as approx_distinct
     from slipway.features.windows import count as count
@@ -102,6 +103,7 @@ _HOMES = {
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
     "unique": "slipway.data.checks",
+    "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
 }
 
@@ -152,6 +154,7 @@ __all__ = [
     "table",
     "threshold",
     "unique",
+    "vectorised",
     "windows",
 ]
 

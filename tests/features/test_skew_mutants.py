@@ -18,7 +18,7 @@ import test_views as tv
 import slipway.features.windows as w
 from slipway import code
 from slipway.backends.sqlite_online import SqliteOnlineStore
-from slipway.features import materialise, offline, online, point_in_time, states
+from slipway.features import calls, materialise, online, point_in_time, scalar_columns, states
 from slipway.features.extracted import extracted_functions, functions_in
 from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
@@ -70,11 +70,11 @@ def test_without_a_mutant_all_paths_agree(tmp_path: Path, workspace: Workspace) 
 def calls_with_nulls(patch: pytest.MonkeyPatch) -> None:
     """A null argument reaches a function that was not declared to take one, as 0."""
 
-    def caller(scalar: Any, functions: Any) -> Any:
-        call = offline.caller(scalar, functions)
-        return lambda columns: call([[0 if v is None else v for v in column] for column in columns])
+    def row_caller(scalar: Any, functions: Any) -> Any:
+        call = calls.row_caller(scalar, functions)
+        return lambda arguments, row: call(tuple(0 if v is None else v for v in arguments), row)
 
-    patch.setattr(online, "caller", caller)
+    patch.setattr(online, "row_caller", row_caller)
 
 
 def ttl_excludes_its_end(patch: pytest.MonkeyPatch) -> None:
@@ -228,13 +228,13 @@ def ttl_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def local_time_offline(patch: pytest.MonkeyPatch) -> None:
     """Training reads the hour in the table's own zone."""
-    original = offline._python_values
+    original = scalar_columns._python_values
 
     def values(series: pl.Series) -> list[Any]:
         zone = getattr(series.dtype, "time_zone", None)
         return original(series.dt.offset_by("1h") if zone else series)
 
-    patch.setattr(offline, "_python_values", values)
+    patch.setattr(scalar_columns, "_python_values", values)
 
 
 # The back-fill alone ---------------------------------------------------------------------------------------------------

@@ -74,7 +74,10 @@ class SqliteOnlineStore:
         with self._writing() as connection:
             for stream in streams:
                 self._register(connection, stream.name, "stream", stream)
-                connection.execute(StreamPlan(stream).create)
+                plan = StreamPlan(stream)
+                connection.execute(plan.create)
+                if plan.tiles.create:
+                    connection.execute(plan.tiles.create)
             for view in views:
                 self._register(connection, view.name, "view", view)
                 connection.execute(ViewPlan(view).create)
@@ -111,6 +114,8 @@ class SqliteOnlineStore:
                 # Running sums of the rows that stay contain those that go: all are folded again.
                 kept = connection.execute(plan.after, (replacing_until_us,)).fetchall()
                 connection.execute(plan.clear)
+                if plan.tiles.clear:
+                    connection.execute(plan.tiles.clear)
                 changed -= len(kept)
                 given += [EventRow(row[0], row[1], row[2], row[3:]) for row in kept]
             for key, group in groupby(sorted(given, key=itemgetter(0, 1, 2)), itemgetter(0)):
@@ -130,10 +135,14 @@ class SqliteOnlineStore:
         tail = connection.execute(plan.tail, (key,)).fetchone()
         if tail is None or place_of(rows[0]) > tail[:2]:
             fold(plan, rows, tail[2:] if tail else None, fresh)
+            plan.tiles.change(connection, rows)
             return len(rows)
-        rows = [row for row in rows if self._changes(connection, plan, row)]
-        if not rows:
+        former = [self._known(connection, plan, row) for row in rows]
+        kept = [(row, known) for row, known in zip(rows, former, strict=True) if _is_news(row, known)]
+        if not kept:
             return 0
+        rows = [row for row, _ in kept]
+        plan.tiles.change(connection, rows, [known for _, known in kept if known is not None])
         first = (key, *place_of(rows[0]))
         before = connection.execute(plan.before, first).fetchone()
         later = {place_of(row): row for row in self._onward(connection, plan, first)}
@@ -142,9 +151,10 @@ class SqliteOnlineStore:
         fold(plan, [later[place] for place in sorted(later)], before, fresh)
         return len(rows)
 
-    def _changes(self, connection: sqlite3.Connection, plan: StreamPlan, row: EventRow) -> bool:
+    def _known(self, connection: sqlite3.Connection, plan: StreamPlan, row: EventRow) -> EventRow | None:
+        """What is known of an event, if anything."""
         found = connection.execute(plan.one, row[:3]).fetchone()
-        return found is None or precedence(row.values) > precedence(found[1:])
+        return None if found is None else EventRow(row.key, row.time_us, row.event_id, found[1:])
 
     def _onward(
         self, connection: sqlite3.Connection, plan: StreamPlan, first: tuple[str, int, str]
@@ -202,7 +212,7 @@ class SqliteOnlineStore:
                     rows = upper[0] - lower[0]
                     columns = differences(plan.places, upper, lower) if rows else plan.nothing.columns
                     if rows and plan.looks_inside:
-                        columns = looked_inside(run, plan, columns, (key, since_us, at_us))
+                        columns = looked_inside(run, plan, columns, rows, (key, since_us, at_us))
                     states.append(WindowState(rows, columns))
                 found.append(states)
         return found
@@ -334,6 +344,10 @@ class _Reading:
             self._connection.execute("COMMIT")
         if isinstance(error, sqlite3.Error):
             raise _ours(error, self._path) from error
+
+
+def _is_news(row: EventRow, known: EventRow | None) -> bool:
+    return known is None or precedence(row.values) > precedence(known.values)
 
 
 def _placed(rows: Iterable[tuple[int, int, bytes]], views: int) -> list[FoundRow | None]:

@@ -2,7 +2,7 @@
 
 Each stream is one table, clustered by (key, time, event id), that keeps with every event the running sums of its key up
 to and including it. A window is then the difference of two rows, each found by one seek; only least, greatest and last
-values, and groups, look at the rows between.
+values look at the rows between; groups come from tiles, see `sqlite_tiles.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Any
 
+from slipway.backends.sqlite_tiles import Tiles
 from slipway.ports.online_store import precedence
-from slipway.records.features import ColumnState, EventRow, StoredView, Stream, StreamColumn, WindowState
+from slipway.records.features import ColumnState, EventRow, StoredView, Stream, WindowState
 
 __all__ = ["LOWEST", "StreamPlan", "ViewPlan", "differences", "fold", "looked_inside", "once", "place_of"]
 
 LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_HALF = 2**32
 place_of = itemgetter(1, 2)
 _NOTHING: ColumnState = (0, 0, 0, None, None, None, ())
 
@@ -59,24 +59,13 @@ class StreamPlan:
             for i, column in enumerate(columns)
             if column.last
         ]
-        self.groups = [(i, _grouped(i, column, window)) for i, column in enumerate(columns) if column.groups]
-        self.looks_inside = bool(self.ranges or self.last or self.groups)
+        self.tiles = Tiles(stream, table)
+        self.looks_inside = bool(self.ranges or self.last or self.tiles.columns)
         self.after = f"SELECT key, time_us, event_id{values} FROM {table} WHERE time_us > ?"
         self.clear = f"DELETE FROM {table}"
         self.places = range(1, 1 + 3 * self.width, 3)
         self.zeros = (0,) * (1 + 3 * self.width)
         self.nothing = WindowState(0, (_NOTHING,) * self.width)
-
-
-def _grouped(index: int, column: StreamColumn, window: str) -> str:
-    """The groups of a column in a window; sums in halves of 32 bits, since SQLite's own end at 64."""
-    value, step = f"v{index}", column.step_us
-    # SQLite's division rounds towards zero, and time may lie before the epoch.
-    group = value if column.groups == "value" else f"(time_us - ((time_us % {step}) + {step}) % {step}) / {step}"
-    return (
-        f"SELECT {group}, count(*), sum({value} >> 32), sum({value} & {_HALF - 1}) {window} "
-        f"AND {value} IS NOT NULL GROUP BY 1 ORDER BY 1"
-    )
 
 
 class ViewPlan:
@@ -148,7 +137,11 @@ def differences(places: Sequence[int], upper: Sequence[Any], lower: Sequence[Any
 
 
 def looked_inside(
-    run: Callable[..., sqlite3.Cursor], plan: StreamPlan, columns: tuple[Any, ...], place: tuple[str, int, int]
+    run: Callable[..., sqlite3.Cursor],
+    plan: StreamPlan,
+    columns: tuple[Any, ...],
+    rows: int,
+    place: tuple[str, int, int],
 ) -> tuple[Any, ...]:
     """The columns with the least, greatest and last values of the rows in the window."""
     found = [list(column) for column in columns]
@@ -159,6 +152,6 @@ def looked_inside(
     for index, statement in plan.last:
         row = run(statement, place).fetchone()
         found[index][5] = row[0] if row else None
-    for index, statement in plan.groups:
-        found[index][6] = tuple([(group, n, high * _HALF + low) for group, n, high, low in run(statement, place)])
+    for index in plan.tiles.columns:
+        found[index][6] = plan.tiles.groups(run, index, rows, place)
     return tuple([tuple(column) for column in found])

@@ -120,6 +120,34 @@ class OnlineStoreSuite:
             check_states(store, pushed)
         store.close()
 
+    def test_windows_of_many_events(self, tmp_path: Path) -> None:
+        """Hours of events, some late, corrected or pushed again, some before the epoch; then all up to a time replaced."""
+        store = self._opened(tmp_path)
+        made, hour = random.Random(11), 3600 * 10**6
+        rows = [
+            EventRow(
+                made.choice(["EWR", "JFK"]),
+                made.randrange(-20 * hour, 40 * hour),
+                str(number),
+                (made.randrange(9), None, made.choice([None, *range(40)]), made.choice([None, 7, -(2**63), 2**63 - 1])),
+            )
+            for number in range(3000)
+        ]
+        again = [row._replace(values=(9, *row.values[1:])) for row in made.sample(rows, 200)]
+        for start in range(0, 3200, 400):
+            store.push_events(STREAM.name, [*rows, *again][start : start + 400])
+        self._check_hours(store, [*rows, *again], hour)
+        since = [row for row in rows if row.time_us <= 5 * hour][::3]
+        store.push_events(STREAM.name, since, replacing_until_us=5 * hour)
+        self._check_hours(store, [*since, *(row for row in [*rows, *again] if row.time_us > 5 * hour)], hour)
+        store.close()
+
+    def _check_hours(self, store: OnlineStore, rows: list[EventRow], hour: int) -> None:
+        widths = [hour // 2, 12 * hour, 50 * hour]
+        for at_us in (-1, 0, 10 * hour, 33 * hour + 7_654_321):
+            expected = [[_expected(rows, key, at_us, width) for width in widths] for key in ("EWR", "JFK")]
+            assert store.window_states(STREAM.name, ["EWR", "JFK"], at_us, widths) == expected
+
     def test_a_known_event_changes_nothing(self, tmp_path: Path) -> None:
         """The second push of the same events reports no change; greater values for one of them do."""
         store = self._opened(tmp_path)
