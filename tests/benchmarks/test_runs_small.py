@@ -11,7 +11,9 @@ import redis_here
 
 SMALL: dict[str, dict[str, Any]] = {
     "step_overhead": {"steps": 2, "rounds": 1},
-    "point_in_time_join": {"rows": 300, "pairs": 1, "repeats": 1},
+    "point_in_time_join": {"sizes": (300,), "pairs": 1, "repeats": 1},
+    "materialise": {"rows": 300, "pairs": 1},
+    "training_batches": {"rows": 300},
     "online_lookup": {"entities": 120, "events": 300, "pairs": 1, "calls": 3},
     "scalar_features": {"calls": 5, "rows": 300, "pairs": 1},
     "ledger": {"calls": 5, "batch": 10, "runs": 1, "pairs": 2},

@@ -24,6 +24,7 @@ from slipway.backends.sqlite_streams import (
     ViewPlan,
     differences,
     fold,
+    is_in_order,
     looked_inside,
     once,
     place_of,
@@ -118,8 +119,10 @@ class SqliteOnlineStore:
                     connection.execute(plan.tiles.clear)
                 changed -= len(kept)
                 given += [EventRow(row[0], row[1], row[2], row[3:]) for row in kept]
-            for key, group in groupby(sorted(given, key=itemgetter(0, 1, 2)), itemgetter(0)):
-                changed += self._merge(connection, plan, key, once(group), fresh)
+            if not is_in_order(given):
+                given = once(sorted(given, key=itemgetter(0, 1, 2)))
+            for key, group in groupby(given, itemgetter(0)):
+                changed += self._merge(connection, plan, key, list(group), fresh)
             connection.executemany(plan.insert, fresh)
         return max(changed, 0)
 
@@ -165,7 +168,7 @@ class SqliteOnlineStore:
     def put_rows(self, view: str, rows: Iterable[ViewRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
         plan = self._view(view)
-        packed = [(row.key, row.time_us if plan.timed else 0, _encode_values(row.values)) for row in rows]
+        packed = [(key, at_us if plan.timed else 0, _encode_values(values)) for key, at_us, values in rows]
         if not packed and replacing_until_us is None:
             return 0
         with self._writing() as connection:
