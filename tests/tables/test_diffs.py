@@ -28,7 +28,7 @@ def test_rows_are_compared_by_key(workspace: Workspace) -> None:
         RowChange(key="id = 3", columns=(("n", "3", "7"), ("name", "(personal)", "(personal)"))),
     }
     assert found.words == ("1 rows were added, 1 removed, 2 changed (n in 2, name in 1).",)
-    assert diff(workspace, "t", 1, 1).words == ("Both versions have the same content.",)
+    assert diff(workspace, "t", 1, 1).words == ("Both are the same version.",)
 
 
 def test_parts_that_both_have_are_not_read(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
