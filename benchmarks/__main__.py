@@ -22,6 +22,8 @@ NAMES = (
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "table_checks",
+    "table_versions",
     "start_up",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -30,7 +30,7 @@ from slipway.backends.sqlite_streams import (
     place_of,
 )
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, Unavailable, near
-from slipway.ports.online_store import FoundRow, precedence
+from slipway.ports.online_store import Asked, FoundRow, WindowsAsked, precedence
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
 
 __all__ = ["SqliteOnlineStore"]
@@ -183,9 +183,16 @@ class SqliteOnlineStore:
                         connection.execute(plan.replace, row)
         return len(packed)
 
-    def reading(self) -> AbstractContextManager[None]:
+    def look_up(self, asked: Sequence[Asked], at_us: int) -> list[list[list[Any]]]:
         """See the port."""
-        return _Reading(self._connection(), self._path)
+        found: list[list[list[Any]]] = []
+        with _Reading(self._connection(), self._path):
+            for one in asked:
+                if isinstance(one, WindowsAsked):
+                    found.append(self.window_states(one[0], one[1], at_us, one[2]))
+                else:
+                    found.append(self.view_rows(one[0], one[1], at_us))
+        return found
 
     def window_states(
         self, stream: str, keys: Sequence[str], at_us: int, widths_us: Sequence[int]
@@ -237,6 +244,10 @@ class SqliteOnlineStore:
         """See the port."""
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+
+    def identity(self) -> str:
+        """See the port: a file goes with its endpoint's folder."""
+        return ""
 
     def close(self) -> None:
         """See the port."""

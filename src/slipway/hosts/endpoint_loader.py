@@ -9,20 +9,22 @@ from typing import Any
 
 import msgspec
 
-from slipway import code, plugins
+from slipway import code
 from slipway.errors import Corrupt, InvalidInput, near
 from slipway.features.extracted import functions_in
 from slipway.features.online import Received, Resolver, build_receiver, build_resolver
+from slipway.hosts.online_stores import open_to_serve
 from slipway.models import bundle as bundles
 from slipway.models.bundle import LoadedModel
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.signer import Signer
-from slipway.records.endpoints import Challenger, Revision
+from slipway.records.endpoints import EMBEDDED, Challenger, Revision
 from slipway.records.features import FeatureSetSpec, RequestField, Scalar, View, Windows
 from slipway.records.schema import Field
 from slipway.serving.active import Active, LoadedChallenger, Resolve, Rows, RowsCheck, reads_nothing
 from slipway.serving.active import Received as Pushed
 from slipway.serving.contracts import ContractReader
+from slipway.serving.online_place import read_place
 from slipway.serving.pushed_rows import checks_of
 
 __all__ = ["Loader"]
@@ -47,6 +49,8 @@ class Loader:
         self._folder = folder
         self._signer = signer
         self._store: OnlineStore | None = None
+        self._place = EMBEDDED
+        self._stores: list[OnlineStore] = []
         self._known: dict[str, _Model] = {}
 
     def load(self, revision: Revision) -> Active:
@@ -81,9 +85,9 @@ class Loader:
         return active
 
     def close(self) -> None:
-        """Close the online store."""
-        if self._store is not None:
-            self._store.close()
+        """Close the online stores."""
+        for store in self._stores:
+            store.close()
 
     def _load(self, digest: str) -> "_Model":
         folder = self._folder / _BUNDLES / digest
@@ -114,8 +118,11 @@ class Loader:
     def _open_store(self, spec: FeatureSetSpec) -> OnlineStore | None:
         if all(isinstance(part, Scalar | RequestField) for part in spec.parts):
             return None
-        if self._store is None:
-            self._store = plugins.load("online", "sqlite")(self._folder / "online.db")
+        place = read_place(self._folder)
+        if self._store is None or (place.url, place.namespace) != (self._place.url, self._place.namespace):
+            # A former store stays open: requests on the former revision may still ask it.
+            self._store, self._place = open_to_serve(self._folder), place
+            self._stores.append(self._store)
         return self._store
 
 

@@ -32,6 +32,10 @@ __all__ = [
     "SHADOW_FAILED",
     "SHADOW_LOST",
     "SHADOW_SAMPLED",
+    "STREAM_BEHIND",
+    "STREAM_NEW",
+    "STREAM_REFUSED",
+    "STREAM_TAKEN",
     "SWAPS",
     "SWAPS_REFUSED",
     "UNKNOWN_FIELDS",
@@ -72,9 +76,13 @@ _first = len(_REQUESTS)
     FAILURES_WRITTEN,
     FAILURES_DROPPED,
     FAILURES_LOST,
+    STREAM_TAKEN,
+    STREAM_NEW,
+    STREAM_REFUSED,
+    STREAM_BEHIND,
     _LATENCY_SUM_NS,
     _LATENCY,
-) = range(_first, _first + 24)
+) = range(_first, _first + 28)
 _WIDTH = _LATENCY + len(LATENCY_BUCKETS_S) + 1
 
 # What is begun, and the counters that between them count each of it once when it is done; the last is for what is lost.
@@ -103,6 +111,9 @@ _PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
     ((SHADOW_FAILED,), "slipway_shadow_failed_total", "Those compared whose second model failed on them."),
     ((FAILURES,), "slipway_failures_total", "Failures of either model to be noted in the log."),
     ((FAILURES_WRITTEN,), "slipway_failures_written_total", "Failures noted in the log."),
+    ((STREAM_TAKEN,), "slipway_stream_taken_total", "Entries of streams that the online store has."),
+    ((STREAM_NEW,), "slipway_stream_new_total", "Those that the online store had not seen."),
+    ((STREAM_REFUSED,), "slipway_stream_refused_total", "Entries of streams that did not fit, put aside."),
     ((FAILURES_DROPPED, FAILURES_LOST), "slipway_failures_lost_total", "Failures that could not be noted."),
 )
 
@@ -154,6 +165,16 @@ class Counters:
         mine[_LATENCY + bisect_left(LATENCY_BUCKETS_S, nanoseconds / 1e9)] += 1
         mine[_LATENCY_SUM_NS] += nanoseconds
 
+    def set_shared(self, counter: int, value: int, *, first: bool) -> None:
+        """Set a figure of the whole endpoint; for the one worker at a time that knows it.
+
+        Args:
+            counter: Which.
+            value: How much.
+            first: Whether it is set anew, or is a part of a sum.
+        """
+        self._all[counter] = value if first else self._all[counter] + value
+
     def total(self, counter: int) -> int:
         """A counter's sum over all workers."""
         return sum(self._all[counter::_WIDTH])
@@ -175,6 +196,9 @@ class Counters:
                 lines.append(f'slipway_requests_total{{{label},route="{route}",status="{status}"}} {count}')
         for name, said, found in self._plain():
             lines += [f"# HELP {name} {said}", f"# TYPE {name} counter", f"{name}{{{label}}} {found}"]
+        name = "slipway_stream_behind"
+        lines += [f"# HELP {name} Entries of streams that are not taken in yet.", f"# TYPE {name} gauge"]
+        lines.append(f"{name}{{{label}}} {self.total(STREAM_BEHIND)}")
         name = "slipway_predict_seconds"
         lines += [f"# HELP {name} Time from a predict request's body to its answer.", f"# TYPE {name} histogram"]
         count = 0

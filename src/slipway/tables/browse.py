@@ -1,16 +1,19 @@
 """The bodies of the operations on tables."""
 
 from slipway.operations.declare import Empty
+from slipway.operations.table_versions import TableHistory
 from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
-from slipway.tables.catalog import heads, history
+from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
+from slipway.tables.personal import shown
+from slipway.tables.syncs import list_syncs
 
-__all__ = ["get_table", "list_tables"]
+__all__ = ["get_table", "list_tables", "table_history"]
 
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
-    return Tables(tables=heads(workspace))
+    return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)), syncs=list_syncs(workspace))
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
@@ -19,4 +22,17 @@ def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
     Raises:
         NotFound: There is no such table.
     """
-    return TableDetail(versions=history(workspace, request.name))
+    return TableDetail(versions=tuple(shown(workspace, version) for version in history(workspace, request.name)))
+
+
+def table_history(workspace: Workspace, request: GetTable) -> TableHistory:
+    """One table's versions, newest first, with the tags and branches that name some of them.
+
+    Raises:
+        NotFound: There is no such table.
+    """
+    found = tuple(shown(workspace, version) for version in history(workspace, request.name))
+    with workspace.ledger.read() as tx:
+        names = [named_refs(tx, workspace.project, request.name, kind) for kind in (TAG, BRANCH)]
+    now = head(workspace, request.name)
+    return TableHistory(head=now.version, versions=found, tags=names[0], branches=names[1])

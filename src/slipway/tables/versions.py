@@ -13,7 +13,6 @@ from dataclasses import replace
 import msgspec
 import polars as pl
 
-from slipway.context import Slot
 from slipway.errors import Conflict
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
@@ -28,11 +27,13 @@ from slipway.tables.catalog import (
     history,
     manifest_of,
     node,
+    reads,
     words,
 )
 from slipway.tables.commits import Draft, Origin, commit
 from slipway.tables.conform import check_declared
 from slipway.tables.parts import PartWriter, table_folder
+from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import greatest, scan_parts, schema_of, verify_parts
 from slipway.tables.staging import Rows, Staged, digests_of, joined_field, keep_tail, stage_with
 
@@ -40,6 +41,7 @@ __all__ = [
     "Draft",
     "Origin",
     "append",
+    "appended",
     "as_of",
     "commit",
     "current",
@@ -47,21 +49,23 @@ __all__ = [
     "head",
     "history",
     "manifest_of",
+    "moved_onto",
     "node",
     "overwrite",
     "read",
     "reads",
+    "resolve",
+    "scan",
     "verify",
 ]
-
-reads: Slot[list[str]] = Slot("slipway.tables.reads")
-"""Where it is filled, `read` adds the lineage node of each version that was read, once."""
 
 _ATTEMPTS = 100
 _WAIT_S = 0.02
 
 
-def read(workspace: Workspace, table: str, version: str | None = None, *, project: str | None = None) -> pl.LazyFrame:
+def read(
+    workspace: Workspace, table: str, version: Version | None = None, *, project: str | None = None
+) -> pl.LazyFrame:
     """The rows of a version, lazily, in the order in which they were written.
 
     The version that is read is an input of what runs here: see `reads`.
@@ -69,7 +73,8 @@ def read(workspace: Workspace, table: str, version: str | None = None, *, projec
     Args:
         workspace: Whose store is read.
         table: The table's name.
-        version: Its hash, None for the current one, or the one that is pinned here.
+        version: Its number, hash, tag or branch, or an instant or date: see `resolve`. None for the current one, or the
+            one that is pinned here.
         project: The table's project, None for the workspace's own.
 
     Raises:
@@ -77,7 +82,7 @@ def read(workspace: Workspace, table: str, version: str | None = None, *, projec
         Corrupt: The manifest or a part is missing or altered.
     """
     owner = project or workspace.project
-    found = get(workspace, table, version, project=owner) if version else current(workspace, table, project=owner)
+    found = resolve(workspace, table, version, project=owner)
     rows = scan(workspace, found, manifest_of(workspace, found))
     recorded = reads.get()
     if recorded is not None and node(owner, table, found.version) not in recorded:
@@ -94,7 +99,9 @@ def scan(workspace: Workspace, version: TableVersion, manifest: Manifest) -> pl.
     return scan_parts(table_folder(workspace, version.name, project=version.project), manifest, words(version))
 
 
-def verify(workspace: Workspace, table: str, version: str | None = None, *, project: str | None = None) -> TableVersion:
+def verify(
+    workspace: Workspace, table: str, version: Version | None = None, *, project: str | None = None
+) -> TableVersion:
     """Read every byte of a version and compare it with the digests; returns the version.
 
     Raises:
@@ -102,7 +109,7 @@ def verify(workspace: Workspace, table: str, version: str | None = None, *, proj
         Corrupt: The manifest or a part is missing or altered.
     """
     owner = project or workspace.project
-    found = get(workspace, table, version, project=owner) if version else head(workspace, table, project=owner)
+    found = resolve(workspace, table, version, project=owner) if version else head(workspace, table, project=owner)
     verify_parts(table_folder(workspace, table, project=owner), manifest_of(workspace, found), words(found))
     return found
 
@@ -148,7 +155,8 @@ def overwrite(
         if former and before and (former.fingerprint, before.key, before.time) == (content, key, time):
             return former
     with PartWriter(workspace, table) as writer:
-        staged = stage_with(writer, workspace, table, rows)
+        is_staged = isinstance(rows, Staged) and (rows.table, rows.onto) == (table, "")
+        staged = rows if is_staged else stage_with(writer, workspace, table, rows)
         check_declared(table, staged.schema, key, time)
         if former and before and (former.fingerprint, before.key, before.time) == (staged.fingerprint, key, time):
             return former
@@ -197,7 +205,7 @@ def append(
             if not staged.rows:
                 return former
             before = manifest_of(workspace, former)
-            draft = _appended(former, before, staged)
+            draft = appended(former, before, staged)
             try:
                 made = commit(
                     workspace,
@@ -211,13 +219,16 @@ def append(
                 keep_tail(made.version, staged)
                 return made
             except Conflict:
+                if origin is not None and origin.onto is not None:  # whoever judged it must judge it anew
+                    raise
                 machine_time.sleep(random.uniform(0, _WAIT_S))
             former = head(workspace, table, branch=branch)
-            staged = _moved(workspace, writer, staged, former)
+            staged = moved_onto(workspace, writer, staged, former)
     raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
 
 
-def _appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
+def appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
+    """The version that rows make which were staged onto another."""
     manifest = msgspec.structs.replace(
         before,
         fields=tuple(map(joined_field, before.fields, staged.fields)),
@@ -234,7 +245,7 @@ def _appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
     )
 
 
-def _moved(workspace: Workspace, writer: PartWriter, staged: Staged, onto: TableVersion) -> Staged:
+def moved_onto(workspace: Workspace, writer: PartWriter, staged: Staged, onto: TableVersion) -> Staged:
     """What was staged for a version, made to follow another; its parts stay where the columns are the same."""
     manifest = manifest_of(workspace, onto)
     if schema_of(manifest) != staged.schema:
