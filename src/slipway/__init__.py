@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slipway.data.declare import table as table
     from slipway.data.fileset import fileset as fileset
     from slipway.data.sources import api as api
+    from slipway.data.sources import delta as delta
     from slipway.data.sources import files as files
     from slipway.data.sources import sql as sql
     from slipway.data.table_checks import fresh as fresh
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from slipway.data.table_checks import stable as stable
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
+    from slipway.features.vectorised import vectorised as vectorised
     from slipway.features.views import feature_view as feature_view
     from slipway.features.windows import approx_distinct as approx_distinct
     from slipway.features.windows import count as count
@@ -40,9 +42,11 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import degraded as degraded
     from slipway.flows.retrain import schedule as schedule
     from slipway.flows.shared import shared as shared
+    from slipway.flows.streams import redis_stream as redis_stream
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
+    from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import metric as metric
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from slipway.models.inputs import inputs as inputs
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
@@ -65,6 +70,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Canary": "slipway.rollout.declare",
+    "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
@@ -80,9 +86,11 @@ _HOMES = {
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "check": "slipway.data.checks",
+    "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
+    "delta": "slipway.data.sources",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
@@ -105,6 +113,7 @@ _HOMES = {
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
     "quantile": "slipway.features.windows",
+    "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
@@ -118,11 +127,13 @@ _HOMES = {
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
     "unique": "slipway.data.checks",
+    "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
 }
 
 __all__ = [
     "Canary",
+    "Consistency",
     "Drift",
     "Endpoint",
     "FeatureSet",
@@ -138,9 +149,11 @@ __all__ = [
     "between",
     "calibrated",
     "check",
+    "consistent",
     "count",
     "decayed_mean",
     "degraded",
+    "delta",
     "environment_resolves",
     "errors",
     "evaluate",
@@ -163,6 +176,7 @@ __all__ = [
     "open",
     "pipeline",
     "quantile",
+    "redis_stream",
     "references",
     "rows",
     "run",
@@ -176,6 +190,7 @@ __all__ = [
     "table",
     "threshold",
     "unique",
+    "vectorised",
     "windows",
 ]
 

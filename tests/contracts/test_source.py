@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import deltalake
 import httpx
 import polars as pl
 import pytest
 import sqlalchemy
 
 from slipway.backends.api_source import ApiReader
+from slipway.backends.delta_source import DeltaReader
 from slipway.backends.files_source import FilesReader
 from slipway.backends.sql_source import SqlReader
 from slipway.conformance.source import ROWS, SourceSuite
-from slipway.errors import SlipwayError
-from slipway.ports.source import Source
-from slipway.records.sources import ApiSource, FilesSource, SqlSource
+from slipway.errors import NotFound, SlipwayError, Unavailable
+from slipway.ports.source import Ask, Source
+from slipway.records.sources import ApiSource, DeltaSource, FilesSource, SqlSource
 from web_server import serving
 
 COLUMNS = {"id": pl.Int64, "name": pl.String, "amount": pl.Float64, "seen": pl.Int64}
@@ -60,6 +62,40 @@ class TestParquet(FilesOf):
 
     def write(self, rows: list[dict[str, Any]], path: Path) -> None:
         frame(rows).write_parquet(path)
+
+
+class TestDelta(SourceSuite):
+    def make(self, folder: Path, rows: list[dict[str, Any]]) -> Source:
+        deltalake.write_deltalake(folder / "lake", frame(rows).to_arrow(), mode="overwrite")
+        return DeltaReader(DeltaSource(path="lake"), folder)
+
+    def lose(self, folder: Path) -> None:
+        for path in (folder / "lake").glob("*.parquet"):
+            path.unlink()
+
+    def cut(self, folder: Path) -> None:
+        for path in (folder / "lake").glob("*.parquet"):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def test_a_version_stays_what_it_is_while_others_write(self, tmp_path: Path) -> None:
+        self.make(tmp_path, ROWS)
+        fixed = DeltaReader(DeltaSource(path="lake", version=0), tmp_path)
+        first = self.read(tmp_path, fixed)
+        self.make(tmp_path, ROWS[:1])
+        assert first.rows.collect().height == 4
+        assert fixed.read(Ask(marker=first.marker), self.scratch(tmp_path)) is None
+        assert self.read(tmp_path, DeltaReader(DeltaSource(path="lake"), tmp_path)).rows.collect().height == 1
+
+    def test_a_vacuum_meanwhile_is_noticed(self, tmp_path: Path) -> None:
+        first = self.read(tmp_path, self.make(tmp_path, ROWS))
+        self.make(tmp_path, ROWS[:1])
+        deltalake.DeltaTable(tmp_path / "lake").vacuum(
+            retention_hours=0, enforce_retention_duration=False, dry_run=False
+        )
+        with pytest.raises(Unavailable, match="was vacuumed while it was read"):
+            first.check()
+        with pytest.raises(NotFound, match="1 of 1 files of version 0 are gone"):
+            self.read(tmp_path, DeltaReader(DeltaSource(path="lake", version=0), tmp_path))
 
 
 class TestCsv(FilesOf):

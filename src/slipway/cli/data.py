@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from slipway.cli.data_checks import check_line, failing, profile
-from slipway.cli.data_delta import export
+from slipway.cli.data_delta import export, import_
 from slipway.cli.data_files import files
+from slipway.cli.data_versions import COMMANDS
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, instant
 from slipway.operations.tables import TableDetail, Tables, TableSync
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["data"]
 
 
-@click.group()
+@click.group(commands=dict(COMMANDS))
 def data() -> None:
-    """List tables, show one's versions and checks, or ingest them."""
+    """List, show and ingest tables; compare, name, branch and alter their versions."""
 
 
 @data.command("list")
@@ -33,10 +34,14 @@ def list_(door: Door) -> None:
 
 @data.command()
 @click.argument("name", metavar="TABLE")
+@click.argument("version", metavar="[VERSION]", default="")
 @opened
-def show(door: Door, name: str) -> None:
-    """Show one table's versions, columns and checks."""
-    door.show(door.call("tables.get", name=name), _show_text)
+def show(door: Door, name: str, version: str) -> None:
+    """Show one table's versions, columns and checks, or those of one version.
+
+    A version is a number, a hash or its beginning, a tag, a branch, an instant or a date.
+    """
+    door.show(door.call("tables.get", name=name, version=version), _show_text)
 
 
 @data.command()
@@ -161,4 +166,5 @@ def _show_text(answer: TableDetail) -> str:
 data.add_command(profile)
 data.add_command(failing)
 data.add_command(export)
+data.add_command(import_)
 data.add_command(files)

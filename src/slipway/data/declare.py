@@ -19,6 +19,11 @@ from slipway.records.tables import AboutTable
 if TYPE_CHECKING:
     import polars as pl
 
+    from slipway.records.table_changes import TableDiff
+    from slipway.records.tables import TableVersion
+    from slipway.tables.resolve import Version
+    from slipway.tables.staging import Rows
+
 __all__ = ["Table", "table"]
 
 
@@ -100,18 +105,124 @@ class Table:
     def __repr__(self) -> str:
         return f"<table {self.name}>"
 
-    def read(self, version: str | None = None) -> pl.LazyFrame:
+    def read(self, version: Version | None = None) -> pl.LazyFrame:
         """The rows of a version in the current project, lazily.
 
         Args:
-            version: Its hash, None for the current one.
+            version: Its number, its hash or a beginning of it, a tag, a branch, an aware instant or a date (what was
+                current then); None for the current one.
 
         Raises:
             UserError: No project is open.
-            NotFound: There is no such version, or none at all.
+            NotFound: There is no such version, none at all, or its rows were cleaned away.
             Corrupt: A stored part is missing or altered.
         """
         return room.versions.read(workspace(), self.name, version)
+
+    def overwrite(self, rows: Rows, *, branch: str = "") -> TableVersion:
+        """Check rows and make them the table's content. The same content again makes no version.
+
+        Args:
+            rows: A Polars or pandas frame, a LazyFrame, or an iterable of frames.
+            branch: The branch that is written, "" for the table itself.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or the rows cannot be stored.
+            Conflict: Somebody else wrote the table meanwhile.
+        """
+        return room.write.write(workspace(), self, rows, mode="overwrite", branch=branch)
+
+    def append(self, rows: Rows, *, branch: str = "") -> TableVersion:
+        """Check rows and add them after those that are there.
+
+        Args:
+            rows: As `overwrite` takes them, with the table's columns.
+            branch: The branch that is written, "" for the table itself.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or the columns are not the table's.
+        """
+        return room.write.write(workspace(), self, rows, mode="append", branch=branch)
+
+    def upsert(self, rows: Rows, *, newest_wins: bool = False, branch: str = "") -> TableVersion:
+        """Check rows, and let them replace those of the same key or come to the others.
+
+        Args:
+            rows: As `overwrite` takes them, with the table's columns; held in memory.
+            newest_wins: Whether a row never replaces one whose time is later: rows may then come out of order.
+            branch: The branch that is written, "" for the table itself.
+
+        Returns:
+            The new version, with `added_rows` and `changed_rows`, or the current one when nothing changed.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or a key is null or given twice.
+        """
+        return room.write.write(workspace(), self, rows, mode="upsert", newest_wins=newest_wins, branch=branch)
+
+    def history(self) -> tuple[TableVersion, ...]:
+        """All versions in the current project, newest first.
+
+        Raises:
+            UserError: No project is open.
+            NotFound: There is none.
+        """
+        return room.versions.history(workspace(), self.name)
+
+    def diff(self, before: Version, after: Version = "main") -> TableDiff:
+        """What differs between two versions, in words and numbers.
+
+        Args:
+            before: The earlier version, as `read` takes it.
+            after: The later one; "main" for the current one.
+
+        Raises:
+            UserError: No project is open.
+            NotFound: There is no such version.
+        """
+        return room.diffs.diff(workspace(), self.name, before, after)
+
+    def tag(self, name: str, version: Version | None = None, *, move: bool = False) -> TableVersion:
+        """Name a version for good.
+
+        Args:
+            name: The tag.
+            version: Which version, None for the current one.
+            move: Whether a tag that names another version is moved.
+
+        Raises:
+            UserError: No project is open.
+            Conflict: The tag names another version.
+        """
+        return room.refs.tag(workspace(), self.name, name, version, move=move)
+
+    def branch(self, name: str, version: Version | None = None) -> TableVersion:
+        """Begin a branch, which is written on its own: `table.append(rows, branch=name)`. Nothing is copied.
+
+        Args:
+            name: The branch.
+            version: Where it begins, None for the current version.
+
+        Raises:
+            UserError: No project is open.
+            Conflict: There is such a branch already.
+        """
+        return room.refs.branch(workspace(), self.name, name, version)
+
+    def merge(self, name: str) -> TableVersion:
+        """Bring what a branch added into the table; the branch then goes on from there.
+
+        Args:
+            name: The branch.
+
+        Raises:
+            UserError: No project is open.
+            Conflict: The table moved on, and the branch did more than append, columns changed, or both added one key.
+        """
+        return room.refs.merge(workspace(), self.name, name)
 
 
 @overload

@@ -1,4 +1,4 @@
-"""Sources as a project declares them: `sw.files(...)`, `sw.sql(...)`, `sw.api(...)`."""
+"""Sources as a project declares them: `sw.files(...)`, `sw.sql(...)`, `sw.api(...)`, `sw.delta(...)`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from slipway.errors import InvalidDeclaration, near
 from slipway.ports.source import masked
-from slipway.records.sources import ApiSource, FilesSource, SourceSpec, SqlSource
+from slipway.records.sources import ApiSource, DeltaSource, FilesSource, SourceSpec, SqlSource
 
-__all__ = ["FORMATS", "api", "files", "place_of", "sql"]
+__all__ = ["FORMATS", "api", "delta", "files", "place_of", "sql"]
 
 FORMATS = ("parquet", "csv", "json", "jsonl")
 _SHOWN = 100
@@ -124,12 +124,37 @@ def api(
     )
 
 
+def delta(path: str, version: int | None = None) -> DeltaSource:
+    """Read a table from a Delta table. A version that is named is read once; of none the newest is read each time.
+
+    Args:
+        path: Its folder, relative to slipway.toml's folder, or its URL; "env:NAME" reads it from an environment variable.
+        version: The number of the version that is read, None for the newest.
+
+    Raises:
+        InvalidDeclaration: No path is given, the version is no number, or a URL holds a password.
+
+    Example:
+        >>> import slipway as sw
+        >>> @sw.table(key="flight_id", source=sw.delta("lake/flights"), watermark="known_at")
+        ... def flights(): ...
+    """
+    if not isinstance(path, str) or not path:
+        raise InvalidDeclaration("sw.delta() names no Delta table.", fix="Name its folder: sw.delta('lake/flights').")
+    if version is not None and (not isinstance(version, int) or version < 0):
+        raise InvalidDeclaration(f"{version!r} is no version of a Delta table.", fix="Versions count from 0.")
+    _refuse_secrets(path, "sw.delta")
+    return DeltaSource(path=path, version=version)
+
+
 def place_of(source: SourceSpec) -> str:
     """A source in words, without secrets: for records, lineage and messages."""
     if isinstance(source, FilesSource):
         return ", ".join(masked(path) if "://" in path else path for path in source.paths)
     if isinstance(source, ApiSource):
         return masked(source.url)
+    if isinstance(source, DeltaSource):
+        return masked(source.path) + ("" if source.version is None else f" version {source.version}")
     query = " ".join(source.query.split())
     return f"{masked(source.url)}: {query if len(query) <= _SHOWN else query[:_SHOWN] + '...'}"
 

@@ -20,6 +20,7 @@ from slipway.features.column_lineage import columns_of_features
 from slipway.features.definitions import keep_definitions
 from slipway.features.examples import check_examples
 from slipway.features.offline import History, in_plain_types
+from slipway.features.scalar_columns import proven_twins
 from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
@@ -254,7 +255,7 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         )
     with _damage_told(tables, _named(features, name)):
         made = build_spec(features, _fields(name, tables), tables, definition_of)
-    check_examples(part for part in features.parts if isinstance(part, Feature))
+    check_examples(_scalars(features))
     keep_definitions(opened, features, made)
     read = sorted(
         {name, *(part.source for part in made.parts if isinstance(part, Windows))}
@@ -287,8 +288,13 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         read=read,
         inputs=inputs,
         code=tuple(features.functions.values())
+        + tuple(part.twin for part in _scalars(features) if part.twin is not None)
         + tuple(view.function for view in features.views.values() if not view.definition),
     )
+
+
+def _scalars(features: FeatureSet) -> list[Feature]:
+    return [part for part in features.parts if isinstance(part, Feature)]
 
 
 def _named(features: FeatureSet, table: str) -> list[str]:
@@ -330,7 +336,8 @@ def _computed(work: _Work) -> Iterator[pl.DataFrame]:
     for line in choice.sentences(asked):
         opened.say(line)
     history = history_of(made, work.features.views, tables)
-    batches = Batches(made, rows, asked.at, history, work.features.functions, folder=opened.root / "aside")
+    functions = proven_twins(made, work.features.functions, _scalars(work.features))
+    batches = Batches(made, rows, asked.at, history, functions, folder=opened.root / "aside")
     for chosen, found in batches:
         requests = in_plain_types(chosen, made.request)
         taken = set(found.columns)

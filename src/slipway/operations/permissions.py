@@ -13,7 +13,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "data engineer": ("*.read", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
     "data scientist": ("*.read", "tables.write", "sharing.write", "runs.write", "models.write", "gates.check"),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
-    "governance": ("*.read", "tables.personal", "approvals.grant", "audit.seal"),
+    "governance": ("*.read", "tables.personal", "tables.erase", "approvals.grant", "audit.seal"),
     "ml engineer": (
         "*.read",
         "tables.write",

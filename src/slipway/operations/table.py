@@ -5,6 +5,7 @@ from slipway.operations import (
     catalog,
     delta,
     endpoints,
+    erasures,
     features,
     files,
     governance,
@@ -15,6 +16,7 @@ from slipway.operations import (
     sharing,
     simulations,
     table_checks,
+    table_versions,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -25,8 +27,10 @@ _NOUNS = (
     projects,
     tables,
     table_checks,
+    table_versions,
     delta,
     files,
+    erasures,
     features,
     catalog,
     sharing,

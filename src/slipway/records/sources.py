@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from slipway.records.record import Record
 
-__all__ = ["ApiSource", "FilesSource", "Mark", "SourceSpec", "SqlSource", "Sync", "Synced"]
+__all__ = ["ApiSource", "DeltaSource", "FilesSource", "Mark", "SourceSpec", "SqlSource", "Sync", "Synced"]
 
 
 class FilesSource(Struct, frozen=True, kw_only=True, tag="files", omit_defaults=True):
@@ -59,7 +59,19 @@ class ApiSource(Struct, frozen=True, kw_only=True, tag="api", omit_defaults=True
     headers: dict[str, str] = {}
 
 
-SourceSpec = FilesSource | SqlSource | ApiSource
+class DeltaSource(Struct, frozen=True, kw_only=True, tag="delta", omit_defaults=True):
+    """A Delta table.
+
+    Args:
+        path: Its folder (relative to slipway.toml's folder) or URL, or "env:NAME".
+        version: The version that is read, None for the newest.
+    """
+
+    path: str
+    version: int | None = None
+
+
+SourceSpec = FilesSource | SqlSource | ApiSource | DeltaSource
 
 
 class Mark(Struct, frozen=True):

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from slipway.errors import Conflict
+from slipway.errors import Conflict, InvalidInput
 from slipway.ledger import entries, events, lineage, versions
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -102,37 +102,19 @@ def commit(
         Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
         InvalidInput: What is said of the table calls a column personal that it does not have.
     """
-    if origin.onto is not None and origin.onto != (former.version if former else ""):
-        raise _written_by_another(table)
     if origin.about is not None:
         check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
+    if origin.onto is not None and origin.onto != (former.version if former else ""):
+        raise _written_by_another(table)
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     settle()
     with workspace.ledger.write() as tx:
+        _check_not_erased(tx, workspace, former, version)
         record = _recorded(tx, workspace, table, version, draft, former, origin)
         moved_head(tx, workspace, record, former=former, branch=branch, verb=verb, change=draft.change)
         _link(tx, record, origin)
         also(tx, version)
     return record
-
-
-def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> TableVersion:
-    """Note with the current version how far its source was read, where reading on brought no other rows.
-
-    Args:
-        workspace: Whose store is written.
-        version: The version that was current while the source was read; if it no longer is, nothing is noted.
-        synced: How far.
-    """
-    with workspace.ledger.write() as tx:
-        if tx.ref(workspace.project, *head_ref(version.name, "")) != version.version:
-            return version
-        known = entries.get(tx, TableVersion, version.id)
-        if known.synced == synced:
-            return known
-        noted = msgspec.structs.replace(known, synced=synced)
-        entries.put(tx, noted)
-    return noted
 
 
 def moved_head(
@@ -161,6 +143,37 @@ def moved_head(
     events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
+def _check_not_erased(tx: WriteTransaction, workspace: Workspace, former: TableVersion | None, made: str) -> None:
+    """A version keeps its hash when rows are erased from it; what was built on it before would bring them back."""
+    if former is None or entries.get(tx, TableVersion, former.id).erased == former.erased:
+        return
+    if tx.get(entries.kind_of(TableVersion), record_id(workspace.project, former.name, made)) is None:
+        workspace.blobs.delete(made)  # its statistics may hold what was erased
+    raise Conflict(
+        f"Rows were erased from the table {former.name!r} while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
+
+
+def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> TableVersion:
+    """Note with the current version how far its source was read, where reading on brought no other rows.
+
+    Args:
+        workspace: Whose store is written.
+        version: The version that was current while the source was read; if it no longer is, nothing is noted.
+        synced: How far.
+    """
+    with workspace.ledger.write() as tx:
+        if tx.ref(workspace.project, *head_ref(version.name, "")) != version.version:
+            return version
+        known = entries.get(tx, TableVersion, version.id)
+        if known.synced == synced:
+            return known
+        noted = msgspec.structs.replace(known, synced=synced)
+        entries.put(tx, noted)
+    return noted
+
+
 def _recorded(
     tx: WriteTransaction,
     workspace: Workspace,
@@ -173,6 +186,14 @@ def _recorded(
     id = record_id(workspace.project, table, version)
     if tx.get(entries.kind_of(TableVersion), id) is not None:
         known = entries.get(tx, TableVersion, id)
+        if known.erased:
+            workspace.blobs.delete(version)  # its statistics may hold what was erased
+            raise InvalidInput(
+                f"The rows for the table {table!r} are those of version {known.number}, from which "
+                f"{sum(one.rows for one in known.erased):,} rows were erased on {known.erased[-1].at:%Y-%m-%d}.",
+                why="Whoever asked for that is still in the source.",
+                fix="Remove these rows there, then write the table again.",
+            )
         if known.cleaned_at is not None:  # its parts were written again just now
             known = msgspec.structs.replace(known, cleaned_at=None)
             entries.put(tx, known)
