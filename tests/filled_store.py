@@ -13,7 +13,9 @@ from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
+from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.filesets import FileEntry
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
@@ -22,6 +24,7 @@ from slipway.records.people import Actor
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
+from slipway.records.sharing import Publication
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal, TableVersion
 from slipway.stats.column_profiles import to_bytes
 from slipway.tables.filesets import FileDiff, commit, store_lists
@@ -38,6 +41,35 @@ FIELDS = (
     Field("scheduled_departure", "datetime", False),
 )
 CARD = f"# flight-delays\n\nA model with `code` and **strength** {NASTY}.\n\n## Inputs (auto)\n\n| input | type |\n|---|---|\n| carrier | category |\n\n- one: *fact*\n"
+FEATURE = FeatureDefinition(
+    id="flights/hour@1",
+    project="flights",
+    name="hour",
+    created_at=NOW,
+    number=1,
+    definition="d" * 64,
+    part=Scalar(name="hour", arguments=FIELDS[2:], returns="int", module=""),
+    columns=(Field("hour", "int"),),
+)
+CERTIFICATE = SkewCertificate(
+    definition="d" * 64,
+    rows=1000,
+    features=4,
+    compared=24_000,
+    mismatches=2,
+    first=(f"hour is 1 offline and 2 in the stream for {NASTY}",),
+    paths=(
+        PathCheck(path="online", compared=12_000, mismatches=0),
+        PathCheck(
+            path="stream",
+            compared=4000,
+            mismatches=2,
+            features=(FeatureSkew(feature="hour", mismatches=2, first=f"hour is 1 offline for {NASTY}"),),
+            restarts=3,
+        ),
+        PathCheck(path="back-fill", compared=8000, mismatches=0),
+    ),
+)
 BUNDLE = Bundle(
     model="flight-delays",
     format="lightgbm",
@@ -55,7 +87,7 @@ BUNDLE = Bundle(
         MetricValue(metric="log_loss", value=0.5, n=28330),
     ),
     parity="the packaged model answers 64 rows bit for bit as the trained one",
-    skew="12,000 values are equal offline and online",
+    certificate=CERTIFICATE,
     run_id=GOOD_RUN,
     trained_until=datetime(2013, 3, 24, tzinfo=UTC),
 )
@@ -71,14 +103,17 @@ def fill(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
         for record in (
             *_tables(workspace),
+            FEATURE,
             *_runs(),
             *_model(digest, manifest),
             _reproduction(digest),
             *_serving(digest),
             *loop_records(digest),
+            _publication(),
         ):
             entries.put(tx, record, expect=0)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
+        tx.set_ref("flights", "feature", "hour", FEATURE.id, expect=None)
         tx.set_ref("flights", "model", "flight-delays", MODELS[-1], expect=None)
         tx.set_ref("flights", "alias", "flight-delays/champion", "1", expect=None)
         tx.set_ref("flights", "endpoint", "flight-delays", "flights/flight-delays/1", expect=None)
@@ -106,6 +141,18 @@ def fill(workspace: Workspace) -> None:
 
 def _common(id: str, name: str, **more: Any) -> dict[str, Any]:
     return {"id": id, "project": "flights", "name": name, "created_at": NOW, **more}
+
+
+def _publication() -> Publication:
+    return Publication(
+        **_common("flights/hour@1", "hour"),
+        number=1,
+        sort="feature",
+        definition="9" * 64,
+        fields=(Field("hour", "int"),),
+        readers=("*",),
+        about=AboutFeature(owner="Ada", description=f"The hour of departure {NASTY}"),
+    )
 
 
 def _tables(workspace: Workspace) -> tuple[TableVersion, TableRefusal]:
@@ -277,4 +324,29 @@ def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:
         sentence="distance moved by 12 % since 1 April: look at the new routes.",
         owner="ml engineer",
     )
-    return (revision, finding, incident)
+    report = ConsistencyReport(
+        **_common("c1", "flight-delays"),
+        parent_id="flights/flight-delays",
+        model="flight-delays 1",
+        bundle="b" * 64,
+        window_from=NOW,
+        window_until=NOW + timedelta(days=1),
+        rows=16_000,
+        sampled=1000,
+        sample=1 / 16,
+        features=(
+            FeatureConsistency(
+                feature="hour",
+                compared=1000,
+                mismatches=1,
+                late=2,
+                smape=0.5,
+                greatest=3.0,
+                first=f"1 was served {NASTY}",
+            ),
+        ),
+        late_rows=2,
+        late_median_us=60_000_000,
+        late_greatest_us=7_200_000_000,
+    )
+    return (revision, finding, incident, report)

@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
     from slipway.data.fileset import fileset as fileset
+    from slipway.data.sources import api as api
+    from slipway.data.sources import delta as delta
+    from slipway.data.sources import files as files
+    from slipway.data.sources import sql as sql
     from slipway.data.table_checks import fresh as fresh
     from slipway.data.table_checks import rows as rows
     from slipway.data.table_checks import stable as stable
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
+    from slipway.features.vectorised import vectorised as vectorised
     from slipway.features.views import feature_view as feature_view
+    from slipway.features.windows import approx_distinct as approx_distinct
     from slipway.features.windows import count as count
+    from slipway.features.windows import decayed_mean as decayed_mean
     from slipway.features.windows import last as last
     from slipway.features.windows import max_ as max
     from slipway.features.windows import mean as mean
     from slipway.features.windows import min_ as min
+    from slipway.features.windows import quantile as quantile
     from slipway.features.windows import std as std
     from slipway.features.windows import sum_ as sum
     from slipway.features.windows import windows as windows
@@ -33,9 +41,12 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import Retrain as Retrain
     from slipway.flows.retrain import degraded as degraded
     from slipway.flows.retrain import schedule as schedule
+    from slipway.flows.shared import shared as shared
+    from slipway.flows.streams import redis_stream as redis_stream
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
+    from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import metric as metric
@@ -47,6 +58,7 @@ if TYPE_CHECKING:
     from slipway.models.inputs import inputs as inputs
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
@@ -58,6 +70,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Canary": "slipway.rollout.declare",
+    "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
@@ -67,17 +80,23 @@ _HOMES = {
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
+    "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
+    "approx_distinct": "slipway.features.windows",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "check": "slipway.data.checks",
+    "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
+    "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
+    "delta": "slipway.data.sources",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
+    "files": "slipway.data.sources",
     "fileset": "slipway.data.fileset",
     "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
@@ -93,10 +112,14 @@ _HOMES = {
     "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
+    "quantile": "slipway.features.windows",
+    "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
+    "shared": "slipway.flows.shared",
+    "sql": "slipway.data.sources",
     "stable": "slipway.data.table_checks",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
@@ -104,11 +127,13 @@ _HOMES = {
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
     "unique": "slipway.data.checks",
+    "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
 }
 
 __all__ = [
     "Canary",
+    "Consistency",
     "Drift",
     "Endpoint",
     "FeatureSet",
@@ -118,17 +143,23 @@ __all__ = [
     "Quality",
     "Retrain",
     "Shadow",
+    "api",
     "approval",
+    "approx_distinct",
     "between",
     "calibrated",
     "check",
+    "consistent",
     "count",
+    "decayed_mean",
     "degraded",
+    "delta",
     "environment_resolves",
     "errors",
     "evaluate",
     "feature",
     "feature_view",
+    "files",
     "fileset",
     "fresh",
     "inputs",
@@ -144,10 +175,14 @@ __all__ = [
     "one_of",
     "open",
     "pipeline",
+    "quantile",
+    "redis_stream",
     "references",
     "rows",
     "run",
     "schedule",
+    "shared",
+    "sql",
     "stable",
     "std",
     "step",
@@ -155,6 +190,7 @@ __all__ = [
     "table",
     "threshold",
     "unique",
+    "vectorised",
     "windows",
 ]
 

@@ -59,12 +59,10 @@ def spec_of(features: FeatureSet) -> FeatureSetSpec:
 def certificate(features: FeatureSet, folder: Path) -> SkewCertificate:
     spec, code = spec_of(features), folder / "code"
     code.mkdir()
-    store = SqliteOnlineStore(folder / "online.db")
-    try:
-        serving = extracted_functions(spec, features.functions, code)
-        return certify(spec, features.functions, store, serving=serving, rows=50)
-    finally:
-        store.close()
+    serving = extracted_functions(spec, features.functions, code)
+    return certify(
+        spec, features.functions, lambda name: SqliteOnlineStore(folder / f"{name}.db"), serving=serving, rows=50
+    )
 
 
 def test_a_value_that_another_module_bound_anew_refutes(rates: ModuleType, tmp_path: Path) -> None:

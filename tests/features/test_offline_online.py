@@ -202,7 +202,7 @@ def test_whole_numbers_beyond_64_bits_are_a_sentence() -> None:
     def seen(rows: pl.DataFrame) -> list[object]:
         return list(compute(spec, asked, "at", History(events={"events": rows}), {}).frame.row(0))
 
-    with pytest.raises(InvalidInput, match=r"column 'card' of the table 'events' has 1 whole .* 9223372036854775808"):
+    with pytest.raises(InvalidInput, match=r"column 'card' of the table 'events' has whole .* 9223372036854775808"):
         seen(events)
     assert seen(events.slice(1)) == [1, 2]
     large = events.slice(1).with_columns(pl.lit(2**63, dtype=pl.UInt64).alias("paid"))
@@ -214,7 +214,7 @@ def test_whole_numbers_beyond_64_bits_are_a_sentence() -> None:
 
     cards = pl.DataFrame({"card": [1], "limit": pl.Series([2**64 - 1], dtype=pl.UInt64)})
     spec = build_spec(FeatureSet(desk), {"card": "int"}, FrameTables({"cards": cards}), str)
-    with pytest.raises(InvalidInput, match="'limit' of the feature view 'desk' has 1 whole numbers"):
+    with pytest.raises(InvalidInput, match="'limit' of the feature view 'desk' has whole numbers"):
         compute(spec, asked, "at", History(views={"desk": cards}), {})
     with pytest.raises(InvalidInput, match="do not fit the request's fields"):
         compute(spec, asked.with_columns(far.head(1)), "at", History(views={"desk": cards.clear()}), {})

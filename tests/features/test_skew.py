@@ -1,5 +1,6 @@
 """The certificate must hold for what is right, and bite where one path is broken."""
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import count
@@ -50,11 +51,12 @@ def spec_of(features: FeatureSet) -> FeatureSetSpec:
 def certificate(
     folder: Path, features: FeatureSet = FEATURES, kind: type = SqliteOnlineStore, **options: Any
 ) -> SkewCertificate:
-    store = kind(folder / "online.db")
-    try:
-        return certify(spec_of(features), features.functions, store, **({"rows": 300} | options))
-    finally:
-        store.close()
+    return certify(
+        spec_of(features),
+        features.functions,
+        lambda name: kind(folder / name / "online.db"),
+        **({"rows": 300} | options),
+    )
 
 
 def test_equal_paths_get_a_certificate(tmp_path: Path) -> None:
@@ -62,7 +64,11 @@ def test_equal_paths_get_a_certificate(tmp_path: Path) -> None:
     assert found.first == ()
     assert found.equal
     assert (found.rows, found.features) == (300, len(spec_of(FEATURES).features))
-    assert found.compared == 3 * found.rows * found.features
+    assert [(check.path, check.compared // found.features) for check in found.paths] == [
+        ("online", 3 * found.rows),
+        ("stream", found.rows),
+    ]
+    assert found.compared == sum(check.compared for check in found.paths)
     assert found.raised == 0
     assert found.definition == spec_of(FEATURES).definition
 
@@ -124,7 +130,7 @@ def test_a_function_with_a_memory_is_found(tmp_path: Path) -> None:
 
     found = certificate(tmp_path, FeatureSet(position))
     assert found.mismatches > 0
-    assert found.first[0].startswith("position is 0 offline")
+    assert re.match(r"position is \d+ offline and \d+ online", found.first[0])
 
 
 def test_functions_that_raise_are_counted_and_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Feature views: the latest known row, by three readings (naive, DuckDB, Polars) and on both paths."""
 
+import math
 import tempfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -127,10 +128,17 @@ def test_the_latest_row_within_its_ttl_counts(seen: pl.DataFrame, labels: pl.Dat
         if not candidates:
             assert values == [None] * len(VALUES)
         else:
-            plain = [[0.0 if value == 0 and isinstance(value, float) else value for value in c] for c in candidates]
+            plain = [[_as_carried(value) for value in c] for c in candidates]
             assert fh.all_bits([values])[0] in fh.all_bits(plain)
             assert _order(values) == max(map(_order, plain))
     assert computed.unmatched["weather"] == without
+
+
+def _as_carried(value: object) -> object:
+    """NaN and infinities are null, and -0.0 is 0.0."""
+    if not isinstance(value, float):
+        return value
+    return value + 0.0 if math.isfinite(value) else None
 
 
 def _order(values: list[object]) -> list[tuple[object, ...]]:
@@ -172,7 +180,7 @@ def test_two_rows_of_an_entity_without_time_are_refused() -> None:
     labels = pl.DataFrame(
         [{"at": fh.START, "carrier": "UA"}], schema={"at": fh.LABEL_SCHEMA["at"], "carrier": pl.String}
     )
-    with pytest.raises(InvalidInput, match=r"2 rows that share their entity, for example \('UA',\)"):
+    with pytest.raises(InvalidInput, match=r"several rows of one entity, for example of \('UA',\)"):
         compute(spec, labels, "at", History(views={"twice": seen}), {})
 
 

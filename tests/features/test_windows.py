@@ -170,7 +170,9 @@ def test_exact_beyond_64_bits() -> None:
     assert isinstance(part, Windows)
     prepared = WindowRows(part, events)
     labels = pl.DataFrame([{"key": 1, "at": fh.START, "origin": "EWR"}], schema=fh.LABEL_SCHEMA)
-    low, high = prepared.bounds(labels.select("origin"), Instants(labels["at"].dt.epoch("us").to_numpy()), 10**6)
+    keys, instants = labels.select("origin"), Instants(labels["at"].dt.epoch("us").to_numpy())
+    high = prepared.upto(keys, instants)
+    low = prepared.before(keys, instants, high, 10**6)
     assert prepared.sums(0, "s", low, high).tolist() == [5 * (2**63 - 1) - 10]
     found = compute(
         build_spec(FeatureSet(windows), fh.REQUEST, fh.tables(events), str),

@@ -62,9 +62,24 @@ def test_a_stranger_s_signature_is_refuted_and_its_bytes_are_not_loaded(desk: De
 
 
 def test_a_refuted_skew_certificate_does_not_hold(desk: Desk) -> None:
-    found = collected(desk, FIRST, skew="refuted: 3 of 100 values differ")
-    assert found["no_skew"][0].values["holds"] is False
-    assert "no_skew" not in collected(desk, FIRST, skew="")
+    certificate = registry.bundle_of(desk.workspace, desk.version(FIRST)).certificate
+    assert certificate is not None
+
+    def proven(**changed: Any) -> Evidence:
+        altered = msgspec.structs.replace(certificate, **changed)
+        (found,) = collected(desk, FIRST, certificate=altered)["no_skew"]
+        return found
+
+    assert proven().values["holds"] is True
+    refuted = proven(mismatches=3, first=("hour is 1 offline and 2 online",))
+    assert refuted.values["holds"] is False
+    assert refuted.note.startswith("refuted: 3 of ")
+    other = proven(definition="another")
+    assert (other.values["holds"], other.note) == (False, "the certificate is about another definition of the features")
+    without = proven(paths=tuple(check for check in certificate.paths if check.path != "stream"))
+    assert without.values["holds"] is False
+    assert without.note == "the certificate compared nothing on the path 'stream'"
+    assert "no_skew" not in collected(desk, FIRST, certificate=None)
 
 
 def test_a_lock_is_compared_with_what_is_installed(desk: Desk) -> None:

@@ -29,7 +29,7 @@ SOURCE = Path(__file__).parent / "small_project"
 def test_a_release_knows_what_made_it(desk: Desk) -> None:
     version = desk.version(FIRST)
     bundle = registry.bundle_of(desk.workspace, version)
-    assert bundle.skew.endswith("are equal offline and online, bit for bit")
+    assert bundle.skew.endswith("are equal offline, online, stream and back-fill, bit for bit")
     assert "bit for bit" in bundle.parity
     assert bundle.features is not None
     assert [field.name for field in bundle.features.request] == ["departure", "distance", "origin"] or {

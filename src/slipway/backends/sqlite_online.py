@@ -1,8 +1,7 @@
 """The online store in one SQLite file, embedded in the endpoint's process.
 
-Each stream is one table, clustered by (key, time, event id), that keeps with every event the running sums of its key up
-to and including it. A window is then the difference of two rows, each found by one seek; only least, greatest and last
-values look at the rows between. A late event rewrites the rows of its key that come after it, in one transaction.
+How its tables look is in `sqlite_streams.py`. A late event rewrites the rows of its key that come after it, in one
+transaction.
 """
 
 from __future__ import annotations
@@ -10,26 +9,35 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from itertools import accumulate, groupby
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from slipway.backends.sqlite_streams import (
+    LOWEST,
+    StreamPlan,
+    ViewPlan,
+    differences,
+    fold,
+    is_in_order,
+    looked_inside,
+    once,
+    place_of,
+)
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, Unavailable, near
-from slipway.ports.online_store import FoundRow, precedence
+from slipway.ports.online_store import Asked, FoundRow, WindowsAsked, precedence
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
 
 __all__ = ["SqliteOnlineStore"]
 
 _BUSY_MS = 10_000
 _CACHE_KIB = 16_000
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9_]{1,120}\Z")
-_place = itemgetter(1, 2)
 _encode_values = msgspec.msgpack.Encoder().encode
 _decode_values = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 
@@ -37,70 +45,6 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS definitions (name TEXT PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-
-
-class _StreamPlan:
-    """The statements of one stream, built once."""
-
-    def __init__(self, stream: Stream) -> None:
-        columns = stream.columns
-        self.width = len(columns)
-        self.squares = [column.squares for column in columns]
-        self.extremes = [index for index, column in enumerate(columns) if column.extremes]
-        table = f'"e_{stream.name}"'
-        values = "".join(f", v{i}" for i in range(self.width))
-        sums = "total" + "".join(f", n{i}, s{i}, q{i}" for i in range(self.width))
-        latest = "ORDER BY time_us DESC, event_id DESC LIMIT 1"
-        window = f"FROM {table} WHERE key = ? AND time_us > ? AND time_us <= ?"
-        # Sums have no declared type: beyond 64 bits they are kept as text.
-        self.create = (
-            f"CREATE TABLE IF NOT EXISTS {table} (key TEXT NOT NULL, time_us INTEGER NOT NULL, event_id TEXT NOT NULL"
-            f"{values}, {sums}, PRIMARY KEY (key, time_us, event_id)) WITHOUT ROWID"
-        )
-        places = ", ".join("?" * (4 + 4 * self.width))
-        self.insert = f"INSERT INTO {table} (key, time_us, event_id{values}, {sums}) VALUES ({places})"
-        self.tail = f"SELECT time_us, event_id, {sums} FROM {table} WHERE key = ? {latest}"
-        self.one = f"SELECT time_us{values} FROM {table} WHERE key = ? AND time_us = ? AND event_id = ?"
-        before = "key = ? AND (time_us, event_id) < (?, ?)"
-        self.before = f"SELECT {sums} FROM {table} WHERE {before} {latest}"
-        onward = f"FROM {table} WHERE key = ? AND (time_us, event_id) >= (?, ?)"
-        self.onward = f"SELECT time_us, event_id{values} {onward} ORDER BY time_us, event_id"
-        self.cut = f"DELETE {onward}"
-        self.seek = f"SELECT {sums} FROM {table} WHERE key = ? AND time_us <= ? {latest}"
-        ranges = ", ".join(f"min(v{i}), max(v{i})" for i in self.extremes)
-        self.ranges = f"SELECT {ranges} {window}" if ranges else ""
-        self.last = [
-            (i, f"SELECT v{i} {window} AND v{i} IS NOT NULL {latest}")
-            for i, column in enumerate(columns)
-            if column.last
-        ]
-        self.looks_inside = bool(self.ranges or self.last)
-        self.after = f"SELECT key, time_us, event_id{values} FROM {table} WHERE time_us > ?"
-        self.clear = f"DELETE FROM {table}"
-        self.places = range(1, 1 + 3 * self.width, 3)
-        self.zeros = (0,) * (1 + 3 * self.width)
-        self.nothing = WindowState(0, ((0, 0, 0, None, None, None),) * self.width)
-
-
-class _ViewPlan:
-    """The statements of one view, built once."""
-
-    def __init__(self, view: StoredView) -> None:
-        table = f'"v_{view.name}"'
-        self.timed = view.timed
-        self.create = (
-            f"CREATE TABLE IF NOT EXISTS {table} (key TEXT NOT NULL, time_us INTEGER NOT NULL, body BLOB NOT NULL, "
-            "PRIMARY KEY (key, time_us)) WITHOUT ROWID"
-        )
-        self.add = f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)"
-        self.replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"
-        self.one = f"SELECT body FROM {table} WHERE key = ? AND time_us = ?"
-        # Several views are asked in one statement; `{place}` says whose row it is.
-        self.seek = (
-            f"SELECT * FROM (SELECT {{place}}, time_us, body FROM {table} WHERE key = ?1 AND time_us <= ?2 "
-            "ORDER BY time_us DESC LIMIT 1)"
-        )
-        self.forget = f"DELETE FROM {table} WHERE time_us <= ?"
 
 
 class SqliteOnlineStore:
@@ -118,8 +62,8 @@ class SqliteOnlineStore:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._streams: dict[str, _StreamPlan] = {}
-        self._views: dict[str, _ViewPlan] = {}
+        self._streams: dict[str, StreamPlan] = {}
+        self._views: dict[str, ViewPlan] = {}
         self._seeks: dict[tuple[str, ...], str] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._writing() as connection:
@@ -131,10 +75,13 @@ class SqliteOnlineStore:
         with self._writing() as connection:
             for stream in streams:
                 self._register(connection, stream.name, "stream", stream)
-                connection.execute(_StreamPlan(stream).create)
+                plan = StreamPlan(stream)
+                connection.execute(plan.create)
+                if plan.tiles.create:
+                    connection.execute(plan.tiles.create)
             for view in views:
                 self._register(connection, view.name, "view", view)
-                connection.execute(_ViewPlan(view).create)
+                connection.execute(ViewPlan(view).create)
 
     def _register(self, connection: sqlite3.Connection, name: str, kind: str, what: Stream | StoredView) -> None:
         if not _NAME.match(name):
@@ -168,43 +115,52 @@ class SqliteOnlineStore:
                 # Running sums of the rows that stay contain those that go: all are folded again.
                 kept = connection.execute(plan.after, (replacing_until_us,)).fetchall()
                 connection.execute(plan.clear)
+                if plan.tiles.clear:
+                    connection.execute(plan.tiles.clear)
                 changed -= len(kept)
                 given += [EventRow(row[0], row[1], row[2], row[3:]) for row in kept]
-            for key, group in groupby(sorted(given, key=itemgetter(0, 1, 2)), itemgetter(0)):
-                changed += self._merge(connection, plan, key, _once(group), fresh)
+            if not is_in_order(given):
+                given = once(sorted(given, key=itemgetter(0, 1, 2)))
+            for key, group in groupby(given, itemgetter(0)):
+                changed += self._merge(connection, plan, key, list(group), fresh)
             connection.executemany(plan.insert, fresh)
         return max(changed, 0)
 
     def _merge(
         self,
         connection: sqlite3.Connection,
-        plan: _StreamPlan,
+        plan: StreamPlan,
         key: str,
         rows: list[EventRow],
         fresh: list[tuple[Any, ...]],
     ) -> int:
         """Fold one key's rows, sorted, into `fresh`; rows that must follow them are cut and folded again."""
         tail = connection.execute(plan.tail, (key,)).fetchone()
-        if tail is None or _place(rows[0]) > tail[:2]:
-            _fold(plan, rows, tail[2:] if tail else None, fresh)
+        if tail is None or place_of(rows[0]) > tail[:2]:
+            fold(plan, rows, tail[2:] if tail else None, fresh)
+            plan.tiles.change(connection, rows)
             return len(rows)
-        rows = [row for row in rows if self._changes(connection, plan, row)]
-        if not rows:
+        former = [self._known(connection, plan, row) for row in rows]
+        kept = [(row, known) for row, known in zip(rows, former, strict=True) if _is_news(row, known)]
+        if not kept:
             return 0
-        first = (key, *_place(rows[0]))
+        rows = [row for row, _ in kept]
+        plan.tiles.change(connection, rows, [known for _, known in kept if known is not None])
+        first = (key, *place_of(rows[0]))
         before = connection.execute(plan.before, first).fetchone()
-        later = {_place(row): row for row in self._onward(connection, plan, first)}
-        later.update((_place(row), row) for row in rows)
+        later = {place_of(row): row for row in self._onward(connection, plan, first)}
+        later.update((place_of(row), row) for row in rows)
         connection.execute(plan.cut, first)
-        _fold(plan, [later[place] for place in sorted(later)], before, fresh)
+        fold(plan, [later[place] for place in sorted(later)], before, fresh)
         return len(rows)
 
-    def _changes(self, connection: sqlite3.Connection, plan: _StreamPlan, row: EventRow) -> bool:
+    def _known(self, connection: sqlite3.Connection, plan: StreamPlan, row: EventRow) -> EventRow | None:
+        """What is known of an event, if anything."""
         found = connection.execute(plan.one, row[:3]).fetchone()
-        return found is None or precedence(row.values) > precedence(found[1:])
+        return None if found is None else EventRow(row.key, row.time_us, row.event_id, found[1:])
 
     def _onward(
-        self, connection: sqlite3.Connection, plan: _StreamPlan, first: tuple[str, int, str]
+        self, connection: sqlite3.Connection, plan: StreamPlan, first: tuple[str, int, str]
     ) -> Iterator[EventRow]:
         for time_us, event_id, *values in connection.execute(plan.onward, first):
             yield EventRow(first[0], time_us, event_id, tuple(values))
@@ -212,7 +168,7 @@ class SqliteOnlineStore:
     def put_rows(self, view: str, rows: Iterable[ViewRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
         plan = self._view(view)
-        packed = [(row.key, row.time_us if plan.timed else 0, _encode_values(row.values)) for row in rows]
+        packed = [(key, at_us if plan.timed else 0, _encode_values(values)) for key, at_us, values in rows]
         if not packed and replacing_until_us is None:
             return 0
         with self._writing() as connection:
@@ -227,9 +183,16 @@ class SqliteOnlineStore:
                         connection.execute(plan.replace, row)
         return len(packed)
 
-    def reading(self) -> AbstractContextManager[None]:
+    def look_up(self, asked: Sequence[Asked], at_us: int) -> list[list[list[Any]]]:
         """See the port."""
-        return _Reading(self._connection(), self._path)
+        found: list[list[list[Any]]] = []
+        with _Reading(self._connection(), self._path):
+            for one in asked:
+                if isinstance(one, WindowsAsked):
+                    found.append(self.window_states(one[0], one[1], at_us, one[2]))
+                else:
+                    found.append(self.view_rows(one[0], one[1], at_us))
+        return found
 
     def window_states(
         self, stream: str, keys: Sequence[str], at_us: int, widths_us: Sequence[int]
@@ -247,12 +210,12 @@ class SqliteOnlineStore:
                     continue
                 states = []
                 for width_us in widths_us:
-                    since_us = max(at_us - width_us, _LOWEST)
+                    since_us = max(at_us - width_us, LOWEST)
                     lower = run(plan.seek, (key, since_us)).fetchone() or plan.zeros
                     rows = upper[0] - lower[0]
-                    columns = _differences(plan.places, upper, lower) if rows else plan.nothing.columns
+                    columns = differences(plan.places, upper, lower) if rows else plan.nothing.columns
                     if rows and plan.looks_inside:
-                        columns = _looked_inside(run, plan, columns, (key, since_us, at_us))
+                        columns = looked_inside(run, plan, columns, rows, (key, since_us, at_us))
                     states.append(WindowState(rows, columns))
                 found.append(states)
         return found
@@ -282,6 +245,19 @@ class SqliteOnlineStore:
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
 
+    def identity(self) -> str:
+        """See the port: a file goes with its endpoint's folder."""
+        return ""
+
+    def drop(self) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            for name, kind in connection.execute("SELECT name, kind FROM definitions").fetchall():
+                connection.execute(f'DROP TABLE "{"e" if kind == "stream" else "v"}_{name}"')
+            connection.execute("DELETE FROM definitions")
+            connection.execute("DELETE FROM marks")
+        self._streams, self._views, self._seeks = {}, {}, {}
+
     def close(self) -> None:
         """See the port."""
         with self._lock:
@@ -289,22 +265,22 @@ class SqliteOnlineStore:
                 self._connections.pop().close()
             self._local = threading.local()
 
-    def _stream(self, name: str) -> _StreamPlan:
+    def _stream(self, name: str) -> StreamPlan:
         plan = self._streams.get(name)
         if plan is None:
             found = self._definition(name)
             if found is None or found[0] != "stream":
                 raise self._unknown(name, "stream")
-            plan = self._streams[name] = _StreamPlan(msgspec.json.decode(found[1], type=Stream))
+            plan = self._streams[name] = StreamPlan(msgspec.json.decode(found[1], type=Stream))
         return plan
 
-    def _view(self, name: str) -> _ViewPlan:
+    def _view(self, name: str) -> ViewPlan:
         plan = self._views.get(name)
         if plan is None:
             found = self._definition(name)
             if found is None or found[0] != "view":
                 raise self._unknown(name, "view")
-            plan = self._views[name] = _ViewPlan(msgspec.json.decode(found[1], type=StoredView))
+            plan = self._views[name] = ViewPlan(msgspec.json.decode(found[1], type=StoredView))
         return plan
 
     def _definition(self, name: str) -> tuple[str, str] | None:
@@ -382,74 +358,16 @@ class _Reading:
             raise _ours(error, self._path) from error
 
 
+def _is_news(row: EventRow, known: EventRow | None) -> bool:
+    return known is None or precedence(row.values) > precedence(known.values)
+
+
 def _placed(rows: Iterable[tuple[int, int, bytes]], views: int) -> list[FoundRow | None]:
     """The rows found under one key, each at its view's place."""
     found: list[FoundRow | None] = [None] * views
     for place, time_us, body in rows:
         found[place] = (time_us, _decode_values(body))
     return found
-
-
-def _once(rows: Iterable[EventRow]) -> list[EventRow]:
-    """One key's sorted rows, each place once with its greatest values."""
-    kept: list[EventRow] = []
-    for row in rows:
-        if not kept or _place(kept[-1]) != _place(row):
-            kept.append(row)
-        elif precedence(row.values) > precedence(kept[-1].values):
-            kept[-1] = row
-    return kept
-
-
-def _fold(plan: _StreamPlan, rows: Sequence[EventRow], start: Sequence[Any] | None, out: list[tuple[Any, ...]]) -> None:
-    """Append to `out` the rows as they are stored: with running sums that begin at `start`."""
-    begin = [int(part) for part in start] if start is not None else [0] * (1 + 3 * plan.width)
-    stored: list[Iterable[Any]] = [[row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]]
-    sums: list[Iterable[Any]] = [range(begin[0] + 1, begin[0] + 1 + len(rows))]
-    for index in range(plan.width):
-        values = [row[3][index] for row in rows]
-        stored.append(values)
-        filled = [value or 0 for value in values]
-        n, s, q = begin[1 + 3 * index : 4 + 3 * index]
-        sums.append(_running((value is not None for value in values), n))
-        sums.append(_running(filled, s))
-        sums.append(_running((value * value for value in filled), q) if plan.squares[index] else [0] * len(rows))
-    out.extend(zip(*stored, *sums, strict=True))
-
-
-def _running(values: Iterable[int], start: int) -> list[int | str]:
-    sums = list(accumulate(values, initial=start))[1:]
-    if sums and min(sums) >= _LOWEST and max(sums) <= _HIGHEST:
-        return [*sums]
-    return [value if _LOWEST <= value <= _HIGHEST else str(value) for value in sums]
-
-
-def _differences(places: Sequence[int], upper: Sequence[Any], lower: Sequence[Any]) -> tuple[Any, ...]:
-    """Each column's sums between two stored rows."""
-    try:
-        return tuple(
-            [
-                (upper[i] - lower[i], upper[i + 1] - lower[i + 1], upper[i + 2] - lower[i + 2], None, None, None)
-                for i in places
-            ]
-        )
-    except TypeError:  # some sum is beyond 64 bits, and kept as text
-        return _differences(places, [int(part) for part in upper], [int(part) for part in lower])
-
-
-def _looked_inside(
-    run: Callable[..., sqlite3.Cursor], plan: _StreamPlan, columns: tuple[Any, ...], place: tuple[str, int, int]
-) -> tuple[Any, ...]:
-    """The columns with the least, greatest and last values of the rows in the window."""
-    found = [list(column) for column in columns]
-    if plan.ranges:
-        ranges = run(plan.ranges, place).fetchone()
-        for position, index in enumerate(plan.extremes):
-            found[index][3:5] = ranges[2 * position : 2 * position + 2]
-    for index, statement in plan.last:
-        row = run(statement, place).fetchone()
-        found[index][5] = row[0] if row else None
-    return tuple([tuple(column) for column in found])
 
 
 @contextmanager

@@ -269,6 +269,9 @@ def _written(source: Source, statement: ast.stmt) -> str:
     lines = source.text.split("\n")[: statement.end_lineno]
     last = lines[-1].encode()[: statement.end_col_offset].decode()
     decorators = getattr(statement, "decorator_list", [])
+    if decorators and statement.lineno in source.reworded:
+        said = [f"@{ast.unparse(decorator)}" for decorator in decorators]
+        return "\n\n" + "\n".join([*said, *lines[statement.lineno - 1 : -1], last])
     if decorators:
         return "\n\n" + "\n".join([*lines[decorators[0].lineno - 1 : -1], last])
     space = "\n\n" if isinstance(statement, _DEFINITIONS) else ""

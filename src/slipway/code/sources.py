@@ -20,6 +20,8 @@ __all__ = ["Node", "Source", "code_text", "dump", "parsed_file", "same_code", "s
 
 Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 
+_WORDS = frozenset({"owner", "description", "tags", "examples"})
+
 _RACY_NS = 2_000_000_000  # a file younger than this when read may change again without changing its time
 
 
@@ -34,6 +36,7 @@ class Source:
         definitions: Name -> indices of the top-level statements that bind or change it.
         imports: Name -> what it stands for, where a top-level import statement binds it.
         stars: Indices of the `from x import *` statements.
+        reworded: The lines of the functions whose decorators say less here than in the text: see `_without_words`.
     """
 
     def __init__(self, path: str, text: str) -> None:
@@ -49,11 +52,15 @@ class Source:
         self.definitions: dict[str, list[int]] = {}
         self.imports: dict[str, Imported] = {}
         self.stars: list[int] = []
+        self.reworded: set[int] = set()
         self._dumps: dict[int, str] = {}
         self._uses: dict[int, tuple[Use | Imported, ...]] = {}
         self._nodes: dict[str, list[Node]] | None = None
         self._codes: dict[tuple[str, int], list[CodeType]] = {}
         self._index()
+        ours = {name for name, found in self.imports.items() if found.module.partition(".")[0] == "slipway"}
+        if ours:
+            self.reworded.update(_without_words(self.tree, ours))
 
     def _index(self) -> None:
         imported: set[str] = set()
@@ -244,6 +251,36 @@ def _dump_field(node: ast.AST, name: str) -> str:
 
 def _is_bare_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _without_words(tree: ast.Module, ours: set[str]) -> Iterator[int]:
+    """Take out of the syntax what Slipway's decorators are told for people only: it changes nothing that runs.
+
+    Args:
+        tree: A module.
+        ours: The names in it that stand for Slipway or a part of it.
+
+    Returns:
+        The lines of the functions whose decorators were changed.
+    """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for place, decorator in enumerate(node.decorator_list):
+            if not isinstance(decorator, ast.Call) or (_root(decorator) or _bare(decorator)) not in ours:
+                continue
+            kept = [keyword for keyword in decorator.keywords if keyword.arg not in _WORDS]
+            if len(kept) == len(decorator.keywords):
+                continue
+            decorator.keywords = kept
+            yield node.lineno
+            called = decorator.func
+            if not kept and not decorator.args and "feature" in (getattr(called, "attr", ""), _bare(decorator)):
+                node.decorator_list[place] = called  # `@sw.feature` and `@sw.feature(owner=...)` are one definition
+
+
+def _bare(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def _changed(statement: ast.stmt) -> Iterator[str]:

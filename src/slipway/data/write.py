@@ -19,6 +19,7 @@ from slipway.data.refusals import in_words, refuse
 from slipway.data.table_judge import Whole, judge_table
 from slipway.errors import Conflict
 from slipway.ports.workspace import Workspace
+from slipway.records.sources import Synced
 from slipway.records.tables import CheckResult, TableVersion
 from slipway.schema.types import frame_of
 from slipway.stats.column_profiles import TableProfile, merge, to_bytes
@@ -46,6 +47,7 @@ def write(
     source: str = "",
     run_id: str = "",
     inputs: tuple[str, ...] = (),
+    synced: Synced | None = None,
     branch: str = "",
 ) -> TableVersion:
     """Check rows and make them the table's content, or add them to it. What changes nothing makes no version.
@@ -67,6 +69,7 @@ def write(
         source: Where the rows come from, in words.
         run_id: The run that does it, or "".
         inputs: Lineage nodes that went into them.
+        synced: How far their source was read.
         branch: The branch that is written, "" for the table itself.
 
     Returns:
@@ -83,7 +86,7 @@ def write(
     attempt = 0
     while True:
         attempt += 1
-        job = _Job(workspace, table, mode, newest_wins, source, run_id, inputs, branch)
+        job = _Job(workspace, table, mode, newest_wins, source, run_id, inputs, synced, branch)
         try:
             if isinstance(given, Iterable) and not isinstance(given, pl.DataFrame):
                 given = stage(workspace, table.name, given)  # an iterator gives its frames once
@@ -103,6 +106,7 @@ class _Job:
     source: str
     run_id: str
     inputs: tuple[str, ...]
+    synced: Synced | None
     branch: str
 
 
@@ -138,6 +142,7 @@ def _written(job: _Job, given: pl.DataFrame | pl.LazyFrame | Staged) -> TableVer
         about=table.about,
         quarantined_rows=0 if judged.aside is None else judged.aside.height,
         profile=workspace.blobs.put(to_bytes(_profile(workspace, came, stays))),
+        synced=job.synced,
         onto=former.version if former else "",
     )
     made = _committed(job, staged if staged is not None and judged.aside is None else judged.rows, former, origin)

@@ -10,13 +10,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import slipway.features.certificate as certificate
     import slipway.features.training as training
+    from slipway.tables import versions as versions
 
-__all__ = ["training"]
+_HOMES = {
+    "certificate": "slipway.features.certificate",
+    "training": "slipway.features.training",
+    "versions": "slipway.tables.versions",
+}
+__all__ = ["certificate", "training", "versions"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`training`, which a light declaration reaches only when it is used on data."""
-    if name in __all__:
-        return import_module(f"slipway.features.{name}")
+    """What a light declaration reaches only when it is used on data, and training only when it proves."""
+    if name in _HOMES:
+        return import_module(_HOMES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

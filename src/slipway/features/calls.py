@@ -9,21 +9,31 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from slipway.errors import InvalidInput, StepFailed, near
+from slipway.features.defaults import defaults_of
 from slipway.features.states import finite
 from slipway.records.features import FeatureSetSpec, Scalar
 from slipway.records.schema import FieldType
 
-__all__ = ["MISFIT", "Call", "caller", "coercer", "scalar_order"]
+__all__ = ["MISFIT", "Call", "RowCall", "caller", "coercer", "row_caller", "scalar_order"]
 
 Call = Callable[[Sequence[Sequence[Any]]], list[Any]]
 """Takes the arguments as columns of equal length; gives the feature's values, one a row."""
+
+RowCall = Callable[[tuple[Any, ...], int], Any]
+"""Takes one row's arguments, and the row's number for errors; gives the feature's value."""
 
 MISFIT: Any = object()
 """What a conversion gives for a value that is not of its type."""
 
 
 def caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> Call:
-    """Compile the calls of one scalar feature.
+    """Compile the calls of one scalar feature over columns; see `row_caller`."""
+    call = row_caller(scalar, functions)
+    return lambda columns: [call(arguments, row) for row, arguments in enumerate(zip(*columns, strict=True))]
+
+
+def row_caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> RowCall:
+    """Compile the call of one scalar feature for a row.
 
     Args:
         scalar: Its definition.
@@ -42,27 +52,33 @@ def caller(scalar: Scalar, functions: Mapping[str, Callable[..., Any]]) -> Call:
     function: Callable[..., Any] = getattr(found, "function", found)
     required = [index for index, argument in enumerate(scalar.arguments) if not argument.nullable]
     floats = [index for index, argument in enumerate(scalar.arguments) if argument.type == "float"]
-    convert = _RESULTS[scalar.returns]
+    convert, exact = _RESULTS[scalar.returns], _EXACT.get(scalar.returns)
+    (default,) = defaults_of(scalar)
 
-    def run(columns: Sequence[Sequence[Any]]) -> list[Any]:
-        values: list[Any] = []
-        columns = [_as_floats(c) if index in floats else c for index, c in enumerate(columns)]
-        for row, arguments in enumerate(zip(*columns, strict=True)):
-            if None in arguments and any(arguments[index] is None for index in required):
-                values.append(None)
-                continue
-            try:
-                value = given = function(*arguments)
-            except Exception as error:
-                raise _failed(scalar, row, arguments, error) from error
-            if value is not None:
-                value = _converted(convert, value)
-                if value is MISFIT:
-                    raise _misfit(scalar, row, given)
-            values.append(value)
-        return values
+    def call(arguments: tuple[Any, ...], row: int) -> Any:
+        if None in arguments and any(arguments[index] is None for index in required):
+            return default
+        if floats:
+            arguments = _with_floats(arguments, floats)
+        try:
+            value = function(*arguments)
+        except Exception as error:
+            raise _failed(scalar, row, arguments, error) from error
+        if value is None or type(value) is exact:
+            return value
+        converted = _converted(convert, value)
+        if converted is MISFIT:
+            raise _misfit(scalar, row, value)
+        return converted
 
-    return run
+    return call
+
+
+def _with_floats(arguments: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
+    for place in places:
+        if type(arguments[place]) is int:
+            return tuple(float(v) if i in places and type(v) is int else v for i, v in enumerate(arguments))
+    return arguments
 
 
 def _converted(convert: Callable[[Any], Any], value: Any) -> Any:
@@ -70,10 +86,6 @@ def _converted(convert: Callable[[Any], Any], value: Any) -> Any:
         return convert(value)
     except (TypeError, ValueError, OverflowError):
         return MISFIT
-
-
-def _as_floats(column: Sequence[Any]) -> list[Any]:
-    return [float(value) if type(value) is int else value for value in column]
 
 
 def _failed(scalar: Scalar, row: int, arguments: tuple[Any, ...], error: Exception) -> StepFailed:
@@ -135,6 +147,9 @@ _RESULTS: dict[FieldType, Callable[[Any], Any]] = {
     "date": _day,
     "duration": _duration,
 }
+
+_EXACT: dict[FieldType, type] = {"bool": bool, "float": float, "string": str, "category": str}
+"""Types of results that need no conversion; whole numbers may be too large."""
 
 
 def coercer(kind: FieldType) -> Callable[[Any], Any] | None:

@@ -6,36 +6,60 @@ values of views are null before any feature sees them, here as online. What a fe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from slipway.errors import InvalidInput, near
-from slipway.features.calls import caller, scalar_order
+from slipway.features.calls import scalar_order
+from slipway.features.defaults import defaults_of
 from slipway.features.point_in_time import (
     EVENT_TIME,
     Instants,
+    Notes,
+    ViewRows,
     WindowRows,
     finite,
     floats,
     key_columns,
     latest,
     microseconds,
+    sentences,
     take,
     view_rows,
     window_values,
 )
-from slipway.records.features import FeatureSetSpec, RequestField, Scalar, View, Windows
+from slipway.features.scalar_columns import over_columns
+from slipway.records.features import FeatureSetSpec, RequestField, View, Windows
 from slipway.records.schema import Field, FieldType
 from slipway.schema.types import polars_schema
 
-__all__ = ["History", "Offline", "compute", "in_plain_types"]
+__all__ = [
+    "Answer",
+    "History",
+    "Offline",
+    "answer",
+    "assemble",
+    "compute",
+    "decision_times",
+    "history_columns",
+    "history_frame",
+    "in_plain_types",
+    "in_reach",
+    "key_types_of",
+    "keys_of",
+    "prepare",
+    "side_by_side",
+]
 
+T = TypeVar("T")
+R = TypeVar("R")
 _NEVER = -(2**62)
 
 
@@ -89,47 +113,102 @@ def compute(
         StepFailed: A scalar feature raised.
     """
     asked = in_plain_types(rows, spec.request)
-    instants = Instants(rows.select(microseconds(rows, at, "the rows").fill_null(_NEVER)).to_series().to_numpy())
+    instants = Instants(decision_times(rows, at))
+    first, last = (int(instants.at[instants.order[end]]) for end in (0, -1)) if len(instants.at) else (0, 0)
+    columns = history_columns(spec)
+    history = _read_once(spec, history)
+
+    def answered(part: Windows | View) -> tuple[Answer, Notes]:
+        frame = history_frame(history, part, columns)
+        if isinstance(part, Windows) and len(instants.at):
+            frame = in_reach(part, frame, first, last)
+        notes: Notes = Counter()
+        keys = asked.select(key_columns(keys_of(part), key_types_of(part)))
+        return answer(part, prepare(part, frame.collect(), notes), keys, instants), notes
+
+    parts = [part for part in spec.parts if isinstance(part, Windows | View)]
     found: dict[str, pl.Series] = {}
-    notes: list[str] = []
-    sources = {
-        name: _collected(history.events, name, columns, "table") for name, columns in _columns_of_sources(spec).items()
+    told: list[str] = []
+    unmatched: dict[str, int] = {}
+    for part, (values, notes) in zip(parts, side_by_side(answered, parts), strict=True):
+        found.update(values.values)
+        told += sentences(notes)
+        if isinstance(part, View):
+            unmatched[part.name] = values.unmatched
+    return Offline(frame=assemble(spec, asked, found, functions), notes=tuple(dict.fromkeys(told)), unmatched=unmatched)
+
+
+def _read_once(spec: FeatureSetSpec, history: History) -> History:
+    """The same history, in which a table that several windows look back on is read once."""
+    sources = Counter(part.source for part in spec.parts if isinstance(part, Windows))
+    columns = history_columns(spec)
+    read = {
+        name: _selected(history.events, name, columns[name], "table").collect()
+        for name, windows in sources.items()
+        if windows > 1
     }
-    joined = _views([part for part in spec.parts if isinstance(part, View)], history, asked, instants)
-    for part in spec.parts:
-        if isinstance(part, Windows):
-            prepared = WindowRows(part, _in_reach(part, sources[part.source], instants))
-            notes += prepared.notes
-            keys = asked.select(key_columns(part.by, part.key_types))
-            for series in window_values(prepared, keys, instants):
-                found[f"{part.name}_{series.name}"] = series
-        elif isinstance(part, View):
-            found.update(joined[part.name].values)
-            notes += joined[part.name].notes
-        elif isinstance(part, RequestField):
-            found[part.name] = asked[part.name]
-    values: dict[str, list[Any]] = {}
-    for scalar in scalar_order(spec):
-        for name in (argument.name for argument in scalar.arguments):
-            if name not in values:
-                values[name] = _python_values(found[name] if name in found else asked[name])
-        found[scalar.name] = _scalar(scalar, functions, values)
-    frame = pl.DataFrame([found[feature.name].alias(feature.name) for feature in spec.features])
-    unmatched = {name: view.unmatched for name, view in joined.items()}
-    return Offline(frame=frame, notes=tuple(dict.fromkeys(notes)), unmatched=unmatched)
+    return History(events={**history.events, **read}, views=history.views)
 
 
-def _in_reach(windows: Windows, source: pl.DataFrame, instants: Instants) -> pl.DataFrame:
-    """Only the events that some window may hold, and those without time, which are reported: states are exact."""
-    if not len(instants.at):
-        return source
+def decision_times(rows: pl.DataFrame, at: str) -> NDArray[np.int64]:
+    """The decision times in microseconds; where one is null nothing is known.
+
+    Raises:
+        InvalidInput: The column is missing or does not hold aware instants.
+    """
+    return rows.select(microseconds(rows, at, "the rows").fill_null(_NEVER)).to_series().to_numpy()
+
+
+def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Some at a time: much of a join runs on one core, and the rows of all views at once may be more than fits."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(work, items))
+
+
+def keys_of(part: Windows | View) -> tuple[str, ...]:
+    """The columns by which a part is looked up."""
+    return part.by if isinstance(part, Windows) else part.entity
+
+
+def key_types_of(part: Windows | View) -> tuple[FieldType, ...]:
+    """Their types."""
+    return part.key_types if isinstance(part, Windows) else part.entity_types
+
+
+def history_frame(history: History, part: Windows | View, columns: Mapping[str, list[str]]) -> pl.LazyFrame:
+    """The rows that a part looks back on, with no more columns than it reads.
+
+    Args:
+        history: All of them.
+        part: The part.
+        columns: What `history_columns` says of the set.
+
+    Raises:
+        InvalidInput: The table, view or a column is missing.
+    """
+    if isinstance(part, Windows):
+        return _selected(history.events, part.source, columns[part.source], "table")
+    names = [*part.entity, *([part.time] if part.time else []), *(f.name for f in part.fields)]
+    return _selected(history.views, part.name, names, "view")
+
+
+def in_reach(windows: Windows, source: pl.LazyFrame, first_us: int, last_us: int) -> pl.LazyFrame:
+    """Only the events that some window may hold, and those without time, which are reported: states are exact.
+
+    Args:
+        windows: The definition.
+        source: The events.
+        first_us: The least decision time.
+        last_us: The greatest.
+    """
     known = microseconds(source, windows.time, f"table {windows.source!r}")
     widest = max(aggregate.width_us for aggregate in windows.aggregates)
-    first, last = int(instants.at[instants.order[0]]) - widest, int(instants.at[instants.order[-1]])
-    return source.filter(known.is_null() | known.is_between(first, last))
+    return source.filter(known.is_null() | known.is_between(first_us - widest, last_us))
 
 
-def _columns_of_sources(spec: FeatureSetSpec) -> dict[str, list[str]]:
+def history_columns(spec: FeatureSetSpec) -> dict[str, list[str]]:
     """The columns that windows read, by table, so that no other is loaded."""
     columns: dict[str, dict[str, None]] = {}
     for part in spec.parts:
@@ -139,9 +218,9 @@ def _columns_of_sources(spec: FeatureSetSpec) -> dict[str, list[str]]:
     return {source: list(names) for source, names in columns.items()}
 
 
-def _collected(
+def _selected(
     frames: Mapping[str, pl.DataFrame | pl.LazyFrame], name: str, columns: list[str], what: str
-) -> pl.DataFrame:
+) -> pl.LazyFrame:
     if name not in frames:
         raise InvalidInput(
             f"The history has no {what} {name!r}.",
@@ -158,7 +237,7 @@ def _collected(
                 fix="Add the column, or correct the feature that reads it.",
                 field=column,
             )
-    return frame.select(columns).collect()
+    return frame.select(columns)
 
 
 def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFrame:
@@ -194,54 +273,79 @@ def in_plain_types(rows: pl.DataFrame, fields: tuple[Field, ...]) -> pl.DataFram
         ) from error
 
 
-class _Joined(NamedTuple):
-    """A view's values for the rows, how many rows found none, and what does not count, as sentences."""
+class Answer(NamedTuple):
+    """A part's features for some rows, and of a view how many of the rows found none."""
 
     values: dict[str, pl.Series]
-    unmatched: int
-    notes: list[str]
+    unmatched: int = 0
 
 
-def _views(views: Sequence[View], history: History, asked: pl.DataFrame, instants: Instants) -> dict[str, _Joined]:
-    def join(view: View) -> _Joined:
-        return _view(view, history, asked, instants)
+def prepare(part: Windows | View, history: pl.DataFrame, notes: Notes) -> WindowRows | ViewRows:
+    """What a part looks back on, ready for any number of questions.
 
-    if len(views) < 2:
-        return {view.name: join(view) for view in views}
-    # Some at a time: much of a join runs on one core, and the rows of all views at once may be more than fits.
-    with ThreadPoolExecutor(4) as pool:
-        return {view.name: found for view, found in zip(views, pool.map(join, views), strict=True)}
+    Args:
+        part: The part.
+        history: Its rows: all of them, or all of some keys.
+        notes: Receives what does not count.
+
+    Raises:
+        InvalidInput: The rows do not fit.
+    """
+    if isinstance(part, View):
+        return view_rows(part, history, notes)
+    rows = WindowRows(part, history)
+    notes.update(rows.notes)
+    return rows
 
 
-def _view(view: View, history: History, asked: pl.DataFrame, instants: Instants) -> _Joined:
-    notes: list[str] = []
-    columns = [*view.entity, *([view.time] if view.time else []), *(f.name for f in view.fields)]
-    rows, order = view_rows(view, _collected(history.views, view.name, columns, "view"), notes)
-    keys = asked.select(key_columns(view.entity, view.entity_types))
-    places = latest(keys, instants, rows, view.entity, EVENT_TIME, order=order)
-    if view.ttl_us is not None and rows.height:
+def answer(part: Windows | View, history: WindowRows | ViewRows, keys: pl.DataFrame, instants: Instants) -> Answer:
+    """A part's features, for each row as they were known at its instant.
+
+    Args:
+        part: The part.
+        history: What `prepare` made of it.
+        keys: The rows' keys in the form of `key_columns`.
+        instants: Parallel to them.
+    """
+    if isinstance(history, WindowRows):
+        return Answer({f"{part.name}_{one.name}": one for one in window_values(history, keys, instants)})
+    assert isinstance(part, View)
+    rows, order = history
+    places = latest(keys, instants, rows, part.entity, EVENT_TIME, order=order)
+    if part.ttl_us is not None and rows.height:
         age_us = instants.at - rows[EVENT_TIME].to_numpy()[np.maximum(places, 0)]
-        places = np.where(age_us <= view.ttl_us, places, -1)
-    values = take(rows.select(f.name for f in view.fields), places)
+        places = np.where(age_us <= part.ttl_us, places, -1)
+    values = take(rows.select(f.name for f in part.fields), places)
+    for f, default in zip(part.fields, defaults_of(part), strict=True):
+        if default is not None:
+            standing = pl.lit(default, dtype=values.schema[f.name])
+            values = values.with_columns(pl.when(pl.Series(places < 0)).then(standing).otherwise(f.name).alias(f.name))
     # Counted here: later, a row whose values are null looks like one that was not found.
     unmatched = int(np.count_nonzero(places < 0))
-    return _Joined({f"{view.name}_{name}": values[name] for name in values.columns}, unmatched, notes)
+    return Answer({f"{part.name}_{name}": values[name] for name in values.columns}, unmatched)
 
 
-def _scalar(scalar: Scalar, functions: Mapping[str, Callable[..., Any]], values: Mapping[str, list[Any]]) -> pl.Series:
-    results = caller(scalar, functions)([values[argument.name] for argument in scalar.arguments])
-    return pl.Series(
-        scalar.name, results, dtype=polars_schema((Field(scalar.name, _stored(scalar.returns)),))[scalar.name]
-    )
+def assemble(
+    spec: FeatureSetSpec,
+    asked: pl.DataFrame,
+    found: dict[str, pl.Series],
+    functions: Mapping[str, Callable[..., Any]],
+) -> pl.DataFrame:
+    """All features of some rows, in the spec's order: what was looked up, fields of the request, scalar features.
 
+    Args:
+        spec: The set.
+        asked: The rows' fields, as `in_plain_types` gives them.
+        found: The features of windows and views.
+        functions: The functions of the scalar features, by name.
 
-def _stored(kind: FieldType) -> FieldType:
-    return "string" if kind == "category" else kind
-
-
-def _python_values(series: pl.Series) -> list[Any]:
-    """A column as the Python values that a request would carry."""
-    if isinstance(series.dtype, pl.Datetime):
-        naive = series.dt.replace_time_zone(None).to_list()
-        return [None if value is None else value.replace(tzinfo=UTC) for value in naive]
-    return series.to_list()
+    Raises:
+        StepFailed: A scalar feature raised.
+    """
+    found = found | {part.name: asked[part.name] for part in spec.parts if isinstance(part, RequestField)}
+    values: dict[str, list[Any]] = {}
+    for scalar in scalar_order(spec):
+        names = [argument.name for argument in scalar.arguments]
+        columns = {name: found[name] if name in found else asked[name] for name in names}
+        found[scalar.name] = over_columns(scalar, functions, columns, values)
+    return pl.DataFrame([found[feature.name].alias(feature.name) for feature in spec.features])

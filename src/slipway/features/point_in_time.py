@@ -6,6 +6,7 @@ answers wrongly without an error; so both sides are sorted here, and the answer 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,20 +15,26 @@ import polars as pl
 from numpy.typing import NDArray
 
 from slipway.errors import Corrupt, InvalidInput
-from slipway.features.states import stream_of
-from slipway.records.features import Aggregate, View, Windows
+from slipway.features.sketch_windows import Groups, buckets, folded, registers
+from slipway.features.sketches import SKETCHES
+from slipway.features.states import place_of, stream_of
+from slipway.records.features import Aggregate, StreamColumn, View, Windows
 from slipway.records.schema import FieldType
 from slipway.schema.types import polars_schema
 
 __all__ = [
     "EVENT_TIME",
     "Instants",
+    "Notes",
+    "ViewRows",
     "WindowRows",
+    "check_whole",
     "finite",
     "floats",
     "key_columns",
     "latest",
     "microseconds",
+    "sentences",
     "take",
     "text_of",
     "view_rows",
@@ -35,10 +42,18 @@ __all__ = [
 ]
 
 Positions = NDArray[np.int64]
+Notes = Counter[str]
+"""What was found and does not count: how often, by the words for it. Of parts of the rows, they are added up."""
+
 EVENT_TIME = "__time"
 _ROW, _PLACE, _ID = "__row", "__place", "__id"
 _NEVER = -(2**62)
 _LIMIT = 2.0**63
+
+
+def sentences(notes: Notes) -> list[str]:
+    """Notes as sentences."""
+    return [f"{words}: {count:,}." for words, count in notes.items()]
 
 
 def key_columns(names: Sequence[str], types: Sequence[FieldType]) -> list[pl.Expr]:
@@ -154,26 +169,26 @@ class ViewRows(NamedTuple):
     order: pl.Series
 
 
-def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> ViewRows:
+def view_rows(view: View, result: pl.DataFrame, notes: Notes) -> ViewRows:
     """A view's result, ready for `latest`: keys, values in plain types, time in microseconds as `EVENT_TIME`.
 
     Args:
         view: The definition.
         result: The query's result.
-        notes: Receives sentences about what does not count.
+        notes: Receives what does not count.
 
     Raises:
         InvalidInput: The time column does not hold aware instants; or a view without time has two rows of an entity.
     """
     types = polars_schema(view.fields)
     what = f"the feature view {view.name!r}"
-    _check_whole(result, [*view.entity, *types.names()], what)
+    check_whole(result, [*view.entity, *types.names()], what)
     time = microseconds(result, view.time, what) if view.time else pl.lit(_NEVER, dtype=pl.Int64)
     values = [_plain(name, types[name], result.schema[name]) for name in types]
     rows = result.select(*key_columns(view.entity, view.entity_types), time.alias(EVENT_TIME), *values)
     missing = rows[EVENT_TIME].null_count()
     if missing:
-        notes.append(f"Rows of {what} without {view.time}, which never count: {missing:,}.")
+        notes[f"Rows of {what} without {view.time}, which never count"] += missing
     rows = rows.drop_nulls([*view.entity, EVENT_TIME])
     places = [*view.entity, EVENT_TIME]
     order = rows[EVENT_TIME].arg_sort()
@@ -184,7 +199,7 @@ def view_rows(view: View, result: pl.DataFrame, notes: list[str]) -> ViewRows:
     if not view.time:
         example = twice.select(view.entity).row(0)
         raise InvalidInput(
-            f"{what[0].upper()}{what[1:]} has {twice.height:,} rows that share their entity, for example {example}.",
+            f"{what[0].upper()}{what[1:]} has several rows of one entity, for example of {example}.",
             why="Without a time column nothing says which of them counts.",
             fix="Keep one row an entity in the query, or name the time column.",
         )
@@ -203,16 +218,19 @@ def floats(name: str, kind: pl.DataType) -> pl.Expr:
     return (column.cast(pl.String) if isinstance(kind, pl.Decimal) else column).cast(pl.Float64)
 
 
-def _check_whole(rows: pl.DataFrame, names: Sequence[str], what: str) -> None:
-    """Refuse whole numbers beyond 64 bits with a sign, which are all that keys, features and stores carry."""
+def check_whole(rows: pl.DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse whole numbers beyond 64 bits with a sign, which are all that keys, features and stores carry.
+
+    Raises:
+        InvalidInput: There is one.
+    """
     for name in names:
         if rows.schema[name] in (pl.UInt64, pl.Int128, pl.UInt128):
             column = rows[name]
             beyond = column.filter(column.is_not_null() & column.cast(pl.Int64, strict=False).is_null())
             if len(beyond):
                 raise InvalidInput(
-                    f"The column {name!r} of {what} has {len(beyond):,} whole numbers beyond 64 bits with a sign, for "
-                    f"example {beyond[0]}.",
+                    f"The column {name!r} of {what} has whole numbers beyond 64 bits with a sign, for example {beyond[0]}.",
                     why="Keys and whole features are numbers from -2**63 to 2**63 - 1, offline and online.",
                     fix=f"Keep it as text: pl.col({name!r}).cast(pl.String).",
                     field=name,
@@ -247,13 +265,13 @@ class WindowRows:
         InvalidInput: The time column does not hold aware instants.
 
     Attributes:
-        notes: What does not count, as sentences.
+        notes: What does not count.
     """
 
     def __init__(self, windows: Windows, source: pl.DataFrame) -> None:
         self.windows = windows
         self.stream = stream_of(windows)
-        self.notes: list[str] = []
+        self.notes: Notes = Counter()
         self._cells = [f"__v{index}" for index in range(len(self.stream.columns))]
         rows = self._known(source)
         places = [*windows.by, EVENT_TIME, _ID]
@@ -268,42 +286,48 @@ class WindowRows:
         ).to_series()
         index = np.arange(rows.height, dtype=np.int64)
         self._start = np.maximum.accumulate(np.where(changed.to_numpy(), index, 0)) if rows.height else index
+        # Stable: of several events at one time the later position counts.
+        self._order = pl.Series(np.argsort(rows[EVENT_TIME].to_numpy(), kind="stable"))
         self._sums: dict[tuple[int, str], NDArray[Any]] = {}
 
     def _known(self, source: pl.DataFrame) -> pl.DataFrame:
         windows = self.windows
-        _check_whole(source, [*windows.by, *windows.event_id], f"the table {windows.source!r}")
+        check_whole(source, [*windows.by, *windows.event_id], f"the table {windows.source!r}")
         rows = source.select(
             *key_columns(windows.by, windows.key_types),
             microseconds(source, windows.time, f"table {windows.source!r}").alias(EVENT_TIME),
             text_of(windows.event_id, windows.event_id_types).alias(_ID),
             *(
-                _on_grid(source, column.name, column.scale, column.integer).alias(cell)
+                _coded(source, column).alias(cell)
                 for cell, column in zip(self._cells, self.stream.columns, strict=True)
             ),
         )
         for name, words in ((EVENT_TIME, windows.time), (_ID, "its key")):
             missing = rows[name].null_count()
             if missing:
-                self.notes.append(f"Rows of {windows.source} without {words}, which never count: {missing:,}.")
+                self.notes[f"Rows of {windows.source} without {words}, which never count"] += missing
         for cell, column in zip(self._cells, self.stream.columns, strict=True):
+            if column.coding != "grid":
+                continue
             values = source[column.name]
             beyond = int((values.cast(pl.Float64).is_finite() & rows[cell].is_null()).sum() or 0)
             if beyond:
-                self.notes.append(
-                    f"Values of {windows.source}.{column.name} beyond 64 bits on the grid 1/{column.scale}, which do not "
-                    f"count: {beyond:,}."
+                name = f"{windows.source}.{column.name}"
+                self.notes[f"Values of {name} beyond 64 bits on the grid 1/{column.scale}, which do not count"] += (
+                    beyond
                 )
         return rows.drop_nulls([*windows.by, EVENT_TIME, _ID])
 
-    def bounds(self, labels: pl.DataFrame, instants: Instants, width_us: int) -> tuple[Positions, Positions]:
-        """For each label the positions (low, high] of the events in its window."""
-        by = self.windows.by
-        high = latest(labels, instants, self.rows, by, EVENT_TIME)
-        low = latest(labels, instants.earlier(width_us), self.rows, by, EVENT_TIME)
+    def upto(self, labels: pl.DataFrame, instants: Instants) -> Positions:
+        """For each label the position of its key's last event that was known; -1 for none."""
+        return latest(labels, instants, self.rows, self.windows.by, EVENT_TIME, order=self._order)
+
+    def before(self, labels: pl.DataFrame, instants: Instants, high: Positions, width_us: int) -> Positions:
+        """For each label the position of the last event before its window: the window is (this, high]."""
+        low = self.upto(labels, instants.earlier(width_us))
         if self.rows.height:
             low = np.where((low < 0) & (high >= 0), self._start[np.maximum(high, 0)] - 1, low)
-        return low, high
+        return low
 
     def sums(self, place: int, what: str, low: Positions, high: Positions) -> NDArray[Any]:
         """Exact sums over (low, high]: of ones ("rows"), of values that count ("n"), of values ("s"), of squares ("q")."""
@@ -333,6 +357,13 @@ class WindowRows:
         values = self.rows[self._cells[place]].fill_null(int(nothing)).to_numpy()
         return _range_extremes(values, low + 1, high, np.minimum if least else np.maximum, nothing)
 
+    def groups(self, place: int) -> Groups:
+        """Each event's group in a column, see `records.features.WindowState`, with its value."""
+        cells, column = self.rows[self._cells[place]], self.stream.columns[place]
+        values = cells.fill_null(0)
+        group = values if column.groups == "value" else self.rows[EVENT_TIME] // column.step_us
+        return Groups(group.to_list(), values.to_list(), cells.is_not_null().to_list())
+
     def last(self, place: int, high: Positions) -> NDArray[np.int64]:
         """The last value that counts up to `high`; meaningless where none counts."""
         cells = self.rows[self._cells[place]]
@@ -344,6 +375,19 @@ class WindowRows:
         return picked
 
 
+def _coded(source: pl.DataFrame, column: StreamColumn) -> pl.Expr | pl.Series:
+    """`states.coder` for a column."""
+    if column.coding == "register":
+        return registers(source.select(text_of([column.name], [column.type])).to_series(), column.bits)
+    if column.coding == "bucket":
+        numbers = floats(column.name, source.schema[column.name])
+        if column.integer:
+            whole = _on_grid(source, column.name, 1, integer=True)
+            numbers = pl.when(whole.is_not_null()).then(whole.cast(pl.Float64))
+        return buckets(source.select(numbers).to_series(), column.bits)
+    return _on_grid(source, column.name, column.scale, column.integer)
+
+
 def window_values(rows: WindowRows, labels: pl.DataFrame, instants: Instants) -> list[pl.Series]:
     """Each aggregate of the windows for each label, in order; equal bit for bit to `states.finisher`.
 
@@ -352,16 +396,18 @@ def window_values(rows: WindowRows, labels: pl.DataFrame, instants: Instants) ->
         labels: The key columns, in the form of `key_columns`, one row per label.
         instants: The decision times, parallel to `labels`.
     """
-    columns = [(column.name, column.scale, column.integer) for column in rows.stream.columns]
-    bounds: dict[int, tuple[Positions, Positions]] = {}
+    high = rows.upto(labels, instants)
+    lows: dict[int, Positions] = {}
     values = []
     for aggregate in rows.windows.aggregates:
-        if aggregate.width_us not in bounds:
-            bounds[aggregate.width_us] = rows.bounds(labels, instants, aggregate.width_us)
-        key = (aggregate.column, aggregate.scale, aggregate.integer)
-        values.append(
-            _finish(rows, aggregate, columns.index(key) if aggregate.column else -1, *bounds[aggregate.width_us])
-        )
+        if aggregate.width_us not in lows:
+            lows[aggregate.width_us] = rows.before(labels, instants, high, aggregate.width_us)
+        place, low = place_of(rows.stream, aggregate), lows[aggregate.width_us]
+        if aggregate.kind in SKETCHES:
+            found = folded(aggregate, rows.groups(place), low, high)
+        else:
+            found = _finish(rows, aggregate, place, low, high)
+        values.append(found if aggregate.default is None else found.fill_null(aggregate.default))
     return values
 
 

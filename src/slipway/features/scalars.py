@@ -5,14 +5,20 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, overload
 
 from slipway.errors import InvalidDeclaration
+from slipway.features.about import about_of
+from slipway.features.defaults import checked_default
+from slipway.records.features import AboutFeature, Scalar
 from slipway.records.schema import Field
 from slipway.schema.annotations import field_of_annotation
 
-__all__ = ["Feature", "feature"]
+__all__ = ["Example", "Feature", "feature"]
+
+Example = tuple[Mapping[str, Any], Any]
+"""Arguments by name, those that are left out being null, and what the feature is for them."""
 
 _WORDS = "bool, int, float, str, datetime, date, timedelta or a Literal of strings, with `| None` where it may be null"
 
@@ -25,18 +31,29 @@ class Feature:
 
     Args:
         function: Annotated; one row in, one value out.
+        default: What the feature is where the function is not called; None for null.
+        examples: Arguments and what they give, checked whenever a training set is made.
+        about: Owner, description and tags.
 
     Raises:
-        InvalidDeclaration: An annotation is missing or no plain type.
+        InvalidDeclaration: An annotation is missing or no plain type, or the default is of another type.
 
     Attributes:
         name: The function's name, and the feature's.
         function: The user's function.
         arguments: Names and types, in order.
         returns: The type of the result.
+        twin: The same over columns, see `vectorised`; None where there is none.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        default: Any = None,
+        examples: Iterable[Example] = (),
+        about: AboutFeature | None = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name: str = function.__name__
@@ -61,6 +78,25 @@ class Feature:
                 fix=f"Annotate it with {_WORDS}: `def {self.name}(...) -> float:`.",
             )
         self.returns = _field(function, "return", hints["return"]).type
+        self.default = checked_default(default, self.returns, f"the feature {self.name!r}")
+        self.examples: tuple[Example, ...] = tuple(examples)
+        self.about = about or about_of(function)
+        self.twin: Callable[..., Any] | None = None
+
+    def scalar(self, definition: str = "") -> Scalar:
+        """The feature as data.
+
+        Args:
+            definition: The fingerprint of the function's code closure.
+        """
+        return Scalar(
+            name=self.name,
+            arguments=self.arguments,
+            returns=self.returns,
+            module=self.function.__module__,
+            definition=definition,
+            default=self.default,
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the user's function."""
@@ -70,25 +106,62 @@ class Feature:
         return f"<feature {self.name}({', '.join(f'{a.name}: {a.type}' for a in self.arguments)}) -> {self.returns}>"
 
 
-def feature(function: Callable[..., Any]) -> Feature:
+@overload
+def feature(function: Callable[..., Any], /) -> Feature: ...
+
+
+@overload
+def feature(
+    *,
+    default: Any = None,
+    examples: Sequence[Example] = (),
+    owner: str = "",
+    description: str = "",
+    tags: str | Iterable[str] = (),
+) -> Callable[[Callable[..., Any]], Feature]: ...
+
+
+def feature(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    default: Any = None,
+    examples: Sequence[Example] = (),
+    owner: str = "",
+    description: str = "",
+    tags: str | Iterable[str] = (),
+) -> Feature | Callable[[Callable[..., Any]], Feature]:
     """Declare a scalar feature: one row in, one value out; the same function for training rows and live requests.
 
     Args:
         function: With annotated arguments (fields of the request, or names of other features) and result. Nulls arrive
             as None in arguments declared `| None`; instants arrive as aware UTC. NaN and infinities in fields of the
             request and in values of views are nulls too, in training as live: JSON does not carry them.
+        default: What the feature is where an argument that is not declared `| None` is null; None for null. It is part
+            of the definition. What the function itself returns stays, None too.
+        examples: Arguments and what they give, such as `[({"distance": 2475}, True)]`; an argument that is left out is
+            null. A training set is not made where one fails; `slipway features test` checks them too. Floats may differ
+            by a billionth.
+        owner: Who answers for it: a person or a team.
+        description: What it means, in a sentence; the first line of the function's docstring where it is "".
+        tags: Words to find it by. Owner, description, tags and examples are no part of the definition.
 
     Raises:
-        InvalidDeclaration: An annotation is missing or no plain type.
+        InvalidDeclaration: An annotation is missing or no plain type, or the default is of another type.
 
     Example:
-        >>> @feature
+        >>> @feature(owner="desk", examples=[({"distance": 2475}, True)])
         ... def is_long(distance: int) -> bool:
         ...     return distance > 1500
         >>> is_long(2475)
         True
     """
-    return Feature(function)
+
+    def declare(given: Callable[..., Any]) -> Feature:
+        about = about_of(given, owner=owner, description=description, tags=tags)
+        return Feature(given, default=default, examples=examples, about=about)
+
+    return declare if function is None else declare(function)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

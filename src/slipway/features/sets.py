@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway import features as room
 from slipway.errors import InvalidDeclaration
 from slipway.features.scalars import Feature
+from slipway.features.shared import SharedReference
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows
 from slipway.records.features import FeatureSetSpec
@@ -17,16 +18,19 @@ from slipway.records.schema import Field, FieldType
 if TYPE_CHECKING:
     import polars as pl
 
+    from slipway.features.stored_rows import TrainingBatches
+
 __all__ = ["FeatureSet"]
 
-Declared = str | Feature | DeclaredWindows | FeatureView
+Declared = str | Feature | DeclaredWindows | FeatureView | SharedReference
 
 
 class FeatureSet:
     """All features of a model, in the order of declaration.
 
     Args:
-        *parts: Features, windows, feature views, and names of request fields that are features as they stand.
+        *parts: Features, windows, feature views, what `sw.shared` names, and names of request fields that are features
+            as they stand.
         name: What it is called; "features" when None.
 
     Raises:
@@ -35,15 +39,11 @@ class FeatureSet:
     Attributes:
         name: The set's name.
         parts: The declarations, in order.
-        functions: The functions of the scalar features, by name.
-        views: The feature views, by name.
     """
 
     def __init__(self, *parts: Declared, name: str | None = None) -> None:
         self.name = name or "features"
         self.parts = parts
-        self.functions: dict[str, Callable[..., Any]] = {}
-        self.views: dict[str, FeatureView] = {}
         taken: set[str] = set()
         for part in parts:
             for given in _names(part, self.name):
@@ -54,16 +54,34 @@ class FeatureSet:
                         fix="Rename one, or name the key set: by={'another_name': [...]}.",
                     )
                 taken.add(given)
-            if isinstance(part, Feature):
-                self.functions[part.name] = part.function
-            if isinstance(part, FeatureView):
-                self.views[part.name] = part
         if not parts:
             raise InvalidDeclaration(
                 f"The feature set {self.name!r} is empty.",
                 why="A model learns from at least one feature.",
                 fix="For example sw.FeatureSet('distance', hour).",
             )
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions of the scalar features, by name; those of other projects come from the current store."""
+        found: dict[str, Callable[..., Any]] = {}
+        for part in self.parts:
+            if isinstance(part, Feature):
+                found[part.name] = part.function
+            elif isinstance(part, SharedReference):
+                found.update(part.shared_parts().functions)
+        return found
+
+    @property
+    def views(self) -> dict[str, FeatureView]:
+        """The feature views, by name; those of other projects come from the current store."""
+        found: dict[str, FeatureView] = {}
+        for part in self.parts:
+            if isinstance(part, FeatureView):
+                found[part.name] = part
+            elif isinstance(part, SharedReference):
+                found.update(part.shared_parts().views)
+        return found
 
     @property
     def names(self) -> list[str]:
@@ -122,6 +140,65 @@ class FeatureSet:
         """
         return room.training.training_set(self, table, label=label, at=at, known=known, since=since, until=until)
 
+    def training_batches(
+        self,
+        table: object,
+        *,
+        label: str,
+        at: str | None = None,
+        known: str | None = None,
+        since: date | datetime | None = None,
+        until: date | datetime | None = None,
+        batch_rows: int = 100_000,
+        name: str | None = None,
+    ) -> TrainingBatches:
+        """The rows of `training_set`, stored as a version of a table and read in batches: for what does not fit in memory.
+
+        Making it, storing it and reading it each need the memory of a part of it. Iterating gives frames, in the order
+        of the table, the same ones at each iteration. The same rows again are the same version, and what was stored is
+        not computed again inside a pipeline. A step takes and returns it as a reference.
+
+        Args:
+            table: As for `training_set`.
+            label: As for `training_set`.
+            at: As for `training_set`.
+            known: As for `training_set`.
+            since: As for `training_set`.
+            until: As for `training_set`.
+            batch_rows: How many rows a frame has.
+            name: The table in which it is stored; `training.<name of the set>` when None.
+
+        Raises:
+            InvalidInput: A column is missing or of the wrong type, the label is also a feature, or the name does not fit.
+            InvalidDeclaration: A part does not fit the tables.
+            NotFound: A table has no version yet.
+            StepFailed: A scalar feature raised.
+            BackendError: The disk is full; nothing was stored.
+        """
+        return room.training.training_batches(
+            self,
+            table,
+            label=label,
+            at=at,
+            known=known,
+            since=since,
+            until=until,
+            batch_rows=batch_rows,
+            name=name,
+        )
+
+    def stored_training_set(self, version: str | None = None, *, name: str | None = None) -> TrainingBatches:
+        """What `training_batches` stored, without computing anything.
+
+        Args:
+            version: Its hash, None for the one that was stored last.
+            name: The table in which it is stored; `training.<name of the set>` when None.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return room.training.stored_training_set(self, version, name=name)
+
     def __repr__(self) -> str:
         return f"<feature set {self.name} of {len(self.parts)} parts>"
 
@@ -132,7 +209,7 @@ def _names(part: object, name: str) -> tuple[str, ...]:
         return (part,)
     if isinstance(part, DeclaredWindows):
         return part.names
-    if isinstance(part, Feature | FeatureView):
+    if isinstance(part, Feature | FeatureView | SharedReference):
         return (part.name,)
     raise InvalidDeclaration(
         f"{part!r} in the feature set {name!r} is no feature.",

@@ -10,8 +10,9 @@ import polars as pl
 
 from slipway.errors import InvalidDeclaration, near
 from slipway.features.calls import scalar_order
-from slipway.features.scalars import Feature
+from slipway.features.defaults import checked_default
 from slipway.features.sets import FeatureSet
+from slipway.features.shared import SharedReference
 from slipway.features.states import FLOAT_SCALE, KEY_TYPES
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredAggregate, DeclaredWindows
@@ -20,7 +21,7 @@ from slipway.records.features import Aggregate, FeatureSetSpec, Part, RequestFie
 from slipway.records.schema import Field, FieldType
 from slipway.schema.types import field_type
 
-__all__ = ["FrameTables", "Tables", "build_spec", "query"]
+__all__ = ["FrameTables", "Tables", "build_spec", "features_of", "query", "view_part", "window_parts"]
 
 
 class Tables(Protocol):
@@ -105,11 +106,13 @@ def build_spec(
                 RequestField(name=part, type=_string(_request_field(part, request, f"the feature {part!r}").type))
             )
         elif isinstance(part, DeclaredWindows):
-            parts += _windows(part, tables)
+            parts += window_parts(part, tables)
         elif isinstance(part, FeatureView):
-            parts.append(_view(part, tables, definition_of))
+            parts.append(view_part(part, tables, definition_of))
+        elif isinstance(part, SharedReference):
+            parts += part.shared_parts().parts
         else:
-            parts.append(_scalar(part, definition_of))
+            parts.append(part.scalar(definition_of(part.function)))
     fields = _features(parts)
     spec = FeatureSetSpec(
         name=features.name,
@@ -124,7 +127,12 @@ def build_spec(
     )
 
 
-def _windows(part: DeclaredWindows, tables: Tables) -> Iterable[Windows]:
+def window_parts(part: DeclaredWindows, tables: Tables) -> Iterable[Windows]:
+    """The definitions of windows, one a key set, typed by their table.
+
+    Raises:
+        InvalidDeclaration: They do not fit the table.
+    """
     types = _types(tables.read(part.source))
     where = f"the windows over {part.source!r}"
     key = tables.key(part.source)
@@ -156,28 +164,48 @@ def _windows(part: DeclaredWindows, tables: Tables) -> Iterable[Windows]:
 
 def _aggregate(name: str, declared: DeclaredAggregate, types: Mapping[str, FieldType], where: str) -> Aggregate:
     if declared.kind == "count":
-        return Aggregate(name=name, kind="count", column="", width_us=declared.width_us, integer=True, returns="int")
+        return Aggregate(
+            name=name, kind="count", column="", width_us=declared.width_us, integer=True, returns="int", type="int"
+        )
     kind = _typed(declared.column, types, where)
-    if kind not in ("int", "float", "bool"):
+    wanted = KEY_TYPES if declared.kind == "approx_distinct" else {"int", "float", "bool"}
+    if kind not in wanted:
+        counted = declared.kind == "approx_distinct"
         raise InvalidDeclaration(
             f"{name} of {where} aggregates {declared.column!r}, which is of type {kind}.",
-            why="Aggregates work on numbers and truth values.",
-            fix="Count rows with sw.count(width), or use a feature view.",
+            why="Values are told apart by their text, and floats that look alike differ."
+            if counted
+            else "Aggregates work on numbers and truth values.",
+            fix="Count a text, whole number, truth value, date or instant."
+            if counted
+            else "Count rows with sw.count(width), or use a feature view.",
         )
     integer = kind != "float"
-    keeps_type = declared.kind in ("min", "max", "last")
+    whole = declared.kind == "approx_distinct" or (integer and declared.kind in ("min", "max", "last"))
+    returns: FieldType = "int" if whole else "float"
+    on_grid = declared.kind not in ("approx_distinct", "quantile")
     return Aggregate(
         name=name,
         kind=declared.kind,
         column=declared.column,
         width_us=declared.width_us,
-        scale=1 if integer else declared.scale or FLOAT_SCALE,
+        scale=1 if integer or not on_grid else declared.scale or FLOAT_SCALE,
         integer=integer,
-        returns="int" if integer and keeps_type else "float",
+        returns=returns,
+        default=checked_default(declared.default, returns, f"{name} of {where}"),
+        quantile=declared.quantile,
+        half_life_us=declared.half_life_us,
+        tolerance=declared.tolerance,
+        type=kind,
     )
 
 
-def _view(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[..., Any]], str]) -> View:
+def view_part(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[..., Any]], str]) -> View:
+    """The definition of a feature view, typed by what its query gives.
+
+    Raises:
+        InvalidDeclaration: Its result does not fit.
+    """
     types = _types(query(part, tables))
     where = f"the feature view {part.name!r}"
     values = [name for name in types if name not in part.entity and name != part.time]
@@ -203,23 +231,26 @@ def _view(part: FeatureView, tables: Tables, definition_of: Callable[[Callable[.
         fields=tuple(Field(name, types[name]) for name in values),
         sources=part.sources,
         definition=definition_of(part.function),
+        defaults=_defaults(part, {name: types[name] for name in values}),
     )
 
 
-def _scalar(part: Feature, definition_of: Callable[[Callable[..., Any]], str]) -> Scalar:
-    return Scalar(
-        name=part.name,
-        arguments=part.arguments,
-        returns=part.returns,
-        module=part.function.__module__,
-        definition=definition_of(part.function),
-    )
+def _defaults(part: FeatureView, types: Mapping[str, FieldType]) -> tuple[tuple[str, Any], ...]:
+    for name in part.defaults:
+        if name not in types:
+            raise InvalidDeclaration(
+                f"The feature view {part.name!r} declares a default for {name!r}, which is no feature of it.",
+                why=near(name, types, what="columns"),
+                fix="Name a column of its result other than entity and time.",
+            )
+    made = {name: checked_default(v, types[name], f"{part.name}_{name}") for name, v in part.defaults.items()}
+    return tuple((name, made[name]) for name in types if made.get(name) is not None)
 
 
 def _features(parts: Iterable[Part]) -> dict[str, Field]:
     fields: dict[str, Field] = {}
     for part in parts:
-        for made in _fields(part):
+        for made in features_of(part):
             if made.name in fields:
                 raise InvalidDeclaration(
                     f"Two features are called {made.name!r}.",
@@ -230,10 +261,12 @@ def _features(parts: Iterable[Part]) -> dict[str, Field]:
     return fields
 
 
-def _fields(part: Part) -> Iterable[Field]:
+def features_of(part: Part) -> Iterable[Field]:
+    """The features that a part makes, in order."""
     if isinstance(part, Windows):
         for a in part.aggregates:
-            yield Field(f"{part.name}_{a.name}", a.returns, nullable=a.kind not in ("count", "sum"))
+            never_null = a.kind in ("count", "sum", "approx_distinct") or a.default is not None
+            yield Field(f"{part.name}_{a.name}", a.returns, nullable=not never_null)
     elif isinstance(part, View):
         for value in part.fields:
             yield Field(f"{part.name}_{value.name}", value.type)

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from slipway.errors import InvalidInput
+from slipway.features.sketches import (
+    DECAY_STEPS,
+    SKETCHES,
+    bucket_bits,
+    bucket_of,
+    folder,
+    register_bits,
+    register_of,
+)
 from slipway.hashing import fingerprint
 from slipway.records.features import Aggregate, StoredView, Stream, StreamColumn, View, Windows, WindowState
 from slipway.records.schema import FieldType
@@ -19,11 +31,14 @@ from slipway.records.schema import FieldType
 __all__ = [
     "FLOAT_SCALE",
     "KEY_TYPES",
+    "bits",
+    "coder",
     "empty_state",
     "finite",
     "finisher",
     "from_us",
     "key_encoder",
+    "place_of",
     "plain",
     "restore",
     "stored_view_of",
@@ -121,7 +136,28 @@ def to_grid(value: Any, scale: int, *, integer: bool) -> int | None:
 
 def empty_state(stream: Stream) -> WindowState:
     """The state of a window that holds nothing."""
-    return WindowState(0, ((0, 0, 0, None, None, None),) * len(stream.columns))
+    return WindowState(0, ((0, 0, 0, None, None, None, ()),) * len(stream.columns))
+
+
+def coder(column: StreamColumn) -> Callable[[Any], int | None]:
+    """How a value of a stream's column becomes the integer that is kept; None for what does not count."""
+    if column.coding == "register":
+        text, width = _part(column.type), column.bits
+        return lambda value: None if value is None else register_of(text(value), width)
+    if column.coding == "bucket":
+        return _bucketed(column)
+    return lambda value: to_grid(value, column.scale, integer=column.integer)
+
+
+def _bucketed(column: StreamColumn) -> Callable[[Any], int | None]:
+    width, integer = column.bits, column.integer
+
+    def code(value: Any) -> int | None:
+        if value is None or (integer and not -(2**63) <= int(value) < 2**63):
+            return None
+        return bucket_of(float(value), width)
+
+    return code
 
 
 def finisher(
@@ -129,24 +165,38 @@ def finisher(
 ) -> Callable[[Sequence[WindowState]], list[Any]]:
     """How the values of the windows' aggregates, in order, come from the states of one key.
 
-    Mean, min, max, last and std of nothing are None (std also of one value); count and sum of nothing are 0.
+    Where nothing counts (for std: fewer than two values) mean, min, max, last, std, quantile and decayed mean are their
+    default, None where they have none; counts and sums are 0.
 
     Args:
         windows: The definition.
         stream: What `stream_of` makes of it.
         widths_us: The width of each state, in the order in which the states come.
     """
-    columns = [(column.name, column.scale, column.integer) for column in stream.columns]
     plan = [
         (
-            _FINISH[aggregate.kind],
+            _sketched(aggregate) if aggregate.kind in SKETCHES else _FINISH[aggregate.kind],
             aggregate,
-            columns.index((aggregate.column, aggregate.scale, aggregate.integer)) if aggregate.column else -1,
+            place_of(stream, aggregate),
             list(widths_us).index(aggregate.width_us),
         )
         for aggregate in windows.aggregates
     ]
-    return lambda states: [step(states[width], place, aggregate) for step, aggregate, place, width in plan]
+
+    def values(states: Sequence[WindowState]) -> list[Any]:
+        return [step(states[width], place, aggregate) for step, aggregate, place, width in plan]
+
+    if all(aggregate.default is None for aggregate in windows.aggregates):
+        return values
+    defaults = [aggregate.default for aggregate in windows.aggregates]
+    return lambda states: [
+        default if value is None else value for value, default in zip(values(states), defaults, strict=True)
+    ]
+
+
+def _sketched(aggregate: Aggregate) -> Callable[[WindowState, int, Aggregate], float | int | None]:
+    fold = folder(aggregate)
+    return lambda state, place, _: fold(state.columns[place][6])
 
 
 def _count(state: WindowState, place: int, aggregate: Aggregate) -> int:
@@ -195,22 +245,57 @@ _FINISH: dict[str, Callable[[WindowState, int, Aggregate], Any]] = {
 }
 
 
+def _column_of(aggregate: Aggregate) -> StreamColumn:
+    """What a stream keeps of its source's column for one aggregate."""
+    name, kind = aggregate.column, aggregate.kind
+    if kind == "approx_distinct":
+        return StreamColumn(
+            name=name, coding="register", bits=register_bits(aggregate.tolerance), type=aggregate.type, groups="value"
+        )
+    if kind == "quantile":
+        return StreamColumn(
+            name=name, coding="bucket", bits=bucket_bits(aggregate.tolerance), integer=aggregate.integer, groups="value"
+        )
+    decays = kind == "decayed_mean"
+    return StreamColumn(
+        name=name,
+        scale=aggregate.scale,
+        integer=aggregate.integer,
+        squares=kind == "std",
+        extremes=kind in ("min", "max"),
+        last=kind == "last",
+        groups="time" if decays else "",
+        step_us=aggregate.half_life_us // DECAY_STEPS if decays else 0,
+    )
+
+
+def _identity(column: StreamColumn) -> tuple[Any, ...]:
+    """Columns that share it are kept once."""
+    return (column.name, column.scale, column.integer, column.coding, column.bits, column.type, column.step_us)
+
+
+def place_of(stream: Stream, aggregate: Aggregate) -> int:
+    """The place of an aggregate's column in its stream, -1 for a count of rows."""
+    if not aggregate.column:
+        return -1
+    return [_identity(column) for column in stream.columns].index(_identity(_column_of(aggregate)))
+
+
 def stream_of(windows: Windows) -> Stream:
-    """What an online store keeps for windows; equal for windows that differ in names and widths only."""
-    kinds: dict[tuple[str, int, bool], set[str]] = {}
+    """What an online store keeps for windows; equal for windows that differ in names, widths and defaults only."""
+    kept: dict[tuple[Any, ...], list[StreamColumn]] = {}
     for aggregate in windows.aggregates:
         if aggregate.column:
-            kinds.setdefault((aggregate.column, aggregate.scale, aggregate.integer), set()).add(aggregate.kind)
+            column = _column_of(aggregate)
+            kept.setdefault(_identity(column), []).append(column)
     columns = tuple(
-        StreamColumn(
-            name=name,
-            scale=scale,
-            integer=integer,
-            squares="std" in kinds[name, scale, integer],
-            extremes=bool(kinds[name, scale, integer] & {"min", "max"}),
-            last="last" in kinds[name, scale, integer],
+        structs.replace(
+            same[0],
+            squares=any(column.squares for column in same),
+            extremes=any(column.extremes for column in same),
+            last=any(column.last for column in same),
         )
-        for name, scale, integer in sorted(kinds)
+        for _, same in sorted(kept.items())
     )
     identity = fingerprint(
         (
@@ -236,6 +321,13 @@ def stored_view_of(view: View) -> StoredView:
 
 def _stored_name(words: str, identity: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_]', '_', words)[:80]}_{identity[:12]}"
+
+
+def bits(value: Any) -> object:
+    """What two values must share to be equal to the last bit; all NaN are one."""
+    if isinstance(value, float):
+        return "nan" if value != value else struct.pack(">d", value)
+    return (type(value).__name__, value)
 
 
 def finite(value: Any) -> float | None:

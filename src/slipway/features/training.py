@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 import polars as pl
 
+from slipway import features as room
 from slipway.charts.text import percent
 from slipway.code import closure
-from slipway.errors import InvalidInput, near
-from slipway.features.offline import History, compute, in_plain_types
-from slipway.features.point_in_time import microseconds
+from slipway.errors import BackendError, InvalidInput, SlipwayError
+from slipway.features.batches import Batches
+from slipway.features.column_lineage import columns_of_features
+from slipway.features.definitions import keep_definitions
+from slipway.features.examples import check_examples
+from slipway.features.offline import History, in_plain_types
+from slipway.features.scalar_columns import proven_twins
+from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
-from slipway.features.specs import FrameTables, Tables, build_spec, query
-from slipway.features.states import to_us
+from slipway.features.shared import SharedReference
+from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
+from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, rows_at_once, store, stored
+from slipway.features.training_rows import Asked, Chosen, instant_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
 from slipway.ports.workspace import Workspace, workspace
-from slipway.records.features import FeatureSetSpec, TrainingSet, Windows
+from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, View, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import TableVersion
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import versions
 
-__all__ = ["PinnedTables", "feature_names", "history_of", "spec", "training_set"]
+__all__ = [
+    "PinnedTables",
+    "feature_names",
+    "history_of",
+    "spec",
+    "stored_training_set",
+    "training_batches",
+    "training_set",
+]
 
 
 class PinnedTables:
-    """The workspace's tables, each at the version that is pinned here, or current when it is first asked for.
+    """Tables by name, those of other projects as `<project>/<table>`, each at one version.
+
+    It is the one that is pinned here, or current when it is first asked for.
 
     Args:
         workspace: Whose tables.
@@ -51,16 +70,32 @@ class PinnedTables:
             NotFound: The table has no version yet.
         """
         if table not in self._pinned:
-            self._pinned[table] = versions.current(self._workspace, table)
+            owner, _, name = table.rpartition("/")
+            self._pinned[table] = versions.current(self._workspace, name, project=owner or None)
         return self._pinned[table]
 
     def read(self, table: str) -> pl.LazyFrame:
         """See `specs.Tables`."""
-        return versions.read(self._workspace, table, self.version(table).version)
+        found = self.version(table)
+        return versions.read(self._workspace, found.name, found.version, project=found.project)
 
     def key(self, table: str) -> tuple[str, ...]:
         """See `specs.Tables`."""
         return versions.manifest_of(self._workspace, self.version(table)).key
+
+    def verify(self, table: str) -> None:
+        """Read every byte of the pinned version.
+
+        Raises:
+            Corrupt: A file is missing or damaged.
+        """
+        found = self.version(table)
+        versions.verify(self._workspace, found.name, found.version, project=found.project)
+
+    def node(self, table: str) -> str:
+        """The pinned version as a lineage node."""
+        found = self.version(table)
+        return versions.node(found.project, found.name, found.version)
 
     def time(self, table: str) -> str:
         """The table's declared time column, "" for none."""
@@ -89,6 +124,8 @@ def feature_names(features: FeatureSet) -> list[str]:
     for part in features.parts:
         if isinstance(part, str):
             names.append(part)
+        elif isinstance(part, SharedReference):
+            names += [made.name for given in part.shared_parts().parts for made in features_of(given)]
         elif isinstance(part, DeclaredWindows):
             names += part.names
         elif isinstance(part, FeatureView) and tables is not None:
@@ -101,7 +138,7 @@ def feature_names(features: FeatureSet) -> list[str]:
 
 def spec(features: FeatureSet, request: object | Mapping[str, FieldType | Field]) -> FeatureSetSpec:
     """See `FeatureSet.spec`."""
-    reads = any(isinstance(part, DeclaredWindows | FeatureView) for part in features.parts)
+    reads = any(isinstance(part, DeclaredWindows | FeatureView | SharedReference) for part in features.parts)
     if isinstance(request, Mapping) and not reads:
         return build_spec(features, request, FrameTables({}), definition_of)
     tables = PinnedTables(workspace())
@@ -125,77 +162,225 @@ def training_set(
     until: date | datetime | None = None,
 ) -> pl.DataFrame:
     """See `FeatureSet.training_set`."""
+    work = _work(features, table, "training_set(...)", _Bounds(label, at, known, since, until))
+    rows = run_step("training_set", lambda: pl.concat(_frames(work)), inputs=work.inputs, code=work.code)
+    _record(work, rows.height, of_frame(rows), rows.lazy())
+    return rows
+
+
+def training_batches(
+    features: FeatureSet,
+    table: object,
+    *,
+    label: str,
+    at: str | None = None,
+    known: str | None = None,
+    since: date | datetime | None = None,
+    until: date | datetime | None = None,
+    batch_rows: int = BATCH_ROWS,
+    name: str | None = None,
+) -> TrainingBatches:
+    """See `FeatureSet.training_batches`."""
+    work = _work(features, table, "training_batches(...)", _Bounds(label, at, known, since, until))
+    into = name or f"training.{features.name}"
+    run = current_run.get()
+    origin = versions.Origin(
+        source=f"features.training_batches({work.asked.table!r}, label={label!r})",
+        run_id="" if run is None or run.is_repeat else run.id,
+        inputs=tuple(work.tables.node(table) for table in work.read),
+    )
+    kept = run_step(
+        "training_batches",
+        lambda: store(
+            work.opened,
+            into,
+            _frames(work),
+            key=work.asked.key,
+            time=work.asked.at,
+            origin=origin,
+            is_repeat=run is not None and run.is_repeat,
+        ),
+        inputs={**work.inputs, "name": into},
+        code=work.code,
+    )
+    if run is not None and not run.is_repeat:
+        run.add_link(kept.node, run.node, "training set")
+    _record(work, kept.rows, kept.fingerprint, kept.scan(), stored=kept.node)
+    return kept.by(batch_rows)
+
+
+def stored_training_set(features: FeatureSet, version: str | None, *, name: str | None) -> TrainingBatches:
+    """See `FeatureSet.stored_training_set`."""
+    opened, table = workspace(), name or f"training.{features.name}"
+    found = versions.get(opened, table, version) if version else versions.current(opened, table)
+    versions.read(opened, table, found.version)  # it is an input of what runs here
+    return stored(opened, found)
+
+
+class _Bounds(NamedTuple):
+    """Which rows were asked for, as they were given."""
+
+    label: str
+    at: str | None
+    known: str | None
+    since: date | datetime | None
+    until: date | datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A training set that is to be made: what of, and what it depends on."""
+
+    opened: Workspace
+    tables: PinnedTables
+    features: FeatureSet
+    made: FeatureSetSpec
+    asked: Asked
+    read: list[str]
+    inputs: dict[str, object]
+    code: tuple[Callable[..., Any], ...]
+
+
+def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _Work:
     opened = workspace()
     tables = PinnedTables(opened)
-    name = table_name(table, "training_set(...)")
-    decided = at or str(getattr(table, "time", "") or "") or tables.time(name)
+    name = table_name(table, where)
+    decided = given.at or str(getattr(table, "time", "") or "") or tables.time(name)
     if not decided:
         raise InvalidInput(
-            f"The table {name!r} declares no time column, and training_set(...) was given no `at`.",
+            f"The table {name!r} declares no time column, and {where} was given no `at`.",
             why="Features are computed as they were known at each row's decision.",
             fix="Name the column of the decision times: at='decided_at'.",
             field="at",
         )
-    made = build_spec(features, _fields(name, tables), tables, definition_of)
-    asked = _Asked(table=name, label=label, at=decided, known=known or "", since=_instant(since), until=_instant(until))
+    with _damage_told(tables, _named(features, name)):
+        made = build_spec(features, _fields(name, tables), tables, definition_of)
+    check_examples(_scalars(features))
+    keep_definitions(opened, features, made)
     read = sorted(
-        {name, *(part.source for part in features.parts if isinstance(part, DeclaredWindows))}
-        | {source for view in features.views.values() for source in view.sources}
+        {name, *(part.source for part in made.parts if isinstance(part, Windows))}
+        | {source for part in made.parts if isinstance(part, View) for source in part.sources}
     )
-    rows = run_step(
-        "training_set",
-        lambda: _training_set(opened, tables, made, features, asked),
-        inputs={
-            "features": made.definition,
-            "label": label,
-            "at": decided,
-            "known": asked.known,
-            "since": asked.since,
-            "until": asked.until,
-            **{f"table {source}": tables.version(source).fingerprint for source in read},
-        },
-        code=tuple(features.functions.values()) + tuple(view.function for view in features.views.values()),
+    asked = Asked(
+        table=name,
+        label=given.label,
+        at=decided,
+        known=given.known or "",
+        since=instant_of(given.since),
+        until=instant_of(given.until),
+        key=tables.key(name),
     )
-    _record(opened, tables, made, rows, asked)
-    return rows
+    inputs: dict[str, object] = {
+        "features": made.definition,
+        "label": asked.label,
+        "at": decided,
+        "known": asked.known,
+        "since": asked.since,
+        "until": asked.until,
+        **{f"table {source}": tables.version(source).fingerprint for source in read},
+    }
+    return _Work(
+        opened=opened,
+        tables=tables,
+        features=features,
+        made=made,
+        asked=asked,
+        read=read,
+        inputs=inputs,
+        code=tuple(features.functions.values())
+        + tuple(part.twin for part in _scalars(features) if part.twin is not None)
+        + tuple(view.function for view in features.views.values() if not view.definition),
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """Which rows of which table: see `FeatureSet.training_set`; `known` is "" where nobody said."""
-
-    table: str
-    label: str
-    at: str
-    known: str
-    since: datetime | None
-    until: datetime | None
+def _scalars(features: FeatureSet) -> list[Feature]:
+    return [part for part in features.parts if isinstance(part, Feature)]
 
 
-def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows: pl.DataFrame, asked: _Asked) -> None:
+def _named(features: FeatureSet, table: str) -> list[str]:
+    """The tables that the declarations name: before they are read, no more is known."""
+    windows = {part.source for part in features.parts if isinstance(part, DeclaredWindows)}
+    shared = [part.shared_parts().parts for part in features.parts if isinstance(part, SharedReference)]
+    windows |= {part.source for parts in shared for part in parts if isinstance(part, Windows)}
+    return sorted({table, *windows, *(source for view in features.views.values() for source in view.sources)})
+
+
+@contextmanager
+def _damage_told(tables: PinnedTables, read: Sequence[str]) -> Iterator[None]:
+    """Where reading fails because a file is damaged, the error names it: any other is the query's own."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except (pl.exceptions.PolarsError, OSError):
+        for table in read:
+            tables.verify(table)
+        raise
+
+
+def _frames(work: _Work) -> Iterator[pl.DataFrame]:
+    """The training set in batches, in order; at least one, which may be empty. Says what was left out.
+
+    Raises:
+        Corrupt: A file of a table is missing or damaged.
+    """
+    with _damage_told(work.tables, work.read):
+        yield from _computed(work)
+
+
+def _computed(work: _Work) -> Iterator[pl.DataFrame]:
+    made, asked, tables, opened = work.made, work.asked, work.tables, work.opened
+    height = tables.version(asked.table).rows
+    rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features)))
+    choice = rows.count()
+    for line in choice.sentences(asked):
+        opened.say(line)
+    history = history_of(made, work.features.views, tables)
+    functions = proven_twins(made, work.features.functions, _scalars(work.features))
+    batches = Batches(made, rows, asked.at, history, functions, folder=opened.root / "aside")
+    for chosen, found in batches:
+        requests = in_plain_types(chosen, made.request)
+        taken = set(found.columns)
+        first = chosen.select(column for column in dict.fromkeys((*asked.key, asked.at)) if column not in taken)
+        carried = requests.select(name for name in requests.columns if name not in taken and name not in first.columns)
+        yield pl.concat([first, carried, found, chosen.select(asked.label)], how="horizontal")
+    for note in batches.notes:
+        opened.say(note)
+    for view, count in batches.unmatched.items():
+        if count:
+            share = f"{count:,} of {choice.rows:,} ({percent(count, choice.rows)})"
+            opened.say(f"Rows of {asked.table} that found nothing in {view}: {share}.")
+    opened.say(f"Training set of {asked.table}: {choice.rows:,} rows, {len(made.features)} features.")
+
+
+def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, stored: str = "") -> None:
     """Keep with the run what its model learns from, so that its release can find it."""
     log = current_run.get()
     if log is None:
         return
-    version = tables.version(asked.table)
+    asked, version = work.asked, work.tables.version(work.asked.table)
+    first, last = frame.select(first=pl.col(asked.at).min(), last=pl.col(asked.at).max()).collect().row(0)
     kept = TrainingSet(
-        spec=made,
-        table=versions.node(version.project, asked.table, version.version),
+        spec=work.made,
+        table=work.tables.node(asked.table),
         columns=version.fields,
-        key=tables.key(asked.table),
+        key=asked.key,
         label=asked.label,
         at=asked.at,
         known=asked.known,
-        rows=rows.height,
-        fingerprint=of_frame(rows),
-        first_at=_extreme(rows[asked.at].min()),
-        last_at=_extreme(rows[asked.at].max()),
+        rows=rows,
+        fingerprint=fingerprint,
+        first_at=first,
+        last_at=last,
+        reads=columns_of_features(work.made, work.features.views, work.tables),
+        stored=stored,
+        certificate=_certificate(work),
     )
     data = msgspec.json.encode(kept)
     log.add_artifact(
         Artifact(
             name="training_set.json",
-            digest=opened.blobs.put(data),
+            digest=work.opened.blobs.put(data),
             fingerprint=kept.fingerprint,
             format="json",
             size_bytes=len(data),
@@ -203,130 +388,15 @@ def _record(opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, rows:
     )
 
 
-def _extreme(value: object) -> datetime | None:
-    return value if isinstance(value, datetime) else None
-
-
-def _training_set(
-    opened: Workspace, tables: PinnedTables, made: FeatureSetSpec, features: FeatureSet, asked: _Asked
-) -> pl.DataFrame:
-    table, label, at = asked.table, asked.label, asked.at
-    key = tables.key(table)
-    rows = tables.read(table).collect()
-    _check_columns(made, rows, asked, (*key, at))
-    chosen = _chosen(opened, rows, asked)
-    _refuse_own_outcome(made, chosen, table, label, at)
-    found = compute(made, chosen, at, history_of(made, features.views, tables), features.functions)
-    for note in found.notes:
-        opened.say(note)
-    for view, count in found.unmatched.items():
-        if count:
-            share = f"{count:,} of {chosen.height:,} ({percent(count, chosen.height)})"
-            opened.say(f"Rows of {table} that found nothing in {view}: {share}.")
-    requests = in_plain_types(chosen, made.request)
-    taken = set(found.frame.columns)
-    first = chosen.select(column for column in dict.fromkeys((*key, at)) if column not in taken)
-    carried = requests.select(name for name in requests.columns if name not in taken and name not in first.columns)
-    opened.say(f"Training set of {table}: {found.frame.height:,} rows, {found.frame.width} features.")
-    return pl.concat([first, carried, found.frame, chosen.select(label)], how="horizontal")
-
-
-def _refuse_own_outcome(made: FeatureSetSpec, chosen: pl.DataFrame, table: str, label: str, at: str) -> None:
-    """A row must not look back on itself: while it is being asked, the store does not hold it.
-
-    Windows over the label's own table are therefore refused when rows of it count as known at their own decision.
-    """
-    own = [part for part in made.parts if isinstance(part, Windows) and part.source == table]
-    for time_column in dict.fromkeys(part.time for part in own):
-        known = microseconds(chosen, time_column, f"the table {table!r}")
-        decided = microseconds(chosen, at, f"the table {table!r}")
-        early = int(chosen.select((known <= decided).sum()).item())
-        if early:
-            raise InvalidInput(
-                f"{early:,} of {chosen.height:,} rows of {table!r} are known by {time_column!r} at their own decision "
-                f"{at!r}, so each would count itself in its windows.",
-                why="A live request is not in the online store while it is asked: training would see what serving "
-                f"cannot{', the label among it' if any(a.column == label for p in own for a in p.aggregates) else ''}.",
-                fix="Let the windows' `time` name when a row's outcome became known, later than its decision; or let "
-                f"{at!r} lie just before: pl.col({time_column!r}) - pl.duration(microseconds=1).",
-                field=time_column,
-            )
-
-
-def _check_columns(made: FeatureSetSpec, rows: pl.DataFrame, asked: _Asked, others: tuple[str, ...]) -> None:
-    table, label = asked.table, asked.label
-    for column in (label, *others, *([asked.known] if asked.known else [])):
-        if column not in rows.columns:
-            raise InvalidInput(
-                f"The table {table!r} has no column {column!r}.",
-                why=near(column, rows.columns, what="columns"),
-                fix="Correct the name.",
-                field=column,
-            )
-    features = {feature.name for feature in made.features}
-    requests = {field.name for field in made.request}
-    if label in features | requests:
-        raise InvalidInput(
-            f"The label {label!r} is also a feature, or an argument of one.",
-            why="The answer would be known before the decision.",
-            fix="Remove it from the feature set.",
-            field=label,
-        )
-    hidden = [column for column in others if column in features and column not in requests]
-    if hidden:
-        raise InvalidInput(
-            f"A feature is called {hidden[0]!r}, like the column of {table!r} that identifies or dates its rows.",
-            why="Both would be columns of the training set.",
-            fix="Rename the feature.",
-            field=hidden[0],
-        )
-
-
-def _chosen(opened: Workspace, rows: pl.DataFrame, asked: _Asked) -> pl.DataFrame:
-    """The rows within the bounds that have a decision time and a known label; what is left out is reported."""
-    table, label, at = asked.table, asked.label, asked.at
-    instant = microseconds(rows, at, f"the table {table!r}")
-    inside = pl.lit(value=True)
-    if asked.since is not None:
-        inside &= instant >= to_us(asked.since)
-    if asked.until is not None:
-        inside &= instant < to_us(asked.until)
-    unlabelled = pl.col(label).is_null()
-    if rows.schema[label].is_float():
-        unlabelled |= pl.col(label).is_nan()
-    undated = int(rows.select(instant.is_null().sum()).item())
-    if undated:
-        opened.say(f"Rows of {table} without {at}, left out of the training set: {undated:,}.")
-    dated = rows.filter(instant.is_not_null() & inside)
-    missing = int(dated.select(unlabelled.sum()).item())
-    if missing:
-        opened.say(f"Rows of {table} without {label}, left out of the training set: {missing:,} of {dated.height:,}.")
-    labelled = dated.filter(~unlabelled)
-    if not asked.known:
-        return labelled
-    known = microseconds(labelled, asked.known, f"the table {table!r}")
-    if asked.until is None:
-        return labelled
-    timely = labelled.filter(known <= to_us(asked.until))
-    late = labelled.height - timely.height
-    if late:
-        by = f"not known by {_words(asked.until)}"
-        opened.say(f"Rows of {table} whose label was {by}, left out of the training set: {late:,} of {dated.height:,}.")
-    return timely
-
-
-def _words(instant: datetime) -> str:
-    """An instant as it was most likely given: a date where a day begins."""
-    utc = instant.astimezone(UTC)
-    return utc.date().isoformat() if utc.time() == time() else utc.isoformat()
-
-
-def _instant(value: date | datetime | None) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        if value is not None:
-            to_us(value)
-        return value
-    return datetime.combine(value, time(), tzinfo=UTC)
+def _certificate(work: _Work) -> SkewCertificate | None:
+    """The proof that serving gives the features of training; a training goes on without it, a release does not."""
+    try:
+        found = room.certificate.certificate_of(work.opened, work.made, work.features.functions)
+    except SlipwayError as problem:
+        work.opened.say(f"No skew certificate: {problem}")
+        return None
+    work.opened.say(f"Skew certificate: {found.sentence}.")
+    return found
 
 
 def _fields(table: str, tables: PinnedTables) -> dict[str, FieldType | Field]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from slipway.errors import InvalidDeclaration
+from slipway.features.about import about_of
 from slipway.features.windows import microseconds_of, names_of
+from slipway.records.features import AboutFeature
 
 __all__ = ["FeatureView", "feature_view"]
 
@@ -22,15 +24,26 @@ class FeatureView:
         entity: The key columns of the result.
         time: The column that says when a row became known, "" for facts without time.
         ttl_us: How old a row may be and still count (at - time <= ttl), None for ever.
+        defaults: What stands in a column where no row counts, by column.
+        about: Owner, description and tags.
 
     Attributes:
         name: The function's name; its features are `<name>_<column>`.
         function: The user's function.
         sources: The tables, in the order of the parameters.
+        definition: What its rows are made by, where its owner has run the query; "" where it is run here.
+        reads: For each value column what it was made of, where its owner has run the query.
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, entity: tuple[str, ...], time: str = "", ttl_us: int | None = None
+        self,
+        function: Callable[..., Any],
+        *,
+        entity: tuple[str, ...],
+        time: str = "",
+        ttl_us: int | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        about: AboutFeature | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -38,6 +51,10 @@ class FeatureView:
         self.entity = entity
         self.time = time
         self.ttl_us = ttl_us
+        self.definition = ""
+        self.reads: dict[str, tuple[str, ...]] = {}
+        self.defaults = dict(defaults or {})
+        self.about = about or about_of(function)
         self.sources = tuple(inspect.signature(function).parameters)
         if not self.sources:
             raise InvalidDeclaration(
@@ -55,7 +72,14 @@ class FeatureView:
 
 
 def feature_view(
-    *, entity: str | Iterable[str], time: str | None = None, ttl: str | timedelta | None = None
+    *,
+    entity: str | Iterable[str],
+    time: str | None = None,
+    ttl: str | timedelta | None = None,
+    default: Mapping[str, Any] | None = None,
+    owner: str = "",
+    description: str = "",
+    tags: str | Iterable[str] = (),
 ) -> Callable[[Callable[..., Any]], FeatureView]:
     """Declare a feature view: any query over tables; a row's features are those of its entity's latest known row.
 
@@ -67,9 +91,14 @@ def feature_view(
         time: The column that says when a row became known (aware UTC). None for facts without time; an entity then has
             one row.
         ttl: How old a row may be and still count, None for ever.
+        default: What stands in a column, by its name, where no row of the entity is known or the latest is too old; null
+            where it names none. Entity, time, ttl and defaults are part of the definition.
+        owner: Who answers for it: a person or a team.
+        description: What it means, in a sentence; the first line of the function's docstring where it is "".
+        tags: Words to find it by. Owner, description and tags are no part of the definition.
 
     Raises:
-        InvalidDeclaration: Entity or ttl do not fit.
+        InvalidDeclaration: Entity, ttl or default do not fit.
 
     Example:
         >>> @feature_view(entity="tailnum")
@@ -87,7 +116,15 @@ def feature_view(
             fix="Name the time column, or leave the ttl out.",
         )
 
+    if default is not None and not isinstance(default, Mapping):
+        raise InvalidDeclaration(
+            f"The feature view by {', '.join(columns)} has default={default!r}.",
+            why="Each column of a view has a default of its own.",
+            fix="Name the columns: default={'temperature': 15.0}.",
+        )
+
     def declare(function: Callable[..., Any]) -> FeatureView:
-        return FeatureView(function, entity=columns, time=time or "", ttl_us=ttl_us)
+        about = about_of(function, owner=owner, description=description, tags=tags)
+        return FeatureView(function, entity=columns, time=time or "", ttl_us=ttl_us, defaults=default, about=about)
 
     return declare

@@ -19,12 +19,14 @@ from slipway.features.specs import query
 from slipway.features.training import PinnedTables, definition_of
 from slipway.features.views import FeatureView
 from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.records.models import Bundle
+from slipway.records.tables import TableVersion
 from slipway.tables import versions
 from slipway.tables.versions import Origin
 
-__all__ = ["feed", "keep_views"]
+__all__ = ["feed", "from_tables", "keep_view", "keep_views", "view_table"]
 
 
 def keep_views(workspace: Workspace, features: FeatureSet) -> None:
@@ -36,24 +38,34 @@ def keep_views(workspace: Workspace, features: FeatureSet) -> None:
     """
     tables = PinnedTables(workspace)
     for view in features.views.values():
-        key = (*view.entity, *([view.time] if view.time else []))
-        read = [tables.version(source) for source in view.sources]
-        origin = Origin(
-            source=f"the feature view {view.name}",
-            inputs=tuple(versions.node(found.project, found.name, found.version) for found in read),
-        )
-        versions.overwrite(
-            workspace,
-            _table(view.name, definition_of(view.function)),
-            query(view, tables).collect(),
-            key=key,
-            time=view.time,
-            origin=origin,
-        )
+        if not view.definition:  # otherwise another project keeps its rows
+            keep_view(workspace, view, tables)
 
 
-def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
-    """Load everything that is known by now into the online store of an endpoint's folder.
+def keep_view(workspace: Workspace, view: FeatureView, tables: PinnedTables) -> TableVersion:
+    """Keep one feature view's result as a version of its table.
+
+    Raises:
+        InvalidDeclaration: Its result lacks its entity or time column.
+        NotFound: A table that it reads has no version yet.
+    """
+    read = [tables.version(source) for source in view.sources]
+    origin = Origin(
+        source=f"the feature view {view.name}",
+        inputs=tuple(versions.node(found.project, found.name, found.version) for found in read),
+    )
+    return versions.overwrite(
+        workspace,
+        view_table(view.name, definition_of(view.function)),
+        query(view, tables).collect(),
+        key=(*view.entity, *([view.time] if view.time else [])),
+        time=view.time,
+        origin=origin,
+    )
+
+
+def feed(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace = EMBEDDED) -> str:
+    """Load everything that is known by now into the online store of an endpoint.
 
     It is idempotent: what is there already changes nothing, so an endpoint may answer meanwhile.
 
@@ -61,18 +73,25 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
         workspace: Whose tables are read, and which business time it is.
         bundle: The bundle whose features look back.
         folder: The endpoint's folder.
+        place: The store, where it is not the folder's own.
+
+    Returns:
+        The content that was loaded, see `OnlineStore.identity`.
 
     Raises:
         NotFound: A table has no version yet.
         InvalidInput: A table has no longer what the features read.
+        Unavailable: A shared store cannot be reached, or was emptied meanwhile; what was loaded stays, and feeding again
+            goes on from there.
     """
     spec = bundle.features
     if spec is None or not any(isinstance(part, Windows | View) for part in spec.parts):
-        return
-    views = {part.name: _from_table(part) for part in spec.parts if isinstance(part, View)}
-    store = workspace.open_online(folder)
+        return ""
+    stored, views = from_tables(spec)
+    store = workspace.open_online(folder, place)
     try:
-        materialise(workspace, _from_tables(spec), store, until=workspace.clock.now(), views=views)
+        materialise(workspace, stored, store, until=workspace.clock.now(), views=views)
+        return store.identity()
     except pl.exceptions.PolarsError as problem:
         raise InvalidInput(
             f"The features of {bundle.model!r} cannot be read from the tables: {str(problem).splitlines()[0]}.",
@@ -83,8 +102,15 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
         store.close()
 
 
-def _table(view: str, definition: str) -> str:
+def view_table(view: str, definition: str) -> str:
+    """The table in which a feature view's result is kept."""
     return f"view.{view}.{definition[:12]}"
+
+
+def _table(part: View) -> str:
+    """Where a view's rows are: kept by this project, or by the one that shares it."""
+    shared = [source for source in part.sources if "/" in source]
+    return shared[0] if shared else view_table(part.name, part.definition)
 
 
 def _from_table(part: View) -> FeatureView:
@@ -92,13 +118,15 @@ def _from_table(part: View) -> FeatureView:
         return rows
 
     view = FeatureView(result, entity=part.entity, time=part.time, ttl_us=part.ttl_us)
-    view.name, view.sources = part.name, (_table(part.name, part.definition),)
+    view.name, view.sources = part.name, (_table(part),)
     return view
 
 
-def _from_tables(spec: FeatureSetSpec) -> FeatureSetSpec:
+def from_tables(spec: FeatureSetSpec) -> tuple[FeatureSetSpec, dict[str, FeatureView]]:
+    """A set whose views read what was kept of them, and these views by name."""
     parts = tuple(
-        msgspec.structs.replace(part, sources=(_table(part.name, part.definition),)) if isinstance(part, View) else part
+        msgspec.structs.replace(part, sources=(_table(part),)) if isinstance(part, View) else part
         for part in spec.parts
     )
-    return msgspec.structs.replace(spec, parts=parts)
+    views = {part.name: _from_table(part) for part in spec.parts if isinstance(part, View)}
+    return msgspec.structs.replace(spec, parts=parts), views

@@ -15,7 +15,7 @@ from slipway.models import registry
 from slipway.models.model import Model
 from slipway.models.packing import pack
 from slipway.ports.workspace import Workspace
-from slipway.records.features import FeatureSetSpec, TrainingSet
+from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 
@@ -34,7 +34,7 @@ def package(
     features: FeatureSetSpec | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
     training: TrainingSet | None = None,
-    skew: str = "",
+    certificate: SkewCertificate | None = None,
 ) -> ModelVersion:
     """Make a bundle of a model and register it as the next version of its name; the very same model is no new version.
 
@@ -46,7 +46,7 @@ def package(
         features: The feature set that its inputs come from, None when it takes them as they are.
         functions: The scalar features' functions by name; their code goes into the bundle.
         training: What it was trained on, where that was a training set of features.
-        skew: The sentence of the skew certificate.
+        certificate: What came out of comparing the features' paths, None where there are no features.
 
     Raises:
         InvalidInput: The package does not answer as the model does.
@@ -56,6 +56,7 @@ def package(
     data = [node for node in run.inputs if node.startswith("table:")]
     environment = run.environment or provenance.environment()
     held_out = held_out_from(workspace, model, run, training)
+    skew = "" if certificate is None else certificate.sentence
     parts = (sources, features, data, environment, training.fingerprint if training else "", skew, held_out)
     content = combine(model.slipway_fingerprint(), fingerprint(parts))
     former = registry.get(workspace, name) if name in registry.names(workspace) else None
@@ -74,7 +75,7 @@ def package(
         data=data,
         training_set=training.fingerprint if training else "",
         run_id=run.id,
-        skew=skew,
+        certificate=certificate,
         trained_until=training.last_at if training else None,
         held_out_from=held_out,
     )

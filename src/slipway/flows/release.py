@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from slipway.errors import InvalidDeclaration, InvalidInput, NotFound
-from slipway.features.extracted import extracted_functions
-from slipway.features.skew import certify
+from slipway.features.certificate import certificate_of
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.feed import keep_views
 from slipway.flows.package import package, training_set_of
@@ -22,7 +19,6 @@ from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
-from slipway.records.features import SkewCertificate
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 
@@ -62,6 +58,7 @@ def declare_endpoint(
         simulation=bool(simulation),
         snapshot=snapshot,
     )
+    declared = msgspec.structs.replace(declared, online=workspace.online)
     with workspace.ledger.write() as tx:
         try:
             former = entries.get(tx, DeclaredEndpoint, declared.id)
@@ -144,16 +141,8 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
             fix="Get the rows by `features.training_set(...)` inside the pipeline.",
         )
     keep_views(workspace, endpoint.features)
-    prefix = "slipway-skew-"
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder, tempfile.TemporaryDirectory(prefix=prefix) as code:
-        store = workspace.open_online(Path(folder))
-        try:
-            functions = endpoint.features.functions
-            serving = extracted_functions(training.spec, functions, Path(code))
-            certificate = certify(training.spec, functions, store, serving=serving)
-        finally:
-            store.close()
-    workspace.say(f"Skew certificate: {_words(certificate)}.")
+    certificate = certificate_of(workspace, training.spec, endpoint.features.functions)
+    workspace.say(f"Skew certificate: {certificate.sentence}.")
     return package(
         workspace,
         model,
@@ -162,13 +151,5 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
         features=training.spec,
         functions=endpoint.features.functions,
         training=training,
-        skew=_words(certificate),
+        certificate=certificate,
     )
-
-
-def _words(certificate: SkewCertificate) -> str:
-    """The certificate as the bundle carries it; what refutes it begins with "refuted"."""
-    told = f"{certificate.compared:,} values of {certificate.rows:,} generated edge-case rows"
-    if certificate.mismatches:
-        return f"refuted: {certificate.mismatches:,} of {told} differ; first {certificate.first[0]}"
-    return f"{told} are equal offline and online, bit for bit"

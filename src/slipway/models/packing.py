@@ -29,7 +29,7 @@ from slipway.models.bundle import (
 from slipway.models.card import card
 from slipway.models.model import Model
 from slipway.ports.workspace import Workspace
-from slipway.records.features import FeatureSetSpec, View, Windows
+from slipway.records.features import FeatureSetSpec, SkewCertificate, View, Windows
 from slipway.records.models import Bundle, BundleFile
 from slipway.records.runs import CodeVersion, Environment
 from slipway.schema.validation import check_field_names
@@ -79,7 +79,7 @@ def pack(
     data: Sequence[str] = (),
     training_set: str = "",
     run_id: str = "",
-    skew: str = "",
+    certificate: SkewCertificate | None = None,
     trained_until: datetime | None = None,
     held_out_from: datetime | None = None,
 ) -> Packed:
@@ -97,7 +97,7 @@ def pack(
         data: Lineage nodes of the table versions it was trained on.
         training_set: The fingerprint of the training rows.
         run_id: The run that made it.
-        skew: The sentence of the skew certificate.
+        certificate: The skew certificate of the features, None without any.
         trained_until: The greatest decision time it was trained on.
         held_out_from: From this decision time on no row of its training set taught it.
 
@@ -120,7 +120,7 @@ def pack(
             data=tuple(data),
             training_set=training_set,
             parity=prove(folder, model),
-            skew=skew,
+            certificate=certificate,
             run_id=run_id,
             trained_until=trained_until,
             held_out_from=held_out_from,

@@ -12,7 +12,7 @@ class ExportDelta(Struct, frozen=True, kw_only=True):
 
     Args:
         name: The table's.
-        version: Its number, or at least 8 digits of its hash; "" for the current one.
+        version: Its number, the beginning of its hash, a tag, a branch or an instant; "" for the current one.
     """
 
     name: str

@@ -2,39 +2,46 @@
 
 from slipway.errors import NotFound, near
 from slipway.operations import (
+    catalog,
     delta,
     endpoints,
+    erasures,
+    features,
     files,
     governance,
     models,
     projects,
     rollouts,
     runs,
+    sharing,
     simulations,
     table_checks,
+    table_versions,
     tables,
 )
 from slipway.operations.declare import Operation
 
 __all__ = ["OPERATIONS", "operation"]
 
-OPERATIONS: dict[str, Operation] = {
-    declared.name: declared
-    for noun in (
-        projects,
-        tables,
-        table_checks,
-        delta,
-        files,
-        runs,
-        models,
-        endpoints,
-        rollouts,
-        simulations,
-        governance,
-    )
-    for declared in noun.operations
-}
+_NOUNS = (
+    projects,
+    tables,
+    table_checks,
+    table_versions,
+    delta,
+    files,
+    erasures,
+    features,
+    catalog,
+    sharing,
+    runs,
+    models,
+    endpoints,
+    rollouts,
+    simulations,
+    governance,
+)
+OPERATIONS: dict[str, Operation] = {declared.name: declared for noun in _NOUNS for declared in noun.operations}
 
 
 def operation(name: str) -> Operation:

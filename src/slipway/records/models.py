@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from slipway.records.features import FeatureSetSpec
+from slipway.records.features import FeatureSetSpec, SkewCertificate
 from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.runs import CodeVersion, Environment
@@ -82,7 +82,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
         evaluated: The blob digest of the rows that it was evaluated on, a Parquet file: a later challenger is compared
             with it on its own. They stay with the registry and go to no endpoint. "" where it was never evaluated.
         parity: The sentence that says how the packaged model was proven equal to the trained one.
-        skew: The sentence of the skew certificate, "" where none was made.
+        certificate: What came out of comparing the features' paths, None where there are no features.
         run_id: The run that made it.
         trained_until: The greatest decision time it was trained on, None where unknown.
         held_out_from: From this decision time on no row of its training set taught it: the rows of its evaluation begin
@@ -105,10 +105,15 @@ class Bundle(Struct, frozen=True, kw_only=True):
     label: str = ""
     evaluated: str = ""
     parity: str = ""
-    skew: str = ""
+    certificate: SkewCertificate | None = None
     run_id: str = ""
     trained_until: datetime | None = None
     held_out_from: datetime | None = None
+
+    @property
+    def skew(self) -> str:
+        """The skew certificate in words, "" where there is none."""
+        return self.certificate.sentence if self.certificate else ""
 
 
 class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):

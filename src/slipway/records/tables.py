@@ -7,11 +7,13 @@ from msgspec import Struct
 
 from slipway.records.record import Record
 from slipway.records.schema import Field
+from slipway.records.sources import Synced
 
 __all__ = [
     "AboutTable",
     "CheckResult",
     "ColumnStats",
+    "Erased",
     "Manifest",
     "Part",
     "Severity",
@@ -133,6 +135,26 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     definition: str = ""
 
 
+class Erased(Struct, frozen=True, kw_only=True):
+    """That rows of a version were erased: a request of the person whom they told of.
+
+    Args:
+        erasure: The id of the erasure's record.
+        at: When.
+        by: Who did it.
+        reason: Why, in the words of whoever did it.
+        rows: How many rows of this version.
+        manifest: The digest of what the version consists of since then.
+    """
+
+    erasure: str
+    at: datetime
+    by: str
+    reason: str
+    rows: int
+    manifest: str
+
+
 class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
     """One version of a table. Id: `<project>/<table>@<version>`; name: the table's.
 
@@ -155,6 +177,9 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
         about: Owner, description, tags and personal columns, as its declaration said.
         profile: The digest of the blob with its profile (counts, nulls, histograms of the columns), "" for none.
         cleaned_at: When its rows were cleaned away, None while they are there.
+        erased: Which rows were erased from it, oldest first. It keeps its hash; what it consists of is then said here.
+        synced: How far its source was read, None where it was written otherwise. It may advance while the version
+            stays: then what was read brought nothing new.
     """
 
     number: int
@@ -175,6 +200,8 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
     about: AboutTable = AboutTable()
     profile: str = ""
     cleaned_at: datetime | None = None
+    erased: tuple[Erased, ...] = ()
+    synced: Synced | None = None
 
 
 class TableRefusal(Record, frozen=True, kw_only=True, tag="table_refusal"):

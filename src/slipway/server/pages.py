@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from slipway.charts import consistency
 from slipway.errors import Corrupt, Denied, SlipwayError
 from slipway.hashing import digest
 from slipway.operations import declare
@@ -214,6 +215,15 @@ def _table(view: View) -> Context:
     }
 
 
+def _catalog(view: View) -> Context:
+    text = view.query.get("text", "")
+    return {"text": text, "hits": view.ask("catalog.search", text=text).hits}
+
+
+def _lineage(view: View) -> Context:
+    return {"trace": view.ask("catalog.lineage", what=view.query.get("what", ""))}
+
+
 def _endpoint(view: View) -> Context:
     name = view.path["name"]
     detail = view.ask("endpoints.get", name=name)
@@ -225,6 +235,8 @@ def _endpoint(view: View) -> Context:
         "detail": detail,
         "newest": newest,
         "findings": _newest(detail.findings),
+        "consistency": detail.consistency
+        and {"report": detail.consistency, "sentence": consistency.sentence(detail.consistency)},
         "curl": formats.curl_line(where, newest.name, newest.contract),
         "rollouts": [(one, rollouts.stages(one), rollouts.plan(one), rollouts.evidence_chart(one)) for one in rolled],
         "retrainings": view.ask("retrainings.list", endpoint=name, limit=100).retrainings,
@@ -295,6 +307,8 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
     "/projects/{project}/tables": (_tables, "tables.html"),
     "/projects/{project}/tables/{name}": (_table, "table.html"),
+    "/projects/{project}/catalog": (_catalog, "catalog.html"),
+    "/projects/{project}/lineage": (_lineage, "lineage.html"),
     "/projects/{project}/endpoints/{name}": (_endpoint, "endpoint.html"),
     "/projects/{project}/simulations/{name}": (_simulation, "simulation.html"),
     "/projects/{project}/audit": (_audit, "audit.html"),

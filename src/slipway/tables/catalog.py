@@ -19,6 +19,7 @@ __all__ = [
     "MOVES",
     "TAG",
     "as_of",
+    "content_of",
     "current",
     "current_hash",
     "find_head",
@@ -78,6 +79,11 @@ def quarantine_of(table: str) -> str:
 def words(version: TableVersion) -> str:
     """A version in the words of an error: "Version 3 of the table 'flights' (0a1b2c...)"."""
     return f"Version {version.number} of the table {version.name!r} ({version.version[:12]})"
+
+
+def content_of(version: TableVersion) -> str:
+    """What tells a version's content: its hash, and how often rows were erased from it since ("0a1b...+1")."""
+    return f"{version.version}+{len(version.erased)}" if version.erased else version.version
 
 
 def head_ref(table: str, branch: str = "") -> tuple[str, str]:
@@ -241,7 +247,8 @@ def manifest_of(workspace: Workspace, version: TableVersion) -> Manifest:
             fix=f"See which versions are there: `slipway data history {version.name}`. Tag a version to keep it.",
         )
     try:
-        return msgspec.json.decode(workspace.blobs.get(version.version), type=Manifest)
+        digest = version.erased[-1].manifest if version.erased else version.version
+        return msgspec.json.decode(workspace.blobs.get(digest), type=Manifest)
     except (Corrupt, msgspec.DecodeError) as problem:
         raise Corrupt(
             f"The manifest of {version.id} does not have the digest that is the version.",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+
 import polars as pl
 
-from slipway.errors import InvalidInput, NotFound, SlipwayError
+from slipway.errors import BackendError, InvalidInput, SlipwayError
 from slipway.ledger import events
 from slipway.operations.delta import DeltaExport, ExportDelta
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
-from slipway.tables.catalog import head, history, manifest_of, subject
+from slipway.tables.catalog import history, manifest_of, subject
 from slipway.tables.delta_log import LOG, Snapshot, delta_type, refusal_of, table_id, write_log
 from slipway.tables.parts import table_folder
+from slipway.tables.resolve import resolve
 from slipway.tables.scans import scan_parts
 
-__all__ = ["export_delta"]
+__all__ = ["export_delta", "rebuild_delta"]
 
 
 def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
@@ -25,11 +28,9 @@ def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
         InvalidInput: The version that was asked for cannot be read as Delta.
         Conflict: The table's folder holds a Delta log that is not Slipway's.
     """
-    wanted = _wanted(workspace, request)
-    known = {version.number: version for version in history(workspace, request.name)}
+    wanted = resolve(workspace, request.name, request.version)
     folder = table_folder(workspace, request.name)
-    name = table_id(workspace.project, request.name)
-    written = write_log(folder, max(known), lambda n: _snapshot(workspace, n, known.get(n)), table_id=name)
+    written, newest = _write(workspace, request.name)
     found = _snapshot(workspace, wanted.number, wanted)
     with workspace.ledger.write() as tx:
         body = {"version": wanted.version, "number": wanted.number}
@@ -49,8 +50,34 @@ def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
         files=len(found.files),
         written_bytes=written,
         log_bytes=sum(path.stat().st_size for path in (folder / LOG).glob("*.json")),
-        notes=_notes(found, max(known)),
+        notes=_notes(found, newest),
     )
+
+
+def rebuild_delta(workspace: Workspace, table: str) -> None:
+    """Write a table's Delta log anew where there is one: rows were erased from versions that it tells of.
+
+    Raises:
+        BackendError: The file system failed.
+    """
+    log = table_folder(workspace, table) / LOG
+    if not log.exists():
+        return
+    try:
+        shutil.rmtree(log)
+    except OSError as problem:
+        raise BackendError(
+            f"The Delta log {log} could not be removed: {problem}.", fix="Remove it by hand."
+        ) from problem
+    _write(workspace, table)
+
+
+def _write(workspace: Workspace, table: str) -> tuple[int, int]:
+    """Bring the log up to date; how many bytes were written, and the newest version's number."""
+    known = {version.number: version for version in history(workspace, table)}
+    folder, name = table_folder(workspace, table), table_id(workspace.project, table)
+    written = write_log(folder, max(known), lambda n: _snapshot(workspace, n, known.get(n)), table_id=name)
+    return written, max(known)
 
 
 def _snapshot(workspace: Workspace, number: int, version: TableVersion | None) -> Snapshot:
@@ -70,22 +97,6 @@ def _snapshot(workspace: Workspace, number: int, version: TableVersion | None) -
     except SlipwayError as problem:  # its parts or its manifest are gone or damaged: the other versions are still told
         return Snapshot(number=number, version=version, refusal=f"cannot be read: {problem.what}")
     return Snapshot(number=number, version=version, manifest=manifest, schema=schema)
-
-
-def _wanted(workspace: Workspace, request: ExportDelta) -> TableVersion:
-    if not request.version:
-        return head(workspace, request.name)
-    known = history(workspace, request.name)
-    for version in known:
-        if request.version == str(version.number) or (
-            len(request.version) >= 8 and version.version.startswith(request.version)
-        ):
-            return version
-    raise NotFound(
-        f"The table {request.name!r} has no version {request.version!r}.",
-        why=f"Its newest one is number {known[0].number} ({known[0].version[:12]}).",
-        fix=f"List its versions: slipway data show {request.name}",
-    )
 
 
 def _notes(found: Snapshot, newest: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from slipway.records.people import Actor
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
 from slipway.tables.catalog import manifest_of
 
-__all__ = ["MASK", "PERMISSION", "check_personal", "may_see", "renamed", "shown"]
+__all__ = ["MASK", "PERMISSION", "check_personal", "may_see", "shown"]
 
 MASK = "(personal)"
 """What stands in the place of a value that the actor may not see."""
@@ -60,16 +60,6 @@ def check_personal(table: str, about: AboutTable, columns: Iterable[str]) -> Non
                 fix="Correct personal=[...] in its declaration.",
                 field=name,
             )
-
-
-def renamed(about: AboutTable, names: dict[str, str]) -> AboutTable:
-    """What is said of a table after columns got other names: a personal column stays personal.
-
-    Args:
-        about: As it was.
-        names: Old name to new name.
-    """
-    return msgspec.structs.replace(about, personal=tuple(names.get(name, name) for name in about.personal))
 
 
 def _without_sample(check: CheckResult) -> CheckResult:

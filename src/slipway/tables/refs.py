@@ -6,6 +6,7 @@ from functools import partial
 
 from slipway.errors import Conflict, InvalidInput, NotFound, near
 from slipway.ledger import entries, events
+from slipway.operations.table_versions import BranchTable, MergeTable, TableState, TagTable
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, Part, TableVersion
@@ -28,7 +29,7 @@ from slipway.tables.scans import scan_parts
 from slipway.tables.staging import Staged
 from slipway.tables.versions import appended, moved_onto
 
-__all__ = ["branch", "drop_branch", "drop_tag", "merge", "tag"]
+__all__ = ["branch", "branch_table", "drop_branch", "drop_tag", "merge", "merge_branch", "tag", "tag_table"]
 
 
 def tag(
@@ -100,14 +101,17 @@ def branch(workspace: Workspace, table: str, name: str, version: Version | None 
     Raises:
         InvalidInput: The name reads as a number, a hash or a date, or is a tag's.
         NotFound: There is no such version, or its rows were cleaned away.
-        Conflict: There is such a branch already.
+        Conflict: There is such a branch already, and it begins or is elsewhere.
     """
     check_ref_name(name, "branch")
     found = resolve(workspace, table, version) if version is not None else head(workspace, table)
     with workspace.ledger.write() as tx:
         _check_free(tx, workspace.project, table, name, TAG)
         _check_there(tx, found)
-        if tx.ref(workspace.project, BRANCH, f"{table}/{name}") is not None:
+        former = [tx.ref(workspace.project, kind, f"{table}/{name}") for kind in (BRANCH, BASE)]
+        if former == [found.version] * 2:
+            return found
+        if former != [None, None]:
             raise Conflict(
                 f"The table {table!r} has a branch {name!r} already.",
                 fix=f"Choose another name, or drop it: `slipway data branch {table} {name} --drop`.",
@@ -156,7 +160,7 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
         base = tx.ref(workspace.project, BASE, f"{table}/{name}")
     if theirs.version in (ours.version, base):
         return ours
-    move = partial(_moved_branch, project=workspace.project, table=table, name=name)
+    move = partial(_moved_branch, theirs=theirs, name=name)
     if base == ours.version:
         with workspace.ledger.write() as tx:
             moved_head(tx, workspace, theirs, former=ours, verb="tables.merge")
@@ -182,6 +186,26 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
         return commit(workspace, table, draft, former=ours, origin=origin, verb="tables.merge", also=move)
 
 
+def tag_table(workspace: Workspace, request: TagTable) -> TableState:
+    """Set, move or drop a tag; see `tag`."""
+    if request.drop:
+        return TableState(version=drop_tag(workspace, request.name, request.tag))
+    version = request.version or None
+    return TableState(version=tag(workspace, request.name, request.tag, version, move=request.move))
+
+
+def branch_table(workspace: Workspace, request: BranchTable) -> TableState:
+    """Begin or drop a branch; see `branch`."""
+    if request.drop:
+        return TableState(version=drop_branch(workspace, request.name, request.branch))
+    return TableState(version=branch(workspace, request.name, request.branch, request.version or None))
+
+
+def merge_branch(workspace: Workspace, request: MergeTable) -> TableState:
+    """Merge a branch; see `merge`."""
+    return TableState(version=merge(workspace, request.name, request.branch))
+
+
 def _appended_parts(table: str, name: str, base: Manifest, theirs: Manifest, ours: Manifest) -> tuple[Part, ...]:
     def columns(manifest: Manifest) -> tuple[object, ...]:
         return tuple(f.name for f in manifest.fields), manifest.field_ids, manifest.types, manifest.key, manifest.time
@@ -191,7 +215,7 @@ def _appended_parts(table: str, name: str, base: Manifest, theirs: Manifest, our
         where = "branch" if columns(theirs) != columns(base) else "table"
         why = f"The columns of the {where} changed since the branch began."
     elif theirs.parts[: len(base.parts)] != base.parts:
-        why = "The branch changed rows that were there when it began; only what it appends can be brought over."
+        why = "The branch changed or compacted rows that were there when it began; only what it appends can be brought over."
     if why:
         raise Conflict(
             f"The branch {name!r} cannot be merged into the table {table!r}: both have moved on.",
@@ -222,8 +246,14 @@ def _check_keys(
         )
 
 
-def _moved_branch(tx: WriteTransaction, version: str, *, project: str, table: str, name: str) -> None:
-    _set_branch(tx, project, table, name, version, version)
+def _moved_branch(tx: WriteTransaction, version: str, *, theirs: TableVersion, name: str) -> None:
+    if tx.ref(theirs.project, BRANCH, f"{theirs.name}/{name}") != theirs.version:
+        raise Conflict(
+            f"The branch {name!r} of the table {theirs.name!r} was written while it was merged.",
+            why="Nothing of it was merged.",
+            fix=f"Merge it again: `slipway data merge {theirs.name} {name}`.",
+        )
+    _set_branch(tx, theirs.project, theirs.name, name, version, version)
 
 
 def _set_branch(tx: WriteTransaction, project: str, table: str, name: str, version: str, base: str) -> None:

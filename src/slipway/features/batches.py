@@ -1,0 +1,308 @@
+"""The offline path over rows that come in batches: what `offline.compute` gives for all rows at once, batch by batch.
+
+Bounded memory: where all that features look back on is small, it stays in memory and each batch looks back on it. Where
+it is not, history and the rows' keys are divided on disk by the hash of the key. All rows of a key lie in one part, so
+each part is answered on its own, and the answers are put back in the order of the rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from slipway.errors import Corrupt
+from slipway.features.aside import Aside, all_of, aside_folder, partition_of, put_aside, taken_back
+from slipway.features.offline import (
+    Answer,
+    History,
+    answer,
+    assemble,
+    decision_times,
+    history_columns,
+    history_frame,
+    in_plain_types,
+    in_reach,
+    key_types_of,
+    keys_of,
+    prepare,
+    side_by_side,
+)
+from slipway.features.point_in_time import Instants, Notes, check_whole, key_columns, sentences
+from slipway.records.features import FeatureSetSpec, View, Windows
+
+__all__ = ["Batches", "Limits", "Rows"]
+
+Rows = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
+"""Gives the rows with at least the named columns, in batches; at each call the same rows in the same batches."""
+
+_AT, _BATCH, _PLACE = "__at", "__batch", "__place"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much is in memory at once.
+
+    Args:
+        history_bytes: Of what features look back on, before the rest is divided on disk.
+        read_rows: How many rows of it are read at once.
+        partitions: Into how many parts the rest is divided; all rows of a key lie in one part.
+        part_rows: How many rows of a part are answered at once.
+    """
+
+    history_bytes: int = 1 << 30
+    read_rows: int = 1 << 18
+    partitions: int = 64
+    part_rows: int = 1 << 22
+
+
+class Batches:
+    """A feature set over rows in batches. Iterating it gives, for each batch, its rows and their features.
+
+    Args:
+        spec: The set.
+        rows: The fields of the request and the decision time, one row per decision.
+        at: The column of the decision times, aware UTC; where it is null nothing is known.
+        history: What windows and views look back on.
+        functions: The functions of the scalar features, by name.
+        folder: Where rows are put aside, in a folder that is removed at the end.
+        limits: How much is in memory at once.
+
+    Raises:
+        InvalidInput: A field, table or column is missing or of the wrong type.
+        StepFailed: A scalar feature raised.
+        BackendError: The disk is full.
+
+    Attributes:
+        notes: What was found and does not count, as sentences; complete after the last batch.
+        unmatched: As in `offline.Offline`; complete after the last batch.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSetSpec,
+        rows: Rows,
+        at: str,
+        history: History,
+        functions: Mapping[str, Callable[..., Any]],
+        *,
+        folder: Path,
+        limits: Limits | None = None,
+    ) -> None:
+        self.notes: tuple[str, ...] = ()
+        self.unmatched: dict[str, int] = {}
+        self._spec, self._rows, self._at = spec, rows, at
+        self._history, self._functions = history, functions
+        self._folder, self._limits = folder, limits or Limits()
+        self._request = [field.name for field in spec.request]
+
+    def __iter__(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+        with aside_folder(self._folder) as folder:
+            groups = _groups(self._spec, folder, self._limits)
+            self._read_history(groups)
+            self._answer_parts([group for group in groups if group.is_aside])
+            for group in groups:
+                group.be_ready()
+            for number, rows in enumerate(self._rows([*self._request, self._at])):
+                asked = in_plain_types(rows, self._spec.request)
+                instants = Instants(decision_times(rows, self._at))
+                found = {}
+                for values in side_by_side(_asking(number, asked, instants), groups):
+                    found.update(values)
+                yield rows, assemble(self._spec, asked, found, self._functions)
+            self._sum_up(groups)
+
+    def _read_history(self, groups: Sequence[_Group]) -> None:
+        """Every part's history, into memory or on disk; events that no row can reach are left out."""
+        reach: list[tuple[int, int, int]] = []
+        for rows in self._rows([self._at]):
+            if rows.height:
+                at = decision_times(rows, self._at)
+                reach.append((int(at.min()), int(at.max()), rows.height))
+        first, last = min((one[0] for one in reach), default=0), max((one[1] for one in reach), default=0)
+        # Each batch sorts what it looks back on anew: what is much longer than a batch is cheaper to divide.
+        longest = 2 * max(one[2] for one in reach) if len(reach) > 1 else None
+        columns = history_columns(self._spec)
+        held = 0
+        for group in groups:
+            for part in group.parts:
+                frame = history_frame(self._history, part, columns)
+                frame = in_reach(part, frame, first, last) if isinstance(part, Windows) and reach else frame
+                rows_held = 0
+                for chunk in group.reading(part, frame):
+                    held += int(chunk.estimated_size())
+                    rows_held += chunk.height
+                    is_long = longest is not None and rows_held > longest
+                    if (is_long or held > self._limits.history_bytes) and not group.is_aside:
+                        held -= group.go_aside()
+            group.end()
+
+    def _answer_parts(self, groups: Sequence[_Group]) -> None:
+        if not groups:
+            return
+        for number, rows in enumerate(self._rows([*self._request, self._at])):
+            asked = in_plain_types(rows, self._spec.request)
+            at = decision_times(rows, self._at)
+            for group in groups:
+                group.put_keys_aside(number, asked, at)
+        for group in groups:
+            group.answer_parts()
+
+    def _sum_up(self, groups: Sequence[_Group]) -> None:
+        parts = [part for part in self._spec.parts if isinstance(part, Windows | View)]
+        by_name = {part.name: group for group in groups for part in group.parts}
+        told = [line for part in parts for line in sentences(by_name[part.name].notes[part.name])]
+        self.notes = tuple(dict.fromkeys(told))
+        self.unmatched = {
+            part.name: by_name[part.name].unmatched[part.name] for part in parts if isinstance(part, View)
+        }
+
+
+def _asking(number: int, asked: pl.DataFrame, instants: Instants) -> Callable[[_Group], dict[str, pl.Series]]:
+    return lambda group: group.values(number, asked, instants)
+
+
+def _groups(spec: FeatureSetSpec, folder: Path, limits: Limits) -> list[_Group]:
+    parts: dict[tuple[Any, ...], list[Windows | View]] = {}
+    for part in spec.parts:
+        if isinstance(part, Windows | View):
+            parts.setdefault((keys_of(part), key_types_of(part)), []).append(part)
+    return [_Group(found, folder / str(place), limits) for place, found in enumerate(parts.values())]
+
+
+class _Group:
+    """The parts of a set that are looked up by the same keys: their rows are divided alike, and answered together."""
+
+    def __init__(self, parts: Sequence[Windows | View], folder: Path, limits: Limits) -> None:
+        self.parts = parts
+        self.is_aside = False
+        self.notes: dict[str, Notes] = {part.name: Counter() for part in parts}
+        self.unmatched: Counter[str] = Counter()
+        self._by, self._types = keys_of(parts[0]), key_types_of(parts[0])
+        self._folder, self._limits = folder, limits
+        self._held: dict[str, list[pl.DataFrame]] = {part.name: [] for part in parts}
+        self._aside = {
+            part.name: Aside(folder / f"history-{place}", limits.partitions) for place, part in enumerate(parts)
+        }
+        self._schemas: dict[str, pl.Schema] = {}
+        self._keys = Aside(folder / "keys", limits.partitions)
+        self._ready: list[tuple[Windows | View, Any]] = []
+
+    def reading(self, part: Windows | View, frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+        """Take a part's history in, chunk by chunk; each is given while it is in memory."""
+        self._schemas[part.name] = frame.collect_schema()
+        for chunk in frame.collect_batches(chunk_size=self._limits.read_rows, maintain_order=False, engine="streaming"):
+            if self.is_aside:
+                self._put_aside(part, chunk)
+            else:
+                self._held[part.name].append(chunk)
+                yield chunk
+
+    def go_aside(self) -> int:
+        """Divide what is held on disk; what still comes goes there too. Returns how many bytes were held."""
+        self.is_aside = True
+        size = 0
+        for part in self.parts:
+            for chunk in self._held[part.name]:
+                size += int(chunk.estimated_size())
+                self._put_aside(part, chunk)
+            self._held[part.name].clear()
+        return size
+
+    def end(self) -> None:
+        """All history was read."""
+        for aside in self._aside.values():
+            aside.flush()
+
+    def _put_aside(self, part: Windows | View, chunk: pl.DataFrame) -> None:
+        what = f"the table {part.source!r}" if isinstance(part, Windows) else f"the feature view {part.name!r}"
+        check_whole(chunk, self._by, what)
+        keys = chunk.select(key_columns(self._by, self._types))
+        self._aside[part.name].add(chunk, partition_of(keys, self._limits.partitions))
+
+    def put_keys_aside(self, number: int, asked: pl.DataFrame, at: Any) -> None:
+        """Divide a batch's keys and instants on disk."""
+        keys = asked.select(key_columns(self._by, self._types))
+        rows = keys.with_columns(
+            pl.Series(_AT, at),
+            pl.lit(number, dtype=pl.UInt32).alias(_BATCH),
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias(_PLACE),
+        )
+        self._keys.add(rows, partition_of(keys, self._limits.partitions))
+
+    def answer_parts(self) -> None:
+        """Answer each part of the keys from the same part of the history, and put the answers aside by batch."""
+        self._keys.flush()
+        for place in range(self._limits.partitions):
+            history = [
+                (part, all_of(list(self._aside[part.name].read(place)), self._schemas[part.name]))
+                for part in self.parts
+            ]
+            ready = [(part, prepare(part, rows, self.notes[part.name])) for part, rows in history]
+            del history
+            for piece, rows in enumerate(_gathered(self._keys.read(place), self._limits.part_rows)):
+                self._answer_piece(ready, rows, f"{place:03}-{piece:06}.arrow")
+
+    def _answer_piece(self, ready: Sequence[tuple[Windows | View, Any]], rows: pl.DataFrame, name: str) -> None:
+        instants = Instants(rows[_AT].to_numpy())
+        keys = rows.select(self._by)
+        found = rows.select(_BATCH, _PLACE).with_columns(**self._answered(ready, keys, instants))
+        for (batch,), values in found.partition_by(_BATCH, as_dict=True, include_key=False).items():
+            put_aside(values, self._answers(int(str(batch))) / name)
+
+    def _answers(self, number: int) -> Path:
+        return self._folder / "answers" / f"{number:06}"
+
+    def be_ready(self) -> None:
+        """What is held in memory is prepared once, for all batches."""
+        if not self.is_aside:
+            for part in self.parts:
+                rows = all_of(self._held.pop(part.name), self._schemas[part.name])
+                self._ready.append((part, prepare(part, rows, self.notes[part.name])))
+
+    def values(self, number: int, asked: pl.DataFrame, instants: Instants) -> dict[str, pl.Series]:
+        """The features of a batch, in the order of its rows."""
+        if not self.is_aside:
+            return self._answered(self._ready, asked.select(key_columns(self._by, self._types)), instants)
+        paths = sorted(self._answers(number).glob("*.arrow"))
+        found = pl.concat([taken_back(path) for path in paths]).sort(_PLACE) if paths else pl.DataFrame()
+        for path in paths:
+            path.unlink()
+        if asked.height and not np.array_equal(found[_PLACE].to_numpy(), np.arange(asked.height)):
+            raise Corrupt("The parts of a training set do not hold each of its rows once.")
+        if not asked.height:
+            nothing = Instants(np.empty(0, dtype=np.int64))
+            ready = [
+                (part, prepare(part, pl.DataFrame(schema=self._schemas[part.name]), Counter())) for part in self.parts
+            ]
+            return self._answered(ready, asked.select(key_columns(self._by, self._types)), nothing)
+        return {name: found[name] for name in found.columns if name != _PLACE}
+
+    def _answered(
+        self, ready: Sequence[tuple[Windows | View, Any]], keys: pl.DataFrame, instants: Instants
+    ) -> dict[str, pl.Series]:
+        def one(item: tuple[Windows | View, Any]) -> Answer:
+            return answer(item[0], item[1], keys, instants)
+
+        found: dict[str, pl.Series] = {}
+        for (part, _), made in zip(ready, side_by_side(one, ready), strict=True):
+            found.update(made.values)
+            self.unmatched[part.name] += made.unmatched
+        return found
+
+
+def _gathered(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Frames joined until they hold so many rows."""
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(one.height for one in held) >= rows:
+            yield pl.concat(held)
+            held = []
+    if held:
+        yield pl.concat(held)

@@ -1,0 +1,102 @@
+"""The catalogue: tables, features and what projects share, with the models and endpoints that use each."""
+
+from __future__ import annotations
+
+from slipway.flows.column_trace import KnownModel, known_models
+from slipway.ledger import entries, publications
+from slipway.operations.catalog import Found, Hit, Search
+from slipway.ports.workspace import Workspace
+from slipway.records.features import FeatureDefinition, Scalar, View
+from slipway.records.sharing import Publication
+from slipway.records.tables import TableVersion
+from slipway.tables.catalog import heads
+
+__all__ = ["search"]
+
+_AT_MOST = 10_000
+_KEPT_RESULTS = "view."  # tables in which releases keep the results of feature views
+
+
+def search(workspace: Workspace, request: Search) -> Found:
+    """Everything whose words contain all that were given: of the project, and what others share with it."""
+    words = request.text.lower().split()
+    models = list(known_models(workspace))
+    with workspace.ledger.read() as tx:
+        definitions = entries.find(tx, FeatureDefinition, project=workspace.project, limit=_AT_MOST)
+        shared = [one for one in publications.every(tx) if publications.may_use(one, workspace.project)]
+    newest: dict[str, FeatureDefinition] = {}
+    for one in definitions:
+        if one.number > (newest[one.name].number if one.name in newest else 0):
+            newest[one.name] = one
+    hits = [_table(workspace, one, models) for one in heads(workspace) if not one.name.startswith(_KEPT_RESULTS)]
+    hits += [_feature(workspace, newest[name], models) for name in sorted(newest)]
+    hits += [_shared(one, models) for one in shared if one.project != workspace.project]
+    return Found(hits=tuple(hit for hit in hits if all(word in _text(hit) for word in words)))
+
+
+def _table(workspace: Workspace, version: TableVersion, models: list[KnownModel]) -> Hit:
+    asker = workspace.project
+
+    def reads(model: KnownModel) -> bool:
+        trained = model.training
+        if trained is None:
+            return False
+        of = {column.rpartition(".")[0] for name in trained.reads for column in model.columns(name, asker)}
+        return version.name in of or trained.table.startswith(f"table:{asker}/{version.name}@")
+
+    return Hit(
+        sort="table",
+        project=asker,
+        name=version.name,
+        owner=version.about.owner,
+        description=version.about.description,
+        tags=version.about.tags,
+        columns=tuple(field.name for field in version.fields),
+        **_used(asker, [model for model in models if reads(model)]),
+    )
+
+
+def _feature(workspace: Workspace, one: FeatureDefinition, models: list[KnownModel]) -> Hit:
+    asker, names = workspace.project, {field.name for field in one.columns}
+
+    def takes(model: KnownModel) -> bool:
+        return (
+            model.version.project == asker and model.training is not None and bool(names & model.training.reads.keys())
+        )
+
+    return Hit(
+        sort="feature" if isinstance(one.part, Scalar) else "view" if isinstance(one.part, View) else "windows",
+        project=asker,
+        name=one.name,
+        owner=one.about.owner,
+        description=one.about.description,
+        tags=one.about.tags,
+        columns=tuple(field.name for field in one.columns),
+        **_used(asker, [model for model in models if takes(model)]),
+    )
+
+
+def _shared(one: Publication, models: list[KnownModel]) -> Hit:
+    return Hit(
+        sort="shared",
+        project=one.project,
+        name=one.id,
+        owner=one.about.owner,
+        description=one.about.description,
+        tags=one.about.tags,
+        columns=tuple(field.name for field in one.fields),
+    )
+
+
+def _used(asker: str, models: list[KnownModel]) -> dict[str, tuple[str, ...]]:
+    def named(project: str, name: str) -> str:
+        return name if project == asker else f"{project}/{name}"
+
+    return {
+        "models": tuple(sorted({named(one.version.project, one.version.name) for one in models})),
+        "endpoints": tuple(sorted({named(one.version.project, e) for one in models for e in one.endpoints})),
+    }
+
+
+def _text(hit: Hit) -> str:
+    return " ".join((hit.sort, hit.name, hit.owner, hit.description, *hit.tags, *hit.columns)).lower()

@@ -1,0 +1,79 @@
+"""What comes batch by batch is what comes at once, bit for bit, wherever the rows lay meanwhile."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import feature_histories as fh
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slipway.features.batches import Batches, Limits
+from slipway.features.offline import History, Offline, compute
+from slipway.features.specs import build_spec
+from slipway.features.views import feature_view
+from slipway.schema.fingerprints import of_frame
+
+FUNCTIONS = {"is_far": fh.is_far, "busy": fh.busy}
+
+
+@feature_view(entity="origin", time="known_at", ttl="2h")
+def weather(events: pl.LazyFrame) -> pl.LazyFrame:
+    return events.select("origin", "known_at", "delay", "seats")
+
+
+@feature_view(entity=["origin", "carrier"], time="known_at")
+def pair(events: pl.LazyFrame) -> pl.LazyFrame:
+    return events.select("origin", "carrier", "known_at", "late", at=pl.col("known_at").dt.date())
+
+
+FEATURES = fh.a_set(weather, pair)
+SPEC = build_spec(
+    FEATURES, fh.REQUEST, fh.tables(pl.DataFrame(schema=fh.EVENT_SCHEMA)), lambda function: function.__name__
+)
+
+
+def history_of(events: pl.DataFrame) -> History:
+    views = {view.name: view.function(events.lazy()) for view in (weather, pair)}
+    return History(events={"events": events}, views=views)
+
+
+def in_batches(
+    labels: pl.DataFrame, events: pl.DataFrame, sizes: Sequence[int], limits: Limits, folder: Path
+) -> Offline:
+    def rows(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        start = 0
+        for size in [*sizes, labels.height]:
+            yield labels[start : start + size].select(list(dict.fromkeys(columns)))
+            start += size
+
+    made = Batches(SPEC, rows, "at", history_of(events), FUNCTIONS, folder=folder, limits=limits)
+    frames = [features for _, features in made]
+    return Offline(frame=pl.concat(frames), notes=made.notes, unmatched=made.unmatched)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    events=fh.events(),
+    labels=fh.labels(),
+    sizes=st.lists(st.integers(0, 4), max_size=5),
+    history_bytes=st.sampled_from([0, 600, 1 << 30]),
+    rows=st.integers(1, 9),
+)
+def test_batches_of_any_size_give_the_bits_of_the_whole(
+    events: pl.DataFrame,
+    labels: pl.DataFrame,
+    sizes: list[int],
+    history_bytes: int,
+    rows: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    whole = compute(SPEC, labels, "at", history_of(events), FUNCTIONS)
+    folder = tmp_path_factory.mktemp("aside")
+    limits = Limits(history_bytes=history_bytes, read_rows=rows, part_rows=rows, partitions=3)
+    made = in_batches(labels, events, sizes, limits, folder)
+    assert of_frame(made.frame) == of_frame(whole.frame)
+    assert set(made.notes) == set(whole.notes)
+    assert made.unmatched == whole.unmatched
+    assert list(folder.iterdir()) == []

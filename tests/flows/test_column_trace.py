@@ -1,0 +1,54 @@
+"""The way from a source column to predictions, and back."""
+
+import pytest
+from small_desk import NAME, Desk
+
+from slipway.client.endpoint import EndpointClient
+from slipway.errors import NotFound
+from slipway.flows.column_trace import trace
+from slipway.operations.catalog import Lineage, Trace
+
+
+def traced(desk: Desk, what: str) -> Trace:
+    return trace(desk.workspace, Lineage(what=what))
+
+
+def test_a_column_leads_to_the_features_models_and_endpoints_that_read_it(desk: Desk) -> None:
+    found = traced(desk, "flights.delay")
+    assert [one.name for one in found.features] == ["origin_delay_6h"]
+    assert [(one.name, one.number, one.endpoints) for one in found.models] == [(NAME, 3, ())]
+    assert found.models[0].data[0].startswith(f"table:{NAME}/flights@")
+    assert [one.name for one in traced(desk, "weather.wind").features] == ["weather_now_wind"]
+
+
+def test_a_column_that_nothing_reads_leads_nowhere_and_one_that_is_not_there_is_said(desk: Desk) -> None:
+    with pytest.raises(NotFound, match=r"no column that a feature reads"):
+        traced(desk, "weather.gust")
+    with pytest.raises(NotFound) as said:
+        traced(desk, "flights.delays")
+    assert "flights.delay" in said.value.why
+
+
+def test_a_table_and_a_feature_lead_both_ways(desk: Desk) -> None:
+    assert [one.name for one in traced(desk, "flights").features] == ["origin_delay_6h", "origin_seen_6h"]
+    found = traced(desk, "weather_now_wind")
+    assert found.columns == ("request.origin", "weather.observed_at", "weather.origin", "weather.wind")
+
+
+def test_an_endpoint_and_one_of_its_predictions_lead_back_to_the_columns(desk: Desk) -> None:
+    desk.approve(2)
+    deployed = desk.deploy(2)
+    assert deployed.status is not None
+    row = {"flight_id": "Q1", "origin": "JFK", "distance": 500, "departure": "2013-04-01T09:00:00Z"}
+    with EndpointClient(deployed.status.url, NAME) as client:
+        answered = client.predict([row])["predictions"][0]
+    of_endpoint = traced(desk, NAME)
+    assert [(one.number, one.endpoints) for one in of_endpoint.models] == [(2, (NAME,))]
+    desk.workspace.launcher.stop(desk.folder)  # what it answered is written
+    found = traced(desk, str(answered["id"]))
+    assert found.prediction is not None
+    assert found.prediction.score == answered["score"]
+    assert found.prediction.features["distance"] == 500
+    assert found.models[0].number == 2
+    assert "flights.delay" in found.columns
+    assert "request.departure" in found.columns
