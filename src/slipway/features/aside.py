@@ -125,6 +125,13 @@ class Aside:
             yield taken_back(path)
 
 
+    def drop(self, part: int) -> None:
+        """Remove what was put aside of a part."""
+        for path in self._files[part]:
+            path.unlink(missing_ok=True)
+        self._files[part].clear()
+
+
 def put_aside(rows: pl.DataFrame, path: Path) -> None:
     """Write rows to a file.
 

@@ -247,6 +247,8 @@ class _Group:
             del history
             for piece, rows in enumerate(_gathered(self._keys.read(place), self._limits.part_rows)):
                 self._answer_piece(ready, rows, f"{place:03}-{piece:06}.arrow")
+            for aside in (self._keys, *self._aside.values()):
+                aside.drop(place)
 
     def _answer_piece(self, ready: Sequence[tuple[Windows | View, Any]], rows: pl.DataFrame, name: str) -> None:
         instants = Instants(rows[_AT].to_numpy())
