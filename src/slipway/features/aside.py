@@ -124,7 +124,6 @@ class Aside:
         for path in self._files[part]:
             yield taken_back(path)
 
-
     def drop(self, part: int) -> None:
         """Remove what was put aside of a part."""
         for path in self._files[part]:
