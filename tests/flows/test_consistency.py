@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from small_desk import BETTER, FIRST, NAME, Desk
 
 import slipway as sw
+from slipway.cli import main
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import InvalidInput
 from slipway.features.materialise import Arrival, events_between
@@ -120,6 +122,23 @@ def test_nothing_is_reported_when_nothing_is_wrong(desk: Desk, client: EndpointC
     assert "none is wrong" in finding.sentence
 
 
+def test_the_command_asks_the_projects_own_queries(desk: Desk, client: EndpointClient) -> None:
+    Traffic(desk, client).run(hours=6)
+    where = ["-C", str(desk.project.folder), "--since", "2013-04-01"]
+    told = CliRunner().invoke(main, ["endpoints", "consistency", NAME, *where])
+    assert told.exit_code == 0, told.output
+    assert "none is wrong" in told.output
+    assert "weather_now_wind" in told.output
+    said = CliRunner().invoke(main, ["endpoints", "consistency", NAME, *where, "--sample", "1/2", "--json"])
+    assert msgspec.json.decode(said.stdout)["sample"] == 0.5
+    wrong = CliRunner().invoke(main, ["endpoints", "consistency", NAME, *where, "--sample", "some"])
+    assert wrong.exit_code != 0
+    assert "'some' is no share." in wrong.output
+    proven = CliRunner().invoke(main, ["features", "certify", NAME, "--version", str(FIRST), *where[:2]])
+    assert proven.exit_code == 0, proven.output
+    assert "are equal offline, online, stream and back-fill, bit for bit" in proven.output
+
+
 def test_one_corrupted_value_in_a_thousand_is_reported(desk: Desk, client: EndpointClient) -> None:
     kept: list[Any] = []
 
@@ -201,6 +220,12 @@ def test_a_table_that_lacks_what_was_pushed_is_told_apart(desk: Desk, client: En
     report = report_of(desk)
     assert report.defects == 0
     assert by_name(report)["origin_seen_6h"].ahead > 0
+    versions.overwrite(desk.workspace, "flights", held.drop("delay"), key=("flight_id",), time="asked_at")
+    with pytest.raises(InvalidInput, match="delay"):
+        report_of(desk)
+    (finding,) = watch(desk.workspace, Watch(name=NAME)).findings
+    assert finding.state == "cannot tell"
+    assert "delay" in finding.sentence
 
 
 def test_a_late_feed_does_not_hide_a_defect(desk: Desk, client: EndpointClient) -> None:

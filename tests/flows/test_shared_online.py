@@ -14,9 +14,9 @@ import redis_here
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import InvalidSetting, SlipwayError, Unavailable
 from slipway.flows.deploy import deploy
-from slipway.flows.endpoints import revision_of
+from slipway.flows.endpoints import get_endpoint, revision_of
 from slipway.flows.publish import converge
-from slipway.operations.endpoints import Deploy, Deployed
+from slipway.operations.endpoints import Deploy, Deployed, GetEndpoint
 from slipway.serving.online_place import read_place
 
 pytestmark = pytest.mark.full
@@ -60,6 +60,11 @@ def test_redis_answers_what_sqlite_answers(desk: Desk) -> None:
     with redis_here.cleaned(f"slipway:{NAME}") as _:
         shared = on(desk, redis_here.URL)
         assert scores(shared.deploy(FIRST)) == embedded
+        feeds = {feed.name: feed for feed in get_endpoint(shared.workspace, GetEndpoint(name=NAME)).feeds}
+        assert feeds["weather_now"].looked_up == 33 * 3  # each airport once a request
+        assert feeds["weather_now"].not_found == 32  # LGA, before it was pushed
+        assert feeds["weather_now"].max_age_s > 3 * 3600
+        assert feeds["weather_now"].too_old > 0
         place = read_place(desk.folder)
         assert (place.url, place.namespace) == (redis_here.URL, f"slipway:{NAME}:dev")
         assert place.identity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -9,13 +10,14 @@ import msgspec
 
 from slipway.charts.consistency import sentence
 from slipway.cli.door import Door, opened
-from slipway.cli.layout import columns, count, facts, instant
+from slipway.cli.layout import age, columns, count, facts, instant, share
 from slipway.cli.models import verdict_text
 from slipway.cli.rollout import rollout_line
 from slipway.errors import InvalidInput
 from slipway.operations.endpoints import Consistency, EndpointDetail, Endpoints, Stopped, Watched
 from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import EndpointStatus
+from slipway.records.feeds import FeedCounts
 from slipway.records.loop import Action
 from slipway.records.monitors import Finding, Incident
 
@@ -132,6 +134,23 @@ def _last_actions(door: Door, name: str) -> str:
     return columns(("when (UTC)", "what the loop did", "why"), rows, empty="")
 
 
+def _feeds(feeds: Sequence[FeedCounts]) -> str:
+    """What was found when features were looked up, for a terminal."""
+    rows = [
+        (
+            one.name,
+            f"{one.looked_up:,}",
+            share(one.not_found, one.looked_up),
+            share(one.too_old, one.looked_up),
+            "" if one.mean_age_s is None else age(one.mean_age_s),
+            "" if one.max_age_s is None else age(one.max_age_s),
+            ", ".join(f"{name} {share(nulls, one.found)}" for name, nulls in one.nulls.items() if nulls),
+        )
+        for one in feeds
+    ]
+    return columns(("features", "looked up", "not found", "too old", "mean age", "oldest", "null"), rows, empty="")
+
+
 def _list_text(answer: Endpoints) -> str:
     rows = []
     for row in answer.endpoints:
@@ -182,6 +201,7 @@ def _show_text(answer: EndpointDetail) -> str:
         columns(("revision", "model", "since (UTC)", "by", "why"), revisions, empty="") + more,
         verdict_text(answer.verdict) if answer.verdict else "",
         _findings(answer.findings),
+        _feeds(answer.feeds),
         _incidents(answer.incidents),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -77,22 +77,6 @@ def test(door: Door, names: tuple[str, ...]) -> None:
         )
 
 
-def _tested(declared: Feature) -> TestedFeature:
-    from slipway.features.examples import failed_examples
-
-    failed = failed_examples(declared)
-    if declared.twin is not None:
-        from slipway.features.scalar_columns import refusal
-
-        failed += filter(None, [refusal(declared)])
-    return TestedFeature(
-        name=declared.name,
-        examples=len(declared.examples),
-        has_twin=declared.twin is not None,
-        failed=tuple(failed),
-    )
-
-
 @features.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--version", default="latest", show_default=True, help="A number, an alias, or latest.")
@@ -138,6 +122,22 @@ def _certified_text(answer: Certified) -> str:
         columns(("feature", "path", "different", "first"), differing, empty=""),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _tested(declared: Feature) -> TestedFeature:
+    from slipway.features.examples import failed_examples
+
+    failed = failed_examples(declared)
+    if declared.twin is not None:
+        from slipway.features.scalar_columns import refusal
+
+        failed += filter(None, [refusal(declared)])
+    return TestedFeature(
+        name=declared.name,
+        examples=len(declared.examples),
+        has_twin=declared.twin is not None,
+        failed=tuple(failed),
+    )
 
 
 def _list_text(answer: Features) -> str:

@@ -118,27 +118,40 @@ def compute_as_delivered(
     events: dict[str, pl.DataFrame] = {}
     views: dict[str, pl.DataFrame] = {}
     late: list[pl.DataFrame] = []
-    for name in dict.fromkeys(part.source for part in spec.parts if isinstance(part, Windows)):
-        parts = [part for part in spec.parts if isinstance(part, Windows) and part.source == name]
-        rows = _rows(history.events[name], pushed[name], parts[0].event_id, parts[0].event_id_types, parts[0].time)
-        reach = max(a.width_us for part in parts for a in part.aggregates)
-        seen = [_seen(rows, requests, part.by, part.key_types, reach) for part in parts]
-        events[name] = _delivered(pl.concat(seen).unique([_REQUEST, _ROW], maintain_order=True), name, late)
+    for name, by_time in _by_source_and_time(spec).items():
+        found = []
+        for time, parts in by_time.items():
+            reach = max(a.width_us for part in parts for a in part.aggregates)
+            held = _in_reach(history.events[name], time, moments, reach)
+            rows = _rows(held, pushed[name], parts[0].event_id, parts[0].event_id_types, time)
+            seen = pl.concat([_seen(rows, requests, part.by, part.key_types, reach) for part in parts])
+            found.append(_delivered(seen.unique([_REQUEST, _ROW], maintain_order=True), name, late))
+        columns = [_REQUEST, *(column for column in pushed[name].columns if column != _CAME)]
+        events[name] = pl.concat([frame.select(columns) for frame in found]).unique(maintain_order=True)
     for part in spec.parts:
         if isinstance(part, View):
-            rows = _rows(history.views[part.name], pushed[part.name], part.entity, part.entity_types, part.time)
+            held = _in_reach(history.views[part.name], part.time, moments, part.ttl_us)
+            rows = _rows(held, pushed[part.name], part.entity, part.entity_types, part.time)
             seen_rows = _seen(rows, requests, part.entity, part.entity_types, part.ttl_us)
             views[part.name] = _delivered(seen_rows, part.name, late)
     apart = _one_by_one(spec)
     asked_apart = requests.with_columns(pl.from_epoch(_AT, "us").dt.replace_time_zone("UTC").alias(_AT))
-    found = compute(apart, asked_apart, _AT, History(events=events, views=views), functions)
+    again = compute(apart, asked_apart, _AT, History(events=events, views=views), functions)
     missed = pl.concat(late) if late else pl.DataFrame(schema={_REQUEST: pl.Int64, "row": pl.String, "late": pl.Int64})
     affected = set(missed[_REQUEST].to_list())
     return Delivered(
-        frame=found.frame,
+        frame=again.frame,
         late=[index in affected for index in range(requests.height)],
         lateness_us=missed.group_by("row", maintain_order=True).agg(pl.col("late").max())["late"].to_list(),
     )
+
+
+def _by_source_and_time(spec: FeatureSetSpec) -> dict[str, dict[str, list[Windows]]]:
+    found: dict[str, dict[str, list[Windows]]] = {}
+    for part in spec.parts:
+        if isinstance(part, Windows):
+            found.setdefault(part.source, {}).setdefault(part.time, []).append(part)
+    return found
 
 
 def _one_by_one(spec: FeatureSetSpec) -> FeatureSetSpec:
@@ -157,8 +170,18 @@ def _one_by_one(spec: FeatureSetSpec) -> FeatureSetSpec:
     return msgspec.structs.replace(spec, parts=tuple(parts), request=request)
 
 
+def _in_reach(table: pl.DataFrame | pl.LazyFrame, time: str, moments: Moments, reach_us: int | None) -> pl.LazyFrame:
+    """The rows that some request may look back on; others are not even read."""
+    rows = table.lazy()
+    if not time:
+        return rows
+    known = microseconds(rows, time, "the rows")
+    rows = rows.filter(known <= max(moments.at_us))
+    return rows if reach_us is None else rows.filter(known >= min(moments.at_us) - reach_us)
+
+
 def _rows(
-    table: pl.DataFrame | pl.LazyFrame,
+    table: pl.LazyFrame,
     pushed: pl.DataFrame,
     identity: Sequence[str],
     types: Sequence[FieldType],
@@ -169,7 +192,7 @@ def _rows(
     `__came_us` is null for a row that was never pushed, `__known_us` the least number without a time.
     """
     columns = [name for name in pushed.columns if name != _CAME]
-    held = table.lazy().select(columns).collect()
+    held = table.select(columns).collect()
     held, sent = _named(held, identity, types, time), _named(pushed, identity, types, time)
     came = sent.group_by(_ID, _TIME).agg(pl.col(_CAME).min())
     held = held.join(came, on=[_ID, _TIME], how="left", maintain_order="left")

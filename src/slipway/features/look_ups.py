@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from slipway.features.defaults import defaults_of
 from slipway.features.states import empty_state, finisher, key_encoder, restore, stored_view_of, stream_of
 from slipway.ports.online_store import Asked, FoundRow, OnlineStore, ViewsAsked, WindowsAsked
-from slipway.records.features import FeatureSetSpec, View, Windows
+from slipway.records.features import FeatureSetSpec, View, Windows, WindowState
+from slipway.records.feeds import AGE_MAX, AGE_SUM, LOOKED_UP, NOT_FOUND, NULLS, TOO_OLD
 
-__all__ = ["Fill", "LookUp", "filled_by", "look_ups_of"]
+__all__ = ["Cells", "Fill", "LookUp", "filled_by", "look_ups_of"]
 
 Row = list[Any]
+Cells = MutableSequence[int] | memoryview
+_COUNTED = 8  # keys of one request: shares need no more, and many would cost a large request a tenth of its time
+_Values = Callable[[Sequence[Any], int], Iterable[Sequence[Any]]]
 Fill = Callable[[list[Row], int], None]
 """Adds to each row, as of a decision time, the values that are looked up for it."""
 
@@ -87,13 +91,21 @@ def _together(look_ups: Sequence[LookUp], store: OnlineStore) -> Fill:
     return fill
 
 
-def look_ups_of(spec: FeatureSetSpec, places: Mapping[str, int]) -> list[LookUp]:
-    """The look-ups that a request needs."""
+def look_ups_of(
+    spec: FeatureSetSpec, places: Mapping[str, int], cells: Mapping[str, Cells] | None = None
+) -> list[LookUp]:
+    """The look-ups that a request needs.
+
+    Args:
+        spec: The feature set.
+        places: Where the request's fields are in a row.
+        cells: Where what was found is counted, by the name of view or windows; see `records.feeds`.
+    """
     made = []
     by_entity: dict[tuple[Any, ...], list[View]] = {}
     for part in spec.parts:
         if isinstance(part, Windows):
-            made.append(_windows_of(part, places))
+            made.append(_windows_of(part, places, cells[part.name] if cells else None))
         elif isinstance(part, View):
             by_entity.setdefault((part.entity, part.entity_types), []).append(part)
     for (entity, types), views in by_entity.items():
@@ -101,11 +113,14 @@ def look_ups_of(spec: FeatureSetSpec, places: Mapping[str, int]) -> list[LookUp]
         ask = ViewsAsked(tuple([stored_view_of(view).name for view in views]), ())
         key = [places[name] for name in entity]
         nothing = [value for view in views for value in defaults_of(view)]
-        made.append(LookUp(names, key, key_encoder(types), ask, _values_of_views(views), nothing))
+        values = _values_of_views(views)
+        if cells:
+            values = _counting_views(values, [(view.ttl_us, cells[view.name]) for view in views])
+        made.append(LookUp(names, key, key_encoder(types), ask, values, nothing))
     return made
 
 
-def _windows_of(windows: Windows, places: Mapping[str, int]) -> LookUp:
+def _windows_of(windows: Windows, places: Mapping[str, int], cells: Cells | None) -> LookUp:
     """How the windows' values are looked up; windows of a row without a key hold nothing."""
     stream = stream_of(windows)
     widths = sorted({aggregate.width_us for aggregate in windows.aggregates})
@@ -115,12 +130,12 @@ def _windows_of(windows: Windows, places: Mapping[str, int]) -> LookUp:
         key=[places[name] for name in windows.by],
         encode=key_encoder(windows.key_types),
         ask=WindowsAsked(stream.name, (), widths),
-        values=lambda states, at_us: map(finish, states),
+        values=(lambda states, at_us: map(finish, states)) if cells is None else _counting_windows(finish, cells),
         nothing=finish([empty_state(stream)] * len(widths)),
     )
 
 
-def _values_of_views(views: Sequence[View]) -> Callable[[Sequence[Any], int], list[list[Any]]]:
+def _values_of_views(views: Sequence[View]) -> _Values:
     """What the rows of views that share their entity mean at a decision time."""
     plan = [(view.ttl_us, defaults_of(view), _restored(view)) for view in views]
 
@@ -139,6 +154,48 @@ def _values_of_views(views: Sequence[View]) -> Callable[[Sequence[Any], int], li
         return found
 
     return lambda answer, at_us: [values_of(rows, at_us) for rows in answer]
+
+
+def _counting_views(values: _Values, plan: Sequence[tuple[int | None, Cells]]) -> _Values:
+    """The same, with what was found counted: the time of a request goes into it, so it is done in few steps."""
+
+    def counted(answer: Sequence[Any], at_us: int) -> Iterable[Sequence[Any]]:
+        for rows in answer if len(answer) <= _COUNTED else answer[:: len(answer) // _COUNTED + 1]:
+            for row, (ttl_us, cells) in zip(rows, plan, strict=True):
+                cells[LOOKED_UP] += 1
+                if row is None:
+                    cells[NOT_FOUND] += 1
+                    continue
+                age = at_us - row[0]
+                cells[AGE_SUM] += age
+                if age > cells[AGE_MAX]:
+                    cells[AGE_MAX] = age
+                if ttl_us is not None and age > ttl_us:
+                    cells[TOO_OLD] += 1
+                if None in row[1]:
+                    for index, value in enumerate(row[1], NULLS):
+                        if value is None:
+                            cells[index] += 1
+        return values(answer, at_us)
+
+    return counted
+
+
+def _counting_windows(finish: Callable[[Sequence[WindowState]], list[Any]], cells: Cells) -> _Values:
+    def counted(answer: Sequence[Any], at_us: int) -> Iterable[Sequence[Any]]:
+        found = list(map(finish, answer))
+        stride = len(answer) // _COUNTED + 1 if len(answer) > _COUNTED else 1
+        for states, values in zip(answer[::stride], found[::stride], strict=True):
+            cells[LOOKED_UP] += 1
+            if not states[-1].rows:
+                cells[NOT_FOUND] += 1
+            if None in values:
+                for index, value in enumerate(values, NULLS):
+                    if value is None:
+                        cells[index] += 1
+        return found
+
+    return counted
 
 
 def _restored(view: View) -> list[tuple[int, Callable[[Any], Any]]]:

@@ -17,7 +17,7 @@ import msgspec
 
 from slipway.errors import InvalidInput, near
 from slipway.features.calls import MISFIT, coercer, row_caller, scalar_order
-from slipway.features.look_ups import Fill, filled_by, look_ups_of
+from slipway.features.look_ups import Cells, Fill, filled_by, look_ups_of
 from slipway.features.states import (
     coder,
     finite,
@@ -65,7 +65,11 @@ def stored_definitions(spec: FeatureSetSpec) -> tuple[list[Stream], list[StoredV
 
 
 def build_resolver(
-    spec: FeatureSetSpec, functions: Mapping[str, Callable[..., Any]], store: OnlineStore | None = None
+    spec: FeatureSetSpec,
+    functions: Mapping[str, Callable[..., Any]],
+    store: OnlineStore | None = None,
+    *,
+    cells: Mapping[str, Cells] | None = None,
 ) -> Resolver:
     """Compile a feature set for requests.
 
@@ -74,6 +78,8 @@ def build_resolver(
         functions: The functions of the scalar features, by name.
         store: Where windows and views are looked up; None for a set without them. Its streams and views are defined
             where they do not exist.
+        cells: Where freshness and nulls of what is found are counted, by the name of view or windows, laid out as
+            `records.feeds` says; None for nowhere.
 
     Returns:
         The resolver. It raises InvalidInput for a row that does not fit, StepFailed where a scalar feature raises.
@@ -93,7 +99,7 @@ def build_resolver(
                 fix="Open one and materialise into it.",
             )
         store.define(streams, views)
-        look_ups = look_ups_of(spec, places.copy())
+        look_ups = look_ups_of(spec, places.copy(), cells)
         for look_up in look_ups:
             places.update((name, width + index) for index, name in enumerate(look_up.names))
             width += len(look_up.names)

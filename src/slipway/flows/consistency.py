@@ -137,8 +137,15 @@ def measure(
     if not taken.height:
         return report
     bounds = taken.select(first=pl.col("at").min(), last=pl.col("at").max()).row(0)
-    again = _Again(workspace, revision, bundle.features, home, taken, views)
-    return msgspec.structs.replace(report, window_from=bounds[0], window_until=bounds[1], **again.compared(bundle))
+    try:
+        found = _Again(workspace, revision, bundle.features, home, taken, views).compared(bundle)
+    except pl.exceptions.PolarsError as problem:
+        raise InvalidInput(
+            f"The features of {bundle.model!r} cannot be computed again: {str(problem).splitlines()[0]}.",
+            why="A table's present version has other columns or types than the one from which it was trained.",
+            fix="Release a model that is trained on the tables as they are: slipway run PIPELINE",
+        ) from problem
+    return msgspec.structs.replace(report, window_from=bounds[0], window_until=bounds[1], **found)
 
 
 def _sampled(rows: pl.DataFrame, sample: float) -> pl.Series:

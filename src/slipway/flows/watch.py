@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from slipway.errors import SlipwayError
 from slipway.flows.answered import answered_rows
 from slipway.flows.consistency import measure
 from slipway.flows.endpoints import folder_of, revision_of
@@ -96,9 +97,11 @@ def watch_rows(
     for monitor in revision.monitors:
         if monitor.kind == "consistency":
             recent = own.filter(pl.col("at") > now - timedelta(microseconds=monitor.window_us))
-            report = measure(workspace, revision, bundle, home, recent)
-            reports.append(report)
-            one = consistency.found(report, monitor)
+            try:
+                reports.append(measure(workspace, revision, bundle, home, recent))
+                one = consistency.found(reports[-1], monitor)
+            except SlipwayError as problem:  # a table that is gone must not keep the other monitors from their look
+                one = Found(state="cannot tell", sentence=str(problem), rows=recent.height, values={})
         elif monitor.kind == "drift":
             faulty = _faulty(workspace, revision, monitor)
             one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=key)

@@ -20,10 +20,12 @@ from slipway.ports.online_store import OnlineStore
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import EMBEDDED, Challenger, Revision
 from slipway.records.features import FeatureSetSpec, RequestField, Scalar, View, Windows
+from slipway.records.feeds import feeds_of
 from slipway.records.schema import Field
 from slipway.serving.active import Active, LoadedChallenger, Resolve, Rows, RowsCheck, reads_nothing
 from slipway.serving.active import Received as Pushed
 from slipway.serving.contracts import ContractReader
+from slipway.serving.feed_counters import FeedCounters
 from slipway.serving.online_place import read_place
 from slipway.serving.pushed_rows import checks_of
 
@@ -43,10 +45,12 @@ class Loader:
     Args:
         folder: The endpoint's folder.
         signer: Verifies bundles.
+        slot: The index of the worker that counts.
     """
 
-    def __init__(self, folder: Path, signer: Signer) -> None:
+    def __init__(self, folder: Path, signer: Signer, slot: int = 0) -> None:
         self._folder = folder
+        self._slot = slot
         self._signer = signer
         self._store: OnlineStore | None = None
         self._place = EMBEDDED
@@ -70,10 +74,12 @@ class Loader:
             challenger = self._challenger(revision, revision.challenger, champion, rival)
             if extra := _extra(champion.spec, rival.spec):
                 reads = _Reads(champion.spec, self._open_store(extra), extra)
+        feeds = FeedCounters(self._folder, feeds_of(champion.spec), self._slot)
         active = Active(
             revision=revision,
             contract=ContractReader(revision.contract),
-            resolve=self._resolve(champion, revision.contract.fields),
+            resolve=self._resolve(champion, revision.contract.fields, feeds),
+            feeds=feeds,
             predict=champion.loaded.predict_rows,
             threshold=champion.loaded.decision.threshold,
             sources=reads.sources,
@@ -107,12 +113,13 @@ class Loader:
             resolve=None if challenger.takes_the_same(champion) else resolve,
         )
 
-    def _resolve(self, model: "_Model", fields: Sequence[Field]) -> Resolve:
+    def _resolve(self, model: "_Model", fields: Sequence[Field], feeds: FeedCounters | None = None) -> Resolve:
         inputs = model.loaded.signature.inputs
         if model.spec is None:
             take = _taker(fields, inputs, "model")
             return lambda rows, at: [take(row) for row in rows]
-        resolve = build_resolver(model.spec, model.functions, self._open_store(model.spec))
+        cells = feeds.cells if feeds is not None else None
+        resolve = build_resolver(model.spec, model.functions, self._open_store(model.spec), cells=cells)
         return _resolver(resolve, fields, model.spec, inputs)
 
     def _open_store(self, spec: FeatureSetSpec) -> OnlineStore | None:

@@ -52,7 +52,7 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     counters = Counters(folder / COUNTERS_FILE, index)
     counters.take_over()
     signer = open_signer(folder)
-    loader = Loader(folder, signer)
+    loader = Loader(folder, signer, index)
     swap = Swap(folder, signer, loader.load, counters, state.serves)
     try:
         swap.load_first()

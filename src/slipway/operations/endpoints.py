@@ -7,6 +7,7 @@ from msgspec import Struct
 from slipway.operations.declare import Empty, Operation
 from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import EndpointStatus, Revision
+from slipway.records.feeds import FeedCounts
 from slipway.records.gates import GateSpec, Verdict
 from slipway.records.monitors import Finding, Incident
 
@@ -47,7 +48,11 @@ class GetEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class EndpointDetail(Struct, frozen=True, kw_only=True):
-    """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first), consistency."""
+    """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first), and its feeds.
+
+    Feeds are what the process that runs, or ran last, found when it looked features up; `consistency` is the newest
+    report on the features that it served.
+    """
 
     revisions: tuple[Revision, ...]
     status: EndpointStatus | None
@@ -55,6 +60,7 @@ class EndpointDetail(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     incidents: tuple[Incident, ...]
     consistency: ConsistencyReport | None = None
+    feeds: tuple[FeedCounts, ...] = ()
 
 
 class Deploy(Struct, frozen=True, kw_only=True):

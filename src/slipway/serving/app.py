@@ -206,6 +206,8 @@ class _Endpoint:
         for queue in (self.log, self.failures, self.shadow):
             queue.hurry()
         text = self.counters.text(self.name)
+        if active is not None and active.feeds is not None:
+            text += active.feeds.text(self.name)
         text += "# HELP slipway_revision The revision that answers.\n# TYPE slipway_revision gauge\n"
         text += f'slipway_revision{{endpoint="{self.name}"}} {active.revision.number if active else 0}\n'
         await send(sender, 200, text.encode(), closing=self.closing(), content_type=_PROMETHEUS)

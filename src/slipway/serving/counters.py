@@ -40,6 +40,7 @@ __all__ = [
     "SWAPS_REFUSED",
     "UNKNOWN_FIELDS",
     "Counters",
+    "mapped",
     "request_counter",
 ]
 
@@ -124,7 +125,7 @@ def request_counter(route: str, status: int) -> int:
     return _REQUESTS[route, 500] if found is None else found
 
 
-def _mapped(path: Path, size: int) -> mmap.mmap | None:
+def mapped(path: Path, size: int) -> mmap.mmap | None:
     """The file in memory, all of its blocks had in advance; None, which is logged, where they cannot be had."""
     try:
         with path.open("a+b") as file:
@@ -135,7 +136,7 @@ def _mapped(path: Path, size: int) -> mmap.mmap | None:
                 file.truncate(size)
             return mmap.mmap(file.fileno(), size)
     except OSError as problem:
-        _logger.error("%s cannot be used (%s): /metrics tells of this worker alone.", path, problem)
+        _logger.error("%s cannot be used (%s): what it counts is told of this worker alone.", path, problem)
         return None
 
 
@@ -151,7 +152,7 @@ class Counters:
 
     def __init__(self, path: Path | None = None, slot: int = 0) -> None:
         size = MAX_WORKERS * _WIDTH * 8
-        shared = None if path is None else _mapped(path, size)
+        shared = None if path is None else mapped(path, size)
         self._all = memoryview(bytearray(size) if shared is None else shared).cast("Q")
         self._mine = self._all[slot * _WIDTH : (slot + 1) * _WIDTH]
 
