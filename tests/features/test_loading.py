@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
@@ -15,13 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import slipway.features.windows as w
+from redis_here import URL, cleaned
 from slipway.backends.sqlite_online import SqliteOnlineStore
 from slipway.features import loading
 from slipway.features.loading import event_rows, read_mark, view_rows_of
 from slipway.features.materialise import materialise
 from slipway.features.online import build_receiver, stored_definitions
 from slipway.features.sets import FeatureSet
+from slipway.features.states import to_us
 from slipway.features.views import feature_view
+from slipway.ports.online_store import OnlineStore
 from slipway.ports.workspace import Workspace
 from slipway.records.features import EventRow, FeatureSetSpec, ViewRow
 from slipway.tables import versions
@@ -83,7 +87,7 @@ def spec() -> FeatureSetSpec:
     return FEATURES.spec(REQUEST)
 
 
-def load(workspace: Workspace, store: SqliteOnlineStore, until: datetime) -> int:
+def load(workspace: Workspace, store: OnlineStore, until: datetime) -> int:
     return materialise(workspace, spec(), store, until=until, views=FEATURES.views).rows
 
 
@@ -266,7 +270,9 @@ print("ended", flush=True)
 def test_killed_at_random_moments_it_ends_in_the_same_state(workspace: Workspace, tmp_path: Path, seed: int) -> None:
     write_tables(workspace, 500)
     path, made, kills, told = tmp_path / "killed.db", random.Random(seed), 0, ""
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(workspace.root), str(path)]
+    here = Path(__file__).parent
+    folders = os.pathsep.join([str(here), str(here.parent)])
+    command = [sys.executable, "-c", KILLED, folders, str(workspace.root), str(path)]
     while told != "ended":
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -281,6 +287,42 @@ def test_killed_at_random_moments_it_ends_in_the_same_state(workspace: Workspace
         assert process.wait() == (0 if told == "ended" else -signal.SIGKILL)
     assert kills > 0
     assert content(path) == loaded_at_once(workspace, tmp_path, END)
+
+
+@pytest.mark.full
+def test_on_redis_too_it_goes_on_where_it_stopped(workspace: Workspace, small: None, tmp_path: Path) -> None:
+    from slipway.backends.redis_online import RedisOnlineStore
+
+    class StoppingRedis(RedisOnlineStore):
+        left = 25
+
+        def set_mark(self, name: str, value: str) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise Stopped
+            super().set_mark(name, value)
+
+    write_tables(workspace)
+    whole = SqliteOnlineStore(tmp_path / "whole.db")
+    load(workspace, whole, END)
+    with cleaned(f"loading-{uuid4().hex}") as namespace:
+        stopping = StoppingRedis(URL, namespace)
+        with pytest.raises(Stopped):
+            load(workspace, stopping, END)
+        stopping.close()
+        store = RedisOnlineStore(URL, namespace)
+        load(workspace, store, END)
+        keys = ["EWR", "JFK", "LGA", "a|b", "EWR|UA", "a\\|b|\\\\", "nowhere"]
+        streams, views = stored_definitions(spec())
+        for hour in range(0, 101, 10):
+            at_us = to_us(T + timedelta(hours=hour))
+            for stream in streams:
+                asked = (stream.name, keys, at_us, [3 * 3600 * 10**6, 10**15])
+                assert store.window_states(*asked) == whole.window_states(*asked)
+            names = tuple(view.name for view in views)
+            assert store.view_rows(names, keys, at_us) == whole.view_rows(names, keys, at_us)
+        store.close()
+    whole.close()
 
 
 def test_rows_are_made_of_columns() -> None:
