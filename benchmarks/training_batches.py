@@ -3,11 +3,10 @@
 Labels and three feature views of five floats lie as tables on disk, written in batches; decisions and knowledge times are
 in no order. A fresh process makes the training set, stores it as a version of a table (fsynced) and reads it batch by
 batch. Its peak of memory is the whole process's, imports included. Raw is `features.training_set`, which holds the frame.
-`--full` makes it of 100 million labels and three views of 10 million rows, without raw, and takes half an hour.
+`--full` makes it of 100 million labels and three views of 10 million rows of two floats, without raw, and takes half an hour.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,14 +28,16 @@ from slipway.tables import versions
 ROWS = 3_000_000
 FULL_ROWS = 100_000_000
 FULL_VIEW_ROWS = 10_000_000
+FULL_FLOATS = 2
 FULL_GOAL_MB = 8_000
+__all__ = ["peak_mb", "run"]
 REMARK = """\
 What grows with the training set is disk: about its own size while it is made, where the views do not fit in memory.
 """
 
 _PATH = "training set in batches"
 _VIEWS = 3
-_FLOATS = 5
+FLOATS = 5
 _STEP = 1 << 20
 _PERIOD_US = 90 * 86_400 * 10**6
 _START_US = int(datetime(2013, 1, 1, tzinfo=UTC).timestamp()) * 10**6
@@ -70,13 +71,13 @@ def _views() -> FeatureSet:
     return FeatureSet(*(named(number) for number in range(_VIEWS)))
 
 
-def _prepare(folder: Path, rows: int, view_rows: int) -> None:
+def _prepare(folder: Path, rows: int, view_rows: int, floats: int) -> None:
     workspace = open_workspace(folder, project="bench")
     entities = max(view_rows // 30, 2)
     labels = _made(rows, entities, "at", 1, 0)
     versions.overwrite(workspace, "labels", labels, key=("key",), time="at")
     for number in range(_VIEWS):
-        frames = _made(view_rows, entities, "known_at", _FLOATS, number + 1)
+        frames = _made(view_rows, entities, "known_at", floats, number + 1)
         versions.overwrite(workspace, f"view{number}", frames, time="known_at")
     workspace.ledger.close()
 
@@ -84,7 +85,7 @@ def _prepare(folder: Path, rows: int, view_rows: int) -> None:
 def _work(side: str, folder: Path) -> dict[str, float]:
     """In a fresh process: seconds to make and to read, and the peak of memory."""
     workspace = open_workspace(folder, project="bench")
-    before = _peak_mb()
+    before = peak_mb()
     with current_workspace.filled(workspace):
         started = time.perf_counter()
         if side == "raw":
@@ -98,12 +99,13 @@ def _work(side: str, folder: Path) -> dict[str, float]:
                 count += frame.height
             read = time.perf_counter() - started
     workspace.ledger.close()
-    return {"made_s": made, "read_s": read, "rows": count, "MB": _peak_mb(), "MB before": before}
+    return {"made_s": made, "read_s": read, "rows": count, "MB": peak_mb(), "MB before": before}
 
 
-def _peak_mb() -> float:
-    # The process that starts this one is small: its peak, with which this one's begins, does not count.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_mb() -> float:
+    """The greatest memory of this process so far."""
+    # Not getrusage: its peak begins with that of the process that started this one.
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _in_fresh_process(*arguments: str) -> dict[str, float]:
@@ -116,16 +118,16 @@ def _in_fresh_process(*arguments: str) -> dict[str, float]:
 
 def run(rows: int = ROWS, view_rows: int | None = None, *, full: bool = False) -> list[dict[str, Any]]:
     """Rows of the table; with `full` the largest size too, which has nothing beside it."""
-    made = _sizes(rows, view_rows or max(rows // 3, 2), is_beside_raw=True)
-    return made + (_sizes(FULL_ROWS, FULL_VIEW_ROWS, is_beside_raw=False) if full else [])
+    made = _sizes(rows, view_rows or max(rows // 3, 2), FLOATS, is_beside_raw=True)
+    return made + (_sizes(FULL_ROWS, FULL_VIEW_ROWS, FULL_FLOATS, is_beside_raw=False) if full else [])
 
 
-def _sizes(rows: int, view_rows: int, *, is_beside_raw: bool) -> list[dict[str, Any]]:
+def _sizes(rows: int, view_rows: int, floats: int, *, is_beside_raw: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
-        _in_fresh_process("prepare", folder, str(rows), str(view_rows))
+        _in_fresh_process("prepare", folder, str(rows), str(view_rows), str(floats))
         raw = _in_fresh_process("raw", folder) if is_beside_raw else None
         ours = _in_fresh_process("slipway", folder)
-    size = f"{rows:,} labels x {_VIEWS} views of {view_rows:,} rows x {_FLOATS} floats"
+    size = f"{rows:,} labels x {_VIEWS} views of {view_rows:,} rows x {floats} floats"
     goal = {} if is_beside_raw else {"goal": FULL_GOAL_MB}
     return [
         {
@@ -146,6 +148,6 @@ def _sizes(rows: int, view_rows: int, *, is_beside_raw: bool) -> list[dict[str, 
 
 if __name__ == "__main__":
     if sys.argv[1] == "prepare":
-        _prepare(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+        _prepare(Path(sys.argv[2]), *map(int, sys.argv[3:]))
     else:
         print(json.dumps(_work(sys.argv[1], Path(sys.argv[2]))))

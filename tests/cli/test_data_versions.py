@@ -46,6 +46,9 @@ def test_a_table_is_named_compared_altered_and_kept(store: list[str], workspace:
     assert "The column n was renamed to delay." in said
     assert said[-1] == "3 rows were added, 0 removed, 0 changed."
     assert "version 5" in data(store, "compact", "flights").output
+    shown = data(store, "show", "flights", "golden").output
+    assert "overwrite" in shown
+    assert "append" not in shown
     history = data(store, "history", "flights").output
     assert "tag golden" in history
     assert "branch fix" in history

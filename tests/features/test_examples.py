@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import feature_histories as fh
+import msgspec
 import polars as pl
 import pytest
 
@@ -20,7 +21,7 @@ from slipway.features.skew import certify
 from slipway.features.specs import FrameTables, build_spec
 from slipway.features.views import feature_view
 from slipway.ports.workspace import Workspace
-from slipway.records.features import AboutFeature
+from slipway.records.features import AboutFeature, FeatureSetSpec
 from slipway.tables import versions
 
 T = datetime(2013, 1, 1, 7, tzinfo=UTC)
@@ -156,6 +157,7 @@ def test_defaults_are_the_same_on_every_path(tmp_path: Path, workspace: Workspac
     features = FeatureSet(recent, desk, greeted, moved)
     request: dict[str, Any] = {"origin": "string", "name": "string", "departs": "datetime"}
     spec = build_spec(features, request, tables, str)
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=FeatureSetSpec) == spec
     found = certify(
         spec, features.functions, lambda name: SqliteOnlineStore(tmp_path / f"{name}.db"), tables=workspace, rows=300
     )

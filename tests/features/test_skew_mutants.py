@@ -103,7 +103,7 @@ def calls_with_nulls(patch: pytest.MonkeyPatch) -> None:
 
     def row_caller(scalar: Any, functions: Any) -> Any:
         call = calls.row_caller(scalar, functions)
-        return lambda arguments, row: call(tuple(0 if value is None else value for value in arguments), row)
+        return lambda arguments, row: call(tuple(0 if v is None else v for v in arguments), row)
 
     patch.setattr(online, "row_caller", row_caller)
 

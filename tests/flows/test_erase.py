@@ -15,6 +15,9 @@ import polars as pl
 import pytest
 
 from slipway.backends.clocks import SimulatedClock
+from slipway.data.checks import between, not_null
+from slipway.data.declare import table
+from slipway.data.write import write
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound
 from slipway.flows import erase as flow
 from slipway.flows.erase import erase, list_erasures
@@ -30,12 +33,14 @@ from slipway.records.people import Actor
 from slipway.records.predictions import LabelRow, PredictionRow, PushedRow, ShadowRow
 from slipway.records.runs import Artifact, CodeVersion, Environment, Run
 from slipway.records.schema import Field
-from slipway.records.tables import AboutTable, CheckResult
+from slipway.records.tables import AboutTable, CheckResult, TableRefusal
 from slipway.schema.frame_digests import of_frame
 from slipway.tables import erasing, parts, prediction_log, versions
 from slipway.tables.catalog import get, head, manifest_of
 from slipway.tables.cleaning import clean
 from slipway.tables.delta_export import export_delta
+from slipway.tables.file_folders import add_folder, check_out, read_file
+from slipway.tables.filesets import entries_of, resolve
 from slipway.tables.segments import SegmentWriter, read_segments
 from slipway.tables.versions import Origin, append, overwrite, read, verify
 
@@ -234,6 +239,29 @@ def test_what_checks_kept_is_erased(workspace: Workspace) -> None:
     assert head(workspace, "people").profile == ""
 
 
+def test_rows_that_were_refused_or_set_aside_are_erased(workspace: Workspace) -> None:
+    def people_() -> pl.DataFrame:
+        return people(0, 10)
+
+    people_.__name__ = "people"
+    declared = table(
+        key="email", personal="email", checks=[between("age", 0, 8), not_null("city", severity="quarantine")]
+    )(people_)
+    with pytest.raises(InvalidInput, match="was refused"):
+        write(workspace, declared, people(0, 10, ada=9))
+    rows = people(0, 8, ada=3).with_columns(city=pl.when(pl.col("email") != ADA).then("city"))
+    write(workspace, declared, rows)
+    assert read(workspace, "quarantine.people").collect()["email"].to_list() == [ADA]
+    assert len(holding(workspace)) > 1
+    report = run_erase(workspace)
+    assert report.left == 0
+    assert {place.place for place in report.places} == {"table people", "table quarantine.people"}
+    assert holding(workspace) == []
+    with workspace.ledger.read() as tx:
+        (refusal,) = entries.find(tx, TableRefusal)
+    assert ADA not in str(refusal)
+
+
 def test_what_was_cleaned_away_leaves_no_trace_either(three: Workspace, clock: SimulatedClock) -> None:
     clock.advance_to(clock.now() + timedelta(days=30))
     clean(three, ["people"], keep=1, grace=timedelta())
@@ -408,11 +436,47 @@ def test_only_admins_and_governance_may(three: Workspace) -> None:
 
 
 def test_the_name_of_a_person_can_be_made_by_the_holder_of_the_key_only(three: Workspace) -> None:
-    target = flow._target(three, Erase(table="people", key=(ADA,)))
-    assert flow._subject(three, target) == flow._subject(three, target)
+    named = b"ada"
+    assert flow._subject(three, named) == flow._subject(three, named)
     from dataclasses import replace
 
     from slipway.backends.ed25519_signer import Ed25519Signer
 
     other = replace(three, signer=Ed25519Signer(three.root / "other keys"))
-    assert flow._subject(other, target) != flow._subject(three, target)
+    assert flow._subject(other, named) != flow._subject(three, named)
+
+
+def test_files_are_erased_from_every_version_of_a_set(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for path, content in {
+        "ada/1.jpg": b"ada's face",
+        "ada/2.jpg": b"shared",
+        "bob.jpg": b"bob",
+        "c.jpg": b"shared",
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    first = add_folder(workspace, "photos", folder)
+    (folder / "new.jpg").write_bytes(b"new")
+    second = add_folder(workspace, "photos", folder)
+    (folder / "bob.jpg").unlink()
+    wanted = Erase(files="photos", paths=("ada",), reason="request 18")
+    counted = erase(workspace, msgspec.structs.replace(wanted, dry_run=True, reason=""))
+    assert [(p.place, p.rows, p.note) for p in counted.places] == [("file set photos", 2, "files, versions 1, 2")]
+    report = erase(workspace, wanted)
+    assert report.left == 0
+    assert report.kept == ("The content of a file is also 'c.jpg' of the file set 'photos': it stays there.",)
+    assert holding(workspace, "ada's face") == []
+    assert holding(workspace, "ada/1.jpg") == []
+    for version in (first, second):
+        now = resolve(workspace, "photos", version.version)
+        assert (now.id, now.number, now.erased[0].rows) == (version.id, version.number, 2)
+        assert all(not entry.path.startswith("ada") for entry in entries_of(workspace, now))
+        check_out(workspace, now, tmp_path / f"out{now.number}")
+    assert read_file(workspace, "photos", "c.jpg") == b"shared"
+    (folder / "bob.jpg").write_bytes(b"bob")
+    with pytest.raises(InvalidInput, match="from which 2 files were erased"):
+        add_folder(workspace, "photos", folder)
+    assert erase(workspace, wanted).places == ()
+    with pytest.raises(InvalidInput, match="apart from rows"):
+        erase(workspace, msgspec.structs.replace(wanted, paths=()))

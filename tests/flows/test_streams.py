@@ -62,6 +62,30 @@ def answers(client: EndpointClient) -> list[Any]:
 
 
 @pytest.mark.full
+def test_pushes_and_look_ups_need_no_ledger(desk: Desk) -> None:
+    """Nothing of the platform is asked while a request waits: with the ledger gone, all goes on, in a new worker too."""
+    desk.approve(FIRST)
+    deployed = desk.deploy(FIRST)
+    assert deployed.status is not None
+    with EndpointClient(deployed.status.url, NAME) as client:
+        before = answers(client)
+        desk.workspace.ledger.close()
+        files = [*desk.workspace.root.glob("ledger.db*"), desk.workspace.root / "blobs"]
+        for path in files:
+            path.rename(path.with_name(f"away-{path.name}"))
+        try:
+            assert client.events("flights", arrivals(200)) > 0
+            pushed = answers(client)
+            assert pushed != before
+            os.kill(children_of(deployed.status.pid)[0], signal.SIGKILL)
+            assert wait_for(lambda: _quietly(client, lambda: answers(client)), "another worker answers") == pushed
+            assert client.events("flights", arrivals(200)) == 0
+        finally:
+            for path in files:
+                path.with_name(f"away-{path.name}").rename(path)
+
+
+@pytest.mark.full
 def test_a_stream_is_taken_in_whoever_is_killed(desk: Desk, tmp_path: Path) -> None:
     desk.approve(FIRST)
     rows = arrivals(1500)

@@ -1,4 +1,5 @@
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -7,6 +8,7 @@ from slipway.backends.clocks import SimulatedClock
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ports.workspace import Workspace
 from slipway.schema.fingerprints import of_frame
+from slipway.tables import refs
 from slipway.tables.alters import alter
 from slipway.tables.catalog import as_of, head, manifest_of
 from slipway.tables.parts import table_folder
@@ -123,7 +125,7 @@ def test_what_cannot_be_merged_is_said_and_changes_nothing(workspace: Workspace)
     now = append(workspace, "t", rows(5, 8))
     for name, why in [
         ("same", "both have rows with the key id = 7"),
-        ("changed", "The branch changed rows"),
+        ("changed", "The branch changed or compacted rows"),
         ("columns", "The columns of the branch changed"),
     ]:
         with pytest.raises(Conflict, match=why):
@@ -144,3 +146,25 @@ def test_events_tell_of_tags_and_branches(workspace: Workspace) -> None:
     with workspace.ledger.read() as tx:
         verbs = [event.verb for event in tx.events(subject="table:flights/t")]
     assert verbs == ["tables.commit", "tables.tag", "tables.branch", "tables.commit", "tables.merge"]
+
+
+def test_what_comes_to_a_branch_while_it_is_merged_is_not_lost(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overwrite(workspace, "t", rows(0, 2))
+    branch(workspace, "t", "fix")
+    append(workspace, "t", rows(2, 3), branch="fix")
+    now = append(workspace, "t", rows(5, 6))
+    replayed = refs.appended
+
+    def late(*given: Any) -> Any:
+        monkeypatch.setattr(refs, "appended", replayed)
+        append(workspace, "t", rows(3, 4), branch="fix")
+        return replayed(*given)
+
+    monkeypatch.setattr(refs, "appended", late)
+    with pytest.raises(Conflict, match="was written while it was merged"):
+        merge(workspace, "t", "fix")
+    assert head(workspace, "t") == now
+    merge(workspace, "t", "fix")
+    assert ids(workspace) == [0, 1, 5, 2, 3]

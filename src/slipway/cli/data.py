@@ -34,10 +34,14 @@ def list_(door: Door) -> None:
 
 @data.command()
 @click.argument("name", metavar="TABLE")
+@click.argument("version", metavar="[VERSION]", default="")
 @opened
-def show(door: Door, name: str) -> None:
-    """Show one table's versions, columns and checks."""
-    door.show(door.call("tables.get", name=name), _show_text)
+def show(door: Door, name: str, version: str) -> None:
+    """Show one table's versions, columns and checks, or those of one version.
+
+    A version is a number, a hash or its beginning, a tag, a branch, an instant or a date.
+    """
+    door.show(door.call("tables.get", name=name, version=version), _show_text)
 
 
 @data.command()

@@ -31,11 +31,11 @@ def files() -> None:
 
 @files.command()
 @click.argument("name", metavar="NAME")
-@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("place", metavar="FOLDER", type=click.Path(path_type=Path))
 @opened
-def add(door: Door, name: str, folder: Path) -> None:
+def add(door: Door, name: str, place: Path) -> None:
     """Make a folder's files the current version of a file set. Only new bytes are stored."""
-    made = add_folder(door.workspace, name, folder)
+    made = add_folder(door.workspace, name, place)
     if door.as_json:
         door.show(made, str)
 
@@ -73,23 +73,21 @@ def diff(door: Door, name: str, earlier: str, later: str) -> None:
 
 @files.command()
 @click.argument("name", metavar="NAME")
-@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("place", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @_version
 @click.option("--link", is_flag=True, help="Share the store's bytes: no space is needed, files are read-only.")
 @click.option("--force", is_flag=True, help="Overwrite files that have another content.")
 @opened
-def checkout(
-    door: Door, name: str, folder: Path, paths: tuple[str, ...], version: str, link: bool, force: bool
-) -> None:
+def checkout(door: Door, name: str, place: Path, paths: tuple[str, ...], version: str, link: bool, force: bool) -> None:
     """Write a version's files, or those of some paths, into a folder. Other files there stay."""
     found = resolve(door.workspace, name, version)
-    done = check_out(door.workspace, found, folder, paths=paths, link=link, force=force)
+    done = check_out(door.workspace, found, place, paths=paths, link=link, force=force)
     linked = f", {done.linked:,} of them linked" if done.linked else ""
     door.show(
         done,
         lambda _: (
-            f"Version {found.number} of {name} is in {folder}: {count(done.written, 'file')} written{linked}, "
+            f"Version {found.number} of {name} is in {place}: {count(done.written, 'file')} written{linked}, "
             f"{done.unchanged:,} unchanged"
         ),
     )

@@ -14,6 +14,8 @@ __all__ = ["erase"]
 @click.option("--table", default="", metavar="T", help="A table, with --key.")
 @click.option("--key", multiple=True, metavar="K", help="A value of its key; once a column of the key, in their order.")
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="In every table where it is personal or a key.")
+@click.option("--files", default="", metavar="NAME", help="A file set, with --path.")
+@click.option("--path", "paths", multiple=True, metavar="P", help="A file of it, or a folder in it.")
 @click.option("--reason", default="", help="Why. It is kept: no personal data.")
 @click.option("--dry-run", is_flag=True, help="Count the rows per place; erase nothing.")
 @click.option("--list", "listed", is_flag=True, help="List the erasures so far.")
@@ -23,6 +25,8 @@ def erase(
     table: str,
     key: tuple[str, ...],
     where: tuple[str, ...],
+    files: str,
+    paths: tuple[str, ...],
     reason: str,
     dry_run: bool,
     listed: bool,
@@ -40,9 +44,8 @@ def erase(
         if not sign:
             raise InvalidInput(f"{one!r} has no '='.", fix="Say --where email=ada@example.org", field="where")
         pairs.append([column, value])
-    answer: ErasureReport = door.call(
-        "erasures.start", table=table, key=list(key), where=pairs, reason=reason, dry_run=dry_run
-    )
+    named = {"table": table, "key": list(key), "where": pairs, "files": files, "paths": list(paths)}
+    answer: ErasureReport = door.call("erasures.start", **named, reason=reason, dry_run=dry_run)
     door.show(answer, _text)
     if answer.left:
         raise click.exceptions.Exit(1)

@@ -370,3 +370,27 @@ class OnlineStoreSuite:
                 continue
             raise AssertionError(f"{kind.__name__} was expected")
         store.close()
+
+    def test_a_mark_is_seen_with_what_it_marks(self, tmp_path: Path) -> None:
+        """Inside `writing`, rows and the mark that they were put become visible together, or neither does."""
+        one, other = self._opened(tmp_path), self.make(tmp_path)
+        with one.writing():
+            one.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1,) * len(STREAM.columns))])
+            one.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+            one.set_mark("load", "first")
+            assert other.mark("load") == ""
+            assert other.view_rows((TIMED.name,), ["EWR"], 9) == [[None]]
+        assert other.mark("load") == "first"
+        assert other.view_rows((TIMED.name,), ["EWR"], 9) == [[(1, (1,))]]
+        try:
+            with one.writing():
+                one.put_rows(TIMED.name, [ViewRow("EWR", 2, (2,))])
+                one.set_mark("load", "second")
+                raise RuntimeError
+        except RuntimeError:
+            pass
+        assert other.mark("load") == "first"
+        assert other.view_rows((TIMED.name,), ["EWR"], 9) == [[(1, (1,))]]
+        assert one.window_states(STREAM.name, ["EWR"], 9, [100])[0][0].rows == 1
+        one.close()
+        other.close()

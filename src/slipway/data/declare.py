@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from slipway.records.table_changes import TableDiff
     from slipway.records.tables import TableVersion
     from slipway.tables.resolve import Version
+    from slipway.tables.staging import Rows
 
 __all__ = ["Table", "table"]
 
@@ -118,6 +119,50 @@ class Table:
         """
         return room.versions.read(workspace(), self.name, version)
 
+    def overwrite(self, rows: Rows, *, branch: str = "") -> TableVersion:
+        """Check rows and make them the table's content. The same content again makes no version.
+
+        Args:
+            rows: A Polars or pandas frame, a LazyFrame, or an iterable of frames.
+            branch: The branch that is written, "" for the table itself.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or the rows cannot be stored.
+            Conflict: Somebody else wrote the table meanwhile.
+        """
+        return room.write.write(workspace(), self, rows, mode="overwrite", branch=branch)
+
+    def append(self, rows: Rows, *, branch: str = "") -> TableVersion:
+        """Check rows and add them after those that are there.
+
+        Args:
+            rows: As `overwrite` takes them, with the table's columns.
+            branch: The branch that is written, "" for the table itself.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or the columns are not the table's.
+        """
+        return room.write.write(workspace(), self, rows, mode="append", branch=branch)
+
+    def upsert(self, rows: Rows, *, newest_wins: bool = False, branch: str = "") -> TableVersion:
+        """Check rows, and let them replace those of the same key or come to the others.
+
+        Args:
+            rows: As `overwrite` takes them, with the table's columns; held in memory.
+            newest_wins: Whether a row never replaces one whose time is later: rows may then come out of order.
+            branch: The branch that is written, "" for the table itself.
+
+        Returns:
+            The new version, with `added_rows` and `changed_rows`, or the current one when nothing changed.
+
+        Raises:
+            UserError: No project is open.
+            InvalidInput: A check that blocks failed, or a key is null or given twice.
+        """
+        return room.write.write(workspace(), self, rows, mode="upsert", newest_wins=newest_wins, branch=branch)
+
     def history(self) -> tuple[TableVersion, ...]:
         """All versions in the current project, newest first.
 
@@ -166,6 +211,18 @@ class Table:
             Conflict: There is such a branch already.
         """
         return room.refs.branch(workspace(), self.name, name, version)
+
+    def merge(self, name: str) -> TableVersion:
+        """Bring what a branch added into the table; the branch then goes on from there.
+
+        Args:
+            name: The branch.
+
+        Raises:
+            UserError: No project is open.
+            Conflict: The table moved on, and the branch did more than append, columns changed, or both added one key.
+        """
+        return room.refs.merge(workspace(), self.name, name)
 
 
 @overload

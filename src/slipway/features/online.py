@@ -268,9 +268,9 @@ class _Source:
 
     def _checked(self, column: StreamColumn) -> Callable[[Any], Any]:
         """How a pushed value is brought into its column's type."""
-        if column.coding == "register":
+        if column.coding == "register" and column.type != "int":
             return lambda value: _typed(value, column.type)
-        integer = column.integer
+        integer = column.integer or column.coding == "register"
 
         def number(value: Any) -> Any:
             value = float(value) if isinstance(value, Decimal) else value

@@ -19,7 +19,7 @@ from slipway.records.features import FeatureSetSpec, Scalar
 from slipway.records.schema import Field, FieldType
 from slipway.schema.types import polars_schema
 
-__all__ = ["Twin", "over_columns", "proven_twins"]
+__all__ = ["Twin", "over_columns", "proven_twins", "refusal"]
 
 _CASES = 1000
 _SAMPLE = 1000
@@ -196,6 +196,16 @@ def proven_twins(
             twin = found[feature.name] = Twin(feature.function, feature.twin)
             twin.prove(scalars[feature.name])
     return found
+
+
+def refusal(declared: Feature) -> str:
+    """Why a feature's twin is refused on generated edge cases, as a sentence; "" where it is equal, or there is none."""
+    if declared.twin is not None:
+        try:
+            Twin(declared.function, declared.twin).prove(declared.scalar())
+        except InvalidDeclaration as error:
+            return error.what
+    return ""
 
 
 def _refused(scalar: Scalar, given: tuple[Any, ...], found: Any, expected: str) -> InvalidDeclaration:

@@ -7,6 +7,7 @@ names the person is nowhere kept, so asking again means giving it again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -27,6 +28,7 @@ from slipway.tables import erasing
 from slipway.tables.catalog import head, heads, manifest_of, node
 from slipway.tables.delta_export import rebuild_delta
 from slipway.tables.erasing import Found
+from slipway.tables.file_erasing import FilesFound, find_files, rewrite_files, switch_files
 
 __all__ = ["erase", "list_erasures"]
 
@@ -50,16 +52,19 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
         Conflict: A table is written all the time.
         Corrupt: Something that is to be searched is damaged.
     """
-    target = _target(workspace, request)
-    tables, untold = _tables(workspace, target)
     if not request.dry_run and not request.reason.strip():
         raise InvalidInput(
             "An erasure needs a reason.", fix='Say why: --reason "request 17 of 2026-05-02"', field="reason"
         )
+    if request.files:
+        return _erase_files(workspace, request)
+    target = _target(workspace, request)
+    tables, untold = _tables(workspace, target)
     if request.dry_run:
         places, kept = _look(workspace, target, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)
-    erasure = _begin(workspace, target, tables, request.reason)
+    named = canonical((target.table, sorted(target.columns.items())))
+    erasure = _begin(workspace, named, columns=tuple(target.columns), tables=tuple(tables), reason=request.reason)
     for table in tables:
         erasure = _erase_table(workspace, table, target, erasure)
     elsewhere, kept = _look(workspace, target, [], dry_run=False)
@@ -82,6 +87,47 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     )
     done = _saved(workspace, done, tell=True)
     return ErasureReport(erasure=done.id, places=done.places, kept=done.kept, left=sum(place.rows for place in left))
+
+
+def _erase_files(workspace: Workspace, request: Erase) -> ErasureReport:
+    if not request.paths or request.table or request.key or request.where:
+        raise InvalidInput(
+            "Files are erased by their paths, and apart from rows.",
+            fix=f"Say --files {request.files} --path PATH",
+            field="paths",
+        )
+    named = canonical((request.files, sorted(request.paths)))
+    found = find_files(workspace, request.files, request.paths)
+    place = f"file set {request.files}"
+    if request.dry_run:
+        return ErasureReport(dry_run=True, places=_files_place(place, found), kept=found.shared)
+    erasure = _begin(workspace, named, columns=(), tables=(), reason=request.reason)
+    for _ in range(_ATTEMPTS):
+        found = find_files(workspace, request.files, request.paths)
+        if not found.versions:
+            break
+        pairs, doomed = rewrite_files(workspace, found, erasure=erasure.id, reason=request.reason)
+        places = (*erasure.places, *_files_place(place, found))
+        after = msgspec.structs.replace(erasure, places=places, doomed=tuple(doomed), kept=found.shared)
+        try:
+            with workspace.ledger.write() as tx:
+                switch_files(tx, pairs)
+                entries.put(tx, after)
+        except Conflict:
+            continue
+        erasure = _complete(workspace, after)
+    left = len(find_files(workspace, request.files, request.paths).paths)
+    state: Literal["started", "finished"] = "started" if left else "finished"
+    done = msgspec.structs.replace(erasure, state=state, ended_at=None if left else workspace.clock.now())
+    done = _saved(workspace, done, tell=True)
+    return ErasureReport(erasure=done.id, places=done.places, kept=done.kept, left=left)
+
+
+def _files_place(place: str, found: FilesFound) -> tuple[Place, ...]:
+    numbers = ", ".join(str(version.number) for version, _ in reversed(found.versions))
+    if not found.versions:
+        return ()
+    return (Place(place=place, rows=len(found.paths), files=len(found.paths), note=f"files, versions {numbers}"),)
 
 
 def _target(workspace: Workspace, request: Erase) -> Target:
@@ -176,31 +222,32 @@ def _place(found: Found) -> Place:
     )
 
 
-def _begin(workspace: Workspace, target: Target, tables: list[str], reason: str) -> Erasure:
+def _begin(
+    workspace: Workspace, named: bytes, *, columns: tuple[str, ...], tables: tuple[str, ...], reason: str
+) -> Erasure:
     """The record of this erasure; the one that was begun for the same person and not finished goes on."""
-    subject = _subject(workspace, target)
+    subject = _subject(workspace, named)
     with workspace.ledger.read() as tx:
         known = entries.find(tx, Erasure, project=workspace.project, name=subject, limit=1000)
     for former in known:
         if former.state == "started":
-            return _complete(workspace, msgspec.structs.replace(former, tables=tuple(tables)))
+            return _complete(workspace, msgspec.structs.replace(former, tables=tables))
     made = Erasure(
         id=new_id(),
         project=workspace.project,
         name=subject,
         created_at=workspace.clock.now(),
-        columns=tuple(target.columns),
-        tables=tuple(tables),
+        columns=columns,
+        tables=tables,
         reason=reason,
         actor=workspace.actor,
     )
     return _saved(workspace, made, tell=True)
 
 
-def _subject(workspace: Workspace, target: Target) -> str:
+def _subject(workspace: Workspace, named: bytes) -> str:
     """A name for the person that only the holder of this installation's key can make again."""
-    told = canonical((target.table, sorted(target.columns.items())))
-    return digest(workspace.signer.sign(told, _HASH_TYPE))
+    return digest(workspace.signer.sign(named, _HASH_TYPE))
 
 
 def _saved(workspace: Workspace, erasure: Erasure, *, tell: bool = False) -> Erasure:

@@ -13,6 +13,7 @@ from slipway.pipelines.comparison import Compared, Distance, Made, compare
 from slipway.pipelines.reasons import steps_of
 from slipway.ports.runner import LOG_FILE
 from slipway.ports.workspace import Workspace
+from slipway.records.filesets import FileSetVersion
 from slipway.records.models import ModelVersion
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Run
@@ -148,20 +149,20 @@ def _pins(workspace: Workspace, run: Run) -> dict[str, str]:
             _check_not_erased(run, versions.get(workspace, table, version, project=owner))
             versions.verify(workspace, table, version, project=owner)
         else:
-            filesets.resolve(workspace, table, version, project=owner)
+            _check_not_erased(run, filesets.resolve(workspace, table, version, project=owner))
         pins[pin] = version
     return pins
 
 
-def _check_not_erased(run: Run, version: TableVersion) -> None:
+def _check_not_erased(run: Run, version: TableVersion | FileSetVersion) -> None:
     since = [one for one in version.erased if one.at >= run.started_at]
     if since:
         rows = sum(one.rows for one in since)
         told = "; ".join(f"{one.rows:,} on {one.at:%Y-%m-%d} by {one.by}: {one.reason}" for one in since)
+        kind = "rows of the table" if isinstance(version, TableVersion) else "files of the file set"
         raise NotFound(
-            f"{rows:,} rows of version {version.number} of the table {version.name!r}, which the run read, were erased "
-            f"({told}).",
-            why="What was erased is in no store any more, so the run cannot be made again from what it read.",
+            f"Of the {kind} {version.name!r}, version {version.number}, which the run read, {rows:,} were erased ({told}).",
+            why="What a person asked to be removed is kept nowhere, so the run cannot be made again from what it read.",
             fix="Run its pipeline anew: slipway run PIPELINE",
         )
 

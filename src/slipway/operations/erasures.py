@@ -9,12 +9,14 @@ __all__ = ["Erase", "ErasureReport", "Erasures", "operations"]
 
 
 class Erase(Struct, frozen=True, kw_only=True):
-    """Whose rows, and why: a table and a key, or a column and a value.
+    """Whose rows, and why: a table and a key, a column and a value, or a file set and paths.
 
     Args:
         table: The table, with `key`.
         key: The values of its key's columns, in their order, as text.
         where: Columns and their values as text: in every table where they are personal, or its key.
+        files: A file set, with `paths`.
+        paths: Paths of its files, or of folders in it.
         reason: Why; not needed for a dry run. No personal data: it is kept.
         dry_run: Whether rows are counted only.
     """
@@ -22,6 +24,8 @@ class Erase(Struct, frozen=True, kw_only=True):
     table: str = ""
     key: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
+    files: str = ""
+    paths: tuple[str, ...] = ()
     reason: str = ""
     dry_run: bool = False
 

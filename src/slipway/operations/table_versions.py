@@ -3,7 +3,6 @@
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
-from slipway.operations.tables import GetTable
 from slipway.records.table_changes import CleanedTable, TableDiff
 from slipway.records.tables import TableVersion
 
@@ -14,12 +13,19 @@ __all__ = [
     "Cleaned",
     "CompactTable",
     "DiffTables",
+    "HistoryOf",
     "MergeTable",
     "TableHistory",
     "TableState",
     "TagTable",
     "operations",
 ]
+
+
+class HistoryOf(Struct, frozen=True, kw_only=True):
+    """Which table."""
+
+    name: str
 
 
 class TableHistory(Struct, frozen=True, kw_only=True):
@@ -156,7 +162,7 @@ operations = (
         name="tables.history",
         summary="Show a table's versions with its tags and branches.",
         permission="tables.read",
-        request=GetTable,
+        request=HistoryOf,
         response=TableHistory,
         body="slipway.tables.browse:table_history",
     ),

@@ -42,9 +42,15 @@ class Tables(Struct, frozen=True, kw_only=True):
 
 
 class GetTable(Struct, frozen=True, kw_only=True):
-    """Which table."""
+    """Which table, or which version of it.
+
+    Args:
+        name: The table.
+        version: One version: number, hash, tag, branch, instant or date; "" for all.
+    """
 
     name: str
+    version: str = ""
 
 
 class TableDetail(Struct, frozen=True, kw_only=True):

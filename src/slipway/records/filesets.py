@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from slipway.records.record import Record
+from slipway.records.tables import Erased
 
 __all__ = ["FileEntry", "FileIndex", "FileSetVersion"]
 
@@ -48,6 +49,7 @@ class FileSetVersion(Record, frozen=True, kw_only=True, tag="files"):
         stored_bytes: What it took to store: the bytes of files that were not there, and of lists.
         source: Where the files came from.
         run_id: The run that wrote it, or "".
+        erased: Which files were erased from it, oldest first; see `Erased`, whose rows are files here.
     """
 
     number: int
@@ -62,3 +64,4 @@ class FileSetVersion(Record, frozen=True, kw_only=True, tag="files"):
     stored_bytes: int = 0
     source: str = ""
     run_id: str = ""
+    erased: tuple[Erased, ...] = ()

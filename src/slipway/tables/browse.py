@@ -1,11 +1,12 @@
 """The bodies of the operations on tables."""
 
 from slipway.operations.declare import Empty
-from slipway.operations.table_versions import TableHistory
+from slipway.operations.table_versions import HistoryOf, TableHistory
 from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
 from slipway.tables.personal import shown
+from slipway.tables.resolve import resolve
 from slipway.tables.syncs import list_syncs
 
 __all__ = ["get_table", "list_tables", "table_history"]
@@ -17,15 +18,17 @@ def list_tables(workspace: Workspace, request: Empty) -> Tables:
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
-    """One table's versions, newest first.
+    """One table's versions, newest first, or the one that was asked for.
 
     Raises:
-        NotFound: There is no such table.
+        NotFound: There is no such table or version.
     """
-    return TableDetail(versions=tuple(shown(workspace, version) for version in history(workspace, request.name)))
+    name, version = request.name, request.version
+    found = (resolve(workspace, name, version),) if version else history(workspace, name)
+    return TableDetail(versions=tuple(shown(workspace, each) for each in found))
 
 
-def table_history(workspace: Workspace, request: GetTable) -> TableHistory:
+def table_history(workspace: Workspace, request: HistoryOf) -> TableHistory:
     """One table's versions, newest first, with the tags and branches that name some of them.
 
     Raises:

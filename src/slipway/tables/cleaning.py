@@ -88,12 +88,13 @@ class _Rule:
 
 
 def _clean_one(workspace: Workspace, table: str, rule: _Rule) -> CleanedTable:
+    with workspace.ledger.read() as tx:
+        read_by_runs = _named_by_runs(tx, workspace)  # it takes long where there are many: not while others wait
+        live, dead = _parted(tx, workspace, table, rule, read_by_runs)
     if rule.dry_run:
-        with workspace.ledger.read() as tx:
-            live, dead = _parted(tx, workspace, table, rule)
         return _swept(workspace, table, rule, live, dead)
     with workspace.ledger.write() as tx:
-        live, dead = _parted(tx, workspace, table, rule)
+        live, dead = _parted(tx, workspace, table, rule, read_by_runs)
         now = workspace.clock.now()
         for version in dead:
             entries.put(tx, msgspec.structs.replace(version, cleaned_at=now))
@@ -103,7 +104,7 @@ def _clean_one(workspace: Workspace, table: str, rule: _Rule) -> CleanedTable:
 
 
 def _parted(
-    tx: ReadTransaction, workspace: Workspace, table: str, rule: _Rule
+    tx: ReadTransaction, workspace: Workspace, table: str, rule: _Rule, read_by_runs: set[str]
 ) -> tuple[list[TableVersion], list[TableVersion]]:
     """The versions that stay, and those whose rows are there and go."""
     found = [version for version in _all(tx, workspace.project, table) if version.cleaned_at is None]
@@ -111,7 +112,6 @@ def _parted(
     named = {version.version for version in newest} | _named_by_refs(tx, workspace.project, table)
     before = workspace.clock.now() - rule.grace
     old = [version for version in found if version.version not in named and version.created_at <= before]
-    read_by_runs = _named_by_runs(tx, workspace) if old else set()
     dead = [version for version in old if not _is_pinned(tx, version, read_by_runs)]
     gone = {version.version for version in dead}
     return [version for version in found if version.version not in gone], dead

@@ -16,12 +16,11 @@ from slipway.schema.dtypes import dtype_of
 from slipway.tables.alters import is_wider
 from slipway.tables.catalog import manifest_of, words
 from slipway.tables.parts import table_folder
+from slipway.tables.personal import MASK
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import scan_parts
 
 __all__ = ["diff", "diff_tables"]
-
-_HIDDEN = "(personal)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,8 @@ def _by_key(
         *(each.sum().alias(f"c{n}") for n, each in enumerate(differs)),
     )
     found = counts.collect(engine="streaming").row(0, named=True)
-    shown = both.filter(is_changed).head(sample).collect() if found["changed"] and sample else pl.DataFrame()
+    is_shown = found["changed"] and sample
+    shown = both.filter(is_changed).bottom_k(sample, by=keys).sort(keys).collect() if is_shown else pl.DataFrame()
     rows = tuple(_said_row(row, key, values, personal) for row in shown.iter_rows(named=True))
     by_column = {name: found[f"c{n}"] for n, name in enumerate(values) if found[f"c{n}"]}
     return _Found(found["added"], found["removed"], found["changed"], by_column, rows)
@@ -192,7 +192,7 @@ def _by_key(
 
 def _said_row(row: dict[str, object], key: tuple[str, ...], values: list[str], personal: tuple[str, ...]) -> RowChange:
     def said(name: str, value: object) -> str:
-        return _HIDDEN if name in personal else "null" if value is None else str(value)
+        return MASK if name in personal else "null" if value is None else str(value)
 
     return RowChange(
         key=", ".join(f"{name} = {said(name, row[f'k{n}'])}" for n, name in enumerate(key)),

@@ -22,7 +22,7 @@ from slipway.errors import Conflict
 from slipway.ledger import entries
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.tables import CheckResult, Erased, Manifest, Part, TableVersion
+from slipway.records.tables import CheckResult, Erased, Manifest, Part, TableRefusal, TableVersion
 from slipway.schema.frame_digests import BLOCK_ROWS, FrameDigests, of_blocks
 from slipway.tables.catalog import history, manifest_of, words
 from slipway.tables.parts import PartWriter, part_path, table_folder
@@ -32,6 +32,7 @@ __all__ = ["ERASED", "Rewritten", "Found", "find", "matching", "orphans", "remov
 
 ERASED = "(erased)"
 _ORPHAN_AGE_S = 3600.0
+_PAGE = 1000
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _WHOLE = re.compile(r"-?\d{1,18}")
 
@@ -45,7 +46,7 @@ class Found:
         columns: By which of its columns the person is named: name to value as text.
         parts: Digests of parts with such rows, with how many.
         versions: The versions that name one of them, with their manifests.
-        reports: Versions whose checks kept such rows or their keys.
+        reports: Versions and refusals whose checks kept such rows or their keys.
         failing: Digests of blobs with failing rows, with how many are the person's.
         cleaned: Digests of blobs with statistics of versions whose rows were cleaned away, in which the person is named.
     """
@@ -54,7 +55,7 @@ class Found:
     columns: Mapping[str, str]
     parts: Mapping[str, int]
     versions: Sequence[tuple[TableVersion, Manifest]]
-    reports: Sequence[TableVersion] = ()
+    reports: Sequence[TableVersion | TableRefusal] = ()
     failing: Mapping[str, int] = field(default_factory=dict)
     cleaned: Sequence[str] = ()
 
@@ -79,8 +80,8 @@ class Rewritten:
         doomed: Files that nobody needs after that: "part:<table>/<digest>", "blob:<digest>".
     """
 
-    before: tuple[TableVersion, ...]
-    after: tuple[TableVersion, ...]
+    before: tuple[TableVersion | TableRefusal, ...]
+    after: tuple[TableVersion | TableRefusal, ...]
     doomed: tuple[str, ...]
 
 
@@ -159,11 +160,12 @@ def find(workspace: Workspace, table: str, columns: Mapping[str, str]) -> Found:
         if inside:
             touched.append((version, manifest))
     failing: dict[str, int] = {}
-    for digest in {check.failing for version in known for check in version.checks if check.failing}:
+    checked: list[TableVersion | TableRefusal] = [*known, *_refusals(workspace, table)]
+    for digest in {check.failing for one in checked for check in one.checks if check.failing}:
         if workspace.blobs.has(digest) and (count := rows_of(workspace.blobs.get(digest), columns)):
             failing[digest] = count
     texts = tuple(columns.values())
-    reports = [v for v in known if any(c.failing in failing or _told(c, texts) for c in v.checks)]
+    reports = [one for one in checked if any(c.failing in failing or _told(c, texts) for c in one.checks)]
     cleaned = [v.erased[-1].manifest if v.erased else v.version for v in known if v.cleaned_at is not None]
     cleaned += [v.profile for v in known if v.cleaned_at is not None and v.profile]
     named = [one for one in cleaned if workspace.blobs.has(one) and _names_one(workspace.blobs.get(one), texts)]
@@ -199,7 +201,7 @@ def rewrite(workspace: Workspace, found: Found, *, erasure: str, reason: str) ->
     for version in touched.values():
         checks = tuple(_scrubbed(check, failing, tuple(found.columns.values())) for check in version.checks)
         record = msgspec.structs.replace(version, checks=checks)
-        if version.id in manifests:
+        if isinstance(version, TableVersion) and isinstance(record, TableVersion) and version.id in manifests:
             old = manifests[version.id]
             record, digest = _erased(workspace, record, old, new_parts, erasure=erasure, reason=reason)
             former = version.erased[-1].manifest if version.erased else version.version
@@ -217,8 +219,8 @@ def switch(tx: WriteTransaction, rewritten: Rewritten) -> None:
         Conflict: One of them is no longer what it was.
     """
     for before, after in zip(rewritten.before, rewritten.after, strict=True):
-        if entries.get(tx, TableVersion, before.id) != before:
-            raise Conflict(f"{words(before)} was changed by somebody else meanwhile.", fix="Erase again.")
+        if entries.get(tx, type(before), before.id) != before:
+            raise Conflict(f"The table {before.name!r} was changed by somebody else meanwhile.", fix="Erase again.")
         entries.put(tx, after)
 
 
@@ -257,6 +259,17 @@ def orphans(workspace: Workspace, table: str, columns: Mapping[str, str]) -> tup
         else:
             left += rows
     return removed, left
+
+
+def _refusals(workspace: Workspace, table: str) -> list[TableRefusal]:
+    found: list[TableRefusal] = []
+    with workspace.ledger.read() as tx:
+        while True:
+            last = found[-1] if found else None
+            page = entries.find(tx, TableRefusal, project=workspace.project, name=table, before=last, limit=_PAGE)
+            found += page
+            if len(page) < _PAGE:
+                return found
 
 
 def _named_parts(workspace: Workspace, table: str) -> set[str]:

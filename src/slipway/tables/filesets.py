@@ -12,12 +12,12 @@ from datetime import UTC
 
 import msgspec
 
-from slipway.errors import Conflict, Corrupt, NotFound, near
+from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound, near
 from slipway.hashing import digest as digest_of
 from slipway.hashing import fingerprint
 from slipway.ids import check_name
 from slipway.ledger import entries, events, lineage, versions
-from slipway.ports.ledger_store import ReadTransaction
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.filesets import FileEntry, FileIndex, FileSetVersion
 from slipway.tables.catalog import pins, reads
@@ -34,6 +34,8 @@ __all__ = [
     "fileset_node",
     "filesets",
     "find_file",
+    "index_blob",
+    "index_of",
     "noted",
     "resolve",
     "store_lists",
@@ -148,11 +150,33 @@ def entries_of(workspace: Workspace, version: FileSetVersion) -> Iterator[FileEn
         NotFound: A list is gone.
         Corrupt: The index or a list is not what was written.
     """
-    for listed in _index(workspace, version).lists:
+    for listed in index_of(workspace, version).lists:
         try:
             yield from _read_list.decode(workspace.blobs.get(listed))
         except msgspec.DecodeError as problem:
             raise Corrupt(f"A list of the file set {version.id} cannot be read: {problem}.") from problem
+
+
+def index_blob(version: FileSetVersion) -> str:
+    """The digest of the blob that says what a version consists of."""
+    return version.erased[-1].manifest if version.erased else version.index
+
+
+def index_of(workspace: Workspace, version: FileSetVersion) -> FileIndex:
+    """What a version consists of.
+
+    Raises:
+        NotFound: Its index is gone.
+        Corrupt: It is not what was written.
+    """
+    found = msgspec.json.decode(workspace.blobs.get(index_blob(version)), type=FileIndex)
+    if not version.erased and fingerprint(found) != version.version:
+        raise Corrupt(
+            f"The index of the file set {version.id} does not have the hash that is the version.",
+            why="The ledger's record or the index was altered.",
+            fix="Restore the store from a backup.",
+        )
+    return found
 
 
 def find_file(workspace: Workspace, version: FileSetVersion, path: str) -> FileEntry:
@@ -186,7 +210,7 @@ def diff(workspace: Workspace, earlier: FileSetVersion, later: FileSetVersion) -
         NotFound: A list is gone.
         Corrupt: An index or a list is not what was written.
     """
-    old, new = _index(workspace, earlier).lists, _index(workspace, later).lists
+    old, new = index_of(workspace, earlier).lists, index_of(workspace, later).lists
     before = _entries_in(workspace, [one for one in old if one not in set(new)])
     after = _entries_in(workspace, [one for one in new if one not in set(old)])
     return FileDiff(
@@ -239,13 +263,15 @@ def commit(
 
     Raises:
         Conflict: The head is no longer `parent`.
+        InvalidInput: These are the files of a version from which some were erased.
     """
     check_name(name, "file set")
     version, blob, project = fingerprint(index), workspace.blobs.put(msgspec.json.encode(index)), workspace.project
     with workspace.ledger.write() as tx:
-        if tx.get(entries.kind_of(FileSetVersion), _id(project, name, version)) is not None:
-            record = entries.get(tx, FileSetVersion, _id(project, name, version))
-        else:
+        if parent is not None and entries.get(tx, FileSetVersion, parent.id).erased != parent.erased:
+            raise Conflict(f"Files were erased from {name!r} while this version of it was made.", fix="Do it again.")
+        record = _known(tx, project, name, version)
+        if record is None:
             record = FileSetVersion(
                 id=_id(project, name, version),
                 project=project,
@@ -272,35 +298,42 @@ def commit(
                 f"The file set {name!r} was written by somebody else while this version of it was made.",
                 fix="Do it again: it then builds on what is there now.",
             ) from problem
-        node = fileset_node(project, name, version)
-        if record.parent:
-            lineage.link(tx, fileset_node(project, name, record.parent), node, "parent")
-        if run_id:
-            lineage.link(tx, f"run:{run_id}", node, "output")
-        body = {"version": version, "number": record.number, "files": record.files}
-        events.record(tx, workspace, "files.add", f"files:{project}/{name}", **body)
+        _tell(tx, workspace, record, run_id)
+    return record
+
+
+def _tell(tx: WriteTransaction, workspace: Workspace, record: FileSetVersion, run_id: str) -> None:
+    """Lineage and event of a version that became current."""
+    node = fileset_node(record.project, record.name, record.version)
+    if record.parent:
+        lineage.link(tx, fileset_node(record.project, record.name, record.parent), node, "parent")
+    if run_id:
+        lineage.link(tx, f"run:{run_id}", node, "output")
+    body = {"version": record.version, "number": record.number, "files": record.files}
+    events.record(tx, workspace, "files.add", f"files:{record.project}/{record.name}", **body)
+
+
+def _known(tx: ReadTransaction, project: str, name: str, version: str) -> FileSetVersion | None:
+    if tx.get(entries.kind_of(FileSetVersion), _id(project, name, version)) is None:
+        return None
+    record = entries.get(tx, FileSetVersion, _id(project, name, version))
+    if record.erased:
+        raise InvalidInput(
+            f"The files for {name!r} are those of version {record.number}, from which "
+            f"{record.erased[-1].rows:,} files were erased on {record.erased[-1].at:%Y-%m-%d}.",
+            fix="Remove these files from the folder, then add it again.",
+        )
     return record
 
 
 def blobs_of(workspace: Workspace, version: FileSetVersion) -> set[str]:
     """Digests of all blobs that a version needs: for whoever removes blobs that nobody needs."""
-    index = _index(workspace, version)
-    return {version.index, *index.lists, *(entry.digest for entry in entries_of(workspace, version))}
+    index = index_of(workspace, version)
+    return {index_blob(version), *index.lists, *(entry.digest for entry in entries_of(workspace, version))}
 
 
 def _entries_in(workspace: Workspace, lists: list[str]) -> dict[str, FileEntry]:
     return {entry.path: entry for one in lists for entry in _read_list.decode(workspace.blobs.get(one))}
-
-
-def _index(workspace: Workspace, version: FileSetVersion) -> FileIndex:
-    found = msgspec.json.decode(workspace.blobs.get(version.index), type=FileIndex)
-    if fingerprint(found) != version.version:
-        raise Corrupt(
-            f"The index of the file set {version.id} does not have the hash that is the version.",
-            why="The ledger's record or the index was altered.",
-            fix="Restore the store from a backup.",
-        )
-    return found
 
 
 def _id(project: str, name: str, version: str) -> str:

@@ -108,7 +108,6 @@ class PartWriter:
         with self._sentences():
             self._pending.result()
             self._pending = None
-            _sync(self.folder)
             if self._is_new:
                 _sync(self.folder.parent)
 
@@ -147,6 +146,7 @@ def _store(path: Path, data: memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -101,14 +101,17 @@ def branch(workspace: Workspace, table: str, name: str, version: Version | None 
     Raises:
         InvalidInput: The name reads as a number, a hash or a date, or is a tag's.
         NotFound: There is no such version, or its rows were cleaned away.
-        Conflict: There is such a branch already.
+        Conflict: There is such a branch already, and it begins or is elsewhere.
     """
     check_ref_name(name, "branch")
     found = resolve(workspace, table, version) if version is not None else head(workspace, table)
     with workspace.ledger.write() as tx:
         _check_free(tx, workspace.project, table, name, TAG)
         _check_there(tx, found)
-        if tx.ref(workspace.project, BRANCH, f"{table}/{name}") is not None:
+        former = [tx.ref(workspace.project, kind, f"{table}/{name}") for kind in (BRANCH, BASE)]
+        if former == [found.version] * 2:
+            return found
+        if former != [None, None]:
             raise Conflict(
                 f"The table {table!r} has a branch {name!r} already.",
                 fix=f"Choose another name, or drop it: `slipway data branch {table} {name} --drop`.",
@@ -157,7 +160,7 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
         base = tx.ref(workspace.project, BASE, f"{table}/{name}")
     if theirs.version in (ours.version, base):
         return ours
-    move = partial(_moved_branch, project=workspace.project, table=table, name=name)
+    move = partial(_moved_branch, theirs=theirs, name=name)
     if base == ours.version:
         with workspace.ledger.write() as tx:
             moved_head(tx, workspace, theirs, former=ours, verb="tables.merge")
@@ -212,7 +215,7 @@ def _appended_parts(table: str, name: str, base: Manifest, theirs: Manifest, our
         where = "branch" if columns(theirs) != columns(base) else "table"
         why = f"The columns of the {where} changed since the branch began."
     elif theirs.parts[: len(base.parts)] != base.parts:
-        why = "The branch changed rows that were there when it began; only what it appends can be brought over."
+        why = "The branch changed or compacted rows that were there when it began; only what it appends can be brought over."
     if why:
         raise Conflict(
             f"The branch {name!r} cannot be merged into the table {table!r}: both have moved on.",
@@ -243,8 +246,14 @@ def _check_keys(
         )
 
 
-def _moved_branch(tx: WriteTransaction, version: str, *, project: str, table: str, name: str) -> None:
-    _set_branch(tx, project, table, name, version, version)
+def _moved_branch(tx: WriteTransaction, version: str, *, theirs: TableVersion, name: str) -> None:
+    if tx.ref(theirs.project, BRANCH, f"{theirs.name}/{name}") != theirs.version:
+        raise Conflict(
+            f"The branch {name!r} of the table {theirs.name!r} was written while it was merged.",
+            why="Nothing of it was merged.",
+            fix=f"Merge it again: `slipway data merge {theirs.name} {name}`.",
+        )
+    _set_branch(tx, theirs.project, theirs.name, name, version, version)
 
 
 def _set_branch(tx: WriteTransaction, project: str, table: str, name: str, version: str, base: str) -> None:

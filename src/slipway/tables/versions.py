@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time as machine_time
 from dataclasses import replace
+from itertools import takewhile
 
 import msgspec
 import polars as pl
@@ -35,7 +36,7 @@ from slipway.tables.conform import check_declared
 from slipway.tables.parts import PartWriter, table_folder
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import greatest, scan_parts, schema_of, verify_parts
-from slipway.tables.staging import Rows, Staged, digests_of, joined_field, keep_tail, stage_with
+from slipway.tables.staging import Rows, Staged, cut, digests_of, joined_field, keep_tail, stage_with
 
 __all__ = [
     "Draft",
@@ -59,6 +60,9 @@ __all__ = [
     "verify",
 ]
 
+_MANY = 64
+_TINY_ROWS = 16_384
+_TINY_BYTES = 1 << 20
 _ATTEMPTS = 100
 _WAIT_S = 0.02
 
@@ -151,8 +155,8 @@ def overwrite(
     before = None if former is None else manifest_of(workspace, former)
     if isinstance(rows, pl.DataFrame):
         check_declared(table, rows.schema, key, time)
-        content = of_blocks(rows.schema, rows.height, block_digests(rows))
-        if former and before and (former.fingerprint, before.key, before.time) == (content, key, time):
+        is_alike = former and before and (former.rows, before.key, before.time) == (rows.height, key, time)
+        if former and is_alike and former.fingerprint == of_blocks(rows.schema, rows.height, block_digests(rows)):
             return former
     with PartWriter(workspace, table) as writer:
         is_staged = isinstance(rows, Staged) and (rows.table, rows.onto) == (table, "")
@@ -206,6 +210,8 @@ def append(
                 return former
             before = manifest_of(workspace, former)
             draft = appended(former, before, staged)
+            if not branch:
+                draft = replace(draft, manifest=_gathered(workspace, writer, former, draft.manifest))
             try:
                 made = commit(
                     workspace,
@@ -243,6 +249,22 @@ def appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
         fingerprint=of_blocks(schema_of(manifest), manifest.rows, manifest.blocks),
         data_until=greatest(manifest),
     )
+
+
+def _gathered(workspace: Workspace, writer: PartWriter, former: TableVersion, manifest: Manifest) -> Manifest:
+    """The manifest with many tiny parts at its end written as one, so that small appends do not make it grow for ever.
+
+    Not on a branch: its merge tells by the parts what was appended.
+    """
+    tiny = list(takewhile(lambda part: part.rows < _TINY_ROWS and part.size_bytes < _TINY_BYTES, manifest.parts[::-1]))
+    if len(tiny) < _MANY:
+        return manifest
+    writer.finish()  # the newest of them is read again
+    kept = manifest.parts[: -len(tiny)]
+    folder = table_folder(workspace, former.name)
+    rows = scan_parts(folder, manifest, words(former), manifest.parts[len(kept) :]).collect()
+    made = tuple(writer.write(frame) for frame in cut(former.name, iter([rows])))
+    return msgspec.structs.replace(manifest, parts=(*kept, *made))
 
 
 def moved_onto(workspace: Workspace, writer: PartWriter, staged: Staged, onto: TableVersion) -> Staged:
