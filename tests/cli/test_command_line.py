@@ -78,6 +78,8 @@ READS: list[tuple[list[str], str, list[str]]] = [
     (["models", "list"], "models.list", ["flight-delays", "champion", "auc 0.746"]),
     (["models", "show", "flight-delays"], "models.get", ["Passed for dev", "0.738 to 0.754", "(simulated)", "carrier: category"]),
     (["data", "list"], "tables.list", ["81,000", "1 of 2 broken", "2013-03-31 23:59"]),
+    (["data", "profile", "flights"], "tables.profile", ["carrier", "200 rows", "median"]),
+    (["data", "failing", "flights"], "tables.failing", ["9 rows", "were refused at 2013-04-01 00:00", "BROKEN"]),
     (["data", "show", "flights"], "tables.get", ["12,000 of 81,000 rows", "holds", "flights.csv"]),
     (["endpoints", "list"], "endpoints.list", ["stopped", "flight-delays 1"]),
     (["endpoints", "show", "flight-delays"], "endpoints.get", ["distance moved", "open incident for the ml engineer", "newest roll-out: flight-delays 4 for 2: canary at 50 %", "it answers 10 % of the rows", "closed incident for the data engineer, broken feed"]),

@@ -84,8 +84,8 @@ def check_line(check: CheckResult) -> str:
     mark = "BROKEN     " if check.severity == "block" else "set aside  " if check.set_aside else "warning    "
     failed = check.set_aside or check.failed_rows
     found = f": {failed:,} of {count(check.rows + check.set_aside, 'row')}" if failed else ""
-    sample = f" For example {', '.join(check.sample[:3])}." if check.sample else ""
-    return f"{mark} {check.check}{found}. {check.note}{sample}".rstrip()
+    sample = f"For example {', '.join(check.sample[:3])}." if check.sample else ""
+    return " ".join(filter(None, [f"{mark} {check.check}{found}.", check.note, sample]))
 
 
 def _check_text(found: Failing) -> str:
@@ -100,7 +100,8 @@ def _check_text(found: Failing) -> str:
 
 
 def _row(column: ColumnSummary) -> list[str]:
-    quantiles = [_value(value) for value in column.quantiles] or [""] * 5
+    quantiles = [_value(column, value) for value in column.quantiles] or [""] * 5
+    low, high, mean = (_value(column, value) for value in (column.low, column.high, column.mean))
     distinct = f"{'' if column.distinct_is_exact else '~'}{column.distinct:,}" if column.kind != "other" else ""
     empty = column.nulls + column.nans
     return [
@@ -108,14 +109,18 @@ def _row(column: ColumnSummary) -> list[str]:
         column.kind,
         percent(empty, column.rows) if empty else "-",
         distinct,
-        *([_value(column.low), quantiles[0], quantiles[2], quantiles[4], _value(column.high), _value(column.mean)]),
+        *(low, quantiles[0], quantiles[2], quantiles[4], high, mean),
         "(personal)" if column.personal and column.low is None else spark_text(column.bars),
     ]
 
 
-def _value(value: str | int | float | bool | None) -> str:
+def _value(column: ColumnSummary, value: str | int | float | bool | None) -> str:
     if value is None:
         return ""
+    if column.kind == "instant":
+        return str(value)[:16].replace("T", " ")
+    if column.kind == "duration":
+        return f"{figure(float(value))} s"
     return _short(value) if isinstance(value, str) else figure(float(value))
 
 

@@ -12,7 +12,7 @@ from slipway.data.checks import Check, References, Unique
 from slipway.errors import InvalidDeclaration
 from slipway.records.tables import CheckResult
 
-__all__ = ["KEPT_ROWS", "SAMPLE_ROWS", "Findings", "look"]
+__all__ = ["KEPT_ROWS", "SAMPLE_ROWS", "Findings", "look", "sample_of"]
 
 SAMPLE_ROWS = 5
 KEPT_ROWS = 1_000
@@ -80,10 +80,20 @@ def look(
             failed = int(lazy.select(rule.fails.sum()).collect().item())
         elif isinstance(rule.check, Unique):
             failed = 0
-        kept = lazy.with_row_index(_ROW).filter(rule.fails).head(KEPT_ROWS).collect() if failed else None
+        kept = _kept(lazy.with_row_index(_ROW), rule) if failed else None
         results.append(_result(rule, rows, failed, nulls, kept, key))
         failing.append(None if kept is None else kept.drop(_ROW))
     return Findings(rows=rows, nulls=nulls, rules=tuple(rules), results=tuple(results), failing=tuple(failing))
+
+
+def _kept(numbered: pl.LazyFrame, rule: Rule) -> pl.DataFrame:
+    """The first rows that fail."""
+    failing = numbered.filter(rule.fails).head(KEPT_ROWS)
+    if not isinstance(rule.check, Unique):
+        return failing.collect(engine="streaming").sort(_ROW)
+    # Which rows share a key is found in the key's columns; only then the other columns of these few rows are read.
+    places = failing.select(_ROW).collect()
+    return numbered.join(places.lazy(), on=_ROW, how="semi").collect(engine="streaming").sort(_ROW)
 
 
 def _count(rule: Rule, schema: pl.Schema) -> pl.Expr:
@@ -106,10 +116,16 @@ def _result(
     )
 
 
-def _sample(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+def sample_of(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of the first few rows as text; () without a key."""
+    if not key:
+        return ()
     named = [_text(column, kept.schema[column]).fill_null("null") for column in key]
-    label = pl.concat_str(named, separator="|") if named else pl.format("row {}", pl.col(_ROW) + 1)
-    return tuple(kept.head(SAMPLE_ROWS).select(label).to_series().to_list())
+    return tuple(kept.head(SAMPLE_ROWS).select(pl.concat_str(named, separator="|")).to_series().to_list())
+
+
+def _sample(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+    return sample_of(kept, key) or tuple(f"row {place + 1}" for place in kept[_ROW].head(SAMPLE_ROWS))
 
 
 def _text(column: str, dtype: pl.DataType) -> pl.Expr:

@@ -147,14 +147,18 @@ def joined(
     """
     held, failing = _held(rule, stays, known, key)
     total = came.rows + held.rows
-    sample = came.sample or held.sample
     if isinstance(rule.check, Unique):
         found = repeated(rule, came, rows, stays, held.failed_rows) if came.rows else None
         failed = held.failed_rows + came.failed_rows if found is None else found.failed
     else:
         found, failed = None, held.failed_rows + came.failed_rows
     result = msgspec.structs.replace(
-        came, passed=not failed, failed_rows=failed, rows=total, sample=sample, failing=held.failing
+        came,
+        passed=not failed,
+        failed_rows=failed,
+        rows=total,
+        sample=(came.sample or held.sample) if failed else (),
+        failing=held.failing if failed else "",
     )
     return result, found, failing
 

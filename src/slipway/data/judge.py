@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from slipway.data.check_rules import Rule, definition
-from slipway.data.check_run import KEPT_ROWS, Findings, look
+from slipway.data.check_run import KEPT_ROWS, Findings, look, sample_of
 from slipway.data.checks import Check, NotNull, References, Unique
 from slipway.data.declare import Table
 from slipway.data.joined import Repeated, Stays, joined
@@ -84,9 +84,11 @@ def judge_rows(table: Table, rows: pl.DataFrame | pl.LazyFrame, *, stays: Stays 
         return Judged(rows=rows, came=first.rows, nulls=first.nulls, aside=None, results=results, failing=failing)
     places, counts = aside
     numbered = rows.lazy().with_row_index(_ROW)
-    left = numbered.join(places.lazy(), on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+    # A filter, unlike a join, lets rows that do not fit into memory stream through.
+    left = numbered.filter(pl.col(_ROW).is_in(places[_ROW].implode()).not_()).drop(_ROW)
     kept = left if isinstance(rows, pl.LazyFrame) else left.collect()
-    out = numbered.join(places.lazy(), on=_ROW, how="inner", maintain_order="left").drop(_ROW).collect()
+    gone = numbered.filter(pl.col(_ROW).is_in(places[_ROW].implode())).collect(engine="streaming")
+    out = gone.join(places, on=_ROW, maintain_order="left").sort(_ROW).drop(_ROW)
     second = look(kept, checks, table=table.name, key=named, keys_of=known.values)
     results, failing = _over_both(second, kept, stays, known, named)
     told = [
@@ -113,6 +115,7 @@ def _over_both(
             came, again, held = joined(rule, came, rows.lazy(), stays, known, key)
             if again is not None:
                 shown = _sharing(rows.lazy(), rule, again)
+                came = msgspec.structs.replace(came, sample=sample_of(shown, key) or came.sample)
             shown = _first([shown, held])
         results.append(came)
         failing.append(shown)

@@ -19,6 +19,7 @@ __all__ = ["hashing", "key_of", "profile_of", "stored"]
 
 _BLOCK = 1 << 17
 _LONG = 64
+_GLANCE = 2_048
 _SIGN = np.uint64(1 << 63)
 
 
@@ -136,7 +137,7 @@ def _floats(counted: ColumnProfile, there: pl.Series, found: ColumnProfile) -> C
 
 def _text(counted: ColumnProfile, there: pl.Series, found: ColumnProfile) -> ColumnProfile:
     values: tuple[tuple[str, int], ...] | None = None
-    if found.values is not None:
+    if found.values is not None and there.head(_GLANCE).n_unique() <= stats.VALUES:
         tally = there.value_counts(name="count")
         names = tally.get_column(there.name).cast(pl.String)
         if len(names) <= stats.VALUES and not (names.str.len_bytes() > _LONG).any():
@@ -182,4 +183,6 @@ def _small(hashes: NDArray[np.uint64], found: ColumnProfile) -> bytes:
         hashes = hashes[hashes < greatest]
     else:
         hashes = pl.Series(hashes).unique().to_numpy()
+        if hashes.size > stats.HASHES:
+            hashes = np.partition(hashes, stats.HASHES)[: stats.HASHES]
     return stats.smallest(hashes)

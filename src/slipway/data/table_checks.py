@@ -28,8 +28,10 @@ class Rows:
         said = [
             "" if self.at_least is None else f"at least {self.at_least:,} rows",
             "" if self.at_most is None else f"at most {self.at_most:,} rows",
-            "" if self.shrinks_at_most is None else f"at most {self.shrinks_at_most:.4g} fewer rows than before",
-            "" if self.grows_at_most is None else f"at most {self.grows_at_most:.4g} more rows than before",
+            ""
+            if self.shrinks_at_most is None
+            else f"at most {self.shrinks_at_most * 100:.4g} % fewer rows than before",
+            "" if self.grows_at_most is None else f"at most {self.grows_at_most * 100:.4g} % more rows than before",
         ]
         return ", ".join(filter(None, said))
 

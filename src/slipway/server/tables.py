@@ -1,6 +1,8 @@
 """What the pages of tables show: columns with sparklines, checks by version, failing rows."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -9,7 +11,7 @@ from slipway.charts.sparks import spark_bars
 from slipway.charts.text import percent
 from slipway.operations.table_checks import ColumnSummary, Profile
 from slipway.records.tables import CheckResult, TableVersion
-from slipway.server.formats import figure
+from slipway.server.formats import duration, figure
 
 __all__ = ["Cell", "Column", "check_rows", "columns", "state_of"]
 
@@ -82,8 +84,9 @@ def _cell(check: CheckResult | None) -> Cell | None:
 def _column(column: ColumnSummary) -> Column:
     empty = column.nulls + column.nans
     distinct = f"{'' if column.distinct_is_exact else 'about '}{column.distinct:,}" if column.kind != "other" else ""
-    reach = "" if column.low is None else f"{_shown(column.low)} to {_shown(column.high)}"
-    top = ", ".join(f"{_shown(value)} {percent(rows, column.rows)}" for value, rows in column.top[:3])
+    shown = partial(_shown, column.kind)
+    reach = "" if column.low is None else f"{shown(column.low)} to {shown(column.high)}"
+    top = ", ".join(f"{shown(value)} {percent(rows, column.rows)}" for value, rows in column.top[:3])
     return Column(
         name=column.name,
         kind=column.kind,
@@ -92,21 +95,29 @@ def _column(column: ColumnSummary) -> Column:
         distinct=distinct,
         bars=Markup(spark_bars(column.bars, title=_told(column))),  # its texts are escaped there
         reach=reach,
-        median=_shown(column.quantiles[2]) if column.quantiles else "",
-        mean=_shown(column.mean),
+        median=shown(column.quantiles[2]) if column.quantiles else "",
+        mean=shown(column.mean),
         top=top,
     )
 
 
 def _told(column: ColumnSummary) -> str:
+    shown = partial(_shown, column.kind)
     if column.bars_from is not None:
-        return f"Rows of {column.name} from {_shown(column.bars_from)} to {_shown(column.bars_to)}"
+        return f"Rows of {column.name} from {shown(column.bars_from)} to {shown(column.bars_to)}"
     return f"Rows of the most frequent values of {column.name}"
 
 
-def _shown(value: Any) -> str:
+def _shown(kind: str, value: Any) -> str:
     if value is None:
         return ""
+    if kind == "instant":
+        at = datetime.fromisoformat(value)
+        return f"{at.day} {at:%b %Y, %H:%M}"
+    if kind == "date":
+        return str(value)
+    if kind == "duration":
+        return duration(float(value))
     if isinstance(value, str):
         return value if len(value) <= 32 else f"{value[:31]}…"
     return figure(float(value))
