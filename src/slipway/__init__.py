@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
     from slipway.monitoring.declare import Drift as Drift
+    from slipway.monitoring.declare import Freshness as Freshness
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
@@ -61,6 +62,7 @@ _HOMES = {
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
+    "Freshness": "slipway.monitoring.declare",
     "Gate": "slipway.gates.declare",
     "KPI": "slipway.monitoring.declare",
     "Model": "slipway.models.model",
@@ -112,6 +114,7 @@ __all__ = [
     "Drift",
     "Endpoint",
     "FeatureSet",
+    "Freshness",
     "Gate",
     "KPI",
     "Model",

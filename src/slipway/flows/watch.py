@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -14,21 +15,24 @@ from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
 from slipway.monitoring import feeds, judge
+from slipway.monitoring.freshness import freshness
 from slipway.monitoring.judge import Found
 from slipway.operations.endpoints import Watch, Watched
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import MonitorSpec, Revision
+from slipway.records.feeds import FeedCounts, feeds_of
 from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
+from slipway.serving.feed_counters import read_feeds
 from slipway.stats.profiles import Profile, from_bytes
 from slipway.tables import prediction_log
 from slipway.tables.strays import stray_labels
 
 __all__ = ["answered_rows", "looks_back_to", "watch", "watch_rows"]
 
-_OWNERS = {"drift": "data engineer", "quality": "data scientist", "kpi": "business owner"}
-_CAUSES = {"drift": "broken feed", "quality": "quality", "kpi": "kpi"}
+_OWNERS = {"drift": "data engineer", "freshness": "data engineer", "quality": "data scientist", "kpi": "business owner"}
+_CAUSES = {"drift": "broken feed", "freshness": "broken feed", "quality": "quality", "kpi": "kpi"}
 _NEWEST_FINDINGS = 4
 
 
@@ -120,6 +124,8 @@ def watch_rows(
         if monitor.kind == "drift":
             faulty = _faulty(workspace, revision, monitor)
             one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=key)
+        elif monitor.kind == "freshness":
+            one = freshness(monitor, _counted(home, bundle), _last_values(workspace, revision, monitor))
         else:
             one = judge.quality(own, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
         found.append(_finding(workspace, revision, monitor, one, now))
@@ -143,6 +149,18 @@ def watch_rows(
         findings=tuple(found),
         incidents=tuple(incidents),
     )
+
+
+def _counted(home: Path, bundle: Bundle) -> list[FeedCounts]:
+    """What the endpoint's workers counted of the bundle's look-ups; its folder is the one around the bundles."""
+    return read_feeds(home.parents[1], feeds_of(bundle.features))
+
+
+def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> dict[str, Any]:
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, Finding, parent=parent, name=monitor.name, limit=1)
+    return found[0].values if found else {}
 
 
 def _log_name(revision: Revision) -> str:
