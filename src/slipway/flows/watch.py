@@ -21,7 +21,6 @@ from slipway.operations.endpoints import Watch, Watched
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import MonitorSpec, Revision
-from slipway.records.feeds import FeedCounts, feeds_of
 from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
 from slipway.serving.feed_counters import read_feeds
@@ -125,7 +124,7 @@ def watch_rows(
             faulty = _faulty(workspace, revision, monitor)
             one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=key)
         elif monitor.kind == "freshness":
-            one = freshness(monitor, _counted(home, bundle), _last_values(workspace, revision, monitor))
+            one = freshness(monitor, read_feeds(home.parents[1]), _last_values(workspace, revision, monitor))
         else:
             one = judge.quality(own, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
         found.append(_finding(workspace, revision, monitor, one, now))
@@ -149,11 +148,6 @@ def watch_rows(
         findings=tuple(found),
         incidents=tuple(incidents),
     )
-
-
-def _counted(home: Path, bundle: Bundle) -> list[FeedCounts]:
-    """What the endpoint's workers counted of the bundle's look-ups; its folder is the one around the bundles."""
-    return read_feeds(home.parents[1], feeds_of(bundle.features))
 
 
 def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> dict[str, Any]:
