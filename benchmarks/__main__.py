@@ -23,6 +23,8 @@ NAMES = (
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "table_versions",
+    "table_checks",
     "start_up",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -5,13 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from filled_loop import loop_records
+from slipway.data.failing import keep_failing
+from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
+from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
+from slipway.records.filesets import FileEntry
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
@@ -20,7 +25,9 @@ from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
 from slipway.records.schema import Field, Signature
 from slipway.records.sharing import Publication
-from slipway.records.tables import CheckResult, TableVersion
+from slipway.records.tables import AboutTable, CheckResult, TableRefusal, TableVersion
+from slipway.stats.column_profiles import to_bytes
+from slipway.tables.filesets import FileDiff, commit, store_lists
 
 NASTY = '<script>alert("x")</script>'
 GOOD_RUN = "a" * 32
@@ -95,7 +102,7 @@ def fill(workspace: Workspace) -> None:
     digest, manifest = bundle_digest(bundle), workspace.blobs.put(encode_manifest(bundle))
     with workspace.ledger.write() as tx:
         for record in (
-            _tables(),
+            *_tables(workspace),
             FEATURE,
             *_runs(),
             *_model(digest, manifest),
@@ -126,6 +133,10 @@ def fill(workspace: Workspace) -> None:
             ],
         )
         events.record(tx, workspace, "models.register", "model:m-" + "c" * 32, name="flight-delays", note=NASTY)
+    photo = FileEntry("a.jpg", workspace.blobs.put(b"a picture"), 9)
+    index, _ = store_lists(workspace, [photo])
+    told = FileDiff(added=("a.jpg",), removed=(), changed=())
+    commit(workspace, "photos", index, parent=None, told=told, files=1, size_bytes=9, stored_bytes=9, source="photos")
 
 
 def _common(id: str, name: str, **more: Any) -> dict[str, Any]:
@@ -144,8 +155,27 @@ def _publication() -> Publication:
     )
 
 
-def _tables() -> TableVersion:
-    return TableVersion(
+def _tables(workspace: Workspace) -> tuple[TableVersion, TableRefusal]:
+    rows = pl.DataFrame(
+        {
+            "carrier": ["AA", "UA", NASTY, None] * 50,
+            "distance": [100.0, 250.0, 900.0, None] * 50,
+            "scheduled_departure": [NOW - timedelta(hours=number) for number in range(200)],
+        }
+    )
+    refused = CheckResult(
+        check=f"carrier is one of {NASTY}", passed=False, severity="block", failed_rows=2, rows=9, sample=(NASTY,)
+    )
+    (refused,) = keep_failing(workspace, [refused], [rows[:3]])
+    refusal = TableRefusal(
+        **_common("flights/flights/r1", "flights"),
+        rows=9,
+        mode="append",
+        checks=(refused,),
+        source=NASTY,
+        parent="abcdef0123456789",
+    )
+    version = TableVersion(
         **_common("flights/flights@abcdef0123456789", "flights"),
         number=1,
         version="abcdef0123456789",
@@ -168,7 +198,10 @@ def _tables() -> TableVersion:
         ),
         source="flights.csv",
         data_until=datetime(2013, 3, 31, 23, 59, tzinfo=UTC),
+        about=AboutTable(owner="ada", description=f"Flights {NASTY}.", tags=("raw",), personal=("carrier",)),
+        profile=workspace.blobs.put(to_bytes(profile_of(rows))),
     )
+    return version, refusal
 
 
 def _runs() -> tuple[Run | StepRun, ...]:
@@ -291,4 +324,29 @@ def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:
         sentence="distance moved by 12 % since 1 April: look at the new routes.",
         owner="ml engineer",
     )
-    return (revision, finding, incident)
+    report = ConsistencyReport(
+        **_common("c1", "flight-delays"),
+        parent_id="flights/flight-delays",
+        model="flight-delays 1",
+        bundle="b" * 64,
+        window_from=NOW,
+        window_until=NOW + timedelta(days=1),
+        rows=16_000,
+        sampled=1000,
+        sample=1 / 16,
+        features=(
+            FeatureConsistency(
+                feature="hour",
+                compared=1000,
+                mismatches=1,
+                late=2,
+                smape=0.5,
+                greatest=3.0,
+                first=f"1 was served {NASTY}",
+            ),
+        ),
+        late_rows=2,
+        late_median_us=60_000_000,
+        late_greatest_us=7_200_000_000,
+    )
+    return (revision, finding, incident, report)

@@ -7,11 +7,21 @@ TYPE_CHECKING = False  # type checkers know the name; importing `typing` would l
 if TYPE_CHECKING:
     from slipway import errors as errors
     from slipway.data.checks import between as between
+    from slipway.data.checks import check as check
     from slipway.data.checks import matches as matches
     from slipway.data.checks import not_null as not_null
     from slipway.data.checks import one_of as one_of
+    from slipway.data.checks import references as references
     from slipway.data.checks import unique as unique
     from slipway.data.declare import table as table
+    from slipway.data.fileset import fileset as fileset
+    from slipway.data.sources import api as api
+    from slipway.data.sources import delta as delta
+    from slipway.data.sources import files as files
+    from slipway.data.sources import sql as sql
+    from slipway.data.table_checks import fresh as fresh
+    from slipway.data.table_checks import rows as rows
+    from slipway.data.table_checks import stable as stable
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
     from slipway.features.vectorised import vectorised as vectorised
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
+    from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import metric as metric
@@ -47,6 +58,7 @@ if TYPE_CHECKING:
     from slipway.models.inputs import inputs as inputs
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
     from slipway.monitoring.declare import Freshness as Freshness
     from slipway.monitoring.declare import Quality as Quality
@@ -59,6 +71,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Canary": "slipway.rollout.declare",
+    "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
@@ -69,18 +82,25 @@ _HOMES = {
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
+    "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "approx_distinct": "slipway.features.windows",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
+    "check": "slipway.data.checks",
+    "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
+    "delta": "slipway.data.sources",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
+    "files": "slipway.data.sources",
+    "fileset": "slipway.data.fileset",
+    "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
@@ -96,9 +116,13 @@ _HOMES = {
     "pipeline": "slipway.pipelines.declare",
     "quantile": "slipway.features.windows",
     "redis_stream": "slipway.flows.streams",
+    "references": "slipway.data.checks",
+    "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
     "shared": "slipway.flows.shared",
+    "sql": "slipway.data.sources",
+    "stable": "slipway.data.table_checks",
     "std": "slipway.features.windows",
     "step": "slipway.pipelines.declare",
     "sum": "slipway.features.windows:sum_",
@@ -111,6 +135,7 @@ _HOMES = {
 
 __all__ = [
     "Canary",
+    "Consistency",
     "Drift",
     "Endpoint",
     "FeatureSet",
@@ -121,18 +146,25 @@ __all__ = [
     "Quality",
     "Retrain",
     "Shadow",
+    "api",
     "approval",
     "approx_distinct",
     "between",
     "calibrated",
+    "check",
+    "consistent",
     "count",
     "decayed_mean",
     "degraded",
+    "delta",
     "environment_resolves",
     "errors",
     "evaluate",
     "feature",
     "feature_view",
+    "files",
+    "fileset",
+    "fresh",
     "inputs",
     "last",
     "latency",
@@ -148,9 +180,13 @@ __all__ = [
     "pipeline",
     "quantile",
     "redis_stream",
+    "references",
+    "rows",
     "run",
     "schedule",
     "shared",
+    "sql",
+    "stable",
     "std",
     "step",
     "sum",

@@ -12,10 +12,12 @@ from slipway.errors import MissingExtra, NotFound, near
 __all__ = ["TABLE", "load", "names"]
 
 _DATA = "Install Polars and NumPy for it: pip install 'slipway[data]'"
+_DELTA = "Install delta-rs for it: pip install 'slipway[delta]'"
 _SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
 _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
 )
+_SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
@@ -37,6 +39,13 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "executor": {
         "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
+    },
+    "foreign": {"delta": ("slipway.backends.delta_table:DeltaTables", _DELTA)},
+    "source": {
+        "files": ("slipway.backends.files_source:FilesReader", _DATA),
+        "sql": ("slipway.backends.sql_source:SqlReader", _SQL),
+        "api": ("slipway.backends.api_source:ApiReader", _DATA),
+        "delta": ("slipway.backends.delta_source:DeltaReader", _DELTA),
     },
     "artifact": {
         "parquet": ("slipway.backends.parquet_artifact:ParquetArtifact", _DATA),

@@ -16,6 +16,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "training_batches": {"rows": 300},
     "online_lookup": {"entities": 120, "events": 300, "pairs": 1, "calls": 3},
     "scalar_features": {"calls": 5, "rows": 300, "pairs": 1},
+    "table_versions": {"megabytes": 1, "pairs": 1},
+    "table_checks": {"rows": 300, "pairs": 1},
     "ledger": {"calls": 5, "batch": 10, "runs": 1, "pairs": 2},
 }
 WITH_PROCESSES: dict[str, dict[str, Any]] = {

@@ -62,9 +62,15 @@ def test_every_command_can_answer_in_json(name: str) -> None:
     context = click.Context(main)
     command = main.get_command(context, name)
     assert command is not None
-    leaves = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    leaves = _leaves(command)
     lacking = [leaf.name for leaf in leaves if not any("--json" in option.opts for option in leaf.params)]
     assert lacking == []
+
+
+def _leaves(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    return [leaf for inner in command.commands.values() for leaf in _leaves(inner)]
 
 
 def test_the_version() -> None:
@@ -78,13 +84,15 @@ READS: list[tuple[list[str], str, list[str]]] = [
     (["models", "list"], "models.list", ["flight-delays", "champion", "auc 0.746"]),
     (["models", "show", "flight-delays"], "models.get", ["Passed for dev", "0.738 to 0.754", "(simulated)", "carrier: category"]),
     (["data", "list"], "tables.list", ["81,000", "1 of 2 broken", "2013-03-31 23:59"]),
+    (["data", "profile", "flights"], "tables.profile", ["carrier", "200 rows", "median"]),
+    (["data", "failing", "flights"], "tables.failing", ["9 rows", "were refused at 2013-04-01 00:00", "BROKEN"]),
     (["data", "show", "flights"], "tables.get", ["12,000 of 81,000 rows", "holds", "flights.csv"]),
     (["endpoints", "list"], "endpoints.list", ["stopped", "flight-delays 1"]),
     (["endpoints", "show", "flight-delays"], "endpoints.get", ["distance moved", "open incident for the ml engineer", "newest roll-out: flight-delays 4 for 2: canary at 50 %", "it answers 10 % of the rows", "closed incident for the data engineer, broken feed"]),
     (["rollout", "status", "flight-delays"], "rollouts.get", ["canary at 50 %, since 2013-12-22 03:00", "flight-delays 4", "not worse"]),
     (["rollout", "status", "flight-delays", "--id", "ro2"], "rollouts.get", ["stopped 2013-06-21 03:00", "worse in shadow"]),
     (["audit", "list"], "audit.list", ["models.register"]),
-    (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 1 event could be: slipway audit seal"]),
+    (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 2 events could be: slipway audit seal"]),
 ]  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def test_one_look_finds_nulls_results_and_sample_keys() -> None:
     first, second = found.results
     assert (first.check, first.severity, first.failed_rows, first.rows) == ("n is between 0 and 10", "block", 2, 3)
     assert first.sample == ("b|99", "null|-5")
-    assert first.note == "1 nulls were passed over."
+    assert first.note == "1 null was passed over."
     assert (second.severity, second.failed_rows, second.rows, second.sample) == ("warn", 1, 4, ("d|null",))
     assert look(frame, [not_null("n")], table="t").results[0].sample == ("row 4",)
 

@@ -17,6 +17,8 @@ from slipway.features.online import build_receiver, build_resolver, stored_defin
 from slipway.features.sets import FeatureSet
 from slipway.features.training import PinnedTables, history_of
 from slipway.features.views import feature_view
+from slipway.flows.erase import erase
+from slipway.operations.erasures import Erase
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec
 from slipway.tables import versions
@@ -112,6 +114,20 @@ def test_loading_again_loads_only_what_is_new(tables: Workspace, store: SqliteOn
     assert 0 < load(tables, store, fh.START + 9 * H) < 25
     assert load(tables, store, fh.START + 4 * H) == 0
     assert agree(tables, store, range(-1, 10))
+
+
+def test_erased_rows_leave_the_store_with_the_next_load(tables: Workspace, store: SqliteOnlineStore) -> None:
+    load(tables, store, fh.START + 12 * H)
+    gone = [n for n in range(40) if n % 3 == 0][:3]
+    for n in gone:
+        assert erase(tables, Erase(table="flights", key=(str(n),), reason="a request")).left == 0
+    assert not agree(tables, store, range(-1, 13))
+    assert load(tables, store, fh.START + 12 * H) > 0
+    assert agree(tables, store, range(-1, 13))
+    assert load(tables, store, fh.START + 12 * H) == 0
+    versions.append(tables, "flights", flights(40, 5))
+    load(tables, store, fh.START + 16 * H)
+    assert agree(tables, store, range(-1, 17))
 
 
 def test_an_interrupted_load_is_finished_by_the_next(tables: Workspace, store: SqliteOnlineStore) -> None:

@@ -1,5 +1,6 @@
 """The certificate bites: one rule of one path is changed at a time, and it fails."""
 
+import dataclasses
 import importlib
 import math
 import sys
@@ -15,16 +16,19 @@ import pytest
 import test_skew as ts
 import test_views as tv
 
+import redis_here
 import slipway.features.windows as w
-from slipway import code
+from slipway import code, plugins
 from slipway.backends.sqlite_online import SqliteOnlineStore
 from slipway.features import calls, materialise, online, point_in_time, scalar_columns, states
+from slipway.features.certificate import certificate_of
 from slipway.features.extracted import extracted_functions, functions_in
 from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
 from slipway.features.skew import certify, paths_of
 from slipway.features.specs import FrameTables, build_spec
 from slipway.features.views import feature_view
+from slipway.hosts.online_stores import open_online
 from slipway.ports.workspace import Workspace
 from slipway.records.features import EventRow, SkewCertificate, ViewRow
 
@@ -62,6 +66,33 @@ def test_without_a_mutant_all_paths_agree(tmp_path: Path, workspace: Workspace) 
     assert all(check.compared >= 400 * found.features for check in found.paths)
     assert found.equal, found.first
     assert found.paths[1].restarts == 3
+
+
+@pytest.mark.full
+def test_the_store_on_redis_agrees_too(tmp_path: Path, workspace: Workspace) -> None:
+    with redis_here.cleaned(f"test:{tmp_path}"):
+        found = certify(
+            ts.spec_of(FEATURES),
+            FEATURES.functions,
+            lambda name: plugins.load("online", "redis")(redis_here.URL, f"test:{tmp_path}:{name}"),
+            tables=workspace,
+            rows=400,
+        )
+    assert found.equal, found.first
+    assert [check.path for check in found.paths] == ["online", "stream", "back-fill"]
+
+
+@pytest.mark.full
+def test_the_certificate_of_a_project_is_of_its_own_store_and_leaves_nothing_there(workspace: Workspace) -> None:
+    redis = redis_here.client()
+    spec = ts.spec_of(FeatureSet(fh.a_set().parts[1]))
+    embedded = certificate_of(workspace, spec, {})
+    shared = dataclasses.replace(workspace, online=redis_here.URL, open_online=open_online)
+    found = certificate_of(shared, spec, {})
+    assert found.equal, found.first
+    assert found.engine != embedded.engine
+    assert list(redis.scan_iter(match="{slipway:proof:*")) == []
+    redis.close()
 
 
 # The online path alone -------------------------------------------------------------------------------------------------
@@ -198,11 +229,11 @@ def dates_move_by_a_day(patch: pytest.MonkeyPatch) -> None:
 
 def window_holds_its_beginning(patch: pytest.MonkeyPatch) -> None:
     """[at - width, at] where (at - width, at] is meant."""
-    original = point_in_time.WindowRows.bounds
+    original = point_in_time.WindowRows.before
     patch.setattr(
         point_in_time.WindowRows,
-        "bounds",
-        lambda self, labels, instants, width_us: original(self, labels, instants, width_us + 1),
+        "before",
+        lambda self, labels, instants, high, width_us: original(self, labels, instants, high, width_us + 1),
     )
 
 

@@ -13,12 +13,14 @@ from small_desk import FIRST, NAME, Desk
 
 from slipway.cli import main
 from slipway.errors import InvalidInput, NotFound, StepFailed
+from slipway.flows.erase import erase
 from slipway.flows.models import get_model
 from slipway.flows.release import run_pipeline
 from slipway.flows.reproduce import reproduce
 from slipway.hosts.project import Project, open_project
 from slipway.ledger import entries
 from slipway.models import registry
+from slipway.operations.erasures import Erase
 from slipway.operations.models import GetModel
 from slipway.operations.runs import Reproduce
 from slipway.pipelines import engine, reasons, snapshot, staging
@@ -140,6 +142,25 @@ def test_a_run_is_equal_though_its_table_was_written_since(project: Project) -> 
     assert [step.reason for step in steps(workspace, later.id)][-1] == "argument frame changed", (
         "its steps are compared with the pipeline's last run, and a repetition is none"
     )
+
+
+def test_erased_rows_make_it_impossible_and_stored_results_are_made_anew(project: Project) -> None:
+    workspace = project.workspace
+    versions.overwrite(workspace, "numbers", pl.DataFrame({"n": [1, 2, 3]}), key=("n",))
+    run = ran(project, "add")
+    assert {step.state for step in steps(workspace, ran(project, "add").id)} == {"cached"}
+    assert erase(workspace, Erase(table="numbers", key=("2",), reason="request 17")).left == 0
+    found = again(workspace, run.id)
+    assert (found.verdict, found.run_id) == ("cannot", "")
+    assert found.sentence.startswith(
+        "Of the rows of the table 'numbers', version 2, which the run read, 1 were erased (1 on "
+    )
+    assert found.sentence.split(": ")[1].startswith("request 17")
+    later = ran(project, "add")
+    assert next(step.reason for step in steps(workspace, later.id)) == (
+        "rows of the table numbers, which it reads, were erased"
+    )
+    assert again(workspace, later.id).verdict == "equal"
 
 
 def test_a_step_without_a_seed_is_named_each_time(project: Project) -> None:

@@ -124,7 +124,7 @@ def test_every_link_leads_somewhere(ask: Ask) -> None:
         (f"{HOME}/runs/{BAD_RUN}", ["KeyError", "in step train", "flights.py", "(simulated)"]),
         (f"{HOME}/models/flight-delays/1", ["0.738 to 0.754", "only one class was seen", "(simulated)", "24 Mar 2013", "costs in USD"]),
         (f"{HOME}/models/flight-delays/1", ["<code>code</code>", "<strong>strength</strong>", "<em>fact</em>", "<h4>Inputs (auto)</h4>"]),
-        (f"{HOME}/tables/flights", ["12,000 of 81,000", "N123", "flight_id is unique", "holds", "warning"]),
+        (f"{HOME}/tables/flights", ["12,000 of 81,000", "flight_id is unique", "holds", "warning", "9 rows refused on", "raw"]),
         (f"{HOME}/endpoints/flight-delays", ["curl -s", "&#34;carrier&#34;: &#34;AA&#34;", "matched by carrier", "counted and ignored"]),
         (f"{HOME}/endpoints/flight-delays", ["canary", "flight-delays 4", "its failures stayed within the margin", "in shadow for 3 days to 12 days", "schedule 0 3 1,15 * *", "2 attempts", "No retraining while a feed is broken.", "Grace Okafor", "taken back", "See the table."]),
         ("/", ["What retraining is worth", "was worth 69,380 USD over nine months"]),

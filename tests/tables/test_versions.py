@@ -395,3 +395,14 @@ def test_a_pinned_table_is_read_at_its_pin_and_written_from_its_head(workspace: 
     assert read(workspace, "flights").collect().height == 6
     with catalog.pins.filled({"flights/flights": "0" * 64}), pytest.raises(NotFound, match="has no version"):
         read(workspace, "flights")
+
+
+def test_many_tiny_parts_are_gathered(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "_MANY", 4)
+    overwrite(workspace, "flights", rows(0, 20_000))
+    for n in range(20_000, 20_010):
+        made = append(workspace, "flights", rows(n, n + 1))
+    assert [part.rows for part in manifest_of(workspace, made).parts] == [20_000, 10]
+    assert made.fingerprint == of_frame(read(workspace, "flights")) == of_frame(rows(0, 20_010))
+    assert [version.added_rows for version in history(workspace, "flights")] == [1] * 10 + [20_000]
+    assert read(workspace, "flights", 5).collect().equals(rows(0, 20_004))

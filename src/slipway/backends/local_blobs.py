@@ -1,8 +1,10 @@
 """Blobs in a local folder: a temporary file, fsync, rename."""
 
+import ctypes
+import errno
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from slipway.errors import BackendError, Corrupt, NotFound
@@ -12,6 +14,9 @@ from slipway.hashing import digest_file
 __all__ = ["LocalBlobs"]
 
 _CHUNK_BYTES = 1 << 20
+_BATCH_BYTES = 256 << 20
+_BATCH_FILES = 4096
+_NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
 class LocalBlobs:
@@ -40,6 +45,36 @@ class LocalBlobs:
             self._store(digest, iter(lambda: file.read(_CHUNK_BYTES), b""))
         return digest
 
+    def put_files(self, paths: Sequence[Path]) -> list[tuple[str, bool]]:
+        """See `Blobs.put_files`. A batch waits for the disk once: all its bytes are there before any gets its name."""
+        told: list[tuple[str, bool]] = []
+        waiting: dict[str, str] = {}
+        size = 0
+        try:
+            for path in paths:
+                length = os.stat(path).st_size
+                if length > _CHUNK_BYTES * 8:
+                    digest = digest_file(path)
+                    new = not self.has(digest) and digest not in waiting
+                    told.append((self.put_file(path), new))
+                    continue
+                with open(path, "rb") as file:
+                    data = file.read()
+                digest = digest_of(data)
+                new = digest not in waiting and not self._has_whole(digest, len(data))
+                if new:
+                    waiting[digest] = self._write_waiting(digest, data)
+                    size += len(data)
+                told.append((digest, new))
+                if size >= _BATCH_BYTES or len(waiting) >= _BATCH_FILES:
+                    self._name_waiting(waiting)
+                    size = 0
+            self._name_waiting(waiting)
+        finally:
+            for temporary in waiting.values():
+                Path(temporary).unlink(missing_ok=True)
+        return told
+
     def get(self, digest: str) -> bytes:
         """See `Blobs.get`."""
         try:
@@ -67,6 +102,71 @@ class LocalBlobs:
         """See `Blobs.has`."""
         return self._path(digest).exists()
 
+    def link(self, digest: str, path: Path) -> bool:
+        """See `Blobs.link`."""
+        source = self._path(digest)
+        try:
+            os.link(source, path)
+        except FileNotFoundError:
+            if source.exists():
+                raise
+            raise self._missing(digest) from None
+        except OSError as problem:
+            if problem.errno in _NO_LINKS:
+                return False
+            raise
+        # Whoever wrote to the one name would change the bytes of the other.
+        source.chmod(0o444)
+        return True
+
+    def delete(self, digest: str) -> bool:
+        """See `Blobs.delete`."""
+        path = self._path(digest)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        _sync_folder(path.parent)
+        return True
+
+    def _has_whole(self, digest: str, size: int) -> bool:
+        try:
+            return self._path(digest).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def _write_waiting(self, digest: str, data: bytes) -> str:
+        folder = self._folder / digest[:2]
+        try:
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".part-")
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".part-")
+        try:
+            with os.fdopen(handle, "wb", buffering=0) as file:
+                written = 0
+                while written < len(data):
+                    written += file.write(memoryview(data)[written:])
+        except OSError as problem:
+            Path(name).unlink(missing_ok=True)
+            raise _unwritable(self._folder, problem) from problem
+        return name
+
+    def _name_waiting(self, waiting: dict[str, str]) -> None:
+        """Name what was written, after all of it is on the disk; `waiting` is empty then."""
+        if not waiting:
+            return
+        try:
+            _sync_files(self._folder, list(waiting.values()))
+            for digest, temporary in list(waiting.items()):
+                os.replace(temporary, self._path(digest))
+                del waiting[digest]
+            _sync_files(self._folder, [])
+        except BackendError:
+            raise
+        except OSError as problem:
+            raise _unwritable(self._folder, problem) from problem
+
     def _path(self, digest: str) -> Path:
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             raise NotFound(f"{digest!r} is not a digest.", why="A digest is 64 hex digits.")
@@ -84,10 +184,7 @@ class LocalBlobs:
             if made:
                 _sync_folder(self._folder)
         except OSError as problem:
-            raise BackendError(
-                f"A blob could not be written into {self._folder}: {problem.strerror or problem}.",
-                fix="See that the disk has space and the folder may be written, and try again.",
-            ) from problem
+            raise _unwritable(self._folder, problem) from problem
 
     @staticmethod
     def _missing(digest: str) -> NotFound:
@@ -121,3 +218,31 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_files(folder: Path, files: list[str]) -> None:
+    """Wait until everything that was written in a folder's file system is on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        whole = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if whole is not None:  # Linux: one wait for thousands of files
+            if whole(handle):
+                raise BackendError(
+                    f"The disk did not take what was written into {folder}: {os.strerror(ctypes.get_errno())}."
+                )
+            return
+    finally:
+        os.close(handle)
+    for name in [*files, *map(str, folder.iterdir()), str(folder)]:
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _unwritable(folder: Path, problem: OSError) -> BackendError:
+    return BackendError(
+        f"A blob could not be written into {folder}: {problem.strerror or problem}.",
+        fix="See that the disk has space and the folder may be written, and try again.",
+    )

@@ -12,6 +12,7 @@ whoever was told which one to expect never takes an emptied Redis for one withou
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -261,6 +262,17 @@ class RedisOnlineStore:
         """See the port."""
         found = self._link.ask(pack(b"GET", self._home + b":id"))
         return "" if found is None else str(found.decode())
+
+    def drop(self) -> None:
+        """See the port."""
+        pattern, cursor = re.sub(rb"([\\*?\[\]^])", rb"\\\1", self._home) + b"*", b"0"
+        while True:
+            cursor, keys = self._link.ask(pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000"))
+            if keys:
+                self._writing_link.ask(pack(b"UNLINK", *keys))
+            if cursor == b"0":
+                break
+        self._streams, self._views, self._identity = {}, {}, b""
 
     def close(self) -> None:
         """See the port."""

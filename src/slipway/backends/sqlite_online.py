@@ -249,6 +249,15 @@ class SqliteOnlineStore:
         """See the port: a file goes with its endpoint's folder."""
         return ""
 
+    def drop(self) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            for name, kind in connection.execute("SELECT name, kind FROM definitions").fetchall():
+                connection.execute(f'DROP TABLE "{"e" if kind == "stream" else "v"}_{name}"')
+            connection.execute("DELETE FROM definitions")
+            connection.execute("DELETE FROM marks")
+        self._streams, self._views, self._seeks = {}, {}, {}
+
     def close(self) -> None:
         """See the port."""
         with self._lock:

@@ -50,10 +50,9 @@ class Tiles:
             f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
             "SET n = n + excluded.n, high = high + excluded.high, low = low + excluded.low"
         )
-        self._tile = (
-            f"SELECT part, n, high, low FROM {table} WHERE key = ? AND place = ? AND level = ? AND start_us >= ? "
-            "AND start_us < ?"
-        )
+        where = f"FROM {table} WHERE key = ? AND place = ? AND level = ? AND start_us >= ? AND start_us < ?"
+        self._tile = {"value": f"SELECT part, n {where}", "time": f"SELECT part, n, high, low {where}"}
+        self._sorts = {index: column.groups for index, column in self._kept}
         self._raw = {index: _grouped(index, column, events) for index, column in self._kept}
         self._statements: dict[tuple[int, int, int], str] = {}
 
@@ -102,10 +101,10 @@ class Tiles:
         shape = (index, len(tiles), len(ends))
         statement = self._statements.get(shape)
         if statement is None:
-            parts = [self._tile] * len(tiles) + [self._raw[index]] * len(ends)
+            parts = [self._tile[self._sorts[index]]] * len(tiles) + [self._raw[index]] * len(ends)
+            sums = "sum(n)" if self._sorts[index] == "value" else "sum(n), sum(high), sum(low)"
             statement = self._statements[shape] = (
-                f"SELECT part, sum(n), sum(high), sum(low) FROM ({' UNION ALL '.join(parts)}) GROUP BY 1 "
-                "HAVING sum(n) > 0 ORDER BY 1"
+                f"SELECT part, {sums} FROM ({' UNION ALL '.join(parts)}) GROUP BY 1 HAVING sum(n) > 0 ORDER BY 1"
             )
         values: list[Any] = []
         for level, first_us, end_us in tiles:
@@ -113,22 +112,22 @@ class Tiles:
         for first_us, end_us in ends:
             values += (key, first_us, end_us)
         found = run(statement, values)
-        if self._by_value(index):
-            return tuple([(part, n, part * n) for part, n, _, _ in found])
+        if self._sorts[index] == "value":
+            return tuple([(part, n, part * n) for part, n in found])
         return tuple([(part, n, high * _HALF + low) for part, n, high, low in found])
-
-    def _by_value(self, index: int) -> bool:
-        return any(place == index and column.groups == "value" for place, column in self._kept)
 
 
 def _grouped(index: int, column: StreamColumn, events: str) -> str:
     """The events of a span as groups; sums in halves of 32 bits, since SQLite's own end at 64."""
     value, step = f"v{index}", column.step_us
+    where = f"FROM {events} WHERE key = ? AND time_us >= ? AND time_us < ? AND {value} IS NOT NULL"
+    if column.groups == "value":
+        return f"SELECT {value} AS part, 1 AS n {where}"
     # SQLite's division rounds towards zero, and time may lie before the epoch.
-    part = value if column.groups == "value" else f"(time_us - ((time_us % {step}) + {step}) % {step}) / {step}"
+    part = f"(time_us - ((time_us % {step}) + {step}) % {step}) / {step}"
     return (
-        f"SELECT {part} AS part, count(*) AS n, sum({value} >> 32) AS high, sum({value} & {_HALF - 1}) AS low "
-        f"FROM {events} WHERE key = ? AND time_us >= ? AND time_us < ? AND {value} IS NOT NULL GROUP BY 1"
+        f"SELECT {part} AS part, count(*) AS n, sum({value} >> 32) AS high, sum({value} & {_HALF - 1}) AS low {where} "
+        "GROUP BY 1"
     )
 
 

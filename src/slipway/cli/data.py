@@ -1,18 +1,28 @@
 """`slipway data`: tables, their versions and what their checks found."""
 
+from typing import TYPE_CHECKING
+
 import click
 
+from slipway.cli.data_checks import check_line, failing, profile
+from slipway.cli.data_delta import export, import_
+from slipway.cli.data_files import files
+from slipway.cli.data_versions import COMMANDS
 from slipway.cli.door import Door, opened
-from slipway.cli.layout import columns, count, facts, instant
-from slipway.operations.tables import TableDetail, Tables
-from slipway.records.tables import CheckResult, TableVersion
+from slipway.cli.layout import columns, facts, instant
+from slipway.operations.tables import TableDetail, Tables, TableSync
+from slipway.records.sources import Sync
+from slipway.records.tables import TableVersion
+
+if TYPE_CHECKING:
+    from slipway.data.declare import Table
 
 __all__ = ["data"]
 
 
-@click.group()
+@click.group(commands=dict(COMMANDS))
 def data() -> None:
-    """List tables, show one's versions and checks, or ingest them."""
+    """List, show and ingest tables; compare, name, branch and alter their versions."""
 
 
 @data.command("list")
@@ -24,10 +34,14 @@ def list_(door: Door) -> None:
 
 @data.command()
 @click.argument("name", metavar="TABLE")
+@click.argument("version", metavar="[VERSION]", default="")
 @opened
-def show(door: Door, name: str) -> None:
-    """Show one table's versions, columns and checks."""
-    door.show(door.call("tables.get", name=name), _show_text)
+def show(door: Door, name: str, version: str) -> None:
+    """Show one table's versions, columns and checks, or those of one version.
+
+    A version is a number, a hash or its beginning, a tag, a branch, an instant or a date.
+    """
+    door.show(door.call("tables.get", name=name, version=version), _show_text)
 
 
 @data.command()
@@ -36,13 +50,46 @@ def show(door: Door, name: str) -> None:
 def ingest(door: Door, names: tuple[str, ...]) -> None:
     """Read the declared tables from their sources: all of them, or those named. The same content is no new version."""
     from slipway.data.declare import Table
+    from slipway.data.ingest import in_order
     from slipway.data.ingest import ingest as ingest_table
 
     declared = door.project.declared(Table)
     chosen = [door.project.pick(Table, name, "table") for name in names] or list(declared.values())
-    versions = [ingest_table(door.workspace, table) for table in chosen]
+    versions = [ingest_table(door.workspace, table, folder=door.project.folder) for table in in_order(chosen)]
+    _declare(door, chosen)
     if door.as_json:
         door.show(versions, str)
+
+
+@data.command()
+@click.argument("names", metavar="[TABLE]...", nargs=-1)
+@click.option("--full", is_flag=True, help="Read everything again: what is gone from the source is found then.")
+@opened
+def sync(door: Door, names: tuple[str, ...], full: bool) -> None:
+    """Read what is new in the sources of tables: of all that have a source or watermark, or of those named."""
+    from slipway.data.declare import Table
+    from slipway.data.sync import sync as sync_table
+
+    declared = door.project.declared(Table)
+    chosen = [door.project.pick(Table, name, "table") for name in names]
+    chosen = chosen or [table for table in declared.values() if table.feed.source or table.feed.watermark]
+    ended = [sync_table(door.workspace, table, door.project.folder, full=full) for table in chosen]
+    _declare(door, chosen)
+    door.show(ended, _synced_text)
+
+
+def _declare(door: Door, tables: list["Table"]) -> None:
+    """What was synced by hand and worked is what the server goes on with."""
+    from slipway.data.schedules import declare_schedule
+
+    snapshot = door.project.snapshot()
+    for table in tables:
+        declare_schedule(door.workspace, table, snapshot=snapshot, folder=door.project.folder)
+
+
+def _synced_text(ended: list[Sync]) -> str:
+    rows = [(one.name, one.state, one.sentence) for one in ended]
+    return columns(("table", "state", "what came of it"), rows, empty="No table declares a source or a watermark.")
 
 
 def _list_text(answer: Tables) -> str:
@@ -58,7 +105,24 @@ def _list_text(answer: Tables) -> str:
         for table in answer.tables
     ]
     head = ("table", "version", "rows", "data until (UTC)", "ingested (UTC)", "checks")
-    return columns(head, rows, empty="There are no tables yet. Ingest them: slipway data ingest")
+    tables = columns(head, rows, empty="There are no tables yet. Ingest them: slipway data ingest")
+    return f"{tables}\n\n{_syncs_text(answer.syncs)}" if answer.syncs else tables
+
+
+def _syncs_text(syncs: tuple[TableSync, ...]) -> str:
+    rows = [
+        (
+            one.table,
+            ", ".join(filter(None, [one.state, "late" if one.is_late else ""])) or "not yet",
+            instant(one.good_at),
+            one.schedule.removeprefix("schedule ") or "by hand",
+            instant(one.next_at),
+        )
+        for one in syncs
+    ]
+    told = [f"{one.table}: {one.sentence}" for one in syncs if one.state in ("failed", "killed")]
+    head = ("table", "last sync", "last good one (UTC)", "schedule", "next (UTC)")
+    return "\n".join([columns(head, rows, empty=""), *told])
 
 
 def checks_in_words(table: TableVersion) -> str:
@@ -85,20 +149,22 @@ def _show_text(answer: TableDetail) -> str:
         )
         for version in answer.versions
     ]
-    fields = [(field.name, field.type, "yes" if field.nullable else "no") for field in newest.fields]
+    personal = newest.about.personal
+    fields = [
+        (field.name, field.type, "yes" if field.nullable else "no", "personal" if field.name in personal else "")
+        for field in newest.fields
+    ]
     parts = [
         facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
         columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
-        columns(("column", "type", "nulls allowed"), fields, empty=""),
-        "\n".join(_check_line(check) for check in newest.checks) or "No checks are declared.",
+        columns(("column", "type", "nulls allowed", ""), fields, empty=""),
+        "\n".join(check_line(check) for check in newest.checks) or "No checks are declared.",
     ]
     return "\n\n".join(parts)
 
 
-def _check_line(check: CheckResult) -> str:
-    if check.passed:
-        return f"holds   {check.check}"
-    mark = "BROKEN " if check.severity == "block" else "warning"
-    found = f"{check.failed_rows:,} of {count(check.rows, 'row')}"
-    sample = f" For example {', '.join(check.sample[:3])}." if check.sample else ""
-    return f"{mark} {check.check}: {found}. {check.note}{sample}".rstrip()
+data.add_command(profile)
+data.add_command(failing)
+data.add_command(export)
+data.add_command(import_)
+data.add_command(files)

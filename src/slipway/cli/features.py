@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
-from slipway.errors import InvalidDeclaration
+from slipway.errors import GateRefused, InvalidDeclaration
 from slipway.features.scalars import Feature
-from slipway.operations.features import FeatureDetail, Features
+from slipway.operations.features import Certified, Certify, FeatureDetail, Features
 from slipway.records.features import Aggregate, FeatureDefinition, RequestField, Scalar, Windows
 
 __all__ = ["features"]
@@ -75,6 +75,53 @@ def test(door: Door, names: tuple[str, ...]) -> None:
             why=failed[0],
             fix="Correct the function, or what is said of it.",
         )
+
+
+@features.command()
+@click.argument("model", metavar="MODEL")
+@click.option("--version", default="latest", show_default=True, help="A number, an alias, or latest.")
+@click.option("--anew", is_flag=True, help="Prove them again, as the project's code declares them now.")
+@opened
+def certify(door: Door, model: str, version: str, anew: bool) -> None:
+    """Show what proves that MODEL is served the features that it was trained on."""
+    if anew:
+        from slipway.flows.certify import certify_anew
+        from slipway.flows.endpoint import Endpoint
+
+        endpoint = door.project.pick(Endpoint, model, "endpoint")
+        found = certify_anew(door.project.workspace, endpoint, Certify(model=model, version=version))
+    else:
+        found = door.call("features.certify", model=model, version=version)
+    door.show(found, _certified_text)
+    if not found.holds:
+        raise GateRefused(
+            f"The features of {found.model} {found.number} are not proven.",
+            why=found.sentence,
+            fix="Look at the first difference of each feature above.",
+        )
+
+
+def _certified_text(answer: Certified) -> str:
+    certificate = answer.certificate
+    rows = [(check.path, f"{check.compared:,}", f"{check.mismatches:,}", check.how) for check in certificate.paths]
+    differing = [
+        (skew.feature, check.path, f"{skew.mismatches:,}", skew.first)
+        for check in certificate.paths
+        for skew in check.features
+    ]
+    parts = [
+        facts(
+            [
+                ("model", f"{answer.model} {answer.number}"),
+                ("definition", certificate.definition),
+                ("certificate", f"{'proven' if answer.holds else 'not proven'}: {answer.sentence}"),
+                ("calls that raised", f"{certificate.raised:,}, the same on every path" if certificate.raised else ""),
+            ]
+        ),
+        columns(("path", "values compared", "different", "how"), rows, empty=""),
+        columns(("feature", "path", "different", "first"), differing, empty=""),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _tested(declared: Feature) -> TestedFeature:

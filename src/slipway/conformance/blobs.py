@@ -53,6 +53,46 @@ class BlobsSuite:
         assert source.read_bytes() == _LARGE
         assert blobs.get(digest(_LARGE)) == _LARGE
 
+    def test_many_files_are_stored_at_once_each_content_once(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path / "store")
+        contents = [b"", b"a", _LARGE, _LARGE * 4, b"a", *(str(n).encode() for n in range(300))]
+        paths = [tmp_path / f"{position}.bin" for position in range(len(contents))]
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+        blobs.put(b"7")
+        told = blobs.put_files(paths)
+        assert [one for one, _ in told] == [digest(content) for content in contents]
+        old = [content for content, (_, new) in zip(contents, told, strict=True) if not new]
+        assert sorted(old) == [b"7", b"a"]
+        assert all(self.make(tmp_path / "store").get(digest(content)) == content for content in contents)
+        assert not any(new for _, new in blobs.put_files(paths))
+
+    def test_a_link_has_the_bytes_or_is_not_made(self, tmp_path: Path) -> None:
+        blobs, path = self.make(tmp_path / "store"), tmp_path / "link.bin"
+        if blobs.link(blobs.put(b"abc"), path):
+            assert path.read_bytes() == b"abc"
+            assert not path.stat().st_mode & 0o222
+            try:
+                blobs.link(digest(b"abc"), path)
+            except FileExistsError:
+                pass
+            else:
+                raise AssertionError("it was made twice")
+        else:
+            assert not path.exists()
+        _raised(NotFound, lambda: blobs.link(digest(b"other"), tmp_path / "none.bin"))
+
+    def test_a_deleted_blob_is_gone_and_may_come_again(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path)
+        blobs.put(b"abc")
+        blobs.put(b"abd")
+        assert blobs.delete(digest(b"abc"))
+        assert not blobs.has(digest(b"abc"))
+        _raised(NotFound, lambda: blobs.get(digest(b"abc")))
+        assert not blobs.delete(digest(b"abc"))
+        assert blobs.get(digest(b"abd")) == b"abd"
+        assert blobs.get(blobs.put(b"abc")) == b"abc"
+
     def test_a_blob_is_fetched_into_a_file(self, tmp_path: Path) -> None:
         blobs = self.make(tmp_path / "store")
         target = tmp_path / "new" / "folder" / "file.bin"

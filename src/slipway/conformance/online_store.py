@@ -327,6 +327,30 @@ class OnlineStoreSuite:
         assert store.view_rows((TIMELESS.name,), ["N1", "N2"], 9) == [[None], [(0, (2,))]]
         store.close()
 
+    def test_what_is_dropped_is_gone_and_nothing_else(self, tmp_path: Path) -> None:
+        """A dropped store is empty, without definitions; another one keeps what it has."""
+        other = self.make(tmp_path / "other")
+        other.define([STREAM], [])
+        other.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 2, *_ABSENT))])
+        store = self.make(tmp_path / "one")
+        store.define([STREAM], [TIMED, TIMELESS])
+        store.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 2, *_ABSENT))])
+        store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1.5,))])
+        store.set_mark("weather", "so far")
+        store.drop()
+        store.drop()
+        store.close()
+        again = self.make(tmp_path / "one")
+        changed = Stream(name=STREAM.name, columns=STREAM.columns[:1])
+        again.define([changed], [TIMED])  # no definition is left that it could contradict
+        assert again.mark("weather") == ""
+        assert again.view_rows((TIMED.name,), ["EWR"], 5) == [[None]]
+        assert again.window_states(STREAM.name, ["EWR"], 5, [10])[0][0].rows == 0
+        assert other.window_states(STREAM.name, ["EWR"], 5, [10])[0][0].rows == 1
+        again.drop()
+        again.close()
+        other.close()
+
     def test_definitions_are_kept(self, tmp_path: Path) -> None:
         """Defining again changes nothing; another definition under a name is refused; an unknown name is not found."""
         store = self._opened(tmp_path)

@@ -10,13 +10,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from slipway.data import write as write
+    from slipway.tables import diffs as diffs
+    from slipway.tables import file_folders as file_folders
+    from slipway.tables import filesets as filesets
+    from slipway.tables import refs as refs
     from slipway.tables import versions as versions
 
-__all__ = ["versions"]
+__all__ = ["diffs", "file_folders", "filesets", "refs", "versions", "write"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    """The module that a light declaration reaches only when it is read."""
+    """The modules that a light declaration reaches only when it is read or named."""
     if name in __all__:
-        return import_module(f"slipway.tables.{name}")
+        return import_module("slipway.data.write" if name == "write" else f"slipway.tables.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

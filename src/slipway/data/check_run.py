@@ -1,19 +1,24 @@
-"""All checks of a table in one pass over its rows."""
+"""All checks of rows in one pass over them; only what failed is looked at again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from slipway.data.checks import Between, Check, Matches, NotNull, OneOf, Unique
-from slipway.errors import InvalidDeclaration, near
+from slipway.data.check_rules import Rule, check_row_by_row, definition, distinct, rules_of
+from slipway.data.checks import Check, References, Unique
+from slipway.errors import InvalidDeclaration
 from slipway.records.tables import CheckResult
 
-__all__ = ["SAMPLE_ROWS", "Findings", "look"]
+__all__ = ["KEPT_ROWS", "SAMPLE_ROWS", "Findings", "look", "sample_of"]
 
 SAMPLE_ROWS = 5
+KEPT_ROWS = 1_000
+"""How many failing rows of a check are kept with its result."""
+
+_ROW = "slipway row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,119 +28,109 @@ class Findings:
     Args:
         rows: How many there are.
         nulls: How many nulls each column has, in the order of the columns.
+        rules: One a check, in their order.
         results: One a check, in their order.
+        failing: For each check the first failing rows, at most `KEPT_ROWS`; None where it holds.
     """
 
     rows: int
     nulls: dict[str, int]
+    rules: tuple[Rule, ...]
     results: tuple[CheckResult, ...]
+    failing: tuple[pl.DataFrame | None, ...]
 
 
 def look(
-    frame: pl.DataFrame | pl.LazyFrame, checks: Sequence[Check], *, table: str, key: tuple[str, ...] = ()
+    frame: pl.DataFrame | pl.LazyFrame,
+    checks: Sequence[Check],
+    *,
+    table: str,
+    key: tuple[str, ...] = (),
+    keys_of: Callable[[References], pl.Series] | None = None,
 ) -> Findings:
-    """Count rows, nulls and the failing rows of every check in a single select; sample keys only where one failed.
+    """Count rows, nulls and the failing rows of every check in a single select; find rows only where one failed.
 
     Args:
-        frame: The rows; a LazyFrame is really run.
+        frame: The rows; a LazyFrame is really run, in a stream where it does not fit into memory.
         checks: What must hold.
         table: The table's name, for errors.
         key: The columns that name a row in samples; without one the row's position does.
+        keys_of: The values that a reference may have.
 
     Raises:
         InvalidDeclaration: A check names a column that is not there, or does not fit its type.
+        NotFound: A reference leads nowhere.
     """
     lazy = frame.lazy()
     schema = lazy.collect_schema()
-    for check in checks:
-        _check_columns(check, schema, table)
-    failing = [_fails(check, schema).fill_null(False) for check in checks]
+    rules = rules_of(checks, schema, table=table, keys_of=keys_of or _nowhere)
+    check_row_by_row(rules, lazy, table)
     counted = [
         pl.len().alias("rows"),
         *(pl.col(name).null_count().alias(f"null {position}") for position, name in enumerate(schema)),
-        *(fails.sum().alias(f"check {position}") for position, fails in enumerate(failing)),
+        *(_count(rule, schema).alias(f"check {position}") for position, rule in enumerate(rules)),
     ]
-    try:
-        found = lazy.select(counted).collect().row(0, named=True)
-    except pl.exceptions.PolarsError as problem:
-        misfit = _misfit(lazy, checks, failing, table)
-        if misfit is None:
-            raise
-        raise misfit from problem
-    nulls = {name: int(found[f"null {position}"]) for position, name in enumerate(schema)}
-    results = []
-    for position, (check, fails) in enumerate(zip(checks, failing, strict=True)):
+    streamed = isinstance(frame, pl.LazyFrame)
+    found = lazy.select(counted).collect(engine="streaming" if streamed else "auto").row(0, named=True)
+    rows, nulls = found["rows"], {name: int(found[f"null {position}"]) for position, name in enumerate(schema)}
+    results, failing = [], []
+    for position, rule in enumerate(rules):
         failed = int(found[f"check {position}"] or 0)
-        passed_over = 0 if isinstance(check, Unique | NotNull) else nulls[check.column]
-        results.append(
-            CheckResult(
-                check=str(check),
-                passed=not failed,
-                severity=check.severity,
-                failed_rows=failed,
-                rows=found["rows"] - passed_over,
-                note=f"{passed_over:,} nulls were passed over." if passed_over else "",
-                sample=_sample(lazy, fails, key) if failed else (),
-            )
-        )
-    return Findings(rows=found["rows"], nulls=nulls, results=tuple(results))
+        if isinstance(rule.check, Unique) and failed < rows:
+            failed = int(lazy.select(rule.fails.sum()).collect().item())
+        elif isinstance(rule.check, Unique):
+            failed = 0
+        kept = _kept(lazy.with_row_index(_ROW), rule) if failed else None
+        results.append(_result(rule, rows, failed, nulls, kept, key))
+        failing.append(None if kept is None else kept.drop(_ROW))
+    return Findings(rows=rows, nulls=nulls, rules=tuple(rules), results=tuple(results), failing=tuple(failing))
 
 
-def _fails(check: Check, schema: pl.Schema) -> pl.Expr:
-    """Whether a row fails; null where the check passes over it."""
-    if isinstance(check, Unique):
-        return (pl.struct(check.columns) if len(check.columns) > 1 else pl.col(check.columns[0])).is_duplicated()
-    column = pl.col(check.column)
-    if isinstance(check, NotNull):
-        return column.is_null()
-    if isinstance(check, Between):
-        low = pl.lit(True) if check.low is None else column >= check.low
-        high = pl.lit(True) if check.high is None else column <= check.high
-        # Polars holds NaN for the greatest number: without an upper bound it would pass.
-        strange = column.is_nan() if schema[check.column].is_float() else pl.lit(False)
-        return (low & high).not_() | strange
-    if isinstance(schema[check.column], pl.Categorical | pl.Enum):
-        column = column.cast(pl.String)
-    if isinstance(check, OneOf):
-        return column.is_in(list(check.values)).not_()
-    return column.str.contains(rf"\A(?:{check.pattern})\z").not_()
+def _kept(numbered: pl.LazyFrame, rule: Rule) -> pl.DataFrame:
+    """The first rows that fail."""
+    failing = numbered.filter(rule.fails).head(KEPT_ROWS)
+    if not isinstance(rule.check, Unique):
+        return failing.collect(engine="streaming").sort(_ROW)
+    # Which rows share a key is found in the key's columns; only then the other columns of these few rows are read.
+    places = failing.select(_ROW).collect()
+    return numbered.join(places.lazy(), on=_ROW, how="semi").collect(engine="streaming").sort(_ROW)
 
 
-def _check_columns(check: Check, schema: pl.Schema, table: str) -> None:
-    for name in check.columns:
-        if name not in schema:
-            raise InvalidDeclaration(
-                f"The check '{check}' of the table {table!r} names the column {name!r}, which is not there.",
-                why=near(name, schema, what="columns"),
-            )
+def _count(rule: Rule, schema: pl.Schema) -> pl.Expr:
+    return distinct(rule.columns, schema) if isinstance(rule.check, Unique) else rule.fails.sum()
 
 
-def _misfit(
-    lazy: pl.LazyFrame, checks: Sequence[Check], failing: Sequence[pl.Expr], table: str
-) -> InvalidDeclaration | None:
-    """Which check does not fit its column, None when the rows themselves cannot be had."""
-    schema = lazy.collect_schema()
-    for check, fails in zip(checks, failing, strict=True):
-        try:
-            lazy.head(1).select(fails.sum()).collect()
-        except pl.exceptions.PolarsError as problem:
-            types = ", ".join(f"{name} is {schema[name]}" for name in check.columns)
-            fix = "Use an expression without look-around." if isinstance(check, Matches) else "Give values of its type."
-            return InvalidDeclaration(
-                f"The check '{check}' of the table {table!r} does not fit its column: {types}.",
-                why=str(problem).splitlines()[0],
-                fix=fix,
-            )
-    return None
+def _result(
+    rule: Rule, rows: int, failed: int, nulls: dict[str, int], kept: pl.DataFrame | None, key: tuple[str, ...]
+) -> CheckResult:
+    passed_over = nulls[rule.columns[0]] if rule.passes_over_nulls and len(rule.columns) == 1 else 0
+    return CheckResult(
+        check=str(rule.check),
+        passed=not failed,
+        severity=rule.check.severity,
+        failed_rows=failed,
+        rows=rows - passed_over,
+        note=f"{passed_over:,} {'null was' if passed_over == 1 else 'nulls were'} passed over." if passed_over else "",
+        sample=() if kept is None else _sample(kept, key),
+        definition=definition(rule),
+    )
 
 
-def _sample(lazy: pl.LazyFrame, fails: pl.Expr, key: tuple[str, ...]) -> tuple[str, ...]:
-    schema = lazy.collect_schema()
-    named = [_text(column, schema[column]).fill_null("null") for column in key]
-    label = pl.concat_str(named, separator="|") if named else pl.format("row {}", pl.int_range(pl.len()) + 1)
-    rows = lazy.select(label.alias("label"), fails.alias("fails")).filter("fails").head(SAMPLE_ROWS).collect()
-    return tuple(rows["label"].to_list())
+def sample_of(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of the first few rows as text; () without a key."""
+    if not key:
+        return ()
+    named = [_text(column, kept.schema[column]).fill_null("null") for column in key]
+    return tuple(kept.head(SAMPLE_ROWS).select(pl.concat_str(named, separator="|")).to_series().to_list())
+
+
+def _sample(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
+    return sample_of(kept, key) or tuple(f"row {place + 1}" for place in kept[_ROW].head(SAMPLE_ROWS))
 
 
 def _text(column: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(column).dt.to_string("iso:strict") if dtype.is_temporal() else pl.col(column).cast(pl.String)
+
+
+def _nowhere(check: References) -> pl.Series:
+    raise InvalidDeclaration(f"The check '{check}' needs the other table.", fix="Write the table through its project.")

@@ -1,27 +1,38 @@
-"""Checks of tables as a project declares them: `sw.unique(...)`, `sw.between(...)` and the others."""
+"""Checks of rows as a project declares them: `sw.unique(...)`, `sw.between(...)` and the others.
+
+Checks of a table as a whole (its number of rows, its age, its distributions) are in `table_checks`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway.errors import InvalidDeclaration
+from slipway.ids import check_name
 from slipway.records.tables import Severity
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = [
     "Between",
     "Check",
+    "Custom",
     "Matches",
     "NotNull",
     "OneOf",
+    "References",
     "Unique",
     "between",
+    "check",
     "matches",
     "not_null",
     "one_of",
+    "references",
     "unique",
 ]
 
@@ -111,7 +122,37 @@ class Matches:
         return (self.column,)
 
 
-Check = Unique | NotNull | Between | OneOf | Matches
+@dataclass(frozen=True, slots=True)
+class References:
+    """A column's values are among those of another table's column: a foreign key."""
+
+    column: str
+    table: str
+    other: str
+    severity: Severity
+
+    def __str__(self) -> str:
+        return f"{self.column} is among {self.table}.{self.other}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it looks at."""
+        return (self.column,)
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """An expression of the user's own is true."""
+
+    words: str
+    expression: Callable[[], pl.Expr]
+    severity: Severity
+
+    def __str__(self) -> str:
+        return self.words
+
+
+Check = Unique | NotNull | Between | OneOf | Matches | References | Custom
 
 
 def unique(*columns: str, severity: Severity = "block") -> Unique:
@@ -119,7 +160,9 @@ def unique(*columns: str, severity: Severity = "block") -> Unique:
 
     Args:
         *columns: One or more column names.
-        severity: "block" refuses the data when a row fails, "warn" reports.
+        severity: "block" refuses the data when a row fails, "quarantine" sets the failing rows aside in the table
+            `quarantine.<table>` and stores the others, "warn" reports. All rows that share their values fail here: which
+            of them came first says nothing.
 
     Raises:
         InvalidDeclaration: No column is named, or the severity is unknown.
@@ -208,7 +251,59 @@ def matches(column: str, regex: str, *, severity: Severity = "block") -> Matches
     return Matches(column, regex, _severity(severity))
 
 
+def references(column: str, table: str, other: str = "", *, severity: Severity = "block") -> References:
+    """Check that a column's values are among those of another table: a foreign key. Nulls pass.
+
+    Args:
+        column: Its name.
+        table: The other table, of the same project; its current version counts.
+        other: The other table's column, "" where it has the same name.
+        severity: See `unique`.
+
+    Raises:
+        InvalidInput: That is no table's name.
+    """
+    return References(column, check_name(table, "table"), other or column, _severity(severity))
+
+
+def check(words: str, expression: Callable[[], pl.Expr], *, severity: Severity = "block") -> Custom:
+    """Check what no other check says: an expression that is true for each row that is right. Nulls pass.
+
+    It looks at one row at a time: whatever depends on other rows (`shift`, `mean`, `over`) is refused, because its
+    answer would change with the order of the rows and with what is appended.
+
+    Args:
+        words: What holds when it passes: "arrives after it departs". Names the check in results.
+        expression: Takes nothing, returns a Polars expression of booleans. Called when rows are looked at.
+        severity: See `unique`.
+
+    Raises:
+        InvalidDeclaration: The words are missing, or the expression is none that can be called.
+
+    Example:
+        >>> import slipway as sw
+        >>> def in_order():
+        ...     import polars as pl
+        ...
+        ...     return pl.col("arrival") > pl.col("departure")
+        >>> str(sw.check("arrives after it departs", in_order))
+        'arrives after it departs'
+    """
+    if not isinstance(words, str) or not words.strip():
+        raise InvalidDeclaration(
+            "sw.check() does not say what it checks.",
+            fix='Begin with words: sw.check("arrives after it departs", lambda: ...).',
+        )
+    if not callable(expression):
+        raise InvalidDeclaration(
+            f"sw.check({words!r}) is given {type(expression).__name__} where a function is expected.",
+            why="A declaration loads no Polars: the expression is made when rows are looked at.",
+            fix='Write `lambda:` before it: sw.check("...", lambda: pl.col("a") > pl.col("b")).',
+        )
+    return Custom(words.strip(), expression, _severity(severity))
+
+
 def _severity(given: str) -> Severity:
-    if given not in ("block", "warn"):
-        raise InvalidDeclaration(f"The severity {given!r} is unknown.", fix='It is "block" or "warn".')
+    if given not in ("block", "quarantine", "warn"):
+        raise InvalidDeclaration(f"The severity {given!r} is unknown.", fix='It is "block", "quarantine" or "warn".')
     return given  # type: ignore[return-value]  # narrowed by the line above

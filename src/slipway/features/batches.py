@@ -119,22 +119,26 @@ class Batches:
 
     def _read_history(self, groups: Sequence[_Group]) -> None:
         """Every part's history, into memory or on disk; events that no row can reach are left out."""
-        extremes = [
-            (int(times.min()), int(times.max()))
-            for rows in self._rows([self._at])
-            for times in [decision_times(rows, self._at)]
-            if len(times)
-        ]
-        first, last = min((low for low, _ in extremes), default=0), max((high for _, high in extremes), default=0)
+        reach: list[tuple[int, int, int]] = []
+        for rows in self._rows([self._at]):
+            if rows.height:
+                at = decision_times(rows, self._at)
+                reach.append((int(at.min()), int(at.max()), rows.height))
+        first, last = min((one[0] for one in reach), default=0), max((one[1] for one in reach), default=0)
+        # Each batch sorts what it looks back on anew: what is much longer than a batch is cheaper to divide.
+        longest = 2 * max(one[2] for one in reach) if len(reach) > 1 else None
         columns = history_columns(self._spec)
         held = 0
         for group in groups:
             for part in group.parts:
                 frame = history_frame(self._history, part, columns)
-                frame = in_reach(part, frame, first, last) if isinstance(part, Windows) and extremes else frame
+                frame = in_reach(part, frame, first, last) if isinstance(part, Windows) and reach else frame
+                rows_held = 0
                 for chunk in group.reading(part, frame):
                     held += int(chunk.estimated_size())
-                    if held > self._limits.history_bytes and not group.is_aside:
+                    rows_held += chunk.height
+                    is_long = longest is not None and rows_held > longest
+                    if (is_long or held > self._limits.history_bytes) and not group.is_aside:
                         held -= group.go_aside()
             group.end()
 

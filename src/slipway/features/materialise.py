@@ -44,6 +44,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec, StoredView, Stream, View, Windows
 from slipway.records.schema import FieldType
 from slipway.tables import versions
+from slipway.tables.catalog import content_of
 
 __all__ = ["Arrival", "Materialised", "events_between", "materialise"]
 
@@ -144,7 +145,7 @@ def materialise(
 def _load_events(load: _Load, windows: Windows, stream: Stream) -> int:
     tables, store = load.tables, load.store
     version = tables.version(windows.source)
-    now = {windows.source: version.version}
+    now = {windows.source: content_of(version)}
     mark = read_mark(store, stream.name)
     until_us = max(load.until_us, mark.furthest_us)
     if mark.loading is not None and mark.loading.versions == now:
@@ -187,7 +188,7 @@ def _load_events(load: _Load, windows: Windows, stream: Stream) -> int:
 
 def _load_view(load: _Load, view: View, stored: StoredView, declared: FeatureView) -> int:
     tables, store = load.tables, load.store
-    now = {source: tables.version(source).version for source in view.sources}
+    now = {source: content_of(tables.version(source)) for source in view.sources}
     mark = read_mark(store, stored.name)
     until_us = max(load.until_us, mark.furthest_us)
     begun = mark.loading
@@ -261,8 +262,8 @@ def _rows_of(workspace: Workspace, table: str, old: Mapping[str, str], new: Mapp
     """How many rows an older version has of which a newer one is a continuation; None where it is none."""
     owner, _, name = table.rpartition("/")
     by_version = {version.version: version for version in versions.history(workspace, name, project=owner or None)}
-    version = by_version.get(new[table])
-    while version is not None and version.version != old[table]:
+    version = by_version.get(new[table].partition("+")[0])
+    while version is not None and content_of(version) != old[table]:
         version = by_version.get(version.parent) if version.change == "append" else None
     return None if version is None else version.rows
 

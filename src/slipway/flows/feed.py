@@ -26,7 +26,7 @@ from slipway.records.tables import TableVersion
 from slipway.tables import versions
 from slipway.tables.versions import Origin
 
-__all__ = ["feed", "keep_view", "keep_views", "view_table"]
+__all__ = ["feed", "from_tables", "keep_view", "keep_views", "view_table"]
 
 
 def keep_views(workspace: Workspace, features: FeatureSet) -> None:
@@ -87,10 +87,10 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace 
     spec = bundle.features
     if spec is None or not any(isinstance(part, Windows | View) for part in spec.parts):
         return ""
-    views = {part.name: _from_table(part) for part in spec.parts if isinstance(part, View)}
+    stored, views = from_tables(spec)
     store = workspace.open_online(folder, place)
     try:
-        materialise(workspace, _from_tables(spec), store, until=workspace.clock.now(), views=views)
+        materialise(workspace, stored, store, until=workspace.clock.now(), views=views)
         return store.identity()
     except pl.exceptions.PolarsError as problem:
         raise InvalidInput(
@@ -122,9 +122,11 @@ def _from_table(part: View) -> FeatureView:
     return view
 
 
-def _from_tables(spec: FeatureSetSpec) -> FeatureSetSpec:
+def from_tables(spec: FeatureSetSpec) -> tuple[FeatureSetSpec, dict[str, FeatureView]]:
+    """A set whose views read what was kept of them, and these views by name."""
     parts = tuple(
         msgspec.structs.replace(part, sources=(_table(part),)) if isinstance(part, View) else part
         for part in spec.parts
     )
-    return msgspec.structs.replace(spec, parts=parts)
+    views = {part.name: _from_table(part) for part in spec.parts if isinstance(part, View)}
+    return msgspec.structs.replace(spec, parts=parts), views

@@ -13,12 +13,14 @@ from slipway.pipelines.comparison import Compared, Distance, Made, compare
 from slipway.pipelines.reasons import steps_of
 from slipway.ports.runner import LOG_FILE
 from slipway.ports.workspace import Workspace
+from slipway.records.filesets import FileSetVersion
 from slipway.records.models import ModelVersion
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Run
+from slipway.records.tables import TableVersion
 from slipway.records.tasks import PipelineAnswer
 from slipway.runs import search
-from slipway.tables import versions
+from slipway.tables import filesets, versions
 
 __all__ = ["reproduce", "reproductions_of"]
 
@@ -123,7 +125,7 @@ def _check(run: Run) -> None:
 
 
 def _pins(workspace: Workspace, run: Run) -> dict[str, str]:
-    """The versions of tables that the run read, each verified to the last byte.
+    """The versions of tables and file sets that the run read; tables are verified to the last byte.
 
     Raises:
         NotFound: One of them is gone, or it cannot be told which one was meant.
@@ -132,18 +134,37 @@ def _pins(workspace: Workspace, run: Run) -> dict[str, str]:
     pins: dict[str, str] = {}
     for node in run.inputs:
         kind, _, rest = node.partition(":")
-        if kind != "table":
+        if kind not in ("table", "files"):
             continue
         name, _, version = rest.rpartition("@")
-        if name in pins:
+        pin = name if kind == "table" else f"files:{name}"
+        if pin in pins:
+            what = "table" if kind == "table" else "file set"
             raise NotFound(
-                f"The run read two versions of the table {name!r}, and which one as the current one is not recorded.",
+                f"The run read two versions of the {what} {name!r}, and which one as the current one is not recorded.",
                 fix="Let the pipeline name the older version as a parameter.",
             )
         owner, _, table = name.partition("/")
-        versions.verify(workspace, table, version, project=owner)
-        pins[name] = version
+        if kind == "table":
+            _check_not_erased(run, versions.get(workspace, table, version, project=owner))
+            versions.verify(workspace, table, version, project=owner)
+        else:
+            _check_not_erased(run, filesets.resolve(workspace, table, version, project=owner))
+        pins[pin] = version
     return pins
+
+
+def _check_not_erased(run: Run, version: TableVersion | FileSetVersion) -> None:
+    since = [one for one in version.erased if one.at >= run.started_at]
+    if since:
+        rows = sum(one.rows for one in since)
+        told = "; ".join(f"{one.rows:,} on {one.at:%Y-%m-%d} by {one.by}: {one.reason}" for one in since)
+        kind = "rows of the table" if isinstance(version, TableVersion) else "files of the file set"
+        raise NotFound(
+            f"Of the {kind} {version.name!r}, version {version.number}, which the run read, {rows:,} were erased ({told}).",
+            why="What a person asked to be removed is kept nowhere, so the run cannot be made again from what it read.",
+            fix="Run its pipeline anew: slipway run PIPELINE",
+        )
 
 
 def _judged(workspace: Workspace, run: Run, answer: PipelineAnswer | None, killed: str) -> tuple[Compared, Run | None]:

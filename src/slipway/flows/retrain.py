@@ -5,17 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from cronsim import CronSim, CronSimError
 
 from slipway.code import closure
 from slipway.errors import InvalidDeclaration, UserError
 from slipway.pipelines.declare import Pipeline
 from slipway.records.loop import RetrainSpec, TriggerSpec
 from slipway.schema.durations import microseconds
+from slipway.schema.schedules import check_schedule
 
 __all__ = ["Retrain", "Trigger", "degraded", "schedule"]
 
@@ -28,7 +25,7 @@ class Trigger:
 
 
 def schedule(cron: str, *, timezone: str = "UTC") -> Trigger:
-    """Ask for a retraining at fixed times.
+    """Ask for a retraining, or for the sync of a table, at fixed times.
 
     Args:
         cron: Five fields: minute, hour, day of the month, month, weekday: "0 3 1 * *" is 03:00 on the first.
@@ -37,19 +34,7 @@ def schedule(cron: str, *, timezone: str = "UTC") -> Trigger:
     Raises:
         InvalidDeclaration: It is no cron expression, or no such zone.
     """
-    try:
-        CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
-    except (CronSimError, AttributeError) as problem:
-        raise InvalidDeclaration(
-            f"{cron!r} is no schedule{f': {problem}' if str(problem) else ''}.",
-            fix="Write five fields, as in '0 3 1 * *': 03:00 on the first of each month.",
-        ) from problem
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as problem:
-        raise InvalidDeclaration(
-            f"There is no time zone {timezone!r}.", fix="For example 'Europe/Berlin'."
-        ) from problem
+    check_schedule(cron, timezone)
     return Trigger(TriggerSpec(kind="schedule", cron=cron, timezone=timezone))
 
 

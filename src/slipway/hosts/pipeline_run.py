@@ -1,4 +1,4 @@
-"""The process that runs a pipeline from a stored project snapshot: a task folder in, a run in the ledger and a result out.
+"""The process that runs a pipeline, or syncs a table, from a stored project snapshot: a task folder in, a run in the ledger and a result out.
 
     python -m slipway.hosts.pipeline_run FOLDER
 
@@ -21,6 +21,8 @@ from typing import Any
 import msgspec
 
 import slipway
+from slipway.data.declare import Table
+from slipway.data.sync import sync
 from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.release import Released, run_pipeline
@@ -34,6 +36,7 @@ from slipway.pipelines.params import converted
 from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.runs import Run, RunError
+from slipway.records.sources import Sync
 from slipway.records.tasks import PipelineAnswer, PipelineTask
 from slipway.runs.recovery import recover
 
@@ -65,9 +68,12 @@ def _answer(folder: Path) -> PipelineAnswer:
         projects.register(workspace)
         recover(workspace)
         try:
+            if task.sync:
+                _sync(task, workspace)
+                return PipelineAnswer(state="finished")
             released = _run(task, workspace)
         except (Exception, SystemExit) as problem:
-            run = _own_run(workspace)
+            run = None if task.sync else _own_run(workspace)
             return PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
     version = released.version
     if version is None:
@@ -82,10 +88,25 @@ def _answer(folder: Path) -> PipelineAnswer:
     )
 
 
-def _run(task: PipelineTask, workspace: Workspace) -> Released:
+def _project(task: PipelineTask, workspace: Workspace) -> Project:
+    """The project as its snapshot declares it."""
     code = snapshot.unpacked(workspace, task.snapshot)
     _import_only(code)
-    project = Project(code, read_settings(code), workspace)
+    return Project(code, read_settings(code), workspace)
+
+
+def _sync(task: PipelineTask, workspace: Workspace) -> None:
+    """Carry out a sync that the loop has written down; what comes of it is in its record."""
+    with workspace.ledger.read() as tx:
+        begun = entries.get(tx, Sync, task.sync)
+    if begun.state != "running":  # this process's forerunner was killed when all was done
+        return
+    table = _project(task, workspace).pick(Table, begun.name, "table")
+    sync(workspace, table, Path(task.folder), full=begun.full, begun=begun)
+
+
+def _run(task: PipelineTask, workspace: Workspace) -> Released:
+    project = _project(task, workspace)
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
     params = _params_of(task, workspace, pipeline) if task.params_of else converted(pipeline, task.params)

@@ -1,4 +1,4 @@
-"""One pass of the loop: for each endpoint watch, take in, roll out, and train again what is due now.
+"""One pass of the loop: for each endpoint watch, take in, roll out, and train again what is due now; sync tables.
 
 Nothing is kept here but what can be read again: the endpoint's log, read once and then only what was added to it.
 """
@@ -23,6 +23,7 @@ from slipway.ledger import entries, events
 from slipway.loop import CONTROLLER, evidence, retrain
 from slipway.loop.actions import act, put_action
 from slipway.loop.policy import answer
+from slipway.loop.syncs import pass_over_tables, running_syncs, settle_syncs
 from slipway.loop.triggers import due
 from slipway.models import registry
 from slipway.operations.rollouts import Reconcile, Reconciled
@@ -62,7 +63,7 @@ _desks_lock = threading.Lock()
 
 
 def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
-    """Bring every endpoint of the workspace's environment one step nearer to what is declared, now.
+    """Bring every endpoint and table of the workspace's environment one step nearer to what is declared, now.
 
     What goes wrong at one endpoint does not keep the others from their turn; it is raised afterwards.
 
@@ -86,10 +87,19 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
                 actions += _reconcile(acting, name, desk)
         except SlipwayError as problem:
             problems.append(problem)
-    if actions:  # a pass that found nothing to do is no news, and there are thousands a day
+    synced: list[str] = []
+    if not request.endpoint:
+        try:
+            if request.settle:
+                settle_syncs(workspace)
+            synced = pass_over_tables(acting)
+        except SlipwayError as problem:
+            problems.append(problem)
+    if actions or synced:  # a pass that found nothing to do is no news, and there are thousands a day
         with workspace.ledger.write() as tx:
             done = [f"{one.parent_id} {one.number}" for one in actions]
-            events.record(tx, workspace, "loop.reconcile", f"project:{workspace.project}", actions=done)
+            more = {"tables": synced} if synced else {}
+            events.record(tx, workspace, "loop.reconcile", f"project:{workspace.project}", actions=done, **more)
     if problems:
         for other in problems[1:]:
             workspace.say(str(other))
@@ -98,6 +108,7 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         actions=tuple(actions),
         retraining=sum(retrain.running(workspace, name) is not None for name in known),
         rolling_out=sum(rollouts.under_way(workspace, name) is not None for name in known),
+        syncing=len(running_syncs(workspace)),
     )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
 from msgspec import Struct
 
 from slipway.records.loop import Retraining, RetrainSpec, TriggerSpec
 from slipway.records.monitors import Incident
+from slipway.schema.schedules import in_words, last_time
 
 __all__ = ["DEGRADED", "Due", "due"]
 
@@ -67,11 +66,8 @@ def due(
 
 
 def _of_schedule(trigger: TriggerSpec, now: datetime, since: datetime, earlier: Sequence[Retraining]) -> Due | None:
-    zone = ZoneInfo(trigger.timezone)
-    # The reverse walk leaves its beginning out, so it begins a minute later, on the full minute.
-    begin = now.astimezone(zone).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    at = next(CronSim(trigger.cron, begin, reverse=True), None)
-    words = f"schedule {trigger.cron}" + (f" {trigger.timezone}" if trigger.timezone != "UTC" else "")
+    at = last_time(trigger.cron, trigger.timezone, now)
+    words = in_words(trigger.cron, trigger.timezone)
     if at is None or at <= since:
         return None
     if any(one.trigger == words and one.created_at >= at for one in earlier):

@@ -7,7 +7,7 @@ from slipway.errors import InvalidDeclaration, near
 from slipway.records.endpoints import MonitorSpec
 from slipway.schema.durations import microseconds
 
-__all__ = ["KPI", "Drift", "Freshness", "Quality"]
+__all__ = ["KPI", "Consistency", "Drift", "Freshness", "Quality"]
 
 _QUALITIES = ("accuracy", "auc", "brier", "calibration", "log_loss", "mae", "rmse")
 _CALIBRATION_LIMIT = 0.05
@@ -37,6 +37,36 @@ class Drift:
     def spec(self) -> MonitorSpec:
         """The monitor as data."""
         return MonitorSpec(kind="drift", name="drift", window_us=_window(self.window, least=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """Watches whether served features are those of training: requests of sampled keys are computed again offline.
+
+    It alerts where more values of a feature differ than declared. What differs because rows came late, or because a table
+    has not yet what was pushed, is told apart and does not count: the feed is to be mended then, not the features.
+
+    Args:
+        max_share: The share of a feature's values that may differ: 0.001 is one in a thousand.
+        window: How much business time is looked at, a minute at least.
+
+    Raises:
+        InvalidDeclaration: A share that is none, or an unreadable window.
+    """
+
+    max_share: float = 0.001
+    window: str = "1d"
+
+    def __post_init__(self) -> None:
+        _window(self.window, least=1)
+        share = self.max_share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share < 1.0:
+            raise InvalidDeclaration(f"{share!r} is no share.", fix="Give one from 0 to 1: 0.001 is one in a thousand.")
+
+    def spec(self) -> MonitorSpec:
+        """The monitor as data."""
+        window_us = _window(self.window, least=1)
+        return MonitorSpec(kind="consistency", name="consistency", limit=float(self.max_share), window_us=window_us)
 
 
 @dataclass(frozen=True, slots=True)

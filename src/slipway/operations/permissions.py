@@ -10,10 +10,10 @@ __all__ = ["ROLES", "allowed", "roles_with"]
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
     "business owner": ("*.read", "approvals.grant"),
-    "data engineer": ("*.read", "tables.write", "sharing.write", "endpoints.watch"),
+    "data engineer": ("*.read", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
     "data scientist": ("*.read", "tables.write", "sharing.write", "runs.write", "models.write", "gates.check"),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
-    "governance": ("*.read", "approvals.grant", "audit.seal"),
+    "governance": ("*.read", "tables.personal", "tables.erase", "approvals.grant", "audit.seal"),
     "ml engineer": (
         "*.read",
         "tables.write",

@@ -3,8 +3,11 @@
 from slipway.errors import NotFound, near
 from slipway.operations import (
     catalog,
+    delta,
     endpoints,
+    erasures,
     features,
+    files,
     governance,
     models,
     projects,
@@ -12,6 +15,8 @@ from slipway.operations import (
     runs,
     sharing,
     simulations,
+    table_checks,
+    table_versions,
     tables,
 )
 from slipway.operations.declare import Operation
@@ -21,6 +26,11 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     tables,
+    table_checks,
+    table_versions,
+    delta,
+    files,
+    erasures,
     features,
     catalog,
     sharing,

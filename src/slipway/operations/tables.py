@@ -1,23 +1,56 @@
 """Tables: versions of data and what their checks found."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
 from slipway.records.tables import TableVersion
 
-__all__ = ["GetTable", "TableDetail", "Tables", "operations"]
+__all__ = ["GetTable", "TableDetail", "TableSync", "Tables", "operations"]
+
+
+class TableSync(Struct, frozen=True, kw_only=True):
+    """How the syncs of a table stand.
+
+    Args:
+        table: Its name.
+        state: Of the last sync: "running", "made", "unchanged", "failed"; "killed" where its process is gone.
+        began_at: When that began, None before the first.
+        good_at: When the last one began that ended well.
+        sentence: What came of the last one.
+        schedule: When the server syncs it, in words; "" for never.
+        next_at: The next time of the schedule.
+        is_late: Whether the last time of the schedule has passed without a sync that ended well.
+    """
+
+    table: str
+    state: str
+    began_at: datetime | None = None
+    good_at: datetime | None = None
+    sentence: str = ""
+    schedule: str = ""
+    next_at: datetime | None = None
+    is_late: bool = False
 
 
 class Tables(Struct, frozen=True, kw_only=True):
-    """The newest version of each table."""
+    """The newest version of each table, and how the syncs of those with a source stand."""
 
     tables: tuple[TableVersion, ...]
+    syncs: tuple[TableSync, ...] = ()
 
 
 class GetTable(Struct, frozen=True, kw_only=True):
-    """Which table."""
+    """Which table, or which version of it.
+
+    Args:
+        name: The table.
+        version: One version: number, hash, tag, branch, instant or date; "" for all.
+    """
 
     name: str
+    version: str = ""
 
 
 class TableDetail(Struct, frozen=True, kw_only=True):

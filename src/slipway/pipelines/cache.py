@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -15,8 +16,10 @@ from slipway.ledger.artifacts import Encoded
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, StepRun
+from slipway.records.tables import TableVersion
 from slipway.schema.fingerprints import of_value
 from slipway.tables.catalog import current_hash
+from slipway.tables.filesets import current_file_hash
 
 __all__ = ["Hit", "Miss", "decode", "encode", "find", "remember", "settled"]
 
@@ -57,7 +60,7 @@ def find(workspace: Workspace, key: str) -> Hit | Miss:
             source = entries.get(tx, StepRun, step_id)
         except (NotFound, Corrupt) as problem:
             return Miss(f"the record of the stored result was gone: {problem.what}")
-        moved = _moved_table(tx, source.reads)
+        moved = _moved_table(tx, source.reads, source.created_at)
     if moved:
         return Miss(moved)
     try:
@@ -69,13 +72,19 @@ def find(workspace: Workspace, key: str) -> Hit | Miss:
     return Hit(value, source)
 
 
-def _moved_table(tx: ReadTransaction, reads: Sequence[str]) -> str:
+def _moved_table(tx: ReadTransaction, reads: Sequence[str], since: datetime) -> str:
     """What the step read by itself must still be what it would read now."""
     for node in reads:
-        name, _, version = node.removeprefix("table:").rpartition("@")
+        kind, _, rest = node.partition(":")
+        name, _, version = rest.rpartition("@")
         project, _, table = name.partition("/")
-        if current_hash(tx, project, table) != version:
+        if kind == "files":
+            if current_file_hash(tx, project, table) != version:
+                return f"the file set {table}, which it reads, has another version"
+        elif current_hash(tx, project, table) != version:
             return f"table {table}, which it reads, has another version"
+        elif any(one.at >= since for one in entries.get(tx, TableVersion, rest).erased):
+            return f"rows of the table {table}, which it reads, were erased"
     return ""
 
 

@@ -20,13 +20,13 @@ class _Protocol(msgspec.Struct):
     protocol: int
 
 
-def task(workspace: Workspace, *, snapshot: str, pipeline: str, **more: object) -> PipelineTask:
+def task(workspace: Workspace, *, snapshot: str, pipeline: str = "", **more: object) -> PipelineTask:
     """A task of a workspace: its store, project, environment and actor are the workspace's.
 
     Args:
         workspace: Where it will run and be recorded.
         snapshot: The digest of the project snapshot.
-        pipeline: The pipeline's name.
+        pipeline: The pipeline's name, "" for a sync.
         more: The other fields of `PipelineTask`.
     """
     fields = {

@@ -1,5 +1,6 @@
 """Content-addressed bytes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,14 @@ class Blobs(Protocol):
 
     def put_file(self, path: Path) -> str:
         """Store a file's bytes by streaming; the file is left where it is. Returns the digest."""
+        ...
+
+    def put_files(self, paths: Sequence[Path]) -> list[tuple[str, bool]]:
+        """Store many files' bytes with few waits for the disk; when it returns, all are stored.
+
+        Returns:
+            Of each file in order: its digest, and whether its bytes were new here.
+        """
         ...
 
     def get(self, digest: str) -> bytes:
@@ -41,4 +50,20 @@ class Blobs(Protocol):
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there (its content is not verified)."""
+        ...
+
+    def link(self, digest: str, path: Path) -> bool:
+        """Make a file that shares the blob's own bytes on the disk and cannot be written; its content is not verified.
+
+        Returns:
+            False where the store cannot: then nothing was made.
+
+        Raises:
+            NotFound: No such blob.
+            FileExistsError: There is a file already.
+        """
+        ...
+
+    def delete(self, digest: str) -> bool:
+        """Remove a blob for good; returns whether it was there. Nobody asks whether something still names it."""
         ...

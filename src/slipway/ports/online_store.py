@@ -147,6 +147,10 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def drop(self) -> None:
+        """Forget everything that is kept here, definitions and marks included: who opens it again finds it empty."""
+        ...
+
     def close(self) -> None:
         """Release connections; calling it twice is fine."""
         ...

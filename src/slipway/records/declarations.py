@@ -1,16 +1,18 @@
 """What a project declared, as the ledger keeps it so that a server can act without the project's code."""
 
+from datetime import datetime
+
 from slipway.records.endpoints import MonitorSpec, StreamSpec
 from slipway.records.gates import GateSpec
-from slipway.records.loop import RetrainSpec
+from slipway.records.loop import RetrainSpec, TriggerSpec
 from slipway.records.record import Record
 from slipway.records.rollouts import RolloutSpec
 
-__all__ = ["DeclaredEndpoint", "declared_id"]
+__all__ = ["DeclaredEndpoint", "DeclaredTable", "declared_id"]
 
 
 def declared_id(project: str, environment: str, name: str) -> str:
-    """The id of an endpoint's declaration: each environment keeps its own, so that dev's gate is never prod's."""
+    """The id of a declaration of an endpoint or a table: each environment keeps its own, so that dev's gate is never prod's."""
     return f"{project}/{environment}/{name}"
 
 
@@ -45,3 +47,21 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     snapshot: str = ""
     online: str = ""
     streams: tuple[StreamSpec, ...] = ()
+
+
+class DeclaredTable(Record, frozen=True, kw_only=True, tag="declared_table"):
+    """A table that the server syncs, as declared when it was last synced by hand. Id: `<project>/<environment>/<name>`.
+
+    Args:
+        parent_id: `<project>/<environment>`.
+        schedule: When, None for no more.
+        since: When this schedule was declared: earlier times of it are not caught up.
+        snapshot: The digest of the project snapshot that declared it: what a sync runs.
+        folder: Where relative paths of its source begin: the project's folder then.
+    """
+
+    parent_id: str
+    schedule: TriggerSpec | None = None
+    since: datetime
+    snapshot: str
+    folder: str = ""

@@ -7,8 +7,20 @@ from msgspec import Struct
 
 from slipway.records.record import Record
 from slipway.records.schema import Field
+from slipway.records.sources import Synced
 
-__all__ = ["AboutTable", "CheckResult", "ColumnStats", "Manifest", "Part", "Severity", "TableChange", "TableVersion"]
+__all__ = [
+    "AboutTable",
+    "CheckResult",
+    "ColumnStats",
+    "Erased",
+    "Manifest",
+    "Part",
+    "Severity",
+    "TableChange",
+    "TableRefusal",
+    "TableVersion",
+]
 
 Severity = Literal["block", "quarantine", "warn"]
 TableChange = Literal["append", "overwrite", "upsert", "alter", "compact", "erase"]
@@ -104,6 +116,10 @@ class CheckResult(Struct, frozen=True, kw_only=True):
         note: A sentence with the detail.
         sample: A few of the failing rows' keys, as text.
         failing: The digest of a blob with failing rows as Parquet, "" where none are kept.
+        set_aside: How many rows that came were set aside because of it; they are not among `rows`.
+        undecided: Whether there was too little to tell; it then counts as passed.
+        definition: A short hash of what the check says, "" where it is not known: counts of two versions add up only
+            where it is the same.
     """
 
     check: str
@@ -114,6 +130,29 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     note: str = ""
     sample: tuple[str, ...] = ()
     failing: str = ""
+    set_aside: int = 0
+    undecided: bool = False
+    definition: str = ""
+
+
+class Erased(Struct, frozen=True, kw_only=True):
+    """That rows of a version were erased: a request of the person whom they told of.
+
+    Args:
+        erasure: The id of the erasure's record.
+        at: When.
+        by: Who did it.
+        reason: Why, in the words of whoever did it.
+        rows: How many rows of this version.
+        manifest: The digest of what the version consists of since then.
+    """
+
+    erasure: str
+    at: datetime
+    by: str
+    reason: str
+    rows: int
+    manifest: str
 
 
 class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
@@ -138,6 +177,9 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
         about: Owner, description, tags and personal columns, as its declaration said.
         profile: The digest of the blob with its profile (counts, nulls, histograms of the columns), "" for none.
         cleaned_at: When its rows were cleaned away, None while they are there.
+        erased: Which rows were erased from it, oldest first. It keeps its hash; what it consists of is then said here.
+        synced: How far its source was read, None where it was written otherwise. It may advance while the version
+            stays: then what was read brought nothing new.
     """
 
     number: int
@@ -158,3 +200,27 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
     about: AboutTable = AboutTable()
     profile: str = ""
     cleaned_at: datetime | None = None
+    erased: tuple[Erased, ...] = ()
+    synced: Synced | None = None
+
+
+class TableRefusal(Record, frozen=True, kw_only=True, tag="table_refusal"):
+    """Rows that were refused: nothing of them was stored but what shows why. Name: the table's.
+
+    Args:
+        rows: How many came.
+        mode: What was to become of them: "overwrite", "append" or "upsert".
+        checks: What the checks found.
+        source: Where they came from, in words.
+        run_id: The run that brought them, or "".
+        parent: The version that was current and still is, "" for none.
+        personal: The columns that tell something of a person.
+    """
+
+    rows: int
+    mode: str
+    checks: tuple[CheckResult, ...]
+    source: str = ""
+    run_id: str = ""
+    parent: str = ""
+    personal: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ class StepAnswer(Struct, frozen=True, kw_only=True):
 
 
 class PipelineTask(Struct, frozen=True, kw_only=True):
-    """A pipeline that a process of its own shall run from a stored project snapshot.
+    """A pipeline that a process of its own shall run from a stored project snapshot, or a table that it shall sync.
 
     Args:
         protocol: The version of this file protocol; a process refuses any other than its own.
@@ -65,7 +65,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
         environment: "dev", "test" or "prod".
         actor: In whose name it runs.
         snapshot: The digest of the project snapshot.
-        pipeline: The pipeline's name in it.
+        pipeline: The pipeline's name in it, "" for a sync.
         endpoint: The endpoint that its model is for, "" for none.
         params: The pipeline's parameters as JSON carries them; they are read by its annotations.
         params_of: A run whose parameters are taken in their own types, instead of `params`.
@@ -74,6 +74,8 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
             that is not named is read at its current version.
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         register: Whether a model that it returns is packaged and registered.
+        sync: The id of the `Sync` that it shall carry out, "" for a pipeline.
+        folder: For a sync: where relative paths of the source begin.
     """
 
     protocol: int = PROTOCOL
@@ -82,7 +84,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     environment: str = "dev"
     actor: Actor
     snapshot: str
-    pipeline: str
+    pipeline: str = ""
     endpoint: str = ""
     params: dict[str, Any] = {}
     params_of: str = ""
@@ -90,6 +92,8 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     pins: dict[str, str] = {}
     use_cache: bool = True
     register: bool = True
+    sync: str = ""
+    folder: str = ""
 
 
 class PipelineAnswer(Struct, frozen=True, kw_only=True):

@@ -117,7 +117,8 @@ def _leaf_digests(frame: pl.DataFrame) -> list[str]:
             for number, hasher in enumerate(hashers):
                 _add(hasher, column.slice(number * LEAF_ROWS, LEAF_ROWS))
         else:
-            values = _plain_numbers(column.to_physical().to_numpy())
+            numbers = column.to_physical() if column.dtype.is_temporal() else column
+            values = _plain_numbers(numbers.to_numpy())
             size = column.len() and LEAF_ROWS * len(values) // column.len()
             for number, hasher in enumerate(hashers):
                 hasher.update(b"\x00")

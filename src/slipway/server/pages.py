@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from slipway.charts import consistency
 from slipway.errors import Corrupt, Denied, SlipwayError
 from slipway.hashing import digest
 from slipway.operations import declare
@@ -19,7 +20,8 @@ from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
 from slipway.records.record import Record
-from slipway.server import api, figures, formats, markdown, rollouts, simulations
+from slipway.server import api, figures, formats, markdown, rollouts, simulations, tables
+from slipway.tables.catalog import quarantine_of
 
 __all__ = ["error_page", "routes"]
 
@@ -190,7 +192,27 @@ def _tables(view: View) -> Context:
 
 
 def _table(view: View) -> Context:
-    return {"versions": view.ask("tables.get", name=view.path["name"]).versions}
+    name = view.path["name"]
+    versions = view.ask("tables.get", name=name).versions
+    newest = versions[0]
+    profile = view.ask("tables.profile", name=name, version=newest.version) if newest.profile else None
+    refusals = view.ask("tables.refusals", name=name).refusals
+    is_refused = bool(refusals) and refusals[0].parent == newest.version
+    has_failing = any(check.failing for check in newest.checks)
+    checked, by_version = tables.check_rows(versions)
+    others = {table.name: table for table in view.ask("tables.list").tables}
+    return {
+        "versions": versions,
+        "columns": tables.columns(newest, profile),
+        "has_profile": profile is not None,
+        "failing": view.ask("tables.failing", name=name, version=newest.version).checks if has_failing else (),
+        "refused": view.ask("tables.failing", name=name, version="refused") if is_refused else None,
+        "refusals": refusals,
+        "quarantine": others.get(quarantine_of(name)),
+        "checked": checked,
+        "by_version": by_version,
+        "state_of": tables.state_of,
+    }
 
 
 def _catalog(view: View) -> Context:
@@ -213,6 +235,8 @@ def _endpoint(view: View) -> Context:
         "detail": detail,
         "newest": newest,
         "findings": _newest(detail.findings),
+        "consistency": detail.consistency
+        and {"report": detail.consistency, "sentence": consistency.sentence(detail.consistency)},
         "curl": formats.curl_line(where, newest.name, newest.contract),
         "rollouts": [(one, rollouts.stages(one), rollouts.plan(one), rollouts.evidence_chart(one)) for one in rolled],
         "retrainings": view.ask("retrainings.list", endpoint=name, limit=100).retrainings,

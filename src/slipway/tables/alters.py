@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from slipway.errors import Conflict, InvalidInput, near
+from slipway.operations.table_versions import AlterTable, TableState
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
 from slipway.records.tables import AboutTable, Manifest, Part, TableVersion
@@ -24,7 +25,7 @@ from slipway.tables.commits import Draft, Origin, commit
 from slipway.tables.parts import table_folder
 from slipway.tables.scans import file_columns, greatest, scan_parts, schema_of
 
-__all__ = ["TYPES", "alter"]
+__all__ = ["TYPES", "alter", "alter_table", "is_wider"]
 
 TYPES: dict[str, pl.DataType] = {
     "bool": pl.Boolean(),
@@ -101,6 +102,20 @@ def alter(
     raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
 
 
+def alter_table(workspace: Workspace, request: AlterTable) -> TableState:
+    """Change a table's columns; see `alter`."""
+    made = alter(
+        workspace,
+        request.name,
+        add=request.add,
+        rename=request.rename,
+        drop=request.drop,
+        widen=request.widen,
+        branch=request.branch,
+    )
+    return TableState(version=made)
+
+
 def _altered(
     table: str,
     before: Manifest,
@@ -169,7 +184,7 @@ def _widened(table: str, name: str, dtype: pl.DataType, widen: dict[str, str]) -
     if name not in widen:
         return dtype
     wider = _type(table, name, widen[name])
-    if wider != dtype and not _is_wider(dtype, wider):
+    if wider != dtype and not is_wider(dtype, wider):
         raise InvalidInput(
             f"The column {name!r} of the table {table!r} is {dtype}; {widen[name]} does not hold all of its values.",
             fix="Widen to a type that does (int32 to int64, float32 to float64, date to datetime), or overwrite the table.",
@@ -178,7 +193,8 @@ def _widened(table: str, name: str, dtype: pl.DataType, widen: dict[str, str]) -
     return wider
 
 
-def _is_wider(narrow: pl.DataType, wide: pl.DataType) -> bool:
+def is_wider(narrow: pl.DataType, wide: pl.DataType) -> bool:
+    """Whether a type holds every value of another."""
     if isinstance(narrow, pl.Null):
         return True
     kind, wider = type(narrow), type(wide)

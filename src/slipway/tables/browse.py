@@ -1,22 +1,41 @@
 """The bodies of the operations on tables."""
 
 from slipway.operations.declare import Empty
+from slipway.operations.table_versions import HistoryOf, TableHistory
 from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
-from slipway.tables.catalog import heads, history
+from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
+from slipway.tables.personal import shown
+from slipway.tables.resolve import resolve
+from slipway.tables.syncs import list_syncs
 
-__all__ = ["get_table", "list_tables"]
+__all__ = ["get_table", "list_tables", "table_history"]
 
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
-    return Tables(tables=heads(workspace))
+    return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)), syncs=list_syncs(workspace))
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
-    """One table's versions, newest first.
+    """One table's versions, newest first, or the one that was asked for.
+
+    Raises:
+        NotFound: There is no such table or version.
+    """
+    name, version = request.name, request.version
+    found = (resolve(workspace, name, version),) if version else history(workspace, name)
+    return TableDetail(versions=tuple(shown(workspace, each) for each in found))
+
+
+def table_history(workspace: Workspace, request: HistoryOf) -> TableHistory:
+    """One table's versions, newest first, with the tags and branches that name some of them.
 
     Raises:
         NotFound: There is no such table.
     """
-    return TableDetail(versions=history(workspace, request.name))
+    found = tuple(shown(workspace, version) for version in history(workspace, request.name))
+    with workspace.ledger.read() as tx:
+        names = [named_refs(tx, workspace.project, request.name, kind) for kind in (TAG, BRANCH)]
+    now = head(workspace, request.name)
+    return TableHistory(head=now.version, versions=found, tags=names[0], branches=names[1])

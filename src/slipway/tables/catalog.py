@@ -13,10 +13,13 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, TableVersion
 
 __all__ = [
+    "BASE",
     "BRANCH",
     "HEAD",
     "MOVES",
+    "TAG",
     "as_of",
+    "content_of",
     "current",
     "current_hash",
     "find_head",
@@ -26,14 +29,19 @@ __all__ = [
     "heads",
     "history",
     "manifest_of",
+    "named_refs",
     "node",
     "pins",
+    "quarantine_of",
+    "reads",
     "subject",
     "words",
 ]
 
 HEAD = "head"
 BRANCH = "branch"
+BASE = "branch base"
+TAG = "tag"
 COMMIT = "tables.commit"
 MOVES = (COMMIT, "tables.alter", "tables.compact", "tables.merge", "tables.erase")
 """The events that move a head: each names the version that is current from then on, and the branch if it is one's."""
@@ -42,7 +50,10 @@ _PAGE = 1000
 
 pins: Slot[Mapping[str, str]] = Slot("slipway.tables.pins")
 """Where it is filled, a table that is read without naming a version is read at the one given: `<project>/<table>` ->
-hash. Writing goes on from the current version all the same."""
+hash, `files:<project>/<file set>` -> hash. Writing goes on from the current version all the same."""
+
+reads: Slot[list[str]] = Slot("slipway.tables.reads")
+"""Where it is filled, the lineage node of each version of a table or file set that is read is added, once."""
 
 
 def node(project: str, table: str, version: str) -> str:
@@ -60,14 +71,30 @@ def record_id(project: str, table: str, version: str) -> str:
     return f"{project}/{table}@{version}"
 
 
+def quarantine_of(table: str) -> str:
+    """The table into which a table's checks set rows aside: `quarantine.<table>`. No function can have that name."""
+    return f"quarantine.{table}"
+
+
 def words(version: TableVersion) -> str:
     """A version in the words of an error: "Version 3 of the table 'flights' (0a1b2c...)"."""
     return f"Version {version.number} of the table {version.name!r} ({version.version[:12]})"
 
 
+def content_of(version: TableVersion) -> str:
+    """What tells a version's content: its hash, and how often rows were erased from it since ("0a1b...+1")."""
+    return f"{version.version}+{len(version.erased)}" if version.erased else version.version
+
+
 def head_ref(table: str, branch: str = "") -> tuple[str, str]:
     """The kind and the name of the reference that is the head of a table, or of one of its branches."""
     return (BRANCH, f"{table}/{branch}") if branch else (HEAD, table)
+
+
+def named_refs(tx: ReadTransaction, project: str, table: str, kind: str) -> dict[str, str]:
+    """The tags or the branches of a table: name and version."""
+    begin = f"{table}/"
+    return {name[len(begin) :]: version for name, version in tx.refs(project, kind).items() if name.startswith(begin)}
 
 
 def find_head(tx: ReadTransaction, project: str, table: str, branch: str = "") -> TableVersion | None:
@@ -92,7 +119,7 @@ def head(workspace: Workspace, table: str, *, project: str | None = None, branch
     with workspace.ledger.read() as tx:
         found = find_head(tx, owner, table, branch)
         known = tx.refs(owner, HEAD) if found is None else {}
-        branches = [name.split("/")[1] for name in tx.refs(owner, BRANCH) if name.startswith(f"{table}/")]
+        branches = named_refs(tx, owner, table, BRANCH) if found is None else {}
     if found is not None:
         return found
     if table in known and branch:
@@ -220,7 +247,8 @@ def manifest_of(workspace: Workspace, version: TableVersion) -> Manifest:
             fix=f"See which versions are there: `slipway data history {version.name}`. Tag a version to keep it.",
         )
     try:
-        return msgspec.json.decode(workspace.blobs.get(version.version), type=Manifest)
+        digest = version.erased[-1].manifest if version.erased else version.version
+        return msgspec.json.decode(workspace.blobs.get(digest), type=Manifest)
     except (Corrupt, msgspec.DecodeError) as problem:
         raise Corrupt(
             f"The manifest of {version.id} does not have the digest that is the version.",

@@ -8,14 +8,16 @@ from datetime import datetime
 
 import msgspec
 
-from slipway.errors import Conflict
+from slipway.errors import Conflict, InvalidInput
 from slipway.ledger import entries, events, lineage, versions
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.sources import Synced
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
+from slipway.tables.personal import check_personal
 
-__all__ = ["Draft", "Origin", "commit"]
+__all__ = ["Draft", "Origin", "commit", "moved_head", "note_synced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,9 @@ class Origin:
         about: What its declaration says about it; None keeps what its parent says.
         quarantined_rows: How many of the rows that came were set aside.
         profile: The digest of the blob with its profile, "" for none.
+        synced: How far their source was read; None keeps what the parent says, unless all rows are others.
+        onto: The version beside which this was judged ("" for none): another one in its place is a conflict. None
+            where nothing depends on it.
     """
 
     source: str = ""
@@ -39,6 +44,8 @@ class Origin:
     about: AboutTable | None = None
     quarantined_rows: int = 0
     profile: str = ""
+    synced: Synced | None = None
+    onto: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,7 @@ def commit(
     branch: str = "",
     verb: str = COMMIT,
     settle: Callable[[], None] = lambda: None,
+    also: Callable[[WriteTransaction, str], None] = lambda tx, version: None,
 ) -> TableVersion:
     """Make a draft known, in one transaction: the version's record, the head, lineage, the event.
 
@@ -87,28 +95,83 @@ def commit(
         origin: Where it came from.
         branch: The branch whose head moves, "" for the table's own.
         verb: The event's verb, one of `catalog.MOVES`.
-        settle: Waits until the parts are durable; called while the manifest is.
+        settle: Waits until the parts are durable; called once the manifest is.
+        also: Writes what belongs to the version in the same transaction.
+
+    Raises:
+        Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
+        InvalidInput: What is said of the table calls a column personal that it does not have.
+    """
+    if origin.about is not None:
+        check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
+    if origin.onto is not None and origin.onto != (former.version if former else ""):
+        raise _written_by_another(table)
+    version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
+    settle()
+    with workspace.ledger.write() as tx:
+        _check_not_erased(tx, workspace, former, version)
+        record = _recorded(tx, workspace, table, version, draft, former, origin)
+        moved_head(tx, workspace, record, former=former, branch=branch, verb=verb, change=draft.change)
+        _link(tx, record, origin)
+        also(tx, version)
+    return record
+
+
+def moved_head(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    version: TableVersion,
+    *,
+    former: TableVersion | None,
+    branch: str = "",
+    verb: str = COMMIT,
+    change: str = "",
+) -> None:
+    """Move the head of a table, or of one of its branches, from one version to another, and record the event.
 
     Raises:
         Conflict: The head is no longer `former`.
     """
-    version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
-    settle()
+    try:
+        expected = former.version if former else None
+        tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
+    except Conflict as problem:
+        raise _written_by_another(version.name) from problem
+    body = {"version": version.version, "number": version.number, "change": change or version.change}
+    where = {"branch": branch} if branch else {}
+    about = subject(workspace.project, version.name)
+    events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
+
+
+def _check_not_erased(tx: WriteTransaction, workspace: Workspace, former: TableVersion | None, made: str) -> None:
+    """A version keeps its hash when rows are erased from it; what was built on it before would bring them back."""
+    if former is None or entries.get(tx, TableVersion, former.id).erased == former.erased:
+        return
+    if tx.get(entries.kind_of(TableVersion), record_id(workspace.project, former.name, made)) is None:
+        workspace.blobs.delete(made)  # its statistics may hold what was erased
+    raise Conflict(
+        f"Rows were erased from the table {former.name!r} while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
+
+
+def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> TableVersion:
+    """Note with the current version how far its source was read, where reading on brought no other rows.
+
+    Args:
+        workspace: Whose store is written.
+        version: The version that was current while the source was read; if it no longer is, nothing is noted.
+        synced: How far.
+    """
     with workspace.ledger.write() as tx:
-        record = _recorded(tx, workspace, table, version, draft, former, origin)
-        try:
-            expected = former.version if former else None
-            tx.set_ref(workspace.project, *head_ref(table, branch), version, expect=expected)
-        except Conflict as problem:
-            raise Conflict(
-                f"The table {table!r} was written by somebody else while this version of it was made.",
-                fix="Do it again: it then builds on what is there now.",
-            ) from problem
-        _link(tx, record, origin)
-        body = {"version": version, "number": record.number, "change": draft.change, "rows": record.rows}
-        where = {"branch": branch} if branch else {}
-        events.record(tx, workspace, verb, subject(workspace.project, table), **body, **where)
-    return record
+        if tx.ref(workspace.project, *head_ref(version.name, "")) != version.version:
+            return version
+        known = entries.get(tx, TableVersion, version.id)
+        if known.synced == synced:
+            return known
+        noted = msgspec.structs.replace(known, synced=synced)
+        entries.put(tx, noted)
+    return noted
 
 
 def _recorded(
@@ -123,8 +186,19 @@ def _recorded(
     id = record_id(workspace.project, table, version)
     if tx.get(entries.kind_of(TableVersion), id) is not None:
         known = entries.get(tx, TableVersion, id)
+        if known.erased:
+            workspace.blobs.delete(version)  # its statistics may hold what was erased
+            raise InvalidInput(
+                f"The rows for the table {table!r} are those of version {known.number}, from which "
+                f"{sum(one.rows for one in known.erased):,} rows were erased on {known.erased[-1].at:%Y-%m-%d}.",
+                why="Whoever asked for that is still in the source.",
+                fix="Remove these rows there, then write the table again.",
+            )
         if known.cleaned_at is not None:  # its parts were written again just now
             known = msgspec.structs.replace(known, cleaned_at=None)
+            entries.put(tx, known)
+        if origin.synced is not None and origin.synced != known.synced:
+            known = msgspec.structs.replace(known, synced=origin.synced)
             entries.put(tx, known)
         return known
     record = TableVersion(
@@ -149,9 +223,17 @@ def _recorded(
         quarantined_rows=origin.quarantined_rows,
         about=origin.about or (former.about if former else AboutTable()),
         profile=origin.profile,
+        synced=origin.synced or (former.synced if former and draft.change != "overwrite" else None),
     )
     entries.put(tx, record, expect=0)
     return record
+
+
+def _written_by_another(table: str) -> Conflict:
+    return Conflict(
+        f"The table {table!r} was written by somebody else while this version of it was made.",
+        fix="Do it again: it then builds on what is there now.",
+    )
 
 
 def _link(tx: WriteTransaction, record: TableVersion, origin: Origin) -> None:

@@ -22,7 +22,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import ColumnStats, Part
 from slipway.schema.frame_digests import BLOCK_ROWS
 
-__all__ = ["PART_BYTES", "PART_ROWS", "PartWriter", "part_path", "plain_bound", "table_folder"]
+__all__ = ["PART_BYTES", "PART_ROWS", "PartWriter", "part_path", "plain_bound", "stats_of", "table_folder"]
 
 PART_ROWS = 16 * BLOCK_ROWS
 PART_BYTES = 128 << 20
@@ -95,7 +95,7 @@ class PartWriter:
             if self._pending is not None:
                 self._pending.result()
             self._pending = self._pool.submit(_store, part_path(self.folder, digest), data)
-        return Part(digest=digest, rows=rows.height, size_bytes=len(data), stats=_stats(rows))
+        return Part(digest=digest, rows=rows.height, size_bytes=len(data), stats=stats_of(rows))
 
     def finish(self) -> None:
         """Wait until every part survives kill -9 and power loss.
@@ -108,7 +108,6 @@ class PartWriter:
         with self._sentences():
             self._pending.result()
             self._pending = None
-            _sync(self.folder)
             if self._is_new:
                 _sync(self.folder.parent)
 
@@ -147,6 +146,7 @@ def _store(path: Path, data: memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -161,7 +161,8 @@ def _check_round_trip(rows: pl.DataFrame, read: dict[str, pl.DataType]) -> None:
             )
 
 
-def _stats(rows: pl.DataFrame) -> dict[str, ColumnStats]:
+def stats_of(rows: pl.DataFrame) -> dict[str, ColumnStats]:
+    """The statistics of a part's columns: nulls, and bounds where they are plain."""
     bounded = [n for n, dtype in rows.schema.items() if dtype.is_numeric() or isinstance(dtype, _BOUNDED)]
     found = rows.select(
         pl.all().null_count().name.prefix("nulls:"),

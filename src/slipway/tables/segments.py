@@ -9,7 +9,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -20,13 +20,17 @@ import msgspec
 from slipway.errors import BackendError, Corrupt
 from slipway.ids import check_name, new_id
 
-__all__ = ["Cursor", "SegmentWriter", "read_segments"]
+__all__ = ["ERASED", "Cursor", "SegmentWriter", "erased_frame", "frames_of", "read_segments"]
 
 T = TypeVar("T")
 Cursor = dict[str, int]
 """Where a reader stands: by file name, how many bytes it has read. Plain data, to be stored as it is."""
 
+ERASED = 1 << 31
+"""Set in the length of a frame from which rows were erased."""
+
 _HEADER = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
 _ROLL_BYTES = 64 << 20
 _ROLL_AGE_S = 3600.0
 
@@ -161,30 +165,62 @@ def read_segments(
     return rows, cursor
 
 
-def _read_file(
-    path: Path, offset: int, decoder: "msgspec.msgpack.Decoder[list[T]]", rows: list[T], limit: int | None
-) -> int:
+def frames_of(path: Path, offset: int = 0) -> Iterator[tuple[int, int, bytes]]:
+    """The frames of a segment that are whole: the offset of each, the length of its payload, and its rows' bytes.
+
+    A frame from which rows were erased has kept its length, so that offsets behind it hold: the first bit of its length
+    is set, and its payload is `[u32 length of the rows][rows][zeros]`.
+
+    Args:
+        path: The segment.
+        offset: Where to begin.
+
+    Raises:
+        Corrupt: A frame in the middle is not what was written.
+    """
     with path.open("rb") as file:
         file.seek(offset)
-        while limit is None or len(rows) < limit:
-            header = file.read(_HEADER.size)
-            if len(header) < _HEADER.size:
-                return offset
-            length, check = _HEADER.unpack(header)
+        while len(header := file.read(_HEADER.size)) == _HEADER.size:
+            marked, check = _HEADER.unpack(header)
+            length = marked & ~ERASED
             payload = file.read(length)
             if not length or len(payload) < length:
-                return offset
+                return
             if crc32(payload) != check:
                 # A crash of the machine may leave the right length with bytes that never arrived, then zeros.
                 if not file.read().strip(b"\0"):
-                    return offset
+                    return
                 raise _damaged(path, offset, "its check sum does not hold, and more follows it")
-            try:
-                rows += decoder.decode(payload)
-            except msgspec.DecodeError as problem:
-                raise _damaged(path, offset, str(problem)) from problem
+            if marked & ERASED:
+                (used,) = _LENGTH.unpack_from(payload)
+                payload = payload[_LENGTH.size : _LENGTH.size + used]
+            yield offset, length, payload
             offset += _HEADER.size + length
+
+
+def _read_file(
+    path: Path, offset: int, decoder: "msgspec.msgpack.Decoder[list[T]]", rows: list[T], limit: int | None
+) -> int:
+    for start, length, payload in frames_of(path, offset):
+        if limit is not None and len(rows) >= limit:
+            return start
+        try:
+            rows += decoder.decode(payload)
+        except msgspec.DecodeError as problem:
+            raise _damaged(path, start, str(problem)) from problem
+        offset = start + _HEADER.size + length
     return offset
+
+
+def erased_frame(kept: bytes, length: int) -> bytes:
+    """A frame of the same length as before, with fewer rows.
+
+    Args:
+        kept: The rows that stay, encoded.
+        length: Of the payload that was there.
+    """
+    payload = (_LENGTH.pack(len(kept)) + kept).ljust(length, b"\0")
+    return _HEADER.pack(length | ERASED, crc32(payload)) + payload
 
 
 def _damaged(path: Path, offset: int, why: str) -> Corrupt:

@@ -1,0 +1,78 @@
+"""What readers of sources share: rows that are new, and batches on disk that become one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from slipway.errors import InvalidInput, near
+from slipway.ports.source import Ask
+
+__all__ = ["joined", "newer"]
+
+
+def newer(rows: pl.LazyFrame, ask: Ask, what: str) -> pl.LazyFrame:
+    """The rows whose watermark is not less than what is asked for.
+
+    Raises:
+        InvalidInput: The watermark's column is not there, or has another type than the watermark.
+    """
+    if not ask.column:
+        return rows
+    schema = rows.collect_schema()
+    if not schema:  # no rows, and a format that then names no columns
+        return rows
+    if ask.column not in schema:
+        raise InvalidInput(
+            f"The watermark {ask.column!r} is no column of {what}.",
+            why=near(ask.column, schema, what="columns"),
+            field=ask.column,
+        )
+    if ask.since is None:
+        return rows
+    wanted = rows.filter(pl.col(ask.column) >= pl.lit(ask.since))
+    try:
+        wanted.head(0).collect()
+    except pl.exceptions.PolarsError as problem:
+        raise InvalidInput(
+            f"The watermark {ask.column!r} of {what} is {schema[ask.column]} now, and was {ask.since!r} before.",
+            fix="Read everything again: slipway data sync TABLE --full",
+            field=ask.column,
+        ) from problem
+    return wanted
+
+
+def joined(batches: Sequence[Path], what: str) -> pl.LazyFrame:
+    """Batches that were written as Parquet, as one frame: a column's type is the one that holds all its values.
+
+    Raises:
+        InvalidInput: A column's values are of types that do not go together.
+    """
+    scans = [pl.scan_parquet(batch, glob=False, hive_partitioning=False) for batch in batches]
+    schemas = [scan.collect_schema() for scan in scans]
+    wanted = dict(schemas[0])
+    for schema in schemas[1:]:
+        for name, dtype in schema.items():
+            both = _of_both(wanted[name], dtype)
+            if both is None:
+                raise InvalidInput(
+                    f"The column {name!r} of {what} holds {wanted[name]} in some rows and {dtype} in others.",
+                    fix="Cast it in the query: cast(... as varchar).",
+                    field=name,
+                )
+            wanted[name] = both
+    return pl.concat([scan.cast(pl.Schema(wanted)) for scan in scans]) if len(scans) > 1 else scans[0]
+
+
+def _of_both(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
+    if one == other or isinstance(other, pl.Null):
+        return one
+    if isinstance(one, pl.Null):
+        return other
+    if one.is_numeric() and other.is_numeric():
+        if isinstance(one, pl.Decimal) and isinstance(other, pl.Decimal):
+            return pl.Decimal(38, max(one.scale, other.scale))
+        return pl.Float64()
+    return None

@@ -1,0 +1,69 @@
+"""Files that appear whole or not at all, and stay."""
+
+import os
+from pathlib import Path
+
+from slipway.ids import new_id
+
+__all__ = ["put_new", "replace_file", "sync_folder"]
+
+
+def put_new(path: Path, content: bytes, *, mtime_s: float | None = None) -> None:
+    """Write a file that must not be there yet.
+
+    Args:
+        path: Where; its folder exists.
+        content: What.
+        mtime_s: The time that the file is to bear, None for now.
+
+    Raises:
+        FileExistsError: The file is there; it is left as it is.
+        OSError: The file system failed.
+    """
+    temporary = _write(path, content, mtime_s)
+    try:
+        os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file, in the place of the one that is there; whoever reads it gets the old one or the new one.
+
+    Raises:
+        OSError: The file system failed.
+    """
+    temporary = _write(path, content, None)
+    try:
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk.
+
+    Raises:
+        OSError: The file system failed.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(path: Path, content: bytes, mtime_s: float | None) -> Path:
+    temporary = path.with_name(f".{new_id()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mtime_s is not None:
+            os.utime(temporary, (mtime_s, mtime_s))
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary

@@ -1,0 +1,75 @@
+"""Who sees the values of personal columns."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from slipway.data.declare import table
+from slipway.data.write import write
+from slipway.errors import InvalidInput, NotFound
+from slipway.operations.declare import Empty
+from slipway.operations.permissions import ROLES
+from slipway.operations.tables import GetTable
+from slipway.ports.workspace import Workspace
+from slipway.records.people import Actor
+from slipway.records.tables import AboutTable
+from slipway.tables.browse import get_table, list_tables
+from slipway.tables.catalog import head
+from slipway.tables.masking import masked
+from slipway.tables.personal import MASK, check_personal, may_see
+
+SEES = {"admin", "data engineer", "governance"}
+ROWS = pl.DataFrame({"email": ["ada@x.org", "ada@x.org", None], "age": [36, 37, 38]})
+
+
+def as_role(workspace: Workspace, role: str) -> Workspace:
+    return replace(workspace, actor=Actor("somebody", roles=(role,)))
+
+
+@pytest.mark.parametrize("role", [*ROLES, "no such role"])
+def test_who_may_see_personal_values(role: str) -> None:
+    actor = Actor("somebody", roles=(role,))
+    assert may_see(actor) == (role in SEES)
+    found = masked(ROWS, AboutTable(personal=("email", "gone")), actor)
+    assert found["email"].to_list() == (ROWS["email"].to_list() if role in SEES else [MASK, MASK, None])
+    assert found["age"].to_list() == [36, 37, 38]
+
+
+def test_numbers_and_instants_are_masked_too() -> None:
+    found = masked(ROWS, AboutTable(personal=("age",)), Actor("x", roles=("data scientist",)))
+    assert found["age"].to_list() == [MASK] * 3
+
+
+def test_samples_of_failing_rows_are_masked_where_the_key_is_personal(workspace: Workspace) -> None:
+    people = table(key="email", personal="email")(_people)
+    write(workspace, people, ROWS)
+    for role in ROLES:
+        viewer = as_role(workspace, role)
+        for found in (get_table(viewer, GetTable(name="people")).versions[0], list_tables(viewer, Empty()).tables[0]):
+            told = [check.sample for check in found.checks if check.sample]
+            assert told == [("row 1", "row 2") if role in SEES else (MASK, MASK)], role
+    assert head(workspace, "people").checks[0].sample == ("row 1", "row 2"), "a personal key is in no record"
+
+
+def test_samples_stay_where_the_key_is_not_personal(workspace: Workspace) -> None:
+    people = table(key="age", personal="email")(_people)
+    write(workspace, people, pl.concat([ROWS, ROWS]))
+    found = get_table(as_role(workspace, "data scientist"), GetTable(name="people")).versions[0]
+    assert found.checks[0].sample[0] == "36"
+
+
+def test_a_misspelled_personal_column_is_refused_before_a_version_is_made(workspace: Workspace) -> None:
+    people = table(personal="e-mail")(_people)
+    with pytest.raises(InvalidInput, match=r"'e-mail' personal, which is not there.*email"):
+        write(workspace, people, ROWS)
+    with pytest.raises(NotFound):
+        head(workspace, "people")
+    check_personal("people", AboutTable(personal=("email",)), ["email"])
+
+
+def _people() -> pl.DataFrame:
+    return ROWS
+
+
+_people.__name__ = "people"
