@@ -74,7 +74,7 @@ class Endpoint:
         key = self.key_fields
         if not all(isinstance(field, str) and field for field in key) or len(set(key)) < len(key):
             raise self._unfit("key", self.key, "Give the names of request fields, each once: key=['flight_id'].")
-        if not all(isinstance(monitor, Drift | Quality | KPI | Consistency | Freshness) for monitor in self.monitors):
+        if not all(isinstance(one, Drift | Quality | KPI | Consistency | Freshness) for one in self.monitors):
             raise self._unfit(
                 "monitors",
                 self.monitors,
