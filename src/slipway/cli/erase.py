@@ -55,7 +55,7 @@ def _text(answer: ErasureReport) -> str:
     rows = [(place.place, f"{place.rows:,}", place.note) for place in answer.places]
     found = columns(("place", "rows", ""), rows, empty="No such rows are anywhere.")
     if answer.dry_run:
-        end = "Nothing was erased. Without --dry-run these rows are."
+        end = "Nothing was erased: this was a dry run."
     elif answer.left:
         end = f"{count(answer.left, 'row')} are still found. Erase again."
     else:

@@ -180,7 +180,7 @@ def _tables(workspace: Workspace, target: Target) -> tuple[list[str], list[str]]
         wanted = next(iter(target.columns))
         raise InvalidInput(
             f"No table has {', '.join(map(repr, target.columns))} among its personal columns or as its key.",
-            why=near(wanted, known, what="such columns"),
+            why=near(wanted, known, what="personal columns and keys"),
             fix="Declare it: @sw.table(personal=[...]), or name a table: --table T --key K",
             field="where",
         )

@@ -194,7 +194,7 @@ def _kept(
 
 def _looked_into(workspace: Workspace, artifact: Artifact, target: Target, *, dry_run: bool) -> tuple[int, str]:
     """How many rows an artifact holds, and the digest of what takes its place ("" for nothing)."""
-    if not workspace.blobs.has(artifact.digest):
+    if artifact.format == "pickle" or not workspace.blobs.has(artifact.digest):
         return 0, ""
     data = workspace.blobs.get(artifact.digest)
     if data[:4] == b"PAR1":

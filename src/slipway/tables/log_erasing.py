@@ -14,11 +14,10 @@ import msgspec
 
 from slipway.errors import BackendError
 from slipway.tables.durable import replace_file, sync_folder
-from slipway.tables.segments import erased_frame, frames_of
+from slipway.tables.segments import JOURNAL, erased_frame, frames_of
 
 __all__ = ["erase_rows", "finish_erasing"]
 
-_JOURNAL = ".erase"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[list[Any]]).decode
 _decode_journal = msgspec.msgpack.Decoder(list[tuple[int, bytes]]).decode
@@ -51,7 +50,7 @@ def erase_rows(folder: Path, kind: str, is_theirs: Callable[[list[Any]], bool], 
                 changes.append((offset, erased_frame(_encode(kept), length)))
         if changes and not dry_run:
             try:
-                replace_file(path.with_name(path.name + _JOURNAL), _encode(changes))
+                replace_file(path.with_name(path.name + JOURNAL), _encode(changes))
             except OSError as problem:
                 raise _failed(path, problem) from problem
             _apply(path, changes)
@@ -64,12 +63,12 @@ def finish_erasing(folder: Path) -> None:
     Raises:
         BackendError: The file system failed.
     """
-    for journal in folder.glob(f"*.seg{_JOURNAL}"):
-        _apply(journal.with_name(journal.name.removesuffix(_JOURNAL)), _decode_journal(journal.read_bytes()))
+    for journal in folder.glob(f"*.seg{JOURNAL}"):
+        _apply(journal.with_name(journal.name.removesuffix(JOURNAL)), _decode_journal(journal.read_bytes()))
 
 
 def _apply(path: Path, changes: list[tuple[int, bytes]]) -> None:
-    journal = path.with_name(path.name + _JOURNAL)
+    journal = path.with_name(path.name + JOURNAL)
     try:
         handle = os.open(path, os.O_WRONLY)
         try:

@@ -20,7 +20,7 @@ import msgspec
 from slipway.errors import BackendError, Corrupt
 from slipway.ids import check_name, new_id
 
-__all__ = ["ERASED", "Cursor", "SegmentWriter", "erased_frame", "frames_of", "read_segments"]
+__all__ = ["ERASED", "JOURNAL", "Cursor", "SegmentWriter", "erased_frame", "frames_of", "read_segments"]
 
 T = TypeVar("T")
 Cursor = dict[str, int]
@@ -29,6 +29,11 @@ Cursor = dict[str, int]
 ERASED = 1 << 31
 """Set in the length of a frame from which rows were erased."""
 
+JOURNAL = ".erase"
+"""Ends the name of the file beside a segment that says what its frames become while rows are erased from it."""
+
+_ERASING_WAITS = 100
+_ERASING_WAIT_S = 0.02
 _HEADER = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 _ROLL_BYTES = 64 << 20
@@ -178,6 +183,7 @@ def frames_of(path: Path, offset: int = 0) -> Iterator[tuple[int, int, bytes]]:
     Raises:
         Corrupt: A frame in the middle is not what was written.
     """
+    waits = 0
     with path.open("rb") as file:
         file.seek(offset)
         while len(header := file.read(_HEADER.size)) == _HEADER.size:
@@ -187,6 +193,14 @@ def frames_of(path: Path, offset: int = 0) -> Iterator[tuple[int, int, bytes]]:
             if not length or len(payload) < length:
                 return
             if crc32(payload) != check:
+                if waits < _ERASING_WAITS:
+                    # An erasure may be writing this frame at this moment, or have written it since it was read.
+                    is_erasing = path.with_name(path.name + JOURNAL).exists()
+                    waits = waits + 1 if is_erasing else _ERASING_WAITS
+                    time.sleep(_ERASING_WAIT_S if is_erasing else 0)
+                    file.seek(0, os.SEEK_END)  # what was read ahead is old
+                    file.seek(offset)
+                    continue
                 # A crash of the machine may leave the right length with bytes that never arrived, then zeros.
                 if not file.read().strip(b"\0"):
                     return
@@ -196,6 +210,7 @@ def frames_of(path: Path, offset: int = 0) -> Iterator[tuple[int, int, bytes]]:
                 payload = payload[_LENGTH.size : _LENGTH.size + used]
             yield offset, length, payload
             offset += _HEADER.size + length
+            waits = 0
 
 
 def _read_file(
