@@ -43,7 +43,7 @@ columns, checking their order and folding the sums. Memory is that of a part of 
 
 _PATH = "materialise"
 _CHUNK = 50_000
-_UNTIL = datetime(2014, 1, 1, tzinfo=UTC)
+UNTIL = datetime(2014, 1, 1, tzinfo=UTC)
 _START_US = int(datetime(2013, 1, 1, tzinfo=UTC).timestamp()) * 10**6
 _GRID = 2**20
 
@@ -132,7 +132,7 @@ def by_slipway(folder: Path, store: Path, name: str) -> int:
     opened = SqliteOnlineStore(store)
     with current_workspace.filled(workspace):
         features = SETS[name]
-        loaded = materialise(workspace, features.spec({"key": "int"}), opened, until=_UNTIL, views=features.views).rows
+        loaded = materialise(workspace, features.spec({"key": "int"}), opened, until=UNTIL, views=features.views).rows
     opened.close()
     workspace.ledger.close()
     return loaded
@@ -144,7 +144,7 @@ def run(rows: int = ROWS, pairs: int = PAIRS) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as scratch:
         folder = Path(scratch)
         tables = make_tables(rows)
-        _store_tables(folder, tables)
+        store_tables(folder, tables)
         for name, ready in (("events", _event_rows(tables["events"])), ("view", _view_rows(tables["view"]))):
             words = {"events": "events with 2 values and their sums", "view": "rows of a view of 5 floats"}[name]
             for kind, found in _compare(folder, name, ready, pairs).items():
@@ -181,7 +181,7 @@ def _compare(folder: Path, name: str, ready: list[tuple[Any, ...]], pairs: int) 
     }
 
 
-def _store_tables(folder: Path, tables: dict[str, pl.DataFrame]) -> None:
+def store_tables(folder: Path, tables: dict[str, pl.DataFrame]) -> None:
     workspace = open_workspace(folder, project="bench")
     versions.overwrite(workspace, "events", tables["events"], key=("event",), time="known_at")
     versions.overwrite(workspace, "view", tables["view"], time="known_at")
@@ -199,7 +199,7 @@ def _peak_of_loading(rows: int) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1] == "prepare":
-        _store_tables(Path(sys.argv[2]), make_tables(int(sys.argv[3])))
+        store_tables(Path(sys.argv[2]), make_tables(int(sys.argv[3])))
     else:
         by_slipway(Path(sys.argv[2]), Path(sys.argv[2]) / "store.db", "events")
         print(json.dumps(peak_mb()))

@@ -126,7 +126,7 @@ class ByHand:
 
     def sketches(self, key: str, at_us: int) -> list[float]:
         """The exact count of different values and quantile over the longest window, with every event looked at."""
-        window = (key, at_us - _WIDTHS["24h"] // timedelta(microseconds=1), at_us)
+        window = (key, at_us - WIDTHS["24h"] // timedelta(microseconds=1), at_us)
         where = "FROM events WHERE key = ? AND at_us > ? AND at_us <= ?"
         ((count, different),) = self.connection.execute(f"SELECT count(*), count(DISTINCT value) {where}", window)
         place = int(0.9 * (count - 1))
@@ -257,16 +257,16 @@ def _sketches(folder: Path, events: int, pairs: int, calls: int) -> list[dict[st
     spec = build_spec(features, {"entity": "string"}, tables, lambda function: function.__name__)
     store, hand = SqliteOnlineStore(folder / "sketches.db"), ByHand(folder / "sketches-by-hand.db")
     receive, resolve = build_receiver(spec, store), build_resolver(spec, {}, store)
-    given = [event | {"entity": "e", "n": int(8 * event["x"])} for event in _events(events)]
+    given = [event | {"entity": "e", "n": int(8 * event["x"])} for event in events_of(events)]
     receive("events", given)
     hand.push([("e", to_us(e["known_at"]), str(e["id"]), e["x"]) for e in given])
-    at_us = to_us(_AT)
-    ((different, high),), (exactly, quantile) = resolve([["e"]], _AT), hand.sketches("e", at_us)
+    at_us = to_us(AT)
+    ((different, high),), (exactly, quantile) = resolve([["e"]], AT), hand.sketches("e", at_us)
     assert abs(different - exactly) <= max(1, 0.1 * exactly)
     assert abs(high - quantile) <= 0.01 * abs(quantile)
     found = compare(
-        partial(_each_us, hand.sketches, [("e", at_us)] * calls),
-        partial(_each_us, resolve, [([["e"]], _AT)] * calls),
+        partial(each_us, hand.sketches, [("e", at_us)] * calls),
+        partial(each_us, resolve, [([["e"]], AT)] * calls),
         pairs,
     )
     store.close()

@@ -43,7 +43,7 @@ def test_runs_small(name: str) -> None:
 @pytest.mark.full
 def test_redis_runs_small() -> None:
     with redis_here.client():
-        run_small("online_redis", {"entities": 120, "events": 300, "pairs": 1, "calls": 3})
+        run_small("online_redis", {"entities": 120, "events": 300, "pairs": 1, "calls": 3, "rows": 300})
 
 
 @pytest.mark.full
