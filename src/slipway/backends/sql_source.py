@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -110,10 +110,19 @@ def _engine(address: str, folder: Path, shown: str, secrets: tuple[str, ...]) ->
         raise InvalidSetting(
             f"{shown} does not hold a database's URL: {scrubbed(problem, secrets)}.", fix="Check its port."
         ) from None
+    sqlalchemy.event.listen(engine, "handle_error", _close_lost)
     try:
         yield engine
     finally:
         engine.dispose()
+
+
+def _close_lost(context: Any) -> None:
+    """Close the cursor of a connection that broke: SQLAlchemy leaves it open, and a driver may complain of that."""
+    cursor = getattr(context.execution_context, "cursor", None)
+    if context.is_disconnect and cursor is not None:
+        with suppress(context.dialect.loaded_dbapi.Error):
+            cursor.close()
 
 
 @contextmanager
