@@ -37,8 +37,8 @@ ROWS = 1_000_000
 PAIRS = 3
 GOAL_ROWS_S = 150_000
 REMARK = """\
-Of the time, about a third is SQLite's inserting, which by hand takes the same; the rest is making Python's rows of
-columns, checking their order and folding the sums. Memory is that of a part of the table, whatever its size.
+Besides SQLite's inserting, which by hand takes the same, Slipway's time goes into making Python's rows of columns,
+checking their order and folding the sums. Memory is that of a part of the table, whatever its size.
 """
 
 _PATH = "materialise"
