@@ -3,7 +3,8 @@
 By hand: a lazy query that sorts both sides, joins each view as of the decision within its ttl and puts the labels back
 in their order. Slipway also settles ties (by content, not by position), drops rows without key or time with a note,
 makes -0.0 and 0.0 one value, proves each side sorted and proves that no row comes from the future. Each side runs in a
-fresh process on frames in memory; what both answer is compared before anything is measured.
+fresh process on frames in memory; what all answer is compared before anything is measured. DuckDB, beside which Slipway
+runs too, joins the same frames by three ASOF joins, reading and returning Polars frames.
 """
 
 import json
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ from slipway.hosts.project import open_workspace
 from slipway.ports.workspace import current_workspace
 from slipway.tables import versions
 
-ROWS = 300_000
+SIZES = (300_000, 1_000_000)
 PAIRS = 5
 REPEATS = 3
 REMARK = """\
@@ -80,6 +83,26 @@ def by_hand(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
     return labels.sort("place").drop("place", "entity", "at").collect()
 
 
+def by_duckdb(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """The join as one writes it in DuckDB, the rows in the order of the labels."""
+    duckdb: Any = import_module("duckdb")
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    connection.register("labels", tables["labels"].select("entity", "at").with_row_index("place").to_arrow())
+    columns, joins = [], []
+    for number in range(_VIEWS):
+        connection.register(f"view{number}", tables[f"view{number}"].to_arrow())
+        fresh = f"CASE WHEN l.at - v{number}.known_at <= INTERVAL {_TTL_DAYS} DAY THEN"
+        columns += [f"{fresh} v{number}.x{i} END AS view{number}_x{i}" for i in range(_FLOATS)]
+        joins.append(
+            f"ASOF LEFT JOIN view{number} v{number} ON l.entity = v{number}.entity AND l.at >= v{number}.known_at"
+        )
+    found = connection.sql(f"SELECT {', '.join(columns)} FROM labels l {' '.join(joins)} ORDER BY l.place")
+    frame = pl.DataFrame(found.to_arrow_table())
+    connection.close()
+    return frame
+
+
 def _view(number: int) -> FeatureView:
     def view(table: pl.LazyFrame) -> pl.LazyFrame:
         return table
@@ -106,7 +129,8 @@ class BySlipway:
 def _measure(side: str, folder: Path, repeats: int) -> dict[str, float]:
     """In a fresh process: the least seconds and CPU seconds of some repeats; the first one's peak of memory."""
     tables = {path.stem: pl.read_ipc(path) for path in sorted(folder.glob("*.arrow"))}
-    work: Callable[[], pl.DataFrame] = BySlipway(tables) if side == "slipway" else partial(by_hand, tables)
+    others = {"raw": by_hand, "duckdb": by_duckdb}
+    work: Callable[[], pl.DataFrame] = BySlipway(tables) if side == "slipway" else partial(others[side], tables)
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak so far is forgotten
     took = []
     peak_kib = 0
@@ -134,21 +158,27 @@ def _in_fresh_process(side: str, folder: Path, repeats: int) -> dict[str, float]
 
 def _join(rows: int, pairs: int, repeats: int) -> list[dict[str, Any]]:
     tables = make_tables(rows)
-    # Nearly all times differ, so both sides must find the same rows.
-    assert_frame_equal(by_hand(tables), BySlipway(tables)())
-    both: list[tuple[dict[str, float], dict[str, float]]] = []
+    # Nearly all times differ, so all sides must find the same rows.
+    expected = BySlipway(tables)()
+    peers = ["raw", *(["duckdb"] if find_spec("duckdb") else [])]
+    for side in peers:
+        assert_frame_equal({"raw": by_hand, "duckdb": by_duckdb}[side](tables), expected)
+    found: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {side: [] for side in peers}
     with tempfile.TemporaryDirectory() as folder:
         for name, frame in tables.items():
             frame.write_ipc(Path(folder) / f"{name}.arrow")
         for number in range(pairs):
-            order = ("raw", "slipway") if number % 2 == 0 else ("slipway", "raw")
-            found = {side: _in_fresh_process(side, Path(folder), repeats) for side in order}
-            both.append((found["raw"], found["slipway"]))
+            order = [*peers, "slipway"] if number % 2 == 0 else ["slipway", *peers]
+            took = {side: _in_fresh_process(side, Path(folder), repeats) for side in order}
+            for side in peers:
+                found[side].append((took[side], took["slipway"]))
     size = f"{rows:,} labels x {_VIEWS} views of {rows:,} rows x {_FLOATS} floats"
     made = []
-    for unit, words in (("s", "time, s"), ("CPU s", "CPU of all threads, s"), ("MB", "peak of the process, MB")):
-        compared = Compared.of([(raw[unit], ours[unit]) for raw, ours in both])
-        made.append(row(_PATH, f"{size}: {words}", compared, goal_ratio=1.15))
+    for side in peers:
+        beside, goal = ("", {"goal_ratio": 1.15}) if side == "raw" else (" (raw is DuckDB)", {})
+        for unit, words in (("s", "time, s"), ("CPU s", "CPU of all threads, s"), ("MB", "peak of the process, MB")):
+            compared = Compared.of([(raw[unit], ours[unit]) for raw, ours in found[side]])
+            made.append(row(_PATH, f"{size}: {words}{beside}", compared, **goal))
     return made
 
 
@@ -182,9 +212,9 @@ def _training_set(rows: int, pairs: int) -> dict[str, Any]:
     return {"path": _PATH, "what": what, "raw": None, "slipway": rate, "ratio": None}
 
 
-def run(rows: int = ROWS, pairs: int = PAIRS, repeats: int = REPEATS) -> list[dict[str, Any]]:
+def run(sizes: tuple[int, ...] = SIZES, pairs: int = PAIRS, repeats: int = REPEATS) -> list[dict[str, Any]]:
     """Rows of the table: medians of the pairs; the windows' training set has nothing raw that does the same."""
-    return [*_join(rows, pairs, repeats), _training_set(rows, pairs)]
+    return [line for rows in sizes for line in _join(rows, pairs, repeats)] + [_training_set(sizes[0], pairs)]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from slipway.backends.local_blobs import LocalBlobs
 from slipway.backends.process_launcher import ProcessLauncher
 from slipway.backends.process_runner import ProcessRunner
 from slipway.backends.sqlite_ledger import SqliteLedger
-from slipway.backends.sqlite_online import SqliteOnlineStore
+from slipway.hosts.online_stores import open_online
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
 
@@ -46,7 +46,7 @@ def workspace(tmp_path: Path, clock: SimulatedClock, said: list[str]) -> Iterato
         signer=Ed25519Signer(root / "keys"),
         launcher=ProcessLauncher(),
         runner=ProcessRunner(),
-        open_online=lambda folder: SqliteOnlineStore(folder / "online.db"),
+        open_online=open_online,
         say=said.append,
     )
     with current_workspace.filled(opened):

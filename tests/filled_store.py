@@ -13,6 +13,7 @@ from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
+from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.filesets import FileEntry
@@ -323,4 +324,29 @@ def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:
         sentence="distance moved by 12 % since 1 April: look at the new routes.",
         owner="ml engineer",
     )
-    return (revision, finding, incident)
+    report = ConsistencyReport(
+        **_common("c1", "flight-delays"),
+        parent_id="flights/flight-delays",
+        model="flight-delays 1",
+        bundle="b" * 64,
+        window_from=NOW,
+        window_until=NOW + timedelta(days=1),
+        rows=16_000,
+        sampled=1000,
+        sample=1 / 16,
+        features=(
+            FeatureConsistency(
+                feature="hour",
+                compared=1000,
+                mismatches=1,
+                late=2,
+                smape=0.5,
+                greatest=3.0,
+                first=f"1 was served {NASTY}",
+            ),
+        ),
+        late_rows=2,
+        late_median_us=60_000_000,
+        late_greatest_us=7_200_000_000,
+    )
+    return (revision, finding, incident, report)

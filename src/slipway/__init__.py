@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slipway.data.table_checks import stable as stable
     from slipway.features.scalars import feature as feature
     from slipway.features.sets import FeatureSet as FeatureSet
+    from slipway.features.vectorised import vectorised as vectorised
     from slipway.features.views import feature_view as feature_view
     from slipway.features.windows import approx_distinct as approx_distinct
     from slipway.features.windows import count as count
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import degraded as degraded
     from slipway.flows.retrain import schedule as schedule
     from slipway.flows.shared import shared as shared
+    from slipway.flows.streams import redis_stream as redis_stream
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
+    from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import metric as metric
@@ -55,7 +58,9 @@ if TYPE_CHECKING:
     from slipway.models.inputs import inputs as inputs
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
+    from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
+    from slipway.monitoring.declare import Freshness as Freshness
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
@@ -66,9 +71,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Canary": "slipway.rollout.declare",
+    "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
+    "Freshness": "slipway.monitoring.declare",
     "Gate": "slipway.gates.declare",
     "KPI": "slipway.monitoring.declare",
     "Model": "slipway.models.model",
@@ -81,6 +88,7 @@ _HOMES = {
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "check": "slipway.data.checks",
+    "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
@@ -107,6 +115,7 @@ _HOMES = {
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
     "quantile": "slipway.features.windows",
+    "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
@@ -120,14 +129,17 @@ _HOMES = {
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
     "unique": "slipway.data.checks",
+    "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
 }
 
 __all__ = [
     "Canary",
+    "Consistency",
     "Drift",
     "Endpoint",
     "FeatureSet",
+    "Freshness",
     "Gate",
     "KPI",
     "Model",
@@ -140,6 +152,7 @@ __all__ = [
     "between",
     "calibrated",
     "check",
+    "consistent",
     "count",
     "decayed_mean",
     "degraded",
@@ -166,6 +179,7 @@ __all__ = [
     "open",
     "pipeline",
     "quantile",
+    "redis_stream",
     "references",
     "rows",
     "run",
@@ -179,6 +193,7 @@ __all__ = [
     "table",
     "threshold",
     "unique",
+    "vectorised",
     "windows",
 ]
 

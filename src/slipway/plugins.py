@@ -18,11 +18,16 @@ _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
 )
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
+_REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "ledger": {"sqlite": ("slipway.backends.sqlite_ledger:SqliteLedger", "")},
     "blobs": {"local": ("slipway.backends.local_blobs:LocalBlobs", "")},
-    "online": {"sqlite": ("slipway.backends.sqlite_online:SqliteOnlineStore", "")},
+    "online": {
+        "sqlite": ("slipway.backends.sqlite_online:SqliteOnlineStore", ""),
+        "redis": ("slipway.backends.redis_online:RedisOnlineStore", _REDIS),
+    },
+    "stream": {"redis": ("slipway.backends.redis_stream:RedisStream", _REDIS)},
     "signer": {"ed25519": ("slipway.backends.ed25519_signer:Ed25519Signer", "")},
     "clock": {
         "system": ("slipway.backends.clocks:SystemClock", ""),

@@ -7,9 +7,13 @@ import pytest
 from benchmarks.__main__ import NAMES, section
 from benchmarks.pairs import Compared, compare
 
+import redis_here
+
 SMALL: dict[str, dict[str, Any]] = {
     "step_overhead": {"steps": 2, "rounds": 1},
-    "point_in_time_join": {"rows": 300, "pairs": 1, "repeats": 1},
+    "point_in_time_join": {"sizes": (300,), "pairs": 1, "repeats": 1},
+    "materialise": {"rows": 300, "pairs": 1},
+    "training_batches": {"rows": 300},
     "online_lookup": {"entities": 120, "events": 300, "pairs": 1, "calls": 3},
     "scalar_features": {"calls": 5, "rows": 300, "pairs": 1},
     "table_versions": {"megabytes": 1, "pairs": 1},
@@ -37,13 +41,19 @@ def test_runs_small(name: str) -> None:
 
 
 @pytest.mark.full
+def test_redis_runs_small() -> None:
+    with redis_here.client():
+        run_small("online_redis", {"entities": 120, "events": 300, "pairs": 1, "calls": 3, "rows": 300})
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("name", WITH_PROCESSES)
 def test_runs_small_with_processes(name: str) -> None:
     run_small(name, WITH_PROCESSES[name])
 
 
 def test_no_path_is_left_out() -> None:
-    assert set(NAMES) == SMALL.keys() | WITH_PROCESSES.keys()
+    assert set(NAMES) == SMALL.keys() | WITH_PROCESSES.keys() | {"online_redis"}
 
 
 def test_sides_take_turns_and_the_ratio_is_that_of_the_turns() -> None:

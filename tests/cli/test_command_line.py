@@ -62,9 +62,15 @@ def test_every_command_can_answer_in_json(name: str) -> None:
     context = click.Context(main)
     command = main.get_command(context, name)
     assert command is not None
-    leaves = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    leaves = _leaves(command)
     lacking = [leaf.name for leaf in leaves if not any("--json" in option.opts for option in leaf.params)]
     assert lacking == []
+
+
+def _leaves(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    return [leaf for inner in command.commands.values() for leaf in _leaves(inner)]
 
 
 def test_the_version() -> None:
@@ -86,7 +92,7 @@ READS: list[tuple[list[str], str, list[str]]] = [
     (["rollout", "status", "flight-delays"], "rollouts.get", ["canary at 50 %, since 2013-12-22 03:00", "flight-delays 4", "not worse"]),
     (["rollout", "status", "flight-delays", "--id", "ro2"], "rollouts.get", ["stopped 2013-06-21 03:00", "worse in shadow"]),
     (["audit", "list"], "audit.list", ["models.register"]),
-    (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 1 event could be: slipway audit seal"]),
+    (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 2 events could be: slipway audit seal"]),
 ]  # fmt: skip
 
 
@@ -232,7 +238,7 @@ def test_through_a_server_the_answer_is_the_same(checkout: Path, workspace: Work
     with up(workspace.root) as (url, _):
         (checkout / "slipway.toml").write_text(f'{TOML}[environments.dev]\nserver = "{url}"\n')
         for read in READS:
-            if read[0] != ["audit", "verify"]:  # the server has sealed meanwhile
+            if read[0][0] != "audit":  # the server writes events and seals them meanwhile
                 assert slipway(*read[0], "--json").output == here[" ".join(read[0])]
         assert slipway("models", "show", "flight-delays").output == words
         missing = slipway("models", "show", "flight-delay")

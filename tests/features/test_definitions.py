@@ -112,7 +112,11 @@ def hour(at: datetime) -> int:
 
 @sw.feature
 def twice(hour: int) -> int:
-    return hour * 2
+    return hour * 2 if abs(hour) < 2**62 else 0
+
+@sw.vectorised(twice)
+def twice_in_columns(hour: pl.Expr) -> pl.Expr:
+    return pl.when((hour < 2**62) & (hour > -(2**62))).then(hour + hour).otherwise(0)
 
 features = sw.FeatureSet(hour, twice)
 
@@ -139,9 +143,10 @@ def run(*arguments: str) -> Result:
 def test_the_command_line_lists_shows_and_tests(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No training set has used a feature yet" in run("features", "list").stdout
     tested = run("features", "test")
-    assert (tested.exit_code, tested.stdout) == (0, "holds        hour: 2 examples\nno examples  twice\n"), (
-        tested.output
-    )
+    assert (tested.exit_code, tested.stdout) == (
+        0,
+        "holds        hour: 2 examples\nholds        twice: 0 examples, its twin\n",
+    ), tested.output
     assert run("data", "ingest").exit_code == 0
     assert run("run", "rows").exit_code == 0
     listed = run("features", "list").stdout
@@ -153,12 +158,13 @@ def test_the_command_line_lists_shows_and_tests(folder: Path, monkeypatch: pytes
     assert json.loads(run("features", "show", "twice", "--json").stdout)["in_use"] == 1
     assert "no feature 'ours'" in run("features", "test", "ours").output
     wrong = folder / "features_on_the_command_line.py"
-    wrong.write_text(MODULE.replace("}, 7)", "}, 8)"))
+    wrong.write_text(MODULE.replace("}, 7)", "}, 8)").replace("hour + hour", "hour + hour + 1"))
     monkeypatch.delitem(sys.modules, "features_on_the_command_line", raising=False)
-    failed = run("features", "test", "hour")
+    failed = run("features", "test")
     assert failed.exit_code == 2
     assert "FAILS        The feature 'hour' gives 7 for at=" in failed.stdout
-    assert "Examples that do not hold: 1 of 2." in failed.output
+    assert "FAILS        The twin of the feature 'twice' gives " in failed.stdout
+    assert "Examples and twins that do not hold: 2." in failed.output
 
 
 def test_a_feature_that_another_name_computes_already_is_pointed_out(workspace: Workspace) -> None:

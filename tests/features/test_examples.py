@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import feature_histories as fh
+import msgspec
 import polars as pl
 import pytest
 
@@ -20,7 +21,7 @@ from slipway.features.skew import certify
 from slipway.features.specs import FrameTables, build_spec
 from slipway.features.views import feature_view
 from slipway.ports.workspace import Workspace
-from slipway.records.features import AboutFeature
+from slipway.records.features import AboutFeature, FeatureSetSpec
 from slipway.tables import versions
 
 T = datetime(2013, 1, 1, 7, tzinfo=UTC)
@@ -131,7 +132,7 @@ def test_words_are_no_part_of_a_definition(tmp_path: Path, monkeypatch: pytest.M
     assert hashes["bare"] != hashes["other"]
 
 
-def test_defaults_are_the_same_on_both_paths(tmp_path: Path) -> None:
+def test_defaults_are_the_same_on_every_path(tmp_path: Path, workspace: Workspace) -> None:
     @feature(default="nobody")
     def greeted(name: str, desk_temp: float | None) -> str | None:
         return None if name == "A" else f"{name} {desk_temp}"
@@ -156,10 +157,12 @@ def test_defaults_are_the_same_on_both_paths(tmp_path: Path) -> None:
     features = FeatureSet(recent, desk, greeted, moved)
     request: dict[str, Any] = {"origin": "string", "name": "string", "departs": "datetime"}
     spec = build_spec(features, request, tables, str)
-    store = SqliteOnlineStore(tmp_path / "online.db")
-    found = certify(spec, features.functions, store)
-    store.close()
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=FeatureSetSpec) == spec
+    found = certify(
+        spec, features.functions, lambda name: SqliteOnlineStore(tmp_path / f"{name}.db"), tables=workspace, rows=300
+    )
     assert found.first == ()
+    assert [check.path for check in found.paths] == ["online", "stream", "back-fill"]
     from slipway.features.offline import History, compute
 
     rows = pl.DataFrame(

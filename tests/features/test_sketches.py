@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import slipway.features.windows as w
 from slipway.backends.sqlite_online import SqliteOnlineStore
-from slipway.errors import InvalidDeclaration
+from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.features.offline import History, compute
 from slipway.features.online import build_receiver, build_resolver
 from slipway.features.sets import FeatureSet
@@ -24,6 +24,7 @@ from slipway.features.sketch_windows import buckets, registers
 from slipway.features.sketches import bucket_bits, bucket_of, register_bits, register_of, sketch_of
 from slipway.features.skew import certify
 from slipway.features.specs import build_spec
+from slipway.ports.workspace import Workspace
 from slipway.records.features import Aggregate
 
 _slow = settings(
@@ -82,9 +83,10 @@ def test_the_order_of_events_and_repetitions_change_no_bit(
     assert offline(pl.DataFrame(rows, schema=fh.EVENT_SCHEMA, orient="row"), labels) == offline(events, labels)
 
 
-def test_the_certificate_holds_for_sketches_and_defaults(tmp_path: Path) -> None:
-    found = certify(SPEC, {}, lambda name: SqliteOnlineStore(tmp_path / name / "online.db"), rows=300)
+def test_the_certificate_holds_for_sketches_and_defaults(tmp_path: Path, workspace: Workspace) -> None:
+    found = certify(SPEC, {}, lambda name: SqliteOnlineStore(tmp_path / name / "online.db"), tables=workspace, rows=300)
     assert found.first == ()
+    assert [check.path for check in found.paths] == ["online", "stream", "back-fill"]
     assert found.paths[0].compared == 3 * 300 * len(SPEC.features)
 
 
@@ -239,3 +241,14 @@ def test_aggregates_that_do_not_fit_their_column_are_sentences(made: w.DeclaredA
     declared = w.windows("events", time="known_at", by="origin", x=made)
     with pytest.raises(InvalidDeclaration, match=sentence):
         build_spec(FeatureSet(declared), fh.REQUEST, fh.tables(pl.DataFrame(schema=fh.EVENT_SCHEMA)), str)
+
+
+def test_pushed_values_that_do_not_fit_are_sentences(tmp_path: Path) -> None:
+    store = SqliteOnlineStore(tmp_path / "online.db")
+    receive = build_receiver(SPEC, store)
+    event = {"id": 1, "known_at": fh.START, "origin": "EWR", "carrier": "UA", "delay": 1.0, "seats": 2, "late": True}
+    receive("events", [event | {"seats": 2.0}])
+    for wrong in ({"seats": 2.5}, {"seats": "2"}, {"delay": "late"}):
+        with pytest.raises(InvalidInput, match="A pushed row of 'events' has the value"):
+            receive("events", [event | wrong])
+    store.close()

@@ -1,5 +1,6 @@
 """The certificate bites: one rule of one path is changed at a time, and it fails."""
 
+import dataclasses
 import importlib
 import math
 import sys
@@ -15,16 +16,19 @@ import pytest
 import test_skew as ts
 import test_views as tv
 
+import redis_here
 import slipway.features.windows as w
-from slipway import code
+from slipway import code, plugins
 from slipway.backends.sqlite_online import SqliteOnlineStore
-from slipway.features import materialise, offline, online, point_in_time, states
+from slipway.features import calls, look_ups, materialise, online, point_in_time, scalar_columns, states
+from slipway.features.certificate import certificate_of
 from slipway.features.extracted import extracted_functions, functions_in
 from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
 from slipway.features.skew import certify, paths_of
 from slipway.features.specs import FrameTables, build_spec
 from slipway.features.views import feature_view
+from slipway.hosts.online_stores import open_online
 from slipway.ports.workspace import Workspace
 from slipway.records.features import EventRow, SkewCertificate, ViewRow
 
@@ -64,27 +68,54 @@ def test_without_a_mutant_all_paths_agree(tmp_path: Path, workspace: Workspace) 
     assert found.paths[1].restarts == 3
 
 
+@pytest.mark.full
+def test_the_store_on_redis_agrees_too(tmp_path: Path, workspace: Workspace) -> None:
+    with redis_here.cleaned(f"test:{tmp_path}"):
+        found = certify(
+            ts.spec_of(FEATURES),
+            FEATURES.functions,
+            lambda name: plugins.load("online", "redis")(redis_here.URL, f"test:{tmp_path}:{name}"),
+            tables=workspace,
+            rows=400,
+        )
+    assert found.equal, found.first
+    assert [check.path for check in found.paths] == ["online", "stream", "back-fill"]
+
+
+@pytest.mark.full
+def test_the_certificate_of_a_project_is_of_its_own_store_and_leaves_nothing_there(workspace: Workspace) -> None:
+    redis = redis_here.client()
+    spec = ts.spec_of(FeatureSet(fh.a_set().parts[1]))
+    embedded = certificate_of(workspace, spec, {})
+    shared = dataclasses.replace(workspace, online=redis_here.URL, open_online=open_online)
+    found = certificate_of(shared, spec, {})
+    assert found.equal, found.first
+    assert found.engine != embedded.engine
+    assert list(redis.scan_iter(match="{slipway:proof:*")) == []
+    redis.close()
+
+
 # The online path alone -------------------------------------------------------------------------------------------------
 
 
 def calls_with_nulls(patch: pytest.MonkeyPatch) -> None:
     """A null argument reaches a function that was not declared to take one, as 0."""
 
-    def caller(scalar: Any, functions: Any) -> Any:
-        call = offline.caller(scalar, functions)
-        return lambda columns: call([[0 if v is None else v for v in column] for column in columns])
+    def row_caller(scalar: Any, functions: Any) -> Any:
+        call = calls.row_caller(scalar, functions)
+        return lambda arguments, row: call(tuple(0 if value is None else value for value in arguments), row)
 
-    patch.setattr(online, "caller", caller)
+    patch.setattr(online, "row_caller", row_caller)
 
 
 def ttl_excludes_its_end(patch: pytest.MonkeyPatch) -> None:
     """`<` where `<=` is meant: a row exactly as old as its ttl no longer counts."""
-    original = online._views_of
+    original = look_ups._values_of_views
 
     def shorter(view: Any) -> Any:
         return view if view.ttl_us is None else msgspec.structs.replace(view, ttl_us=view.ttl_us - 1)
 
-    patch.setattr(online, "_views_of", lambda views, store: original([shorter(view) for view in views], store))
+    patch.setattr(look_ups, "_values_of_views", lambda views: original([shorter(view) for view in views]))
 
 
 def whole_numbers_become_floats(patch: pytest.MonkeyPatch) -> None:
@@ -148,7 +179,7 @@ def registers_of_another_hash(patch: pytest.MonkeyPatch) -> None:
 
 def default_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A view's default stands in training only."""
-    patch.setattr(online, "defaults_of", lambda view: (None,) * len(view.fields))
+    patch.setattr(look_ups, "defaults_of", lambda view: (None,) * len(view.fields))
 
 
 def keys_are_not_escaped(patch: pytest.MonkeyPatch) -> None:
@@ -159,11 +190,13 @@ def keys_are_not_escaped(patch: pytest.MonkeyPatch) -> None:
 def null_is_a_key(patch: pytest.MonkeyPatch) -> None:
     """A null key is looked up, as the text "None"."""
     original = online.key_encoder
-    patch.setattr(
-        online,
-        "key_encoder",
-        lambda types: lambda values: original(types)(["None" if v is None else v for v in values]),
-    )
+
+    def encoder(types: Any) -> Any:
+        encode = original(types)
+        return lambda values: encode(["None" if value is None else value for value in values])
+
+    patch.setattr(online, "key_encoder", encoder)
+    patch.setattr(look_ups, "key_encoder", encoder)
 
 
 def std_of_the_population(patch: pytest.MonkeyPatch) -> None:
@@ -185,12 +218,12 @@ def sum_of_nothing_is_null(patch: pytest.MonkeyPatch) -> None:
 
 def dates_move_by_a_day(patch: pytest.MonkeyPatch) -> None:
     """The day of a view is counted from another epoch when it comes back."""
-    original = online.restore
+    original = look_ups.restore
 
     def restore(kind: Any) -> Any:
         return original(kind) if kind != "date" else lambda days: original("date")(days) + timedelta(days=1)  # type: ignore[misc]
 
-    patch.setattr(online, "restore", restore)
+    patch.setattr(look_ups, "restore", restore)
 
 
 # The offline path alone ------------------------------------------------------------------------------------------------
@@ -198,11 +231,11 @@ def dates_move_by_a_day(patch: pytest.MonkeyPatch) -> None:
 
 def window_holds_its_beginning(patch: pytest.MonkeyPatch) -> None:
     """[at - width, at] where (at - width, at] is meant."""
-    original = point_in_time.WindowRows.bounds
+    original = point_in_time.WindowRows.before
     patch.setattr(
         point_in_time.WindowRows,
-        "bounds",
-        lambda self, labels, instants, width_us: original(self, labels, instants, width_us + 1),
+        "before",
+        lambda self, labels, instants, high, width_us: original(self, labels, instants, high, width_us + 1),
     )
 
 
@@ -218,23 +251,23 @@ def lesser_of_two_contents_counts(patch: pytest.MonkeyPatch) -> None:
 
 def ttl_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A value past its ttl is served as if fresh."""
-    original = online._views_of
-    patch.setattr(
-        online,
-        "_views_of",
-        lambda views, store: original([msgspec.structs.replace(view, ttl_us=None) for view in views], store),
-    )
+    original = look_ups._values_of_views
+
+    def endless(view: Any) -> Any:
+        return msgspec.structs.replace(view, ttl_us=None)
+
+    patch.setattr(look_ups, "_values_of_views", lambda views: original([endless(view) for view in views]))
 
 
 def local_time_offline(patch: pytest.MonkeyPatch) -> None:
     """Training reads the hour in the table's own zone."""
-    original = offline._python_values
+    original = scalar_columns._python_values
 
     def values(series: pl.Series) -> list[Any]:
         zone = getattr(series.dtype, "time_zone", None)
         return original(series.dt.offset_by("1h") if zone else series)
 
-    patch.setattr(offline, "_python_values", values)
+    patch.setattr(scalar_columns, "_python_values", values)
 
 
 # The back-fill alone ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 import slipway.features.windows as w
 from slipway.errors import Corrupt, InvalidInput, NotFound
-from slipway.features import training
+from slipway.features import training, training_rows
 from slipway.features.aside import aside_folder
 from slipway.features.batches import Limits
 from slipway.features.scalars import feature
@@ -179,6 +179,17 @@ def test_it_is_kept_as_a_reference(flights: SimpleNamespace, tmp_path: Path, wor
     assert found.slipway_fingerprint() == batches.slipway_fingerprint() != batches.by(11).slipway_fingerprint()
     assert "rows in" in repr(found)
     assert (tmp_path / "batches.json").stat().st_size < 4000
+
+
+def test_a_frame_that_does_not_fit_is_refused_before_it_is_made(
+    flights: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = training_rows.free_bytes()
+    assert free is None or free > 1_000_000
+    monkeypatch.setattr(training_rows, "free_bytes", lambda: 1000)
+    with pytest.raises(InvalidInput, match=r"takes at least 0.0 GB, and 0.0 GB .*training_batches\(...\) takes"):
+        FEATURES.training_set(flights, label="late")
+    assert FEATURES.training_batches(flights, label="late").rows > 0
 
 
 FULL = """

@@ -52,6 +52,22 @@ def test_a_training_set_that_was_found_stored_counts_like_one_that_was_made(desk
     assert held_out(desk, by_time) == held_out(desk, by_time) == CUT
 
 
+def test_a_stored_training_set_counts_like_a_frame(desk: Desk) -> None:
+    module = desk.project.module()
+
+    def release() -> Model:
+        batches = module.features.training_batches("flights", label="late", at="asked_at", until=UNTIL, batch_rows=900)
+        fit, test = by_time(pl.concat(list(batches)))
+        return sw.evaluate(module.train(fit, 1), test, label="late")
+
+    with current_workspace.filled(desk.workspace):
+        result = engine.run(desk.workspace, sw.pipeline(release))
+        training = training_set_of(desk.workspace, result.run)
+        assert training is not None
+        assert training.stored.startswith("table:")
+        assert held_out_from(desk.workspace, result.value, result.run, training) == CUT
+
+
 def test_a_random_split_holds_out_no_time(desk: Desk) -> None:
     def at_random(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         mixed = rows.sample(fraction=1, shuffle=True, seed=1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.gates import evidence as make
-from slipway.gates.declare import Gate, approval, calibrated, environment_resolves, latency, metric, no_skew
+from slipway.gates.declare import Gate, approval, calibrated, consistent, environment_resolves, latency, metric, no_skew
 from slipway.gates.floors import effective
 from slipway.gates.judge import gate_fingerprint, judge, passes, verdict
 from slipway.records.gates import Approval, Evidence, GateSpec, Outcome
@@ -135,6 +135,31 @@ def test_what_was_refuted_refuses() -> None:
     broken = make.proof("no_skew", US, NOW, holds=False, note="delay_6h differs")
     assert one(no_skew(), held).found == "4,000 rows, bit for bit"
     assert one(no_skew(), held, broken).result == "refused"
+
+
+def reported(share: float, compared: int = 5000, at: datetime = NOW) -> Evidence:
+    return make.consistency(
+        US,
+        at,
+        endpoint="delays",
+        model="delays 3",
+        share=share,
+        compared=compared,
+        note="5,000 served values: 1 differs",
+    )
+
+
+def test_what_is_served_must_be_consistent_before_anything_replaces_it() -> None:
+    check = consistent(max_share=0.001)
+    assert one(check, reported(0.001)).result == "passed"
+    refused = one(check, reported(0.0011))
+    assert (refused.result, refused.found) == ("refused", "5,000 served values: 1 differs")
+    assert one(check).result == "cannot tell"
+    assert one(check).fix == "slipway endpoints consistency delays"
+    assert one(check, reported(0.0, compared=0)).result == "cannot tell"
+    assert one(check, reported(0.0, at=NOW - timedelta(days=7))).result == "passed"
+    assert one(check, reported(0.0, at=NOW - timedelta(days=8))).result == "cannot tell"
+    assert one(check, champion=False).result == "not applicable"
 
 
 def test_approvals_are_bound_to_bytes_and_lapse() -> None:

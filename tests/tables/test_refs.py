@@ -125,7 +125,7 @@ def test_what_cannot_be_merged_is_said_and_changes_nothing(workspace: Workspace)
     now = append(workspace, "t", rows(5, 8))
     for name, why in [
         ("same", "both have rows with the key id = 7"),
-        ("changed", "The branch changed rows"),
+        ("changed", "The branch changed or compacted rows"),
         ("columns", "The columns of the branch changed"),
     ]:
         with pytest.raises(Conflict, match=why):

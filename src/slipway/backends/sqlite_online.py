@@ -10,7 +10,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,12 +24,13 @@ from slipway.backends.sqlite_streams import (
     ViewPlan,
     differences,
     fold,
+    is_in_order,
     looked_inside,
     once,
     place_of,
 )
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, Unavailable, near
-from slipway.ports.online_store import FoundRow, precedence
+from slipway.ports.online_store import Asked, FoundRow, WindowsAsked, precedence
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
 
 __all__ = ["SqliteOnlineStore"]
@@ -74,7 +75,10 @@ class SqliteOnlineStore:
         with self._writing() as connection:
             for stream in streams:
                 self._register(connection, stream.name, "stream", stream)
-                connection.execute(StreamPlan(stream).create)
+                plan = StreamPlan(stream)
+                connection.execute(plan.create)
+                if plan.tiles.create:
+                    connection.execute(plan.tiles.create)
             for view in views:
                 self._register(connection, view.name, "view", view)
                 connection.execute(ViewPlan(view).create)
@@ -111,10 +115,14 @@ class SqliteOnlineStore:
                 # Running sums of the rows that stay contain those that go: all are folded again.
                 kept = connection.execute(plan.after, (replacing_until_us,)).fetchall()
                 connection.execute(plan.clear)
+                if plan.tiles.clear:
+                    connection.execute(plan.tiles.clear)
                 changed -= len(kept)
                 given += [EventRow(row[0], row[1], row[2], row[3:]) for row in kept]
-            for key, group in groupby(sorted(given, key=itemgetter(0, 1, 2)), itemgetter(0)):
-                changed += self._merge(connection, plan, key, once(group), fresh)
+            if not is_in_order(given):
+                given = once(sorted(given, key=itemgetter(0, 1, 2)))
+            for key, group in groupby(given, itemgetter(0)):
+                changed += self._merge(connection, plan, key, list(group), fresh)
             connection.executemany(plan.insert, fresh)
         return max(changed, 0)
 
@@ -130,10 +138,14 @@ class SqliteOnlineStore:
         tail = connection.execute(plan.tail, (key,)).fetchone()
         if tail is None or place_of(rows[0]) > tail[:2]:
             fold(plan, rows, tail[2:] if tail else None, fresh)
+            plan.tiles.change(connection, rows)
             return len(rows)
-        rows = [row for row in rows if self._changes(connection, plan, row)]
-        if not rows:
+        former = [self._known(connection, plan, row) for row in rows]
+        kept = [(row, known) for row, known in zip(rows, former, strict=True) if _is_news(row, known)]
+        if not kept:
             return 0
+        rows = [row for row, _ in kept]
+        plan.tiles.change(connection, rows, [known for _, known in kept if known is not None])
         first = (key, *place_of(rows[0]))
         before = connection.execute(plan.before, first).fetchone()
         later = {place_of(row): row for row in self._onward(connection, plan, first)}
@@ -142,9 +154,10 @@ class SqliteOnlineStore:
         fold(plan, [later[place] for place in sorted(later)], before, fresh)
         return len(rows)
 
-    def _changes(self, connection: sqlite3.Connection, plan: StreamPlan, row: EventRow) -> bool:
+    def _known(self, connection: sqlite3.Connection, plan: StreamPlan, row: EventRow) -> EventRow | None:
+        """What is known of an event, if anything."""
         found = connection.execute(plan.one, row[:3]).fetchone()
-        return found is None or precedence(row.values) > precedence(found[1:])
+        return None if found is None else EventRow(row.key, row.time_us, row.event_id, found[1:])
 
     def _onward(
         self, connection: sqlite3.Connection, plan: StreamPlan, first: tuple[str, int, str]
@@ -155,7 +168,7 @@ class SqliteOnlineStore:
     def put_rows(self, view: str, rows: Iterable[ViewRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
         plan = self._view(view)
-        packed = [(row.key, row.time_us if plan.timed else 0, _encode_values(row.values)) for row in rows]
+        packed = [(key, at_us if plan.timed else 0, _encode_values(values)) for key, at_us, values in rows]
         if not packed and replacing_until_us is None:
             return 0
         with self._writing() as connection:
@@ -170,9 +183,16 @@ class SqliteOnlineStore:
                         connection.execute(plan.replace, row)
         return len(packed)
 
-    def reading(self) -> AbstractContextManager[None]:
+    def look_up(self, asked: Sequence[Asked], at_us: int) -> list[list[list[Any]]]:
         """See the port."""
-        return _Reading(self._connection(), self._path)
+        found: list[list[list[Any]]] = []
+        with _Reading(self._connection(), self._path):
+            for one in asked:
+                if isinstance(one, WindowsAsked):
+                    found.append(self.window_states(one[0], one[1], at_us, one[2]))
+                else:
+                    found.append(self.view_rows(one[0], one[1], at_us))
+        return found
 
     def window_states(
         self, stream: str, keys: Sequence[str], at_us: int, widths_us: Sequence[int]
@@ -195,7 +215,7 @@ class SqliteOnlineStore:
                     rows = upper[0] - lower[0]
                     columns = differences(plan.places, upper, lower) if rows else plan.nothing.columns
                     if rows and plan.looks_inside:
-                        columns = looked_inside(run, plan, columns, (key, since_us, at_us))
+                        columns = looked_inside(run, plan, columns, rows, (key, since_us, at_us))
                     states.append(WindowState(rows, columns))
                 found.append(states)
         return found
@@ -224,6 +244,19 @@ class SqliteOnlineStore:
         """See the port."""
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+
+    def identity(self) -> str:
+        """See the port: a file goes with its endpoint's folder."""
+        return ""
+
+    def drop(self) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            for name, kind in connection.execute("SELECT name, kind FROM definitions").fetchall():
+                connection.execute(f'DROP TABLE "{"e" if kind == "stream" else "v"}_{name}"')
+            connection.execute("DELETE FROM definitions")
+            connection.execute("DELETE FROM marks")
+        self._streams, self._views, self._seeks = {}, {}, {}
 
     def close(self) -> None:
         """See the port."""
@@ -323,6 +356,10 @@ class _Reading:
             self._connection.execute("COMMIT")
         if isinstance(error, sqlite3.Error):
             raise _ours(error, self._path) from error
+
+
+def _is_news(row: EventRow, known: EventRow | None) -> bool:
+    return known is None or precedence(row.values) > precedence(known.values)
 
 
 def _placed(rows: Iterable[tuple[int, int, bytes]], views: int) -> list[FoundRow | None]:

@@ -2,25 +2,36 @@
 
 Each stream is one table, clustered by (key, time, event id), that keeps with every event the running sums of its key up
 to and including it. A window is then the difference of two rows, each found by one seek; only least, greatest and last
-values, and groups, look at the rows between.
+values look at the rows between; groups come from tiles, see `sqlite_tiles.py`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
-from operator import itemgetter
+from itertools import accumulate, repeat
+from operator import ge, itemgetter
 from typing import Any
 
+from slipway.backends.sqlite_tiles import Tiles
 from slipway.ports.online_store import precedence
-from slipway.records.features import ColumnState, EventRow, StoredView, Stream, StreamColumn, WindowState
+from slipway.records.features import ColumnState, EventRow, StoredView, Stream, WindowState
 
-__all__ = ["LOWEST", "StreamPlan", "ViewPlan", "differences", "fold", "looked_inside", "once", "place_of"]
+__all__ = [
+    "LOWEST",
+    "StreamPlan",
+    "ViewPlan",
+    "differences",
+    "fold",
+    "is_in_order",
+    "looked_inside",
+    "once",
+    "place_of",
+]
 
 LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_HALF = 2**32
 place_of = itemgetter(1, 2)
+_whole_place = itemgetter(0, 1, 2)
 _NOTHING: ColumnState = (0, 0, 0, None, None, None, ())
 
 
@@ -59,24 +70,13 @@ class StreamPlan:
             for i, column in enumerate(columns)
             if column.last
         ]
-        self.groups = [(i, _grouped(i, column, window)) for i, column in enumerate(columns) if column.groups]
-        self.looks_inside = bool(self.ranges or self.last or self.groups)
+        self.tiles = Tiles(stream, table)
+        self.looks_inside = bool(self.ranges or self.last or self.tiles.columns)
         self.after = f"SELECT key, time_us, event_id{values} FROM {table} WHERE time_us > ?"
         self.clear = f"DELETE FROM {table}"
         self.places = range(1, 1 + 3 * self.width, 3)
         self.zeros = (0,) * (1 + 3 * self.width)
         self.nothing = WindowState(0, (_NOTHING,) * self.width)
-
-
-def _grouped(index: int, column: StreamColumn, window: str) -> str:
-    """The groups of a column in a window; sums in halves of 32 bits, since SQLite's own end at 64."""
-    value, step = f"v{index}", column.step_us
-    # SQLite's division rounds towards zero, and time may lie before the epoch.
-    group = value if column.groups == "value" else f"(time_us - ((time_us % {step}) + {step}) % {step}) / {step}"
-    return (
-        f"SELECT {group}, count(*), sum({value} >> 32), sum({value} & {_HALF - 1}) {window} "
-        f"AND {value} IS NOT NULL GROUP BY 1 ORDER BY 1"
-    )
 
 
 class ViewPlan:
@@ -100,11 +100,17 @@ class ViewPlan:
         self.forget = f"DELETE FROM {table} WHERE time_us <= ?"
 
 
+def is_in_order(rows: Sequence[EventRow]) -> bool:
+    """Whether rows lie in the order of key, time and id, each place once."""
+    places = list(map(_whole_place, rows))
+    return not any(map(ge, places, places[1:]))
+
+
 def once(rows: Iterable[EventRow]) -> list[EventRow]:
-    """One key's sorted rows, each place once with its greatest values."""
+    """Sorted rows, each place once with its greatest values."""
     kept: list[EventRow] = []
     for row in rows:
-        if not kept or place_of(kept[-1]) != place_of(row):
+        if not kept or _whole_place(kept[-1]) != _whole_place(row):
             kept.append(row)
         elif precedence(row.values) > precedence(kept[-1].values):
             kept[-1] = row
@@ -114,23 +120,27 @@ def once(rows: Iterable[EventRow]) -> list[EventRow]:
 def fold(plan: StreamPlan, rows: Sequence[EventRow], start: Sequence[Any] | None, out: list[tuple[Any, ...]]) -> None:
     """Append to `out` the rows as they are stored: with running sums that begin at `start`."""
     begin = [int(part) for part in start] if start is not None else [0] * (1 + 3 * plan.width)
-    stored: list[Iterable[Any]] = [[row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]]
-    sums: list[Iterable[Any]] = [range(begin[0] + 1, begin[0] + 1 + len(rows))]
-    for index in range(plan.width):
-        values = [row[3][index] for row in rows]
-        stored.append(values)
-        filled = [value or 0 for value in values]
+    keys, times, ids, cells = zip(*rows, strict=True)
+    count = len(keys)
+    columns: list[Sequence[Any]] = list(zip(*cells, strict=True)) if plan.width else []
+    sums: list[Iterable[Any]] = [range(begin[0] + 1, begin[0] + 1 + count)]
+    for index, values in enumerate(columns):
         n, s, q = begin[1 + 3 * index : 4 + 3 * index]
-        sums.append(_running((value is not None for value in values), n))
-        sums.append(_running(filled, s))
-        sums.append(_running((value * value for value in filled), q) if plan.squares[index] else [0] * len(rows))
-    out.extend(zip(*stored, *sums, strict=True))
+        if None in values:
+            sums.append(_running((value is not None for value in values), n))
+            values = [value or 0 for value in values]
+        else:
+            sums.append(range(n + 1, n + 1 + count))
+        sums.append(_running(values, s))
+        sums.append(_running([value * value for value in values], q) if plan.squares[index] else repeat(0, count))
+    out.extend(zip(keys, times, ids, *columns, *sums, strict=True))
 
 
-def _running(values: Iterable[int], start: int) -> list[int | str]:
-    sums = list(accumulate(values, initial=start))[1:]
+def _running(values: Iterable[int], start: int) -> Sequence[int | str]:
+    sums = list(accumulate(values, initial=start))
+    del sums[0]
     if sums and min(sums) >= LOWEST and max(sums) <= _HIGHEST:
-        return [*sums]
+        return sums
     return [value if LOWEST <= value <= _HIGHEST else str(value) for value in sums]
 
 
@@ -148,7 +158,11 @@ def differences(places: Sequence[int], upper: Sequence[Any], lower: Sequence[Any
 
 
 def looked_inside(
-    run: Callable[..., sqlite3.Cursor], plan: StreamPlan, columns: tuple[Any, ...], place: tuple[str, int, int]
+    run: Callable[..., sqlite3.Cursor],
+    plan: StreamPlan,
+    columns: tuple[Any, ...],
+    rows: int,
+    place: tuple[str, int, int],
 ) -> tuple[Any, ...]:
     """The columns with the least, greatest and last values of the rows in the window."""
     found = [list(column) for column in columns]
@@ -159,6 +173,6 @@ def looked_inside(
     for index, statement in plan.last:
         row = run(statement, place).fetchone()
         found[index][5] = row[0] if row else None
-    for index, statement in plan.groups:
-        found[index][6] = tuple([(group, n, high * _HALF + low) for group, n, high, low in run(statement, place)])
+    for index in plan.tiles.columns:
+        found[index][6] = plan.tiles.groups(run, index, rows, place)
     return tuple([tuple(column) for column in found])

@@ -1,15 +1,28 @@
 """`slipway endpoints`: what serves, and how it is doing."""
 
-import click
+from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from slipway.charts.consistency import sentence
 from slipway.cli.door import Door, opened
-from slipway.cli.layout import columns, count, facts, instant
+from slipway.cli.layout import age, columns, count, facts, instant, share
 from slipway.cli.models import verdict_text
 from slipway.cli.rollout import rollout_line
-from slipway.operations.endpoints import EndpointDetail, Endpoints, Stopped, Watched
+from slipway.errors import InvalidInput
+from slipway.operations.endpoints import Consistency, EndpointDetail, Endpoints, Stopped, Watched
+from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import EndpointStatus
+from slipway.records.feeds import FeedCounts
 from slipway.records.loop import Action
 from slipway.records.monitors import Finding, Incident
+
+if TYPE_CHECKING:
+    from slipway.features.views import FeatureView
 
 __all__ = ["endpoints"]
 
@@ -58,10 +71,54 @@ def watch(door: Door, name: str) -> None:
 
 @endpoints.command()
 @click.argument("name", metavar="ENDPOINT")
+@click.option("--since", metavar="DATE", help="Only requests decided from here on; the last day when left out.")
+@click.option(
+    "--sample", metavar="SHARE", help="The share of keys that is computed again: 1/16. All requests of a key."
+)
+@opened
+def consistency(door: Door, name: str, since: str | None, sample: str | None) -> None:
+    """Compute the features that the endpoint served again, offline and as of their requests, and compare."""
+    from slipway.cli.simulate import day_of
+
+    from_day = None if since is None else day_of(since, "since")
+    asked = Consistency(name=name, since=from_day, sample=_share(sample))
+    views = _views(door, name)
+    if views:
+        from slipway.flows.consistency import consistency as compare
+
+        found = compare(door.workspace, asked, views=views)
+    else:
+        found = door.call("endpoints.consistency", **msgspec.structs.asdict(asked))
+    door.show(found, _consistency_text)
+
+
+@endpoints.command()
+@click.argument("name", metavar="ENDPOINT")
 @opened
 def stop(door: Door, name: str) -> None:
     """Stop the endpoint's processes; its revisions and logs stay."""
     door.show(door.call("endpoints.stop", name=name), _stop_text)
+
+
+def _views(door: Door, name: str) -> dict[str, FeatureView]:
+    """The feature views that the project's code declares for an endpoint, whose queries can run anew."""
+    if door.checkout is None:
+        return {}
+    from slipway.flows.endpoint import Endpoint
+
+    declared = door.checkout.declared(Endpoint).get(name)
+    return {} if declared is None or declared.features is None else declared.features.views
+
+
+def _share(text: str | None) -> float:
+    """A share as people write one: 1/16, 0.05; 0 where nobody said."""
+    if text is None:
+        return 0.0
+    part, _, whole = text.partition("/")
+    try:
+        return float(part) / float(whole or 1)
+    except (ValueError, ZeroDivisionError) as problem:
+        raise InvalidInput(f"{text!r} is no share.", fix="For example --sample 1/16", field="sample") from problem
 
 
 def _last_actions(door: Door, name: str) -> str:
@@ -75,6 +132,23 @@ def _last_actions(door: Door, name: str) -> str:
             break
     rows = [(instant(one.created_at), one.name, one.sentence) for one in reversed(actions)]
     return columns(("when (UTC)", "what the loop did", "why"), rows, empty="")
+
+
+def _feeds(feeds: Sequence[FeedCounts]) -> str:
+    """What was found when features were looked up, for a terminal."""
+    rows = [
+        (
+            one.name,
+            f"{one.looked_up:,}",
+            share(one.not_found, one.looked_up),
+            share(one.too_old, one.looked_up),
+            "" if one.mean_age_s is None else age(one.mean_age_s),
+            "" if one.max_age_s is None else age(one.max_age_s),
+            ", ".join(f"{name} {share(nulls, one.found)}" for name, nulls in one.nulls.items() if nulls),
+        )
+        for one in feeds
+    ]
+    return columns(("features", "looked up", "not found", "too old", "mean age", "oldest", "null"), rows, empty="")
 
 
 def _list_text(answer: Endpoints) -> str:
@@ -127,6 +201,7 @@ def _show_text(answer: EndpointDetail) -> str:
         columns(("revision", "model", "since (UTC)", "by", "why"), revisions, empty="") + more,
         verdict_text(answer.verdict) if answer.verdict else "",
         _findings(answer.findings),
+        _feeds(answer.feeds),
         _incidents(answer.incidents),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -162,6 +237,40 @@ def _watch_text(answer: Watched) -> str:
         _incidents(answer.incidents) or "No incident is open.",
     ]
     return "\n\n".join(parts)
+
+
+def _consistency_text(report: ConsistencyReport) -> str:
+    rows = [
+        (
+            one.feature,
+            f"{one.compared:,}",
+            f"{one.mismatches:,}",
+            f"{one.missing:,}",
+            f"{one.extra:,}",
+            f"{one.late:,}",
+            f"{one.ahead:,}",
+            "" if one.smape is None else f"{one.smape:.2g}",
+            "" if one.greatest is None else f"{one.greatest:.3g}",
+        )
+        for one in report.features
+    ]
+    head = ("feature", "compared", "wrong", "missing", "extra", "late", "table lacks it", "SMAPE", "greatest error")
+    firsts = [f"{one.feature}: {one.first}" for one in report.features if one.first]
+    until = "" if report.window_until is None else f" to {instant(report.window_until)}"
+    since = "" if report.window_from is None else f"{instant(report.window_from)}{until}"
+    parts = [
+        f"{sentence(report)}.",
+        facts(
+            [
+                ("model", report.model),
+                ("requests", f"{report.sampled:,} of {report.rows:,}, all of every sampled key"),
+                ("decided (UTC)", since),
+            ]
+        ),
+        columns(head, rows, empty=""),
+        "\n".join(firsts),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _stop_text(answer: Stopped) -> str:

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, instant
-from slipway.errors import InvalidDeclaration
-from slipway.operations.features import FeatureDetail, Features
+from slipway.errors import GateRefused, InvalidDeclaration
+from slipway.features.scalars import Feature
+from slipway.operations.features import Certified, Certify, FeatureDetail, Features
 from slipway.records.features import Aggregate, FeatureDefinition, RequestField, Scalar, Windows
 
 __all__ = ["features"]
@@ -17,16 +18,18 @@ _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 class TestedFeature(Struct, frozen=True, kw_only=True):
-    """What came of a feature's examples.
+    """What came of a feature's examples and twin.
 
     Args:
         name: The feature's.
         examples: How many it has.
-        failed: Those that do not hold, as sentences.
+        has_twin: Whether it has a vectorised twin.
+        failed: What does not hold, as sentences.
     """
 
     name: str
     examples: int
+    has_twin: bool = False
     failed: tuple[str, ...] = ()
 
 
@@ -54,9 +57,7 @@ def show(door: Door, name: str) -> None:
 @click.argument("names", metavar="[FEATURE]...", nargs=-1)
 @opened
 def test(door: Door, names: tuple[str, ...]) -> None:
-    """Check the examples of the declared features: of all, or of those named."""
-    from slipway.features.examples import failed_examples
-    from slipway.features.scalars import Feature
+    """Check the examples and vectorised twins of the declared features: of all, or of those named."""
     from slipway.features.sets import FeatureSet
 
     declared: dict[str, Feature] = dict(door.project.declared(Feature))
@@ -65,18 +66,78 @@ def test(door: Door, names: tuple[str, ...]) -> None:
     for name in names:
         if name not in declared:
             door.project.pick(Feature, name, "feature")
-    tested = [
-        TestedFeature(name=name, examples=len(declared[name].examples), failed=tuple(failed_examples(declared[name])))
-        for name in (names or declared)
-    ]
+    tested = [_tested(declared[name]) for name in (names or declared)]
     door.show(tested, _test_text)
     failed = [sentence for each in tested for sentence in each.failed]
     if failed:
         raise InvalidDeclaration(
-            f"Examples that do not hold: {len(failed):,} of {sum(each.examples for each in tested):,}.",
+            f"Examples and twins that do not hold: {len(failed):,}.",
             why=failed[0],
-            fix="Correct the function, or the example.",
+            fix="Correct the function, or what is said of it.",
         )
+
+
+@features.command()
+@click.argument("model", metavar="MODEL")
+@click.option("--version", default="latest", show_default=True, help="A number, an alias, or latest.")
+@click.option("--anew", is_flag=True, help="Prove them again, as the project's code declares them now.")
+@opened
+def certify(door: Door, model: str, version: str, anew: bool) -> None:
+    """Show what proves that MODEL is served the features that it was trained on."""
+    if anew:
+        from slipway.flows.certify import certify_anew
+        from slipway.flows.endpoint import Endpoint
+
+        endpoint = door.project.pick(Endpoint, model, "endpoint")
+        found = certify_anew(door.project.workspace, endpoint, Certify(model=model, version=version))
+    else:
+        found = door.call("features.certify", model=model, version=version)
+    door.show(found, _certified_text)
+    if not found.holds:
+        raise GateRefused(
+            f"The features of {found.model} {found.number} are not proven.",
+            why=found.sentence,
+            fix="Look at the first difference of each feature above.",
+        )
+
+
+def _certified_text(answer: Certified) -> str:
+    certificate = answer.certificate
+    rows = [(check.path, f"{check.compared:,}", f"{check.mismatches:,}", check.how) for check in certificate.paths]
+    differing = [
+        (skew.feature, check.path, f"{skew.mismatches:,}", skew.first)
+        for check in certificate.paths
+        for skew in check.features
+    ]
+    parts = [
+        facts(
+            [
+                ("model", f"{answer.model} {answer.number}"),
+                ("definition", certificate.definition),
+                ("certificate", f"{'proven' if answer.holds else 'not proven'}: {answer.sentence}"),
+                ("calls that raised", f"{certificate.raised:,}, the same on every path" if certificate.raised else ""),
+            ]
+        ),
+        columns(("path", "values compared", "different", "how"), rows, empty=""),
+        columns(("feature", "path", "different", "first"), differing, empty=""),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _tested(declared: Feature) -> TestedFeature:
+    from slipway.features.examples import failed_examples
+
+    failed = failed_examples(declared)
+    if declared.twin is not None:
+        from slipway.features.scalar_columns import refusal
+
+        failed += filter(None, [refusal(declared)])
+    return TestedFeature(
+        name=declared.name,
+        examples=len(declared.examples),
+        has_twin=declared.twin is not None,
+        failed=tuple(failed),
+    )
 
 
 def _list_text(answer: Features) -> str:
@@ -143,10 +204,11 @@ def _test_text(tested: list[TestedFeature]) -> str:
         return "The project declares no scalar feature."
     lines = []
     for each in tested:
-        if not each.examples:
+        twin = ", its twin" if each.has_twin else ""
+        if not each.examples and not twin:
             lines.append(f"no examples  {each.name}")
         elif not each.failed:
-            lines.append(f"holds        {each.name}: {count(each.examples, 'example')}")
+            lines.append(f"holds        {each.name}: {count(each.examples, 'example')}{twin}")
         lines += [f"FAILS        {sentence}" for sentence in each.failed]
     return "\n".join(lines)
 

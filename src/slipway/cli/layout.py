@@ -9,7 +9,7 @@ import click
 
 from slipway.operations import wire
 
-__all__ = ["columns", "count", "facts", "figure", "instant", "print_json"]
+__all__ = ["age", "columns", "count", "facts", "figure", "instant", "print_json", "share"]
 
 _GAP = "  "
 
@@ -45,6 +45,19 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     width = max((len(name) for name, _ in shown), default=0)
     indent = "\n" + " " * (width + len(_GAP))
     return "\n".join(f"{name.ljust(width)}{_GAP}{value.replace(chr(10), indent)}" for name, value in shown)
+
+
+def share(part: int, whole: int) -> str:
+    """A part in percent of the whole; a dash where there is nothing to be a part of."""
+    return f"{part / whole:.2%}" if whole else "-"
+
+
+def age(seconds: float) -> str:
+    """How old something is, in the unit that fits."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def figure(value: float) -> str:

@@ -123,7 +123,7 @@ def _refusal(workspace: Workspace, request: ShowFailing) -> TableRefusal | None:
         if not found:
             raise NotFound(
                 f"Nothing that came for the table {request.name!r} was refused.",
-                fix=f"See what its versions let through: slipway data failing {request.name}",
+                fix=f"What the current version's checks found: slipway data failing {request.name}",
             )
         return found[0]
     is_last = bool(found) and (head is None or found[0].parent == head.version)

@@ -15,7 +15,7 @@ from slipway.schema.types import frame_of
 from slipway.tables.staging import Staged, stage
 from slipway.tables.versions import reads
 
-__all__ = ["called", "failed", "staged"]
+__all__ = ["called", "failed", "on_disk"]
 
 
 def called(table: Table, *given: Any) -> tuple[pl.DataFrame | pl.LazyFrame, tuple[str, ...]]:
@@ -40,8 +40,8 @@ def called(table: Table, *given: Any) -> tuple[pl.DataFrame | pl.LazyFrame, tupl
     return frame_of(made, f"What {table.name}() returned"), tuple(seen)
 
 
-def staged(workspace: Workspace, table: Table, rows: pl.LazyFrame) -> Staged:
-    """The rows that a table's function returned lazily, run once and kept on disk: they may not fit into memory.
+def on_disk(workspace: Workspace, table: Table, rows: pl.LazyFrame) -> Staged:
+    """The rows that a table's function returned lazily, staged: its query runs here, in bounded memory.
 
     Raises:
         StepFailed: Its query failed.

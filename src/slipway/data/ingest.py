@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from slipway.data.calls import called, staged
+from slipway.data.calls import called, on_disk
 from slipway.data.checks import References
 from slipway.data.declare import Table
 from slipway.data.sync import sync
@@ -68,6 +68,7 @@ def ingest(
         return head(workspace, table.name)
     rows, inputs = (function_result, ()) if function_result is not None else called(table)
     if isinstance(rows, pl.LazyFrame):
-        rows = staged(workspace, table, rows)
+        # A query runs here and once: what fails in it is the user's, and it may not fit into memory.
+        rows = on_disk(workspace, table, rows)
     source = f"{table.function.__module__}:{table.function.__qualname__}"
     return write(workspace, table, rows, source=source, run_id=run_id, inputs=inputs)

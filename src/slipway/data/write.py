@@ -47,8 +47,8 @@ def write(
     source: str = "",
     run_id: str = "",
     inputs: tuple[str, ...] = (),
-    branch: str = "",
     synced: Synced | None = None,
+    branch: str = "",
 ) -> TableVersion:
     """Check rows and make them the table's content, or add them to it. What changes nothing makes no version.
 
@@ -69,8 +69,8 @@ def write(
         source: Where the rows come from, in words.
         run_id: The run that does it, or "".
         inputs: Lineage nodes that went into them.
-        branch: The branch that is written, "" for the table itself.
         synced: How far their source was read.
+        branch: The branch that is written, "" for the table itself.
 
     Returns:
         The new version, or the current one when nothing has changed.
@@ -86,7 +86,7 @@ def write(
     attempt = 0
     while True:
         attempt += 1
-        job = _Job(workspace, table, mode, newest_wins, source, run_id, inputs, branch, synced)
+        job = _Job(workspace, table, mode, newest_wins, source, run_id, inputs, synced, branch)
         try:
             if isinstance(given, Iterable) and not isinstance(given, pl.DataFrame):
                 given = stage(workspace, table.name, given)  # an iterator gives its frames once
@@ -106,8 +106,8 @@ class _Job:
     source: str
     run_id: str
     inputs: tuple[str, ...]
-    branch: str
     synced: Synced | None
+    branch: str
 
 
 def _written(job: _Job, given: pl.DataFrame | pl.LazyFrame | Staged) -> TableVersion:
@@ -142,8 +142,8 @@ def _written(job: _Job, given: pl.DataFrame | pl.LazyFrame | Staged) -> TableVer
         about=table.about,
         quarantined_rows=0 if judged.aside is None else judged.aside.height,
         profile=workspace.blobs.put(to_bytes(_profile(workspace, came, stays))),
-        onto=former.version if former else "",
         synced=job.synced,
+        onto=former.version if former else "",
     )
     made = _committed(job, staged if staged is not None and judged.aside is None else judged.rows, former, origin)
     state = "unchanged, " if made == former else ""

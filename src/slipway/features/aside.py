@@ -124,6 +124,12 @@ class Aside:
         for path in self._files[part]:
             yield taken_back(path)
 
+    def drop(self, part: int) -> None:
+        """Remove what was put aside of a part."""
+        for path in self._files[part]:
+            path.unlink(missing_ok=True)
+        self._files[part].clear()
+
 
 def put_aside(rows: pl.DataFrame, path: Path) -> None:
     """Write rows to a file.

@@ -119,30 +119,36 @@ class Batches:
 
     def _read_history(self, groups: Sequence[_Group]) -> None:
         """Every part's history, into memory or on disk; events that no row can reach are left out."""
-        extremes = [
-            (int(times.min()), int(times.max()))
-            for rows in self._rows([self._at])
-            for times in [decision_times(rows, self._at)]
-            if len(times)
-        ]
-        first, last = min((low for low, _ in extremes), default=0), max((high for _, high in extremes), default=0)
+        reach: list[tuple[int, int, int]] = []
+        for rows in self._rows([self._at]):
+            if rows.height:
+                at = decision_times(rows, self._at)
+                reach.append((int(at.min()), int(at.max()), rows.height))
+        first, last = min((one[0] for one in reach), default=0), max((one[1] for one in reach), default=0)
+        # Each batch sorts what it looks back on anew: what is much longer than a batch is cheaper to divide.
+        longest = 2 * max(one[2] for one in reach) if len(reach) > 1 else None
         columns = history_columns(self._spec)
         held = 0
         for group in groups:
             for part in group.parts:
                 frame = history_frame(self._history, part, columns)
-                frame = in_reach(part, frame, first, last) if isinstance(part, Windows) and extremes else frame
+                frame = in_reach(part, frame, first, last) if isinstance(part, Windows) and reach else frame
+                rows_held = 0
                 for chunk in group.reading(part, frame):
                     held += int(chunk.estimated_size())
-                    if held > self._limits.history_bytes and not group.is_aside:
+                    rows_held += chunk.height
+                    is_long = longest is not None and rows_held > longest
+                    if (is_long or held > self._limits.history_bytes) and not group.is_aside:
                         held -= group.go_aside()
             group.end()
 
     def _answer_parts(self, groups: Sequence[_Group]) -> None:
         if not groups:
             return
-        for number, rows in enumerate(self._rows([*self._request, self._at])):
-            asked = in_plain_types(rows, self._spec.request)
+        wanted = {name for group in groups for name in group.by}
+        fields = tuple(field for field in self._spec.request if field.name in wanted)
+        for number, rows in enumerate(self._rows([*(field.name for field in fields), self._at])):
+            asked = in_plain_types(rows, fields)
             at = decision_times(rows, self._at)
             for group in groups:
                 group.put_keys_aside(number, asked, at)
@@ -179,7 +185,7 @@ class _Group:
         self.is_aside = False
         self.notes: dict[str, Notes] = {part.name: Counter() for part in parts}
         self.unmatched: Counter[str] = Counter()
-        self._by, self._types = keys_of(parts[0]), key_types_of(parts[0])
+        self.by, self._types = keys_of(parts[0]), key_types_of(parts[0])
         self._folder, self._limits = folder, limits
         self._held: dict[str, list[pl.DataFrame]] = {part.name: [] for part in parts}
         self._aside = {
@@ -217,13 +223,13 @@ class _Group:
 
     def _put_aside(self, part: Windows | View, chunk: pl.DataFrame) -> None:
         what = f"the table {part.source!r}" if isinstance(part, Windows) else f"the feature view {part.name!r}"
-        check_whole(chunk, self._by, what)
-        keys = chunk.select(key_columns(self._by, self._types))
+        check_whole(chunk, self.by, what)
+        keys = chunk.select(key_columns(self.by, self._types))
         self._aside[part.name].add(chunk, partition_of(keys, self._limits.partitions))
 
     def put_keys_aside(self, number: int, asked: pl.DataFrame, at: Any) -> None:
         """Divide a batch's keys and instants on disk."""
-        keys = asked.select(key_columns(self._by, self._types))
+        keys = asked.select(key_columns(self.by, self._types))
         rows = keys.with_columns(
             pl.Series(_AT, at),
             pl.lit(number, dtype=pl.UInt32).alias(_BATCH),
@@ -243,10 +249,12 @@ class _Group:
             del history
             for piece, rows in enumerate(_gathered(self._keys.read(place), self._limits.part_rows)):
                 self._answer_piece(ready, rows, f"{place:03}-{piece:06}.arrow")
+            for aside in (self._keys, *self._aside.values()):
+                aside.drop(place)
 
     def _answer_piece(self, ready: Sequence[tuple[Windows | View, Any]], rows: pl.DataFrame, name: str) -> None:
         instants = Instants(rows[_AT].to_numpy())
-        keys = rows.select(self._by)
+        keys = rows.select(self.by)
         found = rows.select(_BATCH, _PLACE).with_columns(**self._answered(ready, keys, instants))
         for (batch,), values in found.partition_by(_BATCH, as_dict=True, include_key=False).items():
             put_aside(values, self._answers(int(str(batch))) / name)
@@ -264,7 +272,7 @@ class _Group:
     def values(self, number: int, asked: pl.DataFrame, instants: Instants) -> dict[str, pl.Series]:
         """The features of a batch, in the order of its rows."""
         if not self.is_aside:
-            return self._answered(self._ready, asked.select(key_columns(self._by, self._types)), instants)
+            return self._answered(self._ready, asked.select(key_columns(self.by, self._types)), instants)
         paths = sorted(self._answers(number).glob("*.arrow"))
         found = pl.concat([taken_back(path) for path in paths]).sort(_PLACE) if paths else pl.DataFrame()
         for path in paths:
@@ -276,7 +284,7 @@ class _Group:
             ready = [
                 (part, prepare(part, pl.DataFrame(schema=self._schemas[part.name]), Counter())) for part in self.parts
             ]
-            return self._answered(ready, asked.select(key_columns(self._by, self._types)), nothing)
+            return self._answered(ready, asked.select(key_columns(self.by, self._types)), nothing)
         return {name: found[name] for name in found.columns if name != _PLACE}
 
     def _answered(

@@ -14,11 +14,13 @@ import msgspec
 import polars as pl
 
 from slipway import plugins
+from slipway.errors import Corrupt, NotFound
 from slipway.features.extracted import extracted_functions
 from slipway.features.skew import certify, paths_of
 from slipway.hashing import fingerprint
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import OnlinePlace
 from slipway.records.features import FeatureSetSpec, SkewCertificate
 from slipway.tables import catalog, versions
 
@@ -55,9 +57,15 @@ def certificate_of(
         with workspace.ledger.read() as tx:
             kept = tx.ref(workspace.project, _REF, key)
         if kept and not anew:
-            return msgspec.json.decode(workspace.blobs.get(kept), type=SkewCertificate)
-        with _scratch(workspace, root) as tables:
-            found = certify(spec, functions, partial(_open, workspace, root), tables=tables, serving=serving)
+            try:
+                return msgspec.json.decode(workspace.blobs.get(kept), type=SkewCertificate)
+            except (NotFound, Corrupt):
+                pass  # what is gone or damaged is made again
+        try:
+            with _scratch(workspace, root) as tables:
+                found = certify(spec, functions, partial(_open, workspace, root), tables=tables, serving=serving)
+        finally:
+            _clean(workspace, root)
     found = msgspec.structs.replace(found, engine=engine)
     digest = workspace.blobs.put(msgspec.json.encode(found))
     with workspace.ledger.write() as tx:
@@ -78,7 +86,20 @@ def _scratch(workspace: Workspace, root: Path) -> Iterator[Workspace]:
 
 
 def _open(workspace: Workspace, root: Path, name: str) -> OnlineStore:
-    return workspace.open_online(root / "endpoints" / name)
+    """A store as the environment's endpoints have theirs, but apart from them."""
+    folder = root / "endpoints" / name
+    if not workspace.online:
+        return workspace.open_online(folder)
+    return workspace.open_online(
+        folder, OnlinePlace(url=workspace.online, namespace=f"slipway:proof:{root.name}:{name}")
+    )
+
+
+def _clean(workspace: Workspace, root: Path) -> None:
+    """Leave nothing in a shared store; an embedded one goes with its folder."""
+    for name in ("online", "stream", "back-fill") if workspace.online else ():
+        with closing(_open(workspace, root, name)) as store:
+            store.drop()
 
 
 def is_proof(certificate: SkewCertificate, spec: FeatureSetSpec) -> bool:

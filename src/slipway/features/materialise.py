@@ -6,14 +6,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from heapq import merge
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import polars as pl
 
 from slipway.errors import InvalidInput, near
+from slipway.features.loading import (
+    Loading,
+    Mark,
+    divided,
+    event_rows,
+    put_all,
+    read_mark,
+    replace,
+    view_rows_of,
+)
 from slipway.features.point_in_time import (
     EVENT_TIME,
     Notes,
@@ -30,7 +41,7 @@ from slipway.features.training import PinnedTables
 from slipway.features.views import FeatureView
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.workspace import Workspace
-from slipway.records.features import EventRow, FeatureSetSpec, StoredView, Stream, View, ViewRow, Windows
+from slipway.records.features import FeatureSetSpec, StoredView, Stream, View, Windows
 from slipway.records.schema import FieldType
 from slipway.tables import versions
 from slipway.tables.catalog import content_of
@@ -39,13 +50,22 @@ __all__ = ["Arrival", "Materialised", "events_between", "materialise"]
 
 _CHUNK_ROWS = 50_000
 _INDEX = "__index"
+_NEVER = -(2**62)
 
 
-class _Mark(msgspec.Struct, frozen=True):
-    """How far a stream or view was loaded: up to which time, of which versions of its tables."""
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What a load works with, and the sentences that it gathers."""
 
+    workspace: Workspace
+    tables: PinnedTables
+    store: OnlineStore
     until_us: int
-    versions: dict[str, str]
+    notes: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace.root / "aside"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +104,9 @@ def materialise(
 ) -> Materialised:
     """Load what was known up to a moment from the current versions of the tables.
 
-    It may be killed and run again at any time: what is loaded already is not loaded twice, and changes nothing where it
-    is, so requests may be answered meanwhile. Of tables that only grew, the new rows are loaded. A table that was
+    Its memory does not grow with the tables: they are read in parts and put in chunks. It may be killed and run again at
+    any time: it goes on after the last chunk, and a chunk that is put twice changes nothing, so requests may be answered
+    and rows pushed meanwhile, in any order. Of tables that only grew, the new rows are loaded. A table that was
     overwritten, and a view any of whose tables changed, replaces in one transaction what was loaded before and what is
     known up to its last row; what was pushed later stays.
 
@@ -99,111 +120,117 @@ def materialise(
     Raises:
         NotFound: A table has no version yet.
         InvalidInput: `until` has no time zone, a feature view is missing, or a table does not fit the set.
+        BackendError: The store failed, or the disk is full.
     """
-    tables = PinnedTables(workspace)
     loaded: dict[str, int] = {}
-    notes: list[str] = []
-    until_us = to_us(until)
+    load = _Load(workspace, PinnedTables(workspace), store, to_us(until), [])
     for part in spec.parts:
         if isinstance(part, Windows):
             stream = stream_of(part)
             if stream.name in loaded:
                 continue
             store.define([stream], [])
-            loaded[stream.name] = _load_events(workspace, tables, part, stream, store, until_us, notes)
+            loaded[stream.name] = _load_events(load, part, stream)
         elif isinstance(part, View):
             stored = stored_view_of(part)
             store.define([], [stored])
-            loaded[stored.name] = _load_view(tables, part, stored, _view_of(part, views), store, until_us, notes)
-    found = Materialised(loaded=loaded, notes=tuple(dict.fromkeys(notes)))
+            loaded[stored.name] = _load_view(load, part, stored, _view_of(part, views))
+    found = Materialised(loaded=loaded, notes=tuple(dict.fromkeys(load.notes)))
     for note in found.notes:
         workspace.say(note)
     workspace.say(f"Online store: {found.rows:,} rows loaded, known up to {until.isoformat()}.")
     return found
 
 
-def _load_events(
-    workspace: Workspace,
-    tables: PinnedTables,
-    windows: Windows,
-    stream: Stream,
-    store: OnlineStore,
-    until_us: int,
-    notes: list[str],
-) -> int:
-    now = {windows.source: content_of(tables.version(windows.source))}
-    mark = _read_mark(store, stream.name)
-    until_us = _furthest(until_us, mark)
+def _load_events(load: _Load, windows: Windows, stream: Stream) -> int:
+    tables, store = load.tables, load.store
+    version = tables.version(windows.source)
+    now = {windows.source: content_of(version)}
+    mark = read_mark(store, stream.name)
+    until_us = max(load.until_us, mark.furthest_us)
+    if mark.loading is not None and mark.loading.versions == now:
+        until_us = mark.loading.until_us  # what has begun is ended first
     frame = tables.read(windows.source)
     known = microseconds(frame, windows.time, f"table {windows.source!r}")
     wanted = (known <= until_us) | known.is_null()
     is_overwritten = False
-    if mark is not None:
-        first_new = _rows_of(workspace, windows.source, mark.versions[windows.source], now[windows.source])
-        is_overwritten = first_new is None
-        if first_new is not None:
-            wanted &= (known > mark.until_us) | (pl.col(_INDEX) >= first_new)
+    for loaded in (mark.versions, mark.loading.versions if mark.loading else {}):
+        is_overwritten |= bool(loaded) and _rows_of(load.workspace, windows.source, loaded, now) is None
+    first_new = _rows_of(load.workspace, windows.source, mark.versions, now) if mark.versions else None
+    if first_new is not None and not is_overwritten:
+        wanted &= (known > mark.until_us) | (pl.col(_INDEX) >= first_new)
     values = dict.fromkeys([*windows.by, windows.time, *windows.event_id, *(column.name for column in stream.columns)])
-    source = frame.with_row_index(_INDEX).filter(wanted).select(list(values)).collect()
-    prepared = WindowRows(windows, source)
-    notes += sentences(prepared.notes)
-    rows = prepared.rows
-    table = rows.select(_key_text(windows.by, windows.key_types), EVENT_TIME, *rows.columns[len(windows.by) + 1 :])
-    if is_overwritten:
-        store.push_events(stream.name, _events(table), replacing_until_us=_last(table, mark))
-    else:
-        for chunk in table.iter_slices(_CHUNK_ROWS):
-            store.push_events(stream.name, _events(chunk))
-    _write_mark(store, stream.name, until_us, now)
-    return rows.height
+    source = frame.with_row_index(_INDEX).filter(wanted).select(list(values))
+    notes: Notes = Counter()
+
+    def table_of(rows: pl.DataFrame) -> pl.DataFrame:
+        prepared = WindowRows(windows, rows)
+        notes.update(prepared.notes)
+        found, key = prepared.rows, _key_text(windows.by, windows.key_types)
+        # By the key's text, as stores keep them: each chunk is then one stretch of the store, not many places of it.
+        return found.select(key, EVENT_TIME, *found.columns[len(windows.by) + 1 :]).sort("__key", maintain_order=True)
+
+    def put(chunk: pl.DataFrame) -> None:
+        store.push_events(stream.name, event_rows(chunk))
+
+    what = f"the table {windows.source!r}"
+    goal = Loading(until_us=until_us, versions=now)
+    with divided(source, windows.by, windows.key_types, what, rows=version.rows, folder=load.folder) as rows:
+        if is_overwritten:
+            last = _last(source, windows.time, what, mark)
+            forget = partial(store.push_events, stream.name, [], replacing_until_us=last)
+            count = replace(store, stream.name, goal, rows, table_of, put, forget)
+        else:
+            count = put_all(store, stream.name, mark, goal, rows, table_of, put)
+    load.notes.extend(sentences(notes))
+    return count + (_load_events(load, windows, stream) if until_us < load.until_us else 0)
 
 
-def _load_view(
-    tables: PinnedTables,
-    view: View,
-    stored: StoredView,
-    declared: FeatureView,
-    store: OnlineStore,
-    until_us: int,
-    notes: list[str],
-) -> int:
+def _load_view(load: _Load, view: View, stored: StoredView, declared: FeatureView) -> int:
+    tables, store = load.tables, load.store
     now = {source: content_of(tables.version(source)) for source in view.sources}
-    mark = _read_mark(store, stored.name)
-    until_us = _furthest(until_us, mark)
-    is_changed = mark is not None and mark.versions != now
-    if mark is not None and not is_changed and (not view.time or mark.until_us >= until_us):
+    mark = read_mark(store, stored.name)
+    until_us = max(load.until_us, mark.furthest_us)
+    begun = mark.loading
+    if begun is not None and begun.versions == now:
+        until_us = begun.until_us  # what has begun is ended first
+    is_changed = any(loaded and loaded != now for loaded in (mark.versions, begun.versions if begun else {}))
+    if begun is None and mark.versions == now and (not view.time or mark.until_us >= until_us):
         return 0
-    found: Notes = Counter()
-    rows = view_rows(view, query(declared, tables).collect(), found).frame
-    notes += sentences(found)
+    source, what = query(declared, tables), f"the feature view {view.name!r}"
     if view.time:
-        since_us = mark.until_us if mark is not None and not is_changed else None
-        rows = rows.filter(pl.col(EVENT_TIME) <= until_us)
-        rows = rows if since_us is None else rows.filter(pl.col(EVENT_TIME) > since_us)
+        known = microseconds(source, view.time, what)
+        since_us = mark.until_us if mark.versions and not is_changed else _NEVER
+        source = source.filter(known.is_null() | ((known > since_us) & (known <= until_us)))
+    source = source.select([*view.entity, *([view.time] if view.time else []), *(f.name for f in view.fields)])
+    notes: Notes = Counter()
     values = [_stored_form(f.name, f.type) for f in view.fields]
     time = pl.col(EVENT_TIME) if view.time else pl.lit(0, dtype=pl.Int64).alias(EVENT_TIME)
-    table = rows.select(_key_text(view.entity, view.entity_types), time, *values)
-    if is_changed:
-        store.put_rows(stored.name, _view_rows(table), replacing_until_us=_last(table, mark) if view.time else 0)
-    else:
-        for chunk in table.iter_slices(_CHUNK_ROWS):
-            store.put_rows(stored.name, _view_rows(chunk))
-    _write_mark(store, stored.name, until_us, now)
-    return rows.height
+
+    def table_of(rows: pl.DataFrame) -> pl.DataFrame:
+        found = view_rows(view, rows, notes).frame
+        return found.select(_key_text(view.entity, view.entity_types), time, *values).sort("__key", EVENT_TIME)
+
+    def put(chunk: pl.DataFrame) -> None:
+        store.put_rows(stored.name, view_rows_of(chunk))
+
+    goal = Loading(until_us=until_us, versions=now)
+    size = sum(tables.version(name).rows for name in view.sources)
+    with divided(source, view.entity, view.entity_types, what, rows=size, folder=load.folder) as rows:
+        if is_changed:
+            last = _last(source, view.time, what, mark) if view.time else 0
+            forget = partial(store.put_rows, stored.name, [], replacing_until_us=last)
+            count = replace(store, stored.name, goal, rows, table_of, put, forget)
+        else:
+            count = put_all(store, stored.name, mark, goal, rows, table_of, put)
+    load.notes.extend(sentences(notes))
+    return count + (_load_view(load, view, stored, declared) if until_us < load.until_us else 0)
 
 
-def _events(table: pl.DataFrame) -> Iterator[EventRow]:
-    return (EventRow(row[0], row[1], row[2], row[3:]) for row in table.iter_rows())
-
-
-def _view_rows(table: pl.DataFrame) -> Iterator[ViewRow]:
-    return (ViewRow(row[0], row[1], row[2:]) for row in table.iter_rows())
-
-
-def _last(table: pl.DataFrame, mark: _Mark | None) -> int | None:
+def _last(source: pl.LazyFrame, time: str, what: str, mark: Mark) -> int:
     """Up to when tables tell: the new content's last row, or as far as the old content was loaded."""
-    greatest = table[EVENT_TIME].max()
-    return max((t for t in (greatest, mark and mark.until_us) if isinstance(t, int)), default=None)
+    greatest = source.select(microseconds(source, time, what).max()).collect(engine="streaming").item()
+    return mark.furthest_us if greatest is None else max(int(greatest), mark.furthest_us)
 
 
 def _view_of(part: View, views: Mapping[str, FeatureView] | None) -> FeatureView:
@@ -231,31 +258,14 @@ def _stored_form(name: str, kind: FieldType) -> pl.Expr:
     return column.cast(pl.Int32).cast(pl.Int64) if kind == "date" else column
 
 
-def _rows_of(workspace: Workspace, table: str, old: str, new: str) -> int | None:
+def _rows_of(workspace: Workspace, table: str, old: Mapping[str, str], new: Mapping[str, str]) -> int | None:
     """How many rows an older version has of which a newer one is a continuation; None where it is none."""
     owner, _, name = table.rpartition("/")
     by_version = {version.version: version for version in versions.history(workspace, name, project=owner or None)}
-    version = by_version.get(new.partition("+")[0])
-    while version is not None and content_of(version) != old:
+    version = by_version.get(new[table].partition("+")[0])
+    while version is not None and content_of(version) != old[table]:
         version = by_version.get(version.parent) if version.change == "append" else None
     return None if version is None else version.rows
-
-
-def _read_mark(store: OnlineStore, name: str) -> _Mark | None:
-    written = store.mark(name)
-    return msgspec.json.decode(written, type=_Mark) if written else None
-
-
-def _furthest(until_us: int, mark: _Mark | None) -> int:
-    """Up to when to load: never less far than before, also where business time has stepped back.
-
-    Otherwise new rows between the two times would be left out now, and later pass for loaded.
-    """
-    return until_us if mark is None else max(until_us, mark.until_us)
-
-
-def _write_mark(store: OnlineStore, name: str, until_us: int, now: dict[str, str]) -> None:
-    store.set_mark(name, msgspec.json.encode(_Mark(until_us, now)).decode())
 
 
 def events_between(

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from slipway.errors import InvalidInput, near
-from slipway.features.calls import caller, scalar_order
+from slipway.features.calls import scalar_order
 from slipway.features.defaults import defaults_of
 from slipway.features.point_in_time import (
     EVENT_TIME,
@@ -36,7 +35,8 @@ from slipway.features.point_in_time import (
     view_rows,
     window_values,
 )
-from slipway.records.features import FeatureSetSpec, RequestField, Scalar, View, Windows
+from slipway.features.scalar_columns import over_columns
+from slipway.records.features import FeatureSetSpec, RequestField, View, Windows
 from slipway.records.schema import Field, FieldType
 from slipway.schema.types import polars_schema
 
@@ -345,27 +345,7 @@ def assemble(
     found = found | {part.name: asked[part.name] for part in spec.parts if isinstance(part, RequestField)}
     values: dict[str, list[Any]] = {}
     for scalar in scalar_order(spec):
-        for name in (argument.name for argument in scalar.arguments):
-            if name not in values:
-                values[name] = _python_values(found[name] if name in found else asked[name])
-        found[scalar.name] = _scalar(scalar, functions, values)
+        names = [argument.name for argument in scalar.arguments]
+        columns = {name: found[name] if name in found else asked[name] for name in names}
+        found[scalar.name] = over_columns(scalar, functions, columns, values)
     return pl.DataFrame([found[feature.name].alias(feature.name) for feature in spec.features])
-
-
-def _scalar(scalar: Scalar, functions: Mapping[str, Callable[..., Any]], values: Mapping[str, list[Any]]) -> pl.Series:
-    results = caller(scalar, functions)([values[argument.name] for argument in scalar.arguments])
-    return pl.Series(
-        scalar.name, results, dtype=polars_schema((Field(scalar.name, _stored(scalar.returns)),))[scalar.name]
-    )
-
-
-def _stored(kind: FieldType) -> FieldType:
-    return "string" if kind == "category" else kind
-
-
-def _python_values(series: pl.Series) -> list[Any]:
-    """A column as the Python values that a request would carry."""
-    if isinstance(series.dtype, pl.Datetime):
-        naive = series.dt.replace_time_zone(None).to_list()
-        return [None if value is None else value.replace(tzinfo=UTC) for value in naive]
-    return series.to_list()

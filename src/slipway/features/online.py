@@ -6,7 +6,7 @@ tables and views into what the store keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -17,21 +17,18 @@ import msgspec
 
 from slipway.errors import InvalidInput, near
 from slipway.features.calls import MISFIT, coercer, row_caller, scalar_order
-from slipway.features.defaults import defaults_of
+from slipway.features.look_ups import Cells, Fill, filled_by, look_ups_of
 from slipway.features.states import (
     coder,
-    empty_state,
-    finisher,
     finite,
     from_us,
     key_encoder,
     plain,
-    restore,
     stored_view_of,
     stream_of,
     to_us,
 )
-from slipway.ports.online_store import FoundRow, OnlineStore
+from slipway.ports.online_store import OnlineStore
 from slipway.records.features import (
     EventRow,
     FeatureSetSpec,
@@ -58,8 +55,6 @@ Resolver = Callable[[Sequence[Sequence[Any] | Mapping[str, Any]], datetime], lis
 
 _LONGEST = timedelta(microseconds=2**63 - 1)
 _Row = list[Any]
-_LookUp = Callable[[list[_Row], int], None]
-_Find = Callable[[Sequence[str], int], Iterable[Sequence[Any]]]
 
 
 def stored_definitions(spec: FeatureSetSpec) -> tuple[list[Stream], list[StoredView]]:
@@ -70,7 +65,11 @@ def stored_definitions(spec: FeatureSetSpec) -> tuple[list[Stream], list[StoredV
 
 
 def build_resolver(
-    spec: FeatureSetSpec, functions: Mapping[str, Callable[..., Any]], store: OnlineStore | None = None
+    spec: FeatureSetSpec,
+    functions: Mapping[str, Callable[..., Any]],
+    store: OnlineStore | None = None,
+    *,
+    cells: Mapping[str, Cells] | None = None,
 ) -> Resolver:
     """Compile a feature set for requests.
 
@@ -79,6 +78,8 @@ def build_resolver(
         functions: The functions of the scalar features, by name.
         store: Where windows and views are looked up; None for a set without them. Its streams and views are defined
             where they do not exist.
+        cells: Where freshness and nulls of what is found are counted, by the name of view or windows, laid out as
+            `records.feeds` says; None for nowhere.
 
     Returns:
         The resolver. It raises InvalidInput for a row that does not fit, StepFailed where a scalar feature raises.
@@ -89,7 +90,7 @@ def build_resolver(
     streams, views = stored_definitions(spec)
     places = {given.name: place for place, given in enumerate(spec.request)}
     width = len(places)  # a row begins as the request's fields; each look-up and call adds its values at the end
-    look_ups: list[_LookUp] = []
+    fill: Fill | None = None
     if streams or views:
         if store is None:
             raise InvalidInput(
@@ -98,12 +99,11 @@ def build_resolver(
                 fix="Open one and materialise into it.",
             )
         store.define(streams, views)
-        for names, look_up in _look_ups(spec, store, places.copy()):
-            look_ups.append(look_up)
-            places.update((name, width + index) for index, name in enumerate(names))
-            width += len(names)
-        if len(look_ups) > 1:
-            look_ups = [_of_one_moment(look_ups, store)]
+        look_ups = look_ups_of(spec, places.copy(), cells)
+        for look_up in look_ups:
+            places.update((name, width + index) for index, name in enumerate(look_up.names))
+            width += len(look_up.names)
+        fill = filled_by(look_ups, store)
     calls = []
     for scalar in scalar_order(spec):
         calls.append((row_caller(scalar, functions), _picker([places[argument.name] for argument in scalar.arguments])))
@@ -115,25 +115,14 @@ def build_resolver(
     def resolve(rows: Sequence[Sequence[Any] | Mapping[str, Any]], at: datetime) -> list[list[Any]]:
         at_us = to_us(at)
         known = read(rows)
-        for look_up in look_ups:
-            look_up(known, at_us)
+        if fill is not None:
+            fill(known, at_us)
         for call, arguments in calls:
             for number, row in enumerate(known):
                 row.append(call(arguments(row), number))
         return [list(pick(row)) for row in known]
 
     return resolve
-
-
-def _of_one_moment(look_ups: Sequence[_LookUp], store: OnlineStore) -> _LookUp:
-    """Several look-ups as one, which sees one moment of the store; each alone does so anyway."""
-
-    def look_up(rows: list[_Row], at_us: int) -> None:
-        with store.reading():
-            for each in look_ups:
-                each(rows, at_us)
-
-    return look_up
 
 
 def _picker(places: Sequence[int]) -> Callable[[_Row], tuple[Any, ...]]:
@@ -181,83 +170,6 @@ def _changed(change: Callable[[Any], Any], value: Any, name: str) -> Any:
             field=name,
         )
     return changed
-
-
-def _look_ups(
-    spec: FeatureSetSpec, store: OnlineStore, places: Mapping[str, int]
-) -> Iterator[tuple[list[str], _LookUp]]:
-    """The look-ups that a request needs, each with the names of the values that it adds to a row."""
-    by_entity: dict[tuple[Any, ...], list[View]] = {}
-    for part in spec.parts:
-        if isinstance(part, Windows):
-            names = [f"{part.name}_{aggregate.name}" for aggregate in part.aggregates]
-            key = [places[name] for name in part.by]
-            yield names, _look_up(key, part.key_types, *_windows_of(part, store))
-        elif isinstance(part, View):
-            by_entity.setdefault((part.entity, part.entity_types), []).append(part)
-    for (entity, types), views in by_entity.items():
-        names = [f"{view.name}_{f.name}" for view in views for f in view.fields]
-        key = [places[name] for name in entity]
-        nothing = [value for view in views for value in defaults_of(view)]
-        yield names, _look_up(key, types, _views_of(views, store), nothing)
-
-
-def _look_up(key: Sequence[int], types: Sequence[FieldType], find: _Find, nothing: Sequence[Any]) -> _LookUp:
-    """How rows get values by key, each key found once; `nothing` is for a row without a key."""
-    encode = key_encoder(types)
-
-    def look_up(rows: list[_Row], at_us: int) -> None:
-        texts = [encode([row[place] for place in key]) for row in rows]
-        unique = [text for text in dict.fromkeys(texts) if text is not None]
-        known: dict[str | None, Sequence[Any]] = {None: nothing}
-        if unique:
-            known.update(zip(unique, find(unique, at_us), strict=True))
-        for row, text in zip(rows, texts, strict=True):
-            row += known[text]
-
-    return look_up
-
-
-def _windows_of(windows: Windows, store: OnlineStore) -> tuple[_Find, Sequence[Any]]:
-    """How the windows' values are found by key, and the values of windows that hold nothing."""
-    stream = stream_of(windows)
-    widths = sorted({aggregate.width_us for aggregate in windows.aggregates})
-    finish = finisher(windows, stream, widths)
-
-    def find(keys: Sequence[str], at_us: int) -> Iterable[Sequence[Any]]:
-        return map(finish, store.window_states(stream.name, keys, at_us, widths))
-
-    return find, finish([empty_state(stream)] * len(widths))
-
-
-def _views_of(views: Sequence[View], store: OnlineStore) -> _Find:
-    """How the values of views that share their entity are found by key."""
-    stored = tuple([stored_view_of(view).name for view in views])
-    plan = [(view.ttl_us, defaults_of(view), _restored(view)) for view in views]
-
-    def values_of(rows: Sequence[FoundRow | None], at_us: int) -> list[Any]:
-        found: list[Any] = []
-        for row, (ttl_us, missing, restored) in zip(rows, plan, strict=True):
-            if row is None or (ttl_us is not None and at_us - row[0] > ttl_us):
-                found += missing
-            elif restored:
-                values = list(row[1])
-                for index, change in restored:
-                    values[index] = None if values[index] is None else change(values[index])
-                found += values
-            else:
-                found += row[1]
-        return found
-
-    def find(keys: Sequence[str], at_us: int) -> Iterable[Sequence[Any]]:
-        return [values_of(rows, at_us) for rows in store.view_rows(stored, keys, at_us)]
-
-    return find
-
-
-def _restored(view: View) -> list[tuple[int, Callable[[Any], Any]]]:
-    """Which of a view's values change when they come back, and how."""
-    return [(index, change) for index, f in enumerate(view.fields) if (change := restore(f.type)) is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,9 +268,9 @@ class _Source:
 
     def _checked(self, column: StreamColumn) -> Callable[[Any], Any]:
         """How a pushed value is brought into its column's type."""
-        if column.coding == "register":
+        if column.coding == "register" and column.type != "int":
             return lambda value: _typed(value, column.type)
-        integer = column.integer
+        integer = column.integer or column.coding == "register"
 
         def number(value: Any) -> Any:
             value = float(value) if isinstance(value, Decimal) else value

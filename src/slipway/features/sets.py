@@ -133,7 +133,8 @@ class FeatureSet:
             until: Only rows decided before this.
 
         Raises:
-            InvalidInput: A column is missing or of the wrong type, or the label is also a feature.
+            InvalidInput: A column is missing or of the wrong type, the label is also a feature, or the frame would not
+                fit in memory: see `training_batches`.
             InvalidDeclaration: A part does not fit the tables.
             NotFound: A table has no version yet.
             StepFailed: A scalar feature raised.

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import blake3
@@ -28,6 +29,7 @@ __all__ = [
     "Sketch",
     "bucket_bits",
     "bucket_of",
+    "folder",
     "register_bits",
     "register_of",
     "sketch_of",
@@ -63,6 +65,25 @@ def sketch_of(aggregate: Aggregate) -> Callable[[], Sketch]:
         bits = bucket_bits(aggregate.tolerance)
         return lambda: _Buckets(bits, aggregate.quantile)
     return lambda: _Decayed(aggregate.scale)
+
+
+def folder(aggregate: Aggregate) -> Callable[[Sequence[tuple[int, int, int]]], float | int | None]:
+    """How the value comes from all groups of a window at once, in their order; equal to taking up one after the other."""
+    if aggregate.kind == "approx_distinct":
+        bits = register_bits(aggregate.tolerance)
+        return lambda groups: _estimate_of(groups, bits)
+    if aggregate.kind == "quantile":
+        bits, q = bucket_bits(aggregate.tolerance), aggregate.quantile
+        return lambda groups: _quantile([(bucket, count) for bucket, count, _ in groups], q, bits)
+    make = sketch_of(aggregate)
+
+    def fold(groups: Sequence[tuple[int, int, int]]) -> float | int | None:
+        sketch = make()
+        for group in groups:
+            sketch.add(*group)
+        return sketch.value()
+
+    return fold
 
 
 def register_bits(tolerance: float) -> int:
@@ -134,14 +155,27 @@ class _Registers:
 
     def value(self) -> int:
         """See `Sketch`."""
-        counts, m = self._registers, float(sum(self._registers))
-        if counts[0] == m:
-            return 0
-        z = m * _tau(1.0 - counts[-1] / m)
-        for count in counts[-2:0:-1]:
-            z = 0.5 * (z + count)
-        z += m * _sigma(counts[0] / m)
-        return round(m * m / (2.0 * math.log(2.0) * z))
+        return _estimate(self._registers)
+
+
+def _estimate_of(groups: Sequence[tuple[int, int, int]], bits: int) -> int:
+    # In the order of groups a register's greatest rank comes last, and stays.
+    ranks = Counter({group >> _RANK_BITS: group & ((1 << _RANK_BITS) - 1) for group, _, _ in groups}.values())
+    registers = [ranks[rank] for rank in range(66 - bits)]
+    registers[0] = (1 << bits) - sum(registers)
+    return _estimate(registers)
+
+
+def _estimate(counts: Sequence[int]) -> int:
+    """How many values differ, by how many registers have which greatest rank."""
+    m = float(sum(counts))
+    if counts[0] == m:
+        return 0
+    z = m * _tau(1.0 - counts[-1] / m)
+    for count in counts[-2:0:-1]:
+        z = 0.5 * (z + count)
+    z += m * _sigma(counts[0] / m)
+    return round(m * m / (2.0 * math.log(2.0) * z))
 
 
 def _sigma(x: float) -> float:
@@ -173,11 +207,9 @@ class _Buckets:
         self._bits = bits
         self._quantile = quantile
         self._counts: dict[int, int] = {}
-        self._total = 0
 
     def add(self, group: int, count: int, total: int) -> None:
         """See `Sketch`."""
-        self._total += count
         now = self._counts.get(group, 0) + count
         if now:
             self._counts[group] = now
@@ -186,14 +218,17 @@ class _Buckets:
 
     def value(self) -> float | None:
         """See `Sketch`."""
-        if not self._total:
-            return None
-        place = math.floor(self._quantile * (self._total - 1))
-        for bucket in sorted(self._counts):
-            place -= self._counts[bucket]
-            if place < 0:
-                return _middle(bucket, self._bits)
-        return None
+        return _quantile(sorted(self._counts.items()), self._quantile, self._bits)
+
+
+def _quantile(buckets: Sequence[tuple[int, int]], q: float, bits: int) -> float | None:
+    total = sum([count for _, count in buckets])
+    place = math.floor(q * (total - 1))
+    for bucket, count in buckets:
+        place -= count
+        if place < 0:
+            return _middle(bucket, bits)
+    return None
 
 
 def _root(power: int) -> int:

@@ -7,7 +7,6 @@ again).
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +22,7 @@ from slipway.features.calls import caller
 from slipway.features.edge_cases import INSTANTS, Generator, in_another_zone
 from slipway.features.offline import History, compute
 from slipway.features.online import Receiver, Resolver, build_receiver, build_resolver
+from slipway.features.states import bits
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.workspace import Workspace
 from slipway.records.features import (
@@ -210,7 +210,7 @@ class _Tally:
         """Compare one row's values."""
         self.compared += len(self.spec.features)
         for feature, one, found in zip(self.spec.features, offline, other, strict=True):
-            if _bits(one) == _bits(found):
+            if bits(one) == bits(found):
                 continue
             request = {f.name: value for f, value in zip(self.spec.request, asked, strict=False)}
             self._note(
@@ -362,10 +362,3 @@ def _back_fill(
                 places = [index for index, row in enumerate(case.asked) if row[-1] == at]
                 case.ask(resolve, places, at, offline, tally, _BATCHES[-1])
     tally.compare_raised(raised, case.served.raised)
-
-
-def _bits(value: Any) -> object:
-    """What two values must share to be equal to the last bit; all NaN are one."""
-    if isinstance(value, float):
-        return "nan" if value != value else struct.pack(">d", value)
-    return (type(value).__name__, value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,9 +20,9 @@ from slipway.features.sketches import (
     SKETCHES,
     bucket_bits,
     bucket_of,
+    folder,
     register_bits,
     register_of,
-    sketch_of,
 )
 from slipway.hashing import fingerprint
 from slipway.records.features import Aggregate, StoredView, Stream, StreamColumn, View, Windows, WindowState
@@ -30,6 +31,7 @@ from slipway.records.schema import FieldType
 __all__ = [
     "FLOAT_SCALE",
     "KEY_TYPES",
+    "bits",
     "coder",
     "empty_state",
     "finite",
@@ -140,20 +142,20 @@ def empty_state(stream: Stream) -> WindowState:
 def coder(column: StreamColumn) -> Callable[[Any], int | None]:
     """How a value of a stream's column becomes the integer that is kept; None for what does not count."""
     if column.coding == "register":
-        text, bits = _part(column.type), column.bits
-        return lambda value: None if value is None else register_of(text(value), bits)
+        text, width = _part(column.type), column.bits
+        return lambda value: None if value is None else register_of(text(value), width)
     if column.coding == "bucket":
         return _bucketed(column)
     return lambda value: to_grid(value, column.scale, integer=column.integer)
 
 
 def _bucketed(column: StreamColumn) -> Callable[[Any], int | None]:
-    bits, integer = column.bits, column.integer
+    width, integer = column.bits, column.integer
 
     def code(value: Any) -> int | None:
         if value is None or (integer and not -(2**63) <= int(value) < 2**63):
             return None
-        return bucket_of(float(value), bits)
+        return bucket_of(float(value), width)
 
     return code
 
@@ -193,15 +195,8 @@ def finisher(
 
 
 def _sketched(aggregate: Aggregate) -> Callable[[WindowState, int, Aggregate], float | int | None]:
-    make = sketch_of(aggregate)
-
-    def fold(state: WindowState, place: int, aggregate: Aggregate) -> float | int | None:
-        sketch = make()
-        for group in state.columns[place][6]:
-            sketch.add(*group)
-        return sketch.value()
-
-    return fold
+    fold = folder(aggregate)
+    return lambda state, place, _: fold(state.columns[place][6])
 
 
 def _count(state: WindowState, place: int, aggregate: Aggregate) -> int:
@@ -254,11 +249,13 @@ def _column_of(aggregate: Aggregate) -> StreamColumn:
     """What a stream keeps of its source's column for one aggregate."""
     name, kind = aggregate.column, aggregate.kind
     if kind == "approx_distinct":
-        bits = register_bits(aggregate.tolerance)
-        return StreamColumn(name=name, coding="register", bits=bits, type=aggregate.type, groups="value")
+        return StreamColumn(
+            name=name, coding="register", bits=register_bits(aggregate.tolerance), type=aggregate.type, groups="value"
+        )
     if kind == "quantile":
-        bits = bucket_bits(aggregate.tolerance)
-        return StreamColumn(name=name, coding="bucket", bits=bits, integer=aggregate.integer, groups="value")
+        return StreamColumn(
+            name=name, coding="bucket", bits=bucket_bits(aggregate.tolerance), integer=aggregate.integer, groups="value"
+        )
     decays = kind == "decayed_mean"
     return StreamColumn(
         name=name,
@@ -324,6 +321,13 @@ def stored_view_of(view: View) -> StoredView:
 
 def _stored_name(words: str, identity: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_]', '_', words)[:80]}_{identity[:12]}"
+
+
+def bits(value: Any) -> object:
+    """What two values must share to be equal to the last bit; all NaN are one."""
+    if isinstance(value, float):
+        return "nan" if value != value else struct.pack(">d", value)
+    return (type(value).__name__, value)
 
 
 def finite(value: Any) -> float | None:

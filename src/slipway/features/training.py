@@ -20,12 +20,13 @@ from slipway.features.column_lineage import columns_of_features
 from slipway.features.definitions import keep_definitions
 from slipway.features.examples import check_examples
 from slipway.features.offline import History, in_plain_types
+from slipway.features.scalar_columns import proven_twins
 from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
 from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, rows_at_once, store, stored
-from slipway.features.training_rows import Asked, Chosen, instant_of
+from slipway.features.training_rows import Asked, Chosen, check_fits, instant_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
@@ -162,7 +163,7 @@ def training_set(
 ) -> pl.DataFrame:
     """See `FeatureSet.training_set`."""
     work = _work(features, table, "training_set(...)", _Bounds(label, at, known, since, until))
-    rows = run_step("training_set", lambda: pl.concat(_frames(work)), inputs=work.inputs, code=work.code)
+    rows = run_step("training_set", lambda: pl.concat(_frames(work, is_frame=True)), inputs=work.inputs, code=work.code)
     _record(work, rows.height, of_frame(rows), rows.lazy())
     return rows
 
@@ -254,7 +255,7 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         )
     with _damage_told(tables, _named(features, name)):
         made = build_spec(features, _fields(name, tables), tables, definition_of)
-    check_examples(part for part in features.parts if isinstance(part, Feature))
+    check_examples(_scalars(features))
     keep_definitions(opened, features, made)
     read = sorted(
         {name, *(part.source for part in made.parts if isinstance(part, Windows))}
@@ -287,8 +288,13 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         read=read,
         inputs=inputs,
         code=tuple(features.functions.values())
+        + tuple(part.twin for part in _scalars(features) if part.twin is not None)
         + tuple(view.function for view in features.views.values() if not view.definition),
     )
+
+
+def _scalars(features: FeatureSet) -> list[Feature]:
+    return [part for part in features.parts if isinstance(part, Feature)]
 
 
 def _named(features: FeatureSet, table: str) -> list[str]:
@@ -312,25 +318,28 @@ def _damage_told(tables: PinnedTables, read: Sequence[str]) -> Iterator[None]:
         raise
 
 
-def _frames(work: _Work) -> Iterator[pl.DataFrame]:
+def _frames(work: _Work, *, is_frame: bool = False) -> Iterator[pl.DataFrame]:
     """The training set in batches, in order; at least one, which may be empty. Says what was left out.
 
     Raises:
         Corrupt: A file of a table is missing or damaged.
     """
     with _damage_told(work.tables, work.read):
-        yield from _computed(work)
+        yield from _computed(work, is_frame=is_frame)
 
 
-def _computed(work: _Work) -> Iterator[pl.DataFrame]:
+def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
     made, asked, tables, opened = work.made, work.asked, work.tables, work.opened
     height = tables.version(asked.table).rows
     rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features)))
     choice = rows.count()
     for line in choice.sentences(asked):
         opened.say(line)
+    if is_frame:
+        check_fits(asked.table, choice.rows, len(made.features) + len(made.request) + len(asked.key) + 2)
     history = history_of(made, work.features.views, tables)
-    batches = Batches(made, rows, asked.at, history, work.features.functions, folder=opened.root / "aside")
+    functions = proven_twins(made, work.features.functions, _scalars(work.features))
+    batches = Batches(made, rows, asked.at, history, functions, folder=opened.root / "aside")
     for chosen, found in batches:
         requests = in_plain_types(chosen, made.request)
         taken = set(found.columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -14,7 +15,7 @@ from slipway.features.point_in_time import microseconds
 from slipway.features.states import to_us
 from slipway.records.features import FeatureSetSpec, Windows
 
-__all__ = ["Asked", "Choice", "Chosen", "instant_of"]
+__all__ = ["Asked", "Choice", "Chosen", "check_fits", "free_bytes", "instant_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +216,38 @@ def _words(instant: datetime) -> str:
     """An instant as it was most likely given: a date where a day begins."""
     utc = instant.astimezone(UTC)
     return utc.date().isoformat() if utc.time() == time() else utc.isoformat()
+
+
+def check_fits(table: str, rows: int, columns: int) -> None:
+    """Refuse a frame for which there is no memory before anything is computed: the system would end the process.
+
+    Args:
+        table: The label table.
+        rows: How many rows the frame would have.
+        columns: How many columns.
+
+    Raises:
+        InvalidInput: Its values take more bytes than are free.
+    """
+    size, free = 8 * rows * columns, free_bytes()
+    if free is not None and size > free:
+        raise InvalidInput(
+            f"The training set of {table!r} takes at least {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are "
+            f"free: {rows:,} rows of {columns} columns.",
+            why="training_set(...) gives one frame.",
+            fix="Learn from batches: features.training_batches(...) takes the same arguments; or choose fewer rows by "
+            "`since` and `until`.",
+        )
+
+
+def free_bytes() -> int | None:
+    """How much memory is free, None where the system does not say."""
+    try:
+        told = Path("/proc/meminfo").read_text()
+    except OSError:  # not Linux
+        return None
+    found = told.partition("MemAvailable:")[2]
+    return int(found.split()[0]) * 1024 if found else None
 
 
 def instant_of(value: date | datetime | None) -> datetime | None:

@@ -19,7 +19,7 @@ from slipway.operations.catalog import FeatureSort, Lineage, Trace, TracedFeatur
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
-from slipway.records.features import FeatureSetSpec, RequestField, TrainingSet, View, Windows
+from slipway.records.features import FeatureDefinition, FeatureSetSpec, RequestField, TrainingSet, View, Windows
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.predictions import PredictionRow
 from slipway.records.projects import Project
@@ -82,6 +82,9 @@ def trace(workspace: Workspace, request: Lineage) -> Trace:
     found = _prediction(workspace, what)
     if found is not None:
         return found
+    defined = _defined(workspace, what)
+    if defined is not None:
+        return defined
     known = {*columns, *features, *(one.version.name for one in models), *(e for one in models for e in one.endpoints)}
     raise NotFound(
         f"Nothing is known of {what!r}: it is no column that a feature reads, no table, feature, model, endpoint or "
@@ -89,6 +92,22 @@ def trace(workspace: Workspace, request: Lineage) -> Trace:
         why=near(what, known, what="names in the lineage"),
         fix="For example: slipway lineage flights.dep_delay",
     )
+
+
+def _defined(workspace: Workspace, what: str) -> Trace | None:
+    """A feature that a training set has used and no model that is at hand."""
+    with workspace.ledger.read() as tx:
+        names = tx.refs(workspace.project, "feature")
+        known = [entries.get(tx, FeatureDefinition, id) for id in names.values()]
+    for one in known:
+        for column in one.columns:
+            if what in (column.name, one.name):
+                spec = FeatureSetSpec(name=one.name, parts=(one.part,))
+                made = TracedFeature(
+                    name=column.name, type=column.type, sort=_sort(spec, column.name), columns=one.sources
+                )
+                return Trace(what=f"the feature {what}", columns=one.sources, features=(made,), models=())
+    return None
 
 
 def known_models(workspace: Workspace) -> Iterator[KnownModel]:

@@ -234,4 +234,5 @@ def draft_of(workspace: Workspace, version: ModelVersion, bundle: Bundle, declar
         port=port,
         actor=workspace.actor,
         monitors=declared.monitors,
+        streams=declared.streams,
     )

@@ -12,9 +12,10 @@ from slipway.features.sets import FeatureSet
 from slipway.flows.retrain import Retrain
 from slipway.gates.declare import Gate
 from slipway.ids import check_name
-from slipway.monitoring.declare import KPI, Drift, Quality
+from slipway.monitoring.declare import KPI, Consistency, Drift, Freshness, Quality
 from slipway.pipelines.declare import Pipeline
 from slipway.records.declarations import DeclaredEndpoint, declared_id
+from slipway.records.endpoints import StreamSpec
 from slipway.records.rollouts import RolloutSpec
 from slipway.rollout.declare import Canary, Shadow
 
@@ -39,6 +40,7 @@ class Endpoint:
         rollout: How a challenger gets to all traffic: `[sw.Shadow(), sw.Canary()]`; none lets what passes the gate serve
             at once.
         retrain: When its model is trained again, None for never by itself.
+        streams: Where it takes in events by itself, besides what is pushed: `[sw.redis_stream(url, name, source=...)]`.
 
     Raises:
         InvalidInput: The name does not fit.
@@ -52,9 +54,10 @@ class Endpoint:
     key: str | Sequence[str] = ()
     strict: bool = False
     workers: int = 1
-    monitors: Sequence[Drift | Quality | KPI] = ()
+    monitors: Sequence[Drift | Quality | KPI | Consistency | Freshness] = ()
     rollout: Sequence[Shadow | Canary] = ()
     retrain: Retrain | None = None
+    streams: Sequence[StreamSpec] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "endpoint")
@@ -71,14 +74,20 @@ class Endpoint:
         key = self.key_fields
         if not all(isinstance(field, str) and field for field in key) or len(set(key)) < len(key):
             raise self._unfit("key", self.key, "Give the names of request fields, each once: key=['flight_id'].")
-        if not all(isinstance(monitor, Drift | Quality | KPI) for monitor in self.monitors):
-            raise self._unfit("monitors", self.monitors, "Give a list of sw.Drift(), sw.Quality(...) and sw.KPI(...).")
+        if not all(isinstance(one, Drift | Quality | KPI | Consistency | Freshness) for one in self.monitors):
+            raise self._unfit(
+                "monitors",
+                self.monitors,
+                "Give a list of sw.Drift(), sw.Quality(...), sw.KPI(...), sw.Consistency() and sw.Freshness(...).",
+            )
         names = [monitor.spec().name for monitor in self.monitors]
         if twice := {name for name in names if names.count(name) > 1}:
             raise InvalidDeclaration(
                 f"The endpoint {self.name!r} has two monitors called {sorted(twice)[0]!r}.", fix="Remove one of them."
             )
 
+        if not all(isinstance(stream, StreamSpec) for stream in self.streams):
+            raise self._unfit("streams", self.streams, "Give [sw.redis_stream(url, name, source=TABLE)].")
         kinds = [type(phase) for phase in self.rollout]
         if kinds not in ([], [Shadow], [Canary], [Shadow, Canary]):
             raise self._unfit("rollout", self.rollout, "Give [sw.Shadow(), sw.Canary()], or one of them.")
@@ -110,6 +119,7 @@ class Endpoint:
             rollout=self._plan(),
             retrain=None if self.retrain is None else self.retrain.spec(),
             snapshot=snapshot,
+            streams=tuple(self.streams),
         )
 
     def _plan(self) -> RolloutSpec | None:

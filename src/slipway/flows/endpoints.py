@@ -7,9 +7,11 @@ from slipway.ledger import entries, events
 from slipway.operations.declare import Empty
 from slipway.operations.endpoints import EndpointDetail, EndpointRow, Endpoints, GetEndpoint, Stop, Stopped
 from slipway.ports.workspace import Workspace
+from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import Revision
 from slipway.records.gates import Verdict
 from slipway.records.monitors import Finding, Incident
+from slipway.serving.feed_counters import read_feeds
 
 __all__ = ["folder_of", "get_endpoint", "list_endpoints", "revision_of", "stop"]
 
@@ -59,6 +61,8 @@ def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:
             verdict=entries.get(tx, Verdict, newest.verdict_id) if newest.verdict_id else None,
             findings=tuple(entries.find(tx, Finding, parent=parent, limit=60)),
             incidents=tuple(entries.find(tx, Incident, parent=parent, limit=20)),
+            consistency=next(iter(entries.find(tx, ConsistencyReport, parent=parent, limit=1)), None),
+            feeds=tuple(read_feeds(folder_of(workspace, request.name))),
         )
 
 

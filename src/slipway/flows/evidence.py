@@ -11,8 +11,10 @@ from typing import Any
 
 import polars as pl
 
+from slipway.charts.consistency import sentence
 from slipway.errors import SlipwayError
 from slipway.features.certificate import is_proof, proof_words
+from slipway.flows.consistency import latest_report
 from slipway.gates import evidence as make
 from slipway.ledger import entries
 from slipway.models import bundle as bundles
@@ -81,6 +83,8 @@ def collect(
     if bundle.environment is not None:
         differing, checked = _differing(bundle.environment.lock)
         found.append(make.environment(subject, now, differing=differing, checked=checked))
+    if "consistent" in kinds:
+        found += _consistency(workspace, subject, endpoint or candidate.name)
     with tempfile.TemporaryDirectory(prefix="slipway-evidence-") as temporary:
         folder = Path(temporary)
         model = _loading(workspace, candidate, folder / "candidate", found)
@@ -92,6 +96,25 @@ def collect(
             if "latency" in kinds:
                 found.append(_latency(subject, now, model, other))
     return found
+
+
+def _consistency(workspace: Workspace, subject: str, endpoint: str) -> list[Evidence]:
+    """The newest report on what the endpoint serves; none where nobody made one."""
+    with workspace.ledger.read() as tx:
+        report = latest_report(tx, workspace.project, endpoint)
+    if report is None:
+        return []
+    return [
+        make.consistency(
+            subject,
+            report.created_at,
+            endpoint=endpoint,
+            model=report.model,
+            share=report.share,
+            compared=report.compared,
+            note=sentence(report),
+        )
+    ]
 
 
 def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found: list[Evidence]) -> LoadedModel | None:

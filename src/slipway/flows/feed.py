@@ -19,13 +19,14 @@ from slipway.features.specs import query
 from slipway.features.training import PinnedTables, definition_of
 from slipway.features.views import FeatureView
 from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.records.models import Bundle
 from slipway.records.tables import TableVersion
 from slipway.tables import versions
 from slipway.tables.versions import Origin
 
-__all__ = ["feed", "keep_view", "keep_views", "view_table"]
+__all__ = ["feed", "from_tables", "keep_view", "keep_views", "view_table"]
 
 
 def keep_views(workspace: Workspace, features: FeatureSet) -> None:
@@ -63,8 +64,8 @@ def keep_view(workspace: Workspace, view: FeatureView, tables: PinnedTables) -> 
     )
 
 
-def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
-    """Load everything that is known by now into the online store of an endpoint's folder.
+def feed(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace = EMBEDDED) -> str:
+    """Load everything that is known by now into the online store of an endpoint.
 
     It is idempotent: what is there already changes nothing, so an endpoint may answer meanwhile.
 
@@ -72,18 +73,25 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path) -> None:
         workspace: Whose tables are read, and which business time it is.
         bundle: The bundle whose features look back.
         folder: The endpoint's folder.
+        place: The store, where it is not the folder's own.
+
+    Returns:
+        The content that was loaded, see `OnlineStore.identity`.
 
     Raises:
         NotFound: A table has no version yet.
         InvalidInput: A table has no longer what the features read.
+        Unavailable: A shared store cannot be reached, or was emptied meanwhile; what was loaded stays, and feeding again
+            goes on from there.
     """
     spec = bundle.features
     if spec is None or not any(isinstance(part, Windows | View) for part in spec.parts):
-        return
-    views = {part.name: _from_table(part) for part in spec.parts if isinstance(part, View)}
-    store = workspace.open_online(folder)
+        return ""
+    stored, views = from_tables(spec)
+    store = workspace.open_online(folder, place)
     try:
-        materialise(workspace, _from_tables(spec), store, until=workspace.clock.now(), views=views)
+        materialise(workspace, stored, store, until=workspace.clock.now(), views=views)
+        return store.identity()
     except pl.exceptions.PolarsError as problem:
         raise InvalidInput(
             f"The features of {bundle.model!r} cannot be read from the tables: {str(problem).splitlines()[0]}.",
@@ -114,9 +122,11 @@ def _from_table(part: View) -> FeatureView:
     return view
 
 
-def _from_tables(spec: FeatureSetSpec) -> FeatureSetSpec:
+def from_tables(spec: FeatureSetSpec) -> tuple[FeatureSetSpec, dict[str, FeatureView]]:
+    """A set whose views read what was kept of them, and these views by name."""
     parts = tuple(
         msgspec.structs.replace(part, sources=(_table(part),)) if isinstance(part, View) else part
         for part in spec.parts
     )
-    return msgspec.structs.replace(spec, parts=parts)
+    views = {part.name: _from_table(part) for part in spec.parts if isinstance(part, View)}
+    return msgspec.structs.replace(spec, parts=parts), views

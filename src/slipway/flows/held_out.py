@@ -7,15 +7,16 @@ from io import BytesIO
 
 import polars as pl
 
-from slipway.ledger import entries
+from slipway.features.stored_rows import TrainingBatches
+from slipway.ledger import artifacts, entries
 from slipway.models.model import Model
 from slipway.ports.workspace import Workspace
 from slipway.records.features import TrainingSet
-from slipway.records.runs import Run, StepRun
+from slipway.records.runs import Artifact, Run, StepRun
 
 __all__ = ["held_out_from"]
 
-_STEP = "training_set"
+_STEPS = ("training_set", "training_batches")
 _MANY = 100_000
 _ROWS = "slipway:rows"
 
@@ -57,9 +58,9 @@ def _training_sets(workspace: Workspace, run: Run, training: TrainingSet, names:
     One that was made inside another step has no step of its own: then what the run remembers is not among them.
     """
     with workspace.ledger.read() as tx:
-        steps = [step for step in entries.find(tx, StepRun, parent=run.id, limit=_MANY) if step.name == _STEP]
+        steps = [step for step in entries.find(tx, StepRun, parent=run.id, limit=_MANY) if step.name in _STEPS]
     kept = [step.outputs[0] for step in steps if step.outputs]
-    frames = {artifact.digest: _columns(workspace.blobs.get(artifact.digest), names) for artifact in kept}
+    frames = {artifact.digest: _rows_of(workspace, artifact, names) for artifact in kept}
     found = [frame for frame in frames.values() if frame is not None]
     if len(kept) < len(steps) or len(found) < len(frames):
         return []
@@ -67,6 +68,13 @@ def _training_sets(workspace: Workspace, run: Run, training: TrainingSet, names:
     if remembered not in [(one.height, one[training.at].min(), one[training.at].max()) for one in found]:
         return []
     return found
+
+
+def _rows_of(workspace: Workspace, artifact: Artifact, names: list[str]) -> pl.DataFrame | None:
+    if artifact.format != TrainingBatches.slipway_format:
+        return _columns(workspace.blobs.get(artifact.digest), names)
+    rows = artifacts.load(workspace.blobs, [artifact]).scan()
+    return rows.select(names).collect() if set(names) <= set(rows.collect_schema()) else None
 
 
 def _columns(data: bytes, names: list[str]) -> pl.DataFrame | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound
+from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound, Unavailable
 from slipway.flows.endpoints import folder_of
 from slipway.flows.feed import feed
 from slipway.ledger import entries, events, lineage
@@ -21,8 +21,10 @@ from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.endpoints import EndpointStatus, Revision
+from slipway.records.declarations import DeclaredEndpoint, declared_id
+from slipway.records.endpoints import EMBEDDED, EndpointStatus, OnlinePlace, Revision
 from slipway.records.models import ModelVersion
+from slipway.serving.online_place import read_place, write_place
 from slipway.serving.swap import REVISION_FILE, publish, read_revision
 
 __all__ = ["converge", "publish_revision"]
@@ -56,7 +58,7 @@ def publish_revision(
     folder = folder_of(workspace, draft.name)
     for version in versions:
         _unpack(workspace, version, folder / "bundles" / version.bundle)
-        _feed(workspace, version, folder, is_way_back=verb == "endpoints.rollback")
+    _feed(workspace, draft.name, versions, is_way_back=verb == "endpoints.rollback")
     serves = versions[0]
     with workspace.ledger.write() as tx:
         former = tx.ref(workspace.project, "endpoint", draft.name)
@@ -92,6 +94,7 @@ def converge(workspace: Workspace, revision: Revision) -> None:
         BackendError: The endpoint's process does not take the revision.
     """
     folder = folder_of(workspace, revision.name)
+    _feed_again(workspace, revision)
     try:
         if read_revision(folder / REVISION_FILE, workspace.signer).number >= revision.number:
             return
@@ -102,14 +105,55 @@ def converge(workspace: Workspace, revision: Revision) -> None:
         _await(workspace, folder, revision)
 
 
-def _feed(workspace: Workspace, version: ModelVersion, folder: Path, *, is_way_back: bool) -> None:
-    """Bring the online store up to date; the way back stays open where the tables have moved on."""
+def _feed(workspace: Workspace, name: str, versions: Sequence[ModelVersion], *, is_way_back: bool) -> None:
+    """Bring the online store up to date, and let the folder name it.
+
+    The way back stays open where the tables have moved on.
+    """
+    folder = folder_of(workspace, name)
+    place = _place_of(workspace, name, folder)
+    identity = ""
+    for version in versions:
+        try:
+            identity = feed(workspace, registry.bundle_of(workspace, version), folder, place) or identity
+        except (InvalidInput, NotFound) as problem:
+            if not is_way_back:
+                raise
+            workspace.say(f"{problem} It serves from what its online store holds and is pushed.")
+            identity = identity or read_place(folder).identity
+    # Named once it is loaded: a worker that reads there expects what was loaded, and nothing less.
+    write_place(folder, msgspec.structs.replace(place, identity=identity if place.url else ""))
+
+
+def _place_of(workspace: Workspace, name: str, folder: Path) -> OnlinePlace:
+    """The online store that settings name: those of the declaration; an endpoint that was never declared keeps its own."""
+    with workspace.ledger.read() as tx:
+        try:
+            url = entries.get(tx, DeclaredEndpoint, declared_id(workspace.project, workspace.environment, name)).online
+        except NotFound:
+            url = workspace.online or read_place(folder).url
+    return OnlinePlace(url=url, namespace=f"slipway:{workspace.project}:{workspace.environment}") if url else EMBEDDED
+
+
+def _feed_again(workspace: Workspace, revision: Revision) -> None:
+    """Load a shared online store again that has lost what an endpoint's features look up there."""
+    folder = folder_of(workspace, revision.name)
+    place = read_place(folder)
+    if not place.identity:
+        return
+    store = workspace.open_online(folder, place)
     try:
-        feed(workspace, registry.bundle_of(workspace, version), folder)
-    except (InvalidInput, NotFound) as problem:
-        if not is_way_back:
-            raise
-        workspace.say(f"{problem} It serves from what its online store holds and is pushed.")
+        if store.identity() == place.identity:
+            return
+    except Unavailable as problem:  # the endpoint says so to its callers; there is nothing to load into
+        workspace.say(str(problem))
+        return
+    finally:
+        store.close()
+    workspace.say(f"The online store of {revision.name!r} has lost what it held; it is loaded again.")
+    served = [revision.served, *([revision.challenger.served] if revision.challenger else [])]
+    versions = [registry.get(workspace, one.model, str(one.number)) for one in served]
+    _feed(workspace, revision.name, versions, is_way_back=False)
 
 
 def _unpack(workspace: Workspace, version: ModelVersion, folder: Path) -> None:

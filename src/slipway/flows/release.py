@@ -58,6 +58,7 @@ def declare_endpoint(
         simulation=bool(simulation),
         snapshot=snapshot,
     )
+    declared = msgspec.structs.replace(declared, online=workspace.online)
     with workspace.ledger.write() as tx:
         try:
             former = entries.get(tx, DeclaredEndpoint, declared.id)

@@ -162,7 +162,8 @@ def _check_not_erased(run: Run, version: TableVersion | FileSetVersion) -> None:
         kind = "rows of the table" if isinstance(version, TableVersion) else "files of the file set"
         raise NotFound(
             f"Of the {kind} {version.name!r}, version {version.number}, which the run read, {rows:,} were erased ({told}).",
-            why="What a person asked to be removed is kept nowhere.",
+            why="What a person asked to be removed is kept nowhere, so the run cannot be made again from what it read.",
+            fix="Run its pipeline anew: slipway run PIPELINE",
         )
 
 

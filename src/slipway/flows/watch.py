@@ -5,62 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
 
+from slipway.errors import SlipwayError
+from slipway.flows.answered import answered_rows
+from slipway.flows.consistency import measure
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
-from slipway.monitoring import feeds, judge
+from slipway.monitoring import consistency, feeds, judge
+from slipway.monitoring.freshness import freshness
 from slipway.monitoring.judge import Found
 from slipway.operations.endpoints import Watch, Watched
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import MonitorSpec, Revision
 from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
+from slipway.serving.feed_counters import read_feeds
 from slipway.stats.profiles import Profile, from_bytes
-from slipway.tables import prediction_log
 from slipway.tables.strays import stray_labels
 
 __all__ = ["answered_rows", "looks_back_to", "watch", "watch_rows"]
 
-_OWNERS = {"drift": "data engineer", "quality": "data scientist", "kpi": "business owner"}
-_CAUSES = {"drift": "broken feed", "quality": "quality", "kpi": "kpi"}
+_OWNERS = {
+    "drift": "data engineer",
+    "freshness": "data engineer",
+    "quality": "data scientist",
+    "kpi": "business owner",
+    "consistency": "data engineer",
+}
+_CAUSES = {
+    "drift": "broken feed",
+    "freshness": "broken feed",
+    "quality": "quality",
+    "kpi": "kpi",
+    "consistency": "skew",
+}
 _NEWEST_FINDINGS = 4
-
-
-def answered_rows(workspace: Workspace, revision: Revision, bundle: Bundle) -> pl.DataFrame:
-    """What a revision's bundle answered at its endpoint, with the labels that came: see `prediction_log.joined`.
-
-    Earlier revisions may have served the same bundle under another contract; then the columns are those of all. Where
-    the contract has a key, a case that was asked again for the same decision time counts once, with its last answer.
-    """
-    log = folder_of(workspace, revision.name) / "log"
-    with workspace.ledger.read() as tx:
-        known = entries.find(tx, Revision, project=workspace.project, name=revision.name, limit=100_000)
-    by_contract: dict[bytes, list[Revision]] = {}
-    for found in known:
-        if found.served.bundle == revision.served.bundle:
-            by_contract.setdefault(msgspec.json.encode(found.contract), []).append(found)
-    frames = [
-        prediction_log.predictions(
-            log,
-            same[0].contract,
-            bundle.signature,
-            bundle=revision.served.bundle,
-            revisions={found.number for found in same},
-        )
-        for same in by_contract.values()
-    ]
-    shared = [name for name in frames[0].columns if all(name in frame.columns for frame in frames)]
-    answered = pl.concat([frame.select(shared) for frame in frames])
-    if revision.contract.key:
-        answered = answered.sort("answered_at", maintain_order=True)
-        answered = answered.unique(["key", "at"], keep="last", maintain_order=True)
-    return prediction_log.joined(answered, prediction_log.labels(log))
 
 
 def watch(workspace: Workspace, request: Watch) -> Watched:
@@ -116,16 +103,26 @@ def watch_rows(
     own = rows.filter(pl.col("bundle") == key)
     reference = _reference(home)
     found = []
+    reports: list[ConsistencyReport] = []
     for monitor in revision.monitors:
-        if monitor.kind == "drift":
+        if monitor.kind == "consistency":
+            recent = own.filter(pl.col("at") > now - timedelta(microseconds=monitor.window_us))
+            try:
+                reports.append(measure(workspace, revision, bundle, home, recent))
+                one = consistency.found(reports[-1], monitor)
+            except SlipwayError as problem:  # a table that is gone must not keep the other monitors from their look
+                one = Found(state="cannot tell", sentence=str(problem), rows=recent.height, values={})
+        elif monitor.kind == "drift":
             faulty = _faulty(workspace, revision, monitor)
             one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=key)
+        elif monitor.kind == "freshness":
+            one = freshness(monitor, read_feeds(home.parents[1]), _last_values(workspace, revision, monitor))
         else:
             one = judge.quality(own, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
         found.append(_finding(workspace, revision, monitor, one, now))
     with workspace.ledger.write() as tx:
-        for finding in found:
-            entries.put(tx, finding, expect=0)
+        for record in (*reports, *found):
+            entries.put(tx, record, expect=0)
         for monitor, finding in zip(revision.monitors, found, strict=True):
             _update_incident(tx, workspace, monitor, finding)
         _close_unwatched(tx, workspace, revision, now)
@@ -143,6 +140,13 @@ def watch_rows(
         findings=tuple(found),
         incidents=tuple(incidents),
     )
+
+
+def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> dict[str, Any]:
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, Finding, parent=parent, name=monitor.name, limit=1)
+    return found[0].values if found else {}
 
 
 def _log_name(revision: Revision) -> str:

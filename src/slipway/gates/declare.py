@@ -11,7 +11,7 @@ from slipway.gates.wording import describe
 from slipway.records.gates import CheckSpec, GateSpec
 
 __all__ = [
-    "Check", "Gate", "Metric", "approval", "calibrated", "environment_resolves", "latency", "metric", "no_skew",
+    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "metric", "no_skew",
 ]  # fmt: skip
 
 # As `slipway.stats.metrics` has them, without loading NumPy for a declaration; a test holds the two together.
@@ -200,6 +200,19 @@ def calibrated(tolerance: float = 0.05) -> Check:
 def no_skew() -> Check:
     """Served features are proven equal to those of training."""
     return Check(CheckSpec(kind="no_skew"))
+
+
+def consistent(max_share: float = 0.001) -> Check:
+    """What the endpoint serves now was computed again offline, and nearly all of it is equal.
+
+    The newest report on the consistency of the endpoint's features is judged; see `sw.Consistency`. What differs because
+    data came late does not count. The first model of an endpoint passes: nothing was served yet.
+
+    Args:
+        max_share: The share of a feature's values that may differ: 0.001 is one in a thousand.
+    """
+    _finite(max_share, "max_share", least=0.0)
+    return Check(CheckSpec(kind="consistent", limit=float(max_share)))
 
 
 def latency(*, times_champion: float) -> Check:

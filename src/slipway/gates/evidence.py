@@ -10,7 +10,7 @@ from typing import Any, Literal
 from slipway.records.gates import Evidence
 from slipway.records.models import MetricValue
 
-__all__ = ["against_champion", "environment", "figures", "figures_of", "latency", "proof"]
+__all__ = ["against_champion", "consistency", "environment", "figures", "figures_of", "latency", "proof"]
 
 
 def figures(subject: str, at: datetime, metrics: Iterable[MetricValue]) -> Evidence:
@@ -78,6 +78,24 @@ def proof(
         note: The sentence that says how, or what stood against it.
     """
     return Evidence(kind=kind, subject=subject, at=at, values={"holds": holds}, note=note)
+
+
+def consistency(
+    subject: str, at: datetime, *, endpoint: str, model: str, share: float, compared: int, note: str
+) -> Evidence:
+    """The newest report on what an endpoint serves beside offline: for `consistent`.
+
+    Args:
+        subject: The bundle's digest.
+        at: Business time of the report.
+        endpoint: The endpoint.
+        model: What answered there: "flight-delays 3".
+        share: The greatest share of a feature's values that differ.
+        compared: How many values were compared.
+        note: The report in words.
+    """
+    values = {"endpoint": endpoint, "model": model, "share": share, "compared": compared}
+    return Evidence(kind="consistent", subject=subject, at=at, values=values, note=note)
 
 
 def latency(subject: str, at: datetime, *, candidate_ms: float, champion_ms: float) -> Evidence:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from slipway.errors import near
@@ -29,6 +29,8 @@ Result = Literal["passed", "refused", "cannot tell", "not applicable", "not judg
 _PASSING = ("passed", "not applicable", "not judged")
 _BIAS = "calibration_in_the_large"
 _SHOWN = 5
+_RECENT = timedelta(days=7)
+"""How old a report on what is served may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +237,24 @@ def _latency(check: CheckSpec, bench: _Bench) -> Outcome:
     return _outcome(check, "passed" if held else "refused", told, fix, **found[0].values)
 
 
+def _consistent(check: CheckSpec, bench: _Bench) -> Outcome:
+    found = bench.of("consistent")
+    if not found and not bench.champion_known:
+        return _outcome(check, "not applicable", bench.no_champion, "")
+    ask = f"slipway endpoints consistency {bench.model}"
+    if not found:
+        return _unknown(check, "nobody computed again what is served", ask)
+    values, reported = found[0].values, found[0].at
+    if not values["compared"]:
+        return _unknown(check, "the newest report compared nothing", f"{ask} --since DATE")
+    if bench.at - reported > _RECENT:
+        return _unknown(check, f"the newest report is of {reported:%Y-%m-%d}", ask)
+    if values["share"] > check.limit:
+        fix = "Mend what differs before anything else is let through: it is served to callers now."
+        return _outcome(check, "refused", found[0].note, fix, **values)
+    return _outcome(check, "passed", found[0].note, "", **values)
+
+
 def _environment(check: CheckSpec, bench: _Bench) -> Outcome:
     found = bench.of("environment")
     if not found:
@@ -288,6 +308,7 @@ _JUDGES: dict[str, Callable[[CheckSpec, _Bench], Outcome]] = {
     "champion": _champion,
     "calibrated": _calibrated,
     "latency": _latency,
+    "consistent": _consistent,
     "environment": _environment,
     "approval": _approval,
     "signature": _proof,

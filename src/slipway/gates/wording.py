@@ -20,6 +20,7 @@ def describe(check: CheckSpec) -> str:
 _PLAIN = {
     "calibrated": "mean prediction within {limit:g} of the rate",
     "no_skew": "served features proven equal to those of training",
+    "consistent": "at most {limit:g} of what is served differs from offline",
     "latency": "answers within {limit:g} times the champion's time",
     "environment": "the lock agrees with what is installed",
     "approval": "approved as {role}",

@@ -9,20 +9,24 @@ from typing import Any
 
 import msgspec
 
-from slipway import code, plugins
+from slipway import code
 from slipway.errors import Corrupt, InvalidInput, near
 from slipway.features.extracted import functions_in
 from slipway.features.online import Received, Resolver, build_receiver, build_resolver
+from slipway.hosts.online_stores import open_to_serve
 from slipway.models import bundle as bundles
 from slipway.models.bundle import LoadedModel
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.signer import Signer
-from slipway.records.endpoints import Challenger, Revision
+from slipway.records.endpoints import EMBEDDED, Challenger, Revision
 from slipway.records.features import FeatureSetSpec, RequestField, Scalar, View, Windows
+from slipway.records.feeds import feeds_of
 from slipway.records.schema import Field
 from slipway.serving.active import Active, LoadedChallenger, Resolve, Rows, RowsCheck, reads_nothing
 from slipway.serving.active import Received as Pushed
 from slipway.serving.contracts import ContractReader
+from slipway.serving.feed_counters import FeedCounters
+from slipway.serving.online_place import read_place
 from slipway.serving.pushed_rows import checks_of
 
 __all__ = ["Loader"]
@@ -41,12 +45,16 @@ class Loader:
     Args:
         folder: The endpoint's folder.
         signer: Verifies bundles.
+        slot: The index of the worker that counts.
     """
 
-    def __init__(self, folder: Path, signer: Signer) -> None:
+    def __init__(self, folder: Path, signer: Signer, slot: int = 0) -> None:
         self._folder = folder
+        self._slot = slot
         self._signer = signer
         self._store: OnlineStore | None = None
+        self._place = EMBEDDED
+        self._stores: list[OnlineStore] = []
         self._known: dict[str, _Model] = {}
 
     def load(self, revision: Revision) -> Active:
@@ -66,10 +74,12 @@ class Loader:
             challenger = self._challenger(revision, revision.challenger, champion, rival)
             if extra := _extra(champion.spec, rival.spec):
                 reads = _Reads(champion.spec, self._open_store(extra), extra)
+        feeds = FeedCounters(self._folder, feeds_of(champion.spec), self._slot)
         active = Active(
             revision=revision,
             contract=ContractReader(revision.contract),
-            resolve=self._resolve(champion, revision.contract.fields),
+            resolve=self._resolve(champion, revision.contract.fields, feeds),
+            feeds=feeds,
             predict=champion.loaded.predict_rows,
             threshold=champion.loaded.decision.threshold,
             sources=reads.sources,
@@ -81,9 +91,9 @@ class Loader:
         return active
 
     def close(self) -> None:
-        """Close the online store."""
-        if self._store is not None:
-            self._store.close()
+        """Close the online stores."""
+        for store in self._stores:
+            store.close()
 
     def _load(self, digest: str) -> "_Model":
         folder = self._folder / _BUNDLES / digest
@@ -103,19 +113,23 @@ class Loader:
             resolve=None if challenger.takes_the_same(champion) else resolve,
         )
 
-    def _resolve(self, model: "_Model", fields: Sequence[Field]) -> Resolve:
+    def _resolve(self, model: "_Model", fields: Sequence[Field], feeds: FeedCounters | None = None) -> Resolve:
         inputs = model.loaded.signature.inputs
         if model.spec is None:
             take = _taker(fields, inputs, "model")
             return lambda rows, at: [take(row) for row in rows]
-        resolve = build_resolver(model.spec, model.functions, self._open_store(model.spec))
+        cells = feeds.cells if feeds is not None else None
+        resolve = build_resolver(model.spec, model.functions, self._open_store(model.spec), cells=cells)
         return _resolver(resolve, fields, model.spec, inputs)
 
     def _open_store(self, spec: FeatureSetSpec) -> OnlineStore | None:
         if all(isinstance(part, Scalar | RequestField) for part in spec.parts):
             return None
-        if self._store is None:
-            self._store = plugins.load("online", "sqlite")(self._folder / "online.db")
+        place = read_place(self._folder)
+        if self._store is None or (place.url, place.namespace) != (self._place.url, self._place.namespace):
+            # A former store stays open: requests on the former revision may still ask it.
+            self._store, self._place = open_to_serve(self._folder), place
+            self._stores.append(self._store)
         return self._store
 
 

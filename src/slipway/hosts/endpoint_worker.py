@@ -14,6 +14,7 @@ from pathlib import Path
 from slipway.errors import BackendError, Corrupt
 from slipway.hosts.endpoint import keys_folder, open_signer, start_logging
 from slipway.hosts.endpoint_loader import Loader
+from slipway.hosts.online_stores import open_stream
 from slipway.hosts.store_clock import open_clock
 from slipway.ports.clock import Clock
 from slipway.records.predictions import FailureRow, PredictionRow
@@ -23,6 +24,7 @@ from slipway.serving.counters import Counters
 from slipway.serving.http import for_callers
 from slipway.serving.row_queue import Counted, RowQueue
 from slipway.serving.shadow import Shadow
+from slipway.serving.streams import StreamReader
 from slipway.serving.supervisor import COUNTERS_FILE
 from slipway.serving.swap import Swap
 from slipway.serving.worker import run_worker
@@ -50,7 +52,7 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     counters = Counters(folder / COUNTERS_FILE, index)
     counters.take_over()
     signer = open_signer(folder)
-    loader = Loader(folder, signer)
+    loader = Loader(folder, signer, index)
     swap = Swap(folder, signer, loader.load, counters, state.serves)
     try:
         swap.load_first()
@@ -65,6 +67,12 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     shadow = Shadow(segments["shadows"].append, counters)
     writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
     clock = open_clock(keys_folder(folder).parent)
+    served = swap.active.revision
+    group = f"slipway:{served.project}:{served.environment}:{name}"
+    streams = StreamReader(
+        folder, lambda: swap.active, lambda spec: open_stream(spec, group), segments["events"].append, counters
+    )
+    streams.start()
     run_worker(
         lambda closing: build(
             name=name,
@@ -85,6 +93,7 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
         supervisor=supervisor,
         ready=lambda: state.accepts(swap),
     )
+    streams.close()
     for queue in (log, failures, shadow):
         queue.close()
     writer.shutdown()

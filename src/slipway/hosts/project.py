@@ -13,6 +13,7 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
+from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
 from slipway.hosts.store_clock import open_clock
 from slipway.ledger import projects
@@ -133,6 +134,7 @@ def open_workspace(
     environment: str = "dev",
     actor: Actor | None = None,
     clock: Clock | None = None,
+    online: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
     """Open a store's backends by name.
@@ -143,6 +145,7 @@ def open_workspace(
         environment: "dev", "test" or "prod".
         actor: Who acts; the user of the operating system when None, as admin of a store that is theirs.
         clock: Business time; when None it is the store's own, see `open_clock`.
+        online: The URL of the online store that the environment's settings name, "" for the embedded one.
         say: Receives lines of progress.
     """
     root = root.resolve()
@@ -157,7 +160,8 @@ def open_workspace(
         signer=plugins.load("signer", "ed25519")(root / "keys"),
         launcher=plugins.load("launcher", "process")(),
         runner=plugins.load("runner", "process")(),
-        open_online=lambda folder: plugins.load("online", "sqlite")(folder / "online.db"),
+        open_online=open_online,
+        online=online,
         say=say,
     )
 
@@ -180,7 +184,7 @@ def open_project(
         environment: Which environment.
         actor: Who acts; see `open_workspace`.
         clock: Business time; see `open_workspace`.
-        root: Another store than slipway.toml names.
+        root: Another store than slipway.toml names; its endpoints' online stores are embedded.
         say: Receives lines of progress.
         implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
@@ -198,7 +202,13 @@ def open_project(
         )
     store = root or home / chosen.store
     opened = open_workspace(
-        store, project=settings.project.name, environment=environment, actor=actor, clock=clock, say=say
+        store,
+        project=settings.project.name,
+        environment=environment,
+        actor=actor,
+        clock=clock,
+        online=chosen.online if root is None else "",
+        say=say,
     )
     try:
         projects.register(opened)

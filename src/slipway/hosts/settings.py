@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from slipway.errors import InvalidSetting, NotFound, near
 from slipway.ids import check_name
+from slipway.serving.secret_urls import check_url
 
 __all__ = ["FILE", "EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
 
@@ -35,10 +36,13 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         store: The folder of the store, relative to slipway.toml.
         server: The URL of a server that keeps the store; then the store is reached through it.
+        online: The URL of an online store that endpoints share, redis:// or rediss://; "" for one embedded in each
+            endpoint. A password is named: "redis://:${REDIS_PASSWORD}@host:6379/0", or "env:REDIS_URL" for the whole URL.
     """
 
     store: str = ".slipway"
     server: str = ""
+    online: str = ""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +122,8 @@ def read_settings(folder: Path) -> Settings:
     except msgspec.ValidationError as problem:
         raise InvalidSetting(f"{path} does not fit: {problem}.", fix="See docs/reference/settings.md.") from problem
     check_name(settings.project.name, "project")
+    for chosen in settings.environments.values():
+        check_url(chosen.online, "The setting online")
     return _overridden(settings)
 
 

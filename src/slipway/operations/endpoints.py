@@ -1,13 +1,18 @@
 """Endpoints: what serves, since when, let through by which verdict, and how it is doing."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
+from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import EndpointStatus, Revision
+from slipway.records.feeds import FeedCounts
 from slipway.records.gates import GateSpec, Verdict
 from slipway.records.monitors import Finding, Incident
 
 __all__ = [
+    "Consistency",
     "Deploy",
     "Deployed",
     "EndpointDetail",
@@ -43,13 +48,19 @@ class GetEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class EndpointDetail(Struct, frozen=True, kw_only=True):
-    """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first)."""
+    """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first), and its feeds.
+
+    Feeds are what the process that runs, or ran last, found when it looked features up; `consistency` is the newest
+    report on the features that it served.
+    """
 
     revisions: tuple[Revision, ...]
     status: EndpointStatus | None
     verdict: Verdict | None
     findings: tuple[Finding, ...]
     incidents: tuple[Incident, ...]
+    consistency: ConsistencyReport | None = None
+    feeds: tuple[FeedCounts, ...] = ()
 
 
 class Deploy(Struct, frozen=True, kw_only=True):
@@ -128,6 +139,20 @@ class Watched(Struct, frozen=True, kw_only=True):
     unmatched_example: str = ""
 
 
+class Consistency(Struct, frozen=True, kw_only=True):
+    """Compute served features again, offline and as of their requests.
+
+    Args:
+        name: The endpoint.
+        since: Only requests decided at or after this; None for the last day.
+        sample: The share of keys whose requests are computed again; 0 for what keeps within a few thousand requests.
+    """
+
+    name: str
+    since: datetime | None = None
+    sample: float = 0.0
+
+
 operations = (
     Operation(
         name="endpoints.list",
@@ -179,6 +204,15 @@ operations = (
         request=Watch,
         response=Watched,
         body="slipway.flows.watch:watch",
+        changes=True,
+    ),
+    Operation(
+        name="endpoints.consistency",
+        summary="Compare the features that an endpoint served with the same computed offline as of their requests.",
+        permission="endpoints.watch",
+        request=Consistency,
+        response=ConsistencyReport,
+        body="slipway.flows.consistency:consistency",
         changes=True,
     ),
 )

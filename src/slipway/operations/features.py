@@ -3,9 +3,9 @@
 from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
-from slipway.records.features import FeatureDefinition
+from slipway.records.features import FeatureDefinition, SkewCertificate
 
-__all__ = ["FeatureDetail", "Features", "GetFeature", "operations"]
+__all__ = ["Certified", "Certify", "FeatureDetail", "Features", "GetFeature", "operations"]
 
 
 class Features(Struct, frozen=True, kw_only=True):
@@ -27,6 +27,31 @@ class FeatureDetail(Struct, frozen=True, kw_only=True):
     versions: tuple[FeatureDefinition, ...]
 
 
+class Certify(Struct, frozen=True, kw_only=True):
+    """Which model and version: a number, an alias, or "latest"."""
+
+    model: str
+    version: str = "latest"
+
+
+class Certified(Struct, frozen=True, kw_only=True):
+    """A model's skew certificate.
+
+    Args:
+        model: The model.
+        number: Its version.
+        holds: Whether it proves that served features are those of training: the same definition, every path, no difference.
+        sentence: The same in words.
+        certificate: The certificate.
+    """
+
+    model: str
+    number: int
+    holds: bool
+    sentence: str
+    certificate: SkewCertificate
+
+
 operations = (
     Operation(
         name="features.list",
@@ -43,5 +68,13 @@ operations = (
         request=GetFeature,
         response=FeatureDetail,
         body="slipway.features.definitions:get_feature",
+    ),
+    Operation(
+        name="features.certify",
+        summary="Show what proves that a model is served the features that it was trained on.",
+        permission="features.read",
+        request=Certify,
+        response=Certified,
+        body="slipway.flows.certify:certify",
     ),
 )

@@ -1,22 +1,41 @@
 """The online store: the events and view rows from which an endpoint computes features while a request waits.
 
 Decision: the port is synchronous. The embedded store answers in tens of microseconds, less than one turn of an event
-loop costs; handing it to a thread would be slower than calling it. A store across a network gets an asynchronous twin of
-the two reading verbs (`window_states`, `view_rows`), awaited by a resolver that is compiled with the same plan.
+loop costs; handing it to a thread would be slower than calling it. A store across a network is asked once a request, for
+everything that the request needs (`look_up`), so what is waited for is one round trip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
 
-__all__ = ["FoundRow", "OnlineStore", "precedence"]
+__all__ = ["Asked", "FoundRow", "OnlineStore", "ViewsAsked", "WindowsAsked", "precedence"]
 
 FoundRow = tuple[int, tuple[Any, ...]]
 """A view's row as it was put: its time and its values."""
+
+
+class WindowsAsked(NamedTuple):
+    """The windows of a stream (at - width, at], for each key and width; see `OnlineStore.window_states`."""
+
+    stream: str
+    keys: Sequence[str]
+    widths_us: Sequence[int]
+
+
+class ViewsAsked(NamedTuple):
+    """The latest row of each view, for each key; see `OnlineStore.view_rows`."""
+
+    views: tuple[str, ...]
+    keys: Sequence[str]
+
+
+Asked = WindowsAsked | ViewsAsked
+"""One of the questions that a request asks together."""
 
 
 class OnlineStore(Protocol):
@@ -71,11 +90,26 @@ class OnlineStore(Protocol):
         ...
 
     def writing(self) -> AbstractContextManager[None]:
-        """Everything that this thread puts inside the `with` block becomes visible together when it ends, or not at all."""
+        """Everything that this thread puts inside the `with` block becomes visible together when it ends, or not at all.
+
+        What the verbs return inside it compares with what was stored when they were called.
+        """
         ...
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Everything that this thread looks up inside the `with` block is of one moment of the store."""
+    def look_up(self, asked: Sequence[Asked], at_us: int) -> list[list[list[Any]]]:
+        """Answer several questions, all of one moment of the store; across a network, in one round trip.
+
+        Args:
+            asked: The questions.
+            at_us: The decision time of all of them.
+
+        Returns:
+            For each question what `window_states` or `view_rows` gives.
+
+        Raises:
+            NotFound: A stream or view is not defined.
+            Unavailable: The store cannot be reached, or has lost what it held.
+        """
         ...
 
     def window_states(
@@ -104,6 +138,17 @@ class OnlineStore(Protocol):
 
     def set_mark(self, name: str, value: str) -> None:
         """Remember how far a load has come; durable when it returns."""
+        ...
+
+    def identity(self) -> str:
+        """Which content this is: another text once everything in the store was lost, "" where that cannot happen unseen.
+
+        Who loads a store keeps it beside what reads there, so that an emptied one never passes for one without rows.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Forget everything that is kept here, definitions and marks included: who opens it again finds it empty."""
         ...
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from slipway.context import Slot
 from slipway.errors import UserError
@@ -13,9 +14,22 @@ from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.runner import Runner
 from slipway.ports.signer import Signer
+from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.people import Actor
 
-__all__ = ["Workspace", "current_workspace", "workspace"]
+__all__ = ["OpenOnline", "Workspace", "current_workspace", "workspace"]
+
+
+class OpenOnline(Protocol):
+    """Opens the online store of an endpoint's folder, to be loaded."""
+
+    def __call__(self, folder: Path, place: OnlinePlace = EMBEDDED) -> OnlineStore:
+        """Open it: the embedded one in the folder, or the shared one that the place names.
+
+        Raises:
+            InvalidSetting: The place's URL does not fit, or the environment variable of its password is not set.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +48,7 @@ class Workspace:
         launcher: Starts, finds and stops endpoints' processes.
         runner: Starts, finds and stops pipelines' processes.
         open_online: Opens the online store of an endpoint's folder.
+        online: The URL of the online store that the environment's settings name, "" for the embedded one.
         say: Receives one line of progress for a person to read.
     """
 
@@ -47,7 +62,8 @@ class Workspace:
     signer: Signer
     launcher: Launcher
     runner: Runner
-    open_online: Callable[[Path], OnlineStore]
+    open_online: OpenOnline
+    online: str = ""
     say: Callable[[str], None] = field(default=lambda line: None)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from slipway.records.endpoints import MonitorSpec
+from slipway.records.endpoints import MonitorSpec, StreamSpec
 from slipway.records.gates import GateSpec
 from slipway.records.loop import RetrainSpec, TriggerSpec
 from slipway.records.record import Record
@@ -30,6 +30,9 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
         rollout: How a challenger is rolled out; None lets what passes its gate serve at once.
         retrain: When and how its model is trained again, None for never.
         snapshot: The digest of the project snapshot that declared it: what a retraining runs.
+        online: The URL of the online store that the environment's settings name, without password; "" for the embedded
+            one.
+        streams: What is taken in besides pushes.
     """
 
     model: str
@@ -42,6 +45,8 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     rollout: RolloutSpec | None = None
     retrain: RetrainSpec | None = None
     snapshot: str = ""
+    online: str = ""
+    streams: tuple[StreamSpec, ...] = ()
 
 
 class DeclaredTable(Record, frozen=True, kw_only=True, tag="declared_table"):

@@ -9,7 +9,17 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.schema import Field
 
-__all__ = ["Challenger", "Contract", "EndpointStatus", "MonitorSpec", "Revision", "Served"]
+__all__ = [
+    "EMBEDDED",
+    "Challenger",
+    "Contract",
+    "EndpointStatus",
+    "MonitorSpec",
+    "OnlinePlace",
+    "Revision",
+    "Served",
+    "StreamSpec",
+]
 
 
 class Contract(Struct, frozen=True, kw_only=True):
@@ -59,20 +69,38 @@ class MonitorSpec(Struct, frozen=True, kw_only=True):
     """A monitor as data.
 
     Args:
-        kind: "drift", "quality" or "kpi".
+        kind: "drift", "quality", "kpi", "consistency" or "freshness".
         name: Unique in the endpoint.
-        metric: For quality: the metric; for kpi: "cost".
+        metric: For quality: the metric; for kpi: "cost"; for freshness: the name of the view or windows.
         label_delay_us: How long a label may take.
-        limit: For quality and kpi: a figure worse than this alerts, None to compare with the evaluation.
+        limit: For quality and kpi: a figure worse than this alerts, None to compare with the evaluation. For consistency:
+            the greatest share of a feature's values that may differ from offline. For freshness: a greater share of
+            keys without a fresh row alerts.
         window_us: How much business time before the youngest mature prediction is judged together.
     """
 
-    kind: Literal["drift", "quality", "kpi"]
+    kind: Literal["drift", "quality", "kpi", "consistency", "freshness"]
     name: str
     metric: str = ""
     label_delay_us: int = 0
     limit: float | None = None
     window_us: int = 28 * 86_400_000_000
+
+
+class StreamSpec(Struct, frozen=True, kw_only=True):
+    """A stream of events that an endpoint takes in by itself.
+
+    Args:
+        url: Where it is, as declared: a password stands there by the name of an environment variable only.
+        name: The stream's.
+        source: The table whose rows its entries are, "" where they are a view's.
+        view: The feature view whose rows they are.
+    """
+
+    url: str
+    name: str
+    source: str = ""
+    view: str = ""
 
 
 class Revision(Record, frozen=True, kw_only=True, tag="revision"):
@@ -93,6 +121,7 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
         reason: Why: "deploy", "rollback to 3".
         monitors: What watches it.
         challenger: What is being rolled out beside `served`, None outside roll-outs.
+        streams: What is taken in besides pushes.
     """
 
     number: int
@@ -109,6 +138,26 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
     reason: str = "deploy"
     monitors: tuple[MonitorSpec, ...] = ()
     challenger: Challenger | None = None
+    streams: tuple[StreamSpec, ...] = ()
+
+
+class OnlinePlace(Struct, frozen=True, kw_only=True):
+    """Where an endpoint's features are looked up, kept in its folder as `online.json`.
+
+    Args:
+        url: The shared store's, as slipway.toml says it: a password stands there by the name of an environment variable
+            only. "" for the store embedded in the endpoint's folder.
+        namespace: Whose rows of it: the project's in one environment.
+        identity: Which content was loaded; another one, or none, means that it was lost since.
+    """
+
+    url: str = ""
+    namespace: str = ""
+    identity: str = ""
+
+
+EMBEDDED = OnlinePlace()
+"""The online store in the endpoint's own folder."""
 
 
 class EndpointStatus(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,17 @@ from slipway.records.record import Record
 __all__ = ["Approval", "CheckSpec", "Evidence", "GateSpec", "Outcome", "Verdict"]
 
 CheckKind = Literal[
-    "metric", "champion", "calibrated", "no_skew", "latency", "environment", "approval", "signature", "parity", "loads"
+    "metric",
+    "champion",
+    "calibrated",
+    "no_skew",
+    "latency",
+    "environment",
+    "approval",
+    "signature",
+    "parity",
+    "loads",
+    "consistent",
 ]
 
 
@@ -23,7 +33,7 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
         metric: For metric and champion.
         op: For metric: ">=" or "<=".
         limit: For metric: the limit. For calibrated: the greatest tolerated difference of mean prediction and rate.
-            For latency: how many times the champion's.
+            For latency: how many times the champion's. For consistent: the greatest share of served values that differ.
         margin: For champion: how much worse is tolerated.
         slice: For metric: the column whose every slice must hold, "" for overall.
         role: For approval: who must approve.

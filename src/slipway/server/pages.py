@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from slipway.charts import consistency
 from slipway.errors import Corrupt, Denied, SlipwayError
 from slipway.hashing import digest
 from slipway.operations import declare
@@ -234,6 +235,8 @@ def _endpoint(view: View) -> Context:
         "detail": detail,
         "newest": newest,
         "findings": _newest(detail.findings),
+        "consistency": detail.consistency
+        and {"report": detail.consistency, "sentence": consistency.sentence(detail.consistency)},
         "curl": formats.curl_line(where, newest.name, newest.contract),
         "rollouts": [(one, rollouts.stages(one), rollouts.plan(one), rollouts.evidence_chart(one)) for one in rolled],
         "retrainings": view.ask("retrainings.list", endpoint=name, limit=100).retrainings,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from slipway.errors import InvalidInput
 from slipway.records.endpoints import Challenger, Revision
 from slipway.serving.contracts import ContractReader
+from slipway.serving.feed_counters import FeedCounters
 
 __all__ = ["Active", "LoadedChallenger", "Predict", "Received", "Resolve", "RowsCheck", "Rows", "reads_nothing"]
 
@@ -72,6 +73,7 @@ class Active:
         views: Checks of the rows of each feature view.
         receive: A table's or view's name and checked rows into the online store.
         challenger: A second model for the time of a roll-out, None outside.
+        feeds: Freshness and nulls of what the champion's features look up.
     """
 
     revision: Revision
@@ -83,3 +85,4 @@ class Active:
     views: Mapping[str, RowsCheck] = field(default_factory=dict)
     receive: Callable[[str, Sequence[Mapping[str, Any]]], Received] = reads_nothing
     challenger: LoadedChallenger | None = None
+    feeds: FeedCounters | None = None

@@ -34,7 +34,7 @@ from slipway.serving.http import (
     send,
     send_error,
 )
-from slipway.serving.pushes import EventsBody, LabelsBody, decode_body, event_rows, find_check, label_rows
+from slipway.serving.pushes import EventsBody, LabelsBody, decode_body, find_check, label_rows, take_in
 from slipway.serving.row_queue import RowQueue
 from slipway.serving.scoring import RowScorer
 from slipway.serving.shadow import Shadow
@@ -170,10 +170,7 @@ class _Endpoint:
 
         def store() -> Received:
             check(body.rows)
-            logged = event_rows(kind, name, body.rows)  # before the store changes: a row may not fit the log
-            received = active.receive(name, body.rows)
-            self.append_events(logged)
-            return received
+            return take_in(active, kind, name, body.rows, self.append_events)
 
         received: Received = await self._in_writer(store)
         self.counters.add(count.EVENTS, len(body.rows))
@@ -209,6 +206,8 @@ class _Endpoint:
         for queue in (self.log, self.failures, self.shadow):
             queue.hurry()
         text = self.counters.text(self.name)
+        if active is not None and active.feeds is not None:
+            text += active.feeds.text(self.name)
         text += "# HELP slipway_revision The revision that answers.\n# TYPE slipway_revision gauge\n"
         text += f'slipway_revision{{endpoint="{self.name}"}} {active.revision.number if active else 0}\n'
         await send(sender, 200, text.encode(), closing=self.closing(), content_type=_PROMETHEUS)

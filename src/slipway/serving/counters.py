@@ -32,10 +32,15 @@ __all__ = [
     "SHADOW_FAILED",
     "SHADOW_LOST",
     "SHADOW_SAMPLED",
+    "STREAM_BEHIND",
+    "STREAM_NEW",
+    "STREAM_REFUSED",
+    "STREAM_TAKEN",
     "SWAPS",
     "SWAPS_REFUSED",
     "UNKNOWN_FIELDS",
     "Counters",
+    "mapped",
     "request_counter",
 ]
 
@@ -72,9 +77,13 @@ _first = len(_REQUESTS)
     FAILURES_WRITTEN,
     FAILURES_DROPPED,
     FAILURES_LOST,
+    STREAM_TAKEN,
+    STREAM_NEW,
+    STREAM_REFUSED,
+    STREAM_BEHIND,
     _LATENCY_SUM_NS,
     _LATENCY,
-) = range(_first, _first + 24)
+) = range(_first, _first + 28)
 _WIDTH = _LATENCY + len(LATENCY_BUCKETS_S) + 1
 
 # What is begun, and the counters that between them count each of it once when it is done; the last is for what is lost.
@@ -103,6 +112,9 @@ _PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
     ((SHADOW_FAILED,), "slipway_shadow_failed_total", "Those compared whose second model failed on them."),
     ((FAILURES,), "slipway_failures_total", "Failures of either model to be noted in the log."),
     ((FAILURES_WRITTEN,), "slipway_failures_written_total", "Failures noted in the log."),
+    ((STREAM_TAKEN,), "slipway_stream_taken_total", "Entries of streams that the online store has."),
+    ((STREAM_NEW,), "slipway_stream_new_total", "Those that the online store had not seen."),
+    ((STREAM_REFUSED,), "slipway_stream_refused_total", "Entries of streams that did not fit, put aside."),
     ((FAILURES_DROPPED, FAILURES_LOST), "slipway_failures_lost_total", "Failures that could not be noted."),
 )
 
@@ -113,7 +125,7 @@ def request_counter(route: str, status: int) -> int:
     return _REQUESTS[route, 500] if found is None else found
 
 
-def _mapped(path: Path, size: int) -> mmap.mmap | None:
+def mapped(path: Path, size: int) -> mmap.mmap | None:
     """The file in memory, all of its blocks had in advance; None, which is logged, where they cannot be had."""
     try:
         with path.open("a+b") as file:
@@ -124,7 +136,7 @@ def _mapped(path: Path, size: int) -> mmap.mmap | None:
                 file.truncate(size)
             return mmap.mmap(file.fileno(), size)
     except OSError as problem:
-        _logger.error("%s cannot be used (%s): /metrics tells of this worker alone.", path, problem)
+        _logger.error("%s cannot be used (%s): what it counts is told of this worker alone.", path, problem)
         return None
 
 
@@ -140,7 +152,7 @@ class Counters:
 
     def __init__(self, path: Path | None = None, slot: int = 0) -> None:
         size = MAX_WORKERS * _WIDTH * 8
-        shared = None if path is None else _mapped(path, size)
+        shared = None if path is None else mapped(path, size)
         self._all = memoryview(bytearray(size) if shared is None else shared).cast("Q")
         self._mine = self._all[slot * _WIDTH : (slot + 1) * _WIDTH]
 
@@ -153,6 +165,16 @@ class Counters:
         mine = self._mine
         mine[_LATENCY + bisect_left(LATENCY_BUCKETS_S, nanoseconds / 1e9)] += 1
         mine[_LATENCY_SUM_NS] += nanoseconds
+
+    def set_shared(self, counter: int, value: int, *, first: bool) -> None:
+        """Set a figure of the whole endpoint; for the one worker at a time that knows it.
+
+        Args:
+            counter: Which.
+            value: How much.
+            first: Whether it is set anew, or is a part of a sum.
+        """
+        self._all[counter] = value if first else self._all[counter] + value
 
     def total(self, counter: int) -> int:
         """A counter's sum over all workers."""
@@ -175,6 +197,9 @@ class Counters:
                 lines.append(f'slipway_requests_total{{{label},route="{route}",status="{status}"}} {count}')
         for name, said, found in self._plain():
             lines += [f"# HELP {name} {said}", f"# TYPE {name} counter", f"{name}{{{label}}} {found}"]
+        name = "slipway_stream_behind"
+        lines += [f"# HELP {name} Entries of streams that are not taken in yet.", f"# TYPE {name} gauge"]
+        lines.append(f"{name}{{{label}}} {self.total(STREAM_BEHIND)}")
         name = "slipway_predict_seconds"
         lines += [f"# HELP {name} Time from a predict request's body to its answer.", f"# TYPE {name} histogram"]
         count = 0

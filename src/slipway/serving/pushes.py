@@ -1,7 +1,7 @@
 """What comes in beside predict requests: labels, and rows for the online store."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -9,10 +9,10 @@ import msgspec
 
 from slipway.errors import InvalidInput, near
 from slipway.records.predictions import LabelRow, PushedRow
-from slipway.serving.active import Active, RowsCheck
+from slipway.serving.active import Active, Received, RowsCheck
 from slipway.serving.scoring import microseconds
 
-__all__ = ["EventsBody", "LabelsBody", "decode_body", "event_rows", "find_check", "label_rows"]
+__all__ = ["EventsBody", "LabelsBody", "decode_body", "event_rows", "find_check", "label_rows", "take_in"]
 
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
@@ -138,6 +138,25 @@ def find_check(body: EventsBody, active: Active) -> tuple[Literal["source", "vie
             f"This endpoint's features read no {kind} {name!r}.", fix=near(name, known, what=f"{kind}s"), field=kind
         )
     return kind, name, known[name]
+
+
+def take_in(
+    active: Active,
+    kind: Literal["source", "view"],
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    append: Callable[[list[PushedRow]], None],
+) -> Received:
+    """Put checked rows into the online store, and into their log.
+
+    Raises:
+        InvalidInput: A row holds what store or log cannot.
+        BackendError: Store or log failed; sent again, what was stored already changes nothing.
+    """
+    logged = event_rows(kind, name, rows)  # before the store changes: a row may not fit the log
+    received = active.receive(name, rows)
+    append(logged)
+    return received
 
 
 def event_rows(kind: Literal["source", "view"], name: str, rows: Sequence[dict[str, Any]]) -> list[PushedRow]:

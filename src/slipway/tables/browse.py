@@ -14,8 +14,7 @@ __all__ = ["get_table", "list_tables", "table_history"]
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
-    tables = tuple(shown(workspace, version) for version in heads(workspace))
-    return Tables(tables=tables, syncs=list_syncs(workspace))
+    return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)), syncs=list_syncs(workspace))
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:

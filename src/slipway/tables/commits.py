@@ -102,10 +102,10 @@ def commit(
         Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
         InvalidInput: What is said of the table calls a column personal that it does not have.
     """
-    if origin.onto is not None and origin.onto != (former.version if former else ""):
-        raise _written_by_another(table)
     if origin.about is not None:
         check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
+    if origin.onto is not None and origin.onto != (former.version if former else ""):
+        raise _written_by_another(table)
     version = workspace.blobs.put(msgspec.json.encode(draft.manifest))
     settle()
     with workspace.ledger.write() as tx:
@@ -115,6 +115,32 @@ def commit(
         _link(tx, record, origin)
         also(tx, version)
     return record
+
+
+def moved_head(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    version: TableVersion,
+    *,
+    former: TableVersion | None,
+    branch: str = "",
+    verb: str = COMMIT,
+    change: str = "",
+) -> None:
+    """Move the head of a table, or of one of its branches, from one version to another, and record the event.
+
+    Raises:
+        Conflict: The head is no longer `former`.
+    """
+    try:
+        expected = former.version if former else None
+        tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
+    except Conflict as problem:
+        raise _written_by_another(version.name) from problem
+    body = {"version": version.version, "number": version.number, "change": change or version.change}
+    where = {"branch": branch} if branch else {}
+    about = subject(workspace.project, version.name)
+    events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
 def _check_not_erased(tx: WriteTransaction, workspace: Workspace, former: TableVersion | None, made: str) -> None:
@@ -146,32 +172,6 @@ def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> 
         noted = msgspec.structs.replace(known, synced=synced)
         entries.put(tx, noted)
     return noted
-
-
-def moved_head(
-    tx: WriteTransaction,
-    workspace: Workspace,
-    version: TableVersion,
-    *,
-    former: TableVersion | None,
-    branch: str = "",
-    verb: str = COMMIT,
-    change: str = "",
-) -> None:
-    """Move the head of a table, or of one of its branches, from one version to another, and record the event.
-
-    Raises:
-        Conflict: The head is no longer `former`.
-    """
-    try:
-        expected = former.version if former else None
-        tx.set_ref(workspace.project, *head_ref(version.name, branch), version.version, expect=expected)
-    except Conflict as problem:
-        raise _written_by_another(version.name) from problem
-    body = {"version": version.version, "number": version.number, "change": change or version.change}
-    where = {"branch": branch} if branch else {}
-    about = subject(workspace.project, version.name)
-    events.record(tx, workspace, verb, about, **body, rows=version.rows, **where)
 
 
 def _recorded(

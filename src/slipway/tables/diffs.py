@@ -183,7 +183,8 @@ def _by_key(
         *(each.sum().alias(f"c{n}") for n, each in enumerate(differs)),
     )
     found = counts.collect(engine="streaming").row(0, named=True)
-    shown = both.filter(is_changed).head(sample).collect() if found["changed"] and sample else pl.DataFrame()
+    is_shown = found["changed"] and sample
+    shown = both.filter(is_changed).bottom_k(sample, by=keys).sort(keys).collect() if is_shown else pl.DataFrame()
     rows = tuple(_said_row(row, key, values, personal) for row in shown.iter_rows(named=True))
     by_column = {name: found[f"c{n}"] for n, name in enumerate(values) if found[f"c{n}"]}
     return _Found(found["added"], found["removed"], found["changed"], by_column, rows)

@@ -215,7 +215,7 @@ def _appended_parts(table: str, name: str, base: Manifest, theirs: Manifest, our
         where = "branch" if columns(theirs) != columns(base) else "table"
         why = f"The columns of the {where} changed since the branch began."
     elif theirs.parts[: len(base.parts)] != base.parts:
-        why = "The branch changed rows that were there when it began; only what it appends can be brought over."
+        why = "The branch changed or compacted rows that were there when it began; only what it appends can be brought over."
     if why:
         raise Conflict(
             f"The branch {name!r} cannot be merged into the table {table!r}: both have moved on.",

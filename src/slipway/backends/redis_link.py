@@ -1,0 +1,172 @@
+"""A thread's connection to a Redis: commands packed here, answers read by redis-py, errors as sentences.
+
+redis-py keeps the connection: address, TLS, password, reading of answers. Its packing and its pipelines cost more than
+the look-up of a request does, so both are done here: one buffer out, its answers back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import TimeoutError as Late
+
+from slipway.errors import BackendError, InvalidSetting, Unavailable
+
+__all__ = ["Link", "Script", "pack", "shown_address"]
+
+_CONNECT_S = 2.0
+_REST_S = 0.2
+
+
+def pack(*parts: bytes) -> bytes:
+    """A command as it goes over the wire."""
+    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+
+
+class Script:
+    """A Lua script, which Redis runs as one moment; called by its hash, and sent whole where Redis does not know it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.encode()
+        self.digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+    def call(self, keys: Sequence[bytes], arguments: Sequence[bytes], *, whole: bool = False) -> bytes:
+        """The packed command."""
+        name, body = (b"EVAL", self.text) if whole else (b"EVALSHA", self.digest)
+        return pack(name, body, b"%d" % len(keys), *keys, *arguments)
+
+
+def shown_address(url: str) -> str:
+    """Where a URL leads, without user, password and options: for messages and logs."""
+    parts = urlsplit(url)
+    place = parts.hostname or ""
+    return f"{parts.scheme}://{place}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+class Link:
+    """Connections to one Redis, one a thread.
+
+    Args:
+        url: redis://, rediss:// or unix://, with password and database as redis-py reads them.
+        patience_s: How long an answer may take.
+
+    Raises:
+        InvalidSetting: It is no such URL.
+    """
+
+    def __init__(self, url: str, *, patience_s: float) -> None:
+        self.address = shown_address(url)
+        options: dict[str, Any] = {"socket_timeout": patience_s, "socket_connect_timeout": _CONNECT_S, "protocol": 2}
+        try:
+            self._pool = redis.ConnectionPool.from_url(url, **options)
+        except ValueError as problem:
+            raise InvalidSetting(
+                f"{self.address or 'The URL of the online store'} does not name a Redis.",
+                why=str(problem),
+                fix="For example redis://127.0.0.1:6379/0; rediss:// for TLS, unix:// for a socket.",
+            ) from problem
+        self._local = threading.local()
+        self._all: list[Any] = []
+        self._lock = threading.Lock()
+        self._rests_until = 0.0
+
+    def ask(self, command: bytes) -> Any:
+        """Send one packed command that may be sent twice, and return its answer."""
+        return self.ask_all(command, 1)[0]
+
+    def ask_all(self, commands: bytes, count: int, *, again: bool = True) -> list[Any]:
+        """Send packed commands and return their answers.
+
+        Args:
+            commands: One buffer.
+            count: How many commands it holds.
+            again: Whether to send them once more where the connection turns out to be closed since its last use.
+
+        Raises:
+            Unavailable: Redis cannot be reached, does not answer in time, or is loading.
+            BackendError: It refused a command.
+        """
+        connection, began = self._connection(), time.monotonic()
+        again = again and connection.is_connected
+        while True:
+            try:
+                return self._exchange(connection, commands, count)
+            except (Lost, Late) as problem:
+                connection.disconnect()
+                if isinstance(problem, AuthenticationError):
+                    raise self._refused(problem) from problem
+                if not again or isinstance(problem, Late):
+                    raise self._gone(problem, began) from problem
+                again = False
+            except RedisError as problem:
+                raise self._refused(problem) from problem
+
+    def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Run a script that may be run twice, and return its answer."""
+        try:
+            return self.ask(script.call(keys, arguments))
+        except BackendError as problem:
+            if not isinstance(problem.__cause__, NoScriptError):
+                raise
+            return self.ask(script.call(keys, arguments, whole=True))
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            while self._all:
+                self._all.pop().disconnect()
+            self._local = threading.local()
+
+    def _exchange(self, connection: Any, commands: bytes, count: int) -> list[Any]:
+        if self._rests_until and time.monotonic() < self._rests_until:
+            raise Lost("it could not be reached a moment ago")
+        connection.send_packed_command([commands], check_health=False)
+        read = connection.read_response
+        answers: list[Any] = []
+        refused: ResponseError | None = None
+        for _ in range(count):  # all are read, also after an error: the next answer must be the next command's
+            try:
+                answers.append(read(disable_decoding=True))
+            except ResponseError as problem:
+                refused = refused or problem
+        if refused is not None:
+            raise refused
+        return answers
+
+    def _connection(self) -> Any:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._pool.make_connection()
+            with self._lock:
+                self._all.append(connection)
+        return connection
+
+    def _gone(self, problem: Exception, began: float) -> Unavailable:
+        # Whoever asks next is told at once, for as long as this one waited: a host that does not answer must not hold up
+        # everything else that a worker does.
+        now = time.monotonic()
+        if now >= self._rests_until:
+            self._rests_until = now + max(_REST_S, now - began)
+        return Unavailable(
+            f"The online store at {self.address} cannot be reached: {str(problem).rstrip('.')}.",
+            why="Redis is stopped or loading, or the network is down; nothing was written in part.",
+            fix="Start it, for example: redis-server --port 6379 --appendonly yes",
+        )
+
+    def _refused(self, problem: Exception) -> BackendError:
+        is_full = "OOM" in str(problem) or "used memory" in str(problem)
+        return BackendError(
+            f"The online store at {self.address} answered: {str(problem).rstrip('.')}.",
+            why="Its memory is full." if is_full else "It refused the command.",
+            fix="Give it more memory (maxmemory), or materialise less."
+            if is_full
+            else "Check the password, that the user may read and write there, and that it is no read-only replica.",
+        )

@@ -1,0 +1,71 @@
+"""What an endpoint counts of each of its look-ups: how fresh the rows are that it finds, and what is missing in them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from slipway.records.features import FeatureSetSpec, View, Windows
+
+__all__ = ["AGE_MAX", "AGE_SUM", "LOOKED_UP", "NOT_FOUND", "NULLS", "TOO_OLD", "Feed", "FeedCounts", "feeds_of"]
+
+LOOKED_UP, NOT_FOUND, TOO_OLD, AGE_SUM, AGE_MAX, NULLS = range(6)
+"""Places of a feed's counters; from the last one on one for each feature."""
+
+
+class Feed(Struct, frozen=True):
+    """A feature view or windows, as they are counted.
+
+    Args:
+        name: Its name in the feature set.
+        kind: "view" or "windows".
+        features: The names of its features.
+    """
+
+    name: str
+    kind: str
+    features: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """How many counters it has."""
+        return NULLS + len(self.features)
+
+
+class FeedCounts(Struct, frozen=True, kw_only=True):
+    """What was found under the keys of requests since the endpoint was started.
+
+    Args:
+        name: The feed's.
+        kind: "view" or "windows".
+        looked_up: How many keys were looked up and counted, each once a request, and of a large request about 8.
+        not_found: Of these, without any row; for windows, without one in the widest window.
+        too_old: Of these, whose row was older than the view's TTL allows.
+        mean_age_s: Of the found rows, at the decision; None where none was found, and for windows.
+        max_age_s: The greatest one; likewise.
+        nulls: By feature, in how many found rows (for windows: of all keys) it was null.
+    """
+
+    name: str
+    kind: str
+    looked_up: int = 0
+    not_found: int = 0
+    too_old: int = 0
+    mean_age_s: float | None = None
+    max_age_s: float | None = None
+    nulls: dict[str, int] = {}
+
+    @property
+    def found(self) -> int:
+        """In how many keys' rows nulls were counted."""
+        return self.looked_up - self.not_found if self.kind == "view" else self.looked_up
+
+
+def feeds_of(spec: FeatureSetSpec | None) -> tuple[Feed, ...]:
+    """The feeds of a feature set, in its order."""
+    found = []
+    for part in spec.parts if spec else ():
+        if isinstance(part, View):
+            found.append(Feed(part.name, "view", tuple(f"{part.name}_{one.name}" for one in part.fields)))
+        elif isinstance(part, Windows):
+            found.append(Feed(part.name, "windows", tuple(f"{part.name}_{one.name}" for one in part.aggregates)))
+    return tuple(found)

@@ -1,0 +1,208 @@
+"""What only a store on Redis can show: it is emptied, killed, full, and written from several machines."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import redis_here
+from slipway.conformance.online_store import STREAM, TIMED, TIMELESS, check_states, events_of
+from slipway.errors import BackendError, InvalidSetting, Unavailable
+from slipway.ports.online_store import ViewsAsked, WindowsAsked
+from slipway.records.features import EventRow, ViewRow
+
+pytestmark = pytest.mark.full
+store_module = pytest.importorskip("slipway.backends.redis_online", reason="pip install 'slipway[redis]'")
+ABSENT = (None,) * (len(STREAM.columns) - 2)
+RedisOnlineStore = store_module.RedisOnlineStore
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[str]:
+    with redis_here.cleaned(f"test:{tmp_path}") as found:
+        yield found
+
+
+def opened(url: str, namespace: str = "test"):
+    store = RedisOnlineStore(url, namespace)
+    store.define([STREAM], [TIMED, TIMELESS])
+    return store
+
+
+def test_writers_of_the_same_keys_lose_nothing(namespace: str) -> None:
+    """Several stores push shuffled, repeated and late events of the same keys at once."""
+    rows = events_of(11, 200)
+    stores = [opened(redis_here.URL, namespace) for _ in range(4)]
+
+    def push(number: int) -> int:
+        made = random.Random(number)
+        mine = made.sample(rows, 150)
+        for first in range(0, 150, 10):
+            stores[number].push_events(STREAM.name, mine[first : first + 10])
+            stores[number].put_rows(TIMED.name, [ViewRow(row.key, row.time_us, row.values) for row in mine[first:]])
+        return number
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(push, range(4)))
+    for number in range(4):
+        push(number)
+    stores[0].push_events(STREAM.name, rows)
+    check_states(stores[1], rows)
+    alone = opened(redis_here.URL, namespace + ":alone")
+    alone.put_rows(TIMED.name, [ViewRow(row.key, row.time_us, row.values) for row in rows])
+    stores[2].put_rows(TIMED.name, [ViewRow(row.key, row.time_us, row.values) for row in rows])
+    for at_us in range(14):
+        keys = ["EWR", "JFK", "a|b", "", "é"]
+        assert stores[3].view_rows((TIMED.name,), keys, at_us) == alone.view_rows((TIMED.name,), keys, at_us)
+    for store in (*stores, alone):
+        store.close()
+
+
+def test_a_request_is_one_round_trip(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows and views of many keys are one exchange; a decision time in the past costs a second one."""
+    store = opened(redis_here.URL, namespace)
+    store.push_events(STREAM.name, events_of(12, 50))
+    store.put_rows(TIMED.name, [ViewRow(f"e{i}", time, (time,)) for i in range(50) for time in (1, 5)])
+    keys = [f"e{i}" for i in range(50)]
+    asked = [WindowsAsked(STREAM.name, ["EWR", "JFK"], [1, 3]), ViewsAsked((TIMED.name, TIMELESS.name), keys)]
+    store.look_up(asked, 9)
+    trips = []
+    ask_all = store._link.ask_all
+    monkeypatch.setattr(store._link, "ask_all", lambda *given, **more: trips.append(given) or ask_all(*given, **more))
+    assert store.look_up(asked, 9)[1][7] == [(5, (5,)), None]
+    assert store.view_rows((TIMED.name, TIMELESS.name), keys, 9)[49] == [(5, (5,)), None]
+    assert len(trips) == 2
+    assert store.look_up(asked, 4)[1][7] == [(1, (1,)), None]
+    assert len(trips) == 4
+    store.close()
+
+
+def test_an_emptied_redis_is_not_one_without_rows(tmp_path: Path) -> None:
+    """Look-ups, pushes and a load under way are refused until it was loaded again; then they go on."""
+    with redis_here.own_redis(tmp_path / "redis") as own:
+        loader = opened(own.url)
+        loader.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+        expected = [loader.identity()]
+        reader = RedisOnlineStore(own.url, "test", lambda: expected[0])
+        reader.define([STREAM], [TIMED])
+        asked = [ViewsAsked((TIMED.name,), ["EWR"]), WindowsAsked(STREAM.name, ["EWR"], [5])]
+        assert reader.look_up(asked, 9)[0] == [[(1, (1,))]]
+        own.kill()
+        own.start()
+        for refused in (
+            lambda: reader.view_rows((TIMED.name,), ["EWR"], 9),
+            lambda: reader.look_up(asked, 9),
+            lambda: reader.push_events(STREAM.name, [EventRow("EWR", 1, "1", (1, 1, *ABSENT))]),
+            lambda: loader.put_rows(TIMED.name, [ViewRow("JFK", 1, (1,))]),
+            lambda: loader.set_mark("load", "done"),
+        ):
+            with pytest.raises(Unavailable, match="has lost what was loaded into it"):
+                refused()
+        reader.define([STREAM], [TIMED])  # a reader that starts now does not make it look loaded
+        assert loader.identity() == "" == loader.mark("load")
+        again = opened(own.url)
+        again.put_rows(TIMED.name, [ViewRow("EWR", 2, (2,))])
+        with pytest.raises(Unavailable, match="deploy the endpoint again"):
+            reader.view_rows((TIMED.name,), ["EWR"], 9)
+        expected[0] = again.identity()
+        assert reader.view_rows((TIMED.name,), ["EWR"], 9) == [[(2, (2,))]]
+        for store in (loader, reader, again):
+            store.close()
+
+
+def test_killed_while_pushes_come_it_keeps_whole_pushes(tmp_path: Path) -> None:
+    """Redis is killed again and again under a writer that repeats what failed: no push is there in part, none is lost."""
+    keys = [f"k{number}" for number in range(20)]
+    with redis_here.own_redis(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always") as own:
+        writer, reader = opened(own.url), opened(own.url)
+        failed = 0
+        made = random.Random(5)
+        for push in range(60):
+            rows = [EventRow(key, push, "1", (push, 1, *ABSENT)) for key in keys]
+            with ThreadPoolExecutor(1) as pool:
+                pushing = pool.submit(writer.push_events, STREAM.name, rows)
+                if push % 6 == 5:
+                    while not pushing.done() and made.random() < 0.9:
+                        pass
+                    own.kill()
+                    own.start()
+            try:
+                pushing.result()
+            except Unavailable:
+                failed += 1
+                seen = {states[0].rows for states in _asked_patiently(reader, keys)}
+                assert seen in ({push}, {push + 1})
+                assert _pushed_patiently(writer, rows) in (0, len(keys))
+            assert {states[0].rows for states in _asked_patiently(reader, keys)} == {push + 1}
+        assert failed
+        writer.close()
+        reader.close()
+
+
+def _asked_patiently(store, keys):
+    for _ in range(50):
+        try:
+            return store.window_states(STREAM.name, keys, 1000, [10_000])
+        except Unavailable:
+            time.sleep(0.05)
+    return store.window_states(STREAM.name, keys, 1000, [10_000])
+
+
+def _pushed_patiently(store, rows):
+    for _ in range(50):
+        try:
+            return store.push_events(STREAM.name, rows)
+        except Unavailable:
+            time.sleep(0.05)
+    raise AssertionError("Redis did not come back")
+
+
+def test_a_redis_that_hangs_holds_up_one_request(tmp_path: Path) -> None:
+    """Who waited in vain is followed by requests that are told at once; then it is asked again."""
+    with redis_here.own_redis(tmp_path / "redis") as own:
+        store = opened(own.url)
+        store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+        own.send(signal.SIGSTOP)
+        for told in ("Timeout", "a moment ago", "a moment ago"):
+            with pytest.raises(Unavailable, match=told):
+                store.view_rows((TIMED.name,), ["EWR"], 9)
+        own.send(signal.SIGCONT)
+        assert _asked_patiently(store, ["EWR"])[0][0].rows == 0
+        assert store.view_rows((TIMED.name,), ["EWR"], 9) == [[(1, (1,))]]
+        store.close()
+
+
+def test_a_full_memory_refuses_a_push_whole(tmp_path: Path) -> None:
+    with redis_here.own_redis(tmp_path / "redis") as own:
+        store = opened(own.url)
+        client = pytest.importorskip("redis").Redis.from_url(own.url)
+        client.config_set("maxmemory", "1mb")
+        rows = [EventRow(f"k{number}", 1, "1", (1, 1, *ABSENT)) for number in range(50)]
+        with pytest.raises(BackendError, match="memory") as caught:
+            store.push_events(STREAM.name, rows)
+        assert "maxmemory" in caught.value.fix
+        client.config_set("maxmemory", "0")
+        assert {states[0].rows for states in store.window_states(STREAM.name, [row.key for row in rows], 9, [9])} == {0}
+        assert store.push_events(STREAM.name, rows) == 50
+        store.close()
+
+
+def test_whoever_forgets_keys_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with redis_here.own_redis(tmp_path / "redis", "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru") as own:
+        opened(own.url).close()
+    assert "maxmemory-policy noeviction" in caplog.text
+
+
+def test_a_redis_that_is_away_is_said_without_its_password(tmp_path: Path) -> None:
+    store = RedisOnlineStore("redis://:secret-word@127.0.0.1:1/0", "test")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"redis://127\.0\.0\.1:1/0 cannot be reached") as caught:
+            store.mark("load")
+        assert "secret-word" not in str(caught.value)
+    with pytest.raises(InvalidSetting, match="does not name a Redis") as refused:
+        RedisOnlineStore("http://:secret-word@127.0.0.1", "test")
+    assert "secret-word" not in str(refused.value)
