@@ -73,6 +73,11 @@ class OwnRedis:
                     assert time.monotonic() < until, "it does not start"
                     time.sleep(0.02)
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """Kill it."""
         if self._process is not None:

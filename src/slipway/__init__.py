@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from slipway.monitoring.declare import KPI as KPI
     from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
+    from slipway.monitoring.declare import Freshness as Freshness
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
@@ -74,6 +75,7 @@ _HOMES = {
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
     "FeatureSet": "slipway.features.sets",
+    "Freshness": "slipway.monitoring.declare",
     "Gate": "slipway.gates.declare",
     "KPI": "slipway.monitoring.declare",
     "Model": "slipway.models.model",
@@ -137,6 +139,7 @@ __all__ = [
     "Drift",
     "Endpoint",
     "FeatureSet",
+    "Freshness",
     "Gate",
     "KPI",
     "Model",

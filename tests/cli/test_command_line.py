@@ -238,7 +238,7 @@ def test_through_a_server_the_answer_is_the_same(checkout: Path, workspace: Work
     with up(workspace.root) as (url, _):
         (checkout / "slipway.toml").write_text(f'{TOML}[environments.dev]\nserver = "{url}"\n')
         for read in READS:
-            if read[0] != ["audit", "verify"]:  # the server has sealed meanwhile
+            if read[0][0] != "audit":  # the server writes events and seals them meanwhile
                 assert slipway(*read[0], "--json").output == here[" ".join(read[0])]
         assert slipway("models", "show", "flight-delays").output == words
         missing = slipway("models", "show", "flight-delay")

@@ -1,6 +1,7 @@
 """What only a store on Redis can show: it is emptied, killed, full, and written from several machines."""
 
 import random
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -158,6 +159,21 @@ def _pushed_patiently(store, rows):
         except Unavailable:
             time.sleep(0.05)
     raise AssertionError("Redis did not come back")
+
+
+def test_a_redis_that_hangs_holds_up_one_request(tmp_path: Path) -> None:
+    """Who waited in vain is followed by requests that are told at once; then it is asked again."""
+    with redis_here.own_redis(tmp_path / "redis") as own:
+        store = opened(own.url)
+        store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+        own.send(signal.SIGSTOP)
+        for told in ("Timeout", "a moment ago", "a moment ago"):
+            with pytest.raises(Unavailable, match=told):
+                store.view_rows((TIMED.name,), ["EWR"], 9)
+        own.send(signal.SIGCONT)
+        assert _asked_patiently(store, ["EWR"])[0][0].rows == 0
+        assert store.view_rows((TIMED.name,), ["EWR"], 9) == [[(1, (1,))]]
+        store.close()
 
 
 def test_a_full_memory_refuses_a_push_whole(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from slipway.data.checks import between, not_null, one_of, unique
+from slipway.data.checks import between, not_null, one_of, references, unique
 from slipway.data.declare import Table, table
-from slipway.data.ingest import ingest
+from slipway.data.ingest import in_order, ingest
 from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.ledger import lineage
 from slipway.ports.workspace import Workspace
@@ -138,3 +138,14 @@ def test_what_a_table_was_made_of_is_in_its_lineage(workspace: Workspace) -> Non
         links = lineage.trace(tx, node("flights", "derived", made.version))
     assert {(link.source, link.role) for link in links} == {(origin, "source"), ("run:ab12", "output")}
     assert made.run_id == "ab12"
+
+
+def test_tables_come_after_those_that_their_checks_look_into() -> None:
+    def named(name: str, *others: str) -> Table:
+        def made() -> Any: ...
+
+        made.__name__ = name
+        return table(checks=[references("x", other) for other in others])(made)
+
+    tables = [named("a", "b", "a"), named("b", "c"), named("c"), named("d", "e"), named("e", "d")]
+    assert [one.name for one in in_order(tables)] == ["c", "b", "a", "d", "e"]

@@ -483,3 +483,17 @@ def test_pandas_rows_may_be_given_as_a_source_of_their_own(workspace: Workspace,
     sync(workspace, names, tmp_path)
     assert content(workspace, "names") == [(1, "a"), (2, None)]
     assert os.listdir(workspace.root / "syncs" / "flights" / "names") == ["sync.lock"]
+
+
+def test_a_plain_function_may_be_synced_on_a_schedule(workspace: Workspace, tmp_path: Path) -> None:
+    rows = {"id": [1, 2]}
+
+    @sw.table(key="id", schedule="0 3 * * *")
+    def names() -> pl.DataFrame:
+        return pl.DataFrame(rows)
+
+    assert names.feed.is_declared
+    assert [sync(workspace, names, tmp_path).state for _ in range(2)] == ["made", "unchanged"]
+    rows = {"id": [2, 3, 4]}
+    assert sync(workspace, names, tmp_path).state == "made"
+    assert content(workspace, "names") == [(2,), (3,), (4,)]

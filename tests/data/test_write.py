@@ -188,6 +188,12 @@ class TestAppend:
         assert failing is not None
         assert failing["id"].to_list() == [4]
 
+    def test_keys_that_are_there_already_are_named(self, workspace: Workspace) -> None:
+        declaration = declared(key="id")
+        write(workspace, declaration, FLIGHTS)
+        made = write(workspace, declaration, FLIGHTS[2:], mode="append")
+        assert (made.checks[0].failed_rows, made.checks[0].sample) == (4, ("3", "4"))
+
     def test_what_was_found_before_is_not_looked_at_again(
         self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 
 
 def test_its_declarations_hold() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)[0]
     made: dict[str, Any] = {"__name__": "features_page"}
     exec(code, made)
     declared = [value for value in made.values() if isinstance(value, Feature)]

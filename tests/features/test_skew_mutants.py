@@ -20,7 +20,7 @@ import redis_here
 import slipway.features.windows as w
 from slipway import code, plugins
 from slipway.backends.sqlite_online import SqliteOnlineStore
-from slipway.features import calls, materialise, online, point_in_time, scalar_columns, states
+from slipway.features import calls, look_ups, materialise, online, point_in_time, scalar_columns, states
 from slipway.features.certificate import certificate_of
 from slipway.features.extracted import extracted_functions, functions_in
 from slipway.features.scalars import feature
@@ -103,19 +103,19 @@ def calls_with_nulls(patch: pytest.MonkeyPatch) -> None:
 
     def row_caller(scalar: Any, functions: Any) -> Any:
         call = calls.row_caller(scalar, functions)
-        return lambda arguments, row: call(tuple(0 if v is None else v for v in arguments), row)
+        return lambda arguments, row: call(tuple(0 if value is None else value for value in arguments), row)
 
     patch.setattr(online, "row_caller", row_caller)
 
 
 def ttl_excludes_its_end(patch: pytest.MonkeyPatch) -> None:
     """`<` where `<=` is meant: a row exactly as old as its ttl no longer counts."""
-    original = online._views_of
+    original = look_ups._values_of_views
 
     def shorter(view: Any) -> Any:
         return view if view.ttl_us is None else msgspec.structs.replace(view, ttl_us=view.ttl_us - 1)
 
-    patch.setattr(online, "_views_of", lambda views, store: original([shorter(view) for view in views], store))
+    patch.setattr(look_ups, "_values_of_views", lambda views: original([shorter(view) for view in views]))
 
 
 def whole_numbers_become_floats(patch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def registers_of_another_hash(patch: pytest.MonkeyPatch) -> None:
 
 def default_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A view's default stands in training only."""
-    patch.setattr(online, "defaults_of", lambda view: (None,) * len(view.fields))
+    patch.setattr(look_ups, "defaults_of", lambda view: (None,) * len(view.fields))
 
 
 def keys_are_not_escaped(patch: pytest.MonkeyPatch) -> None:
@@ -190,11 +190,13 @@ def keys_are_not_escaped(patch: pytest.MonkeyPatch) -> None:
 def null_is_a_key(patch: pytest.MonkeyPatch) -> None:
     """A null key is looked up, as the text "None"."""
     original = online.key_encoder
-    patch.setattr(
-        online,
-        "key_encoder",
-        lambda types: lambda values: original(types)(["None" if v is None else v for v in values]),
-    )
+
+    def encoder(types: Any) -> Any:
+        encode = original(types)
+        return lambda values: encode(["None" if value is None else value for value in values])
+
+    patch.setattr(online, "key_encoder", encoder)
+    patch.setattr(look_ups, "key_encoder", encoder)
 
 
 def std_of_the_population(patch: pytest.MonkeyPatch) -> None:
@@ -216,12 +218,12 @@ def sum_of_nothing_is_null(patch: pytest.MonkeyPatch) -> None:
 
 def dates_move_by_a_day(patch: pytest.MonkeyPatch) -> None:
     """The day of a view is counted from another epoch when it comes back."""
-    original = online.restore
+    original = look_ups.restore
 
     def restore(kind: Any) -> Any:
         return original(kind) if kind != "date" else lambda days: original("date")(days) + timedelta(days=1)  # type: ignore[misc]
 
-    patch.setattr(online, "restore", restore)
+    patch.setattr(look_ups, "restore", restore)
 
 
 # The offline path alone ------------------------------------------------------------------------------------------------
@@ -249,12 +251,12 @@ def lesser_of_two_contents_counts(patch: pytest.MonkeyPatch) -> None:
 
 def ttl_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A value past its ttl is served as if fresh."""
-    original = online._views_of
-    patch.setattr(
-        online,
-        "_views_of",
-        lambda views, store: original([msgspec.structs.replace(view, ttl_us=None) for view in views], store),
-    )
+    original = look_ups._values_of_views
+
+    def endless(view: Any) -> Any:
+        return msgspec.structs.replace(view, ttl_us=None)
+
+    patch.setattr(look_ups, "_values_of_views", lambda views: original([endless(view) for view in views]))
 
 
 def local_time_offline(patch: pytest.MonkeyPatch) -> None:

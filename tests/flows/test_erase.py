@@ -36,7 +36,7 @@ from slipway.records.schema import Field
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal
 from slipway.schema.frame_digests import of_frame
 from slipway.tables import erasing, parts, prediction_log, versions
-from slipway.tables.catalog import get, head, manifest_of
+from slipway.tables.catalog import get, head, manifest_of, node
 from slipway.tables.cleaning import clean
 from slipway.tables.delta_export import export_delta
 from slipway.tables.file_folders import add_folder, check_out, read_file
@@ -280,6 +280,17 @@ def test_by_a_column_wherever_it_is_personal_or_the_key(workspace: Workspace) ->
     assert {p.place for p in report.places} == {"table people", "table orders", "table quarantine.orders"}
     assert report.kept == ("The table 'letters' has email, neither personal nor its key: not searched.",)
     assert {v.split("/")[2] for v in holding(workspace) if v.startswith("tables")} == {"letters"}
+
+
+def test_what_was_made_from_a_table_is_searched_or_told(workspace: Workspace) -> None:
+    made = overwrite(workspace, "people", people(0, 10, ada=3), key=("email",))
+    inputs = (node("flights", "people", made.version),)
+    for name in ("training.ages", "view.ages.0a1b2c3d4e5f", "mine"):
+        overwrite(workspace, name, people(0, 10, ada=3), origin=Origin(inputs=inputs))
+    overwrite(workspace, "training.other", people(0, 10, ada=3))
+    report = run_erase(workspace)
+    assert {p.place for p in report.places} == {"table people", "table training.ages", "table view.ages.0a1b2c3d4e5f"}
+    assert [line.partition(":")[0] for line in report.kept] == ["The table 'mine' was made from 'people' and has email"]
 
 
 def test_numbers_instants_and_composite_keys_are_found(workspace: Workspace) -> None:

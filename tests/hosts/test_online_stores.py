@@ -6,6 +6,7 @@ import pytest
 
 from slipway.errors import Corrupt, InvalidSetting
 from slipway.hosts.online_stores import open_online, open_to_serve
+from slipway.hosts.project import open_project
 from slipway.hosts.settings import read_settings
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.serving.online_place import read_place, write_place
@@ -54,6 +55,17 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
         check_url(url, "The setting online")
         with pytest.raises(InvalidSetting, match="SLIPWAY_NO_SUCH is not set"):
             open_online(tmp_path, OnlinePlace(url=url, namespace="n"))
+
+
+def test_a_project_is_opened_with_its_environments_store(tmp_path: Path) -> None:
+    settings_with(tmp_path, "redis://h:6379/0")
+    for environment, root, online in (
+        ("prod", None, "redis://h:6379/0"),
+        ("dev", None, ""),
+        ("prod", tmp_path / "another", ""),  # another store's endpoints have stores of their own, as a simulation's
+    ):
+        with open_project(tmp_path, environment=environment, root=root) as project:
+            assert project.workspace.online == online
 
 
 def test_a_folder_names_its_store(tmp_path: Path) -> None:

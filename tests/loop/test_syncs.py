@@ -116,6 +116,7 @@ def test_what_is_due_is_synced_once_without_anybodys_checkout(desk: Desk) -> Non
     for _ in range(3):
         desk.look()
     assert desk.syncs() == [BY_HAND, (DUE, "made"), (DUE, "unchanged")]
+    assert len(list((desk.folder / ".slipway" / "tasks").iterdir())) == 1  # of the last one
     text = desk.type("data", "list")
     assert "0 3 * * * Europe/Berlin" in text
     assert "2013-04-07 01:00" in text

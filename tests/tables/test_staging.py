@@ -19,7 +19,8 @@ from slipway.tables.versions import append, overwrite, read
 
 
 def rows(start: int, stop: int) -> pl.DataFrame:
-    return pl.DataFrame({"id": range(start, stop), "text": [f"row {n}" for n in range(start, stop)]})
+    columns = {"id": range(start, stop), "text": [f"row {n}" for n in range(start, stop)]}
+    return pl.DataFrame(columns, schema={"id": pl.Int64, "text": pl.String})
 
 
 def test_staged_rows_are_on_disk_and_nobody_knows_of_them(workspace: Workspace) -> None:

@@ -177,14 +177,19 @@ class LocalBlobs:
         try:
             if path.exists() and digest_file(path) == digest:
                 return
-            made = not path.parent.exists()
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.exists():
+                self._make_folders()
             _write_temporary(path.parent, chunks).replace(path)
             _sync_folder(path.parent)
-            if made:
-                _sync_folder(self._folder)
         except OSError as problem:
             raise _unwritable(self._folder, problem) from problem
+
+    def _make_folders(self) -> None:
+        # All at once: each alone would make the blob that needs it wait for the disk once more.
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for number in range(256):
+            (self._folder / f"{number:02x}").mkdir(exist_ok=True)
+        _sync_folder(self._folder)
 
     @staticmethod
     def _missing(digest: str) -> NotFound:

@@ -94,7 +94,7 @@ class Link:
             Unavailable: Redis cannot be reached, does not answer in time, or is loading.
             BackendError: It refused a command.
         """
-        connection = self._connection()
+        connection, began = self._connection(), time.monotonic()
         again = again and connection.is_connected
         while True:
             try:
@@ -104,7 +104,7 @@ class Link:
                 if isinstance(problem, AuthenticationError):
                     raise self._refused(problem) from problem
                 if not again or isinstance(problem, Late):
-                    raise self._gone(problem) from problem
+                    raise self._gone(problem, began) from problem
                 again = False
             except RedisError as problem:
                 raise self._refused(problem) from problem
@@ -149,11 +149,12 @@ class Link:
                 self._all.append(connection)
         return connection
 
-    def _gone(self, problem: Exception) -> Unavailable:
-        # Whoever asks next within a moment is told at once: a request must not wait for a host that does not answer.
+    def _gone(self, problem: Exception, began: float) -> Unavailable:
+        # Whoever asks next is told at once, for as long as this one waited: a host that does not answer must not hold up
+        # everything else that a worker does.
         now = time.monotonic()
         if now >= self._rests_until:
-            self._rests_until = now + _REST_S
+            self._rests_until = now + max(_REST_S, now - began)
         return Unavailable(
             f"The online store at {self.address} cannot be reached: {str(problem).rstrip('.')}.",
             why="Redis is stopped or loading, or the network is down; nothing was written in part.",

@@ -31,7 +31,7 @@ from slipway.records.features import EventRow, StoredView, Stream, ViewRow, Wind
 
 __all__ = ["RedisOnlineStore"]
 
-_ASK_S = 5.0
+_ASK_S = 2.0
 _WRITE_S = 60.0
 _logger = logging.getLogger(__name__)
 

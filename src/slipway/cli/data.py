@@ -66,13 +66,13 @@ def ingest(door: Door, names: tuple[str, ...]) -> None:
 @click.option("--full", is_flag=True, help="Read everything again: what is gone from the source is found then.")
 @opened
 def sync(door: Door, names: tuple[str, ...], full: bool) -> None:
-    """Read what is new in the sources of tables: of all that have a source or watermark, or of those named."""
+    """Read what is new in the sources of tables: of all that declare one, or of those named."""
     from slipway.data.declare import Table
     from slipway.data.sync import sync as sync_table
 
     declared = door.project.declared(Table)
     chosen = [door.project.pick(Table, name, "table") for name in names]
-    chosen = chosen or [table for table in declared.values() if table.feed.source or table.feed.watermark]
+    chosen = chosen or [table for table in declared.values() if table.feed.is_declared]
     ended = [sync_table(door.workspace, table, door.project.folder, full=full) for table in chosen]
     _declare(door, chosen)
     door.show(ended, _synced_text)
@@ -89,7 +89,9 @@ def _declare(door: Door, tables: list["Table"]) -> None:
 
 def _synced_text(ended: list[Sync]) -> str:
     rows = [(one.name, one.state, one.sentence) for one in ended]
-    return columns(("table", "state", "what came of it"), rows, empty="No table declares a source or a watermark.")
+    return columns(
+        ("table", "state", "what came of it"), rows, empty="No table declares a source, a watermark or a schedule."
+    )
 
 
 def _list_text(answer: Tables) -> str:

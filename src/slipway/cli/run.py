@@ -20,6 +20,7 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
     from slipway.data.declare import Table
     from slipway.data.ingest import ingest
+    from slipway.data.schedules import declare_schedule
     from slipway.flows.endpoint import Endpoint
     from slipway.flows.release import run_pipeline
     from slipway.pipelines.declare import Pipeline
@@ -30,7 +31,8 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     endpoint = _endpoint(project.declared(Endpoint).values(), chosen)
     if not no_ingest:
         for table in project.declared(Table).values():
-            ingest(workspace, table)
+            ingest(workspace, table, folder=project.folder)
+            declare_schedule(workspace, table, snapshot=project.snapshot(), folder=project.folder)
     done = run_pipeline(workspace, chosen, params, endpoint=endpoint, snapshot=project.snapshot())
     if door.as_json:
         door.show({"run": done.run, "model": done.version}, str)

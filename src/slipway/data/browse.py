@@ -121,7 +121,10 @@ def _refusal(workspace: Workspace, request: ShowFailing) -> TableRefusal | None:
         head = find_head(tx, workspace.project, request.name)
     if request.version == _REFUSED:
         if not found:
-            raise NotFound(f"Nothing that came for the table {request.name!r} was refused.")
+            raise NotFound(
+                f"Nothing that came for the table {request.name!r} was refused.",
+                fix=f"What the current version's checks found: slipway data failing {request.name}",
+            )
         return found[0]
     is_last = bool(found) and (head is None or found[0].parent == head.version)
     return found[0] if is_last else None

@@ -41,6 +41,11 @@ class Feed:
     schedule: TriggerSpec | None = None
     takes: str = ""
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the table says more than its function: then it can be synced without being named."""
+        return self.source is not None or bool(self.watermark) or self.schedule is not None
+
     def place(self, function: str) -> str:
         """The source in words, without secrets."""
         return place_of(self.source) if self.source is not None else function

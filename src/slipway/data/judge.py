@@ -138,7 +138,7 @@ def _aside(
     for place, (rule, result) in enumerate(zip(found.rules, found.results, strict=True)):
         if rule.check.severity != "quarantine":
             continue
-        mine = [numbered.filter(rule.fails).select(_ROW).collect()] if result.failed_rows else []
+        mine = [numbered.filter(rule.fails).select(_ROW).collect(engine="streaming")] if result.failed_rows else []
         if stays is not None and isinstance(rule.check, Unique):
             _, again, _ = joined(rule, result, rows.lazy(), stays, known, key)
             if again is not None:

@@ -81,8 +81,10 @@ def key_of(value: float, kind: Kind) -> int:
 
 
 def _batches(rows: pl.DataFrame | pl.LazyFrame) -> Iterable[pl.DataFrame]:
-    frames = [rows] if isinstance(rows, pl.DataFrame) else rows.collect_batches(chunk_size=_BLOCK, maintain_order=False)
-    for frame in frames:
+    if isinstance(rows, pl.DataFrame):
+        yield from rows.iter_slices(_BLOCK)
+        return
+    for frame in rows.collect_batches(chunk_size=_BLOCK, maintain_order=False, lazy=True, engine="streaming"):
         yield from frame.iter_slices(_BLOCK)
 
 

@@ -12,7 +12,7 @@ from slipway.features.sets import FeatureSet
 from slipway.flows.retrain import Retrain
 from slipway.gates.declare import Gate
 from slipway.ids import check_name
-from slipway.monitoring.declare import KPI, Consistency, Drift, Quality
+from slipway.monitoring.declare import KPI, Consistency, Drift, Freshness, Quality
 from slipway.pipelines.declare import Pipeline
 from slipway.records.declarations import DeclaredEndpoint, declared_id
 from slipway.records.endpoints import StreamSpec
@@ -54,7 +54,7 @@ class Endpoint:
     key: str | Sequence[str] = ()
     strict: bool = False
     workers: int = 1
-    monitors: Sequence[Drift | Quality | KPI | Consistency] = ()
+    monitors: Sequence[Drift | Quality | KPI | Consistency | Freshness] = ()
     rollout: Sequence[Shadow | Canary] = ()
     retrain: Retrain | None = None
     streams: Sequence[StreamSpec] = ()
@@ -74,11 +74,11 @@ class Endpoint:
         key = self.key_fields
         if not all(isinstance(field, str) and field for field in key) or len(set(key)) < len(key):
             raise self._unfit("key", self.key, "Give the names of request fields, each once: key=['flight_id'].")
-        if not all(isinstance(monitor, Drift | Quality | KPI | Consistency) for monitor in self.monitors):
+        if not all(isinstance(one, Drift | Quality | KPI | Consistency | Freshness) for one in self.monitors):
             raise self._unfit(
                 "monitors",
                 self.monitors,
-                "Give a list of sw.Drift(), sw.Quality(...), sw.KPI(...) and sw.Consistency().",
+                "Give a list of sw.Drift(), sw.Quality(...), sw.KPI(...), sw.Consistency() and sw.Freshness(...).",
             )
         names = [monitor.spec().name for monitor in self.monitors]
         if twice := {name for name in names if names.count(name) > 1}:

@@ -4,13 +4,11 @@ from pathlib import Path
 
 from slipway.errors import NotFound, near
 from slipway.ledger import entries, events
-from slipway.models import registry
 from slipway.operations.declare import Empty
 from slipway.operations.endpoints import EndpointDetail, EndpointRow, Endpoints, GetEndpoint, Stop, Stopped
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import Revision
-from slipway.records.feeds import FeedCounts, feeds_of
 from slipway.records.gates import Verdict
 from slipway.records.monitors import Finding, Incident
 from slipway.serving.feed_counters import read_feeds
@@ -64,18 +62,8 @@ def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:
             findings=tuple(entries.find(tx, Finding, parent=parent, limit=60)),
             incidents=tuple(entries.find(tx, Incident, parent=parent, limit=20)),
             consistency=next(iter(entries.find(tx, ConsistencyReport, parent=parent, limit=1)), None),
-            feeds=_feeds(workspace, newest),
+            feeds=tuple(read_feeds(folder_of(workspace, request.name))),
         )
-
-
-def _feeds(workspace: Workspace, revision: Revision) -> tuple[FeedCounts, ...]:
-    """What the workers of the present or last process found."""
-    try:
-        version = registry.get(workspace, revision.served.model, str(revision.served.number))
-    except NotFound:  # it serves what was never registered here
-        return ()
-    feeds = feeds_of(registry.bundle_of(workspace, version).features)
-    return tuple(read_feeds(folder_of(workspace, revision.name), feeds)) if feeds else ()
 
 
 def stop(workspace: Workspace, request: Stop) -> Stopped:

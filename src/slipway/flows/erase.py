@@ -25,7 +25,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.erasures import Erasure, Place
 from slipway.records.tables import TableVersion
 from slipway.tables import erasing
-from slipway.tables.catalog import head, heads, manifest_of, node
+from slipway.tables.catalog import head, heads, manifest_of, node, quarantine_of
 from slipway.tables.delta_export import rebuild_delta
 from slipway.tables.erasing import Found
 from slipway.tables.file_erasing import FilesFound, find_files, rewrite_files, switch_files
@@ -35,6 +35,7 @@ __all__ = ["erase", "list_erasures"]
 _VERB = "erasures.start"
 _HASH_TYPE = "application/vnd.slipway.erasure"
 _ATTEMPTS = 20
+_DERIVED = ("quarantine.", "view.", "training.")
 
 
 def list_erasures(workspace: Workspace, request: Empty) -> Erasures:
@@ -159,15 +160,14 @@ def _tables(workspace: Workspace, target: Target) -> tuple[list[str], list[str]]
     """Which tables are searched; and of others that have such columns, a sentence each."""
     current = heads(workspace)
     if target.table:
-        derived = {f"quarantine.{target.table}", *_views_of(workspace, current, target.table)}
-        return [target.table, *sorted(v.name for v in current if v.name in derived)], []
+        return _with_derived(workspace, current, target)
     chosen, untold = [], []
     for version in current:
         names = {field.name for field in version.fields}
         if not set(target.columns) <= names:
             continue
         marked = set(version.about.personal) | set(manifest_of(workspace, version).key)
-        if set(target.columns) <= marked or version.name.startswith(("quarantine.", "view.")):
+        if set(target.columns) <= marked or version.name.startswith(_DERIVED):
             chosen.append(version.name)
         else:
             untold.append(
@@ -187,15 +187,24 @@ def _tables(workspace: Workspace, target: Target) -> tuple[list[str], list[str]]
     return chosen, untold
 
 
-def _views_of(workspace: Workspace, current: Iterable[TableVersion], table: str) -> set[str]:
-    """Kept results of feature views that were made from a table."""
-    meant, found = f"table:{workspace.project}/{table}@", set()
+def _with_derived(workspace: Workspace, current: Iterable[TableVersion], target: Target) -> tuple[list[str], list[str]]:
+    """A table and what Slipway made from it; and of other tables that were made from it, a sentence each."""
+    meant = f"table:{workspace.project}/{target.table}@"
+    chosen, untold = [target.table], []
     with workspace.ledger.read() as tx:
         for version in current:
             links = tx.links(node(version.project, version.name, version.version), towards=True)
-            if version.name.startswith("view.") and any(link.source.startswith(meant) for link in links):
-                found.add(version.name)
-    return found
+            is_made = any(link.source.startswith(meant) and link.role != "parent" for link in links)
+            if version.name == target.table or not set(target.columns) <= {field.name for field in version.fields}:
+                continue
+            if version.name == quarantine_of(target.table) or (is_made and version.name.startswith(_DERIVED)):
+                chosen.append(version.name)
+            elif is_made:
+                untold.append(
+                    f"The table {version.name!r} was made from {target.table!r} and has {', '.join(target.columns)}: "
+                    f"not searched. Erase there too where it means the same: --table {version.name} or --where."
+                )
+    return chosen, untold
 
 
 def _look(workspace: Workspace, target: Target, tables: list[str], *, dry_run: bool) -> tuple[list[Place], list[str]]:

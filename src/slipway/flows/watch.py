@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -17,6 +18,7 @@ from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
 from slipway.monitoring import consistency, feeds, judge
+from slipway.monitoring.freshness import freshness
 from slipway.monitoring.judge import Found
 from slipway.operations.endpoints import Watch, Watched
 from slipway.ports.ledger_store import WriteTransaction
@@ -25,6 +27,7 @@ from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import MonitorSpec, Revision
 from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
+from slipway.serving.feed_counters import read_feeds
 from slipway.stats.profiles import Profile, from_bytes
 from slipway.tables.strays import stray_labels
 
@@ -32,11 +35,18 @@ __all__ = ["answered_rows", "looks_back_to", "watch", "watch_rows"]
 
 _OWNERS = {
     "drift": "data engineer",
+    "freshness": "data engineer",
     "quality": "data scientist",
     "kpi": "business owner",
     "consistency": "data engineer",
 }
-_CAUSES = {"drift": "broken feed", "quality": "quality", "kpi": "kpi", "consistency": "skew"}
+_CAUSES = {
+    "drift": "broken feed",
+    "freshness": "broken feed",
+    "quality": "quality",
+    "kpi": "kpi",
+    "consistency": "skew",
+}
 _NEWEST_FINDINGS = 4
 
 
@@ -105,6 +115,8 @@ def watch_rows(
         elif monitor.kind == "drift":
             faulty = _faulty(workspace, revision, monitor)
             one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=key)
+        elif monitor.kind == "freshness":
+            one = freshness(monitor, read_feeds(home.parents[1]), _last_values(workspace, revision, monitor))
         else:
             one = judge.quality(own, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
         found.append(_finding(workspace, revision, monitor, one, now))
@@ -128,6 +140,13 @@ def watch_rows(
         findings=tuple(found),
         incidents=tuple(incidents),
     )
+
+
+def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> dict[str, Any]:
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        found = entries.find(tx, Finding, parent=parent, name=monitor.name, limit=1)
+    return found[0].values if found else {}
 
 
 def _log_name(revision: Revision) -> str:

@@ -229,7 +229,7 @@ def label_delay_of(endpoint: Endpoint) -> timedelta:
 def ingest_all(project: Project) -> None:
     """Make a version of every table that the project declares."""
     for table in project.declared(Table).values():
-        ingest(project.workspace, table)
+        ingest(project.workspace, table, folder=project.folder)
 
 
 def first_model(project: Project, endpoint: Endpoint, since: datetime) -> ModelVersion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def _table(workspace: Workspace, declared: DeclaredTable) -> list[str]:
     words = in_words(declared.schedule.cron, declared.schedule.timezone)
     if any(one.trigger == words and one.created_at >= at for one in found):
         return done
+    for one in found:  # a schedule of minutes would fill the disk; what failed is kept with its log
+        if one.snapshot and one.state in ("made", "unchanged"):
+            shutil.rmtree(_folder(workspace, one), ignore_errors=True)
     begun = begin_sync(workspace, declared.name, trigger=words, snapshot=declared.snapshot)
     _launch(workspace, begun, declared)
     return [*done, f"{declared.name}: a sync began ({words})"]

@@ -7,11 +7,12 @@ from slipway.errors import InvalidDeclaration, near
 from slipway.records.endpoints import MonitorSpec
 from slipway.schema.durations import microseconds
 
-__all__ = ["KPI", "Consistency", "Drift", "Quality"]
+__all__ = ["KPI", "Consistency", "Drift", "Freshness", "Quality"]
 
 _QUALITIES = ("accuracy", "auc", "brier", "calibration", "log_loss", "mae", "rmse")
 _CALIBRATION_LIMIT = 0.05
-_WEEK_US = 7 * 86_400_000_000
+_DAY_US = 86_400_000_000
+_WEEK_US = 7 * _DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,43 @@ class KPI:
             limit=self.limit,
             window_us=_window(self.window, least=_WEEK_US),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """Watches one feed while it is looked up: a feature view, or windows.
+
+    It alerts when clearly more keys than the limit had no row, or one older than the view's ttl, since the last look.
+
+    Args:
+        feed: The view's or windows' name.
+        limit: The greatest share of keys without a fresh row that is usual.
+
+    Raises:
+        InvalidDeclaration: No name, or a limit that is no share below 1.
+
+    Example:
+        `monitors=[sw.Drift(), sw.Freshness("weather_at_origin", limit=0.02)]`
+    """
+
+    feed: str
+    limit: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.feed, str) or not self.feed:
+            raise InvalidDeclaration(f"{self.feed!r} names no feed.", fix="Give the name of a feature view or windows.")
+        _check_limit(self.limit)
+        if not 0 <= self.limit < 1:
+            raise InvalidDeclaration(
+                f"{self.limit!r} is no limit of freshness.",
+                why="It is the share of keys that may be without a fresh row.",
+                fix="Give a share from 0 to below 1, such as 0.05.",
+            )
+
+    def spec(self) -> MonitorSpec:
+        """The monitor as data."""
+        name = f"freshness of {self.feed}"
+        return MonitorSpec(kind="freshness", name=name, metric=self.feed, limit=self.limit, window_us=_DAY_US)
 
 
 def _window(duration: object, *, least: int) -> int:

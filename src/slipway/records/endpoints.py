@@ -69,16 +69,17 @@ class MonitorSpec(Struct, frozen=True, kw_only=True):
     """A monitor as data.
 
     Args:
-        kind: "drift", "quality", "kpi" or "consistency".
+        kind: "drift", "quality", "kpi", "consistency" or "freshness".
         name: Unique in the endpoint.
-        metric: For quality: the metric; for kpi: "cost".
+        metric: For quality: the metric; for kpi: "cost"; for freshness: the name of the view or windows.
         label_delay_us: How long a label may take.
         limit: For quality and kpi: a figure worse than this alerts, None to compare with the evaluation. For consistency:
-            the greatest share of a feature's values that may differ from offline.
+            the greatest share of a feature's values that may differ from offline. For freshness: a greater share of
+            keys without a fresh row alerts.
         window_us: How much business time before the youngest mature prediction is judged together.
     """
 
-    kind: Literal["drift", "quality", "kpi", "consistency"]
+    kind: Literal["drift", "quality", "kpi", "consistency", "freshness"]
     name: str
     metric: str = ""
     label_delay_us: int = 0

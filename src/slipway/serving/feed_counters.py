@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from slipway.hashing import fingerprint
 from slipway.records.feeds import AGE_MAX, Feed, FeedCounts
@@ -12,6 +16,8 @@ from slipway.serving.counters import MAX_WORKERS, mapped
 __all__ = ["FEED_FILES", "FeedCounters", "read_feeds"]
 
 FEED_FILES = "feeds-*.bin"
+_NAMES = "feeds.json"
+_logger = logging.getLogger("slipway.serving")
 
 
 class FeedCounters:
@@ -29,6 +35,10 @@ class FeedCounters:
         size = MAX_WORKERS * max(self._width, 1) * 8
         shared = None if folder is None or not feeds else mapped(_path(folder, feeds), size)
         self._all = memoryview(bytearray(size) if shared is None else shared).cast("Q")
+        if folder is not None and shared is not None:
+            _name(folder, feeds)
+        elif folder is not None:
+            (folder / _NAMES).unlink(missing_ok=True)
         self.cells: dict[str, memoryview] = {}
         place = slot * self._width
         for feed in feeds:
@@ -63,15 +73,26 @@ class FeedCounters:
         return "\n".join(lines) + "\n" if found else ""
 
 
-def read_feeds(folder: Path, feeds: Sequence[Feed]) -> list[FeedCounts]:
-    """What the workers of the endpoint in a folder counted; [] where it never looked anything up."""
+def read_feeds(folder: Path) -> list[FeedCounts]:
+    """What the workers of the endpoint in a folder count of the model that serves; [] where it looks nothing up."""
     try:
+        feeds = msgspec.json.decode((folder / _NAMES).read_bytes(), type=tuple[Feed, ...])
         content = _path(folder, feeds).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError):
         return []
     width = sum(feed.width for feed in feeds)
     whole = len(content) >= MAX_WORKERS * width * 8  # a worker that is just making it has not counted either
     return _counts(memoryview(content).cast("Q"), feeds, width) if whole and width else []
+
+
+def _name(folder: Path, feeds: Sequence[Feed]) -> None:
+    """Say in the folder what is counted, for those who read it without the model."""
+    part = folder / f".{_NAMES}.{os.getpid()}.part"
+    try:
+        part.write_bytes(msgspec.json.encode(feeds))
+        part.rename(folder / _NAMES)
+    except OSError as problem:  # a full disk keeps no endpoint from answering
+        _logger.error("%s cannot be written: %s", folder / _NAMES, problem)
 
 
 def _path(folder: Path, feeds: Sequence[Feed]) -> Path:

@@ -11,24 +11,30 @@ from __future__ import annotations
 import io
 import re
 import time as machine_time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import polars as pl
 
 from slipway.errors import Conflict
 from slipway.ledger import entries
-from slipway.ports.ledger_store import WriteTransaction
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.filesets import FileSetVersion
+from slipway.records.record import Record
 from slipway.records.tables import CheckResult, Erased, Manifest, Part, TableRefusal, TableVersion
 from slipway.schema.frame_digests import BLOCK_ROWS, FrameDigests, of_blocks
 from slipway.tables.catalog import history, manifest_of, words
+from slipway.tables.filesets import index_blob, index_of
 from slipway.tables.parts import PartWriter, part_path, table_folder
 from slipway.tables.scans import scan_parts, schema_of
 
 __all__ = ["ERASED", "Rewritten", "Found", "find", "matching", "orphans", "remove", "rewrite", "rows_of", "switch"]
+
+R = TypeVar("R", bound=Record)
 
 ERASED = "(erased)"
 _ORPHAN_AGE_S = 3600.0
@@ -169,6 +175,7 @@ def find(workspace: Workspace, table: str, columns: Mapping[str, str]) -> Found:
     cleaned = [v.erased[-1].manifest if v.erased else v.version for v in known if v.cleaned_at is not None]
     cleaned += [v.profile for v in known if v.cleaned_at is not None and v.profile]
     named = [one for one in cleaned if workspace.blobs.has(one) and _names_one(workspace.blobs.get(one), texts)]
+    named = [one for one in named if one not in _named_blobs(workspace)] if named else []
     return Found(
         table=table, columns=columns, parts=hit, versions=touched, reports=reports, failing=failing, cleaned=named
     )
@@ -224,13 +231,18 @@ def switch(tx: WriteTransaction, rewritten: Rewritten) -> None:
         entries.put(tx, after)
 
 
-def remove(workspace: Workspace, doomed: Iterable[str]) -> None:
-    """Remove files from the disk that an erasure doomed, unless a version names them again. It may be done twice."""
+def remove(workspace: Workspace, doomed: Sequence[str]) -> None:
+    """Remove files from the disk that an erasure doomed, unless something names them. It may be done twice.
+
+    Equal manifests and equal failing rows of two tables are one blob: it goes with the last one that names it.
+    """
     named: dict[str, set[str]] = {}
+    wanted = _named_blobs(workspace) if any(one.startswith("blob:") for one in doomed) else set()
     for one in doomed:
         kind, _, rest = one.partition(":")
         if kind == "blob":
-            workspace.blobs.delete(rest)
+            if rest not in wanted:
+                workspace.blobs.delete(rest)
             continue
         table, _, digest = rest.rpartition("/")
         if table not in named:
@@ -262,14 +274,33 @@ def orphans(workspace: Workspace, table: str, columns: Mapping[str, str]) -> tup
 
 
 def _refusals(workspace: Workspace, table: str) -> list[TableRefusal]:
-    found: list[TableRefusal] = []
     with workspace.ledger.read() as tx:
-        while True:
-            last = found[-1] if found else None
-            page = entries.find(tx, TableRefusal, project=workspace.project, name=table, before=last, limit=_PAGE)
-            found += page
-            if len(page) < _PAGE:
-                return found
+        return list(_all(tx, TableRefusal, project=workspace.project, name=table))
+
+
+def _named_blobs(workspace: Workspace) -> set[str]:
+    """All blobs that versions of tables and file sets name in the whole store, but for the files' own contents."""
+    found: set[str] = set()
+    with workspace.ledger.read() as tx:
+        for version in _all(tx, TableVersion):
+            if version.cleaned_at is None:
+                found |= {version.erased[-1].manifest if version.erased else version.version, version.profile}
+            found |= {check.failing for check in version.checks}
+        found |= {check.failing for refusal in _all(tx, TableRefusal) for check in refusal.checks}
+        sets = list(_all(tx, FileSetVersion))
+    for one in sets:
+        found |= {index_blob(one), *index_of(workspace, one).lists}
+    return found
+
+
+def _all(tx: ReadTransaction, kind: type[R], *, project: str | None = None, name: str | None = None) -> Iterator[R]:
+    last: R | None = None
+    while True:
+        page = entries.find(tx, kind, project=project, name=name, before=last, limit=_PAGE)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1]
 
 
 def _named_parts(workspace: Workspace, table: str) -> set[str]:

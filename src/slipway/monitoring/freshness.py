@@ -1,0 +1,49 @@
+"""Is a feed fresh? What an endpoint counted when it looked its rows up, since the last look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slipway.errors import near
+from slipway.monitoring.judge import Found
+from slipway.records.endpoints import MonitorSpec
+from slipway.records.feeds import FeedCounts
+from slipway.stats.intervals import share_interval
+
+__all__ = ["freshness"]
+
+_MIN_KEYS = 100
+
+
+def freshness(monitor: MonitorSpec, counted: Sequence[FeedCounts], before: Mapping[str, Any]) -> Found:
+    """Judge one feed by the keys that were looked up since the last finding.
+
+    Args:
+        monitor: Names the feed, and its limit.
+        counted: What the endpoint counted since it was started.
+        before: The values of the monitor's last finding, empty for none.
+    """
+    known = {one.name: one for one in counted}
+    one = known.get(monitor.metric)
+    if one is None:
+        why = near(monitor.metric, known, what="feeds") if known else "nothing was looked up yet"
+        return Found(state="cannot tell", sentence=f"{monitor.metric} is not counted: {why}", rows=0, values={})
+    total = {"looked_up": one.looked_up, "not_found": one.not_found, "too_old": one.too_old}
+    former = {name: int(before.get(name, 0)) for name in total}
+    if any(total[name] < former[name] for name in total):  # the endpoint was started again
+        former = dict.fromkeys(total, 0)
+    keys, missing, old = (total[name] - former[name] for name in total)
+    limit = monitor.limit or 0.0
+    if keys < _MIN_KEYS:
+        told = f"{monitor.metric}: {keys:,} keys were looked up since the last look; {_MIN_KEYS} are needed"
+        return Found(state="cannot tell", sentence=told, rows=keys, values=former)
+    share = (missing + old) / keys
+    told = f"{monitor.metric}: {share:.1%} of {keys:,} keys had no fresh row ({missing:,} none, {old:,} too old)"
+    is_worse = share_interval(missing + old, keys).low > limit
+    told += (
+        f", more than {limit:.1%}; see whether its source still comes in"
+        if is_worse
+        else f"; up to {limit:.1%} is usual"
+    )
+    return Found(state="alert" if is_worse else "ok", sentence=told, rows=keys, values={**total, "share": share})
