@@ -116,7 +116,10 @@ def function_of(opened: Workspace, publication: Publication) -> Callable[..., An
     """
     module, _, name = publication.function.partition(":")
     folder = _unpacked(opened, publication)
-    if module not in sys.modules:
+    if not _is_loaded_from(folder, module):
+        package = module.partition(".")[0]
+        for known in [name for name in sys.modules if name.partition(".")[0] == package]:
+            del sys.modules[known]  # of another store in this process; what holds its functions goes on
         sys.path.append(str(folder))
         try:
             invalidate_caches()
@@ -126,6 +129,11 @@ def function_of(opened: Workspace, publication: Publication) -> Callable[..., An
     found = getattr(sys.modules[module], name)
     function: Callable[..., Any] = getattr(found, "function", found)
     return function
+
+
+def _is_loaded_from(folder: Path, module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and Path(file).is_relative_to(folder)
 
 
 def _unpacked(opened: Workspace, publication: Publication) -> Path:
