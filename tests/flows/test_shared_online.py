@@ -61,7 +61,9 @@ def test_redis_answers_what_sqlite_answers(desk: Desk) -> None:
         shared = on(desk, redis_here.URL)
         assert scores(shared.deploy(FIRST)) == embedded
         feeds = {feed.name: feed for feed in get_endpoint(shared.workspace, GetEndpoint(name=NAME)).feeds}
-        assert feeds["weather_now"].looked_up == 2 * 33 * 3  # each airport once a request, of the embedded store before too
+        assert (
+            feeds["weather_now"].looked_up == 2 * 33 * 3
+        )  # each airport once a request, of the embedded store before too
         assert feeds["weather_now"].not_found == 2 * 32  # LGA, before it was pushed
         assert feeds["weather_now"].max_age_s > 3 * 3600
         assert feeds["weather_now"].too_old > 0

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotFound, SlipwayError
 from slipway.ports.workspace import Workspace
-from slipway.server import api, errors, openapi, pages
+from slipway.server import api, errors, metrics, openapi, pages
 from slipway.server.guards import Guard
 
 __all__ = ["make_app"]
@@ -36,6 +36,7 @@ def make_app(workspace: Workspace) -> ASGIApp:
     routes = [
         Route("/health", health),
         Route("/api/v1/openapi.json", openapi_json),
+        *metrics.routes(workspace),
         *api.routes(workspace),
         *pages.routes(workspace),
     ]
