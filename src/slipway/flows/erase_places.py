@@ -17,20 +17,22 @@ from slipway.ledger import archive, entries
 from slipway.models.bundle import SAMPLE, Asked, decode_manifest
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Revision
 from slipway.records.erasures import Place
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.record import Record
 from slipway.records.runs import Artifact, Run, StepRun
-from slipway.tables.erasing import matching, rows_of
+from slipway.tables.erasing import ERASED, matching, rows_of
 from slipway.tables.log_erasing import erase_rows, finish_erasing
 
-__all__ = ["Target", "bundles_with", "endpoints_of", "erase_log", "erase_results"]
+__all__ = ["Target", "bundles_with", "endpoints_of", "erase_log", "erase_reports", "erase_results"]
 
 R = TypeVar("R", bound=Record)
 
 _PAGE = 500
 _EVALUATED = "evaluated.parquet"
+_KEY_OF_FIRST = re.compile(r" is right, for (.*) at \S+$", re.DOTALL)
 _PARTS = re.compile(r"(?<!\\)\|")
 
 
@@ -102,6 +104,27 @@ def erase_log(workspace: Workspace, endpoint: str, target: Target, *, dry_run: b
         erase_rows(folder, "predictions", predicted)
     words = ("prediction log", "shadow answers", "labels", "pushed events")
     return [Place(place=f"{what} of {endpoint}", rows=rows) for what, rows in zip(words, found, strict=True) if rows]
+
+
+def erase_reports(workspace: Workspace, endpoint: str, target: Target, *, dry_run: bool) -> list[Place]:
+    """Erase what consistency reports say of a person's requests, or count them: their first defect names its key."""
+    with workspace.ledger.read() as tx:
+        revisions = entries.find(tx, Revision, project=workspace.project, name=endpoint, limit=100_000)
+        reports = entries.find(tx, ConsistencyReport, parent=f"{workspace.project}/{endpoint}", limit=100_000)
+    keys = {one.contract.key for one in revisions}
+
+    def names_them(one: FeatureConsistency) -> bool:
+        key = _KEY_OF_FIRST.search(one.first)
+        return key is not None and any(_is_key(names, key[1], target.columns) for names in keys)
+
+    found = [one for one in reports if any(map(names_them, one.features))]
+    for report in () if dry_run else found:
+        features = tuple(
+            msgspec.structs.replace(one, first=ERASED) if names_them(one) else one for one in report.features
+        )
+        with workspace.ledger.write() as tx:
+            entries.put(tx, msgspec.structs.replace(report, features=features))
+    return [Place(place=f"consistency reports of {endpoint}", rows=len(found))] if found else []
 
 
 def erase_results(workspace: Workspace, target: Target, *, dry_run: bool) -> tuple[list[Place], list[str]]:
