@@ -9,8 +9,10 @@ from slipway.data.declare import table
 from slipway.data.write import write
 from slipway.errors import InvalidInput
 from slipway.flows.erase import erase
+from slipway.ledger import entries
 from slipway.operations.erasures import Erase, ErasureReport
 from slipway.ports.workspace import Workspace
+from slipway.records.runs import CodeVersion, Environment, Run
 from slipway.records.tables import AboutTable
 from slipway.tables.alters import alter
 from slipway.tables.refs import branch
@@ -78,3 +80,17 @@ def test_a_column_that_only_a_branch_has(other: Workspace) -> None:
     run_erase(other)
     assert read(other, "people").collect().height == 2
     assert read(other, "people", "fix").collect()["id"].to_list() == [2]
+
+
+def test_other_projects_that_read_a_table_are_named(workspace: Workspace) -> None:
+    made = overwrite(workspace, "people", ROWS, key=("id",), origin=PERSONAL)
+    now = workspace.clock.now()
+    run = Run(
+        id="a" * 32, project="freight", name="train", created_at=now, started_at=now,
+        actor=workspace.actor, code=CodeVersion(), environment=Environment(python="3.11", platform="Linux"),
+        inputs=(f"table:flights/people@{made.version}",),
+    )  # fmt: skip
+    with workspace.ledger.write() as tx:
+        entries.put(tx, run)
+    (told,) = run_erase(workspace).kept
+    assert told.startswith("The project 'freight' has read people")

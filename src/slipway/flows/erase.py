@@ -21,6 +21,7 @@ from slipway.flows.erase_places import (
     erase_log,
     erase_reports,
     erase_results,
+    read_elsewhere,
 )
 from slipway.flows.erase_tables import chosen_tables, under_all_names
 from slipway.flows.feed import feed_anew
@@ -70,6 +71,7 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     target = _target(workspace, request)
     tables, untold = chosen_tables(workspace, target)
     targets = under_all_names(workspace, target, tables)
+    untold += read_elsewhere(workspace, tables)
     if request.dry_run:
         places, kept = _look(workspace, targets, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from slipway.records.runs import Artifact, Run, StepRun
 from slipway.tables.erasing import ERASED, matching, rows_of
 from slipway.tables.log_erasing import erase_rows, finish_erasing
 
-__all__ = ["Target", "bundles_with", "endpoints_of", "erase_log", "erase_reports", "erase_results"]
+__all__ = ["Target", "bundles_with", "endpoints_of", "erase_log", "erase_reports", "erase_results", "read_elsewhere"]
 
 R = TypeVar("R", bound=Record)
 
@@ -187,6 +187,23 @@ def bundles_with(workspace: Workspace, target: Target, *, dry_run: bool) -> tupl
     return places, kept
 
 
+def read_elsewhere(workspace: Workspace, tables: Sequence[str]) -> list[str]:
+    """A sentence for each other project that has read some tables: what it made of them is its own, and not searched."""
+    begins = {f"table:{workspace.project}/{table}@": table for table in tables}
+    found: dict[str, set[str]] = {}
+    with workspace.ledger.read() as tx:
+        for run in _all(tx, Run, None):
+            if run.project != workspace.project:
+                read = {name for begin, name in begins.items() if any(node.startswith(begin) for node in run.inputs)}
+                found[run.project] = found.get(run.project, set()) | read
+    return [
+        f"The project {project!r} has read {', '.join(sorted(read))}: its tables, results, logs and online stores are "
+        "not searched. Erase there too: slipway erase --where COLUMN=VALUE, and deploy its endpoints again."
+        for project, read in sorted(found.items())
+        if read
+    ]
+
+
 def _results(workspace: Workspace, target: Target) -> Iterator[Run | StepRun]:
     with workspace.ledger.read() as tx:
         runs = {run.id: run for run in _all(tx, Run, workspace.project)}
@@ -279,7 +296,7 @@ def _equals(value: Any, text: str) -> bool:
     return str(value) == text
 
 
-def _all(tx: ReadTransaction, kind: type[R], project: str) -> Iterator[R]:
+def _all(tx: ReadTransaction, kind: type[R], project: str | None) -> Iterator[R]:
     last: R | None = None
     while True:
         page = entries.find(tx, kind, project=project, before=last, limit=_PAGE)
