@@ -22,6 +22,7 @@ from slipway.operations.erasures import Erase
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec
 from slipway.tables import versions
+from slipway.tables.compaction import compact
 
 H = fh.HOUR
 INSTANT = pl.Datetime("us", "UTC")
@@ -217,3 +218,16 @@ def test_time_that_steps_back_loses_no_rows(tables: Workspace, store: SqliteOnli
     versions.overwrite(tables, "flights", flights(3, 30).with_columns(pl.col("delay") - 7), key=("id",))
     load(tables, store, fh.START + 2 * H)
     assert agree(tables, store, range(-1, 13))
+
+
+def test_a_compaction_forgets_nothing_that_was_pushed(tables: Workspace, store: SqliteOnlineStore) -> None:
+    versions.append(tables, "flights", flights(40, 2))
+    load(tables, store, fh.START + 20 * H)
+    late = {**flights(99, 1).row(0, named=True), "known_at": fh.START + 2 * H}  # pushed, and not in the table yet
+    build_receiver(spec(), store)("flights", [late])
+    before = compact(tables, "flights")
+    assert before.change == "compact"
+    versions.append(tables, "flights", flights(42, 2))
+    assert load(tables, store, fh.START + 20 * H) < 10
+    versions.append(tables, "flights", pl.DataFrame([late], schema=fh.EVENT_SCHEMA))
+    assert agree(tables, store, range(-1, 21))

@@ -1,5 +1,7 @@
 """The way from a source column to predictions, and back."""
 
+import dataclasses
+
 import pytest
 from small_desk import NAME, Desk
 
@@ -7,6 +9,11 @@ from slipway.client.endpoint import EndpointClient
 from slipway.errors import NotFound
 from slipway.flows.column_trace import trace
 from slipway.operations.catalog import Lineage, Trace
+from slipway.records.people import Actor
+from slipway.records.tables import AboutTable
+from slipway.tables.catalog import head
+from slipway.tables.commits import note_about
+from slipway.tables.personal import MASK
 
 
 def traced(desk: Desk, what: str) -> Trace:
@@ -52,3 +59,14 @@ def test_an_endpoint_and_one_of_its_predictions_lead_back_to_the_columns(desk: D
     assert found.models[0].number == 2
     assert "flights.delay" in found.columns
     assert "request.departure" in found.columns
+    note_about(desk.workspace, head(desk.workspace, "flights"), AboutTable(personal=("distance",)))
+    shown = {who: _features_as(desk, str(answered["id"]), who) for who in ("governance", "ml engineer")}
+    assert shown["governance"] == found.prediction.features
+    assert shown["ml engineer"] == {**found.prediction.features, "distance": MASK}
+
+
+def _features_as(desk: Desk, prediction: str, role: str) -> dict[str, object]:
+    workspace = dataclasses.replace(desk.workspace, actor=Actor("somebody", roles=(role,)))
+    found = trace(workspace, Lineage(what=prediction)).prediction
+    assert found is not None
+    return found.features

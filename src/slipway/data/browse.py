@@ -26,7 +26,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import CheckResult, TableRefusal, TableVersion
 from slipway.stats.column_profiles import TableProfile
 from slipway.tables.catalog import find_head
-from slipway.tables.personal import MASK, may_see
+from slipway.tables.personal import MASK, may_see, personal_in, shown
 from slipway.tables.resolve import resolve
 from slipway.tables.versions import read, reads
 
@@ -44,7 +44,7 @@ def profile_table(workspace: Workspace, request: GetProfile) -> Profile:
     version = resolve(workspace, request.name, request.version)
     found = _profile(workspace, version)
     seen = may_see(workspace.actor)
-    personal = set(version.about.personal)
+    personal = set(personal_in(workspace, version))
     columns = [summary_of(column, personal=column.name in personal, may_see=seen) for column in found.columns]
     answer = Profile(table=version.name, number=version.number, version=version.version, rows=found.rows)
     if not request.against:
@@ -71,7 +71,7 @@ def failing_rows(workspace: Workspace, request: ShowFailing) -> FailingRows:
         checks, personal, number = refusal.checks, refusal.personal, 0
     else:
         version = resolve(workspace, request.name, request.version)
-        checks, personal, number = version.checks, version.about.personal, version.number
+        checks, personal, number = shown(workspace, version).checks, personal_in(workspace, version), version.number
     wanted = [check for check in checks if request.check.lower() in check.check.lower()]
     if request.check and not wanted:
         raise NotFound(
@@ -80,8 +80,8 @@ def failing_rows(workspace: Workspace, request: ShowFailing) -> FailingRows:
         )
     hidden = () if may_see(workspace.actor) else personal
     broken = [check for check in wanted if not check.passed]
-    shown = tuple(_failing(workspace, check, hidden, request.limit) for check in broken)
-    return FailingRows(table=request.name, number=number, refusal=refusal, checks=shown)
+    told = tuple(_failing(workspace, check, hidden, request.limit) for check in broken)
+    return FailingRows(table=request.name, number=number, refusal=refusal, checks=told)
 
 
 def list_refusals(workspace: Workspace, request: GetRefusals) -> Refusals:

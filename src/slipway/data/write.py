@@ -24,7 +24,7 @@ from slipway.records.tables import CheckResult, TableVersion
 from slipway.schema.types import frame_of
 from slipway.stats.column_profiles import TableProfile, merge, to_bytes
 from slipway.tables.catalog import find_head, manifest_of
-from slipway.tables.commits import Origin
+from slipway.tables.commits import Origin, note_about
 from slipway.tables.conform import conformed
 from slipway.tables.scans import schema_of
 from slipway.tables.staging import Rows, Staged, stage
@@ -147,6 +147,8 @@ def _written(job: _Job, given: pl.DataFrame | pl.LazyFrame | Staged) -> TableVer
     )
     made = _committed(job, staged if staged is not None and judged.aside is None else judged.rows, former, origin)
     state = "unchanged, " if made == former else ""
+    if made.about != table.about:  # the content was there already, and the declaration says something else of it by now
+        made = note_about(workspace, made, table.about)
     workspace.say(f"{table.name}: {state}version {made.number} ({made.version[:12]})")
     return made
 

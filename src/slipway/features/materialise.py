@@ -51,6 +51,8 @@ __all__ = ["Arrival", "Materialised", "events_between", "materialise"]
 _CHUNK_ROWS = 50_000
 _INDEX = "__index"
 _NEVER = -(2**62)
+_SAME_ROWS_FIRST = ("append", "compact")
+"""The changes after which a table begins with the rows that it had, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +266,7 @@ def _rows_of(workspace: Workspace, table: str, old: Mapping[str, str], new: Mapp
     by_version = {version.version: version for version in versions.history(workspace, name, project=owner or None)}
     version = by_version.get(new[table].partition("+")[0])
     while version is not None and content_of(version) != old[table]:
-        version = by_version.get(version.parent) if version.change == "append" else None
+        version = by_version.get(version.parent) if version.change in _SAME_ROWS_FIRST else None
     return None if version is None else version.rows
 
 

@@ -25,6 +25,7 @@ from slipway.records.predictions import PredictionRow
 from slipway.records.projects import Project
 from slipway.records.runs import Run
 from slipway.tables import catalog
+from slipway.tables.personal import MASK, may_see
 from slipway.tables.prediction_log import PREDICTIONS
 from slipway.tables.segments import read_segments
 
@@ -223,6 +224,9 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
         served = revision.challenger.served
     version = registry.get(workspace, served.model, served.number)
     bundle: Bundle = registry.bundle_of(workspace, version)
+    training = _training(workspace, version)
+    hidden = set() if may_see(workspace.actor) else _personal(workspace, training)
+    names = tuple(field.name for field in bundle.signature.inputs)
     told = TracedPrediction(
         id=row.id,
         endpoint=endpoint,
@@ -230,10 +234,22 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
         at=from_us(row.at_us),
         score=row.score,
         decision=row.decision,
-        features=dict(zip((field.name for field in bundle.signature.inputs), row.features, strict=True)),
+        features={
+            name: MASK if name in hidden and value is not None else value
+            for name, value in zip(names, row.features, strict=True)
+        },
     )
-    model = KnownModel(version=version, training=_training(workspace, version), endpoints=(endpoint,))
+    model = KnownModel(version=version, training=training, endpoints=(endpoint,))
     return _upstream(workspace.project, f"the prediction {row.id}", [model], told)
+
+
+def _personal(workspace: Workspace, training: TrainingSet | None) -> set[str]:
+    """The features that read a personal column, or a field of the request that is called as one."""
+    columns: set[str] = set()
+    for head in catalog.heads(workspace):
+        for name in head.about.personal:
+            columns |= {f"{head.name}.{name}", f"{workspace.project}/{head.name}.{name}", f"{REQUEST}.{name}"}
+    return {name for name, read in (training.reads if training else {}).items() if columns & set(read)}
 
 
 def _feature_names(model: KnownModel) -> tuple[str, ...]:

@@ -6,15 +6,25 @@ names the person is nowhere kept, so asking again means giving it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Literal
 
 import msgspec
 
-from slipway.errors import Conflict, InvalidInput, NotFound, near
+from slipway.errors import Conflict, InvalidInput, NotFound, Unavailable
 from slipway.flows.endpoints import folder_of
-from slipway.flows.erase_places import Target, bundles_with, endpoints_of, erase_log, erase_results
-from slipway.flows.feed import feed
+from slipway.flows.erase_places import (
+    Target,
+    bundles_with,
+    endpoints_of,
+    erase_log,
+    erase_reports,
+    erase_results,
+    read_elsewhere,
+)
+from slipway.flows.erase_tables import chosen_tables, under_all_names
+from slipway.flows.feed import feed_anew
 from slipway.hashing import canonical, digest
 from slipway.ids import new_id
 from slipway.ledger import entries, events
@@ -23,9 +33,9 @@ from slipway.operations.erasures import Erase, ErasureReport, Erasures
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.erasures import Erasure, Place
-from slipway.records.tables import TableVersion
+from slipway.serving.online_place import read_place
 from slipway.tables import erasing
-from slipway.tables.catalog import head, heads, manifest_of, node, quarantine_of
+from slipway.tables.catalog import head, manifest_of
 from slipway.tables.delta_export import rebuild_delta
 from slipway.tables.erasing import Found
 from slipway.tables.file_erasing import FilesFound, find_files, rewrite_files, switch_files
@@ -35,7 +45,6 @@ __all__ = ["erase", "list_erasures"]
 _VERB = "erasures.start"
 _HASH_TYPE = "application/vnd.slipway.erasure"
 _ATTEMPTS = 20
-_DERIVED = ("quarantine.", "view.", "training.")
 
 
 def list_erasures(workspace: Workspace, request: Empty) -> Erasures:
@@ -60,18 +69,23 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     if request.files:
         return _erase_files(workspace, request)
     target = _target(workspace, request)
-    tables, untold = _tables(workspace, target)
+    tables, untold = chosen_tables(workspace, target)
+    targets = under_all_names(workspace, target, tables)
+    untold += read_elsewhere(workspace, tables)
     if request.dry_run:
-        places, kept = _look(workspace, target, tables, dry_run=True)
+        places, kept = _look(workspace, targets, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)
     named = canonical((target.table, sorted(target.columns.items())))
-    erasure = _begin(workspace, named, columns=tuple(target.columns), tables=tuple(tables), reason=request.reason)
-    for table in tables:
-        erasure = _erase_table(workspace, table, target, erasure)
-    elsewhere, kept = _look(workspace, target, [], dry_run=False)
-    _feed_anew(workspace, target, {v.name for t in tables for v in _erased_versions(workspace, t, erasure.id)})
-    left = _proof(workspace, target, tables)
-    stray = [erasing.orphans(workspace, table, target.columns) for table in tables]
+    erasure, is_resumed = _begin(
+        workspace, named, columns=tuple(target.columns), tables=tuple(tables), reason=request.reason
+    )
+    for table, named_so in product(tables, targets):
+        erasure = _erase_table(workspace, table, named_so, erasure)
+    elsewhere, kept = _look(workspace, targets, [], dry_run=False)
+    unfed = _feed_anew(workspace, target) if erasure.places or elsewhere or is_resumed else []
+    left, _ = _look(workspace, targets, tables, dry_run=True)
+    left += unfed
+    stray = [erasing.orphans(workspace, table, one.columns) for table, one in product(tables, targets)]
     if any(young for _, young in stray):
         rows = sum(young for _, young in stray)
         kept.append(f"{rows:,} rows lie in files that no version names and that are younger than an hour: erase again.")
@@ -102,7 +116,7 @@ def _erase_files(workspace: Workspace, request: Erase) -> ErasureReport:
     place = f"file set {request.files}"
     if request.dry_run:
         return ErasureReport(dry_run=True, places=_files_place(place, found), kept=found.shared)
-    erasure = _begin(workspace, named, columns=(), tables=(), reason=request.reason)
+    erasure, _ = _begin(workspace, named, columns=(), tables=(), reason=request.reason)
     for _ in range(_ATTEMPTS):
         found = find_files(workspace, request.files, request.paths)
         if not found.versions:
@@ -156,69 +170,25 @@ def _target(workspace: Workspace, request: Erase) -> Target:
     return Target(columns=dict(zip(names, request.key, strict=True)), table=request.table)
 
 
-def _tables(workspace: Workspace, target: Target) -> tuple[list[str], list[str]]:
-    """Which tables are searched; and of others that have such columns, a sentence each."""
-    current = heads(workspace)
-    if target.table:
-        return _with_derived(workspace, current, target)
-    chosen, untold = [], []
-    for version in current:
-        names = {field.name for field in version.fields}
-        if not set(target.columns) <= names:
-            continue
-        marked = set(version.about.personal) | set(manifest_of(workspace, version).key)
-        if set(target.columns) <= marked or version.name.startswith(_DERIVED):
-            chosen.append(version.name)
-        else:
-            untold.append(
-                f"The table {version.name!r} has {', '.join(target.columns)}, neither personal nor its key: not searched."
-            )
-    if not chosen:
-        known = {
-            name for version in current for name in (*version.about.personal, *manifest_of(workspace, version).key)
-        }
-        wanted = next(iter(target.columns))
-        raise InvalidInput(
-            f"No table has {', '.join(map(repr, target.columns))} among its personal columns or as its key.",
-            why=near(wanted, known, what="personal columns and keys"),
-            fix="Declare it: @sw.table(personal=[...]), or name a table: --table T --key K",
-            field="where",
-        )
-    return chosen, untold
-
-
-def _with_derived(workspace: Workspace, current: Iterable[TableVersion], target: Target) -> tuple[list[str], list[str]]:
-    """A table and what Slipway made from it; and of other tables that were made from it, a sentence each."""
-    meant = f"table:{workspace.project}/{target.table}@"
-    chosen, untold = [target.table], []
-    with workspace.ledger.read() as tx:
-        for version in current:
-            links = tx.links(node(version.project, version.name, version.version), towards=True)
-            is_made = any(link.source.startswith(meant) and link.role != "parent" for link in links)
-            if version.name == target.table or not set(target.columns) <= {field.name for field in version.fields}:
-                continue
-            if version.name == quarantine_of(target.table) or (is_made and version.name.startswith(_DERIVED)):
-                chosen.append(version.name)
-            elif is_made:
-                untold.append(
-                    f"The table {version.name!r} was made from {target.table!r} and has {', '.join(target.columns)}: "
-                    f"not searched. Erase there too where it means the same: --table {version.name} or --where."
-                )
-    return chosen, untold
-
-
-def _look(workspace: Workspace, target: Target, tables: list[str], *, dry_run: bool) -> tuple[list[Place], list[str]]:
+def _look(
+    workspace: Workspace, targets: Sequence[Target], tables: list[str], *, dry_run: bool
+) -> tuple[list[Place], list[str]]:
     """Everything in some tables and in all other places: counted, and erased from the others unless it is a dry run."""
     places: list[Place] = []
-    for table in tables:
-        found = erasing.find(workspace, table, target.columns)
-        if not found.is_empty:
-            places.append(_place(found))
-    for revision, _ in endpoints_of(workspace, target):
-        places += erase_log(workspace, revision.name, target, dry_run=dry_run)
-    results, notes = erase_results(workspace, target, dry_run=dry_run)
-    evaluated, kept = bundles_with(workspace, target, dry_run=dry_run)
-    return [*places, *results, *evaluated], [*notes, *kept]
+    notes: list[str] = []
+    for target in targets:
+        for table in tables:
+            found = erasing.find(workspace, table, target.columns)
+            if not found.is_empty:
+                places.append(_place(found))
+        for revision, _ in endpoints_of(workspace, target):
+            places += erase_log(workspace, revision.name, target, dry_run=dry_run)
+            places += erase_reports(workspace, revision.name, target, dry_run=dry_run)
+        results, told = erase_results(workspace, target, dry_run=dry_run)
+        evaluated, kept = bundles_with(workspace, target, dry_run=dry_run)
+        places += [*results, *evaluated]
+        notes += [*told, *kept]
+    return places, list(dict.fromkeys(notes))
 
 
 def _place(found: Found) -> Place:
@@ -233,14 +203,14 @@ def _place(found: Found) -> Place:
 
 def _begin(
     workspace: Workspace, named: bytes, *, columns: tuple[str, ...], tables: tuple[str, ...], reason: str
-) -> Erasure:
-    """The record of this erasure; the one that was begun for the same person and not finished goes on."""
+) -> tuple[Erasure, bool]:
+    """The record of this erasure, and whether it goes on: one that was begun for the same person and not finished."""
     subject = _subject(workspace, named)
     with workspace.ledger.read() as tx:
         known = entries.find(tx, Erasure, project=workspace.project, name=subject, limit=1000)
     for former in known:
         if former.state == "started":
-            return _complete(workspace, msgspec.structs.replace(former, tables=tables))
+            return _complete(workspace, msgspec.structs.replace(former, tables=tables)), True
     made = Erasure(
         id=new_id(),
         project=workspace.project,
@@ -251,7 +221,7 @@ def _begin(
         reason=reason,
         actor=workspace.actor,
     )
-    return _saved(workspace, made, tell=True)
+    return _saved(workspace, made, tell=True), False
 
 
 def _subject(workspace: Workspace, named: bytes) -> str:
@@ -300,23 +270,20 @@ def _complete(workspace: Workspace, erasure: Erasure) -> Erasure:
     return _saved(workspace, msgspec.structs.replace(erasure, doomed=()))
 
 
-def _erased_versions(workspace: Workspace, table: str, erasure: str) -> list[TableVersion]:
-    version = head(workspace, table)
-    return [version] if any(one.erasure == erasure for one in version.erased) else []
-
-
-def _feed_anew(workspace: Workspace, target: Target, changed: set[str]) -> None:
-    """Let online stores take the tables' rows again, without those that were erased."""
+def _feed_anew(workspace: Workspace, target: Target) -> list[Place]:
+    """Let online stores hold what tables and logs of pushes hold now, and nothing else; where that failed, as places."""
+    failed = []
+    everywhere = endpoints_of(workspace, Target(columns=target.columns))
+    places = {revision.name: read_place(folder_of(workspace, revision.name)) for revision, _ in everywhere}
     for revision, bundles in endpoints_of(workspace, target):
-        for bundle in bundles if changed else ():
-            if bundle.features is not None:
-                try:
-                    feed(workspace, bundle, folder_of(workspace, revision.name))
-                except (InvalidInput, NotFound) as problem:
-                    workspace.say(f"The online store of {revision.name} was not fed: {problem}")
-
-
-def _proof(workspace: Workspace, target: Target, tables: list[str]) -> list[Place]:
-    """What is still found, by looking everywhere again."""
-    places, _ = _look(workspace, target, tables, dry_run=True)
-    return places
+        folder, place = folder_of(workspace, revision.name), places[revision.name]
+        sharing = [name for name, other in places.items() if other == place and place.url] or [revision.name]
+        logs = [folder_of(workspace, name) / "log" for name in sharing]
+        for bundle in bundles:
+            try:
+                feed_anew(workspace, bundle, folder, place, logs)
+            except (InvalidInput, NotFound, Unavailable) as problem:
+                workspace.say(f"The online store of {revision.name} was not fed: {problem}")
+                note = f"not fed anew for {bundle.model}: it may still hold rows. Then erase again."
+                failed.append(Place(place=f"online store of {revision.name}", rows=1, note=note))
+    return failed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,20 +17,22 @@ from slipway.ledger import archive, entries
 from slipway.models.bundle import SAMPLE, Asked, decode_manifest
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Revision
 from slipway.records.erasures import Place
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.record import Record
 from slipway.records.runs import Artifact, Run, StepRun
-from slipway.tables.erasing import matching, rows_of
+from slipway.tables.erasing import ERASED, matching, rows_of
 from slipway.tables.log_erasing import erase_rows, finish_erasing
 
-__all__ = ["Target", "bundles_with", "endpoints_of", "erase_log", "erase_results"]
+__all__ = ["Target", "bundles_with", "endpoints_of", "erase_log", "erase_reports", "erase_results", "read_elsewhere"]
 
 R = TypeVar("R", bound=Record)
 
 _PAGE = 500
 _EVALUATED = "evaluated.parquet"
+_KEY_OF_FIRST = re.compile(r" is right, for (.*) at \S+$", re.DOTALL)
 _PARTS = re.compile(r"(?<!\\)\|")
 
 
@@ -104,6 +106,27 @@ def erase_log(workspace: Workspace, endpoint: str, target: Target, *, dry_run: b
     return [Place(place=f"{what} of {endpoint}", rows=rows) for what, rows in zip(words, found, strict=True) if rows]
 
 
+def erase_reports(workspace: Workspace, endpoint: str, target: Target, *, dry_run: bool) -> list[Place]:
+    """Erase what consistency reports say of a person's requests, or count them: their first defect names its key."""
+    with workspace.ledger.read() as tx:
+        revisions = entries.find(tx, Revision, project=workspace.project, name=endpoint, limit=100_000)
+        reports = entries.find(tx, ConsistencyReport, parent=f"{workspace.project}/{endpoint}", limit=100_000)
+    keys = {one.contract.key for one in revisions}
+
+    def names_them(one: FeatureConsistency) -> bool:
+        key = _KEY_OF_FIRST.search(one.first)
+        return key is not None and any(_is_key(names, key[1], target.columns) for names in keys)
+
+    found = [one for one in reports if any(map(names_them, one.features))]
+    for report in () if dry_run else found:
+        features = tuple(
+            msgspec.structs.replace(one, first=ERASED) if names_them(one) else one for one in report.features
+        )
+        with workspace.ledger.write() as tx:
+            entries.put(tx, msgspec.structs.replace(report, features=features))
+    return [Place(place=f"consistency reports of {endpoint}", rows=len(found))] if found else []
+
+
 def erase_results(workspace: Workspace, target: Target, *, dry_run: bool) -> tuple[list[Place], list[str]]:
     """Erase stored results of steps and runs that hold such rows, or count them.
 
@@ -162,6 +185,23 @@ def bundles_with(workspace: Workspace, target: Target, *, dry_run: bool) -> tupl
                 f"Train the model again and let that serve: a bundle is never altered."
             )
     return places, kept
+
+
+def read_elsewhere(workspace: Workspace, tables: Sequence[str]) -> list[str]:
+    """A sentence for each other project that has read some tables: what it made of them is its own, and not searched."""
+    begins = {f"table:{workspace.project}/{table}@": table for table in tables}
+    found: dict[str, set[str]] = {}
+    with workspace.ledger.read() as tx:
+        for run in _all(tx, Run, None):
+            if run.project != workspace.project:
+                read = {name for begin, name in begins.items() if any(node.startswith(begin) for node in run.inputs)}
+                found[run.project] = found.get(run.project, set()) | read
+    return [
+        f"The project {project!r} has read {', '.join(sorted(read))}: its tables, results, logs and online stores are "
+        "not searched. Erase there too: slipway erase --where COLUMN=VALUE, and deploy its endpoints again."
+        for project, read in sorted(found.items())
+        if read
+    ]
 
 
 def _results(workspace: Workspace, target: Target) -> Iterator[Run | StepRun]:
@@ -256,7 +296,7 @@ def _equals(value: Any, text: str) -> bool:
     return str(value) == text
 
 
-def _all(tx: ReadTransaction, kind: type[R], project: str) -> Iterator[R]:
+def _all(tx: ReadTransaction, kind: type[R], project: str | None) -> Iterator[R]:
     last: R | None = None
     while True:
         page = entries.find(tx, kind, project=project, before=last, limit=_PAGE)

@@ -7,26 +7,36 @@ older model goes on reading what its own code made of the tables, also after a n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
 
 from slipway.errors import InvalidInput
+from slipway.features.loading import read_mark
 from slipway.features.materialise import materialise
+from slipway.features.online import Receiver, build_receiver, stored_definitions
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import query
+from slipway.features.states import from_us, to_us
 from slipway.features.training import PinnedTables, definition_of
 from slipway.features.views import FeatureView
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.records.models import Bundle
+from slipway.records.predictions import PushedRow
 from slipway.records.tables import TableVersion
 from slipway.tables import versions
+from slipway.tables.segments import Cursor, read_segments
 from slipway.tables.versions import Origin
 
-__all__ = ["feed", "from_tables", "keep_view", "keep_views", "view_table"]
+__all__ = ["feed", "feed_anew", "from_tables", "keep_view", "keep_views", "view_table"]
+
+_END = 2**62
+_PUSHED_AT_ONCE = 50_000
 
 
 def keep_views(workspace: Workspace, features: FeatureSet) -> None:
@@ -100,6 +110,81 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace 
         ) from problem
     finally:
         store.close()
+
+
+def feed_anew(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace, logs: Sequence[Path]) -> None:
+    """Put what tables and logs of pushes hold now in the place of all that an online store holds, in one transaction.
+
+    Args:
+        workspace: Whose tables are read, and which business time it is.
+        bundle: The bundle whose features look back.
+        folder: The endpoint's folder.
+        place: Its store.
+        logs: The folders of the logs of all endpoints that push there.
+
+    Raises:
+        NotFound: A table has no version any more.
+        InvalidInput: A table has no longer what the features read.
+        Unavailable: A shared store cannot be reached.
+    """
+    spec = bundle.features
+    if spec is None or not any(isinstance(part, Windows | View) for part in spec.parts):
+        return
+    stored, views = from_tables(spec)
+    store = workspace.open_online(folder, place)
+    try:
+        receive = build_receiver(spec, store)
+        streams, kept = stored_definitions(spec)
+        names = [*(stream.name for stream in streams), *(view.name for view in kept)]
+        with store.writing():
+            until_us = max(to_us(workspace.clock.now()), *(read_mark(store, name).until_us for name in names))
+            for stream in streams:
+                store.push_events(stream.name, [], replacing_until_us=_END)
+            for view in kept:
+                store.put_rows(view.name, [], replacing_until_us=_END)
+            for name in names:
+                store.set_mark(name, "")
+            materialise(workspace, stored, store, until=from_us(until_us), views=views)
+            read = [_pushed_again(workspace, spec, log, None, receive) for log in logs]
+        # What was pushed just before may have been written to its log just now.
+        for log, cursor in zip(logs, read, strict=True):
+            _pushed_again(workspace, spec, log, cursor, receive)
+    except pl.exceptions.PolarsError as problem:
+        raise InvalidInput(
+            f"The features of {bundle.model!r} cannot be read from the tables: {str(problem).splitlines()[0]}."
+        ) from problem
+    finally:
+        store.close()
+
+
+def _pushed_again(
+    workspace: Workspace, spec: FeatureSetSpec, log: Path, after: Cursor | None, receive: Receiver
+) -> Cursor:
+    """Push what a log holds behind a cursor once more; gives the cursor behind it."""
+    known = {part.source for part in spec.parts if isinstance(part, Windows)}
+    known |= {part.name for part in spec.parts if isinstance(part, View)}
+    while True:
+        rows, after = read_segments(log, "events", PushedRow, after, limit=_PUSHED_AT_ONCE)
+        by_name: dict[str, list[dict[str, Any]]] = {}
+        for row in sorted(rows, key=lambda row: row.received_us):
+            if row.name in known:
+                by_name.setdefault(row.name, []).append(row.row)
+        for name, pushed in by_name.items():
+            try:
+                receive(name, pushed)
+            except InvalidInput:
+                _one_by_one(workspace, name, pushed, receive)
+        if not rows:
+            return after
+
+
+def _one_by_one(workspace: Workspace, name: str, rows: Sequence[dict[str, Any]], receive: Receiver) -> None:
+    """Push rows of which some fit an earlier model's features, and not these."""
+    for row in rows:
+        try:
+            receive(name, [row])
+        except InvalidInput as problem:
+            workspace.say(f"A row that was pushed to {name!r} does not fit any more: {problem.what}")
 
 
 def view_table(view: str, definition: str) -> str:

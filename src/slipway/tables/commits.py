@@ -17,7 +17,7 @@ from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChang
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
 from slipway.tables.personal import check_personal
 
-__all__ = ["Draft", "Origin", "commit", "moved_head", "note_synced"]
+__all__ = ["Draft", "Origin", "commit", "moved_head", "note_about", "note_synced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +174,21 @@ def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> 
     return noted
 
 
+def note_about(workspace: Workspace, version: TableVersion, about: AboutTable) -> TableVersion:
+    """Note with a version what its declaration says by now, where that alone has changed.
+
+    Raises:
+        InvalidInput: It calls a column personal that is not there.
+    """
+    check_personal(version.name, about, (field.name for field in version.fields))
+    with workspace.ledger.write() as tx:
+        known = entries.get(tx, TableVersion, version.id)
+        noted = msgspec.structs.replace(known, about=about)
+        if noted != known:
+            entries.put(tx, noted)
+    return noted
+
+
 def _recorded(
     tx: WriteTransaction,
     workspace: Workspace,
@@ -221,12 +236,24 @@ def _recorded(
         run_id=origin.run_id,
         data_until=draft.data_until,
         quarantined_rows=origin.quarantined_rows,
-        about=origin.about or (former.about if former else AboutTable()),
+        about=origin.about or _inherited(tx, draft, former, origin),
         profile=origin.profile,
         synced=origin.synced or (former.synced if former and draft.change != "overwrite" else None),
     )
     entries.put(tx, record, expect=0)
     return record
+
+
+def _inherited(tx: WriteTransaction, draft: Draft, former: TableVersion | None, origin: Origin) -> AboutTable:
+    """What is known of a table of which nobody says anything: columns that are personal where they come from stay so."""
+    about = former.about if former else AboutTable()
+    names = {field.name for field in draft.manifest.fields}
+    personal = set(about.personal)
+    for source in origin.inputs:
+        kind, _, id = source.partition(":")
+        if kind == "table" and tx.get(entries.kind_of(TableVersion), id) is not None:
+            personal |= set(entries.get(tx, TableVersion, id).about.personal)
+    return msgspec.structs.replace(about, personal=tuple(sorted(personal & names)))
 
 
 def _written_by_another(table: str) -> Conflict:

@@ -19,7 +19,7 @@ from typing import TypeVar
 import msgspec
 import polars as pl
 
-from slipway.errors import Conflict
+from slipway.errors import Conflict, NotFound
 from slipway.ledger import entries
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -147,7 +147,7 @@ def find(workspace: Workspace, table: str, columns: Mapping[str, str]) -> Found:
     counted: dict[tuple[str, tuple[str, ...]], int] = {}
     hit: dict[str, int] = {}
     touched = []
-    known = history(workspace, table)
+    known = _known(workspace, table)
     for version in known:
         if version.cleaned_at is not None:
             continue
@@ -260,7 +260,8 @@ def orphans(workspace: Workspace, table: str, columns: Mapping[str, str]) -> tup
         How many rows were removed, and how many stay.
     """
     named, removed, left = _named_parts(workspace, table), 0, 0
-    for path in table_folder(workspace, table).iterdir():
+    folder = table_folder(workspace, table)
+    for path in folder.iterdir() if folder.is_dir() else ():
         if path.stem in named or path.suffix not in (".parquet", ".tmp", ".trash"):
             continue
         is_old = machine_time.time() - path.stat().st_mtime > _ORPHAN_AGE_S
@@ -271,6 +272,20 @@ def orphans(workspace: Workspace, table: str, columns: Mapping[str, str]) -> tup
         else:
             left += rows
     return removed, left
+
+
+def _known(workspace: Workspace, table: str) -> tuple[TableVersion, ...]:
+    """All versions, newest first; none where all that ever came was refused.
+
+    Raises:
+        NotFound: Nothing is known of such a table.
+    """
+    try:
+        return history(workspace, table)
+    except NotFound:
+        if _refusals(workspace, table):
+            return ()
+        raise
 
 
 def _refusals(workspace: Workspace, table: str) -> list[TableRefusal]:
@@ -306,21 +321,25 @@ def _all(tx: ReadTransaction, kind: type[R], *, project: str | None = None, name
 def _named_parts(workspace: Workspace, table: str) -> set[str]:
     return {
         part.digest
-        for version in history(workspace, table)
+        for version in _known(workspace, table)
         if version.cleaned_at is None
         for part in manifest_of(workspace, version).parts
     }
 
 
 def _names_in(manifest: Manifest, part: Part, columns: Mapping[str, str]) -> dict[str, str] | None:
-    """The columns by the names that they have in a part's file; None where one is not in it."""
+    """The columns by the names that they have in a part's file; None where one is not in it.
+
+    A column that was dropped is in the file all the same, under a name that is no column's any more.
+    """
     ids = {f.name: number for f, number in zip(manifest.fields, manifest.field_ids, strict=True)}
     moved = dict(part.columns)
+    taken = {moved.get(number, name) for name, number in ids.items()}
     names = {}
     for name, text in columns.items():
-        if name not in ids:
-            return None
-        inside = moved.get(ids[name], name)
+        inside = moved.get(ids[name], name) if name in ids else ""
+        if not inside and name in part.stats and name not in taken:
+            inside = name
         if not inside or (part.stats and inside not in part.stats):
             return None
         names[inside] = text

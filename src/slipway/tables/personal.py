@@ -15,9 +15,9 @@ from slipway.operations.permissions import allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
-from slipway.tables.catalog import manifest_of
+from slipway.tables.catalog import find_head, manifest_of
 
-__all__ = ["MASK", "PERMISSION", "check_personal", "may_see", "shown"]
+__all__ = ["MASK", "PERMISSION", "check_personal", "may_see", "personal_in", "shown"]
 
 MASK = "(personal)"
 """What stands in the place of a value that the actor may not see."""
@@ -29,18 +29,30 @@ def may_see(actor: Actor) -> bool:
     return allowed(actor, PERMISSION)
 
 
+def personal_in(workspace: Workspace, version: TableVersion) -> tuple[str, ...]:
+    """The personal columns of a version: what was declared with it, and what is declared of its table by now."""
+    with workspace.ledger.read() as tx:
+        head = find_head(tx, version.project, version.name)
+    names = {field.name for field in version.fields}
+    declared = (*version.about.personal, *(head.about.personal if head else ()))
+    return tuple(dict.fromkeys(name for name in declared if name in names))
+
+
 def shown(workspace: Workspace, version: TableVersion) -> TableVersion:
     """A version's record as the workspace's actor may see it: samples of failing rows that name persons are masked.
 
     A sample is the key of a row; it is masked where a key column is personal, or where that cannot be told.
     """
-    if not version.about.personal or may_see(workspace.actor) or not any(check.sample for check in version.checks):
+    if may_see(workspace.actor) or not any(check.sample for check in version.checks):
+        return version
+    personal = personal_in(workspace, version)
+    if not personal:
         return version
     try:
         key = manifest_of(workspace, version).key
     except SlipwayError:  # then nothing is known but that there are personal columns
-        key = version.about.personal
-    if not set(key) & set(version.about.personal):
+        key = personal
+    if not set(key) & set(personal):
         return version
     return msgspec.structs.replace(version, checks=tuple(map(_without_sample, version.checks)))
 

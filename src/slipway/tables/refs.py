@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
+
 from slipway.errors import Conflict, InvalidInput, NotFound, near
 from slipway.ledger import entries, events
 from slipway.operations.table_versions import BranchTable, MergeTable, TableState, TagTable
@@ -182,7 +184,9 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
     with PartWriter(workspace, table) as writer:
         moved = moved_onto(workspace, writer, staged, ours)
         draft = appended(ours, manifests[2], moved)
-        origin = Origin(source=f"the branch {name}", checks=theirs.checks, about=theirs.about)
+        personal = tuple(dict.fromkeys((*ours.about.personal, *theirs.about.personal)))
+        about = msgspec.structs.replace(theirs.about, personal=personal)
+        origin = Origin(source=f"the branch {name}", checks=theirs.checks, about=about)
         return commit(workspace, table, draft, former=ours, origin=origin, verb="tables.merge", also=move)
 
 
