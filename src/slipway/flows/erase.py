@@ -23,6 +23,7 @@ from slipway.operations.erasures import Erase, ErasureReport, Erasures
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.erasures import Erasure, Place
+from slipway.records.projects import Project
 from slipway.records.tables import TableVersion
 from slipway.tables import erasing
 from slipway.tables.catalog import head, heads, manifest_of, node, quarantine_of
@@ -61,6 +62,7 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
         return _erase_files(workspace, request)
     target = _target(workspace, request)
     tables, untold = _tables(workspace, target)
+    untold += _other_projects(workspace)
     if request.dry_run:
         places, kept = _look(workspace, target, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)
@@ -74,7 +76,10 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     stray = [erasing.orphans(workspace, table, target.columns) for table in tables]
     if any(young for _, young in stray):
         rows = sum(young for _, young in stray)
-        kept.append(f"{rows:,} rows lie in files that no version names and that are younger than an hour: erase again.")
+        kept.append(
+            f"{rows:,} rows lie in files that no version names and that are younger than an hour, so that a write may be "
+            "at work on them: erase again in an hour."
+        )
         left.append(Place(place="files that no version names", rows=rows))
     removed = sum(old for old, _ in stray)
     found = [*erasure.places, *elsewhere]
@@ -88,6 +93,13 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     )
     done = _saved(workspace, done, tell=True)
     return ErasureReport(erasure=done.id, places=done.places, kept=done.kept, left=sum(place.rows for place in left))
+
+
+def _other_projects(workspace: Workspace) -> list[str]:
+    """What says that other projects of the store, which may hold the same person's rows, are not searched."""
+    with workspace.ledger.read() as tx:
+        others = sorted({one.name for one in entries.find(tx, Project, limit=10_000)} - {workspace.project})
+    return [f"Other projects of this store are not searched: {', '.join(others)}. Erase there too."] if others else []
 
 
 def _erase_files(workspace: Workspace, request: Erase) -> ErasureReport:
