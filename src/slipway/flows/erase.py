@@ -22,9 +22,11 @@ from slipway.operations.declare import Empty
 from slipway.operations.erasures import Erase, ErasureReport, Erasures
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import EMBEDDED
 from slipway.records.erasures import Erasure, Place
 from slipway.records.projects import Project
 from slipway.records.tables import TableVersion
+from slipway.serving.online_place import read_place
 from slipway.tables import erasing
 from slipway.tables.catalog import head, heads, manifest_of, node, quarantine_of
 from slipway.tables.delta_export import rebuild_delta
@@ -318,12 +320,20 @@ def _erased_versions(workspace: Workspace, table: str, erasure: str) -> list[Tab
 
 
 def _feed_anew(workspace: Workspace, target: Target, changed: set[str]) -> None:
-    """Let online stores take the tables' rows again, without those that were erased."""
+    """Let online stores take the tables' rows again, without those that were erased.
+
+    Both the one that an endpoint looks up in and the one of its folder, in which it may have done so before.
+
+    Raises:
+        Unavailable: A shared store cannot be reached: the erasure is not finished, and is asked for again.
+    """
     for revision, bundles in endpoints_of(workspace, target):
+        folder = folder_of(workspace, revision.name)
         for bundle in bundles if changed else ():
             if bundle.features is not None:
                 try:
-                    feed(workspace, bundle, folder_of(workspace, revision.name))
+                    for place in dict.fromkeys((EMBEDDED, read_place(folder))):
+                        feed(workspace, bundle, folder, place)
                 except (InvalidInput, NotFound) as problem:
                     workspace.say(f"The online store of {revision.name} was not fed: {problem}")
 
