@@ -1,5 +1,7 @@
 """What a declared table does by itself in an open project."""
 
+from datetime import UTC, datetime
+
 import polars as pl
 import pytest
 
@@ -42,3 +44,17 @@ def test_checks_look_at_what_comes_each_way(workspace: Workspace) -> None:
             write(rows(9, 10, 101))
     assert len(counts.history()) == 1
     assert workspace.project == "flights"
+
+
+@table(time="at")
+def visits() -> pl.DataFrame:
+    return pl.DataFrame({"at": [datetime(2013, 1, 1, tzinfo=UTC)]})
+
+
+@pytest.mark.usefixtures("workspace")
+def test_instants_without_a_zone_are_refused_with_the_line_that_gives_them_one() -> None:
+    visits.overwrite(visits())
+    with pytest.raises(InvalidInput) as said:
+        visits.append(pl.DataFrame({"at": [datetime(2013, 1, 2)]}))
+    assert said.value.fix == "Say in which zone they are: pl.col('at').dt.replace_time_zone('UTC')."
+    assert visits.append(pl.DataFrame({"at": [datetime(2013, 1, 2, tzinfo=UTC)]})).rows == 2

@@ -42,6 +42,20 @@ def test_a_table_and_a_feature_lead_both_ways(desk: Desk) -> None:
     assert found.columns == ("request.origin", "weather.observed_at", "weather.origin", "weather.wind")
 
 
+def test_a_feature_view_leads_to_the_models_that_stand_on_its_features(desk: Desk) -> None:
+    found = traced(desk, "weather_now")
+    assert found.what == "the feature weather_now"
+    assert [one.name for one in found.features] == ["weather_now_wind"]
+    assert "weather.wind" in found.columns
+    assert [(one.name, one.number) for one in found.models] == [(NAME, 3)]
+
+
+def test_the_hint_is_a_command_that_there_is(desk: Desk) -> None:
+    with pytest.raises(NotFound) as said:
+        traced(desk, "nothing.of_this")
+    assert "slipway catalog lineage " in said.value.fix
+
+
 def test_an_endpoint_and_one_of_its_predictions_lead_back_to_the_columns(desk: Desk) -> None:
     desk.approve(2)
     deployed = desk.deploy(2)

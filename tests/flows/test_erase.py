@@ -31,6 +31,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.people import Actor
 from slipway.records.predictions import LabelRow, PredictionRow, PushedRow, ShadowRow
+from slipway.records.projects import Project
 from slipway.records.runs import Artifact, CodeVersion, Environment, Run
 from slipway.records.schema import Field
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal
@@ -280,6 +281,15 @@ def test_by_a_column_wherever_it_is_personal_or_the_key(workspace: Workspace) ->
     assert {p.place for p in report.places} == {"table people", "table orders", "table quarantine.orders"}
     assert report.kept == ("The table 'letters' has email, neither personal nor its key: not searched.",)
     assert {v.split("/")[2] for v in holding(workspace) if v.startswith("tables")} == {"letters"}
+
+
+def test_other_projects_of_the_store_are_named_for_they_are_not_searched(three: Workspace) -> None:
+    with three.ledger.write() as tx:
+        for name in ("flights", "mail", "ads"):
+            entries.put(tx, Project(id=name, name=name, project=name, created_at=three.clock.now()))
+    told = ("Other projects of this store are not searched: ads, mail. Erase there too.",)
+    assert run_erase(three, dry_run=True).kept == told
+    assert run_erase(three).kept == told
 
 
 def test_what_was_made_from_a_table_is_searched_or_told(workspace: Workspace) -> None:

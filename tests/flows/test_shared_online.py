@@ -1,7 +1,9 @@
 """Endpoints over one Redis: the same answers as from the embedded store, and what they say when it is gone or emptied."""
 
+import contextlib
 import dataclasses
 import os
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,12 @@ from slipway.client.endpoint import EndpointClient
 from slipway.errors import InvalidSetting, SlipwayError, Unavailable
 from slipway.flows.deploy import deploy
 from slipway.flows.endpoints import get_endpoint, revision_of
+from slipway.flows.erase import erase
 from slipway.flows.publish import converge
 from slipway.operations.endpoints import Deploy, Deployed, GetEndpoint
+from slipway.operations.erasures import Erase
 from slipway.serving.online_place import read_place
+from slipway.tables.versions import read
 
 pytestmark = pytest.mark.full
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
@@ -80,6 +85,48 @@ def test_redis_answers_what_sqlite_answers(desk: Desk) -> None:
         assert scores(shared.deploy(FIRST)) == [*embedded[:-2], embedded[-1], embedded[-1]]
         assert scores(on(desk, "").deploy(FIRST)) == [*embedded[:-2], embedded[-1], embedded[-1]]
         assert read_place(desk.folder).url == ""
+
+
+def test_an_erased_row_leaves_the_shared_store_and_the_embedded_one_before_it(desk: Desk) -> None:
+    desk.approve(FIRST)
+    desk.deploy(FIRST)
+    with redis_here.cleaned(f"slipway:{NAME}"):
+        shared = on(desk, redis_here.URL)
+        deployed = shared.deploy(FIRST)
+        assert deployed.status is not None
+        ids = read(desk.workspace, "flights").collect()["flight_id"]
+        theirs = next(id for id in ids if len(id) == 5)  # "F0" may stand in any bytes by chance
+        assert theirs in everything(f"slipway:{NAME}")
+        assert theirs in embedded(desk.folder)
+        report = erase(shared.workspace, Erase(table="flights", key=(theirs,), reason="request 17"))
+        assert report.left == 0
+        assert theirs not in everything(f"slipway:{NAME}")
+        assert theirs not in embedded(desk.folder)
+        with EndpointClient(deployed.status.url, NAME) as client:
+            assert len(client.predict(rows(), at=NOON)["predictions"]) == len(rows())
+
+
+def everything(namespace: str) -> str:
+    """All keys of a namespace with what they hold."""
+    redis = redis_here.client()
+    read = {
+        b"string": redis.get,
+        b"hash": redis.hgetall,
+        b"set": redis.smembers,
+        b"zset": lambda key: redis.zrange(key, 0, -1),
+        b"list": lambda key: redis.lrange(key, 0, -1),
+    }
+    try:
+        return repr([(key, read[redis.type(key)](key)) for key in redis.scan_iter(match=f"{{{namespace}*", count=1000)])
+    finally:
+        redis.close()
+
+
+def embedded(folder: Path) -> str:
+    """All rows of an endpoint's own store."""
+    with contextlib.closing(sqlite3.connect(folder / "online.db")) as db:
+        names = [name for (name,) in db.execute("select name from sqlite_master where type = 'table'")]
+        return repr([db.execute(f'select * from "{name}"').fetchall() for name in names])
 
 
 def test_a_redis_that_is_gone_or_emptied_is_never_one_without_rows(desk: Desk, tmp_path: Path) -> None:

@@ -70,8 +70,8 @@ def trace(workspace: Workspace, request: Lineage) -> Trace:
     if of_model:
         return _upstream(asker, f"the model {what}", of_model[:1])
     features = {name for one in models if one.training for name in one.training.reads}
-    if what in features:
-        chosen = {one.version.id: {what} for one in models if one.training and what in one.training.reads}
+    chosen = {one.version.id: _features_of(one, what) for one in models}
+    if any(chosen.values()):
         return _downstream(asker, f"the feature {what}", models, chosen)
     columns = {column for one in models for name in _feature_names(one) for column in one.columns(name, asker)}
     asked = {column for column in columns if column == what or column.rpartition(".")[0] == what}
@@ -91,7 +91,7 @@ def trace(workspace: Workspace, request: Lineage) -> Trace:
         f"Nothing is known of {what!r}: it is no column that a feature reads, no table, feature, model, endpoint or "
         "prediction.",
         why=near(what, known, what="names in the lineage"),
-        fix="For example: slipway lineage flights.dep_delay",
+        fix="For example: slipway catalog lineage flights.dep_delay",
     )
 
 
@@ -254,6 +254,19 @@ def _personal(workspace: Workspace, training: TrainingSet | None) -> set[str]:
 
 def _feature_names(model: KnownModel) -> tuple[str, ...]:
     return tuple(field.name for field in model.training.spec.features) if model.training else ()
+
+
+def _features_of(model: KnownModel, what: str) -> set[str]:
+    """The features of a model that a name means: one, or all of a feature view."""
+    if model.training is None:
+        return set()
+    if what in model.training.reads:
+        return {what}
+    names: set[str] = set()
+    for part in model.training.spec.parts:
+        if isinstance(part, View) and part.name == what:
+            names |= {f"{what}_{field.name}" for field in part.fields}
+    return names
 
 
 def _sort(spec: FeatureSetSpec, feature: str) -> FeatureSort:

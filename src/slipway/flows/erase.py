@@ -32,6 +32,7 @@ from slipway.operations.declare import Empty
 from slipway.operations.erasures import Erase, ErasureReport, Erasures
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.endpoints import EMBEDDED
 from slipway.records.erasures import Erasure, Place
 from slipway.serving.online_place import read_place
 from slipway.tables import erasing
@@ -88,7 +89,10 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     stray = [erasing.orphans(workspace, table, one.columns) for table, one in product(tables, targets)]
     if any(young for _, young in stray):
         rows = sum(young for _, young in stray)
-        kept.append(f"{rows:,} rows lie in files that no version names and that are younger than an hour: erase again.")
+        kept.append(
+            f"{rows:,} rows lie in files that no version names and that are younger than an hour, so that a write may be "
+            "at work on them: erase again in an hour."
+        )
         left.append(Place(place="files that no version names", rows=rows))
     removed = sum(old for old, _ in stray)
     found = [*erasure.places, *elsewhere]
@@ -102,6 +106,13 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     )
     done = _saved(workspace, done, tell=True)
     return ErasureReport(erasure=done.id, places=done.places, kept=done.kept, left=sum(place.rows for place in left))
+
+
+def _other_projects(workspace: Workspace) -> list[str]:
+    """What says that other projects of the store, which may hold the same person's rows, are not searched."""
+    with workspace.ledger.read() as tx:
+        others = sorted({one.name for one in entries.find(tx, Project, limit=10_000)} - {workspace.project})
+    return [f"Other projects of this store are not searched: {', '.join(others)}. Erase there too."] if others else []
 
 
 def _erase_files(workspace: Workspace, request: Erase) -> ErasureReport:
@@ -282,6 +293,8 @@ def _feed_anew(workspace: Workspace, target: Target) -> list[Place]:
         for bundle in bundles:
             try:
                 feed_anew(workspace, bundle, folder, place, logs)
+                if place.url and (folder / "online.db").exists():  # what it looked up in before
+                    feed_anew(workspace, bundle, folder, EMBEDDED, logs)
             except (InvalidInput, NotFound, Unavailable) as problem:
                 workspace.say(f"The online store of {revision.name} was not fed: {problem}")
                 note = f"not fed anew for {bundle.model}: it may still hold rows. Then erase again."

@@ -90,14 +90,23 @@ def _check_names(table: str, names: Sequence[str], schema: pl.Schema) -> None:
 
 
 def _misfit(table: str, name: str, given: pl.DataType, wanted: pl.DataType, detail: str) -> InvalidInput:
+    if _has_zone(given) is False and _has_zone(wanted):
+        cast = f"Say in which zone they are: pl.col({name!r}).dt.replace_time_zone('UTC')"
+        return InvalidInput(
+            _differ(table, name, given, wanted), why=f"Casting it fails: {detail}.", fix=f"{cast}.", field=name
+        )
     wider = {pl.Int64: "int64", pl.Float64: "float64", pl.Datetime: "datetime"}.get(type(given))
     widen = f", or widen the table's column: `slipway data alter {table} --widen {name}:{wider}`" if wider else ""
     return InvalidInput(
-        f"The rows do not fit the types of the table {table!r}: {name!r} comes as {given}, and the table keeps {wanted}.",
+        _differ(table, name, given, wanted),
         why=f"Casting it fails: {detail}.",
         fix=f"Cast the column{widen}, or overwrite the table to change its types.",
         field=name,
     )
+
+
+def _differ(table: str, name: str, given: pl.DataType, wanted: pl.DataType) -> str:
+    return f"The rows do not fit the types of the table {table!r}: {name!r} comes as {given}, and the table keeps {wanted}."
 
 
 def _has_zone(dtype: pl.DataType) -> bool | None:
