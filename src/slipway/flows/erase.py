@@ -34,6 +34,7 @@ from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import EMBEDDED
 from slipway.records.erasures import Erasure, Place
+from slipway.records.projects import Project
 from slipway.serving.online_place import read_place
 from slipway.tables import erasing
 from slipway.tables.catalog import head, manifest_of
@@ -72,7 +73,7 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     target = _target(workspace, request)
     tables, untold = chosen_tables(workspace, target)
     targets = under_all_names(workspace, target, tables)
-    untold += read_elsewhere(workspace, tables)
+    untold += read_elsewhere(workspace, tables) or _other_projects(workspace)
     if request.dry_run:
         places, kept = _look(workspace, targets, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)
