@@ -103,11 +103,7 @@ def feed(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlinePlace 
         materialise(workspace, stored, store, until=workspace.clock.now(), views=views)
         return store.identity()
     except pl.exceptions.PolarsError as problem:
-        raise InvalidInput(
-            f"The features of {bundle.model!r} cannot be read from the tables: {str(problem).splitlines()[0]}.",
-            why="A table's present version has other columns or types than the one from which it was trained.",
-            fix="Release a model that is trained on the tables as they are: slipway run PIPELINE",
-        ) from problem
+        raise _misfit(bundle, problem) from problem
     finally:
         store.close()
 
@@ -150,11 +146,17 @@ def feed_anew(workspace: Workspace, bundle: Bundle, folder: Path, place: OnlineP
         for log, cursor in zip(logs, read, strict=True):
             _pushed_again(workspace, spec, log, cursor, receive)
     except pl.exceptions.PolarsError as problem:
-        raise InvalidInput(
-            f"The features of {bundle.model!r} cannot be read from the tables: {str(problem).splitlines()[0]}."
-        ) from problem
+        raise _misfit(bundle, problem) from problem
     finally:
         store.close()
+
+
+def _misfit(bundle: Bundle, problem: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"The features of {bundle.model!r} cannot be read from the tables: {str(problem).splitlines()[0]}.",
+        why="A table's present version has other columns or types than the one from which it was trained.",
+        fix="Release a model that is trained on the tables as they are: slipway run PIPELINE",
+    )
 
 
 def _pushed_again(
