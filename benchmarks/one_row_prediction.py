@@ -39,7 +39,7 @@ from slipway.serving.swap import publish
 ROUNDS = 5
 REQUESTS = {1: 600, 16: 1600}
 REMARK = """\
-The goal is missed. By profile, about 140 us of a request pass in the worker's Python, and half of them in the model:
+The goal is reached or just missed, run by run. By profile, about 140 us of a request pass in the worker's Python, and half of them in the model:
 LightGBM's `Booster.predict` takes 46 us a row, since it prepares a predictor at every call, where its C interface for
 single rows gives the same bits in 5; encoding and checking the row take the rest of that half. The other half is the
 contract, the ids, the answer and the log's record; HTTP itself is the echo's figure.
