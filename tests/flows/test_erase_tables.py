@@ -94,3 +94,18 @@ def test_other_projects_that_read_a_table_are_named(workspace: Workspace) -> Non
         entries.put(tx, run)
     (told,) = run_erase(workspace).kept
     assert told.startswith("The project 'freight' has read people")
+
+
+@pytest.mark.parametrize("column", ["email", "old_email", "work_email"])
+def test_a_name_that_went_from_one_column_to_another_is_refused_and_nothing_goes(
+    workspace: Workspace, column: str
+) -> None:
+    rows = ROWS.with_columns(work_email=pl.Series(["bob@example.org", ADA]))
+    about = AboutTable(personal=("email", "work_email"))
+    overwrite(workspace, "people", rows, key=("id",), origin=Origin(about=about))
+    alter(workspace, "people", rename={"email": "old_email"})
+    alter(workspace, "people", rename={"work_email": "email"})
+    before = holding(workspace)
+    with pytest.raises(InvalidInput, match="is or was called as another of its columns"):
+        erase(workspace, Erase(where=((column, ADA),), reason="request 17"))
+    assert holding(workspace) == before

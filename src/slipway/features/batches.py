@@ -157,12 +157,10 @@ class Batches:
 
     def _sum_up(self, groups: Sequence[_Group]) -> None:
         parts = [part for part in self._spec.parts if isinstance(part, Windows | View)]
-        by_name = {part.name: group for group in groups for part in group.parts}
-        told = [line for part in parts for line in sentences(by_name[part.name].notes[part.name])]
+        of = {id(part): group for group in groups for part in group.parts}
+        told = [line for part in parts for line in sentences(of[id(part)].notes[id(part)])]
         self.notes = tuple(dict.fromkeys(told))
-        self.unmatched = {
-            part.name: by_name[part.name].unmatched[part.name] for part in parts if isinstance(part, View)
-        }
+        self.unmatched = {part.name: of[id(part)].unmatched[id(part)] for part in parts if isinstance(part, View)}
 
 
 def _asking(number: int, asked: pl.DataFrame, instants: Instants) -> Callable[[_Group], dict[str, pl.Series]]:
@@ -178,31 +176,34 @@ def _groups(spec: FeatureSetSpec, folder: Path, limits: Limits) -> list[_Group]:
 
 
 class _Group:
-    """The parts of a set that are looked up by the same keys: their rows are divided alike, and answered together."""
+    """The parts of a set that are looked up by the same keys: their rows are divided alike, and answered together.
+
+    Windows and a view may have one name, so that what belongs to a part is kept by the part itself.
+    """
 
     def __init__(self, parts: Sequence[Windows | View], folder: Path, limits: Limits) -> None:
         self.parts = parts
         self.is_aside = False
-        self.notes: dict[str, Notes] = {part.name: Counter() for part in parts}
-        self.unmatched: Counter[str] = Counter()
+        self.notes: dict[int, Notes] = {id(part): Counter() for part in parts}
+        self.unmatched: Counter[int] = Counter()
         self.by, self._types = keys_of(parts[0]), key_types_of(parts[0])
         self._folder, self._limits = folder, limits
-        self._held: dict[str, list[pl.DataFrame]] = {part.name: [] for part in parts}
+        self._held: dict[int, list[pl.DataFrame]] = {id(part): [] for part in parts}
         self._aside = {
-            part.name: Aside(folder / f"history-{place}", limits.partitions) for place, part in enumerate(parts)
+            id(part): Aside(folder / f"history-{place}", limits.partitions) for place, part in enumerate(parts)
         }
-        self._schemas: dict[str, pl.Schema] = {}
+        self._schemas: dict[int, pl.Schema] = {}
         self._keys = Aside(folder / "keys", limits.partitions)
         self._ready: list[tuple[Windows | View, Any]] = []
 
     def reading(self, part: Windows | View, frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
         """Take a part's history in, chunk by chunk; each is given while it is in memory."""
-        self._schemas[part.name] = frame.collect_schema()
+        self._schemas[id(part)] = frame.collect_schema()
         for chunk in frame.collect_batches(chunk_size=self._limits.read_rows, maintain_order=False, engine="streaming"):
             if self.is_aside:
                 self._put_aside(part, chunk)
             else:
-                self._held[part.name].append(chunk)
+                self._held[id(part)].append(chunk)
                 yield chunk
 
     def go_aside(self) -> int:
@@ -210,10 +211,10 @@ class _Group:
         self.is_aside = True
         size = 0
         for part in self.parts:
-            for chunk in self._held[part.name]:
+            for chunk in self._held[id(part)]:
                 size += int(chunk.estimated_size())
                 self._put_aside(part, chunk)
-            self._held[part.name].clear()
+            self._held[id(part)].clear()
         return size
 
     def end(self) -> None:
@@ -225,7 +226,7 @@ class _Group:
         what = f"the table {part.source!r}" if isinstance(part, Windows) else f"the feature view {part.name!r}"
         check_whole(chunk, self.by, what)
         keys = chunk.select(key_columns(self.by, self._types))
-        self._aside[part.name].add(chunk, partition_of(keys, self._limits.partitions))
+        self._aside[id(part)].add(chunk, partition_of(keys, self._limits.partitions))
 
     def put_keys_aside(self, number: int, asked: pl.DataFrame, at: Any) -> None:
         """Divide a batch's keys and instants on disk."""
@@ -242,10 +243,9 @@ class _Group:
         self._keys.flush()
         for place in range(self._limits.partitions):
             history = [
-                (part, all_of(list(self._aside[part.name].read(place)), self._schemas[part.name]))
-                for part in self.parts
+                (part, all_of(list(self._aside[id(part)].read(place)), self._schemas[id(part)])) for part in self.parts
             ]
-            ready = [(part, prepare(part, rows, self.notes[part.name])) for part, rows in history]
+            ready = [(part, prepare(part, rows, self.notes[id(part)])) for part, rows in history]
             del history
             for piece, rows in enumerate(_gathered(self._keys.read(place), self._limits.part_rows)):
                 self._answer_piece(ready, rows, f"{place:03}-{piece:06}.arrow")
@@ -266,8 +266,8 @@ class _Group:
         """What is held in memory is prepared once, for all batches."""
         if not self.is_aside:
             for part in self.parts:
-                rows = all_of(self._held.pop(part.name), self._schemas[part.name])
-                self._ready.append((part, prepare(part, rows, self.notes[part.name])))
+                rows = all_of(self._held.pop(id(part)), self._schemas[id(part)])
+                self._ready.append((part, prepare(part, rows, self.notes[id(part)])))
 
     def values(self, number: int, asked: pl.DataFrame, instants: Instants) -> dict[str, pl.Series]:
         """The features of a batch, in the order of its rows."""
@@ -282,7 +282,7 @@ class _Group:
         if not asked.height:
             nothing = Instants(np.empty(0, dtype=np.int64))
             ready = [
-                (part, prepare(part, pl.DataFrame(schema=self._schemas[part.name]), Counter())) for part in self.parts
+                (part, prepare(part, pl.DataFrame(schema=self._schemas[id(part)]), Counter())) for part in self.parts
             ]
             return self._answered(ready, asked.select(key_columns(self.by, self._types)), nothing)
         return {name: found[name] for name in found.columns if name != _PLACE}
@@ -296,7 +296,7 @@ class _Group:
         found: dict[str, pl.Series] = {}
         for (part, _), made in zip(ready, side_by_side(one, ready), strict=True):
             found.update(made.values)
-            self.unmatched[part.name] += made.unmatched
+            self.unmatched[id(part)] += made.unmatched
         return found
 
 

@@ -90,18 +90,42 @@ def under_all_names(workspace: Workspace, target: Target, tables: Iterable[str])
 
 
 def _renamed(workspace: Workspace, table: str, columns: Mapping[str, str]) -> dict[str, set[str]]:
-    """All names that the columns ever had which were ever called so."""
+    """All names that the columns ever had which were ever called so.
+
+    Raises:
+        InvalidInput: A name went from one column to another.
+    """
     versions = list(_versions(workspace, table))
     if len({field.name for each in versions for field in each.fields}) == max(
         (len(each.fields) for each in versions), default=0
     ):
         return {}  # no column ever came, went or changed its name
     by_id: dict[int, set[str]] = {}
-    for version in versions:
+    latest: dict[int, str] = {}
+    for version in sorted(versions, key=lambda one: one.number):
         manifest = manifest_of(workspace, version)
-        for field, number in zip(manifest.fields, manifest.field_ids, strict=True):
-            by_id.setdefault(number, set()).add(field.name)
+        latest = dict(zip(manifest.field_ids, (field.name for field in manifest.fields), strict=True))
+        for number, name in latest.items():
+            by_id.setdefault(number, set()).add(name)
+    for name in columns:
+        _refuse_two_meanings(table, name, by_id, latest)
     return {name: set().union(*(known for known in by_id.values() if name in known)) for name in columns}
+
+
+def _refuse_two_meanings(table: str, name: str, by_id: Mapping[int, set[str]], latest: Mapping[int, str]) -> None:
+    """A name that went from one column to another would find somebody else's rows in older versions."""
+    own = {number: names for number, names in by_id.items() if name in names}
+    everything = set().union(*own.values())
+    others = {number for number, names in by_id.items() if number not in own and names & everything}
+    others |= {number for number in own if name in latest.values() and latest.get(number, name) != name}
+    if others:
+        raise InvalidInput(
+            f"{name!r} of the table {table!r} is or was called as another of its columns is or was called: "
+            f"{', '.join(sorted(everything | set().union(*(by_id[number] for number in others))))}.",
+            why="In older versions it would find rows of somebody else, and what is erased does not come back.",
+            fix="Name the person by a column whose name always meant the same: --where COLUMN=VALUE",
+            field="where",
+        )
 
 
 def _versions(workspace: Workspace, table: str) -> Iterator[TableVersion]:
