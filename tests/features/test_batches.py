@@ -1,6 +1,7 @@
 """What comes batch by batch is what comes at once, bit for bit, wherever the rows lay meanwhile."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import feature_histories as fh
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import slipway.features.windows as w
 from slipway.features.batches import Batches, Limits
 from slipway.features.offline import History, Offline, compute
-from slipway.features.specs import build_spec
+from slipway.features.sets import FeatureSet
+from slipway.features.specs import FrameTables, build_spec
 from slipway.features.views import feature_view
 from slipway.schema.fingerprints import of_frame
 
@@ -77,3 +80,26 @@ def test_batches_of_any_size_give_the_bits_of_the_whole(
     assert set(made.notes) == set(whole.notes)
     assert made.unmatched == whole.unmatched
     assert list(folder.iterdir()) == []
+
+
+def test_windows_and_a_view_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    @feature_view(entity="origin", time="known_at")
+    def origin(events: pl.LazyFrame) -> pl.LazyFrame:
+        return events.select("origin", "known_at", gust="x")
+
+    declared = w.windows("events", time="known_at", by="origin", mean=w.mean("x", "6h"))
+    features = FeatureSet(declared, origin)
+    hours = [datetime(2013, 1, 1, hour, tzinfo=UTC) for hour in range(4)]
+    events = pl.DataFrame(
+        {"id": range(4), "origin": ["EWR"] * 4, "known_at": hours, "x": [1.0, 2.0, 3.0, 4.0]},
+        schema_overrides={"known_at": pl.Datetime("us", "UTC")},
+    )
+    tables = FrameTables({"events": events}, {"events": ("id",)})
+    spec = build_spec(features, {"origin": "string"}, tables, lambda function: function.__name__)
+    asked = events.select("origin", at="known_at")
+    history = History(events={"events": events}, views={"origin": origin.function(events.lazy())})
+    batches = Batches(spec, lambda columns: iter([asked]), "at", history, {}, folder=tmp_path)
+    ((_, found),) = list(batches)
+    assert found["origin_mean"].to_list() == [1.0, 1.5, 2.0, 2.5]
+    assert found["origin_gust"].to_list() == [1.0, 2.0, 3.0, 4.0]
+    assert batches.unmatched == {"origin": 0}

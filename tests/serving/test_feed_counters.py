@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from slipway.features.online import build_receiver, build_resolver
 from slipway.hosts.online_stores import open_online
 from slipway.records.features import Aggregate, FeatureSetSpec, View, Windows
@@ -83,9 +85,22 @@ def test_prometheus_reads_them(tmp_path: Path) -> None:
     counters = FeedCounters(None, feeds_of(SPEC))
     asked(tmp_path, 0, ["JFK", "LGA"], counters)
     text = counters.text("delays")
-    assert 'slipway_feed_looked_up_total{endpoint="delays",feed="weather"} 2' in text
-    assert 'slipway_feed_not_found_total{endpoint="delays",feed="weather"} 1' in text
-    assert 'slipway_feed_age_seconds_max{endpoint="delays",feed="weather"} 3600.0' in text
-    assert 'slipway_feed_nulls_total{endpoint="delays",feed="weather",feature="weather_sky"} 1' in text
-    assert 'feed="recent"} ' not in text.partition("age_seconds_mean{")[2].partition("\n")[0]
+    assert 'slipway_feed_looked_up_total{endpoint="delays",kind="view",feed="weather"} 2' in text
+    assert 'slipway_feed_not_found_total{endpoint="delays",kind="view",feed="weather"} 1' in text
+    assert 'slipway_feed_age_seconds_max{endpoint="delays",kind="view",feed="weather"} 3600.0' in text
+    assert 'slipway_feed_nulls_total{endpoint="delays",kind="view",feed="weather",feature="weather_sky"} 1' in text
+    assert 'kind="windows",feed="recent"} ' not in text.partition("age_seconds_mean{")[2].partition("\n")[0]
     assert FeedCounters(None, ()).text("delays") == ""
+
+
+def test_feeds_of_one_name_are_counted_apart(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(
+        SPEC,
+        parts=tuple(
+            msgspec.structs.replace(part, name="both") for part in SPEC.parts if isinstance(part, View | Windows)
+        ),
+    )
+    feeds = feeds_of(spec)
+    assert len({(feed.kind, feed.name) for feed in feeds}) == len(feeds)
+    counters = FeedCounters(None, feeds)
+    assert sorted(len(cells) for cells in counters.cells.values()) == sorted(feed.width for feed in feeds)

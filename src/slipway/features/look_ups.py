@@ -10,7 +10,7 @@ from slipway.features.defaults import defaults_of
 from slipway.features.states import empty_state, finisher, key_encoder, restore, stored_view_of, stream_of
 from slipway.ports.online_store import Asked, FoundRow, OnlineStore, ViewsAsked, WindowsAsked
 from slipway.records.features import FeatureSetSpec, View, Windows, WindowState
-from slipway.records.feeds import AGE_MAX, AGE_SUM, LOOKED_UP, NOT_FOUND, NULLS, TOO_OLD
+from slipway.records.feeds import AGE_MAX, AGE_SUM, LOOKED_UP, NOT_FOUND, NULLS, TOO_OLD, feed_of
 
 __all__ = ["Cells", "Fill", "LookUp", "filled_by", "look_ups_of"]
 
@@ -99,13 +99,13 @@ def look_ups_of(
     Args:
         spec: The feature set.
         places: Where the request's fields are in a row.
-        cells: Where what was found is counted, by the name of view or windows; see `records.feeds`.
+        cells: Where what was found is counted, by the key of the feed; see `records.feeds`.
     """
     made = []
     by_entity: dict[tuple[Any, ...], list[View]] = {}
     for part in spec.parts:
         if isinstance(part, Windows):
-            made.append(_windows_of(part, places, cells[part.name] if cells else None))
+            made.append(_windows_of(part, places, cells[feed_of(part).key] if cells else None))
         elif isinstance(part, View):
             by_entity.setdefault((part.entity, part.entity_types), []).append(part)
     for (entity, types), views in by_entity.items():
@@ -115,7 +115,7 @@ def look_ups_of(
         nothing = [value for view in views for value in defaults_of(view)]
         values = _values_of_views(views)
         if cells:
-            values = _counting_views(values, [(view.ttl_us, cells[view.name]) for view in views])
+            values = _counting_views(values, [(view.ttl_us, cells[feed_of(view).key]) for view in views])
         made.append(LookUp(names, key, key_encoder(types), ask, values, nothing))
     return made
 

@@ -6,7 +6,18 @@ from msgspec import Struct
 
 from slipway.records.features import FeatureSetSpec, View, Windows
 
-__all__ = ["AGE_MAX", "AGE_SUM", "LOOKED_UP", "NOT_FOUND", "NULLS", "TOO_OLD", "Feed", "FeedCounts", "feeds_of"]
+__all__ = [
+    "AGE_MAX",
+    "AGE_SUM",
+    "LOOKED_UP",
+    "NOT_FOUND",
+    "NULLS",
+    "TOO_OLD",
+    "Feed",
+    "FeedCounts",
+    "feed_of",
+    "feeds_of",
+]
 
 LOOKED_UP, NOT_FOUND, TOO_OLD, AGE_SUM, AGE_MAX, NULLS = range(6)
 """Places of a feed's counters; from the last one on one for each feature."""
@@ -16,7 +27,7 @@ class Feed(Struct, frozen=True):
     """A feature view or windows, as they are counted.
 
     Args:
-        name: Its name in the feature set.
+        name: Its name in the feature set; of a second one of its kind and name with "#2" behind it.
         kind: "view" or "windows".
         features: The names of its features.
     """
@@ -24,6 +35,11 @@ class Feed(Struct, frozen=True):
     name: str
     kind: str
     features: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others of its set: windows and a view may share a name."""
+        return self.features[0] if self.features else self.name
 
     @property
     def width(self) -> int:
@@ -62,10 +78,17 @@ class FeedCounts(Struct, frozen=True, kw_only=True):
 
 def feeds_of(spec: FeatureSetSpec | None) -> tuple[Feed, ...]:
     """The feeds of a feature set, in its order."""
-    found = []
+    found: list[Feed] = []
     for part in spec.parts if spec else ():
-        if isinstance(part, View):
-            found.append(Feed(part.name, "view", tuple(f"{part.name}_{one.name}" for one in part.fields)))
-        elif isinstance(part, Windows):
-            found.append(Feed(part.name, "windows", tuple(f"{part.name}_{one.name}" for one in part.aggregates)))
+        if isinstance(part, View | Windows):
+            feed = feed_of(part)
+            alike = sum((one.kind, one.name.partition("#")[0]) == (feed.kind, feed.name) for one in found)
+            found.append(Feed(f"{feed.name}#{alike + 1}", feed.kind, feed.features) if alike else feed)
     return tuple(found)
+
+
+def feed_of(part: View | Windows) -> Feed:
+    """One view or windows as a feed."""
+    if isinstance(part, View):
+        return Feed(part.name, "view", tuple(f"{part.name}_{one.name}" for one in part.fields))
+    return Feed(part.name, "windows", tuple(f"{part.name}_{one.name}" for one in part.aggregates))

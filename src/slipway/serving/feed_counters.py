@@ -42,7 +42,7 @@ class FeedCounters:
         self.cells: dict[str, memoryview] = {}
         place = slot * self._width
         for feed in feeds:
-            self.cells[feed.name] = self._all[place : place + feed.width]
+            self.cells[feed.key] = self._all[place : place + feed.width]
             place += feed.width
 
     def counts(self) -> list[FeedCounts]:
@@ -64,11 +64,13 @@ class FeedCounters:
             for one in found:
                 value = _value(one, name)
                 if value is not None:
-                    lines.append(f'slipway_feed_{name}{{endpoint="{endpoint}",feed="{one.name}"}} {value}')
+                    lines.append(
+                        f'slipway_feed_{name}{{endpoint="{endpoint}",kind="{one.kind}",feed="{one.name}"}} {value}'
+                    )
         lines += ["# HELP slipway_feed_nulls_total Found rows in which a feature was null."]
         lines += ["# TYPE slipway_feed_nulls_total counter"]
         for one in found:
-            labels = f'endpoint="{endpoint}",feed="{one.name}"'
+            labels = f'endpoint="{endpoint}",kind="{one.kind}",feed="{one.name}"'
             lines += [f'slipway_feed_nulls_total{{{labels},feature="{name}"}} {n}' for name, n in one.nulls.items()]
         return "\n".join(lines) + "\n" if found else ""
 
