@@ -19,6 +19,7 @@ from slipway.features.sets import FeatureSet
 from slipway.features.stored_rows import TrainingBatches
 from slipway.features.views import feature_view
 from slipway.ports.workspace import Workspace
+from slipway.records.tables import AboutTable
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import catalog, versions
 
@@ -237,3 +238,18 @@ def test_what_a_killed_process_put_aside_is_removed_by_the_next(tmp_path: Path) 
     with aside_folder(tmp_path) as own:
         assert [*tmp_path.iterdir()] == [own]
     assert not own.exists()
+
+
+def test_what_tells_of_a_person_does_so_in_a_stored_training_set_too(
+    flights: SimpleNamespace, workspace: Workspace
+) -> None:
+    for name, column in (("flights", "distance"), ("weather", "temp")):
+        rows = versions.read(workspace, name).collect()
+        found = versions.head(workspace, name)
+        manifest = versions.manifest_of(workspace, found)
+        origin = versions.Origin(about=AboutTable(personal=(column,)))
+        rows = rows.with_columns(pl.col(column) + 1)  # other rows, so that there is a version of which it is said
+        versions.overwrite(workspace, name, rows, key=manifest.key, time=manifest.time, origin=origin)
+    FEATURES.training_batches(flights, label="late")
+    kept = versions.head(workspace, "training.features")
+    assert kept.about.personal == ("distance", "far", "weather_at_temp")

@@ -16,7 +16,7 @@ from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import BackendError, InvalidInput, SlipwayError
 from slipway.features.batches import Batches
-from slipway.features.column_lineage import columns_of_features
+from slipway.features.column_lineage import REQUEST, columns_of_features
 from slipway.features.definitions import keep_definitions
 from slipway.features.examples import check_examples
 from slipway.features.offline import History, in_plain_types
@@ -35,7 +35,7 @@ from slipway.ports.workspace import Workspace, workspace
 from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, View, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
-from slipway.records.tables import TableVersion
+from slipway.records.tables import AboutTable, TableVersion
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import versions
 
@@ -188,6 +188,7 @@ def training_batches(
         source=f"features.training_batches({work.asked.table!r}, label={label!r})",
         run_id="" if run is None or run.is_repeat else run.id,
         inputs=tuple(work.tables.node(table) for table in work.read),
+        about=_personal_of(work),
     )
     kept = run_step(
         "training_batches",
@@ -207,6 +208,17 @@ def training_batches(
         run.add_link(kept.node, run.node, "training set")
     _record(work, kept.rows, kept.fingerprint, kept.scan(), stored=kept.node)
     return kept.by(batch_rows)
+
+
+def _personal_of(work: _Work) -> AboutTable | None:
+    """Which columns of a stored training set tell of a person: those, and features of those, that do so in a table."""
+    told = {f"{name}.{column}" for name in work.read for column in work.tables.version(name).about.personal}
+    reads = columns_of_features(work.made, work.features.views, work.tables) if told else {}
+    names = {*work.asked.key, work.asked.at, work.asked.label, *(field.name for field in work.made.request)}
+    own = {name for name in names if f"{work.asked.table}.{name}" in told}
+    asked = {f"{REQUEST}.{name}" for name in own}
+    made = {feature for feature, columns in reads.items() if (told | asked) & set(columns)}
+    return AboutTable(personal=tuple(sorted(own | made))) if own or made else None
 
 
 def stored_training_set(features: FeatureSet, version: str | None, *, name: str | None) -> TrainingBatches:
