@@ -16,6 +16,7 @@ __all__ = ["Cells", "Fill", "LookUp", "filled_by", "look_ups_of"]
 
 Row = list[Any]
 Cells = MutableSequence[int] | memoryview
+_GREATEST = 2**63 - 1
 _COUNTED = 8  # keys of one request: shares need no more, and many would cost a large request a tenth of its time
 _Values = Callable[[Sequence[Any], int], Iterable[Sequence[Any]]]
 Fill = Callable[[list[Row], int], None]
@@ -166,8 +167,8 @@ def _counting_views(values: _Values, plan: Sequence[tuple[int | None, Cells]]) -
                 if row is None:
                     cells[NOT_FOUND] += 1
                     continue
-                age = at_us - row[0]
-                cells[AGE_SUM] += age
+                age = at_us - row[0] if row[0] else 0  # facts without time have none, and would outgrow 64 bits
+                cells[AGE_SUM] = min(cells[AGE_SUM] + age, _GREATEST)
                 if age > cells[AGE_MAX]:
                     cells[AGE_MAX] = age
                 if ttl_us is not None and age > ttl_us:
