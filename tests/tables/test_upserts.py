@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import InvalidInput, NotFound
@@ -72,17 +72,22 @@ def test_what_changes_nothing_makes_no_version(workspace: Workspace) -> None:
 @pytest.mark.usefixtures("small")
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(st.integers(0, 30), st.none() | st.integers(0, 3), max_size=8), max_size=6))
+@example([{1: 0}, {1: None}, {1: 0}])
 def test_many_upserts_are_a_dictionary(workspace: Workspace, batches: list[dict[int, int | None]]) -> None:
     table = f"t{next(NUMBERS)}"
     overwrite(workspace, table, frame({}), key=("id",))
     expected: dict[int, int | None] = {}
+    known = {1: expected}
     for batch in batches:
-        before = dict(expected)
-        expected |= batch
+        before = expected
+        expected = before | batch
         made = upsert(workspace, table, frame(batch))
-        if expected != before:
-            assert made.added_rows == len(expected) - len(before)
-            assert made.changed_rows == sum(before[n] != expected[n] for n in before)
+        if made.number in known:  # rows went back to what they were: so does the head, to a version that tells its own
+            assert known[made.number] == expected
+            continue
+        known[made.number] = expected
+        assert made.added_rows == len(expected) - len(before)
+        assert made.changed_rows == sum(before[n] != expected[n] for n in before)
     assert held(workspace, table) == expected
     assert upsert(workspace, table, frame({})).fingerprint == of_frame(read(workspace, table))
 

@@ -156,6 +156,7 @@ class Table:
 
         Returns:
             The new version, with `added_rows` and `changed_rows`, or the current one when nothing changed.
+            Where the rows went back to those of an earlier version, that one is current again, with the figures of its making.
 
         Raises:
             UserError: No project is open.

@@ -59,6 +59,7 @@ def upsert(
 
     Returns:
         The new version, with `added_rows` and `changed_rows`, or the current one when nothing changed.
+        Where the rows went back to those of an earlier version, that one is current again, with the figures of its making.
 
     Raises:
         NotFound: The table has no version yet, or there is no such branch.
