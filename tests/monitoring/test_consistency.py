@@ -10,7 +10,7 @@ import pytest
 
 from slipway.charts.consistency import sentence
 from slipway.errors import InvalidDeclaration
-from slipway.monitoring.consistency import differs, feature_consistency, found
+from slipway.monitoring.consistency import as_taken, differs, feature_consistency, found
 from slipway.monitoring.declare import Consistency
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 
@@ -41,6 +41,13 @@ def of(served: list[Any], offline: list[Any], **more: Any) -> FeatureConsistency
     one, other = pl.Series(served), pl.Series(offline)
     options: dict[str, Any] = {"late": NONE, "ahead": NONE, "scale": 1.0, "where": [f"row {i}" for i in range(5)]}
     return feature_consistency("wind", one, other, differs(one, other), **(options | more))
+
+
+def test_a_feature_is_compared_as_the_model_takes_it() -> None:
+    served = pl.Series([1.0, 0.0, None, 0.0])
+    assert list(differs(served, as_taken(pl.Series([True, False, None, True]), served.dtype))) == [0, 0, 0, 1]
+    assert list(differs(served, as_taken(pl.Series([1, 0, None, 2], dtype=pl.Int32), served.dtype))) == [0, 0, 0, 1]
+    assert all(differs(served, as_taken(pl.Series(["1.0", "0.0", "", "x"]), served.dtype)))
 
 
 def test_each_kind_of_difference_is_counted_as_itself() -> None:

@@ -30,7 +30,7 @@ from slipway.flows.feed import from_tables
 from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
-from slipway.monitoring.consistency import differs, feature_consistency
+from slipway.monitoring.consistency import as_taken, differs, feature_consistency
 from slipway.operations.endpoints import Consistency
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
@@ -186,9 +186,10 @@ class _Again:
 
     def compared(self, bundle: Bundle) -> dict[str, Any]:
         """The report's fields."""
-        offline = compute(self._spec, self._asked, "__at", self._history, self._functions).frame
-        names = [f.name for f in bundle.signature.inputs if f.name in offline.columns]
-        served = {name: _typed(_of_served(self._rows, name), offline[name].dtype) for name in names}
+        computed = compute(self._spec, self._asked, "__at", self._history, self._functions).frame
+        names = [f.name for f in bundle.signature.inputs if f.name in computed.columns]
+        served = {name: _of_served(self._rows, name) for name in names}
+        offline = {name: as_taken(computed[name], served[name].dtype) for name in names}
         different = {name: differs(served[name], offline[name]) for name in names}
         places = np.flatnonzero(np.any([different[name] for name in names], axis=0)) if names else np.zeros(0, int)
         examined = places[np.linspace(0, len(places) - 1, min(len(places), _EXAMINED)).astype(int)]
@@ -272,7 +273,8 @@ class _Excuses:
         late = np.array(delivered.late)
         explains = False
         for name in self.late:
-            same = different[name][places] & ~differs(served[name][places], delivered.frame[name])
+            there = as_taken(delivered.frame[name], served[name].dtype)
+            same = different[name][places] & ~differs(served[name][places], there)
             self.late[name][places[same & late]] = True
             self.ahead[name][places[same & ~late]] = True
             explains = explains or bool((same & late).any())
@@ -300,7 +302,3 @@ def _of(rows: pl.DataFrame, name: str) -> pl.Expr:
 
 def _of_served(rows: pl.DataFrame, name: str) -> pl.Series:
     return rows[f"feature.{name}" if f"feature.{name}" in rows.columns else name]
-
-
-def _typed(served: pl.Series, kind: pl.DataType) -> pl.Series:
-    return served.cast(kind) if served.dtype != kind and served.dtype.is_integer() and kind.is_integer() else served

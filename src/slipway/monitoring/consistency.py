@@ -17,9 +17,20 @@ from slipway.monitoring.judge import Found
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import MonitorSpec
 
-__all__ = ["differs", "feature_consistency", "found"]
+__all__ = ["as_taken", "differs", "feature_consistency", "found"]
 
 Mask = NDArray[np.bool_]
+
+
+def as_taken(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """A feature's values as the model takes them: one that was fitted on floats takes True as 1.0, and the log has that.
+
+    Args:
+        values: As the feature's function or query gives them.
+        kind: The type that the model was fitted on, which the log keeps.
+    """
+    is_number = values.dtype.is_integer() or values.dtype == pl.Boolean
+    return values.cast(kind) if is_number and kind.is_numeric() else values
 
 
 def differs(served: pl.Series, offline: pl.Series) -> Mask:
