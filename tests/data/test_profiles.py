@@ -125,3 +125,9 @@ def test_profiles_of_other_columns_do_not_merge() -> None:
 def test_types_that_have_no_order_are_counted_only() -> None:
     found = profile_of(pl.DataFrame({"list": [[1], None], "bytes": [b"a", b"b"]}))
     assert [(c.kind, c.rows, c.nulls) for c in found.columns] == [("other", 2, 1), ("other", 2, 0)]
+
+
+def test_there_are_never_more_different_values_than_values() -> None:
+    estimates = [distinct_count(column(list(range(start, start + 2000)), pl.Int64)) for start in range(0, 20_000, 2000)]
+    assert all(count <= 2000 and not exact for count, exact in estimates)
+    assert any(count == 2000 for count, _ in estimates)  # about half of the estimates were above it

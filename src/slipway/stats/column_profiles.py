@@ -195,7 +195,8 @@ def distinct_count(column: ColumnProfile) -> tuple[int, bool]:
     found = _hashes(column)
     if found.size < HASHES:
         return int(found.size), True
-    return round((HASHES - 1) / ((int(found[-1]) + 1) / _HASH_SPACE)), False
+    estimate = round((HASHES - 1) / ((int(found[-1]) + 1) / _HASH_SPACE))
+    return min(estimate, column.rows - column.nulls), False
 
 
 def sums_of(numbers: NDArray[np.float64]) -> dict[int, int]:
