@@ -20,7 +20,12 @@ def test_small_parts_become_one_and_the_content_stays(workspace: Workspace) -> N
         last = append(workspace, "t", rows(n, n + 1))
     made = compact(workspace, "t")
     assert len(manifest_of(workspace, made).parts) == 1
-    assert (made.change, made.fingerprint, made.rows, made.source) == ("compact", last.fingerprint, 9, "parts: 7 before, 1 now")
+    assert (made.change, made.fingerprint, made.rows, made.source) == (
+        "compact",
+        last.fingerprint,
+        9,
+        "parts: 7 before, 1 now",
+    )
     assert read(workspace, "t").collect().equals(rows(0, 9))
     assert compact(workspace, "t") == made
     assert verify(workspace, "t", first.version) == first

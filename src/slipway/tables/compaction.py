@@ -58,7 +58,9 @@ def compact(workspace: Workspace, table: str, *, branch: str = "") -> TableVersi
                 data_until=former.data_until,
             )
             told = Origin(
-                source=f"parts: {len(before.parts)} before, {len(parts)} now", checks=former.checks, profile=former.profile
+                source=f"parts: {len(before.parts)} before, {len(parts)} now",
+                checks=former.checks,
+                profile=former.profile,
             )
             try:
                 return commit(
