@@ -119,6 +119,7 @@ def twice_in_columns(hour: pl.Expr) -> pl.Expr:
     return pl.when((hour < 2**62) & (hour > -(2**62))).then(hour + hour).otherwise(0)
 
 features = sw.FeatureSet(hour, twice)
+fewer = sw.FeatureSet(hour)  # two sets of one name
 
 @sw.pipeline
 def rows() -> int:

@@ -61,7 +61,7 @@ def test(door: Door, names: tuple[str, ...]) -> None:
     from slipway.features.sets import FeatureSet
 
     declared: dict[str, Feature] = dict(door.project.declared(Feature))
-    for made in door.project.declared(FeatureSet).values():
+    for made in door.project.all_declared(FeatureSet):
         declared |= {part.name: part for part in made.parts if isinstance(part, Feature)}
     for name in names:
         if name not in declared:

@@ -93,15 +93,18 @@ class Project:
             InvalidDeclaration: Two declarations of the kind share a name.
         """
         found: dict[str, Any] = {}
-        for value in vars(self.module()).values():
-            if isinstance(value, kind):
-                name = str(getattr(value, "name", ""))
-                if found.setdefault(name, value) is not value:
-                    raise InvalidDeclaration(
-                        f"Two declarations in {self.settings.project.module!r} are called {name!r}.",
-                        fix="Give one of them another name.",
-                    )
+        for value in self.all_declared(kind):
+            name = str(getattr(value, "name", ""))
+            if found.setdefault(name, value) is not value:
+                raise InvalidDeclaration(
+                    f"Two declarations in {self.settings.project.module!r} are called {name!r}.",
+                    fix="Give one of them another name.",
+                )
         return found
+
+    def all_declared(self, kind: type | tuple[type, ...]) -> list[Any]:
+        """What the project's module declares of a kind; feature sets may share a name."""
+        return [value for value in vars(self.module()).values() if isinstance(value, kind)]
 
     def snapshot(self) -> str:
         """Keep the project's code, settings and lock as one blob; returns its digest. The same code gives the same one.
