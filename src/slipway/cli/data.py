@@ -131,7 +131,7 @@ def checks_in_words(table: TableVersion) -> str:
     """How many checks held, in a few words."""
     broken = [check for check in table.checks if not check.passed]
     if not table.checks:
-        return "none declared" if table.change != "alter" else "not since it was altered"
+        return "not checked"
     if not broken:
         return "1 holds" if len(table.checks) == 1 else f"all {len(table.checks)} hold"
     return f"{len(broken)} of {len(table.checks)} broken"
@@ -160,7 +160,7 @@ def _show_text(answer: TableDetail) -> str:
         facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
         columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
         columns(("column", "type", "nulls allowed", ""), fields, empty=""),
-        "\n".join(check_line(check) for check in newest.checks) or f"Checks: {checks_in_words(newest)}.",
+        "\n".join(check_line(check) for check in newest.checks) or "This version was not checked.",
     ]
     return "\n\n".join(parts)
 
