@@ -23,6 +23,11 @@ $(STAMPS)/%: requirements/%.txt pyproject.toml $(BIN)/uv
 
 setup: $(STAMPS)/test  ## make .venv with everything that `make test` needs
 
+$(STAMPS)/s3: requirements/s3.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear .venv/s3
+	$(BIN)/uv pip install --quiet --python .venv/s3/bin/python --require-hashes -r requirements/s3.txt
+	@mkdir -p $(STAMPS) && touch $@
+
 demo: $(STAMPS)/demo  ## install, then run the flagship: a year of a model that keeps itself good
 	$(BIN)/slipway demo
 
@@ -35,7 +40,7 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 test: lint  ## what must be green before every commit; no server needed
 	$(BIN)/pytest -q -m "not full" -n 2
 
-test-all: $(STAMPS)/all test  ## adds real servers, a browser, the demo's whole year
+test-all: $(STAMPS)/all $(STAMPS)/s3 test  ## adds real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full
 
 bench: $(STAMPS)/all  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
@@ -49,6 +54,7 @@ lock: $(BIN)/uv  ## compile requirements/*.txt anew
 	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra sql ../pyproject.toml demo.in";; \
 	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra sql --extra postgres ../pyproject.toml demo.in test.in";; esac; \
 	  ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$more $$name.in -o $$name.txt || exit 1; done
+	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate s3.in -o s3.txt
 
 clean:  ## remove what was built and the demo's store
 	rm -rf .venv .slipway dist build .mypy_cache .ruff_cache .pytest_cache
