@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
+from typing import Any
 
 import feature_histories as fh
 import msgspec
@@ -217,13 +218,14 @@ def test_a_definition_follows_the_code(flights: SimpleNamespace) -> None:
         ({"label": "distance"}, "The label 'distance' is also a feature"),
         ({"label": "origin"}, "or an argument of one"),
         ({"label": "late", "at": "distance"}, "column 'distance' of the table 'flights' is of type Int64"),
+        ({"label": "late", "at": pl.col("asked_at")}, "takes the name of one of the table's columns"),
         ({"label": "late", "known": "know_at"}, "has no column 'know_at'. Did you mean 'known_at'"),
         ({"label": "late", "known": "delay"}, "column 'delay' of the table 'flights' is of type Float64"),
     ],
 )
-def test_what_does_not_fit_is_a_sentence(flights: SimpleNamespace, options: dict[str, str], sentence: str) -> None:
+def test_what_does_not_fit_is_a_sentence(flights: SimpleNamespace, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        a_set().training_set(flights, **options)  # type: ignore[arg-type]
+        a_set().training_set(flights, **options)
 
 
 def test_a_feature_may_not_be_called_like_the_key(flights: SimpleNamespace) -> None:

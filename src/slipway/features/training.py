@@ -254,6 +254,14 @@ class _Work:
 
 
 def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _Work:
+    for field, column in (("label", given.label), ("at", given.at), ("known", given.known)):
+        if not isinstance(column, str | None):
+            raise InvalidInput(
+                f"{where} was given {field}={column!r}.",
+                why="It takes the name of one of the table's columns.",
+                fix=f"Let the table have the column, and name it: {field}='...'.",
+                field=field,
+            )
     opened = workspace()
     tables = PinnedTables(opened)
     name = table_name(table, where)

@@ -149,8 +149,9 @@ class Chosen:
             "would count itself in its windows.",
             why="A live request is not in the online store while it is asked: training would see what serving "
             f"cannot{', the label among it' if reads_label else ''}.",
-            fix="Let the windows' `time` name when a row's outcome became known, later than its decision; or let "
-            f"{at!r} lie just before: pl.col({time_column!r}) - pl.duration(microseconds=1).",
+            fix="Let the windows' `time` name when a row's outcome became known, later than its decision; or give "
+            f"{table!r} a column of decisions just before, .with_columns(decided_at=pl.col({time_column!r}) - "
+            "pl.duration(microseconds=1)), and say at='decided_at'.",
             field=time_column,
         )
 
