@@ -82,8 +82,8 @@ class _Search:
             files = archive.read(data)
         except Corrupt:  # a zip of somebody else
             return _Inside(is_closed=True)
-        if _BATCHES in files:
-            return _Inside(_bounds(msgspec.json.decode(files[_BATCHES]), self.target.columns))
+        if _BATCHES in files:  # it refers to a table's version, and holds no row
+            return _Inside()
         if STATE_FILE not in files:
             return _Inside(is_closed=True)
         columns = self.target.columns
@@ -158,15 +158,16 @@ def _records(value: Any) -> Iterator[Mapping[str, Any]]:
         return
     if not isinstance(value, dict) or value.get("$") == "leaf":
         return
-    content = value.get("v") if "$" in value else value
-    if value.get("$") == "dict" and isinstance(content, list):
-        content = {key: item for key, item in content if isinstance(key, str)}
-    if "$" in value and value["$"] not in ("dict", "object"):
+    tag = value.get("$")
+    content: Any = value if tag is None else value.get("v")
+    if tag == "dict":  # pairs, because a key is no text
+        yield {name: _plain(item) for name, item in content if isinstance(name, str)}
         yield from _records(content)
     elif isinstance(content, dict):
         yield {name: _plain(item) for name, item in content.items()}
-        for item in content.values():
-            yield from _records(item)
+        yield from _records(list(content.values()))
+    elif tag is not None:
+        yield from _records(content)
 
 
 def _plain(item: Any) -> Any:
@@ -193,11 +194,3 @@ def _has_values(value: Any) -> bool:
     if isinstance(value, dict):
         return value.get("$") not in ("leaf", *_PLAIN) and _has_values(value.get("v"))
     return isinstance(value, str)
-
-
-def _bounds(stored: Any, columns: Mapping[str, str]) -> int:
-    """How many parts that a stored training set refers to have the person at the end of their range."""
-    reference, _ = stored
-    stats = [part.get("stats", {}) for part in reference["manifest"]["parts"]]
-    ends = [[{name: one.get(name, {}).get(end) for name in columns} for end in ("low", "high")] for one in stats]
-    return sum(any(is_theirs(row, columns) for row in both) for both in ends)
