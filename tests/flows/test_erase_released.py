@@ -206,6 +206,28 @@ def test_bundles_that_share_a_sample_lose_it_together(workspace: Workspace, tmp_
     assert bundles.load(elsewhere, signer=workspace.signer).check_sample().is_erased
 
 
+def test_a_sample_of_an_earlier_slipway_is_told_and_the_rest_goes_on(workspace: Workspace) -> None:
+    packed = pack(workspace, lightgbm_model(), name="delays")
+    judged = io.BytesIO()
+    pl.DataFrame({"carrier": ["UA"]}).write_parquet(judged)
+    old = workspace.blobs.put(b'{"layout":[],"cases":[]}')
+    files = [
+        msgspec.structs.replace(file, digest=old if file.path == bundles.SAMPLE else file.digest)
+        for file in packed.bundle.files
+    ]
+    evaluated = workspace.blobs.put(judged.getvalue())
+    bundle = msgspec.structs.replace(packed.bundle, files=tuple(files), evaluated=evaluated)
+    manifest = workspace.blobs.put(bundles.encode_manifest(bundle))
+    registry.register(workspace, dataclasses.replace(packed, manifest=manifest))
+    versions.overwrite(workspace, "carriers", pl.DataFrame({"carrier": ["UA", "AA"]}), key=("carrier",))
+    report = erase(workspace, Erase(where=(("carrier", "UA"),), reason="request 17"))
+    assert report.kept == (
+        "The reference sample of delays 1 was not looked into: It was packed by an earlier Slipway, or its sample.json "
+        "is damaged.",
+    )
+    assert (report.left, workspace.blobs.has(evaluated), workspace.blobs.has(old)) == (0, False, True)
+
+
 def test_a_sample_without_the_person_stays(airports: Desk) -> None:
     workspace = airports.workspace
     versions.overwrite(workspace, "airports", pl.DataFrame({"origin": ["LGA"]}), key=("origin",))

@@ -23,7 +23,7 @@ from slipway.records.runs import Run
 from slipway.tables.erasing import ERASED
 from slipway.tables.log_erasing import erase_rows, finish_erasing
 
-__all__ = ["all_records", "endpoints_of", "erase_log", "erase_reports", "read_elsewhere"]
+__all__ = ["all_records", "endpoints_of", "erase_log", "erase_reports", "read_elsewhere", "simulated"]
 
 R = TypeVar("R", bound=Record)
 
@@ -124,6 +124,12 @@ def read_elsewhere(workspace: Workspace, tables: Sequence[str]) -> list[str]:
         for project, read in sorted(found.items())
         if read
     ]
+
+
+def simulated(workspace: Workspace) -> list[str]:
+    """A sentence for each simulation whose store lies in this one: it is a store of its own, with copies of what is asked."""
+    found = sorted(path for path in (workspace.root / "simulations").glob("*") if path.is_dir())
+    return [f"The store of a simulation in {path} is not searched. Remove that folder." for path in found]
 
 
 def _reads(bundle: Bundle, project: str, table: str) -> bool:
