@@ -65,10 +65,14 @@ def test_a_person_is_erased_and_it_is_said(folder: Path) -> None:
     assert "this was a dry run" in dry
     assert "needs a reason" in slipway(folder, "erase", "--where", "email=ada@x.org", code=2).output
     done = slipway(folder, "erase", "--table", "people", "--key", "ada@x.org", "--reason", "request 17").stdout
-    assert "none is left" in done
+    assert "none is left. Erasure" in done
     listed = slipway(folder, "erase", "--list").stdout
     assert "finished" in listed
     assert "request 17" in listed
     assert "ada@x.org" not in listed
     with open_project(folder) as opened:
         assert read(opened.workspace, "people").collect()["email"].to_list() == ["bob@x.org"]
+        overwrite(opened.workspace, "letters", pl.DataFrame({"email": ["bob@x.org"]}))
+    done = slipway(folder, "erase", "--where", "email=bob@x.org", "--reason", "request 18").stdout
+    assert "The table 'letters' has email, neither personal nor its key: not searched." in done
+    assert "none is left, but for what is named above. Erasure" in done

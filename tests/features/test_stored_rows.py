@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -18,10 +19,14 @@ from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
 from slipway.features.stored_rows import TrainingBatches
 from slipway.features.views import feature_view
+from slipway.ledger import run_log
 from slipway.ports.workspace import Workspace
+from slipway.records.features import TrainingSet
 from slipway.records.tables import AboutTable
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import catalog, versions
+from slipway.tables.alters import alter
+from slipway.tables.commits import note_about
 
 T = datetime(2013, 1, 1, tzinfo=UTC)
 H = timedelta(hours=1)
@@ -253,3 +258,64 @@ def test_what_tells_of_a_person_does_so_in_a_stored_training_set_too(
     FEATURES.training_batches(flights, label="late")
     kept = versions.head(workspace, "training.features")
     assert kept.about.personal == ("distance", "far", "weather_at_temp")
+
+
+@feature_view(entity="origin", time="observed_at", ttl="30h")
+def picky(weather: pl.LazyFrame) -> pl.LazyFrame:
+    if weather.select("temp").head(1).collect().is_empty():
+        raise ValueError("There is no weather.\nAnd that goes on.")
+    return weather
+
+
+UNTRACED = FeatureSet("distance", picky, far)
+
+
+def declare(workspace: Workspace, name: str, *columns: str) -> None:
+    note_about(workspace, versions.head(workspace, name), AboutTable(personal=columns))
+
+
+def test_a_query_that_fails_on_tables_without_rows_makes_all_features_personal(
+    flights: SimpleNamespace, workspace: Workspace, said: list[str]
+) -> None:
+    declare(workspace, "weather", "temp")
+    batches = UNTRACED.training_batches(flights, label="late")
+    assert batches.rows
+    kept = versions.head(workspace, "training.features")
+    assert kept.about.personal == ("distance", "far", "picky_temp")
+    told = [line for line in said if "personal" in line]
+    assert told == [
+        "All its features count as personal: which columns they read is not known, because the query of a feature view "
+        "fails on tables without rows (ValueError: There is no weather.)."
+    ]
+
+
+def test_such_a_query_matters_to_nobody_where_no_column_is_personal(
+    flights: SimpleNamespace, workspace: Workspace, said: list[str]
+) -> None:
+    assert UNTRACED.training_batches(flights, label="late").rows
+    assert versions.head(workspace, "training.features").about.personal == ()
+    assert not any("personal" in line for line in said)
+
+
+def test_a_run_keeps_such_features_without_their_lineage(
+    flights: SimpleNamespace, workspace: Workspace, said: list[str]
+) -> None:
+    declare(workspace, "flights", "distance")
+    log = run_log.start(workspace, name="release")
+    with run_log.current_run.filled(log):
+        rows = UNTRACED.training_set(flights, label="late")
+    (kept,) = [one for one in log.finish().artifacts if one.name == "training_set.json"]
+    training = msgspec.json.decode(workspace.blobs.get(kept.digest), type=TrainingSet)
+    assert (training.rows, training.reads) == (rows.height, {})
+    assert any(line.startswith("The features are kept without their lineage: which columns") for line in said)
+
+
+def test_a_column_is_personal_in_a_training_set_of_a_version_with_its_former_name(
+    flights: SimpleNamespace, workspace: Workspace
+) -> None:
+    former = versions.head(workspace, "flights")
+    alter(workspace, "flights", rename={"distance": "miles"})
+    declare(workspace, "flights", "miles")
+    with catalog.pins.filled({f"{workspace.project}/flights": former.version}):
+        FEATURES.training_batches(flights, label="late")
+    assert versions.head(workspace, "training.features").about.personal == ("distance", "far")

@@ -2,15 +2,20 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 from small_desk import NAME, Desk
 
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import NotFound
 from slipway.flows.column_trace import trace
+from slipway.ledger import entries
 from slipway.operations.catalog import Lineage, Trace
+from slipway.records.features import TrainingSet
 from slipway.records.people import Actor
+from slipway.records.runs import Run
 from slipway.records.tables import AboutTable
+from slipway.tables.alters import alter
 from slipway.tables.catalog import head
 from slipway.tables.commits import note_about
 from slipway.tables.personal import MASK
@@ -77,6 +82,16 @@ def test_an_endpoint_and_one_of_its_predictions_lead_back_to_the_columns(desk: D
     shown = {who: _features_as(desk, str(answered["id"]), who) for who in ("governance", "ml engineer")}
     assert shown["governance"] == found.prediction.features
     assert shown["ml engineer"] == {**found.prediction.features, "distance": MASK}
+    note_about(desk.workspace, head(desk.workspace, "flights"), AboutTable())
+    renamed = alter(desk.workspace, "flights", rename={"distance": "miles"})
+    note_about(desk.workspace, renamed, AboutTable(personal=("miles",)))
+    assert _features_as(desk, str(answered["id"]), "ml engineer") == shown["ml engineer"], (
+        "it was trained on the former name"
+    )
+    _forget_lineage(desk, 2)
+    hidden = _features_as(desk, str(answered["id"]), "ml engineer")
+    assert set(hidden.values()) <= {MASK, None}, "nobody knows what the features read"
+    assert _features_as(desk, str(answered["id"]), "governance") == found.prediction.features
 
 
 def _features_as(desk: Desk, prediction: str, role: str) -> dict[str, object]:
@@ -84,3 +99,15 @@ def _features_as(desk: Desk, prediction: str, role: str) -> dict[str, object]:
     found = trace(workspace, Lineage(what=prediction)).prediction
     assert found is not None
     return found.features
+
+
+def _forget_lineage(desk: Desk, number: int) -> None:
+    """Let a version's training set say nothing of what its features read, as where a view's query could not be asked."""
+    workspace, run_id = desk.workspace, desk.version(number).run_id
+    with workspace.ledger.write() as tx:
+        run = entries.get(tx, Run, run_id)
+        (kept,) = [one for one in run.artifacts if one.name == "training_set.json"]
+        training = msgspec.json.decode(workspace.blobs.get(kept.digest), type=TrainingSet)
+        digest = workspace.blobs.put(msgspec.json.encode(msgspec.structs.replace(training, reads={})))
+        bare = [msgspec.structs.replace(one, digest=digest) if one == kept else one for one in run.artifacts]
+        entries.put(tx, msgspec.structs.replace(run, artifacts=tuple(bare)))

@@ -1,5 +1,6 @@
 """Served features beside offline: nothing is reported when nothing is wrong, one wrong value is, and late data is told apart."""
 
+import dataclasses
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -26,7 +27,11 @@ from slipway.flows.watch import watch
 from slipway.models import registry
 from slipway.operations.endpoints import Consistency, GetEndpoint, Watch
 from slipway.records.consistency import ConsistencyReport
+from slipway.records.people import Actor
+from slipway.records.tables import AboutTable
 from slipway.tables import versions
+from slipway.tables.personal import MASK
+from slipway.tables.versions import Origin, overwrite
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -169,6 +174,18 @@ def test_one_corrupted_value_in_a_thousand_is_reported(desk: Desk, client: Endpo
     assert wind.greatest is not None
     assert 0 < wind.greatest < 1e-9
     assert "was served" in wind.first
+    assert report.features[0].first == ""
+    low = dataclasses.replace(desk.workspace, actor=Actor("bob", roles=("ml engineer",)))
+    asked = Consistency(name=NAME, since=START)
+    assert by_name(consistency(low, asked))["weather_now_wind"].first == wind.first, "no column is personal"
+    about = AboutTable(personal=("origin",))
+    overwrite(desk.workspace, "airports", pl.DataFrame({"origin": ["JFK"]}), origin=Origin(about=about))
+    for one in (consistency(low, asked), get_endpoint(low, GetEndpoint(name=NAME)).consistency):
+        assert one is not None
+        assert {each.feature: each.first for each in one.features if each.first} == {"weather_now_wind": MASK}
+    seen = get_endpoint(desk.workspace, GetEndpoint(name=NAME)).consistency
+    assert seen is not None
+    assert by_name(seen)["weather_now_wind"].first == wind.first, "what is kept is not masked"
     (finding,) = watch(desk.workspace, Watch(name=NAME)).findings
     assert finding.state == "ok", "the day that the monitor looks at began later"
 

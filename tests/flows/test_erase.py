@@ -292,6 +292,15 @@ def test_other_projects_of_the_store_are_named_for_they_are_not_searched(three: 
     assert run_erase(three).kept == told
 
 
+def test_the_stores_of_simulations_are_named_for_they_are_not_searched(three: Workspace) -> None:
+    places = [three.root / "simulations" / name for name in ("scores", "scores.previous")]
+    for place in places:
+        place.mkdir(parents=True)
+    told = tuple(f"The store of a simulation in {place} is not searched. Remove that folder." for place in places)
+    assert run_erase(three, dry_run=True).kept == told
+    assert run_erase(three).kept == told
+
+
 def test_what_was_made_from_a_table_is_searched_or_told(workspace: Workspace) -> None:
     made = overwrite(workspace, "people", people(0, 10, ada=3), key=("email",))
     inputs = (node("flights", "people", made.version),)

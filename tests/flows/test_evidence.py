@@ -13,7 +13,7 @@ from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.errors import Corrupt
 from slipway.flows.evidence import champion_of, collect
 from slipway.models import registry
-from slipway.models.bundle import PAYLOAD_TYPE, bundle_digest, encode_manifest
+from slipway.models.bundle import NO_SAMPLE, PAYLOAD_TYPE, SAMPLE, bundle_digest, encode_manifest
 from slipway.models.evaluation import SCORED, evaluated_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Evidence, GateSpec
@@ -141,6 +141,19 @@ def test_latency_is_measured_for_both_only_where_it_is_asked_for(desk: Desk) -> 
     (found,) = collected(desk, BETTER, sw.Gate(sw.latency(times_champion=2)).spec)["latency"]
     assert 0 < found.values["candidate_ms"] < 1000
     assert 0 < found.values["champion_ms"] < 1000
+
+
+def test_latency_without_samples_is_of_the_rows_that_judged_and_without_these_nobody_measured(desk: Desk) -> None:
+    champion(desk, FIRST)
+    blobs, gate = desk.workspace.blobs, sw.Gate(sw.latency(times_champion=2)).spec
+    for number in (FIRST, BETTER):
+        for file in registry.bundle_of(desk.workspace, desk.version(number)).files:
+            assert file.path != SAMPLE or blobs.delete(file.digest)
+    found = collected(desk, BETTER, gate)
+    assert 0 < found["latency"][0].values["champion_ms"] < 1000
+    assert found["loads"][0].note == f"loaded here: {NO_SAMPLE}"
+    assert blobs.delete(registry.bundle_of(desk.workspace, desk.version(BETTER)).evaluated)
+    assert "latency" not in collected(desk, BETTER, gate)
 
 
 def test_a_damaged_champion_is_said_and_not_skipped(desk: Desk) -> None:

@@ -135,3 +135,13 @@ def test_pushed_rows_feed_what_only_the_challenger_reads_and_are_never_refused_f
     active.sources["flights"](lacking)
     assert active.receive("flights", [{**row, "flight_id": "F9"} for row in lacking]).changed == 2
     assert "The challenger's features miss rows of flights" in caplog.text
+
+
+def test_a_bundle_whose_sample_was_erased_answers_and_the_log_says_so(
+    workspace: Workspace, folder: Path, loader: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    revision = ef.deploy_plain(workspace)
+    (folder / "bundles" / revision.served.bundle / "sample.json").unlink()
+    active = loader.load(revision)
+    assert active.predict(active.resolve([["UA1", 40.0, 30.0]], ef.NOW)) == pytest.approx([0.07])
+    assert "The model delays is served without its self-check: the reference sample was erased" in caplog.text

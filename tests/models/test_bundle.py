@@ -14,7 +14,7 @@ from model_flights import labels, lightgbm_model, pandas_rows, pipeline
 from sklearn.linear_model import LogisticRegression
 
 from slipway.backends.ed25519_signer import Ed25519Signer
-from slipway.errors import Corrupt, InvalidInput
+from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.hashing import digest
 from slipway.models import bundle as bundles
 from slipway.models.model import Model
@@ -40,14 +40,15 @@ def folder(workspace: Workspace, packed: Packed, tmp_path: Path) -> Path:
 def test_a_bundle_holds_all_and_answers_alike(workspace: Workspace, packed: Packed, folder: Path) -> None:
     model = lightgbm_model()
     paths = {file.path for file in packed.bundle.files}
-    assert {"model/model.txt", "sample.json", "card.md", "code/features.py"} <= paths
+    assert {"model/model.txt", "layout.json", "sample.json", "card.md", "code/features.py"} <= paths
     assert "bit for bit" in packed.bundle.parity
     loaded = bundles.load(folder, expect=packed.digest, signer=workspace.signer)
-    assert loaded.check_sample() == 0.0
+    checked = loaded.check_sample()
+    assert (checked.rows, checked.greatest, checked.is_erased) == (len(model.state.cases), 0.0, False)
     assert loaded.decision.threshold == 0.2
     cases = [case for case in model.state.cases if case.answer is not None]
     assert loaded.predict_rows([case.row for case in cases]) == [case.answer for case in cases]
-    edges = {case.name for case in loaded.sample.cases}
+    edges = {case.name for case in loaded.cases() or ()}
     assert {"carrier is null", "carrier is an unknown text", "wind is an int", "distance is far above"} <= edges
 
 
@@ -70,7 +71,7 @@ def test_a_pipeline_in_pandas_is_proven_too(workspace: Workspace, tmp_path: Path
         loaded.predict_rows([[*rows[0][:3], "far", *rows[0][4:]]])
 
 
-@pytest.mark.parametrize("name", ["model/model.txt", "sample.json", "card.md", "code/features.py"])
+@pytest.mark.parametrize("name", ["model/model.txt", "layout.json", "sample.json", "card.md", "code/features.py"])
 def test_one_altered_byte_is_refused(folder: Path, packed: Packed, name: str) -> None:
     data = bytearray((folder / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -86,6 +87,46 @@ def test_missing_and_added_files_are_refused(folder: Path) -> None:
     (folder / "code" / "extra.py").unlink()
     (folder / "code" / "features.py").unlink()
     with pytest.raises(Corrupt, match=r"'code/features\.py' in the bundle .* is missing"):
+        bundles.load(folder)
+
+
+def test_the_sample_alone_may_be_erased_and_the_self_check_says_so(
+    workspace: Workspace, packed: Packed, folder: Path, tmp_path: Path
+) -> None:
+    cases = [case for case in lightgbm_model().state.cases if case.answer is not None]
+    blobs = {file.path: file.digest for file in packed.bundle.files}
+    assert workspace.blobs.delete(blobs["sample.json"])
+    (folder / "sample.json").unlink()
+    target = tmp_path / "later"
+    bundles.unpack(workspace, packed.manifest, target, signature=packed.signature, expect=packed.digest)
+    assert not (target / "sample.json").exists()
+    for place in (folder, target):
+        loaded = bundles.load(place, expect=packed.digest, signer=workspace.signer)
+        assert loaded.predict_rows([case.row for case in cases]) == [case.answer for case in cases]
+        assert loaded.cases() is None
+        checked = loaded.check_sample()
+        assert (checked.is_erased, checked.rows, checked.sentence) == (True, 0, bundles.NO_SAMPLE)
+    assert workspace.blobs.delete(blobs["layout.json"])
+    with pytest.raises(NotFound):
+        bundles.unpack(workspace, packed.manifest, tmp_path / "third", signature=packed.signature)
+    (folder / "layout.json").unlink()
+    with pytest.raises(Corrupt, match=r"'layout\.json' in the bundle .* is missing"):
+        bundles.load(folder)
+
+
+def test_a_loaded_model_keeps_no_row_of_training_in_memory(folder: Path) -> None:
+    loaded = bundles.load(folder)
+    assert loaded.check_sample().rows
+    (folder / "sample.json").unlink()
+    assert loaded.check_sample().is_erased
+
+
+def test_a_bundle_of_an_earlier_slipway_says_what_to_do(workspace: Workspace, folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"] = [file for file in manifest["files"] if file["path"] != "layout.json"]
+    (folder / "layout.json").unlink()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(Corrupt, match=r"has no layout\.json.*packed by an earlier Slipway.*Train the model again"):
         bundles.load(folder)
 
 
@@ -161,7 +202,7 @@ def test_a_bundle_from_before_the_manifest_gained_a_field_still_loads(workspace:
     (folder / "manifest.json").write_bytes(written)
     (folder / "signature.json").write_bytes(workspace.signer.sign(written, bundles.PAYLOAD_TYPE))
     loaded = bundles.load(folder, expect=digest(written), signer=workspace.signer)
-    assert loaded.check_sample() == 0.0
+    assert loaded.check_sample().greatest == 0.0
     assert loaded.bundle.label == ""
 
 
@@ -263,7 +304,7 @@ import sys
 from pathlib import Path
 from slipway.models.bundle import load
 loaded = load(Path({str(folder)!r}))
-print(loaded.predict_rows([["AA", 500, None, True]])[0], loaded.check_sample())
+print(loaded.predict_rows([["AA", 500, None, True]])[0], loaded.check_sample().sentence)
 heavy = {{"polars", "duckdb", "sqlalchemy", "model_flights"}} & set(sys.modules)
 assert not heavy, heavy
 """

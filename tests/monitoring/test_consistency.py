@@ -93,7 +93,7 @@ def test_one_bad_feature_is_not_hidden_by_good_ones() -> None:
     )
     got = found(report(*good, bad), Consistency().spec())
     assert got.state == "alert"
-    assert "most in wind: 5 (0.5 %)" in got.sentence
+    assert got.sentence.endswith("most in wind: 5 (0.5 %)"), "a finding names no request"
 
 
 def test_nothing_computed_again_cannot_tell() -> None:

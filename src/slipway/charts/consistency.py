@@ -9,7 +9,7 @@ __all__ = ["sentence"]
 
 
 def sentence(report: ConsistencyReport) -> str:
-    """A report in words."""
+    """A report in words. It goes into findings and verdicts, and names no request: the first defect is in the report."""
     if not report.compared:
         return "no request was computed again"
     told = f"{report.compared:,} served values of {report.sampled:,} requests computed again offline"
@@ -17,7 +17,7 @@ def sentence(report: ConsistencyReport) -> str:
     worst = report.worst
     if worst is not None and worst.defects:
         share = percent(worst.defects, worst.compared)
-        parts.append(f"{report.defects:,} differ, most in {worst.feature}: {worst.defects:,} ({share}); {worst.first}")
+        parts.append(f"{report.defects:,} differ, most in {worst.feature}: {worst.defects:,} ({share})")
     else:
         parts.append("none is wrong")
     if report.late:

@@ -59,7 +59,8 @@ def _text(answer: ErasureReport) -> str:
     elif answer.left:
         end = f"{count(answer.left, 'row')} are still found. Erase again."
     else:
-        end = f"Everything was searched again: none is left. Erasure {answer.erasure}"
+        but = ", but for what is named above" if answer.kept else ""
+        end = f"Everything was searched again: none is left{but}. Erasure {answer.erasure}"
     return "\n\n".join([found, *(("\n".join(answer.kept),) if answer.kept else ()), end])
 
 

@@ -26,7 +26,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import CheckResult, TableRefusal, TableVersion
 from slipway.stats.column_profiles import TableProfile
 from slipway.tables.catalog import find_head
-from slipway.tables.personal import MASK, may_see, personal_in, shown
+from slipway.tables.personal import MASK, Personal, may_see, shown, without_samples
 from slipway.tables.resolve import resolve
 from slipway.tables.versions import read, reads
 
@@ -44,7 +44,7 @@ def profile_table(workspace: Workspace, request: GetProfile) -> Profile:
     version = resolve(workspace, request.name, request.version)
     found = _profile(workspace, version)
     seen = may_see(workspace.actor)
-    personal = set(personal_in(workspace, version))
+    personal = set(Personal(workspace).names_in(version))
     columns = [summary_of(column, personal=column.name in personal, may_see=seen) for column in found.columns]
     answer = Profile(table=version.name, number=version.number, version=version.version, rows=found.rows)
     if not request.against:
@@ -66,19 +66,22 @@ def failing_rows(workspace: Workspace, request: ShowFailing) -> FailingRows:
         raise InvalidInput(
             f"The limit is {request.limit}.", fix="Give 1 to 1,000: so many rows are kept.", field="limit"
         )
-    refusal = _refusal(workspace, request)
+    refusal, known = _refusal(workspace, request), Personal(workspace)
+    ever = known.names_ever(workspace.project, request.name)  # rows that were kept may have a column's former name
     if refusal is not None:
-        checks, personal, number = refusal.checks, refusal.personal, 0
+        refusal = _shown(workspace, refusal, known)
+        checks, personal, number = refusal.checks, {*refusal.personal, *ever}, 0
     else:
         version = resolve(workspace, request.name, request.version)
-        checks, personal, number = shown(workspace, version).checks, personal_in(workspace, version), version.number
+        checks, number = shown(workspace, version, known).checks, version.number
+        personal = {*known.names_in(version), *ever}
     wanted = [check for check in checks if request.check.lower() in check.check.lower()]
     if request.check and not wanted:
         raise NotFound(
             f"No check of the table {request.name!r} has {request.check!r} in its words.",
             why=f"Its checks are: {'; '.join(check.check for check in checks) or 'none'}.",
         )
-    hidden = () if may_see(workspace.actor) else personal
+    hidden = set() if may_see(workspace.actor) else personal
     broken = [check for check in wanted if not check.passed]
     told = tuple(_failing(workspace, check, hidden, request.limit) for check in broken)
     return FailingRows(table=request.name, number=number, refusal=refusal, checks=told)
@@ -88,7 +91,16 @@ def list_refusals(workspace: Workspace, request: GetRefusals) -> Refusals:
     """What was refused of a table's rows, newest first."""
     with workspace.ledger.read() as tx:
         found = entries.find(tx, TableRefusal, project=workspace.project, name=request.name, limit=request.limit)
-    return Refusals(refusals=tuple(found))  # their samples name no personal column
+    known = Personal(workspace)
+    return Refusals(refusals=tuple(_shown(workspace, refusal, known) for refusal in found))
+
+
+def _shown(workspace: Workspace, refusal: TableRefusal, known: Personal) -> TableRefusal:
+    """A refusal as it may be seen: its samples name no column that was personal then, perhaps one that is by now."""
+    since = known.names_ever(refusal.project, refusal.name) - set(refusal.personal)
+    if may_see(workspace.actor) or not since:
+        return refusal
+    return msgspec.structs.replace(refusal, checks=without_samples(refusal.checks))
 
 
 def _profile(workspace: Workspace, version: TableVersion) -> TableProfile:
@@ -130,7 +142,7 @@ def _refusal(workspace: Workspace, request: ShowFailing) -> TableRefusal | None:
     return found[0] if is_last else None
 
 
-def _failing(workspace: Workspace, result: CheckResult, hidden: tuple[str, ...], limit: int) -> Failing:
+def _failing(workspace: Workspace, result: CheckResult, hidden: set[str], limit: int) -> Failing:
     rows = kept_rows(workspace, result)
     if rows is None:
         return Failing(result=result, columns=(), rows=())

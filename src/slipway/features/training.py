@@ -38,6 +38,7 @@ from slipway.records.schema import Field, FieldType
 from slipway.records.tables import AboutTable, TableVersion
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import versions
+from slipway.tables.personal import Personal
 
 __all__ = [
     "PinnedTables",
@@ -211,14 +212,43 @@ def training_batches(
 
 
 def _personal_of(work: _Work) -> AboutTable | None:
-    """Which columns of a stored training set tell of a person: those, and features of those, that do so in a table."""
-    told = {f"{name}.{column}" for name in work.read for column in work.tables.version(name).about.personal}
-    reads = columns_of_features(work.made, work.features.views, work.tables) if told else {}
+    """Which columns of a stored training set tell of a person: those, and features of those, that do so in a table.
+
+    Where nobody knows what the features read, all of them do.
+    """
+    known = Personal(work.opened)
+    told = {f"{name}.{column}" for name in work.read for column in known.names_in(work.tables.version(name))}
+    if not told:
+        return None
     names = {*work.asked.key, work.asked.at, work.asked.label, *(field.name for field in work.made.request)}
     own = {name for name in names if f"{work.asked.table}.{name}" in told}
     asked = {f"{REQUEST}.{name}" for name in own}
-    made = {feature for feature, columns in reads.items() if (told | asked) & set(columns)}
+    reads = _reads(work, "All its features count as personal")
+    if reads is None:
+        made = {field.name for field in work.made.features}
+    else:
+        made = {feature for feature, columns in reads.items() if (told | asked) & set(columns)}
     return AboutTable(personal=tuple(sorted(own | made))) if own or made else None
+
+
+def _reads(work: _Work, otherwise: str) -> dict[str, tuple[str, ...]] | None:
+    """Which columns each feature reads; None where a view's query does not run on empty tables, by which it is asked.
+
+    Args:
+        work: The training set.
+        otherwise: What follows where that is not known, in words.
+    """
+    try:
+        return columns_of_features(work.made, work.features.views, work.tables)
+    except SlipwayError:
+        raise
+    except Exception as problem:  # a query is anybody's code
+        reason = (str(problem).splitlines() or [""])[0]
+        work.opened.say(
+            f"{otherwise}: which columns they read is not known, because the query of a feature view fails on tables "
+            f"without rows ({type(problem).__name__}: {reason})."
+        )
+        return None
 
 
 def stored_training_set(features: FeatureSet, version: str | None, *, name: str | None) -> TrainingBatches:
@@ -394,7 +424,7 @@ def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, st
         fingerprint=fingerprint,
         first_at=first,
         last_at=last,
-        reads=columns_of_features(work.made, work.features.views, work.tables),
+        reads=_reads(work, "The features are kept without their lineage") or {},
         stored=stored,
         certificate=_certificate(work),
     )

@@ -25,7 +25,7 @@ from slipway.records.predictions import PredictionRow
 from slipway.records.projects import Project
 from slipway.records.runs import Run
 from slipway.tables import catalog
-from slipway.tables.personal import MASK, may_see
+from slipway.tables.personal import MASK, Personal, may_see
 from slipway.tables.prediction_log import PREDICTIONS
 from slipway.tables.segments import read_segments
 
@@ -244,11 +244,17 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
 
 
 def _personal(workspace: Workspace, training: TrainingSet | None) -> set[str]:
-    """The features that read a personal column, or a field of the request that is called as one."""
+    """The features that read a personal column, or a field of the request that is called as one.
+
+    All of them where nobody knows what they read.
+    """
     columns: set[str] = set()
+    known = Personal(workspace)
     for head in catalog.heads(workspace):
-        for name in head.about.personal:
+        for name in known.names_ever(head.project, head.name):
             columns |= {f"{head.name}.{name}", f"{workspace.project}/{head.name}.{name}", f"{REQUEST}.{name}"}
+    if training is not None and columns and not training.reads:
+        return {field.name for field in training.spec.features}
     return {name for name, read in (training.reads if training else {}).items() if columns & set(read)}
 
 

@@ -25,7 +25,7 @@ from slipway.features.offline import History, compute
 from slipway.features.training import PinnedTables, definition_of, history_of
 from slipway.features.views import FeatureView
 from slipway.flows.answered import answered_rows
-from slipway.flows.endpoints import folder_of, revision_of
+from slipway.flows.endpoints import folder_of, report_shown, revision_of
 from slipway.flows.feed import from_tables
 from slipway.ids import new_id
 from slipway.ledger import entries, events
@@ -53,7 +53,7 @@ _EPOCH_US = -(2**62)
 def consistency(
     workspace: Workspace, request: Consistency, *, views: Mapping[str, FeatureView] | None = None
 ) -> ConsistencyReport:
-    """Compare what an endpoint's present model was served with offline, and keep the report.
+    """Compare what an endpoint's present model was served with offline, and keep the report; it is shown as it may be.
 
     Args:
         workspace: Where tables, log and ledger are.
@@ -77,7 +77,7 @@ def consistency(
         events.record(
             tx, workspace, "endpoints.consistency", f"revision:{revision.id}", share=report.share, late=report.late
         )
-    return report
+    return report_shown(workspace, report)
 
 
 def latest_report(tx: ReadTransaction, project: str, endpoint: str) -> ConsistencyReport | None:

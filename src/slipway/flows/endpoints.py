@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from slipway.errors import NotFound, near
 from slipway.ledger import entries, events
 from slipway.operations.declare import Empty
@@ -12,8 +14,10 @@ from slipway.records.endpoints import Revision
 from slipway.records.gates import Verdict
 from slipway.records.monitors import Finding, Incident
 from slipway.serving.feed_counters import read_feeds
+from slipway.tables.catalog import heads
+from slipway.tables.personal import MASK, may_see
 
-__all__ = ["folder_of", "get_endpoint", "list_endpoints", "revision_of", "stop"]
+__all__ = ["folder_of", "get_endpoint", "list_endpoints", "report_shown", "revision_of", "stop"]
 
 
 def folder_of(workspace: Workspace, name: str) -> Path:
@@ -55,15 +59,28 @@ def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:
     parent = f"{workspace.project}/{request.name}"
     with workspace.ledger.read() as tx:
         found = entries.find(tx, Revision, project=workspace.project, name=request.name)
+        report = next(iter(entries.find(tx, ConsistencyReport, parent=parent, limit=1)), None)
         return EndpointDetail(
             revisions=tuple(sorted(found, key=lambda revision: -revision.number)),
             status=workspace.launcher.status(folder_of(workspace, request.name)),
             verdict=entries.get(tx, Verdict, newest.verdict_id) if newest.verdict_id else None,
             findings=tuple(entries.find(tx, Finding, parent=parent, limit=60)),
             incidents=tuple(entries.find(tx, Incident, parent=parent, limit=20)),
-            consistency=next(iter(entries.find(tx, ConsistencyReport, parent=parent, limit=1)), None),
+            consistency=None if report is None else report_shown(workspace, report),
             feeds=tuple(read_feeds(folder_of(workspace, request.name))),
         )
+
+
+def report_shown(workspace: Workspace, report: ConsistencyReport) -> ConsistencyReport:
+    """A consistency report as the workspace's actor may see it.
+
+    The first defect of a feature names a request's key and what was served, perhaps somebody's: it is masked where the
+    project has personal columns, whichever they are, for a key is a text that no column is known of.
+    """
+    if may_see(workspace.actor) or not any(head.about.personal for head in heads(workspace)):
+        return report
+    features = tuple(msgspec.structs.replace(one, first=MASK) if one.first else one for one in report.features)
+    return msgspec.structs.replace(report, features=features)
 
 
 def stop(workspace: Workspace, request: Stop) -> Stopped:

@@ -14,15 +14,10 @@ import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound, Unavailable
 from slipway.flows.endpoints import folder_of
-from slipway.flows.erase_places import (
-    Target,
-    bundles_with,
-    endpoints_of,
-    erase_log,
-    erase_reports,
-    erase_results,
-    read_elsewhere,
-)
+from slipway.flows.erase_bundles import erase_bundles
+from slipway.flows.erase_person import Target
+from slipway.flows.erase_places import endpoints_of, erase_log, erase_reports, read_elsewhere, simulated
+from slipway.flows.erase_results import erase_results
 from slipway.flows.erase_tables import chosen_tables, under_all_names
 from slipway.flows.feed import feed_anew
 from slipway.hashing import canonical, digest
@@ -74,6 +69,7 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     tables, untold = chosen_tables(workspace, target)
     targets = under_all_names(workspace, target, tables)
     untold += read_elsewhere(workspace, tables) or _other_projects(workspace)
+    untold += simulated(workspace)
     if request.dry_run:
         places, kept = _look(workspace, targets, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)
@@ -197,8 +193,8 @@ def _look(
             places += erase_log(workspace, revision.name, target, dry_run=dry_run)
             places += erase_reports(workspace, revision.name, target, dry_run=dry_run)
         results, told = erase_results(workspace, target, dry_run=dry_run)
-        evaluated, kept = bundles_with(workspace, target, dry_run=dry_run)
-        places += [*results, *evaluated]
+        packed, kept = erase_bundles(workspace, target, dry_run=dry_run)
+        places += [*results, *packed]
         notes += [*told, *kept]
     return places, list(dict.fromkeys(notes))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from slipway.errors import InvalidInput, near
-from slipway.flows.erase_places import Target
+from slipway.flows.erase_person import Target
 from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableRefusal, TableVersion

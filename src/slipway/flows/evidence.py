@@ -94,7 +94,7 @@ def collect(
             metrics = sorted({check.metric for check in gate.checks if check.kind == "champion"})
             found += _against(workspace, candidate, champion, model, other, metrics)
             if "latency" in kinds:
-                found.append(_latency(subject, now, model, other))
+                found += _latency(workspace, candidate, model, other)
     return found
 
 
@@ -123,12 +123,12 @@ def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found:
     try:
         model = _load(workspace, candidate, folder)
         found.append(make.proof("signature", subject, now, holds=True, note="signed by a key that is trusted here"))
-        greatest = model.check_sample()
+        checked = model.check_sample()
     except SlipwayError as problem:
         kind = "loads" if any(proof.kind == "signature" for proof in found) else "signature"
         found.append(make.proof(kind, subject, now, holds=False, note=str(problem)))  # type: ignore[arg-type]
         return None
-    note = f"loaded here and asked {len(model.sample.cases)} reference rows, greatest difference {greatest:g}"
+    note = f"loaded here{': ' if checked.is_erased else ' and '}{checked.sentence}"
     found.append(make.proof("loads", subject, now, holds=True, note=note))
     return model
 
@@ -192,13 +192,26 @@ def _rows(frame: pl.DataFrame, names: list[str]) -> list[list[Any]]:
     return [list(row) for row in frame.select(names).rows()]
 
 
-def _latency(subject: str, now: Any, model: LoadedModel, other: LoadedModel) -> Evidence:
-    return make.latency(subject, now, candidate_ms=_milliseconds(model), champion_ms=_milliseconds(other))
+def _latency(workspace: Workspace, candidate: ModelVersion, model: LoadedModel, other: LoadedModel) -> list[Evidence]:
+    asked, theirs = (_timed_rows(workspace, model, one) for one in (model, other))
+    if not asked or not theirs:
+        return []  # no row is left that it could be asked: nobody measured, the gate says
+    own, champion = _milliseconds(model, asked), _milliseconds(other, theirs)
+    return [make.latency(candidate.bundle, workspace.clock.now(), candidate_ms=own, champion_ms=champion)]
 
 
-def _milliseconds(model: LoadedModel) -> float:
+def _timed_rows(workspace: Workspace, candidate: LoadedModel, model: LoadedModel) -> list[list[Any]]:
+    """Rows that a model can be asked: of its own sample, else of those that the candidate was evaluated on."""
+    rows = [case.row for case in model.cases() or () if case.answer is not None]
+    judged = candidate.bundle.evaluated
+    if rows or not judged or not workspace.blobs.has(judged):
+        return rows
+    frame, names = evaluated_rows(workspace.blobs.get(judged)), [field.name for field in model.signature.inputs]
+    return _rows(frame.head(_TIMED_ROWS), names) if set(names) <= set(frame.columns) else []
+
+
+def _milliseconds(model: LoadedModel, rows: list[list[Any]]) -> float:
     """Median machine time of one answer, one row at a time."""
-    rows = [case.row for case in model.sample.cases if case.answer is not None]
     taken = []
     for turn in range(_TIMED_ROWS):
         started = time.perf_counter()

@@ -57,7 +57,10 @@ def publish_revision(
     """
     folder = folder_of(workspace, draft.name)
     for version in versions:
-        _unpack(workspace, version, folder / "bundles" / version.bundle)
+        home = folder / "bundles" / version.bundle
+        _unpack(workspace, version, home)
+        if not (home / bundles.SAMPLE).exists():
+            workspace.say(f"{version.name} {version.number} is deployed without its self-check: {bundles.NO_SAMPLE}.")
     _feed(workspace, draft.name, versions, is_way_back=verb == "endpoints.rollback")
     serves = versions[0]
     with workspace.ledger.write() as tx:

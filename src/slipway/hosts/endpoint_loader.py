@@ -58,7 +58,7 @@ class Loader:
         self._known: dict[str, _Model] = {}
 
     def load(self, revision: Revision) -> Active:
-        """Verify and load a revision's bundles, and ask each its reference sample.
+        """Verify and load a revision's bundles, and ask each its reference sample, where that was not erased.
 
         Raises:
             SlipwayError: One is altered or not signed, does not answer as it did when it was packaged, or does not fit the
@@ -98,7 +98,9 @@ class Loader:
     def _load(self, digest: str) -> "_Model":
         folder = self._folder / _BUNDLES / digest
         loaded = bundles.load(folder, expect=digest, signer=self._signer)
-        loaded.check_sample()
+        checked = loaded.check_sample()
+        if checked.is_erased:
+            _logger.warning("The model %s is served without its self-check: %s.", loaded.bundle.model, checked.sentence)
         spec = loaded.bundle.features
         return _Model(loaded, {} if spec is None else _functions(folder, loaded.bundle.modules, spec))
 

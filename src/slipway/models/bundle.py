@@ -1,18 +1,22 @@
 """Released bundles: fetched, verified to the last byte, loaded, and asked. An endpoint needs nothing else of a model.
 
 Loading imports the model's own framework and no other: neither Polars nor the project that trained it.
+
+Everything that the manifest names must be there with its very bytes. The one exception is the reference sample: it holds
+training rows, and goes when a person's rows are erased. A bundle without it answers as before and cannot be checked again.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slipway.errors import Corrupt, InvalidInput
+from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.hashing import digest, digest_file
 from slipway.models.formats import format_named
 from slipway.models.scoring import TOLERANCE, Scorer
@@ -28,28 +32,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "MANIFEST", "MODEL", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE",
-    "Asked", "LoadedModel", "bundle_digest", "decode_manifest", "encode_manifest", "load", "unpack", "verify",
+    "LAYOUT", "MANIFEST", "MODEL", "NO_SAMPLE", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE", "LoadedModel", "SelfCheck",
+    "bundle_digest", "decode_cases", "decode_manifest", "encode_manifest", "load", "unpack", "verify",
 ]  # fmt: skip
 
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
+LAYOUT = "layout.json"
+"""How the estimator is asked: the pandas columns that it was fitted on, none when it takes the encoded matrix."""
 SAMPLE = "sample.json"
+"""Training rows and edge cases with the trained estimator's own answers. It may have been erased."""
 MODEL = "model"
 PAYLOAD_TYPE = "application/vnd.slipway.bundle+json"
+NO_SAMPLE = (
+    "the reference sample was erased with a person's rows, so that no answer was compared with those of training"
+)
 _FETCH_ANEW = "Deploy the version again: its files are fetched anew."
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """`sample.json`: how the estimator is asked, and the rows with the trained estimator's own answers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfCheck:
+    """What came of asking a loaded model its reference sample again.
 
     Args:
-        layout: The pandas columns that it was fitted on, () when it takes the encoded matrix.
-        cases: Training rows and edge cases.
+        rows: How many rows were asked; 0 where the sample was erased.
+        greatest: The greatest difference from the answers given at packaging.
+        is_erased: Whether the sample is not there any more.
     """
 
-    layout: tuple[FrameColumn, ...] = ()
-    cases: tuple[Case, ...] = ()
+    rows: int = 0
+    greatest: float = 0.0
+    is_erased: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        return (
+            NO_SAMPLE if self.is_erased else f"asked {self.rows} reference rows, greatest difference {self.greatest:g}"
+        )
 
 
 class LoadedModel:
@@ -66,12 +86,8 @@ class LoadedModel:
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         self.folder = folder
         self.bundle = bundle
-        try:
-            self.sample = msgspec.json.decode((folder / SAMPLE).read_bytes(), type=Asked)
-        except (OSError, msgspec.DecodeError) as problem:
-            raise Corrupt(f"{folder / SAMPLE} cannot be read: {problem}.") from problem
-        format = format_named(bundle.format)
-        self._scorer = Scorer(format, format.load(folder / MODEL), bundle.task, bundle.signature, self.sample.layout)
+        format, layout = format_named(bundle.format), _layout(folder)
+        self._scorer = Scorer(format, format.load(folder / MODEL), bundle.task, bundle.signature, layout)
 
     @property
     def signature(self) -> Signature:
@@ -104,23 +120,34 @@ class LoadedModel:
         """The values of one row as the estimator sees them."""
         return self._scorer.as_seen(row)
 
-    def check_sample(self) -> float:
-        """Ask every row of the reference sample again, together and the edge cases one by one.
+    def cases(self) -> tuple[Case, ...] | None:
+        """The reference sample as it lies in the folder, None where it was erased. No copy of it is kept in memory.
 
-        Returns:
-            The greatest difference from the answers given at packaging.
+        Raises:
+            Corrupt: It is not what packing writes.
+        """
+        try:
+            return decode_cases((self.folder / SAMPLE).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def check_sample(self) -> SelfCheck:
+        """Ask every row of the reference sample again, together and the edge cases one by one.
 
         Raises:
             Corrupt: An answer differs; row and input are named.
         """
-        together = [case for case in self.sample.cases if case.answer is not None]
+        cases = self.cases()
+        if cases is None:
+            return SelfCheck(is_erased=True)
+        together = [case for case in cases if case.answer is not None]
         greatest = 0.0
         for case, answer in zip(together, self.predict_rows([case.row for case in together]), strict=True):
             greatest = max(greatest, self._compare(case, answer))
-        for case in self.sample.cases:
-            if case.column or case is self.sample.cases[0]:
+        for case in cases:
+            if case.column or case is cases[0]:
                 greatest = max(greatest, self._compare(case, self._ask(case.row)))
-        return greatest
+        return SelfCheck(rows=len(cases), greatest=greatest)
 
     def _ask(self, row: Sequence[Any]) -> float | None:
         try:
@@ -148,7 +175,7 @@ class LoadedModel:
 
 
 def load(folder: Path, *, expect: str = "", signer: Signer | None = None) -> LoadedModel:
-    """Load an unpacked bundle after verifying every byte of it.
+    """Load an unpacked bundle after verifying every byte of it; its reference sample may have been erased.
 
     Args:
         folder: Where it lies.
@@ -182,6 +209,8 @@ def verify(folder: Path, *, expect: str = "", signer: Signer | None = None) -> B
     for name in sorted(present - known.keys() - {MANIFEST, SIGNATURE}):
         raise Corrupt(f"The bundle in {folder} holds {name!r}, which its manifest does not name.", fix=_FETCH_ANEW)
     for name, expected in known.items():
+        if name == SAMPLE and name not in present:
+            continue
         if name not in present or digest_file(folder / name) != expected:
             raise Corrupt(
                 f"{name!r} in the bundle {folder} is {'altered' if name in present else 'missing'}.",
@@ -191,7 +220,7 @@ def verify(folder: Path, *, expect: str = "", signer: Signer | None = None) -> B
 
 
 def unpack(workspace: Workspace, manifest: str, folder: Path, *, signature: str = "", expect: str = "") -> Bundle:
-    """Fetch a bundle's files into a folder and verify them.
+    """Fetch a bundle's files into a folder and verify them. A reference sample that was erased stays away.
 
     Args:
         workspace: Its blobs hold the files, its signer knows the trusted keys.
@@ -210,7 +239,11 @@ def unpack(workspace: Workspace, manifest: str, folder: Path, *, signature: str 
     for file in bundle.files:
         target = folder / _inside(file.path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        workspace.blobs.fetch(file.digest, target)
+        try:
+            workspace.blobs.fetch(file.digest, target)
+        except NotFound:
+            if file.path != SAMPLE:
+                raise
     (folder / MANIFEST).write_bytes(data)
     if signature:
         (folder / SIGNATURE).write_bytes(workspace.blobs.get(signature))
@@ -238,6 +271,31 @@ def decode_manifest(data: bytes) -> Bundle:
         return msgspec.json.decode(data, type=Bundle, strict=False)
     except msgspec.DecodeError as problem:
         raise Corrupt(f"The bundle's manifest cannot be read: {problem}.") from problem
+
+
+def decode_cases(data: bytes) -> tuple[Case, ...]:
+    """The reference sample that packing wrote.
+
+    Raises:
+        Corrupt: It is none.
+    """
+    try:
+        return msgspec.json.decode(data, type=tuple[Case, ...])
+    except msgspec.DecodeError as problem:
+        raise Corrupt(f"A bundle's {SAMPLE} cannot be read: {problem}.") from problem
+
+
+def _layout(folder: Path) -> tuple[FrameColumn, ...]:
+    try:
+        return msgspec.json.decode((folder / LAYOUT).read_bytes(), type=tuple[FrameColumn, ...])
+    except FileNotFoundError as problem:
+        raise Corrupt(
+            f"The bundle in {folder} has no {LAYOUT}.",
+            why="It was packed by an earlier Slipway, which kept the layout in the reference sample.",
+            fix="Train the model again, and deploy that version: slipway run PIPELINE",
+        ) from problem
+    except (OSError, msgspec.DecodeError) as problem:
+        raise Corrupt(f"{folder / LAYOUT} cannot be read: {problem}.", fix=_FETCH_ANEW) from problem
 
 
 def _verify_signature(folder: Path, manifest: bytes, signer: Signer) -> None:

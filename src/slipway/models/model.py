@@ -18,7 +18,7 @@ from slipway.models.frames import column_names, field_of, is_frame, plain_rows, 
 from slipway.models.inputs import Inputs, inputs_of_array
 from slipway.models.inputs import inputs as fix_inputs
 from slipway.models.scoring import Scorer
-from slipway.models.state import Case, Evaluation, ModelState
+from slipway.models.state import EVALUATED_FILE, STATE_FILE, Case, Evaluation, ModelState, decode_state, encode_state
 from slipway.ports.model_format import FrameColumn, ModelFormat, Task
 from slipway.records.models import Decision
 from slipway.records.schema import Field, Signature
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SCORE", "Model", "load"]
 
-_STATE = "model.msgpack"
 _ESTIMATOR = "estimator"
 _PROFILE = "profile.bin"
-_EVALUATED = "evaluated.parquet"
 SCORE = "score"
 
 
@@ -179,10 +177,10 @@ class Model:
         """Keep the model in an existing empty folder; `load` reads it again."""
         (folder / _ESTIMATOR).mkdir()
         self.save_estimator(folder / _ESTIMATOR)
-        (folder / _STATE).write_bytes(msgspec.msgpack.encode((self._content_digest(), self.state)))
+        (folder / STATE_FILE).write_bytes(encode_state(self._content_digest(), self.state))
         (folder / _PROFILE).write_bytes(to_bytes(self.profile))
         if self.evaluated:
-            (folder / _EVALUATED).write_bytes(self.evaluated)
+            (folder / EVALUATED_FILE).write_bytes(self.evaluated)
 
     @classmethod
     def slipway_load(cls, folder: Path) -> Model:
@@ -206,15 +204,15 @@ def load(folder: Path) -> Model:
         Corrupt: The folder does not hold one.
     """
     try:
-        content, state = msgspec.msgpack.decode((folder / _STATE).read_bytes(), type=tuple[str, ModelState])
-    except (OSError, msgspec.DecodeError) as problem:
+        content, state = decode_state((folder / STATE_FILE).read_bytes())
+    except OSError as problem:
         raise Corrupt(f"{folder} does not hold a model: {problem}.") from problem
     model = Model.__new__(Model)
     model._format = format_named(state.format)
     model.estimator = model._format.load(folder / _ESTIMATOR)
     model.state = state
     model.profile = from_bytes((folder / _PROFILE).read_bytes())
-    model.evaluated = (folder / _EVALUATED).read_bytes() if (folder / _EVALUATED).exists() else b""
+    model.evaluated = (folder / EVALUATED_FILE).read_bytes() if (folder / EVALUATED_FILE).exists() else b""
     model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout)
     model._content = content
     return model

@@ -15,12 +15,12 @@ import msgspec
 from slipway.errors import Corrupt, InvalidInput
 from slipway.ids import check_name
 from slipway.models.bundle import (
+    LAYOUT,
     MANIFEST,
     MODEL,
     PAYLOAD_TYPE,
     SAMPLE,
     SIGNATURE,
-    Asked,
     LoadedModel,
     bundle_digest,
     encode_manifest,
@@ -179,13 +179,15 @@ def prove(folder: Path, model: Model) -> str:
     """
     loaded = LoadedModel(folder, _of_model(model, "draft"))
     try:
-        greatest = loaded.check_sample()
+        greatest = loaded.check_sample().greatest
     except Corrupt as problem:
         raise InvalidInput(
             f"The packaged model is not the trained one. {problem.what}",
             why=_reason(model, problem.what),
             fix="Make the pipeline treat the value alike (one kind of missing value, no randomness), and train again.",
         ) from problem
+    if not model.state.cases:
+        return "No answer was compared: the rows that were kept with the trained model were erased."
     rows = sum(not case.column for case in model.state.cases)
     edges = len(model.state.cases) - rows
     how = "bit for bit" if greatest == 0 else f"to {greatest:.1e}"
@@ -248,8 +250,8 @@ def _sent_names(model: Model, features: FeatureSetSpec | None) -> list[str]:
 def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:
     (folder / MODEL).mkdir()
     model.save_estimator(folder / MODEL)
-    asked = Asked(layout=model.state.layout, cases=model.state.cases)
-    (folder / SAMPLE).write_bytes(msgspec.json.encode(asked))
+    (folder / LAYOUT).write_bytes(msgspec.json.encode(model.state.layout))
+    (folder / SAMPLE).write_bytes(msgspec.json.encode(model.state.cases))
     (folder / _PROFILE).write_bytes(to_bytes(model.profile))
     for path, source in code.items():
         target = folder / "code" / path

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from slipway.errors import Corrupt
 from slipway.ports.model_format import FrameColumn, Task
 from slipway.records.models import Decision, MetricValue
 from slipway.records.schema import Signature
 
-__all__ = ["Case", "Evaluation", "ModelState", "ReliabilityBin"]
+__all__ = [
+    "EVALUATED_FILE",
+    "STATE_FILE",
+    "Case",
+    "Evaluation",
+    "ModelState",
+    "ReliabilityBin",
+    "decode_state",
+    "encode_state",
+    "without_cases",
+]
+
+STATE_FILE = "model.msgpack"
+EVALUATED_FILE = "evaluated.parquet"
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -85,3 +101,42 @@ class ModelState(Struct, frozen=True, kw_only=True):
     rows: int = 0
     trust: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
+
+
+def encode_state(content: str, state: ModelState) -> bytes:
+    """The bytes of `STATE_FILE`: the digest of the estimator's content, and the state."""
+    return msgspec.msgpack.encode((content, state))
+
+
+def decode_state(data: bytes) -> tuple[str, ModelState]:
+    """What `encode_state` wrote.
+
+    Raises:
+        Corrupt: It is something else.
+    """
+    try:
+        return msgspec.msgpack.decode(data, type=tuple[str, ModelState])
+    except msgspec.DecodeError as problem:
+        raise Corrupt(f"A stored model cannot be read: {problem}.") from problem
+
+
+def without_cases(data: bytes, is_theirs: Callable[[Mapping[str, Any]], bool]) -> tuple[bytes, int]:
+    """The bytes of a state without some reference rows, and how many these were.
+
+    Each edge case is one training row but for one input, and nothing says which row that was: with one case of
+    somebody, all edge cases go.
+
+    Args:
+        data: The bytes of `STATE_FILE`.
+        is_theirs: Which rows go: takes the inputs by name.
+
+    Raises:
+        Corrupt: It is no state.
+    """
+    content, state = decode_state(data)
+    names = [field.name for field in state.signature.inputs]
+    gone = [case for case in state.cases if is_theirs(dict(zip(names, case.row, strict=True)))]
+    if not gone:
+        return data, 0
+    left = tuple(case for case in state.cases if not case.column and case not in gone)
+    return encode_state(content, msgspec.structs.replace(state, cases=left)), len(gone)

@@ -61,8 +61,9 @@ class BundleFile(Struct, frozen=True, kw_only=True):
 class Bundle(Struct, frozen=True, kw_only=True):
     """The manifest of the immutable unit that is released. Its bytes' digest is the bundle's.
 
-    Files: `model/...` (in the format named), `code/...` (reduced modules), `sample.json` (reference rows with the
-    answers given at packaging), `profile.bin` (reference profile), `card.md`.
+    Files: `model/...` (in the format named), `code/...` (reduced modules), `layout.json` (how the estimator is asked),
+    `sample.json` (reference rows with the answers given at packaging; it alone may have been erased), `profile.bin`
+    (reference profile), `card.md`.
 
     Args:
         model: The model's name.

@@ -5,7 +5,7 @@ from slipway.operations.table_versions import HistoryOf, TableHistory
 from slipway.operations.tables import GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
-from slipway.tables.personal import shown
+from slipway.tables.personal import Personal, shown
 from slipway.tables.resolve import resolve
 from slipway.tables.syncs import list_syncs
 
@@ -14,7 +14,9 @@ __all__ = ["get_table", "list_tables", "table_history"]
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
-    return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)), syncs=list_syncs(workspace))
+    known = Personal(workspace)
+    found = tuple(shown(workspace, version, known) for version in heads(workspace))
+    return Tables(tables=found, syncs=list_syncs(workspace))
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
@@ -25,7 +27,8 @@ def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
     """
     name, version = request.name, request.version
     found = (resolve(workspace, name, version),) if version else history(workspace, name)
-    return TableDetail(versions=tuple(shown(workspace, each) for each in found))
+    known = Personal(workspace)
+    return TableDetail(versions=tuple(shown(workspace, each, known) for each in found))
 
 
 def table_history(workspace: Workspace, request: HistoryOf) -> TableHistory:
@@ -34,7 +37,8 @@ def table_history(workspace: Workspace, request: HistoryOf) -> TableHistory:
     Raises:
         NotFound: There is no such table.
     """
-    found = tuple(shown(workspace, version) for version in history(workspace, request.name))
+    known = Personal(workspace)
+    found = tuple(shown(workspace, version, known) for version in history(workspace, request.name))
     with workspace.ledger.read() as tx:
         names = [named_refs(tx, workspace.project, request.name, kind) for kind in (TAG, BRANCH)]
     now = head(workspace, request.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import polars as pl
 
@@ -12,8 +13,9 @@ from slipway.operations.delta import DeltaExport, ExportDelta
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import history, manifest_of, subject
-from slipway.tables.delta_log import LOG, Snapshot, delta_type, refusal_of, table_id, write_log
+from slipway.tables.delta_log import LOG, Snapshot, bounded_in, delta_type, refusal_of, table_id, write_log
 from slipway.tables.parts import table_folder
+from slipway.tables.personal import Personal
 from slipway.tables.resolve import resolve
 from slipway.tables.scans import scan_parts
 
@@ -76,7 +78,15 @@ def _write(workspace: Workspace, table: str) -> tuple[int, int]:
     """Bring the log up to date; how many bytes were written, and the newest version's number."""
     known = {version.number: version for version in history(workspace, table)}
     folder, name = table_folder(workspace, table), table_id(workspace.project, table)
-    written = write_log(folder, max(known), lambda n: _snapshot(workspace, n, known.get(n)), table_id=name)
+    personal = Personal(workspace).names_ever(workspace.project, table)
+
+    def snapshot(number: int) -> Snapshot:
+        return replace(_snapshot(workspace, number, known.get(number)), personal=personal)
+
+    written = write_log(folder, max(known), snapshot, table_id=name)
+    if personal & bounded_in(folder):  # a column that was declared personal since
+        shutil.rmtree(folder / LOG)
+        written = write_log(folder, max(known), snapshot, table_id=name)
     return written, max(known)
 
 

@@ -54,6 +54,7 @@ class Snapshot:
         manifest: What it consists of, None where it is gone.
         schema: Its columns' types.
         refusal: Why it cannot be read as Delta, "" where it can.
+        personal: Columns whose bounds are not told.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Snapshot:
     manifest: Manifest | None = None
     schema: pl.Schema | None = None
     refusal: str = ""
+    personal: frozenset[str] = frozenset()
 
     @property
     def files(self) -> dict[str, Part | None]:
@@ -148,6 +150,16 @@ def write_log(folder: Path, newest: int, snapshot_of: Callable[[int], Snapshot],
             fix="Make room or give this user the right to write there, then try again.",
         ) from problem
     return written
+
+
+def bounded_in(folder: Path) -> set[str]:
+    """The columns of which the log in a table's folder tells bounds."""
+    found: set[str] = set()
+    for path in (folder / LOG).glob("*.json"):
+        actions = [json.loads(line) for line in path.read_bytes().splitlines()]
+        told = [json.loads(action["add"].get("stats") or "{}") for action in actions if "add" in action]
+        found.update(*(stats.get("minValues", ()) for stats in told))
+    return found
 
 
 def refusal_of(manifest: Manifest) -> str:
@@ -281,7 +293,7 @@ def _add(name: str, part: Part | None, at: datetime, snapshot: Snapshot) -> dict
         "dataChange": True,
     }
     if part is not None and snapshot.manifest is not None and snapshot.version is not None:
-        found = _stats(part, snapshot.manifest.fields, set(snapshot.version.about.personal))
+        found = _stats(part, snapshot.manifest.fields, snapshot.personal)
         told["stats"] = json.dumps(found, separators=(",", ":"))
     return told
 
@@ -290,7 +302,7 @@ def _millis(at: datetime) -> int:
     return microseconds(at) // 1000
 
 
-def _stats(part: Part, fields: tuple[Field, ...], personal: set[str]) -> dict[str, Any]:
+def _stats(part: Part, fields: tuple[Field, ...], personal: frozenset[str]) -> dict[str, Any]:
     """Bounds of the first columns. Those of floats are left out, for they do not cover NaN; so are personal columns'."""
     lows: dict[str, Any] = {}
     highs: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from slipway.schema.dtypes import dtype_of
 from slipway.tables.alters import is_wider
 from slipway.tables.catalog import manifest_of, words
 from slipway.tables.parts import table_folder
-from slipway.tables.personal import MASK, personal_in
+from slipway.tables.personal import MASK, Personal
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import scan_parts
 
@@ -64,8 +64,9 @@ def diff(
     if not pairs:
         found = _Found(new.rows, old.rows)
     elif key and key == now.key and _is_unique(left, key) and _is_unique(right, key):
-        former = set(personal_in(workspace, old))
-        personal = (*personal_in(workspace, new), *(p.new for p in pairs if p.old in former))
+        known = Personal(workspace)
+        former = set(known.names_in(old))
+        personal = (*known.names_in(new), *(p.new for p in pairs if p.old in former))
         found = _by_key(left, right, key, [p.new for p in pairs if p.new not in key], sample, personal)
     else:
         key, found = (), _as_a_whole(left, right)

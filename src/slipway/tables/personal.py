@@ -2,26 +2,33 @@
 
 A declaration names them (`@sw.table(personal=[...])`). Whatever shows rows, samples of rows or values of a table to a
 person sends them through here or `masking` first. Code that reads a table in its own process reads the values: this is about faces.
+
+A column is the same column under whatever name: it is known by its id, so that what is declared of it by now holds for
+versions in which it was called otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
 from slipway.errors import InvalidInput, SlipwayError, near
+from slipway.ledger import entries
 from slipway.operations.permissions import allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
-from slipway.tables.catalog import find_head, manifest_of
+from slipway.tables.catalog import find_head, manifest_of, quarantine_of
 
-__all__ = ["MASK", "PERMISSION", "check_personal", "may_see", "personal_in", "shown"]
+__all__ = ["MASK", "PERMISSION", "Personal", "check_personal", "may_see", "shown", "without_samples"]
 
 MASK = "(personal)"
 """What stands in the place of a value that the actor may not see."""
 PERMISSION = "tables.personal"
+_PAGE = 1000
+_SET_ASIDE = quarantine_of("")
 
 
 def may_see(actor: Actor) -> bool:
@@ -29,23 +36,111 @@ def may_see(actor: Actor) -> bool:
     return allowed(actor, PERMISSION)
 
 
-def personal_in(workspace: Workspace, version: TableVersion) -> tuple[str, ...]:
-    """The personal columns of a version: what was declared with it, and what is declared of its table by now."""
+class Personal:
+    """Which columns are personal in the versions of tables; what is known of a table is looked up once.
+
+    Args:
+        workspace: Whose tables.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._tables: dict[tuple[str, str], _Table] = {}
+
+    def names_in(self, version: TableVersion) -> tuple[str, ...]:
+        """The personal columns of a version, as they are called in it.
+
+        What was declared with the version counts, and what is declared of its table by now. Of a column that the table no
+        longer has, what any version declared counts.
+        """
+        table = self._table(version.project, version.name)
+        fields = [one.name for one in version.fields]
+        declared = {*version.about.personal, *table.declared}
+        if version.name.startswith(_SET_ASIDE):  # its rows keep the names that they had when they were set aside
+            declared |= self.names_ever(version.project, version.name.removeprefix(_SET_ASIDE))
+        if table.ids:
+            own = table.columns.get(version.id)
+            if own is None:  # cleaned away: a name of which nothing is known may be anybody's
+                known = {name for columns in table.columns.values() for name in columns}
+                declared |= table.names | (set(fields) - known)
+            else:
+                declared |= {name for name, id in own.items() if id in table.ids}
+        return tuple(name for name in fields if name in declared)
+
+    def names_ever(self, project: str, table: str) -> frozenset[str]:
+        """Every name that a personal column of a table ever had: what was made of it may have kept a former one."""
+        return self._table(project, table).names
+
+    def _table(self, project: str, name: str) -> _Table:
+        if (project, name) not in self._tables:
+            self._tables[project, name] = _look_up(self._workspace, project, name)
+        return self._tables[project, name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What is personal in a table.
+
+    Args:
+        declared: What its present declaration names.
+        names: Every name that a personal column ever had.
+        ids: The ids of personal columns; empty where no column ever changed its name, so that names say it all.
+        columns: The columns' ids by name, of each version that can be read; empty where `ids` is.
+    """
+
+    declared: frozenset[str]
+    names: frozenset[str]
+    ids: frozenset[int] = frozenset()
+    columns: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def _look_up(workspace: Workspace, project: str, name: str) -> _Table:
+    versions: list[TableVersion] = []
     with workspace.ledger.read() as tx:
-        head = find_head(tx, version.project, version.name)
-    names = {field.name for field in version.fields}
-    declared = (*version.about.personal, *(head.about.personal if head else ()))
-    return tuple(dict.fromkeys(name for name in declared if name in names))
+        head = find_head(tx, project, name)
+        while True:
+            last = versions[-1] if versions else None
+            page = entries.find(tx, TableVersion, project=project, name=name, before=last, limit=_PAGE)
+            versions += page
+            if len(page) < _PAGE:
+                break
+    declared = frozenset(head.about.personal if head else ())
+    ever = declared | {column for version in versions for column in version.about.personal}
+    if not ever or not any(version.change == "alter" for version in versions):
+        return _Table(declared=declared, names=ever)
+    columns = {version.id: _ids(workspace, version) for version in versions}
+    readable = {id: found for id, found in columns.items() if found is not None}
+    present = readable.get(head.id, {}) if head else {}
+    ids = {present[column] for column in declared if column in present}
+    for version in versions:
+        own = readable.get(version.id, {})
+        ids |= {own[column] for column in version.about.personal if column in own} - set(present.values())
+    names = {column for own in readable.values() for column, id in own.items() if id in ids}
+    return _Table(declared=declared, names=ever | names, ids=frozenset(ids), columns=readable)
 
 
-def shown(workspace: Workspace, version: TableVersion) -> TableVersion:
+def _ids(workspace: Workspace, version: TableVersion) -> dict[str, int] | None:
+    try:
+        manifest = manifest_of(workspace, version)
+    except SlipwayError:  # cleaned away, or damaged
+        return None
+    return {one.name: id for one, id in zip(manifest.fields, manifest.field_ids, strict=True)}
+
+
+def shown(workspace: Workspace, version: TableVersion, known: Personal | None = None) -> TableVersion:
     """A version's record as the workspace's actor may see it: samples of failing rows that name persons are masked.
 
-    A sample is the key of a row; it is masked where a key column is personal, or where that cannot be told.
+    A sample is the key of a row; it is masked where a key column is personal, or where that cannot be told. A sample may
+    be that of an earlier version, whose key was called otherwise.
+
+    Args:
+        workspace: Whose actor looks.
+        version: The record.
+        known: What is personal, where several versions are shown.
     """
     if may_see(workspace.actor) or not any(check.sample for check in version.checks):
         return version
-    personal = personal_in(workspace, version)
+    personal = (known or Personal(workspace)).names_in(version)
     if not personal:
         return version
     try:
@@ -54,7 +149,7 @@ def shown(workspace: Workspace, version: TableVersion) -> TableVersion:
         key = personal
     if not set(key) & set(personal):
         return version
-    return msgspec.structs.replace(version, checks=tuple(map(_without_sample, version.checks)))
+    return msgspec.structs.replace(version, checks=without_samples(version.checks))
 
 
 def check_personal(table: str, about: AboutTable, columns: Iterable[str]) -> None:
@@ -74,5 +169,6 @@ def check_personal(table: str, about: AboutTable, columns: Iterable[str]) -> Non
             )
 
 
-def _without_sample(check: CheckResult) -> CheckResult:
-    return msgspec.structs.replace(check, sample=tuple(MASK for _ in check.sample))
+def without_samples(checks: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
+    """Results of checks whose samples are masked."""
+    return tuple(msgspec.structs.replace(check, sample=tuple(MASK for _ in check.sample)) for check in checks)

@@ -1,0 +1,56 @@
+"""Whose rows are erased: by which columns a person is named, and whether a record is theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+__all__ = ["Target", "is_key", "is_theirs"]
+
+_PARTS = re.compile(r"(?<!\\)\|")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Whose rows.
+
+    Args:
+        columns: By which columns the person is named: name to value as text.
+        table: The only table that is meant, "" for every one where these columns are personal or the key.
+    """
+
+    columns: Mapping[str, str]
+    table: str = ""
+
+
+def is_theirs(row: Mapping[str, Any], columns: Mapping[str, str]) -> bool:
+    """Whether a record of plain values names the person by all columns."""
+    return all(name in row and _equals(row[name], text) for name, text in columns.items())
+
+
+def is_key(names: tuple[str, ...], key: str, columns: Mapping[str, str]) -> bool:
+    """Whether a request's key as a log has it, of some columns, names the person."""
+    if not set(columns) <= set(names) or not key:
+        return False
+    parts = [re.sub(r"\\(.)", r"\1", part) for part in _PARTS.split(key)]
+    return len(parts) == len(names) and is_theirs(dict(zip(names, parts, strict=True)), columns)
+
+
+def _equals(value: Any, text: str) -> bool:
+    if isinstance(value, bool):
+        return str(value).lower() == text.lower()
+    if isinstance(value, int | float):
+        try:
+            return value == float(text)
+        except ValueError:
+            return False
+    if isinstance(value, datetime):
+        try:
+            named = datetime.fromisoformat(text)
+        except ValueError:
+            return False
+        return value.replace(tzinfo=None) == named.replace(tzinfo=None) if not named.tzinfo else value == named
+    return (value.isoformat() if isinstance(value, date) else str(value)) == text
