@@ -24,6 +24,12 @@ from slipway.operations.catalog import Lineage
 from slipway.operations.endpoints import Deploy
 from slipway.operations.sharing import GetShared, Grant, ListShared, Withdraw
 from slipway.pipelines.declare import step
+from slipway.ports.workspace import Workspace
+from slipway.records.people import Actor
+from slipway.records.tables import AboutTable
+from slipway.tables.catalog import head
+from slipway.tables.commits import note_about
+from slipway.tables.personal import MASK
 
 BORROWER = Path(__file__).parent / "borrowing_project"
 
@@ -74,7 +80,8 @@ def test_shared_features_are_those_of_their_owner_and_serve(desk: Desk, borrower
     row = {"flight_id": "Q", "origin": "JFK", "distance": 500, "departure": "2013-04-01T09:00:00Z"}
     try:
         with EndpointClient(serves.status.url, "freight-late") as client:
-            assert 0 <= client.predict([row])["predictions"][0]["score"] <= 1
+            answered = client.predict([row], at=desk.clock.now())["predictions"][0]
+        assert 0 <= answered["score"] <= 1
         uses = get_shared(desk.workspace, GetShared(reference="weather_now@1")).uses
         assert [(use.project, use.sort, use.name) for use in uses if use.sort != "run"] == [
             ("freight", "endpoint", "freight-late"),
@@ -86,8 +93,53 @@ def test_shared_features_are_those_of_their_owner_and_serve(desk: Desk, borrower
             ("freight", "freight-late", ("weather_now_wind",)),
             (NAME, NAME, ("weather_now_wind",)),
         ], "the owner's column, by way of the rows that the owner keeps"
+        borrower.workspace.launcher.stop(borrower.workspace.root / "endpoints" / "freight" / "freight-late")
+        check_masks(desk, borrower, answered["id"])
     finally:
         borrower.workspace.launcher.stop(borrower.workspace.root / "endpoints" / "freight" / "freight-late")
+
+
+def check_masks(desk: Desk, borrower: Project, prediction: str) -> None:
+    """What tells of a person in the owner's tables does so in a prediction that another project made of it."""
+
+    def served(role: str) -> dict[str, object]:
+        workspace = dataclasses.replace(borrower.workspace, actor=Actor("somebody", roles=(role,)))
+        found = trace(workspace, Lineage(what=prediction)).prediction
+        assert found is not None
+        return found.features
+
+    plain = served("ml engineer")
+    assert None not in (plain["weather_now_wind"], plain["hour"], plain["distance"])
+    assert MASK not in plain.values()
+    note_about(desk.workspace, head(desk.workspace, "weather"), AboutTable(personal=("wind",)))
+    assert served("ml engineer") == {**plain, "weather_now_wind": MASK}
+    note_about(desk.workspace, head(desk.workspace, "flights"), AboutTable(personal=("departure",)))
+    assert served("ml engineer") == {**plain, "weather_now_wind": MASK, "hour": MASK}
+    assert served("governance") == plain
+
+
+def test_features_of_one_name_are_told_apart_by_their_projects(desk: Desk, borrower: Project) -> None:
+    share_all(desk)
+    released(borrower)
+
+    def models(workspace: Workspace, what: str) -> list[str]:
+        return [one.project for one in trace(workspace, Lineage(what=what)).models]
+
+    ours, theirs = desk.workspace, borrower.workspace
+    assert models(ours, "distance") == [NAME]
+    assert models(theirs, "distance") == ["freight"]
+    assert models(ours, "freight/distance") == ["freight"]
+    for workspace, what in ((ours, "weather_now_wind"), (ours, "weather_now"), (theirs, f"{NAME}/weather_now")):
+        assert models(workspace, what) == ["freight", NAME], "one definition, in two projects"
+    both = trace(theirs, Lineage(what="weather_now_wind"))
+    assert [(one.project, one.name) for one in both.features] == [(NAME, "weather_now_wind")]
+    assert models(ours, "hour") == ["freight", NAME]
+    assert models(theirs, "loads.origin") == ["freight"]
+    assert models(theirs, "request.distance") == ["freight"]
+    kept = get_shared(ours, GetShared(reference="weather_now@1")).publication.table
+    rows = trace(ours, Lineage(what=kept))
+    assert [one.project for one in rows.models] == ["freight"], "the rows that the owner keeps"
+    assert [one.name for one in rows.features] == ["weather_now_wind"]
 
 
 def test_the_same_definition_keeps_its_number(desk: Desk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.flows.column_trace import KnownModel, known_models
+from slipway.flows.known_models import KnownModel, known_models
 from slipway.ledger import entries, publications
 from slipway.operations.catalog import Found, Hit, Search
 from slipway.ports.workspace import Workspace
@@ -30,20 +30,12 @@ def search(workspace: Workspace, request: Search) -> Found:
             newest[one.name] = one
     hits = [_table(workspace, one, models) for one in heads(workspace) if not one.name.startswith(_KEPT_RESULTS)]
     hits += [_feature(workspace, newest[name], models) for name in sorted(newest)]
-    hits += [_shared(one, models) for one in shared if one.project != workspace.project]
+    hits += [_shared(workspace, one, models) for one in shared if one.project != workspace.project]
     return Found(hits=tuple(hit for hit in hits if all(word in _text(hit) for word in words)))
 
 
 def _table(workspace: Workspace, version: TableVersion, models: list[KnownModel]) -> Hit:
     asker = workspace.project
-
-    def reads(model: KnownModel) -> bool:
-        trained = model.training
-        if trained is None:
-            return False
-        of = {column.rpartition(".")[0] for name in trained.reads for column in model.columns(name, asker)}
-        return version.name in of or trained.table.startswith(f"table:{asker}/{version.name}@")
-
     return Hit(
         sort="table",
         project=asker,
@@ -52,17 +44,16 @@ def _table(workspace: Workspace, version: TableVersion, models: list[KnownModel]
         description=version.about.description,
         tags=version.about.tags,
         columns=tuple(field.name for field in version.fields),
-        **_used(asker, [model for model in models if reads(model)]),
+        **_used(asker, [model for model in models if model.is_of(f"{asker}/{version.name}")]),
     )
 
 
 def _feature(workspace: Workspace, one: FeatureDefinition, models: list[KnownModel]) -> Hit:
-    asker, names = workspace.project, {field.name for field in one.columns}
+    asker = workspace.project
+    names = {f"{asker}/{field.name}" for field in one.columns}
 
     def takes(model: KnownModel) -> bool:
-        return (
-            model.version.project == asker and model.training is not None and bool(names & model.training.reads.keys())
-        )
+        return any(model.identity(feature) in names for feature in model.features)
 
     return Hit(
         sort="feature" if isinstance(one.part, Scalar) else "view" if isinstance(one.part, View) else "windows",
@@ -76,7 +67,7 @@ def _feature(workspace: Workspace, one: FeatureDefinition, models: list[KnownMod
     )
 
 
-def _shared(one: Publication, models: list[KnownModel]) -> Hit:
+def _shared(workspace: Workspace, one: Publication, models: list[KnownModel]) -> Hit:
     return Hit(
         sort="shared",
         project=one.project,
@@ -85,6 +76,7 @@ def _shared(one: Publication, models: list[KnownModel]) -> Hit:
         description=one.about.description,
         tags=one.about.tags,
         columns=tuple(field.name for field in one.fields),
+        **_used(workspace.project, [model for model in models if model.is_made_with(one)]),
     )
 
 
