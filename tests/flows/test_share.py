@@ -1,67 +1,29 @@
 """Sharing: another project uses features, a table and a step under numbers, and nothing changes under it."""
 
 import dataclasses
-import shutil
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 import pytest
+from borrowing import released, share_all
 from polars.testing import assert_frame_equal
 from small_desk import NAME, Desk
 
 import slipway as sw
 from slipway.client.endpoint import EndpointClient
-from slipway.data.ingest import ingest
 from slipway.errors import Conflict, Corrupt, Denied, InvalidDeclaration, InvalidInput, NotFound
 from slipway.flows.column_trace import trace
 from slipway.flows.deploy import deploy
-from slipway.flows.release import Released, run_pipeline
 from slipway.flows.share import get_shared, grant, list_shared, publish, withdraw
 from slipway.hosts.project import Project, open_project
 from slipway.operations.catalog import Lineage
 from slipway.operations.endpoints import Deploy
 from slipway.operations.sharing import GetShared, Grant, ListShared, Withdraw
-from slipway.pipelines.declare import step
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.tables import AboutTable
 from slipway.tables.catalog import head
 from slipway.tables.commits import note_about
 from slipway.tables.personal import MASK
-
-BORROWER = Path(__file__).parent / "borrowing_project"
-
-
-@step
-def halves(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The first and the second half."""
-    return rows.head(rows.height // 2), rows.tail(rows.height - rows.height // 2)
-
-
-def share_all(desk: Desk) -> None:
-    module = desk.project.module()
-    for name in ("flights", "recent", "weather_now", "hour"):
-        publish(desk.workspace, name, getattr(module, name))
-    publish(desk.workspace, "halves", halves)
-
-
-@pytest.fixture
-def borrower(desk: Desk, tmp_path: Path) -> Iterator[Project]:
-    """The other project, opened on the same store."""
-    shutil.copytree(BORROWER, tmp_path / "freight", ignore=shutil.ignore_patterns("__pycache__"))
-    path = list(sys.path)
-    with open_project(tmp_path / "freight", clock=desk.clock) as project:
-        yield project
-    sys.path[:] = path
-    sys.modules.pop("borrowing_freight", None)
-
-
-def released(borrower: Project) -> Released:
-    module = borrower.module()
-    ingest(borrower.workspace, module.loads)
-    return run_pipeline(borrower.workspace, module.release, {}, endpoint=module.delays, simulation=True)
 
 
 def test_shared_features_are_those_of_their_owner_and_serve(desk: Desk, borrower: Project) -> None:

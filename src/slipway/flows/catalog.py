@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from slipway.features.definitions import in_use
 from slipway.flows.known_models import KnownModel, known_models
-from slipway.ledger import entries, publications
+from slipway.ledger import publications
 from slipway.operations.catalog import Found, Hit, Search
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureDefinition, Scalar, View
@@ -13,24 +14,23 @@ from slipway.tables.catalog import heads
 
 __all__ = ["search"]
 
-_AT_MOST = 10_000
 _KEPT_RESULTS = "view."  # tables in which releases keep the results of feature views
 
 
 def search(workspace: Workspace, request: Search) -> Found:
     """Everything whose words contain all that were given: of the project, and what others share with it."""
     words = request.text.lower().split()
-    models = list(known_models(workspace))
+    models = known_models(workspace)
     with workspace.ledger.read() as tx:
-        definitions = entries.find(tx, FeatureDefinition, project=workspace.project, limit=_AT_MOST)
+        features = in_use(tx, workspace.project)
         shared = [one for one in publications.every(tx) if publications.may_use(one, workspace.project)]
-    newest: dict[str, FeatureDefinition] = {}
-    for one in definitions:
-        if one.number > (newest[one.name].number if one.name in newest else 0):
-            newest[one.name] = one
     hits = [_table(workspace, one, models) for one in heads(workspace) if not one.name.startswith(_KEPT_RESULTS)]
-    hits += [_feature(workspace, newest[name], models) for name in sorted(newest)]
-    hits += [_shared(workspace, one, models) for one in shared if one.project != workspace.project]
+    hits += [_feature(workspace, features[name], models) for name in sorted(features)]
+    hits += [
+        _shared(workspace, one, models)
+        for one in shared
+        if one.project != workspace.project and (one.state == "published" or _is_ours(workspace, one, models))
+    ]
     return Found(hits=tuple(hit for hit in hits if all(word in _text(hit) for word in words)))
 
 
@@ -78,6 +78,11 @@ def _shared(workspace: Workspace, one: Publication, models: list[KnownModel]) ->
         columns=tuple(field.name for field in one.fields),
         **_used(workspace.project, [model for model in models if model.is_made_with(one)]),
     )
+
+
+def _is_ours(workspace: Workspace, one: Publication, models: list[KnownModel]) -> bool:
+    """Whether the project uses it already: then it may go on, also where it was withdrawn."""
+    return any(model.version.project == workspace.project and model.is_made_with(one) for model in models)
 
 
 def _used(asker: str, models: list[KnownModel]) -> dict[str, tuple[str, ...]]:
