@@ -1,6 +1,8 @@
 """Sharing: another project uses features, a table and a step under numbers, and nothing changes under it."""
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
@@ -13,12 +15,15 @@ from slipway.client.endpoint import EndpointClient
 from slipway.errors import Conflict, Corrupt, Denied, InvalidDeclaration, InvalidInput, NotFound
 from slipway.flows.column_trace import trace
 from slipway.flows.deploy import deploy
+from slipway.flows.release import run_pipeline
 from slipway.flows.share import get_shared, grant, list_shared, publish, withdraw
 from slipway.hosts.project import Project, open_project
+from slipway.ledger import publications
 from slipway.operations.catalog import Lineage
 from slipway.operations.endpoints import Deploy
 from slipway.operations.sharing import GetShared, Grant, ListShared, Withdraw
-from slipway.ports.workspace import Workspace
+from slipway.pipelines.declare import step
+from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
 from slipway.records.tables import AboutTable
 from slipway.tables.catalog import head
@@ -189,3 +194,116 @@ def test_altered_code_is_refused(desk: Desk) -> None:
     file.write_text(file.read_text().replace("hour", "minute"))
     with pytest.raises(Corrupt, match="was altered"):
         shared.shared_parts()
+
+
+def numbers(desk: Desk, name: str) -> dict[int, str]:
+    with desk.workspace.ledger.read() as tx:
+        return {one.number: one.state for one in publications.editions(tx, NAME, name)}
+
+
+def test_what_was_withdrawn_comes_back_under_a_new_number_only(desk: Desk) -> None:
+    hour = desk.project.module().hour
+    publish(desk.workspace, "hour", hour)
+    withdraw(desk.workspace, Withdraw(name="hour", number=1, reason="wrong zone"))
+    stranger = dataclasses.replace(desk.workspace, project="other")
+    with pytest.raises(Conflict) as refused:
+        get_shared(stranger, GetShared(reference=f"{NAME}/hour"))
+    assert "no number of it is left" in refused.value.fix, "not: its newest number is itself"
+    assert publish(desk.workspace, "hour", hour).id == f"{NAME}/hour@2"
+    assert numbers(desk, "hour") == {1: "withdrawn", 2: "published"}
+    with pytest.raises(Conflict) as refused:
+        get_shared(stranger, GetShared(reference=f"{NAME}/hour@1"))
+    assert f"slipway share show {NAME}/hour@2" in refused.value.fix
+    withdraw(desk.workspace, Withdraw(name="hour", number=1))
+    assert get_shared(desk.workspace, GetShared(reference="hour@1")).publication.reason == "wrong zone"
+
+
+def day(distance: int) -> int:
+    return distance + 1
+
+
+def test_where_the_newest_is_withdrawn_the_one_before_is_offered(desk: Desk) -> None:
+    first = publish(desk.workspace, "thing", desk.project.module().hour)
+    assert publish(desk.workspace, "thing", sw.feature(day)).number == 2
+    withdraw(desk.workspace, Withdraw(name="thing", number=2))
+    assert [one.id for one in list_shared(desk.workspace, ListShared(text="thing")).publications] == [first.id]
+    assert get_shared(desk.workspace, GetShared(reference="thing")).publication == first
+    assert publish(desk.workspace, "thing", desk.project.module().hour) == first
+    assert publish(desk.workspace, "thing", sw.feature(day)).number == 3
+
+
+def test_who_may_not_share_publishes_nothing(desk: Desk) -> None:
+    viewer = dataclasses.replace(desk.workspace, actor=Actor("eve", roles=("business owner",)))
+    with pytest.raises(Denied, match=r"eve may not do sharing\.publish"):
+        publish(viewer, "weather_now", desk.project.module().weather_now)
+    assert numbers(desk, "weather_now") == {}
+
+
+def test_readers_are_of_all_numbers(desk: Desk, borrower: Project) -> None:
+    publish(desk.workspace, "thing", desk.project.module().hour)
+    publish(desk.workspace, "thing", sw.feature(day), readers=(NAME,))
+    with pytest.raises(Denied):
+        get_shared(borrower.workspace, GetShared(reference=f"{NAME}/thing@1"))
+    assert publish(desk.workspace, "thing", sw.feature(day), readers=("freight",)).readers == ("freight",)
+    assert get_shared(borrower.workspace, GetShared(reference=f"{NAME}/thing@1")).numbers == (2, 1)
+    assert publish(desk.workspace, "thing", sw.feature(day)).readers == ("freight",)
+
+
+def test_what_is_said_of_it_may_change_under_its_number(desk: Desk) -> None:
+    assert publish(desk.workspace, "day", sw.feature(day)).about.owner == ""
+    said = publish(desk.workspace, "day", sw.feature(day, owner="ada"))
+    assert (said.number, said.about.owner) == (1, "ada")
+    assert get_shared(desk.workspace, GetShared(reference="day")).publication == said
+
+
+def test_many_who_publish_the_same_at_once_give_it_one_number(desk: Desk) -> None:
+    start = threading.Barrier(8)
+
+    def publishes(_: int) -> int:
+        start.wait()
+        return publish(desk.workspace, "day", sw.feature(day)).number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(publishes, range(8))) == {1}
+    assert numbers(desk, "day") == {1: "published"}
+
+
+@step
+def halves_of(rows: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return rows.head(seed), rows.tail(seed)
+
+
+def test_a_run_that_made_no_model_is_a_user_too(desk: Desk, borrower: Project) -> None:
+    share_all(desk)
+
+    @sw.pipeline
+    def splits() -> int:
+        return int(sw.shared(f"{NAME}/halves@1")(pl.DataFrame({"a": [1, 2]}))[0].height)
+
+    with current_workspace.filled(borrower.workspace):
+        run_pipeline(borrower.workspace, splits, {})
+    with pytest.raises(Conflict) as refused:
+        publish(desk.workspace, "halves", halves_of)
+    assert refused.value.what.startswith(f"{NAME}/halves as it is now would break what {NAME}/halves@1 promises")
+    assert "run splits of freight" in refused.value.why
+    said: list[str] = []
+    telling = dataclasses.replace(desk.workspace, say=said.append)
+    assert publish(telling, "halves", halves_of, accept_breaking=True).number == 2
+    assert [line for line in said if "breaks what earlier" in line and "it now takes seed" in line]
+    assert [line for line in said if "freight uses an earlier number (run splits)" in line]
+    said.clear()
+    grant(telling, Grant(name="halves", readers=(NAME,)))
+    assert said == ["freight uses halves (run splits), and can train with it no longer."]
+
+
+@pytest.mark.parametrize("given", ["p/x@²", "p/x@0", "p/x@-1", "p/x@1@2", "p/x@9999999999", "p/@1", "/x@1", "x@1"])
+def test_a_number_is_written_in_plain_digits(given: str) -> None:
+    with pytest.raises(InvalidInput, match="is no reference"):
+        sw.shared(given)
+
+
+def test_a_project_that_is_not_there_is_said(desk: Desk) -> None:
+    publish(desk.workspace, "hour", desk.project.module().hour)
+    with pytest.raises(NotFound, match="holds no project 'small-delay'") as refused:
+        get_shared(desk.workspace, GetShared(reference="small-delay/hour"))
+    assert NAME in refused.value.why
