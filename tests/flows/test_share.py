@@ -307,3 +307,36 @@ def test_a_project_that_is_not_there_is_said(desk: Desk) -> None:
     with pytest.raises(NotFound, match="holds no project 'small-delay'") as refused:
         get_shared(desk.workspace, GetShared(reference="small-delay/hour"))
     assert NAME in refused.value.why
+
+
+def test_a_reference_is_read_once_a_run_and_is_an_input_of_each(desk: Desk, borrower: Project) -> None:
+    share_all(desk)
+    asked: list[str] = []
+
+    def looked_up() -> int:
+        return sum("kind='publication'" in line and "name='hour'" in line for line in asked)
+
+    halves, features = sw.shared(f"{NAME}/halves@1"), sw.FeatureSet(sw.shared(f"{NAME}/hour@1"))
+
+    @sw.pipeline
+    def uses(seed: int) -> int:
+        asked.clear()
+        for _ in range(3):
+            assert features.names == ["hour"]
+            assert list(features.functions) == ["hour"]
+            assert features.views == {}
+        assert looked_up() == 1
+        return int(halves(pl.DataFrame({"a": range(seed)}))[0].height)
+
+    borrower.workspace.ledger._connection().set_trace_callback(asked.append)  # type: ignore[attr-defined]
+    with current_workspace.filled(borrower.workspace):
+        for seed in (2, 4):
+            run = run_pipeline(borrower.workspace, uses, {"seed": seed}).run
+            assert {f"publication:{NAME}/halves@1", f"publication:{NAME}/hour@1"} <= set(run.inputs)
+        grant(desk.workspace, Grant(name="hour", readers=(NAME,)))
+        with pytest.raises(Denied):
+            run_pipeline(borrower.workspace, uses, {"seed": 6})
+    with current_workspace.filled(desk.workspace):
+        assert features.names == ["hour"], "each project asks by its own right"
+    with current_workspace.filled(borrower.workspace), pytest.raises(Denied):
+        _ = features.names
