@@ -49,6 +49,7 @@ def test_a_hit_tells_who_uses_it_in_other_projects(desk: Desk, borrower: Project
     released(borrower)
     theirs = found(borrower.workspace)
     assert theirs[f"{NAME}/hour@1"].models == ("freight-late",)
+    assert theirs[f"{NAME}/flights@1"].models == ("freight-late",), "by way of the table loads"
     assert theirs[f"{NAME}/weather_now@1"].models == ("freight-late",)
     ours = found(desk.workspace)
     assert ours["hour"].models == ("freight/freight-late", NAME)

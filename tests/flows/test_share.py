@@ -12,6 +12,7 @@ from small_desk import NAME, Desk
 
 import slipway as sw
 from slipway.client.endpoint import EndpointClient
+from slipway.data.ingest import ingest
 from slipway.errors import Conflict, Corrupt, Denied, InvalidDeclaration, InvalidInput, NotFound
 from slipway.flows.column_trace import trace
 from slipway.flows.deploy import deploy
@@ -29,6 +30,7 @@ from slipway.records.tables import AboutTable
 from slipway.tables.catalog import head
 from slipway.tables.commits import note_about
 from slipway.tables.personal import MASK
+from slipway.tables.versions import overwrite, read
 
 
 def test_shared_features_are_those_of_their_owner_and_serve(desk: Desk, borrower: Project) -> None:
@@ -50,7 +52,7 @@ def test_shared_features_are_those_of_their_owner_and_serve(desk: Desk, borrower
             answered = client.predict([row], at=desk.clock.now())["predictions"][0]
         assert 0 <= answered["score"] <= 1
         uses = get_shared(desk.workspace, GetShared(reference="weather_now@1")).uses
-        assert [(use.project, use.sort, use.name) for use in uses if use.sort != "run"] == [
+        assert [(use.project, use.sort, use.name) for use in uses if use.sort in ("endpoint", "model")] == [
             ("freight", "endpoint", "freight-late"),
             ("freight", "model", "freight-late"),
         ]
@@ -271,6 +273,17 @@ def test_many_who_publish_the_same_at_once_give_it_one_number(desk: Desk) -> Non
 @step
 def halves_of(rows: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return rows.head(seed), rows.tail(seed)
+
+
+def test_a_table_that_was_made_of_it_is_a_user_too(desk: Desk, borrower: Project) -> None:
+    share_all(desk)
+    ingest(borrower.workspace, borrower.module().loads)
+    (use,) = get_shared(desk.workspace, GetShared(reference="flights@1")).uses
+    assert (use.project, use.sort, use.name, use.number) == ("freight", "table", "loads", 1)
+    overwrite(desk.workspace, "flights", read(desk.workspace, "flights").drop("distance"))
+    with pytest.raises(Conflict, match="distance is gone") as refused:
+        publish(desk.workspace, "flights", desk.project.module().flights)
+    assert "table loads of freight" in refused.value.why
 
 
 def test_a_run_that_made_no_model_is_a_user_too(desk: Desk, borrower: Project) -> None:

@@ -6,6 +6,7 @@ from slipway.features.definitions import in_use
 from slipway.flows.known_models import KnownModel, known_models
 from slipway.ledger import publications
 from slipway.operations.catalog import Found, Hit, Search
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureDefinition, Scalar, View
 from slipway.records.sharing import Publication
@@ -23,14 +24,14 @@ def search(workspace: Workspace, request: Search) -> Found:
     models = known_models(workspace)
     with workspace.ledger.read() as tx:
         features = in_use(tx, workspace.project)
-        shared = [one for one in publications.every(tx) if publications.may_use(one, workspace.project)]
+        shared = [
+            (one, _made_with(tx, one, models))
+            for one in publications.every(tx)
+            if one.project != workspace.project and publications.may_use(one, workspace.project)
+        ]
     hits = [_table(workspace, one, models) for one in heads(workspace) if not one.name.startswith(_KEPT_RESULTS)]
     hits += [_feature(workspace, features[name], models) for name in sorted(features)]
-    hits += [
-        _shared(workspace, one, models)
-        for one in shared
-        if one.project != workspace.project and (one.state == "published" or _is_ours(workspace, one, models))
-    ]
+    hits += [_shared(workspace, one, users) for one, users in shared if _is_offered(workspace, one, users)]
     return Found(hits=tuple(hit for hit in hits if all(word in _text(hit) for word in words)))
 
 
@@ -67,7 +68,7 @@ def _feature(workspace: Workspace, one: FeatureDefinition, models: list[KnownMod
     )
 
 
-def _shared(workspace: Workspace, one: Publication, models: list[KnownModel]) -> Hit:
+def _shared(workspace: Workspace, one: Publication, users: list[KnownModel]) -> Hit:
     return Hit(
         sort="shared",
         project=one.project,
@@ -76,13 +77,19 @@ def _shared(workspace: Workspace, one: Publication, models: list[KnownModel]) ->
         description=one.about.description,
         tags=one.about.tags,
         columns=tuple(field.name for field in one.fields),
-        **_used(workspace.project, [model for model in models if model.is_made_with(one)]),
+        **_used(workspace.project, users),
     )
 
 
-def _is_ours(workspace: Workspace, one: Publication, models: list[KnownModel]) -> bool:
-    """Whether the project uses it already: then it may go on, also where it was withdrawn."""
-    return any(model.version.project == workspace.project and model.is_made_with(one) for model in models)
+def _made_with(tx: ReadTransaction, one: Publication, models: list[KnownModel]) -> list[KnownModel]:
+    """The models that stand on something shared, also by way of a table that was made from it."""
+    made = set(publications.made_with(tx, one))
+    return [model for model in models if f"model:{model.version.id}" in made]
+
+
+def _is_offered(workspace: Workspace, one: Publication, users: list[KnownModel]) -> bool:
+    """Whether the project may begin to use it, or uses it already: then it goes on, also where it was withdrawn."""
+    return one.state == "published" or any(model.version.project == workspace.project for model in users)
 
 
 def _used(asker: str, models: list[KnownModel]) -> dict[str, tuple[str, ...]]:

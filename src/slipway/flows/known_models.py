@@ -114,10 +114,6 @@ class KnownModel:
         """Whether it was made of a table, by whatever way."""
         return table in self._tables
 
-    def is_made_with(self, publication: Publication) -> bool:
-        """Whether its run used something that is shared, under this very number."""
-        return f"publication:{publication.id}" in self.inputs
-
     @property
     def _labels(self) -> str:
         """The label table."""

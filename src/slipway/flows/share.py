@@ -34,10 +34,12 @@ from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 from slipway.records.schema import Field
 from slipway.records.sharing import EVERYBODY, Publication, Shareable
+from slipway.records.tables import TableVersion
 from slipway.tables import catalog
 
 __all__ = ["SHAREABLE", "get_shared", "grant", "list_shared", "publish", "withdraw"]
 
+_SERVE = ("model", "endpoint")
 SHAREABLE = (Table, FeatureView, DeclaredWindows, Feature, Step)
 
 
@@ -313,7 +315,7 @@ def _asks(parts: Iterable[Part]) -> dict[str, str]:
 
 
 def _uses(tx: ReadTransaction, publication: Publication) -> list[Use]:
-    """The newest run, model and endpoint of each name that were made with a publication."""
+    """The newest run, model and endpoint of each name that were made with a publication, and other projects' tables."""
     found: dict[tuple[str, str, str], Use] = {}
     for node in publications.made_with(tx, publication):
         kind, _, id = node.partition(":")
@@ -334,6 +336,9 @@ def _uses(tx: ReadTransaction, publication: Publication) -> list[Use]:
                 id=id,
                 is_serving=serving,
             )
+        elif kind == "table" and not id.startswith(f"{publication.project}/"):
+            table = entries.get(tx, TableVersion, id)
+            use = Use(project=table.project, sort="table", name=table.name, number=table.number, id=id)
         else:
             continue
         place = (use.project, use.sort, use.name)
@@ -343,10 +348,10 @@ def _uses(tx: ReadTransaction, publication: Publication) -> list[Use]:
 
 
 def _users(tx: ReadTransaction, known: Iterable[Publication]) -> list[Use]:
-    """The models and endpoints made with any of these, and the runs of what made none: a shared step, a shared table."""
+    """The models and endpoints made with any of these, and the runs and tables of projects that have made neither."""
     found = {(use.project, use.sort, use.name): use for one in known for use in _uses(tx, one)}
-    makers = {use.project for use in found.values() if use.sort != "run"}
-    return [use for place, use in sorted(found.items()) if use.sort != "run" or use.project not in makers]
+    serving = {use.project for use in found.values() if use.sort in _SERVE}
+    return [use for _, use in sorted(found.items()) if use.sort in _SERVE or use.project not in serving]
 
 
 def _own(tx: ReadTransaction, workspace: Workspace, name: str) -> list[Publication]:
