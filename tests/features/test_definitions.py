@@ -10,13 +10,15 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+import slipway as sw
 import slipway.features.windows as w
 from slipway.cli import main
-from slipway.errors import NotFound
+from slipway.errors import NotFound, StepFailed
 from slipway.features.definitions import get_feature, list_features
 from slipway.features.scalars import Feature, feature
 from slipway.features.sets import FeatureSet
 from slipway.features.views import feature_view
+from slipway.ledger.run_log import REPRODUCES
 from slipway.operations.declare import Empty
 from slipway.operations.features import GetFeature
 from slipway.ports.workspace import Workspace, current_workspace
@@ -92,6 +94,44 @@ def test_each_distinct_definition_gets_a_number(workspace: Workspace) -> None:
 def _events(workspace: Workspace) -> list[str]:
     with workspace.ledger.read() as tx:
         return [event.subject for event in tx.events() if event.verb == "features.define"]
+
+
+@feature
+def gone(at: datetime) -> int:
+    raise ValueError("no such hour")
+
+
+def test_what_fails_defines_nothing(workspace: Workspace) -> None:
+    tables(workspace)
+
+    def listed() -> list[str]:
+        return [found.name for found in list_features(workspace, Empty()).features]
+
+    with pytest.raises(StepFailed):
+        FeatureSet(gone).training_set("flights", label="late")
+
+    def fail() -> None:
+        with sw.run("fails"):
+            used(workspace, hour)
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fail()
+    assert listed() == []
+    with sw.run("finishes"):
+        FeatureSet(hour).training_set("flights", label="late")
+        assert listed() == []
+    assert listed() == ["hour"]
+    assert _events(workspace) == ["feature:flights/hour@1"]
+
+
+def test_a_run_that_repeats_another_leaves_the_definition_in_use(workspace: Workspace) -> None:
+    tables(workspace)
+    used(workspace, recent("6h"))
+    assert used(workspace, recent("7h"))["origin_delay"] == (2, "")
+    with sw.run("again", tags={REPRODUCES: "f" * 32}):
+        FeatureSet(recent("6h")).training_set("flights", label="late")
+    assert get_feature(workspace, GetFeature(name="origin_delay")).in_use == 2
 
 
 MODULE = """

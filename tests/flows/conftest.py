@@ -12,9 +12,10 @@ from slipway.backends.clocks import SimulatedClock
 from slipway.data.declare import Table
 from slipway.data.ingest import ingest
 from slipway.flows.release import run_pipeline
-from slipway.hosts.project import open_project
+from slipway.hosts.project import Project, open_project
 
 SOURCE = Path(__file__).parent / "small_project"
+BORROWER = Path(__file__).parent / "borrowing_project"
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +47,17 @@ def desk(released: Path, tmp_path: Path, clock: SimulatedClock) -> Iterator[Desk
     with opened(tmp_path / "small", clock) as found:
         yield found
     sys.path[:] = path
+
+
+@pytest.fixture
+def borrower(desk: Desk, tmp_path: Path) -> Iterator[Project]:
+    """The other project, opened on the same store."""
+    shutil.copytree(BORROWER, tmp_path / "freight", ignore=shutil.ignore_patterns("__pycache__"))
+    path = list(sys.path)
+    with open_project(tmp_path / "freight", clock=desk.clock) as project:
+        yield project
+    sys.path[:] = path
+    sys.modules.pop("borrowing_freight", None)
 
 
 def at_start() -> SimulatedClock:

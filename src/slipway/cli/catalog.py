@@ -48,12 +48,15 @@ def _found_text(answer: Found) -> str:
 
 
 def _trace_text(answer: Trace) -> str:
-    features = [(one.name, one.type, one.sort, ", ".join(one.columns)) for one in answer.features]
-    models = [(_model(one), ", ".join(one.endpoints) or "nowhere", ", ".join(one.data)) for one in answer.models]
+    features = [(one.name, one.project, one.type, one.sort, ", ".join(one.columns)) for one in answer.features]
+    models = [
+        (_model(one), ", ".join(one.endpoints) or "nowhere", ", ".join(one.beside), ", ".join(one.data))
+        for one in answer.models
+    ]
     parts = [
         facts([("lineage of", answer.what), ("source columns", ", ".join(answer.columns) or "none")]),
-        columns(("feature", "type", "made by", "of"), features, empty="No feature of a model reads it."),
-        columns(("model", "serves at", "trained on"), models, empty="No model stands on it."),
+        columns(("feature", "project", "type", "made by", "of"), features, empty="No feature of a model reads it."),
+        columns(("model", "serves at", "reads beside features", "trained on"), models, empty="No model stands on it."),
     ]
     if answer.prediction is not None:
         told = answer.prediction

@@ -34,13 +34,19 @@ def show(door: Door, reference: str) -> None:
 
 @share.command()
 @click.argument("name")
-@click.option("--to", "readers", multiple=True, metavar="PROJECT", help="Who may use it; all projects if missing.")
+@click.option(
+    "--to",
+    "readers",
+    multiple=True,
+    metavar="PROJECT",
+    help="Who may use it, all its numbers; if missing, who could before, or all.",
+)
 @click.option("--breaking", is_flag=True, help="Publish although it takes away what others use.")
 @opened
 def publish(door: Door, name: str, readers: tuple[str, ...], breaking: bool) -> None:
     """Publish NAME, which the project's module declares: a table, feature, windows, feature view or step.
 
-    It gets the next number; what is published already keeps its own.
+    It gets the next number; what is published already keeps its own, what was withdrawn gets a new one.
     """
     from slipway.flows.share import SHAREABLE
     from slipway.flows.share import publish as publish_declared

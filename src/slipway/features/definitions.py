@@ -1,4 +1,7 @@
-"""Definitions of features in the ledger: each distinct one of a name gets a number when a training set first uses it."""
+"""Definitions of features in the ledger: each distinct one of a name gets a number when a training set first uses it.
+
+Inside a run that is when the run has finished: what fails defines nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows
 from slipway.hashing import fingerprint
 from slipway.ledger import entries, events
+from slipway.ledger.run_log import current_run
 from slipway.ledger.versions import next_number
 from slipway.operations.declare import Empty
 from slipway.operations.features import FeatureDetail, Features, GetFeature
@@ -23,7 +27,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSetSpec, Part, Scalar, View, Windows
 from slipway.records.schema import Field
 
-__all__ = ["DEFINED", "Defined", "definitions", "get_feature", "keep_definitions", "list_features"]
+__all__ = ["DEFINED", "Defined", "definitions", "get_feature", "in_use", "keep_definitions", "list_features"]
 
 DEFINED = "feature"
 """The kind of the references that say which definition of a name is the one in use."""
@@ -99,22 +103,34 @@ def _about(features: FeatureSet) -> dict[str, AboutFeature]:
 def keep_definitions(workspace: Workspace, features: FeatureSet, spec: FeatureSetSpec) -> None:
     """Keep the definitions of a set that are new, and which one of each name is in use now.
 
-    Nothing is written where all are known and say the same of themselves.
+    Inside a run that is done when it has finished. Nothing is written where all are known and say the same of
+    themselves, nor by a run that repeats another one.
     """
+    run = current_run.get()
+    if run is not None and run.is_repeat:
+        return
     defined = definitions(features, spec)
     with workspace.ledger.read() as tx:
-        in_use = _in_use(tx, workspace.project)
-        likenesses = {each.likeness for each in defined if each.name not in in_use}
+        used = in_use(tx, workspace.project)
+        likenesses = {each.likeness for each in defined if each.name not in used}
         known = _like(tx, likenesses) if likenesses else []
     for each in defined:
-        if each.name not in in_use:
+        if each.name not in used:
             _point_out(workspace, each, known)
-    changed = [each for each in defined if not _is_kept(each, in_use.get(each.name))]
-    if not changed:
+    if all(_is_kept(each, used.get(each.name)) for each in defined):
+        return
+    if run is not None:
+        run.when_finished(lambda tx: _keep_all(tx, workspace, defined))
         return
     with workspace.ledger.write() as write:
-        for each in changed:
-            _keep(write, workspace, each)
+        _keep_all(write, workspace, defined)
+
+
+def _keep_all(tx: WriteTransaction, workspace: Workspace, defined: Iterable[Defined]) -> None:
+    used = in_use(tx, workspace.project)
+    for each in defined:
+        if not _is_kept(each, used.get(each.name)):
+            _keep(tx, workspace, each)
 
 
 def _like(tx: ReadTransaction, likenesses: set[str]) -> list[FeatureDefinition]:
@@ -162,7 +178,8 @@ def _keep(tx: WriteTransaction, workspace: Workspace, each: Defined) -> None:
         events.record(tx, workspace, "features.define", f"feature:{record.id}", definition=each.definition)
 
 
-def _in_use(tx: ReadTransaction, project: str) -> Mapping[str, FeatureDefinition]:
+def in_use(tx: ReadTransaction, project: str) -> Mapping[str, FeatureDefinition]:
+    """The definition in use of each feature of a project, by name."""
     return {name: entries.get(tx, FeatureDefinition, id) for name, id in tx.refs(project, DEFINED).items()}
 
 
@@ -180,7 +197,7 @@ def _pages(tx: ReadTransaction, project: str, name: str) -> Iterator[FeatureDefi
 def list_features(workspace: Workspace, request: Empty) -> Features:
     """The definition in use of each feature, by name."""
     with workspace.ledger.read() as tx:
-        found = _in_use(tx, workspace.project)
+        found = in_use(tx, workspace.project)
     return Features(features=tuple(found[name] for name in sorted(found)))
 
 
@@ -192,12 +209,12 @@ def get_feature(workspace: Workspace, request: GetFeature) -> FeatureDetail:
     """
     with workspace.ledger.read() as tx:
         versions = _history(tx, workspace.project, request.name)
-        in_use = tx.refs(workspace.project, DEFINED)
+        refs = tx.refs(workspace.project, DEFINED)
     if not versions:
         raise NotFound(
             f"The project {workspace.project!r} has no feature {request.name!r}.",
-            why=near(request.name, in_use, what="features"),
-            fix="Features are kept when a training set first uses them; all: slipway features list",
+            why=near(request.name, refs, what="features"),
+            fix="Features are kept when a run that made a training set of them finishes; all: slipway features list",
         )
-    number = next(record.number for record in versions if record.id == in_use[request.name])
+    number = next(record.number for record in versions if record.id == refs[request.name])
     return FeatureDetail(in_use=number, versions=tuple(versions))

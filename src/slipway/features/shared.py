@@ -16,6 +16,7 @@ from slipway.errors import BackendError, Corrupt, InvalidDeclaration
 from slipway.features.views import FeatureView
 from slipway.ids import new_id
 from slipway.ledger import archive, publications
+from slipway.ledger.run_log import RunLog, current_run
 from slipway.ports.workspace import Workspace, workspace
 from slipway.records.features import Part, Scalar, View
 from slipway.records.sharing import Publication
@@ -62,16 +63,23 @@ class SharedReference:
                 fix=f"slipway share show {project}/{self.name} says which there are: sw.shared('{given}@1')",
             )
         self.reference = given
+        self._known: tuple[Workspace, RunLog | None, Publication] | None = None
 
     def publication(self) -> Publication:
-        """What it names, in the current workspace's store.
+        """What it names, in the current workspace's store: looked up once a run, outside of runs once a workspace.
+
+        A number never changes its meaning; whether it may be used is asked anew by the next run.
 
         Raises:
             UserError: No project is open.
             NotFound: There is no such publication.
             Denied: The current project may not use it.
         """
-        found = publications.find(workspace(), self.reference)
+        opened, run = workspace(), current_run.get()
+        known = self._known
+        if known is None or known[0] is not opened or known[1] is not run:
+            known = self._known = (opened, run, publications.find(opened, self.reference))
+        found = known[2]
         read = room.versions.reads.get()
         if read is not None and publications.node(found) not in read:
             read.append(publications.node(found))

@@ -306,7 +306,6 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
     with _damage_told(tables, _named(features, name)):
         made = build_spec(features, _fields(name, tables), tables, definition_of)
     check_examples(_scalars(features))
-    keep_definitions(opened, features, made)
     read = sorted(
         {name, *(part.source for part in made.parts if isinstance(part, Windows))}
         | {source for part in made.parts if isinstance(part, View) for source in part.sources}
@@ -406,7 +405,8 @@ def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
 
 
 def _record(work: _Work, rows: int, fingerprint: str, frame: pl.LazyFrame, *, stored: str = "") -> None:
-    """Keep with the run what its model learns from, so that its release can find it."""
+    """Keep what the features are; and with the run what its model learns from, so that its release can find it."""
+    keep_definitions(work.opened, work.features, work.made)
     log = current_run.get()
     if log is None:
         return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from slipway.flows.column_trace import KnownModel, known_models
-from slipway.ledger import entries, publications
+from slipway.features.definitions import in_use
+from slipway.flows.known_models import KnownModel, known_models
+from slipway.ledger import publications
 from slipway.operations.catalog import Found, Hit, Search
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureDefinition, Scalar, View
 from slipway.records.sharing import Publication
@@ -13,37 +15,28 @@ from slipway.tables.catalog import heads
 
 __all__ = ["search"]
 
-_AT_MOST = 10_000
 _KEPT_RESULTS = "view."  # tables in which releases keep the results of feature views
 
 
 def search(workspace: Workspace, request: Search) -> Found:
     """Everything whose words contain all that were given: of the project, and what others share with it."""
     words = request.text.lower().split()
-    models = list(known_models(workspace))
+    models = known_models(workspace)
     with workspace.ledger.read() as tx:
-        definitions = entries.find(tx, FeatureDefinition, project=workspace.project, limit=_AT_MOST)
-        shared = [one for one in publications.every(tx) if publications.may_use(one, workspace.project)]
-    newest: dict[str, FeatureDefinition] = {}
-    for one in definitions:
-        if one.number > (newest[one.name].number if one.name in newest else 0):
-            newest[one.name] = one
+        features = in_use(tx, workspace.project)
+        shared = [
+            (one, _made_with(tx, one, models))
+            for one in publications.every(tx)
+            if one.project != workspace.project and publications.may_use(one, workspace.project)
+        ]
     hits = [_table(workspace, one, models) for one in heads(workspace) if not one.name.startswith(_KEPT_RESULTS)]
-    hits += [_feature(workspace, newest[name], models) for name in sorted(newest)]
-    hits += [_shared(one, models) for one in shared if one.project != workspace.project]
+    hits += [_feature(workspace, features[name], models) for name in sorted(features)]
+    hits += [_shared(workspace, one, users) for one, users in shared if _is_offered(workspace, one, users)]
     return Found(hits=tuple(hit for hit in hits if all(word in _text(hit) for word in words)))
 
 
 def _table(workspace: Workspace, version: TableVersion, models: list[KnownModel]) -> Hit:
     asker = workspace.project
-
-    def reads(model: KnownModel) -> bool:
-        trained = model.training
-        if trained is None:
-            return False
-        of = {column.rpartition(".")[0] for name in trained.reads for column in model.columns(name, asker)}
-        return version.name in of or trained.table.startswith(f"table:{asker}/{version.name}@")
-
     return Hit(
         sort="table",
         project=asker,
@@ -52,17 +45,16 @@ def _table(workspace: Workspace, version: TableVersion, models: list[KnownModel]
         description=version.about.description,
         tags=version.about.tags,
         columns=tuple(field.name for field in version.fields),
-        **_used(asker, [model for model in models if reads(model)]),
+        **_used(asker, [model for model in models if model.is_of(f"{asker}/{version.name}")]),
     )
 
 
 def _feature(workspace: Workspace, one: FeatureDefinition, models: list[KnownModel]) -> Hit:
-    asker, names = workspace.project, {field.name for field in one.columns}
+    asker = workspace.project
+    names = {f"{asker}/{field.name}" for field in one.columns}
 
     def takes(model: KnownModel) -> bool:
-        return (
-            model.version.project == asker and model.training is not None and bool(names & model.training.reads.keys())
-        )
+        return any(model.identity(feature) in names for feature in model.features)
 
     return Hit(
         sort="feature" if isinstance(one.part, Scalar) else "view" if isinstance(one.part, View) else "windows",
@@ -76,7 +68,7 @@ def _feature(workspace: Workspace, one: FeatureDefinition, models: list[KnownMod
     )
 
 
-def _shared(one: Publication, models: list[KnownModel]) -> Hit:
+def _shared(workspace: Workspace, one: Publication, users: list[KnownModel]) -> Hit:
     return Hit(
         sort="shared",
         project=one.project,
@@ -85,7 +77,19 @@ def _shared(one: Publication, models: list[KnownModel]) -> Hit:
         description=one.about.description,
         tags=one.about.tags,
         columns=tuple(field.name for field in one.fields),
+        **_used(workspace.project, users),
     )
+
+
+def _made_with(tx: ReadTransaction, one: Publication, models: list[KnownModel]) -> list[KnownModel]:
+    """The models that stand on something shared, also by way of a table that was made from it."""
+    made = set(publications.made_with(tx, one))
+    return [model for model in models if f"model:{model.version.id}" in made]
+
+
+def _is_offered(workspace: Workspace, one: Publication, users: list[KnownModel]) -> bool:
+    """Whether the project may begin to use it, or uses it already: then it goes on, also where it was withdrawn."""
+    return one.state == "published" or any(model.version.project == workspace.project for model in users)
 
 
 def _used(asker: str, models: list[KnownModel]) -> dict[str, tuple[str, ...]]:

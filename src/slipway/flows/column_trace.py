@@ -1,57 +1,61 @@
 """Trace: from source column to prediction and back, through the features and models that are in the registry.
 
-What a model reads of which column was written down with its training set, so no project's code is needed to tell.
+Inside this file everything is called by its name over all projects, `<project>/<name>`; what is asked and answered leaves
+out the asker's own project.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from slipway.errors import NotFound, near
 from slipway.features.column_lineage import REQUEST
+from slipway.features.specs import features_of
 from slipway.features.states import from_us
 from slipway.flows.endpoints import folder_of
-from slipway.flows.package import training_set_of
+from slipway.flows.known_models import KnownModel, known_model, known_models, projects_of
 from slipway.ledger import entries
 from slipway.models import registry
 from slipway.operations.catalog import FeatureSort, Lineage, Trace, TracedFeature, TracedModel, TracedPrediction
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
-from slipway.records.features import FeatureDefinition, FeatureSetSpec, RequestField, TrainingSet, View, Windows
-from slipway.records.models import Bundle, ModelVersion
+from slipway.records.features import FeatureDefinition, FeatureSetSpec, Part, RequestField, View, Windows
+from slipway.records.models import Bundle
 from slipway.records.predictions import PredictionRow
-from slipway.records.projects import Project
-from slipway.records.runs import Run
+from slipway.records.tables import TableVersion
 from slipway.tables import catalog
 from slipway.tables.personal import MASK, Personal, may_see
 from slipway.tables.prediction_log import PREDICTIONS
-from slipway.tables.segments import read_segments
+from slipway.tables.segments import Cursor, read_segments
 
-__all__ = ["KnownModel", "known_models", "trace"]
+__all__ = ["trace"]
 
-_AT_MOST = 10_000
+_ROWS_AT_ONCE = 10_000
+_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownModel:
-    """A model version, what it was trained on, and where it serves.
+class _Way:
+    """How the way leads through a model.
 
     Args:
-        version: The version.
-        training: Its training set; None where it has none of features.
-        endpoints: The endpoints that answer with it now.
+        model: The model.
+        features: The features on the way.
+        beside: What else of it is on the way: columns that taught it, tables that its run read by itself.
     """
 
-    version: ModelVersion
-    training: TrainingSet | None
-    endpoints: tuple[str, ...]
+    model: KnownModel
+    features: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
-    def columns(self, feature: str, asker: str) -> tuple[str, ...]:
-        """What a feature reads, as a project names it: its own tables without its name."""
-        read = self.training.reads.get(feature, ()) if self.training else ()
-        return tuple(sorted(_named(column, self.version.project, asker) for column in read))
+    @property
+    def columns(self) -> set[str]:
+        """Every column on the way."""
+        found = {column for name in self.features for column in self.model.columns(name)}
+        return found | {column for column in self.beside if column in self.model.taught}
 
 
 def trace(workspace: Workspace, request: Lineage) -> Trace:
@@ -60,159 +64,214 @@ def trace(workspace: Workspace, request: Lineage) -> Trace:
     Raises:
         NotFound: Nothing of this name is known.
     """
-    asker = workspace.project
-    models = list(known_models(workspace))
-    what = request.what
-    of_model = [one for one in models if what == one.version.name and one.version.project == asker]
-    serving = [one for one in models if what in one.endpoints and one.version.project == asker]
+    models = known_models(workspace)
+    with workspace.ledger.read() as tx:
+        whole = _whole(tx, workspace.project, request.what)
+    asker, what = workspace.project, whole.removeprefix(f"{workspace.project}/")
+    serving = [one for one in models if whole in {f"{one.version.project}/{name}" for name in one.endpoints}]
     if serving:
-        return _upstream(asker, f"the endpoint {what}", serving)
+        return _told(asker, f"the endpoint {what}", [_upstream(one) for one in serving])
+    of_model = [one for one in models if whole == f"{one.version.project}/{one.version.name}"]
     if of_model:
-        return _upstream(asker, f"the model {what}", of_model[:1])
-    features = {name for one in models if one.training for name in one.training.reads}
-    chosen = {one.version.id: _features_of(one, what) for one in models}
-    if any(chosen.values()):
-        return _downstream(asker, f"the feature {what}", models, chosen)
-    columns = {column for one in models for name in _feature_names(one) for column in one.columns(name, asker)}
-    asked = {column for column in columns if column == what or column.rpartition(".")[0] == what}
-    if asked or _is_table(workspace, what):
-        chosen = {
-            one.version.id: {n for n in _feature_names(one) if asked & {*one.columns(n, asker)}} for one in models
-        }
-        return _downstream(asker, f"{'the column' if '.' in what else 'the table'} {what}", models, chosen, asked)
-    found = _prediction(workspace, what)
+        return _told(asker, f"the model {what}", [_upstream(of_model[0])])
+    found = (
+        _of_feature(models, asker, whole)
+        or _of_column(workspace, models, whole)
+        or _of_table(workspace, models, whole)
+        or _defined(workspace, what)
+        or (_prediction(workspace, what) if _ID.match(what) else None)
+    )
     if found is not None:
         return found
-    defined = _defined(workspace, what)
-    if defined is not None:
-        return defined
-    known = {*columns, *features, *(one.version.name for one in models), *(e for one in models for e in one.endpoints)}
     raise NotFound(
-        f"Nothing is known of {what!r}: it is no column that a feature reads, no table, feature, model, endpoint or "
-        "prediction.",
-        why=near(what, known, what="names in the lineage"),
+        f"Nothing is known of {what!r}: it is no column that a feature reads or a model was taught by, no table, feature, "
+        "model, endpoint or prediction.",
+        why=near(what, set(_known_names(asker, models)), what="names in the lineage"),
         fix="For example: slipway catalog lineage flights.dep_delay",
     )
+
+
+def _whole(tx: ReadTransaction, asker: str, what: str) -> str:
+    """A name over all projects; what begins with no project's name is the asker's own."""
+    project, slash, _ = what.partition("/")
+    return what if slash and project in projects_of(tx) else f"{asker}/{what}"
+
+
+def _short(asker: str, name: str) -> str:
+    return name.removeprefix(f"{asker}/")
+
+
+def _known_names(asker: str, models: Iterable[KnownModel]) -> Iterator[str]:
+    for one in models:
+        for name in (one.version.name, *one.endpoints):
+            yield _short(asker, f"{one.version.project}/{name}")
+        for feature in one.features:
+            yield _short(asker, one.identity(feature))
+            yield from (_short(asker, column) for column in one.columns(feature))
+        yield from (_short(asker, name) for name in (*one.taught, *one.beside))
+
+
+def _of_feature(models: list[KnownModel], asker: str, whole: str) -> Trace | None:
+    """The way of a feature or of a view's features; one that a project borrows is the same as its owner's."""
+    name = _short(asker, whole)
+    meant = {whole}
+    for one in models:
+        if one.version.project == asker:
+            meant |= {
+                id for feature in one.features for id in one.means(feature) if id.partition("/")[2] == name
+            }  # that of another project, which the asker's own model calls so
+    ways = [
+        _Way(model=one, features=tuple(feature for feature in one.features if meant & one.means(feature)))
+        for one in models
+    ]
+    ways = [way for way in ways if way.features]
+    return _told(asker, f"the feature {name}", ways) if ways else None
+
+
+def _of_column(workspace: Workspace, models: list[KnownModel], whole: str) -> Trace | None:
+    """The way of one column, or of one field of the asker's requests."""
+    asker = workspace.project
+    field = _short(asker, whole) if _short(asker, whole).startswith(f"{REQUEST}.") else ""
+    ways = []
+    for one in models:
+        column = field if field and one.version.project == asker else whole
+        beside = [name for name in one.taught if name == whole]
+        beside += [table for table in one.beside if _has(workspace, one, table, whole)]
+        features = tuple(feature for feature in one.features if column in one.columns(feature))
+        ways.append(_Way(model=one, features=features, beside=tuple(beside)))
+    ways = [way for way in ways if way.features or way.beside]
+    if not ways:
+        return None
+    return _told(asker, f"the column {_short(asker, whole)}", ways, [field or whole])
+
+
+def _has(workspace: Workspace, model: KnownModel, table: str, column: str) -> bool:
+    """Whether a table, as a model's run read it, has a column."""
+    if not column.startswith(f"{table}."):
+        return False
+    with workspace.ledger.read() as tx:
+        version = entries.get(tx, TableVersion, model.version_of(table))
+    return column in {f"{table}.{field.name}" for field in version.fields}
+
+
+def _of_table(workspace: Workspace, models: list[KnownModel], whole: str) -> Trace | None:
+    owner, _, name = whole.partition("/")
+    with workspace.ledger.read() as tx:
+        is_there = catalog.find_head(tx, owner, name) is not None
+    if not is_there:
+        return None
+    ways = []
+    for one in models:
+        read = {feature: _of(one.columns(feature), whole) for feature in one.features}
+        features = tuple(name for name, columns in read.items() if columns or whole in one.sources(name))
+        beside = (*_of(one.taught, whole), *(table for table in one.beside if table == whole))
+        if features or beside or one.is_of(whole):
+            ways.append(_Way(model=one, features=features, beside=beside))
+    columns = {column for way in ways for column in _of(way.columns, whole)}
+    return _told(workspace.project, f"the table {_short(workspace.project, whole)}", ways, columns)
+
+
+def _of(columns: Iterable[str], table: str) -> tuple[str, ...]:
+    """Those columns that are a table's."""
+    return tuple(column for column in columns if column.startswith(f"{table}."))
 
 
 def _defined(workspace: Workspace, what: str) -> Trace | None:
     """A feature that a training set has used and no model that is at hand."""
     with workspace.ledger.read() as tx:
-        names = tx.refs(workspace.project, "feature")
-        known = [entries.get(tx, FeatureDefinition, id) for id in names.values()]
+        known = [entries.get(tx, FeatureDefinition, id) for id in tx.refs(workspace.project, "feature").values()]
     for one in known:
-        for column in one.columns:
-            if what in (column.name, one.name):
-                spec = FeatureSetSpec(name=one.name, parts=(one.part,))
-                made = TracedFeature(
-                    name=column.name, type=column.type, sort=_sort(spec, column.name), columns=one.sources
-                )
-                return Trace(what=f"the feature {what}", columns=one.sources, features=(made,), models=())
+        made = tuple(
+            TracedFeature(
+                project=workspace.project,
+                name=column.name,
+                type=column.type,
+                sort=_sort(one.part),
+                columns=one.sources,
+            )
+            for column in one.columns
+            if what in (column.name, one.name)
+        )
+        if made:
+            return Trace(what=f"the feature {what}", columns=one.sources, features=made, models=())
     return None
 
 
-def known_models(workspace: Workspace) -> Iterator[KnownModel]:
-    """Of each model of every project the newest version, and those that serve; newest first within a model."""
-    with workspace.ledger.read() as tx:
-        names = [project.name for project in entries.find(tx, Project, limit=_AT_MOST)]
-        serving = {name: list(_serving(tx, name)) for name in names}
-    for project in sorted(names):
-        there = replace(workspace, project=project)
-        for model in sorted(registry.names(there)):
-            for version in registry.versions(there, model):
-                endpoints = tuple(name for name, bundle in serving[project] if bundle == version.bundle)
-                if endpoints or version.number == registry.get(there, model).number:
-                    training = _training(there, version)
-                    yield KnownModel(version=version, training=training, endpoints=endpoints)
+def _upstream(model: KnownModel) -> _Way:
+    return _Way(model=model, features=model.features, beside=(*model.taught, *model.beside))
 
 
-def _serving(tx: ReadTransaction, project: str) -> Iterator[tuple[str, str]]:
-    """Endpoints and the bundles that they answer with now."""
-    for name, id in tx.refs(project, "endpoint").items():
-        revision = entries.get(tx, Revision, id)
-        yield name, revision.served.bundle
-        if revision.challenger is not None:
-            yield name, revision.challenger.served.bundle
-
-
-def _training(workspace: Workspace, version: ModelVersion) -> TrainingSet | None:
-    if not version.run_id:
-        return None
-    with workspace.ledger.read() as tx:
-        run = entries.get(tx, Run, version.run_id)
-    return training_set_of(workspace, run)
-
-
-def _upstream(asker: str, what: str, models: Iterable[KnownModel], prediction: TracedPrediction | None = None) -> Trace:
-    models = list(models)
-    return _traced(asker, what, {one.version.id: set(_feature_names(one)) for one in models}, models, prediction)
-
-
-def _downstream(
+def _told(
     asker: str,
     what: str,
-    models: Iterable[KnownModel],
-    chosen: dict[str, set[str]],
-    columns: Collection[str] | None = None,
+    ways: Iterable[_Way],
+    columns: Iterable[str] | None = None,
+    prediction: TracedPrediction | None = None,
 ) -> Trace:
-    on_the_way = [one for one in models if chosen.get(one.version.id)]
-    made = _traced(asker, what, chosen, on_the_way, None)
-    if columns is None:
-        return made
-    return Trace(what=made.what, columns=tuple(sorted(columns)), features=made.features, models=made.models)
-
-
-def _traced(
-    asker: str,
-    what: str,
-    chosen: dict[str, set[str]],
-    models: Iterable[KnownModel],
-    prediction: TracedPrediction | None,
-) -> Trace:
+    """The ways in the asker's words; the columns are all that are on them, where the question does not say which."""
+    ways = list(ways)
     features: dict[str, TracedFeature] = {}
-    found = []
-    for one in models:
-        names = chosen[one.version.id]
-        if one.training is not None:
-            types = {field.name: field.type for field in one.training.spec.features}
-            for name in sorted(names & types.keys()):
-                made = TracedFeature(
-                    name=name,
-                    type=types[name],
-                    sort=_sort(one.training.spec, name),
-                    columns=one.columns(name, asker),
-                )
-                features.setdefault(name, made)
-        found.append(
-            TracedModel(
-                project=one.version.project,
-                name=one.version.name,
-                number=one.version.number,
-                run_id=one.version.run_id,
-                data=(one.training.table,) if one.training else (),
-                endpoints=one.endpoints,
-                features=tuple(sorted(names)),
+    for way in ways:
+        for name in way.features:
+            identity = way.model.identity(name)
+            made = _feature(asker, way.model, name)
+            before = features.get(identity, made)  # of two versions that define it otherwise: what either reads
+            read = tuple(sorted({*before.columns, *made.columns}))
+            features[identity] = TracedFeature(
+                project=before.project, name=name, type=before.type, sort=before.sort, columns=read
             )
-        )
-    columns = {column for made in features.values() for column in made.columns}
+    found = {column for way in ways for column in way.columns} if columns is None else set(columns)
     return Trace(
         what=what,
-        columns=tuple(sorted(columns)),
-        features=tuple(features[name] for name in sorted(features)),
-        models=tuple(found),
+        columns=tuple(sorted(_short(asker, column) for column in found)),
+        features=tuple(sorted(features.values(), key=lambda made: (made.name, made.project))),
+        models=tuple(_model(asker, way) for way in ways),
         prediction=prediction,
+    )
+
+
+def _feature(asker: str, model: KnownModel, name: str) -> TracedFeature:
+    assert model.training is not None
+    spec = model.training.spec
+    return TracedFeature(
+        project=model.identity(name).partition("/")[0],
+        name=name,
+        type=next(field.type for field in spec.features if field.name == name),
+        sort=_sort_in(spec, name),
+        columns=tuple(sorted(_short(asker, column) for column in model.columns(name))),
+    )
+
+
+def _model(asker: str, way: _Way) -> TracedModel:
+    version, training = way.model.version, way.model.training
+    tables = [node for node in way.model.inputs if node.startswith("table:")]
+    return TracedModel(
+        project=version.project,
+        name=version.name,
+        number=version.number,
+        run_id=version.run_id,
+        data=(training.table,) if training else tuple(tables),
+        endpoints=way.model.endpoints,
+        features=tuple(sorted(way.features)),
+        beside=tuple(sorted(_short(asker, name) for name in way.beside)),
     )
 
 
 def _prediction(workspace: Workspace, id: str) -> Trace | None:
     """The trace of one answered row, None where no endpoint of the project gave it."""
     with workspace.ledger.read() as tx:
-        endpoints = list(tx.refs(workspace.project, "endpoint"))
+        endpoints = sorted(tx.refs(workspace.project, "endpoint"))
     for name in endpoints:
-        rows, _ = read_segments(folder_of(workspace, name) / "log", PREDICTIONS, PredictionRow)
-        for row in rows:
-            if row.id == id:
-                return _of_row(workspace, name, row)
+        after: Cursor | None = None
+        while True:
+            rows, after = read_segments(
+                folder_of(workspace, name) / "log", PREDICTIONS, PredictionRow, after, limit=_ROWS_AT_ONCE
+            )
+            if not rows:
+                break
+            for row in rows:
+                if row.id == id:
+                    return _of_row(workspace, name, row)
     return None
 
 
@@ -224,9 +283,10 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
         served = revision.challenger.served
     version = registry.get(workspace, served.model, served.number)
     bundle: Bundle = registry.bundle_of(workspace, version)
-    training = _training(workspace, version)
-    hidden = set() if may_see(workspace.actor) else _personal(workspace, training)
+    with workspace.ledger.read() as tx:
+        model = known_model(workspace, tx, version, (endpoint,))
     names = tuple(field.name for field in bundle.signature.inputs)
+    hidden = set() if may_see(workspace.actor) else _personal(workspace, model, names)
     told = TracedPrediction(
         id=row.id,
         endpoint=endpoint,
@@ -239,61 +299,46 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
             for name, value in zip(names, row.features, strict=True)
         },
     )
-    model = KnownModel(version=version, training=training, endpoints=(endpoint,))
-    return _upstream(workspace.project, f"the prediction {row.id}", [model], told)
+    return _told(workspace.project, f"the prediction {row.id}", [_upstream(model)], prediction=told)
 
 
-def _personal(workspace: Workspace, training: TrainingSet | None) -> set[str]:
-    """The features that read a personal column, or a field of the request that is called as one.
+def _personal(workspace: Workspace, model: KnownModel, names: Iterable[str]) -> set[str]:
+    """The inputs that read a personal column, or a field of the request that is called as one.
 
-    All of them where nobody knows what they read.
+    Which columns are personal, the tables' own projects say: by what stands there now, under whatever name it ever had,
+    and by what stood there in the versions that the model's run read. All inputs do where nobody knows what they read.
     """
-    columns: set[str] = set()
-    known = Personal(workspace)
-    for head in catalog.heads(workspace):
-        for name in known.names_ever(head.project, head.name):
-            columns |= {f"{head.name}.{name}", f"{workspace.project}/{head.name}.{name}", f"{REQUEST}.{name}"}
-    if training is not None and columns and not training.reads:
-        return {field.name for field in training.spec.features}
-    return {name for name, read in (training.reads if training else {}).items() if columns & set(read)}
-
-
-def _feature_names(model: KnownModel) -> tuple[str, ...]:
-    return tuple(field.name for field in model.training.spec.features) if model.training else ()
-
-
-def _features_of(model: KnownModel, what: str) -> set[str]:
-    """The features of a model that a name means: one, or all of a feature view."""
-    if model.training is None:
-        return set()
-    if what in model.training.reads:
-        return {what}
-    names: set[str] = set()
-    for part in model.training.spec.parts:
-        if isinstance(part, View) and part.name == what:
-            names |= {f"{what}_{field.name}" for field in part.fields}
-    return names
-
-
-def _sort(spec: FeatureSetSpec, feature: str) -> FeatureSort:
-    for part in spec.parts:
-        if isinstance(part, Windows) and any(f"{part.name}_{one.name}" == feature for one in part.aggregates):
-            return "windows"
-        if isinstance(part, View) and any(f"{part.name}_{field.name}" == feature for field in part.fields):
-            return "view"
-        if isinstance(part, RequestField) and part.name == feature:
-            return "request"
-    return "scalar"
-
-
-def _named(column: str, owner: str, asker: str) -> str:
-    if column.startswith(f"{REQUEST}."):
-        return column
-    whole = column if "/" in column else f"{owner}/{column}"
-    return whole.removeprefix(f"{asker}/")
-
-
-def _is_table(workspace: Workspace, what: str) -> bool:
-    owner, _, name = what.rpartition("/")
+    read = {name: set(model.columns(name)) or {f"{REQUEST}.{name}"} for name in names}
+    projects = {workspace.project, *(model.identity(name).partition("/")[0] for name in read)}
+    projects |= {column.partition("/")[0] for columns in read.values() for column in columns if "/" in column}
     with workspace.ledger.read() as tx:
-        return catalog.find_head(tx, owner or workspace.project, name) is not None
+        taken = [node.removeprefix("table:") for node in model.inputs if node.startswith("table:")]
+        versions = [entries.get(tx, TableVersion, id) for id in taken]
+    known = Personal(workspace)
+    columns = {f"{one.project}/{one.name}.{name}" for one in versions for name in known.names_in(one)}
+    fields: dict[str, set[str]] = {}
+    for project in sorted(projects):
+        heads = catalog.heads(replace(workspace, project=project))
+        personal = {head.name: known.names_ever(project, head.name) for head in heads}
+        columns |= {f"{project}/{table}.{name}" for table, told in personal.items() for name in told}
+        fields[project] = {f"{REQUEST}.{name}" for told in personal.values() for name in told}
+    if columns and model.training is not None and not model.training.reads:
+        return set(read)
+    asked = fields.get(workspace.project, set())
+    return {
+        name
+        for name in read
+        if read[name] & (columns | asked | fields.get(model.identity(name).partition("/")[0], set()))
+    }
+
+
+def _sort_in(spec: FeatureSetSpec, feature: str) -> FeatureSort:
+    return next(_sort(part) for part in spec.parts if feature in {made.name for made in features_of(part)})
+
+
+def _sort(part: Part) -> FeatureSort:
+    if isinstance(part, Windows):
+        return "windows"
+    if isinstance(part, View):
+        return "view"
+    return "request" if isinstance(part, RequestField) else "scalar"

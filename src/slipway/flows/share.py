@@ -23,9 +23,10 @@ from slipway.flows.feed import keep_view
 from slipway.hashing import combine, fingerprint
 from slipway.ids import check_name
 from slipway.ledger import archive, entries, events, projects, publications
+from slipway.operations.declare import check_allowed
 from slipway.operations.sharing import GetShared, Grant, ListShared, Shared, SharedDetail, Use, Withdraw
 from slipway.pipelines.declare import Step
-from slipway.ports.ledger_store import ReadTransaction
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.features import AboutFeature, FeatureSetSpec, Part, Scalar, View, Windows
@@ -33,10 +34,12 @@ from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 from slipway.records.schema import Field
 from slipway.records.sharing import EVERYBODY, Publication, Shareable
+from slipway.records.tables import TableVersion
 from slipway.tables import catalog
 
 __all__ = ["SHAREABLE", "get_shared", "grant", "list_shared", "publish", "withdraw"]
 
+_SERVE = ("model", "endpoint")
 SHAREABLE = (Table, FeatureView, DeclaredWindows, Feature, Step)
 
 
@@ -48,53 +51,93 @@ def publish(
     readers: tuple[str, ...] | None = None,
     accept_breaking: bool = False,
 ) -> Publication:
-    """Publish something that the project declares. What is published already keeps its number.
+    """Publish something that the project declares.
+
+    What is published already keeps its number; a definition that was withdrawn gets a new one.
 
     Args:
         workspace: The project's.
         name: What it is called from outside.
         declared: The declaration.
-        readers: The projects that may use it, `EVERYBODY` for all; None keeps those of the number before, or all.
+        readers: The projects that may use all its numbers, `EVERYBODY` for all; None keeps those of before, or all.
         accept_breaking: Whether it may take away or change what the number before promised although that has users.
 
     Raises:
         InvalidDeclaration: It is nothing that can be shared, or its code cannot be taken out of the project.
         NotFound: A table that it needs has no version yet.
         Conflict: It breaks what others use.
+        Denied: The actor may not share.
     """
+    check_allowed(workspace, "sharing.publish", "sharing.write")
     draft = _draft(workspace, check_name(name, "name of something shared"), declared)
-    with workspace.ledger.read() as tx:
+    given = None if readers is None else _checked(workspace, readers)
+    with workspace.ledger.write() as tx:  # looked at and decided in one transaction: somebody may publish beside
         known = publications.editions(tx, workspace.project, name)
-        newest = known[0] if known else None
-        if newest is not None and newest.definition == draft.definition and newest.sort == draft.sort:
-            return newest if readers is None else grant(workspace, Grant(name=name, readers=readers)).publications[0]
+        newest = publications.offered(known)
+        users = [] if newest is None else _users(tx, known)
+        if newest is not None and newest.state == "published" and _is_same(newest, draft):
+            return _again(tx, workspace, known, msgspec.structs.replace(newest, about=draft.about), given)
         broken = [] if newest is None else _broken(newest, draft)
-        users = [] if newest is None else [use for one in known for use in _uses(tx, one) if use.sort != "run"]
-    if newest is not None and broken and users and not accept_breaking:
-        raise Conflict(
-            f"{draft.id} would break what {newest.id} promises: {'; '.join(broken)}.",
-            why=f"It is used by {_words(users)}. They keep number {newest.number}; the new number is another thing.",
-            fix=f"Talk to them, then: slipway share publish {name} --breaking",
+        if newest is not None and broken and users and not accept_breaking:
+            raise _breaks(draft, newest, broken, users)
+        number = max((one.number for one in known), default=0) + 1
+        made = msgspec.structs.replace(
+            draft,
+            number=number,
+            id=publications.reference(workspace.project, name, number),
+            readers=given if given is not None else newest.readers if newest else (EVERYBODY,),
         )
-    draft = msgspec.structs.replace(draft, readers=_readers(workspace, readers, newest))
-    with workspace.ledger.write() as tx:
-        number = max((one.number for one in publications.editions(tx, workspace.project, name)), default=0) + 1
-        made = msgspec.structs.replace(draft, number=number, id=publications.reference(workspace.project, name, number))
         entries.put(tx, made, expect=0)
         body = {"sort": made.sort, "definition": made.definition, "readers": list(made.readers)}
         events.record(tx, workspace, "sharing.publish", publications.node(made), **body)
+        if given is not None and any(one.readers != given for one in known):
+            _granted(tx, workspace, known, given)
+    for change in broken if users else ():
+        workspace.say(f"{made.id} breaks what earlier numbers promise: {change}.")
     for use in users:
         workspace.say(f"{made.id}: {use.project} uses an earlier number ({use.sort} {use.name}).")
     return made
 
 
+def _again(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    known: list[Publication],
+    same: Publication,
+    readers: tuple[str, ...] | None,
+) -> Publication:
+    """What is published already: what its declaration says of it and who may use it may be other than before."""
+    if same not in known:
+        entries.put(tx, same)
+    known = [same if one.id == same.id else one for one in known]
+    if readers is not None and readers != same.readers:
+        known = _granted(tx, workspace, known, readers)
+    return next(one for one in known if one.id == same.id)
+
+
+def _breaks(draft: Publication, newest: Publication, broken: list[str], users: list[Use]) -> Conflict:
+    return Conflict(
+        f"{draft.project}/{draft.name} as it is now would break what {newest.id} promises: {'; '.join(broken)}.",
+        why=f"It is used by {_words(users)}. They keep their numbers; the new number is another thing.",
+        fix=f"Talk to them, then: slipway share publish {draft.name} --breaking",
+    )
+
+
+def _is_same(one: Publication, other: Publication) -> bool:
+    return (one.sort, one.definition) == (other.sort, other.definition)
+
+
 def list_shared(workspace: Workspace, request: ListShared) -> Shared:
-    """What is shared, the newest number of each, by project and name."""
+    """What is shared, of each the newest number that is not withdrawn, by project and name."""
     words = request.text.lower().split()
     with workspace.ledger.read() as tx:
         known = publications.every(tx, None if request.everywhere else workspace.project)
-    newest = {(one.project, one.name): one for one in known if publications.may_use(one, workspace.project)}
-    return Shared(publications=tuple(one for one in newest.values() if all(word in _text(one) for word in words)))
+    named: dict[tuple[str, str], list[Publication]] = {}
+    for one in known:
+        if publications.may_use(one, workspace.project):
+            named.setdefault((one.project, one.name), []).append(one)
+    newest = [found for numbers in named.values() if (found := publications.offered(numbers)) is not None]
+    return Shared(publications=tuple(one for one in newest if all(word in _text(one) for word in words)))
 
 
 def get_shared(workspace: Workspace, request: GetShared) -> SharedDetail:
@@ -121,14 +164,23 @@ def grant(workspace: Workspace, request: Grant) -> Shared:
     Raises:
         NotFound: The project shares no such thing, or there is no such project.
     """
-    readers = _readers(workspace, request.readers, None)
+    readers = _checked(workspace, request.readers)
     with workspace.ledger.write() as tx:
-        known = _own(tx, workspace, request.name)
-        changed = [msgspec.structs.replace(one, readers=readers) for one in known]
-        for one in changed:
-            entries.put(tx, one)
-        events.record(tx, workspace, "sharing.grant", publications.node(changed[0]), readers=list(readers))
+        changed = _granted(tx, workspace, _own(tx, workspace, request.name), readers)
+        users = [use for use in _users(tx, changed) if not publications.may_use(changed[0], use.project)]
+    for use in users:
+        workspace.say(f"{use.project} uses {request.name} ({use.sort} {use.name}), and can train with it no longer.")
     return Shared(publications=tuple(changed))
+
+
+def _granted(
+    tx: WriteTransaction, workspace: Workspace, known: Iterable[Publication], readers: tuple[str, ...]
+) -> list[Publication]:
+    changed = [msgspec.structs.replace(one, readers=readers) for one in known]
+    for one in changed:
+        entries.put(tx, one)
+    events.record(tx, workspace, "sharing.grant", publications.node(changed[0]), readers=list(readers))
+    return changed
 
 
 def withdraw(workspace: Workspace, request: Withdraw) -> SharedDetail:
@@ -143,9 +195,10 @@ def withdraw(workspace: Workspace, request: Withdraw) -> SharedDetail:
             raise NotFound(
                 f"{request.name!r} has no number {request.number}.", why=f"It has {', '.join(map(str, sorted(known)))}."
             )
-        made = msgspec.structs.replace(known[request.number], state="withdrawn", reason=request.reason)
+        former = known[request.number]
+        made = msgspec.structs.replace(former, state="withdrawn", reason=request.reason or former.reason)
         entries.put(tx, made)
-        events.record(tx, workspace, "sharing.withdraw", publications.node(made), reason=request.reason)
+        events.record(tx, workspace, "sharing.withdraw", publications.node(made), reason=made.reason)
         uses = tuple(_uses(tx, made))
     return SharedDetail(publication=made, numbers=tuple(sorted(known, reverse=True)), uses=uses)
 
@@ -262,7 +315,7 @@ def _asks(parts: Iterable[Part]) -> dict[str, str]:
 
 
 def _uses(tx: ReadTransaction, publication: Publication) -> list[Use]:
-    """The newest run, model and endpoint of each name that were made with a publication."""
+    """The newest run, model and endpoint of each name that were made with a publication, and other projects' tables."""
     found: dict[tuple[str, str, str], Use] = {}
     for node in publications.made_with(tx, publication):
         kind, _, id = node.partition(":")
@@ -283,12 +336,22 @@ def _uses(tx: ReadTransaction, publication: Publication) -> list[Use]:
                 id=id,
                 is_serving=serving,
             )
+        elif kind == "table" and not id.startswith(f"{publication.project}/"):
+            table = entries.get(tx, TableVersion, id)
+            use = Use(project=table.project, sort="table", name=table.name, number=table.number, id=id)
         else:
             continue
         place = (use.project, use.sort, use.name)
         if place not in found or (use.number, use.id) > (found[place].number, found[place].id):
             found[place] = use
     return sorted(found.values(), key=lambda use: (use.project, use.sort, use.name))
+
+
+def _users(tx: ReadTransaction, known: Iterable[Publication]) -> list[Use]:
+    """The models and endpoints made with any of these, and the runs and tables of projects that have made neither."""
+    found = {(use.project, use.sort, use.name): use for one in known for use in _uses(tx, one)}
+    serving = {use.project for use in found.values() if use.sort in _SERVE}
+    return [use for _, use in sorted(found.items()) if use.sort in _SERVE or use.project not in serving]
 
 
 def _own(tx: ReadTransaction, workspace: Workspace, name: str) -> list[Publication]:
@@ -303,13 +366,16 @@ def _own(tx: ReadTransaction, workspace: Workspace, name: str) -> list[Publicati
     return known
 
 
-def _readers(workspace: Workspace, given: tuple[str, ...] | None, newest: Publication | None) -> tuple[str, ...]:
-    if given is None:
-        return newest.readers if newest else (EVERYBODY,)
-    for project in given:
+def _checked(workspace: Workspace, readers: tuple[str, ...]) -> tuple[str, ...]:
+    """Readers, each once, each a project of the store.
+
+    Raises:
+        NotFound: One is none.
+    """
+    for project in readers:
         if project != EVERYBODY:
             projects.check_known(replace(workspace, project=project))
-    return tuple(dict.fromkeys(given))
+    return tuple(dict.fromkeys(readers))
 
 
 def _words(users: Iterable[Use]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from slipway import data
@@ -20,6 +20,8 @@ __all__ = ["Shared", "shared"]
 
 class Shared(SharedReference):
     """A part of a feature set, a table to read, or a step to call: whatever the reference names."""
+
+    _called: tuple[Publication, Callable[..., Any]] | None = None
 
     def read(self) -> pl.LazyFrame:
         """The rows of a shared table or view as they are now, with the columns that its number promises.
@@ -46,13 +48,11 @@ class Shared(SharedReference):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call a shared step (recorded and cached inside a pipeline) or feature."""
-        return self._callable(*args, **kwargs)
-
-    @cached_property
-    def _callable(self) -> Step[..., Any] | Any:
         found = self._of("step", "feature")
-        function = function_of(workspace(), found)
-        return Step(function) if found.sort == "step" else function
+        if self._called is None or self._called[0] is not found:
+            function = function_of(workspace(), found)
+            self._called = found, Step(function) if found.sort == "step" else function
+        return self._called[1](*args, **kwargs)
 
     def _of(self, *sorts: Shareable) -> Publication:
         found = self.publication()

@@ -1,17 +1,21 @@
 """Publications in the ledger: find one by its reference, who may use it, who does."""
 
+import re
 from collections import deque
+from collections.abc import Iterable
 
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound, near
 from slipway.ledger import entries
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.projects import Project
 from slipway.records.runs import Run
 from slipway.records.sharing import EVERYBODY, Publication
 
-__all__ = ["editions", "every", "find", "may_use", "node", "parse", "reference", "made_with"]
+__all__ = ["editions", "every", "find", "made_with", "may_use", "node", "offered", "parse", "reference"]
 
 _AT_MOST = 10_000
+_NUMBER = re.compile(r"0*[1-9][0-9]{0,8}\Z")
 
 
 def reference(project: str, name: str, number: int) -> str:
@@ -32,7 +36,7 @@ def parse(given: str) -> tuple[str, str, int]:
     """
     project, slash, rest = given.partition("/")
     name, at, number = rest.partition("@")
-    if not (project and slash and name) or (at and not (number.isdigit() and int(number) > 0)):
+    if not (project and slash and name) or (at and not _NUMBER.match(number)):
         raise InvalidInput(
             f"{given!r} is no reference to something shared.",
             why="It names the project, the thing and its number.",
@@ -42,7 +46,7 @@ def parse(given: str) -> tuple[str, str, int]:
 
 
 def find(workspace: Workspace, given: str) -> Publication:
-    """The publication of a reference, that the workspace's project may use. Without a number it is the newest.
+    """The publication of a reference, that the workspace's project may use; without a number the newest that is offered.
 
     Raises:
         InvalidInput: It is no reference.
@@ -54,7 +58,14 @@ def find(workspace: Workspace, given: str) -> Publication:
     with workspace.ledger.read() as tx:
         known = editions(tx, project, name)
         if not known:
-            names = {one.name for one in entries.find(tx, Publication, project=project, limit=_AT_MOST)}
+            if not entries.etag(tx, Project, project):
+                others = {one.project for one in every(tx) if may_use(one, workspace.project)}
+                raise NotFound(
+                    f"This store holds no project {project!r}.",
+                    why=near(project, others, what="projects that share something"),
+                    fix="slipway share list",
+                )
+            names = {one.name for one in every(tx, project) if may_use(one, workspace.project)}
             raise NotFound(
                 f"The project {project!r} shares nothing called {name!r}.",
                 why=near(name, names, what="things that it shares"),
@@ -65,7 +76,8 @@ def find(workspace: Workspace, given: str) -> Publication:
         raise NotFound(
             f"{project}/{name} has no number {number}.", why=f"It has {', '.join(map(str, sorted(numbers)))}."
         )
-    found = numbers[number] if number else known[0]
+    newest = offered(known)
+    found = numbers[number] if number or newest is None else newest
     if not may_use(found, workspace.project):
         raise Denied(
             f"The project {workspace.project!r} may not use {found.id}.",
@@ -84,12 +96,20 @@ def _refuse_beginners(workspace: Workspace, withdrawn: Publication) -> None:
         runs = [node.partition(":")[2] for node in made_with(tx, withdrawn) if node.startswith("run:")]
         if any(entries.get(tx, Run, id).project == workspace.project for id in runs):
             return
-        newest = editions(tx, withdrawn.project, withdrawn.name)[0]
+        newest = offered(editions(tx, withdrawn.project, withdrawn.name)) or withdrawn
+    asked = f"Ask {withdrawn.about.owner or f'the owners of {withdrawn.project}'}: no number of it is left."
     raise Conflict(
         f"{withdrawn.id} was withdrawn.",
         why=withdrawn.reason or "Its owner gave no reason.",
-        fix=f"Its newest number is {newest.number}: slipway share show {newest.id}",
+        fix=f"Its newest number is {newest.number}: slipway share show {newest.id}"
+        if newest.state == "published"
+        else asked,
     )
+
+
+def offered(known: Iterable[Publication]) -> Publication | None:
+    """The newest number that somebody may begin to use; the newest withdrawn one where all were, None of none."""
+    return max(known, key=lambda one: (one.state == "published", one.number), default=None)
 
 
 def editions(tx: ReadTransaction, project: str, name: str) -> list[Publication]:

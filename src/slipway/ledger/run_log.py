@@ -49,6 +49,7 @@ class RunLog:
         self._points: list[MetricPoint] = []
         self._later: dict[tuple[type[Record], str], Record] = {}
         self._links: list[tuple[str, str, str]] = []
+        self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._lock = threading.Lock()
         self._writing = threading.RLock()
         self._is_finished = False
@@ -157,6 +158,12 @@ class RunLog:
             self._later[type(record), record.id] = record
         _flusher.notice(self)
 
+    def when_finished(self, then: Callable[[WriteTransaction], None]) -> None:
+        """Do something in the transaction in which the run finishes well; a run that fails does nothing of it."""
+        with self._lock:
+            self._refuse_finished()
+            self._at_end.append(then)
+
     def set_code(self, code: CodeVersion) -> None:
         """Say which code runs."""
         with self._lock:
@@ -211,7 +218,13 @@ class RunLog:
         with self._lock:
             self._change(self._run, state=state, ended_at=datetime.now(UTC), error=failure)
             self._is_finished = True
-        self.write(lambda tx: _tell(tx, self.workspace, "runs.finish", self._run))
+
+        def end(tx: WriteTransaction) -> None:
+            for then in self._at_end if failure is None else ():
+                then(tx)
+            _tell(tx, self.workspace, "runs.finish", self._run)
+
+        self.write(end)
         return self._run
 
     def _change(self, run: Run, **fields: object) -> None:

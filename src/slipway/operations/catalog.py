@@ -62,7 +62,10 @@ class Found(Struct, frozen=True, kw_only=True):
 
 
 class Lineage(Struct, frozen=True, kw_only=True):
-    """Of what: `table.column`, a table, a feature, a model, an endpoint, or a prediction's id."""
+    """Of what: `table.column`, a table, a feature, a model, an endpoint, or a prediction's id.
+
+    What is another project's is written `<project>/<name>`.
+    """
 
     what: str
 
@@ -71,12 +74,15 @@ class TracedFeature(Struct, frozen=True, kw_only=True):
     """A feature on the way.
 
     Args:
+        project: Which project defines it.
         name: Its name.
         type: Its type.
         sort: How it is computed.
-        columns: What its value depends on: `table.column`, `request.field`.
+        columns: What its value depends on: `table.column`, `request.field`; of a field also the label table's column
+            from which training had it.
     """
 
+    project: str
     name: str
     type: str
     sort: FeatureSort
@@ -94,6 +100,8 @@ class TracedModel(Struct, frozen=True, kw_only=True):
         data: The table versions that went into it, as lineage nodes.
         endpoints: The endpoints that answer with it now.
         features: Those of its features that are on the way.
+        beside: What it rests on besides features, as far as that is on the way: `table.column` of its label and of the
+            times of its training rows, and tables that its run read by itself, whose columns nobody knows.
     """
 
     project: str
@@ -103,6 +111,7 @@ class TracedModel(Struct, frozen=True, kw_only=True):
     data: tuple[str, ...]
     endpoints: tuple[str, ...]
     features: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 class TracedPrediction(Struct, frozen=True, kw_only=True):

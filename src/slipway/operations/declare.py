@@ -10,7 +10,7 @@ from slipway.errors import Denied, InvalidInput
 from slipway.operations.permissions import allowed, roles_with
 from slipway.ports.workspace import Workspace
 
-__all__ = ["Empty", "Operation", "call", "convert"]
+__all__ = ["Empty", "Operation", "call", "check_allowed", "convert"]
 
 
 class Empty(Struct, frozen=True):
@@ -75,15 +75,28 @@ def call(workspace: Workspace, operation: Operation, request: Any) -> Any:
     Raises:
         Denied: The actor's roles do not grant the permission.
     """
-    if not allowed(workspace.actor, operation.permission):
-        raise Denied(
-            f"{workspace.actor.name} may not do {operation.name} in {workspace.project!r}.",
-            why=f"It needs the permission {operation.permission!r}, which these roles have: "
-            f"{', '.join(roles_with(operation.permission))}.",
-            fix="Ask an admin for one of these roles, or somebody who has it to do this.",
-        )
+    check_allowed(workspace, operation.name, operation.permission)
     module, _, function = operation.body.partition(":")
     return getattr(import_module(module), function)(workspace, request)
+
+
+def check_allowed(workspace: Workspace, name: str, permission: str) -> None:
+    """Check a permission: `call` does so for operations; what needs the project's code, and so is none, asks by itself.
+
+    Args:
+        workspace: Who asks, for which project.
+        name: What is to be done, as its event calls it.
+        permission: What the actor's roles must grant.
+
+    Raises:
+        Denied: They do not.
+    """
+    if not allowed(workspace.actor, permission):
+        raise Denied(
+            f"{workspace.actor.name} may not do {name} in {workspace.project!r}.",
+            why=f"It needs the permission {permission!r}, which these roles have: {', '.join(roles_with(permission))}.",
+            fix="Ask an admin for one of these roles, or somebody who has it to do this.",
+        )
 
 
 def convert(operation: Operation, values: Any, *, texts: bool = False) -> Any:

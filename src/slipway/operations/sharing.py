@@ -48,9 +48,9 @@ class Use(Struct, frozen=True, kw_only=True):
 
     Args:
         project: Whose it is.
-        sort: "run", "model" or "endpoint".
-        name: The pipeline's, model's or endpoint's name.
-        number: Of the model's version or the endpoint's revision; 0 for a run.
+        sort: "run", "table", "model" or "endpoint".
+        name: The pipeline's, table's, model's or endpoint's name.
+        number: Of the version of a table or model, or of the endpoint's revision; 0 for a run.
         id: Of the record.
         is_serving: Whether it is what an endpoint answers with now.
     """
@@ -64,7 +64,7 @@ class Use(Struct, frozen=True, kw_only=True):
 
 
 class SharedDetail(Struct, frozen=True, kw_only=True):
-    """One publication, its other numbers, and who uses it: the newest run, model and endpoint of each name.
+    """One publication, its other numbers, and who uses it: the newest run, table, model and endpoint of each name.
 
     Args:
         publication: What is shared.

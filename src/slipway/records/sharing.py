@@ -16,7 +16,7 @@ class Publication(Record, frozen=True, kw_only=True, tag="publication"):
     """One numbered edition of something that a project offers. Id: `<project>/<name>@<number>`.
 
     Args:
-        number: Counts the editions of the name from 1; one definition is published once.
+        number: Counts the editions of the name from 1; the same definition again keeps the newest, unless that was withdrawn.
         sort: What it is.
         definition: The fingerprint of everything that a user sees or computes with.
         parts: Of a feature, view or windows: the definitions as a feature set takes them, with `<project>/<table>` for
