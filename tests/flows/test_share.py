@@ -87,6 +87,16 @@ def check_masks(desk: Desk, borrower: Project, prediction: str) -> None:
     assert served("governance") == plain
 
 
+def test_a_stored_training_set_keeps_personal_what_a_borrowed_view_reads(desk: Desk, borrower: Project) -> None:
+    share_all(desk)
+    note_about(desk.workspace, head(desk.workspace, "weather"), AboutTable(personal=("wind",)))
+    module = borrower.module()
+    with current_workspace.filled(borrower.workspace):
+        ingest(borrower.workspace, module.loads)
+        module.features.training_batches(module.loads, label="late", at="asked_at")
+    assert head(borrower.workspace, "training.features").about.personal == ("weather_now_wind",)
+
+
 def test_features_of_one_name_are_told_apart_by_their_projects(desk: Desk, borrower: Project) -> None:
     share_all(desk)
     released(borrower)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import AboutTable, TableVersion
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import versions
+from slipway.tables import catalog, versions
 from slipway.tables.personal import Personal
 
 __all__ = [
@@ -218,6 +218,7 @@ def _personal_of(work: _Work) -> AboutTable | None:
     """
     known = Personal(work.opened)
     told = {f"{name}.{column}" for name in work.read for column in known.names_in(work.tables.version(name))}
+    told |= _told_by_owners(work, known)
     if not told:
         return None
     names = {*work.asked.key, work.asked.at, work.asked.label, *(field.name for field in work.made.request)}
@@ -229,6 +230,16 @@ def _personal_of(work: _Work) -> AboutTable | None:
     else:
         made = {feature for feature, columns in reads.items() if (told | asked) & set(columns)}
     return AboutTable(personal=tuple(sorted(own | made))) if own or made else None
+
+
+def _told_by_owners(work: _Work, known: Personal) -> set[str]:
+    """The personal columns of the projects whose feature views it borrows: what these read is their owners'."""
+    borrowed = {column for view in work.features.views.values() if view.definition for column in view.reads}
+    owners = {column.partition("/")[0] for column in borrowed if "/" in column}
+    heads = [head for owner in sorted(owners) for head in catalog.heads(replace(work.opened, project=owner))]
+    return {
+        f"{head.project}/{head.name}.{name}" for head in heads for name in known.names_ever(head.project, head.name)
+    }
 
 
 def _reads(work: _Work, otherwise: str) -> dict[str, tuple[str, ...]] | None:
