@@ -25,6 +25,8 @@ __all__ = ["Arrived", "arrived", "unseen"]
 
 T = TypeVar("T")
 
+_COPY = "slipway copy"
+
 
 def _nothing() -> None:
     """The check of rows that cannot change any more."""
@@ -199,11 +201,11 @@ def unseen(workspace: Workspace, table: Table, rows: pl.LazyFrame, former: Table
         old = there.filter(pl.col(column) >= pl.lit(since)).collect()
     except pl.exceptions.PolarsError:
         return rows  # likewise
-    count = pl.int_range(pl.len()).over(schema.names()).alias("__copy")
+    count = pl.int_range(pl.len()).over(schema.names()).alias(_COPY)
     new = fitting.with_columns(count).join(
-        old.with_columns(count), on=[*schema.names(), "__copy"], how="anti", nulls_equal=True, maintain_order="left"
+        old.with_columns(count), on=[*schema.names(), _COPY], how="anti", nulls_equal=True, maintain_order="left"
     )
-    return new.drop("__copy").lazy()
+    return new.drop(_COPY).lazy()
 
 
 def _typed(workspace: Workspace, table: Table, rows: pl.LazyFrame, former: TableVersion | None) -> pl.LazyFrame:

@@ -22,6 +22,7 @@ from slipway.schema.frame_digests import FrameDigests, of_blocks
 from slipway.schema.types import field_type
 from slipway.tables.catalog import head, manifest_of, words
 from slipway.tables.commits import Draft, Origin, commit
+from slipway.tables.conform import check_columns_named
 from slipway.tables.parts import table_folder
 from slipway.tables.scans import file_columns, greatest, scan_parts, schema_of
 
@@ -230,6 +231,7 @@ def _check_once(table: str, names: list[str]) -> None:
         )
     if not names:
         raise InvalidInput(f"The table {table!r} would have no columns.", fix="Keep at least one.")
+    check_columns_named(table, names)
 
 
 def _digests(workspace: Workspace, former: TableVersion, manifest: Manifest) -> FrameDigests:
