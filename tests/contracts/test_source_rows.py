@@ -108,7 +108,9 @@ class TestQueries:
     def test_large_whole_numbers_do_not_become_other_ones_beside_fractions(
         self, shop: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with pytest.raises(InvalidInput, match=r"'v' of the query to .* cannot be kept: it holds float and int") as told:
+        with pytest.raises(
+            InvalidInput, match=r"'v' of the query to .* cannot be kept: it holds float and int"
+        ) as told:
             sql(shop, "orders")
         assert "beyond 2^53" in told.value.why
         monkeypatch.setattr("slipway.backends.sql_source.BATCH_ROWS", 1)  # each in a batch of its own

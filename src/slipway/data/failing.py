@@ -11,18 +11,17 @@ import polars as pl
 
 from slipway.data.check_run import KEPT_ROWS, as_text
 from slipway.data.declare import Table
-from slipway.errors import Conflict, InvalidInput
+from slipway.errors import InvalidInput
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
 from slipway.tables.catalog import find_head, quarantine_of
-from slipway.tables.commits import Origin
+from slipway.tables.commits import Origin, again_on_conflict
 from slipway.tables.versions import append, overwrite, read, reads
 
 __all__ = ["keep_failing", "kept_rows", "set_aside"]
 
 _WORDS = "slipway checks"
 _ABOUT = ("quarantine_checks", "quarantine_at", "quarantine_from")
-_ATTEMPTS = 8
 
 
 def keep_failing(
@@ -84,13 +83,8 @@ def set_aside(workspace: Workspace, table: Table, rows: pl.DataFrame, *, source:
         personal=table.about.personal,
     )
     made = Origin(source=f"checks of {table.name}", run_id=run_id, about=about)
-    for attempt in range(_ATTEMPTS):
-        try:
-            return _added(workspace, quarantine_of(table.name), told, made)
-        except Conflict:  # what lies there was looked at before somebody else added to it
-            if attempt + 1 == _ATTEMPTS:
-                raise
-    raise AssertionError
+    name = quarantine_of(table.name)
+    return again_on_conflict(name, lambda: _added(workspace, name, told, made))
 
 
 def _added(workspace: Workspace, name: str, told: pl.DataFrame, origin: Origin) -> TableVersion:

@@ -32,6 +32,7 @@ from slipway.records.sources import Sync, Synced
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import find_head, subject
 from slipway.tables.commits import note_synced
+from slipway.tables.syncs import synced_ref
 
 __all__ = ["SYNCED", "begin_sync", "sync"]
 
@@ -83,6 +84,8 @@ def begin_sync(
     )
     with workspace.ledger.write() as tx:
         entries.put(tx, begun, expect=0)
+        ref = synced_ref(workspace.environment)
+        tx.set_ref(workspace.project, ref, table, begun.id, expect=tx.ref(workspace.project, ref, table))
     return begun
 
 

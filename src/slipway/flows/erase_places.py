@@ -15,7 +15,6 @@ from slipway.errors import Corrupt, NotFound
 from slipway.flows.endpoints import folder_of
 from slipway.ledger import archive, entries
 from slipway.models.bundle import SAMPLE, Asked, decode_manifest
-from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Revision
@@ -30,7 +29,6 @@ __all__ = ["Target", "bundles_with", "endpoints_of", "erase_log", "erase_reports
 
 R = TypeVar("R", bound=Record)
 
-_PAGE = 500
 _EVALUATED = "evaluated.parquet"
 _KEY_OF_FIRST = re.compile(r" is right, for (.*) at \S+$", re.DOTALL)
 _PARTS = re.compile(r"(?<!\\)\|")
@@ -59,7 +57,7 @@ def endpoints_of(workspace: Workspace, target: Target) -> list[tuple[Revision, l
             served = {one.served.bundle for one in revisions} | {
                 one.challenger.served.bundle for one in revisions if one.challenger is not None
             }
-            models = [m for m in _all(tx, ModelVersion, workspace.project) if m.bundle in served]
+            models = [m for m in entries.every(tx, ModelVersion, project=workspace.project) if m.bundle in served]
             bundles = [_bundle(workspace, model) for model in models]
             if not target.table or any(_reads(bundle, workspace.project, target.table) for bundle in bundles):
                 found.append((newest, bundles))
@@ -163,7 +161,7 @@ def bundles_with(workspace: Workspace, target: Target, *, dry_run: bool) -> tupl
     """
     places, kept = [], []
     with workspace.ledger.read() as tx:
-        models = list(_all(tx, ModelVersion, workspace.project))
+        models = list(entries.every(tx, ModelVersion, project=workspace.project))
     for model in models:
         try:
             bundle = _bundle(workspace, model)
@@ -192,7 +190,7 @@ def read_elsewhere(workspace: Workspace, tables: Sequence[str]) -> list[str]:
     begins = {f"table:{workspace.project}/{table}@": table for table in tables}
     found: dict[str, set[str]] = {}
     with workspace.ledger.read() as tx:
-        for run in _all(tx, Run, None):
+        for run in entries.every(tx, Run, project=None):
             if run.project != workspace.project:
                 read = {name for begin, name in begins.items() if any(node.startswith(begin) for node in run.inputs)}
                 found[run.project] = found.get(run.project, set()) | read
@@ -206,8 +204,8 @@ def read_elsewhere(workspace: Workspace, tables: Sequence[str]) -> list[str]:
 
 def _results(workspace: Workspace, target: Target) -> Iterator[Run | StepRun]:
     with workspace.ledger.read() as tx:
-        runs = {run.id: run for run in _all(tx, Run, workspace.project)}
-        steps = list(_all(tx, StepRun, workspace.project))
+        runs = {run.id: run for run in entries.every(tx, Run, project=workspace.project)}
+        steps = list(entries.every(tx, StepRun, project=workspace.project))
     meant = f"table:{workspace.project}/{target.table}@"
     chosen = {id for id, run in runs.items() if not target.table or any(i.startswith(meant) for i in run.inputs)}
     yield from (run for run in runs.values() if run.id in chosen)
@@ -294,13 +292,3 @@ def _equals(value: Any, text: str) -> bool:
         except ValueError:
             return False
     return str(value) == text
-
-
-def _all(tx: ReadTransaction, kind: type[R], project: str | None) -> Iterator[R]:
-    last: R | None = None
-    while True:
-        page = entries.find(tx, kind, project=project, before=last, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        last = page[-1]

@@ -157,11 +157,6 @@ class RunLog:
             self._later[type(record), record.id] = record
         _flusher.notice(self)
 
-    def set_code(self, code: CodeVersion) -> None:
-        """Say which code runs."""
-        with self._lock:
-            self._change(self._run, code=code)
-
     def write(self, then: Callable[[WriteTransaction], None] | None = None) -> None:
         """Write all that is kept, in one transaction; `then` adds to the same transaction.
 
