@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from slipway import plugins
 from slipway.data.calls import called, failed
 from slipway.data.declare import Table
 from slipway.data.marks import Value
-from slipway.errors import InvalidInput, SlipwayError
+from slipway.errors import BackendError, InvalidInput, SlipwayError, StepFailed
 from slipway.hashing import digest_file
 from slipway.ports.source import Ask, Source, scrubbed
 from slipway.ports.workspace import Workspace
@@ -21,7 +23,7 @@ from slipway.records.tables import TableVersion
 from slipway.tables.catalog import manifest_of
 from slipway.tables.versions import scan
 
-__all__ = ["Arrived", "arrived", "unseen"]
+__all__ = ["Arrived", "arrived", "is_full", "no_room", "unseen"]
 
 T = TypeVar("T")
 
@@ -116,6 +118,8 @@ class Arrived:
         except SlipwayError:
             raise
         except Exception as problem:  # the user's own expressions may raise anything
+            if is_full(problem):
+                raise no_room(self.table.name, self.scratch) from problem
             if self.table.feed.takes == "rows":
                 self.run(lambda raw: raw.sink_parquet(self.scratch / "probe.parquet"))  # or is it the source itself?
                 raise failed(self.table, problem) from problem
@@ -206,6 +210,22 @@ def unseen(workspace: Workspace, table: Table, rows: pl.LazyFrame, former: Table
         old.with_columns(count), on=[*schema.names(), _COPY], how="anti", nulls_equal=True, maintain_order="left"
     )
     return new.drop(_COPY).lazy()
+
+
+def is_full(problem: BaseException) -> bool:
+    """Whether something failed because the disk is full and does not say so itself: readers blame what they read."""
+    if isinstance(problem, BackendError | StepFailed):
+        return False
+    return getattr(problem, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(problem)
+
+
+def no_room(table: str, scratch: Path) -> BackendError:
+    """The error of a disk that filled up while rows were read."""
+    return BackendError(
+        f"The rows for the table {table!r} could not be kept while they were read: no space is left in {scratch.parent}.",
+        why="Nothing was stored.",
+        fix="Make room, then sync again.",
+    )
 
 
 def _typed(workspace: Workspace, table: Table, rows: pl.LazyFrame, former: TableVersion | None) -> pl.LazyFrame:
