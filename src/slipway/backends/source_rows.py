@@ -35,16 +35,19 @@ def newer(rows: pl.LazyFrame, ask: Ask, what: str) -> pl.LazyFrame:
         )
     if ask.since is None:
         return rows
-    wanted = rows.filter(pl.col(ask.column) >= pl.lit(ask.since))
+    dtype, mark = schema[ask.column], pl.col(ask.column)
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        mark = mark.dt.convert_time_zone("UTC")  # Polars compares no two time zones with each other
+    is_newer = mark >= pl.lit(ask.since)
     try:
-        wanted.head(0).collect()
+        pl.Series(ask.column, [None], dtype=dtype).to_frame().select(is_newer)
     except pl.exceptions.PolarsError as problem:
         raise InvalidInput(
-            f"The watermark {ask.column!r} of {what} is {schema[ask.column]} now, and was {ask.since!r} before.",
+            f"The watermark {ask.column!r} of {what} is {dtype} now, and was {ask.since!r} before.",
             fix="Read everything again: slipway data sync TABLE --full",
             field=ask.column,
         ) from problem
-    return wanted
+    return rows.filter(is_newer)
 
 
 def joined(batches: Sequence[Path], what: str) -> pl.LazyFrame:

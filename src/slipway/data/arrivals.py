@@ -20,6 +20,7 @@ from slipway.hashing import digest_file
 from slipway.ports.source import Ask, Source, scrubbed
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
+from slipway.schema.types import in_utc
 from slipway.tables.catalog import manifest_of
 from slipway.tables.versions import scan
 
@@ -110,6 +111,10 @@ class Arrived:
     def _function_of(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         made, inputs = called(self.table, rows)
         self.inputs.extend(inputs)
+        try:
+            made.collect_schema()
+        except pl.exceptions.PolarsError as problem:
+            raise failed(self.table, problem) from problem
         return made.lazy()
 
     def _sink(self, rows: pl.LazyFrame, target: Path) -> None:
@@ -163,8 +168,9 @@ def arrived(table: Table, ask: Ask, folder: Path, scratch: Path) -> Arrived | No
         came = Arrived(table=table, raw=made.lazy(), scratch=scratch, digest="", inputs=list(inputs))
         came._sink(made.lazy(), kept)
         raw = pl.scan_parquet(kept, glob=False, hive_partitioning=False)
-        if ask.since is not None and raw.collect_schema().get(ask.column) is not None:
-            raw = raw.filter(pl.col(ask.column).is_null() | (pl.col(ask.column) >= pl.lit(ask.since)))
+        dtype = raw.collect_schema().get(ask.column)
+        if ask.since is not None and dtype is not None:
+            raw = raw.filter(pl.col(ask.column).is_null() | (in_utc(ask.column, dtype) >= pl.lit(ask.since)))
         return Arrived(table=table, raw=raw, scratch=scratch, digest=digest_file(kept), inputs=list(inputs))
     reader: Source = plugins.load("source", str(type(source).__struct_config__.tag))(source, folder)
     own = scratch / "source"
@@ -202,7 +208,7 @@ def unseen(workspace: Workspace, table: Table, rows: pl.LazyFrame, former: Table
         return rows  # refused where it is written, in words
     try:
         fitting = rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).collect()
-        old = there.filter(pl.col(column) >= pl.lit(since)).collect()
+        old = there.filter(in_utc(column, schema[column]) >= pl.lit(since)).collect()
     except pl.exceptions.PolarsError:
         return rows  # likewise
     count = pl.int_range(pl.len()).over(schema.names()).alias(_COPY)
@@ -251,7 +257,7 @@ def _tell_of_future(workspace: Workspace, table: Table, rows: pl.LazyFrame) -> N
     dtype = rows.collect_schema().get(table.time)
     if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
         return
-    ahead = rows.filter(pl.col(table.time) > pl.lit(workspace.clock.now())).select(pl.len())
+    ahead = rows.filter(in_utc(table.time, dtype) > pl.lit(workspace.clock.now())).select(pl.len())
     count = int(ahead.collect(engine="streaming").item())
     if count:
         workspace.say(f"  warning: {count:,} rows have a {table.time} in the future: kept")
