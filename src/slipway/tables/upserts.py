@@ -7,7 +7,7 @@ keeps its position; statistics say which parts need not be opened. New keys go i
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from slipway.tables.conform import conformed
 from slipway.tables.parts import PartWriter, plain_bound, table_folder
 from slipway.tables.scans import file_columns, greatest, rows_between, scan_parts, schema_of
 from slipway.tables.staging import Rows, cut, frames_of, joined_field
+from slipway.tables.versions import gathered
 
 __all__ = ["upsert"]
 
@@ -74,6 +75,8 @@ def upsert(
             draft = _Work(workspace, former, before, given, newest_wins, writer).draft()
             if draft is None:
                 return former
+            if not branch:
+                draft = replace(draft, manifest=gathered(workspace, writer, former, draft.manifest))
             return commit(workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish)
 
         return again_on_conflict(table, attempt, once=told.onto is not None)

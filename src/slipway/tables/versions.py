@@ -43,6 +43,7 @@ __all__ = [
     "as_of",
     "commit",
     "current",
+    "gathered",
     "get",
     "head",
     "history",
@@ -212,7 +213,7 @@ def append(
                 return former
             draft = appended(former, manifest_of(workspace, former), staged)
             if not branch:
-                draft = replace(draft, manifest=_gathered(workspace, writer, former, draft.manifest))
+                draft = replace(draft, manifest=gathered(workspace, writer, former, draft.manifest))
             made = commit(workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish)
             keep_tail(made.version, staged)
             return made
@@ -238,8 +239,8 @@ def appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
     )
 
 
-def _gathered(workspace: Workspace, writer: PartWriter, former: TableVersion, manifest: Manifest) -> Manifest:
-    """The manifest with many tiny parts at its end written as one, so that small appends do not make it grow for ever.
+def gathered(workspace: Workspace, writer: PartWriter, former: TableVersion, manifest: Manifest) -> Manifest:
+    """The manifest with many tiny parts at its end written as one, so that small writes do not make it grow for ever.
 
     Not on a branch: its merge tells by the parts what was appended.
     """
