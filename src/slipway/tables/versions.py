@@ -208,6 +208,7 @@ def append(
             nonlocal staged
             former = head(workspace, table, branch=branch)
             if former.version != staged.onto:
+                writer.finish()  # what was staged is read again
                 staged = moved_onto(workspace, writer, staged, former)
             if not staged.rows:
                 return former
