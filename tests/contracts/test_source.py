@@ -286,10 +286,15 @@ class TestS3(SourceSuite):
         with pytest.raises(SlipwayError, match="none"):
             self.read(tmp_path, source)
 
-    def test_csv_and_lines_are_read_too(self, tmp_path: Path) -> None:
+    def test_csv_json_and_lines_are_read_too(self, tmp_path: Path) -> None:
         frame(ROWS).write_csv(f"{self.path}.csv")
         frame(ROWS).write_ndjson(f"{self.path}.jsonl")
-        for name in ("csv", "jsonl"):
+        listed = io.BytesIO()
+        frame(ROWS).write_json(listed)
+        pl.DataFrame({"list": [listed.getvalue().decode()]}).lazy().sink_csv(
+            f"{self.path}.json", include_header=False, quote_style="never"
+        )
+        for name in ("csv", "json", "jsonl"):
             got = self.read(tmp_path, FilesReader(FilesSource(paths=(f"{self.path}.{name}",)), tmp_path))
             assert got.rows.collect().to_dicts() == ROWS
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -9,12 +10,17 @@ from slipway.data.browse import failing_rows, list_refusals, profile_table
 from slipway.data.checks import between, one_of
 from slipway.data.declare import Table, table
 from slipway.data.profile_view import summary_of
-from slipway.data.profiles import profile_of
+from slipway.data.profiles import profile_of, stored
 from slipway.data.write import write
 from slipway.errors import InvalidInput, NotFound
+from slipway.hashing import digest
+from slipway.ledger import entries
 from slipway.operations.table_checks import ColumnSummary, GetProfile, GetRefusals, ShowFailing
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
+from slipway.records.tables import Erased
+from slipway.tables import versions
+from slipway.tables.commits import note_profile
 from slipway.tables.personal import MASK
 
 PEOPLE = pl.DataFrame(
@@ -31,6 +37,28 @@ def declared(*checks: Any, **more: Any) -> Table:
     def people() -> Any: ...
 
     return people
+
+
+def test_a_profile_that_a_version_came_without_is_kept(workspace: Workspace) -> None:
+    made = versions.overwrite(workspace, "people", PEOPLE)  # past `write`: nobody made its profile
+    assert not made.profile
+    first = profile_table(workspace, GetProfile(name="people"))
+    assert stored(workspace, versions.head(workspace, "people")) == profile_of(PEOPLE)
+    for part in (workspace.root / "tables").rglob("*.parquet"):
+        part.unlink()
+    assert profile_table(workspace, GetProfile(name="people")) == first
+
+
+def test_a_profile_of_rows_that_were_erased_meanwhile_is_not_kept(workspace: Workspace) -> None:
+    made = versions.overwrite(workspace, "people", PEOPLE)
+    with workspace.ledger.write() as tx:
+        erasure = Erased(
+            erasure="e1", at=workspace.clock.now(), by="ada", reason="asked", rows=1, manifest=made.version
+        )
+        entries.put(tx, msgspec.structs.replace(made, erased=(erasure,)))
+    note_profile(workspace, made, b"what tells of them")
+    assert not versions.head(workspace, "people").profile
+    assert not workspace.blobs.has(digest(b"what tells of them"))
 
 
 def viewer(workspace: Workspace) -> Workspace:

@@ -65,6 +65,18 @@ def test_pages_walk_every_record_once(workspace: Workspace) -> None:
     assert walked == sorted(made, key=lambda each: (each.created_at, each.id), reverse=True)
 
 
+@pytest.mark.parametrize("number", [0, 1, 5, 6, 7])
+def test_every_record_is_found_however_many_a_page_holds(workspace: Workspace, number: int) -> None:
+    with workspace.ledger.write() as tx:
+        for place in range(number):
+            entries.put(tx, run(f"r{place}", name="mine"))
+            entries.put(tx, run(f"o{place}", name="other"))
+    with workspace.ledger.read() as tx:
+        for page in (1, 3, 6, 100):
+            found = [one.id for one in entries.every(tx, Run, name="mine", page=page)]
+            assert found == [f"r{place}" for place in reversed(range(number))]
+
+
 def test_a_record_that_cannot_be_read_is_damage(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
         tx.put(

@@ -10,19 +10,24 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from slipway.backends.clocks import FileClock
 from slipway.cli import main
+from slipway.data.sync import begin_sync
 from slipway.hosts.project import open_project
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ledger import entries
+from slipway.loop.syncs import pass_over_tables
 from slipway.operations.declare import call
 from slipway.operations.rollouts import Reconcile, Reconciled
 from slipway.operations.table import operation
 from slipway.records.monitors import Incident
 from slipway.records.sources import Sync
+from slipway.tables import syncs
+from slipway.tables.syncs import list_syncs
 from slipway.tables.versions import history
 
 START = datetime(2013, 4, 1, 12, tzinfo=UTC)
@@ -121,6 +126,27 @@ def test_what_is_due_is_synced_once_without_anybodys_checkout(desk: Desk) -> Non
     assert "0 3 * * * Europe/Berlin" in text
     assert "2013-04-07 01:00" in text
     assert "late" not in text
+
+
+def test_a_pass_in_which_nothing_is_due_writes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_project(desk.folder) as project:
+        monkeypatch.setattr(project.workspace.ledger, "write", None)
+        assert pass_over_tables(project.workspace) == []
+
+
+def test_a_table_whose_last_sync_is_long_ago_stays_in_the_list(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syncs, "_RECENT", 3)
+    with open_project(desk.folder) as project:
+        begin_sync(project.workspace, "returns", trigger="by hand")
+        desk.at(1)
+        for number in range(4):
+            begun = begin_sync(project.workspace, "visits", trigger=f"time {number}")
+            with project.workspace.ledger.write() as tx:
+                entries.put(tx, msgspec.structs.replace(begun, state="unchanged" if number < 2 else "failed"))
+        told = {one.table: one for one in list_syncs(project.workspace)}
+    assert set(told) == {"orders", "returns", "visits"}
+    assert (told["orders"].state, told["returns"].state, told["visits"].state) == ("made", "running", "failed")
+    assert told["visits"].good_at == START + timedelta(days=1)
 
 
 def test_what_fails_opens_an_incident_and_has_its_turn_at_the_next_time(desk: Desk) -> None:

@@ -24,7 +24,6 @@ from slipway.tables.catalog import pins, reads
 from slipway.tables.file_folders import add_folder, check_out, read_file
 from slipway.tables.filesets import (
     FileDiff,
-    blobs_of,
     commit,
     diff,
     entries_of,
@@ -323,13 +322,6 @@ def test_versions_by_number_and_hash(workspace: Workspace, photos: Path) -> None
             resolve(workspace, "photos", wrong)
     with pytest.raises(NotFound, match=r"no file set 'photo'.*photos"):
         resolve(workspace, "photo")
-
-
-def test_every_blob_of_a_version_is_named(workspace: Workspace, photos: Path) -> None:
-    made = add_folder(workspace, "photos", photos)
-    named = blobs_of(workspace, made)
-    there = {path.parent.name + path.name for path in (workspace.root / "blobs").rglob("*") if path.is_file()}
-    assert named == there
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,7 @@ from slipway.errors import InvalidInput, NotFound
 from slipway.ports.workspace import Workspace
 from slipway.schema import frame_digests
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import parts, staging, upserts
+from slipway.tables import parts, staging, upserts, versions
 from slipway.tables.catalog import manifest_of
 from slipway.tables.upserts import upsert
 from slipway.tables.versions import append, overwrite, read, verify
@@ -139,3 +139,16 @@ def test_another_writer_is_built_upon(workspace: Workspace, monkeypatch: pytest.
     assert (made.changed_rows, made.added_rows) == (1, 1)
     assert held(workspace) == {1: 1, 2: 20, 3: 3}
     assert made.fingerprint == of_frame(read(workspace, "t"))
+
+
+def test_the_tiny_parts_of_many_upserts_are_gathered(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "_MANY", 4)
+    overwrite(workspace, "t", frame(dict.fromkeys(range(20_000), 0)), key=("id",))
+    for n in range(10):
+        made = upsert(workspace, "t", frame({20_000 + n // 2: n, 20_000 + n: n, n: 1}))
+        assert verify(workspace, "t") == made
+        assert made.fingerprint == of_frame(read(workspace, "t"))
+    assert manifest_of(workspace, made).parts[0].rows == 20_000
+    assert len(manifest_of(workspace, made).parts) < 5
+    assert held(workspace)[20_004] == 9
+    assert sum(version.added_rows for version in versions.history(workspace, "t")) == made.rows == 20_010

@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from slipway.backends.http_download import Download, Web
-from slipway.backends.source_rows import newer
+from slipway.backends.source_rows import EXACT, newer, not_exact
 from slipway.errors import InvalidInput, near
 from slipway.hashing import digest_file
 from slipway.ports.source import Ask, Reading, masked, resolved, scrubbed, secrets_of
@@ -70,11 +70,14 @@ class _Pages:
         self._address = address
         self._shown = shown
         self._params = params
+        self._fractions: set[str] = set()
+        self._large: set[str] = set()
 
     def write(self, scratch: Path, *, etag: str) -> str | None:
         """Write all rows as lines; returns what names this state ("" for nothing), or None when nothing has changed."""
         url, params, number = self._address, dict(self._params), 1
         seen: set[tuple[str, str]] = set()
+        former = ""
         marker = ""
         with (scratch / "rows.jsonl").open("wb") as file:
             while True:
@@ -92,6 +95,15 @@ class _Pages:
                     return None
                 answer = self._decoded(scratch / "page.json")
                 rows = self._rows(answer)
+                self._note_numbers(rows)
+                if self._spec.page and rows:
+                    former, before = digest_file(scratch / "page.json"), former
+                    if former == before:
+                        raise InvalidInput(
+                            f"{self._shown} gives the same rows as page {number - 1} and as page {number}.",
+                            why=f"It seems not to know the parameter {self._spec.page!r}.",
+                            fix="Check `page` of its source, or leave it away where all rows come at once.",
+                        )
                 file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
                 marker = got.etag if number == 1 else ""  # of a first page that says nothing of the others
                 following = self._next(answer, got, rows, url, params)
@@ -99,6 +111,21 @@ class _Pages:
                     return marker
                 url, params = following
                 number += 1
+
+    def _note_numbers(self, rows: list[dict[str, Any]]) -> None:
+        """Remember which columns hold fractions, and which whole numbers that would not stay exact beside them.
+
+        Raises:
+            InvalidInput: One of them has both.
+        """
+        for row in rows:
+            for name, value in row.items():
+                if type(value) is float:
+                    self._fractions.add(name)
+                elif type(value) is int and abs(value) > EXACT:
+                    self._large.add(name)
+        if self._fractions & self._large:
+            raise not_exact(min(self._fractions & self._large), self._shown)
 
     def _decoded(self, path: Path) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -9,10 +10,10 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from slipway.errors import Corrupt, NotFound
+from slipway.errors import Corrupt, NotFound, Unavailable
 from slipway.hashing import digest
 from slipway.ports.foreign_table import ForeignVersion
-from slipway.ports.source import masked
+from slipway.ports.source import masked, scrubbed
 
 __all__ = ["DeltaTables"]
 
@@ -37,6 +38,11 @@ class DeltaTables:
             ) from problem
         except DeltaError as problem:
             raise self._unreadable(address, place, version, problem) from problem
+        except (OSError, ValueError) as problem:  # of an object store that is away, or an address that is none
+            raise Unavailable(
+                f"The Delta table {place} cannot be read: {_first_line(problem)}.",
+                fix="Check the address and the credentials in the environment, for s3:// AWS_ACCESS_KEY_ID and the others.",
+            ) from problem
         number = table.version()
         paths = [_local(uri) for uri in table.file_uris()]
         files = tuple(path for path in paths if path is not None)
@@ -84,6 +90,12 @@ class DeltaTables:
             f"The Delta table {place} cannot be read: {str(problem).splitlines()[0]}.",
             fix="Repair it with the tool that wrote it.",
         )
+
+
+def _first_line(problem: Exception) -> str:
+    """What delta-rs says of the cause, without the colours that it means for a terminal."""
+    lines = [line.strip(" \u21b3") for line in re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).splitlines()]
+    return scrubbed(ValueError("; ".join(line for line in lines if line)), ())
 
 
 def _local(uri: str) -> Path | None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from polars import selectors
 
 from slipway.backends.http_download import Web
-from slipway.backends.source_rows import newer
+from slipway.backends.source_rows import exact_beside_fractions, newer
 from slipway.errors import BackendError, InvalidInput, NotFound, SlipwayError, Unavailable, near
 from slipway.hashing import digest, digest_file
 from slipway.ports.source import Ask, Reading, masked, resolved, scrubbed, secrets_of
@@ -72,8 +73,8 @@ class FilesReader:
         if former and {file.name: file.state for file in found} == former:
             return None
         found = [file if file.path else self._download(file.url, file.name, scratch) for file in found]
-        rows = pl.concat([self._scan(file) for file in found], how="diagonal_relaxed")
-        rows = newer(rows, ask, " and ".join(file.name for file in found[:2]))
+        what = " and ".join(file.name for file in found[:2])
+        rows = newer(_laid_together([self._scan(file) for file in found], what), ask, what)
         near_ones = [Path(file.path) for file in found if not file.is_far]
         if len(near_ones) < len(found):
             rows = _kept(rows, scratch / "kept.parquet", [file.path for file in found])
@@ -127,6 +128,8 @@ class FilesReader:
                 _check_end(Path(file.path), file.name, kind)
             rows = _SCANS[kind](file.path)
             rows.collect_schema()
+            if kind == "csv":
+                rows = _empty_columns_untyped(rows, file.name)
         except SlipwayError:
             raise
         except (pl.exceptions.PolarsError, OSError, ValueError) as problem:
@@ -134,7 +137,41 @@ class FilesReader:
         return rows
 
 
+def _laid_together(scans: list[pl.LazyFrame], what: str) -> pl.LazyFrame:
+    if len(scans) == 1:
+        return scans[0]
+    rows = pl.concat(scans, how="diagonal_relaxed")
+    try:
+        together = rows.collect_schema()
+    except pl.exceptions.SchemaError as problem:
+        raise InvalidInput(
+            f"The columns of {what} do not go together: {str(problem).splitlines()[0]}.",
+            fix="Make them one type where they are written, or read them in a function of your own that casts them.",
+        ) from problem
+    exact_beside_fractions(scans, together, what)
+    return rows
+
+
+def _empty_columns_untyped(rows: pl.LazyFrame, name: str) -> pl.LazyFrame:
+    """A CSV file's rows; its columns without any value have no type: Polars would call them texts."""
+    schema = rows.collect_schema()
+    if len(schema) == 1 and any(separator in next(iter(schema)) for separator in ";\t|"):
+        raise InvalidInput(
+            f"{name} has a single column, {next(iter(schema))!r}: its fields are not separated by commas.",
+            fix="Read it in a function of your own: pl.scan_csv(path, separator=';').",
+        )
+    texts = [column for column, dtype in schema.items() if dtype == pl.String]
+    if not texts:
+        return rows
+    # By selectors: a column may be called like a pattern.
+    there = rows.select(selectors.by_name(texts).count()).collect(engine="streaming").row(0, named=True)
+    return rows.with_columns(selectors.by_name([name for name in texts if not there[name]]).cast(pl.Null))
+
+
 def _scan_json(path: str) -> pl.LazyFrame:
+    if "://" in path:  # Polars' reader of lists knows no object stores
+        lines = pl.scan_lines(path).collect().to_series()
+        return pl.read_json(io.BytesIO("\n".join(lines).encode()), infer_schema_length=None).lazy()
     return pl.read_json(path, infer_schema_length=None).lazy()
 
 
@@ -192,6 +229,11 @@ def _check_end(path: Path, name: str, kind: str) -> None:
         head = file.readline(_TAIL)
         file.seek(max(0, path.stat().st_size - _TAIL))
         tail = file.read()
+    if b"\r" in head.strip() and not head.endswith(b"\n"):
+        raise InvalidInput(
+            f"{name} has lines that end with a carriage return alone.",
+            fix="Write it with line feeds: tr '\\r' '\\n' < old > new.",
+        )
     if not tail.strip() or tail.endswith((b"\n", b"\r")):
         return
     last = tail.rpartition(b"\n")[2]

@@ -40,12 +40,10 @@ class Download:
     Args:
         etag: The server's name for this state of the content, "" where it gives none.
         next: The URL of the next page that a `Link` header names, "" for none.
-        type: The content's type: "text/csv".
     """
 
     etag: str
     next: str
-    type: str
 
 
 class Web:
@@ -120,7 +118,6 @@ class Web:
             return Download(
                 etag=answer.headers.get("ETag", ""),
                 next=str(answer.url.join(following)) if following else "",
-                type=answer.headers.get("Content-Type", "").partition(";")[0].strip(),
             )
 
 

@@ -10,7 +10,10 @@ import polars as pl
 from slipway.errors import InvalidInput, near
 from slipway.ports.source import Ask
 
-__all__ = ["joined", "newer"]
+__all__ = ["EXACT", "exact_beside_fractions", "joined", "newer", "not_exact"]
+
+EXACT = 2**53
+"""Up to here each whole number is a floating-point number too."""
 
 
 def newer(rows: pl.LazyFrame, ask: Ask, what: str) -> pl.LazyFrame:
@@ -32,16 +35,19 @@ def newer(rows: pl.LazyFrame, ask: Ask, what: str) -> pl.LazyFrame:
         )
     if ask.since is None:
         return rows
-    wanted = rows.filter(pl.col(ask.column) >= pl.lit(ask.since))
+    dtype, mark = schema[ask.column], pl.col(ask.column)
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        mark = mark.dt.convert_time_zone("UTC")  # Polars compares no two time zones with each other
+    is_newer = mark >= pl.lit(ask.since)
     try:
-        wanted.head(0).collect()
+        pl.Series(ask.column, [None], dtype=dtype).to_frame().select(is_newer)
     except pl.exceptions.PolarsError as problem:
         raise InvalidInput(
-            f"The watermark {ask.column!r} of {what} is {schema[ask.column]} now, and was {ask.since!r} before.",
+            f"The watermark {ask.column!r} of {what} is {dtype} now, and was {ask.since!r} before.",
             fix="Read everything again: slipway data sync TABLE --full",
             field=ask.column,
         ) from problem
-    return wanted
+    return rows.filter(is_newer)
 
 
 def joined(batches: Sequence[Path], what: str) -> pl.LazyFrame:
@@ -63,7 +69,42 @@ def joined(batches: Sequence[Path], what: str) -> pl.LazyFrame:
                     field=name,
                 )
             wanted[name] = both
+    exact_beside_fractions(scans, pl.Schema(wanted), what)
     return pl.concat([scan.cast(pl.Schema(wanted)) for scan in scans]) if len(scans) > 1 else scans[0]
+
+
+def exact_beside_fractions(scans: Sequence[pl.LazyFrame], together: pl.Schema, what: str) -> None:
+    """Refuse whole numbers in some frames that would not be what they were as the fractions that others hold.
+
+    Args:
+        scans: The frames.
+        together: The types that their columns get.
+        what: Names the source in the error.
+
+    Raises:
+        InvalidInput: A column has both.
+    """
+    for scan in scans:
+        schema = scan.collect_schema()
+        whole = [name for name, dtype in schema.items() if dtype.is_integer() and together[name].is_float()]
+        if not whole:
+            continue
+        mine = [pl.nth(schema.names().index(name)) for name in whole]
+        large = [((each > EXACT) | (each < -EXACT)).any() for each in mine]
+        found = scan.select(large).collect(engine="streaming").row(0)
+        name = next((name for name, is_large in zip(whole, found, strict=True) if is_large), "")
+        if name:
+            raise not_exact(name, what)
+
+
+def not_exact(name: str, what: str) -> InvalidInput:
+    """The error of a column whose whole numbers would not stay what they are."""
+    return InvalidInput(
+        f"The column {name!r} of {what} holds whole numbers beyond 2^53 in some rows and fractions in others.",
+        why="As floating-point numbers they would not be what they were.",
+        fix="Give it as text or as whole numbers alone.",
+        field=name,
+    )
 
 
 def _of_both(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:

@@ -17,7 +17,7 @@ import polars as pl
 import sqlalchemy
 from sqlalchemy import exc
 
-from slipway.backends.source_rows import joined
+from slipway.backends.source_rows import EXACT, joined
 from slipway.errors import InvalidInput, InvalidSetting, MissingExtra, NotFound, Unavailable, near
 from slipway.hashing import digest, digest_file
 from slipway.ports.source import Ask, Reading, masked, resolved, scrubbed, secrets_of
@@ -147,6 +147,7 @@ def _written(connection: sqlalchemy.Connection, query: str, ask: Ask, scratch: P
         result = connection.execution_options(stream_results=True, yield_per=BATCH_ROWS).execute(statement, values)
         is_begun = True
         names = list(result.keys())
+        _check_once(names, words.shown)
         for rows_of_batch in result.partitions(BATCH_ROWS):
             batch = _frame(names, rows_of_batch, words.shown)
             batches.append(scratch / f"{len(batches):06d}.parquet")
@@ -155,6 +156,12 @@ def _written(connection: sqlalchemy.Connection, query: str, ask: Ask, scratch: P
         if not batches:
             batches.append(scratch / "000000.parquet")
             pl.DataFrame(schema=dict.fromkeys(names, pl.Null)).write_parquet(batches[-1])
+    except exc.ResourceClosedError:
+        raise InvalidInput(
+            f"The query to {words.shown} gives no rows: it is no select.",
+            why="Nothing was changed.",
+            fix="Give a select.",
+        ) from None
     except exc.SQLAlchemyError as problem:
         is_lost = isinstance(problem, exc.DBAPIError) and problem.connection_invalidated
         # The chained error of a driver holds the query at most; parameters are hidden, the address is not in it.
@@ -171,7 +178,7 @@ def _statement(
     plain = _COLON.sub(r"\\:", query)
     if not ask.column and not ask.order:
         return sqlalchemy.text(plain), {}
-    nested = f"select * from ({plain}) slipway_rows"
+    nested = f"select * from ({plain}\n) slipway_rows"  # it may end in a comment
     known = list(connection.execute(sqlalchemy.text(f"{nested} where 1 = 0")).keys())
     if ask.column and ask.column not in known:
         raise InvalidInput(
@@ -187,12 +194,15 @@ def _statement(
     return sqlalchemy.text(f"{nested}{where} order by {', '.join(map(quote, order))}"), values
 
 
-def _frame(names: list[str], rows: Sequence[Sequence[Any]], shown: str) -> pl.DataFrame:
+def _check_once(names: list[str], shown: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidInput(
             f"The query to {shown} has two columns {twice[0]!r}.", fix="Name one otherwise: ... as other_name."
         )
+
+
+def _frame(names: list[str], rows: Sequence[Sequence[Any]], shown: str) -> pl.DataFrame:
     columns = zip(*rows, strict=True)
     return pl.DataFrame([_series(name, list(values), shown) for name, values in zip(names, columns, strict=True)])
 
@@ -214,6 +224,8 @@ def _series(name: str, values: list[Any], shown: str) -> pl.Series:
             values = [None if value is None else bytes(value) for value in values]
         elif isinstance(first, int | float) and not isinstance(first, bool):
             if any(isinstance(value, float) for value in values):
+                if any(isinstance(value, int) and abs(value) > EXACT for value in values):
+                    raise _Unfit("whole numbers beyond 2^53 would not be what they were as fractions")
                 values = [None if value is None else float(value) for value in values]
         elif first is not None and not isinstance(first, _PLAIN):
             raise _Unfit(f"nobody here knows {type(first).__module__}.{type(first).__qualname__}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,17 +15,20 @@ from slipway import plugins
 from slipway.data.calls import called, failed
 from slipway.data.declare import Table
 from slipway.data.marks import Value
-from slipway.errors import InvalidInput, SlipwayError
+from slipway.errors import BackendError, InvalidInput, SlipwayError, StepFailed
 from slipway.hashing import digest_file
 from slipway.ports.source import Ask, Source, scrubbed
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
+from slipway.schema.types import in_utc
 from slipway.tables.catalog import manifest_of
 from slipway.tables.versions import scan
 
-__all__ = ["Arrived", "arrived", "unseen"]
+__all__ = ["Arrived", "arrived", "is_full", "no_room", "unseen"]
 
 T = TypeVar("T")
+
+_COPY = "slipway copy"
 
 
 def _nothing() -> None:
@@ -106,6 +111,10 @@ class Arrived:
     def _function_of(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         made, inputs = called(self.table, rows)
         self.inputs.extend(inputs)
+        try:
+            made.collect_schema()
+        except pl.exceptions.PolarsError as problem:
+            raise failed(self.table, problem) from problem
         return made.lazy()
 
     def _sink(self, rows: pl.LazyFrame, target: Path) -> None:
@@ -114,6 +123,8 @@ class Arrived:
         except SlipwayError:
             raise
         except Exception as problem:  # the user's own expressions may raise anything
+            if is_full(problem):
+                raise no_room(self.table.name, self.scratch) from problem
             if self.table.feed.takes == "rows":
                 self.run(lambda raw: raw.sink_parquet(self.scratch / "probe.parquet"))  # or is it the source itself?
                 raise failed(self.table, problem) from problem
@@ -157,8 +168,9 @@ def arrived(table: Table, ask: Ask, folder: Path, scratch: Path) -> Arrived | No
         came = Arrived(table=table, raw=made.lazy(), scratch=scratch, digest="", inputs=list(inputs))
         came._sink(made.lazy(), kept)
         raw = pl.scan_parquet(kept, glob=False, hive_partitioning=False)
-        if ask.since is not None and raw.collect_schema().get(ask.column) is not None:
-            raw = raw.filter(pl.col(ask.column).is_null() | (pl.col(ask.column) >= pl.lit(ask.since)))
+        dtype = raw.collect_schema().get(ask.column)
+        if ask.since is not None and dtype is not None:
+            raw = raw.filter(pl.col(ask.column).is_null() | (in_utc(ask.column, dtype) >= pl.lit(ask.since)))
         return Arrived(table=table, raw=raw, scratch=scratch, digest=digest_file(kept), inputs=list(inputs))
     reader: Source = plugins.load("source", str(type(source).__struct_config__.tag))(source, folder)
     own = scratch / "source"
@@ -196,14 +208,30 @@ def unseen(workspace: Workspace, table: Table, rows: pl.LazyFrame, former: Table
         return rows  # refused where it is written, in words
     try:
         fitting = rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).collect()
-        old = there.filter(pl.col(column) >= pl.lit(since)).collect()
+        old = there.filter(in_utc(column, schema[column]) >= pl.lit(since)).collect()
     except pl.exceptions.PolarsError:
         return rows  # likewise
-    count = pl.int_range(pl.len()).over(schema.names()).alias("__copy")
+    count = pl.int_range(pl.len()).over(schema.names()).alias(_COPY)
     new = fitting.with_columns(count).join(
-        old.with_columns(count), on=[*schema.names(), "__copy"], how="anti", nulls_equal=True, maintain_order="left"
+        old.with_columns(count), on=[*schema.names(), _COPY], how="anti", nulls_equal=True, maintain_order="left"
     )
-    return new.drop("__copy").lazy()
+    return new.drop(_COPY).lazy()
+
+
+def is_full(problem: BaseException) -> bool:
+    """Whether something failed because the disk is full and does not say so itself: readers blame what they read."""
+    if isinstance(problem, BackendError | StepFailed):
+        return False
+    return getattr(problem, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(problem)
+
+
+def no_room(table: str, scratch: Path) -> BackendError:
+    """The error of a disk that filled up while rows were read."""
+    return BackendError(
+        f"The rows for the table {table!r} could not be kept while they were read: no space is left in {scratch.parent}.",
+        why="Nothing was stored.",
+        fix="Make room, then sync again.",
+    )
 
 
 def _typed(workspace: Workspace, table: Table, rows: pl.LazyFrame, former: TableVersion | None) -> pl.LazyFrame:
@@ -229,7 +257,7 @@ def _tell_of_future(workspace: Workspace, table: Table, rows: pl.LazyFrame) -> N
     dtype = rows.collect_schema().get(table.time)
     if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
         return
-    ahead = rows.filter(pl.col(table.time) > pl.lit(workspace.clock.now())).select(pl.len())
+    ahead = rows.filter(in_utc(table.time, dtype) > pl.lit(workspace.clock.now())).select(pl.len())
     count = int(ahead.collect(engine="streaming").item())
     if count:
         workspace.say(f"  warning: {count:,} rows have a {table.time} in the future: kept")

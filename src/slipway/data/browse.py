@@ -24,8 +24,9 @@ from slipway.operations.table_checks import (
 )
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import CheckResult, TableRefusal, TableVersion
-from slipway.stats.column_profiles import TableProfile
+from slipway.stats.column_profiles import TableProfile, to_bytes
 from slipway.tables.catalog import find_head
+from slipway.tables.commits import note_profile
 from slipway.tables.personal import MASK, Personal, may_see, shown, without_samples
 from slipway.tables.resolve import resolve
 from slipway.tables.versions import read, reads
@@ -108,7 +109,9 @@ def _profile(workspace: Workspace, version: TableVersion) -> TableProfile:
     if found is not None:
         return found
     with reads.filled([]):
-        return profile_of(read(workspace, version.name, version.version))
+        found = profile_of(read(workspace, version.name, version.version))
+    note_profile(workspace, version, to_bytes(found))  # so that the next reader of it reads no row
+    return found
 
 
 def _beside(column: ColumnSummary, found: TableProfile, known: TableProfile, other: TableVersion) -> ColumnSummary:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import reduce
 
 import polars as pl
 
-from slipway.data.checks import Between, Check, Custom, Matches, NotNull, OneOf, References, Unique
+from slipway.data.checks import Between, Bound, Check, Custom, Matches, NotNull, OneOf, References, Unique
 from slipway.errors import InvalidDeclaration, near
 from slipway.hashing import digest
+from slipway.schema.types import in_utc
 
 __all__ = ["Rule", "check_columns", "check_row_by_row", "definition", "distinct", "rules_of"]
 
@@ -165,8 +167,9 @@ def _fails(check: Check, schema: pl.Schema, keys_of: Callable[[References], pl.S
     if isinstance(check, NotNull):
         return column.is_null()
     if isinstance(check, Between):
-        low = pl.lit(True) if check.low is None else column >= check.low
-        high = pl.lit(True) if check.high is None else column <= check.high
+        value = in_utc(check.column, schema[check.column])
+        low = pl.lit(True) if check.low is None else value >= _bound(check.low)
+        high = pl.lit(True) if check.high is None else value <= _bound(check.high)
         # Polars holds NaN for the greatest number: without an upper bound it would pass.
         strange = column.is_nan() if schema[check.column].is_float() else pl.lit(False)
         return (low & high).not_() | strange
@@ -180,6 +183,10 @@ def _fails(check: Check, schema: pl.Schema, keys_of: Callable[[References], pl.S
             known = known.cast(pl.String)
         return column.is_in(known.implode()).not_()
     return column.str.contains(rf"\A(?:{check.pattern})\z").not_()
+
+
+def _bound(given: Bound) -> Bound:
+    return given.astimezone(UTC) if isinstance(given, datetime) and given.tzinfo is not None else given
 
 
 def _try_on_types(rule: Rule, schema: pl.Schema, table: str) -> None:

@@ -12,7 +12,7 @@ from slipway.data.checks import Check, References, Unique
 from slipway.errors import InvalidDeclaration
 from slipway.records.tables import CheckResult
 
-__all__ = ["KEPT_ROWS", "SAMPLE_ROWS", "Findings", "look", "sample_of"]
+__all__ = ["KEPT_ROWS", "SAMPLE_ROWS", "Findings", "as_text", "look", "sample_of"]
 
 SAMPLE_ROWS = 5
 KEPT_ROWS = 1_000
@@ -120,16 +120,21 @@ def sample_of(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
     """The keys of the first few rows as text; () without a key."""
     if not key:
         return ()
-    named = [_text(column, kept.schema[column]).fill_null("null") for column in key]
-    return tuple(kept.head(SAMPLE_ROWS).select(pl.concat_str(named, separator="|")).to_series().to_list())
+    few = kept.head(SAMPLE_ROWS)
+    texts = (as_text(few[column]).fill_null("null").to_list() for column in key)
+    return tuple("|".join(row) for row in zip(*texts, strict=True))
 
 
 def _sample(kept: pl.DataFrame, key: tuple[str, ...]) -> tuple[str, ...]:
     return sample_of(kept, key) or tuple(f"row {place + 1}" for place in kept[_ROW].head(SAMPLE_ROWS))
 
 
-def _text(column: str, dtype: pl.DataType) -> pl.Expr:
-    return pl.col(column).dt.to_string("iso:strict") if dtype.is_temporal() else pl.col(column).cast(pl.String)
+def as_text(values: pl.Series) -> pl.Series:
+    """Values of any type as text; a null stays one."""
+    if values.dtype.is_nested() or isinstance(values.dtype, pl.Binary | pl.Object):  # Polars has no text for them
+        told = [None if value is None else str(value) for value in values.to_list()]
+        return pl.Series(values.name, told, dtype=pl.String)
+    return values.dt.to_string("iso:strict") if values.dtype.is_temporal() else values.cast(pl.String)
 
 
 def _nowhere(check: References) -> pl.Series:

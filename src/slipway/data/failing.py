@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import msgspec
 import polars as pl
 
-from slipway.data.check_run import KEPT_ROWS
+from slipway.data.check_run import KEPT_ROWS, as_text
 from slipway.data.declare import Table
+from slipway.errors import InvalidInput
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
 from slipway.tables.catalog import find_head, quarantine_of
-from slipway.tables.commits import Origin
+from slipway.tables.commits import Origin, again_on_conflict
 from slipway.tables.versions import append, overwrite, read, reads
 
 __all__ = ["keep_failing", "kept_rows", "set_aside"]
@@ -56,9 +58,20 @@ def set_aside(workspace: Workspace, table: Table, rows: pl.DataFrame, *, source:
         rows: What to set aside, with their checks in a last column `slipway checks`.
         source: Where they came from.
         run_id: The run that brought them, or "".
+
+    Raises:
+        InvalidInput: They have a column that the quarantine has itself.
+        Conflict: Others wrote the quarantine again and again meanwhile.
     """
-    name = quarantine_of(table.name)
     checks, at, origin = _ABOUT
+    own = next((name for name in _ABOUT if name in rows.columns), None)
+    if own is not None:
+        raise InvalidInput(
+            f"Rows of the table {table.name!r} cannot be set aside: they have a column {own!r}.",
+            why="The quarantine says in it why a row lies there.",
+            fix="Rename the column, or give its checks another severity.",
+            field=own,
+        )
     told = rows.rename({_WORDS: checks}).with_columns(
         pl.lit(workspace.clock.now()).dt.convert_time_zone("UTC").dt.cast_time_unit("us").alias(at),
         pl.lit(source).alias(origin),
@@ -70,17 +83,47 @@ def set_aside(workspace: Workspace, table: Table, rows: pl.DataFrame, *, source:
         personal=table.about.personal,
     )
     made = Origin(source=f"checks of {table.name}", run_id=run_id, about=about)
+    name = quarantine_of(table.name)
+    return again_on_conflict(name, lambda: _added(workspace, name, told, made))
+
+
+def _added(workspace: Workspace, name: str, told: pl.DataFrame, origin: Origin) -> TableVersion:
     with workspace.ledger.read() as tx:
         head = find_head(tx, workspace.project, name)
+    made = replace(origin, onto=head.version if head else "")
     if head is None:
-        return overwrite(workspace, name, told, time=at, origin=made)
+        return overwrite(workspace, name, told, time=_ABOUT[1], origin=made)
     with reads.filled([]):
         held = read(workspace, name, head.version)
-    schema = held.collect_schema()
-    if told.schema == schema:
+    if told.schema == held.collect_schema():
         return append(workspace, name, _not_yet(told, held), origin=made)
-    both = pl.concat([held.collect(), told], how="diagonal_relaxed")
-    return overwrite(workspace, name, both, time=at, origin=made)
+    return overwrite(workspace, name, laid_together([held.collect(), told]), time=_ABOUT[1], origin=made)
+
+
+def laid_together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of frames whose columns may differ; a column whose types do not go together becomes text."""
+    try:
+        return pl.concat(frames, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError:
+        dtypes: dict[str, set[pl.DataType]] = {}
+        for frame in frames:
+            for name, dtype in frame.schema.items():
+                dtypes.setdefault(name, set()).add(dtype)
+        apart = {name for name, found in dtypes.items() if len(found) > 1 and not _go_together(found)}
+        texts = [
+            frame.with_columns(as_text(frame[name]) for name in frame.columns if name in apart) for frame in frames
+        ]
+        return pl.concat(texts, how="diagonal_relaxed")
+
+
+def _go_together(dtypes: Collection[pl.DataType]) -> bool:
+    if any(dtype.is_nested() for dtype in dtypes):
+        return False
+    try:
+        pl.concat([pl.Series(dtype=dtype).to_frame() for dtype in dtypes], how="vertical_relaxed")
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 def _not_yet(told: pl.DataFrame, held: pl.LazyFrame) -> pl.DataFrame:
@@ -95,7 +138,7 @@ def _not_yet(told: pl.DataFrame, held: pl.LazyFrame) -> pl.DataFrame:
 def _kept(workspace: Workspace, result: CheckResult, rows: pl.DataFrame) -> CheckResult:
     before = kept_rows(workspace, result)
     frames = [rows] if before is None else [rows, before]
-    kept = pl.concat(frames, how="diagonal_relaxed").head(KEPT_ROWS)
+    kept = laid_together(frames).head(KEPT_ROWS)
     storable = kept.select(name for name, dtype in kept.schema.items() if not dtype.is_object())
     file = io.BytesIO()
     storable.write_parquet(file, compression="zstd")

@@ -21,7 +21,7 @@ from slipway.tables.versions import read, reads
 
 __all__ = ["Repeated", "Stays", "joined", "repeated", "stays_of", "winners"]
 
-_HELD = "slipway held"
+_HELD, _CAME = "slipway held", "slipway came"
 _PRUNED = (pl.String, pl.Date, pl.Datetime)
 
 
@@ -117,13 +117,13 @@ def repeated(rule: Rule, came: CheckResult, rows: pl.LazyFrame, stays: Stays, he
     there = held.collect(engine="streaming")
     if there.is_empty():
         return None
-    old = there.group_by(columns).len("old")
-    comes = keys.join(old.lazy(), on=columns, how="semi", nulls_equal=True).group_by(columns).len("new").collect()
+    old = there.group_by(columns).len(_HELD)
+    comes = keys.join(old.lazy(), on=columns, how="semi", nulls_equal=True).group_by(columns).len(_CAME).collect()
     both = old.join(comes, on=columns, nulls_equal=True)
     counted = both.select(
-        together=(pl.col("old") + pl.col("new")).sum(),
-        counted_old=pl.col("old").filter(pl.col("old") > 1).sum(),
-        counted_new=pl.col("new").filter(pl.col("new") > 1).sum(),
+        together=(pl.col(_HELD) + pl.col(_CAME)).sum(),
+        counted_old=pl.col(_HELD).filter(pl.col(_HELD) > 1).sum(),
+        counted_new=pl.col(_CAME).filter(pl.col(_CAME) > 1).sum(),
     ).row(0, named=True)
     failed = held_failed + came.failed_rows + counted["together"] - counted["counted_old"] - counted["counted_new"]
     return Repeated(keys=both.select(columns), failed=int(failed))

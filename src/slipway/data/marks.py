@@ -10,6 +10,7 @@ import polars as pl
 
 from slipway.errors import InvalidInput, near
 from slipway.records.sources import Mark
+from slipway.schema.types import in_utc
 
 __all__ = ["Reach", "mark_of", "reach_of", "value_of"]
 
@@ -77,7 +78,7 @@ def reach_of(rows: pl.LazyFrame, column: str, now: datetime, *, table: str) -> R
             fix="Name another column.",
             field=column,
         )
-    mark = pl.col(column)
+    mark = in_utc(column, dtype)
     limit = _limit(dtype, now)
     is_future = pl.lit(False) if limit is None else mark > pl.lit(limit)
     found = rows.select(

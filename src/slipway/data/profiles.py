@@ -140,8 +140,8 @@ def _floats(counted: ColumnProfile, there: pl.Series, found: ColumnProfile) -> C
 def _text(counted: ColumnProfile, there: pl.Series, found: ColumnProfile) -> ColumnProfile:
     values: tuple[tuple[str, int], ...] | None = None
     if found.values is not None and there.head(_GLANCE).n_unique() <= stats.VALUES:
-        tally = there.value_counts(name="count")
-        names = tally.get_column(there.name).cast(pl.String)
+        tally = there.alias("value").value_counts(name="count")
+        names = tally.get_column("value").cast(pl.String)
         if len(names) <= stats.VALUES and not (names.str.len_bytes() > _LONG).any():
             values = tuple(sorted(zip(names.to_list(), tally.get_column("count").to_list(), strict=True)))
         there = names

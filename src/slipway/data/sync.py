@@ -18,7 +18,7 @@ import msgspec
 
 from slipway.charts.text import percent
 from slipway.code import closure
-from slipway.data.arrivals import Arrived, arrived, unseen
+from slipway.data.arrivals import Arrived, arrived, is_full, no_room, unseen
 from slipway.data.declare import Table
 from slipway.data.marks import Reach, Value, mark_of, reach_of, value_of
 from slipway.data.write import Mode, write
@@ -32,6 +32,7 @@ from slipway.records.sources import Sync, Synced
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import find_head, subject
 from slipway.tables.commits import note_synced
+from slipway.tables.syncs import synced_ref
 
 __all__ = ["SYNCED", "begin_sync", "sync"]
 
@@ -83,6 +84,8 @@ def begin_sync(
     )
     with workspace.ledger.write() as tx:
         entries.put(tx, begun, expect=0)
+        ref = synced_ref(workspace.environment)
+        tx.set_ref(workspace.project, ref, table, begun.id, expect=tx.ref(workspace.project, ref, table))
     return begun
 
 
@@ -122,9 +125,13 @@ def sync(
         _settle_others(workspace, begun)
         try:
             version, rows, is_new = _synced(workspace, table, folder, scratch, full=full, run_id=run_id)
-        except BaseException as problem:
+        except BaseException as raised:
+            shutil.rmtree(scratch, ignore_errors=True)  # on a full disk there is room then to say that it is full
+            problem = no_room(table.name, scratch) if is_full(raised) else raised
             told = str(problem) if isinstance(problem, SlipwayError) else f"{type(problem).__name__}: {problem}"
             _end(workspace, begun, state="failed", sentence=masked(told))
+            if problem is not raised:
+                raise problem from raised
             raise
         kind = "made" if is_new else "unchanged"
         words = f"{rows:,} rows were read; version {version.number}" + ("." if is_new else " stays: nothing is new.")

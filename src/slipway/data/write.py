@@ -25,7 +25,7 @@ from slipway.schema.types import frame_of
 from slipway.stats.column_profiles import TableProfile, merge, to_bytes
 from slipway.tables.catalog import find_head, manifest_of
 from slipway.tables.commits import Origin, note_about
-from slipway.tables.conform import conformed
+from slipway.tables.conform import check_columns_named, conformed
 from slipway.tables.scans import schema_of
 from slipway.tables.staging import Rows, Staged, stage
 from slipway.tables.upserts import upsert
@@ -159,6 +159,7 @@ def _fitted(
     """The rows as the table takes them: with its columns and types where they join others."""
     joins = job.mode != "overwrite" and former is not None
     if not joins or former is None:
+        check_columns_named(job.table.name, given.schema if isinstance(given, Staged) else given.collect_schema())
         if isinstance(given, pl.DataFrame):
             return None, given
         whole = stage(job.workspace, job.table.name, given)

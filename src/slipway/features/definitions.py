@@ -5,7 +5,7 @@ Inside a run that is when the run has finished: what fails defines nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import structs
@@ -32,7 +32,6 @@ __all__ = ["DEFINED", "Defined", "definitions", "get_feature", "in_use", "keep_d
 DEFINED = "feature"
 """The kind of the references that say which definition of a name is the one in use."""
 
-_PAGE = 1000
 _ALL = 10_000
 
 
@@ -184,14 +183,8 @@ def in_use(tx: ReadTransaction, project: str) -> Mapping[str, FeatureDefinition]
 
 
 def _history(tx: ReadTransaction, project: str, name: str) -> list[FeatureDefinition]:
-    return sorted(_pages(tx, project, name), key=lambda record: -record.number)
-
-
-def _pages(tx: ReadTransaction, project: str, name: str) -> Iterator[FeatureDefinition]:
-    page = entries.find(tx, FeatureDefinition, project=project, name=name, limit=_PAGE)
-    while page:
-        yield from page
-        page = entries.find(tx, FeatureDefinition, project=project, name=name, before=page[-1], limit=_PAGE)
+    found = entries.every(tx, FeatureDefinition, project=project, name=name)
+    return sorted(found, key=lambda record: -record.number)
 
 
 def list_features(workspace: Workspace, request: Empty) -> Features:

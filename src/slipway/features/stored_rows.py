@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from slipway.errors import Conflict, InvalidInput
+from slipway.errors import InvalidInput
 from slipway.hashing import digest, fingerprint
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.schema.frame_digests import BLOCK_ROWS
 from slipway.tables import catalog, versions
+from slipway.tables.commits import again_on_conflict
 from slipway.tables.parts import PART_ROWS, table_folder
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import stage
@@ -190,12 +191,11 @@ def store(
         manifest = msgspec.structs.replace(staged.manifest, key=key, time=time)
         version = digest(msgspec.json.encode(manifest))  # what it would be called
         return _referred(workspace, table, version, staged.fingerprint, manifest)
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return stored(workspace, versions.overwrite(workspace, table, staged, key=key, time=time, origin=origin))
-        except Conflict:
-            continue  # somebody else wrote it meanwhile; what is staged is the content all the same
-    return stored(workspace, versions.overwrite(workspace, table, staged, key=key, time=time, origin=origin))
+
+    def attempt() -> TableVersion:  # where somebody else wrote it meanwhile, what is staged is the content all the same
+        return versions.overwrite(workspace, table, staged, key=key, time=time, origin=origin)
+
+    return stored(workspace, again_on_conflict(table, attempt, attempts=_ATTEMPTS))
 
 
 def stored(workspace: Workspace, version: TableVersion) -> TrainingBatches:

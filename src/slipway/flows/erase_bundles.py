@@ -11,8 +11,8 @@ from pathlib import Path
 
 from slipway.errors import Corrupt, NotFound
 from slipway.flows.erase_person import Target, is_theirs
-from slipway.flows.erase_places import all_records
 from slipway.hashing import digest_file
+from slipway.ledger import entries
 from slipway.models import registry
 from slipway.models.bundle import SAMPLE, decode_cases
 from slipway.ports.workspace import Workspace
@@ -37,7 +37,7 @@ def erase_bundles(workspace: Workspace, target: Target, *, dry_run: bool) -> tup
     unneeded: list[Path] = []
     unpacked = _unpacked(workspace)
     with workspace.ledger.read() as tx:
-        models = list(all_records(tx, ModelVersion, workspace.project))
+        models = list(entries.every(tx, ModelVersion, project=workspace.project))
     for model in models:
         try:
             bundle = registry.bundle_of(workspace, model)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -12,22 +12,17 @@ from slipway.flows.endpoints import folder_of
 from slipway.flows.erase_person import Target, is_key, is_theirs
 from slipway.ledger import entries
 from slipway.models import registry
-from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Revision
 from slipway.records.erasures import Place
 from slipway.records.models import Bundle, ModelVersion
-from slipway.records.record import Record
 from slipway.records.runs import Run
 from slipway.tables.erasing import ERASED
 from slipway.tables.log_erasing import erase_rows, finish_erasing
 
-__all__ = ["all_records", "endpoints_of", "erase_log", "erase_reports", "read_elsewhere", "simulated"]
+__all__ = ["endpoints_of", "erase_log", "erase_reports", "read_elsewhere", "simulated"]
 
-R = TypeVar("R", bound=Record)
-
-_PAGE = 500
 _KEY_OF_FIRST = re.compile(r" is right, for (.*) at \S+$", re.DOTALL)
 
 
@@ -41,7 +36,7 @@ def endpoints_of(workspace: Workspace, target: Target) -> list[tuple[Revision, l
             served = {one.served.bundle for one in revisions} | {
                 one.challenger.served.bundle for one in revisions if one.challenger is not None
             }
-            models = [m for m in all_records(tx, ModelVersion, workspace.project) if m.bundle in served]
+            models = [m for m in entries.every(tx, ModelVersion, project=workspace.project) if m.bundle in served]
             bundles = [registry.bundle_of(workspace, model) for model in models]
             if not target.table or any(_reads(bundle, workspace.project, target.table) for bundle in bundles):
                 found.append((newest, bundles))
@@ -114,7 +109,7 @@ def read_elsewhere(workspace: Workspace, tables: Sequence[str]) -> list[str]:
     begins = {f"table:{workspace.project}/{table}@": table for table in tables}
     found: dict[str, set[str]] = {}
     with workspace.ledger.read() as tx:
-        for run in all_records(tx, Run, None):
+        for run in entries.every(tx, Run, project=None):
             if run.project != workspace.project:
                 read = {name for begin, name in begins.items() if any(node.startswith(begin) for node in run.inputs)}
                 found[run.project] = found.get(run.project, set()) | read
@@ -134,14 +129,3 @@ def simulated(workspace: Workspace) -> list[str]:
 
 def _reads(bundle: Bundle, project: str, table: str) -> bool:
     return any(node.startswith(f"table:{project}/{table}@") for node in bundle.data)
-
-
-def all_records(tx: ReadTransaction, kind: type[R], project: str | None) -> Iterator[R]:
-    """All records of a kind, of one project or of the whole store."""
-    last: R | None = None
-    while True:
-        page = entries.find(tx, kind, project=project, before=last, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        last = page[-1]

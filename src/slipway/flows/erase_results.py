@@ -12,7 +12,6 @@ import polars as pl
 
 from slipway.errors import Corrupt
 from slipway.flows.erase_person import Target, is_theirs
-from slipway.flows.erase_places import all_records
 from slipway.ledger import archive, entries
 from slipway.ledger.plain_values import restore
 from slipway.models.state import EVALUATED_FILE, STATE_FILE, without_cases
@@ -133,8 +132,8 @@ def erase_results(workspace: Workspace, target: Target, *, dry_run: bool) -> tup
 
 def _results(workspace: Workspace, target: Target) -> Iterator[Run | StepRun]:
     with workspace.ledger.read() as tx:
-        runs = {run.id: run for run in all_records(tx, Run, workspace.project)}
-        steps = list(all_records(tx, StepRun, workspace.project))
+        runs = {run.id: run for run in entries.every(tx, Run, project=workspace.project)}
+        steps = list(entries.every(tx, StepRun, project=workspace.project))
     meant = f"table:{workspace.project}/{target.table}@"
     chosen = {id for id, run in runs.items() if not target.table or any(i.startswith(meant) for i in run.inputs)}
     yield from (run for run in runs.values() if run.id in chosen)

@@ -1,5 +1,6 @@
 """Typed records in and out of the ledger store."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from slipway.errors import Corrupt, NotFound
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.records.record import Entry, Record
 
-__all__ = ["etag", "find", "get", "kind_of", "microseconds", "put"]
+__all__ = ["etag", "every", "find", "get", "kind_of", "microseconds", "put"]
 
 R = TypeVar("R", bound=Record)
 
@@ -115,6 +116,36 @@ def find(
         limit=limit,
     )
     return [_decode(entry, record_type) for entry in entries]
+
+
+def every(
+    tx: ReadTransaction,
+    record_type: type[R],
+    *,
+    project: str | None = None,
+    name: str | None = None,
+    state: str | None = None,
+    parent: str | None = None,
+    page: int = 1000,
+) -> Iterator[R]:
+    """All records of a type that match, newest first, however many: they are read page by page, as they are asked for.
+
+    Args:
+        tx: An open transaction; it stays open until the last record was taken.
+        record_type: The type.
+        project: Exact match, None for any.
+        name: Exact match, None for any.
+        state: Exact match, None for any.
+        parent: Exact match with `parent_id`, None for any.
+        page: How many are read at once.
+    """
+    last: R | None = None
+    while True:
+        found = find(tx, record_type, project=project, name=name, state=state, parent=parent, before=last, limit=page)
+        yield from found
+        if len(found) < page:
+            return
+        last = found[-1]
 
 
 def _decode(entry: Entry, record_type: type[R]) -> R:

@@ -164,11 +164,6 @@ class RunLog:
             self._refuse_finished()
             self._at_end.append(then)
 
-    def set_code(self, code: CodeVersion) -> None:
-        """Say which code runs."""
-        with self._lock:
-            self._change(self._run, code=code)
-
     def write(self, then: Callable[[WriteTransaction], None] | None = None) -> None:
         """Write all that is kept, in one transaction; `then` adds to the same transaction.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ from slipway.ids import new_id
 from slipway.ledger import entries, provenance
 from slipway.loop import CONTROLLER
 from slipway.pipelines import staging
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredTable
 from slipway.records.monitors import Incident
@@ -23,7 +26,6 @@ from slipway.schema.schedules import in_words, last_time
 __all__ = ["pass_over_tables", "running_syncs", "settle_syncs"]
 
 _ATTEMPTS = 3
-_MANY = 1000
 _SETTLES_WITHIN_S = 1800.0
 _OWNER = "data engineer"
 
@@ -51,8 +53,7 @@ def pass_over_tables(workspace: Workspace) -> list[str]:
 def running_syncs(workspace: Workspace) -> list[Sync]:
     """The syncs under way that the loop has begun."""
     with workspace.ledger.read() as tx:
-        found = entries.find(tx, Sync, parent=_parent(workspace), state="running", limit=_MANY)
-    return [one for one in found if one.snapshot]
+        return [one for one in _syncs(tx, workspace, state="running") if one.snapshot]
 
 
 def settle_syncs(workspace: Workspace) -> None:
@@ -63,28 +64,37 @@ def settle_syncs(workspace: Workspace) -> None:
 
 def _table(workspace: Workspace, declared: DeclaredTable) -> list[str]:
     with workspace.ledger.read() as tx:
-        found = entries.find(tx, Sync, parent=declared.parent_id, name=declared.name, limit=_MANY)
+        running = list(_syncs(tx, workspace, declared.name, state="running"))
     done: list[str] = []
-    for one in found:
-        if one.state == "running":
-            told = _absorbed(workspace, one, declared)
-            if not told:
-                return done  # never two at once
-            done.append(told)
+    for one in running:
+        told = _absorbed(workspace, one, declared)
+        if not told:
+            return done  # never two at once
+        done.append(told)
     done += _incidents(workspace, declared.name)
     at = _due(declared, workspace.clock.now())
     assert declared.schedule is not None or at is None
     if at is None or declared.schedule is None:
         return done
     words = in_words(declared.schedule.cron, declared.schedule.timezone)
-    if any(one.trigger == words and one.created_at >= at for one in found):
-        return done
-    for one in found:  # a schedule of minutes would fill the disk; what failed is kept with its log
-        if one.snapshot and one.state in ("made", "unchanged"):
-            shutil.rmtree(_folder(workspace, one), ignore_errors=True)
+    with workspace.ledger.read() as tx:
+        since = takewhile(lambda one: one.created_at >= at, _syncs(tx, workspace, declared.name))
+        if any(one.trigger == words for one in since):
+            return done
+    _tidy(workspace, declared.name)
     begun = begin_sync(workspace, declared.name, trigger=words, snapshot=declared.snapshot)
     _launch(workspace, begun, declared)
     return [*done, f"{declared.name}: a sync began ({words})"]
+
+
+def _tidy(workspace: Workspace, table: str) -> None:
+    """Remove the folders of syncs that ended well: a schedule of minutes would fill the disk. What failed is kept."""
+    with workspace.ledger.read() as tx:
+        for one in _syncs(tx, workspace, table):
+            if one.snapshot and one.state in ("made", "unchanged"):
+                if not _folder(workspace, one).is_dir():
+                    return  # it was removed before, and those before it
+                shutil.rmtree(_folder(workspace, one), ignore_errors=True)
 
 
 def _due(declared: DeclaredTable, now: datetime) -> datetime | None:
@@ -141,36 +151,51 @@ def _failed(workspace: Workspace, present: Sync, why: str) -> str:
 
 def _incidents(workspace: Workspace, table: str) -> list[str]:
     """Open an incident when a table's last sync failed, close it when one has ended well."""
-    parent, now = f"{workspace.project}/table:{table}", workspace.clock.now()
-    with workspace.ledger.write() as tx:
-        syncs = entries.find(tx, Sync, parent=_parent(workspace), name=table, limit=_MANY)
-        last = max(syncs, key=lambda one: (one.created_at, one.id), default=None)
-        present = next(iter(entries.find(tx, Incident, parent=parent, state="open", limit=1)), None)
-        if last is None or last.state == "running":
+    with workspace.ledger.read() as tx:  # most passes find nothing to write, and keep nobody else from writing
+        if _incident(tx, workspace, table) is None:
             return []
-        if last.state == "failed" and present is None:
-            opened = Incident(
-                id=new_id(),
-                project=workspace.project,
-                name="sync",
-                created_at=now,
-                parent_id=parent,
-                sentence=f"The table {table!r} could not be synced: {last.sentence}",
-                owner=_OWNER,
-                cause="sync",
-            )
-            entries.put(tx, opened, expect=0)
-            return [f"{table}: an incident was opened"]
-        if last.state != "failed" and present is not None:
-            entries.put(tx, msgspec.structs.replace(present, state="closed", closed_at=now))
-            return [f"{table}: its incident was closed"]
-    return []
+    with workspace.ledger.write() as tx:
+        wanted = _incident(tx, workspace, table)
+        if wanted is None:
+            return []
+        entries.put(tx, wanted)
+    return [f"{table}: {'an incident was opened' if wanted.state == 'open' else 'its incident was closed'}"]
+
+
+def _incident(tx: ReadTransaction, workspace: Workspace, table: str) -> Incident | None:
+    """The incident that is to be opened or closed, None where all stands as it should."""
+    parent, now = f"{workspace.project}/table:{table}", workspace.clock.now()
+    last = next(_syncs(tx, workspace, table, page=1), None)
+    present = next(iter(entries.find(tx, Incident, parent=parent, state="open", limit=1)), None)
+    if last is None or last.state == "running":
+        return None
+    if last.state == "failed" and present is None:
+        return Incident(
+            id=new_id(),
+            project=workspace.project,
+            name="sync",
+            created_at=now,
+            parent_id=parent,
+            sentence=f"The table {table!r} could not be synced: {last.sentence}",
+            owner=_OWNER,
+            cause="sync",
+        )
+    if last.state != "failed" and present is not None:
+        return msgspec.structs.replace(present, state="closed", closed_at=now)
+    return None
 
 
 def _declared(workspace: Workspace) -> list[DeclaredTable]:
     with workspace.ledger.read() as tx:
-        found = entries.find(tx, DeclaredTable, parent=_parent(workspace), limit=_MANY)
-    return sorted(found, key=lambda one: one.name)
+        return sorted(entries.every(tx, DeclaredTable, parent=_parent(workspace)), key=lambda one: one.name)
+
+
+def _syncs(
+    tx: ReadTransaction, workspace: Workspace, table: str | None = None, *, state: str | None = None, page: int = 100
+) -> Iterator[Sync]:
+    """Syncs of this environment, newest first."""
+    parent = _parent(workspace)
+    return entries.every(tx, Sync, project=workspace.project, name=table, state=state, parent=parent, page=page)
 
 
 def _parent(workspace: Workspace) -> str:

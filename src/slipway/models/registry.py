@@ -20,7 +20,6 @@ __all__ = ["LATEST", "aliases", "bundle_of", "get", "names", "register", "set_al
 LATEST = "latest"
 _ALIAS = "alias"
 _MODEL = "model"
-_PAGE = 1000
 
 
 def register(
@@ -90,19 +89,8 @@ def names(workspace: Workspace) -> list[str]:
 def versions(workspace: Workspace, name: str) -> list[ModelVersion]:
     """All versions of a model, newest first; [] when there is no such model."""
     with workspace.ledger.read() as tx:
-        found: list[ModelVersion] = []
-        while True:
-            page = entries.find(
-                tx,
-                ModelVersion,
-                project=workspace.project,
-                name=name,
-                before=found[-1] if found else None,
-                limit=_PAGE,
-            )
-            found += page
-            if len(page) < _PAGE:
-                return sorted(found, key=lambda version: -version.number)
+        found = entries.every(tx, ModelVersion, project=workspace.project, name=name)
+        return sorted(found, key=lambda version: -version.number)
 
 
 def get(workspace: Workspace, name: str, version: str | int = LATEST) -> ModelVersion:

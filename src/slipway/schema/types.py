@@ -9,7 +9,7 @@ import polars as pl
 from slipway.errors import InvalidInput
 from slipway.records.schema import Field, FieldType
 
-__all__ = ["field_type", "fields_of", "frame_of", "polars_schema"]
+__all__ = ["field_type", "fields_of", "frame_of", "in_utc", "polars_schema"]
 
 _TYPES: dict[FieldType, pl.DataType] = {
     "bool": pl.Boolean(),
@@ -42,6 +42,12 @@ def field_type(dtype: pl.DataType) -> FieldType:
         return "datetime" if dtype.time_zone else "object"
     others: dict[type[pl.DataType], FieldType] = {pl.String: "string", pl.Date: "date", pl.Duration: "duration"}
     return others.get(type(dtype), "object")
+
+
+def in_utc(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A column, its instants in UTC: Polars compares no two time zones with each other."""
+    is_instant = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+    return pl.col(column).dt.convert_time_zone("UTC") if is_instant else pl.col(column)
 
 
 def fields_of(frame: pl.DataFrame | pl.LazyFrame) -> tuple[Field, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from slipway.errors import Conflict, InvalidInput, near
+from slipway.errors import InvalidInput, near
 from slipway.operations.table_versions import AlterTable, TableState
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
@@ -21,7 +21,8 @@ from slipway.schema.dtypes import dtype_of, plain_dtype
 from slipway.schema.frame_digests import FrameDigests, of_blocks
 from slipway.schema.types import field_type
 from slipway.tables.catalog import head, manifest_of, words
-from slipway.tables.commits import Draft, Origin, commit
+from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
+from slipway.tables.conform import check_columns_named
 from slipway.tables.parts import table_folder
 from slipway.tables.scans import file_columns, greatest, scan_parts, schema_of
 
@@ -42,7 +43,6 @@ TYPES: dict[str, pl.DataType] = {
 }
 """What a column may be added as or widened to, by the name that is typed."""
 
-_ATTEMPTS = 20
 _WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64)
 _UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 
@@ -79,7 +79,8 @@ def alter(
         Conflict: Others wrote the table again and again meanwhile.
     """
     wanted = (dict(add or {}), dict(rename or {}), tuple(drop), dict(widen or {}))
-    for _ in range(_ATTEMPTS):
+
+    def attempt() -> TableVersion:
         former = head(workspace, table, branch=branch)
         before = manifest_of(workspace, former)
         manifest = _altered(table, before, *wanted)
@@ -95,11 +96,9 @@ def alter(
             data_until=greatest(manifest),
         )
         told = origin or Origin(source=_said(*wanted), about=_about(former.about, wanted[1], wanted[2]))
-        try:
-            return commit(workspace, table, draft, former=former, origin=told, branch=branch, verb="tables.alter")
-        except Conflict:
-            continue
-    raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
+        return commit(workspace, table, draft, former=former, origin=told, branch=branch, verb="tables.alter")
+
+    return again_on_conflict(table, attempt)
 
 
 def alter_table(workspace: Workspace, request: AlterTable) -> TableState:
@@ -230,6 +229,7 @@ def _check_once(table: str, names: list[str]) -> None:
         )
     if not names:
         raise InvalidInput(f"The table {table!r} would have no columns.", fix="Keep at least one.")
+    check_columns_named(table, names)
 
 
 def _digests(workspace: Workspace, former: TableVersion, manifest: Manifest) -> FrameDigests:

@@ -195,14 +195,9 @@ def history(workspace: Workspace, table: str, *, project: str | None = None) -> 
     """
     owner = project or workspace.project
     head(workspace, table, project=owner)
-    found: list[TableVersion] = []
     with workspace.ledger.read() as tx:
-        while True:
-            last = found[-1] if found else None
-            page = entries.find(tx, TableVersion, project=owner, name=table, before=last, limit=_PAGE)
-            found += page
-            if len(page) < _PAGE:
-                return tuple(sorted(found, key=lambda version: -version.number))
+        found = entries.every(tx, TableVersion, project=owner, name=table)
+        return tuple(sorted(found, key=lambda version: -version.number))
 
 
 def as_of(workspace: Workspace, table: str, instant: datetime, *, project: str | None = None) -> TableVersion:

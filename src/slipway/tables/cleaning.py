@@ -33,7 +33,6 @@ __all__ = ["GRACE", "KEEP", "clean", "clean_tables"]
 KEEP = 10
 GRACE = timedelta(days=7)
 
-_PAGE = 1000
 _NAMED = re.compile(rb'table:[^"@\s]+@[0-9a-f]{64}')
 _TRASH = ".trash"
 
@@ -107,7 +106,11 @@ def _parted(
     tx: ReadTransaction, workspace: Workspace, table: str, rule: _Rule, read_by_runs: set[str]
 ) -> tuple[list[TableVersion], list[TableVersion]]:
     """The versions that stay, and those whose rows are there and go."""
-    found = [version for version in _all(tx, workspace.project, table) if version.cleaned_at is None]
+    found = [
+        version
+        for version in entries.every(tx, TableVersion, project=workspace.project, name=table)
+        if version.cleaned_at is None
+    ]
     newest = sorted(found, key=lambda version: -version.number)[: rule.keep]
     named = {version.version for version in newest} | _named_by_refs(tx, workspace.project, table)
     before = workspace.clock.now() - rule.grace
@@ -115,17 +118,6 @@ def _parted(
     dead = [version for version in old if not _is_pinned(tx, version, read_by_runs)]
     gone = {version.version for version in dead}
     return [version for version in found if version.version not in gone], dead
-
-
-def _all(tx: ReadTransaction, project: str, table: str) -> list[TableVersion]:
-    found: list[TableVersion] = []
-    while True:
-        page = entries.find(
-            tx, TableVersion, project=project, name=table, before=found[-1] if found else None, limit=_PAGE
-        )
-        found += page
-        if len(page) < _PAGE:
-            return found
 
 
 def _named_by_refs(tx: ReadTransaction, project: str, table: str) -> set[str]:
@@ -144,17 +136,12 @@ def _is_pinned(tx: ReadTransaction, version: TableVersion, read_by_runs: set[str
 def _named_by_runs(tx: ReadTransaction, workspace: Workspace) -> set[str]:
     """The nodes of the versions that this store's runs and their training sets name."""
     found: set[str] = set()
-    last: Run | None = None
-    while True:
-        page = entries.find(tx, Run, before=last, limit=_PAGE)
-        for run in page:
-            found |= set(run.inputs)
-            for artifact in run.artifacts:
-                if artifact.name == "training_set.json" and workspace.blobs.has(artifact.digest):
-                    found |= {each.decode() for each in _NAMED.findall(workspace.blobs.get(artifact.digest))}
-        if len(page) < _PAGE:
-            return found
-        last = page[-1]
+    for run in entries.every(tx, Run):
+        found |= set(run.inputs)
+        for artifact in run.artifacts:
+            if artifact.name == "training_set.json" and workspace.blobs.has(artifact.digest):
+                found |= {each.decode() for each in _NAMED.findall(workspace.blobs.get(artifact.digest))}
+    return found
 
 
 def _swept(

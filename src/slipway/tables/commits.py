@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time as machine_time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +19,9 @@ from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChang
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
 from slipway.tables.personal import check_personal
 
-__all__ = ["Draft", "Origin", "commit", "moved_head", "note_about", "note_synced"]
+__all__ = ["Draft", "Origin", "again_on_conflict", "commit", "moved_head", "note_about", "note_profile", "note_synced"]
+
+_WAIT_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,30 @@ class Draft:
     removed_rows: int = 0
     fingerprint: str
     data_until: datetime | None
+
+
+def again_on_conflict(
+    table: str, attempt: Callable[[], TableVersion], *, attempts: int = 20, once: bool = False
+) -> TableVersion:
+    """Make a version, and make it anew on what another writer left where that one was faster.
+
+    Args:
+        table: The table's name, for the error.
+        attempt: Makes it on what is current now.
+        attempts: How often.
+        once: Whether a conflict is the caller's to solve: whoever judged the rows must judge them anew.
+
+    Raises:
+        Conflict: Others wrote the table again and again meanwhile.
+    """
+    for _ in range(1 if once else attempts):
+        try:
+            return attempt()
+        except Conflict:
+            if once:
+                raise
+            machine_time.sleep(random.uniform(0, _WAIT_S))
+    raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
 
 
 def commit(
@@ -172,6 +200,23 @@ def note_synced(workspace: Workspace, version: TableVersion, synced: Synced) -> 
         noted = msgspec.structs.replace(known, synced=synced)
         entries.put(tx, noted)
     return noted
+
+
+def note_profile(workspace: Workspace, version: TableVersion, profile: bytes) -> None:
+    """Keep the profile of a version that came without one, unless rows were erased from it meanwhile.
+
+    Args:
+        workspace: Whose store is written.
+        version: The version as it was when its rows were read.
+        profile: Their profile.
+    """
+    kept = workspace.blobs.put(profile)
+    with workspace.ledger.write() as tx:
+        known = entries.get(tx, TableVersion, version.id)
+        if (known.erased, known.profile) == (version.erased, version.profile):
+            entries.put(tx, msgspec.structs.replace(known, profile=kept))
+        elif known.erased != version.erased:
+            workspace.blobs.delete(kept)  # it may tell of what was erased
 
 
 def note_about(workspace: Workspace, version: TableVersion, about: AboutTable) -> TableVersion:

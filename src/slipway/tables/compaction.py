@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from slipway.errors import Conflict
 from slipway.operations.table_versions import CompactTable, TableState
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.tables import parts as limits
 from slipway.tables.catalog import head, manifest_of, words
-from slipway.tables.commits import Draft, Origin, commit
+from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
 from slipway.tables.parts import PartWriter, table_folder
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import cut
 
 __all__ = ["compact", "compact_table"]
 
-_ATTEMPTS = 20
 _Made = tuple[tuple[Part, ...], tuple[Part, ...]]
 
 
@@ -42,12 +40,13 @@ def compact(workspace: Workspace, table: str, *, branch: str = "") -> TableVersi
     """
     made: list[_Made] = []
     with PartWriter(workspace, table) as writer:
-        for _ in range(_ATTEMPTS):
+
+        def attempt() -> TableVersion:
             former = head(workspace, table, branch=branch)
             before = manifest_of(workspace, former)
             parts = _put_in(before.parts, made)
             if parts == before.parts:
-                made = _made(workspace, former, before, writer)
+                made[:] = _made(workspace, former, before, writer)
                 parts = _put_in(before.parts, made)
             if parts == before.parts:
                 return former
@@ -57,25 +56,19 @@ def compact(workspace: Workspace, table: str, *, branch: str = "") -> TableVersi
                 fingerprint=former.fingerprint,
                 data_until=former.data_until,
             )
-            told = Origin(
-                source=f"parts: {len(before.parts)} before, {len(parts)} now",
-                checks=former.checks,
-                profile=former.profile,
+            told = f"parts: {len(before.parts)} before, {len(parts)} now"
+            return commit(
+                workspace,
+                table,
+                draft,
+                former=former,
+                origin=Origin(source=told, checks=former.checks, profile=former.profile),
+                branch=branch,
+                verb="tables.compact",
+                settle=writer.finish,
             )
-            try:
-                return commit(
-                    workspace,
-                    table,
-                    draft,
-                    former=former,
-                    origin=told,
-                    branch=branch,
-                    verb="tables.compact",
-                    settle=writer.finish,
-                )
-            except Conflict:
-                continue
-    raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
+
+        return again_on_conflict(table, attempt)
 
 
 def compact_table(workspace: Workspace, request: CompactTable) -> TableState:

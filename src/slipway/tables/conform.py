@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -10,7 +10,9 @@ from slipway.errors import InvalidInput, near
 from slipway.ids import check_name
 from slipway.schema.types import field_type
 
-__all__ = ["check_declared", "conformed"]
+__all__ = ["check_columns_named", "check_declared", "conformed"]
+
+_OWN = "slipway "
 
 
 def check_declared(table: str, schema: pl.Schema, key: tuple[str, ...], time: str) -> None:
@@ -20,10 +22,7 @@ def check_declared(table: str, schema: pl.Schema, key: tuple[str, ...], time: st
         InvalidInput: The name does not fit, there are no columns, one is missing, or the time is no instant.
     """
     check_name(table, "table")
-    if not schema:
-        raise InvalidInput(
-            f"The frame for the table {table!r} has no columns.", fix="Return a frame with at least one column."
-        )
+    check_columns_named(table, schema)
     for role, name in [*(("key", name) for name in key), *([("time", time)] if time else [])]:
         if name not in schema:
             raise InvalidInput(
@@ -31,7 +30,7 @@ def check_declared(table: str, schema: pl.Schema, key: tuple[str, ...], time: st
                 why=near(name, schema, what="columns"),
                 field=name,
             )
-    dtype = schema.get(time)
+    dtype = schema[time] if time else None
     if dtype is not None and not (isinstance(dtype, pl.Datetime) and dtype.time_zone):
         raise InvalidInput(
             f"The time column {time!r} of the table {table!r} has the type {dtype}.",
@@ -39,6 +38,33 @@ def check_declared(table: str, schema: pl.Schema, key: tuple[str, ...], time: st
             fix=f"Say which zone: pl.col({time!r}).dt.replace_time_zone('America/New_York').dt.convert_time_zone('UTC').",
             field=time,
         )
+
+
+def check_columns_named(table: str, names: Collection[str]) -> None:
+    """Check that a table's columns can be told apart by their names, wherever Polars is given one.
+
+    Raises:
+        InvalidInput: There are none, one has no name, Polars takes one for a pattern, or it is kept for Slipway's own use.
+    """
+    if not names:
+        raise InvalidInput(
+            f"The frame for the table {table!r} has no columns.", fix="Return a frame with at least one column."
+        )
+    for name in names:
+        why = ""
+        if not name:
+            why = "Every column needs a name."
+        elif name == "*" or (name.startswith("^") and name.endswith("$")):
+            why = "Polars takes such a name for a pattern of columns."
+        elif name.startswith(_OWN):
+            why = f"Names that begin with {_OWN!r} are used while rows are checked."
+        if why:
+            raise InvalidInput(
+                f"A column of the table {table!r} cannot be called {name!r}.",
+                why=why,
+                fix=f'Rename it: frame.rename({{{name!r}: "another_name"}}).',
+                field=name,
+            )
 
 
 def conformed(table: str, frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:

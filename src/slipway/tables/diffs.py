@@ -155,7 +155,8 @@ def _rows(workspace: Workspace, version: TableVersion, manifest: Manifest, parts
 
 
 def _is_unique(rows: pl.LazyFrame, key: tuple[str, ...]) -> bool:
-    counted = rows.group_by(key).len().select(pl.col("len").max()).collect(engine="streaming")
+    named = [pl.col(name).alias(f"k{n}") for n, name in enumerate(key)]
+    counted = rows.group_by(named).len("rows").select(pl.col("rows").max()).collect(engine="streaming")
     return (counted.item() or 0) <= 1
 
 
@@ -202,9 +203,14 @@ def _said_row(row: dict[str, object], key: tuple[str, ...], values: list[str], p
         columns=tuple(
             (name, said(name, row[f"a{n}"]), said(name, row[f"b{n}"]))
             for n, name in enumerate(values)
-            if row[f"a{n}"] != row[f"b{n}"]
+            if not _same(row[f"a{n}"], row[f"b{n}"])
         ),
     )
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two values are the same to Polars, which holds NaN for equal to itself."""
+    return one == other or (one != one and other != other)
 
 
 def _as_a_whole(left: pl.LazyFrame, right: pl.LazyFrame) -> _Found:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import time as machine_time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ import polars as pl
 
 from slipway.errors import Conflict, NotFound
 from slipway.ledger import entries
-from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.filesets import FileSetVersion
 from slipway.records.record import Record
@@ -38,7 +38,6 @@ R = TypeVar("R", bound=Record)
 
 ERASED = "(erased)"
 _ORPHAN_AGE_S = 3600.0
-_PAGE = 1000
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _WHOLE = re.compile(r"-?\d{1,18}")
 
@@ -290,32 +289,22 @@ def _known(workspace: Workspace, table: str) -> tuple[TableVersion, ...]:
 
 def _refusals(workspace: Workspace, table: str) -> list[TableRefusal]:
     with workspace.ledger.read() as tx:
-        return list(_all(tx, TableRefusal, project=workspace.project, name=table))
+        return list(entries.every(tx, TableRefusal, project=workspace.project, name=table))
 
 
 def _named_blobs(workspace: Workspace) -> set[str]:
     """All blobs that versions of tables and file sets name in the whole store, but for the files' own contents."""
     found: set[str] = set()
     with workspace.ledger.read() as tx:
-        for version in _all(tx, TableVersion):
+        for version in entries.every(tx, TableVersion):
             if version.cleaned_at is None:
                 found |= {version.erased[-1].manifest if version.erased else version.version, version.profile}
             found |= {check.failing for check in version.checks}
-        found |= {check.failing for refusal in _all(tx, TableRefusal) for check in refusal.checks}
-        sets = list(_all(tx, FileSetVersion))
+        found |= {check.failing for refusal in entries.every(tx, TableRefusal) for check in refusal.checks}
+        sets = list(entries.every(tx, FileSetVersion))
     for one in sets:
         found |= {index_blob(one), *index_of(workspace, one).lists}
     return found
-
-
-def _all(tx: ReadTransaction, kind: type[R], *, project: str | None = None, name: str | None = None) -> Iterator[R]:
-    last: R | None = None
-    while True:
-        page = entries.find(tx, kind, project=project, name=name, before=last, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        last = page[-1]
 
 
 def _named_parts(workspace: Workspace, table: str) -> set[str]:

@@ -9,15 +9,13 @@ import msgspec
 
 from slipway.errors import Conflict
 from slipway.ledger import entries
-from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.filesets import FileEntry, FileIndex, FileSetVersion
 from slipway.records.tables import Erased
 from slipway.tables.filesets import entries_of, fileset_history, index_blob, index_of, store_lists
 
 __all__ = ["FilesFound", "find_files", "rewrite_files", "switch_files"]
-
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,19 +128,10 @@ def _shared(workspace: Workspace, name: str, paths: frozenset[str], digests: set
     """Contents that files have which are not erased: of this set and of all others in the store."""
     found: dict[str, str] = {}
     with workspace.ledger.read() as tx:
-        every = _all(tx)
+        every = entries.every(tx, FileSetVersion)
     for version in every:
         own = (version.project, version.name) == (workspace.project, name)
         for entry in entries_of(workspace, version):
             if entry.digest in digests and not (own and entry.path in paths):
                 found[entry.digest] = f"{entry.path!r} of the file set {version.name!r}"
     return found
-
-
-def _all(tx: ReadTransaction) -> list[FileSetVersion]:
-    found: list[FileSetVersion] = []
-    while True:
-        page = entries.find(tx, FileSetVersion, before=found[-1] if found else None, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            return found

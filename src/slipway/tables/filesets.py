@@ -24,7 +24,6 @@ from slipway.tables.catalog import pins, reads
 
 __all__ = [
     "FileDiff",
-    "blobs_of",
     "commit",
     "current_file_hash",
     "current_version",
@@ -43,7 +42,6 @@ __all__ = [
 
 HEAD = "files"
 _CUT = 256
-_PAGE = 1000
 _lists = msgspec.msgpack.Encoder()
 _read_list = msgspec.msgpack.Decoder(tuple[FileEntry, ...])
 
@@ -95,14 +93,9 @@ def fileset_history(workspace: Workspace, name: str) -> tuple[FileSetVersion, ..
         NotFound: The project has no such file set.
     """
     resolve(workspace, name)
-    found: list[FileSetVersion] = []
     with workspace.ledger.read() as tx:
-        while True:
-            last = found[-1] if found else None
-            page = entries.find(tx, FileSetVersion, project=workspace.project, name=name, before=last, limit=_PAGE)
-            found += page
-            if len(page) < _PAGE:
-                return tuple(sorted(found, key=lambda version: -version.number))
+        found = entries.every(tx, FileSetVersion, project=workspace.project, name=name)
+        return tuple(sorted(found, key=lambda version: -version.number))
 
 
 def resolve(workspace: Workspace, name: str, version: str | None = None, *, project: str = "") -> FileSetVersion:
@@ -324,12 +317,6 @@ def _known(tx: ReadTransaction, project: str, name: str, version: str) -> FileSe
             fix="Remove these files from the folder, then add it again.",
         )
     return record
-
-
-def blobs_of(workspace: Workspace, version: FileSetVersion) -> set[str]:
-    """Digests of all blobs that a version needs: for whoever removes blobs that nobody needs."""
-    index = index_of(workspace, version)
-    return {index_blob(version), *index.lists, *(entry.digest for entry in entries_of(workspace, version))}
 
 
 def _entries_in(workspace: Workspace, lists: list[str]) -> dict[str, FileEntry]:

@@ -6,34 +6,49 @@ from datetime import UTC, datetime, timedelta
 
 from slipway.ledger import entries, provenance
 from slipway.operations.tables import TableSync
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredTable
 from slipway.records.sources import Sync
 from slipway.schema.schedules import in_words, last_time, next_time
 
-__all__ = ["list_syncs"]
+__all__ = ["list_syncs", "synced_ref"]
 
-_MANY = 10_000
+_RECENT = 1000
+"""Among so many of the newest syncs tables are looked for that were synced before each was named by a reference."""
 _GRACE = timedelta(minutes=5)
 """So long after its time a table is not called late yet."""
+
+
+def synced_ref(environment: str) -> str:
+    """The kind of the references that name each table's last sync in an environment, by the table's name."""
+    return f"sync:{environment}"
 
 
 def list_syncs(workspace: Workspace) -> tuple[TableSync, ...]:
     """How each table stands that was ever synced, or shall be, in the workspace's environment; by name."""
     parent = f"{workspace.project}/{workspace.environment}"
+    now = workspace.clock.now()
     with workspace.ledger.read() as tx:
-        syncs = entries.find(tx, Sync, parent=parent, limit=_MANY)
-        declared = {one.name: one for one in entries.find(tx, DeclaredTable, parent=parent, limit=_MANY)}
-    by_table: dict[str, list[Sync]] = {}
-    for one in syncs:
-        by_table.setdefault(one.name, []).append(one)
-    names = sorted({*by_table, *declared})
-    return tuple(_stands(name, by_table.get(name, []), declared.get(name), workspace.clock.now()) for name in names)
+        declared = {one.name: one for one in entries.every(tx, DeclaredTable, parent=parent)}
+        last = tx.refs(workspace.project, synced_ref(workspace.environment))
+        older = {one.name for one in entries.find(tx, Sync, parent=parent, limit=_RECENT)}
+        names = sorted({*last, *declared, *older})
+        return tuple(_stands(tx, workspace, name, declared.get(name), now) for name in names)
 
 
-def _stands(name: str, syncs: list[Sync], declared: DeclaredTable | None, now: datetime) -> TableSync:
-    last = max(syncs, key=lambda one: (one.created_at, one.id), default=None)
-    good = [one.created_at for one in syncs if one.state in ("made", "unchanged")]
+def _newest(tx: ReadTransaction, workspace: Workspace, name: str, state: str | None = None) -> Sync | None:
+    parent = f"{workspace.project}/{workspace.environment}"
+    found = entries.find(tx, Sync, project=workspace.project, name=name, state=state, parent=parent, limit=1)
+    return found[0] if found else None
+
+
+def _stands(
+    tx: ReadTransaction, workspace: Workspace, name: str, declared: DeclaredTable | None, now: datetime
+) -> TableSync:
+    last = _newest(tx, workspace, name)
+    ended = (_newest(tx, workspace, name, state) for state in ("made", "unchanged"))
+    good = [one.created_at for one in ended if one is not None]
     spec = declared.schedule if declared is not None else None
     due = last_time(spec.cron, spec.timezone, now) if spec is not None else None
     following = next_time(spec.cron, spec.timezone, now) if spec is not None else None

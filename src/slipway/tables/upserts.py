@@ -6,32 +6,28 @@ keeps its position; statistics say which parts need not be opened. New keys go i
 
 from __future__ import annotations
 
-import random
-import time as machine_time
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from slipway.errors import Conflict, InvalidInput
+from slipway.errors import InvalidInput
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.schema.frame_digests import BLOCK_ROWS, LEAF_ROWS, FrameDigests, of_blocks
 from slipway.schema.types import fields_of
 from slipway.tables.catalog import head, manifest_of, words
-from slipway.tables.commits import Draft, Origin, commit
+from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
 from slipway.tables.conform import conformed
 from slipway.tables.parts import PartWriter, plain_bound, table_folder
 from slipway.tables.scans import file_columns, greatest, rows_between, scan_parts, schema_of
 from slipway.tables.staging import Rows, cut, frames_of, joined_field
+from slipway.tables.versions import gathered
 
 __all__ = ["upsert"]
-
-_ATTEMPTS = 20
-_WAIT_S = 0.02
 
 
 def upsert(
@@ -69,30 +65,21 @@ def upsert(
         BackendError: The file system failed.
     """
     came = list(frames_of(rows, f"What is to be upserted into {table}"))
+    told = origin or Origin()
     with PartWriter(workspace, table) as writer:
-        for _ in range(_ATTEMPTS):
+
+        def attempt() -> TableVersion:
             former = head(workspace, table, branch=branch)
             before = manifest_of(workspace, former)
             given = _given(table, came, before, newest_wins)
-            work = _Work(workspace, former, before, given, newest_wins, writer)
-            draft = work.draft()
+            draft = _Work(workspace, former, before, given, newest_wins, writer).draft()
             if draft is None:
                 return former
-            try:
-                return commit(
-                    workspace,
-                    table,
-                    draft,
-                    former=former,
-                    origin=origin or Origin(),
-                    branch=branch,
-                    settle=writer.finish,
-                )
-            except Conflict:
-                if origin is not None and origin.onto is not None:  # whoever judged it must judge it anew
-                    raise
-                machine_time.sleep(random.uniform(0, _WAIT_S))
-    raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
+            if not branch:
+                draft = replace(draft, manifest=gathered(workspace, writer, former, draft.manifest))
+            return commit(workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish)
+
+        return again_on_conflict(table, attempt, once=told.onto is not None)
 
 
 def _given(table: str, came: list[pl.DataFrame], before: Manifest, newest_wins: bool) -> pl.DataFrame:

@@ -6,15 +6,12 @@ known. A crash before it leaves files that nobody names; after it, all is there.
 
 from __future__ import annotations
 
-import random
-import time as machine_time
 from dataclasses import replace
 from itertools import takewhile
 
 import msgspec
 import polars as pl
 
-from slipway.errors import Conflict
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
 from slipway.records.tables import Manifest, TableVersion
@@ -31,7 +28,7 @@ from slipway.tables.catalog import (
     reads,
     words,
 )
-from slipway.tables.commits import Draft, Origin, commit
+from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
 from slipway.tables.conform import check_declared
 from slipway.tables.parts import PartWriter, table_folder
 from slipway.tables.resolve import Version, resolve
@@ -46,6 +43,7 @@ __all__ = [
     "as_of",
     "commit",
     "current",
+    "gathered",
     "get",
     "head",
     "history",
@@ -64,7 +62,6 @@ _MANY = 64
 _TINY_ROWS = 16_384
 _TINY_BYTES = 1 << 20
 _ATTEMPTS = 100
-_WAIT_S = 0.02
 
 
 def read(
@@ -201,36 +198,28 @@ def append(
         Conflict: Others wrote the table again and again meanwhile.
         BackendError: The file system failed.
     """
-    former = head(workspace, table, branch=branch)
+    told = origin or Origin()
+    first = head(workspace, table, branch=branch)
     with PartWriter(workspace, table) as writer:
-        staged = rows if isinstance(rows, Staged) and rows.onto == former.version else None
-        staged = staged or stage_with(writer, workspace, table, rows, onto=former)
-        for _ in range(_ATTEMPTS):
+        is_staged = isinstance(rows, Staged) and rows.onto == first.version
+        staged: Staged = rows if is_staged else stage_with(writer, workspace, table, rows, onto=first)
+
+        def attempt() -> TableVersion:
+            nonlocal staged
+            former = head(workspace, table, branch=branch)
+            if former.version != staged.onto:
+                writer.finish()  # what was staged is read again
+                staged = moved_onto(workspace, writer, staged, former)
             if not staged.rows:
                 return former
-            before = manifest_of(workspace, former)
-            draft = appended(former, before, staged)
+            draft = appended(former, manifest_of(workspace, former), staged)
             if not branch:
-                draft = replace(draft, manifest=_gathered(workspace, writer, former, draft.manifest))
-            try:
-                made = commit(
-                    workspace,
-                    table,
-                    draft,
-                    former=former,
-                    origin=origin or Origin(),
-                    branch=branch,
-                    settle=writer.finish,
-                )
-                keep_tail(made.version, staged)
-                return made
-            except Conflict:
-                if origin is not None and origin.onto is not None:  # whoever judged it must judge it anew
-                    raise
-                machine_time.sleep(random.uniform(0, _WAIT_S))
-            former = head(workspace, table, branch=branch)
-            staged = moved_onto(workspace, writer, staged, former)
-    raise Conflict(f"The table {table!r} is written all the time.", fix="Try again when fewer write at once.")
+                draft = replace(draft, manifest=gathered(workspace, writer, former, draft.manifest))
+            made = commit(workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish)
+            keep_tail(made.version, staged)
+            return made
+
+        return again_on_conflict(table, attempt, attempts=_ATTEMPTS, once=told.onto is not None)
 
 
 def appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
@@ -251,8 +240,8 @@ def appended(former: TableVersion, before: Manifest, staged: Staged) -> Draft:
     )
 
 
-def _gathered(workspace: Workspace, writer: PartWriter, former: TableVersion, manifest: Manifest) -> Manifest:
-    """The manifest with many tiny parts at its end written as one, so that small appends do not make it grow for ever.
+def gathered(workspace: Workspace, writer: PartWriter, former: TableVersion, manifest: Manifest) -> Manifest:
+    """The manifest with many tiny parts at its end written as one, so that small writes do not make it grow for ever.
 
     Not on a branch: its merge tells by the parts what was appended.
     """
