@@ -8,6 +8,7 @@ from slipway.records.features import FeatureSetSpec, View, Windows
 
 __all__ = [
     "AGE_MAX",
+    "AGE_REST",
     "AGE_SUM",
     "LOOKED_UP",
     "NOT_FOUND",
@@ -19,8 +20,12 @@ __all__ = [
     "feeds_of",
 ]
 
-LOOKED_UP, NOT_FOUND, TOO_OLD, AGE_SUM, AGE_MAX, NULLS = range(6)
-"""Places of a feed's counters; from the last one on one for each feature."""
+LOOKED_UP, NOT_FOUND, TOO_OLD, AGE_SUM, AGE_REST, AGE_MAX, NULLS = range(7)
+"""Places of a feed's counters; from the last one on one for each feature.
+
+Ages are summed in whole seconds and, beside them, the microseconds left over: one sum of microseconds would outgrow 64 bits
+after some 300,000 rows that are a year old.
+"""
 
 
 class Feed(Struct, frozen=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from slipway.hashing import fingerprint
-from slipway.records.feeds import AGE_MAX, Feed, FeedCounts
+from slipway.records.feeds import AGE_MAX, NULLS, Feed, FeedCounts
 from slipway.serving.counters import MAX_WORKERS, mapped
 
 __all__ = ["FEED_FILES", "FeedCounters", "read_feeds"]
@@ -98,14 +98,15 @@ def _name(folder: Path, feeds: Sequence[Feed]) -> None:
 
 
 def _path(folder: Path, feeds: Sequence[Feed]) -> Path:
-    layout = fingerprint([(feed.name, feed.kind, feed.features) for feed in feeds])
+    layout = fingerprint([NULLS, *((feed.name, feed.kind, feed.features) for feed in feeds)])
     return folder / FEED_FILES.replace("*", layout[:12])
 
 
 def _counts(cells: memoryview, feeds: Sequence[Feed], width: int) -> list[FeedCounts]:
     found, place = [], 0
     for feed in feeds:
-        looked_up, not_found, too_old, age_us, _, *nulls = [sum(cells[place + i :: width]) for i in range(feed.width)]
+        totals = [sum(cells[place + i :: width]) for i in range(feed.width)]
+        looked_up, not_found, too_old, age_s, rest_us, _, *nulls = totals
         rows = looked_up - not_found
         has_age = feed.kind == "view" and rows > 0
         found.append(
@@ -115,7 +116,7 @@ def _counts(cells: memoryview, feeds: Sequence[Feed], width: int) -> list[FeedCo
                 looked_up=looked_up,
                 not_found=not_found,
                 too_old=too_old,
-                mean_age_s=age_us / rows / 1e6 if has_age else None,
+                mean_age_s=(age_s * 10**6 + rest_us) / rows / 1e6 if has_age else None,
                 max_age_s=max(cells[place + AGE_MAX :: width]) / 1e6 if has_age else None,
                 nulls=dict(zip(feed.features, nulls, strict=True)),
             )
