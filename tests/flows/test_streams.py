@@ -33,6 +33,11 @@ def test_a_stream_is_declared_with_whose_rows_it_has() -> None:
         sw.redis_stream("redis://:hunter2@h", "flights", source="flights")
     with pytest.raises(InvalidDeclaration, match="redis_stream"):
         sw.Endpoint("small", streams=["flights"])
+    other = sw.redis_stream(spec.url, "flights", view="weather_now")
+    with pytest.raises(InvalidDeclaration, match="takes in the stream 'flights' twice"):
+        sw.Endpoint("small", streams=[spec, other])
+    elsewhere = sw.redis_stream("redis://elsewhere", "flights", view="weather_now")
+    assert sw.Endpoint("small", streams=[spec, elsewhere]).streams == [spec, elsewhere]
 
 
 def arrivals(count: int) -> list[dict[str, Any]]:
