@@ -12,7 +12,6 @@ whoever was told which one to expect never takes an emptied Redis for one withou
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ __all__ = ["RedisOnlineStore"]
 
 _ASK_S = 2.0
 _WRITE_S = 60.0
+_AT_ONCE = 4_000  # keys in one command
 _logger = logging.getLogger(__name__)
 
 # KEYS: the identity; the newest rows of views; where a bound of time is given, as many sets of older rows; sets of events.
@@ -265,13 +265,23 @@ class RedisOnlineStore:
 
     def drop(self) -> None:
         """See the port."""
-        pattern, cursor = re.sub(rb"([\\*?\[\]^])", rb"\\\1", self._home) + b"*", b"0"
-        while True:
-            cursor, keys = self._link.ask(pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000"))
-            if keys:
-                self._writing_link.ask(pack(b"UNLINK", *keys))
-            if cursor == b"0":
-                break
+        home, ask = self._home, self._writing_link.ask
+        ask(pack(b"UNLINK", home + b":id"))  # first: whoever reads meanwhile is told that it is lost
+        parts = ask(pack(b"HGETALL", home + b":d"))
+        for body in parts[1::2]:
+            kind, _, what = body.partition(b" ")
+            plan: StreamPlan | ViewPlan
+            if kind == b"stream":
+                plan = StreamPlan(home, msgspec.json.decode(what, type=Stream))
+                places = [plan.events]
+            else:
+                plan = ViewPlan(home, msgspec.json.decode(what, type=StoredView))
+                places = [plan.newest, plan.older]
+            names = ask(pack(b"SMEMBERS", plan.keys))
+            for first in range(0, len(names), _AT_ONCE):
+                ask(pack(b"UNLINK", *[place + name for name in names[first : first + _AT_ONCE] for place in places]))
+            ask(pack(b"UNLINK", plan.keys, plan.replaced))
+        ask(pack(b"UNLINK", *[home + name for name in (b":m", b":turn", b":w", b":d")]))  # last what says where all is
         self._streams, self._views, self._identity = {}, {}, b""
 
     def close(self) -> None:
