@@ -171,7 +171,7 @@ class Link:
 
     def _refused(self, problem: Exception) -> BackendError:
         said = f"{type(problem).__name__} {problem}"  # redis-py takes some of Redis's code words out of the text
-        kind, why, fix = next((told for word, *told in _REFUSALS if word in said), _OTHERWISE)
+        kind, why, fix = next(((kind, why, fix) for word, kind, why, fix in _REFUSALS if word in said), _OTHERWISE)
         return kind(f"The online store at {self.address} answered: {str(problem).rstrip('.')}.", why=why, fix=fix)
 
 

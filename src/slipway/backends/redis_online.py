@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -132,18 +132,33 @@ class RedisOnlineStore:
         self._warn_of_eviction()
 
     def _warn_of_eviction(self) -> None:
+        if warning := _eviction(self._facts()):
+            _logger.warning("The Redis at %s %s", self._link.address, warning)
+
+    def _facts(self) -> dict[str, str]:
+        """What Redis tells of itself; nothing to a user who may not ask."""
         try:
-            told = self._link.ask(pack(b"INFO", b"memory")).decode()
-        except BackendError:  # a user who may not ask: nothing to be told
-            return
-        found = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
-        if found.get("maxmemory", "0") != "0" and found.get("maxmemory_policy", "").startswith("allkeys"):
-            _logger.warning(
-                "The Redis at %s forgets keys when its memory is full (maxmemory-policy %s); features would then be null "
-                "as if there were no rows. Set maxmemory-policy noeviction.",
-                self._link.address,
-                found["maxmemory_policy"],
-            )
+            told = self._link.ask(pack(b"INFO")).decode()
+        except Unavailable:
+            raise
+        except BackendError:
+            return {}
+        return dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+
+    def describe(self) -> tuple[str, str]:
+        """Which Redis answers, and what should be changed about it, "" for nothing.
+
+        Raises:
+            Unavailable: None answers.
+            BackendError: It takes no commands of this user.
+        """
+        self.identity()
+        facts = self._facts()
+        advice = _eviction(facts)
+        if not advice and facts.get("aof_enabled") == "0":
+            advice = "keeps nothing of what was acknowledged last when it is started again. Set appendonly yes."
+        found = f"Redis {facts.get('redis_version', 'of a version that this user may not ask for')}"
+        return f"{found} answers at {self._link.address}", f"It {advice}" if advice else ""
 
     def push_events(self, stream: str, rows: Iterable[EventRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
@@ -332,6 +347,17 @@ class RedisOnlineStore:
             why=near(name, names, what=f"{kind}s"),
             fix="Define it first: `store.define(streams, views)`.",
         )
+
+
+def _eviction(facts: Mapping[str, str]) -> str:
+    """What is wrong with how Redis makes room, "" for nothing."""
+    policy = facts.get("maxmemory_policy", "")
+    if facts.get("maxmemory", "0") == "0" or not policy.startswith("allkeys"):
+        return ""
+    return (
+        f"forgets keys when its memory is full (maxmemory-policy {policy}); features would then be null as if there were "
+        "no rows. Set maxmemory-policy noeviction."
+    )
 
 
 def _body(what: Stream | StoredView) -> bytes:
