@@ -20,14 +20,13 @@ from slipway.backends.redis_layout import (
     ViewPlan,
     event_start,
     fold,
-    once,
-    place_of,
     row_member,
     row_of,
     time_bytes,
     time_of,
 )
 from slipway.backends.redis_link import Link, Script, pack
+from slipway.backends.running_sums import is_news, once, place_of
 from slipway.errors import Unavailable
 from slipway.ids import new_id
 from slipway.ports.online_store import precedence
@@ -280,7 +279,7 @@ class Transaction:
     def _merge_all(self, plan: StreamPlan, found: _Events, given: list[EventRow]) -> int:
         """Rows of a key of which nothing stored stays."""
         merged = {place_of(row): row for row in found.rows}
-        new = [row for row in given if _changes(row, merged.get(place_of(row)))]
+        new = [row for row in given if is_news(row, merged.get(place_of(row)))]
         merged.update((place_of(row), row) for row in new)
         found.rows = [merged[place] for place in sorted(merged)]
         found.members, found.sums = fold(plan, found.rows, plan.zeros)
@@ -301,7 +300,7 @@ class Transaction:
         for key, rows in late.items():
             for row in rows:
                 stored = next(found)
-                if _changes(row, plan.event_of(key, stored[0]) if stored else None):
+                if is_news(row, plan.event_of(key, stored[0]) if stored else None):
                     changes.setdefault(key, []).append(row)
         for key in late.keys() - changes.keys():
             known.pop(key, None)
@@ -463,10 +462,6 @@ class Transaction:
 def _in_parts(head: list[bytes], parts: Sequence[bytes]) -> Iterable[list[bytes]]:
     for first in range(0, len(parts), _AT_ONCE):
         yield [*head, *parts[first : first + _AT_ONCE]]
-
-
-def _changes(row: EventRow, stored: EventRow | None) -> bool:
-    return stored is None or precedence(row.values) > precedence(stored.values)
 
 
 def _greater(one: bytes, other: bytes) -> bytes:
