@@ -30,9 +30,9 @@ def parse(given: str) -> tuple[str, str, int]:
     Raises:
         InvalidInput: It is none.
     """
-    project, slash, rest = given.partition("/")
+    project, slash, rest = given.partition("/") if isinstance(given, str) else ("", "", "")
     name, at, number = rest.partition("@")
-    if not (project and slash and name) or (at and not (number.isdigit() and int(number) > 0)):
+    if not (project and slash and name) or (at and not (number.isdecimal() and int(number) > 0)):
         raise InvalidInput(
             f"{given!r} is no reference to something shared.",
             why="It names the project, the thing and its number.",
