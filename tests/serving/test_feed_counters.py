@@ -12,7 +12,7 @@ from slipway.hosts.online_stores import open_online
 from slipway.records.features import Aggregate, FeatureSetSpec, View, Windows
 from slipway.records.feeds import AGE_MAX, feeds_of
 from slipway.records.schema import Field
-from slipway.serving.feed_counters import FeedCounters, read_feeds
+from slipway.serving.feed_counters import FeedCounters, forget_former, read_feeds
 
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
 HOUR_US = 3_600_000_000
@@ -123,3 +123,17 @@ def test_the_mean_age_of_old_rows_stays_true(tmp_path: Path) -> None:
     (weather,) = [one for one in counters.counts() if one.kind == "view"]
     assert weather.looked_up == 100_000_001
     assert weather.mean_age_s == weather.max_age_s == (NOON - long_ago).total_seconds()
+
+
+def test_a_restart_loses_no_count_and_former_models_files_go(tmp_path: Path) -> None:
+    feeds, former = feeds_of(SPEC), feeds_of(msgspec.structs.replace(SPEC, parts=SPEC.parts[:1]))
+    FeedCounters(tmp_path, former)
+    asked(tmp_path, 0, ["JFK"], FeedCounters(tmp_path, feeds, 0))
+    assert len(list(tmp_path.glob("feeds-*.bin"))) == 2
+    before = read_feeds(tmp_path)
+    forget_former(tmp_path)
+    assert len(list(tmp_path.glob("feeds-*.bin"))) == 1
+    assert read_feeds(tmp_path) == before
+    assert len({one.layout for one in before}) == 1
+    asked(tmp_path, 0, ["JFK", "LGA"], FeedCounters(tmp_path, feeds, 0))
+    assert [one.looked_up for one in read_feeds(tmp_path)] == [3, 3]

@@ -53,7 +53,7 @@ class Feed(Struct, frozen=True):
 
 
 class FeedCounts(Struct, frozen=True, kw_only=True):
-    """What was found under the keys of requests since the endpoint was started.
+    """What was found under the keys of requests since these features first served, restarts of the endpoint included.
 
     Args:
         name: The feed's.
@@ -64,6 +64,7 @@ class FeedCounts(Struct, frozen=True, kw_only=True):
         mean_age_s: Of the found rows, at the decision; None where none was found, and for windows.
         max_age_s: The greatest one; likewise.
         nulls: By feature, in how many found rows (for windows: of all keys) it was null.
+        layout: What is counted together; figures of another layout are another model's, and go on where those stood.
     """
 
     name: str
@@ -74,6 +75,7 @@ class FeedCounts(Struct, frozen=True, kw_only=True):
     mean_age_s: float | None = None
     max_age_s: float | None = None
     nulls: dict[str, int] = {}
+    layout: str = ""
 
     @property
     def found(self) -> int:
