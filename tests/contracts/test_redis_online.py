@@ -176,6 +176,29 @@ def test_a_redis_that_hangs_holds_up_one_request(tmp_path: Path) -> None:
         store.close()
 
 
+def test_a_long_key_is_replaced_by_putting_its_new_content_in_its_place(
+    namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays for good, nothing is left beside it; and content that is gone before its turn replaces nothing."""
+    writes = pytest.importorskip("slipway.backends.redis_writes")
+    monkeypatch.setattr(writes, "_LONG", 3)
+    store, rows, others = opened(redis_here.URL, namespace), events_of(6, 80), events_of(7, 60)
+    store.push_events(STREAM.name, rows)
+    store.push_events(STREAM.name, others, replacing_until_us=100)
+    check_states(store, others)
+    with redis_here.client() as client:
+        keys = list(client.scan_iter(match=f"{{{namespace}}}*", count=1000))
+        assert sum(b":e:" in key for key in keys) == 5
+        assert all(client.ttl(key) == -1 for key in keys)
+        assert not [key for key in keys if b":s:" in key]
+    monkeypatch.setattr(writes, "_STAGED_S", b"0")
+    monkeypatch.setattr(writes, "_PATIENCE_S", 0.3)
+    with pytest.raises(Unavailable, match="busy"):
+        store.push_events(STREAM.name, rows, replacing_until_us=100)
+    check_states(store, others)
+    store.close()
+
+
 def test_what_is_dropped_is_found_without_a_look_at_what_is_others(tmp_path: Path) -> None:
     """Nothing of it stays, others' keys stay, and Redis is never asked for all the keys that it has."""
     with redis_here.own_redis(tmp_path / "redis") as own:
