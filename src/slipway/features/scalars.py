@@ -80,13 +80,7 @@ class Feature:
             )
         self.returns = _field(function, "return", hints["return"]).type
         self.default = checked_default(default, self.returns, f"the feature {self.name!r}")
-        if isinstance(examples, str | Mapping) or not isinstance(examples, Iterable):
-            raise InvalidDeclaration(
-                f"The examples of the feature {self.name!r} are {examples!r}.",
-                why="They are a list: of each, its arguments by name and what the feature is for them.",
-                fix="For example examples=[({'distance': 2475}, True)].",
-            )
-        self.examples: tuple[Example, ...] = tuple(examples)
+        self.examples: tuple[Example, ...] = _listed(examples, self.name)
         self.about = about or about_of(function)
         self.twin: Callable[..., Any] | None = None
 
@@ -186,6 +180,16 @@ def _check_plain(function: object) -> None:
             why="It is called for each row, and what it returns is the feature's value.",
             fix="Make it a plain function that returns the value.",
         )
+
+
+def _listed(examples: object, name: str) -> tuple[Example, ...]:
+    if isinstance(examples, str | Mapping) or not isinstance(examples, Iterable):
+        raise InvalidDeclaration(
+            f"The examples of the feature {name!r} are {examples!r}.",
+            why="They are a list: of each, its arguments by name and what the feature is for them.",
+            fix="For example examples=[({'distance': 2475}, True)].",
+        )
+    return tuple(examples)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def query(view: FeatureView, tables: Tables) -> pl.LazyFrame:
             f"The feature view {view.name!r} raised {type(error).__name__}: {error}.",
             step=view.name,
             trace="".join(traceback.format_exception(type(error), error, own)),
+            fix="Correct its function; it takes the LazyFrames of its tables and returns one.",
         ) from error
     if not isinstance(result, pl.DataFrame | pl.LazyFrame):
         raise InvalidDeclaration(

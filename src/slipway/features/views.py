@@ -123,6 +123,16 @@ def feature_view(
     """
     columns = names_of(entity, "`entity` of the feature view")
     ttl_us = None if ttl is None else microseconds_of(ttl, "`ttl` of the feature view")
+    _check_rows(columns, time, ttl_us, default)
+
+    def declare(function: Callable[..., Any]) -> FeatureView:
+        about = about_of(function, owner=owner, description=description, tags=tags)
+        return FeatureView(function, entity=columns, time=time or "", ttl_us=ttl_us, defaults=default, about=about)
+
+    return declare
+
+
+def _check_rows(columns: tuple[str, ...], time: object, ttl_us: int | None, default: object) -> None:
     if time is not None and (not isinstance(time, str) or not time):
         raise InvalidDeclaration(
             f"The feature view by {', '.join(columns)} has time={time!r}.",
@@ -142,9 +152,3 @@ def feature_view(
             why="Each column of a view has a default of its own.",
             fix="Name the columns: default={'temperature': 15.0}.",
         )
-
-    def declare(function: Callable[..., Any]) -> FeatureView:
-        about = about_of(function, owner=owner, description=description, tags=tags)
-        return FeatureView(function, entity=columns, time=time or "", ttl_us=ttl_us, defaults=default, about=about)
-
-    return declare

@@ -120,12 +120,7 @@ def windows(
         ('route_delay_6h',)
     """
     name = table_name(source, "sw.windows(...)")
-    if not isinstance(time, str) or not time:
-        raise InvalidDeclaration(
-            f"The windows over {name!r} have time={time!r}.",
-            why="It names the column that says when a row became known.",
-            fix="For example time='known_at'.",
-        )
+    _check_time(time, name)
     about = about_of(owner=owner, description=description, tags=tags)
     if isinstance(by, Mapping):
         keys = {key: names_of(columns, f"The key set {key!r}") for key, columns in by.items()}
@@ -147,6 +142,15 @@ def windows(
         )
     _check_aggregates(aggregates, name)
     return DeclaredWindows(source=name, time=time, keys=keys, aggregates=dict(aggregates), about=about)
+
+
+def _check_time(time: object, name: str) -> None:
+    if not isinstance(time, str) or not time:
+        raise InvalidDeclaration(
+            f"The windows over {name!r} have time={time!r}.",
+            why="It names the column that says when a row became known.",
+            fix="For example time='known_at'.",
+        )
 
 
 def _check_aggregates(aggregates: Mapping[str, object], source: str) -> None:
