@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
+from typing import Any
 
 import feature_histories as fh
 import msgspec
@@ -224,6 +225,22 @@ def test_a_definition_follows_the_code(flights: SimpleNamespace) -> None:
 def test_what_does_not_fit_is_a_sentence(flights: SimpleNamespace, options: dict[str, str], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         a_set().training_set(flights, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bound", ["2013-04-01", 5])
+def test_a_bound_that_is_no_date_is_a_sentence(flights: SimpleNamespace, bound: Any) -> None:
+    with pytest.raises(InvalidInput, match="is no date"):
+        a_set().training_set(flights, label="late", until=bound)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1.5, True, "5"])
+def test_batches_of_no_number_of_rows_are_refused_before_anything_is_made(
+    flights: SimpleNamespace, workspace: Workspace, rows: Any
+) -> None:
+    with pytest.raises(InvalidInput, match="rows were asked for"):
+        a_set().training_batches(flights, label="late", batch_rows=rows)
+    with pytest.raises(NotFound):
+        a_set().stored_training_set()
 
 
 def test_a_feature_may_not_be_called_like_the_key(flights: SimpleNamespace) -> None:

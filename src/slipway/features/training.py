@@ -25,7 +25,7 @@ from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
-from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, rows_at_once, store, stored
+from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, check_batch_rows, rows_at_once, store, stored
 from slipway.features.training_rows import Asked, Chosen, check_fits, instant_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
@@ -181,6 +181,7 @@ def training_batches(
     name: str | None = None,
 ) -> TrainingBatches:
     """See `FeatureSet.training_batches`."""
+    check_batch_rows(batch_rows)  # before anything is computed
     work = _work(features, table, "training_batches(...)", _Bounds(label, at, known, since, until))
     into = name or f"training.{features.name}"
     run = current_run.get()
