@@ -1,6 +1,7 @@
 """The command line: its table, its help, its failures and their exit codes."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import redis_here
 from filled_store import BAD_RUN, GOOD_RUN, fill
 from hosts_up import up
 from slipway import errors
@@ -272,6 +274,41 @@ def test_the_doctor_says_what_is_there_and_what_is_not(checkout: Path) -> None:
     assert "Nobody answers" in sick.output
     (checkout / "slipway.toml").write_text("nonsense")
     assert slipway("doctor").exit_code == 1
+
+
+@pytest.mark.full
+def test_the_doctor_looks_at_the_redis_of_an_environment(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one answers, what should be changed about it, and what to do where none does."""
+    monkeypatch.setenv("REDIS_PASSWORD", "secret-word")
+    with redis_here.own_redis(tmp_path / "redis", "--requirepass", "secret-word") as own:
+        url = own.url.replace("//", "//:${REDIS_PASSWORD}@")
+        (checkout / "slipway.toml").write_text(f'{TOML}[environments.dev]\nonline = "{url}"\n')
+        answer = slipway("doctor")
+        assert answer.exit_code == 0, answer.output
+        assert re.search(rf"online store: Redis \d+\.\d+\S* answers at {own.url}\n", answer.output)
+        assert "Set appendonly yes" in answer.output
+        with pytest.importorskip("redis").Redis.from_url(own.url, password="secret-word") as client:
+            client.config_set("appendonly", "yes")
+            (found,) = (one for one in json.loads(slipway("doctor", "--json").output) if one["about"] == "online store")
+            assert found["remedy"] == ""
+            client.config_set("maxmemory", "100mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            assert "Set maxmemory-policy noeviction" in slipway("doctor").output
+            monkeypatch.setenv("REDIS_PASSWORD", "other-word")
+            wrong = slipway("doctor")
+            assert wrong.exit_code == 1
+            assert "Check the user and the password" in wrong.output
+            monkeypatch.delenv("REDIS_PASSWORD")
+            assert "REDIS_PASSWORD is not set" in slipway("doctor").output
+            monkeypatch.setenv("REDIS_PASSWORD", "secret-word")
+    gone = slipway("doctor")
+    assert gone.exit_code == 1
+    assert "cannot be reached" in gone.output
+    assert "redis-server" in gone.output
+    for said in (answer, wrong, gone):
+        assert "-word" not in said.output
 
 
 def test_the_doctor_needs_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ class TestRedisOnlineStoreByStages(TestRedisOnlineStore):
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
         writes = pytest.importorskip("slipway.backends.redis_writes", reason="pip install 'slipway[redis]'")
-        for name, value in (("_ARGUMENTS", 5), ("_ASKED", 7), ("_AT_ONCE", 4)):
+        for name, value in (("_ARGUMENTS", 5), ("_ASKED", 7), ("_AT_ONCE", 4), ("_LONG", 2)):
             monkeypatch.setattr(writes, name, value)
 
 

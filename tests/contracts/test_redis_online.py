@@ -167,13 +167,57 @@ def test_a_redis_that_hangs_holds_up_one_request(tmp_path: Path) -> None:
         store = opened(own.url)
         store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
         own.send(signal.SIGSTOP)
-        for told in ("Timeout", "a moment ago", "a moment ago"):
+        for told in ("did not answer within 2 seconds", "a moment ago", "a moment ago"):
             with pytest.raises(Unavailable, match=told):
                 store.view_rows((TIMED.name,), ["EWR"], 9)
         own.send(signal.SIGCONT)
         assert _asked_patiently(store, ["EWR"])[0][0].rows == 0
         assert store.view_rows((TIMED.name,), ["EWR"], 9) == [[(1, (1,))]]
         store.close()
+
+
+def test_a_long_key_is_replaced_by_putting_its_new_content_in_its_place(
+    namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays for good, nothing is left beside it; and content that is gone before its turn replaces nothing."""
+    writes = pytest.importorskip("slipway.backends.redis_writes")
+    monkeypatch.setattr(writes, "_LONG", 3)
+    store, rows, others = opened(redis_here.URL, namespace), events_of(6, 80), events_of(7, 60)
+    store.push_events(STREAM.name, rows)
+    store.push_events(STREAM.name, others, replacing_until_us=100)
+    check_states(store, others)
+    with redis_here.client() as client:
+        keys = list(client.scan_iter(match=f"{{{namespace}}}*", count=1000))
+        assert sum(b":e:" in key for key in keys) == 5
+        assert all(client.ttl(key) == -1 for key in keys)
+        assert not [key for key in keys if b":s:" in key]
+    monkeypatch.setattr(writes, "_STAGED_S", b"0")
+    monkeypatch.setattr(writes, "_PATIENCE_S", 0.3)
+    with pytest.raises(Unavailable, match="busy"):
+        store.push_events(STREAM.name, rows, replacing_until_us=100)
+    check_states(store, others)
+    store.close()
+
+
+def test_what_is_dropped_is_found_without_a_look_at_what_is_others(tmp_path: Path) -> None:
+    """Nothing of it stays, others' keys stay, and Redis is never asked for all the keys that it has."""
+    with redis_here.own_redis(tmp_path / "redis") as own:
+        store, other = opened(own.url, "test"), opened(own.url, "test:other")
+        for one in (store, other):
+            one.push_events(STREAM.name, events_of(3, 60))
+            one.push_events(STREAM.name, events_of(4, 10), replacing_until_us=0)
+            one.put_rows(TIMED.name, [ViewRow(key, time, (1,)) for key in "abc" for time in (5, 1, 9)])
+            one.put_rows(TIMELESS.name, [ViewRow(f"{{test}}*{number}", 0, (1,)) for number in range(9)])
+            one.set_mark("load", "done")
+        with pytest.importorskip("redis").Redis.from_url(own.url) as client:
+            left = {key for key in client.scan_iter() if key.startswith(b"{test:other}")}
+            client.config_resetstat()
+            store.drop()
+            assert not {"cmdstat_scan", "cmdstat_keys"} & client.info("commandstats").keys()
+            assert set(client.scan_iter()) == left
+        check_states(other, [row for row in events_of(3, 60) if row.time_us > 0] + events_of(4, 10))
+        store.close()
+        other.close()
 
 
 def test_a_full_memory_refuses_a_push_whole(tmp_path: Path) -> None:
@@ -188,6 +232,52 @@ def test_a_full_memory_refuses_a_push_whole(tmp_path: Path) -> None:
         client.config_set("maxmemory", "0")
         assert {states[0].rows for states in store.window_states(STREAM.name, [row.key for row in rows], 9, [9])} == {0}
         assert store.push_events(STREAM.name, rows) == 50
+        store.close()
+
+
+def test_a_redis_that_is_busy_is_not_one_with_another_password(tmp_path: Path) -> None:
+    """While somebody's script runs, a request is told so, and that it may try again."""
+    with redis_here.own_redis(tmp_path / "redis", "--lua-time-limit", "50") as own, ThreadPoolExecutor(1) as pool:
+        store = opened(own.url)
+        redis = pytest.importorskip("redis")
+        client = redis.Redis.from_url(own.url)
+        running = pool.submit(client.eval, "while true do end", 0)
+        refused = None
+        while refused is None or "did not answer" in refused.what:  # it says so after a moment only
+            assert not running.done()
+            try:
+                store.view_rows((TIMED.name,), ["EWR"], 9)
+            except Unavailable as problem:
+                refused = problem
+        assert "somebody's long script" in refused.why
+        assert refused.fix == "Try again in a moment."
+        with redis.Redis.from_url(own.url) as other:
+            other.script_kill()
+        with pytest.raises(redis.exceptions.ResponseError):
+            running.result()
+        client.close()
+        assert _asked_patiently(store, ["EWR"])[0][0].rows == 0
+        store.close()
+
+
+def test_what_redis_refuses_is_said_with_what_to_do(tmp_path: Path) -> None:
+    """A replica, a user without rights and a wrong password are three things, with three remedies."""
+    redis = pytest.importorskip("redis")
+    with redis_here.own_redis(tmp_path / "redis") as own:
+        store = opened(own.url)
+        with redis.Redis.from_url(own.url) as client:
+            client.replicaof("127.0.0.1", "1")
+            with pytest.raises(BackendError, match=r"replica, which takes no changes.*primary"):
+                store.put_rows(TIMED.name, [ViewRow("EWR", 1, (1,))])
+            client.replicaof("NO", "ONE")
+            client.acl_setuser("reader", enabled=True, passwords=["+word"], keys=["*"], commands=["+get", "+mget"])
+        as_reader = RedisOnlineStore(own.url.replace("//", "//reader:word@"), "test")
+        with pytest.raises(BackendError, match=r"may not run this command.*ACL SETUSER"):
+            as_reader.mark("load")
+        with pytest.raises(BackendError, match="right user and password") as caught:
+            RedisOnlineStore(own.url.replace("//", "//reader:other-word@"), "test").mark("load")
+        assert "other-word" not in str(caught.value)
+        as_reader.close()
         store.close()
 
 

@@ -12,8 +12,8 @@ import test_views as tv
 
 import slipway.features.windows as w
 from slipway.backends.sqlite_online import SqliteOnlineStore
-from slipway.features.delivered import Moments, compute_as_delivered, pushed_frames
-from slipway.features.offline import History
+from slipway.features.delivered import Moments, compute_as_delivered, pushed_frames, with_pushed
+from slipway.features.offline import History, compute
 from slipway.features.online import build_receiver, build_resolver
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import FrameTables, build_spec
@@ -75,6 +75,11 @@ def test_what_had_come_by_each_request_is_what_it_was_served(seed: int, tmp_path
     pushed: dict[str, list[tuple[int, Any]]] = {"events": [], "weather": []}
     in_table = {"events": [row for row in events if made.random() < 0.9], "weather": seen}
     waiting = [("events", row, row["known_at"]) for row in events] + [("weather", row, row["seen_at"]) for row in seen]
+    # Some are pushed with other contents than the table has: another value, or another key.
+    for row in made.sample(events, 40):
+        other = {**row, "seats": made.choice([None, 3, 300])} if made.random() < 0.5 else {**row, "origin": "x"}
+        waiting.append(("events", other, row["known_at"]))
+    waiting += [("weather", {**row, "temp": row["temp"] + made.choice([-1, 1])}, row["seen_at"]) for row in seen[::5]]
     due = []
     for name, row, known in waiting:
         delay = made.choice([0, 0, 0, 45, 200])
@@ -135,3 +140,25 @@ def test_what_was_known_at_the_last_back_fill_had_come() -> None:
     assert found.frame["origin_seen"].to_list() == [1, 0]
     assert found.late == [False, True]
     assert found.lateness_us == [10 * 60 * 1_000_000]
+
+
+def test_of_facts_without_time_the_content_that_was_pushed_last_had_come() -> None:
+    """The table has one content of an entity, and others were pushed, before and after the answer."""
+    features = FeatureSet(tv.airline)
+    tables = FrameTables({"observations": pl.DataFrame(schema=tv.SCHEMA)})
+    spec = build_spec(features, fh.REQUEST, tables, str)
+    (view,) = features.views.values()
+    kept = view(pl.DataFrame([{"carrier": "UA", "level": 1}], schema=tv.SCHEMA).lazy())
+    pushed = [
+        (came, {"carrier": "UA", "level": level, "sky": None}) for came, level in ((10, 5), (20, 4), (20, 2), (30, 9))
+    ]
+    asked = pl.DataFrame([{"carrier": "UA"}] * 4)
+    moments = Moments(at_us=[to_us(START)] * 4, answered_us=[5, 15, 25, 35], filled_us=[0] * 4)
+    found = compute_as_delivered(
+        spec, asked, moments, History(views={"airline": kept}), pushed_frames(spec, {"airline": pushed}), {}
+    )
+    assert found.frame["airline_level"].to_list() == [1, 5, 2, 9]
+    assert found.late == [True, True, True, False]
+    now = with_pushed(spec, History(views={"airline": kept}), pushed_frames(spec, {"airline": pushed}))
+    frame = compute(spec, asked.head(1).with_columns(at=pl.lit(START)), "at", now, {}).frame
+    assert frame["airline_level"].to_list() == [9]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -74,9 +75,27 @@ def unknown(a: Missing) -> int:  # type: ignore[name-defined]  # noqa: F821
     return 1
 
 
+async def waits(a: int) -> int:
+    return a
+
+
+def gives_many(a: int) -> int:  # type: ignore[misc]
+    yield a
+
+
+def plain(a: int) -> int:
+    return a
+
+
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
+        (5, "was given 5"),
+        (int, "was given <class 'int'>"),
+        (partial(plain), "was given functools.partial"),
+        (feature(plain), "was given <feature plain"),
+        (waits, "'waits' is an async function"),
+        (gives_many, "'gives_many' is a generator"),
         (no_types, "argument 'a' of the feature 'no_types' has no type"),
         (no_result, "does not say what it returns"),
         (no_arguments, "has no arguments"),
@@ -90,6 +109,12 @@ def unknown(a: Missing) -> int:  # type: ignore[name-defined]  # noqa: F821
 def test_declarations_that_do_not_fit_are_sentences(function: Any, sentence: str) -> None:
     with pytest.raises(InvalidDeclaration, match=sentence):
         feature(function)
+
+
+@pytest.mark.parametrize("examples", [None, 1, "abc", {"a": 1}])
+def test_examples_are_a_list(examples: Any) -> None:
+    with pytest.raises(InvalidDeclaration, match="examples of the feature 'plain' are"):
+        feature(examples=examples)(plain)
 
 
 def both_paths(spec: FeatureSetSpec, functions: dict[str, Any], frame: pl.DataFrame) -> list[list[Any]]:

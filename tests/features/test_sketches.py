@@ -3,6 +3,7 @@
 import math
 import random
 import tempfile
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import redis_here
 import slipway.features.windows as w
+from slipway import plugins
 from slipway.backends.sqlite_online import SqliteOnlineStore
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.features.offline import History, compute
@@ -24,6 +27,7 @@ from slipway.features.sketch_windows import buckets, registers
 from slipway.features.sketches import bucket_bits, bucket_of, register_bits, register_of, sketch_of
 from slipway.features.skew import certify
 from slipway.features.specs import build_spec
+from slipway.ports.online_store import OnlineStore
 from slipway.ports.workspace import Workspace
 from slipway.records.features import Aggregate
 
@@ -83,8 +87,17 @@ def test_the_order_of_events_and_repetitions_change_no_bit(
     assert offline(pl.DataFrame(rows, schema=fh.EVENT_SCHEMA, orient="row"), labels) == offline(events, labels)
 
 
-def test_the_certificate_holds_for_sketches_and_defaults(tmp_path: Path, workspace: Workspace) -> None:
-    found = certify(SPEC, {}, lambda name: SqliteOnlineStore(tmp_path / name / "online.db"), tables=workspace, rows=300)
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("redis", marks=pytest.mark.full)])
+def test_the_certificate_holds_for_sketches_and_defaults(kind: str, tmp_path: Path, workspace: Workspace) -> None:
+    with redis_here.cleaned(f"test:{tmp_path}") if kind == "redis" else nullcontext():
+
+        def opened(name: str) -> OnlineStore:
+            store: OnlineStore = plugins.load("online", kind)(
+                *([redis_here.URL, f"test:{tmp_path}:{name}"] if kind == "redis" else [tmp_path / name / "online.db"])
+            )
+            return store
+
+        found = certify(SPEC, {}, opened, tables=workspace, rows=300)
     assert found.first == ()
     assert [check.path for check in found.paths] == ["online", "stream", "back-fill"]
     assert found.paths[0].compared == 3 * 300 * len(SPEC.features)

@@ -228,6 +228,22 @@ def test_what_does_not_fit_is_a_sentence(flights: SimpleNamespace, options: dict
         a_set().training_set(flights, **options)
 
 
+@pytest.mark.parametrize("bound", ["2013-04-01", 5])
+def test_a_bound_that_is_no_date_is_a_sentence(flights: SimpleNamespace, bound: Any) -> None:
+    with pytest.raises(InvalidInput, match="is no date"):
+        a_set().training_set(flights, label="late", until=bound)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1.5, True, "5"])
+def test_batches_of_no_number_of_rows_are_refused_before_anything_is_made(
+    flights: SimpleNamespace, workspace: Workspace, rows: Any
+) -> None:
+    with pytest.raises(InvalidInput, match="rows were asked for"):
+        a_set().training_batches(flights, label="late", batch_rows=rows)
+    with pytest.raises(NotFound):
+        a_set().stored_training_set()
+
+
 def test_a_feature_may_not_be_called_like_the_key(flights: SimpleNamespace) -> None:
     @feature
     def flight_id(distance: int) -> int:

@@ -14,13 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.backends.sqlite_online import SqliteOnlineStore
-from slipway.errors import InvalidDeclaration, InvalidInput
+from slipway.errors import InvalidDeclaration, InvalidInput, StepFailed
 from slipway.features.offline import History, compute
 from slipway.features.online import build_receiver, build_resolver
 from slipway.features.point_in_time import Instants, latest
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import FrameTables, build_spec
+from slipway.features.training import PinnedTables
 from slipway.features.views import feature_view
+from slipway.features.windows import count, windows
+from slipway.flows.feed import keep_view
+from slipway.ports.workspace import Workspace
+from slipway.tables import versions
 
 SCHEMA = {
     "origin": pl.String,
@@ -199,6 +204,7 @@ def test_rows_without_time_are_reported() -> None:
         (lambda observations: observations.drop("origin"), "has no column 'origin'"),
         (lambda observations: observations.with_columns(pl.col("seen_at").dt.replace_time_zone(None)), "'seen_at'"),
         (lambda observations: observations.with_columns(pl.lit([1]).alias("listed")), "'listed'"),
+        (lambda observations: observations.select("origine"), "'wrong' does not fit its tables: .*origine"),
     ],
 )
 def test_results_that_do_not_fit_are_refused(view: object, sentence: str) -> None:
@@ -214,6 +220,8 @@ def test_results_that_do_not_fit_are_refused(view: object, sentence: str) -> Non
         ({"entity": []}, "names columns"),
         ({"entity": "origin", "ttl": "3h"}, "a ttl and no time"),
         ({"entity": "origin", "time": "seen_at", "ttl": "soon"}, "'soon'"),
+        ({"entity": "origin", "time": 5}, "time=5"),
+        ({"entity": "origin", "time": ""}, "time=''"),
     ],
 )
 def test_declarations_that_do_not_fit_are_refused(options: dict[str, object], sentence: str) -> None:
@@ -222,8 +230,63 @@ def test_declarations_that_do_not_fit_are_refused(options: dict[str, object], se
 
 
 def test_a_view_without_tables_is_refused() -> None:
+    def nothing() -> None: ...
+
     with pytest.raises(InvalidDeclaration, match="reads no table"):
-        feature_view(entity="origin")(lambda: None)
+        feature_view(entity="origin")(nothing)
+
+
+def test_a_view_has_a_name_and_names_its_tables() -> None:
+    def all_of(*tables: pl.LazyFrame) -> pl.LazyFrame:
+        return tables[0]
+
+    with pytest.raises(InvalidDeclaration, match="A lambda cannot be a feature view"):
+        feature_view(entity="origin")(lambda observations: observations)
+    with pytest.raises(InvalidDeclaration, match="takes 'tables' as variadic positional"):
+        feature_view(entity="origin")(all_of)
+
+
+def test_a_query_that_fails_is_a_sentence(workspace: Workspace) -> None:
+    """Where the user's code raises, and where a row does not fit: the view is named."""
+
+    @feature_view(entity="origin", time="seen_at")
+    def raising(observations: pl.LazyFrame) -> pl.LazyFrame:
+        raise KeyError("wind")
+
+    @feature_view(entity="origin", time="seen_at")
+    def strict(observations: pl.LazyFrame) -> pl.LazyFrame:
+        return observations.select("origin", "seen_at", pl.col("sky").cast(pl.Int64))
+
+    rows = pl.DataFrame([{"origin": "EWR", "seen_at": fh.START, "sky": "clear"}], schema=SCHEMA)
+    tables = FrameTables({"observations": rows})
+    with pytest.raises(StepFailed, match="feature view 'raising' raised KeyError: 'wind'") as failed:
+        build_spec(FeatureSet(raising), fh.REQUEST, tables, str)
+    assert "in raising" in failed.value.trace
+    assert "specs.py" not in failed.value.trace
+    spec = build_spec(FeatureSet(strict), fh.REQUEST, tables, str)
+    labels = pl.DataFrame([{"key": 1, "at": fh.START, "origin": "EWR"}], schema=fh.LABEL_SCHEMA)
+    with pytest.raises(InvalidInput, match="query of the feature view 'strict' fails over its tables' rows"):
+        compute(spec, labels, "at", History(views={"strict": strict(rows.lazy())}), {})
+    versions.overwrite(workspace, "observations", rows, key=("origin", "seen_at"), time="seen_at")
+    with pytest.raises(InvalidInput, match="query of the feature view 'strict' fails over its tables' rows"):
+        keep_view(workspace, strict, PinnedTables(workspace))
+
+
+def test_a_view_is_not_called_as_a_table_whose_rows_are_counted(tmp_path: Path) -> None:
+    """Rows of both are pushed by name, and would be taken for each other."""
+
+    @feature_view(entity="origin", time="seen_at")
+    def events(observations: pl.LazyFrame) -> pl.LazyFrame:
+        return observations.select("origin", "seen_at", "temp")
+
+    tables = FrameTables(
+        {"events": pl.DataFrame(schema=fh.EVENT_SCHEMA), "observations": pl.DataFrame(schema=SCHEMA)},
+        {"events": ("id",)},
+    )
+    counted = windows("events", time="known_at", by="origin", seen=count("1h"))
+    assert build_spec(FeatureSet(events), fh.REQUEST, tables, str).parts
+    with pytest.raises(InvalidDeclaration, match="'events' is called as the table 'events'"):
+        build_spec(FeatureSet(events, counted), fh.REQUEST, tables, str)
 
 
 def test_a_view_is_its_function() -> None:

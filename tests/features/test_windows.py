@@ -62,6 +62,12 @@ def test_widths(width: Any, us: int) -> None:
         (lambda: declared(seen="6h"), "seen='6h'"),
         (lambda: w.windows(3, time="t", by="a", seen=w.count("1h")), "was given 3 for a table"),
         (lambda: w.windows("events", time="t", by="a"), "declare no aggregate"),
+        (lambda: declared(time=None), "have time=None"),
+        (lambda: declared(time=""), "have time=''"),
+        (lambda: w.mean("", "1h"), "mean was given '' for a column"),
+        (lambda: w.last(None, "1h"), "last was given None for a column"),  # type: ignore[arg-type]
+        (lambda: w.decayed_mean(5, half_life="1h", width="2h"), "was given 5 for a column"),  # type: ignore[arg-type]
+        (lambda: w.mean("delay", "1h", scale=True), "scale=True"),
     ],
 )
 def test_declarations_that_do_not_fit_are_sentences(make: Any, sentence: str) -> None:

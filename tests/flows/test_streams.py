@@ -27,12 +27,20 @@ def test_a_stream_is_declared_with_whose_rows_it_has() -> None:
     for wrong in ({}, {"source": "flights", "view": "weather_now"}):
         with pytest.raises(InvalidDeclaration, match="Say whose rows"):
             sw.redis_stream("redis://h", "flights", **wrong)
+    for wrong in ({"url": None}, {"url": ""}, {"name": 5}, {"source": None}):
+        with pytest.raises(InvalidDeclaration, match=r"A Redis stream was given .* as its"):
+            sw.redis_stream(**{"url": "redis://h", "name": "flights", "source": "flights"} | wrong)
     with pytest.raises(InvalidDeclaration, match="no name"):
         sw.redis_stream("redis://h", "", source="flights")
     with pytest.raises(InvalidSetting, match="holds a password"):
         sw.redis_stream("redis://:hunter2@h", "flights", source="flights")
     with pytest.raises(InvalidDeclaration, match="redis_stream"):
         sw.Endpoint("small", streams=["flights"])
+    other = sw.redis_stream(spec.url, "flights", view="weather_now")
+    with pytest.raises(InvalidDeclaration, match="takes in the stream 'flights' twice"):
+        sw.Endpoint("small", streams=[spec, other])
+    elsewhere = sw.redis_stream("redis://elsewhere", "flights", view="weather_now")
+    assert sw.Endpoint("small", streams=[spec, elsewhere]).streams == [spec, elsewhere]
 
 
 def arrivals(count: int) -> list[dict[str, Any]]:

@@ -55,6 +55,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "models.get": {"name": "flight-delays"},
     "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
     "endpoints.list": {},
+    "endpoints.reports": {},
     "endpoints.get": ENDPOINT,
     "endpoints.deploy": {**MODEL, "dry_run": True},
     "endpoints.rollback": ENDPOINT,

@@ -1,10 +1,16 @@
 """The control plane's metrics: what the consistency reports found."""
 
 from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from filled_store import NASTY
 from server_desk import Ask, asker
 from slipway.ledger import entries
+from slipway.ledger.projects import list_projects
+from slipway.operations import declare
+from slipway.operations.declare import Empty
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 
@@ -48,3 +54,19 @@ def test_the_newest_report_of_an_endpoint_is_told_by_feature(ask: Ask, workspace
     assert f'slipway_consistency_smape{{{where},feature="hour"}} 0.25' in lines
     assert f"slipway_consistency_until_seconds{{{where}}} {newer.window_until.timestamp()!r}" in lines
     assert all(line.startswith(("#", "slipway_consistency_")) for line in lines), "a feature's name breaks no line"
+
+
+def test_a_scrape_asks_once_a_project(ask: Ask, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many endpoints, findings and revisions there are: no process is looked at, nothing else is read."""
+    asked: list[str] = []
+    call = declare.call
+
+    def counted(there: Workspace, wanted: declare.Operation, request: object) -> Any:
+        asked.append(wanted.name)
+        return call(there, wanted, request)
+
+    monkeypatch.setattr(declare, "call", counted)
+    assert ask("GET", "/metrics").status_code == 200
+    assert asked[0] == "projects.list"
+    assert set(asked[1:]) == {"endpoints.reports"}
+    assert len(asked) == 1 + len(list_projects(workspace, Empty()).projects)

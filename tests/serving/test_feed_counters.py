@@ -1,5 +1,6 @@
 """Freshness and nulls of what is looked up: counted by all workers, told as one."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ import msgspec
 from slipway.features.online import build_receiver, build_resolver
 from slipway.hosts.online_stores import open_online
 from slipway.records.features import Aggregate, FeatureSetSpec, View, Windows
-from slipway.records.feeds import feeds_of
+from slipway.records.feeds import AGE_MAX, feeds_of
 from slipway.records.schema import Field
-from slipway.serving.feed_counters import FeedCounters, read_feeds
+from slipway.serving.feed_counters import FeedCounters, forget_former, read_feeds
 
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
 HOUR_US = 3_600_000_000
@@ -104,3 +105,35 @@ def test_feeds_of_one_name_are_counted_apart(tmp_path: Path) -> None:
     assert len({(feed.kind, feed.name) for feed in feeds}) == len(feeds)
     counters = FeedCounters(None, feeds)
     assert sorted(len(cells) for cells in counters.cells.values()) == sorted(feed.width for feed in feeds)
+
+
+def test_the_mean_age_of_old_rows_stays_true(tmp_path: Path) -> None:
+    """Rows of long ago, looked up as often as a busy endpoint does in a week: the mean is still their age."""
+    counters = FeedCounters(tmp_path, feeds_of(SPEC))
+    cells = counters.cells["weather_wind"]
+    long_ago = datetime(1, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC)
+    with closing(open_online(tmp_path)) as store:
+        build_receiver(SPEC, store)("weather", [{"origin": "JFK", "seen_at": long_ago, "wind": 1.0, "sky": None}])
+        resolve = build_resolver(SPEC, {}, store, cells=counters.cells)
+        resolve([["JFK"]], NOON)
+        for place in range(len(cells)):
+            if place != AGE_MAX:
+                cells[place] *= 100_000_000
+        resolve([["JFK"]], NOON)
+    (weather,) = [one for one in counters.counts() if one.kind == "view"]
+    assert weather.looked_up == 100_000_001
+    assert weather.mean_age_s == weather.max_age_s == (NOON - long_ago).total_seconds()
+
+
+def test_a_restart_loses_no_count_and_former_models_files_go(tmp_path: Path) -> None:
+    feeds, former = feeds_of(SPEC), feeds_of(msgspec.structs.replace(SPEC, parts=SPEC.parts[:1]))
+    FeedCounters(tmp_path, former)
+    asked(tmp_path, 0, ["JFK"], FeedCounters(tmp_path, feeds, 0))
+    assert len(list(tmp_path.glob("feeds-*.bin"))) == 2
+    before = read_feeds(tmp_path)
+    forget_former(tmp_path)
+    assert len(list(tmp_path.glob("feeds-*.bin"))) == 1
+    assert read_feeds(tmp_path) == before
+    assert len({one.layout for one in before}) == 1
+    asked(tmp_path, 0, ["JFK", "LGA"], FeedCounters(tmp_path, feeds, 0))
+    assert [one.looked_up for one in read_feeds(tmp_path)] == [3, 3]

@@ -96,6 +96,7 @@ SPEC = FeatureSetSpec(
                 Aggregate(name="delay", kind="mean", column="dep_delay", width_us=1),
                 Aggregate(name="seats", kind="sum", column="seats", width_us=1, integer=True),
                 Aggregate(name="seen", kind="count", column="", width_us=1),
+                Aggregate(name="several", kind="approx_distinct", column="carrier", width_us=1, type="string"),
             ),
             event_id=("flight_id",),
             event_id_types=("int",),
@@ -111,6 +112,7 @@ SPEC = FeatureSetSpec(
     ),
 )
 EVENT = {"flight_id": 1, "origin": "JFK", "known_at": "2013-04-01T00:00:00Z", "dep_delay": 2.5, "seats": 100, "x": []}
+EVENT["carrier"] = "UA"
 WEATHER = {"origin": "JFK", "observed_at": "2013-04-01T00:00:00Z", "wind": None}
 
 
@@ -157,6 +159,9 @@ def test_pushed_rows_go_to_the_online_store_and_to_the_log(desk: Desk, stored: l
         ({"flight_id": "1"}, "rows[1].flight_id"),
         ({"origin": 3}, "rows[1].origin"),
         ({"seats": 2**63}, "rows[1].seats"),
+        ({"seats": 1.5}, "rows[1].seats"),
+        ({"carrier": 5}, "rows[1].carrier"),
+        ({"carrier": ["UA"]}, "rows[1].carrier"),
         ({"seats": 2**64}, "rows[1].seats"),
         ({"seats": -(10**30)}, "rows[1].seats"),
         ({"flight_id": 2**63}, "rows[1].flight_id"),
@@ -169,6 +174,18 @@ def test_a_push_of_wrong_types_is_422_and_nothing_is_stored(
     answer = desk.ask("POST", EVENTS, json={"source": "flights", "rows": [EVENT, {**EVENT, **change}]})
     assert error_of(answer, 422)["field"] == field
     assert (stored, desk.events) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (LABELS, b'{"labels": [{"value": 1, "prediction": "\xff"}]}'),
+        (EVENTS, b'{"source": "flights", "rows": [{"origin": "\xff"}]}'),
+    ],
+)
+def test_a_text_that_is_not_utf_8_is_422(desk: Desk, stored: list[Any], path: str, body: bytes) -> None:
+    assert "not UTF-8" in error_of(desk.ask("POST", path, content=body), 422)["what"]
+    assert (stored, desk.events, desk.labels) == ([], [], [])
 
 
 def test_a_push_without_a_column_that_a_feature_reads_is_422(desk: Desk, stored: list[Any]) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from itertools import accumulate
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from slipway.errors import InvalidInput
-from slipway.ports.online_store import FoundRow, precedence
+from slipway.backends.running_sums import HIGHEST, LOWEST, NOTHING, columns_between, summed, zeros
+from slipway.ports.online_store import FoundRow
 from slipway.records.features import EventRow, StoredView, Stream, StreamColumn, WindowState
 
 __all__ = [
@@ -24,8 +22,6 @@ __all__ = [
     "ViewPlan",
     "event_start",
     "fold",
-    "once",
-    "place_of",
     "row_member",
     "row_of",
     "time_bytes",
@@ -33,17 +29,15 @@ __all__ = [
     "upper_bound",
 ]
 
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _SHIFT = 2**63
 _END = b"\x00\x00"
-place_of = itemgetter(1, 2)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 
 
 def time_bytes(time_us: int) -> bytes:
     """A time as eight bytes that sort as times do; what lies beyond 64 bits as the nearest that does not."""
-    return (min(max(time_us, _LOWEST), _HIGHEST) + _SHIFT).to_bytes(8, "big")
+    return (min(max(time_us, LOWEST), HIGHEST) + _SHIFT).to_bytes(8, "big")
 
 
 def upper_bound(time_us: int) -> bytes:
@@ -69,8 +63,8 @@ class StreamPlan:
         self.keys = home + b":k:" + tag
         self.replaced = home + b":r:" + tag
         self.looks_inside = any(column.extremes or column.last or column.groups for column in stream.columns)
-        self.nothing = WindowState(0, ((0, 0, 0, None, None, None, ()),) * self.width)
-        self.zeros = (0,) * (1 + 3 * self.width)
+        self.nothing = WindowState(0, (NOTHING,) * self.width)
+        self.zeros = zeros(self.width)
 
     def sums_of(self, member: bytes | None) -> Sequence[Any]:
         """The running sums that a member carries: rows, then (count, sum, sum of squares) a column."""
@@ -104,7 +98,7 @@ class StreamPlan:
         for since_us, seek in zip(sinces_us, seeks[1:], strict=True):
             lower = self.sums_of(seek)
             count = upper[0] - lower[0]
-            columns = _differences(self.width, upper, lower) if count else self.nothing.columns
+            columns = columns_between(upper, lower) if count else self.nothing.columns
             if count and self.looks_inside:
                 columns = self._looked_inside(columns, [row for row in rows if row[0] > since_us])
             states.append(WindowState(count, columns))
@@ -168,62 +162,15 @@ def row_member(time_us: int, values: Sequence[Any]) -> bytes:
     return time_bytes(time_us) + _encode(values)
 
 
-def once(rows: Iterable[EventRow]) -> list[EventRow]:
-    """One key's sorted rows, each place once with its greatest values."""
-    kept: list[EventRow] = []
-    for row in rows:
-        if not kept or place_of(kept[-1]) != place_of(row):
-            kept.append(row)
-        elif precedence(row.values) > precedence(kept[-1].values):
-            kept[-1] = row
-    return kept
-
-
 def fold(plan: StreamPlan, rows: Sequence[EventRow], start: Sequence[Any]) -> tuple[list[bytes], Sequence[Any]]:
     """One key's sorted rows as members whose running sums begin at `start`, and the sums at their end.
 
     Raises:
         InvalidInput: A row has not one value a column.
     """
-    begin = [int(part) for part in start]
-    given = {len(row[3]) for row in rows} - {plan.width}
-    if given:
-        raise InvalidInput(
-            f"An event of {plan.name!r} has {given.pop()} values.",
-            why=f"The stream has {plan.width} columns.",
-            fix="Give one value for each, null where there is none.",
-        )
-    values = list(zip(*[row[3] for row in rows], strict=True))
-    sums: list[Sequence[Any]] = [range(begin[0] + 1, begin[0] + 1 + len(rows))]
-    for index, column in enumerate(values):
-        n, s, q = begin[1 + 3 * index : 4 + 3 * index]
-        filled = [value or 0 for value in column]
-        sums.append(_running([value is not None for value in column], n))
-        sums.append(_running(filled, s))
-        sums.append(_running([value * value for value in filled], q) if plan.squares[index] else [0] * len(rows))
-    ends = list(zip(*sums, strict=True))
+    ends = list(zip(*summed(plan.name, rows, plan.squares, start), strict=True))
     members = [
         time_bytes(row[1]) + row[2].encode().replace(b"\x00", b"\x00\xff") + _END + _encode((*row[3], *end))
         for row, end in zip(rows, ends, strict=True)
     ]
     return members, ends[-1] if ends else start
-
-
-def _running(values: Iterable[int], start: int) -> Sequence[int | str]:
-    sums = list(accumulate(values, initial=start))[1:]
-    if min(sums) >= _LOWEST and max(sums) <= _HIGHEST:
-        return sums
-    return [value if _LOWEST <= value <= _HIGHEST else str(value) for value in sums]
-
-
-def _differences(width: int, upper: Sequence[Any], lower: Sequence[Any]) -> tuple[Any, ...]:
-    """Each column's sums between two members."""
-    try:
-        return tuple(
-            [
-                (upper[i] - lower[i], upper[i + 1] - lower[i + 1], upper[i + 2] - lower[i + 2], None, None, None, ())
-                for i in range(1, 1 + 3 * width, 3)
-            ]
-        )
-    except TypeError:  # some sum is beyond 64 bits, and kept as text
-        return _differences(width, [int(part) for part in upper], [int(part) for part in lower])

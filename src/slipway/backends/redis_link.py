@@ -64,6 +64,7 @@ class Link:
 
     def __init__(self, url: str, *, patience_s: float) -> None:
         self.address = shown_address(url)
+        self._patience_s = patience_s
         options: dict[str, Any] = {"socket_timeout": patience_s, "socket_connect_timeout": _CONNECT_S, "protocol": 2}
         try:
             self._pool = redis.ConnectionPool.from_url(url, **options)
@@ -155,6 +156,13 @@ class Link:
         now = time.monotonic()
         if now >= self._rests_until:
             self._rests_until = now + max(_REST_S, now - began)
+        if isinstance(problem, Late) and "connect" not in str(problem).lower():
+            return Unavailable(
+                f"The online store at {self.address} did not answer within {self._patience_s:g} seconds.",
+                why="Redis is busy, for example with a large load or somebody's slow command, or the network is down; "
+                "nothing was written in part.",
+                fix="Try again in a moment; `redis-cli SLOWLOG GET` says what took long.",
+            )
         return Unavailable(
             f"The online store at {self.address} cannot be reached: {str(problem).rstrip('.')}.",
             why="Redis is stopped or loading, or the network is down; nothing was written in part.",
@@ -162,11 +170,45 @@ class Link:
         )
 
     def _refused(self, problem: Exception) -> BackendError:
-        is_full = "OOM" in str(problem) or "used memory" in str(problem)
-        return BackendError(
-            f"The online store at {self.address} answered: {str(problem).rstrip('.')}.",
-            why="Its memory is full." if is_full else "It refused the command.",
-            fix="Give it more memory (maxmemory), or materialise less."
-            if is_full
-            else "Check the password, that the user may read and write there, and that it is no read-only replica.",
-        )
+        said = f"{type(problem).__name__} {problem}"  # redis-py takes some of Redis's code words out of the text
+        kind, why, fix = next(((kind, why, fix) for word, kind, why, fix in _REFUSALS if word in said), _OTHERWISE)
+        return kind(f"The online store at {self.address} answered: {str(problem).rstrip('.')}.", why=why, fix=fix)
+
+
+_FULL = (BackendError, "Its memory is full.", "Give it more memory (maxmemory), or materialise less.")
+_OTHERWISE = (BackendError, "It refused the command.", "Look into Redis's own log for the reason.")
+_REFUSALS: tuple[tuple[str, type[BackendError], str, str], ...] = (
+    ("OOM", *_FULL),
+    ("used memory", *_FULL),
+    (
+        "BUSY ",
+        Unavailable,
+        "It writes a large load, or runs somebody's long script, and takes nothing else meanwhile; nothing was written "
+        "in part.",
+        "Try again in a moment.",
+    ),
+    (
+        "MISCONF",
+        BackendError,
+        "It cannot write to its disk, and takes no changes until it can.",
+        "Free space there, or look into Redis's own log.",
+    ),
+    (
+        "read only replica",
+        BackendError,
+        "It is a replica, which takes no changes.",
+        "Name the primary's address in `online`.",
+    ),
+    (
+        "permissions",
+        BackendError,
+        "The user may not run this command, or not on these keys.",
+        "Give the user read and write commands, scripts included, on the keys of its namespace: ACL SETUSER.",
+    ),
+    (
+        "AuthenticationError",
+        BackendError,
+        "It takes nobody without the right user and password.",
+        "Check the user and the password in the URL, and the environment variable that holds it.",
+    ),
+)

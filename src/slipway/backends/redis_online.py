@@ -12,9 +12,8 @@ whoever was told which one to expect never takes an emptied Redis for one withou
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -33,6 +32,7 @@ __all__ = ["RedisOnlineStore"]
 
 _ASK_S = 2.0
 _WRITE_S = 60.0
+_AT_ONCE = 4_000  # keys in one command
 _logger = logging.getLogger(__name__)
 
 # KEYS: the identity; the newest rows of views; where a bound of time is given, as many sets of older rows; sets of events.
@@ -132,18 +132,33 @@ class RedisOnlineStore:
         self._warn_of_eviction()
 
     def _warn_of_eviction(self) -> None:
+        if warning := _eviction(self._facts()):
+            _logger.warning("The Redis at %s %s", self._link.address, warning)
+
+    def _facts(self) -> dict[str, str]:
+        """What Redis tells of itself; nothing to a user who may not ask."""
         try:
-            told = self._link.ask(pack(b"INFO", b"memory")).decode()
-        except BackendError:  # a user who may not ask: nothing to be told
-            return
-        found = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
-        if found.get("maxmemory", "0") != "0" and found.get("maxmemory_policy", "").startswith("allkeys"):
-            _logger.warning(
-                "The Redis at %s forgets keys when its memory is full (maxmemory-policy %s); features would then be null "
-                "as if there were no rows. Set maxmemory-policy noeviction.",
-                self._link.address,
-                found["maxmemory_policy"],
-            )
+            told = self._link.ask(pack(b"INFO")).decode()
+        except Unavailable:
+            raise
+        except BackendError:
+            return {}
+        return dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+
+    def describe(self) -> tuple[str, str]:
+        """Which Redis answers, and what should be changed about it, "" for nothing.
+
+        Raises:
+            Unavailable: None answers.
+            BackendError: It takes no commands of this user.
+        """
+        self.identity()
+        facts = self._facts()
+        advice = _eviction(facts)
+        if not advice and facts.get("aof_enabled") == "0":
+            advice = "keeps nothing of what was acknowledged last when it is started again. Set appendonly yes."
+        found = f"Redis {facts.get('redis_version', 'of a version that this user may not ask for')}"
+        return f"{found} answers at {self._link.address}", f"It {advice}" if advice else ""
 
     def push_events(self, stream: str, rows: Iterable[EventRow], *, replacing_until_us: int | None = None) -> int:
         """See the port."""
@@ -265,13 +280,23 @@ class RedisOnlineStore:
 
     def drop(self) -> None:
         """See the port."""
-        pattern, cursor = re.sub(rb"([\\*?\[\]^])", rb"\\\1", self._home) + b"*", b"0"
-        while True:
-            cursor, keys = self._link.ask(pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000"))
-            if keys:
-                self._writing_link.ask(pack(b"UNLINK", *keys))
-            if cursor == b"0":
-                break
+        home, ask = self._home, self._writing_link.ask
+        ask(pack(b"UNLINK", home + b":id"))  # first: whoever reads meanwhile is told that it is lost
+        parts = ask(pack(b"HGETALL", home + b":d"))
+        for body in parts[1::2]:
+            kind, _, what = body.partition(b" ")
+            plan: StreamPlan | ViewPlan
+            if kind == b"stream":
+                plan = StreamPlan(home, msgspec.json.decode(what, type=Stream))
+                places = [plan.events]
+            else:
+                plan = ViewPlan(home, msgspec.json.decode(what, type=StoredView))
+                places = [plan.newest, plan.older]
+            names = ask(pack(b"SMEMBERS", plan.keys))
+            for first in range(0, len(names), _AT_ONCE):
+                ask(pack(b"UNLINK", *[place + name for name in names[first : first + _AT_ONCE] for place in places]))
+            ask(pack(b"UNLINK", plan.keys, plan.replaced))
+        ask(pack(b"UNLINK", *[home + name for name in (b":m", b":turn", b":w", b":d")]))  # last what says where all is
         self._streams, self._views, self._identity = {}, {}, b""
 
     def close(self) -> None:
@@ -322,6 +347,17 @@ class RedisOnlineStore:
             why=near(name, names, what=f"{kind}s"),
             fix="Define it first: `store.define(streams, views)`.",
         )
+
+
+def _eviction(facts: Mapping[str, str]) -> str:
+    """What is wrong with how Redis makes room, "" for nothing."""
+    policy = facts.get("maxmemory_policy", "")
+    if facts.get("maxmemory", "0") == "0" or not policy.startswith("allkeys"):
+        return ""
+    return (
+        f"forgets keys when its memory is full (maxmemory-policy {policy}); features would then be null as if there were "
+        "no rows. Set maxmemory-policy noeviction."
+    )
 
 
 def _body(what: Stream | StoredView) -> bytes:

@@ -49,8 +49,9 @@ class RedisStream:
         block = [b"BLOCK", b"%d" % max(round(wait_s * 1000), 1)] if self._after == b">" else []
         head = [b"XREADGROUP", b"GROUP", self._group, _READER, b"COUNT", b"%d" % count, *block, b"STREAMS"]
         try:
-            answer = self._link.ask_all(pack(*head, self._name, self._after), 1)[0]
+            answer = self._link.ask_all(pack(*head, self._name, self._after), 1, again=False)[0]
         except BackendError as problem:
+            self._after = b"0"  # entries may have been given in an answer that did not arrive
             if "NOGROUP" not in str(problem):
                 raise
             self._is_joined = False  # the stream was deleted, or Redis emptied

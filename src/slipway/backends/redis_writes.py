@@ -20,14 +20,14 @@ from slipway.backends.redis_layout import (
     ViewPlan,
     event_start,
     fold,
-    once,
-    place_of,
     row_member,
     row_of,
     time_bytes,
     time_of,
 )
-from slipway.backends.redis_link import Link, Script, pack
+from slipway.backends.redis_link import Link, pack
+from slipway.backends.redis_scripts import ENDS, RANGES, WRITE
+from slipway.backends.running_sums import is_news, once, place_of
 from slipway.errors import Unavailable
 from slipway.ids import new_id
 from slipway.ports.online_store import precedence
@@ -42,54 +42,8 @@ _PATIENCE_S = 60.0
 _TURN_AFTER = 3
 _TURN_MS = b"10000"
 _STAGED_S = b"600"
+_LONG = 1_000  # members of a key that are written beforehand, where all of them are new
 
-# The last member of each key, "" for none.
-_ENDS = Script("""
-local out = {}
-for i = 1, #ARGV do out[i] = redis.call('ZRANGE', ARGV[i], -1, -1)[1] or '' end
-return out""")
-# The members of each range: key, least, greatest; reversed and one only, where a fourth says so.
-_RANGES = Script("""
-local out = {}
-for i = 1, #ARGV, 4 do
-  local key, low, high = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if ARGV[i + 3] == '1' then out[#out + 1] = redis.call('ZREVRANGEBYLEX', key, high, low, 'LIMIT', 0, 1)
-  else out[#out + 1] = redis.call('ZRANGEBYLEX', key, low, high) end
-end
-return out""")
-# KEYS: whose turn it is; where parts are staged, if any. ARGV: who writes; then, or staged: how many checks, each a kind,
-# a key and what is expected ("" for nothing); then the commands, each with the number of its parts before it.
-# Answers 1 for written, 0 for changed meanwhile, 2 for another's turn.
-_WRITE = Script("""
-local turn = redis.call('GET', KEYS[1])
-if turn and turn ~= ARGV[1] then return 2 end
-local a, i = ARGV, 2
-if KEYS[2] then
-  a, i = {}, 1
-  local n = redis.call('LLEN', KEYS[2])
-  for first = 0, n - 1, 4000 do
-    local some = redis.call('LRANGE', KEYS[2], first, first + 3999)
-    for j = 1, #some do a[#a + 1] = some[j] end
-  end
-end
-local checks = tonumber(a[i])
-i = i + 1
-for c = 1, checks do
-  local kind, key, found = a[i], a[i + 1], nil
-  if kind == 'end' then found = redis.call('ZRANGE', key, -1, -1)[1]
-  elseif kind == 'size' then found = tostring(redis.call('SCARD', key))
-  elseif kind == 'value' then found = redis.call('GET', key)
-  else found = redis.call('ZRANGEBYLEX', key, '[' .. kind, '[' .. kind .. '\\255')[1] end
-  if (found or '') ~= a[i + 2] then return 0 end
-  i = i + 3
-end
-while i <= #a do
-  local n = tonumber(a[i])
-  redis.call(unpack(a, i + 1, i + n))
-  i = i + n + 1
-end
-redis.call('DEL', unpack(KEYS))
-return 1""")
 _WRITTEN, _CHANGED = 1, 0
 
 
@@ -140,6 +94,7 @@ class Transaction:
         self._check = check
         self._steps: list[Callable[[], int]] = []
         self._name = new_id().encode()
+        self._staged_keys = 0
         self.answer = 0
         self.marks: dict[str, str] = {}
         self._begin()
@@ -181,30 +136,34 @@ class Transaction:
                 self._link.ask(pack(b"SET", self._home + b":turn", self._name, b"NX", b"PX", _TURN_MS))
             if told != _CHANGED:
                 time.sleep(0.002 + 0.008 * random.random())
+            staged = [key for kind, key in self._expected if kind == b"staged"]
+            for command in _in_parts([b"UNLINK"], staged):
+                self._link.ask(pack(*command))
             self._begin()
             for step in self._steps:
                 self.answer = step()
 
     def _write(self) -> int:
         self._look_at(self._home + b":id")
+        commands = list(self._commands())
         parts = [b"%d" % len(self._expected)]
         for (kind, key), expected in self._expected.items():
             parts += [kind, key, expected]
         # The first command asks for memory: where there is none, it fails before anything is written.
         parts += [b"3", b"SET", self._home + b":w", b"1"]
-        for command in self._commands():
+        for command in commands:
             parts.append(b"%d" % len(command))
             parts += command
         turn = self._home + b":turn"
         if len(parts) <= _ARGUMENTS:
-            write = _WRITE.call([turn], [self._name, *parts], whole=True)
+            write = WRITE.call([turn], [self._name, *parts], whole=True)
             return int(self._link.ask_all(write, 1, again=False)[0])
         staged = self._home + b":s:" + self._name
         self._link.ask(pack(b"DEL", staged))
         for first in range(0, len(parts), _ASKED):
             some = pack(b"RPUSH", staged, *parts[first : first + _ASKED]) + pack(b"EXPIRE", staged, _STAGED_S)
             self._link.ask_all(some, 2, again=False)
-        write = _WRITE.call([turn, staged], [self._name], whole=True)
+        write = WRITE.call([turn, staged], [self._name], whole=True)
         return int(self._link.ask_all(write, 1, again=False)[0])
 
     def _look_at(self, *keys: bytes) -> None:
@@ -221,18 +180,18 @@ class Transaction:
         found: list[bytes] = []
         for first in range(0, len(keys), _ASKED):
             places = [plan.events + key.encode() for key in keys[first : first + _ASKED]]
-            ends = self._link.ask(_ENDS.call([], places, whole=True))
+            ends = self._link.ask(ENDS.call([], places, whole=True))
             # The sums at its end tell whether anything in a key has changed.
             self._expected.update(((b"end", place), end) for place, end in zip(places, ends, strict=True))
             found += ends
         return found
 
     def _ranges(self, ranges: Sequence[tuple[bytes, bytes, bytes, bytes]]) -> list[list[bytes]]:
-        """The members of each range; see `_RANGES`."""
+        """The members of each range; see `RANGES`."""
         found: list[list[bytes]] = []
         for first in range(0, len(ranges), _ASKED):
             some = [part for one in ranges[first : first + _ASKED] for part in one]
-            found += self._link.ask(_RANGES.call([], some, whole=True))
+            found += self._link.ask(RANGES.call([], some, whole=True))
         return found
 
     def _names(self, plan: StreamPlan | ViewPlan) -> list[str]:
@@ -280,7 +239,7 @@ class Transaction:
     def _merge_all(self, plan: StreamPlan, found: _Events, given: list[EventRow]) -> int:
         """Rows of a key of which nothing stored stays."""
         merged = {place_of(row): row for row in found.rows}
-        new = [row for row in given if _changes(row, merged.get(place_of(row)))]
+        new = [row for row in given if is_news(row, merged.get(place_of(row)))]
         merged.update((place_of(row), row) for row in new)
         found.rows = [merged[place] for place in sorted(merged)]
         found.members, found.sums = fold(plan, found.rows, plan.zeros)
@@ -301,7 +260,7 @@ class Transaction:
         for key, rows in late.items():
             for row in rows:
                 stored = next(found)
-                if _changes(row, plan.event_of(key, stored[0]) if stored else None):
+                if is_news(row, plan.event_of(key, stored[0]) if stored else None):
                     changes.setdefault(key, []).append(row)
         for key in late.keys() - changes.keys():
             known.pop(key, None)
@@ -431,14 +390,30 @@ class Transaction:
         gone = [key.encode() for key, one in events.items() if not one.members and one.cut]
         yield from _in_parts([b"SADD", plan.keys], written)
         yield from _in_parts([b"SREM", plan.keys], gone)
-        yield from _in_parts([b"DEL"], [plan.events + key for key in gone])
+        yield from _in_parts([b"UNLINK"], [plan.events + key for key in gone])
         for key, one in events.items():
             place = plan.events + key.encode()
+            if one.cut == b"-" and len(one.members) > _LONG:
+                yield from self._exchanged(place, one.members)
+                continue
             if one.members and one.cut == b"-":
-                yield [b"DEL", place]
+                yield [b"UNLINK", place]
             elif one.members and one.cut:
                 yield [b"ZREMRANGEBYLEX", place, one.cut, b"+"]
             yield from _in_parts([b"ZADD", place], [part for member in one.members for part in (b"0", member)])
+
+    def _exchanged(self, place: bytes, members: Sequence[bytes]) -> Iterable[list[bytes]]:
+        """A long key's new content, written apart now, so that the script has only to put it in its place.
+
+        What is staged and never used is forgotten after a while; that it is still there is checked again at the end.
+        """
+        self._staged_keys += 1
+        staged = self._home + b":s:%b:%d" % (self._name, self._staged_keys)
+        for command in _in_parts([b"ZADD", staged], [part for member in members for part in (b"0", member)]):
+            self._link.ask_all(pack(*command) + pack(b"EXPIRE", staged, _STAGED_S), 2, again=False)
+        self._expected[b"staged", staged] = b"%d" % len(members)
+        yield [b"RENAME", staged, place]
+        yield [b"PERSIST", place]
 
     def _row_commands(self, plan: ViewPlan, rows: dict[str, _Rows]) -> Iterable[list[bytes]]:
         pairs, new, gone = [], [], []
@@ -463,10 +438,6 @@ class Transaction:
 def _in_parts(head: list[bytes], parts: Sequence[bytes]) -> Iterable[list[bytes]]:
     for first in range(0, len(parts), _AT_ONCE):
         yield [*head, *parts[first : first + _AT_ONCE]]
-
-
-def _changes(row: EventRow, stored: EventRow | None) -> bool:
-    return stored is None or precedence(row.values) > precedence(stored.values)
 
 
 def _greater(one: bytes, other: bytes) -> bytes:

@@ -18,17 +18,8 @@ from typing import Any
 
 import msgspec
 
-from slipway.backends.sqlite_streams import (
-    LOWEST,
-    StreamPlan,
-    ViewPlan,
-    differences,
-    fold,
-    is_in_order,
-    looked_inside,
-    once,
-    place_of,
-)
+from slipway.backends.running_sums import LOWEST, columns_between, is_news, once, place_of
+from slipway.backends.sqlite_streams import StreamPlan, ViewPlan, fold, is_in_order, looked_inside
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, Unavailable, near
 from slipway.ports.online_store import Asked, FoundRow, WindowsAsked, precedence
 from slipway.records.features import EventRow, StoredView, Stream, ViewRow, WindowState
@@ -141,7 +132,7 @@ class SqliteOnlineStore:
             plan.tiles.change(connection, rows)
             return len(rows)
         former = [self._known(connection, plan, row) for row in rows]
-        kept = [(row, known) for row, known in zip(rows, former, strict=True) if _is_news(row, known)]
+        kept = [(row, known) for row, known in zip(rows, former, strict=True) if is_news(row, known)]
         if not kept:
             return 0
         rows = [row for row, _ in kept]
@@ -213,7 +204,7 @@ class SqliteOnlineStore:
                     since_us = max(at_us - width_us, LOWEST)
                     lower = run(plan.seek, (key, since_us)).fetchone() or plan.zeros
                     rows = upper[0] - lower[0]
-                    columns = differences(plan.places, upper, lower) if rows else plan.nothing.columns
+                    columns = columns_between(upper, lower) if rows else plan.nothing.columns
                     if rows and plan.looks_inside:
                         columns = looked_inside(run, plan, columns, rows, (key, since_us, at_us))
                     states.append(WindowState(rows, columns))
@@ -356,10 +347,6 @@ class _Reading:
             self._connection.execute("COMMIT")
         if isinstance(error, sqlite3.Error):
             raise _ours(error, self._path) from error
-
-
-def _is_news(row: EventRow, known: EventRow | None) -> bool:
-    return known is None or precedence(row.values) > precedence(known.values)
 
 
 def _placed(rows: Iterable[tuple[int, int, bytes]], views: int) -> list[FoundRow | None]:

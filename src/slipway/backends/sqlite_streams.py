@@ -8,31 +8,23 @@ values look at the rows between; groups come from tiles, see `sqlite_tiles.py`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, repeat
+from collections.abc import Callable, Sequence
 from operator import ge, itemgetter
 from typing import Any
 
+from slipway.backends.running_sums import NOTHING, summed, zeros
 from slipway.backends.sqlite_tiles import Tiles
-from slipway.ports.online_store import precedence
-from slipway.records.features import ColumnState, EventRow, StoredView, Stream, WindowState
+from slipway.records.features import EventRow, StoredView, Stream, WindowState
 
 __all__ = [
-    "LOWEST",
     "StreamPlan",
     "ViewPlan",
-    "differences",
     "fold",
     "is_in_order",
     "looked_inside",
-    "once",
-    "place_of",
 ]
 
-LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-place_of = itemgetter(1, 2)
 _whole_place = itemgetter(0, 1, 2)
-_NOTHING: ColumnState = (0, 0, 0, None, None, None, ())
 
 
 class StreamPlan:
@@ -40,6 +32,7 @@ class StreamPlan:
 
     def __init__(self, stream: Stream) -> None:
         columns = stream.columns
+        self.name = stream.name
         self.width = len(columns)
         self.squares = [column.squares for column in columns]
         self.extremes = [index for index, column in enumerate(columns) if column.extremes]
@@ -74,9 +67,8 @@ class StreamPlan:
         self.looks_inside = bool(self.ranges or self.last or self.tiles.columns)
         self.after = f"SELECT key, time_us, event_id{values} FROM {table} WHERE time_us > ?"
         self.clear = f"DELETE FROM {table}"
-        self.places = range(1, 1 + 3 * self.width, 3)
-        self.zeros = (0,) * (1 + 3 * self.width)
-        self.nothing = WindowState(0, (_NOTHING,) * self.width)
+        self.zeros = zeros(self.width)
+        self.nothing = WindowState(0, (NOTHING,) * self.width)
 
 
 class ViewPlan:
@@ -106,55 +98,12 @@ def is_in_order(rows: Sequence[EventRow]) -> bool:
     return not any(map(ge, places, places[1:]))
 
 
-def once(rows: Iterable[EventRow]) -> list[EventRow]:
-    """Sorted rows, each place once with its greatest values."""
-    kept: list[EventRow] = []
-    for row in rows:
-        if not kept or _whole_place(kept[-1]) != _whole_place(row):
-            kept.append(row)
-        elif precedence(row.values) > precedence(kept[-1].values):
-            kept[-1] = row
-    return kept
-
-
 def fold(plan: StreamPlan, rows: Sequence[EventRow], start: Sequence[Any] | None, out: list[tuple[Any, ...]]) -> None:
     """Append to `out` the rows as they are stored: with running sums that begin at `start`."""
-    begin = [int(part) for part in start] if start is not None else [0] * (1 + 3 * plan.width)
+    sums = summed(plan.name, rows, plan.squares, plan.zeros if start is None else start)
     keys, times, ids, cells = zip(*rows, strict=True)
-    count = len(keys)
-    columns: list[Sequence[Any]] = list(zip(*cells, strict=True)) if plan.width else []
-    sums: list[Iterable[Any]] = [range(begin[0] + 1, begin[0] + 1 + count)]
-    for index, values in enumerate(columns):
-        n, s, q = begin[1 + 3 * index : 4 + 3 * index]
-        if None in values:
-            sums.append(_running((value is not None for value in values), n))
-            values = [value or 0 for value in values]
-        else:
-            sums.append(range(n + 1, n + 1 + count))
-        sums.append(_running(values, s))
-        sums.append(_running([value * value for value in values], q) if plan.squares[index] else repeat(0, count))
+    columns = zip(*cells, strict=True) if plan.width else ()
     out.extend(zip(keys, times, ids, *columns, *sums, strict=True))
-
-
-def _running(values: Iterable[int], start: int) -> Sequence[int | str]:
-    sums = list(accumulate(values, initial=start))
-    del sums[0]
-    if sums and min(sums) >= LOWEST and max(sums) <= _HIGHEST:
-        return sums
-    return [value if LOWEST <= value <= _HIGHEST else str(value) for value in sums]
-
-
-def differences(places: Sequence[int], upper: Sequence[Any], lower: Sequence[Any]) -> tuple[Any, ...]:
-    """Each column's sums between two stored rows."""
-    try:
-        return tuple(
-            [
-                (upper[i] - lower[i], upper[i + 1] - lower[i + 1], upper[i + 2] - lower[i + 2], None, None, None, ())
-                for i in places
-            ]
-        )
-    except TypeError:  # some sum is beyond 64 bits, and kept as text
-        return differences(places, [int(part) for part in upper], [int(part) for part in lower])
 
 
 def looked_inside(

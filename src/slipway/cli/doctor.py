@@ -23,6 +23,7 @@ _EXTRAS = {
     "sklearn": ("sklearn", "pandas", "pyarrow", "skops"),
     "lightgbm": ("lightgbm",),
     "duckdb": ("duckdb",),
+    "redis": ("redis",),
 }
 _LOW_BYTES = 1 << 30
 
@@ -91,7 +92,7 @@ def _openmp() -> Diagnosis:
 
 def _store(way: Way) -> Iterator[Diagnosis]:
     try:
-        folder = way.root or _store_of_project(way)
+        folder, online = (way.root, "") if way.root else _of_project(way)
     except NotFound as problem:
         yield Diagnosis("project", True, "none in this folder", problem.fix)
         return
@@ -103,12 +104,15 @@ def _store(way: Way) -> Iterator[Diagnosis]:
         return
     yield _ledger(way, folder)
     yield _space(folder)
+    if online:
+        yield _online(online)
 
 
-def _store_of_project(way: Way) -> Path | None:
+def _of_project(way: Way) -> tuple[Path | None, str]:
+    """The folder of the project's store, None for one at a server, and the URL of its online store."""
     home = find_folder(way.folder or Path())
     settings = read_settings(home).environment(way.environment)
-    return None if settings.server else home / settings.store
+    return None if settings.server else home / settings.store, settings.online
 
 
 def _server(way: Way) -> Diagnosis:
@@ -136,6 +140,16 @@ def _ledger(way: Way, folder: Path) -> Diagnosis:
         return Diagnosis("store", False, problem.what, problem.fix or "Restore it from a backup.")
     found = f"{folder} can be read; {sealed:,} sealed events hold, {unsealed:,} are not sealed yet"
     return Diagnosis("store", True, found)
+
+
+def _online(url: str) -> Diagnosis:
+    from slipway.hosts.online_stores import look_at
+
+    try:
+        found, advice = look_at(url)
+    except SlipwayError as problem:
+        return Diagnosis("online store", False, problem.what, problem.fix)
+    return Diagnosis("online store", True, found, advice)
 
 
 def _space(folder: Path) -> Diagnosis:

@@ -16,10 +16,11 @@ from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.records.schema import Field, FieldType
 from slipway.schema.types import polars_schema
 
-__all__ = ["Delivered", "Moments", "compute_as_delivered", "pushed_frames", "types_of_pushes"]
+__all__ = ["Delivered", "Moments", "compute_as_delivered", "pushed_frames", "types_of_pushes", "with_pushed"]
 
 _REQUEST, _AT, _ROW, _ID, _TIME, _CAME = "__request", "__at", "__place", "__identity", "__known_us", "__came_us"
-_ANSWERED, _FILLED = "__answered_us", "__filled_us"
+_ANSWERED, _FILLED, _CONTENT = "__answered_us", "__filled_us", "__content"
+_UNTIMED_US = -(2**62)
 _PYTHON: dict[FieldType, Any] = {"datetime": datetime, "date": date, "duration": timedelta}
 
 
@@ -87,6 +88,26 @@ def pushed_frames(
     return frames
 
 
+def with_pushed(spec: FeatureSetSpec, history: History, pushed: Mapping[str, pl.DataFrame]) -> History:
+    """A history whose views also have the rows that were pushed: without their queries nobody else has these.
+
+    Args:
+        spec: The feature set.
+        history: The rows that were kept.
+        pushed: From `pushed_frames`.
+    """
+    views: dict[str, pl.DataFrame | pl.LazyFrame] = {}
+    for part in spec.parts:
+        if isinstance(part, View):
+            came = pushed[part.name].sort(_CAME, maintain_order=True).drop(_CAME)
+            kept = history.views[part.name].lazy().select(came.columns)
+            both = pl.concat([kept, came.lazy()], how="vertical_relaxed")
+            if not part.time:  # an entity has one row: the last that came
+                both = both.unique(part.entity, keep="last", maintain_order=True)
+            views[part.name] = both
+    return History(events=history.events, views=views)
+
+
 def compute_as_delivered(
     spec: FeatureSetSpec,
     asked: pl.DataFrame,
@@ -133,7 +154,10 @@ def compute_as_delivered(
             held = _in_reach(history.views[part.name], part.time, moments, part.ttl_us)
             rows = _rows(held, pushed[part.name], part.entity, part.entity_types, part.time)
             seen_rows = _seen(rows, requests, part.entity, part.entity_types, part.ttl_us)
-            views[part.name] = _delivered(seen_rows, part.name, late)
+            come = _delivered(seen_rows, part.name, late)
+            if not part.time:  # of facts without time the one that came last stays; of others compute knows the rule
+                come = come.sort(_CAME, maintain_order=True).unique([_REQUEST, _ID], keep="last", maintain_order=True)
+            views[part.name] = come
     apart = _one_by_one(spec)
     asked_apart = requests.with_columns(pl.from_epoch(_AT, "us").dt.replace_time_zone("UTC").alias(_AT))
     again = compute(apart, asked_apart, _AT, History(events=events, views=views), functions)
@@ -193,18 +217,33 @@ def _rows(
     """
     columns = [name for name in pushed.columns if name != _CAME]
     held = table.select(columns).collect()
-    held, sent = _named(held, identity, types, time), _named(pushed, identity, types, time)
-    came = sent.group_by(_ID, _TIME).agg(pl.col(_CAME).min())
-    held = held.join(came, on=[_ID, _TIME], how="left", maintain_order="left")
-    extra = sent.join(held.select(_ID, _TIME), on=[_ID, _TIME], how="anti").unique([_ID, _TIME], maintain_order=True)
+    kinds = pushed.select(columns).schema
+    held, sent = _named(held, identity, types, time, kinds), _named(pushed, identity, types, time, kinds)
+    # Of one row the table and the pushes may hold several contents: each came, or did not, by itself.
+    place = [_ID, _TIME, _CONTENT]
+    came = sent.group_by(place).agg(pl.col(_CAME).min() if time else pl.col(_CAME).max())
+    held = held.join(came, on=place, how="left", maintain_order="left")
+    extra = sent.drop(_CAME).unique(place, maintain_order=True).join(came, on=place)
+    extra = extra.join(held.select(place), on=place, how="anti", maintain_order="left")
     order = [*columns, _ID, _TIME, _CAME]
     both = pl.concat([held.select(order), extra.select(order)], how="vertical_relaxed")
     return both.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_ROW))
 
 
-def _named(rows: pl.DataFrame, identity: Sequence[str], types: Sequence[FieldType], time: str) -> pl.DataFrame:
-    known = microseconds(rows, time, "the rows") if time else pl.lit(-(2**62), dtype=pl.Int64)
-    named = rows.with_columns(text_of(identity, types).alias(_ID), known.alias(_TIME))
+def _named(
+    rows: pl.DataFrame,
+    identity: Sequence[str],
+    types: Sequence[FieldType],
+    time: str,
+    kinds: Mapping[str, pl.DataType],
+) -> pl.DataFrame:
+    """Rows with their identity, time and content; those without the former two never count."""
+    known = microseconds(rows, time, "the rows") if time else pl.lit(_UNTIMED_US, dtype=pl.Int64)
+    cells = {name: pl.col(name).cast(kind, strict=False) for name, kind in kinds.items() if name != time}
+    content = [cell.fill_nan(None) if kinds[name].is_float() else cell for name, cell in cells.items()]
+    named = rows.with_columns(
+        text_of(identity, types).alias(_ID), known.alias(_TIME), pl.struct(content).hash().alias(_CONTENT)
+    )
     return named.drop_nulls([_ID, _TIME])
 
 
@@ -230,7 +269,7 @@ def _seen(
 
 def _delivered(seen: pl.DataFrame, name: str, late: list[pl.DataFrame]) -> pl.DataFrame:
     """The rows that had come by their request; the others are put down in `late`."""
-    untimed = pl.col(_TIME) == -(2**62)
+    untimed = pl.col(_TIME) == _UNTIMED_US
     had_come = (
         pl.when(pl.col(_CAME).is_not_null())
         .then(pl.col(_CAME) <= pl.col(_ANSWERED))

@@ -10,13 +10,13 @@ from slipway.features.defaults import defaults_of
 from slipway.features.states import empty_state, finisher, key_encoder, restore, stored_view_of, stream_of
 from slipway.ports.online_store import Asked, FoundRow, OnlineStore, ViewsAsked, WindowsAsked
 from slipway.records.features import FeatureSetSpec, View, Windows, WindowState
-from slipway.records.feeds import AGE_MAX, AGE_SUM, LOOKED_UP, NOT_FOUND, NULLS, TOO_OLD, feed_of
+from slipway.records.feeds import AGE_MAX, AGE_REST, AGE_SUM, LOOKED_UP, NOT_FOUND, NULLS, TOO_OLD, feed_of
 
 __all__ = ["Cells", "Fill", "LookUp", "filled_by", "look_ups_of"]
 
 Row = list[Any]
 Cells = MutableSequence[int] | memoryview
-_GREATEST = 2**63 - 1
+_GREATEST = 2**64 - 1
 _COUNTED = 8  # keys of one request: shares need no more, and many would cost a large request a tenth of its time
 _Values = Callable[[Sequence[Any], int], Iterable[Sequence[Any]]]
 Fill = Callable[[list[Row], int], None]
@@ -167,8 +167,10 @@ def _counting_views(values: _Values, plan: Sequence[tuple[int | None, Cells]]) -
                 if row is None:
                     cells[NOT_FOUND] += 1
                     continue
-                age = at_us - row[0] if row[0] else 0  # facts without time have none, and would outgrow 64 bits
-                cells[AGE_SUM] = min(cells[AGE_SUM] + age, _GREATEST)
+                age = at_us - row[0] if row[0] else 0  # facts without time have none
+                seconds, rest = divmod(age, 1_000_000)
+                cells[AGE_SUM] = min(cells[AGE_SUM] + seconds, _GREATEST)
+                cells[AGE_REST] += rest
                 if age > cells[AGE_MAX]:
                     cells[AGE_MAX] = age
                 if ttl_us is not None and age > ttl_us:

@@ -55,6 +55,7 @@ __all__ = [
     "key_types_of",
     "keys_of",
     "prepare",
+    "query_failed",
     "side_by_side",
 ]
 
@@ -124,7 +125,7 @@ def compute(
             frame = in_reach(part, frame, first, last)
         notes: Notes = Counter()
         keys = asked.select(key_columns(keys_of(part), key_types_of(part)))
-        return answer(part, prepare(part, frame.collect(), notes), keys, instants), notes
+        return answer(part, prepare(part, _collected(part, frame), notes), keys, instants), notes
 
     parts = [part for part in spec.parts if isinstance(part, Windows | View)]
     found: dict[str, pl.Series] = {}
@@ -136,6 +137,24 @@ def compute(
         if isinstance(part, View):
             unmatched[part.name] = values.unmatched
     return Offline(frame=assemble(spec, asked, found, functions), notes=tuple(dict.fromkeys(told)), unmatched=unmatched)
+
+
+def _collected(part: Windows | View, frame: pl.LazyFrame) -> pl.DataFrame:
+    try:
+        return frame.collect()
+    except pl.exceptions.PolarsError as error:
+        if isinstance(part, Windows):
+            raise
+        raise query_failed(part.name, error) from error
+
+
+def query_failed(view: str, error: Exception) -> InvalidInput:
+    """What is said of a feature view whose query fails over the rows that its tables have."""
+    return InvalidInput(
+        f"The query of the feature view {view!r} fails over its tables' rows: {str(error).splitlines()[0]}.",
+        why="Its columns fit, and some row does not.",
+        fix="Let it give null there, for example with `.cast(..., strict=False)`.",
+    )
 
 
 def _read_once(spec: FeatureSetSpec, history: History) -> History:

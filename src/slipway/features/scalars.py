@@ -54,6 +54,7 @@ class Feature:
         examples: Iterable[Example] = (),
         about: AboutFeature | None = None,
     ) -> None:
+        _check_plain(function)
         functools.update_wrapper(self, function)
         self.function = function
         self.name: str = function.__name__
@@ -79,7 +80,7 @@ class Feature:
             )
         self.returns = _field(function, "return", hints["return"]).type
         self.default = checked_default(default, self.returns, f"the feature {self.name!r}")
-        self.examples: tuple[Example, ...] = tuple(examples)
+        self.examples: tuple[Example, ...] = _listed(examples, self.name)
         self.about = about or about_of(function)
         self.twin: Callable[..., Any] | None = None
 
@@ -162,6 +163,33 @@ def feature(
         return Feature(given, default=default, examples=examples, about=about)
 
     return declare if function is None else declare(function)
+
+
+def _check_plain(function: object) -> None:
+    """Refuse what is no function that gives its value when it is called."""
+    name = getattr(function, "__name__", None)
+    if not callable(function) or isinstance(function, type | Feature) or not isinstance(name, str):
+        raise InvalidDeclaration(
+            f"@sw.feature was given {function!r}.",
+            why="A feature is a plain function of one row.",
+            fix="Write `@sw.feature` over a `def` with annotations.",
+        )
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidDeclaration(
+            f"The feature {name!r} is {'an async function' if inspect.iscoroutinefunction(function) else 'a generator'}.",
+            why="It is called for each row, and what it returns is the feature's value.",
+            fix="Make it a plain function that returns the value.",
+        )
+
+
+def _listed(examples: object, name: str) -> tuple[Example, ...]:
+    if isinstance(examples, str | Mapping) or not isinstance(examples, Iterable):
+        raise InvalidDeclaration(
+            f"The examples of the feature {name!r} are {examples!r}.",
+            why="They are a list: of each, its arguments by name and what the feature is for them.",
+            fix="For example examples=[({'distance': 2475}, True)].",
+        )
+    return tuple(examples)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import polars as pl
 
-from slipway.errors import InvalidDeclaration, near
+from slipway.errors import InvalidDeclaration, SlipwayError, StepFailed, near
 from slipway.features.calls import scalar_order
 from slipway.features.defaults import checked_default
 from slipway.features.sets import FeatureSet
@@ -61,9 +62,22 @@ def query(view: FeatureView, tables: Tables) -> pl.LazyFrame:
     """Run a view's function on its tables.
 
     Raises:
-        InvalidDeclaration: It returned no frame, or its entity or time column is missing.
+        InvalidDeclaration: It returned no frame, or its entity or time column is missing, or one that it names.
+        StepFailed: It raised.
     """
-    result = view.function(*(tables.read(source) for source in view.sources))
+    given = [tables.read(source) for source in view.sources]
+    try:
+        result = view.function(*given)
+    except SlipwayError:
+        raise
+    except Exception as error:
+        own = error.__traceback__.tb_next if error.__traceback__ else None
+        raise StepFailed(
+            f"The feature view {view.name!r} raised {type(error).__name__}: {error}.",
+            step=view.name,
+            trace="".join(traceback.format_exception(type(error), error, own)),
+            fix="Correct its function; it takes the LazyFrames of its tables and returns one.",
+        ) from error
     if not isinstance(result, pl.DataFrame | pl.LazyFrame):
         raise InvalidDeclaration(
             f"The feature view {view.name!r} returned a {type(result).__name__}.",
@@ -71,7 +85,14 @@ def query(view: FeatureView, tables: Tables) -> pl.LazyFrame:
             fix="Return the LazyFrame itself, without collecting it.",
         )
     frame = result.lazy()
-    columns = frame.collect_schema().names()
+    try:
+        columns = frame.collect_schema().names()
+    except pl.exceptions.PolarsError as error:
+        raise InvalidDeclaration(
+            f"The query of the feature view {view.name!r} does not fit its tables: {str(error).splitlines()[0]}.",
+            why=f"It reads {', '.join(view.sources)} as they are now.",
+            fix="Correct the query, or the name of a column in it.",
+        ) from error
     for name in (*view.entity, *([view.time] if view.time else [])):
         if name not in columns:
             raise InvalidDeclaration(
@@ -113,6 +134,7 @@ def build_spec(
             parts += part.shared_parts().parts
         else:
             parts.append(part.scalar(definition_of(part.function)))
+    _check_apart(parts)
     fields = _features(parts)
     spec = FeatureSetSpec(
         name=features.name,
@@ -245,6 +267,18 @@ def _defaults(part: FeatureView, types: Mapping[str, FieldType]) -> tuple[tuple[
             )
     made = {name: checked_default(v, types[name], f"{part.name}_{name}") for name, v in part.defaults.items()}
     return tuple((name, made[name]) for name in types if made.get(name) is not None)
+
+
+def _check_apart(parts: Iterable[Part]) -> None:
+    """Refuse a view that is called as a table whose rows windows count: rows are pushed under that name."""
+    sources = {part.source for part in parts if isinstance(part, Windows)}
+    for part in parts:
+        if isinstance(part, View) and part.name in sources:
+            raise InvalidDeclaration(
+                f"The feature view {part.name!r} is called as the table {part.name!r}, whose rows windows of the set count.",
+                why="Rows of tables and of views are pushed by name, and these would be taken for each other.",
+                fix=f"Call the view otherwise: `def {part.name}_view(...)`.",
+            )
 
 
 def _features(parts: Iterable[Part]) -> dict[str, Field]:

@@ -22,7 +22,7 @@ from slipway.tables.parts import PART_ROWS, table_folder
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import stage
 
-__all__ = ["BATCH_ROWS", "TrainingBatches", "rows_at_once", "store", "stored"]
+__all__ = ["BATCH_ROWS", "TrainingBatches", "check_batch_rows", "rows_at_once", "store", "stored"]
 
 BATCH_ROWS = 100_000
 _BATCH_BYTES = 1 << 28
@@ -38,6 +38,21 @@ class _Reference(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     manifest: Manifest
     folder: str
+
+
+def check_batch_rows(given: object) -> None:
+    """Refuse what is no number of rows.
+
+    Raises:
+        InvalidInput: It is none, or less than 1.
+    """
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidInput(
+            f"Batches of {given!r} rows were asked for.",
+            why="A batch has at least one row.",
+            fix="For example batch_rows=100_000.",
+            field="batch_rows",
+        )
 
 
 class TrainingBatches:
@@ -64,13 +79,7 @@ class TrainingBatches:
     slipway_format = "training-batches"
 
     def __init__(self, reference: _Reference, batch_rows: int = BATCH_ROWS) -> None:
-        if batch_rows < 1:
-            raise InvalidInput(
-                f"Batches of {batch_rows} rows were asked for.",
-                why="A batch has at least one row.",
-                fix="For example batch_rows=100_000.",
-                field="batch_rows",
-            )
+        check_batch_rows(batch_rows)
         self._reference = reference
         self.table = reference.table
         self.version = reference.version

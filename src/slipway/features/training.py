@@ -25,7 +25,7 @@ from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
-from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, rows_at_once, store, stored
+from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, check_batch_rows, rows_at_once, store, stored
 from slipway.features.training_rows import Asked, Chosen, check_fits, instant_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
@@ -182,6 +182,7 @@ def training_batches(
     name: str | None = None,
 ) -> TrainingBatches:
     """See `FeatureSet.training_batches`."""
+    check_batch_rows(batch_rows)  # before anything is computed
     work = _work(features, table, "training_batches(...)", _Bounds(label, at, known, since, until))
     into = name or f"training.{features.name}"
     run = current_run.get()
@@ -234,7 +235,8 @@ def _personal_of(work: _Work) -> AboutTable | None:
 
 def _told_by_owners(work: _Work, known: Personal) -> set[str]:
     """The personal columns of the projects whose feature views it borrows: what these read is their owners'."""
-    borrowed = {column for view in work.features.views.values() if view.definition for column in view.reads}
+    views = [view for view in work.features.views.values() if view.definition]
+    borrowed = {column for view in views for columns in view.reads.values() for column in columns}
     owners = {column.partition("/")[0] for column in borrowed if "/" in column}
     heads = [head for owner in sorted(owners) for head in catalog.heads(replace(work.opened, project=owner))]
     return {

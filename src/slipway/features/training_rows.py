@@ -255,8 +255,14 @@ def instant_of(value: date | datetime | None) -> datetime | None:
     """A bound as an instant: a date begins at midnight UTC.
 
     Raises:
-        InvalidInput: The instant has no time zone.
+        InvalidInput: It is neither, or the instant has no time zone.
     """
+    if not isinstance(value, date | None):
+        raise InvalidInput(
+            f"The bound {value!r} of a training set is no date.",
+            why="Rows are chosen by dates, or by instants with their time zone.",
+            fix="For example until=date(2013, 4, 1).",
+        )
     if value is None or isinstance(value, datetime):
         if value is not None:
             to_us(value)

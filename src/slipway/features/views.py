@@ -47,7 +47,13 @@ class FeatureView:
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.name: str = function.__name__
+        self.name: str = getattr(function, "__name__", "")
+        if not self.name.isidentifier():
+            raise InvalidDeclaration(
+                f"{'A lambda' if self.name else repr(function)} cannot be a feature view.",
+                why="A view is known by its function's name: it is the beginning of its features' names.",
+                fix="Write `@sw.feature_view(...)` over a `def`.",
+            )
         self.entity = entity
         self.time = time
         self.ttl_us = ttl_us
@@ -55,7 +61,15 @@ class FeatureView:
         self.reads: dict[str, tuple[str, ...]] = {}
         self.defaults = dict(defaults or {})
         self.about = about or about_of(function)
-        self.sources = tuple(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters
+        for one in parameters.values():
+            if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD, one.KEYWORD_ONLY):
+                raise InvalidDeclaration(
+                    f"The feature view {self.name!r} takes {one.name!r} as {one.kind.description}.",
+                    why="Its parameters name the tables that it queries, given in order.",
+                    fix="Name the tables one by one.",
+                )
+        self.sources = tuple(parameters)
         if not self.sources:
             raise InvalidDeclaration(
                 f"The feature view {self.name!r} reads no table.",
@@ -109,6 +123,22 @@ def feature_view(
     """
     columns = names_of(entity, "`entity` of the feature view")
     ttl_us = None if ttl is None else microseconds_of(ttl, "`ttl` of the feature view")
+    _check_rows(columns, time, ttl_us, default)
+
+    def declare(function: Callable[..., Any]) -> FeatureView:
+        about = about_of(function, owner=owner, description=description, tags=tags)
+        return FeatureView(function, entity=columns, time=time or "", ttl_us=ttl_us, defaults=default, about=about)
+
+    return declare
+
+
+def _check_rows(columns: tuple[str, ...], time: object, ttl_us: int | None, default: object) -> None:
+    if time is not None and (not isinstance(time, str) or not time):
+        raise InvalidDeclaration(
+            f"The feature view by {', '.join(columns)} has time={time!r}.",
+            why="It names the column that says when a row became known.",
+            fix="For example time='observed_at'; leave it out for facts without time.",
+        )
     if ttl_us is not None and time is None:
         raise InvalidDeclaration(
             f"The feature view by {', '.join(columns)} has a ttl and no time.",
@@ -122,9 +152,3 @@ def feature_view(
             why="Each column of a view has a default of its own.",
             fix="Name the columns: default={'temperature': 15.0}.",
         )
-
-    def declare(function: Callable[..., Any]) -> FeatureView:
-        about = about_of(function, owner=owner, description=description, tags=tags)
-        return FeatureView(function, entity=columns, time=time or "", ttl_us=ttl_us, defaults=default, about=about)
-
-    return declare

@@ -120,6 +120,7 @@ def windows(
         ('route_delay_6h',)
     """
     name = table_name(source, "sw.windows(...)")
+    _check_time(time, name)
     about = about_of(owner=owner, description=description, tags=tags)
     if isinstance(by, Mapping):
         keys = {key: names_of(columns, f"The key set {key!r}") for key, columns in by.items()}
@@ -141,6 +142,15 @@ def windows(
         )
     _check_aggregates(aggregates, name)
     return DeclaredWindows(source=name, time=time, keys=keys, aggregates=dict(aggregates), about=about)
+
+
+def _check_time(time: object, name: str) -> None:
+    if not isinstance(time, str) or not time:
+        raise InvalidDeclaration(
+            f"The windows over {name!r} have time={time!r}.",
+            why="It names the column that says when a row became known.",
+            fix="For example time='known_at'.",
+        )
 
 
 def _check_aggregates(aggregates: Mapping[str, object], source: str) -> None:
@@ -315,7 +325,13 @@ def _aggregate(
     half_life_us: int = 0,
     tolerance: float = 0.0,
 ) -> DeclaredAggregate:
-    if scale is not None and (not isinstance(scale, int) or not 1 <= scale <= 2**53):
+    if kind != "count" and (not isinstance(column, str) or not column):
+        raise InvalidDeclaration(
+            f"{kind} was given {column!r} for a column.",
+            why="It aggregates one column of the windows' table, by its name.",
+            fix="For example sw.mean('dep_delay', '6h'); rows are counted by sw.count('6h').",
+        )
+    if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int) or not 1 <= scale <= 2**53):
         raise InvalidDeclaration(
             f"scale={scale!r} for {kind}({column!r}) does not fit.",
             why="Values are read in steps of 1/scale.",

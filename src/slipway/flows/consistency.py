@@ -19,9 +19,9 @@ from blake3 import blake3
 
 from slipway import code
 from slipway.errors import InvalidInput
-from slipway.features.delivered import Delivered, Moments, compute_as_delivered, pushed_frames
+from slipway.features.delivered import Delivered, Moments, compute_as_delivered, pushed_frames, with_pushed
 from slipway.features.extracted import functions_in
-from slipway.features.offline import History, compute
+from slipway.features.offline import compute
 from slipway.features.training import PinnedTables, definition_of, history_of
 from slipway.features.views import FeatureView
 from slipway.flows.answered import answered_rows
@@ -177,12 +177,10 @@ class _Again:
         stored, kept = from_tables(spec)
         tables = PinnedTables(workspace)
         self._pushed: dict[str, pl.DataFrame] | None = None
-        if not _are_those_of(views, spec):
-            self._history = history_of(stored, kept, tables)
-            if any(isinstance(part, View) for part in spec.parts):
-                self._history = self._with_pushed(self._history)
-        else:
-            self._history = history_of(spec, views or {}, tables)
+        is_anew = _are_those_of(views, spec)
+        self._held = history_of(spec, views or {}, tables) if is_anew else history_of(stored, kept, tables)
+        looks_up = any(isinstance(part, View) for part in spec.parts)
+        self._history = self._held if is_anew or not looks_up else with_pushed(spec, self._held, self._pushes())
 
     def compared(self, bundle: Bundle) -> dict[str, Any]:
         """The report's fields."""
@@ -231,7 +229,7 @@ class _Again:
             filled_us=self._filled(at_us),
         )
         return compute_as_delivered(
-            self._spec, self._asked[places], moments, self._history, self._pushes(), self._functions
+            self._spec, self._asked[places], moments, self._held, self._pushes(), self._functions
         )
 
     def _filled(self, at_us: Sequence[int]) -> list[int]:
@@ -248,14 +246,6 @@ class _Again:
                 found.setdefault(row.name, []).append((row.received_us, row.row))
             self._pushed = pushed_frames(self._spec, found)
         return self._pushed
-
-    def _with_pushed(self, history: History) -> History:
-        """The kept rows of views with those pushed since: nobody else has the latter without the query."""
-        views = {}
-        for name, kept in history.views.items():
-            pushed = self._pushes()[name].drop("__came_us")
-            views[name] = pl.concat([kept.lazy().select(pushed.columns), pushed.lazy()], how="vertical_relaxed")
-        return History(events=history.events, views=views)
 
 
 class _Excuses:

@@ -88,6 +88,13 @@ class Endpoint:
 
         if not all(isinstance(stream, StreamSpec) for stream in self.streams):
             raise self._unfit("streams", self.streams, "Give [sw.redis_stream(url, name, source=TABLE)].")
+        places = [(stream.url, stream.name) for stream in self.streams]
+        if shared := {name for url, name in places if places.count((url, name)) > 1}:
+            raise InvalidDeclaration(
+                f"The endpoint {self.name!r} takes in the stream {sorted(shared)[0]!r} twice.",
+                why="Each entry is given to an endpoint once, so the two would take entries from each other.",
+                fix="Write the rows of each table and view to a stream of their own.",
+            )
         kinds = [type(phase) for phase in self.rollout]
         if kinds not in ([], [Shadow], [Canary], [Shadow, Canary]):
             raise self._unfit("rollout", self.rollout, "Give [sw.Shadow(), sw.Canary()], or one of them.")

@@ -7,7 +7,7 @@ import msgspec
 from slipway.errors import NotFound, near
 from slipway.ledger import entries, events
 from slipway.operations.declare import Empty
-from slipway.operations.endpoints import EndpointDetail, EndpointRow, Endpoints, GetEndpoint, Stop, Stopped
+from slipway.operations.endpoints import EndpointDetail, EndpointRow, Endpoints, GetEndpoint, Reports, Stop, Stopped
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import Revision
@@ -17,7 +17,7 @@ from slipway.serving.feed_counters import read_feeds
 from slipway.tables.catalog import heads
 from slipway.tables.personal import MASK, may_see
 
-__all__ = ["folder_of", "get_endpoint", "list_endpoints", "report_shown", "revision_of", "stop"]
+__all__ = ["folder_of", "get_endpoint", "list_endpoints", "list_reports", "report_shown", "revision_of", "stop"]
 
 
 def folder_of(workspace: Workspace, name: str) -> Path:
@@ -47,6 +47,17 @@ def list_endpoints(workspace: Workspace, request: Empty) -> Endpoints:
         revisions = [entries.get(tx, Revision, id) for id in tx.refs(workspace.project, "endpoint").values()]
     rows = [EndpointRow(revision=r, status=workspace.launcher.status(folder_of(workspace, r.name))) for r in revisions]
     return Endpoints(endpoints=tuple(rows))
+
+
+def list_reports(workspace: Workspace, request: Empty) -> Reports:
+    """The newest consistency report of each endpoint; what is asked at every scrape reads nothing else."""
+    project = workspace.project
+    with workspace.ledger.read() as tx:
+        found = [
+            entries.find(tx, ConsistencyReport, parent=f"{project}/{name}", limit=1)
+            for name in sorted(tx.refs(project, "endpoint"))
+        ]
+    return Reports(reports=tuple(report_shown(workspace, report) for some in found for report in some))
 
 
 def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:

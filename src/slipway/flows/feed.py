@@ -17,6 +17,7 @@ import polars as pl
 from slipway.errors import InvalidInput
 from slipway.features.loading import read_mark
 from slipway.features.materialise import materialise
+from slipway.features.offline import query_failed
 from slipway.features.online import Receiver, build_receiver, stored_definitions
 from slipway.features.sets import FeatureSet
 from slipway.features.specs import query
@@ -57,9 +58,14 @@ def keep_view(workspace: Workspace, view: FeatureView, tables: PinnedTables) -> 
 
     Raises:
         InvalidDeclaration: Its result lacks its entity or time column.
+        InvalidInput: Its query fails over some row.
         NotFound: A table that it reads has no version yet.
     """
     read = [tables.version(source) for source in view.sources]
+    try:
+        rows = query(view, tables).collect()
+    except pl.exceptions.PolarsError as problem:
+        raise query_failed(view.name, problem) from problem
     origin = Origin(
         source=f"the feature view {view.name}",
         inputs=tuple(versions.node(found.project, found.name, found.version) for found in read),
@@ -67,7 +73,7 @@ def keep_view(workspace: Workspace, view: FeatureView, tables: PinnedTables) -> 
     return versions.overwrite(
         workspace,
         view_table(view.name, definition_of(view.function)),
-        query(view, tables).collect(),
+        rows,
         key=(*view.entity, *([view.time] if view.time else [])),
         time=view.time,
         origin=origin,

@@ -27,6 +27,13 @@ def redis_stream(url: str, name: str, *, source: str = "", view: str = "") -> St
     Example:
         `sw.Endpoint("delays", ..., streams=[sw.redis_stream("redis://127.0.0.1:6379/0", "flights", source="flights")])`
     """
+    for what, given in (("url", url), ("name", name), ("source", source), ("view", view)):
+        if not isinstance(given, str) or (what == "url" and not given):
+            raise InvalidDeclaration(
+                f"A Redis stream was given {given!r} as its {what}.",
+                why="Each is a text.",
+                fix='For example sw.redis_stream("redis://127.0.0.1:6379/0", "flights", source="flights").',
+            )
     if bool(source) == bool(view) or not name:
         raise InvalidDeclaration(
             f"The Redis stream {name!r} was given {'both a source and a view' if source else 'neither source nor view'}."

@@ -48,6 +48,7 @@ _CAUSES = {
     "consistency": "skew",
 }
 _NEWEST_FINDINGS = 4
+_LOOKED_BACK = 50
 
 
 def watch(workspace: Workspace, request: Watch) -> Watched:
@@ -142,11 +143,12 @@ def watch_rows(
     )
 
 
-def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> dict[str, Any]:
+def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> list[dict[str, Any]]:
+    """The values of a monitor's last findings, the newest first."""
     parent = f"{workspace.project}/{revision.name}"
     with workspace.ledger.read() as tx:
-        found = entries.find(tx, Finding, parent=parent, name=monitor.name, limit=1)
-    return found[0].values if found else {}
+        found = entries.find(tx, Finding, parent=parent, name=monitor.name, limit=_LOOKED_BACK)
+    return [finding.values for finding in found]
 
 
 def _log_name(revision: Revision) -> str:

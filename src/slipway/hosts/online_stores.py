@@ -1,5 +1,6 @@
 """The online store that settings or an endpoint's folder name: by its URL, with the password out of the environment."""
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from slipway.records.endpoints import EMBEDDED, OnlinePlace, StreamSpec
 from slipway.serving.online_place import read_place
 from slipway.serving.secret_urls import resolved
 
-__all__ = ["open_online", "open_stream", "open_to_serve"]
+__all__ = ["look_at", "open_online", "open_stream", "open_to_serve"]
 
 _BACKENDS = {"redis": "redis", "rediss": "redis", "unix": "redis"}
 
@@ -34,6 +35,19 @@ def open_to_serve(folder: Path) -> OnlineStore:
         return open_online(folder)
     store: OnlineStore = _backend(place)(resolved(place.url), place.namespace, partial(_expected, folder, place))
     return store
+
+
+def look_at(url: str) -> tuple[str, str]:
+    """What answers at the URL of a shared online store, and what should be changed about it, "" for nothing.
+
+    Raises:
+        InvalidSetting: The URL does not fit, or names a variable that is not set.
+        MissingExtra: What it takes to ask there is not installed.
+        BackendError: Nothing answers, or it refuses.
+    """
+    with closing(_backend(OnlinePlace(url=url))(resolved(url), "slipway")) as store:
+        found: tuple[str, str] = store.describe()
+        return found
 
 
 def open_stream(spec: StreamSpec, group: str) -> EventStream:

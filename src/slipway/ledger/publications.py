@@ -34,7 +34,7 @@ def parse(given: str) -> tuple[str, str, int]:
     Raises:
         InvalidInput: It is none.
     """
-    project, slash, rest = given.partition("/")
+    project, slash, rest = given.partition("/") if isinstance(given, str) else ("", "", "")
     name, at, number = rest.partition("@")
     if not (project and slash and name) or (at and not _NUMBER.match(number)):
         raise InvalidInput(

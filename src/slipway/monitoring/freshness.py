@@ -16,13 +16,13 @@ __all__ = ["freshness"]
 _MIN_KEYS = 100
 
 
-def freshness(monitor: MonitorSpec, counted: Sequence[FeedCounts], before: Mapping[str, Any]) -> Found:
-    """Judge one feed by the keys that were looked up since the last finding.
+def freshness(monitor: MonitorSpec, counted: Sequence[FeedCounts], before: Sequence[Mapping[str, Any]]) -> Found:
+    """Judge one feed by the keys that were looked up since the last finding about the same features.
 
     Args:
         monitor: Names the feed, and its limit.
-        counted: What the endpoint counted since it was started.
-        before: The values of the monitor's last finding, empty for none.
+        counted: What the endpoint counted.
+        before: The values of the monitor's last findings, the newest first.
     """
     known = {one.name: one for one in counted}
     one = known.get(monitor.metric)
@@ -30,14 +30,15 @@ def freshness(monitor: MonitorSpec, counted: Sequence[FeedCounts], before: Mappi
         why = near(monitor.metric, known, what="feeds") if known else "nothing was looked up yet"
         return Found(state="cannot tell", sentence=f"{monitor.metric} is not counted: {why}", rows=0, values={})
     total = {"looked_up": one.looked_up, "not_found": one.not_found, "too_old": one.too_old}
-    former = {name: int(before.get(name, 0)) for name in total}
-    if any(total[name] < former[name] for name in total):  # the endpoint was started again
+    last = next((then for then in before if then.get("layout") == one.layout), {})
+    former = {name: int(last.get(name, 0)) for name in total}
+    if any(total[name] < former[name] for name in total):  # it was counted anew
         former = dict.fromkeys(total, 0)
     keys, missing, old = (total[name] - former[name] for name in total)
     limit = monitor.limit or 0.0
     if keys < _MIN_KEYS:
         told = f"{monitor.metric}: {keys:,} keys were looked up since the last look; {_MIN_KEYS} are needed"
-        return Found(state="cannot tell", sentence=told, rows=keys, values=former)
+        return Found(state="cannot tell", sentence=told, rows=keys, values={**former, "layout": one.layout})
     share = (missing + old) / keys
     told = f"{monitor.metric}: {share:.1%} of {keys:,} keys had no fresh row ({missing:,} none, {old:,} too old)"
     is_worse = share_interval(missing + old, keys).low > limit
@@ -46,4 +47,9 @@ def freshness(monitor: MonitorSpec, counted: Sequence[FeedCounts], before: Mappi
         if is_worse
         else f"; up to {limit:.1%} is usual"
     )
-    return Found(state="alert" if is_worse else "ok", sentence=told, rows=keys, values={**total, "share": share})
+    return Found(
+        state="alert" if is_worse else "ok",
+        sentence=told,
+        rows=keys,
+        values={**total, "share": share, "layout": one.layout},
+    )

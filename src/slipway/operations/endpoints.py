@@ -19,6 +19,7 @@ __all__ = [
     "EndpointRow",
     "Endpoints",
     "GetEndpoint",
+    "Reports",
     "Rollback",
     "Stop",
     "Stopped",
@@ -153,6 +154,12 @@ class Consistency(Struct, frozen=True, kw_only=True):
     sample: float = 0.0
 
 
+class Reports(Struct, frozen=True, kw_only=True):
+    """The newest consistency report of every endpoint that has one, by the endpoint's name."""
+
+    reports: tuple[ConsistencyReport, ...]
+
+
 operations = (
     Operation(
         name="endpoints.list",
@@ -169,6 +176,14 @@ operations = (
         request=GetEndpoint,
         response=EndpointDetail,
         body="slipway.flows.endpoints:get_endpoint",
+    ),
+    Operation(
+        name="endpoints.reports",
+        summary="Show the newest consistency report of each endpoint.",
+        permission="endpoints.read",
+        request=Empty,
+        response=Reports,
+        body="slipway.flows.endpoints:list_reports",
     ),
     Operation(
         name="endpoints.deploy",

@@ -8,6 +8,7 @@ from slipway.records.features import FeatureSetSpec, View, Windows
 
 __all__ = [
     "AGE_MAX",
+    "AGE_REST",
     "AGE_SUM",
     "LOOKED_UP",
     "NOT_FOUND",
@@ -19,8 +20,12 @@ __all__ = [
     "feeds_of",
 ]
 
-LOOKED_UP, NOT_FOUND, TOO_OLD, AGE_SUM, AGE_MAX, NULLS = range(6)
-"""Places of a feed's counters; from the last one on one for each feature."""
+LOOKED_UP, NOT_FOUND, TOO_OLD, AGE_SUM, AGE_REST, AGE_MAX, NULLS = range(7)
+"""Places of a feed's counters; from the last one on one for each feature.
+
+Ages are summed in whole seconds and, beside them, the microseconds left over: one sum of microseconds would outgrow 64 bits
+after some 300,000 rows that are a year old.
+"""
 
 
 class Feed(Struct, frozen=True):
@@ -48,7 +53,7 @@ class Feed(Struct, frozen=True):
 
 
 class FeedCounts(Struct, frozen=True, kw_only=True):
-    """What was found under the keys of requests since the endpoint was started.
+    """What was found under the keys of requests since these features first served, restarts of the endpoint included.
 
     Args:
         name: The feed's.
@@ -59,6 +64,7 @@ class FeedCounts(Struct, frozen=True, kw_only=True):
         mean_age_s: Of the found rows, at the decision; None where none was found, and for windows.
         max_age_s: The greatest one; likewise.
         nulls: By feature, in how many found rows (for windows: of all keys) it was null.
+        layout: What is counted together; figures of another layout are another model's, and go on where those stood.
     """
 
     name: str
@@ -69,6 +75,7 @@ class FeedCounts(Struct, frozen=True, kw_only=True):
     mean_age_s: float | None = None
     max_age_s: float | None = None
     nulls: dict[str, int] = {}
+    layout: str = ""
 
     @property
     def found(self) -> int:

@@ -61,10 +61,8 @@ def _reports(workspace: Workspace) -> Iterator[tuple[str, ConsistencyReport]]:
     """The newest report of every endpoint that has one."""
     for project in _ask(workspace, "projects.list").projects:
         there = replace(workspace, project=project.name)
-        for row in _ask(there, "endpoints.list").endpoints:
-            report = _ask(there, "endpoints.get", name=row.revision.name).consistency
-            if report is not None:
-                yield project.name, report
+        for report in _ask(there, "endpoints.reports").reports:
+            yield project.name, report
 
 
 def _samples(report: ConsistencyReport) -> Iterator[tuple[str, dict[str, str], float]]:
@@ -85,9 +83,9 @@ def _of_feature(one: FeatureConsistency) -> Iterator[tuple[str, dict[str, str], 
         yield "slipway_consistency_smape", feature, one.smape
 
 
-def _ask(workspace: Workspace, name: str, /, **fields: str) -> Any:
+def _ask(workspace: Workspace, name: str) -> Any:
     wanted = operation(name)
-    return api.perform(workspace, wanted, declare.convert(wanted, fields, texts=True))
+    return api.perform(workspace, wanted, declare.convert(wanted, {}, texts=True))
 
 
 def _labelled(labels: dict[str, str]) -> str:

@@ -166,15 +166,9 @@ class Counters:
         mine[_LATENCY + bisect_left(LATENCY_BUCKETS_S, nanoseconds / 1e9)] += 1
         mine[_LATENCY_SUM_NS] += nanoseconds
 
-    def set_shared(self, counter: int, value: int, *, first: bool) -> None:
-        """Set a figure of the whole endpoint; for the one worker at a time that knows it.
-
-        Args:
-            counter: Which.
-            value: How much.
-            first: Whether it is set anew, or is a part of a sum.
-        """
-        self._all[counter] = value if first else self._all[counter] + value
+    def set_shared(self, counter: int, value: int) -> None:
+        """Set a figure of the whole endpoint; for the one worker at a time that knows it."""
+        self._all[counter] = value
 
     def total(self, counter: int) -> int:
         """A counter's sum over all workers."""

@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from slipway.hashing import fingerprint
-from slipway.records.feeds import AGE_MAX, Feed, FeedCounts
+from slipway.records.feeds import AGE_MAX, NULLS, Feed, FeedCounts
 from slipway.serving.counters import MAX_WORKERS, mapped
 
-__all__ = ["FEED_FILES", "FeedCounters", "read_feeds"]
+__all__ = ["FeedCounters", "forget_former", "read_feeds"]
 
-FEED_FILES = "feeds-*.bin"
+_FILES = "feeds-*.bin"
 _NAMES = "feeds.json"
 _logger = logging.getLogger("slipway.serving")
 
@@ -77,14 +77,29 @@ class FeedCounters:
 
 def read_feeds(folder: Path) -> list[FeedCounts]:
     """What the workers of the endpoint in a folder count of the model that serves; [] where it looks nothing up."""
+    feeds = _named(folder)
     try:
-        feeds = msgspec.json.decode((folder / _NAMES).read_bytes(), type=tuple[Feed, ...])
         content = _path(folder, feeds).read_bytes()
-    except (FileNotFoundError, msgspec.DecodeError):
+    except FileNotFoundError:
         return []
     width = sum(feed.width for feed in feeds)
     whole = len(content) >= MAX_WORKERS * width * 8  # a worker that is just making it has not counted either
     return _counts(memoryview(content).cast("Q"), feeds, width) if whole and width else []
+
+
+def forget_former(folder: Path) -> None:
+    """Remove what was counted for other feature sets than the one that served last; its figures go on."""
+    kept = _path(folder, _named(folder))
+    for path in folder.glob(_FILES):
+        if path != kept:
+            path.unlink(missing_ok=True)
+
+
+def _named(folder: Path) -> tuple[Feed, ...]:
+    try:
+        return msgspec.json.decode((folder / _NAMES).read_bytes(), type=tuple[Feed, ...])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return ()
 
 
 def _name(folder: Path, feeds: Sequence[Feed]) -> None:
@@ -98,14 +113,18 @@ def _name(folder: Path, feeds: Sequence[Feed]) -> None:
 
 
 def _path(folder: Path, feeds: Sequence[Feed]) -> Path:
-    layout = fingerprint([(feed.name, feed.kind, feed.features) for feed in feeds])
-    return folder / FEED_FILES.replace("*", layout[:12])
+    return folder / _FILES.replace("*", _layout(feeds))
+
+
+def _layout(feeds: Sequence[Feed]) -> str:
+    return fingerprint([NULLS, *((feed.name, feed.kind, feed.features) for feed in feeds)])[:12]
 
 
 def _counts(cells: memoryview, feeds: Sequence[Feed], width: int) -> list[FeedCounts]:
     found, place = [], 0
     for feed in feeds:
-        looked_up, not_found, too_old, age_us, _, *nulls = [sum(cells[place + i :: width]) for i in range(feed.width)]
+        totals = [sum(cells[place + i :: width]) for i in range(feed.width)]
+        looked_up, not_found, too_old, age_s, rest_us, _, *nulls = totals
         rows = looked_up - not_found
         has_age = feed.kind == "view" and rows > 0
         found.append(
@@ -115,9 +134,10 @@ def _counts(cells: memoryview, feeds: Sequence[Feed], width: int) -> list[FeedCo
                 looked_up=looked_up,
                 not_found=not_found,
                 too_old=too_old,
-                mean_age_s=age_us / rows / 1e6 if has_age else None,
+                mean_age_s=(age_s * 10**6 + rest_us) / rows / 1e6 if has_age else None,
                 max_age_s=max(cells[place + AGE_MAX :: width]) / 1e6 if has_age else None,
                 nulls=dict(zip(feed.features, nulls, strict=True)),
+                layout=_layout(feeds),
             )
         )
         place += feed.width

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from slipway.errors import InvalidInput, near
-from slipway.records.features import FeatureSetSpec, View, Windows
-from slipway.records.schema import Field
+from slipway.records.features import Aggregate, FeatureSetSpec, View, Windows
+from slipway.records.schema import Field, FieldType
 from slipway.schema.validation import decoder
 
 __all__ = ["RowCheck", "checks_of"]
@@ -42,14 +42,15 @@ class RowCheck:
                         field=f"rows[{index}].{name}",
                     )
                 if name in self._whole:
-                    _check_64_bits(row[name], f"rows[{index}].{name}")
+                    _check_whole(row[name], f"rows[{index}].{name}")
         read = [{name: row[name] for name in self._names} for row in rows]
         self._decoder.decode(msgspec.json.encode({"rows": read}))
 
 
-def _check_64_bits(value: Any, where: str) -> None:
+def _check_whole(value: Any, where: str) -> None:
     # What is no number at all, the store refuses by the same rule as for rows that come from tables.
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    too_large = isinstance(value, int) and not -(2**63) <= value < 2**63
+    if too_large or (isinstance(value, float) and value % 1):
         raise InvalidInput(
             f"{where} is {value}.",
             why="Expected a whole number of at most 64 bits.",
@@ -66,7 +67,9 @@ def checks_of(spec: FeatureSetSpec) -> tuple[dict[str, RowCheck], dict[str, RowC
     for part in spec.parts:
         if isinstance(part, Windows):
             sources.setdefault(part.source, {}).update({field.name: field for field in _columns(part)})
-            whole.setdefault(part.source, set()).update(a.column for a in part.aggregates if a.column and a.integer)
+            whole.setdefault(part.source, set()).update(
+                a.column for a in part.aggregates if a.column and _type_of(a) == "object"
+            )
         elif isinstance(part, View):
             fields = [Field(name, kind) for name, kind in zip(part.entity, part.entity_types, strict=True)]
             fields += [Field(part.time, "datetime")] if part.time else []
@@ -74,11 +77,18 @@ def checks_of(spec: FeatureSetSpec) -> tuple[dict[str, RowCheck], dict[str, RowC
     return {name: RowCheck(list(fields.values()), whole[name]) for name, fields in sources.items()}, views
 
 
+def _type_of(aggregate: Aggregate) -> FieldType:
+    """The type by which values of an aggregate's column are checked."""
+    if aggregate.type in ("string", "date", "datetime"):
+        return aggregate.type
+    # Whole numbers and truth values are one kind on the store's grid, so the store itself tells them apart.
+    return "object" if aggregate.integer else "float"
+
+
 def _columns(windows: Windows) -> list[Field]:
     aggregates = [a for a in windows.aggregates if a.column]
     return [
-        # Whole numbers and truth values are one kind on the store's grid, so the store itself tells them apart.
-        *(Field(a.column, "object" if a.integer else "float") for a in aggregates),
+        *(Field(a.column, _type_of(a)) for a in aggregates),
         *(Field(name, kind) for name, kind in zip(windows.event_id, windows.event_id_types, strict=True)),
         *(Field(name, kind) for name, kind in zip(windows.by, windows.key_types, strict=True)),
         Field(windows.time, "datetime"),

@@ -62,8 +62,9 @@ def decode_body(body: bytes, kind: type[T]) -> T:
         ) from problem
     except RecursionError as problem:
         raise _too_deep() from problem
-    except msgspec.DecodeError as problem:
-        raise InvalidInput(f"The request's body is no JSON: {problem}.", fix="Send a JSON object.") from problem
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        said = "a text in it is not UTF-8" if isinstance(problem, UnicodeDecodeError) else str(problem)
+        raise InvalidInput(f"The request's body is no JSON: {said}.", fix="Send a JSON object, in UTF-8.") from problem
 
 
 def _too_deep() -> InvalidInput:

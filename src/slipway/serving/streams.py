@@ -65,6 +65,7 @@ class StreamReader:
         self._lock: IO[str] | None = None
         self._streams: dict[StreamSpec, EventStream] = {}
         self._said: dict[StreamSpec, str] = {}
+        self._behind: dict[StreamSpec, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="streams", daemon=True)
 
@@ -88,10 +89,15 @@ class StreamReader:
             specs = () if active is None else active.revision.streams
             for gone in self._streams.keys() - set(specs):
                 self._streams.pop(gone).close()
+                self._behind.pop(gone, None)
             if active is None or not specs or not self._holds():
+                if not specs and self._lock is not None:
+                    self._counters.set_shared(count.STREAM_BEHIND, 0)
                 self._stop.wait(_REST_S)
                 continue
             worked = [self._pass(active, spec, _WAIT_S / len(specs)) for spec in specs]
+            # Of a stream that cannot be read at the moment, what was known last.
+            self._counters.set_shared(count.STREAM_BEHIND, sum(self._behind.values()))
             if not any(worked):
                 self._stop.wait(_REST_S)
 
@@ -114,9 +120,11 @@ class StreamReader:
                 self._streams[spec] = self._open(spec)
             stream = self._streams[spec]
             entries = stream.read(_AT_ONCE, wait_s)
-            if entries:
-                self._take(active, spec, stream, entries)
-            self._counters.set_shared(count.STREAM_BEHIND, stream.behind(), first=spec == active.revision.streams[0])
+            try:
+                if entries:
+                    self._take(active, spec, stream, entries)
+            finally:  # also where the store takes nothing at the moment: then it counts most
+                self._behind[spec] = stream.behind()
         except SlipwayError as problem:
             if self._said.get(spec) != str(problem):
                 self._said[spec] = str(problem)

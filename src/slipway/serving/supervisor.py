@@ -26,7 +26,7 @@ from slipway.errors import BackendError, Conflict, SlipwayError
 from slipway.ports.launcher import LOCK_FILE, STATUS_FILE
 from slipway.records.endpoints import EndpointStatus, Revision
 from slipway.serving.counters import MAX_WORKERS
-from slipway.serving.feed_counters import FEED_FILES
+from slipway.serving.feed_counters import forget_former
 from slipway.serving.worker_state import CANNOT_LOAD, DRAIN_S, FINISH_S, WorkerState, state_file
 
 __all__ = ["COUNTERS_FILE", "Supervisor", "hold", "listen"]
@@ -162,9 +162,9 @@ class Supervisor:
     def _prepare(self) -> None:
         states = state_file(self._folder, 0).parent
         states.mkdir(exist_ok=True)
-        counted = self._folder.glob(FEED_FILES)
-        for left in (*states.glob("*.json"), *states.glob(".*.part"), *self._folder.glob(".*.part"), *counted):
+        for left in (*states.glob("*.json"), *states.glob(".*.part"), *self._folder.glob(".*.part")):
             left.unlink(missing_ok=True)
+        forget_former(self._folder)
         (self._folder / COUNTERS_FILE).unlink(missing_ok=True)
 
     def _scale(self, workers: int) -> None:
