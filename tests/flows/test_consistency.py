@@ -20,11 +20,12 @@ from slipway.client.endpoint import EndpointClient
 from slipway.errors import InvalidInput
 from slipway.features.materialise import Arrival, events_between
 from slipway.flows.consistency import consistency
-from slipway.flows.endpoints import get_endpoint
+from slipway.flows.endpoints import get_endpoint, list_reports
 from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.flows.replay import Delivery
 from slipway.flows.watch import watch
 from slipway.models import registry
+from slipway.operations.declare import Empty
 from slipway.operations.endpoints import Consistency, GetEndpoint, Watch
 from slipway.records.consistency import ConsistencyReport
 from slipway.records.people import Actor
@@ -180,7 +181,8 @@ def test_one_corrupted_value_in_a_thousand_is_reported(desk: Desk, client: Endpo
     assert by_name(consistency(low, asked))["weather_now_wind"].first == wind.first, "no column is personal"
     about = AboutTable(personal=("origin",))
     overwrite(desk.workspace, "airports", pl.DataFrame({"origin": ["JFK"]}), origin=Origin(about=about))
-    for one in (consistency(low, asked), get_endpoint(low, GetEndpoint(name=NAME)).consistency):
+    (listed,) = list_reports(low, Empty()).reports
+    for one in (consistency(low, asked), get_endpoint(low, GetEndpoint(name=NAME)).consistency, listed):
         assert one is not None
         assert {each.feature: each.first for each in one.features if each.first} == {"weather_now_wind": MASK}
     seen = get_endpoint(desk.workspace, GetEndpoint(name=NAME)).consistency
