@@ -223,7 +223,7 @@ def _rows(
     place = [_ID, _TIME, _CONTENT]
     came = sent.group_by(place).agg(pl.col(_CAME).min() if time else pl.col(_CAME).max())
     held = held.join(came, on=place, how="left", maintain_order="left")
-    extra = sent.drop(_CAME).unique(place, maintain_order=True).join(came, on=place)
+    extra = sent.drop(_CAME).unique(place, maintain_order=True).join(came, on=place, maintain_order="left")
     extra = extra.join(held.select(place), on=place, how="anti", maintain_order="left")
     order = [*columns, _ID, _TIME, _CAME]
     both = pl.concat([held.select(order), extra.select(order)], how="vertical_relaxed")
