@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +10,7 @@ from typing import Any, Literal
 from slipway.records.models import ModelVersion
 from slipway.records.record import Record
 from slipway.records.runs import Experiment, Run
-from slipway.records.search import Facet, Field, Space
+from slipway.records.search import Facet, Field, Space, number_of
 from slipway.records.tables import TableVersion
 
 __all__ = ["EDITION", "SEARCHED", "Attribute", "Searched", "facets", "milliseconds"]
@@ -20,8 +18,6 @@ __all__ = ["EDITION", "SEARCHED", "Attribute", "Searched", "facets", "millisecon
 EDITION = 1
 """Counts the changes of this file: records that were indexed by another edition are indexed anew."""
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
-_NUMBER_LENGTH = 40
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Sort = Literal["text", "number", "time"]
 
@@ -95,21 +91,13 @@ def _attribute(name: str, value: object) -> Facet | None:
         return Facet("attribute", name, number=milliseconds(value))
     if isinstance(value, int | float):
         return Facet("attribute", name, number=float(value))
-    return Facet("attribute", name, text=str(value)) if value else None
+    return Facet("attribute", name, str(value), number_of(str(value))) if value else None
 
 
 def _worded(space: Space, values: Mapping[str, object]) -> Iterator[Facet]:
     for key, value in values.items():
         text = str(value)
-        yield Facet(space, key, text, _number(text))
-
-
-def _number(text: str) -> float | None:
-    """The number that a text is, None for every other text: "4", "0.1", "-1e-05"."""
-    if len(text) > _NUMBER_LENGTH or not _NUMBER.match(text):
-        return None
-    number = float(text)
-    return number if math.isfinite(number) else None
+        yield Facet(space, key, text, number_of(text))
 
 
 def _of_run(run: Run) -> Iterator[Facet]:

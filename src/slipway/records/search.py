@@ -6,6 +6,8 @@ numbers and a text with texts; where a record has several values of a field (its
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Literal
 
 from msgspec import Struct
@@ -26,6 +28,7 @@ __all__ = [
     "Position",
     "Space",
     "Value",
+    "number_of",
 ]
 
 Space = Literal["attribute", "param", "tag", "metric", "dataset"]
@@ -35,14 +38,26 @@ Position = tuple[float | int | str | None, ...]
 """Where a page ends: the last row's rank, number and text under each order, its creation and its number in the store."""
 
 
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+_NUMBER_LENGTH = 40
+
+
+def number_of(text: str) -> float | None:
+    """The number that a text is, None for every other text: "4", "0.1", "-1e-05"."""
+    if len(text) > _NUMBER_LENGTH or not _NUMBER.match(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
 class Facet(Struct, frozen=True):
-    """One value that a record is found by. Its values in one field all have a text, or none has one.
+    """One value that a record is found by. The values of one field all have a text, or none has one.
 
     Args:
         space: What sort of field; metrics are found by their points and need no facet.
         key: The field's name within its space.
         text: The value as text, None for what is only a number.
-        number: The value as a number, None for what is none; never NaN.
+        number: The value as a number: for a text always its `number_of`; never NaN.
     """
 
     space: Space
