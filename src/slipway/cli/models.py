@@ -51,7 +51,14 @@ def _list_text(answer: Models) -> str:
         version = row.version
         aliases = ", ".join(row.aliases)
         rows.append(
-            (version.name, str(version.number), aliases, metrics, instant(version.created_at), version.bundle[:12])
+            (
+                version.name,
+                str(version.number),
+                aliases,
+                metrics,
+                instant(version.created_at),
+                version.bundle[:12] or "none",
+            )
         )
     return columns(
         ("model", "version", "aliases", "metrics", "registered (UTC)", "bundle"),
@@ -61,26 +68,14 @@ def _list_text(answer: Models) -> str:
 
 
 def _show_text(answer: ModelDetail) -> str:
-    version, bundle = answer.version, answer.bundle
-    parts = [
-        facts(
-            [
-                ("model", f"{version.name} {version.number}"),
-                ("aliases", ", ".join(answer.aliases)),
-                ("bundle", version.bundle),
-                ("format", f"{bundle.format} ({bundle.task})"),
-                ("registered", f"{instant(version.created_at)} by {version.actor}"),
-                ("made by run", version.run_id),
-                ("trained until", instant(bundle.trained_until)),
-                ("data", "\n".join(bundle.data)),
-                ("packaging", bundle.parity),
-                ("skew", bundle.skew),
-                ("reproduced", _reproduced(answer)),
-                ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
-            ]
-        ),
-        _metrics([metric for metric in bundle.metrics if not metric.slice]),
-    ]
+    version = answer.version
+    parts = [facts(_facts_of(answer))]
+    if answer.bundle is not None:
+        parts.append(_metrics([metric for metric in answer.bundle.metrics if not metric.slice]))
+    else:
+        parts.append(
+            f"Version {version.number} has no signed bundle: a tracking client registered it. It cannot serve."
+        )
     if answer.verdicts:
         parts.append(verdict_text(answer.verdicts[0]))
     for approval in answer.approvals:
@@ -89,6 +84,28 @@ def _show_text(answer: ModelDetail) -> str:
             f"{approval.decision} as {approval.name} by {approval.actor}, {instant(approval.created_at)}{comment}"
         )
     return "\n\n".join(part for part in parts if part)
+
+
+def _facts_of(answer: ModelDetail) -> list[tuple[str, str]]:
+    version, bundle = answer.version, answer.bundle
+    first = [("model", f"{version.name} {version.number}"), ("aliases", ", ".join(answer.aliases))]
+    registered = ("registered", f"{instant(version.created_at)} by {version.actor}")
+    if bundle is None:
+        stage = "" if version.stage == "None" else version.stage
+        return [*first, ("source", version.source), ("stage", stage), registered, ("made by run", version.run_id)]
+    return [
+        *first,
+        ("bundle", version.bundle),
+        ("format", f"{bundle.format} ({bundle.task})"),
+        registered,
+        ("made by run", version.run_id),
+        ("trained until", instant(bundle.trained_until)),
+        ("data", "\n".join(bundle.data)),
+        ("packaging", bundle.parity),
+        ("skew", bundle.skew),
+        ("reproduced", _reproduced(answer)),
+        ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
+    ]
 
 
 def _reproduced(answer: ModelDetail) -> str:

@@ -119,9 +119,10 @@ def known_models(workspace: Workspace) -> Iterator[KnownModel]:
     for project in sorted(names):
         there = replace(workspace, project=project)
         for model in sorted(registry.names(there)):
-            for version in registry.versions(there, model):
+            versions = registry.versions(there, model)
+            for version in versions:
                 endpoints = tuple(name for name, bundle in serving[project] if bundle == version.bundle)
-                if endpoints or version.number == registry.get(there, model).number:
+                if endpoints or version.number == versions[0].number:
                     training = _training(there, version)
                     yield KnownModel(version=version, training=training, endpoints=endpoints)
 

@@ -165,6 +165,12 @@ def bundles_with(workspace: Workspace, target: Target, *, dry_run: bool) -> tupl
     with workspace.ledger.read() as tx:
         models = list(_all(tx, ModelVersion, workspace.project))
     for model in models:
+        if not model.bundle:
+            kept.append(
+                f"The files of {model.name} {model.number} were not looked into: a tracking client stored them. "
+                f"Delete the version, its run's artifacts or its logged model by that client if they hold such rows."
+            )
+            continue
         try:
             bundle = _bundle(workspace, model)
         except (NotFound, Corrupt) as problem:

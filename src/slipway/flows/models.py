@@ -21,8 +21,8 @@ def list_models(workspace: Workspace, request: Empty) -> Models:
     rows = []
     for name in registry.names(workspace):
         aliases = registry.aliases(workspace, name)
-        for version in registry.versions(workspace, name):
-            metrics = registry.bundle_of(workspace, version).metrics
+        for version in registry.all_versions(workspace, name):
+            metrics = registry.bundle_of(workspace, version).metrics if version.bundle else ()
             rows.append(
                 ModelRow(
                     version=version,
@@ -40,12 +40,12 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
     Raises:
         NotFound: No such model or version.
     """
-    version = registry.get(workspace, request.name, request.version)
-    bundle = registry.bundle_of(workspace, version)
+    version = registry.find(workspace, request.name, request.version)
+    bundle = registry.bundle_of(workspace, version) if version.bundle else None
     with workspace.ledger.read() as tx:
         judged = [
             entries.get(tx, Verdict, link.target.partition(":")[2])
-            for link in tx.links(f"bundle:{version.bundle}", towards=False)
+            for link in (tx.links(f"bundle:{version.bundle}", towards=False) if bundle else ())
             if link.target.startswith("verdict:")
         ]
         links = lineage.trace(tx, f"model:{version.id}")
@@ -54,10 +54,10 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         bundle=bundle,
         aliases=_pointing(registry.aliases(workspace, version.name), version.number),
         verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
-        approvals=tuple(approvals_of(workspace, version.bundle)),
+        approvals=tuple(approvals_of(workspace, version.bundle)) if bundle else (),
         lineage=tuple(links),
-        card=_card(workspace, bundle),
-        reproductions=tuple(reproductions_of(workspace, version.bundle)),
+        card=_card(workspace, bundle) if bundle else "",
+        reproductions=tuple(reproductions_of(workspace, version.bundle)) if bundle else (),
     )
 
 

@@ -41,10 +41,13 @@ class GetModel(Struct, frozen=True, kw_only=True):
 
 
 class ModelDetail(Struct, frozen=True, kw_only=True):
-    """Everything about one version: bundle, aliases, verdicts, approvals, reproductions, lineage, card."""
+    """Everything about one version: bundle, aliases, verdicts, approvals, reproductions, lineage, card.
+
+    A version that a tracking client registered has no bundle.
+    """
 
     version: ModelVersion
-    bundle: Bundle
+    bundle: Bundle | None
     aliases: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     approvals: tuple[Approval, ...]

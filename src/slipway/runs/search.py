@@ -11,6 +11,7 @@ from slipway.hashing import fingerprint
 from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Experiment, MetricPoint, Run, RunState, StepRun
+from slipway.runs.experiments import number_of
 
 __all__ = ["Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
 
@@ -51,13 +52,14 @@ def list_runs(
                 raise NotFound(
                     f"There is no experiment {experiment!r}.", fix=near(experiment, known, what="experiments")
                 )
-            experiment_id = named[0].id
+            experiment_id = number_of(named[0])
         while len(found) < limit:
             page = entries.find(tx, Run, project=workspace.project, name=name, state=state, before=before, limit=_PAGE)
             found += [
                 run
                 for run in page
-                if (experiment_id is None or run.experiment_id == experiment_id)
+                if run.deleted_at is None
+                and (experiment_id is None or run.experiment_id == experiment_id)
                 and (pipeline is None or run.pipeline == pipeline)
             ]
             if len(page) < _PAGE:
