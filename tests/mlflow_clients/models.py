@@ -31,11 +31,11 @@ def autolog_sklearn(client: MlflowClient) -> None:
     found = client.get_run(run.info.run_id)
     assert found.data.params["C"] == "0.5"
     assert found.data.metrics["training_accuracy_score"] > 0.9
-    assert "LogisticRegression_score_X" in " ".join(found.data.metrics)
+    assert any("score" in key and not key.startswith("training") for key in found.data.metrics), found.data.metrics
     assert [one.dataset.name for one in found.inputs.dataset_inputs] == ["dataset"]
     assert found.inputs.dataset_inputs[0].tags[0].value == "train"
     assert len(found.outputs.model_outputs) == 1
-    assert {"estimator.html", "training_confusion_matrix.png"} & {one.path for one in client.list_artifacts(run.info.run_id)}
+    assert "estimator.html" in [one.path for one in client.list_artifacts(run.info.run_id)]
     with mlflow.start_run() as searched:
         GridSearchCV(RandomForestClassifier(n_estimators=3), {"max_depth": [1, 2, 3]}, cv=2).fit(X, Y)
     children = mlflow.search_runs(
