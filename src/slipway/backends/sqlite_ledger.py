@@ -3,28 +3,32 @@
 Durable means kill -9 of every process. Surviving power loss is a setting: `synchronous=FULL` instead of `NORMAL`.
 """
 
-import math
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from slipway.backends import sqlite_points, sqlite_search
+from slipway.backends.sqlite_fields import FieldNumbers, index
 from slipway.backends.sqlite_ledger_schema import MIGRATIONS, SCHEMA_VERSION
-from slipway.errors import BackendError, Conflict, Corrupt, Unavailable
+from slipway.errors import BackendError, Conflict, Corrupt, NotFound, Unavailable
+from slipway.ports.ledger_store import Found
 from slipway.records.events import Event, Root
 from slipway.records.record import Entry, Link
-from slipway.records.runs import MetricPoint
+from slipway.records.runs import Bucket, MetricPoint
+from slipway.records.search import Condition, Field, Order, Position
 
 __all__ = ["SqliteLedger"]
 
 T = TypeVar("T")
 
 _BUSY_S = 30.0
+_AT_ONCE = 500
 _ENTRY = "kind, id, project, name, number, state, parent, created_us, etag, body"
 
 
@@ -49,6 +53,7 @@ class SqliteLedger:
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._fields: dict[tuple[str, str, str, str], int] = {}
         with _sentences(path):
             self._migrate()
 
@@ -58,11 +63,11 @@ class SqliteLedger:
         with _sentences(self._path):
             connection = self._connection()
             if connection.in_transaction:
-                yield _Transaction(connection)
+                yield _Transaction(connection, self._fields)
                 return
             connection.execute("BEGIN")
             try:
-                yield _Transaction(connection)
+                yield _Transaction(connection, self._fields)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -76,12 +81,14 @@ class SqliteLedger:
                     "A ledger transaction was opened inside another one.", fix="Pass the open transaction down instead."
                 )
             connection.execute("BEGIN IMMEDIATE")
+            transaction = _Transaction(connection, self._fields)
             try:
-                yield _Transaction(connection)
+                yield transaction
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+            transaction.fields.keep()
 
     def close(self) -> None:
         """See `LedgerStore.close`."""
@@ -100,6 +107,7 @@ class SqliteLedger:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={'FULL' if self._power_safe else 'NORMAL'}")
             connection.execute("PRAGMA foreign_keys=ON")
+            sqlite_search.add_functions(connection)
             self._local.connection = connection
             with self._lock:
                 self._open.append(connection)
@@ -118,9 +126,12 @@ class SqliteLedger:
         connection.execute("BEGIN IMMEDIATE")
         try:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
-            for statements in MIGRATIONS[found:]:
-                for statement in statements:
-                    connection.execute(statement)
+            for steps in MIGRATIONS[found:]:
+                for step in steps:
+                    if isinstance(step, str):
+                        connection.execute(step)
+                    else:
+                        step(connection)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -131,9 +142,11 @@ class SqliteLedger:
 class _Transaction:
     """All verbs over one connection inside one SQLite transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, fields: dict[tuple[str, str, str, str], int]) -> None:
+        self._connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
+        self.fields = FieldNumbers(fields, connection.execute)
 
     def get(self, kind: str, id: str) -> Entry | None:
         row = self._execute(f"SELECT {_ENTRY} FROM entries WHERE kind=? AND id=?", (kind, id)).fetchone()
@@ -164,32 +177,74 @@ class _Transaction:
         return [_entry(row) for row in rows]
 
     def put(self, entry: Entry, *, expect: int | None = None) -> int:
-        row = self._execute("SELECT etag FROM entries WHERE kind=? AND id=?", (entry.kind, entry.id)).fetchone()
-        stored: int = row[0] if row else 0
+        row = self._execute(
+            "SELECT no, etag, project, created_us FROM entries WHERE kind=? AND id=?", (entry.kind, entry.id)
+        ).fetchone()
+        no, stored, project, created_us = row or (0, 0, entry.project, entry.created_us)
         if expect is not None and expect != stored:
             raise Conflict(
                 f"The {entry.kind} {entry.id} was changed by somebody else meanwhile.",
                 why=f"Its edition is {stored}, expected was {expect}.",
                 fix="Read it again and repeat the change.",
             )
-        self._execute(
-            f"INSERT INTO entries ({_ENTRY}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (kind, id) DO UPDATE SET "
-            "project=excluded.project, name=excluded.name, number=excluded.number, state=excluded.state, "
-            "parent=excluded.parent, created_us=excluded.created_us, etag=excluded.etag, body=excluded.body",
-            (
-                entry.kind,
-                entry.id,
-                entry.project,
-                entry.name,
-                entry.number,
-                entry.state,
-                entry.parent,
+        if project != entry.project:
+            raise Conflict(
+                f"The {entry.kind} {entry.id} belongs to the project {project!r} and cannot move to {entry.project!r}.",
+                fix="Record it anew under another id.",
+            )
+        columns = (entry.name, entry.number, entry.state, entry.parent, entry.created_us, stored + 1, entry.body)
+        if row is None:
+            added = self._execute(
+                "INSERT INTO entries (kind, id, project, name, number, state, parent, created_us, etag, body) "
+                "VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (entry.kind, entry.id, project, *columns),
+            )
+            no = added.lastrowid or 0
+        else:
+            self._execute(
+                "UPDATE entries SET name=?, number=?, state=?, parent=?, created_us=?, etag=?, body=? WHERE no=?",
+                (*columns, no),
+            )
+            if created_us != entry.created_us:
+                self._execute("UPDATE series SET created_us=? WHERE no=?", (entry.created_us, no))
+        if row is not None or entry.facets:
+            index(
+                self._execute,
+                lambda facet: self.fields.given(project, entry.kind, facet.space, facet.key),
+                no,
                 entry.created_us,
-                stored + 1,
-                entry.body,
-            ),
-        )
+                entry.facets,
+            )
         return stored + 1
+
+    def search(
+        self,
+        kind: str,
+        *,
+        project: str,
+        where: Condition | None = None,
+        order: Sequence[Order] = (),
+        after: Position | None = None,
+        limit: int = 100,
+        best_per: Field | None = None,
+    ) -> Found:
+        numbers, position = sqlite_search.search(
+            self._connection,
+            lambda field: self.fields.known(project, kind, field.space, field.key),
+            kind,
+            project=project,
+            where=where,
+            order=order,
+            after=after,
+            limit=limit,
+            best_per=best_per,
+        )
+        found: dict[int, Entry] = {}
+        for begin in range(0, len(numbers), _AT_ONCE):
+            part = numbers[begin : begin + _AT_ONCE]
+            rows = self._execute(f"SELECT no, {_ENTRY} FROM entries WHERE no IN ({','.join('?' * len(part))})", part)
+            found |= {no: _entry(row) for no, *row in rows}
+        return Found([found[no] for no in numbers], position)
 
     def ref(self, project: str, kind: str, name: str) -> str | None:
         row = self._execute(
@@ -233,32 +288,47 @@ class _Transaction:
         return [Link(*row) for row in rows]
 
     def add_points(self, run_id: str, points: Iterable[MetricPoint]) -> None:
-        rows = [(run_id, p.key, p.step, p.at_us, _rank(p.value), _special(p.value)) for p in points]
-        self._executemany(
-            "INSERT OR IGNORE INTO points (run_id, key, step, at_us, value, special) VALUES (?,?,?,?,?,?)", rows
+        run = self._run(run_id)
+        if run is None:
+            raise NotFound(
+                f"There is no run {run_id!r} to add points to.", fix="Record the run first, then what it measured."
+            )
+        no, project, created_us = run
+        fields = self.fields
+        sqlite_points.write(
+            self._execute, lambda name: fields.given(project, "run", "metric", name), no, created_us, points
         )
 
-    def points(self, run_id: str, key: str, *, limit: int = 25_000) -> list[MetricPoint]:
-        rows = self._execute(
-            "SELECT key, value, special, step, at_us FROM points WHERE run_id=? AND key=? "
-            "ORDER BY step, at_us, special, value LIMIT ?",
-            (run_id, key, limit),
+    def points(
+        self, run_id: str, key: str, *, after: MetricPoint | None = None, limit: int = 25_000
+    ) -> list[MetricPoint]:
+        run = self._run(run_id)
+        if run is None:
+            return []
+        return sqlite_points.read(
+            self._execute, run[0], self.fields.known(run[1], "run", "metric", key), key, after, limit
         )
-        return [MetricPoint(key, _value(value, special), step, at) for key, value, special, step, at in rows]
+
+    def sampled(self, run_id: str, key: str, *, buckets: int) -> list[Bucket]:
+        run = self._run(run_id)
+        if run is None:
+            return []
+        return sqlite_points.sample(
+            self._execute, run[0], self.fields.known(run[1], "run", "metric", key), key, buckets
+        )
 
     def latest_points(self, run_ids: Sequence[str]) -> dict[str, list[MetricPoint]]:
-        latest: dict[str, list[MetricPoint]] = {run_id: [] for run_id in run_ids}
-        for run_id in latest:
-            rows = self._execute(
-                "SELECT key, value, special, step, at_us FROM (SELECT *, row_number() OVER "
-                "(PARTITION BY key ORDER BY step DESC, at_us DESC, special DESC, value DESC) AS place "
-                "FROM points WHERE run_id=?) WHERE place=1 ORDER BY key",
-                (run_id,),
-            )
-            latest[run_id] = [
-                MetricPoint(key, _value(value, special), step, at) for key, value, special, step, at in rows
-            ]
+        latest: dict[str, list[MetricPoint]] = {}
+        for run_id in run_ids:
+            run = self._run(run_id)
+            latest[run_id] = [] if run is None else sqlite_points.latest(self._execute, run[0])
         return latest
+
+    def _run(self, id: str) -> tuple[int, str, int] | None:
+        found: tuple[int, str, int] | None = self._execute(
+            "SELECT no, project, created_us FROM entries WHERE kind='run' AND id=?", (id,)
+        ).fetchone()
+        return found
 
     def append_event(self, event: Event) -> int:
         seq = int(self._execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]) + 1
@@ -308,7 +378,7 @@ class _Transaction:
         return changed.rowcount == 1
 
 
-def _entry(row: tuple[str, str, str, str, int, str, str, int, int, bytes]) -> Entry:
+def _entry(row: Sequence[Any]) -> Entry:
     kind, id, project, name, number, state, parent, created_us, etag, body = row
     return Entry(
         kind=kind,
@@ -341,19 +411,6 @@ def _decode(body: bytes, kind: type[T], what: str) -> T:
         raise Corrupt(
             f"The ledger's {what} cannot be read: {problem}.", fix="Restore the ledger from a backup."
         ) from None
-
-
-def _rank(value: float) -> float:
-    return 0.0 if math.isnan(value) else value
-
-
-def _special(value: float) -> int:
-    # NaN sorts below every number, and SQLite would store it as NULL.
-    return 0 if math.isnan(value) else 1
-
-
-def _value(value: float, special: int) -> float:
-    return value if special else math.nan
 
 
 @contextmanager

@@ -223,6 +223,8 @@ class LedgerStoreSuite:
             MetricPoint("auc", math.nan, 0, 10),
         ]
         with store.write() as tx:
+            tx.put(_entry("r1"))
+            tx.put(_entry("r2"))
             tx.add_points("r1", given)
             tx.add_points("r1", given)
             tx.add_points("r2", [MetricPoint("loss", -0.0, -1, 0)])

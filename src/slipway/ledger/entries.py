@@ -6,10 +6,11 @@ from typing import TypeVar
 import msgspec
 
 from slipway.errors import Corrupt, NotFound
+from slipway.ledger.facets import facets
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.records.record import Entry, Record
 
-__all__ = ["etag", "find", "get", "kind_of", "microseconds", "put"]
+__all__ = ["decoded", "etag", "find", "get", "kind_of", "microseconds", "put"]
 
 R = TypeVar("R", bound=Record)
 
@@ -52,6 +53,7 @@ def put(tx: WriteTransaction, record: Record, *, expect: int | None = None) -> i
             created_us=microseconds(record.created_at),
             etag=0,
             body=msgspec.json.encode(record),
+            facets=facets(record),
         ),
         expect=expect,
     )
@@ -69,7 +71,7 @@ def get(tx: ReadTransaction, record_type: type[R], id: str) -> R:
         raise NotFound(
             f"There is no {kind_of(record_type)} with the id {id!r}.", fix="Ids are shown by the list of their kind."
         )
-    return _decode(entry, record_type)
+    return decoded(entry, record_type)
 
 
 def etag(tx: ReadTransaction, record_type: type[Record], id: str) -> int:
@@ -114,10 +116,15 @@ def find(
         before=key,
         limit=limit,
     )
-    return [_decode(entry, record_type) for entry in entries]
+    return [decoded(entry, record_type) for entry in entries]
 
 
-def _decode(entry: Entry, record_type: type[R]) -> R:
+def decoded(entry: Entry, record_type: type[R]) -> R:
+    """The record that an entry holds.
+
+    Raises:
+        Corrupt: It cannot be read.
+    """
     try:
         return msgspec.json.decode(entry.body, type=record_type)
     except msgspec.DecodeError as problem:

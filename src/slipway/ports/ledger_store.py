@@ -6,13 +6,21 @@ no migration.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from slipway.records.events import Event, Root
 from slipway.records.record import Entry, Link
-from slipway.records.runs import MetricPoint
+from slipway.records.runs import Bucket, MetricPoint
+from slipway.records.search import Condition, Field, Order, Position
 
-__all__ = ["LedgerStore", "ReadTransaction", "WriteTransaction"]
+__all__ = ["Found", "LedgerStore", "ReadTransaction", "WriteTransaction"]
+
+
+class Found(NamedTuple):
+    """A page of a search, and where it ends; None when nothing follows."""
+
+    entries: list[Entry]
+    position: Position | None
 
 
 class ReadTransaction(Protocol):
@@ -60,8 +68,45 @@ class ReadTransaction(Protocol):
         """Lineage links that end at the node (`towards`), or that begin at it."""
         ...
 
-    def points(self, run_id: str, key: str, *, limit: int = 25_000) -> list[MetricPoint]:
-        """A metric's points in the order (step, at_us, value)."""
+    def search(
+        self,
+        kind: str,
+        *,
+        project: str,
+        where: Condition | None = None,
+        order: Sequence[Order] = (),
+        after: Position | None = None,
+        limit: int = 100,
+        best_per: Field | None = None,
+    ) -> Found:
+        """Entries that a condition fits: in the given order, then the newest first, then what was recorded last.
+
+        Args:
+            kind: The records' kind.
+            project: Whose records.
+            where: What must hold, None for all records.
+            order: What comes first; no field of which a record may have several values.
+            after: Where the page before ended, by the same search.
+            limit: How many at most.
+            best_per: Only the first record of each value of this field; those without it are left out.
+
+        Raises:
+            InvalidInput: It takes too long.
+        """
+        ...
+
+    def points(
+        self, run_id: str, key: str, *, after: MetricPoint | None = None, limit: int = 25_000
+    ) -> list[MetricPoint]:
+        """A metric's points in the order (step, at_us, value), NaN lowest; those behind `after`, when it is given."""
+        ...
+
+    def sampled(self, run_id: str, key: str, *, buckets: int) -> list[Bucket]:
+        """A metric's points as at most that many marks of a chart, in order.
+
+        Every point lies in one bucket: a stretch of steps, or of times where all points have one step. Stretches are
+        about equally wide: each edge may lie half a width off, so that blocks of points need not be opened.
+        """
         ...
 
     def latest_points(self, run_ids: Sequence[str]) -> dict[str, list[MetricPoint]]:
@@ -83,17 +128,17 @@ class WriteTransaction(ReadTransaction, Protocol):
     """Writes that become visible together when the `with` block ends, or not at all when it raises."""
 
     def put(self, entry: Entry, *, expect: int | None = None) -> int:
-        """Insert or replace an entry.
+        """Insert or replace an entry, and what it is found by.
 
         Args:
-            entry: What to store; its etag is ignored.
+            entry: What to store; its etag is ignored. One that is stored keeps its project.
             expect: The etag that must be stored now, 0 for "must not exist", None for no condition.
 
         Returns:
             The new etag.
 
         Raises:
-            Conflict: Another etag is stored.
+            Conflict: Another etag or project is stored.
         """
         ...
 
@@ -117,7 +162,11 @@ class WriteTransaction(ReadTransaction, Protocol):
         ...
 
     def add_points(self, run_id: str, points: Iterable[MetricPoint]) -> None:
-        """Add metric points; an identical one is stored once."""
+        """Add points of a run's metrics; an identical one is kept once.
+
+        Raises:
+            NotFound: There is no such run.
+        """
         ...
 
     def append_event(self, event: Event) -> int:

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from slipway.records.search import Facet
+
 __all__ = ["Entry", "Link", "Record"]
 
 
@@ -40,6 +42,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         created_us: Microseconds since the epoch.
         etag: Counts the writes of this record, from 1; 0 before the first.
         body: The record as JSON.
+        facets: What it is found by; (), which is not searched, in every entry that is read.
     """
 
     kind: str
@@ -52,6 +55,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     created_us: int
     etag: int
     body: bytes
+    facets: tuple[Facet, ...] = ()
 
 
 class Link(Struct, frozen=True):

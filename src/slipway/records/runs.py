@@ -10,6 +10,7 @@ from slipway.records.record import Record
 
 __all__ = [
     "Artifact",
+    "Bucket",
     "CodeVersion",
     "Dataset",
     "Environment",
@@ -229,6 +230,22 @@ class MetricPoint(Struct, frozen=True):
     value: float
     step: int = 0
     at_us: int = 0
+
+
+class Bucket(Struct, frozen=True, kw_only=True):
+    """What a stretch of a metric's points comes to: a mark of a chart.
+
+    Args:
+        first: Its first point.
+        last: Its last point.
+        low: The least value in it, NaN where all are NaN.
+        high: The greatest value in it, NaN where all are NaN.
+    """
+
+    first: MetricPoint
+    last: MetricPoint
+    low: float
+    high: float
 
 
 class StepNotes(Struct, frozen=True, kw_only=True):

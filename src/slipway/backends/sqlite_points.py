@@ -1,0 +1,254 @@
+"""Metric points in SQLite: one row a series with its latest point, and blocks of points behind it.
+
+A write makes one block. Small blocks are merged when there are many, and what fills a whole block is never touched
+again; so each point is written at most a few times, in the transaction that brought it or a later one.
+"""
+
+import math
+import sqlite3
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from slipway.backends.point_blocks import Row, pack, point_of, row_of, rows_of, unpack
+from slipway.records.runs import Bucket, MetricPoint
+
+__all__ = ["latest", "read", "sample", "write"]
+
+_BLOCK = 1024
+"""Points of a whole block: large enough to compress, small enough that a chart's edges are cheap to open."""
+_SMALL = 64
+_MOST = 64
+_WHOLE = 2
+_HEADER = "first_step, first_at, first_value, last_step, last_at, last_value, low, high"
+
+Execute = Callable[..., sqlite3.Cursor]
+Header = tuple[int, int, float | None, int, int, float | None, float | None, float | None]
+
+
+def write(
+    execute: Execute, key_of: Callable[[str], int], no: int, created_us: int, points: Iterable[MetricPoint]
+) -> None:
+    """Add points of a run.
+
+    Args:
+        execute: Of an open transaction.
+        key_of: The number under which a metric's name is kept.
+        no: The run's number.
+        created_us: The run's creation.
+        points: Of any metrics.
+    """
+    by_key: dict[str, list[Row]] = {}
+    for point in points:
+        by_key.setdefault(point.key, []).append(row_of(point))
+    for name, unsorted in by_key.items():
+        key, rows = key_of(name), rows_of(unsorted)
+        _keep_latest(execute, no, key, created_us, rows[-1])
+        if _insert(execute, no, key, rows, 0 if len(rows) < _SMALL else 1):
+            _merge(execute, no, key)
+
+
+def latest(execute: Execute, no: int) -> list[MetricPoint]:
+    """The latest point of each of a run's metrics, by key."""
+    rows = execute(
+        "SELECT f.name, s.number, s.step, s.at_us FROM series s JOIN fields f ON f.key=s.key "
+        "WHERE s.no=? ORDER BY f.name",
+        (no,),
+    )
+    return [MetricPoint(name, math.nan if value is None else value, step, at) for name, value, step, at in rows]
+
+
+def read(execute: Execute, no: int, key: int, name: str, after: MetricPoint | None, limit: int) -> list[MetricPoint]:
+    """Points in order, those behind `after`; the blocks may overlap, and identical points come once."""
+    begin = None if after is None else row_of(after)
+    blocks = _headers(execute, no, key)
+    waiting = [block for block in blocks if begin is None or _last(block) > begin]
+    return [point_of(name, row) for row in islice(_ordered(execute, no, key, waiting, begin), limit)]
+
+
+def sample(execute: Execute, no: int, key: int, name: str, buckets: int) -> list[Bucket]:
+    """See `LedgerStore.sampled`: from the headers of blocks that lie inside a bucket, and by opening the others."""
+    blocks = _headers(execute, no, key)
+    if not blocks:
+        return []
+    # By step, or by time where there is one step only.
+    axis = 0 if blocks[0][0] < max(block[3] for block in blocks) else 1
+    edges = _edges([(block[axis], block[3 + axis]) for block in blocks], buckets)
+    marks: dict[int, list[Row | float | None]] = {}
+    for block in blocks:
+        place = bisect_right(edges, block[axis])
+        if place == bisect_right(edges, block[3 + axis]):
+            _mark(marks, place, _first(block), _last(block), block[6], block[7])
+            continue
+        rows = _open(execute, no, key, block)
+        positions = [row[axis] for row in rows]
+        begun = 0
+        while begun < len(rows):
+            place = bisect_right(edges, positions[begun])
+            until = bisect_left(positions, edges[place]) if place < len(edges) else len(rows)
+            part = rows[begun:until]
+            _mark(marks, place, part[0], part[-1], *_range(part))
+            begun = until
+    return [_bucket(name, marks[place]) for place in sorted(marks)]
+
+
+def _keep_latest(execute: Execute, no: int, key: int, created_us: int, row: Row) -> None:
+    known = execute("SELECT step, at_us, number FROM series WHERE no=? AND key=?", (no, key)).fetchone()
+    number = row[3] if row[2] else None
+    if known is None:
+        execute(
+            "INSERT INTO series (no, key, step, at_us, number, created_us) VALUES (?,?,?,?,?,?)",
+            (no, key, row[0], row[1], number, created_us),
+        )
+    elif _row(*known) < row:
+        execute("UPDATE series SET step=?, at_us=?, number=? WHERE no=? AND key=?", (row[0], row[1], number, no, key))
+
+
+def _insert(execute: Execute, no: int, key: int, rows: list[Row], level: int) -> bool:
+    """Store rows as whole blocks and one of the rest; whether so many of the rest's level are there that they merge."""
+    whole = len(rows) - len(rows) % _BLOCK
+    parts = [(rows[begin : begin + _BLOCK], _WHOLE) for begin in range(0, whole, _BLOCK)]
+    if whole < len(rows):
+        parts.append((rows[whole:], level))
+    number = 0
+    for part, its_level in parts:
+        first, last = part[0], part[-1]
+        # What one point says stands in the header already.
+        body = pack(part) if len(part) > 1 else b""
+        (number,) = execute(
+            "SELECT coalesce(max(seq), 0) + 1 FROM blocks WHERE no=? AND key=? AND level=?", (no, key, its_level)
+        ).fetchone()
+        execute(
+            f"INSERT INTO blocks (no, key, level, seq, points, {_HEADER}, body) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (no, key, its_level, number, len(part), *_header(first), *_header(last), *_range(part), body),
+        )
+    # Within a level below the last all are merged together, so the number of the newest is how many there are.
+    return whole < len(rows) and (level == 1 or number >= _MOST)
+
+
+def _merge(execute: Execute, no: int, key: int) -> None:
+    """Merge the small blocks where there are many, then the middle ones where they fill a whole block or are many."""
+    count, points = _count(execute, no, key, 0)
+    if count >= _MOST:
+        _insert(execute, no, key, _take(execute, no, key, 0), 1)
+    count, points = _count(execute, no, key, 1)
+    if points >= _BLOCK or count >= _MOST:
+        _insert(execute, no, key, _take(execute, no, key, 1), 1)
+
+
+def _count(execute: Execute, no: int, key: int, level: int) -> tuple[int, int]:
+    found: tuple[int, int] = execute(
+        "SELECT count(*), coalesce(sum(points), 0) FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level)
+    ).fetchone()
+    return found
+
+
+def _take(execute: Execute, no: int, key: int, level: int) -> list[Row]:
+    rows: list[Row] = []
+    for step, at, value, body in execute(
+        "SELECT first_step, first_at, first_value, body FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level)
+    ):
+        rows += unpack(body) if body else [_row(step, at, value)]
+    execute("DELETE FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level))
+    return rows_of(rows)
+
+
+def _headers(execute: Execute, no: int, key: int) -> list[tuple[int, ...]]:
+    """The headers of a series by their first points."""
+    rows = execute(f"SELECT {_HEADER}, level, seq FROM blocks WHERE no=? AND key=?", (no, key)).fetchall()
+    return sorted(rows, key=_first)
+
+
+def _ordered(execute: Execute, no: int, key: int, blocks: list[tuple[int, ...]], begin: Row | None) -> Iterator[Row]:
+    held: list[Row] = []
+    for block in blocks:
+        first = _first(block)
+        if held and held[-1] >= first:
+            held = rows_of(held)
+            ready = bisect_left(held, first)
+            yield from held[:ready]
+            held = held[ready:]
+        else:
+            yield from held
+            held = []
+        opened = _open(execute, no, key, block)
+        held += opened if begin is None else opened[bisect_right(opened, begin) :]
+        if len(held) > len(opened):
+            held = rows_of(held)
+    yield from held
+
+
+def _open(execute: Execute, no: int, key: int, block: tuple[int, ...]) -> list[Row]:
+    (body,) = execute(
+        "SELECT body FROM blocks WHERE no=? AND key=? AND level=? AND seq=?", (no, key, *block[8:10])
+    ).fetchone()
+    return unpack(body) if body else [_first(block)]
+
+
+def _edges(stretches: list[tuple[int, int]], buckets: int) -> list[int]:
+    """Where buckets begin, the first one aside; at the begin of a block where one is near and no other reaches over it."""
+    low, high = stretches[0][0], max(until for _, until in stretches)
+    width = (high - low + 1) / max(1, buckets)
+    free: list[int] = []
+    reached = stretches[0][1]
+    for begin, until in stretches:
+        if begin > reached:
+            free.append(begin)
+        reached = max(reached, until)
+    edges = set()
+    for number in range(1, max(1, buckets)):
+        wanted = low + -int(-(number * (high - low + 1)) // max(1, buckets))
+        place = bisect_left(free, wanted)
+        nearest = min(free[max(0, place - 1) : place + 1], key=lambda one: abs(one - wanted), default=wanted)
+        edges.add(nearest if abs(nearest - wanted) <= width / 2 else wanted)
+    return sorted(edges - {low})
+
+
+def _mark(
+    marks: dict[int, list[Row | float | None]], place: int, first: Row, last: Row, low: float | None, high: float | None
+) -> None:
+    known = marks.get(place)
+    if known is None:
+        marks[place] = [first, last, low, high]
+        return
+    known[0] = min(known[0], first)  # type: ignore[type-var]
+    known[1] = max(known[1], last)  # type: ignore[type-var]
+    if low is not None and (known[2] is None or low < known[2]):  # type: ignore[operator]
+        known[2] = low
+    if high is not None and (known[3] is None or high > known[3]):  # type: ignore[operator]
+        known[3] = high
+
+
+def _bucket(name: str, mark: list[Row | float | None]) -> Bucket:
+    first, last, low, high = mark
+    assert isinstance(first, tuple)
+    assert isinstance(last, tuple)
+    assert not isinstance(low, tuple)
+    assert not isinstance(high, tuple)
+    return Bucket(
+        first=point_of(name, first),
+        last=point_of(name, last),
+        low=math.nan if low is None else low,
+        high=math.nan if high is None else high,
+    )
+
+
+def _range(rows: list[Row]) -> tuple[float | None, float | None]:
+    values = [row[3] for row in rows if row[2]]
+    return (min(values), max(values)) if values else (None, None)
+
+
+def _header(row: Row) -> tuple[int, int, float | None]:
+    return row[0], row[1], row[3] if row[2] else None
+
+
+def _row(step: int, at: int, value: float | None) -> Row:
+    return (step, at, False, 0.0) if value is None else (step, at, True, value)
+
+
+def _first(block: tuple[int, ...]) -> Row:
+    return _row(block[0], block[1], block[2])
+
+
+def _last(block: tuple[int, ...]) -> Row:
+    return _row(block[3], block[4], block[5])

@@ -1,0 +1,418 @@
+"""Searches in SQLite: a condition becomes SQL over the indexes of facets and series; values are always parameters.
+
+Three ways lead to a page. Where one part of the condition fits few records, these are looked at and sorted. Otherwise
+the index of what is ordered by first is walked in its order, and the condition is asked of each record, until the page
+is full. Without an order, records are walked by time.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from slipway.errors import InvalidInput
+from slipway.patterns import like, regex
+from slipway.records.search import (
+    And,
+    Between,
+    Compare,
+    Condition,
+    Field,
+    In,
+    IsNull,
+    Not,
+    Or,
+    Order,
+    Position,
+    Value,
+    number_of,
+)
+
+__all__ = ["add_functions", "search"]
+
+_FEW = 4000
+"""As many records are sorted in a few milliseconds, wherever they lie."""
+_LONGEST_S = 20.0
+_LOOKS = 50_000
+
+KeyOf = Callable[[Field], int]
+Leaf = Compare | In | Between
+
+
+class _Sql(NamedTuple):
+    """A piece of SQL and the values of its parameters, in order."""
+
+    text: str
+    values: list[Any]
+
+    def __add__(self, other: "_Sql") -> "_Sql":  # type: ignore[override]
+        return _Sql(self.text + other.text, self.values + other.values)
+
+
+class _Term(NamedTuple):
+    """What is sorted by, and where the page before ended."""
+
+    expression: str
+    is_descending: bool
+    ended: float | int | str | None
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the tests of texts that SQL cannot do."""
+
+    def fits(operator: str, pattern: str, text: str | None) -> bool:
+        if text is None:
+            return False
+        return regex(pattern)(text) if operator == "MATCHES" else like(pattern, operator == "ILIKE")(text)
+
+    connection.create_function("fits", 3, fits, deterministic=True)
+
+
+def search(
+    connection: sqlite3.Connection,
+    key_of: KeyOf,
+    kind: str,
+    *,
+    project: str,
+    where: Condition | None,
+    order: Sequence[Order],
+    after: Position | None,
+    limit: int,
+    best_per: Field | None,
+) -> tuple[list[int], Position | None]:
+    """The numbers of the entries of a page, and where it ends; None when nothing follows. See `LedgerStore.search`."""
+    until = time.monotonic() + _LONGEST_S
+    connection.set_progress_handler(lambda: time.monotonic() > until, _LOOKS)
+    try:
+        asked = _Search(connection.execute, key_of, kind, project, where, tuple(order), after, limit + 1)
+        rows = asked.best(best_per) if best_per is not None else asked.page()
+    except sqlite3.OperationalError as problem:
+        if "interrupted" not in str(problem):
+            raise
+        raise InvalidInput(
+            f"The search took longer than {_LONGEST_S:.0f} seconds and was given up.",
+            why="Texts and orders of many records are looked at one by one.",
+            fix="Add a comparison that few records fit, such as started > 7d ago.",
+            field="where",
+        ) from None
+    finally:
+        connection.set_progress_handler(None, 0)
+    found = [int(row[-1]) for row in rows[:limit]]
+    return found, tuple(rows[limit - 1]) if len(rows) > limit else None
+
+
+class _Search:
+    """One search. A row is a position: rank, number and text under each order, creation, number of the entry."""
+
+    def __init__(
+        self,
+        execute: Callable[..., sqlite3.Cursor],
+        key_of: KeyOf,
+        kind: str,
+        project: str,
+        where: Condition | None,
+        order: tuple[Order, ...],
+        after: Position | None,
+        limit: int,
+    ) -> None:
+        self._execute = execute
+        self._key_of = key_of
+        self._kind = kind
+        self._project = project
+        self._where = And(()) if where is None else where
+        self._order = order
+        self._after = after
+        self._limit = limit
+
+    def page(self) -> list[tuple[Any, ...]]:
+        """The rows of the page."""
+        source, count = self._narrowest()
+        if source is not None and count <= _FEW:
+            return self._rows(self._sorted(source))
+        if not self._order:
+            return self._rows(self._by_time(first_rank=None))
+        rows: list[tuple[Any, ...]] = []
+        for rank in self._ranks():
+            if self._after is not None and self._after[0] is not None and self._after[0] > rank:  # type: ignore[operator]
+                continue
+            left = self._limit - len(rows)
+            if left == 0:
+                break
+            walked = self._by_time(first_rank=2) if rank == 2 else self._by_value(rank)
+            rows += self._rows(walked, left)
+        return rows
+
+    def best(self, field: Field) -> list[tuple[Any, ...]]:
+        """The rows of the page, only the first one of each value of a field."""
+        source, _ = self._narrowest()
+        every = self._sorted(source, is_paged=False)
+        names = ", ".join(f"c{place}" for place in range(3 * len(self._order)))
+        names = f"{names}, born, entry" if names else "born, entry"
+        columns = [f"c{3 * place}|c{3 * place + 1}|c{3 * place + 2}" for place in range(len(self._order))]
+        terms = self._terms(columns, created="born", no="entry")
+        table = _table(field)
+        text = "" if field.space == "metric" else ", g.text"
+        ranked = (
+            _Sql(f"WITH c ({names}) AS (", [])
+            + every
+            + _Sql(
+                f"), r AS (SELECT c.*, row_number() OVER (PARTITION BY g.number{text} ORDER BY {_order_by(terms)}) AS "
+                f"place FROM c CROSS JOIN {table} g ON g.no=c.entry AND g.key=?) "
+                f"SELECT DISTINCT {names} FROM r WHERE place=1",
+                [self._key_of(field)],
+            )
+        )
+        return self._rows(ranked + _behind(terms, self._after) + _Sql(f" ORDER BY {_order_by(terms)}", []))
+
+    def _rows(self, sql: _Sql, limit: int | None = None) -> list[tuple[Any, ...]]:
+        return self._execute(f"{sql.text} LIMIT ?", (*sql.values, self._limit if limit is None else limit)).fetchall()
+
+    def _narrowest(self) -> tuple[_Sql | None, int]:
+        """The part of the condition that fits the fewest records, as a query of their numbers, and how many (bounded)."""
+        best: tuple[_Sql | None, int] = (None, _FEW + 1)
+        for part in self._conjuncts():
+            source = self._source(part)
+            if source is None:
+                continue
+            counted = self._execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT ?)", (*source.values, best[1])
+            ).fetchone()[0]
+            if best[0] is None or counted < best[1]:
+                best = (source, counted)
+        return best
+
+    def _conjuncts(self) -> Iterator[Condition]:
+        waiting: list[Condition] = [self._where]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, And):
+                waiting += part.parts
+            else:
+                yield part
+
+    def _source(self, part: Condition) -> _Sql | None:
+        """The numbers of what fits a part, out of the index; None where it cannot say them."""
+        if isinstance(part, Or):
+            sources = [self._source(one) for one in part.parts]
+            known = [source for source in sources if source is not None]
+            if not known or len(known) < len(sources):
+                return None
+            return _joined(known, " UNION ALL ")
+        if isinstance(part, IsNull | Not | And) or (isinstance(part, Compare) and part.operator == "!="):
+            return None
+        table = _table(part.field)
+        key = self._key_of(part.field)
+        return _joined(
+            [
+                _Sql(f"SELECT no FROM {table} d INDEXED BY {table}_by_value WHERE d.key=? AND ", [key]) + test
+                for test in _tests(part, "d")
+            ],
+            " UNION ALL ",
+        )
+
+    def _ranks(self) -> Sequence[int]:
+        """Which ranks of the first order the condition leaves: 0 numbers, 1 other values, 2 none."""
+        first = self._order[0].field
+        for part in self._conjuncts():
+            if not isinstance(part, Compare | In | Between) or part.field != first:
+                continue
+            values = (
+                part.values if isinstance(part, In) else (part.low,) if isinstance(part, Between) else (part.value,)
+            )
+            has_numbers = all(isinstance(value, float | int) and value == value for value in values)
+            is_plain = not (isinstance(part, Compare) and part.operator == "!=")
+            return (0,) if has_numbers and is_plain else (0, 1)
+        return (0, 1, 2)
+
+    def _sorted(self, source: _Sql | None, is_paged: bool = True) -> _Sql:
+        """Every record that fits, looked at and sorted; out of a source of numbers where there is one."""
+        terms = self._terms([_columns(place, one.field) for place, one in enumerate(self._order)])
+        picked = _Sql(f"SELECT {_picked(terms)} FROM ", [])
+        if source is None:
+            picked += _Sql("entries e INDEXED BY entries_by_time", [])
+        else:
+            picked += _Sql("(SELECT DISTINCT no FROM (", []) + source
+            picked += _Sql(")) s CROSS JOIN entries e ON e.no=s.no", [])
+        picked += self._joins("e.no", 0)
+        picked += _Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
+        picked += self._condition(self._where, "e.no")
+        if not is_paged:
+            return picked
+        return picked + _behind(terms, self._after) + _Sql(f" ORDER BY {_order_by(terms)}", [])
+
+    def _by_time(self, first_rank: int | None) -> _Sql:
+        """Records by time, of those only that lack what is ordered by first where there is an order."""
+        columns = [_columns(place, one.field) for place, one in enumerate(self._order)]
+        if first_rank is not None:
+            columns[0] = "2|NULL|NULL"
+        terms = self._terms(columns, first_rank)
+        sql = _Sql(f"SELECT {_picked(terms)} FROM entries e INDEXED BY entries_by_time", [])
+        sql += self._joins("e.no", 0 if first_rank is None else 1)
+        sql += _Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
+        sql += self._condition(self._where, "e.no")
+        after = self._after
+        if first_rank is None:
+            if after is not None:
+                sql += _Sql(" AND e.created_us<=?", [after[-2]])
+        else:
+            sql += _Sql(" AND ", []) + self._condition(IsNull(self._order[0].field), "e.no")
+            after = after if after is not None and after[0] == first_rank else None
+        return sql + _behind(terms, after) + _Sql(f" ORDER BY {_order_by(terms)}", [])
+
+    def _by_value(self, rank: int) -> _Sql:
+        """Records by what is ordered by first: those that are numbers (rank 0) or not (1)."""
+        first = self._order[0]
+        table = _table(first.field)
+        columns = [_columns(place, one.field) for place, one in enumerate(self._order)]
+        columns[0] = f"{rank}|d.number|{'NULL' if table == 'series' else 'd.text'}"
+        terms = self._terms(columns, rank, created="d.created_us", no="d.no")
+        sql = _Sql(f"SELECT {_picked(terms)} FROM {table} d INDEXED BY {table}_by_value", [])
+        sql += self._joins("d.no", 1)
+        key = self._key_of(first.field)
+        sql += _Sql(f" WHERE d.key=? AND d.number IS {'NOT ' if rank == 0 else ''}NULL AND ", [key])
+        # What the condition says of this very field bounds the walk; the rest is asked of each record.
+        for part in self._conjuncts():
+            if isinstance(part, Compare | In | Between) and part.field == first.field:
+                sql += _any(_tests(part, "d")) + _Sql(" AND ", [])
+        sql += self._condition(self._where, "d.no")
+        after = self._after if self._after is not None and self._after[0] == rank else None
+        if after is not None and rank == 0:
+            sql += _Sql(f" AND d.number{'<=' if first.descending else '>='}?", [after[1]])
+        return sql + _behind(terms, after) + _Sql(f" ORDER BY {_order_by(terms)}", [])
+
+    def _terms(
+        self, columns: list[str], rank: int | None = None, created: str = "e.created_us", no: str = "e.no"
+    ) -> list[_Term]:
+        """What is sorted by: three terms an order. Columns are written `rank|number|text`."""
+        after = self._after or (None,) * (3 * len(columns) + 2)
+        terms: list[_Term] = []
+        for place, (written, order) in enumerate(zip(columns, self._order, strict=True)):
+            for offset, expression in enumerate(written.split("|")):
+                terms.append(_Term(expression, offset > 0 and order.descending, after[3 * place + offset]))
+        return [*terms, _Term(created, True, after[-2]), _Term(no, True, after[-1])]
+
+    def _joins(self, no: str, begin: int) -> _Sql:
+        sql = _Sql("", [])
+        for place, order in list(enumerate(self._order))[begin:]:
+            table = _table(order.field)
+            item = "" if table == "series" else f" AND o{place}.item=0"
+            key = self._key_of(order.field)
+            sql += _Sql(f" LEFT JOIN {table} o{place} ON o{place}.no={no} AND o{place}.key=?{item}", [key])
+        return sql
+
+    def _condition(self, condition: Condition, no: str) -> _Sql:
+        if isinstance(condition, And):
+            return _balanced([self._condition(part, no) for part in condition.parts], "AND") or _Sql("1", [])
+        if isinstance(condition, Or):
+            return _balanced([self._condition(part, no) for part in condition.parts], "OR") or _Sql("0", [])
+        if isinstance(condition, Not):
+            return _Sql("NOT ", []) + self._condition(condition.part, no)
+        table, key = _table(condition.field), self._key_of(condition.field)
+        exists = _Sql(f"EXISTS (SELECT 1 FROM {table} f WHERE f.no={no} AND f.key=?", [key])
+        if isinstance(condition, IsNull):
+            return _Sql("NOT ", []) + exists + _Sql(")", [])
+        return exists + _Sql(" AND ", []) + _any(_tests(condition, "f")) + _Sql(")", [])
+
+
+def _tests(leaf: Leaf, row: str) -> list[_Sql]:
+    """A comparison as tests of an index's row, of which one must hold; each can be looked up by itself."""
+    is_metric = leaf.field.space == "metric"
+    if isinstance(leaf, In):
+        return _one_of(leaf.values, row, is_metric)
+    if isinstance(leaf, Between):
+        column = "text" if isinstance(leaf.low, str) else "number"
+        if is_metric and column == "text":
+            return [_Sql("0", [])]
+        return [_Sql(f"{row}.{column} BETWEEN ? AND ?", [leaf.low, leaf.high])]
+    value, operator = leaf.value, leaf.operator
+    if isinstance(value, str):
+        if is_metric:
+            return [_Sql("0", [])]
+        if operator == "=":
+            return _one_of((value,), row, is_metric)
+        if operator in ("LIKE", "ILIKE", "MATCHES"):
+            return [_Sql(f"fits(?, ?, {row}.text)", [operator, value])]
+        return [_Sql(f"{row}.text{operator}?", [value])]
+    if value != value:  # NaN, which SQLite keeps as NULL
+        same = f"{row}.number IS NULL" if is_metric else "0"
+        return [_Sql({"=": same, "!=": f"{row}.number IS NOT NULL"}.get(operator, "0"), [])]
+    test = _Sql(f"{row}.number{operator}?", [value])
+    return [test, _Sql(f"{row}.number IS NULL", [])] if operator == "!=" and is_metric else [test]
+
+
+def _one_of(values: Sequence[Value], row: str, is_metric: bool) -> list[_Sql]:
+    numbers = [value for value in values if not isinstance(value, str)]
+    texts = [] if is_metric else [value for value in values if isinstance(value, str)]
+    plain = [text for text in texts if number_of(text) is None]
+    written = [(text, number) for text in texts if (number := number_of(text)) is not None]
+    tests = []
+    if numbers:
+        tests.append(_Sql(f"{row}.number IN ({_marks(numbers)})", numbers))
+    if plain:
+        tests.append(_Sql(f"{row}.number IS NULL AND {row}.text IN ({_marks(plain)})", plain))
+    if written:
+        # A text that is written as a number lies under that number.
+        found = _Sql(f"{row}.number IN ({_marks(written)})", [number for _, number in written])
+        tests.append(found + _Sql(f" AND {row}.text IN ({_marks(written)})", [text for text, _ in written]))
+    return tests or [_Sql("0", [])]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _any(tests: list[_Sql]) -> _Sql:
+    return _Sql("(", []) + _joined(tests, " OR ") + _Sql(")", [])
+
+
+def _joined(parts: Sequence[_Sql], between: str) -> _Sql:
+    return _Sql(between.join(part.text for part in parts), [value for part in parts for value in part.values])
+
+
+def _balanced(parts: list[_Sql], word: str) -> _Sql | None:
+    """Parts joined as a tree that is as shallow as can be: SQLite bounds the depth of an expression."""
+    if not parts:
+        return None
+    while len(parts) > 1:
+        pairs = [parts[place : place + 2] for place in range(0, len(parts), 2)]
+        parts = [
+            _Sql("(", []) + _joined(pair, f" {word} ") + _Sql(")", []) if len(pair) == 2 else pair[0] for pair in pairs
+        ]
+    return parts[0]
+
+
+def _table(field: Field) -> str:
+    return "series" if field.space == "metric" else "facets"
+
+
+def _columns(place: int, field: Field) -> str:
+    row = f"o{place}"
+    rank = f"CASE WHEN {row}.no IS NULL THEN 2 WHEN {row}.number IS NULL THEN 1 ELSE 0 END"
+    return f"{rank}|{row}.number|{'NULL' if field.space == 'metric' else f'{row}.text'}"
+
+
+def _picked(terms: list[_Term]) -> str:
+    return ", ".join(term.expression for term in terms)
+
+
+def _order_by(terms: list[_Term]) -> str:
+    moving = [term for term in terms if term.expression not in ("0", "1", "2", "NULL")]
+    return ", ".join(f"{term.expression}{' DESC' if term.is_descending else ''}" for term in moving)
+
+
+def _behind(terms: list[_Term], after: Position | None) -> _Sql:
+    """What lies behind the last row of the page before."""
+    if after is None:
+        return _Sql("", [])
+    last = terms[-1]
+    found = _Sql(f"{last.expression}{'<' if last.is_descending else '>'}?", [last.ended])
+    for term in reversed(terms[:-1]):
+        if term.expression in ("0", "1", "2", "NULL"):
+            continue
+        beyond = "<" if term.is_descending else ">"
+        found = (
+            _Sql(f"({term.expression}{beyond}? OR ({term.expression} IS ? AND ", [term.ended, term.ended])
+            + found
+            + _Sql("))", [])
+        )
+    return _Sql(" AND ", []) + found

@@ -1,0 +1,199 @@
+"""What each kind of record is found by: its attributes, and beside them parameters, tags and data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from slipway.records.models import ModelVersion
+from slipway.records.record import Record
+from slipway.records.runs import Experiment, Run
+from slipway.records.search import Facet, Field, Space, number_of
+from slipway.records.tables import TableVersion
+
+__all__ = ["EDITION", "SEARCHED", "Attribute", "Searched", "facets", "milliseconds"]
+
+EDITION = 1
+"""Counts the changes of this file: records that were indexed by another edition are indexed anew."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Sort = Literal["text", "number", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A property that every record of a kind may have.
+
+    Args:
+        sort: "text"; "number"; "time", which is found as milliseconds since the epoch, as MLflow counts.
+        of: Takes it from a record; None and "" where the record has none.
+        others: Its other names.
+    """
+
+    sort: _Sort
+    of: Callable[[Any], object]
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a kind of record is found by.
+
+    Args:
+        noun: What one is called, in sentences.
+        spaces: The spaces that it has.
+        attributes: Its attributes by name.
+        more: Yields its facets beside the attributes.
+    """
+
+    noun: str
+    spaces: tuple[Space, ...]
+    attributes: Mapping[str, Attribute]
+    more: Callable[[Any], Iterator[Facet]]
+
+    def attribute(self, name: str) -> str | None:
+        """The attribute that a name stands for, in any case and with spaces or underscores; None for none."""
+        wanted = name.lower().replace(" ", "_")
+        for known, attribute in self.attributes.items():
+            if wanted == known or wanted in attribute.others:
+                return known
+        return None
+
+    def sort(self, field: Field) -> _Sort | Literal["metric", "any"]:
+        """What a field's values are."""
+        if field.space == "attribute":
+            return self.attributes[field.key].sort
+        return "metric" if field.space == "metric" else "any"
+
+
+def facets(record: Record) -> tuple[Facet, ...]:
+    """What a record is found by; () for a kind that is not searched."""
+    searched = SEARCHED.get(type(record))
+    if searched is None:
+        return ()
+    found = [
+        facet
+        for name, attribute in searched.attributes.items()
+        if (facet := _attribute(name, attribute.of(record))) is not None
+    ]
+    return tuple(dict.fromkeys((*found, *searched.more(record))))
+
+
+def milliseconds(instant: datetime) -> float:
+    """An aware instant as milliseconds since the epoch."""
+    return (instant - _EPOCH) / timedelta(milliseconds=1)
+
+
+def _attribute(name: str, value: object) -> Facet | None:
+    if isinstance(value, datetime):
+        return Facet("attribute", name, number=milliseconds(value))
+    if isinstance(value, int | float):
+        return Facet("attribute", name, number=float(value))
+    return Facet("attribute", name, str(value), number_of(str(value))) if value else None
+
+
+def _worded(space: Space, values: Mapping[str, object]) -> Iterator[Facet]:
+    for key, value in values.items():
+        text = str(value)
+        yield Facet(space, key, text, number_of(text))
+
+
+def _of_run(run: Run) -> Iterator[Facet]:
+    yield from _worded("param", run.params)
+    yield from _worded("tag", run.tags)
+    for node in run.inputs:
+        kind, _, rest = node.partition(":")
+        name, at, version = rest.rpartition("@")
+        yield Facet("dataset", "kind", kind)
+        yield Facet("dataset", "name", (name if at else rest).rpartition("/")[2])
+        if at:
+            yield Facet("dataset", "digest", version)
+
+
+def _of_table(version: TableVersion) -> Iterator[Facet]:
+    yield from _worded("tag", dict.fromkeys(version.about.tags, ""))
+
+
+def _tags(record: Experiment | ModelVersion) -> Iterator[Facet]:
+    yield from _worded("tag", record.tags)
+
+
+_RECORD = {
+    "id": Attribute("text", lambda record: record.id),
+    "name": Attribute("text", lambda record: record.name),
+    "created": Attribute(
+        "time", lambda record: record.created_at, ("created_at", "creation_time", "creation_timestamp")
+    ),
+}
+_ACTOR = Attribute("text", lambda record: record.actor.name, ("user", "user_id", "by"))
+
+SEARCHED: Mapping[type[Record], Searched] = {
+    Run: Searched(
+        "run",
+        ("attribute", "param", "tag", "metric", "dataset"),
+        {
+            "id": Attribute("text", lambda run: run.id, ("run_id", "run_uuid")),
+            "name": Attribute("text", lambda run: run.name, ("run_name",)),
+            "state": Attribute("text", lambda run: run.state, ("status",)),
+            "experiment_id": Attribute("text", lambda run: run.experiment_id),
+            "created": _RECORD["created"],
+            "started": Attribute("time", lambda run: run.started_at, ("started_at", "start_time")),
+            "ended": Attribute("time", lambda run: run.ended_at, ("ended_at", "end_time")),
+            "seconds": Attribute(
+                "number",
+                lambda run: None if run.ended_at is None else (run.ended_at - run.started_at).total_seconds(),
+                ("duration",),
+            ),
+            "actor": _ACTOR,
+            "pipeline": Attribute("text", lambda run: run.pipeline),
+            "parent": Attribute("text", lambda run: run.parent_id, ("parent_id", "parent_run_id")),
+            "commit": Attribute("text", lambda run: run.code.commit),
+            "entry": Attribute("text", lambda run: run.code.entry),
+            "error": Attribute("text", lambda run: run.error and run.error.type),
+        },
+        _of_run,
+    ),
+    Experiment: Searched(
+        "experiment",
+        ("attribute", "tag"),
+        _RECORD | {"id": Attribute("text", lambda experiment: experiment.id, ("experiment_id",))},
+        _tags,
+    ),
+    ModelVersion: Searched(
+        "model version",
+        ("attribute", "tag"),
+        _RECORD
+        | {
+            "number": Attribute("number", lambda version: version.number, ("version", "version_number")),
+            "run_id": Attribute("text", lambda version: version.run_id, ("run",)),
+            "actor": _ACTOR,
+            "description": Attribute("text", lambda version: version.description),
+            "bundle": Attribute("text", lambda version: version.bundle),
+        },
+        _tags,
+    ),
+    TableVersion: Searched(
+        "table version",
+        ("attribute", "tag"),
+        _RECORD
+        | {
+            "number": Attribute("number", lambda version: version.number),
+            "version": Attribute("text", lambda version: version.version, ("digest",)),
+            "change": Attribute("text", lambda version: version.change),
+            "rows": Attribute("number", lambda version: version.rows),
+            "added_rows": Attribute("number", lambda version: version.added_rows),
+            "changed_rows": Attribute("number", lambda version: version.changed_rows),
+            "removed_rows": Attribute("number", lambda version: version.removed_rows),
+            "quarantined_rows": Attribute("number", lambda version: version.quarantined_rows),
+            "failed_checks": Attribute("number", lambda version: sum(not check.passed for check in version.checks)),
+            "source": Attribute("text", lambda version: version.source),
+            "run_id": Attribute("text", lambda version: version.run_id, ("run",)),
+            "data_until": Attribute("time", lambda version: version.data_until),
+            "owner": Attribute("text", lambda version: version.about.owner),
+            "description": Attribute("text", lambda version: version.about.description),
+        },
+        _of_table,
+    ),
+}

@@ -1,0 +1,108 @@
+"""Records found by what they say: a condition, an order, page by page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from slipway.errors import InvalidInput
+from slipway.hashing import digest
+from slipway.ledger import entries
+from slipway.ledger.facets import SEARCHED
+from slipway.ledger.search_language import parse, parse_field, parse_order
+from slipway.ports.ledger_store import ReadTransaction
+from slipway.records.record import Record
+from slipway.records.search import Condition, Field, Order, Position
+
+__all__ = ["Page", "search"]
+
+R = TypeVar("R", bound=Record)
+
+
+class Page(NamedTuple, Generic[R]):
+    """A page of records, and the token of the next one, "" when nothing follows."""
+
+    records: tuple[R, ...]
+    next_token: str
+
+
+class _Token(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended, and of which search."""
+
+    search: bytes
+    position: Position
+
+
+def search(
+    tx: ReadTransaction,
+    record_type: type[R],
+    *,
+    project: str,
+    where: str | Condition | None = None,
+    order: str | Sequence[Order] = (),
+    token: str = "",
+    limit: int = 100,
+    best_per: str | Field | None = None,
+    now: datetime | None = None,
+) -> Page[R]:
+    """Records that a condition fits: in the given order, then the newest, then what was recorded last.
+
+    A page begins behind the last record of the page before, wherever that is by then: what is recorded meanwhile moves
+    nothing.
+
+    Args:
+        tx: An open transaction.
+        record_type: `Run`, `Experiment`, `ModelVersion` or `TableVersion`.
+        project: Whose records.
+        where: A condition, or a search in words: "metrics.auc > 0.7 and params.depth in (4, 6)".
+        order: Orders, or in words: "metrics.auc desc, started".
+        token: The token of the page before this one, "" for the first page.
+        limit: How many at most.
+        best_per: Only the first record of each value of this field: "tags.user".
+        now: From when "7d ago" counts; the machine's time when it is not given.
+
+    Raises:
+        InvalidInput: The words cannot be read, or the token belongs to another search.
+    """
+    searched = SEARCHED[record_type]
+    condition = parse(where, searched, now=now or datetime.now(UTC)) if isinstance(where, str) else where
+    orders = parse_order(order, searched) if isinstance(order, str) else tuple(order)
+    per = (parse_field(best_per, searched) if best_per else None) if isinstance(best_per, str) else best_per
+    # Of the words, not of what they mean: "7d ago" means another time on each page.
+    meant = digest(msgspec.msgpack.encode((record_type.__name__, project, where, orders, per))).encode()[:16]
+    found = tx.search(
+        entries.kind_of(record_type),
+        project=project,
+        where=condition,
+        order=orders,
+        after=_position(token, meant, len(orders)) if token else None,
+        limit=limit,
+        best_per=per,
+    )
+    records = tuple(entries.decoded(entry, record_type) for entry in found.entries)
+    return Page(records, "" if found.position is None else _token(meant, found.position))
+
+
+def _token(meant: bytes, position: Position) -> str:
+    # MessagePack, because it knows infinities.
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(_Token(meant, position))).decode().rstrip("=")
+
+
+def _position(token: str, meant: bytes, orders: int) -> Position:
+    try:
+        found = msgspec.msgpack.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=_Token)
+    except (ValueError, msgspec.DecodeError):
+        found = None
+    fits = found is not None and found.search == meant and len(found.position) == 3 * orders + 2
+    if found is None or not fits or any(isinstance(one, int) and abs(one) >= 2**63 for one in found.position):
+        raise InvalidInput(
+            f"The page token {token[:40]!r} does not belong to this search.",
+            why="A token holds where a page of one search ended.",
+            fix="Give the token that came with the page before, with the same search, order and project.",
+            field="token",
+        )
+    return found.position
