@@ -16,12 +16,12 @@ from slipway.records.runs import Experiment
 
 __all__ = [
     "DEFAULT",
-    "all_of",
     "change_tags",
     "create",
     "experiment_named",
     "find_named",
     "get",
+    "keep_default",
     "number_of",
     "rename",
     "set_deleted",
@@ -32,7 +32,6 @@ DEFAULT = "0"
 
 _NAME_LENGTH = 500
 _TAG_LENGTH = 20_000
-_PAGE = 1000
 
 
 def experiment_named(workspace: Workspace, name: str) -> Experiment:
@@ -118,18 +117,15 @@ def find_named(tx: ReadTransaction, workspace: Workspace, name: str) -> Experime
     return default if default.name == name else None
 
 
-def all_of(tx: ReadTransaction, workspace: Workspace) -> list[Experiment]:
-    """All experiments of the project, newest first, the default one among them."""
-    found: list[Experiment] = []
-    while True:
-        before = found[-1] if found else None
-        page = entries.find(tx, Experiment, project=workspace.project, before=before, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            break
-    if not any(number_of(one) == DEFAULT for one in found):
-        found.append(_default(tx, workspace))
-    return found
+def keep_default(workspace: Workspace) -> None:
+    """Write the default experiment down, which is there unwritten, so that searches find it."""
+    id = f"{DEFAULT}@{workspace.project}"
+    with workspace.ledger.read() as tx:
+        if tx.get("experiment", id) is not None:
+            return
+    with workspace.ledger.write() as tx:
+        if tx.get("experiment", id) is None:
+            entries.put(tx, _default(tx, workspace), expect=0)
 
 
 def rename(tx: WriteTransaction, workspace: Workspace, number: str, name: str) -> Experiment:

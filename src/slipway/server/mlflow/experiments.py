@@ -5,23 +5,19 @@ from typing import Any
 from msgspec import Struct
 
 from slipway.errors import NotFound
+from slipway.ledger.search import search as find
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Experiment
 from slipway.runs import experiments
-from slipway.server.mlflow.filters import Fields, Order, Value, holds, order_by, page, parse
 from slipway.server.mlflow.places import check_location, experiment_root
 from slipway.server.mlflow.routes import Area
+from slipway.server.mlflow.stored_search import experiment_order, experiments_where
 from slipway.server.mlflow.wire import EXISTS, Int64, Pair, given_pairs, millis, pairs
 from slipway.server.mlflow.words import checked_limit, needed, view_of
 
 __all__ = ["area"]
 
 area = Area("2.0/mlflow/experiments", "runs")
-
-_FIELDS = Fields(
-    frozenset({"name", "experiment_id"}),
-    frozenset({"creation_time", "last_update_time"}),
-)
 
 
 class Create(Struct):
@@ -144,24 +140,20 @@ def delete_tag(workspace: Workspace, asked: Tag) -> dict[str, Any]:
 def search(workspace: Workspace, asked: Search) -> dict[str, Any]:
     """Experiments that fit, newest first unless told otherwise."""
     limit = checked_limit(asked.max_results, 50_000)
-    view = view_of(asked.view_type)
-    conditions = parse(asked.filter, _FIELDS)
-    orders = order_by(asked.order_by, _FIELDS) or [Order("attribute", "creation_time", True)]
+    where = experiments_where(asked.filter, workspace.project, view_of(asked.view_type))
+    orders = experiment_order(asked.order_by)
+    experiments.keep_default(workspace)
     with workspace.ledger.read() as tx:
-        known = experiments.all_of(tx, workspace)
-
-    def wanted(one: Experiment) -> bool:
-        return view in ("all", one.state) and holds(conditions, lambda space, key: _look(one, space, key))
-
-    chosen, following = page(
-        [one for one in known if wanted(one)],
-        orders,
-        _look,
-        lambda one: (0, experiments.number_of(one)),
-        after=asked.page_token,
-        limit=limit,
-    )
-    return {"experiments": [shown(one) for one in chosen], "next_page_token": following}
+        found = find(
+            tx,
+            Experiment,
+            project=workspace.project,
+            where=where,
+            order=orders,
+            token=asked.page_token,
+            limit=limit,
+        )
+    return {"experiments": [shown(one) for one in found.records], "next_page_token": found.next_token}
 
 
 def shown(one: Experiment) -> dict[str, Any]:
@@ -176,17 +168,3 @@ def shown(one: Experiment) -> dict[str, Any]:
         "last_update_time": millis(one.updated_at or one.created_at),
         "tags": pairs(one.tags),
     }
-
-
-def _look(one: Experiment, space: str, key: str) -> Value:
-    if space == "tag":
-        return one.tags.get(key)
-    match key:
-        case "name":
-            return one.name
-        case "experiment_id":
-            return experiments.number_of(one)
-        case "creation_time":
-            return millis(one.created_at)
-        case _:
-            return millis(one.updated_at or one.created_at)

@@ -1,5 +1,6 @@
 """MLflow's metrics, parameters and tags of runs, and the histories of metrics."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from slipway.errors import InvalidInput
 from slipway.ledger.run_rules import check_key
 from slipway.models import logged
-from slipway.ports.ledger_store import WriteTransaction
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedMetric
 from slipway.records.runs import MetricPoint
@@ -27,9 +28,10 @@ histories = Area("2.0/mlflow/metrics", "runs")
 _METRICS, _PARAMS, _TAGS, _ALL = 1000, 100, 100, 1000
 _BATCH_BYTES = 1_000_000
 _PAGE = 25_000
+_ALL_POINTS = 1_000_000_000
 _BULK_RUNS = 100
 _CHART_POINTS = 2500
-_FLOAT = re.compile(r"-?(inf|\d+(\.\d+)?(e[-+]?\d+)?)\Z", re.ASCII)
+_FLOAT = re.compile(r"nan\Z|-?(inf|\d+(\.\d+)?(e[-+]?\d+)?)\Z", re.ASCII)
 _LATEST_MS = (2**63 - 1) // 1000
 
 
@@ -171,9 +173,7 @@ def history(workspace: Workspace, asked: History) -> dict[str, Any]:
     after = _read_place(asked.page_token) if asked.page_token else None
     with workspace.ledger.read() as tx:
         run = outside.get(tx, workspace, asked.id)
-        points = tx.points(run.id, key, limit=1_000_000_000)
-    if after is not None:
-        points = [point for point in points if _rank(point) > after]
+        points = tx.points(run.id, key, after=after, limit=_ALL_POINTS if limit is None else limit + 1)
     chosen = points if limit is None else points[:limit]
     following = _place_after(chosen[-1]) if len(chosen) < len(points) else ""
     return {"metrics": points_shown(chosen), "next_page_token": following}
@@ -183,13 +183,13 @@ def history(workspace: Workspace, asked: History) -> dict[str, Any]:
 def bulk_interval(workspace: Workspace, asked: BulkInterval) -> dict[str, Any]:
     """Points of several runs for a chart: of too many, some at even distances, the first and the last among them."""
     limit = checked_limit(asked.max_results, _CHART_POINTS)
-    low = -(2**63) if asked.start_step is UNSET else asked.start_step
-    high = 2**63 if asked.end_step is UNSET else asked.end_step
-    found = _of_runs(workspace, asked.run_ids, needed(asked.metric_key, "metric_key"))
+    low = None if asked.start_step is UNSET else asked.start_step
+    high = None if asked.end_step is UNSET else asked.end_step
+    key = needed(asked.metric_key, "metric_key")
     answer = []
-    for id, points in found:
-        inside = [point for point in points if low <= point.step <= high]
-        answer += [{**one, "run_id": id} for one in points_shown(_thinned(inside, limit))]
+    with workspace.ledger.read() as tx:
+        for id in _known(tx, workspace, asked.run_ids):
+            answer += [{**one, "run_id": id} for one in points_shown(_charted(tx, id, key, low, high, limit))]
     return {"metrics": answer}
 
 
@@ -197,25 +197,37 @@ def bulk_interval(workspace: Workspace, asked: BulkInterval) -> dict[str, Any]:
 def bulk(workspace: Workspace, asked: Bulk) -> dict[str, Any]:
     """Points of several runs."""
     limit = checked_limit(min(asked.max_results, _PAGE), _PAGE)
-    found = _of_runs(workspace, asked.run_id, needed(asked.metric_key, "metric_key"))
-    answer = [{**one, "run_id": id} for id, points in found for one in points_shown(points[:limit])]
+    key = needed(asked.metric_key, "metric_key")
+    answer: list[dict[str, Any]] = []
+    with workspace.ledger.read() as tx:
+        for id in _known(tx, workspace, asked.run_id):
+            answer += [{**one, "run_id": id} for one in points_shown(tx.points(id, key, limit=limit))]
     return {"metrics": answer[:limit]}
 
 
-def _of_runs(workspace: Workspace, ids: Sequence[str], key: str) -> list[tuple[str, list[MetricPoint]]]:
+def _known(tx: ReadTransaction, workspace: Workspace, ids: Sequence[str]) -> list[str]:
     if not 1 <= len(ids) <= _BULK_RUNS:
         raise InvalidInput(f"{len(ids)} runs cannot be asked for at once.", fix=f"Name 1 to {_BULK_RUNS}.")
-    with workspace.ledger.read() as tx:
-        known = [outside.get(tx, workspace, id).id for id in ids]
-        return [(id, tx.points(id, key, limit=_PAGE)) for id in sorted(known)]
+    return sorted(outside.get(tx, workspace, id).id for id in ids)
 
 
-def _thinned(points: list[MetricPoint], limit: int) -> list[MetricPoint]:
+def _charted(
+    tx: ReadTransaction, id: str, key: str, low: int | None, high: int | None, limit: int
+) -> list[MetricPoint]:
+    """The points between two steps; of too many, one a stretch, the first and the last among them."""
+    before = None if low is None or low == -(2**63) else MetricPoint(key, math.inf, low - 1, 2**63 - 1)
+    points = tx.points(id, key, after=before, limit=limit + 1)
+    if high is not None:
+        points = [point for point in points if point.step <= high]
     if len(points) <= limit:
         return points
-    if limit == 1:
-        return points[-1:]
-    return [points[number * (len(points) - 1) // (limit - 1)] for number in range(limit)]
+    if low is None and high is None:
+        buckets = tx.sampled(id, key, buckets=max(1, limit - 1))
+        return [*(bucket.first for bucket in buckets), buckets[-1].last][-limit:]
+    points = [
+        point for point in tx.points(id, key, after=before, limit=_ALL_POINTS) if high is None or point.step <= high
+    ]
+    return [points[number * (len(points) - 1) // max(1, limit - 1)] for number in range(limit)]
 
 
 def _point(given: Metric, where: str) -> MetricPoint:
@@ -263,19 +275,12 @@ def _check_size(what: str, length: int, most: int) -> None:
         )
 
 
-def _rank(point: MetricPoint) -> tuple[int, int, int, float]:
-    """Where a point stands in its series; NaN comes before every number."""
-    is_number = point.value == point.value
-    return (point.step, point.at_us, int(is_number), point.value if is_number else 0.0)
-
-
 def _place_after(point: MetricPoint) -> str:
-    *place, value = _rank(point)
-    return token([*place, repr(value)])  # as text: JSON has no infinities
+    return token([point.step, point.at_us, repr(point.value)])  # as text: JSON has no infinities and no NaN
 
 
-def _read_place(text: str) -> tuple[int, int, int, float]:
-    match read_token(text, 4):
-        case [int(step), int(at_us), int(is_number), str(value)] if _FLOAT.match(value):
-            return (step, at_us, is_number, float(value))
+def _read_place(text: str) -> MetricPoint:
+    match read_token(text, 3):
+        case [int(step), int(at_us), str(value)] if _FLOAT.match(value) and max(abs(step), abs(at_us)) < 2**63:
+            return MetricPoint("", float(value), step, at_us)
     raise InvalidInput("The page token was not made by this request.", fix="Leave it out.", field="page_token")

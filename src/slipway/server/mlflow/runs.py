@@ -7,15 +7,14 @@ import msgspec
 from msgspec import Struct
 
 from slipway.errors import InvalidInput
-from slipway.ledger import entries
+from slipway.ledger.search import search as find
 from slipway.models import logged
-from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Dataset, MetricPoint, ModelUse, Run
 from slipway.runs import outside
-from slipway.server.mlflow.filters import Fields, Order, Value, holds, order_by, page, parse
 from slipway.server.mlflow.places import run_root
 from slipway.server.mlflow.routes import Area
+from slipway.server.mlflow.stored_search import runs_order, runs_where
 from slipway.server.mlflow.wire import Int64, Pair, given_pairs, instant, millis, number, pairs
 from slipway.server.mlflow.words import STATUS, checked_limit, needed, state_of, view_of
 
@@ -23,17 +22,9 @@ __all__ = ["area", "points_shown", "shown"]
 
 area = Area("2.0/mlflow/runs", "runs")
 
-_PAGE = 1000
+_MOST = 50_000
 _DATASETS = 1000
 _INPUT_BYTES = 20 << 20
-_FIELDS = Fields(
-    frozenset({"run_id", "run_name", "status", "user_id", "artifact_uri", "experiment_id", "lifecycle_stage"}),
-    frozenset({"start_time", "end_time"}),
-    frozenset({"metric", "param", "tag", "dataset"}),
-    {"run name": "run_name", "Run name": "run_name", "Run Name": "run_name", "created": "start_time",
-     "Created": "start_time"},
-)  # fmt: skip
-_DATASET_KEYS = {"name", "digest", "context"}
 
 
 class Create(Struct):
@@ -197,37 +188,24 @@ def log_outputs(workspace: Workspace, asked: LogOutputs) -> dict[str, Any]:
 @area.reads("POST", "/search", SearchRuns)
 def search(workspace: Workspace, asked: SearchRuns) -> dict[str, Any]:
     """Runs that fit, in order, page by page."""
-    if not 0 <= asked.max_results <= 50_000:
-        checked_limit(asked.max_results, 50_000)
-    view = view_of(asked.run_view_type)
-    conditions = parse(asked.filter, _FIELDS)
-    orders = order_by(asked.order_by, _FIELDS)
-    _check_datasets([*((one.space, one.key) for one in conditions), *((one.space, one.key) for one in orders)])
-    wanted = set(asked.experiment_ids)
+    if asked.max_results:
+        checked_limit(asked.max_results, _MOST)
+    where = runs_where(asked.filter, asked.experiment_ids, view_of(asked.run_view_type))
+    orders = runs_order(asked.order_by)
+    if not (asked.experiment_ids and asked.max_results):
+        return {}
     with workspace.ledger.read() as tx:
-        runs = [
-            run
-            for run in _all_runs(tx, workspace)
-            if run.experiment_id in wanted and view in ("all", "deleted" if run.deleted_at else "active")
-        ]
-        points = tx.latest_points([run.id for run in runs])
-    metrics = {run.id: {point.key: point.value for point in points[run.id]} for run in runs}
-
-    def look(run: Run, space: str, key: str) -> Value:
-        return metrics[run.id].get(key) if space == "metric" else _look(run, space, key)
-
-    def fits(run: Run) -> bool:
-        return holds(conditions, lambda space, key: look(run, space, key)) if conditions else True
-
-    chosen, following = page(
-        [run for run in runs if fits(run)],
-        orders or [Order("attribute", "start_time", True)],
-        look,
-        lambda run: (-millis(run.started_at), run.id),
-        after=asked.page_token,
-        limit=asked.max_results,
-    )
-    return {"runs": [shown(run, points[run.id]) for run in chosen], "next_page_token": following}
+        found = find(
+            tx,
+            Run,
+            project=workspace.project,
+            where=where,
+            order=orders,
+            token=asked.page_token,
+            limit=asked.max_results,
+        )
+        points = tx.latest_points([run.id for run in found.records])
+    return {"runs": [shown(run, points[run.id]) for run in found.records], "next_page_token": found.next_token}
 
 
 def shown(run: Run, points: Sequence[MetricPoint]) -> dict[str, Any]:
@@ -293,34 +271,3 @@ def _described(one: Dataset) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(one)
     del plain["tags"]
     return plain
-
-
-def _all_runs(tx: ReadTransaction, workspace: Workspace) -> list[Run]:
-    found: list[Run] = []
-    while True:
-        before = found[-1] if found else None
-        some = entries.find(tx, Run, project=workspace.project, before=before, limit=_PAGE)
-        found += some
-        if len(some) < _PAGE:
-            return found
-
-
-def _check_datasets(fields: list[tuple[str, str]]) -> None:
-    for space, key in fields:
-        if space == "dataset" and key not in _DATASET_KEYS:
-            raise InvalidInput(f"A dataset has no {key[:40]!r} to search by.", fix="It has name, digest and context.")
-
-
-def _look(run: Run, space: str, key: str) -> Value:
-    match space:
-        case "param":
-            return str(run.params[key]) if key in run.params else None
-        case "tag":
-            return _tags(run).get(key)
-        case "dataset":
-            of = [
-                one.tags.get("mlflow.data.context") if key == "context" else getattr(one, key) for one in run.datasets
-            ]
-            return next((one for one in of if one), None)
-    value: Value = _info(run)[key]
-    return value
