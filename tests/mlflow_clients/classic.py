@@ -156,7 +156,9 @@ def searches(client: MlflowClient) -> None:
     experiment = client.create_experiment("search")
     ids = []
     for number in range(25):
-        run = client.create_run(experiment, start_time=1_700_000_000_000 + number, tags={"mlflow.runName": f"r{number}"})
+        run = client.create_run(
+            experiment, start_time=1_700_000_000_000 + number, tags={"mlflow.runName": f"r{number}"}
+        )
         id = run.info.run_id
         ids.append(id)
         client.log_param(id, "depth", str(number % 3))

@@ -111,7 +111,9 @@ def log_and_load(client: MlflowClient) -> None:
     assert mlflow.models.get_model_info("models:/late-or-not/1").signature is not None
     assert client.get_model_version("late-or-not", "1").model_id in (None, logged.model_id)
     found = mlflow.search_logged_models(
-        experiment_ids=[run.info.experiment_id], filter_string="name = 'late' and metrics.auc > 0.8", output_format="list"
+        experiment_ids=[run.info.experiment_id],
+        filter_string="name = 'late' and metrics.auc > 0.8",
+        output_format="list",
     )
     assert [each.model_id for each in found] == [logged.model_id]
     ordered = mlflow.search_logged_models(

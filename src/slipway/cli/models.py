@@ -4,7 +4,7 @@ import click
 
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, figure, instant
-from slipway.operations.models import AliasMoved, ModelDetail, Models
+from slipway.operations.models import AliasMoved, ModelDetail, ModelHistory, Models
 from slipway.records.gates import Outcome, Verdict
 from slipway.records.models import MetricValue
 
@@ -13,7 +13,7 @@ __all__ = ["models", "verdict_text"]
 
 @click.group()
 def models() -> None:
-    """List models, show one, or point an alias at a version."""
+    """List models, show one or its history, or point an alias at a version."""
 
 
 @models.command("list")
@@ -42,6 +42,36 @@ def show(door: Door, name: str, version: str, card: bool) -> None:
 def alias(door: Door, name: str, version: str, alias: str, reason: str) -> None:
     """Point ALIAS, such as champion, at a VERSION of MODEL."""
     door.show(door.call("models.alias", name=name, version=version, alias=alias, reason=reason), _alias_text)
+
+
+@models.command()
+@click.argument("name", metavar="MODEL")
+@click.option("--at", default="", metavar="TIME", help="Tell what stood at this moment, such as 2026-03-01T12:00Z.")
+@click.option("--alias", default="", help="Only this alias, such as champion.")
+@opened
+def history(door: Door, name: str, at: str, alias: str) -> None:
+    """Tell who moved which alias of MODEL when, why and on which evidence."""
+    asked = {"at": f"{at}T00:00:00Z" if len(at) == 10 else at} if at else {}
+    door.show(door.call("models.history", name=name, alias=alias, **asked), _history_text)
+
+
+def _history_text(answer: ModelHistory) -> str:
+    stood = [f"{one.alias}: version {one.number}, since {instant(one.since)}" for one in answer.standing]
+    head = f"At {instant(answer.at)}:\n" + ("\n".join(f"  {line}" for line in stood) or "  No alias was set.")
+    rows = [
+        (
+            instant(move.at),
+            move.alias,
+            str(move.before or "-"),
+            str(move.number or "-"),
+            str(move.actor),
+            move.reason,
+            ", ".join(move.evidence),
+        )
+        for move in answer.moves
+    ]
+    heads = ("when (UTC)", "alias", "from", "to", "by", "why", "evidence")
+    return head + "\n\n" + columns(heads, rows, empty="No alias of it has ever been moved.")
 
 
 def _list_text(answer: Models) -> str:
