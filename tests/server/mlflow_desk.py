@@ -10,6 +10,7 @@ from slipway.ports.workspace import Workspace
 
 Api = Callable[..., Any]
 ROOT = "/api/2.0/mlflow"
+WHOLE = ("/version", "/get-artifact", "/model-versions/get-artifact")
 
 
 class Desk:
@@ -20,7 +21,8 @@ class Desk:
 
     def send(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
         """One request; a body goes as JSON, in a GET as its query."""
-        full = path if path.startswith(("/api", "/ajax", "/projects", "/get", "/model", "/version")) else ROOT + path
+        is_whole = path.startswith(("/api", "/ajax", "/projects")) or path in WHOLE
+        full = path if is_whole else ROOT + path
         if body is not None:
             options["params" if method == "GET" else "json"] = body
         return self.ask(method, full, **options)

@@ -255,6 +255,7 @@ async def delete_file(workspace: Workspace, request: Request, path: str) -> Resp
 
     def drop() -> None:
         with workspace.ledger.write() as tx:
+            _files(tx, workspace, place, writing=True)
             if place.is_model:
                 logged.drop_files(tx, workspace, place.record, place.path)
             else:
