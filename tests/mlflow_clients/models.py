@@ -17,6 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
+NEEDED = ["scikit-learn"]  # finding it out would start an interpreter for each model
 RNG = np.random.default_rng(7)
 X = pd.DataFrame(RNG.normal(size=(200, 3)), columns=["a", "b", "c"])
 Y = (X.a + X.b > 0).astype(int)
@@ -36,6 +37,7 @@ def autolog_sklearn(client: MlflowClient) -> None:
     assert found.inputs.dataset_inputs[0].tags[0].value == "train"
     assert len(found.outputs.model_outputs) == 1
     assert "estimator.html" in [one.path for one in client.list_artifacts(run.info.run_id)]
+    mlflow.sklearn.autolog(log_models=False)
     with mlflow.start_run() as searched:
         GridSearchCV(RandomForestClassifier(n_estimators=3), {"max_depth": [1, 2, 3]}, cv=2).fit(X, Y)
     children = mlflow.search_runs(
@@ -71,13 +73,17 @@ def log_and_load(client: MlflowClient) -> None:
             input_example=X[:3],
             params={"n": 3},
             registered_model_name="late-or-not",
+            pip_requirements=NEEDED,
         )
         mlflow.log_metric("auc", 0.9, model_id=logged.model_id)
         mlflow.log_metric("auc", 0.7, step=1, model_id=logged.model_id, dataset=mlflow.data.from_pandas(X, name="x"))
     for name, arguments in (("second", {"C": 0.1}), ("third", {"C": 0.2})):
         with mlflow.start_run():
             mlflow.sklearn.log_model(
-                LogisticRegression(**arguments).fit(X, Y), name=name, registered_model_name="late-or-not"
+                LogisticRegression(**arguments).fit(X, Y),
+                name=name,
+                registered_model_name="late-or-not",
+                pip_requirements=NEEDED,
             )
     one = mlflow.get_logged_model(logged.model_id)
     assert (one.name, one.status.name, one.source_run_id) == ("late", "READY", run.info.run_id)

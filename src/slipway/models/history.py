@@ -96,6 +96,8 @@ def _moves(event: Event) -> list[ModelMove]:
         number, stage, before = int(body["number"]), str(body["stage"]), str(body["before"])
         left = [_move(event, f"{_STAGES}{before}", 0, number)] if before not in ("None", stage) else []
         return left + ([_move(event, f"{_STAGES}{stage}", number, 0)] if stage != "None" else [])
+    if event.verb == "models.delete" and (stage := str(event.body.get("stage", "None"))) != "None":
+        return [_move(event, f"{_STAGES}{stage}", 0, int(body["number"]))]
     return []
 
 

@@ -166,7 +166,7 @@ def delete(tx: WriteTransaction, workspace: Workspace, name: str) -> None:
         registry.drop_alias(tx, workspace, name, alias)
     now = workspace.clock.now()
     for version in versions:
-        entries.put(tx, msgspec.structs.replace(version, state="deleted", updated_at=now))
+        registry.put_deleted(tx, workspace, version)
     newest = tx.ref(workspace.project, "model", name)
     if newest:
         tx.set_ref(workspace.project, "model", name, "", expect=newest)

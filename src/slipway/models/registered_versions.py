@@ -156,8 +156,7 @@ def delete_version(tx: WriteTransaction, workspace: Workspace, name: str, number
     for alias, target in registry.aliases_in(tx, workspace, name).items():
         if target == present.number:
             registry.drop_alias(tx, workspace, name, alias)
-    entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=workspace.clock.now()))
-    events.record(tx, workspace, "models.delete", f"model:{present.id}", name=name, number=present.number)
+    registry.put_deleted(tx, workspace, present)
 
 
 def move_to_stage(

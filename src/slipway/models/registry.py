@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from slipway.errors import Conflict, InvalidInput, NotFound, near
 from slipway.ids import check_name, new_model_id
 from slipway.ledger import entries, events
@@ -33,6 +35,7 @@ __all__ = [
     "names",
     "newest_of",
     "point_alias",
+    "put_deleted",
     "register",
     "set_alias",
     "versions",
@@ -299,6 +302,20 @@ def drop_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str
         before=target.number,
         reason="",
         evidence=[],
+    )
+
+
+def put_deleted(tx: WriteTransaction, workspace: Workspace, version: ModelVersion) -> None:
+    """Write a version down as deleted, as part of a larger change. Its record stays, for its number and its history."""
+    entries.put(tx, msgspec.structs.replace(version, state="deleted", updated_at=workspace.clock.now()))
+    events.record(
+        tx,
+        workspace,
+        "models.delete",
+        f"model:{version.id}",
+        name=version.name,
+        number=version.number,
+        stage=version.stage,
     )
 
 
