@@ -21,6 +21,12 @@ $(STAMPS)/%: requirements/%.txt pyproject.toml $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@mkdir -p $(STAMPS) && touch $@
 
+# The clients of MLflow need libraries of their own versions: each has an environment of its own.
+$(STAMPS)/mlflow%: requirements/mlflow%.txt $(BIN)/uv
+	$(BIN)/python -m venv --without-pip .venv/mlflow$*
+	$(BIN)/uv pip install --quiet --python .venv/mlflow$*/bin/python --no-deps --require-hashes -r requirements/mlflow$*.txt
+	@mkdir -p $(STAMPS) && touch $@
+
 setup: $(STAMPS)/test  ## make .venv with everything that `make test` needs
 
 $(STAMPS)/s3: requirements/s3.txt $(BIN)/uv
@@ -40,7 +46,7 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 test: lint  ## what must be green before every commit; no server needed
 	$(BIN)/pytest -q -m "not full" -n 2
 
-test-all: $(STAMPS)/all $(STAMPS)/s3 test  ## adds real servers, a browser, the demo's whole year
+test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow2 $(STAMPS)/mlflow3 test  ## adds real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full
 
 bench: $(STAMPS)/all  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
@@ -50,7 +56,7 @@ docs: $(STAMPS)/test  ## write the generated reference pages
 	COLUMNS=80 $(BIN)/python docs/generate.py
 
 lock: $(BIN)/uv  ## compile requirements/*.txt anew
-	cd requirements && for name in demo test all; do \
+	cd requirements && for name in demo test all mlflow2 mlflow3; do more=""; \
 	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra sql ../pyproject.toml demo.in";; \
 	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra sql --extra postgres ../pyproject.toml demo.in test.in";; esac; \
 	  ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$more $$name.in -o $$name.txt || exit 1; done

@@ -28,6 +28,7 @@ NAMES = (
     "table_versions",
     "table_checks",
     "start_up",
+    "mlflow_server",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -55,6 +55,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "runs.reproduce": {"target": GOOD_RUN},
     "models.list": {},
     "models.get": {"name": "flight-delays"},
+    "models.history": {"name": "flight-delays"},
     "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
     "endpoints.list": {},
     "endpoints.reports": {},

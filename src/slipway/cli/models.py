@@ -5,7 +5,7 @@ import click
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, figure, instant
 from slipway.cli.searching import next_page, search_options
-from slipway.operations.models import AliasMoved, FoundModels, ModelDetail, Models
+from slipway.operations.models import AliasMoved, FoundModels, ModelDetail, ModelHistory, Models
 from slipway.records.gates import Outcome, Verdict
 from slipway.records.models import MetricValue
 
@@ -14,7 +14,7 @@ __all__ = ["models", "verdict_text"]
 
 @click.group()
 def models() -> None:
-    """List or search models, show one, or point an alias at a version."""
+    """List or search models, show one or its history, or point an alias at a version."""
 
 
 @models.command("list")
@@ -57,6 +57,36 @@ def alias(door: Door, name: str, version: str, alias: str, reason: str) -> None:
     door.show(door.call("models.alias", name=name, version=version, alias=alias, reason=reason), _alias_text)
 
 
+@models.command()
+@click.argument("name", metavar="MODEL")
+@click.option("--at", default="", metavar="TIME", help="Tell what stood at this moment, such as 2026-03-01T12:00Z.")
+@click.option("--alias", default="", help="Only this alias, such as champion.")
+@opened
+def history(door: Door, name: str, at: str, alias: str) -> None:
+    """Tell who moved which alias of MODEL when, why and on which evidence."""
+    asked = {"at": f"{at}T00:00:00Z" if len(at) == 10 else at} if at else {}
+    door.show(door.call("models.history", name=name, alias=alias, **asked), _history_text)
+
+
+def _history_text(answer: ModelHistory) -> str:
+    stood = [f"{one.alias}: version {one.number}, since {instant(one.since)}" for one in answer.standing]
+    head = f"At {instant(answer.at)}:\n" + ("\n".join(f"  {line}" for line in stood) or "  No alias was set.")
+    rows = [
+        (
+            instant(move.at),
+            move.alias,
+            str(move.before or "-"),
+            str(move.number or "-"),
+            str(move.actor),
+            move.reason,
+            ", ".join(move.evidence),
+        )
+        for move in answer.moves
+    ]
+    heads = ("when (UTC)", "alias", "from", "to", "by", "why", "evidence")
+    return head + "\n\n" + columns(heads, rows, empty="No alias of it has ever been moved.")
+
+
 def _found_text(answer: FoundModels) -> str:
     return _list_text(answer) + next_page(answer.token) if answer.models else "No version fits."
 
@@ -68,7 +98,14 @@ def _list_text(answer: Models | FoundModels) -> str:
         version = row.version
         aliases = ", ".join(row.aliases)
         rows.append(
-            (version.name, str(version.number), aliases, metrics, instant(version.created_at), version.bundle[:12])
+            (
+                version.name,
+                str(version.number),
+                aliases,
+                metrics,
+                instant(version.created_at),
+                version.bundle[:12] or "none",
+            )
         )
     return columns(
         ("model", "version", "aliases", "metrics", "registered (UTC)", "bundle"),
@@ -78,26 +115,14 @@ def _list_text(answer: Models | FoundModels) -> str:
 
 
 def _show_text(answer: ModelDetail) -> str:
-    version, bundle = answer.version, answer.bundle
-    parts = [
-        facts(
-            [
-                ("model", f"{version.name} {version.number}"),
-                ("aliases", ", ".join(answer.aliases)),
-                ("bundle", version.bundle),
-                ("format", f"{bundle.format} ({bundle.task})"),
-                ("registered", f"{instant(version.created_at)} by {version.actor}"),
-                ("made by run", version.run_id),
-                ("trained until", instant(bundle.trained_until)),
-                ("data", "\n".join(bundle.data)),
-                ("packaging", bundle.parity),
-                ("skew", bundle.skew),
-                ("reproduced", _reproduced(answer)),
-                ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
-            ]
-        ),
-        _metrics([metric for metric in bundle.metrics if not metric.slice]),
-    ]
+    version = answer.version
+    parts = [facts(_facts_of(answer))]
+    if answer.bundle is not None:
+        parts.append(_metrics([metric for metric in answer.bundle.metrics if not metric.slice]))
+    else:
+        parts.append(
+            f"Version {version.number} has no signed bundle: a tracking client registered it. It cannot serve."
+        )
     if answer.verdicts:
         parts.append(verdict_text(answer.verdicts[0]))
     for approval in answer.approvals:
@@ -106,6 +131,28 @@ def _show_text(answer: ModelDetail) -> str:
             f"{approval.decision} as {approval.name} by {approval.actor}, {instant(approval.created_at)}{comment}"
         )
     return "\n\n".join(part for part in parts if part)
+
+
+def _facts_of(answer: ModelDetail) -> list[tuple[str, str]]:
+    version, bundle = answer.version, answer.bundle
+    first = [("model", f"{version.name} {version.number}"), ("aliases", ", ".join(answer.aliases))]
+    registered = ("registered", f"{instant(version.created_at)} by {version.actor}")
+    if bundle is None:
+        stage = "" if version.stage == "None" else version.stage
+        return [*first, ("source", version.source), ("stage", stage), registered, ("made by run", version.run_id)]
+    return [
+        *first,
+        ("bundle", version.bundle),
+        ("format", f"{bundle.format} ({bundle.task})"),
+        registered,
+        ("made by run", version.run_id),
+        ("trained until", instant(bundle.trained_until)),
+        ("data", "\n".join(bundle.data)),
+        ("packaging", bundle.parity),
+        ("skew", bundle.skew),
+        ("reproduced", _reproduced(answer)),
+        ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
+    ]
 
 
 def _reproduced(answer: ModelDetail) -> str:

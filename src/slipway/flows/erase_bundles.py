@@ -39,6 +39,12 @@ def erase_bundles(workspace: Workspace, target: Target, *, dry_run: bool) -> tup
     with workspace.ledger.read() as tx:
         models = list(entries.every(tx, ModelVersion, project=workspace.project))
     for model in models:
+        if not model.bundle:
+            kept.append(
+                f"The files of {model.name} {model.number} were not looked into: a tracking client stored them. "
+                f"Delete the version, its run's artifacts or its logged model by that client if they hold such rows."
+            )
+            continue
         try:
             bundle = registry.bundle_of(workspace, model)
         except (NotFound, Corrupt) as problem:

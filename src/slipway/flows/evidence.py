@@ -53,10 +53,11 @@ def champion_of(workspace: Workspace, name: str, *, endpoint: str = "", besides:
     if revision is not None:
         found = registry.get(workspace, revision.served.model, revision.served.number)
     elif CHAMPION in registry.aliases(workspace, name):
-        found = registry.get(workspace, name, CHAMPION)
+        found = registry.find(workspace, name, CHAMPION)
     else:
         return None
-    return None if found.bundle == besides else found
+    # A version without a bundle cannot be asked, so that nothing can be compared with it.
+    return None if found.bundle in ("", besides) else found
 
 
 def collect(

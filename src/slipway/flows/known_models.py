@@ -16,6 +16,7 @@ from slipway.features.column_lineage import REQUEST
 from slipway.features.specs import features_of
 from slipway.flows.package import training_set_of
 from slipway.ledger import entries
+from slipway.models import registry
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision, Served
@@ -150,6 +151,11 @@ def known_models(workspace: Workspace) -> list[KnownModel]:
                 serving.setdefault((served.model, served.number), []).append(endpoint)
             for name, id in sorted(tx.refs(project, "model").items()):
                 newest = entries.get(tx, ModelVersion, id)
+                if newest.state or not newest.bundle:  # deleted, or of a tracking client: the newest that can serve
+                    others = [one for one in registry.versions_in(tx, project, name) if one.bundle]
+                    if not others:
+                        continue
+                    newest = others[0]
                 numbers = {newest.number, *(number for model, number in serving if model == name)}
                 for number in sorted(numbers, reverse=True):
                     one = newest if number == newest.number else _numbered(tx, newest, number)

@@ -29,7 +29,7 @@ __all__ = ["get_model", "list_models", "search_models", "set_alias"]
 
 def list_models(workspace: Workspace, request: Empty) -> Models:
     """All versions of all models, newest first."""
-    found = [version for name in registry.names(workspace) for version in registry.versions(workspace, name)]
+    found = [version for name in registry.names(workspace) for version in registry.all_versions(workspace, name)]
     found.sort(key=lambda version: (version.created_at, version.number), reverse=True)
     return Models(models=_rows(workspace, found))
 
@@ -51,7 +51,7 @@ def _rows(workspace: Workspace, versions: Iterable[ModelVersion]) -> tuple[Model
     for version in versions:
         if version.name not in aliases:
             aliases[version.name] = registry.aliases(workspace, version.name)
-        metrics = registry.bundle_of(workspace, version).metrics
+        metrics = registry.bundle_of(workspace, version).metrics if version.bundle else ()
         rows.append(
             ModelRow(
                 version=version,
@@ -68,12 +68,12 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
     Raises:
         NotFound: No such model or version.
     """
-    version = registry.get(workspace, request.name, request.version)
-    bundle = registry.bundle_of(workspace, version)
+    version = registry.find(workspace, request.name, request.version)
+    bundle = registry.bundle_of(workspace, version) if version.bundle else None
     with workspace.ledger.read() as tx:
         judged = [
             entries.get(tx, Verdict, link.target.partition(":")[2])
-            for link in tx.links(f"bundle:{version.bundle}", towards=False)
+            for link in (tx.links(f"bundle:{version.bundle}", towards=False) if bundle else ())
             if link.target.startswith("verdict:")
         ]
         links = lineage.trace(tx, f"model:{version.id}")
@@ -82,10 +82,10 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         bundle=bundle,
         aliases=_pointing(registry.aliases(workspace, version.name), version.number),
         verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
-        approvals=tuple(approvals_of(workspace, version.bundle)),
+        approvals=tuple(approvals_of(workspace, version.bundle)) if bundle else (),
         lineage=tuple(links),
-        card=_card(workspace, bundle),
-        reproductions=tuple(reproductions_of(workspace, version.bundle)),
+        card=_card(workspace, bundle) if bundle else "",
+        reproductions=tuple(reproductions_of(workspace, version.bundle)) if bundle else (),
     )
 
 

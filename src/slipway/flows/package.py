@@ -59,7 +59,7 @@ def package(
     skew = "" if certificate is None else certificate.sentence
     parts = (sources, features, data, environment, training.fingerprint if training else "", skew, held_out)
     content = combine(model.slipway_fingerprint(), fingerprint(parts))
-    former = registry.get(workspace, name) if name in registry.names(workspace) else None
+    former = next(iter(registry.versions(workspace, name)), None)
     if former is not None and former.tags.get(CONTENT) == content:
         workspace.say(f"Unchanged: {name} version {former.number} is this very model (bundle {former.bundle[:12]}).")
         return former

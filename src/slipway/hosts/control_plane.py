@@ -24,6 +24,7 @@ __all__ = ["Sealer", "listen", "serve"]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SEAL_EVERY_S = 10.0
 _STOP_WITHIN_S = 10
+_KEEP_ALIVE_S = 75  # a training that logs every few seconds keeps its connection
 
 
 def serve(
@@ -174,6 +175,7 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 ws="none",
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_STOP_WITHIN_S,
             )
         )

@@ -15,7 +15,7 @@ from slipway.records.tables import TableVersion
 
 __all__ = ["EDITION", "SEARCHED", "Attribute", "Searched", "facets", "milliseconds"]
 
-EDITION = 1
+EDITION = 2
 """Counts the changes of this file: records that were indexed by another edition are indexed anew."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,6 +110,11 @@ def _of_run(run: Run) -> Iterator[Facet]:
         yield Facet("dataset", "name", (name if at else rest).rpartition("/")[2])
         if at:
             yield Facet("dataset", "digest", version)
+    for one in run.datasets:
+        yield Facet("dataset", "name", one.name)
+        yield Facet("dataset", "digest", one.digest)
+        if context := one.tags.get("mlflow.data.context"):
+            yield Facet("dataset", "context", context)
 
 
 def _of_table(version: TableVersion) -> Iterator[Facet]:
@@ -141,6 +146,7 @@ SEARCHED: Mapping[type[Record], Searched] = {
             "created": _RECORD["created"],
             "started": Attribute("time", lambda run: run.started_at, ("started_at", "start_time")),
             "ended": Attribute("time", lambda run: run.ended_at, ("ended_at", "end_time")),
+            "deleted": Attribute("time", lambda run: run.deleted_at, ("deleted_at",)),
             "seconds": Attribute(
                 "number",
                 lambda run: None if run.ended_at is None else (run.ended_at - run.started_at).total_seconds(),
@@ -158,7 +164,16 @@ SEARCHED: Mapping[type[Record], Searched] = {
     Experiment: Searched(
         "experiment",
         ("attribute", "tag"),
-        _RECORD | {"id": Attribute("text", lambda experiment: experiment.id, ("experiment_id",))},
+        _RECORD
+        | {
+            "id": Attribute("text", lambda experiment: experiment.id, ("experiment_id",)),
+            "state": Attribute("text", lambda experiment: experiment.state, ("lifecycle_stage",)),
+            "updated": Attribute(
+                "time",
+                lambda experiment: experiment.updated_at or experiment.created_at,
+                ("updated_at", "last_update_time"),
+            ),
+        },
         _tags,
     ),
     ModelVersion: Searched(

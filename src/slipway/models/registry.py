@@ -1,9 +1,15 @@
-"""The registry: a model's numbered versions, and the aliases that point at them."""
+"""The registry: a model's numbered versions, and the aliases that point at them.
+
+A version carries a signed bundle, or only a source that a tracking client named (`registered.py`). `get` and `versions`
+give what has a bundle: what is judged, approved and deployed. `find` and `all_versions` give both kinds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound, near
 from slipway.ids import check_name, new_model_id
@@ -15,7 +21,26 @@ from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, Bundle, ModelVersion
 
-__all__ = ["LATEST", "aliases", "bundle_of", "get", "names", "register", "set_alias", "versions"]
+__all__ = [
+    "LATEST",
+    "alias_node",
+    "aliases",
+    "aliases_in",
+    "all_versions",
+    "bundle_of",
+    "drop_alias",
+    "find",
+    "get",
+    "look_up",
+    "names",
+    "newest_of",
+    "point_alias",
+    "put_deleted",
+    "register",
+    "set_alias",
+    "versions",
+    "versions_in",
+]
 
 LATEST = "latest"
 _ALIAS = "alias"
@@ -44,7 +69,7 @@ def register(
     bundle = packed.bundle
     run_id = run_id or bundle.run_id
     with workspace.ledger.write() as tx:
-        newest = _newest(tx, workspace.project, bundle.model)
+        newest = newest_of(tx, workspace.project, bundle.model)
         version = ModelVersion(
             id=new_model_id(),
             project=workspace.project,
@@ -81,20 +106,38 @@ def register(
 
 
 def names(workspace: Workspace) -> list[str]:
-    """The names of all models of the project, sorted."""
+    """The names of all models of the project that have a version, sorted."""
     with workspace.ledger.read() as tx:
-        return sorted(tx.refs(workspace.project, _MODEL))
+        known = sorted(tx.refs(workspace.project, _MODEL))
+        return [name for name in known if _latest(tx, workspace.project, name) is not None]
 
 
 def versions(workspace: Workspace, name: str) -> list[ModelVersion]:
-    """All versions of a model, newest first; [] when there is no such model."""
+    """All versions of a model that carry a bundle, newest first; [] when there are none."""
+    return [version for version in all_versions(workspace, name) if version.bundle]
+
+
+def all_versions(workspace: Workspace, name: str) -> list[ModelVersion]:
+    """All versions of a model, also those that have only a source, newest first; [] when there is no such model."""
     with workspace.ledger.read() as tx:
-        found = entries.every(tx, ModelVersion, project=workspace.project, name=name)
-        return sorted(found, key=lambda version: -version.number)
+        return versions_in(tx, workspace.project, name)
+
+
+def versions_in(tx: ReadTransaction, project: str, name: str, *, deleted: bool = False) -> list[ModelVersion]:
+    """All versions of a model, newest first.
+
+    Args:
+        tx: An open transaction.
+        project: The project.
+        name: The model's name.
+        deleted: Whether deleted ones are wanted too.
+    """
+    found = entries.every(tx, ModelVersion, project=project, name=name, state=None if deleted else "")
+    return sorted(found, key=lambda version: -version.number)
 
 
 def get(workspace: Workspace, name: str, version: str | int = LATEST) -> ModelVersion:
-    """One version of a model.
+    """One version of a model, with its bundle.
 
     Args:
         workspace: Where to look.
@@ -103,25 +146,41 @@ def get(workspace: Workspace, name: str, version: str | int = LATEST) -> ModelVe
 
     Raises:
         NotFound: No such model, version or alias.
+        InvalidInput: The version has only a source.
+    """
+    found = find(workspace, name, version)
+    if not found.bundle:
+        raise _unsigned(found)
+    return found
+
+
+def find(workspace: Workspace, name: str, version: str | int = LATEST) -> ModelVersion:
+    """One version of a model, whatever it carries: see `get`.
+
+    Raises:
+        NotFound: No such model, version or alias.
     """
     with workspace.ledger.read() as tx:
-        return _find(tx, workspace.project, name, str(version))
+        return look_up(tx, workspace.project, name, str(version))
 
 
 def bundle_of(workspace: Workspace, version: ModelVersion) -> Bundle:
     """The manifest of a version's bundle.
 
     Raises:
+        InvalidInput: It has only a source.
         NotFound: Its blob is gone.
         Corrupt: It is damaged.
     """
+    if not version.bundle:
+        raise _unsigned(version)
     return decode_manifest(workspace.blobs.get(version.manifest))
 
 
 def aliases(workspace: Workspace, name: str) -> dict[str, int]:
     """The aliases of a model and the numbers that they point at."""
     with workspace.ledger.read() as tx:
-        return _aliases(tx, workspace.project, name)
+        return aliases_in(tx, workspace, name)
 
 
 def set_alias(
@@ -186,7 +245,7 @@ def point_alias(
         Conflict: The alias points elsewhere than `before` by now.
     """
     key = f"{name}/{alias}"
-    target = _find(tx, workspace.project, name, str(version))
+    target = look_up(tx, workspace.project, name, str(version))
     stands = tx.ref(workspace.project, _ALIAS, key)
     was = int(stands) if stands else 0
     if before is not None and before != was:
@@ -206,8 +265,50 @@ def point_alias(
         number=target.number,
         before=was,
         reason=reason,
+        evidence=_evidence(tx, target),
     )
     return Alias(model=name, alias=alias, number=target.number)
+
+
+def drop_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str) -> None:
+    """Take an alias away; nothing happens where there is none."""
+    kind, key = alias_node(name, alias)
+    stands = tx.ref(workspace.project, kind, key)
+    if not stands:
+        return
+    tx.set_ref(workspace.project, kind, key, "", expect=stands)
+    target = look_up(tx, workspace.project, name, stands)
+    events.record(
+        tx,
+        workspace,
+        "models.alias",
+        f"model:{target.id}",
+        name=name,
+        alias=alias,
+        number=0,
+        before=target.number,
+        reason="",
+        evidence=[],
+    )
+
+
+def put_deleted(tx: WriteTransaction, workspace: Workspace, version: ModelVersion) -> None:
+    """Write a version down as deleted, as part of a larger change. Its record stays, for its number and its history."""
+    entries.put(tx, msgspec.structs.replace(version, state="deleted", updated_at=workspace.clock.now()))
+    events.record(
+        tx,
+        workspace,
+        "models.delete",
+        f"model:{version.id}",
+        name=version.name,
+        number=version.number,
+        stage=version.stage,
+    )
+
+
+def aliases_in(tx: ReadTransaction, workspace: Workspace, name: str) -> dict[str, int]:
+    """The aliases of a model and the numbers that they point at, inside a transaction."""
+    return _aliases(tx, workspace.project, name)
 
 
 def _aliases(tx: ReadTransaction, project: str, name: str) -> dict[str, int]:
@@ -219,26 +320,69 @@ def _aliases(tx: ReadTransaction, project: str, name: str) -> dict[str, int]:
     return found
 
 
-def _newest(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
+def alias_node(model: str, alias: str) -> tuple[str, str]:
+    """The sort and name of the reference that an alias is."""
+    return _ALIAS, f"{model}/{alias}"
+
+
+def newest_of(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
+    """The version with the greatest number, also a deleted one: numbers are not given twice."""
     # By reference, not by time: versions that are registered within one tick of a simulated clock have an order too.
     id = tx.ref(project, _MODEL, name)
     return entries.get(tx, ModelVersion, id) if id else None
 
 
-def _find(tx: ReadTransaction, project: str, name: str, version: str) -> ModelVersion:
-    newest = _newest(tx, project, name)
-    if newest is None:
+def look_up(tx: ReadTransaction, project: str, name: str, version: str) -> ModelVersion:
+    """One version of a model inside a transaction: see `find`.
+
+    Raises:
+        NotFound: No such model, version or alias.
+    """
+    latest = _latest(tx, project, name)
+    if latest is None:
         raise NotFound(
             f"There is no model {name!r} in the project {project!r}.",
             fix=near(name, tx.refs(project, _MODEL), what="models"),
         )
     if version == LATEST:
-        return newest
+        return latest
     known = _aliases(tx, project, name)
-    number = int(version) if version.isdigit() else known.get(version, 0)
-    found = entries.find(tx, ModelVersion, project=project, name=name, number=number, limit=1) if number else []
+    number = int(version) if _is_number(version) else known.get(version, 0)
+    found = (
+        entries.find(tx, ModelVersion, project=project, name=name, number=number, state="", limit=1) if number else []
+    )
     if not found:
-        what = "version" if version.isdigit() else "alias"
-        fix = f"The newest version is {newest.number}." if what == "version" else near(version, known, what="aliases")
+        what = "version" if _is_number(version) else "alias"
+        fix = f"The newest version is {latest.number}." if what == "version" else near(version, known, what="aliases")
         raise NotFound(f"The model {name!r} has no {what} {version!r}.", fix=fix)
     return found[0]
+
+
+def _latest(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
+    newest = newest_of(tx, project, name)
+    if newest is None or not newest.state:
+        return newest
+    return next(iter(versions_in(tx, project, name)), None)
+
+
+def _is_number(version: str) -> bool:
+    return version.isascii() and version.isdigit() and len(version) < 19
+
+
+def _evidence(tx: ReadTransaction, version: ModelVersion) -> list[str]:
+    """The newest verdict on a version, as a node of the lineage."""
+    if not version.bundle:
+        return []
+    links = tx.links(f"bundle:{version.bundle}", towards=False)
+    ids = sorted(link.target for link in links if link.target.startswith("verdict:"))
+    return ids[-1:]  # ids begin with the time of their making
+
+
+def _unsigned(version: ModelVersion) -> InvalidInput:
+    return InvalidInput(
+        f"Version {version.number} of {version.name!r} has no signed bundle.",
+        why="A tracking client registered it, with its files only: nobody proved that it answers as it was trained, "
+        "and no gate has read its evidence.",
+        fix="Package and register the model with Slipway: return a `sw.Model` from a pipeline, or `run.log_model(...)`.",
+        field="version",
+    )

@@ -1,18 +1,25 @@
 """Models: versions in the registry, their bundles, verdicts and approvals."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
 from slipway.records.gates import Approval, Verdict
 from slipway.records.models import Bundle, ModelVersion
+from slipway.records.people import Actor
 from slipway.records.record import Link
 from slipway.records.reproductions import Reproduction
 
 __all__ = [
+    "AliasAt",
     "AliasMoved",
     "FoundModels",
+    "GetHistory",
     "GetModel",
     "ModelDetail",
+    "ModelHistory",
+    "ModelMove",
     "ModelRow",
     "Models",
     "SearchModels",
@@ -68,16 +75,73 @@ class GetModel(Struct, frozen=True, kw_only=True):
 
 
 class ModelDetail(Struct, frozen=True, kw_only=True):
-    """Everything about one version: bundle, aliases, verdicts, approvals, reproductions, lineage, card."""
+    """Everything about one version: bundle, aliases, verdicts, approvals, reproductions, lineage, card.
+
+    A version that a tracking client registered has no bundle.
+    """
 
     version: ModelVersion
-    bundle: Bundle
+    bundle: Bundle | None
     aliases: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     approvals: tuple[Approval, ...]
     lineage: tuple[Link, ...]
     card: str
     reproductions: tuple[Reproduction, ...] = ()
+
+
+class GetHistory(Struct, frozen=True, kw_only=True):
+    """Whose history.
+
+    Args:
+        name: The model.
+        alias: Only this alias; "" for all.
+        at: The moment to tell of where the aliases stood; now when left out.
+    """
+
+    name: str
+    alias: str = ""
+    at: datetime | None = None
+
+
+class AliasAt(Struct, frozen=True, kw_only=True):
+    """Where an alias pointed at a moment, and since when. "stage Production" is a stage, which may hold several."""
+
+    alias: str
+    number: int
+    since: datetime
+
+
+class ModelMove(Struct, frozen=True, kw_only=True):
+    """One move of an alias or stage, as the audit log tells it.
+
+    Args:
+        at: When.
+        alias: Which.
+        number: The version that it points at from then on, 0 for none.
+        before: Where it pointed before, 0 for nowhere.
+        actor: Who moved it.
+        reason: Why.
+        evidence: What was known of the version then: its newest verdict, as a node of the lineage.
+        event: The event's number in the audit log.
+    """
+
+    at: datetime
+    alias: str
+    number: int
+    before: int
+    actor: Actor
+    reason: str
+    evidence: tuple[str, ...]
+    event: int
+
+
+class ModelHistory(Struct, frozen=True, kw_only=True):
+    """Where the aliases of a model stood at a moment, and all their moves, oldest first."""
+
+    at: datetime
+    standing: tuple[AliasAt, ...]
+    moves: tuple[ModelMove, ...]
 
 
 class SetAlias(Struct, frozen=True, kw_only=True):
@@ -121,6 +185,14 @@ operations = (
         request=GetModel,
         response=ModelDetail,
         body="slipway.flows.models:get_model",
+    ),
+    Operation(
+        name="models.history",
+        summary="Tell who moved which alias of a model when, why and on which evidence, and what served at a moment.",
+        permission="models.read",
+        request=GetHistory,
+        response=ModelHistory,
+        body="slipway.models.history:model_history",
     ),
     Operation(
         name="models.alias",

@@ -8,10 +8,20 @@ from msgspec import Struct
 from slipway.records.features import FeatureSetSpec, SkewCertificate
 from slipway.records.people import Actor
 from slipway.records.record import Record
-from slipway.records.runs import CodeVersion, Environment
+from slipway.records.runs import Artifact, CodeVersion, Environment
 from slipway.records.schema import Signature
 
-__all__ = ["Alias", "Bundle", "BundleFile", "Decision", "MetricValue", "ModelVersion"]
+__all__ = [
+    "Alias",
+    "Bundle",
+    "BundleFile",
+    "Decision",
+    "LoggedMetric",
+    "LoggedModel",
+    "MetricValue",
+    "ModelVersion",
+    "RegisteredModel",
+]
 
 
 class MetricValue(Struct, frozen=True, kw_only=True):
@@ -120,25 +130,104 @@ class Bundle(Struct, frozen=True, kw_only=True):
 class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     """One version in the registry. Id: `m-` and 32 hex digits; name: the model's.
 
+    A version carries a signed bundle, or only a source: files that a tracking client stored with a run or a logged
+    model. What has no bundle was never packaged, proven or signed, and cannot be deployed.
+
     Args:
         number: Counts the model's versions from 1.
-        bundle: The bundle's digest.
+        bundle: The bundle's digest, "" for a version that has only a source.
         manifest: The blob digest of the bundle's manifest.
         signature: The blob digest of the DSSE envelope (Ed25519) over the manifest.
         run_id: The run that made it.
         actor: Who registered it.
         description: Free text.
         tags: Free text by name.
+        source: Where its files are, in the words of whoever registered it: "runs:/<run id>/model".
+        location: The same as a path among the stored artifacts: "<experiment>/<run id>/artifacts/model".
+        logged_model_id: The logged model that it is, "" where it is none.
+        stage: "None", "Staging", "Production" or "Archived": MLflow's older word for an alias.
+        run_link: A link to the run elsewhere.
+        state: A deleted version keeps its number.
+        updated_at: When it was last changed, None for never.
     """
 
     number: int
-    bundle: str
-    manifest: str
+    bundle: str = ""
+    manifest: str = ""
     signature: str = ""
     run_id: str = ""
     actor: Actor
     description: str = ""
     tags: dict[str, Any] = {}
+    source: str = ""
+    location: str = ""
+    logged_model_id: str = ""
+    stage: str = "None"
+    run_link: str = ""
+    state: Literal["", "deleted"] = ""
+    updated_at: datetime | None = None
+
+
+class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model"):
+    """What is said of a model as a whole. Id: "PROJECT/NAME". A model may have versions and no such record.
+
+    Args:
+        actor: Who made it.
+        description: Free text.
+        tags: Free text by name.
+        state: A deleted one is nothing but the history of its name.
+        updated_at: When it was last changed.
+    """
+
+    actor: Actor
+    description: str = ""
+    tags: dict[str, str] = {}
+    state: Literal["", "deleted"] = ""
+    updated_at: datetime
+
+
+class LoggedMetric(Struct, frozen=True, kw_only=True):
+    """The latest point of a metric that was measured of a logged model, by one run on one dataset."""
+
+    key: str
+    value: float
+    step: int = 0
+    at_us: int = 0
+    run_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+class LoggedModel(Record, frozen=True, kw_only=True, tag="logged_model"):
+    """A model that a tracking client stored, before or without being registered. Id: `m-` and 32 hex digits.
+
+    Args:
+        experiment_id: The experiment it belongs to.
+        run_id: The run that made it, "" for none.
+        model_type: Free text.
+        state: "pending" until its files are stored.
+        message: Why it failed.
+        actor: Who logged it.
+        params: Write-once parameters.
+        tags: Free text by name.
+        artifacts: Its files, by path.
+        metrics: The latest points that were measured of it.
+        updated_at: When it was last changed.
+        deleted_at: When it was put aside, None while it counts.
+    """
+
+    experiment_id: str
+    run_id: str = ""
+    model_type: str = ""
+    state: Literal["pending", "ready", "failed"] = "pending"
+    message: str = ""
+    actor: Actor
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    artifacts: tuple[Artifact, ...] = ()
+    metrics: tuple[LoggedMetric, ...] = ()
+    updated_at: datetime
+    deleted_at: datetime | None = None
 
 
 class Alias(Struct, frozen=True, kw_only=True):

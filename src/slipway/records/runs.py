@@ -12,9 +12,11 @@ __all__ = [
     "Artifact",
     "Bucket",
     "CodeVersion",
+    "Dataset",
     "Environment",
     "Experiment",
     "MetricPoint",
+    "ModelUse",
     "Run",
     "RunError",
     "RunState",
@@ -22,7 +24,7 @@ __all__ = [
     "StepRun",
 ]
 
-RunState = Literal["running", "finished", "failed", "killed"]
+RunState = Literal["running", "scheduled", "finished", "failed", "killed"]
 
 
 class Artifact(Struct, frozen=True, kw_only=True):
@@ -91,10 +93,47 @@ class RunError(Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
+class Dataset(Struct, frozen=True, kw_only=True):
+    """Data that a run read, as a tracking client describes it. Nothing here is opened: it is a description.
+
+    Args:
+        name: What people call it.
+        digest: Tells its content apart.
+        source_type: Where it came from: "local", "code".
+        source: Where exactly, as text.
+        schema: Its columns, as text.
+        profile: Figures about it, as text.
+        tags: Free text by name: "mlflow.data.context" says what it was read for.
+    """
+
+    name: str
+    digest: str
+    source_type: str = ""
+    source: str = ""
+    schema: str = ""
+    profile: str = ""
+    tags: dict[str, str] = {}
+
+
+class ModelUse(Struct, frozen=True):
+    """A logged model that a run read or made, and at which step."""
+
+    model_id: str
+    step: int = 0
+
+
 class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
-    """A named collection of runs. Id: 18 decimal digits, or "0" for the default one."""
+    """A named collection of runs. Id: 18 decimal digits; "0@PROJECT" for a project's default one, which runs call "0".
+
+    Args:
+        tags: Free text by name.
+        state: A deleted experiment keeps its name and can be restored.
+        updated_at: When it was last changed, None for never.
+    """
 
     tags: dict[str, str] = {}
+    state: Literal["active", "deleted"] = "active"
+    updated_at: datetime | None = None
 
 
 class Run(Record, frozen=True, kw_only=True, tag="run"):
@@ -102,7 +141,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
 
     Args:
         experiment_id: The experiment it belongs to.
-        state: "killed" is found afterwards: a running run whose process is gone.
+        state: "killed" is found afterwards: a running run whose process is gone; "scheduled" has not begun.
         actor: Who started it.
         started_at: Machine time, aware UTC: how long a run took is never simulated.
         ended_at: Machine time, aware UTC, None while running.
@@ -116,6 +155,10 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         environment: Where it ran.
         error: Why it failed, None otherwise.
         host: "pid.start@hostname" of the process, by which a killed run is recognised.
+        deleted_at: When it was put aside, None while it counts. It can be restored.
+        datasets: Data that it read, as a tracking client describes it.
+        models_read: Logged models that it read.
+        models_made: Logged models that it made.
     """
 
     experiment_id: str = "0"
@@ -133,6 +176,10 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     environment: Environment | None = None
     error: RunError | None = None
     host: str = ""
+    deleted_at: datetime | None = None
+    datasets: tuple[Dataset, ...] = ()
+    models_read: tuple[ModelUse, ...] = ()
+    models_made: tuple[ModelUse, ...] = ()
 
 
 class StepRun(Record, frozen=True, kw_only=True, tag="step"):

@@ -13,6 +13,7 @@ from slipway.ledger.search import search
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Experiment, MetricPoint, Run, RunState, StepRun
 from slipway.records.search import And, Between, Compare, Field, IsNull
+from slipway.runs.experiments import number_of
 
 __all__ = ["Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
 
@@ -48,14 +49,10 @@ def list_runs(
                 raise NotFound(
                     f"There is no experiment {experiment!r}.", fix=near(experiment, known, what="experiments")
                 )
-            wanted["experiment_id"] = named[0].id
-        where = And(
-            tuple(
-                Compare(Field("attribute", key), "=", value) if value else IsNull(Field("attribute", key))
-                for key, value in wanted.items()
-                if value is not None
-            )
-        )
+            wanted["experiment_id"] = number_of(named[0])
+        given = [(Field("attribute", key), value) for key, value in wanted.items() if value is not None]
+        asked = [Compare(field, "=", value) if value else IsNull(field) for field, value in given]
+        where = And((*asked, IsNull(Field("attribute", "deleted"))))
         return list(search(tx, Run, project=workspace.project, where=where, limit=limit).records)
 
 

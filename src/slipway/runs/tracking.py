@@ -14,7 +14,7 @@ from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.run_log import RunLog
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, Run
-from slipway.runs.experiments import experiment_named
+from slipway.runs.experiments import experiment_named, number_of
 from slipway.schema.fingerprints import of_value
 
 __all__ = ["ActiveRun", "ModelLogger", "start"]
@@ -231,7 +231,7 @@ def start(
     log = run_log.start(
         workspace,
         name=name if name is not None else script.stem,
-        experiment_id="0" if experiment is None else experiment_named(workspace, experiment).id,
+        experiment_id="0" if experiment is None else number_of(experiment_named(workspace, experiment)),
         params=params,
         tags={"slipway.command": provenance.command_line()[:8000], **(tags or {})},
         code=provenance.code_version(Path.cwd(), entry=script.name),

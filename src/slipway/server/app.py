@@ -15,6 +15,7 @@ from slipway.errors import NotFound, SlipwayError
 from slipway.ports.workspace import Workspace
 from slipway.server import api, errors, metrics, openapi, pages
 from slipway.server.guards import Guard
+from slipway.server.mlflow import table as mlflow
 
 __all__ = ["make_app"]
 
@@ -36,6 +37,7 @@ def make_app(workspace: Workspace) -> ASGIApp:
     routes = [
         Route("/health", health),
         Route("/api/v1/openapi.json", openapi_json),
+        *mlflow.routes(workspace),
         *metrics.routes(workspace),
         *api.routes(workspace),
         *pages.routes(workspace),

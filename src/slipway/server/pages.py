@@ -185,10 +185,11 @@ def _models(view: View) -> Context:
 
 def _model(view: View) -> Context:
     detail = view.ask("models.get", name=view.path["name"], version=view.path["version"])
+    metrics = detail.bundle.metrics if detail.bundle else ()
     return {
         "detail": detail,
-        "overall": [metric for metric in detail.bundle.metrics if not metric.slice],
-        "charts": figures.slice_charts(detail.bundle.metrics),
+        "overall": [metric for metric in metrics if not metric.slice],
+        "charts": figures.slice_charts(metrics),
         "lineage": figures.lineage(detail, view.workspace.project),
         "card": markdown.to_html(detail.card),
     }

@@ -1,0 +1,188 @@
+"""Models as tracking clients register them: a name with versions that have a source, stages, tags, descriptions.
+
+A version that carries a signed bundle stays as it is: what serves, and why it was let through, must be told later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from slipway.errors import Conflict, NotFound, near
+from slipway.ledger import entries, events
+from slipway.models import registry
+from slipway.models.registered_rules import check_model_name, check_text, refuse_signed, with_tags, without
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.models import RegisteredModel
+
+__all__ = ["all_models", "change", "create", "delete", "get", "rename"]
+
+_PAGE = 1000
+
+
+def create(
+    tx: WriteTransaction, workspace: Workspace, name: str, *, description: str = "", tags: Mapping[str, str]
+) -> RegisteredModel:
+    """Make a model that has no versions yet.
+
+    Raises:
+        InvalidInput: The name or a tag does not fit.
+        Conflict: There is one of this name.
+    """
+    check_model_name(name)
+    if _stored(tx, workspace, name) is not None or registry.versions_in(tx, workspace.project, name):
+        raise Conflict(f"Registered Model (name={name}) already exists.", fix="Choose another name, or use this one.")
+    now = workspace.clock.now()
+    made = RegisteredModel(
+        id=_id(workspace, name),
+        project=workspace.project,
+        name=name,
+        created_at=now,
+        actor=workspace.actor,
+        description=check_text(description),
+        tags=with_tags({}, tags),
+        updated_at=now,
+    )
+    entries.put(tx, made)
+    _tell(tx, workspace, "models.create", name)
+    return made
+
+
+def get(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel:
+    """What is said of a model as a whole; one that was only ever packaged here says nothing more than its name.
+
+    Raises:
+        NotFound: There is no such model.
+    """
+    stored = _stored(tx, workspace, name)
+    if stored is not None:
+        return stored
+    versions = registry.versions_in(tx, workspace.project, name)
+    if not versions:
+        known = [one.name for one in all_models(tx, workspace)]
+        raise NotFound(f"Registered Model with name={name[:80]} not found.", fix=near(name, known, what="models"))
+    return RegisteredModel(
+        id=_id(workspace, name),
+        project=workspace.project,
+        name=name,
+        created_at=versions[-1].created_at,
+        actor=versions[-1].actor,
+        updated_at=max(version.updated_at or version.created_at for version in versions),
+    )
+
+
+def all_models(tx: ReadTransaction, workspace: Workspace) -> list[RegisteredModel]:
+    """All models of the project, those without versions and those that were only packaged here among them."""
+    found: list[RegisteredModel] = []
+    while True:
+        before = found[-1] if found else None
+        page = entries.find(tx, RegisteredModel, project=workspace.project, state="", before=before, limit=_PAGE)
+        found += page
+        if len(page) < _PAGE:
+            break
+    known = {one.name for one in found}
+    for name in tx.refs(workspace.project, "model"):
+        if name not in known and registry.versions_in(tx, workspace.project, name):
+            found.append(get(tx, workspace, name))
+    return found
+
+
+def change(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    name: str,
+    *,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    drop: str | None = None,
+) -> RegisteredModel:
+    """Say something else of a model: its description, tags to set, a tag to take away.
+
+    Raises:
+        NotFound: There is no such model.
+        InvalidInput: A tag or the description does not fit.
+    """
+    present = get(tx, workspace, name)
+    changed = msgspec.structs.replace(
+        present,
+        description=present.description if description is None else check_text(description),
+        tags=without(with_tags(present.tags, tags or {}), drop),
+        updated_at=workspace.clock.now(),
+    )
+    entries.put(tx, changed)
+    return changed
+
+
+def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str) -> RegisteredModel:
+    """Give a model with its versions and aliases another name.
+
+    Raises:
+        NotFound: There is no such model.
+        InvalidInput: The name does not fit, or a version carries a signed bundle, which names its model.
+        Conflict: There is another model of this name.
+    """
+    present = get(tx, workspace, name)
+    check_model_name(new_name)
+    if new_name == name:
+        return present
+    versions = registry.versions_in(tx, workspace.project, name, deleted=True)
+    refuse_signed(versions, "renamed")
+    if _stored(tx, workspace, new_name) is not None or registry.versions_in(tx, workspace.project, new_name):
+        raise Conflict(f"Registered Model (name={new_name}) already exists.", fix="Choose another name.")
+    now = workspace.clock.now()
+    newest = tx.ref(workspace.project, "model", name)
+    for version in versions:
+        entries.put(tx, msgspec.structs.replace(version, name=new_name, updated_at=now))
+    if newest:
+        tx.set_ref(workspace.project, "model", name, "", expect=newest)
+        former = tx.ref(workspace.project, "model", new_name)
+        tx.set_ref(workspace.project, "model", new_name, newest, expect=former)
+    for alias, number in registry.aliases_in(tx, workspace, name).items():
+        kind, key = registry.alias_node(name, alias)
+        tx.set_ref(workspace.project, kind, key, "", expect=str(number))
+        kind, key = registry.alias_node(new_name, alias)
+        tx.set_ref(workspace.project, kind, key, str(number), expect=tx.ref(workspace.project, kind, key))
+    entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=now))
+    moved = msgspec.structs.replace(present, id=_id(workspace, new_name), name=new_name, updated_at=now)
+    entries.put(tx, moved)
+    _tell(tx, workspace, "models.rename", new_name, before=name)
+    return moved
+
+
+def delete(tx: WriteTransaction, workspace: Workspace, name: str) -> None:
+    """Delete a model with its versions and aliases. The name can be used again; the history stays.
+
+    Raises:
+        NotFound: There is no such model.
+        InvalidInput: A version carries a signed bundle.
+    """
+    present = get(tx, workspace, name)
+    versions = registry.versions_in(tx, workspace.project, name)
+    refuse_signed(versions, "deleted")
+    for alias in registry.aliases_in(tx, workspace, name):
+        registry.drop_alias(tx, workspace, name, alias)
+    now = workspace.clock.now()
+    for version in versions:
+        registry.put_deleted(tx, workspace, version)
+    newest = tx.ref(workspace.project, "model", name)
+    if newest:
+        tx.set_ref(workspace.project, "model", name, "", expect=newest)
+    entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=now))
+    _tell(tx, workspace, "models.delete", name)
+
+
+def _id(workspace: Workspace, name: str) -> str:
+    return f"{workspace.project}/{name}"
+
+
+def _stored(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel | None:
+    id = _id(workspace, name)
+    found = entries.get(tx, RegisteredModel, id) if tx.get("registered_model", id) else None
+    return None if found is None or found.state else found
+
+
+def _tell(tx: WriteTransaction, workspace: Workspace, verb: str, name: str, **body: Any) -> None:
+    events.record(tx, workspace, verb, f"registered:{_id(workspace, name)}", name=name, **body)

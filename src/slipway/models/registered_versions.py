@@ -1,0 +1,253 @@
+"""Versions of models as tracking clients register them: a source, a stage, aliases. They have no signed bundle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from slipway.errors import InvalidInput, NotFound
+from slipway.ids import new_model_id
+from slipway.ledger import entries, events
+from slipway.ledger.lineage import link
+from slipway.models import registered, registry
+from slipway.models.registered_rules import check_text, refuse_signed, with_tags, without
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.models import ModelVersion
+
+__all__ = [
+    "STAGES",
+    "add_version",
+    "change_version",
+    "check_alias",
+    "delete_version",
+    "get_version",
+    "move_to_stage",
+    "set_alias",
+    "versions_of_logged",
+]
+
+STAGES = ("None", "Staging", "Production", "Archived")
+"""MLflow's stages, which aliases have replaced."""
+
+_ALIAS_LENGTH = 255
+_ALIAS = re.compile(r"[\w-]+\Z")
+_NUMBERED = re.compile(r"v?\d+\Z", re.IGNORECASE)
+
+
+def add_version(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    name: str,
+    *,
+    source: str,
+    location: str,
+    run_id: str = "",
+    logged_model_id: str = "",
+    description: str = "",
+    run_link: str = "",
+    tags: Mapping[str, str],
+) -> ModelVersion:
+    """Make stored files the next version of a model. It has no bundle, so that it cannot be deployed.
+
+    Args:
+        tx: The change's transaction.
+        workspace: Where it is recorded.
+        name: The model's name; it exists.
+        source: Where the files are, in the client's words.
+        location: The same as a path among the stored artifacts, "" for a version without files.
+        run_id: The run that made it.
+        logged_model_id: The logged model that it is.
+        description: Free text.
+        run_link: A link to the run elsewhere.
+        tags: Free text by name.
+
+    Raises:
+        NotFound: There is no such model.
+        InvalidInput: A tag or the description does not fit.
+    """
+    registered.get(tx, workspace, name)
+    newest = registry.newest_of(tx, workspace.project, name)
+    now = workspace.clock.now()
+    version = ModelVersion(
+        id=new_model_id(),
+        project=workspace.project,
+        name=name,
+        created_at=now,
+        number=newest.number + 1 if newest else 1,
+        run_id=run_id,
+        actor=workspace.actor,
+        description=check_text(description),
+        tags=with_tags({}, tags),
+        source=source,
+        location=location,
+        logged_model_id=logged_model_id,
+        run_link=run_link,
+        updated_at=now,
+    )
+    entries.put(tx, version, expect=0)
+    tx.set_ref(workspace.project, "model", name, version.id, expect=newest.id if newest else None)
+    node = f"model:{version.id}"
+    if run_id:
+        link(tx, f"run:{run_id}", node, "made")
+    if logged_model_id:
+        link(tx, f"logged:{logged_model_id}", node, "registered")
+    events.record(tx, workspace, "models.register", node, name=name, number=version.number, source=source)
+    return version
+
+
+def get_version(tx: ReadTransaction, workspace: Workspace, name: str, number: str) -> ModelVersion:
+    """One version of a model by its number.
+
+    Raises:
+        NotFound: There is no such version.
+        InvalidInput: The number is none.
+    """
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise InvalidInput(
+            f"Parameter 'version' must be an integer, got {number[:40]!r}.", fix="Versions count from 1."
+        )
+    found = entries.find(tx, ModelVersion, project=workspace.project, name=name, number=int(number), state="", limit=1)
+    if not found:
+        raise NotFound(
+            f"Model Version (name={name[:80]}, version={number}) not found.", fix="List the model's versions."
+        )
+    return found[0]
+
+
+def change_version(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    name: str,
+    number: str,
+    *,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    drop: str | None = None,
+) -> ModelVersion:
+    """Say something else of a version: see `change`.
+
+    Raises:
+        NotFound: There is no such version.
+        InvalidInput: A tag or the description does not fit.
+    """
+    present = get_version(tx, workspace, name, number)
+    changed = msgspec.structs.replace(
+        present,
+        description=present.description if description is None else check_text(description),
+        tags=without(with_tags(present.tags, tags or {}), drop),
+        updated_at=workspace.clock.now(),
+    )
+    entries.put(tx, changed)
+    return changed
+
+
+def delete_version(tx: WriteTransaction, workspace: Workspace, name: str, number: str) -> None:
+    """Delete a version and the aliases that point at it. Its number is not given again.
+
+    Raises:
+        NotFound: There is no such version.
+        InvalidInput: It carries a signed bundle.
+    """
+    present = get_version(tx, workspace, name, number)
+    refuse_signed([present], "deleted")
+    for alias, target in registry.aliases_in(tx, workspace, name).items():
+        if target == present.number:
+            registry.drop_alias(tx, workspace, name, alias)
+    registry.put_deleted(tx, workspace, present)
+
+
+def move_to_stage(
+    tx: WriteTransaction, workspace: Workspace, name: str, number: str, stage: str, *, archive: bool
+) -> ModelVersion:
+    """Move a version to a stage.
+
+    Args:
+        tx: The change's transaction.
+        workspace: Where it is recorded.
+        name: The model.
+        number: The version.
+        stage: One of `STAGES`, in any capitals.
+        archive: Whether other versions of that stage are archived.
+
+    Raises:
+        NotFound: There is no such version.
+        InvalidInput: There is no such stage, or versions of it cannot be archived.
+    """
+    wanted = {one.lower(): one for one in STAGES}.get(stage.lower())
+    if wanted is None:
+        raise InvalidInput(
+            f"Invalid Model Version stage: {stage[:40]}. Value must be one of {', '.join(STAGES)}.",
+            fix="Better: set an alias, which any name can be.",
+            field="stage",
+        )
+    if archive and wanted not in ("Staging", "Production"):
+        raise InvalidInput(
+            f"Model version transition cannot archive existing model versions because {wanted!r} is not an Active stage.",
+            fix="Archive when moving to Staging or Production only.",
+        )
+    present = get_version(tx, workspace, name, number)
+    if archive:
+        for other in registry.versions_in(tx, workspace.project, name):
+            if other.stage == wanted and other.id != present.id:
+                _put_stage(tx, workspace, other, "Archived")
+    return _put_stage(tx, workspace, present, wanted)
+
+
+def set_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str, number: str) -> None:
+    """Point an alias at a version, wherever it points now.
+
+    Raises:
+        NotFound: There is no such version.
+        InvalidInput: It cannot be an alias.
+    """
+    check_alias(alias)
+    get_version(tx, workspace, name, number)
+    registry.point_alias(tx, workspace, name, alias, number)
+
+
+def versions_of_logged(tx: ReadTransaction, workspace: Workspace, id: str) -> list[ModelVersion]:
+    """The registry's versions that a logged model became."""
+    targets = [one.target for one in tx.links(f"logged:{id}", towards=False) if one.role == "registered"]
+    found = [entries.get(tx, ModelVersion, target.partition(":")[2]) for target in targets]
+    return [version for version in found if version.project == workspace.project and not version.state]
+
+
+def check_alias(alias: str) -> None:
+    """Check a name that shall be an alias.
+
+    Raises:
+        InvalidInput: It already means something, or holds what no alias may.
+    """
+    if not _ALIAS.match(alias) or len(alias) > _ALIAS_LENGTH:
+        raise InvalidInput(
+            f"Invalid alias name: {alias[:80]!r}.",
+            why="It may only contain letters, digits, underscores and dashes.",
+            fix="For example 'champion'.",
+            field="alias",
+        )
+    if alias.lower() == registry.LATEST or _NUMBERED.match(alias):
+        raise InvalidInput(
+            f"The alias name {alias!r} is reserved.",
+            why="It already means a version.",
+            fix="For example 'champion'.",
+            field="alias",
+        )
+
+
+def _put_stage(tx: WriteTransaction, workspace: Workspace, version: ModelVersion, stage: str) -> ModelVersion:
+    changed = msgspec.structs.replace(version, stage=stage, updated_at=workspace.clock.now())
+    entries.put(tx, changed)
+    events.record(
+        tx,
+        workspace,
+        "models.stage",
+        f"model:{version.id}",
+        name=version.name,
+        number=version.number,
+        stage=stage,
+        before=version.stage,
+    )
+    return changed
