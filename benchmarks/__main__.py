@@ -23,6 +23,7 @@ NAMES = (
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "run_logging",
     "table_versions",
     "table_checks",
     "start_up",

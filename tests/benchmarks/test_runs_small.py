@@ -18,6 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "scalar_features": {"calls": 5, "rows": 300, "pairs": 1},
     "table_versions": {"megabytes": 1, "pairs": 1},
     "table_checks": {"rows": 300, "pairs": 1},
+    "run_logging": {"calls": 20, "pairs": 2},
     "ledger": {"calls": 5, "batch": 10, "runs": 1, "pairs": 2},
 }
 WITH_PROCESSES: dict[str, dict[str, Any]] = {

@@ -18,6 +18,7 @@ from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
 from slipway.ledger import events
 from slipway.ports.workspace import Workspace
+from slipway.runs.recovery import take_in
 
 __all__ = ["Sealer", "listen", "serve"]
 
@@ -57,6 +58,7 @@ def serve(
     listener = listen(host, port)
     try:
         workspace = open_workspace(root, project="", environment=environment, say=say)
+        take_in(workspace)
         sealer = Sealer(workspace, every_s=seal_every_s)
         controller = Controller(workspace, every_s=pass_every_s)
         # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.

@@ -12,6 +12,7 @@ from slipway.ports.clock import Clock
 from slipway.ports.launcher import Launcher
 from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.online_store import OnlineStore
+from slipway.ports.run_server import RunServer
 from slipway.ports.runner import Runner
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
@@ -49,6 +50,7 @@ class Workspace:
         runner: Starts, finds and stops pipelines' processes.
         open_online: Opens the online store of an endpoint's folder.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
+        run_server: The server that keeps the runs; None where they are kept in the ledger here.
         say: Receives one line of progress for a person to read.
     """
 
@@ -64,6 +66,7 @@ class Workspace:
     runner: Runner
     open_online: OpenOnline
     online: str = ""
+    run_server: RunServer | None = None
     say: Callable[[str], None] = field(default=lambda line: None)
 
 

@@ -15,8 +15,11 @@ __all__ = [
     "Experiment",
     "MetricPoint",
     "Run",
+    "RunDataset",
     "RunError",
+    "RunFinding",
     "RunState",
+    "RunWriter",
     "StepNotes",
     "StepRun",
 ]
@@ -90,6 +93,44 @@ class RunError(Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
+class RunDataset(Struct, frozen=True, kw_only=True):
+    """Data that a run used.
+
+    Args:
+        name: What it is called.
+        digest: The version's hash of a stored table, the fingerprint of a frame: of the values, not of a file.
+        context: What for, in the user's word: "training", "validation".
+        node: The stored table's version as a node of the lineage, "" for a frame that is stored nowhere.
+        rows: How many rows it had.
+        columns: Their names and types, in order.
+    """
+
+    name: str
+    digest: str
+    context: str = ""
+    node: str = ""
+    rows: int = 0
+    columns: dict[str, str] = {}
+
+
+class RunFinding(Struct, frozen=True, kw_only=True):
+    """Something that was noticed about a run while it ran.
+
+    Args:
+        kind: "not finite", "diverging", "plateau", "overfitting"; "conflict" where two processes disagreed.
+        key: The metric or parameter.
+        step: The metric's step.
+        words: What was noticed, with the figures that it rests on.
+        at: Machine time, aware UTC.
+    """
+
+    kind: str
+    key: str
+    step: int = 0
+    words: str
+    at: datetime
+
+
 class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
     """A named collection of runs. Id: 18 decimal digits, or "0" for the default one."""
 
@@ -115,6 +156,9 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         environment: Where it ran.
         error: Why it failed, None otherwise.
         host: "pid.start@hostname" of the process, by which a killed run is recognised.
+        datasets: The data that it said it used, in order.
+        findings: What was noticed while it ran, in order.
+        ended_early: Why a finished run ended before its script's end, "" where it did not.
     """
 
     experiment_id: str = "0"
@@ -132,6 +176,23 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     environment: Environment | None = None
     error: RunError | None = None
     host: str = ""
+    datasets: tuple[RunDataset, ...] = ()
+    findings: tuple[RunFinding, ...] = ()
+    ended_early: str = ""
+
+
+class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
+    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>".
+
+    It is written in the transaction of what it counts, so that a piece that is sent twice counts once.
+
+    Args:
+        parent_id: The run.
+        offset: The bytes of the file that are in the ledger.
+    """
+
+    parent_id: str
+    offset: int = 0
 
 
 class StepRun(Record, frozen=True, kw_only=True, tag="step"):

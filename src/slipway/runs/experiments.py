@@ -1,14 +1,10 @@
 """Experiments: named collections of runs."""
 
-from slipway.errors import InvalidInput
-from slipway.ids import new_experiment_id
-from slipway.ledger import entries
+from slipway.ledger.experiments import experiment_in
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Experiment
 
 __all__ = ["experiment_named"]
-
-_NAME_LENGTH = 500
 
 
 def experiment_named(workspace: Workspace, name: str) -> Experiment:
@@ -17,20 +13,5 @@ def experiment_named(workspace: Workspace, name: str) -> Experiment:
     Raises:
         InvalidInput: The name is empty or longer than 500 characters.
     """
-    if not name.strip() or len(name) > _NAME_LENGTH:
-        raise InvalidInput(
-            f"{name[:40]!r} cannot be the name of an experiment.",
-            why=f"It has {len(name)} characters; between 1 and {_NAME_LENGTH} are allowed, not only spaces.",
-            fix="Give it a short name, for example 'learning rates'.",
-            field="experiment",
-        )
-    # Found and made in one write transaction, so that two processes cannot make it twice.
     with workspace.ledger.write() as tx:
-        found = entries.find(tx, Experiment, project=workspace.project, name=name, limit=1)
-        if found:
-            return found[0]
-        made = Experiment(
-            id=new_experiment_id(), project=workspace.project, name=name, created_at=workspace.clock.now()
-        )
-        entries.put(tx, made, expect=0)
-        return made
+        return experiment_in(tx, workspace, name)
