@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from slipway.errors import UserError
 from slipway.flows.log_model import log_model
 from slipway.hosts.project import open_project
+from slipway.hosts.remote_runs import open_remote
+from slipway.hosts.settings import locate
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.runs import tracking
 from slipway.runs.tracking import ActiveRun
@@ -29,6 +32,7 @@ def run(
     experiment: str | None = None,
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, object] | None = None,
+    environment: str = "dev",
 ) -> Iterator[ActiveRun]:
     """Record a run: what is logged inside the `with` block, and unasked the code, environment and command.
 
@@ -37,6 +41,8 @@ def run(
         experiment: The experiment it belongs to; made when it is new.
         params: Parameters known from the start.
         tags: Tags known from the start.
+        environment: Which environment of slipway.toml, unless a project is open. Where it names a server, the run is
+            sent there; while the server is away it is kept here, and nothing waits for it.
 
     Raises:
         InvalidInput: A name, parameter or tag does not fit.
@@ -46,7 +52,7 @@ def run(
             run.log_model(estimator, sample=X)
     """
     with (
-        _workspace() as opened,
+        _workspace(environment) as opened,
         tracking.start(
             opened, name, experiment=experiment, params=params, tags=tags, model_logger=_log_model
         ) as active,
@@ -55,18 +61,33 @@ def run(
 
 
 @contextmanager
-def _workspace() -> Iterator[Workspace]:
+def _workspace(environment: str) -> Iterator[Workspace]:
     current = current_workspace.get()
     if current is not None:
         yield current
         return
-    with open_project(Path.cwd(), say=lambda line: print(line, file=sys.stderr), implicit=True) as project:
+    home, settings = locate(Path.cwd(), implicit=True)
+    if settings.environment(environment).server:
+        with open_remote(home, settings, environment, say=_say) as remote:
+            yield remote
+        return
+    with open_project(Path.cwd(), environment=environment, say=_say, implicit=True) as project:
         yield project.workspace
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _log_model(active: ActiveRun, estimator: Any, *, sample: Any, name: str | None = None, **options: Any) -> Any:
     current = current_workspace.get()
     assert current is not None  # the run keeps it open
+    if current.run_server is not None:
+        raise UserError(
+            "A model cannot be logged from here.",
+            why=f"It is packaged, proven and registered in the store, which is kept by the server {current.run_server.url}.",
+            fix="Log the model where the store is; store what was fitted here with run.log_artifact(name, estimator).",
+        )
     wanted = name or re.sub(r"[^a-z0-9_.-]+", "-", (active.record.name or "model").lower()).strip("-._")
     version = log_model(current, active.record, estimator, sample=sample, name=wanted, **options)
     active.flush()

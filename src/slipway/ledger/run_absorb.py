@@ -111,7 +111,11 @@ def absorb(
     mark = f"{run_id}.{writer}"
     with workspace.ledger.write() as tx:
         found = tx.get(entries.kind_of(RunWriter), mark)
-        done = 0 if found is None else entries.get(tx, RunWriter, mark).offset
+        done = 0
+        if found is not None:
+            if found.project != workspace.project:
+                raise _elsewhere(workspace, run_id)
+            done = entries.get(tx, RunWriter, mark).offset
         fresh = data[done - offset :] if offset <= done else b""
         if fresh:
             told = parse(fresh, first=done == 0)
@@ -130,6 +134,12 @@ def absorb(
         if then is not None:
             then(tx)
     return done
+
+
+def _elsewhere(workspace: Workspace, run_id: str) -> Conflict:
+    return Conflict(
+        f"The run {run_id} does not belong to {workspace.project!r}.", fix="Log to a run of the project that is open."
+    )
 
 
 @dataclass
@@ -186,10 +196,7 @@ class _Piece:
             return None
         run = entries.get(self.tx, Run, self.run_id)
         if run.project != self.workspace.project:
-            raise Conflict(
-                f"The run {self.run_id} does not belong to {self.workspace.project!r}.",
-                fix="Log to a run of the project that is open.",
-            )
+            raise _elsewhere(self.workspace, self.run_id)
         return run
 
     def _begin(self, entry: Begun, present: Run | None) -> Run:

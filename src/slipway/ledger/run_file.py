@@ -63,7 +63,7 @@ def whole(data: bytes, begin: int = 0) -> int:
 def _is_frame(data: bytes, at: int) -> bool:
     length, checksum = _FRAME.unpack_from(data, at)
     end = at + 8 + length
-    return 0 < length and end <= len(data) and zlib.crc32(memoryview(data)[at + 8 : end]) == checksum
+    return bool(length and end <= len(data) and zlib.crc32(memoryview(data)[at + 8 : end]) == checksum)
 
 
 def parse(data: bytes, *, first: bool) -> list[RunEntry]:
@@ -145,7 +145,7 @@ class RunFile:
         self.path = path
         self._handle = handle
         self._size = os.fstat(handle).st_size
-        self.close = weakref.finalize(self, os.close, handle)
+        self._closing = weakref.finalize(self, os.close, handle)
 
     @classmethod
     def begun(
@@ -276,6 +276,11 @@ class RunFile:
         os.ftruncate(self._handle, kept)
         self._size = kept
         return torn
+
+    def close(self) -> None:
+        """Let go of it; calling it twice is fine."""
+        self._handle = -1  # the system gives the number to the next file that is opened
+        self._closing()
 
     def remove(self) -> None:
         """Remove it, once all of it is in the ledger."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from slipway.context import Slot
-from slipway.errors import BackendError, Conflict, SlipwayError
+from slipway.errors import Conflict, SlipwayError
 from slipway.ids import new_run_id
 from slipway.ledger import entries, provenance
 from slipway.ledger.run_absorb import REPRODUCES, applied, node_of
@@ -83,7 +83,7 @@ class RunLog:
         self._lock = threading.Lock()
         self._writing = threading.RLock()
         self._is_noticed = False
-        self._is_finished = False
+        self._is_finished = self._is_closed = False
         self.on_point: Callable[[MetricPoint], None] | None = None
         """Called with each point after it was kept."""
         _flusher.known.add(self)
@@ -210,6 +210,8 @@ class RunLog:
         if os.getpid() != self._owner:
             return
         with self._writing:
+            if self._is_closed:
+                return
             with self._lock:
                 self._is_noticed = False
             try:
@@ -248,15 +250,17 @@ class RunLog:
         with self._lock:
             self._keep(Finished(state, datetime.now(UTC), failure, ended_early))
             self._is_finished = True
-        try:
-            self.write()
-        except BackendError as problem:
-            if self.workspace.run_server is None:
-                raise
-            self.workspace.say(f"The run {self.id} is kept here until it can be sent: {problem}")
-            self._file.close()
-        else:
-            self._file.remove()
+        with self._writing:
+            try:
+                self.write()
+            except SlipwayError as problem:
+                if self.workspace.run_server is None:
+                    raise
+                self.workspace.say(f"The run {self.id} is kept here until it can be sent: {problem}")
+                self._file.close()
+            else:
+                self._file.remove()
+            self._is_closed = True
         return self._run
 
     def _take_over(self, left: RunFile) -> None:
@@ -470,7 +474,7 @@ class _Flusher:
     def _write(self, run: RunLog) -> None:
         try:
             run.write()
-        except SlipwayError as problem:  # kept in the file, and tried again
+        except (SlipwayError, OSError) as problem:  # kept in the file, and tried again
             if self._said.get(run.id) != str(problem):
                 run.workspace.say(f"The run {run.id} could not be written yet: {problem}")
             self._said[run.id] = str(problem)

@@ -77,6 +77,8 @@ def _send(workspace: Workspace, server: RunServer, run_id: str, writer: str, off
         Unavailable: Nobody answers.
         SlipwayError: The server refuses; in its words.
     """
+    if offset == 0:
+        server.perform("projects.add", {"name": workspace.project})
     for entry in parse(data, first=offset == 0):
         if isinstance(entry, ArtifactKept):
             _upload(workspace, server, entry.artifact)

@@ -18,7 +18,11 @@ from slipway.ports.signer import Signer
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.people import Actor
 
-__all__ = ["OpenOnline", "Workspace", "current_workspace", "workspace"]
+__all__ = ["LARGEST_UPLOAD", "OpenOnline", "Workspace", "current_workspace", "workspace"]
+
+
+LARGEST_UPLOAD = 5_000_000_000
+"""How many bytes an artifact may have that is sent over HTTP, unless the server is started with another number."""
 
 
 class OpenOnline(Protocol):
@@ -51,6 +55,7 @@ class Workspace:
         open_online: Opens the online store of an endpoint's folder.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
         run_server: The server that keeps the runs; None where they are kept in the ledger here.
+        largest_upload: How many bytes an artifact may have that is sent here over HTTP.
         say: Receives one line of progress for a person to read.
     """
 
@@ -67,6 +72,7 @@ class Workspace:
     open_online: OpenOnline
     online: str = ""
     run_server: RunServer | None = None
+    largest_upload: int = LARGEST_UPLOAD
     say: Callable[[str], None] = field(default=lambda line: None)
 
 

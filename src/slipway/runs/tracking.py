@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from slipway.errors import InvalidInput, UserError
 from slipway.hashing import fingerprint
 from slipway.ledger import artifacts, provenance, run_log
+from slipway.ledger.experiments import check_experiment
 from slipway.ledger.run_log import RunLog
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, Run
 from slipway.runs.experiments import experiment_named
+from slipway.runs.receiving import artifact_name
 from slipway.schema.fingerprints import of_value
 
 __all__ = ["ActiveRun", "ModelLogger", "start"]
@@ -112,7 +114,7 @@ class ActiveRun:
         """
         if value is ...:
             name, value = Path(name).name, Path(name)
-        path = _artifact_name(str(name))
+        path = artifact_name(str(name))
         if isinstance(value, Path):
             return self._log_files(path, value)
         encoded = artifacts.encode(path, value, of_value)
@@ -126,7 +128,7 @@ class ActiveRun:
         """
         data = text.encode()
         stored = Artifact(
-            name=_artifact_name(name),
+            name=artifact_name(name),
             digest=self._log.workspace.blobs.put(data),
             fingerprint=fingerprint(text),
             format="text",
@@ -140,7 +142,7 @@ class ActiveRun:
         Raises:
             InvalidInput: Something in it has no plain form, or the name leads elsewhere.
         """
-        encoded = artifacts.encode(_artifact_name(name), value, of_value)
+        encoded = artifacts.encode(artifact_name(name), value, of_value)
         if len(encoded.parts) != 1 or encoded.artifacts[0].format != "json":
             raise InvalidInput(
                 f"{name!r} was given a {type(value).__name__} that holds more than plain values.",
@@ -228,10 +230,12 @@ def start(
         Conflict: See `ActiveRun.log_param`.
     """
     script = Path(sys.argv[0] or "notebook")
+    is_here = workspace.run_server is None
     log = run_log.start(
         workspace,
         name=name if name is not None else script.stem,
-        experiment_id="0" if experiment is None else experiment_named(workspace, experiment).id,
+        experiment_id=experiment_named(workspace, experiment).id if experiment is not None and is_here else "0",
+        experiment="" if experiment is None or is_here else check_experiment(experiment),
         params=params,
         tags={"slipway.command": provenance.command_line()[:8000], **(tags or {})},
         code=provenance.code_version(Path.cwd(), entry=script.name),
@@ -246,15 +250,3 @@ def start(
         log.finish(error)
         raise
     log.finish()
-
-
-def _artifact_name(name: str) -> str:
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or str(path) in ("", "."):
-        raise InvalidInput(
-            f"{name!r} cannot be the name of an artifact.",
-            why="It is a path inside the run, with forward slashes, that leads nowhere else.",
-            fix=f"For example {PurePosixPath(Path(name).name or 'result').name!r}.",
-            field="name",
-        )
-    return str(path)
