@@ -96,6 +96,9 @@ def _show_text(answer: RunDetail) -> str:
                 ("by", str(run.actor)),
                 ("commit", run.code.commit and f"{run.code.commit[:12]}{' with changes' if run.code.dirty else ''}"),
                 ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
+                ("ended early", run.ended_early),
+                ("found", "\n".join(f"{one.kind}: {one.words}" for one in run.findings)),
+                ("data", "\n".join(f"{one.name} ({one.context or 'used'}, {one.rows:,} rows)" for one in run.datasets)),
                 ("read", "\n".join(run.inputs)),
                 ("made", "\n".join(f"{made.name} ({made.format}, {made.digest[:12]})" for made in run.artifacts)),
             ]

@@ -32,6 +32,9 @@ def run(
     experiment: str | None = None,
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, object] | None = None,
+    parent: ActiveRun | str = "",
+    resume: str | bool = False,
+    system_metrics: bool = True,
     environment: str = "dev",
 ) -> Iterator[ActiveRun]:
     """Record a run: what is logged inside the `with` block, and unasked the code, environment and command.
@@ -41,11 +44,17 @@ def run(
         experiment: The experiment it belongs to; made when it is new.
         params: Parameters known from the start.
         tags: Tags known from the start.
+        parent: The run whose child it is, where that is not the one around it: a run, or its id.
+        resume: The id of a run to go on with; True for the newest one of this name, unless it finished: then a new one
+            begins.
+        system_metrics: Whether to log every ten seconds what the machine does, as metrics `system/...`.
         environment: Which environment of slipway.toml, unless a project is open. Where it names a server, the run is
             sent there; while the server is away it is kept here, and nothing waits for it.
 
     Raises:
         InvalidInput: A name, parameter or tag does not fit.
+        NotFound: There is no such run to go on with.
+        Conflict: The run to go on with is still running.
 
     Example:
         with sw.run("baseline") as run:
@@ -54,7 +63,15 @@ def run(
     with (
         _workspace(environment) as opened,
         tracking.start(
-            opened, name, experiment=experiment, params=params, tags=tags, model_logger=_log_model
+            opened,
+            name,
+            experiment=experiment,
+            params=params,
+            tags=tags,
+            parent=parent,
+            resume=resume,
+            system_metrics=system_metrics,
+            model_logger=_log_model,
         ) as active,
     ):
         yield active

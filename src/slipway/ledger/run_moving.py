@@ -13,8 +13,7 @@ from slipway.ledger.run_file import RunFile, parse
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.run_server import RunServer
 from slipway.ports.workspace import Workspace
-from slipway.records.run_entries import ArtifactKept
-from slipway.records.runs import Artifact
+from slipway.records.run_entries import ArtifactKept, Begun, CodeSaid
 
 __all__ = ["files_of", "move"]
 
@@ -81,29 +80,33 @@ def _send(workspace: Workspace, server: RunServer, run_id: str, writer: str, off
         server.perform("projects.add", {"name": workspace.project})
     for entry in parse(data, first=offset == 0):
         if isinstance(entry, ArtifactKept):
-            _upload(workspace, server, entry.artifact)
+            made = entry.artifact
+            _upload(workspace, server, f"the artifact {made.name!r}", made.digest, made.size_bytes)
+        code = entry.run.code if isinstance(entry, Begun) else entry.code if isinstance(entry, CodeSaid) else None
+        if code is not None and code.diff:
+            _upload(workspace, server, "the code's difference", code.diff, code.diff_bytes)
     fields = {"run_id": run_id, "writer": writer, "offset": offset, "data": data}
     return int(server.perform("runs.sync", fields)["offset"])
 
 
-def _upload(workspace: Workspace, server: RunServer, artifact: Artifact) -> None:
+def _upload(workspace: Workspace, server: RunServer, what: str, digest: str, size: int) -> None:
     """Send what the server does not have yet, from where it stopped; then the bytes need not be kept here."""
-    fields = {"digest": artifact.digest, "size": artifact.size_bytes}
+    fields: dict[str, object] = {"digest": digest, "size": size}
     kept = server.perform("runs.upload", fields | {"offset": 0, "data": b""})
     if not kept["whole"]:
         with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
             path = Path(folder, "bytes")
             try:
-                workspace.blobs.fetch(artifact.digest, path)
+                workspace.blobs.fetch(digest, path)
             except NotFound as problem:
                 raise BackendError(
-                    f"The bytes of the artifact {artifact.name!r} are neither here nor at {server.url}.",
+                    f"The bytes of {what} are neither here nor at {server.url}.",
                     why=f"Somebody removed them from {workspace.root} before they were sent.",
                     fix="Log the artifact again in another run.",
                 ) from problem
             with path.open("rb") as file:
                 _pieces(server, file, fields, int(kept["offset"]))
-    workspace.blobs.delete(artifact.digest)
+    workspace.blobs.delete(digest)
 
 
 def _pieces(server: RunServer, file: BinaryIO, fields: dict[str, object], offset: int) -> None:

@@ -22,6 +22,7 @@ CheckKind = Literal[
     "parity",
     "loads",
     "consistent",
+    "no_finding",
 ]
 
 
@@ -108,6 +109,15 @@ class Verdict(Record, frozen=True, kw_only=True, tag="verdict"):
     passed: bool
     outcomes: tuple[Outcome, ...]
     actor: Actor
+
+    def _repr_html_(self) -> str:
+        from slipway.records.display import table
+
+        rows = [(one.check, one.result, one.found, one.fix) for one in self.outcomes]
+        word = "passed" if self.passed else "refused"
+        return table(
+            f"{word}: {self.name or self.bundle[:12]} in {self.environment}", ("check", "result", "found", "fix"), rows
+        )
 
 
 class Approval(Record, frozen=True, kw_only=True, tag="approval"):

@@ -54,6 +54,8 @@ class CodeVersion(Struct, frozen=True, kw_only=True):
         commit: The git commit, "" outside a repository.
         dirty: Whether the work tree differed from the commit.
         entry: `module:function` or the script's name.
+        diff: The blob digest of what differed from the commit, as git says it, "" for nothing or unknown.
+        diff_bytes: Its size.
     """
 
     closure: str = ""
@@ -61,6 +63,8 @@ class CodeVersion(Struct, frozen=True, kw_only=True):
     commit: str = ""
     dirty: bool = False
     entry: str = ""
+    diff: str = ""
+    diff_bytes: int = 0
 
 
 class Environment(Struct, frozen=True, kw_only=True):
@@ -179,6 +183,29 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     datasets: tuple[RunDataset, ...] = ()
     findings: tuple[RunFinding, ...] = ()
     ended_early: str = ""
+
+    def _repr_html_(self) -> str:
+        from slipway.records.display import facts
+
+        commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
+        return facts(
+            f"run {self.name or self.id[:12]}: {self.state}",
+            [
+                ("id", self.id),
+                ("by", self.actor),
+                ("started", f"{self.started_at:%Y-%m-%d %H:%M:%S} UTC"),
+                ("seconds", None if self.ended_at is None else (self.ended_at - self.started_at).total_seconds()),
+                ("pipeline", self.pipeline),
+                ("commit", commit),
+                ("ended early", self.ended_early),
+                ("failed", self.error and f"{self.error.type}: {self.error.message}"),
+                *((f"param {key}", value) for key, value in sorted(self.params.items())),
+                *((f"finding {one.kind}", one.words) for one in self.findings),
+                *((f"data {one.context}".strip(), f"{one.name}, {one.rows:,} rows") for one in self.datasets),
+                *((f"tag {key}", value) for key, value in sorted(self.tags.items())),
+                *(("artifact", f"{one.name} ({one.size_bytes:,} bytes)") for one in self.artifacts),
+            ],
+        )
 
 
 class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):

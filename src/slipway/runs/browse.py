@@ -37,10 +37,14 @@ def list_runs(workspace: Workspace, request: ListRuns) -> Runs:
     with workspace.ledger.read() as tx:
         points = tx.latest_points([run.id for run in found])
     rows = [
-        RunRow(run=run, metrics={point.key: point.value for point in points[run.id] if "[" not in point.key})
+        RunRow(run=run, metrics={point.key: point.value for point in points[run.id] if _is_overall(point.key)})
         for run in found
     ]
     return Runs(runs=tuple(rows))
+
+
+def _is_overall(key: str) -> bool:
+    return "[" not in key and not key.startswith("system/")
 
 
 def get_run(workspace: Workspace, request: GetRun) -> RunDetail:

@@ -186,7 +186,7 @@ class _Stranger:
             case ArtifactKept(artifact):
                 self._artifact(artifact)
             case CodeSaid(code):
-                return CodeSaid(_code(code))
+                return CodeSaid(self._code(code))
             case InputRead(node, role):
                 _short(node, role)
             case DatasetUsed(dataset):
@@ -228,9 +228,17 @@ class _Stranger:
             actor=self.workspace.actor,
             params=set_params({}, run.params),
             tags=set_tags({}, run.tags),
-            code=_code(run.code),
+            code=self._code(run.code),
         )
         return Begun(own, entry.experiment)
+
+    def _code(self, code: CodeVersion) -> CodeVersion:
+        # Snapshots and closures are what reproducing runs: only the store's own processes say them.
+        _short(code.commit, code.entry)
+        own = CodeVersion(commit=code.commit, dirty=code.dirty, entry=code.entry)
+        if not _DIGEST.match(code.diff) or not self.workspace.blobs.has(code.diff):
+            return own
+        return msgspec.structs.replace(own, diff=code.diff, diff_bytes=code.diff_bytes)
 
     def _artifact(self, artifact: Artifact) -> None:
         artifact_name(artifact.name)
@@ -240,11 +248,6 @@ class _Stranger:
                 fix="Upload them first, with runs.upload.",
                 field="data",
             )
-
-
-def _code(code: CodeVersion) -> CodeVersion:
-    # Snapshots and closures are what reproducing runs: only the store's own processes say them.
-    return CodeVersion(commit=code.commit, dirty=code.dirty, entry=code.entry)
 
 
 def _short(*texts: str) -> None:

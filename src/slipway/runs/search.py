@@ -10,6 +10,7 @@ from slipway.errors import NotFound, near
 from slipway.hashing import fingerprint
 from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
+from slipway.records.display import table
 from slipway.records.runs import Experiment, MetricPoint, Run, RunState, StepRun
 
 __all__ = ["Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
@@ -122,6 +123,12 @@ class Comparison:
     params: dict[str, tuple[Any, ...]]
     metrics: dict[str, tuple[float | None, ...]]
     different: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        heads = ("", *(run.name or run.id[:12] for run in self.runs))
+        both = [*self.params.items(), *self.metrics.items()]
+        rows = [(f"{key} (differs)" if key in self.different else key, *values) for key, values in both]
+        return table(f"{len(self.runs)} runs side by side", heads, rows)
 
 
 def compare(workspace: Workspace, ids: Sequence[str]) -> Comparison:
