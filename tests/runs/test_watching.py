@@ -140,7 +140,7 @@ def test_a_finding_may_end_the_run(workspace: Workspace) -> None:
     assert after == [0, 1, 2], "the block ended there, and the script goes on"
     stored = search.get_run(workspace, run.id)
     assert (stored.state, stored.error) == ("finished", None)
-    assert stored.ended_early == "not finite: loss is nan at step 3."
+    assert stored.ended_early == "The run was stopped: not finite: loss is nan at step 3."
     assert len(search.history(workspace, run.id, "loss")) == 4, "the point itself is kept"
 
 

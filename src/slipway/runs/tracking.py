@@ -295,7 +295,11 @@ class ActiveRun:
                     if stop:
                         reason = reason or f"{noticed.kind}: {noticed.words}"
         if reason:
-            raise RunStopped(f"{reason}.", run_id=self.id, fix="Mend it and run again; the run has what it logged.")
+            raise RunStopped(
+                f"The run was stopped: {reason}.",
+                run_id=self.id,
+                fix="Mend it and run again; the run has what it logged.",
+            )
 
     def log_model(self, estimator: object, *, sample: object = None, name: str | None = None, **options: object) -> Any:
         """Package a fitted estimator, store it with this run and register it as a model's next version.
@@ -383,50 +387,54 @@ def start(
         Conflict: See `ActiveRun.log_param`; or the run to go on with is still running.
     """
     script = Path(sys.argv[0] or "notebook")
-    called = name if name is not None else script.stem
-    code, own = _code(workspace, script.name), {"slipway.command": provenance.command_line()[:8000], **(tags or {})}
+    called, code = name if name is not None else script.stem, _code(workspace, script.name)
+    own = {"slipway.command": provenance.command_line()[:8000], **(tags or {})}
     log = resumed(workspace, called, resume) if resume else None
     if log is None:
-        is_here = workspace.run_server is None
-        log = run_log.start(
-            workspace,
-            name=called,
-            experiment_id=experiment_named(workspace, experiment).id if experiment is not None and is_here else "0",
-            experiment="" if experiment is None or is_here else check_experiment(experiment),
-            parent_id=parent.id if isinstance(parent, ActiveRun) else parent,
-            params=params,
-            tags=own,
-            code=code,
-        )
-        more: Mapping[str, object] = {}
+        inside = parent.id if isinstance(parent, ActiveRun) else parent
+        log = _begun(workspace, called, experiment, inside, params or {}, own, code)
     else:
         log.set_code(code)
         log.set_tags(own)
-        more = params or {}
     sampler = Sampler(log)
     try:
-        log.log_params(more)
+        log.log_params(params or {})  # known already, but where the run goes on
         if system_metrics:
             sampler.start()
         with run_log.current_run.filled(log):
             yield ActiveRun(log, model_logger=model_logger)
-    except SystemExit as leaving:
-        sampler.stop()
-        log.finish(None if leaving.code in (None, 0) else leaving)
-        raise
-    except RunStopped as stopped:
-        sampler.stop()
-        if stopped.run_id != log.id:
-            log.finish(stopped)
-            raise
-        log.finish(ended_early=stopped.what)
-        return
     except BaseException as error:
         sampler.stop()
-        log.finish(error)
+        if isinstance(error, RunStopped) and error.run_id == log.id:
+            log.finish(ended_early=error.what)
+            return
+        is_wanted = isinstance(error, SystemExit) and error.code in (None, 0)
+        log.finish(None if is_wanted else error)
         raise
     sampler.stop()
     log.finish()
+
+
+def _begun(
+    workspace: Workspace,
+    name: str,
+    experiment: str | None,
+    parent_id: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, object],
+    code: CodeVersion,
+) -> RunLog:
+    is_here = workspace.run_server is None
+    return run_log.start(
+        workspace,
+        name=name,
+        experiment_id=experiment_named(workspace, experiment).id if experiment is not None and is_here else "0",
+        experiment="" if experiment is None or is_here else check_experiment(experiment),
+        parent_id=parent_id,
+        params=params,
+        tags=tags,
+        code=code,
+    )
 
 
 def _code(workspace: Workspace, script: str) -> CodeVersion:
