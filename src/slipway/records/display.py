@@ -1,6 +1,7 @@
 """Records as notebooks show them: one small table each, with everything escaped that somebody else may have written."""
 
 from collections.abc import Iterable, Sequence
+from html import escape
 
 __all__ = ["facts", "table"]
 
@@ -30,8 +31,6 @@ def facts(title: str, pairs: Iterable[tuple[str, object]]) -> str:
 
 
 def _text(value: object) -> str:
-    from html import escape
-
     if value is None:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from slipway.records.display import table
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
@@ -111,8 +112,6 @@ class Verdict(Record, frozen=True, kw_only=True, tag="verdict"):
     actor: Actor
 
     def _repr_html_(self) -> str:
-        from slipway.records.display import table
-
         rows = [(one.check, one.result, one.found, one.fix) for one in self.outcomes]
         word = "passed" if self.passed else "refused"
         return table(

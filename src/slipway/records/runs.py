@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from slipway.records.display import facts
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
@@ -185,8 +186,6 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     ended_early: str = ""
 
     def _repr_html_(self) -> str:
-        from slipway.records.display import facts
-
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
         return facts(
             f"run {self.name or self.id[:12]}: {self.state}",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from msgspec.structs import replace
 
 from slipway.errors import InvalidInput, RunStopped, UserError
@@ -201,8 +202,6 @@ class ActiveRun:
             InvalidInput: They are no table.
         """
         if not hasattr(rows, "columns"):
-            import polars as pl
-
             try:
                 rows = pl.DataFrame(rows)
             except (TypeError, ValueError, pl.exceptions.PolarsError) as problem:
