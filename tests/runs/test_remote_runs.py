@@ -143,6 +143,8 @@ def test_a_killed_process_is_sent_by_the_next_command(project: Path, store: Work
     died = subprocess.run([sys.executable, "-c", DIES], capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
     run_id = died.stdout.strip()
+    with waiting(project)[0].open("ab") as file:
+        file.write(framed(Point("loss", 99.0, 99, 0))[:20])  # what it was about to write
     command = [sys.executable, "-c", "from slipway.cli import main; main()", "runs", "sync"]
     away = subprocess.run(command, capture_output=True, text=True)
     assert "0 files of runs sent" in away.stdout
@@ -154,6 +156,24 @@ def test_a_killed_process_is_sent_by_the_next_command(project: Path, store: Work
     run = search.get_run(store, run_id)
     assert (run.state, [one.name for one in run.artifacts]) == ("killed", ["note.md"])
     assert len(search.history(store, run_id, "loss")) == 40
+
+
+def test_a_killed_run_goes_on_over_http(project: Path, store: Workspace, port: int) -> None:
+    run_id = subprocess.run([sys.executable, "-c", DIES], capture_output=True, text=True).stdout.strip()
+    with pytest.raises(SlipwayError, match="Nobody answers"), sw.run("doomed", resume=True):
+        pass
+    with up(store.root, "--port", str(port)):
+        with sw.run("doomed", resume=True) as run:
+            assert run.id == run_id
+            run.log_metric("loss", 40, 40)
+        with sw.run(resume=run_id, params={"depth": 6}):
+            pass
+    stored = search.get_run(store, run_id)
+    assert (stored.state, stored.params) == ("finished", {"depth": 6})
+    assert [point.step for point in search.history(store, run_id, "loss")] == list(range(41))
+    with store.ledger.read() as tx:
+        told = [event.verb for event in tx.events(subject=f"run:{run_id}") if event.verb != "runs.sync"]
+    assert told == ["runs.start", "runs.finish", "runs.resume", "runs.finish", "runs.resume", "runs.finish"]
 
 
 def test_an_answer_that_got_lost_counts_once(

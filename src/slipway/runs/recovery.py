@@ -1,5 +1,6 @@
 """Runs whose process died without saying so, and what they left in their files."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ from slipway.records.run_entries import Finished
 from slipway.records.runs import Run, RunError, StepRun
 
 __all__ = ["recover", "take_in"]
+
+_taking = threading.Lock()
 
 
 def recover(workspace: Workspace) -> list[Run]:
@@ -51,11 +54,17 @@ def recover(workspace: Workspace) -> list[Run]:
 def take_in(workspace: Workspace) -> int:
     """Bring what processes that are gone left in their files to where runs are kept, of all projects of the store.
 
-    A file that cannot be taken in stays, and the workspace says why; the others are not kept waiting.
+    A file that cannot be taken in stays, and the workspace says why; the others are not kept waiting. One thread of a
+    process does it at a time: whoever comes second finds done what the first one was about.
 
     Returns:
         How many files were taken in whole.
     """
+    with _taking:
+        return _take_in(workspace)
+
+
+def _take_in(workspace: Workspace) -> int:
     taken = 0
     for path in RunFile.all_in(files_of(workspace)):
         try:
