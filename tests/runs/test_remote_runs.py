@@ -285,6 +285,17 @@ def test_pieces_of_others_are_refused(workspace: Workspace) -> None:
             sync(workspace, piece(), **fields)
 
 
+def test_a_pipelines_run_takes_nothing_from_a_stranger(workspace: Workspace) -> None:
+    """What it holds is loaded when it is reproduced, pickles too."""
+    log = run_log.start(workspace, name="release", pipeline="release")
+    params = Artifact(name="params", digest=workspace.blobs.put(b"x"), fingerprint="", format="pickle", size_bytes=1)
+    told = MAGIC + framed(FileBegun(EDITION, "flights", log.id, WRITER)) + framed(ArtifactKept(params))
+    with pytest.raises(Conflict, match="of the pipeline 'release'"):
+        sync(workspace, told, run_id=log.id)
+    log.finish()
+    assert search.get_run(workspace, log.id).artifacts == ()
+
+
 def test_what_reproducing_runs_is_never_taken_from_a_stranger(workspace: Workspace) -> None:
     code = structs.replace(BEGUN.code, snapshot="0" * 64, closure="c", commit="abc")
     sync(workspace, piece(begun=structs.replace(BEGUN, code=code)))

@@ -14,9 +14,9 @@ from typing import get_args
 
 import msgspec
 
-from slipway.errors import InvalidInput, Unavailable
+from slipway.errors import Conflict, InvalidInput, Unavailable
 from slipway.hashing import digest_file
-from slipway.ledger import events
+from slipway.ledger import entries, events
 from slipway.ledger.experiments import check_experiment
 from slipway.ledger.run_absorb import absorb, node_of
 from slipway.ledger.run_rules import check_key, check_step, set_params, set_tags
@@ -38,7 +38,7 @@ from slipway.records.run_entries import (
     RunEntry,
     StepKept,
 )
-from slipway.records.runs import Artifact, CodeVersion, RunState
+from slipway.records.runs import Artifact, CodeVersion, Run, RunState
 
 __all__ = ["artifact_name", "forget_abandoned", "sync_run", "upload"]
 
@@ -56,7 +56,7 @@ def sync_run(workspace: Workspace, request: SyncRun) -> SyncedRun:
     Raises:
         InvalidInput: The piece does not fit, or names an artifact whose bytes are not here.
         NotFound: The run does not exist.
-        Conflict: The run belongs to another project, or begins twice.
+        Conflict: The run belongs to another project or is a pipeline's, or it begins twice.
     """
     for what, id in (("run_id", request.run_id), ("writer", request.writer)):
         if not _ID.match(id):
@@ -64,6 +64,7 @@ def sync_run(workspace: Workspace, request: SyncRun) -> SyncedRun:
     if request.offset < 0:
         raise InvalidInput("A piece cannot begin before its file.", fix="Begin at 0.", field="offset")
 
+    _refuse_pipelines(workspace, request.run_id)
     stranger = _Stranger(workspace)
 
     def tell(tx: WriteTransaction) -> None:
@@ -81,6 +82,18 @@ def sync_run(workspace: Workspace, request: SyncRun) -> SyncedRun:
         check=stranger.checked,
     )
     return SyncedRun(offset=offset)
+
+
+def _refuse_pipelines(workspace: Workspace, run_id: str) -> None:
+    """What a pipeline's run holds is loaded again when it is reproduced: only the store's own processes write there."""
+    with workspace.ledger.read() as tx:
+        known = tx.get(entries.kind_of(Run), run_id) is not None
+        pipeline = entries.get(tx, Run, run_id).pipeline if known else ""
+    if pipeline:
+        raise Conflict(
+            f"The run {run_id} is of the pipeline {pipeline!r}, and takes nothing over HTTP.",
+            fix="Start a run of your own.",
+        )
 
 
 def upload(workspace: Workspace, request: Upload) -> Uploaded:
