@@ -25,6 +25,7 @@ NAMES = (
     "ledger",
     "metric_ingest",
     "run_search",
+    "run_logging",
     "table_versions",
     "table_checks",
     "start_up",

@@ -79,7 +79,7 @@ def _calls(workspace: Workspace, calls: int, pairs: int) -> dict[str, Any]:
             return seconds_of(partial(_each, lambda step: active.log_metric("loss", 0.5, step), calls)) * 1e6 / calls
 
     return row(
-        _PATH, "log_metric, a call that returns once the point is kept in memory, us", compare(raw, slipway, pairs)
+        _PATH, "log_metric, a call that returns once the point outlives the process, us", compare(raw, slipway, pairs)
     )
 
 

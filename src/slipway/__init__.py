@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import metric as metric
+    from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
@@ -109,6 +110,7 @@ _HOMES = {
     "mean": "slipway.features.windows",
     "metric": "slipway.gates.declare",
     "min": "slipway.features.windows:min_",
+    "no_finding": "slipway.gates.declare",
     "no_skew": "slipway.gates.declare",
     "not_null": "slipway.data.checks",
     "one_of": "slipway.data.checks",
@@ -173,6 +175,7 @@ __all__ = [
     "mean",
     "metric",
     "min",
+    "no_finding",
     "no_skew",
     "not_null",
     "one_of",

@@ -9,6 +9,7 @@ An error is a sentence: what was given or found, why that cannot stand, what to 
     │   ├── InvalidSetting    slipway.toml or an environment variable        (also ValueError)
     │   └── MissingExtra      an optional dependency is not installed        (also ImportError)
     ├── StepFailed            your step raised; its own traceback is kept as the cause
+    ├── RunStopped            a watched metric says that going on is no use; the run ends as finished, with the reason
     ├── NotFound              a name or id that the ledger does not know     (also LookupError)
     ├── Conflict              somebody else was first, or it exists already
     ├── Denied                the actor may not do this                      (also PermissionError)
@@ -34,6 +35,7 @@ __all__ = [
     "InvalidSetting",
     "MissingExtra",
     "NotFound",
+    "RunStopped",
     "SlipwayError",
     "StepFailed",
     "Unavailable",
@@ -114,6 +116,21 @@ class StepFailed(SlipwayError):
         self.step = step
         self.run_id = run_id
         self.trace = trace
+
+
+class RunStopped(SlipwayError):
+    """A run that is watched with `stop=True` need not go on; its `with` block ends there, and the script goes on after it.
+
+    Args:
+        what: What was found.
+        run_id: The run.
+        why: See `SlipwayError`.
+        fix: See `SlipwayError`.
+    """
+
+    def __init__(self, what: str, *, run_id: str = "", why: str = "", fix: str = "") -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.run_id = run_id
 
 
 class NotFound(SlipwayError, LookupError):

@@ -28,6 +28,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "redis": ("slipway.backends.redis_online:RedisOnlineStore", _REDIS),
     },
     "stream": {"redis": ("slipway.backends.redis_stream:RedisStream", _REDIS)},
+    "run_server": {"http": ("slipway.backends.http_runs:HttpRuns", "")},
     "signer": {"ed25519": ("slipway.backends.ed25519_signer:Ed25519Signer", "")},
     "clock": {
         "system": ("slipway.backends.clocks:SystemClock", ""),

@@ -1,6 +1,7 @@
 """Evidence: what a gate reads is measured here, on the very bytes that would serve."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from slipway.models.evaluation import SCORED, evaluated_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle
+from slipway.runs import tracking
 
 FLOOR = GateSpec(checks=())
 AGAINST = sw.Gate(
@@ -187,3 +189,24 @@ def test_a_bundle_knows_its_evaluated_rows_by_digest_and_does_not_carry_them(des
     rows = evaluated_rows(desk.workspace.blobs.get(bundle.evaluated))
     assert {"flight_id", "asked_at", "late", SCORED} <= set(rows.columns)
     assert bundle.evaluated not in {file.digest for file in bundle.files}
+
+
+WATCHING = sw.Gate(sw.no_finding()).spec
+
+
+def test_what_was_found_while_it_trained_speaks_against_a_model(desk: Desk) -> None:
+    def trained(*values: float, watch: bool = True) -> str:
+        with tracking.start(desk.workspace, "trained") as run:
+            if watch:
+                run.watch("loss")
+            for step, value in enumerate(values):
+                run.log_metric("loss", value, step)
+        return run.id
+
+    for run_id, holds in ((trained(1.0, 0.5), True), (trained(1.0, math.nan), False)):
+        (proof,) = collected(desk, FIRST, WATCHING, run_id=run_id)["no_finding"]
+        assert proof.values["holds"] is holds
+        assert ("loss is nan" in proof.note) is not holds
+    assert "no_finding" not in collected(desk, FIRST, WATCHING, run_id=trained(1.0, watch=False)), "nobody looked"
+    assert "no_finding" not in collected(desk, FIRST, WATCHING, run_id="f" * 32)
+    assert "no_finding" not in collected(desk, FIRST, FLOOR, run_id=trained(1.0))

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.gates import evidence as make
-from slipway.gates.declare import Gate, approval, calibrated, consistent, environment_resolves, latency, metric, no_skew
+from slipway.gates.declare import (
+    Gate,
+    approval,
+    calibrated,
+    consistent,
+    environment_resolves,
+    latency,
+    metric,
+    no_finding,
+    no_skew,
+)
 from slipway.gates.floors import effective
 from slipway.gates.judge import gate_fingerprint, judge, passes, verdict
 from slipway.records.gates import Approval, Evidence, GateSpec, Outcome
@@ -72,7 +82,7 @@ def test_without_evidence_nothing_passes() -> None:
     assert one(metric("auc") >= 0.1, figures(auc(0.9), subject=OTHER)).result == "cannot tell"
     assert one(metric("auc") >= 0.1, figures(auc(NAN))).result == "cannot tell"
     assert one(metric("auc") >= 0.1, figures(auc(0.9, "carrier=AA"))).result == "cannot tell"
-    for check in (no_skew(), environment_resolves(), calibrated(), approval("accountable")):
+    for check in (no_finding(), no_skew(), environment_resolves(), calibrated(), approval("accountable")):
         assert one(check).result == "cannot tell"
         assert one(check).fix
 

@@ -1,7 +1,9 @@
 """Every operation, by its route, as every role: who may not is refused, who may is served, and changes are told of."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from inspect import getsource
 from typing import Any
@@ -11,14 +13,23 @@ import pytest
 
 from filled_store import GOOD_RUN, fill
 from server_desk import asker
+from slipway.hashing import digest
+from slipway.ledger.run_file import MAGIC, framed
 from slipway.operations.permissions import ROLES, allowed
 from slipway.operations.table import OPERATIONS
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
+from slipway.records.run_entries import EDITION, Begun, FileBegun
+from slipway.records.runs import Run
 
+RUN_ID, WRITER, NOW = "e" * 32, "f" * 32, datetime(2013, 4, 1, tzinfo=UTC)
+BEGUN = Run(id=RUN_ID, project="flights", created_at=NOW, started_at=NOW, actor=Actor("somebody else"))
+FRAMES = [framed(FileBegun(EDITION, "flights", RUN_ID, WRITER)), framed(Begun(BEGUN))]
+PIECE = b64encode(MAGIC + b"".join(FRAMES)).decode()
 ENDPOINT, MODEL = {"name": "flight-delays"}, {"model": "flight-delays"}
 FIELDS: dict[str, dict[str, Any]] = {
     "projects.list": {},
+    "projects.add": {"name": "another"},
     "tables.list": {},
     "tables.get": {"name": "flights"},
     "tables.history": {"name": "flights"},
@@ -52,6 +63,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "models.search": {"where": "number > 1"},
     "tables.search": {"where": "rows > 1"},
     "runs.get": {"id": GOOD_RUN},
+    "runs.sync": {"run_id": RUN_ID, "writer": WRITER, "offset": 0, "data": PIECE},
+    "runs.upload": {"digest": digest(b"picture"), "size": 7, "data": b64encode(b"picture").decode()},
     "runs.reproduce": {"target": GOOD_RUN},
     "models.list": {},
     "models.get": {"name": "flight-delays"},

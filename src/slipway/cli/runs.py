@@ -1,14 +1,22 @@
 """`slipway runs`: what was executed, with what, and what came of it."""
 
+import json
+from pathlib import Path
 from typing import get_args
 
 import click
 
-from slipway.cli.door import Door, opened
+from slipway.cli.door import Door, Way, opened, way_options
 from slipway.cli.layout import columns, count, facts, figure, instant
 from slipway.cli.searching import next_page, quoted, search_options
+from slipway.hosts.remote_runs import open_remote
+from slipway.hosts.settings import locate
+from slipway.ledger.run_file import RunFile
+from slipway.ledger.run_moving import files_of
 from slipway.operations.runs import RunDetail, Runs
+from slipway.ports.workspace import Workspace
 from slipway.records.runs import MetricPoint, RunState, StepRun
+from slipway.runs.recovery import take_in
 
 __all__ = ["runs"]
 
@@ -52,6 +60,28 @@ def show(door: Door, run_id: str) -> None:
     door.show(door.call("runs.get", id=run_id), _show_text)
 
 
+@runs.command("sync")
+@way_options
+def sync(way: Way) -> None:
+    """Send what runs could not send yet, or take in what killed processes left."""
+    home, settings = locate(way.folder or Path())
+    server = "" if way.root is not None else settings.environment(way.environment).server
+    opened = open_remote(home, settings, way.environment, say=_say, sends=False) if server else way.open()
+    with opened as found:
+        workspace = found if isinstance(found, Workspace) else found.workspace
+        taken = take_in(workspace)
+        waiting = len(RunFile.all_in(files_of(workspace)))
+    if way.as_json:
+        click.echo(json.dumps({"taken": taken, "waiting": waiting}))
+    else:
+        where = f"sent to {server}" if server else "taken in"
+        click.echo(f"{count(taken, 'file')} of runs {where}; {waiting} waiting, or still written.")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
 def _list_text(answer: Runs) -> str:
     rows = []
     for row in answer.runs:
@@ -82,6 +112,9 @@ def _show_text(answer: RunDetail) -> str:
                 ("by", str(run.actor)),
                 ("commit", run.code.commit and f"{run.code.commit[:12]}{' with changes' if run.code.dirty else ''}"),
                 ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
+                ("ended early", run.ended_early),
+                ("found", "\n".join(f"{one.kind}: {one.words}" for one in run.findings)),
+                ("data", "\n".join(f"{one.name} ({one.context or 'used'}, {one.rows:,} rows)" for one in run.datasets)),
                 ("read", "\n".join(run.inputs)),
                 ("made", "\n".join(f"{made.name} ({made.format}, {made.digest[:12]})" for made in run.artifacts)),
             ]

@@ -11,6 +11,7 @@ from slipway.cli.layout import print_json
 from slipway.errors import NotFound
 from slipway.hosts.control_plane import serve
 from slipway.hosts.settings import find_folder, read_settings
+from slipway.ports.workspace import LARGEST_UPLOAD
 
 __all__ = ["up"]
 
@@ -22,8 +23,17 @@ _APP = "slipway.server.app"  # by name: doors do not import each other
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8300, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
 @click.option("--env", "environment", default="dev", show_default=True, help="Which environment the store is.")
+@click.option(
+    "--largest-artifact",
+    "megabytes",
+    metavar="MB",
+    default=LARGEST_UPLOAD // 10**6,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="The largest artifact that runs may send, in megabytes.",
+)
 @json_option
-def up(root: Path | None, host: str, port: int, environment: str, as_json: bool) -> None:
+def up(root: Path | None, host: str, port: int, environment: str, megabytes: int, as_json: bool) -> None:
     """Serve the pages and the API of a store, and look after its endpoints, until Ctrl-C.
 
     It is what watches them, trains again what is due, and takes challengers through their roll-outs.
@@ -45,6 +55,7 @@ def up(root: Path | None, host: str, port: int, environment: str, as_json: bool)
         environment=environment,
         host=host,
         port=port,
+        largest_upload=megabytes * 10**6,
         say=lambda line: click.echo(line, err=True),
         once_ready=ready,
     )

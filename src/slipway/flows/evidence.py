@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle, ModelVersion
+from slipway.records.runs import Run
+from slipway.runs.tracking import WATCHED
+from slipway.runs.watching import BAD
 from slipway.stats.intervals import paired_difference
 
 __all__ = ["CHAMPION", "champion_of", "collect"]
@@ -86,6 +90,8 @@ def collect(
         found.append(make.environment(subject, now, differing=differing, checked=checked))
     if "consistent" in kinds:
         found += _consistency(workspace, subject, endpoint or candidate.name)
+    if "no_finding" in kinds:
+        found += _findings(workspace, bundle, subject, now)
     with tempfile.TemporaryDirectory(prefix="slipway-evidence-") as temporary:
         folder = Path(temporary)
         model = _loading(workspace, candidate, folder / "candidate", found)
@@ -116,6 +122,22 @@ def _consistency(workspace: Workspace, subject: str, endpoint: str) -> list[Evid
             note=sentence(report),
         )
     ]
+
+
+def _findings(workspace: Workspace, bundle: Bundle, subject: str, now: datetime) -> list[Evidence]:
+    """What was found while the model's run was watched; nothing where nobody watched it."""
+    if not bundle.run_id:
+        return []
+    with workspace.ledger.read() as tx:
+        if tx.get(entries.kind_of(Run), bundle.run_id) is None:
+            return []
+        run = entries.get(tx, Run, bundle.run_id)
+    watched = run.tags.get(WATCHED, "")
+    if not watched:
+        return []
+    bad = [one for one in run.findings if one.kind in BAD]
+    note = "; ".join(f"{one.kind}: {one.words}" for one in bad) or f"watched {watched}, and found nothing bad"
+    return [make.proof("no_finding", subject, now, holds=not bad, note=note)]
 
 
 def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found: list[Evidence]) -> LoadedModel | None:

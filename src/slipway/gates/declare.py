@@ -11,7 +11,7 @@ from slipway.gates.wording import describe
 from slipway.records.gates import CheckSpec, GateSpec
 
 __all__ = [
-    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "metric", "no_skew",
+    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "metric", "no_finding", "no_skew",
 ]  # fmt: skip
 
 # As `slipway.stats.metrics` has them, without loading NumPy for a declaration; a test holds the two together.
@@ -200,6 +200,14 @@ def calibrated(tolerance: float = 0.05) -> Check:
 def no_skew() -> Check:
     """Served features are proven equal to those of training."""
     return Check(CheckSpec(kind="no_skew"))
+
+
+def no_finding() -> Check:
+    """Nothing bad was found while the run that trained the model was watched: no NaN, divergence or overfitting.
+
+    It reads what `run.watch(...)` noted; of a run that was not watched nobody can tell. A plateau is no fault.
+    """
+    return Check(CheckSpec(kind="no_finding"))
 
 
 def consistent(max_share: float = 0.001) -> Check:

@@ -66,9 +66,14 @@ def against_champion(
 
 
 def proof(
-    kind: Literal["signature", "parity", "loads", "no_skew"], subject: str, at: datetime, *, holds: bool, note: str
+    kind: Literal["signature", "parity", "loads", "no_skew", "no_finding"],
+    subject: str,
+    at: datetime,
+    *,
+    holds: bool,
+    note: str,
 ) -> Evidence:
-    """Something that was proven or refuted: for `signature`, `parity`, `loads` and `no_skew`.
+    """Something that was proven or refuted.
 
     Args:
         kind: Which.

@@ -300,6 +300,7 @@ _PROOFS = {
     "signature": "Release it again: packing signs.",
     "parity": "Release it again: packing proves the answers equal.",
     "loads": "Install the versions in its lock, or release it again in this environment.",
+    "no_finding": "Train it in a run that watches its loss, and mend what is found: run.watch('loss').",
     "no_skew": "Release it from a pipeline whose rows come from features.training_set(...).",
 }
 
@@ -315,6 +316,7 @@ _JUDGES: dict[str, Callable[[CheckSpec, _Bench], Outcome]] = {
     "parity": _proof,
     "loads": _proof,
     "no_skew": _proof,
+    "no_finding": _proof,
 }
 
 

@@ -19,6 +19,7 @@ def describe(check: CheckSpec) -> str:
 
 _PLAIN = {
     "calibrated": "mean prediction within {limit:g} of the rate",
+    "no_finding": "nothing bad was found while it trained",
     "no_skew": "served features proven equal to those of training",
     "consistent": "at most {limit:g} of what is served differs from offline",
     "latency": "answers within {limit:g} times the champion's time",

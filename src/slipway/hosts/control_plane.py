@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -17,7 +18,9 @@ from slipway.hosts.project import open_workspace
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
 from slipway.ledger import events
-from slipway.ports.workspace import Workspace
+from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
+from slipway.runs.receiving import forget_abandoned
+from slipway.runs.recovery import take_in
 
 __all__ = ["Sealer", "listen", "serve"]
 
@@ -38,6 +41,7 @@ def serve(
     once_ready: Callable[[str], None],
     seal_every_s: float = _SEAL_EVERY_S,
     pass_every_s: float = PASS_EVERY_S,
+    largest_upload: int = LARGEST_UPLOAD,
 ) -> None:
     """Serve a store until SIGINT or SIGTERM, then finish what was begun and return.
 
@@ -51,6 +55,7 @@ def serve(
         once_ready: Receives the address when it answers.
         seal_every_s: Seconds between two seals of the audit log.
         pass_every_s: Seconds of machine time between two passes of the loop.
+        largest_upload: How many bytes an artifact may have that runs send over HTTP.
 
     Raises:
         InvalidInput: The address is not the loopback one, or the port is in use.
@@ -58,6 +63,9 @@ def serve(
     listener = listen(host, port)
     try:
         workspace = open_workspace(root, project="", environment=environment, say=say)
+        workspace = replace(workspace, largest_upload=largest_upload)
+        take_in(workspace)
+        forget_abandoned(workspace)
         sealer = Sealer(workspace, every_s=seal_every_s)
         controller = Controller(workspace, every_s=pass_every_s)
         # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.

@@ -11,6 +11,7 @@ from slipway.operations.declare import Empty, call
 from slipway.operations.rollouts import Reconcile
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
+from slipway.runs.recovery import take_in
 
 __all__ = ["PASS_EVERY_S", "Controller"]
 
@@ -47,6 +48,7 @@ class Controller:
     def look(self) -> None:
         """Pass over every project once."""
         try:
+            take_in(self._workspace)
             projects = [known.name for known in list_projects(self._workspace, Empty()).projects]
         except SlipwayError as problem:
             self._say("", f"The loop cannot read which projects there are: {problem}")

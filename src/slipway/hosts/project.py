@@ -25,7 +25,7 @@ from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
 from slipway.runs.recovery import recover
 
-__all__ = ["Project", "open_project", "open_workspace"]
+__all__ = ["Project", "open_project", "open_workspace", "user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def open_workspace(
     return Workspace(
         project=project,
         environment=environment,
-        actor=actor or Actor(_user(), roles=("admin",)),
+        actor=actor or Actor(user(), roles=("admin",)),
         root=root,
         ledger=ledger,
         blobs=plugins.load("blobs", "local")(root / "blobs"),
@@ -204,7 +204,7 @@ def open_project(
         raise InvalidSetting(
             f"The environment {environment!r} of {settings.project.name!r} is kept by the server {chosen.server}.",
             why="Runs are recorded in a store; another one beside the server's would split the project.",
-            fix="Record where the server keeps its store, or in an environment with a store of its own.",
+            fix="Log runs with `sw.run`, which sends them there; for the rest open the store where the server keeps it.",
         )
     store = root or home / chosen.store
     opened = open_workspace(
@@ -225,7 +225,8 @@ def open_project(
         opened.ledger.close()
 
 
-def _user() -> str:
+def user() -> str:
+    """The name of the user of the operating system."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container whose user id has no name

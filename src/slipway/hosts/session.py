@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from slipway.errors import UserError
 from slipway.flows.log_model import log_model
 from slipway.hosts.project import open_project
+from slipway.hosts.remote_runs import open_remote
+from slipway.hosts.settings import locate
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.runs import tracking
 from slipway.runs.tracking import ActiveRun
@@ -29,6 +32,10 @@ def run(
     experiment: str | None = None,
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, object] | None = None,
+    parent: ActiveRun | str = "",
+    resume: str | bool = False,
+    system_metrics: bool = True,
+    environment: str = "dev",
 ) -> Iterator[ActiveRun]:
     """Record a run: what is logged inside the `with` block, and unasked the code, environment and command.
 
@@ -37,36 +44,67 @@ def run(
         experiment: The experiment it belongs to; made when it is new.
         params: Parameters known from the start.
         tags: Tags known from the start.
+        parent: The run whose child it is, where that is not the one around it: a run, or its id.
+        resume: The id of a run to go on with; True for the newest one of this name, unless it finished: then a new one
+            begins.
+        system_metrics: Whether to log every ten seconds what the machine does, as metrics `system/...`.
+        environment: Which environment of slipway.toml, unless a project is open. Where it names a server, the run is
+            sent there; while the server is away it is kept here, and nothing waits for it.
 
     Raises:
         InvalidInput: A name, parameter or tag does not fit.
+        NotFound: There is no such run to go on with.
+        Conflict: The run to go on with is still running.
 
     Example:
         with sw.run("baseline") as run:
             run.log_model(estimator, sample=X)
     """
     with (
-        _workspace() as opened,
+        _workspace(environment) as opened,
         tracking.start(
-            opened, name, experiment=experiment, params=params, tags=tags, model_logger=_log_model
+            opened,
+            name,
+            experiment=experiment,
+            params=params,
+            tags=tags,
+            parent=parent,
+            resume=resume,
+            system_metrics=system_metrics,
+            model_logger=_log_model,
         ) as active,
     ):
         yield active
 
 
 @contextmanager
-def _workspace() -> Iterator[Workspace]:
+def _workspace(environment: str) -> Iterator[Workspace]:
     current = current_workspace.get()
     if current is not None:
         yield current
         return
-    with open_project(Path.cwd(), say=lambda line: print(line, file=sys.stderr), implicit=True) as project:
+    home, settings = locate(Path.cwd(), implicit=True)
+    if settings.environment(environment).server:
+        with open_remote(home, settings, environment, say=_say) as remote:
+            yield remote
+        return
+    with open_project(Path.cwd(), environment=environment, say=_say, implicit=True) as project:
         yield project.workspace
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _log_model(active: ActiveRun, estimator: Any, *, sample: Any, name: str | None = None, **options: Any) -> Any:
     current = current_workspace.get()
     assert current is not None  # the run keeps it open
+    if current.run_server is not None:
+        raise UserError(
+            "A model cannot be logged from here.",
+            why=f"It is packaged, proven and registered in the store, which is kept by the server {current.run_server.url}.",
+            fix="Log the model where the store is; store what was fitted here with run.log_artifact(name, estimator).",
+        )
     wanted = name or re.sub(r"[^a-z0-9_.-]+", "-", (active.record.name or "model").lower()).strip("-._")
     version = log_model(current, active.record, estimator, sample=sample, name=wanted, **options)
     active.flush()

@@ -35,7 +35,8 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         store: The folder of the store, relative to slipway.toml.
-        server: The URL of a server that keeps the store; then the store is reached through it.
+        server: The URL of a server that keeps the store; then the store is reached through it, and `sw.run` sends its
+            runs there, by way of an outbox in the folder `store`.
         online: The URL of an online store that endpoints share, redis:// or rediss://; "" for one embedded in each
             endpoint. A password is named: "redis://:${REDIS_PASSWORD}@host:6379/0", or "env:REDIS_URL" for the whole URL.
     """

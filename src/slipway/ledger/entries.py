@@ -1,7 +1,7 @@
 """Typed records in and out of the ledger store."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -20,7 +20,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def microseconds(instant: datetime) -> int:
     """An aware instant as microseconds since the epoch, exactly."""
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def kind_of(record_type: type[Record]) -> str:

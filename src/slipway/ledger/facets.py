@@ -113,8 +113,8 @@ def _of_run(run: Run) -> Iterator[Facet]:
     for one in run.datasets:
         yield Facet("dataset", "name", one.name)
         yield Facet("dataset", "digest", one.digest)
-        if context := one.tags.get("mlflow.data.context"):
-            yield Facet("dataset", "context", context)
+        if one.context:
+            yield Facet("dataset", "context", one.context)
 
 
 def _of_table(version: TableVersion) -> Iterator[Facet]:

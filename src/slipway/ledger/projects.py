@@ -1,13 +1,16 @@
 """The projects of a store: each is written down when it is first opened."""
 
+from dataclasses import replace
+
 from slipway.errors import NotFound, near
-from slipway.ledger import entries
+from slipway.ids import check_name
+from slipway.ledger import entries, events
 from slipway.operations.declare import Empty
-from slipway.operations.projects import Projects
+from slipway.operations.projects import AddProject, Projects
 from slipway.ports.workspace import Workspace
 from slipway.records.projects import Project
 
-__all__ = ["check_known", "list_projects", "register"]
+__all__ = ["add_project", "check_known", "list_projects", "register"]
 
 _AT_MOST = 10_000
 
@@ -21,6 +24,22 @@ def register(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
         if not entries.etag(tx, Project, name):
             entries.put(tx, Project(id=name, project=name, name=name, created_at=workspace.clock.now()), expect=0)
+
+
+def add_project(workspace: Workspace, request: AddProject) -> Project:
+    """Make a project known to the store.
+
+    Raises:
+        InvalidInput: The name does not fit.
+    """
+    name = check_name(request.name, "project")
+    with workspace.ledger.write() as tx:
+        if entries.etag(tx, Project, name):
+            return entries.get(tx, Project, name)
+        made = Project(id=name, project=name, name=name, created_at=workspace.clock.now())
+        entries.put(tx, made, expect=0)
+        events.record(tx, replace(workspace, project=name), "projects.add", f"project:{name}")
+        return made
 
 
 def check_known(workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from functools import cache
 from importlib import metadata
@@ -14,9 +15,20 @@ from pathlib import Path
 from slipway.errors import StepFailed
 from slipway.records.runs import CodeVersion, Environment, RunError
 
-__all__ = ["code_version", "command_line", "environment", "host", "is_host_gone", "run_error", "user_trace"]
+__all__ = [
+    "code_diff",
+    "code_version",
+    "command_line",
+    "environment",
+    "host",
+    "is_host_gone",
+    "run_error",
+    "user_trace",
+]
 
 _GIT_TIMEOUT_S = 3.0
+_DIFF_BYTES = 1_000_000
+_SECRET_LENGTH = 6
 _OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
 _SECRET = re.compile(r"(?i)(password|passwd|secret|token|credential|api[-_]?key)")
 
@@ -67,8 +79,41 @@ def code_version(folder: Path, *, closure: str = "", entry: str = "", snapshot: 
     return CodeVersion(closure=closure, entry=entry, snapshot=snapshot, commit=commit, dirty=dirty)
 
 
+def code_diff(folder: Path) -> bytes:
+    """What differs from the git commit in the work tree, as `git diff HEAD` says it; b"" for nothing or no answer.
+
+    Files that git does not know are not in it. Values of environment variables that look like secrets are masked, and
+    it is cut off after a million bytes.
+    """
+    command = ["git", "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv"]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        asked = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        )
+    except OSError:
+        return b""
+    with asked:
+        assert asked.stdout is not None
+        ending = threading.Timer(_GIT_TIMEOUT_S, asked.kill)
+        ending.start()
+        found = asked.stdout.read(_DIFF_BYTES + 1)
+        asked.kill()
+        ending.cancel()
+    if len(found) > _DIFF_BYTES:
+        found = found[:_DIFF_BYTES].rpartition(b"\n")[0] + b"\n[cut off here: the difference is longer]\n"
+    for secret in sorted(_secrets(), key=len, reverse=True):
+        found = found.replace(secret.encode("utf-8", "surrogateescape"), b"***")
+    return found
+
+
+def _secrets() -> set[str]:
+    """The values of environment variables whose names look like a secret's."""
+    return {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= _SECRET_LENGTH}
+
+
 def command_line() -> str:
-    """The process's command line, with what follows a secret-looking option masked."""
+    """The process's command line; what follows a secret-looking option, and secrets of the environment, are masked."""
     words: list[str] = []
     masked = False
     for word in sys.argv:
@@ -80,7 +125,10 @@ def command_line() -> str:
         else:
             words.append(word)
         masked = not masked and not equals and word.startswith("-") and bool(_SECRET.search(word))
-    return " ".join(words)
+    told = " ".join(words)
+    for secret in sorted(_secrets(), key=len, reverse=True):
+        told = told.replace(secret, "***")
+    return told
 
 
 def host() -> str:

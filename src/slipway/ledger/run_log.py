@@ -1,7 +1,8 @@
-"""The writer of one run's record: what is logged is buffered and written in batches, nothing is lost on the way out."""
+"""The writer of one run's record: what is logged is in a file when the call returns, and in the ledger a second later."""
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -11,48 +12,82 @@ from typing import Any
 import msgspec
 
 from slipway.context import Slot
-from slipway.errors import BackendError, Conflict
+from slipway.errors import Conflict, SlipwayError
 from slipway.ids import new_run_id
-from slipway.ledger import entries, events, lineage, provenance
+from slipway.ledger import entries, provenance
+from slipway.ledger.run_absorb import REPRODUCES, applied, node_of
+from slipway.ledger.run_file import RunFile, framed
+from slipway.ledger.run_moving import files_of, move
 from slipway.ledger.run_rules import check_key, check_step, metric_value, set_params, set_tags
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.record import Record
-from slipway.records.runs import Artifact, CodeVersion, MetricPoint, Run, RunError, StepNotes
+from slipway.records.run_entries import (
+    ArtifactKept,
+    Begun,
+    CodeSaid,
+    DatasetUsed,
+    Finished,
+    Found,
+    InputRead,
+    LinkMade,
+    ParamSet,
+    Point,
+    Resumed,
+    RunEntry,
+    StepKept,
+    TagSet,
+)
+from slipway.records.runs import (
+    Artifact,
+    CodeVersion,
+    MetricPoint,
+    Run,
+    RunDataset,
+    RunError,
+    RunFinding,
+    StepNotes,
+    StepRun,
+)
 
-__all__ = ["REPRODUCES", "Notes", "RunLog", "current_run", "notes", "start"]
+__all__ = ["REPRODUCES", "Notes", "RunLog", "current_run", "notes", "resume", "start"]
 
-REPRODUCES = "slipway.reproduces"
-"""The tag of a run that repeats another one to compare with it: the other one's id."""
-
-_WAKE_POINTS = 1000
-_BLOCK_POINTS = 50_000
 _INTERVAL_S = 1.0
+_TURN_BYTES = 64 << 20
+_ERROR_LENGTH = 100_000
 
 
 class RunLog:
     """One run that is under way. Safe for threads.
 
-    A call costs microseconds: it checks and keeps what it was given. A background thread writes what is kept at least
-    once a second; `write` and `finish` write at once.
+    A call costs microseconds: it checks what it was given and appends it to the run's file, which survives kill -9. A
+    background thread brings what is there to the ledger (or to the server that keeps the runs) at least once a second;
+    `write` and `finish` do it at once. What a process left behind is taken in by the next one that opens the store.
+
+    A process that is forked off, a data loader's worker, logs into a file of its own; that is taken in when the process
+    has ended. It never touches the ledger, nor ends the run.
 
     Args:
         workspace: Where it is recorded.
-        run: The record, already in the ledger.
+        run: The record as it stands.
+        file: The run's file.
     """
 
-    def __init__(self, workspace: Workspace, run: Run) -> None:
+    def __init__(self, workspace: Workspace, run: Run, file: RunFile) -> None:
         self.workspace = workspace
         self.id = run.id
         self._run = run
-        self._is_changed = False
-        self._points: list[MetricPoint] = []
-        self._later: dict[tuple[type[Record], str], Record] = {}
-        self._links: list[tuple[str, str, str]] = []
+        self._file = file
+        self._done = 0
+        self._owner = self._process = os.getpid()
+        self._keys: set[str] = set()
         self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._lock = threading.Lock()
         self._writing = threading.RLock()
-        self._is_finished = False
+        self._is_noticed = False
+        self._is_finished = self._is_closed = False
+        self.on_point: Callable[[MetricPoint], None] | None = None
+        """Called with each point after it was kept."""
+        _flusher.known.add(self)
 
     @property
     def run(self) -> Run:
@@ -71,7 +106,7 @@ class RunLog:
     @property
     def node(self) -> str:
         """The run as a node of the lineage."""
-        return f"run:{self.id}"
+        return node_of(self.id)
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Keep parameters; each is written once.
@@ -81,7 +116,8 @@ class RunLog:
             InvalidInput: A key or value does not fit.
         """
         with self._lock:
-            self._change(self._run, params=set_params(self._run.params, params))
+            after = set_params(self._run.params, params)
+            self._keep(*(ParamSet(key, after[key]) for key in params if key not in self._run.params))
         if (kept := self._noting()) is not None:
             kept.params |= {key: self._run.params[key] for key in params}
 
@@ -91,22 +127,20 @@ class RunLog:
         Raises:
             InvalidInput: The key does not fit, or the value is not a number.
         """
-        check_step(key, step)
-        point = MetricPoint(
-            check_key(key, "metric"), metric_value(key, value), step, entries.microseconds(self.workspace.clock.now())
-        )
+        if type(step) is not int or not -(2**62) <= step < 2**62:
+            check_step(key, step)
+        if type(key) is not str or key not in self._keys:
+            self._keys.add(check_key(key, "metric"))
+        at_us = entries.microseconds(self.workspace.clock.now())
+        number = metric_value(key, value)
+        frame = framed(Point(key, number, step, at_us))
         with self._lock:
-            self._refuse_finished()
-            self._points.append(point)
-            waiting = len(self._points)
-        if (kept := self._noting()) is not None:
-            kept.metrics.append(point)
-        if waiting == 1:
-            _flusher.notice(self)
-        elif waiting == _WAKE_POINTS:
-            _flusher.wake()
-        elif waiting >= _BLOCK_POINTS:
-            self.write()
+            self._append(frame)
+        kept = notes.get()
+        if kept is not None and kept.run_id == self.id:
+            kept.metrics.append(MetricPoint(key, number, step, at_us))
+        if self.on_point is not None:
+            self.on_point(MetricPoint(key, number, step, at_us))
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags; a later value replaces an earlier one.
@@ -115,17 +149,15 @@ class RunLog:
             InvalidInput: A key or value does not fit.
         """
         with self._lock:
-            self._change(self._run, tags=set_tags(self._run.tags, tags))
+            after = set_tags(self._run.tags, tags)
+            self._keep(*(TagSet(key, after[key]) for key in tags))
         if (kept := self._noting()) is not None:
             kept.tags |= {key: self._run.tags[key] for key in tags}
 
     def add_artifact(self, artifact: Artifact) -> None:
         """Keep an artifact under its name; one of the same name is replaced."""
         with self._lock:
-            others = tuple(other for other in self._run.artifacts if other.name != artifact.name)
-            self._change(self._run, artifacts=(*others, artifact))
-            if not self.is_repeat:
-                self._links.append((self.node, f"artifact:{artifact.digest}", "output"))
+            self._keep(ArtifactKept(artifact))
         if (kept := self._noting()) is not None:
             kept.artifacts.append(artifact)
 
@@ -142,21 +174,33 @@ class RunLog:
         """Keep what the run read, as a node of the lineage: "table:flights/flights@<version>"."""
         with self._lock:
             if node not in self._run.inputs:
-                self._change(self._run, inputs=(*self._run.inputs, node))
-                self._links.append((node, self.node, role))
+                self._keep(InputRead(node, role))
+
+    def add_dataset(self, dataset: RunDataset) -> None:
+        """Keep which data the run used; the same twice counts once."""
+        with self._lock:
+            if dataset not in self._run.datasets:
+                self._keep(DatasetUsed(dataset))
+
+    def add_finding(self, finding: RunFinding) -> None:
+        """Keep what was noticed about the run."""
+        with self._lock:
+            self._keep(Found(finding))
 
     def add_link(self, source: str, target: str, role: str) -> None:
-        """Keep another arrow of the lineage for the next write."""
+        """Keep another arrow of the lineage."""
         with self._lock:
-            self._refuse_finished()
-            self._links.append((source, target, role))
+            self._keep(LinkMade(source, target, role))
 
-    def later(self, record: Record) -> None:
-        """Write a record with the next batch; of two with one id the later one counts."""
+    def later(self, record: StepRun) -> None:
+        """Write a step's record with the next batch; of two with one id the later one counts."""
         with self._lock:
-            self._refuse_finished()
-            self._later[type(record), record.id] = record
-        _flusher.notice(self)
+            self._keep(StepKept(record))
+
+    def set_code(self, code: CodeVersion) -> None:
+        """Say which code runs."""
+        with self._lock:
+            self._keep(CodeSaid(code))
 
     def when_finished(self, then: Callable[[WriteTransaction], None]) -> None:
         """Do something in the transaction in which the run finishes well; a run that fails does nothing of it."""
@@ -165,69 +209,116 @@ class RunLog:
             self._at_end.append(then)
 
     def write(self, then: Callable[[WriteTransaction], None] | None = None) -> None:
-        """Write all that is kept, in one transaction; `then` adds to the same transaction.
+        """Bring all that is kept to the ledger now, or to the server; `then` adds to the last transaction.
 
         Raises:
-            BackendError: The ledger cannot be written; what was kept stays kept.
+            BackendError: The ledger or server cannot be written; what was kept stays kept.
         """
+        if os.getpid() != self._owner:
+            return
         with self._writing:
-            with self._lock:
-                points, self._points = self._points, []
-                later, self._later = self._later, {}
-                links, self._links = self._links, []
-                run = self._run if self._is_changed else None
-                self._is_changed = False
-            if not (points or later or links or run or then):
+            if self._is_closed:
                 return
+            with self._lock:
+                self._is_noticed = False
             try:
-                with self.workspace.ledger.write() as tx:
-                    if run is not None:
-                        entries.put(tx, run)
-                    for record in later.values():
-                        entries.put(tx, record)
-                    for source, target, role in links:
-                        lineage.link(tx, source, target, role)
-                    if points:
-                        tx.add_points(self.id, points)
-                    if then is not None:
-                        then(tx)
+                self._done = move(self.workspace, self._file, self._done, then=then)
             except BaseException:
-                with self._lock:
-                    self._points[:0] = points
-                    self._later = later | self._later
-                    self._links[:0] = links
-                    self._is_changed = self._is_changed or run is not None
+                self._notice()
                 raise
+            with self._lock:
+                if self._file.size == self._done > _TURN_BYTES:
+                    full = self._file
+                    self._turn_over()
+                    full.remove()
 
-    def finish(self, error: BaseException | None = None) -> Run:
+    def finish(self, error: BaseException | None = None, *, ended_early: str = "") -> Run:
         """End the run and write everything.
+
+        With a server that does not answer, what is not written yet stays in the run's file, and is sent later.
 
         Args:
             error: What ended it, None when it finished well.
+            ended_early: Why it finished before its script's end, "" where it did not.
 
         Returns:
             The final record.
         """
+        if os.getpid() != self._owner:
+            return self._run
         failure: RunError | None = None if error is None else provenance.run_error(error)
+        if failure is not None:
+            message, trace = failure.message[:_ERROR_LENGTH], failure.trace[-_ERROR_LENGTH:]
+            failure = msgspec.structs.replace(failure, message=message, trace=trace)
         state = "finished" if failure is None else "failed"
+        for path in RunFile.all_in(files_of(self.workspace), self.id):  # what processes that were forked off left
+            if (left := RunFile.left(path)) is not None:
+                self._take_over(left)
         with self._lock:
-            self._change(self._run, state=state, ended_at=datetime.now(UTC), error=failure)
+            self._keep(Finished(state, datetime.now(UTC), failure, ended_early))
             self._is_finished = True
-
-        def end(tx: WriteTransaction) -> None:
-            for then in self._at_end if failure is None else ():
-                then(tx)
-            _tell(tx, self.workspace, "runs.finish", self._run)
-
-        self.write(end)
+        with self._writing:
+            try:
+                self.write(self._end if failure is None and self._at_end else None)
+            except SlipwayError as problem:
+                if self.workspace.run_server is None:
+                    raise
+                self.workspace.say(f"The run {self.id} is kept here until it can be sent: {problem}")
+                self._file.close()
+            else:
+                self._file.remove()
+            self._is_closed = True
         return self._run
 
-    def _change(self, run: Run, **fields: object) -> None:
+    def _end(self, tx: WriteTransaction) -> None:
+        for then in self._at_end:
+            then(tx)
+
+    def _take_over(self, left: RunFile) -> None:
+        try:
+            left.cut_torn_tail()
+            move(self.workspace, left, 0)
+        except SlipwayError as problem:  # it stays, and is tried again when the store is opened next
+            self.workspace.say(f"A part of the run {self.id} is not written yet: {problem}")
+            left.close()
+        else:
+            left.remove()
+
+    def _keep(self, *told: RunEntry) -> None:
+        """Append entries and change the record by them. The lock is held."""
         self._refuse_finished()
-        self._run = msgspec.structs.replace(run, **fields)
-        if not self._is_changed:
-            self._is_changed = True
+        if not told:
+            return
+        run = self._run
+        for entry in told:
+            run = applied(run, entry)
+        self._append(b"".join(map(framed, told)))
+        self._run = run
+
+    def _append(self, frames: bytes) -> None:
+        if self._is_finished:
+            self._refuse_finished()
+        if os.getpid() != self._process:
+            self._turn_over()
+        self._file.append(frames)
+        if not self._is_noticed:
+            self._notice()
+
+    def _turn_over(self) -> None:
+        """Go on in another file."""
+        self._process = os.getpid()
+        folder, is_forked = files_of(self.workspace), self._process != self._owner
+        self._file = RunFile.begun(folder, self._run.project, self.id, is_forked=is_forked)
+        self._done = 0
+
+    def _notice(self) -> None:
+        self._is_noticed = True
+        if self._process == self._owner:
             _flusher.notice(self)
+
+    def forked(self) -> None:
+        """In a process that was just forked off: whoever held a lock is not here."""
+        self._lock, self._writing = threading.Lock(), threading.RLock()
 
     def _noting(self) -> Notes | None:
         kept = notes.get()
@@ -276,6 +367,8 @@ def start(
     *,
     name: str = "",
     experiment_id: str = "0",
+    experiment: str = "",
+    parent_id: str = "",
     pipeline: str = "",
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, object] | None = None,
@@ -287,6 +380,8 @@ def start(
         workspace: Where it is recorded.
         name: What people call it.
         experiment_id: The experiment it belongs to, "0" for the default one.
+        experiment: The experiment's name where its id is not known here.
+        parent_id: The run whose child it is; "" for the one inside which it starts.
         pipeline: The pipeline's name, "" for a plain run.
         params: Parameters known from the start.
         tags: Tags known from the start.
@@ -305,7 +400,7 @@ def start(
         experiment_id=experiment_id,
         actor=workspace.actor,
         started_at=datetime.now(UTC),
-        parent_id="" if outer is None else outer.id,
+        parent_id=parent_id or ("" if outer is None else outer.id),
         pipeline=pipeline,
         params=set_params({}, params or {}),
         tags=set_tags({}, tags or {}),
@@ -313,14 +408,41 @@ def start(
         environment=provenance.environment(),
         host=provenance.host(),
     )
-    with workspace.ledger.write() as tx:
-        entries.put(tx, run, expect=0)
-        _tell(tx, workspace, "runs.start", run)
-    return RunLog(workspace, run)
+    return _opened(workspace, run, Begun(run, experiment))
 
 
-def _tell(tx: WriteTransaction, workspace: Workspace, verb: str, run: Run) -> None:
-    events.record(tx, workspace, verb, f"run:{run.id}", name=run.name, pipeline=run.pipeline, state=run.state)
+def resume(workspace: Workspace, run: Run) -> RunLog:
+    """Go on with a run that ended or whose process is gone.
+
+    Args:
+        workspace: Where it is recorded.
+        run: Its record as it is stored.
+
+    Raises:
+        Conflict: The process that runs it is alive.
+    """
+    if run.state == "running" and not provenance.is_host_gone(run.host):
+        raise Conflict(
+            f"The run {run.id} is still running, in the process {run.host}.",
+            why="Two processes would both be the run.",
+            fix="Wait for it, or start a run inside it: sw.run(parent=...).",
+        )
+    entry = Resumed(provenance.host())
+    return _opened(workspace, applied(run, entry), entry)
+
+
+def _opened(workspace: Workspace, run: Run, entry: Begun | Resumed) -> RunLog:
+    file = RunFile.begun(files_of(workspace), run.project, run.id, [entry])
+    log = RunLog(workspace, run, file)
+    if workspace.run_server is not None:
+        log._notice()
+        return log
+    try:
+        log.write()
+    except BaseException:
+        file.remove()  # nobody was told of it
+        raise
+    return log
 
 
 class _Flusher:
@@ -329,8 +451,10 @@ class _Flusher:
     def __init__(self) -> None:
         self._runs: weakref.WeakSet[RunLog] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._woken = threading.Event()
         self._thread: threading.Thread | None = None
+        self._said: dict[str, str] = {}
+        self.known: weakref.WeakSet[RunLog] = weakref.WeakSet()
+        os.register_at_fork(after_in_child=self._forked)
 
     def notice(self, run: RunLog) -> None:
         """A run keeps something: write it within a second."""
@@ -340,29 +464,33 @@ class _Flusher:
                 self._thread = threading.Thread(target=self._work, name="slipway-runs", daemon=True)
                 self._thread.start()
 
-    def wake(self) -> None:
-        """Write now."""
-        self._woken.set()
+    def _forked(self) -> None:
+        self._runs, self._lock, self._thread = weakref.WeakSet(), threading.Lock(), None
+        for run in self.known:
+            run.forked()
 
     def _work(self) -> None:
         idle = 0
         while idle < 10:
-            self._woken.wait(_INTERVAL_S)
-            self._woken.clear()
+            threading.Event().wait(_INTERVAL_S)
             with self._lock:
                 runs = list(self._runs)
                 self._runs.clear()
                 idle = 0 if runs else idle + 1
                 if idle >= 10:
                     self._thread = None
-            for run in runs:
-                try:
-                    run.write()
-                except BackendError as problem:
-                    # Kept, and written with the next batch; `finish` raises when it still fails.
-                    run.workspace.say(f"The run {run.id} could not be written yet: {problem}")
-                    with self._lock:
-                        self._runs.add(run)
+            while runs:
+                self._write(runs.pop())
+
+    def _write(self, run: RunLog) -> None:
+        try:
+            run.write()
+        except (SlipwayError, OSError) as problem:  # kept in the file, and tried again
+            if self._said.get(run.id) != str(problem):
+                run.workspace.say(f"The run {run.id} could not be written yet: {problem}")
+            self._said[run.id] = str(problem)
+        else:
+            self._said.pop(run.id, None)
 
 
 _flusher = _Flusher()

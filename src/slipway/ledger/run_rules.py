@@ -95,11 +95,15 @@ def metric_value(key: str, value: object) -> float:
 def plain_param(key: str, value: object) -> Any:
     """A parameter's value as it is stored: plain scalars in their own type, everything else as text.
 
+    A whole number that no store holds in 64 bits is text too.
+
     Raises:
         InvalidInput: Its text is longer than 6000 characters.
     """
-    if value is None or type(value) in _KEPT_TYPES:
-        plain: Any = value
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        plain: Any = str(value)
+    elif value is None or type(value) in _KEPT_TYPES:
+        plain = value
     elif type(value) is float:
         plain = value if math.isfinite(value) else str(value)
     elif isinstance(value, date):

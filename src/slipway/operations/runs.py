@@ -6,7 +6,20 @@ from slipway.operations.declare import Operation
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import MetricPoint, Run, StepRun
 
-__all__ = ["GetRun", "Reproduce", "Reproduced", "RunDetail", "RunRow", "Runs", "SearchRuns", "operations"]
+__all__ = [
+    "GetRun",
+    "Reproduce",
+    "Reproduced",
+    "RunDetail",
+    "RunRow",
+    "Runs",
+    "SearchRuns",
+    "SyncRun",
+    "SyncedRun",
+    "Upload",
+    "Uploaded",
+    "operations",
+]
 
 
 class SearchRuns(Struct, frozen=True, kw_only=True):
@@ -55,6 +68,51 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     metrics: tuple[MetricPoint, ...]
 
 
+class SyncRun(Struct, frozen=True, kw_only=True):
+    """A piece of the file that a process writes ahead about a run: `records/run_entries.py` says what is in it.
+
+    Args:
+        run_id: The run: 32 hex digits, chosen by whoever starts it.
+        writer: Which of the run's files: 32 hex digits.
+        offset: Where the piece begins in the file, in bytes.
+        data: Whole frames.
+    """
+
+    run_id: str
+    writer: str
+    offset: int
+    data: bytes
+
+
+class SyncedRun(Struct, frozen=True, kw_only=True):
+    """How many bytes of the file are in the ledger: where to go on."""
+
+    offset: int
+
+
+class Upload(Struct, frozen=True, kw_only=True):
+    """A piece of the bytes of an artifact.
+
+    Args:
+        digest: Of all its bytes: BLAKE3, 64 hex digits. It alone says where they are kept.
+        size: How many bytes there are in all.
+        offset: Where the piece begins.
+        data: The piece; empty to ask how much is here.
+    """
+
+    digest: str
+    size: int
+    offset: int = 0
+    data: bytes = b""
+
+
+class Uploaded(Struct, frozen=True, kw_only=True):
+    """How many of the bytes are here: where to go on; and whether all are, and match their digest."""
+
+    offset: int
+    whole: bool
+
+
 class Reproduce(Struct, frozen=True, kw_only=True):
     """What to run again: a run's id or the beginning of it, or MODEL or MODEL:VERSION (a number, an alias, latest).
 
@@ -89,6 +147,24 @@ operations = (
         request=GetRun,
         response=RunDetail,
         body="slipway.runs.browse:get_run",
+    ),
+    Operation(
+        name="runs.sync",
+        summary="Take a piece of a run's file; a piece that comes twice counts once.",
+        permission="runs.write",
+        request=SyncRun,
+        response=SyncedRun,
+        body="slipway.runs.receiving:sync_run",
+        changes=True,
+    ),
+    Operation(
+        name="runs.upload",
+        summary="Take a piece of an artifact's bytes, named by their digest; it goes on where it stopped.",
+        permission="runs.write",
+        request=Upload,
+        response=Uploaded,
+        body="slipway.runs.receiving:upload",
+        changes=True,
     ),
     Operation(
         name="runs.reproduce",

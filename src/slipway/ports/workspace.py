@@ -12,12 +12,17 @@ from slipway.ports.clock import Clock
 from slipway.ports.launcher import Launcher
 from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.online_store import OnlineStore
+from slipway.ports.run_server import RunServer
 from slipway.ports.runner import Runner
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.people import Actor
 
-__all__ = ["OpenOnline", "Workspace", "current_workspace", "workspace"]
+__all__ = ["LARGEST_UPLOAD", "OpenOnline", "Workspace", "current_workspace", "workspace"]
+
+
+LARGEST_UPLOAD = 5_000_000_000
+"""How many bytes an artifact may have that is sent over HTTP, unless the server is started with another number."""
 
 
 class OpenOnline(Protocol):
@@ -49,6 +54,8 @@ class Workspace:
         runner: Starts, finds and stops pipelines' processes.
         open_online: Opens the online store of an endpoint's folder.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
+        run_server: The server that keeps the runs; None where they are kept in the ledger here.
+        largest_upload: How many bytes an artifact may have that is sent here over HTTP.
         say: Receives one line of progress for a person to read.
     """
 
@@ -64,6 +71,8 @@ class Workspace:
     runner: Runner
     open_online: OpenOnline
     online: str = ""
+    run_server: RunServer | None = None
+    largest_upload: int = LARGEST_UPLOAD
     say: Callable[[str], None] = field(default=lambda line: None)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from slipway.records.display import table
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
@@ -22,6 +23,7 @@ CheckKind = Literal[
     "parity",
     "loads",
     "consistent",
+    "no_finding",
 ]
 
 
@@ -108,6 +110,13 @@ class Verdict(Record, frozen=True, kw_only=True, tag="verdict"):
     passed: bool
     outcomes: tuple[Outcome, ...]
     actor: Actor
+
+    def _repr_html_(self) -> str:
+        rows = [(one.check, one.result, one.found, one.fix) for one in self.outcomes]
+        word = "passed" if self.passed else "refused"
+        return table(
+            f"{word}: {self.name or self.bundle[:12]} in {self.environment}", ("check", "result", "found", "fix"), rows
+        )
 
 
 class Approval(Record, frozen=True, kw_only=True, tag="approval"):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from slipway.records.display import facts
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
@@ -12,14 +13,16 @@ __all__ = [
     "Artifact",
     "Bucket",
     "CodeVersion",
-    "Dataset",
     "Environment",
     "Experiment",
     "MetricPoint",
     "ModelUse",
     "Run",
+    "RunDataset",
     "RunError",
+    "RunFinding",
     "RunState",
+    "RunWriter",
     "StepNotes",
     "StepRun",
 ]
@@ -54,6 +57,8 @@ class CodeVersion(Struct, frozen=True, kw_only=True):
         commit: The git commit, "" outside a repository.
         dirty: Whether the work tree differed from the commit.
         entry: `module:function` or the script's name.
+        diff: The blob digest of what differed from the commit, as git says it, "" for nothing or unknown.
+        diff_bytes: Its size.
     """
 
     closure: str = ""
@@ -61,6 +66,8 @@ class CodeVersion(Struct, frozen=True, kw_only=True):
     commit: str = ""
     dirty: bool = False
     entry: str = ""
+    diff: str = ""
+    diff_bytes: int = 0
 
 
 class Environment(Struct, frozen=True, kw_only=True):
@@ -93,21 +100,29 @@ class RunError(Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
-class Dataset(Struct, frozen=True, kw_only=True):
-    """Data that a run read, as a tracking client describes it. Nothing here is opened: it is a description.
+class RunDataset(Struct, frozen=True, kw_only=True):
+    """Data that a run used.
 
     Args:
-        name: What people call it.
-        digest: Tells its content apart.
-        source_type: Where it came from: "local", "code".
-        source: Where exactly, as text.
-        schema: Its columns, as text.
-        profile: Figures about it, as text.
-        tags: Free text by name: "mlflow.data.context" says what it was read for.
+        name: What it is called.
+        digest: The version's hash of a stored table, the fingerprint of a frame: of the values, not of a file.
+        context: What for, in the user's word: "training", "validation".
+        node: The stored table's version as a node of the lineage, "" for a frame that is stored nowhere.
+        rows: How many rows it had.
+        columns: Their names and types, in order.
+        source_type: Where it came from, as a tracking client says: "local", "code".
+        source: Where exactly, in its words. Nothing here is opened: it is a description.
+        schema: Its columns, in its words.
+        profile: Figures about it, in its words.
+        tags: Free text by name.
     """
 
     name: str
     digest: str
+    context: str = ""
+    node: str = ""
+    rows: int = 0
+    columns: dict[str, str] = {}
     source_type: str = ""
     source: str = ""
     schema: str = ""
@@ -120,6 +135,24 @@ class ModelUse(Struct, frozen=True):
 
     model_id: str
     step: int = 0
+
+
+class RunFinding(Struct, frozen=True, kw_only=True):
+    """Something that was noticed about a run while it ran.
+
+    Args:
+        kind: "not finite", "diverging", "plateau", "overfitting"; "conflict" where two processes disagreed.
+        key: The metric or parameter.
+        step: The metric's step.
+        words: What was noticed, with the figures that it rests on.
+        at: Machine time, aware UTC.
+    """
+
+    kind: str
+    key: str
+    step: int = 0
+    words: str
+    at: datetime
 
 
 class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
@@ -156,9 +189,11 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         error: Why it failed, None otherwise.
         host: "pid.start@hostname" of the process, by which a killed run is recognised.
         deleted_at: When it was put aside, None while it counts. It can be restored.
-        datasets: Data that it read, as a tracking client describes it.
         models_read: Logged models that it read.
         models_made: Logged models that it made.
+        datasets: The data that it said it used, in order.
+        findings: What was noticed while it ran, in order.
+        ended_early: Why a finished run ended before its script's end, "" where it did not.
     """
 
     experiment_id: str = "0"
@@ -177,9 +212,46 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     error: RunError | None = None
     host: str = ""
     deleted_at: datetime | None = None
-    datasets: tuple[Dataset, ...] = ()
     models_read: tuple[ModelUse, ...] = ()
     models_made: tuple[ModelUse, ...] = ()
+    datasets: tuple[RunDataset, ...] = ()
+    findings: tuple[RunFinding, ...] = ()
+    ended_early: str = ""
+
+    def _repr_html_(self) -> str:
+        commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
+        return facts(
+            f"run {self.name or self.id[:12]}: {self.state}",
+            [
+                ("id", self.id),
+                ("by", self.actor),
+                ("started", f"{self.started_at:%Y-%m-%d %H:%M:%S} UTC"),
+                ("seconds", None if self.ended_at is None else (self.ended_at - self.started_at).total_seconds()),
+                ("pipeline", self.pipeline),
+                ("commit", commit),
+                ("ended early", self.ended_early),
+                ("failed", self.error and f"{self.error.type}: {self.error.message}"),
+                *((f"param {key}", value) for key, value in sorted(self.params.items())),
+                *((f"finding {one.kind}", one.words) for one in self.findings),
+                *((f"data {one.context}".strip(), f"{one.name}, {one.rows:,} rows") for one in self.datasets),
+                *((f"tag {key}", value) for key, value in sorted(self.tags.items())),
+                *(("artifact", f"{one.name} ({one.size_bytes:,} bytes)") for one in self.artifacts),
+            ],
+        )
+
+
+class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
+    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>".
+
+    It is written in the transaction of what it counts, so that a piece that is sent twice counts once.
+
+    Args:
+        parent_id: The run.
+        offset: The bytes of the file that are in the ledger.
+    """
+
+    parent_id: str
+    offset: int = 0
 
 
 class StepRun(Record, frozen=True, kw_only=True, tag="step"):

@@ -20,10 +20,14 @@ def search_runs(workspace: Workspace, request: SearchRuns) -> Runs:
         found = ledger_search.asked(tx, Run, workspace, request)
         points = tx.latest_points([run.id for run in found.records])
     rows = [
-        RunRow(run=run, metrics={point.key: point.value for point in points[run.id] if "[" not in point.key})
+        RunRow(run=run, metrics={point.key: point.value for point in points[run.id] if _is_overall(point.key)})
         for run in found.records
     ]
     return Runs(runs=tuple(rows), token=found.next_token)
+
+
+def _is_overall(key: str) -> bool:
+    return "[" not in key and not key.startswith("system/")
 
 
 def get_run(workspace: Workspace, request: GetRun) -> RunDetail:

@@ -1,36 +1,28 @@
 """Experiments: named collections of runs."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound
-from slipway.ids import new_experiment_id
 from slipway.ledger import entries, events
+from slipway.ledger.experiments import (
+    DEFAULT,
+    check_experiment,
+    default_of,
+    experiment_in,
+    find_named,
+    get_experiment,
+    put_new,
+)
 from slipway.ledger.run_rules import check_key
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.projects import Project
 from slipway.records.runs import Experiment
 
-__all__ = [
-    "DEFAULT",
-    "change_tags",
-    "create",
-    "experiment_named",
-    "find_named",
-    "get",
-    "keep_default",
-    "number_of",
-    "rename",
-    "set_deleted",
-]
+__all__ = ["change_tags", "create", "experiment_named", "keep_default", "rename", "set_deleted"]
 
-DEFAULT = "0"
-"""What runs call the default experiment, in whatever project."""
 
-_NAME_LENGTH = 500
 _TAG_LENGTH = 20_000
 
 
@@ -41,35 +33,11 @@ def experiment_named(workspace: Workspace, name: str) -> Experiment:
         InvalidInput: The name is empty or longer than 500 characters.
         Conflict: It was deleted.
     """
-    check_experiment_name(name)
-    # Found and made in one write transaction, so that two processes cannot make it twice.
     with workspace.ledger.write() as tx:
-        found = find_named(tx, workspace, name)
-        if found is None:
-            return _put_new(tx, workspace, name, {})
+        found = experiment_in(tx, workspace, name)
     if found.state == "deleted":
         raise Conflict(f"The experiment {name!r} was deleted.", fix="Restore it, or give the experiment another name.")
     return found
-
-
-def check_experiment_name(name: str) -> None:
-    """Check an experiment's name.
-
-    Raises:
-        InvalidInput: It is empty or longer than 500 characters.
-    """
-    if not name.strip() or len(name) > _NAME_LENGTH:
-        raise InvalidInput(
-            f"{name[:40]!r} cannot be the name of an experiment.",
-            why=f"It has {len(name)} characters; between 1 and {_NAME_LENGTH} are allowed, not only spaces.",
-            fix="Give it a short name, for example 'learning rates'.",
-            field="experiment",
-        )
-
-
-def number_of(experiment: Experiment) -> str:
-    """What runs and tracking clients call an experiment: its id, or "0" for a project's default one."""
-    return DEFAULT if experiment.id.startswith(f"{DEFAULT}@") else experiment.id
 
 
 def create(tx: WriteTransaction, workspace: Workspace, name: str, tags: Mapping[str, str]) -> Experiment:
@@ -85,36 +53,9 @@ def create(tx: WriteTransaction, workspace: Workspace, name: str, tags: Mapping[
         InvalidInput: The name or a tag does not fit.
         Conflict: There is one of this name, perhaps a deleted one.
     """
-    check_experiment_name(name)
+    check_experiment(name)
     _check_free(tx, workspace, name)
-    return _put_new(tx, workspace, name, _tags({}, tags))
-
-
-def get(tx: ReadTransaction, workspace: Workspace, number: str) -> Experiment:
-    """The project's experiment of an id; "0" is the default one, which is always there.
-
-    Raises:
-        NotFound: There is none.
-    """
-    is_default = number == DEFAULT
-    id = f"{DEFAULT}@{workspace.project}" if is_default else number
-    stored = tx.get("experiment", id)
-    if stored is not None and stored.project == workspace.project:
-        return entries.get(tx, Experiment, id)
-    if is_default:
-        return _default(tx, workspace)
-    raise NotFound(
-        f"No Experiment with id={number[:80]} exists.", fix="See the experiments of this project; ids are not names."
-    )
-
-
-def find_named(tx: ReadTransaction, workspace: Workspace, name: str) -> Experiment | None:
-    """The project's experiment of a name, deleted or not; None where there is none."""
-    found = entries.find(tx, Experiment, project=workspace.project, name=name, limit=1)
-    if found:
-        return found[0]
-    default = get(tx, workspace, DEFAULT)
-    return default if default.name == name else None
+    return put_new(tx, workspace, name, _tags({}, tags))
 
 
 def keep_default(workspace: Workspace) -> None:
@@ -125,7 +66,7 @@ def keep_default(workspace: Workspace) -> None:
             return
     with workspace.ledger.write() as tx:
         if tx.get("experiment", id) is None:
-            entries.put(tx, _default(tx, workspace), expect=0)
+            entries.put(tx, default_of(tx, workspace), expect=0)
 
 
 def rename(tx: WriteTransaction, workspace: Workspace, number: str, name: str) -> Experiment:
@@ -137,7 +78,7 @@ def rename(tx: WriteTransaction, workspace: Workspace, number: str, name: str) -
         Conflict: There is another one of this name.
     """
     present = _active(tx, workspace, number)
-    check_experiment_name(name)
+    check_experiment(name)
     if name != present.name:
         _check_free(tx, workspace, name)
     return _put(tx, workspace, present, "experiments.rename", name=name)
@@ -173,7 +114,7 @@ def set_deleted(tx: WriteTransaction, workspace: Workspace, number: str, *, dele
         NotFound: There is no such experiment.
         InvalidInput: It is the default one, or it is in that state already.
     """
-    present = get(tx, workspace, number)
+    present = get_experiment(tx, workspace, number)
     wanted = "deleted" if deleted else "active"
     if present.state == wanted:
         raise InvalidInput(f"The experiment {number} is {wanted} already.", fix="Look at its `lifecycle_stage`.")
@@ -184,14 +125,8 @@ def set_deleted(tx: WriteTransaction, workspace: Workspace, number: str, *, dele
     return _put(tx, workspace, present, "experiments.delete" if deleted else "experiments.restore", state=wanted)
 
 
-def _default(tx: ReadTransaction, workspace: Workspace) -> Experiment:
-    project = tx.get("project", workspace.project)
-    since = entries.get(tx, Project, workspace.project).created_at if project else datetime(1970, 1, 1, tzinfo=UTC)
-    return Experiment(id=f"{DEFAULT}@{workspace.project}", project=workspace.project, name="Default", created_at=since)
-
-
 def _active(tx: ReadTransaction, workspace: Workspace, number: str) -> Experiment:
-    present = get(tx, workspace, number)
+    present = get_experiment(tx, workspace, number)
     if present.state != "active":
         raise InvalidInput(f"The experiment {number} is deleted and cannot be changed.", fix="Restore it first.")
     return present
@@ -204,16 +139,6 @@ def _check_free(tx: ReadTransaction, workspace: Workspace, name: str) -> None:
         raise Conflict(
             f"Experiment(name={name[:80]}) already exists.{deleted}", fix="Choose another name, or use this one."
         )
-
-
-def _put_new(tx: WriteTransaction, workspace: Workspace, name: str, tags: dict[str, str]) -> Experiment:
-    now = workspace.clock.now()
-    made = Experiment(
-        id=new_experiment_id(), project=workspace.project, name=name, created_at=now, tags=tags, updated_at=now
-    )
-    entries.put(tx, made, expect=0)
-    events.record(tx, workspace, "experiments.create", f"experiment:{made.id}", name=name)
-    return made
 
 
 def _put(tx: WriteTransaction, workspace: Workspace, present: Experiment, verb: str, **fields: object) -> Experiment:

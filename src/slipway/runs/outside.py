@@ -12,11 +12,11 @@ import msgspec
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ids import new_run_id
 from slipway.ledger import entries, events, stored_files
+from slipway.ledger.experiments import get_experiment
 from slipway.ledger.run_rules import check_key, plain_param, set_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Artifact, Dataset, MetricPoint, ModelUse, Run, RunState
-from slipway.runs import experiments
+from slipway.records.runs import Artifact, MetricPoint, ModelUse, Run, RunDataset, RunState
 
 __all__ = [
     "RUN_NAME",
@@ -70,7 +70,7 @@ def create(
         NotFound: There is no such experiment.
         InvalidInput: The experiment is deleted, a tag does not fit, or the two names differ.
     """
-    if experiments.get(tx, workspace, experiment).state != "active":
+    if get_experiment(tx, workspace, experiment).state != "active":
         raise InvalidInput(
             f"The experiment {experiment} must be in the 'active' state to take a run.", fix="Restore it first."
         )
@@ -225,7 +225,7 @@ def set_deleted(tx: WriteTransaction, workspace: Workspace, id: str, *, deleted:
     _tell(tx, workspace, "runs.delete" if deleted else "runs.restore", changed)
 
 
-def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: Iterable[Dataset]) -> None:
+def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: Iterable[RunDataset]) -> None:
     """Say which data a run read; the same dataset again gains tags only.
 
     Raises:
@@ -237,7 +237,11 @@ def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: 
     for one in datasets:
         former = known.get((one.name, one.digest))
         known[one.name, one.digest] = (
-            one if former is None else msgspec.structs.replace(former, tags={**former.tags, **one.tags})
+            one
+            if former is None
+            else msgspec.structs.replace(
+                former, context=one.context or former.context, tags={**former.tags, **one.tags}
+            )
         )
     entries.put(tx, msgspec.structs.replace(run, datasets=tuple(known.values())))
 

@@ -1,25 +1,35 @@
-"""Runs whose process died without saying so."""
+"""Runs whose process died without saying so, and what they left in their files."""
 
+import threading
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
+from slipway.errors import BackendError, SlipwayError
 from slipway.ledger import entries, events, provenance
+from slipway.ledger.run_file import RunFile, framed, header_of
+from slipway.ledger.run_moving import files_of, move
 from slipway.ports.workspace import Workspace
+from slipway.records.run_entries import Finished
 from slipway.records.runs import Run, RunError, StepRun
 
-__all__ = ["recover"]
+__all__ = ["recover", "take_in"]
+
+_taking = threading.Lock()
 
 
 def recover(workspace: Workspace) -> list[Run]:
-    """Mark as killed every running run of the project whose process on this machine is gone.
+    """Take in what killed processes left in their files, and mark their runs of the project as killed.
 
     The steps that were running count as failed. Runs of other machines are left: whether they live cannot be told from
-    here. What was logged until then stays.
+    here.
 
     Returns:
         The runs that were marked.
     """
+    take_in(workspace)
     with workspace.ledger.read() as tx:
         running = entries.find(tx, Run, project=workspace.project, state="running", limit=10_000)
     gone = [run for run in running if provenance.is_host_gone(run.host)]
@@ -39,3 +49,61 @@ def recover(workspace: Workspace) -> list[Run]:
             events.record(tx, workspace, "runs.recover", f"run:{run.id}", name=run.name, state="killed")
             marked.append(killed)
     return marked
+
+
+def take_in(workspace: Workspace) -> int:
+    """Bring what processes that are gone left in their files to where runs are kept, of all projects of the store.
+
+    A file that cannot be taken in stays, and the workspace says why; the others are not kept waiting. One thread of a
+    process does it at a time: whoever comes second finds done what the first one was about.
+
+    Returns:
+        How many files were taken in whole.
+    """
+    with _taking:
+        return _take_in(workspace)
+
+
+def _take_in(workspace: Workspace) -> int:
+    taken = 0
+    for path in RunFile.all_in(files_of(workspace)):
+        try:
+            taken += _take(workspace, path)
+        except BackendError as problem:
+            workspace.say(f"What runs left in {path.parent} cannot be taken in yet: {problem}")
+            if workspace.run_server is not None:  # the next one would wait for the same server
+                return taken
+        except SlipwayError as problem:
+            workspace.say(f"The run's file {path} cannot be taken in: {problem}")
+    return taken
+
+
+def _take(workspace: Workspace, path: Path) -> bool:
+    left = RunFile.left(path)
+    if left is None:
+        return False
+    try:
+        torn = left.cut_torn_tail()
+        header = header_of(path)
+        if header is None:
+            left.remove()  # killed while it made the file: no call had returned
+            return False
+        if torn:
+            workspace.say(
+                f"The run {left.run_id}: {torn} bytes that a killed process had not written whole were cut off."
+            )
+        own = replace(workspace, project=header.project)
+        if own.run_server is not None and not header.is_forked:
+            _end(left)
+        move(own, left, 0)
+    except BaseException:
+        left.close()
+        raise
+    left.remove()
+    return True
+
+
+def _end(left: RunFile) -> None:
+    """Say in the file itself that the run was killed: its server cannot see this machine's processes."""
+    if not any(isinstance(entry, Finished) for entry in left.entries()):
+        left.append(framed(Finished("killed", datetime.now(UTC))))

@@ -9,11 +9,12 @@ from typing import Any
 from slipway.errors import NotFound, near
 from slipway.hashing import fingerprint
 from slipway.ledger import entries
+from slipway.ledger.experiments import number_of
 from slipway.ledger.search import search
 from slipway.ports.workspace import Workspace
+from slipway.records.display import table
 from slipway.records.runs import Experiment, MetricPoint, Run, RunState, StepRun
 from slipway.records.search import And, Between, Compare, Field, IsNull
-from slipway.runs.experiments import number_of
 
 __all__ = ["Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
 
@@ -111,6 +112,12 @@ class Comparison:
     params: dict[str, tuple[Any, ...]]
     metrics: dict[str, tuple[float | None, ...]]
     different: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        heads = ("", *(run.name or run.id[:12] for run in self.runs))
+        both = [*self.params.items(), *self.metrics.items()]
+        rows = [(f"{key} (differs)" if key in self.different else key, *values) for key, values in both]
+        return table(f"{len(self.runs)} runs side by side", heads, rows)
 
 
 def compare(workspace: Workspace, ids: Sequence[str]) -> Comparison:

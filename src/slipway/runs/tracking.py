@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from slipway.errors import InvalidInput, UserError
+import polars as pl
+from msgspec.structs import replace
+
+from slipway.errors import InvalidInput, RunStopped, UserError
 from slipway.hashing import fingerprint
 from slipway.ledger import artifacts, provenance, run_log
+from slipway.ledger.experiments import check_experiment, number_of
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.run_rules import check_key
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Artifact, Run
-from slipway.runs.experiments import experiment_named, number_of
+from slipway.records.runs import Artifact, CodeVersion, MetricPoint, Run, RunDataset, RunFinding
+from slipway.runs.experiments import experiment_named
+from slipway.runs.figures import figure_bytes
+from slipway.runs.inputs import dataset_of
+from slipway.runs.receiving import artifact_name
+from slipway.runs.resuming import resumed
+from slipway.runs.system import Sampler
+from slipway.runs.watching import Watch
 from slipway.schema.fingerprints import of_value
 
-__all__ = ["ActiveRun", "ModelLogger", "start"]
+__all__ = ["WATCHED", "ActiveRun", "ModelLogger", "start"]
 
 ModelLogger = Callable[..., Any]
+
+
+WATCHED = "slipway.watched"
+"""The tag of a run that was watched: the metrics, so that no finding is told from nobody looking."""
 
 
 class ActiveRun:
@@ -38,6 +55,8 @@ class ActiveRun:
     def __init__(self, log: RunLog, *, model_logger: ModelLogger | None = None) -> None:
         self._log = log
         self._model_logger = model_logger
+        self._watches: list[tuple[Watch, bool]] = []
+        self._watching = threading.Lock()
 
     @property
     def id(self) -> str:
@@ -48,6 +67,14 @@ class ActiveRun:
     def record(self) -> Run:
         """The record as it stands."""
         return self._log.run
+
+    @property
+    def findings(self) -> tuple[RunFinding, ...]:
+        """What was noticed so far; see `watch`."""
+        return self._log.run.findings
+
+    def _repr_html_(self) -> str:
+        return self.record._repr_html_()
 
     def log_param(self, key: str, value: object) -> None:
         """Record a parameter. It is written once; the same value again is fine.
@@ -112,7 +139,7 @@ class ActiveRun:
         """
         if value is ...:
             name, value = Path(name).name, Path(name)
-        path = _artifact_name(str(name))
+        path = artifact_name(str(name))
         if isinstance(value, Path):
             return self._log_files(path, value)
         encoded = artifacts.encode(path, value, of_value)
@@ -126,7 +153,7 @@ class ActiveRun:
         """
         data = text.encode()
         stored = Artifact(
-            name=_artifact_name(name),
+            name=artifact_name(name),
             digest=self._log.workspace.blobs.put(data),
             fingerprint=fingerprint(text),
             format="text",
@@ -140,7 +167,7 @@ class ActiveRun:
         Raises:
             InvalidInput: Something in it has no plain form, or the name leads elsewhere.
         """
-        encoded = artifacts.encode(_artifact_name(name), value, of_value)
+        encoded = artifacts.encode(artifact_name(name), value, of_value)
         if len(encoded.parts) != 1 or encoded.artifacts[0].format != "json":
             raise InvalidInput(
                 f"{name!r} was given a {type(value).__name__} that holds more than plain values.",
@@ -148,6 +175,130 @@ class ActiveRun:
                 field="value",
             )
         return self._keep(artifacts.store(self._log.workspace.blobs, encoded))[0]
+
+    def log_figure(self, name: str, figure: object) -> Artifact:
+        """Store a figure of Matplotlib, Seaborn, Plotly, Altair or Pillow, as a picture or a page.
+
+        Args:
+            name: What it is called; its suffix says as what it is stored: "roc.png", "roc.svg", "roc.html".
+            figure: The figure.
+
+        Raises:
+            InvalidInput: It is no figure that can write itself, or not so.
+        """
+        called, data = figure_bytes(artifact_name(name), figure)
+        digest = self._log.workspace.blobs.put(data)
+        stored = Artifact(name=called, digest=digest, fingerprint=digest, format="bytes", size_bytes=len(data))
+        return self._keep((stored,))[0]
+
+    def log_table(self, name: str, rows: Any) -> tuple[Artifact, ...]:
+        """Store rows as Parquet, to be read back as a frame.
+
+        Args:
+            name: What it is called.
+            rows: A Polars or pandas frame, a mapping of columns, or a list of mappings.
+
+        Raises:
+            InvalidInput: They are no table.
+        """
+        if not hasattr(rows, "columns"):
+            try:
+                rows = pl.DataFrame(rows)
+            except (TypeError, ValueError, pl.exceptions.PolarsError) as problem:
+                raise InvalidInput(
+                    f"{name!r} was given a {type(rows).__name__} that is no table: {problem}.",
+                    fix="Give a frame, a mapping of columns, or a list of mappings.",
+                    field="rows",
+                ) from problem
+        return self.log_artifact(name, rows)
+
+    def log_input(self, data: object, *, name: str = "", context: str = "") -> RunDataset:
+        """Record which data the run used.
+
+        A version of a stored table is linked as the run's input, so that lineage leads from it to what the run makes. A
+        frame is named by the fingerprint of its values: the same rows are the same data, whatever file they came from.
+
+        Args:
+            data: A table (its declaration, its name, "NAME@VERSION", or a version); or a Polars or pandas frame, or an
+                array.
+            name: What it is called; the table's name, or "data", when empty.
+            context: What it was used for: "training", "validation".
+
+        Raises:
+            NotFound: There is no such table or version.
+            InvalidInput: It has no fingerprint.
+        """
+        found = dataset_of(self._log.workspace, data, name=name, context=context)
+        self._log.add_dataset(found)
+        if found.node:
+            self._log.add_input(found.node)
+        return found
+
+    def watch(
+        self,
+        key: str,
+        *,
+        validation: str = "",
+        higher_is_better: bool = False,
+        patience: int = 50,
+        stop: bool = False,
+    ) -> None:
+        """Look at a metric as it is logged, and record as a finding what it shows.
+
+        NaN or infinity; divergence (it lost more than half of what it had gained); a plateau (its mean over `patience`
+        points is no better than over as many before); overfitting (`validation` rises while the metric goes on falling).
+        Each is found once. The curve's own noise is allowed for.
+
+        Args:
+            key: The metric.
+            validation: The same metric on rows that were not trained on; the plateau is then looked for there.
+            higher_is_better: Whether it is to rise: accuracy, AUC.
+            patience: See above.
+            stop: Whether a finding ends the run: `log_metric` raises `RunStopped`, the `with` block ends, the run is
+                recorded as finished early with the reason, and the script goes on after the block. Catch it in the loop
+                to go on inside.
+
+        Raises:
+            InvalidInput: A key does not fit, or the patience is below 2.
+        """
+        for name in (key, validation):
+            if name:
+                check_key(name, "metric")
+        if patience < 2:
+            raise InvalidInput(
+                f"A patience of {patience} points tells nothing.", fix="Give at least 2.", field="patience"
+            )
+        watch = Watch(key, validation=validation, higher_is_better=higher_is_better, patience=patience)
+        with self._watching:
+            self._watches.append((watch, stop))
+            self._log.on_point = self._see
+            known = [name for name in self._log.run.tags.get(WATCHED, "").split(", ") if name]
+            self._log.set_tags(
+                {WATCHED: ", ".join(dict.fromkeys([*known, key, *([validation] if validation else [])]))}
+            )
+
+    def _see(self, point: MetricPoint) -> None:
+        reason = ""
+        with self._watching:
+            for watch, stop in self._watches:
+                for noticed in watch.see(point.key, point.value, point.step):
+                    found = RunFinding(
+                        kind=noticed.kind,
+                        key=noticed.key,
+                        step=noticed.step,
+                        words=noticed.words,
+                        at=datetime.now(UTC),
+                    )
+                    self._log.add_finding(found)
+                    self._log.workspace.say(f"{self._log.run.name or self.id}: {noticed.kind}: {noticed.words}.")
+                    if stop:
+                        reason = reason or f"{noticed.kind}: {noticed.words}"
+        if reason:
+            raise RunStopped(
+                f"The run was stopped: {reason}.",
+                run_id=self.id,
+                fix="Mend it and run again; the run has what it logged.",
+            )
 
     def log_model(self, estimator: object, *, sample: object = None, name: str | None = None, **options: object) -> Any:
         """Package a fitted estimator, store it with this run and register it as a model's next version.
@@ -208,12 +359,15 @@ def start(
     experiment: str | None = None,
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, object] | None = None,
+    parent: ActiveRun | str = "",
+    resume: str | bool = False,
+    system_metrics: bool = True,
     model_logger: ModelLogger | None = None,
 ) -> Iterator[ActiveRun]:
     """Record a run around a `with` block; inside another run it becomes that run's child.
 
-    Python, platform, installed distributions, git commit and command line are recorded unasked. An exception marks the
-    run failed, with its type, message and the user's traceback, and goes on.
+    Python, platform, installed distributions, git commit and what differs from it, and the command line are recorded
+    unasked. An exception marks the run failed, with its type, message and the user's traceback, and goes on.
 
     Args:
         workspace: Where it is recorded.
@@ -221,40 +375,71 @@ def start(
         experiment: The experiment's name, made when it is new; the default one when None.
         params: Parameters known from the start.
         tags: Tags known from the start.
+        parent: The run whose child it is, where that is not the one around it.
+        resume: The id of a run to go on with; True for the newest one of this name unless it finished.
+        system_metrics: Whether to log every ten seconds what the machine does, as metrics `system/...`.
         model_logger: See `ActiveRun`.
 
     Raises:
         InvalidInput: A name, parameter or tag does not fit.
-        Conflict: See `ActiveRun.log_param`.
+        NotFound: There is no such run to go on with.
+        Conflict: See `ActiveRun.log_param`; or the run to go on with is still running.
     """
     script = Path(sys.argv[0] or "notebook")
-    log = run_log.start(
-        workspace,
-        name=name if name is not None else script.stem,
-        experiment_id="0" if experiment is None else number_of(experiment_named(workspace, experiment)),
-        params=params,
-        tags={"slipway.command": provenance.command_line()[:8000], **(tags or {})},
-        code=provenance.code_version(Path.cwd(), entry=script.name),
-    )
+    called, code = name if name is not None else script.stem, _code(workspace, script.name)
+    own = {"slipway.command": provenance.command_line()[:8000], **(tags or {})}
+    log = resumed(workspace, called, resume) if resume else None
+    if log is None:
+        inside = parent.id if isinstance(parent, ActiveRun) else parent
+        log = _begun(workspace, called, experiment, inside, params or {}, own, code)
+    else:
+        log.set_code(code)
+        log.set_tags(own)
+    sampler = Sampler(log)
     try:
+        log.log_params(params or {})  # known already, but where the run goes on
+        if system_metrics:
+            sampler.start()
         with run_log.current_run.filled(log):
             yield ActiveRun(log, model_logger=model_logger)
-    except SystemExit as leaving:
-        log.finish(None if leaving.code in (None, 0) else leaving)
-        raise
     except BaseException as error:
-        log.finish(error)
+        sampler.stop()
+        if isinstance(error, RunStopped) and error.run_id == log.id:
+            log.finish(ended_early=error.what)
+            return
+        is_wanted = isinstance(error, SystemExit) and error.code in (None, 0)
+        log.finish(None if is_wanted else error)
         raise
+    sampler.stop()
     log.finish()
 
 
-def _artifact_name(name: str) -> str:
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or str(path) in ("", "."):
-        raise InvalidInput(
-            f"{name!r} cannot be the name of an artifact.",
-            why="It is a path inside the run, with forward slashes, that leads nowhere else.",
-            fix=f"For example {PurePosixPath(Path(name).name or 'result').name!r}.",
-            field="name",
-        )
-    return str(path)
+def _begun(
+    workspace: Workspace,
+    name: str,
+    experiment: str | None,
+    parent_id: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, object],
+    code: CodeVersion,
+) -> RunLog:
+    is_here = workspace.run_server is None
+    return run_log.start(
+        workspace,
+        name=name,
+        experiment_id=number_of(experiment_named(workspace, experiment)) if experiment is not None and is_here else "0",
+        experiment="" if experiment is None or is_here else check_experiment(experiment),
+        parent_id=parent_id,
+        params=params,
+        tags=tags,
+        code=code,
+    )
+
+
+def _code(workspace: Workspace, script: str) -> CodeVersion:
+    """The git commit of the present folder, and as a blob what differs from it."""
+    code = provenance.code_version(Path.cwd(), entry=script)
+    difference = provenance.code_diff(Path.cwd()) if code.dirty else b""
+    if not difference:
+        return code
+    return replace(code, diff=workspace.blobs.put(difference), diff_bytes=len(difference))

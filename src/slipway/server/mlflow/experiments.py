@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from slipway.errors import NotFound
+from slipway.ledger.experiments import find_named, get_experiment, number_of
 from slipway.ledger.search import search as find
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Experiment
@@ -78,7 +79,7 @@ def create(workspace: Workspace, asked: Create) -> dict[str, Any]:
 def get(workspace: Workspace, asked: Which) -> dict[str, Any]:
     """One experiment, deleted or not."""
     with workspace.ledger.read() as tx:
-        return {"experiment": shown(experiments.get(tx, workspace, needed(asked.experiment_id, "experiment_id")))}
+        return {"experiment": shown(get_experiment(tx, workspace, needed(asked.experiment_id, "experiment_id")))}
 
 
 @area.reads("GET", "/get-by-name", ByName)
@@ -86,7 +87,7 @@ def get_by_name(workspace: Workspace, asked: ByName) -> dict[str, Any]:
     """One experiment of a name, deleted or not."""
     name = needed(asked.experiment_name, "experiment_name")
     with workspace.ledger.read() as tx:
-        found = experiments.find_named(tx, workspace, name)
+        found = find_named(tx, workspace, name)
     if found is None:
         raise NotFound(f"Could not find experiment with name {name[:80]!r}.", fix="Names are exact, capitals too.")
     return {"experiment": shown(found)}
@@ -158,7 +159,7 @@ def search(workspace: Workspace, asked: Search) -> dict[str, Any]:
 
 def shown(one: Experiment) -> dict[str, Any]:
     """An experiment as MLflow shows it."""
-    number = experiments.number_of(one)
+    number = number_of(one)
     return {
         "experiment_id": number,
         "name": one.name,

@@ -5,11 +5,12 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from slipway.errors import InvalidInput, near
+from slipway.ledger.experiments import get_experiment, number_of
 from slipway.ledger.stored_files import check_path, listed
 from slipway.models import logged, registered_versions
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedMetric, LoggedModel, ModelVersion
-from slipway.runs import experiments, outside
+from slipway.runs import outside
 from slipway.server.mlflow.filters import Condition, Fields, Order, Value, fits, order_by, page, parse
 from slipway.server.mlflow.places import model_root
 from slipway.server.mlflow.routes import Area
@@ -114,7 +115,7 @@ class Search(Struct):
 def create(workspace: Workspace, asked: Create) -> dict[str, Any]:
     """Record a model that is about to be stored."""
     with workspace.ledger.write() as tx:
-        experiment = experiments.get(tx, workspace, asked.experiment_id or "0")
+        experiment = get_experiment(tx, workspace, asked.experiment_id or "0")
         if experiment.state != "active":
             raise InvalidInput(f"The experiment {asked.experiment_id} is deleted.", fix="Restore it first.")
         if asked.source_run_id:
@@ -122,7 +123,7 @@ def create(workspace: Workspace, asked: Create) -> dict[str, Any]:
         made = logged.create(
             tx,
             workspace,
-            experiment=experiments.number_of(experiment),
+            experiment=number_of(experiment),
             name=asked.name,
             run_id=asked.source_run_id,
             model_type=asked.model_type,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from slipway.errors import InvalidInput
+from slipway.ledger.experiments import DEFAULT
 from slipway.ledger.facets import SEARCHED
 from slipway.ledger.search_language import parse, parse_order
 from slipway.records.record import Record
 from slipway.records.runs import Experiment, Run
 from slipway.records.search import And, Between, Compare, Condition, Field, In, IsNull, Not, Or, Order, Value
-from slipway.runs.experiments import DEFAULT
 from slipway.runs.outside import RUN_NAME
 from slipway.server.mlflow.words import STATUS
 

@@ -1,0 +1,254 @@
+"""Takes pieces of runs' files into the ledger, each exactly once: what it says and how far it goes, in one transaction.
+
+Whoever is killed, the other side knows from the ledger where to go on; a piece that is sent twice is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import msgspec
+
+from slipway.errors import Conflict, InvalidInput, NotFound
+from slipway.ledger import entries, events, lineage
+from slipway.ledger.experiments import experiment_in
+from slipway.ledger.run_file import parse
+from slipway.ledger.run_rules import set_params, set_tags
+from slipway.ports.ledger_store import WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.run_entries import (
+    ArtifactKept,
+    Begun,
+    CodeSaid,
+    DatasetUsed,
+    FileBegun,
+    Finished,
+    Found,
+    InputRead,
+    LinkMade,
+    ParamSet,
+    Point,
+    Resumed,
+    RunEntry,
+    StepKept,
+    TagSet,
+)
+from slipway.records.runs import MetricPoint, Run, RunFinding, RunWriter, StepRun
+
+__all__ = ["REPRODUCES", "absorb", "applied", "node_of"]
+
+REPRODUCES = "slipway.reproduces"
+"""The tag of a run that repeats another one to compare with it: the other one's id."""
+
+
+def node_of(run_id: str) -> str:
+    """A run as a node of the lineage."""
+    return f"run:{run_id}"
+
+
+def applied(run: Run, entry: RunEntry) -> Run:
+    """The run's record after an entry of its file; entries that do not change it leave it as it is.
+
+    Raises:
+        Conflict: A parameter has another value already.
+    """
+    change: dict[str, object] = {}
+    match entry:
+        case ParamSet(key, value):
+            change["params"] = set_params(run.params, {key: value})
+        case TagSet(key, value):
+            change["tags"] = set_tags(run.tags, {key: value})
+        case ArtifactKept(artifact):
+            others = tuple(other for other in run.artifacts if other.name != artifact.name)
+            change["artifacts"] = (*others, artifact)
+        case InputRead(node, _) if node not in run.inputs:
+            change["inputs"] = (*run.inputs, node)
+        case DatasetUsed(dataset) if dataset not in run.datasets:
+            change["datasets"] = (*run.datasets, dataset)
+        case CodeSaid(code):
+            change["code"] = code
+        case Found(finding):
+            change["findings"] = (*run.findings, finding)
+        case Resumed(host):
+            change |= {"state": "running", "host": host, "ended_at": None, "error": None, "ended_early": ""}
+        case Finished(state, ended_at, error, ended_early):
+            change |= {"state": state, "ended_at": ended_at, "error": error, "ended_early": ended_early}
+    return msgspec.structs.replace(run, **change) if change else run
+
+
+def absorb(
+    workspace: Workspace,
+    run_id: str,
+    writer: str,
+    offset: int,
+    data: bytes,
+    *,
+    then: Callable[[WriteTransaction], None] | None = None,
+    check: Callable[[Sequence[RunEntry]], Sequence[RunEntry]] | None = None,
+) -> int:
+    """Take a piece of a run's file into the ledger.
+
+    Args:
+        workspace: The store, with the run's project.
+        run_id: The run.
+        writer: Which of its files.
+        offset: Where the piece begins in the file.
+        data: The piece: whole frames. Empty with `then` alone.
+        then: Adds to the same transaction.
+        check: Looks through the entries of a stranger's piece and returns them, changed where that is right.
+
+    Returns:
+        How much of the file is in the ledger now. Less than `offset` means that something before is missing and
+        nothing was taken.
+
+    Raises:
+        InvalidInput: The piece does not fit.
+        NotFound: The piece is of a run that does not exist.
+        Conflict: The run belongs to another project, or begins twice.
+    """
+    mark = f"{run_id}.{writer}"
+    with workspace.ledger.write() as tx:
+        found = tx.get(entries.kind_of(RunWriter), mark)
+        done = 0
+        if found is not None:
+            if found.project != workspace.project:
+                raise _elsewhere(workspace, run_id)
+            done = entries.get(tx, RunWriter, mark).offset
+        fresh = data[done - offset :] if offset <= done else b""
+        if fresh:
+            told = parse(fresh, first=done == 0)
+            _Piece(tx, workspace, run_id, writer).take(told if check is None else check(told))
+            done += len(fresh)
+            entries.put(
+                tx,
+                RunWriter(
+                    id=mark,
+                    project=workspace.project,
+                    created_at=workspace.clock.now(),
+                    parent_id=run_id,
+                    offset=done,
+                ),
+            )
+        if then is not None:
+            then(tx)
+    return done
+
+
+def _elsewhere(workspace: Workspace, run_id: str) -> Conflict:
+    return Conflict(
+        f"The run {run_id} does not belong to {workspace.project!r}.", fix="Log to a run of the project that is open."
+    )
+
+
+@dataclass
+class _Piece:
+    """One piece on its way into an open transaction."""
+
+    tx: WriteTransaction
+    workspace: Workspace
+    run_id: str
+    writer: str
+
+    def take(self, told: Sequence[RunEntry]) -> None:
+        before = run = self._run()
+        points: list[MetricPoint] = []
+        steps: dict[str, StepRun] = {}
+        links: list[tuple[str, str, str]] = []
+        for entry in told:
+            match entry:
+                case Point(key, value, step, at_us):
+                    points.append(MetricPoint(key, value, step, at_us))
+                    continue
+                case FileBegun():
+                    self._check_header(entry)
+                    continue
+                case Begun():
+                    run = self._begin(entry, run)
+                    continue
+                case StepKept(step_run):
+                    steps[step_run.id] = step_run
+                    continue
+                case LinkMade(source, target, role):
+                    links.append((source, target, role))
+                    continue
+            if run is None:
+                raise self._missing()
+            present, run = run, self._changed(run, entry)
+            links += self._links(present, run, entry)
+        if run is None:
+            if points or steps or links:
+                raise self._missing()
+            return
+        if run is not before:
+            entries.put(self.tx, run)
+        for step_run in steps.values():
+            entries.put(self.tx, step_run)
+        for source, target, role in links:
+            lineage.link(self.tx, source, target, role)
+        if points:
+            self.tx.add_points(self.run_id, points)
+        self._tell(told, run)
+
+    def _run(self) -> Run | None:
+        if self.tx.get(entries.kind_of(Run), self.run_id) is None:
+            return None
+        run = entries.get(self.tx, Run, self.run_id)
+        if run.project != self.workspace.project:
+            raise _elsewhere(self.workspace, self.run_id)
+        return run
+
+    def _begin(self, entry: Begun, present: Run | None) -> Run:
+        if present is not None or entry.run.id != self.run_id or entry.run.project != self.workspace.project:
+            raise Conflict(
+                f"The run {self.run_id} cannot begin as {entry.run.id} of {entry.run.project!r}.",
+                why="A run begins once, in its own file.",
+                fix="Start another run.",
+            )
+        run = entry.run
+        if entry.experiment:
+            named = experiment_in(self.tx, self.workspace, entry.experiment)
+            run = msgspec.structs.replace(run, experiment_id=named.id)
+        return run
+
+    def _changed(self, run: Run, entry: RunEntry) -> Run:
+        try:
+            return applied(run, entry)
+        except Conflict as problem:
+            # Two processes wrote to one run: the one that came first stays, and the record says so.
+            assert isinstance(entry, ParamSet)
+            told = RunFinding(kind="conflict", key=entry.key, words=problem.what, at=datetime.now(UTC))
+            return applied(run, Found(told))
+
+    def _links(self, before: Run, run: Run, entry: RunEntry) -> list[tuple[str, str, str]]:
+        node = node_of(self.run_id)
+        match entry:
+            case ArtifactKept(artifact) if REPRODUCES not in run.tags:
+                return [(node, f"artifact:{artifact.digest}", "output")]
+            case InputRead(source, role) if source not in before.inputs:
+                return [(source, node, role)]
+        return []
+
+    def _tell(self, told: Sequence[RunEntry], run: Run) -> None:
+        # Events name who did it: a left-over file is another's work, told by whoever finds it.
+        who = replace(self.workspace, actor=run.actor)
+        for entry in told:
+            verb = {Begun: "runs.start", Resumed: "runs.resume", Finished: "runs.finish"}.get(type(entry))
+            if verb is not None:
+                state = entry.state if isinstance(entry, Finished) else "running"
+                body = {"name": run.name, "pipeline": run.pipeline, "state": state}
+                events.record(self.tx, who, verb, node_of(run.id), **body)
+
+    def _check_header(self, header: FileBegun) -> None:
+        if (header.run_id, header.writer, header.project) != (self.run_id, self.writer, self.workspace.project):
+            raise InvalidInput(
+                f"The file says that it is of run {header.run_id} in {header.project!r}.",
+                why=f"It was sent as {self.run_id} in {self.workspace.project!r}.",
+                fix="Send each file under its own run and project.",
+            )
+
+    def _missing(self) -> NotFound:
+        return NotFound(
+            f"There is no run {self.run_id!r} to log to.", fix="Start it first; its file begins with how it started."
+        )
