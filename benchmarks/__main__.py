@@ -23,6 +23,8 @@ NAMES = (
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "metric_ingest",
+    "run_search",
     "table_versions",
     "table_checks",
     "start_up",

@@ -18,6 +18,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "scalar_features": {"calls": 5, "rows": 300, "pairs": 1},
     "table_versions": {"megabytes": 1, "pairs": 1},
     "table_checks": {"rows": 300, "pairs": 1},
+    "metric_ingest": {"points": 3000, "charted": 6000, "batch": 1000, "pairs": 1},
+    "run_search": {"runs": 60, "searches": 2, "pairs": 1},
     "ledger": {"calls": 5, "batch": 10, "runs": 1, "pairs": 2},
 }
 WITH_PROCESSES: dict[str, dict[str, Any]] = {

@@ -78,11 +78,14 @@ def test_the_version() -> None:
 
 
 READS: list[tuple[list[str], str, list[str]]] = [
-    (["runs", "list"], "runs.list", ["release", "failed", "auc 0.746", "Grace Hopper (simulated)"]),
+    (["runs", "list"], "runs.search", ["release", "failed", "auc 0.746", "Grace Hopper (simulated)"]),
+    (["runs", "search", "metrics.auc > 0.7", "--order", "metrics.auc desc", "--best-per", "pipeline"], "runs.search", ["release", "auc 0.746"]),
+    (["models", "search", "number < 3", "--order", "number", "--limit", "1"], "models.search", ["flight-delays", "auc 0.746", "Next page: --token "]),
+    (["data", "search", "failed_checks > 0 and tags.raw is not null"], "tables.search", ["81,000", "flights"]),
     (["runs", "show", GOOD_RUN[:8]], "runs.get", ["learning_rate = 0.1", "helper rows.clean changed", "1 metric of slices"]),
     (["runs", "show", BAD_RUN], "runs.get", ["failed in step train: KeyError", "flights.py"]),
     (["models", "list"], "models.list", ["flight-delays", "champion", "auc 0.746"]),
-    (["models", "history", "flight-delays"], "models.history", ["No alias was set", "has ever been moved"]),
+    (["models", "history", "flight-delays", "--at", "2030-01-01"], "models.history", ["No alias was set", "has ever been moved"]),
     (["models", "show", "flight-delays"], "models.get", ["Passed for dev", "0.738 to 0.754", "(simulated)", "carrier: category"]),
     (["data", "list"], "tables.list", ["81,000", "1 of 2 broken", "2013-03-31 23:59"]),
     (["data", "profile", "flights"], "tables.profile", ["carrier", "200 rows", "median"]),
@@ -130,14 +133,14 @@ def test_why_says_what_was_recorded(store: list[str]) -> None:
 
 
 def test_any_operation_can_be_called_by_name(store: list[str]) -> None:
-    answer = slipway("api", "runs.list", "limit=1", "state=finished", *store)
+    answer = slipway("api", "runs.search", "limit=1", "where=state = 'finished'", *store)
     assert [row["run"]["id"] for row in json.loads(answer.output)["runs"]] == [GOOD_RUN]
     listed = slipway("api").output
     assert all(name in listed for name in OPERATIONS)
     described = json.loads(slipway("api", "--json").output)
     assert {each["name"] for each in described} == set(OPERATIONS)
-    assert "Did you mean 'runs.list'?" in slipway("api", "runs.lists", *store).output
-    assert "FIELD=five" in slipway("api", "runs.list", "five", *store).output
+    assert "Did you mean 'runs.search'?" in slipway("api", "runs.serch", *store).output
+    assert "FIELD=five" in slipway("api", "runs.search", "five", *store).output
 
 
 @pytest.mark.parametrize(
@@ -146,6 +149,7 @@ def test_any_operation_can_be_called_by_name(store: list[str]) -> None:
         (["rnus"], 5, "Did you mean 'runs'?"),
         (["runs", "lst"], 2, "No such command 'lst'"),
         (["runs", "list", "--nonsense"], 2, "No such option"),
+        (["runs", "search", "auc > 0.7"], 2, "Or is it params.auc or tags.auc or metrics.auc?"),
         (["runs", "show"], 2, "Missing argument 'RUN'"),
         (["runs", "show", "ffffffff"], 5, "There is no run 'ffffffff'"),
         (["models", "show", "flight-dely"], 5, "Did you mean 'flight-delays'?"),

@@ -62,7 +62,7 @@ def test_a_call_over_http_is_a_call_here(workspace: Workspace) -> None:
     fill(workspace)
     with up(workspace.root) as (url, _), Client(url, "flights") as client:
         for name, fields in (
-            ("runs.list", {"limit": 1}),
+            ("runs.search", {"limit": 1}),
             ("runs.get", {"id": GOOD_RUN[:8]}),
             ("models.get", {"name": "flight-delays"}),
             ("endpoints.list", {}),
@@ -76,15 +76,15 @@ def test_a_call_over_http_is_a_call_here(workspace: Workspace) -> None:
         with pytest.raises(NotFound, match="Did you mean 'flight-delays'"):
             client.call("models.get", name="flight-delay")
         with pytest.raises(InvalidInput) as refused:
-            client.call("runs.list", state="gone")
-        assert refused.value.field == "state"
+            client.call("runs.search", where="gone")
+        assert refused.value.field == "where"
     with workspace.ledger.read() as tx:
         assert tx.ref("flights", "alias", "flight-delays/challenger") == "1"
 
 
 def test_a_wrong_field_is_refused_before_anything_is_sent() -> None:
     with Client("http://127.0.0.1:9", "flights") as client, pytest.raises(InvalidInput, match="has no field 'limt'"):
-        client.call("runs.list", limt=5)
+        client.call("runs.search", limt=5)
 
 
 def test_a_project_cannot_lead_elsewhere(
@@ -92,8 +92,8 @@ def test_a_project_cannot_lead_elsewhere(
 ) -> None:
     url, asked = stand_in((200, b'{"runs": []}'))
     with Client(url, "../../health?x") as client:
-        client.call("runs.list")
-    assert asked[0][1].startswith("/api/v1/projects/..%2F..%2Fhealth%3Fx/runs/list?")
+        client.call("runs.search")
+    assert asked[0][1].startswith("/api/v1/projects/..%2F..%2Fhealth%3Fx/runs/search?")
 
 
 def test_nobody_answers() -> None:
@@ -101,7 +101,7 @@ def test_nobody_answers() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with Client(url, "flights") as client, pytest.raises(Unavailable, match=r"Nobody answers.*slipway up"):
-            client.call("runs.list")
+            client.call("runs.search")
         with EndpointClient(url, "e") as endpoint, pytest.raises(Unavailable, match="slipway endpoints show e"):
             endpoint.predict([{}])
 
@@ -112,13 +112,13 @@ def test_an_answer_that_takes_too_long() -> None:
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with Client(url, "flights", timeout_s=0.05) as client, pytest.raises(Unavailable, match="in time"):
-            client.call("runs.list")
+            client.call("runs.search")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8300", "ftp://x", "", "http://", "http://a b", "http://[::1"])
 def test_what_is_no_address_is_said(url: str) -> None:
     with pytest.raises(SlipwayError) as refused, Client(url, "flights") as client:
-        client.call("runs.list")
+        client.call("runs.search")
     assert refused.value.fix
 
 
@@ -142,7 +142,7 @@ def test_answers_of_strangers(
 ) -> None:
     url, _ = stand_in(answer)
     with Client(url, "flights") as client, pytest.raises(kind, match=sentence) as refused:
-        client.call("runs.list")
+        client.call("runs.search")
     assert type(refused.value) is kind
 
 
@@ -189,5 +189,5 @@ def test_the_environment_gives_no_proxy(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     url, asked = stand_in((200, b'{"runs": []}'))
     with Client(url, "flights") as client:
-        client.call("runs.list")
+        client.call("runs.search")
     assert len(asked) == 1

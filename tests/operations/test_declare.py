@@ -18,7 +18,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
 from slipway.records.people import Actor
 
-LIST = OPERATIONS["runs.list"]
+LIST = OPERATIONS["runs.search"]
 
 
 @pytest.mark.parametrize("declared", OPERATIONS.values(), ids=lambda declared: declared.name)
@@ -39,22 +39,22 @@ def test_names_and_routes_are_unique() -> None:
     assert len(routes) == len(OPERATIONS)
     for name, declared in OPERATIONS.items():
         assert declared.name == name
-    with pytest.raises(NotFound, match=r"'run\.list'.*'runs\.list'"):
-        operation("run.list")
+    with pytest.raises(NotFound, match=r"'run\.search'.*'runs\.search'"):
+        operation("run.search")
 
 
 def test_a_request_is_made_of_plain_values_or_of_text() -> None:
-    made = convert(LIST, {"limit": "5", "state": "failed"}, texts=True)
-    assert made == convert(LIST, {"limit": 5, "state": "failed"})
+    made = convert(LIST, {"limit": "5", "where": "state = 'failed'"}, texts=True)
+    assert made == convert(LIST, {"limit": 5, "where": "state = 'failed'"})
     assert convert(OPERATIONS["endpoints.deploy"], {"model": "m", "dry_run": "true"}, texts=True).dry_run is True
 
 
 @pytest.mark.parametrize(
     ("name", "values", "field", "sentence"),
     [
-        ("runs.list", {"limt": 5}, "limt", "has no field 'limt'"),
-        ("runs.list", {"limit": "5"}, "limit", "Expected `int`, got `str`"),
-        ("runs.list", {"limit": None}, "limit", "Expected `int`"),
+        ("runs.search", {"limt": 5}, "limt", "has no field 'limt'"),
+        ("runs.search", {"limit": "5"}, "limit", "Expected `int`, got `str`"),
+        ("runs.search", {"limit": None}, "limit", "Expected `int`"),
         ("runs.get", {}, "", "missing required field `id`"),
         ("runs.get", {"id": 5}, "id", "Expected `str`"),
     ],
@@ -69,7 +69,7 @@ def test_what_does_not_fit_names_its_field(name: str, values: dict[str, object],
 
 def test_the_permission_is_checked_before_the_body_is_loaded(workspace: Workspace) -> None:
     nowhere = Operation(
-        name="runs.list",
+        name="runs.search",
         summary="List.",
         permission="runs.write",
         request=LIST.request,
@@ -77,7 +77,7 @@ def test_the_permission_is_checked_before_the_body_is_loaded(workspace: Workspac
         body="no.such.module:function",
     )
     reader = replace(workspace, actor=Actor("eve", roles=("executive viewer",)))
-    with pytest.raises(Denied, match=r"eve may not do runs\.list.*data scientist"):
+    with pytest.raises(Denied, match=r"eve may not do runs\.search.*data scientist"):
         call(reader, nowhere, LIST.request())
     with pytest.raises(ModuleNotFoundError):
         call(workspace, nowhere, LIST.request())
@@ -113,7 +113,7 @@ def test_every_value_can_be_written_as_json(value: object) -> None:
 
 def test_an_answer_of_another_kind_is_refused() -> None:
     for body in (b"<html>", b"[]", b'{"runs": 5}', b"", b'{"runs": [{}]}'):
-        with pytest.raises(BackendError, match=r"answer to runs\.list cannot be read"):
+        with pytest.raises(BackendError, match=r"answer to runs\.search cannot be read"):
             wire.decode(LIST, body)
 
 

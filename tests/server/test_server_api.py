@@ -30,7 +30,7 @@ def test_health_answers_once_it_is_up(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("runs.list", {"limit": 1, "state": "finished"}),
+        ("runs.search", {"limit": 1, "where": "state = 'finished'"}),
         ("runs.get", {"id": GOOD_RUN}),
         ("models.get", {"name": "flight-delays"}),
         ("endpoints.get", {"name": "flight-delays"}),
@@ -67,7 +67,7 @@ def test_several_projects_are_kept_apart(ask: Ask, workspace: Workspace) -> None
     projects.register(replace(workspace, project="ships"))
     listed = ask("GET", "/api/v1/projects").json()["projects"]
     assert [project["name"] for project in listed] == ["flights", "ships"]
-    assert ask("GET", "/api/v1/projects/ships/runs/list").json() == {"runs": []}
+    assert ask("GET", "/api/v1/projects/ships/runs/search").json() == {"runs": [], "token": ""}
     assert ask("GET", "/api/v1/projects/ships/models/list").json() == {"models": []}
     assert ask("GET", "/api/v1/projects/ships/audit/list").json() == {"events": []}
     for path in ("runs/get?id=" + GOOD_RUN, "models/get?name=flight-delays", "endpoints/get?name=flight-delays"):
@@ -77,13 +77,20 @@ def test_several_projects_are_kept_apart(ask: Ask, workspace: Workspace) -> None
 @pytest.mark.parametrize(
     ("method", "path", "options", "status", "field", "sentence"),
     [
-        ("GET", "/api/v1/projects/fligths/runs/list", {}, 404, "", "Did you mean 'flights'?"),
+        ("GET", "/api/v1/projects/fligths/runs/search", {}, 404, "", "Did you mean 'flights'?"),
         ("GET", f"{HOME}/runs/get", {}, 422, "", "missing required field `id`"),
         ("GET", f"{HOME}/runs/get?id=ffffffff", {}, 404, "", "no run 'ffffffff'"),
-        ("GET", f"{HOME}/runs/list?limit=many", {}, 422, "limit", "Expected `int`"),
-        ("GET", f"{HOME}/runs/list?limit=5&limit=6", {}, 422, "limit", "given twice"),
-        ("GET", f"{HOME}/runs/list?nonsense=1", {}, 422, "nonsense", "Its fields are: state, pipeline, limit"),
-        ("GET", f"{HOME}/runs/list?state=gone", {}, 422, "state", "states are"),
+        ("GET", f"{HOME}/runs/search?limit=many", {}, 422, "limit", "Expected `int`"),
+        ("GET", f"{HOME}/runs/search?limit=5&limit=6", {}, 422, "limit", "given twice"),
+        (
+            "GET",
+            f"{HOME}/runs/search?nonsense=1",
+            {},
+            422,
+            "nonsense",
+            "Its fields are: where, order, best_per, token, limit",
+        ),
+        ("GET", f"{HOME}/runs/search?where=gone", {}, 422, "where", "no attribute 'gone'"),
         ("POST", f"{HOME}/models/alias", {}, 422, "", "missing required field `name`"),
         ("POST", f"{HOME}/models/alias", {"content": b"{", "headers": JSON}, 400, "", "not JSON"),
         ("POST", f"{HOME}/models/alias", {"content": b"\xff\xfe", "headers": JSON}, 400, "", "not JSON"),
@@ -116,8 +123,8 @@ def test_several_projects_are_kept_apart(ask: Ask, workspace: Workspace) -> None
             "nested too deeply",
         ),
         ("GET", f"{HOME}/audit/seal", {}, 405, "", "Use POST"),
-        ("DELETE", f"{HOME}/runs/list", {}, 405, "", "Use "),
-        ("GET", f"{HOME}/runs/lists", {}, 404, "", "openapi.json"),
+        ("DELETE", f"{HOME}/runs/search", {}, 405, "", "Use "),
+        ("GET", f"{HOME}/runs/serch", {}, 404, "", "openapi.json"),
         ("GET", "/api/v2/projects", {}, 404, "", "There is nothing at"),
     ],
 )
@@ -140,7 +147,7 @@ def test_what_nobody_meant_to_raise_is_logged_and_not_shown(
 
     monkeypatch.setattr(api, "perform", broken)
     with caplog.at_level(logging.ERROR, "slipway.server"):
-        answer = ask("GET", f"{HOME}/runs/list")
+        answer = ask("GET", f"{HOME}/runs/search")
     said = answer.json()["error"]
     assert (answer.status_code, said["code"]) == (500, "InternalError")
     assert "secret" not in answer.text
@@ -169,7 +176,7 @@ def test_every_error_has_its_number(
     ask: Ask, monkeypatch: pytest.MonkeyPatch, error: errors.SlipwayError, status: int
 ) -> None:
     monkeypatch.setattr(api, "perform", _raising(error))
-    answer = ask("GET", f"{HOME}/runs/list")
+    answer = ask("GET", f"{HOME}/runs/search")
     assert answer.status_code == status == status_of(error)
     assert answer.json() == wire.error_body(error)
     assert ("retry-after" in answer.headers) == (status == 503)
@@ -231,8 +238,15 @@ def test_openapi_describes_every_operation_and_nothing_else(ask: Ask) -> None:
     schemas = document["components"]["schemas"]
     for reference in _references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas
-    listing = described[f"{HOME}/runs/list".replace("flights", "{project}"), "GET"]
-    assert [parameter["name"] for parameter in listing["parameters"]] == ["project", "state", "pipeline", "limit"]
+    listing = described[f"{HOME}/runs/search".replace("flights", "{project}"), "GET"]
+    assert [parameter["name"] for parameter in listing["parameters"]] == [
+        "project",
+        "where",
+        "order",
+        "best_per",
+        "token",
+        "limit",
+    ]
 
 
 def _references(value: Any) -> list[str]:

@@ -91,7 +91,11 @@ _SECOND: tuple[Step, ...] = (
         no INTEGER NOT NULL, key INTEGER NOT NULL, level INTEGER NOT NULL, seq INTEGER NOT NULL,
         points INTEGER NOT NULL, first_step INTEGER NOT NULL, first_at INTEGER NOT NULL, first_value REAL,
         last_step INTEGER NOT NULL, last_at INTEGER NOT NULL, last_value REAL, low REAL, high REAL,
-        body BLOB NOT NULL, PRIMARY KEY (no, key, level, seq)) WITHOUT ROWID""",
+        PRIMARY KEY (no, key, level, seq)) WITHOUT ROWID""",
+    # Beside the headers, not in them: a chart reads all headers and few bodies.
+    """CREATE TABLE bodies (
+        no INTEGER NOT NULL, key INTEGER NOT NULL, level INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (no, key, level, seq)) WITHOUT ROWID""",
     _move_points,
     "DROP TABLE points",
 )

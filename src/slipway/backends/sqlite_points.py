@@ -9,8 +9,9 @@ import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
-from slipway.backends.point_blocks import Row, pack, point_of, row_of, rows_of, unpack
+from slipway.backends.point_blocks import Columns, Row, pack, point_of, row_of, rows_of
 from slipway.records.runs import Bucket, MetricPoint
 
 __all__ = ["latest", "read", "sample", "write"]
@@ -23,7 +24,6 @@ _WHOLE = 2
 _HEADER = "first_step, first_at, first_value, last_step, last_at, last_value, low, high"
 
 Execute = Callable[..., sqlite3.Cursor]
-Header = tuple[int, int, float | None, int, int, float | None, float | None, float | None]
 
 
 def write(
@@ -44,8 +44,10 @@ def write(
     for name, unsorted in by_key.items():
         key, rows = key_of(name), rows_of(unsorted)
         _keep_latest(execute, no, key, created_us, rows[-1])
-        if _insert(execute, no, key, rows, 0 if len(rows) < _SMALL else 1):
-            _merge(execute, no, key)
+        if len(rows) >= _SMALL:
+            _place(execute, no, key, rows)
+        elif _insert(execute, no, key, 0, rows) >= _MOST:
+            _place(execute, no, key, _take(execute, no, key, 0))
 
 
 def latest(execute: Execute, no: int) -> list[MetricPoint]:
@@ -74,22 +76,52 @@ def sample(execute: Execute, no: int, key: int, name: str, buckets: int) -> list
     # By step, or by time where there is one step only.
     axis = 0 if blocks[0][0] < max(block[3] for block in blocks) else 1
     edges = _edges([(block[axis], block[3 + axis]) for block in blocks], buckets)
-    marks: dict[int, list[Row | float | None]] = {}
+    marks: dict[int, _Mark] = {}
     for block in blocks:
         place = bisect_right(edges, block[axis])
+        mark = _Mark(_first(block), _last(block), block[6], block[7])
         if place == bisect_right(edges, block[3 + axis]):
-            _mark(marks, place, _first(block), _last(block), block[6], block[7])
+            marks[place] = mark if place not in marks else marks[place].with_(mark)
             continue
-        rows = _open(execute, no, key, block)
-        positions = [row[axis] for row in rows]
+        body = _body(execute, no, key, block)
+        assert body is not None  # a block of one point lies in one bucket
+        columns = Columns.of(body)
+        positions = (columns.steps, columns.times)[axis]
         begun = 0
-        while begun < len(rows):
+        while begun < len(positions):
             place = bisect_right(edges, positions[begun])
-            until = bisect_left(positions, edges[place]) if place < len(edges) else len(rows)
-            part = rows[begun:until]
-            _mark(marks, place, part[0], part[-1], *_range(part))
+            until = bisect_left(positions, edges[place], begun) if place < len(edges) else len(positions)
+            mark = _Mark(columns.row(begun), columns.row(until - 1), *columns.bounds(begun, until))
+            marks[place] = mark if place not in marks else marks[place].with_(mark)
             begun = until
-    return [_bucket(name, marks[place]) for place in sorted(marks)]
+    return [marks[place].bucket(name) for place in sorted(marks)]
+
+
+class _Mark(NamedTuple):
+    """What a bucket comes to so far."""
+
+    first: Row
+    last: Row
+    low: float | None
+    high: float | None
+
+    def with_(self, other: "_Mark") -> "_Mark":
+        """Both together."""
+        low, high = self.low, self.high
+        if other.low is not None and (low is None or other.low < low):
+            low = other.low
+        if other.high is not None and (high is None or other.high > high):
+            high = other.high
+        return _Mark(min(self.first, other.first), max(self.last, other.last), low, high)
+
+    def bucket(self, name: str) -> Bucket:
+        """As it is shown."""
+        return Bucket(
+            first=point_of(name, self.first),
+            last=point_of(name, self.last),
+            low=math.nan if self.low is None else self.low,
+            high=math.nan if self.high is None else self.high,
+        )
 
 
 def _keep_latest(execute: Execute, no: int, key: int, created_us: int, row: Row) -> None:
@@ -104,52 +136,51 @@ def _keep_latest(execute: Execute, no: int, key: int, created_us: int, row: Row)
         execute("UPDATE series SET step=?, at_us=?, number=? WHERE no=? AND key=?", (row[0], row[1], number, no, key))
 
 
-def _insert(execute: Execute, no: int, key: int, rows: list[Row], level: int) -> bool:
-    """Store rows as whole blocks and one of the rest; whether so many of the rest's level are there that they merge."""
-    whole = len(rows) - len(rows) % _BLOCK
-    parts = [(rows[begin : begin + _BLOCK], _WHOLE) for begin in range(0, whole, _BLOCK)]
-    if whole < len(rows):
-        parts.append((rows[whole:], level))
-    number = 0
-    for part, its_level in parts:
-        first, last = part[0], part[-1]
-        # What one point says stands in the header already.
-        body = pack(part) if len(part) > 1 else b""
-        (number,) = execute(
-            "SELECT coalesce(max(seq), 0) + 1 FROM blocks WHERE no=? AND key=? AND level=?", (no, key, its_level)
-        ).fetchone()
-        execute(
-            f"INSERT INTO blocks (no, key, level, seq, points, {_HEADER}, body) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            (no, key, its_level, number, len(part), *_header(first), *_header(last), *_range(part), body),
-        )
-    # Within a level below the last all are merged together, so the number of the newest is how many there are.
-    return whole < len(rows) and (level == 1 or number >= _MOST)
-
-
-def _merge(execute: Execute, no: int, key: int) -> None:
-    """Merge the small blocks where there are many, then the middle ones where they fill a whole block or are many."""
-    count, points = _count(execute, no, key, 0)
-    if count >= _MOST:
-        _insert(execute, no, key, _take(execute, no, key, 0), 1)
-    count, points = _count(execute, no, key, 1)
-    if points >= _BLOCK or count >= _MOST:
-        _insert(execute, no, key, _take(execute, no, key, 1), 1)
-
-
-def _count(execute: Execute, no: int, key: int, level: int) -> tuple[int, int]:
-    found: tuple[int, int] = execute(
-        "SELECT count(*), coalesce(sum(points), 0) FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level)
+def _place(execute: Execute, no: int, key: int, rows: list[Row]) -> None:
+    """Store rows as whole blocks and a middle one of the rest; with what waits there, where that fills a whole one."""
+    count, points = execute(
+        "SELECT count(*), coalesce(sum(points), 0) FROM blocks WHERE no=? AND key=? AND level=1", (no, key)
     ).fetchone()
-    return found
+    if points + len(rows) >= _BLOCK or count + 1 >= _MOST:
+        # The small ones too: what was written before stands before, so that whole blocks do not overlap.
+        rows = rows_of([*_take(execute, no, key, 0), *_take(execute, no, key, 1), *rows])
+    whole = len(rows) - len(rows) % _BLOCK
+    for begin in range(0, whole, _BLOCK):
+        _insert(execute, no, key, _WHOLE, rows[begin : begin + _BLOCK])
+    if whole < len(rows):
+        _insert(execute, no, key, 1, rows[whole:])
+
+
+def _insert(execute: Execute, no: int, key: int, level: int, rows: list[Row]) -> int:
+    """Store one block; returns its number, which is how many its level has: below the last all are taken together."""
+    first, last = rows[0], rows[-1]
+    (number,) = execute(
+        "SELECT coalesce(max(seq), 0) + 1 FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level)
+    ).fetchone()
+    values = [row[3] for row in rows if row[2]]
+    bounds = (min(values), max(values)) if values else (None, None)
+    execute(
+        f"INSERT INTO blocks (no, key, level, seq, points, {_HEADER}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (no, key, level, number, len(rows), *_header(first), *_header(last), *bounds),
+    )
+    if len(rows) > 1:  # what one point says stands in the header already
+        execute(
+            "INSERT INTO bodies (no, key, level, seq, body) VALUES (?,?,?,?,?)", (no, key, level, number, pack(rows))
+        )
+    return int(number)
 
 
 def _take(execute: Execute, no: int, key: int, level: int) -> list[Row]:
+    """Remove a level's blocks; returns their points."""
     rows: list[Row] = []
     for step, at, value, body in execute(
-        "SELECT first_step, first_at, first_value, body FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level)
+        "SELECT first_step, first_at, first_value, body FROM blocks LEFT JOIN bodies USING (no, key, level, seq) "
+        "WHERE no=? AND key=? AND level=?",
+        (no, key, level),
     ):
-        rows += unpack(body) if body else [_row(step, at, value)]
-    execute("DELETE FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level))
+        rows += Columns.of(body).rows() if body else [_row(step, at, value)]
+    for table in ("blocks", "bodies"):
+        execute(f"DELETE FROM {table} WHERE no=? AND key=? AND level=?", (no, key, level))
     return rows_of(rows)
 
 
@@ -179,10 +210,15 @@ def _ordered(execute: Execute, no: int, key: int, blocks: list[tuple[int, ...]],
 
 
 def _open(execute: Execute, no: int, key: int, block: tuple[int, ...]) -> list[Row]:
-    (body,) = execute(
-        "SELECT body FROM blocks WHERE no=? AND key=? AND level=? AND seq=?", (no, key, *block[8:10])
+    body = _body(execute, no, key, block)
+    return [_first(block)] if body is None else Columns.of(body).rows()
+
+
+def _body(execute: Execute, no: int, key: int, block: tuple[int, ...]) -> bytes | None:
+    found = execute(
+        "SELECT body FROM bodies WHERE no=? AND key=? AND level=? AND seq=?", (no, key, *block[8:10])
     ).fetchone()
-    return unpack(body) if body else [_first(block)]
+    return None if found is None else found[0]
 
 
 def _edges(stretches: list[tuple[int, int]], buckets: int) -> list[int]:
@@ -202,40 +238,6 @@ def _edges(stretches: list[tuple[int, int]], buckets: int) -> list[int]:
         nearest = min(free[max(0, place - 1) : place + 1], key=lambda one: abs(one - wanted), default=wanted)
         edges.add(nearest if abs(nearest - wanted) <= width / 2 else wanted)
     return sorted(edges - {low})
-
-
-def _mark(
-    marks: dict[int, list[Row | float | None]], place: int, first: Row, last: Row, low: float | None, high: float | None
-) -> None:
-    known = marks.get(place)
-    if known is None:
-        marks[place] = [first, last, low, high]
-        return
-    known[0] = min(known[0], first)  # type: ignore[type-var]
-    known[1] = max(known[1], last)  # type: ignore[type-var]
-    if low is not None and (known[2] is None or low < known[2]):  # type: ignore[operator]
-        known[2] = low
-    if high is not None and (known[3] is None or high > known[3]):  # type: ignore[operator]
-        known[3] = high
-
-
-def _bucket(name: str, mark: list[Row | float | None]) -> Bucket:
-    first, last, low, high = mark
-    assert isinstance(first, tuple)
-    assert isinstance(last, tuple)
-    assert not isinstance(low, tuple)
-    assert not isinstance(high, tuple)
-    return Bucket(
-        first=point_of(name, first),
-        last=point_of(name, last),
-        low=math.nan if low is None else low,
-        high=math.nan if high is None else high,
-    )
-
-
-def _range(rows: list[Row]) -> tuple[float | None, float | None]:
-    values = [row[3] for row in rows if row[2]]
-    return (min(values), max(values)) if values else (None, None)
 
 
 def _header(row: Row) -> tuple[int, int, float | None]:

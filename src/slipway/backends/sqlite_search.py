@@ -32,6 +32,8 @@ __all__ = ["add_functions", "search"]
 
 _FEW = 4000
 """As many records are sorted in a few milliseconds, wherever they lie."""
+_FEW_TEXTS = 400
+"""The same where every text of a field is read to count them: what fits more of them is soon met on a walk."""
 _LONGEST_S = 20.0
 _LOOKS = 50_000
 
@@ -47,6 +49,15 @@ class _Sql(NamedTuple):
 
     def __add__(self, other: "_Sql") -> "_Sql":  # type: ignore[override]
         return _Sql(self.text + other.text, self.values + other.values)
+
+
+class _Narrow(NamedTuple):
+    """A part of a condition, the query of what fits it, how many do (bounded), and whether these are few."""
+
+    part: Condition
+    source: _Sql
+    fits: int
+    is_few: bool
 
 
 class _Term(NamedTuple):
@@ -126,9 +137,9 @@ class _Search:
 
     def page(self) -> list[tuple[Any, ...]]:
         """The rows of the page."""
-        source, count = self._narrowest()
-        if source is not None and count <= _FEW:
-            return self._rows(self._sorted(source))
+        narrow = self._narrowest()
+        if narrow is not None and narrow.is_few:
+            return self._rows(self._sorted(narrow))
         if not self._order:
             return self._rows(self._by_time(first_rank=None))
         rows: list[tuple[Any, ...]] = []
@@ -144,8 +155,7 @@ class _Search:
 
     def best(self, field: Field) -> list[tuple[Any, ...]]:
         """The rows of the page, only the first one of each value of a field."""
-        source, _ = self._narrowest()
-        every = self._sorted(source, is_paged=False)
+        every = self._sorted(self._narrowest(), is_paged=False)
         names = ", ".join(f"c{place}" for place in range(3 * len(self._order)))
         names = f"{names}, born, entry" if names else "born, entry"
         columns = [f"c{3 * place}|c{3 * place + 1}|c{3 * place + 2}" for place in range(len(self._order))]
@@ -167,18 +177,22 @@ class _Search:
     def _rows(self, sql: _Sql, limit: int | None = None) -> list[tuple[Any, ...]]:
         return self._execute(f"{sql.text} LIMIT ?", (*sql.values, self._limit if limit is None else limit)).fetchall()
 
-    def _narrowest(self) -> tuple[_Sql | None, int]:
-        """The part of the condition that fits the fewest records, as a query of their numbers, and how many (bounded)."""
-        best: tuple[_Sql | None, int] = (None, _FEW + 1)
-        for part in self._conjuncts():
+    def _narrowest(self) -> _Narrow | None:
+        """The part of the condition that fits the fewest records, as far as an index can say."""
+        best: _Narrow | None = None
+        # Patterns last: to count what they fit, every text of the field is read, which another part may spare.
+        for part in sorted(self._conjuncts(), key=_has_pattern):
+            most = _FEW_TEXTS if _has_pattern(part) else _FEW
+            if best is not None and best.is_few and most == _FEW_TEXTS:
+                break
             source = self._source(part)
             if source is None:
                 continue
-            counted = self._execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT ?)", (*source.values, best[1])
-            ).fetchone()[0]
-            if best[0] is None or counted < best[1]:
-                best = (source, counted)
+            (count,) = self._execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT ?)", (*source.values, most + 1)
+            ).fetchone()
+            if best is None or count < best.fits:
+                best = _Narrow(part, source, count, count <= most)
         return best
 
     def _conjuncts(self) -> Iterator[Condition]:
@@ -191,7 +205,7 @@ class _Search:
                 yield part
 
     def _source(self, part: Condition) -> _Sql | None:
-        """The numbers of what fits a part, out of the index; None where it cannot say them."""
+        """The numbers and creations of what fits a part, out of the index; None where it cannot say them."""
         if isinstance(part, Or):
             sources = [self._source(one) for one in part.parts]
             known = [source for source in sources if source is not None]
@@ -204,7 +218,8 @@ class _Search:
         key = self._key_of(part.field)
         return _joined(
             [
-                _Sql(f"SELECT no FROM {table} d INDEXED BY {table}_by_value WHERE d.key=? AND ", [key]) + test
+                _Sql(f"SELECT no, created_us FROM {table} d INDEXED BY {table}_by_value WHERE d.key=? AND ", [key])
+                + test
                 for test in _tests(part, "d")
             ],
             " UNION ALL ",
@@ -224,18 +239,19 @@ class _Search:
             return (0,) if has_numbers and is_plain else (0, 1)
         return (0, 1, 2)
 
-    def _sorted(self, source: _Sql | None, is_paged: bool = True) -> _Sql:
-        """Every record that fits, looked at and sorted; out of a source of numbers where there is one."""
+    def _sorted(self, found: _Narrow | None, is_paged: bool = True) -> _Sql:
+        """Every record that fits, looked at and sorted; out of what fits one part of the condition, where it is given."""
         terms = self._terms([_columns(place, one.field) for place, one in enumerate(self._order)])
         picked = _Sql(f"SELECT {_picked(terms)} FROM ", [])
-        if source is None:
-            picked += _Sql("entries e INDEXED BY entries_by_time", [])
+        if found is None:
+            picked += _Sql("entries e INDEXED BY entries_by_time", []) + self._joins("e.no", 0)
+            picked += _Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
+            picked += self._condition(self._where, "e.no")
         else:
-            picked += _Sql("(SELECT DISTINCT no FROM (", []) + source
-            picked += _Sql(")) s CROSS JOIN entries e ON e.no=s.no", [])
-        picked += self._joins("e.no", 0)
-        picked += _Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
-        picked += self._condition(self._where, "e.no")
+            others = tuple(part for part in self._conjuncts() if part is not found.part)
+            # Not flattened by SQLite: it would make its own guess of where to begin.
+            picked += _Sql("(SELECT DISTINCT no, created_us FROM (", []) + found.source + _Sql(")) e", [])
+            picked += self._joins("e.no", 0) + _Sql(" WHERE ", []) + self._condition(And(others), "e.no")
         if not is_paged:
             return picked
         return picked + _behind(terms, self._after) + _Sql(f" ORDER BY {_order_by(terms)}", [])
@@ -308,10 +324,17 @@ class _Search:
         if isinstance(condition, Not):
             return _Sql("NOT ", []) + self._condition(condition.part, no)
         table, key = _table(condition.field), self._key_of(condition.field)
+        # With a plus the columns are no reason for SQLite to take the index by value: the row itself is looked up.
         exists = _Sql(f"EXISTS (SELECT 1 FROM {table} f WHERE f.no={no} AND f.key=?", [key])
         if isinstance(condition, IsNull):
             return _Sql("NOT ", []) + exists + _Sql(")", [])
-        return exists + _Sql(" AND ", []) + _any(_tests(condition, "f")) + _Sql(")", [])
+        return exists + _Sql(" AND ", []) + _any(_tests(condition, "+f")) + _Sql(")", [])
+
+
+def _has_pattern(part: Condition) -> bool:
+    if isinstance(part, Or):
+        return any(_has_pattern(one) for one in part.parts)
+    return isinstance(part, Compare) and part.operator in ("LIKE", "ILIKE", "MATCHES")
 
 
 def _tests(leaf: Leaf, row: str) -> list[_Sql]:

@@ -10,7 +10,8 @@ from slipway.cli.data_files import files
 from slipway.cli.data_versions import COMMANDS
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, instant
-from slipway.operations.tables import TableDetail, Tables, TableSync
+from slipway.cli.searching import next_page, search_options
+from slipway.operations.tables import FoundTables, TableDetail, Tables, TableSync
 from slipway.records.sources import Sync
 from slipway.records.tables import TableVersion
 
@@ -22,7 +23,7 @@ __all__ = ["data"]
 
 @click.group(commands=dict(COMMANDS))
 def data() -> None:
-    """List, show and ingest tables; compare, name, branch and alter their versions."""
+    """List, search, show and ingest tables; compare, name, branch and alter their versions."""
 
 
 @data.command("list")
@@ -30,6 +31,18 @@ def data() -> None:
 def list_(door: Door) -> None:
     """List the tables with their newest versions."""
     door.show(door.call("tables.list"), _list_text)
+
+
+@data.command()
+@search_options
+@opened
+def search(door: Door, **asked: str | int) -> None:
+    r"""Search the versions of all tables by rows, time, source, owner, tags and other attributes.
+
+    \b
+    slipway data search "failed_checks > 0 and created > 7d ago" --order "rows desc" --best-per name
+    """
+    door.show(door.call("tables.search", **asked), _found_text)
 
 
 @data.command()
@@ -94,7 +107,11 @@ def _synced_text(ended: list[Sync]) -> str:
     )
 
 
-def _list_text(answer: Tables) -> str:
+def _found_text(answer: FoundTables) -> str:
+    return _versions(answer.versions, empty="No version fits.") + next_page(answer.token)
+
+
+def _versions(versions: tuple[TableVersion, ...], *, empty: str) -> str:
     rows = [
         (
             table.name,
@@ -104,10 +121,13 @@ def _list_text(answer: Tables) -> str:
             instant(table.created_at),
             checks_in_words(table),
         )
-        for table in answer.tables
+        for table in versions
     ]
-    head = ("table", "version", "rows", "data until (UTC)", "ingested (UTC)", "checks")
-    tables = columns(head, rows, empty="There are no tables yet. Ingest them: slipway data ingest")
+    return columns(("table", "version", "rows", "data until (UTC)", "ingested (UTC)", "checks"), rows, empty=empty)
+
+
+def _list_text(answer: Tables) -> str:
+    tables = _versions(answer.tables, empty="There are no tables yet. Ingest them: slipway data ingest")
     return f"{tables}\n\n{_syncs_text(answer.syncs)}" if answer.syncs else tables
 
 

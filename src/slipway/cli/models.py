@@ -4,7 +4,8 @@ import click
 
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, figure, instant
-from slipway.operations.models import AliasMoved, ModelDetail, ModelHistory, Models
+from slipway.cli.searching import next_page, search_options
+from slipway.operations.models import AliasMoved, FoundModels, ModelDetail, ModelHistory, Models
 from slipway.records.gates import Outcome, Verdict
 from slipway.records.models import MetricValue
 
@@ -13,7 +14,7 @@ __all__ = ["models", "verdict_text"]
 
 @click.group()
 def models() -> None:
-    """List models, show one or its history, or point an alias at a version."""
+    """List or search models, show one or its history, or point an alias at a version."""
 
 
 @models.command("list")
@@ -21,6 +22,18 @@ def models() -> None:
 def list_(door: Door) -> None:
     """List the registered versions, newest first."""
     door.show(door.call("models.list"), _list_text)
+
+
+@models.command()
+@search_options
+@opened
+def search(door: Door, **asked: str | int) -> None:
+    r"""Search the registered versions by name, number, tags and other attributes.
+
+    \b
+    slipway models search "created > 30d ago and tags.stage = 'pilot'" --best-per name
+    """
+    door.show(door.call("models.search", **asked), _found_text)
 
 
 @models.command()
@@ -73,7 +86,11 @@ def _history_text(answer: ModelHistory) -> str:
     return head + "\n\n" + columns(heads, rows, empty="No alias of it has ever been moved.")
 
 
-def _list_text(answer: Models) -> str:
+def _found_text(answer: FoundModels) -> str:
+    return _list_text(answer) + next_page(answer.token) if answer.models else "No version fits."
+
+
+def _list_text(answer: Models | FoundModels) -> str:
     rows = []
     for row in answer.models:
         metrics = ", ".join(f"{name} {figure(value)}" for name, value in sorted(row.metrics.items()))

@@ -1,11 +1,14 @@
 """`slipway runs`: what was executed, with what, and what came of it."""
 
+from typing import get_args
+
 import click
 
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, facts, figure, instant
+from slipway.cli.searching import next_page, quoted, search_options
 from slipway.operations.runs import RunDetail, Runs
-from slipway.records.runs import MetricPoint, StepRun
+from slipway.records.runs import MetricPoint, RunState, StepRun
 
 __all__ = ["runs"]
 
@@ -14,17 +17,31 @@ _METRICS_SHOWN = 4
 
 @click.group()
 def runs() -> None:
-    """List runs, or show one."""
+    """List runs, search them, or show one."""
 
 
 @runs.command("list")
-@click.option("--state", default="", help="Only this state: running, finished, failed, killed.")
+@click.option("--state", type=click.Choice(get_args(RunState)), help="Only this state.")
 @click.option("--pipeline", default="", help="Only this pipeline's.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="How many at most.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
 @opened
-def list_(door: Door, state: str, pipeline: str, limit: int) -> None:
+def list_(door: Door, state: str | None, pipeline: str, limit: int) -> None:
     """List runs, newest first."""
-    door.show(door.call("runs.list", state=state, pipeline=pipeline, limit=limit), _list_text)
+    wanted = {"state": state or "", "pipeline": pipeline}
+    where = " and ".join(f"{name} = {quoted(value)}" for name, value in wanted.items() if value)
+    door.show(door.call("runs.search", where=where, limit=limit), _list_text)
+
+
+@runs.command()
+@search_options
+@opened
+def search(door: Door, **asked: str | int) -> None:
+    r"""Search runs by metrics, parameters, tags and attributes.
+
+    \b
+    slipway runs search "metrics.auc > 0.7 and params.depth in (4, 6)" --order "metrics.auc desc" --best-per tags.user
+    """
+    door.show(door.call("runs.search", **asked), _list_text)
 
 
 @runs.command()
@@ -47,7 +64,7 @@ def _list_text(answer: Runs) -> str:
         ("run", "name", "state", "started (UTC)", "by", "metrics"),
         rows,
         empty="No run fits. Start one: slipway run PIPELINE",
-    )
+    ) + next_page(answer.token)
 
 
 def _show_text(answer: RunDetail) -> str:

@@ -25,7 +25,7 @@ class _Found(Struct, frozen=True):
 @opened
 def why(door: Door, step: str, run_id: str) -> None:
     """Say why STEP ran, or why its stored result could be used."""
-    ids = [run_id] if run_id else [row.run.id for row in door.call("runs.list", limit=_RUNS_SEARCHED).runs]
+    ids = [run_id] if run_id else [row.run.id for row in door.call("runs.search", limit=_RUNS_SEARCHED).runs]
     names: set[str] = set()
     for each in ids:
         detail: RunDetail = door.call("runs.get", id=each)

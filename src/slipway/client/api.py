@@ -23,7 +23,7 @@ class Client(Connection):
         timeout_s: Seconds to wait for an answer.
 
     Example:
-        `Client("http://127.0.0.1:8300", "flights").call("runs.list", limit=5).runs`
+        `Client("http://127.0.0.1:8300", "flights").call("runs.search", limit=5).runs`
     """
 
     def __init__(self, url: str, project: str, token: str | None = None, *, timeout_s: float = 600.0) -> None:
@@ -34,7 +34,7 @@ class Client(Connection):
         """Call an operation by name.
 
         Args:
-            name: "runs.list".
+            name: "runs.search".
             **fields: The request's fields.
 
         Returns:

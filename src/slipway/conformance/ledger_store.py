@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from slipway.conformance.ledger_measures import LedgerMeasuresSuite
 from slipway.errors import Conflict, SlipwayError
-from slipway.ports.ledger_store import LedgerStore
 from slipway.records.events import Event, Root
 from slipway.records.people import Actor
 from slipway.records.record import Entry, Link
@@ -61,12 +60,8 @@ class _Interrupted(Exception):
     pass
 
 
-class LedgerStoreSuite:
+class LedgerStoreSuite(LedgerMeasuresSuite):
     """Override `make`; each test opens a store of its own in an empty folder."""
-
-    def make(self, folder: Path) -> LedgerStore:
-        """Open the store in a folder; opening the same folder again opens the same store."""
-        raise NotImplementedError
 
     def test_an_entry_comes_back_as_it_was_put_with_its_edition(self, tmp_path: Path) -> None:
         store = self.make(tmp_path)
@@ -90,6 +85,7 @@ class LedgerStoreSuite:
         with store.write() as tx:
             assert tx.put(_ENTRY, expect=1) == 2
             _raised(Conflict, lambda: tx.put(_entry("r2"), expect=1))
+            _raised(Conflict, lambda: tx.put(_entry("r1", project="ships")))
         store.close()
 
     def test_what_was_written_is_there_when_the_store_is_opened_again(self, tmp_path: Path) -> None:
@@ -211,30 +207,6 @@ class LedgerStoreSuite:
             assert tx.links("run:r1", towards=True) == [one]
             assert tx.links("run:r1", towards=False) == [two]
             assert tx.links("model:m1", towards=False) == []
-        store.close()
-
-    def test_points_are_kept_once_in_order_and_not_a_number_is_lowest(self, tmp_path: Path) -> None:
-        store = self.make(tmp_path)
-        given = [
-            MetricPoint("loss", 0.5, 2, 10),
-            MetricPoint("loss", math.nan, 3, 10),
-            MetricPoint("loss", 0.25, 3, 10),
-            MetricPoint("loss", math.inf, 1, 10),
-            MetricPoint("auc", math.nan, 0, 10),
-        ]
-        with store.write() as tx:
-            tx.put(_entry("r1"))
-            tx.put(_entry("r2"))
-            tx.add_points("r1", given)
-            tx.add_points("r1", given)
-            tx.add_points("r2", [MetricPoint("loss", -0.0, -1, 0)])
-        with store.read() as tx:
-            assert [str(p.value) for p in tx.points("r1", "loss")] == ["inf", "0.5", "nan", "0.25"]
-            assert len(tx.points("r1", "loss", limit=2)) == 2
-            latest = tx.latest_points(["r1", "r2", "r3"])
-            assert [(p.key, str(p.value)) for p in latest["r1"]] == [("auc", "nan"), ("loss", "0.25")]
-            assert latest["r2"] == [MetricPoint("loss", 0.0, -1, 0)]
-            assert latest["r3"] == []
         store.close()
 
     def test_events_follow_each_other_without_a_gap(self, tmp_path: Path) -> None:

@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from slipway.errors import NotFound
 from slipway.flows.approve import approvals_of
 from slipway.flows.reproduce import reproductions_of
-from slipway.ledger import entries, lineage
+from slipway.ledger import entries, lineage, search
 from slipway.models import registry
 from slipway.operations.declare import Empty
-from slipway.operations.models import AliasMoved, GetModel, ModelDetail, ModelRow, Models, SetAlias
+from slipway.operations.models import (
+    AliasMoved,
+    FoundModels,
+    GetModel,
+    ModelDetail,
+    ModelRow,
+    Models,
+    SearchModels,
+    SetAlias,
+)
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
-from slipway.records.models import Bundle
+from slipway.records.models import Bundle, ModelVersion
 
-__all__ = ["get_model", "list_models", "set_alias"]
+__all__ = ["get_model", "list_models", "search_models", "set_alias"]
 
 
 def list_models(workspace: Workspace, request: Empty) -> Models:
     """All versions of all models, newest first."""
+    found = [version for name in registry.names(workspace) for version in registry.all_versions(workspace, name)]
+    found.sort(key=lambda version: (version.created_at, version.number), reverse=True)
+    return Models(models=_rows(workspace, found))
+
+
+def search_models(workspace: Workspace, request: SearchModels) -> FoundModels:
+    """A page of versions.
+
+    Raises:
+        InvalidInput: The search cannot be read, or the limit is not between 1 and 1,000.
+    """
+    with workspace.ledger.read() as tx:
+        page = search.asked(tx, ModelVersion, workspace, request)
+    return FoundModels(models=_rows(workspace, page.records), token=page.next_token)
+
+
+def _rows(workspace: Workspace, versions: Iterable[ModelVersion]) -> tuple[ModelRow, ...]:
+    aliases: dict[str, dict[str, int]] = {}
     rows = []
-    for name in registry.names(workspace):
-        aliases = registry.aliases(workspace, name)
-        for version in registry.all_versions(workspace, name):
-            metrics = registry.bundle_of(workspace, version).metrics if version.bundle else ()
-            rows.append(
-                ModelRow(
-                    version=version,
-                    aliases=_pointing(aliases, version.number),
-                    metrics={figure.metric: figure.value for figure in metrics if not figure.slice},
-                )
+    for version in versions:
+        if version.name not in aliases:
+            aliases[version.name] = registry.aliases(workspace, version.name)
+        metrics = registry.bundle_of(workspace, version).metrics if version.bundle else ()
+        rows.append(
+            ModelRow(
+                version=version,
+                aliases=_pointing(aliases[version.name], version.number),
+                metrics={figure.metric: figure.value for figure in metrics if not figure.slice},
             )
-    rows.sort(key=lambda row: (row.version.created_at, row.version.number), reverse=True)
-    return Models(models=tuple(rows))
+        )
+    return tuple(rows)
 
 
 def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:

@@ -18,6 +18,7 @@ from slipway.hosts.settings import FILE, Settings, locate
 from slipway.hosts.store_clock import open_clock
 from slipway.ledger import projects
 from slipway.ledger.provenance import user_trace
+from slipway.ledger.reindex import index_anew
 from slipway.pipelines.snapshot import take
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
@@ -149,12 +150,14 @@ def open_workspace(
         say: Receives lines of progress.
     """
     root = root.resolve()
+    ledger = plugins.load("ledger", "sqlite")(root / "ledger.db")
+    index_anew(ledger)
     return Workspace(
         project=project,
         environment=environment,
         actor=actor or Actor(_user(), roles=("admin",)),
         root=root,
-        ledger=plugins.load("ledger", "sqlite")(root / "ledger.db"),
+        ledger=ledger,
         blobs=plugins.load("blobs", "local")(root / "blobs"),
         clock=clock or open_clock(root),
         signer=plugins.load("signer", "ed25519")(root / "keys"),

@@ -14,6 +14,7 @@ from slipway.records.reproductions import Reproduction
 __all__ = [
     "AliasAt",
     "AliasMoved",
+    "FoundModels",
     "GetHistory",
     "GetModel",
     "ModelDetail",
@@ -21,6 +22,7 @@ __all__ = [
     "ModelMove",
     "ModelRow",
     "Models",
+    "SearchModels",
     "SetAlias",
     "operations",
 ]
@@ -38,6 +40,31 @@ class Models(Struct, frozen=True, kw_only=True):
     """The registry's versions, newest first."""
 
     models: tuple[ModelRow, ...]
+
+
+class SearchModels(Struct, frozen=True, kw_only=True):
+    """Which versions, and in which order; the newest first where nothing is said.
+
+    Args:
+        where: What must hold: "name = 'delays' and tags.stage = 'pilot'".
+        order: What comes first: "number desc".
+        best_per: Only the first version of each value of this field: "name".
+        token: The token of the page before this one, "" for the first page.
+        limit: How many at most.
+    """
+
+    where: str = ""
+    order: str = ""
+    best_per: str = ""
+    token: str = ""
+    limit: int = 50
+
+
+class FoundModels(Struct, frozen=True, kw_only=True):
+    """A page of versions, and the token of the next one, "" when nothing follows."""
+
+    models: tuple[ModelRow, ...]
+    token: str = ""
 
 
 class GetModel(Struct, frozen=True, kw_only=True):
@@ -143,6 +170,14 @@ operations = (
         request=Empty,
         response=Models,
         body="slipway.flows.models:list_models",
+    ),
+    Operation(
+        name="models.search",
+        summary="Search the registered model versions by name, number, maker, tags and other attributes.",
+        permission="models.read",
+        request=SearchModels,
+        response=FoundModels,
+        body="slipway.flows.models:search_models",
     ),
     Operation(
         name="models.get",

@@ -6,14 +6,24 @@ from slipway.operations.declare import Operation
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import MetricPoint, Run, StepRun
 
-__all__ = ["GetRun", "ListRuns", "Reproduce", "Reproduced", "RunDetail", "RunRow", "Runs", "operations"]
+__all__ = ["GetRun", "Reproduce", "Reproduced", "RunDetail", "RunRow", "Runs", "SearchRuns", "operations"]
 
 
-class ListRuns(Struct, frozen=True, kw_only=True):
-    """Which runs: of a state or pipeline, newest first."""
+class SearchRuns(Struct, frozen=True, kw_only=True):
+    """Which runs, and in which order; the newest first where nothing is said.
 
-    state: str = ""
-    pipeline: str = ""
+    Args:
+        where: What must hold: "metrics.auc > 0.7 and params.depth in (4, 6)".
+        order: What comes first: "metrics.auc desc, started".
+        best_per: Only the first run of each value of this field: "tags.user".
+        token: The token of the page before this one, "" for the first page.
+        limit: How many at most.
+    """
+
+    where: str = ""
+    order: str = ""
+    best_per: str = ""
+    token: str = ""
     limit: int = 50
 
 
@@ -25,9 +35,10 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
 
 class Runs(Struct, frozen=True, kw_only=True):
-    """A page of runs."""
+    """A page of runs, and the token of the next one, "" when nothing follows."""
 
     runs: tuple[RunRow, ...]
+    token: str = ""
 
 
 class GetRun(Struct, frozen=True, kw_only=True):
@@ -64,12 +75,12 @@ class Reproduced(Struct, frozen=True, kw_only=True):
 
 operations = (
     Operation(
-        name="runs.list",
-        summary="List runs, newest first.",
+        name="runs.search",
+        summary="Search runs by metrics, parameters, tags and attributes; all, newest first, where nothing is asked.",
         permission="runs.read",
-        request=ListRuns,
+        request=SearchRuns,
         response=Runs,
-        body="slipway.runs.browse:list_runs",
+        body="slipway.runs.browse:search_runs",
     ),
     Operation(
         name="runs.get",

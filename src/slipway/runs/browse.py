@@ -1,46 +1,29 @@
 """The bodies of the operations on runs."""
 
-from typing import cast, get_args
-
-from slipway.errors import InvalidInput, NotFound, near
-from slipway.operations.runs import GetRun, ListRuns, RunDetail, RunRow, Runs
+from slipway.errors import NotFound
+from slipway.ledger import search as ledger_search
+from slipway.operations.runs import GetRun, RunDetail, RunRow, Runs, SearchRuns
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import RunState
+from slipway.records.runs import Run
 from slipway.runs import search
 
-__all__ = ["get_run", "list_runs"]
-
-_AT_MOST = 1000
+__all__ = ["get_run", "search_runs"]
 
 
-def list_runs(workspace: Workspace, request: ListRuns) -> Runs:
-    """A page of runs, newest first, each with the latest point of its overall metrics.
+def search_runs(workspace: Workspace, request: SearchRuns) -> Runs:
+    """A page of runs, each with the latest point of its overall metrics.
 
     Raises:
-        InvalidInput: There is no such state, or the limit is not between 1 and 1,000.
+        InvalidInput: The search cannot be read, or the limit is not between 1 and 1,000.
     """
-    states = get_args(RunState)
-    if request.state and request.state not in states:
-        raise InvalidInput(
-            f"{request.state!r} is no state of a run.", fix=near(request.state, states, what="states"), field="state"
-        )
-    if not 1 <= request.limit <= _AT_MOST:
-        raise InvalidInput(
-            f"A page of {request.limit} runs cannot be had.", fix=f"Ask for 1 to {_AT_MOST:,}.", field="limit"
-        )
-    found = search.list_runs(
-        workspace,
-        state=cast("RunState", request.state) if request.state else None,
-        pipeline=request.pipeline or None,
-        limit=request.limit,
-    )
     with workspace.ledger.read() as tx:
-        points = tx.latest_points([run.id for run in found])
+        found = ledger_search.asked(tx, Run, workspace, request)
+        points = tx.latest_points([run.id for run in found.records])
     rows = [
         RunRow(run=run, metrics={point.key: point.value for point in points[run.id] if "[" not in point.key})
-        for run in found
+        for run in found.records
     ]
-    return Runs(runs=tuple(rows))
+    return Runs(runs=tuple(rows), token=found.next_token)
 
 
 def get_run(workspace: Workspace, request: GetRun) -> RunDetail:

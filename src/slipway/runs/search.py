@@ -9,13 +9,13 @@ from typing import Any
 from slipway.errors import NotFound, near
 from slipway.hashing import fingerprint
 from slipway.ledger import entries
+from slipway.ledger.search import search
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Experiment, MetricPoint, Run, RunState, StepRun
+from slipway.records.search import And, Between, Compare, Field, IsNull
 from slipway.runs.experiments import number_of
 
 __all__ = ["Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
-
-_PAGE = 200
 
 
 def list_runs(
@@ -25,7 +25,6 @@ def list_runs(
     experiment: str | None = None,
     pipeline: str | None = None,
     state: RunState | None = None,
-    before: Run | None = None,
     limit: int = 100,
 ) -> list[Run]:
     """The project's runs that match everything given, newest first.
@@ -36,15 +35,13 @@ def list_runs(
         experiment: The experiment's name.
         pipeline: The pipeline's name; "" for runs of no pipeline.
         state: The run's state.
-        before: The last run of the page before this one.
         limit: How many at most.
 
     Raises:
         NotFound: There is no such experiment.
     """
-    found: list[Run] = []
     with workspace.ledger.read() as tx:
-        experiment_id = None
+        wanted = {"name": name, "pipeline": pipeline, "state": state}
         if experiment is not None:
             named = entries.find(tx, Experiment, project=workspace.project, name=experiment, limit=1)
             if not named:
@@ -52,20 +49,18 @@ def list_runs(
                 raise NotFound(
                     f"There is no experiment {experiment!r}.", fix=near(experiment, known, what="experiments")
                 )
-            experiment_id = number_of(named[0])
-        while len(found) < limit:
-            page = entries.find(tx, Run, project=workspace.project, name=name, state=state, before=before, limit=_PAGE)
-            found += [
-                run
-                for run in page
-                if run.deleted_at is None
-                and (experiment_id is None or run.experiment_id == experiment_id)
-                and (pipeline is None or run.pipeline == pipeline)
-            ]
-            if len(page) < _PAGE:
-                break
-            before = page[-1]
-    return found[:limit]
+            wanted["experiment_id"] = number_of(named[0])
+        where = And(
+            (
+                IsNull(Field("attribute", "deleted")),
+                *(
+                    Compare(Field("attribute", key), "=", value) if value else IsNull(Field("attribute", key))
+                    for key, value in wanted.items()
+                    if value is not None
+                ),
+            )
+        )
+        return list(search(tx, Run, project=workspace.project, where=where, limit=limit).records)
 
 
 def get_run(workspace: Workspace, id: str) -> Run:
@@ -78,16 +73,15 @@ def get_run(workspace: Workspace, id: str) -> Run:
         exact = tx.get("run", id)
         if exact is not None:
             return entries.get(tx, Run, id)
-    recent = list_runs(workspace, limit=1000)
-    begun = [run for run in recent if len(id) >= 6 and run.id.startswith(id)]
-    if len(begun) == 1:
-        return begun[0]
-    if begun:
-        raise NotFound(f"{len(begun)} runs begin with {id!r}.", fix="Give more digits of the id.")
-    raise NotFound(
-        f"There is no run {id!r}.",
-        fix=near(id, [run.id for run in recent[:5]], what="latest runs") + " See `slipway runs`.",
-    )
+        # Ids are hex digits, of which none comes behind "g".
+        begun = Between(Field("attribute", "id"), id, f"{id}g")
+        found = search(tx, Run, project=workspace.project, where=begun, limit=100).records if len(id) >= 6 else ()
+        if len(found) == 1:
+            return found[0]
+    if found:
+        raise NotFound(f"{len(found)} runs begin with {id!r}.", fix="Give more digits of the id.")
+    recent = [run.id for run in list_runs(workspace, limit=5)]
+    raise NotFound(f"There is no run {id!r}.", fix=near(id, recent, what="latest runs") + " See `slipway runs`.")
 
 
 def metrics(workspace: Workspace, run_id: str) -> dict[str, float]:

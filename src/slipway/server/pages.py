@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from slipway.charts import consistency
-from slipway.errors import Corrupt, Denied, SlipwayError
+from slipway.errors import Corrupt, Denied, InvalidInput, SlipwayError
 from slipway.hashing import digest
 from slipway.operations import declare
 from slipway.operations.table import operation
@@ -136,7 +136,7 @@ def _overview(view: View, project: str) -> Context:
     details = [
         (row, inside.ask("endpoints.get", name=row.revision.name)) for row in (listed.endpoints if listed else ())
     ]
-    runs = inside.ask_if_allowed("runs.list", limit=6)
+    runs = inside.ask_if_allowed("runs.search", limit=6)
     models = inside.ask_if_allowed("models.list")
     tables = inside.ask_if_allowed("tables.list")
     simulated = inside.ask_if_allowed("simulations.list", limit=50)
@@ -160,9 +160,16 @@ def _newest(records: Iterable[R]) -> list[R]:
 
 
 def _runs(view: View) -> Context:
-    limit = view.query.get("limit", "100")
-    chosen = {name: view.query[name] for name in ("state", "pipeline") if view.query.get(name)}
-    return {"runs": view.ask("runs.list", limit=limit, **chosen).runs, "chosen": chosen}
+    asked = {name: view.query[name] for name in ("where", "order", "best_per", "token") if view.query.get(name)}
+    search = {"asked": asked, "runs": (), "next": "", "refused": None}
+    try:
+        found = view.ask("runs.search", limit=view.query.get("limit", "100"), **asked)
+    except InvalidInput as problem:
+        # A search that cannot be read is said under the box with its words, to be mended there.
+        view.sources.pop()
+        return search | {"refused": problem}
+    further = urlencode(asked | {"token": found.token, "limit": view.query.get("limit", "100")})
+    return search | {"runs": found.runs, "next": f"?{further}" if found.token else ""}
 
 
 def _run(view: View) -> Context:

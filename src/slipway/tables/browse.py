@@ -1,20 +1,33 @@
 """The bodies of the operations on tables."""
 
+from slipway.ledger import search
 from slipway.operations.declare import Empty
 from slipway.operations.table_versions import HistoryOf, TableHistory
-from slipway.operations.tables import GetTable, TableDetail, Tables
+from slipway.operations.tables import FoundTables, GetTable, SearchTables, TableDetail, Tables
 from slipway.ports.workspace import Workspace
+from slipway.records.tables import TableVersion
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
 from slipway.tables.personal import shown
 from slipway.tables.resolve import resolve
 from slipway.tables.syncs import list_syncs
 
-__all__ = ["get_table", "list_tables", "table_history"]
+__all__ = ["get_table", "list_tables", "search_tables", "table_history"]
 
 
 def list_tables(workspace: Workspace, request: Empty) -> Tables:
     """The newest version of each table, by name."""
     return Tables(tables=tuple(shown(workspace, version) for version in heads(workspace)), syncs=list_syncs(workspace))
+
+
+def search_tables(workspace: Workspace, request: SearchTables) -> FoundTables:
+    """A page of versions of tables.
+
+    Raises:
+        InvalidInput: The search cannot be read, or the limit is not between 1 and 1,000.
+    """
+    with workspace.ledger.read() as tx:
+        page = search.asked(tx, TableVersion, workspace, request)
+    return FoundTables(versions=tuple(shown(workspace, version) for version in page.records), token=page.next_token)
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
