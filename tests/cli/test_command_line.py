@@ -87,6 +87,7 @@ READS: list[tuple[list[str], str, list[str]]] = [
     (["runs", "show", GOOD_RUN[:8]], "runs.get", ["learning_rate = 0.1", "helper rows.clean changed", "1 metric of slices"]),
     (["runs", "show", BAD_RUN], "runs.get", ["failed in step train: KeyError", "flights.py"]),
     (["models", "list"], "models.list", ["flight-delays", "champion", "auc 0.746"]),
+    (["models", "history", "flight-delays", "--at", "2030-01-01"], "models.history", ["No alias was set", "has ever been moved"]),
     (["models", "show", "flight-delays"], "models.get", ["Passed for dev", "0.738 to 0.754", "(simulated)", "carrier: category"]),
     (["data", "list"], "tables.list", ["81,000", "1 of 2 broken", "2013-03-31 23:59"]),
     (["data", "profile", "flights"], "tables.profile", ["carrier", "200 rows", "median"]),
@@ -117,6 +118,8 @@ def test_changes(store: list[str]) -> None:
     assert moved.output == "challenger is version 1 now.\n"
     again = slipway("models", "alias", "flight-delays", "1", "challenger", *store)
     assert "(before: version 1)" in again.output
+    told = slipway("models", "history", "flight-delays", "--alias", "challenger", *store).output
+    assert ("challenger: version 1" in told, "trial" in told) == (True, True)
     assert "approved the bundle" in slipway("approve", "flight-delays", "--comment", "Fine.", *store).output
     assert "rejected the bundle" in slipway("approve", "flight-delays", "--reject", *store).output
     assert "Sealed events 1 to" in slipway("audit", "seal", *store).output

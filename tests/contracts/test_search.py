@@ -132,7 +132,7 @@ def unique(known: list[Known]) -> list[Known]:
 
 def walked(monkeyed: bool) -> None:
     """Make every search walk an index, as if no part of a condition fitted few; or as it is."""
-    sqlite_search._FEW = -1 if monkeyed else 4000
+    sqlite_search._FEW, sqlite_search._FEW_TEXTS = (-1, -1) if monkeyed else (4000, 400)
 
 
 @settings(max_examples=150, deadline=None)

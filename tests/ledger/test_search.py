@@ -171,7 +171,7 @@ def test_a_store_of_another_edition_is_indexed_anew_once(workspace: Workspace, m
             body = msgspec.json.encode(msgspec.structs.replace(RUN, id=id)) if id == "old" else b'{"kind": "run"}'
             tx.put(msgspec.structs.replace(entry, id=id, body=body))
     assert "old" not in ids(workspace, Run, "params.depth = 6")
-    monkeypatch.setattr(reindex, "EDITION", 2)
+    monkeypatch.setattr(reindex, "EDITION", reindex.EDITION + 1)
     monkeypatch.setattr(reindex, "_PAGE", 3)
     assert reindex.index_anew(workspace.ledger) == 8
     assert "old" in ids(workspace, Run, "params.depth = 6")

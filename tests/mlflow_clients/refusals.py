@@ -11,6 +11,6 @@ def refused(code: str, call: Callable[..., Any], *arguments: Any, **named: Any) 
     try:
         call(*arguments, **named)
     except MlflowException as problem:
-        assert problem.error_code == code, (problem.error_code, str(problem))
+        assert problem.error_code == code, (problem.error_code, str(problem))  # noqa: PT017
     else:
         raise AssertionError(f"{call.__name__}{arguments} was not refused")

@@ -9,7 +9,7 @@ import pytest
 from slipway.backends.clocks import SimulatedClock
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ledger import entries, lineage
-from slipway.models import registered, registered_versions, registry
+from slipway.models import numbered, registered, registered_versions, registry
 from slipway.models.history import model_history, moves_of, standing
 from slipway.operations.models import GetHistory
 from slipway.ports.workspace import Workspace
@@ -40,11 +40,16 @@ def test_what_served_when_is_told_with_who_and_why(workspace: Workspace, clock: 
         (2, 3, "grace", "rollback"),
     ]
     for at, number in ((times[0], 1), (times[1] - timedelta(seconds=1), 1), (times[1], 3), (times[2], 2)):
-        stood = model_history(workspace, GetHistory(name="late", at=at)).standing
+        stood = model_history(workspace, GetHistory(name="late", at=at.isoformat())).standing
         assert [(one.alias, one.number) for one in stood] == [("champion", number)]
-    assert model_history(workspace, GetHistory(name="late", at=times[0] - timedelta(seconds=1))).standing == ()
-    naive = times[1].replace(tzinfo=None)
-    assert model_history(workspace, GetHistory(name="late", at=naive)).standing[0].number == 3
+    assert (
+        model_history(workspace, GetHistory(name="late", at=(times[0] - timedelta(seconds=1)).isoformat())).standing
+        == ()
+    )
+    day = times[1].date().isoformat()
+    assert model_history(workspace, GetHistory(name="late", at=day)).standing[0].number == 3
+    with pytest.raises(InvalidInput, match="is no moment"):
+        model_history(workspace, GetHistory(name="late", at="yesterday"))
 
 
 def test_replaying_gives_what_stands_whatever_was_done(workspace: Workspace, clock: SimulatedClock) -> None:
@@ -52,7 +57,7 @@ def test_replaying_gives_what_stands_whatever_was_done(workspace: Workspace, clo
     with workspace.ledger.write() as tx:
         for alias, number in (("a", "1"), ("b", "2"), ("a", "3"), ("c", "4"), ("d", "4")):
             registered_versions.set_alias(tx, workspace, "late", alias, number)
-        registry.drop_alias(tx, workspace, "late", "b")
+        numbered.drop_alias(tx, workspace, "late", "b")
         registered_versions.delete_version(tx, workspace, "late", "4")
         for number, stage in (("1", "Production"), ("2", "production"), ("1", "Archived")):
             registered_versions.move_to_stage(tx, workspace, "late", number, stage, archive=False)

@@ -157,7 +157,7 @@ def test_a_damaged_file_is_not_sent(desk: Desk, workspace: Workspace) -> None:
     assert (answer.status_code, answer.json()["error_code"], b"other" in answer.content) == (500, "DATA_LOSS", False)
 
 
-def begun(desk: Desk, folder: str, parts: int, path: str = "/home/me/big.bin") -> Any:
+def begun(desk: Desk, folder: str, parts: int, path: str = "/somewhere/big.bin") -> Any:
     return desk.good("POST", f"/api/2.0/mlflow-artifacts/mpu/create/{folder}", {"path": path, "num_parts": parts})
 
 

@@ -8,7 +8,7 @@ import pytest
 from mlflow_desk import Desk
 
 from slipway.ledger import entries, projects, run_log
-from slipway.operations.runs import ListRuns
+from slipway.operations.runs import SearchRuns
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.runs import Run
@@ -99,10 +99,10 @@ def test_a_run_is_begun_ended_put_aside_and_taken_back(desk: Desk, workspace: Wo
     assert "active" in desk.bad(400, INVALID, "POST", "/runs/log-metric", late)
     desk.bad(400, INVALID, "POST", "/runs/update", {"run_id": id, "status": "FAILED"})
     desk.bad(400, INVALID, "POST", "/runs/log-batch", {"run_id": id})
-    assert browse.list_runs(workspace, ListRuns()).runs == ()
+    assert browse.search_runs(workspace, SearchRuns()).runs == ()
     desk.good("POST", "/runs/restore", {"run_id": id})
     desk.good("POST", "/runs/log-metric", late)
-    assert [row.run.id for row in browse.list_runs(workspace, ListRuns()).runs] == [id]
+    assert [row.run.id for row in browse.search_runs(workspace, SearchRuns()).runs] == [id]
     desk.bad(400, INVALID, "POST", "/runs/update", {"run_id": id, "status": "DONE"})
     desk.bad(404, MISSING, "POST", "/runs/delete", {"run_id": "f" * 32})
     desk.bad(400, INVALID, "POST", "/runs/create", {"run_name": "x", "tags": [{"key": "mlflow.runName", "value": "y"}]})

@@ -32,6 +32,8 @@ __all__ = ["add_functions", "search"]
 
 _FEW = 4000
 """As many records are sorted in a few milliseconds, wherever they lie."""
+_FEW_TEXTS = 400
+"""The same where every text of a field is read to count them: what fits more of them is soon met on a walk."""
 _LONGEST_S = 20.0
 _LOOKS = 50_000
 
@@ -50,11 +52,12 @@ class _Sql(NamedTuple):
 
 
 class _Narrow(NamedTuple):
-    """A part of a condition, the query of what fits it, and how many do (bounded)."""
+    """A part of a condition, the query of what fits it, how many do (bounded), and whether these are few."""
 
     part: Condition
     source: _Sql
     fits: int
+    is_few: bool
 
 
 class _Term(NamedTuple):
@@ -135,7 +138,7 @@ class _Search:
     def page(self) -> list[tuple[Any, ...]]:
         """The rows of the page."""
         narrow = self._narrowest()
-        if narrow is not None and narrow.fits <= _FEW:
+        if narrow is not None and narrow.is_few:
             return self._rows(self._sorted(narrow))
         if not self._order:
             return self._rows(self._by_time(first_rank=None))
@@ -177,16 +180,19 @@ class _Search:
     def _narrowest(self) -> _Narrow | None:
         """The part of the condition that fits the fewest records, as far as an index can say."""
         best: _Narrow | None = None
-        for part in self._conjuncts():
+        # Patterns last: to count what they fit, every text of the field is read, which another part may spare.
+        for part in sorted(self._conjuncts(), key=_has_pattern):
+            most = _FEW_TEXTS if _has_pattern(part) else _FEW
+            if best is not None and best.is_few and most == _FEW_TEXTS:
+                break
             source = self._source(part)
             if source is None:
                 continue
-            most = _FEW + 1 if best is None else best.fits
             (count,) = self._execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT ?)", (*source.values, most)
+                f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT ?)", (*source.values, most + 1)
             ).fetchone()
             if best is None or count < best.fits:
-                best = _Narrow(part, source, count)
+                best = _Narrow(part, source, count, count <= most)
         return best
 
     def _conjuncts(self) -> Iterator[Condition]:
@@ -323,6 +329,12 @@ class _Search:
         if isinstance(condition, IsNull):
             return _Sql("NOT ", []) + exists + _Sql(")", [])
         return exists + _Sql(" AND ", []) + _any(_tests(condition, "+f")) + _Sql(")", [])
+
+
+def _has_pattern(part: Condition) -> bool:
+    if isinstance(part, Or):
+        return any(_has_pattern(one) for one in part.parts)
+    return isinstance(part, Compare) and part.operator in ("LIKE", "ILIKE", "MATCHES")
 
 
 def _tests(leaf: Leaf, row: str) -> list[_Sql]:

@@ -64,8 +64,7 @@ def alias(door: Door, name: str, version: str, alias: str, reason: str) -> None:
 @opened
 def history(door: Door, name: str, at: str, alias: str) -> None:
     """Tell who moved which alias of MODEL when, why and on which evidence."""
-    asked = {"at": f"{at}T00:00:00Z" if len(at) == 10 else at} if at else {}
-    door.show(door.call("models.history", name=name, alias=alias, **asked), _history_text)
+    door.show(door.call("models.history", name=name, alias=alias, at=at), _history_text)
 
 
 def _history_text(answer: ModelHistory) -> str:

@@ -16,7 +16,7 @@ from slipway.features.column_lineage import REQUEST
 from slipway.features.specs import features_of
 from slipway.flows.package import training_set_of
 from slipway.ledger import entries
-from slipway.models import registry
+from slipway.models.numbered import versions_in
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision, Served
@@ -152,7 +152,7 @@ def known_models(workspace: Workspace) -> list[KnownModel]:
             for name, id in sorted(tx.refs(project, "model").items()):
                 newest = entries.get(tx, ModelVersion, id)
                 if newest.state or not newest.bundle:  # deleted, or of a tracking client: the newest that can serve
-                    others = [one for one in registry.versions_in(tx, project, name) if one.bundle]
+                    others = [one for one in versions_in(tx, project, name) if one.bundle]
                     if not others:
                         continue
                     newest = others[0]

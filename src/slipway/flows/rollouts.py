@@ -20,7 +20,7 @@ from slipway.flows.publish import publish_revision
 from slipway.flows.turns import turn
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
-from slipway.models import registry
+from slipway.models import numbered, registry
 from slipway.operations.rollouts import Abort, GetRollout, ListRollouts, RolloutDetail, Rollouts
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -356,7 +356,7 @@ def _publish(
         also(tx, rollout)
         if rollout.state == "promoted":
             why = f"serves {rollout.name}"
-            registry.point_alias(tx, workspace, serves.model, CHAMPION, serves.number, reason=why)
+            numbered.point_alias(tx, workspace, serves.model, CHAMPION, serves.number, reason=why)
         lineage.link(tx, f"bundle:{rollout.challenger.bundle}", f"rollout:{rollout.id}", "challenger")
         lineage.link(tx, f"rollout:{rollout.id}", f"revision:{revision.id}", rollout.state)
         if rollout.ended_at is not None and verb != "rollouts.end":

@@ -17,7 +17,7 @@ from slipway.ledger.search_language import parse, parse_field, parse_order
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.record import Record
-from slipway.records.search import Condition, Field, Order, Position
+from slipway.records.search import And, Condition, Field, IsNull, Order, Position
 
 __all__ = ["Page", "asked", "search"]
 
@@ -51,6 +51,7 @@ def search(
     limit: int = 100,
     best_per: str | Field | None = None,
     now: datetime | None = None,
+    put_aside: bool = True,
 ) -> Page[R]:
     """Records that a condition fits: in the given order, then the newest, then what was recorded last.
 
@@ -67,6 +68,7 @@ def search(
         limit: How many at most.
         best_per: Only the first record of each value of this field: "tags.user".
         now: From when "7d ago" counts; the machine's time when it is not given.
+        put_aside: Whether records that were put aside, which can be restored, count too.
 
     Raises:
         InvalidInput: The words cannot be read, or the token belongs to another search.
@@ -77,6 +79,9 @@ def search(
     per = (parse_field(best_per, searched) if best_per else None) if isinstance(best_per, str) else best_per
     # Of the words, not of what they mean: "7d ago" means another time on each page.
     meant = digest(msgspec.msgpack.encode((record_type.__name__, project, where, orders, per))).encode()[:16]
+    if not put_aside and "deleted" in searched.attributes:
+        here = IsNull(Field("attribute", "deleted"))
+        condition = here if condition is None else And((here, condition))
     found = tx.search(
         entries.kind_of(record_type),
         project=project,
@@ -122,6 +127,8 @@ class Asked(Protocol):
 def asked(tx: ReadTransaction, record_type: type[R], workspace: Workspace, request: Asked) -> Page[R]:
     """The page that an operation's request asks for, in the workspace's project and time.
 
+    What was put aside is left out, unless the search names it: "deleted is not null".
+
     Raises:
         InvalidInput: The search cannot be read, or the limit is not between 1 and 1,000.
     """
@@ -139,6 +146,7 @@ def asked(tx: ReadTransaction, record_type: type[R], workspace: Workspace, reque
         limit=request.limit,
         best_per=request.best_per,
         now=workspace.clock.now(),
+        put_aside="deleted" in request.where,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from slipway.errors import NotFound, near
-from slipway.models import registry
+from slipway.errors import InvalidInput, NotFound, near
+from slipway.models import numbered
 from slipway.operations.models import AliasAt, GetHistory, ModelHistory, ModelMove
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
@@ -23,6 +23,7 @@ def model_history(workspace: Workspace, request: GetHistory) -> ModelHistory:
 
     Raises:
         NotFound: There was never such a model, or never such an alias of it.
+        InvalidInput: The moment cannot be read.
     """
     moves = moves_of(workspace, request.name)
     if request.alias:
@@ -33,8 +34,7 @@ def model_history(workspace: Workspace, request: GetHistory) -> ModelHistory:
                 f"{request.name!r} has never had the alias {request.alias!r}.",
                 fix=near(request.alias, known, what="aliases"),
             )
-    at = request.at or workspace.clock.now()
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    at = _moment(request.at) if request.at else workspace.clock.now()
     return ModelHistory(at=at, standing=tuple(standing(moves, at)), moves=tuple(moves))
 
 
@@ -47,7 +47,7 @@ def moves_of(workspace: Workspace, name: str) -> list[ModelMove]:
         NotFound: There was never such a model.
     """
     with workspace.ledger.read() as tx:
-        versions = registry.versions_in(tx, workspace.project, name, deleted=True)
+        versions = numbered.versions_in(tx, workspace.project, name, deleted=True)
         if not versions:
             known = tx.refs(workspace.project, "model")
             raise NotFound(
@@ -77,6 +77,16 @@ def standing(moves: Sequence[ModelMove], at: datetime) -> list[AliasAt]:
         for (alias, _), move in sorted(last.items())
         if move.number
     ]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{text[:40]!r} is no moment.", fix="Write a date or an instant: 2026-03-01, 2026-03-01T12:00Z.", field="at"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _events(tx: ReadTransaction, subject: str) -> list[Event]:

@@ -12,7 +12,7 @@ import msgspec
 
 from slipway.errors import Conflict, NotFound, near
 from slipway.ledger import entries, events
-from slipway.models import registry
+from slipway.models import numbered
 from slipway.models.registered_rules import check_model_name, check_text, refuse_signed, with_tags, without
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -33,7 +33,7 @@ def create(
         Conflict: There is one of this name.
     """
     check_model_name(name)
-    if _stored(tx, workspace, name) is not None or registry.versions_in(tx, workspace.project, name):
+    if _stored(tx, workspace, name) is not None or numbered.versions_in(tx, workspace.project, name):
         raise Conflict(f"Registered Model (name={name}) already exists.", fix="Choose another name, or use this one.")
     now = workspace.clock.now()
     made = RegisteredModel(
@@ -60,7 +60,7 @@ def get(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel
     stored = _stored(tx, workspace, name)
     if stored is not None:
         return stored
-    versions = registry.versions_in(tx, workspace.project, name)
+    versions = numbered.versions_in(tx, workspace.project, name)
     if not versions:
         known = [one.name for one in all_models(tx, workspace)]
         raise NotFound(f"Registered Model with name={name[:80]} not found.", fix=near(name, known, what="models"))
@@ -85,7 +85,7 @@ def all_models(tx: ReadTransaction, workspace: Workspace) -> list[RegisteredMode
             break
     known = {one.name for one in found}
     for name in tx.refs(workspace.project, "model"):
-        if name not in known and registry.versions_in(tx, workspace.project, name):
+        if name not in known and numbered.versions_in(tx, workspace.project, name):
             found.append(get(tx, workspace, name))
     return found
 
@@ -128,9 +128,9 @@ def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str)
     check_model_name(new_name)
     if new_name == name:
         return present
-    versions = registry.versions_in(tx, workspace.project, name, deleted=True)
+    versions = numbered.versions_in(tx, workspace.project, name, deleted=True)
     refuse_signed(versions, "renamed")
-    if _stored(tx, workspace, new_name) is not None or registry.versions_in(tx, workspace.project, new_name):
+    if _stored(tx, workspace, new_name) is not None or numbered.versions_in(tx, workspace.project, new_name):
         raise Conflict(f"Registered Model (name={new_name}) already exists.", fix="Choose another name.")
     now = workspace.clock.now()
     newest = tx.ref(workspace.project, "model", name)
@@ -140,10 +140,10 @@ def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str)
         tx.set_ref(workspace.project, "model", name, "", expect=newest)
         former = tx.ref(workspace.project, "model", new_name)
         tx.set_ref(workspace.project, "model", new_name, newest, expect=former)
-    for alias, number in registry.aliases_in(tx, workspace, name).items():
-        kind, key = registry.alias_node(name, alias)
+    for alias, number in numbered.aliases_in(tx, workspace, name).items():
+        kind, key = numbered.alias_node(name, alias)
         tx.set_ref(workspace.project, kind, key, "", expect=str(number))
-        kind, key = registry.alias_node(new_name, alias)
+        kind, key = numbered.alias_node(new_name, alias)
         tx.set_ref(workspace.project, kind, key, str(number), expect=tx.ref(workspace.project, kind, key))
     entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=now))
     moved = msgspec.structs.replace(present, id=_id(workspace, new_name), name=new_name, updated_at=now)
@@ -160,13 +160,13 @@ def delete(tx: WriteTransaction, workspace: Workspace, name: str) -> None:
         InvalidInput: A version carries a signed bundle.
     """
     present = get(tx, workspace, name)
-    versions = registry.versions_in(tx, workspace.project, name)
+    versions = numbered.versions_in(tx, workspace.project, name)
     refuse_signed(versions, "deleted")
-    for alias in registry.aliases_in(tx, workspace, name):
-        registry.drop_alias(tx, workspace, name, alias)
+    for alias in numbered.aliases_in(tx, workspace, name):
+        numbered.drop_alias(tx, workspace, name, alias)
     now = workspace.clock.now()
     for version in versions:
-        registry.put_deleted(tx, workspace, version)
+        numbered.put_deleted(tx, workspace, version)
     newest = tx.ref(workspace.project, "model", name)
     if newest:
         tx.set_ref(workspace.project, "model", name, "", expect=newest)

@@ -11,7 +11,7 @@ from slipway.errors import InvalidInput, NotFound
 from slipway.ids import new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
-from slipway.models import registered, registry
+from slipway.models import numbered, registered
 from slipway.models.registered_rules import check_text, refuse_signed, with_tags, without
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -69,7 +69,7 @@ def add_version(
         InvalidInput: A tag or the description does not fit.
     """
     registered.get(tx, workspace, name)
-    newest = registry.newest_of(tx, workspace.project, name)
+    newest = numbered.newest_of(tx, workspace.project, name)
     now = workspace.clock.now()
     version = ModelVersion(
         id=new_model_id(),
@@ -153,10 +153,10 @@ def delete_version(tx: WriteTransaction, workspace: Workspace, name: str, number
     """
     present = get_version(tx, workspace, name, number)
     refuse_signed([present], "deleted")
-    for alias, target in registry.aliases_in(tx, workspace, name).items():
+    for alias, target in numbered.aliases_in(tx, workspace, name).items():
         if target == present.number:
-            registry.drop_alias(tx, workspace, name, alias)
-    registry.put_deleted(tx, workspace, present)
+            numbered.drop_alias(tx, workspace, name, alias)
+    numbered.put_deleted(tx, workspace, present)
 
 
 def move_to_stage(
@@ -190,7 +190,7 @@ def move_to_stage(
         )
     present = get_version(tx, workspace, name, number)
     if archive:
-        for other in registry.versions_in(tx, workspace.project, name):
+        for other in numbered.versions_in(tx, workspace.project, name):
             if other.stage == wanted and other.id != present.id:
                 _put_stage(tx, workspace, other, "Archived")
     return _put_stage(tx, workspace, present, wanted)
@@ -205,7 +205,7 @@ def set_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str,
     """
     check_alias(alias)
     get_version(tx, workspace, name, number)
-    registry.point_alias(tx, workspace, name, alias, number)
+    numbered.point_alias(tx, workspace, name, alias, number)
 
 
 def versions_of_logged(tx: ReadTransaction, workspace: Workspace, id: str) -> list[ModelVersion]:
@@ -228,7 +228,7 @@ def check_alias(alias: str) -> None:
             fix="For example 'champion'.",
             field="alias",
         )
-    if alias.lower() == registry.LATEST or _NUMBERED.match(alias):
+    if alias.lower() == numbered.LATEST or _NUMBERED.match(alias):
         raise InvalidInput(
             f"The alias name {alias!r} is reserved.",
             why="It already means a version.",

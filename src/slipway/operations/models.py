@@ -96,12 +96,13 @@ class GetHistory(Struct, frozen=True, kw_only=True):
     Args:
         name: The model.
         alias: Only this alias; "" for all.
-        at: The moment to tell of where the aliases stood; now when left out.
+        at: The moment to tell of where the aliases stood: a date or an instant, in UTC unless it says otherwise; now when
+            left out.
     """
 
     name: str
     alias: str = ""
-    at: datetime | None = None
+    at: str = ""
 
 
 class AliasAt(Struct, frozen=True, kw_only=True):

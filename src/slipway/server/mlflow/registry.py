@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from slipway.errors import InvalidInput
-from slipway.models import registered, registered_versions, registry
+from slipway.models import numbered, registered, registered_versions
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion, RegisteredModel
@@ -152,7 +152,7 @@ def set_alias(workspace: Workspace, asked: AliasGiven) -> dict[str, Any]:
 def delete_alias(workspace: Workspace, asked: AliasGiven) -> dict[str, Any]:
     """Take an alias away."""
     with workspace.ledger.write() as tx:
-        registry.drop_alias(tx, workspace, needed(asked.name, "name"), needed(asked.alias, "alias"))
+        numbered.drop_alias(tx, workspace, needed(asked.name, "name"), needed(asked.alias, "alias"))
     return {}
 
 
@@ -162,9 +162,9 @@ def get_by_alias(workspace: Workspace, asked: AliasGiven) -> dict[str, Any]:
     alias = needed(asked.alias, "alias")
     with workspace.ledger.read() as tx:
         registered.get(tx, workspace, needed(asked.name, "name"))
-        known = registry.aliases_in(tx, workspace, asked.name)
-        if alias.lower() == registry.LATEST:
-            found = registry.look_up(tx, workspace.project, asked.name, registry.LATEST)
+        known = numbered.aliases_in(tx, workspace, asked.name)
+        if alias.lower() == numbered.LATEST:
+            found = numbered.look_up(tx, workspace.project, asked.name, numbered.LATEST)
         elif alias not in known:
             # MLflow's own answer to an alias that is not there is this code, and clients test for it.
             raise InvalidInput(f"Registered model alias {alias[:80]} not found.", fix="List the model's aliases.")
@@ -206,13 +206,13 @@ def search_models(workspace: Workspace, asked: Search) -> dict[str, Any]:
 
 def _latest(tx: ReadTransaction, workspace: Workspace, name: str) -> list[ModelVersion]:
     found: dict[str, ModelVersion] = {}
-    for version in registry.versions_in(tx, workspace.project, name):
+    for version in numbered.versions_in(tx, workspace.project, name):
         found.setdefault(version.stage, version)
     return sorted(found.values(), key=lambda version: version.number)
 
 
 def _shown(tx: ReadTransaction, workspace: Workspace, one: RegisteredModel) -> dict[str, Any]:
-    aliases = registry.aliases_in(tx, workspace, one.name)
+    aliases = numbered.aliases_in(tx, workspace, one.name)
     return {
         "name": one.name,
         "creation_timestamp": millis(one.created_at),

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from slipway.errors import InvalidInput, NotFound
 from slipway.ledger.stored_files import check_path
-from slipway.models import logged, registered_versions, registry
+from slipway.models import logged, numbered, registered_versions
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedModel, ModelVersion
@@ -196,7 +196,7 @@ def search_versions(workspace: Workspace, asked: Search) -> dict[str, Any]:
     exact = next((one.value for one in conditions if one.key == "name" and one.sign == "="), None)
     with workspace.ledger.read() as tx:
         names = [exact] if exact is not None else sorted(tx.refs(workspace.project, "model"))
-        known = [one for name in names for one in registry.versions_in(tx, workspace.project, name)]
+        known = [one for name in names for one in numbered.versions_in(tx, workspace.project, name)]
         found = [one for one in known if _fits(one, conditions)]
         chosen, following = page(
             found, orders, _look, lambda one: (-one.number, one.name), after=asked.page_token, limit=limit
@@ -243,7 +243,7 @@ def _resolve_model(
         name, _, version = path.rpartition("/")
     if not name or not version:
         raise _no_source(source)
-    found = registry.look_up(tx, workspace.project, name, version)
+    found = numbered.look_up(tx, workspace.project, name, version)
     if found.bundle:
         raise InvalidInput(
             f"{source[:80]!r} is a signed bundle, which keeps its own version.",
@@ -263,7 +263,7 @@ def _no_source(source: str) -> InvalidInput:
 
 def version_shown(tx: ReadTransaction, workspace: Workspace, one: ModelVersion) -> dict[str, Any]:
     """A version as MLflow shows it."""
-    aliases = registry.aliases_in(tx, workspace, one.name)
+    aliases = numbered.aliases_in(tx, workspace, one.name)
     model = _logged(tx, workspace, one)
     return {
         "name": one.name,

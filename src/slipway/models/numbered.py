@@ -1,0 +1,204 @@
+"""A model's numbered versions and the aliases that point at them, inside a transaction: what the registry rests on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from slipway.errors import Conflict, NotFound, near
+from slipway.ledger import entries, events
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.models import Alias, ModelVersion
+
+__all__ = [
+    "LATEST",
+    "MODEL",
+    "alias_node",
+    "aliases_in",
+    "drop_alias",
+    "latest_of",
+    "look_up",
+    "newest_of",
+    "point_alias",
+    "put_deleted",
+    "versions_in",
+]
+
+LATEST = "latest"
+MODEL = "model"
+"""The sort of the references that name each model's newest version."""
+
+_ALIAS = "alias"
+
+
+def versions_in(tx: ReadTransaction, project: str, name: str, *, deleted: bool = False) -> list[ModelVersion]:
+    """All versions of a model, newest first.
+
+    Args:
+        tx: An open transaction.
+        project: The project.
+        name: The model's name.
+        deleted: Whether deleted ones are wanted too.
+    """
+    found = entries.every(tx, ModelVersion, project=project, name=name, state=None if deleted else "")
+    return sorted(found, key=lambda version: -version.number)
+
+
+def look_up(tx: ReadTransaction, project: str, name: str, version: str) -> ModelVersion:
+    """One version of a model inside a transaction: see `registry.find`.
+
+    Raises:
+        NotFound: No such model, version or alias.
+    """
+    latest = latest_of(tx, project, name)
+    if latest is None:
+        raise NotFound(
+            f"There is no model {name!r} in the project {project!r}.",
+            fix=near(name, tx.refs(project, MODEL), what="models"),
+        )
+    if version == LATEST:
+        return latest
+    known = _aliases(tx, project, name)
+    number = int(version) if _is_number(version) else known.get(version, 0)
+    found = (
+        entries.find(tx, ModelVersion, project=project, name=name, number=number, state="", limit=1) if number else []
+    )
+    if not found:
+        what = "version" if _is_number(version) else "alias"
+        fix = f"The newest version is {latest.number}." if what == "version" else near(version, known, what="aliases")
+        raise NotFound(f"The model {name!r} has no {what} {version!r}.", fix=fix)
+    return found[0]
+
+
+def newest_of(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
+    """The version with the greatest number, also a deleted one: numbers are not given twice."""
+    # By reference, not by time: versions that are registered within one tick of a simulated clock have an order too.
+    id = tx.ref(project, MODEL, name)
+    return entries.get(tx, ModelVersion, id) if id else None
+
+
+def point_alias(
+    tx: WriteTransaction,
+    workspace: Workspace,
+    name: str,
+    alias: str,
+    version: str | int,
+    *,
+    before: int | None = None,
+    reason: str = "",
+) -> Alias:
+    """Point an alias at a version, as part of a larger change: see `registry.set_alias`.
+
+    Args:
+        tx: The change's transaction.
+        workspace: Where it is recorded.
+        name: The model's name.
+        alias: An allowed one.
+        version: See `registry.set_alias`.
+        before: See `registry.set_alias`.
+        reason: Why, for the history.
+
+    Raises:
+        NotFound: No such model or version.
+        Conflict: The alias points elsewhere than `before` by now.
+    """
+    key = f"{name}/{alias}"
+    target = look_up(tx, workspace.project, name, str(version))
+    stands = tx.ref(workspace.project, _ALIAS, key)
+    was = int(stands) if stands else 0
+    if before is not None and before != was:
+        raise Conflict(
+            f"The alias {alias!r} of {name!r} points at version {was or 'nowhere'}, not at {before or 'nowhere'}.",
+            why="Somebody moved it in between.",
+            fix="Look at the models again, then decide anew.",
+        )
+    tx.set_ref(workspace.project, _ALIAS, key, str(target.number), expect=stands)
+    events.record(
+        tx,
+        workspace,
+        "models.alias",
+        f"model:{target.id}",
+        name=name,
+        alias=alias,
+        number=target.number,
+        before=was,
+        reason=reason,
+        evidence=_evidence(tx, target),
+    )
+    return Alias(model=name, alias=alias, number=target.number)
+
+
+def drop_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str) -> None:
+    """Take an alias away; nothing happens where there is none."""
+    kind, key = alias_node(name, alias)
+    stands = tx.ref(workspace.project, kind, key)
+    if not stands:
+        return
+    tx.set_ref(workspace.project, kind, key, "", expect=stands)
+    target = look_up(tx, workspace.project, name, stands)
+    events.record(
+        tx,
+        workspace,
+        "models.alias",
+        f"model:{target.id}",
+        name=name,
+        alias=alias,
+        number=0,
+        before=target.number,
+        reason="",
+        evidence=[],
+    )
+
+
+def put_deleted(tx: WriteTransaction, workspace: Workspace, version: ModelVersion) -> None:
+    """Write a version down as deleted, as part of a larger change. Its record stays, for its number and its history."""
+    entries.put(tx, msgspec.structs.replace(version, state="deleted", updated_at=workspace.clock.now()))
+    events.record(
+        tx,
+        workspace,
+        "models.delete",
+        f"model:{version.id}",
+        name=version.name,
+        number=version.number,
+        stage=version.stage,
+    )
+
+
+def alias_node(model: str, alias: str) -> tuple[str, str]:
+    """The sort and name of the reference that an alias is."""
+    return _ALIAS, f"{model}/{alias}"
+
+
+def aliases_in(tx: ReadTransaction, workspace: Workspace, name: str) -> dict[str, int]:
+    """The aliases of a model and the numbers that they point at, inside a transaction."""
+    return _aliases(tx, workspace.project, name)
+
+
+def _aliases(tx: ReadTransaction, project: str, name: str) -> dict[str, int]:
+    found = {}
+    for key, number in tx.refs(project, _ALIAS).items():
+        model, _, alias = key.rpartition("/")
+        if model == name and number:
+            found[alias] = int(number)
+    return found
+
+
+def latest_of(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
+    """The version with the greatest number that is not deleted; None for none."""
+    newest = newest_of(tx, project, name)
+    if newest is None or not newest.state:
+        return newest
+    return next(iter(versions_in(tx, project, name)), None)
+
+
+def _is_number(version: str) -> bool:
+    return version.isascii() and version.isdigit() and len(version) < 19
+
+
+def _evidence(tx: ReadTransaction, version: ModelVersion) -> list[str]:
+    """The newest verdict on a version, as a node of the lineage."""
+    if not version.bundle:
+        return []
+    links = tx.links(f"bundle:{version.bundle}", towards=False)
+    ids = sorted(link.target for link in links if link.target.startswith("verdict:"))
+    return ids[-1:]  # ids begin with the time of their making
