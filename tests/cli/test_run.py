@@ -84,12 +84,17 @@ def test_a_pipeline_of_two_endpoints_is_not_guessed(folder: Path) -> None:
     assert "feeds 2 endpoints: 'one', 'two'" in answer.stderr
 
 
-def test_a_script_s_run_is_not_recorded_beside_a_server(folder: Path) -> None:
+def test_a_script_s_run_makes_no_store_beside_a_server(folder: Path) -> None:
+    """It waits in the outbox for the server, which is away; a store is opened where the server keeps it."""
     from slipway.errors import InvalidSetting
     from slipway.hosts import session
 
     with (folder / "slipway.toml").open("a") as file:
-        file.write('[environments.dev]\nserver = "http://127.0.0.1:8300"\n')
-    with pytest.raises(InvalidSetting, match="kept by the server"), session.run("x"):
+        file.write('[environments.dev]\nserver = "http://127.0.0.1:9"\n')
+    with pytest.raises(InvalidSetting, match="kept by the server"), session.open(folder):
         pass
     assert not (folder / ".slipway").exists()
+    with session.run("x"):
+        pass
+    assert not (folder / ".slipway" / "ledger.db").exists()
+    assert len(list((folder / ".slipway" / "outbox" / "run-logs").iterdir())) == 1

@@ -123,12 +123,15 @@ DIES = """
 import os, sys
 from pathlib import Path
 from slipway.hosts.project import open_workspace
+from slipway.ledger import run_log
 from slipway.runs import tracking
+run_log._INTERVAL_S = 3600
 workspace = open_workspace(Path(sys.argv[1]), project="flights")
 with tracking.start(workspace, "long", params={"depth": 6}, resume=True) as run:
     print(run.id, flush=True)
     for step in range(10):
         run.log_metric("loss", step, step)
+    run.log_param("late", 1)  # in its file only
     os.kill(os.getpid(), 9)
 """
 
@@ -141,9 +144,11 @@ def test_a_killed_run_goes_on(workspace: Workspace) -> None:
         assert search.get_run(workspace, run.id).state == "running"
         with pytest.raises(Conflict, match="'depth' is 6 already"):
             run.log_param("depth", 7)
+        with pytest.raises(Conflict, match="'late' is 1 already"):
+            run.log_param("late", 2)
         run.log_metric("loss", 10, 10)
     stored = search.get_run(workspace, run.id)
-    assert (stored.state, stored.params) == ("finished", {"depth": 6, "more": 1})
+    assert (stored.state, stored.params) == ("finished", {"depth": 6, "late": 1, "more": 1})
     assert [p.step for p in search.history(workspace, run.id, "loss")] == list(range(11))
     assert stored == run.record
     with workspace.ledger.read() as tx:
