@@ -18,6 +18,7 @@ import slipway as sw
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ledger import artifacts, provenance
 from slipway.ports.workspace import Workspace
+from slipway.records.runs import CONTEXT
 from slipway.runs import figures, search, system, tracking
 from slipway.tables import versions
 
@@ -205,13 +206,13 @@ def test_tables_and_frames_as_inputs(workspace: Workspace) -> None:
         return rows
 
     with tracking.start(workspace) as run:
-        assert run.log_input(flights, context="training").rows == 3
+        assert run.log_input(flights, context="training").profile == '{"num_rows":3}'
         run.log_input("flights@1", name="before", context="validation")
         run.log_input(second)
         frame = run.log_input(rows, context="test")
         again = run.log_input(pl.DataFrame({"id": [1, 2], "delay": [0.5, 1.5]}), context="test")
         assert frame == again, "the same values are the same data"
-        assert run.log_input(rows.to_pandas()).columns == {"id": "int64", "delay": "float64"}
+        assert run.log_input(rows.to_pandas()).schema == '{"id":"int64","delay":"float64"}'
         with pytest.raises(InvalidInput, match="lazy"):
             run.log_input(rows.lazy())
         with pytest.raises(NotFound):
@@ -220,15 +221,15 @@ def test_tables_and_frames_as_inputs(workspace: Workspace) -> None:
             run.log_input(rows, context="x" * 501)
     stored = search.get_run(workspace, run.id)
     node = f"table:flights/flights@{second.version}"
-    assert [(d.name, d.context, d.rows, d.node) for d in stored.datasets] == [
-        ("flights", "training", 3, node),
-        ("before", "validation", 2, f"table:flights/flights@{first.version}"),
-        ("flights", "", 3, node),
-        ("data", "test", 2, ""),
-        ("data", "", 2, ""),
+    assert [(d.name, d.tags.get(CONTEXT, ""), d.profile[12:-1], d.source) for d in stored.datasets] == [
+        ("flights", "training", "3", node),
+        ("before", "validation", "2", f"table:flights/flights@{first.version}"),
+        ("flights", "", "3", node),
+        ("data", "test", "2", ""),
+        ("data", "", "2", ""),
     ]
-    assert stored.datasets[0].columns == {"id": "int", "delay": "float"}
-    assert stored.datasets[3].columns == {"id": "Int64", "delay": "Float64"}
+    assert stored.datasets[0].schema == '{"id":"int","delay":"float"}'
+    assert stored.datasets[3].schema == '{"id":"Int64","delay":"Float64"}'
     assert stored.inputs == (node, f"table:flights/flights@{first.version}")
     with workspace.ledger.read() as tx:
         assert [link.target for link in tx.links(node, towards=False)] == [f"run:{run.id}"]

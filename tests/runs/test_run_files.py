@@ -15,6 +15,7 @@ from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFou
 from slipway.ledger import run_file, run_log, run_moving
 from slipway.ledger.run_absorb import absorb
 from slipway.ledger.run_file import MAGIC, RunFile, framed
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import EDITION, FileBegun, ParamSet, Point
 from slipway.records.runs import Run
@@ -396,3 +397,32 @@ def test_frames_are_checked_byte_by_byte() -> None:
         damaged = bytearray(data)
         damaged[place] ^= 0x40
         assert run_file.whole(bytes(damaged)) == each
+
+
+def test_what_is_to_happen_at_the_end_happens_with_it_or_not_at_all(workspace: Workspace) -> None:
+    def point_at(tx: WriteTransaction) -> None:
+        tx.set_ref("flights", "alias", "done", "yes", expect=None)
+
+    def broken(tx: WriteTransaction) -> None:
+        raise OSError("no")
+
+    log = run_log.start(workspace)
+    log.when_finished(point_at)
+    log.finish(KeyError("x"))
+    log = run_log.start(workspace)
+    log.log_metric("loss", 1.0)
+    log.when_finished(point_at)
+    log.when_finished(broken)
+    with pytest.raises(OSError, match="no"):
+        log.finish()
+    assert search.get_run(workspace, log.id).state == "running"
+    log._at_end.pop()
+    with workspace.ledger.read() as tx:
+        assert tx.ref("flights", "alias", "done") is None
+    log.log_metric("loss", 2.0, 1)
+    assert log.finish().state == "finished"
+    with workspace.ledger.read() as tx:
+        assert tx.ref("flights", "alias", "done") == "yes"
+    assert search.get_run(workspace, log.id) == log.run
+    assert len(search.history(workspace, log.id, "loss")) == 2
+    assert left(workspace) == []

@@ -15,7 +15,7 @@ from slipway.ledger.run_file import RunFile
 from slipway.ledger.run_moving import files_of
 from slipway.operations.runs import RunDetail, Runs
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import MetricPoint, RunState, StepRun
+from slipway.records.runs import CONTEXT, MetricPoint, RunState, StepRun
 from slipway.runs.recovery import take_in
 
 __all__ = ["runs"]
@@ -114,7 +114,7 @@ def _show_text(answer: RunDetail) -> str:
                 ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
                 ("ended early", run.ended_early),
                 ("found", "\n".join(f"{one.kind}: {one.words}" for one in run.findings)),
-                ("data", "\n".join(f"{one.name} ({one.context or 'used'}, {one.rows:,} rows)" for one in run.datasets)),
+                ("data", "\n".join(f"{one.name} ({one.tags.get(CONTEXT, 'used')})" for one in run.datasets)),
                 ("read", "\n".join(run.inputs)),
                 ("made", "\n".join(f"{made.name} ({made.format}, {made.digest[:12]})" for made in run.artifacts)),
             ]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from slipway.records.models import ModelVersion
 from slipway.records.record import Record
-from slipway.records.runs import Experiment, Run
+from slipway.records.runs import CONTEXT, Experiment, Run
 from slipway.records.search import Facet, Field, Space, number_of
 from slipway.records.tables import TableVersion
 
@@ -113,8 +113,8 @@ def _of_run(run: Run) -> Iterator[Facet]:
     for one in run.datasets:
         yield Facet("dataset", "name", one.name)
         yield Facet("dataset", "digest", one.digest)
-        if one.context:
-            yield Facet("dataset", "context", one.context)
+        if context := one.tags.get(CONTEXT):
+            yield Facet("dataset", "context", context)
 
 
 def _of_table(version: TableVersion) -> Iterator[Facet]:

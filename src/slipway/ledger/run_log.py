@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -15,9 +14,10 @@ from slipway.context import Slot
 from slipway.errors import Conflict, SlipwayError
 from slipway.ids import new_run_id
 from slipway.ledger import entries, provenance
-from slipway.ledger.run_absorb import REPRODUCES, applied, node_of
+from slipway.ledger.run_absorb import REPRODUCES, absorb, applied, node_of
 from slipway.ledger.run_file import RunFile, framed
 from slipway.ledger.run_moving import files_of, move
+from slipway.ledger.run_notes import Notes
 from slipway.ledger.run_rules import check_key, check_step, metric_value, set_params, set_tags
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -40,9 +40,9 @@ from slipway.records.run_entries import (
 from slipway.records.runs import (
     Artifact,
     CodeVersion,
+    Dataset,
     MetricPoint,
     Run,
-    RunDataset,
     RunError,
     RunFinding,
     StepNotes,
@@ -80,9 +80,9 @@ class RunLog:
         self._done = 0
         self._owner = self._process = os.getpid()
         self._keys: set[str] = set()
-        self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._lock = threading.Lock()
         self._writing = threading.RLock()
+        self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._is_noticed = False
         self._is_finished = self._is_closed = False
         self.on_point: Callable[[MetricPoint], None] | None = None
@@ -176,7 +176,7 @@ class RunLog:
             if node not in self._run.inputs:
                 self._keep(InputRead(node, role))
 
-    def add_dataset(self, dataset: RunDataset) -> None:
+    def add_dataset(self, dataset: Dataset) -> None:
         """Keep which data the run used; the same twice counts once."""
         with self._lock:
             if dataset not in self._run.datasets:
@@ -254,12 +254,16 @@ class RunLog:
         for path in RunFile.all_in(files_of(self.workspace), self.id):  # what processes that were forked off left
             if (left := RunFile.left(path)) is not None:
                 self._take_over(left)
+        end = Finished(state, datetime.now(UTC), failure, ended_early)
+        if self._at_end and failure is None:
+            self._end_with(end)
         with self._lock:
-            self._keep(Finished(state, datetime.now(UTC), failure, ended_early))
-            self._is_finished = True
+            if not self._is_finished:
+                self._keep(end)
+                self._is_finished = True
         with self._writing:
             try:
-                self.write(self._end if failure is None and self._at_end else None)
+                self.write()
             except SlipwayError as problem:
                 if self.workspace.run_server is None:
                     raise
@@ -270,9 +274,18 @@ class RunLog:
             self._is_closed = True
         return self._run
 
-    def _end(self, tx: WriteTransaction) -> None:
-        for then in self._at_end:
-            then(tx)
+    def _end_with(self, end: Finished) -> None:
+        """End in one transaction with what was asked for: not by way of the file, of which a kill would leave a half."""
+
+        def then(tx: WriteTransaction) -> None:
+            for work in self._at_end:
+                work(tx)
+
+        with self._writing, self._lock:  # what another thread logs now would stand where the end is counted
+            self._refuse_finished()
+            self._done = move(self.workspace, self._file, self._done)
+            self._done = absorb(self.workspace, self.id, self._file.writer, self._done, framed(end), then=then)
+            self._run, self._is_finished = applied(self._run, end), True
 
     def _take_over(self, left: RunFile) -> None:
         try:
@@ -330,32 +343,6 @@ class RunLog:
                 f"The run {self.id} has ended and takes nothing more.",
                 fix="Log inside its `with` block, or start another.",
             )
-
-
-class Notes:
-    """Gathers what is logged to one run inside a `with notes.filled(...)` block, so that it can be logged again.
-
-    Args:
-        run_id: The run.
-
-    Attributes:
-        metrics, params, tags, artifacts: As `StepNotes` has them.
-    """
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-        self.metrics: list[MetricPoint] = []
-        self.params: dict[str, Any] = {}
-        self.tags: dict[str, str] = {}
-        self.artifacts: list[Artifact] = []
-
-    def taken(self) -> StepNotes | None:
-        """What was logged, None for nothing."""
-        if not (self.metrics or self.params or self.tags or self.artifacts):
-            return None
-        return StepNotes(
-            metrics=tuple(self.metrics), params=self.params, tags=self.tags, artifacts=tuple(self.artifacts)
-        )
 
 
 current_run: Slot[RunLog | None] = Slot("slipway.run")

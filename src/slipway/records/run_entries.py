@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from slipway.records.runs import Artifact, CodeVersion, Run, RunDataset, RunError, RunFinding, StepRun
+from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunError, RunFinding, StepRun
 
 __all__ = [
     "EDITION",
@@ -105,7 +105,7 @@ class InputRead(Struct, frozen=True, array_like=True, tag="input"):
 class DatasetUsed(Struct, frozen=True, array_like=True, tag="dataset"):
     """The run used data."""
 
-    dataset: RunDataset
+    dataset: Dataset
 
 
 class CodeSaid(Struct, frozen=True, array_like=True, tag="code"):

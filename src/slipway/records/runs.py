@@ -10,15 +10,16 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 
 __all__ = [
+    "CONTEXT",
     "Artifact",
     "Bucket",
     "CodeVersion",
+    "Dataset",
     "Environment",
     "Experiment",
     "MetricPoint",
     "ModelUse",
     "Run",
-    "RunDataset",
     "RunError",
     "RunFinding",
     "RunState",
@@ -26,6 +27,9 @@ __all__ = [
     "StepNotes",
     "StepRun",
 ]
+
+CONTEXT = "mlflow.data.context"
+"""The tag of a dataset that says what a run read it for: "training"."""
 
 RunState = Literal["running", "scheduled", "finished", "failed", "killed"]
 
@@ -100,29 +104,21 @@ class RunError(Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
-class RunDataset(Struct, frozen=True, kw_only=True):
-    """Data that a run used.
+class Dataset(Struct, frozen=True, kw_only=True):
+    """Data that a run read, as a tracking client describes it. Nothing here is opened: it is a description.
 
     Args:
-        name: What it is called.
-        digest: The version's hash of a stored table, the fingerprint of a frame: of the values, not of a file.
-        context: What for, in the user's word: "training", "validation".
-        node: The stored table's version as a node of the lineage, "" for a frame that is stored nowhere.
-        rows: How many rows it had.
-        columns: Their names and types, in order.
-        source_type: Where it came from, as a tracking client says: "local", "code".
-        source: Where exactly, in its words. Nothing here is opened: it is a description.
-        schema: Its columns, in its words.
-        profile: Figures about it, in its words.
-        tags: Free text by name.
+        name: What people call it.
+        digest: Tells its content apart.
+        source_type: Where it came from: "local", "code"; "table" for a stored table's version, "frame" for a frame.
+        source: Where exactly, as text; of a stored table the version's node of the lineage.
+        schema: Its columns, as text.
+        profile: Figures about it, as text.
+        tags: Free text by name: "mlflow.data.context" says what it was read for.
     """
 
     name: str
     digest: str
-    context: str = ""
-    node: str = ""
-    rows: int = 0
-    columns: dict[str, str] = {}
     source_type: str = ""
     source: str = ""
     schema: str = ""
@@ -191,7 +187,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         deleted_at: When it was put aside, None while it counts. It can be restored.
         models_read: Logged models that it read.
         models_made: Logged models that it made.
-        datasets: The data that it said it used, in order.
+        datasets: Data that it read, in order.
         findings: What was noticed while it ran, in order.
         ended_early: Why a finished run ended before its script's end, "" where it did not.
     """
@@ -214,7 +210,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     deleted_at: datetime | None = None
     models_read: tuple[ModelUse, ...] = ()
     models_made: tuple[ModelUse, ...] = ()
-    datasets: tuple[RunDataset, ...] = ()
+    datasets: tuple[Dataset, ...] = ()
     findings: tuple[RunFinding, ...] = ()
     ended_early: str = ""
 
@@ -233,7 +229,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
                 ("failed", self.error and f"{self.error.type}: {self.error.message}"),
                 *((f"param {key}", value) for key, value in sorted(self.params.items())),
                 *((f"finding {one.kind}", one.words) for one in self.findings),
-                *((f"data {one.context}".strip(), f"{one.name}, {one.rows:,} rows") for one in self.datasets),
+                *((f"data {one.tags.get(CONTEXT, '')}".strip(), one.name) for one in self.datasets),
                 *((f"tag {key}", value) for key, value in sorted(self.tags.items())),
                 *(("artifact", f"{one.name} ({one.size_bytes:,} bytes)") for one in self.artifacts),
             ],

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from slipway.errors import InvalidInput
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import RunDataset
+from slipway.records.runs import CONTEXT, Dataset
 from slipway.records.tables import TableVersion
 from slipway.schema.fingerprints import of_value
 from slipway.tables import catalog, resolve
 
-__all__ = ["dataset_of"]
+__all__ = ["TABLE", "dataset_of"]
+
+TABLE = "table"
+"""The source type of a stored table's version."""
 
 _NAME_LENGTH = 500
-_TABLE = "slipway.data.declare"
+_DECLARED = "slipway.data.declare"
 
 
-def dataset_of(workspace: Workspace, data: object, *, name: str = "", context: str = "") -> RunDataset:
+def dataset_of(workspace: Workspace, data: object, *, name: str = "", context: str = "") -> Dataset:
     """What a record keeps of data.
 
     Args:
@@ -36,15 +41,17 @@ def dataset_of(workspace: Workspace, data: object, *, name: str = "", context: s
             raise InvalidInput(
                 f"The {what} of a dataset has {len(text)} characters.", fix=f"At most {_NAME_LENGTH}.", field=what
             )
+    tags = {CONTEXT: context} if context else {}
     version = _version(workspace, data)
     if version is not None:
-        return RunDataset(
+        return Dataset(
             name=name or version.name,
             digest=version.version,
-            context=context,
-            node=catalog.node(version.project, version.name, version.version),
-            rows=version.rows,
-            columns={field.name: str(field.type) for field in version.fields},
+            source_type=TABLE,
+            source=catalog.node(version.project, version.name, version.version),
+            schema=_text({field.name: str(field.type) for field in version.fields}),
+            profile=_text({"num_rows": version.rows}),
+            tags=tags,
         )
     if hasattr(data, "collect"):
         raise InvalidInput(
@@ -53,19 +60,30 @@ def dataset_of(workspace: Workspace, data: object, *, name: str = "", context: s
             fix="Give the frame that the training reads: frame = lazy.collect().",
             field="data",
         )
-    rows = len(data) if hasattr(data, "__len__") else 0
-    return RunDataset(name=name or "data", digest=of_value(data), context=context, rows=rows, columns=_columns(data))
+    rows = {"num_rows": len(data)} if hasattr(data, "__len__") else {}
+    return Dataset(
+        name=name or "data",
+        digest=of_value(data),
+        source_type="frame",
+        schema=_text(_columns(data)),
+        profile=_text(rows),
+        tags=tags,
+    )
 
 
 def _version(workspace: Workspace, data: Any) -> TableVersion | None:
     if isinstance(data, TableVersion):
         return data
-    if type(data).__module__ == _TABLE:  # a declaration: stages do not import each other
+    if type(data).__module__ == _DECLARED:  # a declaration: stages do not import each other
         return resolve.resolve(workspace, data.name)
     if isinstance(data, str):
         table, _, version = data.partition("@")
         return resolve.resolve(workspace, table, version or None)
     return None
+
+
+def _text(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode() if value else ""
 
 
 def _columns(data: Any) -> dict[str, str]:

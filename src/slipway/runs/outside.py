@@ -16,7 +16,7 @@ from slipway.ledger.experiments import get_experiment
 from slipway.ledger.run_rules import check_key, plain_param, set_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Artifact, MetricPoint, ModelUse, Run, RunDataset, RunState
+from slipway.records.runs import Artifact, Dataset, MetricPoint, ModelUse, Run, RunState
 
 __all__ = [
     "RUN_NAME",
@@ -225,7 +225,7 @@ def set_deleted(tx: WriteTransaction, workspace: Workspace, id: str, *, deleted:
     _tell(tx, workspace, "runs.delete" if deleted else "runs.restore", changed)
 
 
-def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: Iterable[RunDataset]) -> None:
+def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: Iterable[Dataset]) -> None:
     """Say which data a run read; the same dataset again gains tags only.
 
     Raises:
@@ -237,11 +237,7 @@ def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: 
     for one in datasets:
         former = known.get((one.name, one.digest))
         known[one.name, one.digest] = (
-            one
-            if former is None
-            else msgspec.structs.replace(
-                former, context=one.context or former.context, tags={**former.tags, **one.tags}
-            )
+            one if former is None else msgspec.structs.replace(former, tags={**former.tags, **one.tags})
         )
     entries.put(tx, msgspec.structs.replace(run, datasets=tuple(known.values())))
 

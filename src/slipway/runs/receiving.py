@@ -203,7 +203,7 @@ class _Stranger:
             case InputRead(node, role):
                 _short(node, role)
             case DatasetUsed(dataset):
-                _short(dataset.name, dataset.digest, dataset.context, dataset.node)
+                _short(dataset.name, dataset.digest, dataset.source_type, dataset.source, *dataset.tags.values())
             case Found(finding):
                 _short(finding.kind, finding.key, finding.words)
             case Resumed(host):

@@ -20,10 +20,10 @@ from slipway.ledger.experiments import check_experiment, number_of
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_rules import check_key
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Artifact, CodeVersion, MetricPoint, Run, RunDataset, RunFinding
+from slipway.records.runs import Artifact, CodeVersion, Dataset, MetricPoint, Run, RunFinding
 from slipway.runs.experiments import experiment_named
 from slipway.runs.figures import figure_bytes
-from slipway.runs.inputs import dataset_of
+from slipway.runs.inputs import TABLE, dataset_of
 from slipway.runs.receiving import artifact_name
 from slipway.runs.resuming import resumed
 from slipway.runs.system import Sampler
@@ -212,7 +212,7 @@ class ActiveRun:
                 ) from problem
         return self.log_artifact(name, rows)
 
-    def log_input(self, data: object, *, name: str = "", context: str = "") -> RunDataset:
+    def log_input(self, data: object, *, name: str = "", context: str = "") -> Dataset:
         """Record which data the run used.
 
         A version of a stored table is linked as the run's input, so that lineage leads from it to what the run makes. A
@@ -230,8 +230,8 @@ class ActiveRun:
         """
         found = dataset_of(self._log.workspace, data, name=name, context=context)
         self._log.add_dataset(found)
-        if found.node:
-            self._log.add_input(found.node)
+        if found.source_type == TABLE:
+            self._log.add_input(found.source)
         return found
 
     def watch(

@@ -10,7 +10,7 @@ from slipway.errors import InvalidInput
 from slipway.ledger.search import search as find
 from slipway.models import logged
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import MetricPoint, ModelUse, Run, RunDataset
+from slipway.records.runs import Dataset, MetricPoint, ModelUse, Run
 from slipway.runs import outside
 from slipway.server.mlflow.places import run_root
 from slipway.server.mlflow.routes import Area
@@ -24,7 +24,6 @@ area = Area("2.0/mlflow/runs", "runs")
 
 _MOST = 50_000
 _DATASETS = 1000
-_CONTEXT = "mlflow.data.context"
 _INPUT_BYTES = 20 << 20
 
 
@@ -220,7 +219,7 @@ def shown(run: Run, points: Sequence[MetricPoint]) -> dict[str, Any]:
         "info": _info(run),
         "data": {"metrics": points_shown(points), "params": pairs(run.params), "tags": pairs(_tags(run))},
         "inputs": {
-            "dataset_inputs": [{"dataset": _described(one), "tags": pairs(_dataset_tags(one))} for one in run.datasets],
+            "dataset_inputs": [{"dataset": _described(one), "tags": pairs(one.tags)} for one in run.datasets],
             "model_inputs": [{"model_id": one.model_id} for one in run.models_read],
         },
         "outputs": {"model_outputs": [{"model_id": one.model_id, "step": one.step} for one in run.models_made]},
@@ -255,33 +254,20 @@ def _tags(run: Run) -> Mapping[str, str]:
     return run.tags if outside.RUN_NAME in run.tags or not run.name else {**run.tags, outside.RUN_NAME: run.name}
 
 
-def _dataset(given: DatasetInput) -> RunDataset:
-    described, tags = given.dataset, given_pairs(given.tags)
-    return RunDataset(
+def _dataset(given: DatasetInput) -> Dataset:
+    described = given.dataset
+    return Dataset(
         name=needed(described.name, "dataset.name"),
         digest=needed(described.digest, "dataset.digest"),
         source_type=described.source_type,
         source=described.source,
         schema=described.schema,
         profile=described.profile,
-        context=tags.pop(_CONTEXT, ""),
-        tags=tags,
+        tags=given_pairs(given.tags),
     )
 
 
-def _dataset_tags(one: RunDataset) -> Mapping[str, str]:
-    return {_CONTEXT: one.context, **one.tags} if one.context else one.tags
-
-
-def _described(one: RunDataset) -> dict[str, Any]:
-    """A dataset as MLflow shows it; of what was logged natively it has the columns as text."""
-    schema = one.schema or (msgspec.json.encode(one.columns).decode() if one.columns else "")
-    source, source_type = one.source or one.node, one.source_type or ("slipway" if one.node else "")
-    return {
-        "name": one.name,
-        "digest": one.digest,
-        "source_type": source_type,
-        "source": source,
-        "schema": schema,
-        "profile": one.profile,
-    }
+def _described(one: Dataset) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(one)
+    del plain["tags"]
+    return plain
