@@ -37,10 +37,9 @@ def list_(door: Door) -> None:
 @search_options
 @opened
 def search(door: Door, **asked: str | int) -> None:
-    r"""Search the versions of all tables by rows, time, source, owner, tags and other attributes.
+    """Search the versions of all tables by rows, time, source, owner, tags and other attributes.
 
-    \b
-    slipway data search "failed_checks > 0 and created > 7d ago" --order "rows desc" --best-per name
+    For example "failed_checks > 0 and created > 7d ago". The language is in docs/search.md.
     """
     door.show(door.call("tables.search", **asked), _found_text)
 

@@ -28,10 +28,9 @@ def list_(door: Door) -> None:
 @search_options
 @opened
 def search(door: Door, **asked: str | int) -> None:
-    r"""Search the registered versions by name, number, tags and other attributes.
+    """Search the registered versions by name, number, tags and other attributes.
 
-    \b
-    slipway models search "created > 30d ago and tags.stage = 'pilot'" --best-per name
+    For example "created > 30d ago and tags.stage = 'pilot'". The language is in docs/search.md.
     """
     door.show(door.call("models.search", **asked), _found_text)
 

@@ -44,10 +44,9 @@ def list_(door: Door, state: str | None, pipeline: str, limit: int) -> None:
 @search_options
 @opened
 def search(door: Door, **asked: str | int) -> None:
-    r"""Search runs by metrics, parameters, tags and attributes.
+    """Search runs by metrics, parameters, tags and attributes.
 
-    \b
-    slipway runs search "metrics.auc > 0.7 and params.depth in (4, 6)" --order "metrics.auc desc" --best-per tags.user
+    For example "metrics.auc > 0.7 and params.depth in (4, 6)". The language is in docs/search.md.
     """
     door.show(door.call("runs.search", **asked), _list_text)
 

@@ -260,6 +260,9 @@ class LedgerMeasuresSuite:
             tx.add_points("b", [MetricPoint("other", 2.0), MetricPoint("new", 3.0)])
         with store.read() as seen:
             assert [e.id for e in seen.search("run", project="flights", where=Compare(new, ">", 0.0)).entries] == ["b"]
+            # A field that the interrupted write named first is not mistaken for another one.
+            mistaken = Compare(Field("param", "another"), "=", 2.0)
+            assert seen.search("run", project="flights", where=mistaken).entries == []
             where = Compare(Field("metric", "new"), "=", 3.0)
             assert [e.id for e in seen.search("run", project="flights", where=where).entries] == ["b"]
         store.close()
