@@ -14,7 +14,7 @@ from slipway.errors import BackendError, InvalidSetting, SlipwayError, Unavailab
 __all__ = ["HttpRuns"]
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_READS = frozenset({"runs.get", "runs.list"})
+_READS = frozenset({"runs.get", "runs.search"})
 _ROUTES = {"projects.add": "/api/v1/projects/add"}
 _AWAY = (408, 425, 429, 500, 502, 503, 504)
 

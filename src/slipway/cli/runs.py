@@ -8,11 +8,12 @@ import click
 
 from slipway.cli.door import Door, Way, opened, way_options
 from slipway.cli.layout import columns, count, facts, figure, instant
-from slipway.cli.searching import next_page, quoted, search_options
+from slipway.cli.searching import next_page, search_options
 from slipway.hosts.remote_runs import open_remote
 from slipway.hosts.settings import locate
 from slipway.ledger.run_file import RunFile
 from slipway.ledger.run_moving import files_of
+from slipway.ledger.search_language import as_value
 from slipway.operations.runs import RunDetail, Runs
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import CONTEXT, MetricPoint, RunState, StepRun
@@ -36,7 +37,7 @@ def runs() -> None:
 def list_(door: Door, state: str | None, pipeline: str, limit: int) -> None:
     """List runs, newest first."""
     wanted = {"state": state or "", "pipeline": pipeline}
-    where = " and ".join(f"{name} = {quoted(value)}" for name, value in wanted.items() if value)
+    where = " and ".join(f"{name} = {as_value(value)}" for name, value in wanted.items() if value)
     door.show(door.call("runs.search", where=where, limit=limit), _list_text)
 
 

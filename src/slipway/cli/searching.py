@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["next_page", "quoted", "search_options"]
+__all__ = ["next_page", "search_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,11 +22,6 @@ def search_options(function: F) -> F:
     for add in adding:
         function = add(function)
     return function
-
-
-def quoted(text: str) -> str:
-    """A text as a value of a search."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def next_page(token: str) -> str:

@@ -27,7 +27,7 @@ from slipway.records.search import (
     Value,
 )
 
-__all__ = ["parse", "parse_field", "parse_order"]
+__all__ = ["as_value", "parse", "parse_field", "parse_order"]
 
 _SPACES: dict[str, Space] = {
     **dict.fromkeys(("metric", "metrics"), "metric"),
@@ -53,6 +53,11 @@ _TRUTH = re.compile(r"(true|false)\b", re.IGNORECASE)
 _SIGN = re.compile(r"<=|>=|!=|=|<|>")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPACE = re.compile(r"\s*")
+
+
+def as_value(text: str) -> str:
+    """A text as it is written as a value of a search."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def parse(text: str, searched: Searched, *, now: datetime) -> Condition | None:

@@ -7,14 +7,13 @@ import msgspec
 from slipway.errors import NotFound
 from slipway.ledger import run_log
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.search_language import as_value
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
 from slipway.runs import search
 from slipway.runs.recovery import take_in
 
 __all__ = ["resumed"]
-
-_AT_MOST = 1000
 
 
 def resumed(workspace: Workspace, name: str, which: str | bool) -> RunLog | None:
@@ -52,5 +51,6 @@ def _newest(workspace: Workspace, name: str) -> Run | None:
     if workspace.run_server is None:
         found = search.list_runs(workspace, name=name, limit=1)
         return found[0] if found else None
-    rows = workspace.run_server.perform("runs.list", {"limit": _AT_MOST})["runs"]
-    return next((msgspec.convert(row["run"], Run, strict=False) for row in rows if row["run"]["name"] == name), None)
+    asked = {"where": f"name = {as_value(name)}", "limit": 1}
+    rows = workspace.run_server.perform("runs.search", asked)["runs"]
+    return msgspec.convert(rows[0]["run"], Run, strict=False) if rows else None
