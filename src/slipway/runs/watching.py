@@ -159,7 +159,7 @@ class Watch:
             step,
             lambda: (
                 f"{key} was {self._told(now)} on average over {self.patience:,} points up to step {step:,}, and "
-                f"{self._told(before)} over the {self.patience:,} before: no better than by noise"
+                f"{self._told(before)} over the {self.patience:,} before: a gain within noise, or under 1 % of all it gained"
             ),
         )
 
