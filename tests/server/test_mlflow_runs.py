@@ -279,6 +279,10 @@ def test_searching_finds_orders_and_pages(desk: Desk) -> None:
     assert found(filter="metrics.auc >= 1 and (params.depth = '5' or params.depth in ('1', '2'))") == [5, 2, 1]
     assert found(order_by=["metrics.auc DESC", "params.depth ASC"]) == [3, 2, 1, 5, 0, 4, 7, 6]
     assert found(order_by=["metrics.auc"]) == [4, 0, 5, 1, 2, 3, 7, 6]
+    ids.append(desk.run(start_time="1600000000000"))  # recorded last, begun first
+    assert found()[-1] == 9
+    assert found(order_by=["metrics.auc"])[-1] == 9
+    desk.good("POST", "/runs/delete", {"run_id": ids[9]})
     assert found(max_results=0) == []
     assert found(experiment_ids=[]) == []
     assert found(filter="attributes.run_name = 'r3'") == [3]
