@@ -10,7 +10,7 @@ from slipway.cli.door import json_option
 from slipway.cli.layout import print_json
 from slipway.errors import NotFound
 from slipway.hosts.control_plane import serve
-from slipway.hosts.settings import find_folder, read_settings
+from slipway.hosts.settings import locate
 from slipway.ports.workspace import LARGEST_UPLOAD
 
 __all__ = ["up"]
@@ -38,7 +38,7 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
 
     It is what watches them, trains again what is due, and takes challengers through their roll-outs.
 
-    Without --root it is the store of the project in the present folder.
+    Without --root it is the store of the project in the present folder, or what runs logged there.
     """
     make_app = import_module(_APP).make_app
     store = (root or _store_of_project(environment)).resolve()
@@ -63,7 +63,7 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
 
 def _store_of_project(environment: str) -> Path:
     try:
-        folder = find_folder(Path())
+        folder, settings = locate(Path())
     except NotFound as problem:
         raise NotFound(problem.what, fix="Name a store: slipway up --root DIR") from problem
-    return folder / read_settings(folder).environment(environment).store
+    return folder / settings.environment(environment).store
