@@ -91,6 +91,7 @@ class LedgerMeasuresSuite:
             tx.add_points("r1", given)
             tx.add_points("r1", given)
             tx.add_points("r2", [MetricPoint("loss", -0.0, -1, 0)])
+            tx.add_points("r2", [MetricPoint("loss", 5.0, -2, 0)])  # written later, and earlier by its step
         with store.read() as tx:
             assert [str(p.value) for p in tx.points("r1", "loss")] == ["inf", "0.5", "nan", "0.25"]
             assert len(tx.points("r1", "loss", limit=2)) == 2
