@@ -39,6 +39,10 @@ _SCHEMA = (
 _CHART = "SELECT step * ? / ? AS bucket, min(value), max(value), min(step), max(step) FROM points WHERE run_id=? AND key=? GROUP BY bucket"
 
 
+def _next(stream: Iterator[MetricPoint], count: int) -> list[MetricPoint]:
+    return list(islice(stream, count))
+
+
 def made_points(key: str = "loss", first: int = 0) -> Iterator[MetricPoint]:
     """Points without end, the same every time."""
     chance = random.Random(first)
@@ -107,7 +111,7 @@ def run(points: int = POINTS, charted: int = CHARTED, batch: int = BATCH, pairs:
             rows = []
             for count, writes, name, goal in ((1, 256, "one", 0.3), (1000, 20, "1,000", 4.0)):
                 stream = made_points(f"of {name}")
-                taken = lambda stream=stream, count=count: list(islice(stream, count))  # type: ignore[misc]  # noqa: E731
+                taken = partial(_next, stream, count)
                 found = compare(*_sides(store, hand, taken, 1000, writes), pairs)
                 rows.append(row(_PATH, f"a write of {name}, committed, ms", found, goal=goal))
             rows += _series(store, hand, Path(folder), points, charted, batch)
@@ -134,7 +138,7 @@ def _series(
     before = _size(reader), _size(hand)
     spent: list[tuple[float, float]] = []
     for _ in range(max(1, points // batch)):
-        part = list(islice(stream, batch))
+        part = _next(stream, batch)
         spent.append((seconds_of(partial(_by_hand, hand, part)), seconds_of(partial(_slipway, store, part))))
     each = Compared.of([(theirs * 1e6 / batch, ours * 1e6 / batch) for theirs, ours in spent])
     sizes = Compared.of([((_size(hand) - before[1]) / points, (_size(reader) - before[0]) / points)])

@@ -7,7 +7,7 @@ looking ahead or behind) is refused.
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from slipway.errors import InvalidInput
@@ -243,7 +243,7 @@ class _Parser:
                 if high < low or high == "\\":
                     raise self._fault(f"the range {low}-{high} has no character in it")
                 self._at += 2
-                takers.append(lambda c, low=low, high=high: low <= c <= high)  # type: ignore[misc]
+                takers.append(partial(_is_between, low, high))
             else:
                 singles.add(low)
         self._at += 1
@@ -333,3 +333,7 @@ class _Machine:
         for _ in range(node.least):
             first = self._add(node.part, first)
         return first
+
+
+def _is_between(low: str, high: str, character: str) -> bool:
+    return low <= character <= high

@@ -28,21 +28,18 @@ from slipway.operations.delta import ExportDelta
 from slipway.operations.erasures import Erase, ErasureReport
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
-from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.people import Actor
-from slipway.records.predictions import LabelRow, PredictionRow, PushedRow, ShadowRow
 from slipway.records.projects import Project
 from slipway.records.runs import Artifact, CodeVersion, Environment, Run
 from slipway.records.schema import Field
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal
 from slipway.schema.frame_digests import of_frame
-from slipway.tables import erasing, parts, prediction_log, versions
+from slipway.tables import erasing, parts, versions
 from slipway.tables.catalog import get, head, manifest_of, node
 from slipway.tables.cleaning import clean
 from slipway.tables.delta_export import export_delta
 from slipway.tables.file_folders import add_folder, check_out, read_file
 from slipway.tables.filesets import entries_of, resolve
-from slipway.tables.segments import SegmentWriter, read_segments
 from slipway.tables.versions import Origin, append, overwrite, read, verify
 
 ADA = "ada@example.org"
@@ -374,57 +371,6 @@ def test_a_stored_frame_goes_and_the_next_run_makes_it_again(three: Workspace) -
     assert ("stored results of steps", 1) in [(p.place, p.rows) for p in report.places]
     assert not three.blobs.has(digest)
     assert report.left == 0
-
-
-def test_an_endpoints_log_is_erased_while_it_is_written(workspace: Workspace) -> None:
-    overwrite(workspace, "people", people(0, 10, ada=3), key=("email",), origin=Origin(about=ABOUT))
-    contract = Contract(fields=(Field("email", "string"), Field("age", "int")), key=("email",))
-    _endpoint(workspace, contract)
-    log = workspace.root / "endpoints/flights/scores/log"
-    writers = {kind: SegmentWriter(log, kind) for kind in ("predictions", "labels", "shadows", "events")}
-
-    def answered(n: int, email: str) -> PredictionRow:
-        return PredictionRow(f"id{n}", 1, 1, 1, "b", email, [email, 30], [30.0], 0.5, None, 1)
-
-    writers["predictions"].append([answered(n, ADA if n == 2 else f"p{n}@x.org") for n in range(4)])
-    writers["predictions"].append([answered(9, ADA)])
-    writers["labels"].append(
-        [LabelRow("", ADA, 1.0, 1, 1), LabelRow("id2", "", 1.0, 1, 1), LabelRow("id0", "", 0.0, 1, 1)]
-    )
-    writers["shadows"].append(
-        [ShadowRow("id2", 1, 1, "challenger", "c", 0.4), ShadowRow("id0", 1, 1, "challenger", "c", 0.4)]
-    )
-    writers["events"].append(
-        [PushedRow("source", "people", 1, {"email": ADA, "age": 3}), PushedRow("source", "o", 1, {"x": 1})]
-    )
-    _, cursor = read_segments(log, "predictions", PredictionRow)
-    report = run_erase(workspace, table="", key=(), where=(("email", ADA),))
-    counts = {place.place: place.rows for place in report.places}
-    assert counts["prediction log of scores"] == 2
-    assert (counts["labels of scores"], counts["shadow answers of scores"], counts["pushed events of scores"]) == (
-        2,
-        1,
-        1,
-    )
-    assert report.left == 0
-    assert holding(workspace) == []
-    writers["predictions"].append([answered(10, "new@x.org")])
-    rows, _ = read_segments(log, "predictions", PredictionRow)
-    assert [row.id for row in rows] == ["id0", "id1", "id3", "id10"]
-    later, _ = read_segments(log, "predictions", PredictionRow, cursor)
-    assert [row.id for row in later] == ["id10"], "who remembers how far it has read goes on there"
-    assert prediction_log.labels(log)["prediction"].to_list() == ["id0"]
-
-
-def _endpoint(workspace: Workspace, contract: Contract) -> None:
-    revision = Revision(
-        id="flights/scores/1", project="flights", name="scores", created_at=workspace.clock.now(), number=1,
-        environment="dev", served=Served(model="scores", number=1, bundle="b" * 64), contract=contract,
-        actor=workspace.actor,
-    )  # fmt: skip
-    with workspace.ledger.write() as tx:
-        entries.put(tx, revision)
-        tx.set_ref("flights", "endpoint", "scores", revision.id, expect=None)
 
 
 def test_files_that_no_version_names_are_removed_when_they_are_old(three: Workspace) -> None:

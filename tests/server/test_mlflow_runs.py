@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from mlflow_desk import Desk
 
+from slipway.errors import Conflict
 from slipway.ledger import entries, projects, run_log
-from slipway.operations.runs import SearchRuns
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.runs import Run
-from slipway.runs import browse, search
+from slipway.records.search import Search
+from slipway.runs import browse, search, tracking
 
 INVALID, MISSING, EXISTS = "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 
@@ -99,10 +100,14 @@ def test_a_run_is_begun_ended_put_aside_and_taken_back(desk: Desk, workspace: Wo
     assert "active" in desk.bad(400, INVALID, "POST", "/runs/log-metric", late)
     desk.bad(400, INVALID, "POST", "/runs/update", {"run_id": id, "status": "FAILED"})
     desk.bad(400, INVALID, "POST", "/runs/log-batch", {"run_id": id})
-    assert browse.search_runs(workspace, SearchRuns()).runs == ()
+    assert browse.search_runs(workspace, Search()).runs == ()
+    assert browse.search_runs(workspace, Search(where="name != 'deleted'")).runs == ()
+    assert len(browse.search_runs(workspace, Search(where="not (deleted is null)")).runs) == 1
+    with pytest.raises(Conflict, match="was deleted"), tracking.start(workspace, resume=id):
+        pass
     desk.good("POST", "/runs/restore", {"run_id": id})
     desk.good("POST", "/runs/log-metric", late)
-    assert [row.run.id for row in browse.search_runs(workspace, SearchRuns()).runs] == [id]
+    assert [row.run.id for row in browse.search_runs(workspace, Search()).runs] == [id]
     desk.bad(400, INVALID, "POST", "/runs/update", {"run_id": id, "status": "DONE"})
     desk.bad(404, MISSING, "POST", "/runs/delete", {"run_id": "f" * 32})
     desk.bad(400, INVALID, "POST", "/runs/create", {"run_name": "x", "tags": [{"key": "mlflow.runName", "value": "y"}]})

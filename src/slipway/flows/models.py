@@ -17,12 +17,12 @@ from slipway.operations.models import (
     ModelDetail,
     ModelRow,
     Models,
-    SearchModels,
     SetAlias,
 )
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
+from slipway.records.search import Search
 
 __all__ = ["get_model", "list_models", "search_models", "set_alias"]
 
@@ -34,7 +34,7 @@ def list_models(workspace: Workspace, request: Empty) -> Models:
     return Models(models=_rows(workspace, found))
 
 
-def search_models(workspace: Workspace, request: SearchModels) -> FoundModels:
+def search_models(workspace: Workspace, request: Search) -> FoundModels:
     """A page of versions.
 
     Raises:

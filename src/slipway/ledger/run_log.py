@@ -406,8 +406,10 @@ def resume(workspace: Workspace, run: Run) -> RunLog:
         run: Its record as it is stored.
 
     Raises:
-        Conflict: The process that runs it is alive.
+        Conflict: The process that runs it is alive, or the run was deleted.
     """
+    if run.deleted_at is not None:
+        raise Conflict(f"The run {run.id} was deleted.", fix="Restore it first, or begin another one.")
     if run.state == "running" and not provenance.is_host_gone(run.host):
         raise Conflict(
             f"The run {run.id} is still running, in the process {run.host}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,13 +17,14 @@ from slipway.ledger.search_language import parse, parse_field, parse_order
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.record import Record
-from slipway.records.search import And, Condition, Field, IsNull, Order, Position
+from slipway.records.search import And, Condition, Field, IsNull, Order, Position, Search, mentions
 
 __all__ = ["Page", "asked", "search"]
 
 R = TypeVar("R", bound=Record)
 
 _AT_MOST = 1000
+_DELETED = Field("attribute", "deleted")
 
 
 class Page(NamedTuple, Generic[R]):
@@ -68,7 +69,8 @@ def search(
         limit: How many at most.
         best_per: Only the first record of each value of this field: "tags.user".
         now: From when "7d ago" counts; the machine's time when it is not given.
-        put_aside: Whether records that were put aside, which can be restored, count too.
+        put_aside: Whether records that were put aside, which can be restored, count too; otherwise they count only where
+            the condition asks about `deleted`.
 
     Raises:
         InvalidInput: The words cannot be read, or the token belongs to another search.
@@ -79,8 +81,8 @@ def search(
     per = (parse_field(best_per, searched) if best_per else None) if isinstance(best_per, str) else best_per
     # Of the words, not of what they mean: "7d ago" means another time on each page.
     meant = digest(msgspec.msgpack.encode((record_type.__name__, project, where, orders, per))).encode()[:16]
-    if not put_aside and "deleted" in searched.attributes:
-        here = IsNull(Field("attribute", "deleted"))
+    here = IsNull(_DELETED)
+    if not put_aside and "deleted" in searched.attributes and not mentions(condition, _DELETED):
         condition = here if condition is None else And((here, condition))
     found = tx.search(
         entries.kind_of(record_type),
@@ -95,36 +97,7 @@ def search(
     return Page(records, "" if found.position is None else _token(meant, found.position))
 
 
-class Asked(Protocol):
-    """The request of an operation that searches."""
-
-    @property
-    def where(self) -> str:
-        """See `search`."""
-        ...
-
-    @property
-    def order(self) -> str:
-        """See `search`."""
-        ...
-
-    @property
-    def best_per(self) -> str:
-        """See `search`."""
-        ...
-
-    @property
-    def token(self) -> str:
-        """See `search`."""
-        ...
-
-    @property
-    def limit(self) -> int:
-        """From 1 to 1,000."""
-        ...
-
-
-def asked(tx: ReadTransaction, record_type: type[R], workspace: Workspace, request: Asked) -> Page[R]:
+def asked(tx: ReadTransaction, record_type: type[R], workspace: Workspace, request: Search) -> Page[R]:
     """The page that an operation's request asks for, in the workspace's project and time.
 
     What was put aside is left out, unless the search names it: "deleted is not null".
@@ -146,7 +119,7 @@ def asked(tx: ReadTransaction, record_type: type[R], workspace: Workspace, reque
         limit=request.limit,
         best_per=request.best_per,
         now=workspace.clock.now(),
-        put_aside="deleted" in request.where,
+        put_aside=False,
     )
 
 

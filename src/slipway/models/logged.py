@@ -30,7 +30,6 @@ __all__ = [
     "store_file",
 ]
 
-_PAGE = 1000
 _PARAMS = 100_000
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 500
@@ -107,13 +106,7 @@ def get(tx: ReadTransaction, workspace: Workspace, id: str, *, deleted: bool = F
 
 def all_of(tx: ReadTransaction, workspace: Workspace) -> list[LoggedModel]:
     """All logged models of the project that are not deleted, newest first."""
-    found: list[LoggedModel] = []
-    while True:
-        before = found[-1] if found else None
-        page = entries.find(tx, LoggedModel, project=workspace.project, before=before, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            return [one for one in found if one.deleted_at is None]
+    return [one for one in entries.every(tx, LoggedModel, project=workspace.project) if one.deleted_at is None]
 
 
 def set_state(

@@ -13,14 +13,12 @@ import msgspec
 from slipway.errors import Conflict, NotFound, near
 from slipway.ledger import entries, events
 from slipway.models import numbered
-from slipway.models.registered_rules import check_model_name, check_text, refuse_signed, with_tags, without
+from slipway.models.registered_rules import check_model_name, check_text, refuse_signed, said, with_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import RegisteredModel
 
 __all__ = ["all_models", "change", "create", "delete", "get", "rename"]
-
-_PAGE = 1000
 
 
 def create(
@@ -76,13 +74,7 @@ def get(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel
 
 def all_models(tx: ReadTransaction, workspace: Workspace) -> list[RegisteredModel]:
     """All models of the project, those without versions and those that were only packaged here among them."""
-    found: list[RegisteredModel] = []
-    while True:
-        before = found[-1] if found else None
-        page = entries.find(tx, RegisteredModel, project=workspace.project, state="", before=before, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            break
+    found = list(entries.every(tx, RegisteredModel, project=workspace.project, state=""))
     known = {one.name for one in found}
     for name in tx.refs(workspace.project, "model"):
         if name not in known and numbered.versions_in(tx, workspace.project, name):
@@ -106,12 +98,7 @@ def change(
         InvalidInput: A tag or the description does not fit.
     """
     present = get(tx, workspace, name)
-    changed = msgspec.structs.replace(
-        present,
-        description=present.description if description is None else check_text(description),
-        tags=without(with_tags(present.tags, tags or {}), drop),
-        updated_at=workspace.clock.now(),
-    )
+    changed = said(present, workspace.clock.now(), description, tags, drop)
     entries.put(tx, changed)
     return changed
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
 
 from slipway.errors import InvalidInput
 from slipway.ledger.run_rules import check_key
-from slipway.records.models import ModelVersion
+from slipway.records.models import ModelVersion, RegisteredModel
 
-__all__ = ["check_model_name", "check_text", "refuse_signed", "with_tags", "without"]
+__all__ = ["check_model_name", "check_text", "refuse_signed", "said", "with_tags"]
+
+Registered = TypeVar("Registered", ModelVersion, RegisteredModel)
 
 _NAME_LENGTH = 256
 _TAG_LENGTH = 100_000
@@ -74,6 +79,23 @@ def with_tags(present: Mapping[str, Any], new: Mapping[str, str]) -> dict[str, A
     return tags
 
 
-def without(tags: dict[str, Any], drop: str | None) -> dict[str, Any]:
-    """The tags without one; all of them for None."""
-    return tags if drop is None else {key: value for key, value in tags.items() if key != drop}
+def said(
+    present: Registered, now: datetime, description: str | None, tags: Mapping[str, str] | None, drop: str | None
+) -> Registered:
+    """A model or version of which something else is said.
+
+    Args:
+        present: The record as it stands.
+        now: Business time.
+        description: What it says from now on; None leaves it.
+        tags: Tags to set.
+        drop: A tag to take away, None for none.
+
+    Raises:
+        InvalidInput: A tag or the description does not fit.
+    """
+    kept = with_tags(present.tags, tags or {})
+    if drop is not None:
+        kept.pop(drop, None)
+    told = present.description if description is None else check_text(description)
+    return msgspec.structs.replace(present, description=told, tags=kept, updated_at=now)

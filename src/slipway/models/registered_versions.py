@@ -12,7 +12,7 @@ from slipway.ids import new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
 from slipway.models import numbered, registered
-from slipway.models.registered_rules import check_text, refuse_signed, with_tags, without
+from slipway.models.registered_rules import check_text, refuse_signed, said, with_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion
@@ -134,12 +134,7 @@ def change_version(
         InvalidInput: A tag or the description does not fit.
     """
     present = get_version(tx, workspace, name, number)
-    changed = msgspec.structs.replace(
-        present,
-        description=present.description if description is None else check_text(description),
-        tags=without(with_tags(present.tags, tags or {}), drop),
-        updated_at=workspace.clock.now(),
-    )
+    changed = said(present, workspace.clock.now(), description, tags, drop)
     entries.put(tx, changed)
     return changed
 

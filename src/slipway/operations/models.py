@@ -10,6 +10,7 @@ from slipway.records.models import Bundle, ModelVersion
 from slipway.records.people import Actor
 from slipway.records.record import Link
 from slipway.records.reproductions import Reproduction
+from slipway.records.search import Search
 
 __all__ = [
     "AliasAt",
@@ -22,7 +23,6 @@ __all__ = [
     "ModelMove",
     "ModelRow",
     "Models",
-    "SearchModels",
     "SetAlias",
     "operations",
 ]
@@ -40,24 +40,6 @@ class Models(Struct, frozen=True, kw_only=True):
     """The registry's versions, newest first."""
 
     models: tuple[ModelRow, ...]
-
-
-class SearchModels(Struct, frozen=True, kw_only=True):
-    """Which versions, and in which order; the newest first where nothing is said.
-
-    Args:
-        where: What must hold: "name = 'delays' and tags.stage = 'pilot'".
-        order: What comes first: "number desc".
-        best_per: Only the first version of each value of this field: "name".
-        token: The token of the page before this one, "" for the first page.
-        limit: How many at most.
-    """
-
-    where: str = ""
-    order: str = ""
-    best_per: str = ""
-    token: str = ""
-    limit: int = 50
 
 
 class FoundModels(Struct, frozen=True, kw_only=True):
@@ -175,7 +157,7 @@ operations = (
         name="models.search",
         summary="Search the registered model versions by name, number, maker, tags and other attributes.",
         permission="models.read",
-        request=SearchModels,
+        request=Search,
         response=FoundModels,
         body="slipway.flows.models:search_models",
     ),

@@ -5,6 +5,7 @@ from msgspec import Struct
 from slipway.operations.declare import Operation
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import MetricPoint, Run, StepRun
+from slipway.records.search import Search
 
 __all__ = [
     "GetRun",
@@ -13,31 +14,12 @@ __all__ = [
     "RunDetail",
     "RunRow",
     "Runs",
-    "SearchRuns",
     "SyncRun",
     "SyncedRun",
     "Upload",
     "Uploaded",
     "operations",
 ]
-
-
-class SearchRuns(Struct, frozen=True, kw_only=True):
-    """Which runs, and in which order; the newest first where nothing is said.
-
-    Args:
-        where: What must hold: "metrics.auc > 0.7 and params.depth in (4, 6)".
-        order: What comes first: "metrics.auc desc, started".
-        best_per: Only the first run of each value of this field: "tags.user".
-        token: The token of the page before this one, "" for the first page.
-        limit: How many at most.
-    """
-
-    where: str = ""
-    order: str = ""
-    best_per: str = ""
-    token: str = ""
-    limit: int = 50
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
@@ -136,7 +118,7 @@ operations = (
         name="runs.search",
         summary="Search runs by metrics, parameters, tags and attributes; all, newest first, where nothing is asked.",
         permission="runs.read",
-        request=SearchRuns,
+        request=Search,
         response=Runs,
         body="slipway.runs.browse:search_runs",
     ),

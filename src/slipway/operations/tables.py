@@ -5,9 +5,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
+from slipway.records.search import Search
 from slipway.records.tables import TableVersion
 
-__all__ = ["FoundTables", "GetTable", "SearchTables", "TableDetail", "TableSync", "Tables", "operations"]
+__all__ = ["FoundTables", "GetTable", "TableDetail", "TableSync", "Tables", "operations"]
 
 
 class TableSync(Struct, frozen=True, kw_only=True):
@@ -39,24 +40,6 @@ class Tables(Struct, frozen=True, kw_only=True):
 
     tables: tuple[TableVersion, ...]
     syncs: tuple[TableSync, ...] = ()
-
-
-class SearchTables(Struct, frozen=True, kw_only=True):
-    """Which versions of tables, and in which order; the newest first where nothing is said.
-
-    Args:
-        where: What must hold: "rows > 1e6 and failed_checks > 0".
-        order: What comes first: "rows desc".
-        best_per: Only the first version of each value of this field: "name".
-        token: The token of the page before this one, "" for the first page.
-        limit: How many at most.
-    """
-
-    where: str = ""
-    order: str = ""
-    best_per: str = ""
-    token: str = ""
-    limit: int = 50
 
 
 class FoundTables(Struct, frozen=True, kw_only=True):
@@ -97,7 +80,7 @@ operations = (
         name="tables.search",
         summary="Search the versions of all tables by rows, time, source, owner, tags and other attributes.",
         permission="tables.read",
-        request=SearchTables,
+        request=Search,
         response=FoundTables,
         body="slipway.tables.browse:search_tables",
     ),

@@ -26,8 +26,10 @@ __all__ = [
     "Or",
     "Order",
     "Position",
+    "Search",
     "Space",
     "Value",
+    "mentions",
     "number_of",
 ]
 
@@ -136,3 +138,34 @@ class Order(Struct, frozen=True):
 
     field: Field
     descending: bool = False
+
+
+class Search(Struct, frozen=True, kw_only=True):
+    """What an operation that searches is asked; the newest first where nothing is said.
+
+    Args:
+        where: What must hold: "metrics.auc > 0.7 and params.depth in (4, 6)".
+        order: What comes first: "metrics.auc desc, started".
+        best_per: Only the first record of each value of this field: "tags.user".
+        token: The token of the page before this one, "" for the first page.
+        limit: How many at most.
+    """
+
+    where: str = ""
+    order: str = ""
+    best_per: str = ""
+    token: str = ""
+    limit: int = 50
+
+
+def mentions(condition: Condition | None, field: Field) -> bool:
+    """Whether a condition asks about a field anywhere."""
+    match condition:
+        case None:
+            return False
+        case And(parts) | Or(parts):
+            return any(mentions(part, field) for part in parts)
+        case Not(part):
+            return mentions(part, field)
+        case _:
+            return condition.field == field

@@ -2,15 +2,16 @@
 
 from slipway.errors import NotFound
 from slipway.ledger import search as ledger_search
-from slipway.operations.runs import GetRun, RunDetail, RunRow, Runs, SearchRuns
+from slipway.operations.runs import GetRun, RunDetail, RunRow, Runs
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
+from slipway.records.search import Search
 from slipway.runs import search
 
 __all__ = ["get_run", "search_runs"]
 
 
-def search_runs(workspace: Workspace, request: SearchRuns) -> Runs:
+def search_runs(workspace: Workspace, request: Search) -> Runs:
     """A page of runs, each with the latest point of its overall metrics.
 
     Raises:

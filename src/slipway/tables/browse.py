@@ -3,8 +3,9 @@
 from slipway.ledger import search
 from slipway.operations.declare import Empty
 from slipway.operations.table_versions import HistoryOf, TableHistory
-from slipway.operations.tables import FoundTables, GetTable, SearchTables, TableDetail, Tables
+from slipway.operations.tables import FoundTables, GetTable, TableDetail, Tables
 from slipway.ports.workspace import Workspace
+from slipway.records.search import Search
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
 from slipway.tables.personal import Personal, shown
@@ -21,7 +22,7 @@ def list_tables(workspace: Workspace, request: Empty) -> Tables:
     return Tables(tables=found, syncs=list_syncs(workspace))
 
 
-def search_tables(workspace: Workspace, request: SearchTables) -> FoundTables:
+def search_tables(workspace: Workspace, request: Search) -> FoundTables:
     """A page of versions of tables.
 
     Raises:

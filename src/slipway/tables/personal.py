@@ -1,7 +1,7 @@
 """Personal columns: what faces show of them, and to whom.
 
 A declaration names them (`@sw.table(personal=[...])`). Whatever shows rows, samples of rows or values of a table to a
-person sends them through here or `masking` first. Code that reads a table in its own process reads the values: this is about faces.
+person sends them through here first. Code that reads a table in its own process reads the values: this is about faces.
 
 A column is the same column under whatever name: it is known by its id, so that what is declared of it by now holds for
 versions in which it was called otherwise.
@@ -27,7 +27,6 @@ __all__ = ["MASK", "PERMISSION", "Personal", "check_personal", "may_see", "shown
 MASK = "(personal)"
 """What stands in the place of a value that the actor may not see."""
 PERMISSION = "tables.personal"
-_PAGE = 1000
 _SET_ASIDE = quarantine_of("")
 
 
@@ -95,15 +94,9 @@ class _Table:
 
 
 def _look_up(workspace: Workspace, project: str, name: str) -> _Table:
-    versions: list[TableVersion] = []
     with workspace.ledger.read() as tx:
         head = find_head(tx, project, name)
-        while True:
-            last = versions[-1] if versions else None
-            page = entries.find(tx, TableVersion, project=project, name=name, before=last, limit=_PAGE)
-            versions += page
-            if len(page) < _PAGE:
-                break
+        versions = list(entries.every(tx, TableVersion, project=project, name=name))
     declared = frozenset(head.about.personal if head else ())
     ever = declared | {column for version in versions for column in version.about.personal}
     if not ever or not any(version.change == "alter" for version in versions):
