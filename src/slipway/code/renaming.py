@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Mapping
 
+from slipway.code.parsing import parse
+
 __all__ = ["under_package"]
 
 
@@ -25,7 +27,7 @@ def under_package(sources: Mapping[str, str], package: str) -> dict[str, str]:
 
 
 def _text(text: str, package: str, tops: set[str]) -> str:
-    tree = _Renamer(package, tops).visit(ast.parse(text))
+    tree = _Renamer(package, tops).visit(parse(text))
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from slipway.code.parsing import parse
+
 __all__ = ["Bindings", "Imported", "Use", "Where", "bindings", "uses"]
 
 Where = Literal["body", "decorator", "annotation", "signature", "import"]
@@ -320,6 +322,6 @@ def _type_parameters(node: ast.AST) -> Bindings:
 
 def _expression(text: str) -> ast.expr | None:
     try:
-        return ast.parse(text, mode="eval").body
+        return parse(text, mode="eval").body
     except SyntaxError:  # a string in an annotation need not be code: Literal["per day"]
         return None

@@ -13,6 +13,7 @@ from importlib.util import decode_source
 from types import CodeType
 from typing import NamedTuple
 
+from slipway.code.parsing import parse
 from slipway.code.scopes import Imported, Use, bindings, uses
 from slipway.hashing import digest
 
@@ -45,7 +46,7 @@ class Source:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were given when the module was imported
             try:
-                self.tree, self.is_python = ast.parse(text, path), True
+                self.tree, self.is_python = parse(text, path), True
             except SyntaxError:  # a file half-edited after its import
                 self.tree, self.is_python = ast.Module(body=[], type_ignores=[]), False
         self.statements = self.tree.body

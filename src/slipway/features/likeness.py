@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import structs
 
 from slipway.code import closure
+from slipway.code.parsing import parse
 from slipway.hashing import fingerprint
 from slipway.records.features import Part, Scalar, View, Windows
 
@@ -41,7 +42,7 @@ def likeness(part: Part, function: Callable[..., Any] | None) -> str:
 def _body(function: Callable[..., Any]) -> str:
     """A function's parameters and statements without its name, docstring and decorators; "" where there is no source."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        tree = parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return ""  # typed into a prompt, or cut out of a line: nothing is compared
     found = tree.body[0]
