@@ -46,7 +46,7 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 test: lint  ## what must be green before every commit; no server needed
 	$(BIN)/pytest -q -m "not full" -n 2
 
-test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow2 $(STAMPS)/mlflow3 test  ## adds real servers, a browser, the demo's whole year
+test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full
 
 bench: $(STAMPS)/all  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md

@@ -25,4 +25,4 @@ def parse(text: str, path: str = "<text>", mode: Literal["exec", "eval"] = "exec
         SyntaxError: The text is not Python.
     """
     with _turn:
-        return ast.parse(text, path, mode)
+        return ast.parse(text, path, "eval") if mode == "eval" else ast.parse(text, path)
