@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brute_search import Known, search
-from slipway.backends import sqlite_search
+from slipway.backends import sql_search
 from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.ports.ledger_store import LedgerStore, WriteTransaction
 from slipway.records.record import Entry
@@ -132,7 +132,7 @@ def unique(known: list[Known]) -> list[Known]:
 
 def walked(monkeyed: bool) -> None:
     """Make every search walk an index, as if no part of a condition fitted few; or as it is."""
-    sqlite_search._FEW, sqlite_search._FEW_TEXTS = (-1, -1) if monkeyed else (4000, 400)
+    sql_search._FEW, sql_search._FEW_TEXTS = (-1, -1) if monkeyed else (4000, 400)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,17 +1,17 @@
-"""Metric points in SQLite: one row a series with its latest point, and blocks of points behind it.
+"""Metric points in SQL: one row a series with its latest point, and blocks of points behind it.
 
 A write makes one block. Small blocks are merged when there are many, and what fills a whole block is never touched
 again; so each point is written at most a few times, in the transaction that brought it or a later one.
 """
 
 import math
-import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
 from slipway.backends.point_blocks import Columns, Row, pack, point_of, row_of, rows_of
+from slipway.backends.sql_driver import Execute
 from slipway.records.runs import Bucket, MetricPoint
 
 __all__ = ["latest", "read", "sample", "write"]
@@ -22,8 +22,6 @@ _SMALL = 64
 _MOST = 64
 _WHOLE = 2
 _HEADER = "first_step, first_at, first_value, last_step, last_at, last_value, low, high"
-
-Execute = Callable[..., sqlite3.Cursor]
 
 
 def write(
