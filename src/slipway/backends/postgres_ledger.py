@@ -150,13 +150,11 @@ class PostgresDriver:
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> Rows:
         """See `sql_driver.Driver`."""
-        if self._until is None:
-            found: Rows = self._connection.execute(_percent(statement), values, binary=True)
-            return found
         self._look_at_time()
-        # A search is planned for its own values.
-        found = self._connection.execute(_percent(statement), values, binary=True, prepare=False)
-        return found
+        # A search is planned for its own values; all else is prepared when it comes again.
+        prepare = None if self._until is None else False
+        rows: Rows = self._connection.execute(_percent(statement), values, binary=True, prepare=prepare)
+        return rows
 
     def execute_many(self, statement: str, values: Iterable[Sequence[object]]) -> None:
         """See `sql_driver.Driver`."""
