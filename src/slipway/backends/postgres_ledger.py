@@ -43,8 +43,12 @@ class PostgresLedger:
         self._local = threading.local()
         self._fields: dict[tuple[str, str, str, str], int] = {}
         self._write = ""
-        with self._link.sentences():
-            self._migrate()
+        try:
+            with self._link.sentences():
+                self._migrate()
+        except BaseException:
+            self._link.close()
+            raise
 
     @contextmanager
     def read(self) -> Iterator[SqlTransaction]:
@@ -122,7 +126,7 @@ class PostgresLedger:
 
     def _version(self, connection: Any) -> int:
         (is_there,) = connection.execute(
-            "SELECT to_regclass(quote_ident(current_schema()) || '.slipway_schema') IS NOT NULL"
+            "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname=current_schema() AND tablename='slipway_schema')"
         ).fetchone()
         found = int(connection.execute("SELECT version FROM slipway_schema").fetchone()[0]) if is_there else 0
         if found > SCHEMA_VERSION:

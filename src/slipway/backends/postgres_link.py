@@ -63,16 +63,7 @@ class Link:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            parts = conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            raise InvalidSetting(
-                "The ledger's URL cannot be read.",
-                why="It is shown nowhere, because it may hold a password.",
-                fix='For example "postgresql://slipway:${PGPASSWORD}@host:5432/slipway".',
-            ) from None
-        host, port = parts.get("host") or parts.get("hostaddr") or "the local socket", parts.get("port") or 5432
-        self.shown = f"PostgreSQL database {parts.get('dbname') or parts.get('user') or ''!s} at {host}:{port}"
+        self.shown = _shown(url)
         self._url = url
         self._begin_anew()
 
@@ -236,6 +227,23 @@ class Link:
                 fix="Let its user make and write tables: the owner of the database may.",
             )
         return BackendError(f"The {self.shown} failed: {text}.")
+
+
+def _shown(url: str) -> str:
+    """What a URL leads to, without its password."""
+    try:
+        parts: dict[str, Any] = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = {"host": "@"}
+    host, port = str(parts.get("host") or parts.get("hostaddr") or "the local socket"), str(parts.get("port") or 5432)
+    name = str(parts.get("dbname") or parts.get("user") or "")
+    if "@" in host + name or not port.replace(",", "").isdecimal():  # a password that ends where its sign / or @ stands
+        raise InvalidSetting(
+            "The ledger's URL cannot be read.",
+            why="It is shown nowhere, because it may hold a password; signs such as / and @ end one that is not quoted.",
+            fix='For example "postgresql://slipway:${PGPASSWORD}@host:5432/slipway", where the variable needs no quoting.',
+        )
+    return f"PostgreSQL database {name} at {host}:{port}"
 
 
 _of_parents: list[list[Any]] = []

@@ -249,12 +249,12 @@ class LedgerMeasuresSuite:
             for number, text in enumerate(texts):
                 tx.put(_run(f"{number:02}", number, Facet("tag", "user", text)))
             tx.set_ref("flights", "alias", "a\x00", "b\x00\x01", expect=None)
-        with store.read() as tx:
-            assert tx.refs("flights", "alias") == {"a\x00": "b\x00\x01"}
+        with store.read() as seen:
+            assert seen.refs("flights", "alias") == {"a\x00": "b\x00\x01"}
             for way in (False, True):
                 ids, after = [], None
                 while True:
-                    page = tx.search("run", project="flights", order=(Order(_USER, way),), after=after, limit=2)
+                    page = seen.search("run", project="flights", order=(Order(_USER, way),), after=after, limit=2)
                     ids += [int(entry.id) for entry in page.entries]
                     after = page.position
                     if after is None:
@@ -262,7 +262,7 @@ class LedgerMeasuresSuite:
                 assert ids == sorted(range(len(texts)), reverse=way)
 
             def found(operator: Operator, value: str) -> list[int]:
-                page = tx.search("run", project="flights", where=Compare(_USER, operator, value))
+                page = seen.search("run", project="flights", where=Compare(_USER, operator, value))
                 return sorted(int(entry.id) for entry in page.entries)
 
             for place, text in enumerate(texts):
