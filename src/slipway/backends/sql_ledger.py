@@ -198,7 +198,7 @@ class SqlTransaction:
         no, project, created_us = run
         fields = self.fields
         sql_points.write(
-            self._execute, lambda name: fields.given(project, "run", "metric", name), no, created_us, points
+            self._driver, lambda name: fields.given(project, "run", "metric", name), no, created_us, points
         )
 
     def points(

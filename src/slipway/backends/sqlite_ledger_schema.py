@@ -58,7 +58,7 @@ def _move_points(driver: Driver) -> None:
             points = [
                 MetricPoint(key, value if special else math.nan, step, at) for *_, value, special, step, at in part
             ]
-            sql_points.write(driver.execute, {key: number}.__getitem__, no, created_us, points)
+            sql_points.write(driver, {key: number}.__getitem__, no, created_us, points)
 
 
 _SECOND: tuple[Step, ...] = (
