@@ -35,6 +35,7 @@ def serve(
     make_app: Callable[[Workspace], ASGIApplication],
     *,
     environment: str = "dev",
+    ledger: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8300,
     say: Callable[[str], None],
@@ -49,6 +50,7 @@ def serve(
         root: The store's folder; made when it is missing.
         make_app: Makes the application.
         environment: Which environment this store is: its floor is part of every gate that is judged here.
+        ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         host: The address to listen on; only the loopback address, as long as there are no tokens.
         port: The port, 0 for any free one.
         say: Receives lines for a person.
@@ -62,7 +64,7 @@ def serve(
     """
     listener = listen(host, port)
     try:
-        workspace = open_workspace(root, project="", environment=environment, say=say)
+        workspace = open_workspace(root, project="", environment=environment, ledger=ledger, say=say)
         workspace = replace(workspace, largest_upload=largest_upload)
         take_in(workspace)
         forget_abandoned(workspace)

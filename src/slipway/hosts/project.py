@@ -13,6 +13,7 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
+from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
 from slipway.hosts.store_clock import open_clock
@@ -138,6 +139,7 @@ def open_workspace(
     environment: str = "dev",
     actor: Actor | None = None,
     clock: Clock | None = None,
+    ledger: str | None = None,
     online: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
@@ -149,18 +151,19 @@ def open_workspace(
         environment: "dev", "test" or "prod".
         actor: Who acts; the user of the operating system when None, as admin of a store that is theirs.
         clock: Business time; when None it is the store's own, see `open_clock`.
+        ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
         say: Receives lines of progress.
     """
     root = root.resolve()
-    ledger = plugins.load("ledger", "sqlite")(root / "ledger.db")
-    index_anew(ledger)
+    opened = open_ledger(root, ledger)
+    index_anew(opened)
     return Workspace(
         project=project,
         environment=environment,
         actor=actor or Actor(user(), roles=("admin",)),
         root=root,
-        ledger=ledger,
+        ledger=opened,
         blobs=plugins.load("blobs", "local")(root / "blobs"),
         clock=clock or open_clock(root),
         signer=plugins.load("signer", "ed25519")(root / "keys"),
@@ -190,7 +193,8 @@ def open_project(
         environment: Which environment.
         actor: Who acts; see `open_workspace`.
         clock: Business time; see `open_workspace`.
-        root: Another store than slipway.toml names; its endpoints' online stores are embedded.
+        root: Another store than slipway.toml names; its ledger is a file unless it was made with another, and its
+            endpoints' online stores are embedded.
         say: Receives lines of progress.
         implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
@@ -213,6 +217,7 @@ def open_project(
         environment=environment,
         actor=actor,
         clock=clock,
+        ledger=chosen.ledger if root is None else None,
         online=chosen.online if root is None else "",
         say=say,
     )

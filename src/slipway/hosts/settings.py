@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from slipway.errors import InvalidSetting, NotFound, near
 from slipway.ids import check_name
-from slipway.serving.secret_urls import check_url
+from slipway.serving.secret_urls import POSTGRES, check_url
 
 __all__ = ["FILE", "EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
 
@@ -35,6 +35,9 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         store: The folder of the store, relative to slipway.toml.
+        ledger: The URL of the PostgreSQL database that keeps the ledger, "" for a file in the store's folder; several
+            servers may share it. A password is named: "postgresql://slipway:${PGPASSWORD}@host/slipway", or
+            "env:DATABASE_URL" for the whole URL.
         server: The URL of a server that keeps the store; then the store is reached through it, and `sw.run` sends its
             runs there, by way of an outbox in the folder `store`.
         online: The URL of an online store that endpoints share, redis:// or rediss://; "" for one embedded in each
@@ -42,6 +45,7 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     store: str = ".slipway"
+    ledger: str = ""
     server: str = ""
     online: str = ""
 
@@ -125,6 +129,7 @@ def read_settings(folder: Path) -> Settings:
     check_name(settings.project.name, "project")
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
+        check_url(chosen.ledger, "The setting ledger", POSTGRES)
     return _overridden(settings)
 
 
