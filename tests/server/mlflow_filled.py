@@ -11,13 +11,17 @@ FORM = {"name": "late", "version": "1"}
 
 
 def fill(desk: Desk) -> dict[str, str]:
-    """Log one of everything; returns the ids of the run, the model, the upload in parts and a deleted run."""
+    """Log one of everything; returns the ids of what was logged, by words for it."""
     experiment = desk.good("POST", "/experiments/create", {"name": "first", "tags": TAGS})["experiment_id"]
     model = desk.good(
-        "POST", "/logged-models", {"experiment_id": experiment, "name": "m", "params": [{"key": "n", "value": "3"}]}
+        "POST",
+        "/logged-models",
+        {"experiment_id": experiment, "name": "m", "params": [{"key": "n", "value": "3"}], "tags": TAGS},
     )["model"]["info"]["model_id"]
     run = desk.run(experiment, run_name="one", tags=TAGS)
     gone = desk.run(experiment)
+    away = desk.good("POST", "/experiments/create", {"name": "away"})["experiment_id"]
+    desk.good("POST", "/experiments/delete", {"experiment_id": away})
     points = [{"key": key, "value": value, "timestamp": 5, "step": step} for key, value, step in
               (("auc", 0.5, 0), ("auc", "NaN", 1), ("loss", "Infinity", 0), ("loss", "-Infinity", 2))]  # fmt: skip
     measured = {"key": "f1", "value": "NaN", "timestamp": 5, "step": 0, "model_id": model, "dataset_name": "d"}
@@ -48,6 +52,7 @@ def fill(desk: Desk) -> dict[str, str]:
         "experiment": experiment,
         "run": run,
         "gone": gone,
+        "gone experiment": away,
         "model": model,
         "upload": upload["upload_id"],
         "place": f"{experiment}/{run}/artifacts",
@@ -55,7 +60,7 @@ def fill(desk: Desk) -> dict[str, str]:
 
 
 def requests(ids: dict[str, str]) -> dict[str, tuple[dict[str, str], Any]]:
-    """For each route, by method and path, the parts of its path and a body (in a GET: a query) that it answers."""
+    """For each route, by its path (or method and path), the parts of its path and a body (in a GET: a query) that it answers."""
     run, model = {"run_id": ids["run"]}, {"model_id": ids["model"]}
     experiment = {"experiment_id": ids["experiment"]}
     upload = {"path": "big", "upload_id": ids["upload"], "parts": []}
@@ -66,7 +71,7 @@ def requests(ids: dict[str, str]) -> dict[str, tuple[dict[str, str], Any]]:
         "experiments/get": experiment,
         "experiments/get-by-name": {"experiment_name": "first"},
         "experiments/delete": experiment,
-        "experiments/restore": experiment,
+        "experiments/restore": {"experiment_id": ids["gone experiment"]},
         "experiments/update": experiment | {"new_name": "other"},
         "experiments/set-experiment-tag": experiment | TAGS[0],
         "experiments/delete-experiment-tag": experiment | {"key": "kind"},
@@ -114,6 +119,7 @@ def requests(ids: dict[str, str]) -> dict[str, tuple[dict[str, str], Any]]:
         "model-versions/get-artifact": FORM | {"path": "MLmodel"},
         "logged-models/{model_id}/params": {"params": [{"key": "m", "value": "4"}]},
         "logged-models/{model_id}/tags": {"tags": TAGS},
+        "logged-models/{model_id}/artifacts/directories": {},
         "logged-models/{path}/artifacts/files": {"artifact_file_path": "MLmodel"},
     }
     whole: dict[str, tuple[dict[str, str], Any]] = {
@@ -125,6 +131,7 @@ def requests(ids: dict[str, str]) -> dict[str, tuple[dict[str, str], Any]]:
         "2.0/mlflow-artifacts/mpu/abort/{target...}": ({"target": ids["place"]}, upload),
         "2.0/mlflow/logged-models/{model_id}/tags/{tag_key...}": (model | {"tag_key": "kind"}, None),
         "2.0/mlflow/logged-models/{model_id}": (model, None),
+        "PATCH 2.0/mlflow/logged-models/{model_id}": (model, {"status": "LOGGED_MODEL_READY"}),
         "get-artifact": ({}, asked["get-artifact"]),
         "model-versions/get-artifact": ({}, asked["model-versions/get-artifact"]),
     }

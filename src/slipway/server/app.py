@@ -30,6 +30,7 @@ def make_app(workspace: Workspace) -> ASGIApp:
     Args:
         workspace: The store's, with the server's own actor; each request gets it with its own project.
     """
+
     async def health(request: Request) -> Response:
         return Response(b'{"status":"ready"}', media_type="application/json")
 
