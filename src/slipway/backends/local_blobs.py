@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from slipway.errors import BackendError, Corrupt, NotFound
+from slipway.errors import BackendError, Corrupt, NotFound, Unavailable
 from slipway.hashing import digest as digest_of
 from slipway.hashing import digest_file
 
@@ -16,6 +16,7 @@ __all__ = ["LocalBlobs"]
 _CHUNK_BYTES = 1 << 20
 _BATCH_BYTES = 256 << 20
 _BATCH_FILES = 4096
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
@@ -247,7 +248,8 @@ def _sync_files(folder: Path, files: list[str]) -> None:
 
 
 def _unwritable(folder: Path, problem: OSError) -> BackendError:
-    return BackendError(
+    kind = Unavailable if problem.errno in _NO_SPACE else BackendError
+    return kind(
         f"A blob could not be written into {folder}: {problem.strerror or problem}.",
         fix="See that the disk has space and the folder may be written, and try again.",
     )
