@@ -3,6 +3,7 @@
 Durable means kill -9 of every process. Surviving power loss is a setting: `synchronous=FULL` instead of `NORMAL`.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -46,10 +47,12 @@ class SqliteLedger:
         self._fields: dict[tuple[str, str, str, str], int] = {}
         with _sentences(path):
             self._migrate()
+        self._file = self._found()
 
     @contextmanager
     def read(self) -> Iterator[SqlTransaction]:
         """See `LedgerStore.read`."""
+        self._check_place()
         with _sentences(self._path):
             connection = self._connection()
             if connection.in_transaction:
@@ -59,11 +62,13 @@ class SqliteLedger:
             try:
                 yield SqlTransaction(SqliteDriver(connection), self._fields)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     @contextmanager
     def write(self) -> Iterator[SqlTransaction]:
         """See `LedgerStore.write`."""
+        self._check_place()
         with _sentences(self._path):
             connection = self._connection()
             if connection.in_transaction:
@@ -74,10 +79,11 @@ class SqliteLedger:
             transaction = SqlTransaction(SqliteDriver(connection), self._fields)
             try:
                 yield transaction
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has undone it already
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
             transaction.fields.keep()
 
     def close(self) -> None:
@@ -87,6 +93,22 @@ class SqliteLedger:
                 connection.close()
             self._open.clear()
             self._local = threading.local()
+
+    def _found(self) -> tuple[int, int]:
+        try:
+            at = os.stat(self._path)
+        except FileNotFoundError:
+            return 0, 0
+        return at.st_dev, at.st_ino
+
+    def _check_place(self) -> None:
+        """An open file that was moved or replaced still takes what is written, and loses it when this process ends."""
+        if self._found() != self._file:
+            raise Unavailable(
+                f"The ledger {self._path} was moved or replaced while it was open.",
+                why="What was written now would be lost.",
+                fix="Put it back, or stop every process that has it open and start them again.",
+            )
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -192,9 +214,10 @@ def _sentences(path: Path) -> Iterator[None]:
                 f"The ledger {path} stayed locked for {_BUSY_S:.0f} seconds.",
                 fix="See which process holds it, and try again.",
             ) from problem
-        if "full" in text:
+        if "full" in text or "disk I/O error" in text:  # SQLite says the latter where a file cannot grow
             raise Unavailable(
-                f"No space is left to write the ledger {path}.", fix="Free some space and try again."
+                f"The ledger {path} cannot be written: {text}.",
+                fix="See that the disk has space and works, and try again.",
             ) from problem
         raise BackendError(f"The ledger {path} failed: {text}.") from problem
     except sqlite3.DatabaseError as problem:

@@ -17,7 +17,7 @@ from slipway.hosts.controller import PASS_EVERY_S, Controller
 from slipway.hosts.project import open_workspace
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
-from slipway.ledger import events
+from slipway.ledger import events, uploads
 from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
 from slipway.runs.receiving import forget_abandoned
 from slipway.runs.recovery import take_in
@@ -68,6 +68,7 @@ def serve(
         workspace = replace(workspace, largest_upload=largest_upload)
         take_in(workspace)
         forget_abandoned(workspace)
+        uploads.sweep(workspace)
         sealer = Sealer(workspace, every_s=seal_every_s)
         controller = Controller(workspace, every_s=pass_every_s)
         # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.

@@ -32,6 +32,7 @@ __all__ = ["GRACE", "KEEP", "clean", "clean_tables"]
 
 KEEP = 10
 GRACE = timedelta(days=7)
+_MOST_DAYS = 36_500
 
 _NAMED = re.compile(rb'table:[^"@\s]+@[0-9a-f]{64}')
 _TRASH = ".trash"
@@ -74,6 +75,12 @@ def clean(
 
 def clean_tables(workspace: Workspace, request: CleanTables) -> Cleaned:
     """Clean tables; see `clean`."""
+    if not 0 <= request.grace_days <= _MOST_DAYS:
+        raise InvalidInput(
+            f"A grace of {request.grace_days:g} days does not fit.",
+            fix=f"Give 0 to {_MOST_DAYS:,}.",
+            field="grace_days",
+        )
     grace = timedelta(days=request.grace_days)
     done = clean(workspace, request.names, keep=request.keep, grace=grace, dry_run=request.dry_run)
     return Cleaned(tables=done, dry_run=request.dry_run)

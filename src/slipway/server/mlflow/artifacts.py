@@ -290,7 +290,7 @@ def _files(tx: ReadTransaction, workspace: Workspace, place: Place, *, writing: 
         if model.experiment_id == place.experiment:
             return model.artifacts
     else:
-        look = outside.get_active if writing else outside.get
+        look = outside.get_open if writing else outside.get
         run = look(tx, workspace, place.record)
         if run.experiment_id == place.experiment:
             return run.artifacts
