@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +82,7 @@ def test_what_a_level_axis_would_hide_gets_a_logarithmic_one() -> None:
     svg = curve_chart({"": falling}, x_label="step")
     assert "step · log scale" in words(svg)
     heights = [y for _, y in corners(paths(svg)[0])]
-    assert len({round(b - a) for a, b in zip(heights, heights[1:], strict=False)}) == 1, "decades are equally wide"
+    assert len({round(b - a) for a, b in pairwise(heights)}) == 1, "decades are equally wide"
     assert "step" in words(curve_chart({"": [*falling, one(7, 0.0)]}, x_label="step")), "zero has no logarithm"
     assert "step" in words(curve_chart({"": [one(step, 1.0 + step) for step in range(7)]}, x_label="step"))
 

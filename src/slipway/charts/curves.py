@@ -1,5 +1,6 @@
 """Curves of many points, given as stretches: a line, and behind it the band from the least value to the greatest."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
@@ -92,7 +93,7 @@ def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_labe
 def _upright(marks: Sequence[Mark], ys: Sequence[float], bottom: float, top: float) -> Scale:
     level = spanning(ys, bottom, top)
     is_hidden = median(ys) < level.low + _HIDDEN_FRACTION * (level.high - level.low)
-    if is_hidden and all(not mark.low <= 0 for mark in marks):
+    if is_hidden and min(ys) > 0 and not any(mark.low == -math.inf for mark in marks):
         return LogScale(min(ys), max(ys), bottom, top)
     return level
 
