@@ -87,6 +87,16 @@ def test_what_a_level_axis_would_hide_gets_a_logarithmic_one() -> None:
     assert "step" in words(curve_chart({"": [one(step, 1.0 + step) for step in range(7)]}, x_label="step"))
 
 
+def test_a_curve_that_falls_and_stays_keeps_its_level_axis() -> None:
+    assert "step" in words(curve_chart({"": [one(step, 1 / (1 + step)) for step in range(40)]}, x_label="step"))
+
+
+def test_steps_are_marked_at_whole_numbers_and_hours_need_not_be() -> None:
+    assert {"0", "1", "2"} <= set(words(curve_chart({"": [one(step, 10.0 + step / 7) for step in range(3)]})))
+    assert "0.5" not in words(curve_chart({"": [one(step, 10.0 + step / 7) for step in range(3)]}))
+    assert "0.5" in words(curve_chart({"": [one(0, 10.0), one(1.5, 11.0)]}))
+
+
 def test_several_are_told_apart_by_their_names() -> None:
     svg = curve_chart({f"run {n}": [one(0, n), one(1, n + 1)] for n in range(8)})
     lines = list(read(svg).iter(f"{SVG}path"))[8:]

@@ -51,8 +51,8 @@ class Mark(NamedTuple):
 def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_label: str = "") -> str:
     """Curves over a common x axis, each with its band where its marks stand for more than a point.
 
-    The upright axis is logarithmic where all values are above zero and a level one would press more than half of them
-    into its lowest twentieth; the chart then says so.
+    The upright axis is logarithmic where all values are above zero, over two decades and more, and a level one would
+    press more than half of them into its lowest twentieth; the chart then says so.
 
     Args:
         curves: Marks in ascending order, by the curve's name; a single curve may be called "".
@@ -73,7 +73,12 @@ def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_labe
     bottom = top + _HEIGHT
     upright = _upright(marks, ys, bottom, top)
     left = room_for((name for _, name in upright.ticks()), most=90) + 8
-    across = spanning([x for mark in marks for x in (mark.x, mark.until)], left + 4, WIDTH - 8)
+    xs = [x for mark in marks for x in (mark.x, mark.until)]
+    across = spanning(xs, left + 4, WIDTH - 8)
+    are_whole = all(float(x).is_integer() for x in xs)
+    ticks = [
+        (across.at(value), number(value)) for value, _ in across.ticks() if float(value).is_integer() or not are_whole
+    ]
     below = " · ".join(part for part in (x_label, "log scale" if isinstance(upright, LogScale) else "") if part)
     return document(
         "curves",
@@ -82,7 +87,7 @@ def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_labe
         head,
         names,
         left_axis(upright, left, WIDTH),
-        bottom_axis([(across.at(value), name) for value, name in across.ticks()], bottom, 0, WIDTH),
+        bottom_axis(ticks, bottom, 0, WIDTH),
         label(below, WIDTH, bottom + 31, room=WIDTH, anchor="end", quiet=True) if below else Svg(""),
         *(_band(curve, styles[name], across, upright, len(curves)) for name, curve in curves.items()),
         *(_line(name, curve, styles[name], across, upright) for name, curve in curves.items()),
@@ -93,7 +98,8 @@ def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_labe
 def _upright(marks: Sequence[Mark], ys: Sequence[float], bottom: float, top: float) -> Scale:
     level = spanning(ys, bottom, top)
     is_hidden = median(ys) < level.low + _HIDDEN_FRACTION * (level.high - level.low)
-    if is_hidden and min(ys) > 0 and not any(mark.low == -math.inf for mark in marks):
+    is_wide = min(ys) > 0 and max(ys) / 100 >= min(ys)
+    if is_hidden and is_wide and not any(mark.low == -math.inf for mark in marks):
         return LogScale(min(ys), max(ys), bottom, top)
     return level
 
