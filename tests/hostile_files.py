@@ -73,6 +73,7 @@ FILES: dict[str, bytes] = {
     "notebook.ipynb": notebook(),
     "rows.csv": f'carrier,delay\nAA,"1,5"\n"{SCRIPT.replace(chr(34), chr(34) * 2)}",\n'.encode(),
     "rows.parquet": frame(),
+    "no rows.parquet": b"PAR1" + PAGE + b"PAR1",
     "mlflow table.json": json.dumps({"columns": ["a"], "data": [[SCRIPT], [2]]}).encode(),
     "settings.json": json.dumps({"folds": 5, "note": SCRIPT}).encode(),
     f"<b onclick=x>{'ö' * 3}.txt": SCRIPT.encode(),

@@ -65,6 +65,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "runs.get": {"id": GOOD_RUN},
     "runs.curves": {"id": GOOD_RUN},
     "runs.artifact": {"id": GOOD_RUN, "name": "notes.md"},
+    "runs.rows": {"id": GOOD_RUN, "name": "rows.parquet"},
     "runs.diff": {"id": GOOD_RUN},
     "runs.sync": {"run_id": RUN_ID, "writer": WRITER, "offset": 0, "data": PIECE},
     "runs.upload": {"digest": digest(b"picture"), "size": 7, "data": b64encode(b"picture").decode()},

@@ -55,7 +55,7 @@ def test_a_table_with_too_many_rows_and_columns_is_cut() -> None:
         ("a.txt", b"x" * 100_001, "text", "1 more characters"),
         ("a.json", b"{nothing", "text", "no JSON that can be read"),
         ("a.json", b"[" * 100_000, "text", "no JSON that can be read"),
-        ("a.parquet", b"PAR1nothing", "none", "cannot be read as Parquet"),
+        ("a.parquet", b"PAR1\xff", "none", "no preview"),
         ("a.csv", b'"' + b"x" * 200_000, "text", "more characters"),
         ("a.bin", b"\0\1", "none", "no preview"),
         ("a.txt", b"\xff\xfe", "none", "no preview"),

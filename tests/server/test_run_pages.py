@@ -179,6 +179,7 @@ def test_tables_are_tables(ask: Ask) -> None:
         shown = artifact(ask, name)
         assert head in shown, name
         assert cell in shown, name
+    assert "cannot be read as Parquet" in artifact(ask, "no rows.parquet")
     assert "  &#34;folds&#34;: 5" in artifact(ask, "settings.json")
 
 

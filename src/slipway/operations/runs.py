@@ -13,12 +13,14 @@ __all__ = [
     "Curves",
     "GetArtifact",
     "GetCurves",
+    "GetRows",
     "GetRun",
     "Reproduce",
     "Reproduced",
     "RunDetail",
     "RunDiff",
     "RunRow",
+    "Rows",
     "Runs",
     "SyncRun",
     "SyncedRun",
@@ -110,6 +112,34 @@ class ArtifactContent(Struct, frozen=True, kw_only=True):
     artifact: Artifact
     data: bytes
     is_whole: bool
+
+
+class GetRows(Struct, frozen=True, kw_only=True):
+    """Which rows of which artifact.
+
+    Args:
+        id: The run's id or the beginning of it.
+        name: The artifact's name: a frame that was stored as Parquet, with at most 8 million bytes.
+        limit: How many rows at most: 1 to 10,000.
+    """
+
+    id: str
+    name: str
+    limit: int = 100
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """The first rows of a frame, as text.
+
+    Args:
+        columns: Name and type of each column.
+        rows: A text a column, None for null.
+        has_more: Whether there are more rows.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    has_more: bool
 
 
 class RunDiff(Struct, frozen=True, kw_only=True):
@@ -219,6 +249,14 @@ operations = (
         request=GetArtifact,
         response=ArtifactContent,
         body="slipway.runs.browse:get_artifact",
+    ),
+    Operation(
+        name="runs.rows",
+        summary="Show the first rows of a frame that a run stored.",
+        permission="runs.read",
+        request=GetRows,
+        response=Rows,
+        body="slipway.runs.frames:get_rows",
     ),
     Operation(
         name="runs.diff",

@@ -13,14 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import msgspec
-import polars as pl
 from markupsafe import Markup
 
 from slipway.errors import InvalidInput
-from slipway.operations.runs import ArtifactContent
+from slipway.operations.runs import ArtifactContent, Rows
 from slipway.server import markdown, notebooks, pictures
 
-__all__ = ["Preview", "looks_like_picture", "preview"]
+__all__ = ["Preview", "is_frame", "looks_like_picture", "of_rows", "preview"]
 
 _MOST_CHARACTERS = 100_000
 _MOST_ROWS, _MOST_COLUMNS, _MOST_IN_CELL = 100, 50, 200
@@ -53,6 +52,17 @@ def looks_like_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in _PICTURE_SUFFIXES
 
 
+def is_frame(content: ArtifactContent) -> bool:
+    """Whether an artifact is a frame whose rows can be asked for."""
+    artifact = content.artifact
+    return content.is_whole and (artifact.format == "parquet" or artifact.name.lower().endswith(".parquet"))
+
+
+def of_rows(found: Rows) -> Preview:
+    """The first rows of a frame."""
+    return _table([f"{name} ({kind})" for name, kind in found.columns], found.rows, has_more=found.has_more)
+
+
 def preview(content: ArtifactContent) -> Preview:
     """What to show of an artifact."""
     artifact, data = content.artifact, content.data
@@ -63,8 +73,6 @@ def preview(content: ArtifactContent) -> Preview:
     suffix = PurePosixPath(artifact.name).suffix.lower()
     if suffix == ".ipynb":
         return _notebook(data)
-    if artifact.format == "parquet" or suffix == ".parquet":
-        return _parquet(data)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -106,14 +114,6 @@ def _notebook(data: bytes) -> Preview:
         return Preview("none", note=f"{problem.what} {problem.fix}")
 
 
-def _parquet(data: bytes) -> Preview:
-    try:
-        frame = pl.read_parquet(io.BytesIO(data), n_rows=_MOST_ROWS + 1)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as problem:
-        return Preview("none", note=f"It cannot be read as Parquet: {problem}.")
-    return _table([f"{name} ({kind})" for name, kind in frame.schema.items()], frame.iter_rows())
-
-
 def _separated(text: str, separator: str) -> Preview | None:
     """Values by rows; None for what no reader of such files takes."""
     try:
@@ -135,11 +135,11 @@ def _json(text: str) -> Preview:
         return _text(text, "It is no JSON that can be read.")
 
 
-def _table(head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> Preview:
+def _table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, has_more: bool = False) -> Preview:
     taken = list(islice(rows, _MOST_ROWS + 1))
     shown = taken[:_MOST_ROWS]
     width = max([len(head), *map(len, shown)])
-    notes = [f"The first {_MOST_ROWS} rows are shown."] if len(taken) > _MOST_ROWS else []
+    notes = [f"The first {_MOST_ROWS} rows are shown."] if has_more or len(taken) > _MOST_ROWS else []
     notes += [f"{width - _MOST_COLUMNS:,} more columns are in the download."] if width > _MOST_COLUMNS else []
     return Preview("table", head=_cells(head), rows=tuple(_cells(row) for row in shown), note=" ".join(notes))
 

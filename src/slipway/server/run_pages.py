@@ -10,6 +10,7 @@ from slipway.records.runs import CONTEXT, Bucket, Run
 from slipway.runs.browse import place_of
 from slipway.server import markdown, pictures, previews
 from slipway.server.formats import href
+from slipway.server.previews import Preview
 from slipway.server.run_charts import MetricChart, metric_chart
 from slipway.server.view import Context, View
 
@@ -80,8 +81,18 @@ def curves(view: View) -> Context:
 def artifact(view: View) -> Context:
     """One artifact of a run, as far as it can be shown."""
     own = view.ask("runs.get", id=view.path["id"]).run
-    content = view.ask("runs.artifact", id=own.id, name=view.query.get("name", ""))
-    return {"run": own, "artifact": content.artifact, "preview": previews.preview(content)}
+    name = view.query.get("name", "")
+    content = view.ask("runs.artifact", id=own.id, name=name)
+    shown = _rows_of(view, own, name) if previews.is_frame(content) else previews.preview(content)
+    return {"run": own, "artifact": content.artifact, "preview": shown}
+
+
+def _rows_of(view: View, own: Run, name: str) -> Preview:
+    try:
+        return previews.of_rows(view.ask("runs.rows", id=own.id, name=name))
+    except InvalidInput as problem:
+        view.sources.pop()
+        return Preview("none", note=f"{problem.what} {problem.fix}")
 
 
 def compare(view: View) -> Context:
