@@ -15,7 +15,7 @@ from slipway.operations.permissions import ROLES, allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.runs import tracking
-from slipway.server.downloads import disposition
+from slipway.server.sending import disposition
 
 
 @pytest.fixture
