@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 import s3_here
 
 ACCOUNT = "devstoreaccount1"
@@ -152,7 +153,7 @@ class Door:
         told.setdefault("content-length", str(len(answer.content)))
         return answer.status_code, told, answer.content
 
-    def _handler(door) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(door) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 

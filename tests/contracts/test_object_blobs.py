@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
-import objects_here
 import pytest
 
+import objects_here
 from slipway.backends import object_blobs, object_bucket
 from slipway.backends.object_blobs import ObjectBlobs
 from slipway.conformance.blobs import BlobsSuite

@@ -31,6 +31,7 @@ _YOUNG = timedelta(minutes=30)
 """What was put less long ago counts as put now; the other half of an hour is for clocks that differ."""
 _DELETING_S = 60.0
 _DIGEST = 64
+_HOLDER = "ledger.id"
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -54,6 +55,22 @@ class ObjectBlobs:
     def parts(self, project: str, table: str) -> Blobs:
         """Where the parts of a table lie, beside the blobs: `<prefix>/tables/<project>/<table>/<digest>.parquet`."""
         return ObjectParts(self.url, self.bucket, f"tables/{project}/{table}")
+
+    def claim(self, holder: str) -> str:
+        """Say whose blobs these are, where nobody has; returns whose they are."""
+        found = self.bucket.get(_HOLDER)
+        if found is None and not self.bucket.put(_HOLDER, holder.encode(), create=True):
+            found = self.bucket.get(_HOLDER)
+        return holder if found is None else found.decode()
+
+    def is_conditional(self) -> bool:
+        """Whether the store leaves an object alone that is there, when it is asked to; tried with one of its own."""
+        name = f"probes/{new_id()}"
+        try:
+            self.bucket.put(name, b"first", create=True)
+            return not self.bucket.put(name, b"second", create=True) and self.bucket.get(name) == b"first"
+        finally:
+            self.bucket.delete(name)
 
     def put(self, data: bytes) -> str:
         """See `Blobs.put`."""

@@ -12,6 +12,7 @@ from slipway.operations.rollouts import Reconcile
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.runs.recovery import take_in
+from slipway.tables.part_cache import forget_erased
 
 __all__ = ["PASS_EVERY_S", "Controller"]
 
@@ -49,6 +50,8 @@ class Controller:
         """Pass over every project once."""
         try:
             take_in(self._workspace)
+            if self._workspace.open_parts is not None:
+                forget_erased(self._workspace, again=True)
             projects = [known.name for known in list_projects(self._workspace, Empty()).projects]
         except SlipwayError as problem:
             self._say("", f"The loop cannot read which projects there are: {problem}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
+from slipway.hosts.blob_places import open_blobs
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
 from slipway.hosts.store_clock import open_clock
@@ -138,6 +139,7 @@ def open_workspace(
     environment: str = "dev",
     actor: Actor | None = None,
     clock: Clock | None = None,
+    blobs: str = "",
     online: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
@@ -149,19 +151,26 @@ def open_workspace(
         environment: "dev", "test" or "prod".
         actor: Who acts; the user of the operating system when None, as admin of a store that is theirs.
         clock: Business time; when None it is the store's own, see `open_clock`.
+        blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
         say: Receives lines of progress.
     """
     root = root.resolve()
     ledger = plugins.load("ledger", "sqlite")(root / "ledger.db")
-    index_anew(ledger)
+    try:
+        index_anew(ledger)
+        opened, open_parts = open_blobs(root, ledger, blobs)
+    except BaseException:
+        ledger.close()
+        raise
     return Workspace(
         project=project,
         environment=environment,
         actor=actor or Actor(user(), roles=("admin",)),
         root=root,
         ledger=ledger,
-        blobs=plugins.load("blobs", "local")(root / "blobs"),
+        blobs=opened,
+        open_parts=open_parts,
         clock=clock or open_clock(root),
         signer=plugins.load("signer", "ed25519")(root / "keys"),
         launcher=plugins.load("launcher", "process")(),
@@ -190,7 +199,7 @@ def open_project(
         environment: Which environment.
         actor: Who acts; see `open_workspace`.
         clock: Business time; see `open_workspace`.
-        root: Another store than slipway.toml names; its endpoints' online stores are embedded.
+        root: Another store than slipway.toml names; its endpoints' online stores are embedded, its blobs where it says.
         say: Receives lines of progress.
         implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
@@ -213,6 +222,7 @@ def open_project(
         environment=environment,
         actor=actor,
         clock=clock,
+        blobs=chosen.blobs if root is None else "",
         online=chosen.online if root is None else "",
         say=say,
     )
