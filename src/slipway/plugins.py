@@ -19,6 +19,7 @@ _LIGHTGBM = (
 )
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
+_OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
@@ -26,7 +27,10 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "sqlite": ("slipway.backends.sqlite_ledger:SqliteLedger", ""),
         "postgres": ("slipway.backends.postgres_ledger:PostgresLedger", _POSTGRES),
     },
-    "blobs": {"local": ("slipway.backends.local_blobs:LocalBlobs", "")},
+    "blobs": {
+        "local": ("slipway.backends.local_blobs:LocalBlobs", ""),
+        "objects": ("slipway.backends.object_blobs:ObjectBlobs", _OBJECTS),
+    },
     "online": {
         "sqlite": ("slipway.backends.sqlite_online:SqliteOnlineStore", ""),
         "redis": ("slipway.backends.redis_online:RedisOnlineStore", _REDIS),

@@ -14,6 +14,7 @@ from msgspec import Struct
 from slipway.cli.door import Way, way_options
 from slipway.cli.layout import print_json
 from slipway.errors import NotFound, SlipwayError
+from slipway.hosts.blob_places import look_at, remembered_place
 from slipway.hosts.ledgers import is_store
 from slipway.hosts.settings import find_folder, read_settings
 
@@ -104,6 +105,9 @@ def _store(way: Way) -> Iterator[Diagnosis]:
         yield _server(way)
         return
     yield _ledger(folder, ledger)
+    place = remembered_place(folder)
+    if place:
+        yield _objects(place)
     yield _space(folder)
     if online:
         yield _online(online)
@@ -141,6 +145,14 @@ def _ledger(folder: Path, ledger: str | None) -> Diagnosis:
         return Diagnosis("store", False, problem.what, problem.fix or "Restore it from a backup.")
     found = f"{folder} can be read; {sealed:,} sealed events hold, {unsealed:,} are not sealed yet"
     return Diagnosis("store", True, found)
+
+
+def _objects(place: str) -> Diagnosis:
+    try:
+        look_at(place)
+    except SlipwayError as problem:
+        return Diagnosis("object store", False, problem.what, problem.fix)
+    return Diagnosis("object store", True, f"{place} answers")
 
 
 def _online(url: str) -> Diagnosis:

@@ -16,6 +16,7 @@ from slipway.operations.rollouts import Reconcile
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.runs.recovery import take_in
+from slipway.tables.part_cache import forget_erased
 
 __all__ = ["PASS_EVERY_S", "Controller"]
 
@@ -58,6 +59,8 @@ class Controller:
         """Pass over every project once, unless another server does; says whether it did."""
         try:
             take_in(self._workspace)  # each server what lies in its own folder
+            if self._workspace.open_parts is not None:
+                forget_erased(self._workspace, again=True)
             if not self._lease(3 * self._every_s):
                 return False
             projects = [known.name for known in list_projects(self._workspace, Empty()).projects]
