@@ -79,6 +79,11 @@ def test_metrics_of_a_model_are_kept_with_run_and_dataset(desk: Desk) -> None:
         (0.6, None, run),
         (0.9, "test", run),
     }
+    for value in ("NaN", "Infinity"):
+        odd = {"run_id": run, "key": value, "value": value, "timestamp": 5, "model_id": id}
+        desk.good("POST", "/runs/log-metric", odd)
+    found = desk.good("GET", f"/logged-models/{id}")["model"]["data"]["metrics"]
+    assert {one["key"]: one["value"] for one in found if one["key"] != "auc"} == {"NaN": "NaN", "Infinity": "Infinity"}
     lost = {"run_id": run, "metrics": [{"key": "auc", "value": 1, "timestamp": 1, "model_id": "m-none"}]}
     desk.bad(404, MISSING, "POST", "/runs/log-batch", lost)
     assert len(desk.good("GET", "/metrics/get-history", {"run_id": run, "metric_key": "auc"})["metrics"]) == 3

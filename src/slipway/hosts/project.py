@@ -19,9 +19,11 @@ from slipway.hosts.store_clock import open_clock
 from slipway.ledger import projects
 from slipway.ledger.provenance import user_trace
 from slipway.ledger.reindex import index_anew
+from slipway.models import found_by
 from slipway.pipelines.snapshot import take
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
+from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
 from slipway.runs.recovery import recover
 
@@ -154,14 +156,15 @@ def open_workspace(
     """
     root = root.resolve()
     ledger = plugins.load("ledger", "sqlite")(root / "ledger.db")
-    index_anew(ledger)
+    blobs = plugins.load("blobs", "local")(root / "blobs")
+    index_anew(ledger, {ModelVersion: found_by.completing(blobs)})
     return Workspace(
         project=project,
         environment=environment,
         actor=actor or Actor(user(), roles=("admin",)),
         root=root,
         ledger=ledger,
-        blobs=plugins.load("blobs", "local")(root / "blobs"),
+        blobs=blobs,
         clock=clock or open_clock(root),
         signer=plugins.load("signer", "ed25519")(root / "keys"),
         launcher=plugins.load("launcher", "process")(),

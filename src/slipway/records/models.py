@@ -149,6 +149,10 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
         run_link: A link to the run elsewhere.
         state: A deleted version keeps its number.
         updated_at: When it was last changed, None for never.
+        aliases: Those that point at it, sorted: they are references of the ledger, and said here to be found by.
+        metrics: What was measured of it, to be found by: `auc`, `auc[carrier=AA]`. Of a bundle those of its evaluation, of
+            files those of their logged model or run. Finite values only.
+        params: Of the run that made it and of the logged model that it is, to be found by.
     """
 
     number: int
@@ -166,10 +170,18 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     run_link: str = ""
     state: Literal["", "deleted"] = ""
     updated_at: datetime | None = None
+    aliases: tuple[str, ...] = ()
+    metrics: dict[str, float] = {}
+    params: dict[str, Any] = {}
+
+    @property
+    def shown_source(self) -> str:
+        """Where its files are, in one text for both kinds of versions."""
+        return f"slipway-bundle:{self.bundle}" if self.bundle else self.source
 
 
 class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model"):
-    """What is said of a model as a whole. Id: "PROJECT/NAME". A model may have versions and no such record.
+    """What is said of a model as a whole. Id: "PROJECT/NAME".
 
     Args:
         actor: Who made it.
@@ -187,15 +199,31 @@ class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model")
 
 
 class LoggedMetric(Struct, frozen=True, kw_only=True):
-    """The latest point of a metric that was measured of a logged model, by one run on one dataset."""
+    """The latest point of a metric that was measured of a logged model, by one run on one dataset.
+
+    Args:
+        key: The metric.
+        value: As it is stored: a finite number, or "nan", "inf", "-inf", which JSON has no numbers for. None where an
+            earlier release wrote one of these.
+        step: Of the point.
+        at_us: Of the point: microseconds since the epoch.
+        run_id: The run that measured it.
+        dataset_name: What it was measured on, "" where that is not known.
+        dataset_digest: Which state of it.
+    """
 
     key: str
-    value: float
+    value: float | Literal["nan", "inf", "-inf"] | None
     step: int = 0
     at_us: int = 0
     run_id: str = ""
     dataset_name: str = ""
     dataset_digest: str = ""
+
+    @property
+    def number(self) -> float:
+        """The value, which may be NaN or infinite."""
+        return float("nan" if self.value is None else self.value)
 
 
 class LoggedModel(Record, frozen=True, kw_only=True, tag="logged_model"):
