@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slipway.errors import InvalidInput
 from slipway.ledger.facets import SEARCHED, milliseconds
 from slipway.ledger.search_language import parse, parse_field, parse_order
-from slipway.records.models import ModelVersion
+from slipway.records.models import ModelVersion, RegisteredModel
 from slipway.records.runs import Run
 from slipway.records.search import And, Between, Compare, Condition, Field, In, IsNull, Not, Or, Order
 from slipway.records.tables import TableVersion
@@ -150,7 +150,7 @@ def test_names_nearby_are_named() -> None:
     with pytest.raises(InvalidInput, match=r"Did you mean 'state'\? Or is it params.stat or tags.stat or metrics.stat"):
         read("stat = 'failed'")
     with pytest.raises(InvalidInput, match="a registered model has no metrics"):
-        read("metrics.auc > 0.7", ModelVersion)
+        read("metrics.auc > 0.7", RegisteredModel)
     with pytest.raises(InvalidInput, match="cannot be used: a group is not closed"):
         read("tags.user matches '(a'")
 

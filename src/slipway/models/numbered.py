@@ -10,7 +10,7 @@ from slipway.ledger.search import every_found
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, ModelVersion
-from slipway.records.search import And, Condition, Field, IsNull, Order
+from slipway.records.search import And, Condition, Field, In, IsNull, Not, Order
 
 __all__ = [
     "LATEST",
@@ -22,6 +22,7 @@ __all__ = [
     "latest_by_name",
     "latest_of",
     "look_up",
+    "names_in",
     "newest_of",
     "point_alias",
     "put_deleted",
@@ -194,17 +195,26 @@ def aliases_of_all(tx: ReadTransaction, project: str) -> dict[str, dict[str, int
     return found
 
 
-def latest_by_name(tx: ReadTransaction, project: str, where: Condition | None = None) -> dict[str, ModelVersion]:
-    """Of each model that has a version the one with the greatest number, by name.
+def names_in(tx: ReadTransaction, project: str) -> list[str]:
+    """The names of all models that have a version, sorted."""
+    newest = tx.refs(project, MODEL)
+    gone = {version.id for version in every_found(tx, ModelVersion, project=project, where=Not(_HERE))}
+    doubtful = tuple(name for name, id in newest.items() if id in gone)
+    kept = latest_by_name(tx, project, In(_NAME, doubtful)) if doubtful else {}
+    return sorted((newest.keys() - {*doubtful}) | kept.keys())
+
+
+def latest_by_name(tx: ReadTransaction, project: str, where: Condition) -> dict[str, ModelVersion]:
+    """Of each model the version with the greatest number of those that a condition fits, by name.
 
     Args:
         tx: An open transaction.
         project: The project.
-        where: Only of the versions that this holds of.
+        where: What must hold of a version besides that it is not deleted.
     """
-    asked = _HERE if where is None else And((_HERE, where))
+    asked = And((_HERE, where))
     found = every_found(tx, ModelVersion, project=project, where=asked, order=(_NEWEST,), best_per=_NAME)
-    return dict(sorted((version.name, version) for version in found))
+    return {version.name: version for version in found}
 
 
 def latest_of(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:

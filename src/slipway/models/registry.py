@@ -19,8 +19,8 @@ from slipway.models.numbered import (
     LATEST,
     MODEL,
     aliases_in,
-    latest_by_name,
     look_up,
+    names_in,
     newest_of,
     point_alias,
     versions_in,
@@ -108,7 +108,7 @@ def register(
 def names(workspace: Workspace) -> list[str]:
     """The names of all models of the project that have a version, sorted."""
     with workspace.ledger.read() as tx:
-        return list(latest_by_name(tx, workspace.project))
+        return names_in(tx, workspace.project)
 
 
 def versions(workspace: Workspace, name: str) -> list[ModelVersion]:
