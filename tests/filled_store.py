@@ -13,6 +13,7 @@ from slipway.data.failing import keep_failing
 from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
 from slipway.models.bundle import bundle_digest, encode_manifest
+from slipway.models.found_by import completing
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.endpoints import Contract, Revision, Served
@@ -147,6 +148,9 @@ def fill(workspace: Workspace) -> None:
                 *(MetricPoint("system/cpu_percent", 50.0, step, step * 10**7) for step in range(3)),
             ],
         )
+        versions = entries.find(tx, ModelVersion, project="flights", name="flight-delays")
+        for version in completing(workspace.blobs)(tx, versions):
+            entries.put(tx, version)
         events.record(tx, workspace, "models.register", "model:m-" + "c" * 32, name="flight-delays", note=NASTY)
     photo = FileEntry("a.jpg", workspace.blobs.put(b"a picture"), 9)
     index, _ = store_lists(workspace, [photo])

@@ -40,10 +40,12 @@ TEXTS = ["", "a", "A", "ab", "b", "6", "6.0", "-1", "a%b", "é", "aab", "1e3", "
 NUMBERS = [0.0, 1.0, 6.0, -1.0, 2.5, math.inf, -math.inf, 1e3]
 WORDED = [Field("param", "depth"), Field("param", "rate"), Field("tag", "user")]
 SEVERAL = Field("dataset", "name")
+MEASURED = Field("measured", "auc")
 NUMBER = Field("attribute", "rows")
+FIGURE = Field("figure", "auc")
 METRICS = [Field("metric", "auc"), Field("metric", "loss")]
 ABSENT = Field("tag", "nobody has it")
-FIELDS = [*WORDED, SEVERAL, NUMBER, *METRICS, ABSENT]
+FIELDS = [*WORDED, SEVERAL, MEASURED, NUMBER, FIGURE, *METRICS, ABSENT]
 
 fields = st.sampled_from(FIELDS)
 texts = st.sampled_from(TEXTS)
@@ -61,7 +63,9 @@ def records(draw: st.DrawFn) -> Known:
     facets += [
         Facet("dataset", "name", text, number_of(text)) for text in draw(st.lists(texts, max_size=3, unique=True))
     ]
-    facets += [Facet("attribute", "rows", number=number) for number in draw(st.lists(numbers, max_size=1))]
+    for field, most in ((NUMBER, 1), (FIGURE, 1), (MEASURED, 3)):
+        several = draw(st.lists(numbers, max_size=most, unique=True))
+        facets += [Facet(field.space, field.key, number=number) for number in several]
     metrics = draw(st.dictionaries(st.sampled_from(["auc", "loss"]), numbers | st.just(math.nan)))
     return Known(draw(st.uuids()).hex, draw(st.integers(0, 3)), tuple(facets), metrics)
 
@@ -88,7 +92,7 @@ conditions = st.recursive(
     max_leaves=6,
 )
 orders = st.lists(
-    st.builds(Order, st.sampled_from([*WORDED, NUMBER, *METRICS, ABSENT]), st.booleans()),
+    st.builds(Order, st.sampled_from([*WORDED, NUMBER, FIGURE, *METRICS, ABSENT]), st.booleans()),
     max_size=3,
     unique_by=lambda order: order.field,
 )

@@ -10,10 +10,11 @@ from slipway.ledger import entries, reindex
 from slipway.ledger.facets import SEARCHED, facets
 from slipway.ledger.search import Page, search
 from slipway.ports.workspace import Workspace
-from slipway.records.models import ModelVersion
+from slipway.records.models import LoggedMetric, LoggedModel, ModelVersion, RegisteredModel
 from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.runs import CodeVersion, Experiment, MetricPoint, Run, RunError
+from slipway.records.schema import Field as Named
 from slipway.records.search import Compare, Facet, Field, Order
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
 
@@ -45,10 +46,10 @@ TABLE = TableVersion(
     rows=1000,
     added_rows=10,
     fingerprint="f",
-    fields=(),
+    fields=(Named("flight_id", "string"), Named("name", "string")),
     checks=(CHECK,),
     data_until=NOW,
-    about=AboutTable(owner="ada", tags=("raw",)),
+    about=AboutTable(owner="ada", tags=("raw",), personal=("name",)),
 )
 MODEL = ModelVersion(
     **COMMON,
@@ -59,6 +60,29 @@ MODEL = ModelVersion(
     manifest="c",
     actor=Actor("ada"),
     tags={"stage": "pilot"},
+    aliases=("best", "champion"),
+    metrics={"auc": 0.91, "auc[carrier=AA]": 0.7},
+    params={"depth": 6},
+)
+REGISTERED = RegisteredModel(
+    **COMMON, id="flights/delays", name="delays", actor=Actor("ada"), tags={"team": "air"},
+    updated_at=NOW + timedelta(days=1),
+)  # fmt: skip
+LOGGED = LoggedModel(
+    **COMMON,
+    id="m-2",
+    name="late",
+    experiment_id="0",
+    state="ready",
+    actor=Actor("ada"),
+    params={"n": "3"},
+    updated_at=NOW,
+    metrics=(
+        LoggedMetric(key="auc", value=0.5, at_us=1),
+        LoggedMetric(key="auc", value=0.9, at_us=2, dataset_name="test", dataset_digest="d"),
+        LoggedMetric(key="auc", value=0.7, at_us=3, run_id="r"),
+        LoggedMetric(key="loss", value="nan", at_us=3),
+    ),
 )
 EXPERIMENT = Experiment(**COMMON, id="123456789012345678", name="first try", tags={"team": "a"})
 
@@ -94,7 +118,7 @@ def entries_of_no_search() -> Record:
 
 def test_each_kind_is_found_by_its_own_words(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
-        for record in (RUN, TABLE, MODEL, EXPERIMENT):
+        for record in (RUN, TABLE, MODEL, EXPERIMENT, REGISTERED, LOGGED):
             entries.put(tx, record)
     assert ids(workspace, Run, "error = 'KeyError' and commit like 'abc%' and seconds = 90") == [RUN.id]
     assert ids(workspace, Run, "dataset.name = 'planes' and dataset.digest = 'abc' and dataset.kind = 'file'") == [
@@ -103,12 +127,69 @@ def test_each_kind_is_found_by_its_own_words(workspace: Workspace) -> None:
     assert ids(workspace, Run, "parent is null and pipeline = 'release' and started = '2013-04-01'") == [RUN.id]
     assert ids(workspace, TableVersion, "rows > 999 and failed_checks = 1 and tags.raw is not null") == [TABLE.id]
     assert ids(workspace, TableVersion, "data_until < '2013-04-01'") == []
+    assert ids(workspace, TableVersion, "personal = 'name' and column = 'flight_id' and owner = 'ada'") == [TABLE.id]
+    assert ids(workspace, TableVersion, "personal = 'flight_id' or column = 'born'") == []
     assert ids(workspace, ModelVersion, "version = 2 and tags.stage = 'pilot' and user = 'ada'") == [MODEL.id]
+    assert ids(workspace, ModelVersion, "metrics.auc > 0.9 and params.depth = 6 and alias = 'champion'") == [MODEL.id]
+    assert ids(workspace, ModelVersion, "metrics.auc[carrier=AA] < 0.8 and alias in ('x', 'best')") == [MODEL.id]
+    assert ids(workspace, ModelVersion, "metrics.auc > 0.95 or metrics.loss < 9 or alias = 'other'") == []
+    assert ids(workspace, ModelVersion, "source = 'slipway-bundle:b'", "metrics.auc desc, params.depth") == [MODEL.id]
+    assert ids(workspace, RegisteredModel, "name = 'delays' and tags.team = 'air' and updated > '2013-04-01'") == [
+        REGISTERED.id
+    ]
+    assert ids(workspace, LoggedModel, "metrics.auc = 0.7 and metrics.auc[test] = 0.9 and state = 'ready'") == [
+        LOGGED.id
+    ]
+    assert ids(workspace, LoggedModel, "metrics.auc = 0.9 or metrics.auc[test@e] = 0.9 or metrics.loss < 9") == []
     assert ids(workspace, Experiment, "name matches '^first' and tags.team is not null") == [EXPERIMENT.id]
     # Every attribute can be searched and ordered by.
     for record_type, searched in SEARCHED.items():
-        for name in searched.attributes:
-            assert ids(workspace, record_type, f"{name} is null or {name} is not null", f"{name} desc")
+        for name, attribute in searched.attributes.items():
+            every, order = f"{name} is null or {name} is not null", f"{name} desc"
+            assert ids(workspace, record_type, every)
+            if attribute.is_ordered:
+                assert ids(workspace, record_type, every, order)
+            else:
+                with pytest.raises(InvalidInput, match="has one value is expected"):
+                    ids(workspace, record_type, every, order)
+
+
+def test_runs_are_found_by_the_name_of_their_experiment(workspace: Workspace) -> None:
+    def named(name: str) -> Experiment:
+        return msgspec.structs.replace(EXPERIMENT, id=f"id of {name}", name=name)
+
+    with workspace.ledger.write() as tx:
+        for experiment in (named("rates"), named("depths")):
+            entries.put(tx, experiment)
+            entries.put(tx, msgspec.structs.replace(RUN, id=experiment.name, experiment_id=experiment.id))
+        entries.put(tx, msgspec.structs.replace(RUN, id="plain", experiment_id="0"))
+    for where, expected in (
+        ("experiment = 'rates'", {"rates"}),
+        ("attributes.experiment_name = 'rates' and params.depth = 6", {"rates"}),
+        ("experiment in ('rates', 'Default')", {"rates", "plain"}),
+        ("experiment != 'rates'", {"depths", "plain"}),
+        ("not experiment = 'rates'", {"depths", "plain"}),
+        ("experiment not in ('rates', 'depths')", {"plain"}),
+        ("experiment like '%t%' or experiment = 'nothing'", {"rates", "depths", "plain"}),
+        ("experiment ilike 'd%'", {"depths", "plain"}),
+        ("experiment like 'd%'", {"depths"}),
+        ("experiment matches '^D'", {"plain"}),
+        ("experiment between 'A' and 'E'", {"plain"}),
+        ("experiment between 'a' and 'e'", {"depths"}),
+        ("experiment > 'E' and experiment < 'e'", {"depths"}),
+        ("experiment >= 'rates' or experiment <= 'Default'", {"rates", "plain"}),
+        ("experiment is null", set()),
+        ("experiment = 'nothing'", set()),
+    ):
+        assert set(ids(workspace, Run, where)) == expected, where
+    with workspace.ledger.write() as tx:
+        entries.put(tx, msgspec.structs.replace(named("rates"), name="learning rates"))
+        entries.put(tx, msgspec.structs.replace(EXPERIMENT, id="0@flights", name="Ours"))
+    assert ids(workspace, Run, "experiment = 'learning rates' or experiment = 'Ours'") == ["plain", "rates"]
+    assert ids(workspace, Run, "experiment = 'rates' or experiment = 'Default'") == []
+    with workspace.ledger.read() as tx:
+        best = search(tx, Run, project="flights", where="", best_per="experiment").records
+        assert [run.id for run in best] == ["plain", "depths", "rates"]
 
 
 def test_a_page_follows_its_token_and_no_other(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slipway.errors import InvalidInput
 from slipway.ledger.facets import SEARCHED, milliseconds
 from slipway.ledger.search_language import parse, parse_field, parse_order
-from slipway.records.models import ModelVersion
+from slipway.records.models import ModelVersion, RegisteredModel
 from slipway.records.runs import Run
 from slipway.records.search import And, Between, Compare, Condition, Field, In, IsNull, Not, Or, Order
 from slipway.records.tables import TableVersion
@@ -116,7 +116,7 @@ def test_models_and_tables_have_attributes_of_their_own() -> None:
         ("metrics.auc > 7d ago", 15, "auc is no time"),
         ("metrics.auc < nan", 14, "NaN has no order"),
         ("metrics.auc in (nan)", 17, "NaN equals nothing"),
-        ("params.depth = nan", 16, "only metrics may be NaN"),
+        ("params.depth = nan", 16, "only the metrics of runs may be NaN"),
         ("params.depth in ()", 18, "a number or a text"),
         ("params.depth in (4 6)", 20, "',' or ')'"),
         ("params.depth in 4", 17, "'('"),
@@ -149,8 +149,8 @@ def test_what_cannot_be_read_is_said_with_its_place(text: str, place: int, expec
 def test_names_nearby_are_named() -> None:
     with pytest.raises(InvalidInput, match=r"Did you mean 'state'\? Or is it params.stat or tags.stat or metrics.stat"):
         read("stat = 'failed'")
-    with pytest.raises(InvalidInput, match="a model version has no metrics"):
-        read("metrics.auc > 0.7", ModelVersion)
+    with pytest.raises(InvalidInput, match="a registered model has no metrics"):
+        read("metrics.auc > 0.7", RegisteredModel)
     with pytest.raises(InvalidInput, match="cannot be used: a group is not closed"):
         read("tags.user matches '(a'")
 

@@ -1,17 +1,25 @@
 """Versions count, aliases move with a condition, and the lineage tells what made what."""
 
+import math
+from dataclasses import replace
+
 import msgspec
 import pytest
 from model_flights import lightgbm_model
 
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.hashing import fingerprint
-from slipway.ledger import artifacts
+from slipway.ledger import artifacts, entries
 from slipway.ledger.lineage import trace
-from slipway.models import registry
+from slipway.ledger.reindex import index_anew
+from slipway.ledger.search import search
+from slipway.models import found_by, numbered, registered, registered_versions, registry
+from slipway.models.bundle import encode_manifest
 from slipway.models.model import Model
 from slipway.models.packing import Packed, pack
 from slipway.ports.workspace import Workspace
+from slipway.records.models import MetricValue, ModelVersion
+from slipway.records.runs import MetricPoint, Run
 
 
 @pytest.fixture
@@ -58,6 +66,76 @@ def test_aliases_move_with_a_condition(workspace: Workspace, packed: Packed) -> 
         moved = [event.body for event in tx.events() if event.verb == "models.alias"]
     assert moved[-1] | {"reason": "better"} == moved[-1]
     assert (moved[-1]["before"], moved[-1]["number"]) == (1, 2)
+
+
+def test_a_version_is_found_by_what_was_measured_and_by_what_points_at_it(workspace: Workspace, packed: Packed) -> None:
+    with workspace.ledger.write() as tx:
+        run = Run(
+            id="0f" * 16, project="flights", created_at=workspace.clock.now(), actor=workspace.actor,
+            started_at=workspace.clock.now(), params={"depth": 6},
+        )  # fmt: skip
+        entries.put(tx, run)
+        tx.add_points(run.id, [MetricPoint("auc", 0.6), MetricPoint("loss", math.nan), MetricPoint("system/cpu", 1.0)])
+    measured = (
+        MetricValue(metric="auc", value=0.9),
+        MetricValue(metric="auc", value=0.7, slice="carrier=AA"),
+        MetricValue(metric="odd", value=math.nan),
+    )
+    first = registry.register(workspace, packed)
+    second = registry.register(
+        workspace, replace(packed, bundle=msgspec.structs.replace(packed.bundle, metrics=measured))
+    )
+    assert (first.metrics, first.params) == ({"auc": 0.6}, {"depth": 6})  # a bundle that was not evaluated: of its run
+    assert second.metrics == {"auc": 0.9, "auc[carrier=AA]": 0.7}
+    registry.set_alias(workspace, "delays", "champion", 1)
+    registry.set_alias(workspace, "delays", "best", 2)
+    assert found(workspace, "metrics.auc > 0.8") == [2]
+    assert found(workspace, "metrics.auc[carrier=AA] < 0.8 and params.depth = 6") == [2]
+    assert found(workspace, "alias = 'champion'") == [1]
+    registry.set_alias(workspace, "delays", "champion", 2)
+    registry.set_alias(workspace, "delays", "champion", 2)
+    assert registry.get(workspace, "delays", 2).aliases == ("best", "champion")
+    assert found(workspace, "alias = 'champion' and alias = 'best'") == [2]
+    assert found(workspace, "alias is null") == [1]
+    with workspace.ledger.write() as tx:
+        numbered.drop_alias(tx, workspace, "delays", "best")
+    assert registry.get(workspace, "delays", 2).aliases == ("champion",)
+
+
+def found(workspace: Workspace, where: str) -> list[int]:
+    with workspace.ledger.read() as tx:
+        return sorted(one.number for one in search(tx, ModelVersion, project="flights", where=where).records)
+
+
+def test_a_store_of_an_earlier_release_is_completed(workspace: Workspace, packed: Packed) -> None:
+    measured = replace(
+        packed, bundle=msgspec.structs.replace(packed.bundle, metrics=(MetricValue(metric="auc", value=0.9),))
+    )
+    manifest = workspace.blobs.put(encode_manifest(measured.bundle))
+    made = registry.register(workspace, replace(measured, manifest=manifest))
+    lost = registry.register(workspace, replace(measured, manifest="0" * 64))
+    registry.set_alias(workspace, "delays", "champion", 1)
+    with workspace.ledger.write() as tx:
+        for version in (made, lost):
+            entries.put(tx, msgspec.structs.replace(version, metrics={}, params={}, aliases=()))
+        entries.put(tx, msgspec.structs.replace(registered.get(tx, workspace, "delays"), state="deleted"))
+        tx.set_ref("", "search", "edition", "1", expect=tx.ref("", "search", "edition"))
+    index_anew(workspace.ledger, {ModelVersion: found_by.completing(workspace.blobs)})
+    assert found(workspace, "metrics.auc = 0.9 and alias = 'champion'") == [1]
+    assert found(workspace, "metrics.auc is null") == [2]
+    with workspace.ledger.read() as tx:
+        assert registered.get(tx, workspace, "delays").created_at == made.created_at
+
+
+def test_models_whose_versions_are_deleted_have_no_name_here(workspace: Workspace) -> None:
+    with workspace.ledger.write() as tx:
+        for name, numbers in (("a", "1"), ("b", "12"), ("c", "1"), ("d", "")):
+            registered.create(tx, workspace, name, tags={})
+            for _ in numbers:
+                registered_versions.add_version(tx, workspace, name, source="x", location="", tags={})
+        for name, number in (("b", "2"), ("c", "1")):
+            registered_versions.delete_version(tx, workspace, name, number)
+    assert registry.names(workspace) == ["a", "b"]
 
 
 def test_what_is_not_there_is_named(workspace: Workspace, packed: Packed) -> None:

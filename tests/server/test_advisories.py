@@ -243,7 +243,7 @@ def test_nobody_gets_anything_by_any_route_method_or_spelling(workspace: Workspa
                 if answer.status_code == 307:  # to the same address without the last slash, which is asked too
                     assert answer.headers["location"].startswith("http://127.0.0.1:8300/"), spelled
                 elif path not in PUBLIC:
-                    refused = (403, 404, 405, 422) if method == "POST" else (403, 404, 405)  # 422: nothing was sent
+                    refused = (403, 404, 405, 422)  # 422: what the operation needs was not sent
                     assert answer.status_code in refused, (method, spelled, answer.status_code)
     with workspace.ledger.read() as tx:
         assert tx.events() == before
@@ -336,7 +336,7 @@ def test_what_clients_stored_is_never_shown_by_a_browser(desk: Desk, name: str) 
         assert answer.headers["content-type"] == "application/octet-stream"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-disposition"].startswith("attachment;")
-        assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+        assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
@@ -347,7 +347,9 @@ def test_no_name_becomes_a_header(desk: Desk, name: str) -> None:
     ids = mlflow_filled.fill(desk)
     assert put(desk, f"{ids['place']}/{percent(name)}", b"x") == 200
     answer = desk.ask("GET", f"{ALL}/{ids['place']}/{percent(name)}")
-    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{percent(name)}"
+    kind, plain, exact = answer.headers["content-disposition"].rsplit("; ", 2)
+    assert (kind, exact) == ("attachment", f"filename*=UTF-8''{percent(name.replace(chr(0x202E), chr(0xFFFD)))}")
+    assert re.fullmatch(r'filename="[\w. -]*"', plain, re.ASCII), plain
     assert put(desk, f"{ids['place']}/a%0d%0aset-cookie:%20a=b", b"x") == 400
     for path in ("/projects/x%0d%0aset-cookie:%20a=b/", "//evil.example/projects/", "/%0d%0aset-cookie:%20a=b/"):
         answer = desk.ask("GET", path)

@@ -8,9 +8,8 @@ import pytest
 from slipway.data.declare import table
 from slipway.data.write import write
 from slipway.errors import InvalidInput, NotFound
-from slipway.operations.declare import Empty
 from slipway.operations.permissions import ROLES
-from slipway.operations.tables import GetTable
+from slipway.operations.tables import GetTable, ListTables
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.tables import AboutTable, CheckResult
@@ -40,7 +39,10 @@ def test_samples_of_failing_rows_are_masked_where_the_key_is_personal(workspace:
     overwrite(workspace, "people", ROWS, key=("email",), origin=Origin(about=about, checks=(check,)))
     for role in ROLES:
         viewer = as_role(workspace, role)
-        for found in (get_table(viewer, GetTable(name="people")).versions[0], list_tables(viewer, Empty()).tables[0]):
+        for found in (
+            get_table(viewer, GetTable(name="people")).versions[0],
+            list_tables(viewer, ListTables()).tables[0],
+        ):
             assert found.checks[0].sample == (sample if role in SEES else (MASK, MASK)), role
     assert head(workspace, "people").checks[0].sample == sample
 

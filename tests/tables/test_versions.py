@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from slipway.backends.clocks import SimulatedClock
 from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFound
 from slipway.ledger import lineage
-from slipway.operations.declare import Empty
-from slipway.operations.tables import GetTable
+from slipway.operations.tables import GetTable, ListTables
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Field
+from slipway.records.tables import AboutTable
 from slipway.schema import frame_digests
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import browse, catalog, commits, part_folders, parts, staging, versions
@@ -277,11 +277,30 @@ def test_a_full_or_closed_disk_is_a_sentence(workspace: Workspace) -> None:
 
 
 def test_the_operations_show_tables(workspace: Workspace) -> None:
-    assert browse.list_tables(workspace, Empty()).tables == ()
+    assert browse.list_tables(workspace, ListTables()).tables == ()
     overwrite(workspace, "weather", rows(0, 1))
     made = overwrite(workspace, "flights", rows(0, 1))
-    assert [version.name for version in browse.list_tables(workspace, Empty()).tables] == ["flights", "weather"]
+    assert [version.name for version in browse.list_tables(workspace, ListTables()).tables] == ["flights", "weather"]
     assert browse.get_table(workspace, GetTable(name="flights")).versions == (made,)
+
+
+def test_tables_are_found_by_what_their_newest_version_says(workspace: Workspace) -> None:
+    about = AboutTable(owner="ada", personal=("id",), tags=("raw",))
+    overwrite(workspace, "weather", rows(0, 5), origin=Origin(about=about))
+    overwrite(workspace, "weather", rows(0, 2), origin=Origin(about=AboutTable(owner="eve")))
+    overwrite(workspace, "flights", rows(0, 3), origin=Origin(about=about))
+
+    def found(where: str = "", order: str = "") -> list[str]:
+        return [one.name for one in browse.list_tables(workspace, ListTables(where=where, order=order)).tables]
+
+    assert found("personal = 'id' and owner = 'ada' and tags.raw is not null") == ["flights"]
+    assert found("rows > 3") == []
+    assert found("rows >= 2 and column = 'id'") == ["flights", "weather"]
+    assert found("personal is null") == ["weather"]
+    assert found(order="rows") == ["weather", "flights"]
+    assert found("number = 2 or created < '2000-01-01'") == ["weather"]
+    with pytest.raises(InvalidInput, match="has no attribute 'row'"):
+        found("row > 3")
 
 
 class Stopped(Exception):

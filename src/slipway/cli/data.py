@@ -27,10 +27,15 @@ def data() -> None:
 
 
 @data.command("list")
+@click.argument("where", default="")
+@click.option("--order", default="", help="What comes first: 'rows desc'; by name where nothing is said.")
 @opened
-def list_(door: Door) -> None:
-    """List the tables with their newest versions."""
-    door.show(door.call("tables.list"), _list_text)
+def list_(door: Door, where: str, order: str) -> None:
+    """List the tables with their newest versions: all, or those whose newest version fits WHERE.
+
+    For example "owner = 'ada' and personal is not null and rows > 1000". The language is in docs/search.md.
+    """
+    door.show(door.call("tables.list", where=where, order=order), _list_text if not where else _fitting_text)
 
 
 @data.command()
@@ -123,6 +128,10 @@ def _versions(versions: tuple[TableVersion, ...], *, empty: str) -> str:
         for table in versions
     ]
     return columns(("table", "version", "rows", "data until (UTC)", "ingested (UTC)", "checks"), rows, empty=empty)
+
+
+def _fitting_text(answer: Tables) -> str:
+    return _list_text(answer) if answer.tables else "No table fits."
 
 
 def _list_text(answer: Tables) -> str:

@@ -29,9 +29,10 @@ __all__ = ["get_model", "list_models", "search_models", "set_alias"]
 
 def list_models(workspace: Workspace, request: Empty) -> Models:
     """All versions of all models, newest first."""
-    found = [version for name in registry.names(workspace) for version in registry.all_versions(workspace, name)]
+    with workspace.ledger.read() as tx:
+        found = list(entries.every(tx, ModelVersion, project=workspace.project, state=""))
     found.sort(key=lambda version: (version.created_at, version.number), reverse=True)
-    return Models(models=_rows(workspace, found))
+    return Models(models=_rows(found))
 
 
 def search_models(workspace: Workspace, request: Search) -> FoundModels:
@@ -42,24 +43,18 @@ def search_models(workspace: Workspace, request: Search) -> FoundModels:
     """
     with workspace.ledger.read() as tx:
         page = search.asked(tx, ModelVersion, workspace, request)
-    return FoundModels(models=_rows(workspace, page.records), token=page.next_token)
+    return FoundModels(models=_rows(page.records), token=page.next_token)
 
 
-def _rows(workspace: Workspace, versions: Iterable[ModelVersion]) -> tuple[ModelRow, ...]:
-    aliases: dict[str, dict[str, int]] = {}
-    rows = []
-    for version in versions:
-        if version.name not in aliases:
-            aliases[version.name] = registry.aliases(workspace, version.name)
-        metrics = registry.bundle_of(workspace, version).metrics if version.bundle else ()
-        rows.append(
-            ModelRow(
-                version=version,
-                aliases=_pointing(aliases[version.name], version.number),
-                metrics={figure.metric: figure.value for figure in metrics if not figure.slice},
-            )
+def _rows(versions: Iterable[ModelVersion]) -> tuple[ModelRow, ...]:
+    return tuple(
+        ModelRow(
+            version=version,
+            aliases=version.aliases,
+            metrics={name: value for name, value in version.metrics.items() if "[" not in name},
         )
-    return tuple(rows)
+        for version in versions
+    )
 
 
 def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
@@ -80,7 +75,7 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
     return ModelDetail(
         version=version,
         bundle=bundle,
-        aliases=_pointing(registry.aliases(workspace, version.name), version.number),
+        aliases=version.aliases,
         verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
         approvals=tuple(approvals_of(workspace, version.bundle)) if bundle else (),
         lineage=tuple(links),
@@ -102,10 +97,6 @@ def set_alias(workspace: Workspace, request: SetAlias) -> AliasMoved:
         workspace, request.name, request.alias, request.version, before=before, reason=request.reason
     )
     return AliasMoved(alias=moved.alias, number=moved.number, before=before)
-
-
-def _pointing(aliases: dict[str, int], number: int) -> tuple[str, ...]:
-    return tuple(alias for alias, target in aliases.items() if target == number)
 
 
 def _card(workspace: Workspace, bundle: Bundle) -> str:

@@ -21,9 +21,11 @@ from slipway.hosts.store_clock import open_clock
 from slipway.ledger import projects
 from slipway.ledger.provenance import user_trace
 from slipway.ledger.reindex import index_anew
+from slipway.models import found_by
 from slipway.pipelines.snapshot import take
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
+from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
 from slipway.runs.recovery import recover
 
@@ -161,8 +163,8 @@ def open_workspace(
     root = root.resolve()
     opened = open_ledger(root, ledger)
     try:
-        index_anew(opened)
         kept, open_parts = open_blobs(root, opened, blobs)
+        index_anew(opened, {ModelVersion: found_by.completing(kept)})
     except BaseException:
         opened.close()
         raise

@@ -106,6 +106,7 @@ def _log_model(active: ActiveRun, estimator: Any, *, sample: Any, name: str | No
             fix="Log the model where the store is; store what was fitted here with run.log_artifact(name, estimator).",
         )
     wanted = name or re.sub(r"[^a-z0-9_.-]+", "-", (active.record.name or "model").lower()).strip("-._")
+    active.flush()  # what the version is found by is read from the ledger
     version = log_model(current, active.record, estimator, sample=sample, name=wanted, **options)
     active.flush()
     return version

@@ -12,6 +12,7 @@ from slipway.records.runs import Experiment
 
 __all__ = [
     "DEFAULT",
+    "DEFAULT_NAME",
     "check_experiment",
     "default_of",
     "experiment_in",
@@ -24,6 +25,7 @@ __all__ = [
 DEFAULT = "0"
 """What runs call the default experiment, in whatever project."""
 
+DEFAULT_NAME = "Default"
 _NAME_LENGTH = 500
 
 
@@ -91,7 +93,9 @@ def default_of(tx: ReadTransaction, workspace: Workspace) -> Experiment:
     """The default experiment as it is while nothing was said of it."""
     project = tx.get("project", workspace.project)
     since = entries.get(tx, Project, workspace.project).created_at if project else datetime(1970, 1, 1, tzinfo=UTC)
-    return Experiment(id=f"{DEFAULT}@{workspace.project}", project=workspace.project, name="Default", created_at=since)
+    return Experiment(
+        id=f"{DEFAULT}@{workspace.project}", project=workspace.project, name=DEFAULT_NAME, created_at=since
+    )
 
 
 def put_new(tx: WriteTransaction, workspace: Workspace, name: str, tags: dict[str, str]) -> Experiment:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from slipway.records.models import ModelVersion
+from slipway.records.models import LoggedMetric, LoggedModel, ModelVersion, RegisteredModel
 from slipway.records.record import Record
 from slipway.records.runs import CONTEXT, Experiment, Run
 from slipway.records.search import Facet, Field, Space, number_of
 from slipway.records.tables import TableVersion
 
-__all__ = ["EDITION", "SEARCHED", "Attribute", "Searched", "facets", "milliseconds"]
+__all__ = ["EDITION", "SEARCHED", "Attribute", "Searched", "dataset_figure", "facets", "milliseconds"]
 
-EDITION = 2
+EDITION = 3
 """Counts the changes of this file: records that were indexed by another edition are indexed anew."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,13 +29,15 @@ class Attribute:
 
     Args:
         sort: "text"; "number"; "time", which is found as milliseconds since the epoch, as MLflow counts.
-        of: Takes it from a record; None and "" where the record has none.
+        of: Takes it from a record; None and "" where the record has none. A tuple has several values.
         others: Its other names.
+        is_ordered: Whether records can be ordered by it: not where one may have several values.
     """
 
     sort: _Sort
     of: Callable[[Any], object]
     others: tuple[str, ...] = ()
+    is_ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,24 @@ class Searched:
                 return known
         return None
 
+    def space(self, named: Space) -> Space | None:
+        """The space that a word means for this kind: its metrics may be points, or figures that it says itself."""
+        meant: Space = "figure" if named == "metric" and "figure" in self.spaces else named
+        return meant if meant in self.spaces else None
+
     def sort(self, field: Field) -> _Sort | Literal["metric", "any"]:
         """What a field's values are."""
         if field.space == "attribute":
             return self.attributes[field.key].sort
+        if field.space == "figure":
+            return "number"
         return "metric" if field.space == "metric" else "any"
+
+    def is_ordered(self, field: Field) -> bool:
+        """Whether records can be ordered by a field: not where one may have several values of it."""
+        if field.space == "attribute":
+            return self.attributes[field.key].is_ordered
+        return field.space != "dataset"
 
 
 def facets(record: Record) -> tuple[Facet, ...]:
@@ -76,7 +92,8 @@ def facets(record: Record) -> tuple[Facet, ...]:
     found = [
         facet
         for name, attribute in searched.attributes.items()
-        if (facet := _attribute(name, attribute.of(record))) is not None
+        for value in _several(attribute.of(record))
+        if (facet := _attribute(name, value)) is not None
     ]
     return tuple(dict.fromkeys((*found, *searched.more(record))))
 
@@ -84,6 +101,15 @@ def facets(record: Record) -> tuple[Facet, ...]:
 def milliseconds(instant: datetime) -> float:
     """An aware instant as milliseconds since the epoch."""
     return (instant - _EPOCH) / timedelta(milliseconds=1)
+
+
+def dataset_figure(key: str, name: str, digest: str = "") -> str:
+    """What a metric is called where it was measured on one data set."""
+    return f"{key}[{name}@{digest}]" if digest else f"{key}[{name}]"
+
+
+def _several(value: object) -> Iterable[object]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _attribute(name: str, value: object) -> Facet | None:
@@ -121,7 +147,38 @@ def _of_table(version: TableVersion) -> Iterator[Facet]:
     yield from _worded("tag", dict.fromkeys(version.about.tags, ""))
 
 
-def _tags(record: Experiment | ModelVersion) -> Iterator[Facet]:
+def _of_model_version(version: ModelVersion) -> Iterator[Facet]:
+    yield from _worded("param", version.params)
+    yield from _worded("tag", version.tags)
+    for key, value in version.metrics.items():
+        yield Facet("figure", key, number=value)
+
+
+def _of_logged_model(model: LoggedModel) -> Iterator[Facet]:
+    yield from _worded("param", model.params)
+    yield from _worded("tag", model.tags)
+    latest: set[str] = set()
+    for point in sorted(model.metrics, key=lambda point: (point.at_us, point.step), reverse=True):
+        for key in _names(point):
+            number = None if math.isnan(point.number) else point.number
+            if key not in latest:
+                latest.add(key)
+                if number is not None:
+                    yield Facet("figure", key, number=number)
+            if number is not None:
+                yield Facet("measured", key, number=number)
+
+
+def _names(point: LoggedMetric) -> Iterator[str]:
+    """What a point is found by: the metric, and the metric on its data set."""
+    yield point.key
+    if point.dataset_name:
+        yield dataset_figure(point.key, point.dataset_name)
+        if point.dataset_digest:
+            yield dataset_figure(point.key, point.dataset_name, point.dataset_digest)
+
+
+def _tags(record: Experiment | RegisteredModel) -> Iterator[Facet]:
     yield from _worded("tag", record.tags)
 
 
@@ -129,10 +186,17 @@ _RECORD = {
     "id": Attribute("text", lambda record: record.id),
     "name": Attribute("text", lambda record: record.name),
     "created": Attribute(
-        "time", lambda record: record.created_at, ("created_at", "creation_time", "creation_timestamp")
+        "time",
+        lambda record: record.created_at,
+        ("created_at", "creation_time", "creation_timestamp", "creation_timestamp_ms"),
     ),
 }
 _ACTOR = Attribute("text", lambda record: record.actor.name, ("user", "user_id", "by"))
+_UPDATED = Attribute(
+    "time",
+    lambda record: record.updated_at or record.created_at,
+    ("updated_at", "last_update_time", "last_updated_timestamp", "last_updated_timestamp_ms"),
+)
 
 SEARCHED: Mapping[type[Record], Searched] = {
     Run: Searched(
@@ -143,6 +207,8 @@ SEARCHED: Mapping[type[Record], Searched] = {
             "name": Attribute("text", lambda run: run.name, ("run_name",)),
             "state": Attribute("text", lambda run: run.state, ("status",)),
             "experiment_id": Attribute("text", lambda run: run.experiment_id),
+            # Its name is the experiment's, who may be renamed: a search looks the experiments up first.
+            "experiment": Attribute("text", lambda run: None, ("experiment_name",), is_ordered=False),
             "created": _RECORD["created"],
             "started": Attribute("time", lambda run: run.started_at, ("started_at", "start_time")),
             "ended": Attribute("time", lambda run: run.ended_at, ("ended_at", "end_time")),
@@ -168,17 +234,13 @@ SEARCHED: Mapping[type[Record], Searched] = {
         | {
             "id": Attribute("text", lambda experiment: experiment.id, ("experiment_id",)),
             "state": Attribute("text", lambda experiment: experiment.state, ("lifecycle_stage",)),
-            "updated": Attribute(
-                "time",
-                lambda experiment: experiment.updated_at or experiment.created_at,
-                ("updated_at", "last_update_time"),
-            ),
+            "updated": _UPDATED,
         },
         _tags,
     ),
     ModelVersion: Searched(
         "model version",
-        ("attribute", "tag"),
+        ("attribute", "param", "tag", "figure"),
         _RECORD
         | {
             "number": Attribute("number", lambda version: version.number, ("version", "version_number")),
@@ -186,11 +248,42 @@ SEARCHED: Mapping[type[Record], Searched] = {
             "actor": _ACTOR,
             "description": Attribute("text", lambda version: version.description),
             "bundle": Attribute("text", lambda version: version.bundle),
-            "source": Attribute("text", lambda version: version.source),
-            "stage": Attribute("text", lambda version: version.stage),
+            "source": Attribute("text", lambda version: version.shown_source, ("source_path",)),
+            "stage": Attribute("text", lambda version: version.stage, ("current_stage",)),
+            "alias": Attribute("text", lambda version: version.aliases, ("aliases",), is_ordered=False),
+            "logged_model": Attribute("text", lambda version: version.logged_model_id, ("model_id",)),
+            "updated": _UPDATED,
             "deleted": Attribute("text", lambda version: version.state),
         },
+        _of_model_version,
+    ),
+    RegisteredModel: Searched(
+        "registered model",
+        ("attribute", "tag"),
+        _RECORD
+        | {
+            "updated": Attribute("time", _UPDATED.of, (*_UPDATED.others, "timestamp")),
+            "actor": _ACTOR,
+            "description": Attribute("text", lambda model: model.description),
+            "deleted": Attribute("text", lambda model: model.state),
+        },
         _tags,
+    ),
+    LoggedModel: Searched(
+        "logged model",
+        ("attribute", "param", "tag", "figure"),
+        _RECORD
+        | {
+            "id": Attribute("text", lambda model: model.id, ("model_id",)),
+            "state": Attribute("text", lambda model: model.state, ("status",)),
+            "experiment_id": Attribute("text", lambda model: model.experiment_id),
+            "run_id": Attribute("text", lambda model: model.run_id, ("run", "source_run_id")),
+            "model_type": Attribute("text", lambda model: model.model_type),
+            "updated": _UPDATED,
+            "actor": _ACTOR,
+            "deleted": Attribute("time", lambda model: model.deleted_at, ("deleted_at",)),
+        },
+        _of_logged_model,
     ),
     TableVersion: Searched(
         "table version",
@@ -209,6 +302,10 @@ SEARCHED: Mapping[type[Record], Searched] = {
             "source": Attribute("text", lambda version: version.source),
             "run_id": Attribute("text", lambda version: version.run_id, ("run",)),
             "data_until": Attribute("time", lambda version: version.data_until),
+            "column": Attribute(
+                "text", lambda version: tuple(field.name for field in version.fields), ("columns",), is_ordered=False
+            ),
+            "personal": Attribute("text", lambda version: version.about.tags, is_ordered=False),
             "owner": Attribute("text", lambda version: version.about.owner),
             "description": Attribute("text", lambda version: version.about.description),
         },

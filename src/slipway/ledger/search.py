@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -13,17 +13,19 @@ from slipway.errors import InvalidInput
 from slipway.hashing import digest
 from slipway.ledger import entries
 from slipway.ledger.facets import SEARCHED
+from slipway.ledger.search_experiments import EXPERIMENT, EXPERIMENT_ID, by_id
 from slipway.ledger.search_language import parse, parse_field, parse_order
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.record import Record
 from slipway.records.search import And, Condition, Field, IsNull, Order, Position, Search, mentions
 
-__all__ = ["Page", "asked", "search"]
+__all__ = ["Page", "asked", "every_found", "search"]
 
 R = TypeVar("R", bound=Record)
 
 _AT_MOST = 1000
+_AT_ONCE = 10_000
 _DELETED = Field("attribute", "deleted")
 
 
@@ -53,6 +55,7 @@ def search(
     best_per: str | Field | None = None,
     now: datetime | None = None,
     put_aside: bool = True,
+    among: Condition | None = None,
 ) -> Page[R]:
     """Records that a condition fits: in the given order, then the newest, then what was recorded last.
 
@@ -61,7 +64,7 @@ def search(
 
     Args:
         tx: An open transaction.
-        record_type: `Run`, `Experiment`, `ModelVersion` or `TableVersion`.
+        record_type: One of `slipway.ledger.facets.SEARCHED`: `Run`, `ModelVersion` and so on.
         project: Whose records.
         where: A condition, or a search in words: "metrics.auc > 0.7 and params.depth in (4, 6)".
         order: Orders, or in words: "metrics.auc desc, started".
@@ -71,6 +74,7 @@ def search(
         now: From when "7d ago" counts; the machine's time when it is not given.
         put_aside: Whether records that were put aside, which can be restored, count too; otherwise they count only where
             the condition asks about `deleted`.
+        among: What must hold besides, on every page the same.
 
     Raises:
         InvalidInput: The words cannot be read, or the token belongs to another search.
@@ -84,6 +88,10 @@ def search(
     here = IsNull(_DELETED)
     if not put_aside and "deleted" in searched.attributes and not mentions(condition, _DELETED):
         condition = here if condition is None else And((here, condition))
+    if among is not None:
+        condition = among if condition is None else And((among, condition))
+    if condition is not None and mentions(condition, EXPERIMENT):
+        condition = by_id(tx, condition, project)
     found = tx.search(
         entries.kind_of(record_type),
         project=project,
@@ -91,10 +99,47 @@ def search(
         order=orders,
         after=_position(token, meant, len(orders)) if token else None,
         limit=limit,
-        best_per=per,
+        best_per=EXPERIMENT_ID if per == EXPERIMENT else per,
     )
     records = tuple(entries.decoded(entry, record_type) for entry in found.entries)
     return Page(records, "" if found.position is None else _token(meant, found.position))
+
+
+def every_found(
+    tx: ReadTransaction,
+    record_type: type[R],
+    *,
+    project: str,
+    where: Condition,
+    order: Sequence[Order] = (),
+    best_per: Field | None = None,
+) -> Iterator[R]:
+    """All records that a condition fits, however many: see `search`. They are read as they are asked for.
+
+    Args:
+        tx: A transaction that stays open until the last record was taken.
+        record_type: See `search`.
+        project: Whose records.
+        where: What must hold.
+        order: What comes first.
+        best_per: Only the first record of each value of this field.
+    """
+    token = ""
+    while True:
+        page = search(
+            tx,
+            record_type,
+            project=project,
+            where=where,
+            order=order,
+            best_per=best_per,
+            token=token,
+            limit=_AT_ONCE,
+        )
+        yield from page.records
+        token = page.next_token
+        if not token:
+            return
 
 
 def asked(tx: ReadTransaction, record_type: type[R], workspace: Workspace, request: Search) -> Page[R]:

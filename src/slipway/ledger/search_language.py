@@ -175,16 +175,21 @@ class _Reader:
             self._at = bare.end()
             return self._attribute(bare[0], begun)
         self._at = dot.end()
-        if space not in self._searched.spaces:
+        meant = self._searched.space(space)
+        if meant is None:
             raise self.fault(f"a {self._searched.noun} has no {space}s", at=begun)
         key = self._key()
-        return self._attribute(key, begun) if space == "attribute" else Field(space, key)
+        return self._attribute(key, begun) if meant == "attribute" else Field(meant, key)
 
     def single_field(self) -> Field:
         begun = self._at
         field = self.field()
-        if field.space == "dataset":
-            raise self.fault("there may be several data sets, so none can be ordered by", at=begun)
+        if not self._searched.is_ordered(field):
+            raise self.fault(
+                f"a field of which a {self._searched.noun} has one value is expected",
+                at=begun,
+                fix=f"Nothing can be ordered by {field.key}; created, for example, is fine.",
+            )
         return field
 
     def _all_of(self) -> Condition:
@@ -311,7 +316,7 @@ class _Reader:
         if sort == "text" and not isinstance(value, str):
             raise self.fault(f"{field.key} is text: a value in quotes is expected", at=begun)
         if value != value and sort != "metric":
-            raise self.fault("only metrics may be NaN", at=begun)
+            raise self.fault("only the metrics of runs may be NaN", at=begun)
         return value
 
     def _literal(self) -> Value | datetime | None:
@@ -353,7 +358,8 @@ class _Reader:
     def _attribute(self, name: str, at: int) -> Field:
         known = self._searched.attribute(name)
         if known is None:
-            others = [f"{space}s.{name}" for space in self._searched.spaces if space in ("metric", "param", "tag")]
+            named = {"metric": "metrics", "figure": "metrics", "param": "params", "tag": "tags"}
+            others = [f"{named[space]}.{name}" for space in self._searched.spaces if space in named]
             raise self.fault(
                 f"a {self._searched.noun} has no attribute {name!r}",
                 at=at,

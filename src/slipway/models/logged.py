@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -12,6 +13,7 @@ from slipway.ids import new_model_id
 from slipway.ledger import entries, events, stored_files
 from slipway.ledger.lineage import link
 from slipway.ledger.run_rules import check_key, plain_param
+from slipway.models import found_by
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedMetric, LoggedModel
@@ -19,7 +21,6 @@ from slipway.records.runs import Artifact
 
 __all__ = [
     "add_metrics",
-    "all_of",
     "change_tags",
     "create",
     "drop_files",
@@ -104,11 +105,6 @@ def get(tx: ReadTransaction, workspace: Workspace, id: str, *, deleted: bool = F
     raise NotFound(f"Logged model with ID {id[:80]!r} not found.", fix="See the logged models of the experiment.")
 
 
-def all_of(tx: ReadTransaction, workspace: Workspace) -> list[LoggedModel]:
-    """All logged models of the project that are not deleted, newest first."""
-    return [one for one in entries.every(tx, LoggedModel, project=workspace.project) if one.deleted_at is None]
-
-
 def set_state(
     tx: WriteTransaction, workspace: Workspace, id: str, state: Literal["pending", "ready", "failed"]
 ) -> LoggedModel:
@@ -158,6 +154,7 @@ def log_params(tx: WriteTransaction, workspace: Workspace, id: str, params: Mapp
     """
     present = get(tx, workspace, id)
     _put(tx, workspace, present, params=_params(present.params, params))
+    found_by.told_anew(tx, f"logged:{id}")
 
 
 def add_metrics(tx: WriteTransaction, workspace: Workspace, id: str, points: Iterable[LoggedMetric]) -> None:
@@ -171,8 +168,9 @@ def add_metrics(tx: WriteTransaction, workspace: Workspace, id: str, points: Ite
     for point in points:
         former = kept.get(_series(point))
         if former is None or (point.step, point.at_us) >= (former.step, former.at_us):
-            kept[_series(point)] = point
+            kept[_series(point)] = _storable(point)
     _put(tx, workspace, present, metrics=tuple(kept.values()))
+    found_by.told_anew(tx, f"logged:{id}")
 
 
 def store_file(tx: WriteTransaction, workspace: Workspace, id: str, stored: Artifact) -> None:
@@ -200,6 +198,15 @@ def _put(tx: WriteTransaction, workspace: Workspace, present: LoggedModel, **fie
     changed = msgspec.structs.replace(present, updated_at=workspace.clock.now(), **fields)
     entries.put(tx, changed)
     return changed
+
+
+def _storable(point: LoggedMetric) -> LoggedMetric:
+    if math.isfinite(point.number):
+        return point
+    written: Literal["nan", "inf", "-inf"] = (
+        "nan" if math.isnan(point.number) else "inf" if point.number > 0 else "-inf"
+    )
+    return msgspec.structs.replace(point, value=written)
 
 
 def _series(point: LoggedMetric) -> tuple[str, str, str, str]:

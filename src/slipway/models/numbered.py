@@ -6,18 +6,23 @@ import msgspec
 
 from slipway.errors import Conflict, NotFound, near
 from slipway.ledger import entries, events
+from slipway.ledger.search import every_found
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, ModelVersion
+from slipway.records.search import And, Condition, Field, In, IsNull, Not, Order
 
 __all__ = [
     "LATEST",
     "MODEL",
     "alias_node",
     "aliases_in",
+    "aliases_of_all",
     "drop_alias",
+    "latest_by_name",
     "latest_of",
     "look_up",
+    "names_in",
     "newest_of",
     "point_alias",
     "put_deleted",
@@ -29,6 +34,9 @@ MODEL = "model"
 """The sort of the references that name each model's newest version."""
 
 _ALIAS = "alias"
+_NAME = Field("attribute", "name")
+_HERE = IsNull(Field("attribute", "deleted"))
+_NEWEST = Order(Field("attribute", "number"), descending=True)
 
 
 def versions_in(tx: ReadTransaction, project: str, name: str, *, deleted: bool = False) -> list[ModelVersion]:
@@ -58,13 +66,13 @@ def look_up(tx: ReadTransaction, project: str, name: str, version: str) -> Model
         )
     if version == LATEST:
         return latest
-    known = _aliases(tx, project, name)
-    number = int(version) if _is_number(version) else known.get(version, 0)
+    number = int(version) if _is_number(version) else int(tx.ref(project, _ALIAS, f"{name}/{version}") or 0)
     found = (
         entries.find(tx, ModelVersion, project=project, name=name, number=number, state="", limit=1) if number else []
     )
     if not found:
         what = "version" if _is_number(version) else "alias"
+        known = aliases_of_all(tx, project).get(name, {})
         fix = f"The newest version is {latest.number}." if what == "version" else near(version, known, what="aliases")
         raise NotFound(f"The model {name!r} has no {what} {version!r}.", fix=fix)
     return found[0]
@@ -113,6 +121,9 @@ def point_alias(
             fix="Look at the models again, then decide anew.",
         )
     tx.set_ref(workspace.project, _ALIAS, key, str(target.number), expect=stands)
+    if was != target.number:
+        _take_alias(tx, workspace.project, name, alias, was)
+        entries.put(tx, msgspec.structs.replace(target, aliases=tuple(sorted({*target.aliases, alias}))))
     events.record(
         tx,
         workspace,
@@ -136,6 +147,7 @@ def drop_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str
         return
     tx.set_ref(workspace.project, kind, key, "", expect=stands)
     target = look_up(tx, workspace.project, name, stands)
+    _take_alias(tx, workspace.project, name, alias, target.number)
     events.record(
         tx,
         workspace,
@@ -152,7 +164,7 @@ def drop_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str
 
 def put_deleted(tx: WriteTransaction, workspace: Workspace, version: ModelVersion) -> None:
     """Write a version down as deleted, as part of a larger change. Its record stays, for its number and its history."""
-    entries.put(tx, msgspec.structs.replace(version, state="deleted", updated_at=workspace.clock.now()))
+    entries.put(tx, msgspec.structs.replace(version, state="deleted", aliases=(), updated_at=workspace.clock.now()))
     events.record(
         tx,
         workspace,
@@ -171,16 +183,38 @@ def alias_node(model: str, alias: str) -> tuple[str, str]:
 
 def aliases_in(tx: ReadTransaction, workspace: Workspace, name: str) -> dict[str, int]:
     """The aliases of a model and the numbers that they point at, inside a transaction."""
-    return _aliases(tx, workspace.project, name)
+    return aliases_of_all(tx, workspace.project).get(name, {})
 
 
-def _aliases(tx: ReadTransaction, project: str, name: str) -> dict[str, int]:
-    found = {}
+def aliases_of_all(tx: ReadTransaction, project: str) -> dict[str, dict[str, int]]:
+    """The aliases of every model of a project and the numbers that they point at, by the models' names."""
+    found: dict[str, dict[str, int]] = {}
     for key, number in tx.refs(project, _ALIAS).items():
         model, _, alias = key.rpartition("/")
-        if model == name and number:
-            found[alias] = int(number)
+        found.setdefault(model, {})[alias] = int(number)
     return found
+
+
+def names_in(tx: ReadTransaction, project: str) -> list[str]:
+    """The names of all models that have a version, sorted."""
+    newest = tx.refs(project, MODEL)
+    gone = {version.id for version in every_found(tx, ModelVersion, project=project, where=Not(_HERE))}
+    doubtful = tuple(name for name, id in newest.items() if id in gone)
+    kept = latest_by_name(tx, project, In(_NAME, doubtful)) if doubtful else {}
+    return sorted((newest.keys() - {*doubtful}) | kept.keys())
+
+
+def latest_by_name(tx: ReadTransaction, project: str, where: Condition) -> dict[str, ModelVersion]:
+    """Of each model the version with the greatest number of those that a condition fits, by name.
+
+    Args:
+        tx: An open transaction.
+        project: The project.
+        where: What must hold of a version besides that it is not deleted.
+    """
+    asked = And((_HERE, where))
+    found = every_found(tx, ModelVersion, project=project, where=asked, order=(_NEWEST,), best_per=_NAME)
+    return {version.name: version for version in found}
 
 
 def latest_of(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
@@ -189,6 +223,11 @@ def latest_of(tx: ReadTransaction, project: str, name: str) -> ModelVersion | No
     if newest is None or not newest.state:
         return newest
     return next(iter(versions_in(tx, project, name)), None)
+
+
+def _take_alias(tx: WriteTransaction, project: str, name: str, alias: str, number: int) -> None:
+    for version in entries.find(tx, ModelVersion, project=project, name=name, number=number, limit=1) if number else ():
+        entries.put(tx, msgspec.structs.replace(version, aliases=tuple(one for one in version.aliases if one != alias)))
 
 
 def _is_number(version: str) -> bool:

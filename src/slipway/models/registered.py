@@ -18,7 +18,7 @@ from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import RegisteredModel
 
-__all__ = ["all_models", "change", "create", "delete", "get", "rename"]
+__all__ = ["change", "create", "delete", "get", "keep", "rename"]
 
 
 def create(
@@ -31,11 +31,11 @@ def create(
         Conflict: There is one of this name.
     """
     check_model_name(name)
-    if _stored(tx, workspace, name) is not None or numbered.versions_in(tx, workspace.project, name):
+    if _stored(tx, workspace.project, name) is not None:
         raise Conflict(f"Registered Model (name={name}) already exists.", fix="Choose another name, or use this one.")
     now = workspace.clock.now()
     made = RegisteredModel(
-        id=_id(workspace, name),
+        id=_id(workspace.project, name),
         project=workspace.project,
         name=name,
         created_at=now,
@@ -55,31 +55,28 @@ def get(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel
     Raises:
         NotFound: There is no such model.
     """
-    stored = _stored(tx, workspace, name)
+    stored = _stored(tx, workspace.project, name)
     if stored is not None:
         return stored
-    versions = numbered.versions_in(tx, workspace.project, name)
-    if not versions:
-        known = [one.name for one in all_models(tx, workspace)]
-        raise NotFound(f"Registered Model with name={name[:80]} not found.", fix=near(name, known, what="models"))
-    return RegisteredModel(
-        id=_id(workspace, name),
-        project=workspace.project,
-        name=name,
-        created_at=versions[-1].created_at,
-        actor=versions[-1].actor,
-        updated_at=max(version.updated_at or version.created_at for version in versions),
-    )
+    known = [one.name for one in entries.every(tx, RegisteredModel, project=workspace.project, state="")]
+    raise NotFound(f"Registered Model with name={name[:80]} not found.", fix=near(name, known, what="models"))
 
 
-def all_models(tx: ReadTransaction, workspace: Workspace) -> list[RegisteredModel]:
-    """All models of the project, those without versions and those that were only packaged here among them."""
-    found = list(entries.every(tx, RegisteredModel, project=workspace.project, state=""))
-    known = {one.name for one in found}
-    for name in tx.refs(workspace.project, "model"):
-        if name not in known and numbered.versions_in(tx, workspace.project, name):
-            found.append(get(tx, workspace, name))
-    return found
+def keep(tx: WriteTransaction, project: str, name: str) -> None:
+    """Make the record of a model that has versions, where it has none: it says nothing more than the name."""
+    if _stored(tx, project, name) is not None:
+        return
+    versions = numbered.versions_in(tx, project, name)
+    if versions:
+        made = RegisteredModel(
+            id=_id(project, name),
+            project=project,
+            name=name,
+            created_at=versions[-1].created_at,
+            actor=versions[-1].actor,
+            updated_at=max(version.updated_at or version.created_at for version in versions),
+        )
+        entries.put(tx, made)
 
 
 def change(
@@ -117,7 +114,7 @@ def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str)
         return present
     versions = numbered.versions_in(tx, workspace.project, name, deleted=True)
     refuse_signed(versions, "renamed")
-    if _stored(tx, workspace, new_name) is not None or numbered.versions_in(tx, workspace.project, new_name):
+    if _stored(tx, workspace.project, new_name) is not None:
         raise Conflict(f"Registered Model (name={new_name}) already exists.", fix="Choose another name.")
     now = workspace.clock.now()
     newest = tx.ref(workspace.project, "model", name)
@@ -133,7 +130,7 @@ def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str)
         kind, key = numbered.alias_node(new_name, alias)
         tx.set_ref(workspace.project, kind, key, str(number), expect=tx.ref(workspace.project, kind, key))
     entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=now))
-    moved = msgspec.structs.replace(present, id=_id(workspace, new_name), name=new_name, updated_at=now)
+    moved = msgspec.structs.replace(present, id=_id(workspace.project, new_name), name=new_name, updated_at=now)
     entries.put(tx, moved)
     _tell(tx, workspace, "models.rename", new_name, before=name)
     return moved
@@ -161,15 +158,15 @@ def delete(tx: WriteTransaction, workspace: Workspace, name: str) -> None:
     _tell(tx, workspace, "models.delete", name)
 
 
-def _id(workspace: Workspace, name: str) -> str:
-    return f"{workspace.project}/{name}"
+def _id(project: str, name: str) -> str:
+    return f"{project}/{name}"
 
 
-def _stored(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel | None:
-    id = _id(workspace, name)
+def _stored(tx: ReadTransaction, project: str, name: str) -> RegisteredModel | None:
+    id = _id(project, name)
     found = entries.get(tx, RegisteredModel, id) if tx.get("registered_model", id) else None
     return None if found is None or found.state else found
 
 
 def _tell(tx: WriteTransaction, workspace: Workspace, verb: str, name: str, **body: Any) -> None:
-    events.record(tx, workspace, verb, f"registered:{_id(workspace, name)}", name=name, **body)
+    events.record(tx, workspace, verb, f"registered:{_id(workspace.project, name)}", name=name, **body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -11,11 +11,13 @@ from slipway.errors import InvalidInput, NotFound
 from slipway.ids import new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
-from slipway.models import numbered, registered
+from slipway.ledger.search import every_found
+from slipway.models import found_by, numbered, registered
 from slipway.models.registered_rules import check_text, refuse_signed, said, with_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion
+from slipway.records.search import And, Field, In, IsNull
 
 __all__ = [
     "STAGES",
@@ -32,6 +34,8 @@ __all__ = [
 STAGES = ("None", "Staging", "Production", "Archived")
 """MLflow's stages, which aliases have replaced."""
 
+_HERE = IsNull(Field("attribute", "deleted"))
+_AT_ONCE = 1000
 _ALIAS_LENGTH = 255
 _ALIAS = re.compile(r"[\w-]+\Z")
 _NUMBERED = re.compile(r"v?\d+\Z", re.IGNORECASE)
@@ -70,6 +74,7 @@ def add_version(
     """
     registered.get(tx, workspace, name)
     newest = numbered.newest_of(tx, workspace.project, name)
+    metrics, params = found_by.of_source(tx, run_id, logged_model_id)
     now = workspace.clock.now()
     version = ModelVersion(
         id=new_model_id(),
@@ -86,6 +91,8 @@ def add_version(
         logged_model_id=logged_model_id,
         run_link=run_link,
         updated_at=now,
+        metrics=metrics,
+        params=params,
     )
     entries.put(tx, version, expect=0)
     tx.set_ref(workspace.project, "model", name, version.id, expect=newest.id if newest else None)
@@ -203,11 +210,14 @@ def set_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str,
     numbered.point_alias(tx, workspace, name, alias, number)
 
 
-def versions_of_logged(tx: ReadTransaction, workspace: Workspace, id: str) -> list[ModelVersion]:
-    """The registry's versions that a logged model became."""
-    targets = [one.target for one in tx.links(f"logged:{id}", towards=False) if one.role == "registered"]
-    found = [entries.get(tx, ModelVersion, target.partition(":")[2]) for target in targets]
-    return [version for version in found if version.project == workspace.project and not version.state]
+def versions_of_logged(tx: ReadTransaction, workspace: Workspace, ids: Sequence[str]) -> dict[str, list[ModelVersion]]:
+    """The registry's versions that logged models became, by the models' ids."""
+    found: dict[str, list[ModelVersion]] = {}
+    for begin in range(0, len(ids), _AT_ONCE):
+        where = And((_HERE, In(Field("attribute", "logged_model"), tuple(ids[begin : begin + _AT_ONCE]))))
+        for version in every_found(tx, ModelVersion, project=workspace.project, where=where):
+            found.setdefault(version.logged_model_id, []).append(version)
+    return found
 
 
 def check_alias(alias: str) -> None:

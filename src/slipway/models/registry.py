@@ -13,8 +13,18 @@ from slipway.errors import InvalidInput
 from slipway.ids import check_name, new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
+from slipway.models import found_by, registered
 from slipway.models.bundle import decode_manifest
-from slipway.models.numbered import LATEST, MODEL, aliases_in, latest_of, look_up, newest_of, point_alias, versions_in
+from slipway.models.numbered import (
+    LATEST,
+    MODEL,
+    aliases_in,
+    look_up,
+    names_in,
+    newest_of,
+    point_alias,
+    versions_in,
+)
 from slipway.models.packing import Packed
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, Bundle, ModelVersion
@@ -56,6 +66,7 @@ def register(
     run_id = run_id or bundle.run_id
     with workspace.ledger.write() as tx:
         newest = newest_of(tx, workspace.project, bundle.model)
+        measured, params = found_by.of_source(tx, run_id)
         version = ModelVersion(
             id=new_model_id(),
             project=workspace.project,
@@ -69,8 +80,11 @@ def register(
             actor=workspace.actor,
             description=description,
             tags=dict(tags or {}),
+            metrics=found_by.figures(bundle.metrics) or measured,
+            params=params,
         )
         entries.put(tx, version, expect=0)
+        registered.keep(tx, workspace.project, version.name)
         tx.set_ref(workspace.project, MODEL, version.name, version.id, expect=newest.id if newest else None)
         node = f"model:{version.id}"
         for table in bundle.data:
@@ -94,8 +108,7 @@ def register(
 def names(workspace: Workspace) -> list[str]:
     """The names of all models of the project that have a version, sorted."""
     with workspace.ledger.read() as tx:
-        known = sorted(tx.refs(workspace.project, MODEL))
-        return [name for name in known if latest_of(tx, workspace.project, name) is not None]
+        return names_in(tx, workspace.project)
 
 
 def versions(workspace: Workspace, name: str) -> list[ModelVersion]:

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from slipway.operations.declare import Empty, Operation
+from slipway.operations.declare import Operation
 from slipway.records.search import Search
 from slipway.records.tables import TableVersion
 
-__all__ = ["FoundTables", "GetTable", "TableDetail", "TableSync", "Tables", "operations"]
+__all__ = ["FoundTables", "GetTable", "ListTables", "TableDetail", "TableSync", "Tables", "operations"]
 
 
 class TableSync(Struct, frozen=True, kw_only=True):
@@ -33,6 +33,18 @@ class TableSync(Struct, frozen=True, kw_only=True):
     schedule: str = ""
     next_at: datetime | None = None
     is_late: bool = False
+
+
+class ListTables(Struct, frozen=True, kw_only=True):
+    """Which tables.
+
+    Args:
+        where: What must hold of a table's newest version: "personal = 'email' and rows > 1000"; "" for all tables.
+        order: What comes first: "rows desc"; by name where nothing is said.
+    """
+
+    where: str = ""
+    order: str = ""
 
 
 class Tables(Struct, frozen=True, kw_only=True):
@@ -70,9 +82,9 @@ class TableDetail(Struct, frozen=True, kw_only=True):
 operations = (
     Operation(
         name="tables.list",
-        summary="List the tables with their newest versions.",
+        summary="List the tables with their newest versions: all, or those whose newest version fits.",
         permission="tables.read",
-        request=Empty,
+        request=ListTables,
         response=Tables,
         body="slipway.tables.browse:list_tables",
     ),

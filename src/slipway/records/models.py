@@ -1,22 +1,15 @@
 """Models, the bundles that are released, and the registry's versions."""
 
-import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from slipway.records.features import FeatureSetSpec, SkewCertificate
 from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.runs import Artifact, CodeVersion, Environment
 from slipway.records.schema import Signature
-
-if TYPE_CHECKING:
-    _Number: TypeAlias = float
-else:
-    # JSON has no NaN and no infinities: msgspec writes null for these.
-    _Number = float | None
 
 __all__ = [
     "Alias",
@@ -156,6 +149,10 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
         run_link: A link to the run elsewhere.
         state: A deleted version keeps its number.
         updated_at: When it was last changed, None for never.
+        aliases: Those that point at it, sorted: they are references of the ledger, and said here to be found by.
+        metrics: What was measured of it, to be found by: `auc`, `auc[carrier=AA]`. Of a bundle those of its evaluation, of
+            files those of their logged model or run. Finite values only.
+        params: Of the run that made it and of the logged model that it is, to be found by.
     """
 
     number: int
@@ -173,10 +170,18 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     run_link: str = ""
     state: Literal["", "deleted"] = ""
     updated_at: datetime | None = None
+    aliases: tuple[str, ...] = ()
+    metrics: dict[str, float] = {}
+    params: dict[str, Any] = {}
+
+    @property
+    def shown_source(self) -> str:
+        """Where its files are, in one text for both kinds of versions."""
+        return f"slipway-bundle:{self.bundle}" if self.bundle else self.source
 
 
 class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model"):
-    """What is said of a model as a whole. Id: "PROJECT/NAME". A model may have versions and no such record.
+    """What is said of a model as a whole. Id: "PROJECT/NAME".
 
     Args:
         actor: Who made it.
@@ -198,28 +203,27 @@ class LoggedMetric(Struct, frozen=True, kw_only=True):
 
     Args:
         key: The metric's name.
-        value: May be NaN or infinite.
+        value: As it is stored: a finite number, or "nan", "inf", "-inf", which JSON has no numbers for. None where an
+            earlier release wrote one of these.
         step: Where in the training.
         at_us: When, in microseconds since the epoch.
         run_id: The run that measured it.
-        dataset_name: The dataset, "" for none.
+        dataset_name: The dataset, "" where that is not known.
         dataset_digest: Which state of it.
-        word: Made here: "nan", "inf" or "-inf" where that is the value, so that it is read back.
     """
 
     key: str
-    value: _Number
+    value: float | Literal["nan", "inf", "-inf"] | None
     step: int = 0
     at_us: int = 0
     run_id: str = ""
     dataset_name: str = ""
     dataset_digest: str = ""
-    word: str = ""
 
-    def __post_init__(self) -> None:
-        if self.value is None:
-            structs.force_setattr(self, "value", float(self.word or "nan"))
-        structs.force_setattr(self, "word", "" if math.isfinite(self.value) else str(self.value))
+    @property
+    def number(self) -> float:
+        """The value, which may be NaN or infinite."""
+        return float("nan" if self.value is None else self.value)
 
 
 class LoggedModel(Record, frozen=True, kw_only=True, tag="logged_model"):

@@ -33,7 +33,7 @@ __all__ = [
     "number_of",
 ]
 
-Space = Literal["attribute", "param", "tag", "metric", "dataset"]
+Space = Literal["attribute", "param", "tag", "metric", "dataset", "figure", "measured"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "LIKE", "ILIKE", "MATCHES"]
 Value = float | str
 Position = tuple[float | int | str | None, ...]
@@ -56,7 +56,8 @@ class Facet(Struct, frozen=True):
     """One value that a record is found by. The values of one field all have a text, or none has one.
 
     Args:
-        space: What sort of field; metrics are found by their points and need no facet.
+        space: What sort of field. The metrics of runs are found by their points and need no facet; "figure" is a metric
+            whose value a record says itself, "measured" every value that it says of one.
         key: The field's name within its space.
         text: The value as text, None for what is only a number.
         number: The value as a number: for a text always its `number_of`; never NaN.

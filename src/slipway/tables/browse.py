@@ -1,11 +1,10 @@
 """The bodies of the operations on tables."""
 
 from slipway.ledger import search
-from slipway.operations.declare import Empty
 from slipway.operations.table_versions import HistoryOf, TableHistory
-from slipway.operations.tables import FoundTables, GetTable, TableDetail, Tables
+from slipway.operations.tables import FoundTables, GetTable, ListTables, TableDetail, Tables
 from slipway.ports.workspace import Workspace
-from slipway.records.search import Search
+from slipway.records.search import Field, In, Search
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
 from slipway.tables.personal import Personal, shown
@@ -15,11 +14,20 @@ from slipway.tables.syncs import list_syncs
 __all__ = ["get_table", "list_tables", "search_tables", "table_history"]
 
 
-def list_tables(workspace: Workspace, request: Empty) -> Tables:
-    """The newest version of each table, by name."""
+def list_tables(workspace: Workspace, request: ListTables) -> Tables:
+    """The newest version of each table, or of those that fit.
+
+    Raises:
+        InvalidInput: The search or the order cannot be read.
+    """
+    newest = heads(workspace)
+    syncs = list_syncs(workspace)
+    if request.where or request.order:
+        newest = _fitting(workspace, newest, request)
+        names = {version.name for version in newest}
+        syncs = tuple(sync for sync in syncs if sync.table in names)
     known = Personal(workspace)
-    found = tuple(shown(workspace, version, known) for version in heads(workspace))
-    return Tables(tables=found, syncs=list_syncs(workspace))
+    return Tables(tables=tuple(shown(workspace, version, known) for version in newest), syncs=syncs)
 
 
 def search_tables(workspace: Workspace, request: Search) -> FoundTables:
@@ -31,6 +39,22 @@ def search_tables(workspace: Workspace, request: Search) -> FoundTables:
     with workspace.ledger.read() as tx:
         page = search.asked(tx, TableVersion, workspace, request)
     return FoundTables(versions=tuple(shown(workspace, version) for version in page.records), token=page.next_token)
+
+
+def _fitting(workspace: Workspace, newest: tuple[TableVersion, ...], request: ListTables) -> tuple[TableVersion, ...]:
+    """Those that the request's search fits, in its order."""
+    with workspace.ledger.read() as tx:
+        page = search.search(
+            tx,
+            TableVersion,
+            project=workspace.project,
+            where=request.where,
+            order=request.order or "name",
+            among=In(Field("attribute", "id"), tuple(version.id for version in newest)),
+            limit=max(1, len(newest)),
+            now=workspace.clock.now(),
+        )
+    return page.records
 
 
 def get_table(workspace: Workspace, request: GetTable) -> TableDetail:

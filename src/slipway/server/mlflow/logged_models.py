@@ -1,39 +1,31 @@
 """MLflow 3's logged models."""
 
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from slipway.errors import InvalidInput, near
 from slipway.ledger.experiments import get_experiment, number_of
+from slipway.ledger.facets import dataset_figure
+from slipway.ledger.search import search as find
 from slipway.ledger.stored_files import check_path, listed
 from slipway.models import logged, registered_versions
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedMetric, LoggedModel, ModelVersion
 from slipway.runs import outside
-from slipway.server.mlflow.filters import Condition, Fields, Order, Value, fits, order_by, page, parse
 from slipway.server.mlflow.places import model_root
 from slipway.server.mlflow.routes import Area
+from slipway.server.mlflow.stored_search import logged_order, logged_where
 from slipway.server.mlflow.wire import INVALID, Int64, Pair, given_pairs, millis, number, pairs
-from slipway.server.mlflow.words import checked_limit, needed
+from slipway.server.mlflow.words import MODEL_STATUS, checked_limit, needed
 
 __all__ = ["area", "metric_shown"]
 
 area = Area("2.0/mlflow/logged-models", "models")
 
-_STATES: dict[str, Literal["pending", "ready", "failed"]] = {
-    "LOGGED_MODEL_PENDING": "pending",
-    "LOGGED_MODEL_READY": "ready",
-    "LOGGED_MODEL_UPLOAD_FAILED": "failed",
-}
-_SHOWN = {state: word for word, state in _STATES.items()}
-_FIELDS = Fields(
-    frozenset({"name", "model_id", "model_type", "status", "source_run_id", "experiment_id"}),
-    frozenset({"creation_timestamp", "last_updated_timestamp"}),
-    frozenset({"metric", "param", "tag"}),
-    {"creation_time": "creation_timestamp", "creation_timestamp_ms": "creation_timestamp",
-     "last_updated_timestamp_ms": "last_updated_timestamp"},
-)  # fmt: skip
+_STATES = {word: state for state, word in MODEL_STATUS.items()}
 
 
 class Create(Struct):
@@ -138,20 +130,18 @@ def get(workspace: Workspace, asked: Which) -> dict[str, Any]:
     """One model."""
     with workspace.ledger.read() as tx:
         found = logged.get(tx, workspace, asked.model_id, deleted=asked.allow_deleted)
-        return {"model": shown(found, registered_versions.versions_of_logged(tx, workspace, found.id))}
+        return {"model": _with_versions(tx, workspace, [found])[0]}
 
 
 @area.changes("PATCH", "/{model_id}", Finalize)
 def finalize(workspace: Workspace, asked: Finalize) -> dict[str, Any]:
     """Say whether its files are stored."""
-    word = {1: "LOGGED_MODEL_PENDING", 2: "LOGGED_MODEL_READY", 3: "LOGGED_MODEL_UPLOAD_FAILED"}.get(
-        asked.status if isinstance(asked.status, int) else 0, str(asked.status)
-    )
+    word = dict(enumerate(_STATES, 1)).get(asked.status if isinstance(asked.status, int) else 0, str(asked.status))
     if word not in _STATES:
         raise InvalidInput(f"There is no status {word[:40]!r} of a model.", fix=near(word, _STATES, what="statuses"))
     with workspace.ledger.write() as tx:
         changed = logged.set_state(tx, workspace, asked.model_id, _STATES[word])
-        return {"model": shown(changed, registered_versions.versions_of_logged(tx, workspace, changed.id))}
+        return {"model": _with_versions(tx, workspace, [changed])[0]}
 
 
 @area.changes("DELETE", "/{model_id}", Which)
@@ -175,7 +165,7 @@ def set_tags(workspace: Workspace, asked: Tags) -> dict[str, Any]:
     """Set tags."""
     with workspace.ledger.write() as tx:
         changed = logged.change_tags(tx, workspace, asked.model_id, given_pairs(asked.tags))
-        return {"model": shown(changed, registered_versions.versions_of_logged(tx, workspace, changed.id))}
+        return {"model": _with_versions(tx, workspace, [changed])[0]}
 
 
 @area.changes("DELETE", "/{model_id}/tags/{tag_key...}", OneTag)
@@ -206,29 +196,45 @@ def folder(workspace: Workspace, asked: Folder) -> dict[str, Any]:
 def search(workspace: Workspace, asked: Search) -> dict[str, Any]:
     """Models that fit, newest first unless told otherwise."""
     limit = checked_limit(asked.max_results, 50_000)
-    conditions = parse(asked.filter, _FIELDS)
-    orders: list[Order] = []
-    of_dataset: list[DatasetGiven] = []
-    for one in asked.order_by:
-        way = "ASC" if one.ascending else "DESC"
-        orders += order_by([f"{needed(one.field_name, 'order_by.field_name')} {way}"], _FIELDS)
-        of_dataset.append(DatasetGiven(one.dataset_name, one.dataset_digest))
-    if not orders:
-        orders, of_dataset = [Order("attribute", "creation_timestamp", True)], [DatasetGiven()]
-    keyed = [Order(one.space, f"{number}:{one.key}", one.falls) for number, one in enumerate(orders)]
+    on_each = [_on(needed(one.dataset_name, "datasets.dataset_name"), one.dataset_digest) for one in asked.datasets]
+    where = logged_where(asked.filter, asked.experiment_ids, on_each)
+    orders = logged_order(
+        [
+            (
+                f"{needed(one.field_name, 'order_by.field_name')} {'ASC' if one.ascending else 'DESC'}",
+                _on(one.dataset_name, one.dataset_digest),
+            )
+            for one in asked.order_by
+        ]
+    )
     with workspace.ledger.read() as tx:
-        known = [one for one in logged.all_of(tx, workspace) if one.experiment_id in asked.experiment_ids]
-        found = [one for one in known if _fits(one, conditions, asked.datasets)]
-        chosen, following = page(
-            found,
-            keyed,
-            lambda one, space, key: _ordered(one, space, key, of_dataset),
-            lambda one: (-millis(one.created_at), one.id),
-            after=asked.page_token,
+        found = find(
+            tx,
+            LoggedModel,
+            project=workspace.project,
+            where=where,
+            order=orders,
+            token=asked.page_token,
             limit=limit,
         )
-        answer = [shown(one, registered_versions.versions_of_logged(tx, workspace, one.id)) for one in chosen]
-    return {"models": answer, "next_page_token": following}
+        answer = _with_versions(tx, workspace, found.records)
+    return {"models": answer, "next_page_token": found.next_token}
+
+
+def _on(dataset: str, digest: str) -> Callable[[str], str]:
+    """What a metric is called on a data set, "" for any."""
+    if digest and not dataset:
+        raise InvalidInput(
+            "`dataset_digest` can only be specified if `dataset_name` is also specified.",
+            fix="Give the name of the data set as well.",
+            field="dataset_digest",
+        )
+    return lambda key: dataset_figure(key, dataset, digest) if dataset else key
+
+
+def _with_versions(tx: ReadTransaction, workspace: Workspace, models: Sequence[LoggedModel]) -> list[dict[str, Any]]:
+    versions = registered_versions.versions_of_logged(tx, workspace, [one.id for one in models])
+    return [shown(one, versions.get(one.id, [])) for one in models]
 
 
 def shown(one: LoggedModel, versions: list[ModelVersion]) -> dict[str, Any]:
@@ -246,7 +252,7 @@ def shown(one: LoggedModel, versions: list[ModelVersion]) -> dict[str, Any]:
             "creation_timestamp_ms": millis(one.created_at),
             "last_updated_timestamp_ms": millis(one.updated_at),
             "artifact_uri": model_root(one.experiment_id, one.id),
-            "status": _SHOWN[one.state],
+            "status": MODEL_STATUS[one.state],
             "model_type": one.model_type,
             "source_run_id": one.run_id,
             "status_message": one.message,
@@ -261,7 +267,7 @@ def metric_shown(model_id: str, point: LoggedMetric) -> dict[str, Any]:
     """A metric of a logged model as MLflow shows it."""
     return {
         "key": point.key,
-        "value": number(point.value),
+        "value": number(point.number),
         "timestamp": point.at_us // 1000,
         "step": point.step,
         "dataset_name": point.dataset_name,
@@ -269,51 +275,3 @@ def metric_shown(model_id: str, point: LoggedMetric) -> dict[str, Any]:
         "model_id": model_id,
         "run_id": point.run_id,
     }
-
-
-def _fits(one: LoggedModel, conditions: list[Condition], datasets: list[DatasetGiven]) -> bool:
-    """Whether all conditions hold; one of a metric holds when any of its points on the given datasets fits."""
-    for condition in conditions:
-        if condition.space != "metric":
-            values = [_look(one, condition.space, condition.key)]
-        else:
-            values = [
-                point.value
-                for point in one.metrics
-                if point.key == condition.key and (not datasets or any(_is_of(point, each) for each in datasets))
-            ]
-        if not any(fits(condition, value) for value in values):
-            return False
-    return True
-
-
-def _ordered(one: LoggedModel, space: str, key: str, of_dataset: list[DatasetGiven]) -> Value:
-    place, _, name = key.partition(":")
-    if space != "metric":
-        return _look(one, space, name)
-    points = [point for point in one.metrics if point.key == name and _is_of(point, of_dataset[int(place)])]
-    newest = max(points, key=lambda point: (point.at_us, point.step), default=None)
-    return None if newest is None else newest.value
-
-
-def _is_of(point: LoggedMetric, dataset: DatasetGiven) -> bool:
-    return dataset.dataset_name in ("", point.dataset_name) and dataset.dataset_digest in ("", point.dataset_digest)
-
-
-def _look(one: LoggedModel, space: str, key: str) -> Value:
-    match space:
-        case "param":
-            return one.params.get(key)
-        case "tag":
-            return one.tags.get(key)
-    known: dict[str, Value] = {
-        "name": one.name,
-        "model_id": one.id,
-        "model_type": one.model_type,
-        "status": _SHOWN[one.state].removeprefix("LOGGED_MODEL_"),
-        "source_run_id": one.run_id,
-        "experiment_id": one.experiment_id,
-        "creation_timestamp": millis(one.created_at),
-        "last_updated_timestamp": millis(one.updated_at),
-    }
-    return known[key]

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from slipway.errors import InvalidInput
 from slipway.ledger.search import search as find
-from slipway.models import logged
+from slipway.models import found_by, logged
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Dataset, MetricPoint, ModelUse, Run
 from slipway.runs import outside
@@ -137,6 +137,7 @@ def update(workspace: Workspace, asked: Update) -> dict[str, Any]:
     ended = instant(asked.end_time, "end_time") if asked.end_time else None
     with workspace.ledger.write() as tx:
         run = outside.update(tx, workspace, asked.id, state=state, ended_at=ended, name=asked.run_name)
+        found_by.told_anew(tx, f"run:{run.id}")
     return {"run_info": _info(run)}
 
 

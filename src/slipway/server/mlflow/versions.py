@@ -1,35 +1,34 @@
 """MLflow's model versions: registered, described, moved between stages, found."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from slipway.errors import InvalidInput, NotFound
+from slipway.errors import InvalidInput
+from slipway.ledger.search import every_found, search
 from slipway.ledger.stored_files import check_path
 from slipway.models import logged, numbered, registered_versions
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedModel, ModelVersion
+from slipway.records.search import Field, In
 from slipway.runs import outside
-from slipway.server.mlflow.filters import Condition, Fields, Order, Value, holds, order_by, page, parse
 from slipway.server.mlflow.logged_models import metric_shown
 from slipway.server.mlflow.places import Place, place_of_uri
 from slipway.server.mlflow.routes import Area
+from slipway.server.mlflow.stored_search import versions_order, versions_where
 from slipway.server.mlflow.wire import EXISTS, Int64, Pair, given_pairs, millis, pairs
 from slipway.server.mlflow.words import checked_limit, needed
 
-__all__ = ["area", "asks_for_prompts", "is_prompt", "plain", "version_shown"]
+__all__ = ["area", "version_shown", "versions_shown"]
 
 area = Area("2.0/mlflow/model-versions", "models")
 
 _PROMPT = "mlflow.prompt.is_prompt"
 _VERSIONS_A_PAGE = 200_000
-_BUNDLE = "slipway-bundle:"
-_FIELDS = Fields(
-    frozenset({"name", "run_id", "source_path", "stage"}),
-    frozenset({"version_number", "creation_timestamp", "last_updated_timestamp"}),
-)
+_MODELS_AT_ONCE = 1000
 
 
 class Search(Struct):
@@ -187,22 +186,19 @@ def download_uri(workspace: Workspace, asked: VersionNamed) -> dict[str, Any]:
 def search_versions(workspace: Workspace, asked: Search) -> dict[str, Any]:
     """Versions that fit, the last changed first unless told otherwise."""
     limit = checked_limit(asked.max_results, _VERSIONS_A_PAGE)
-    conditions = parse(asked.filter, _FIELDS)
-    orders = order_by(asked.order_by, _FIELDS) or [
-        Order("attribute", "last_updated_timestamp", True),
-        Order("attribute", "name"),
-        Order("attribute", "version_number", True),
-    ]
-    exact = next((one.value for one in conditions if one.key == "name" and one.sign == "="), None)
+    where, orders = versions_where(asked.filter), versions_order(asked.order_by)
     with workspace.ledger.read() as tx:
-        names = [exact] if exact is not None else sorted(tx.refs(workspace.project, "model"))
-        known = [one for name in names for one in numbered.versions_in(tx, workspace.project, name)]
-        found = [one for one in known if _fits(one, conditions)]
-        chosen, following = page(
-            found, orders, _look, lambda one: (-one.number, one.name), after=asked.page_token, limit=limit
+        found = search(
+            tx,
+            ModelVersion,
+            project=workspace.project,
+            where=where,
+            order=orders,
+            token=asked.page_token,
+            limit=limit,
         )
-        answer = [version_shown(tx, workspace, one) for one in chosen]
-    return {"model_versions": answer, "next_page_token": following}
+        answer = versions_shown(tx, workspace, found.records)
+    return {"model_versions": answer, "next_page_token": found.next_token}
 
 
 def _named(tx: ReadTransaction, workspace: Workspace, asked: VersionNamed) -> ModelVersion:
@@ -263,8 +259,20 @@ def _no_source(source: str) -> InvalidInput:
 
 def version_shown(tx: ReadTransaction, workspace: Workspace, one: ModelVersion) -> dict[str, Any]:
     """A version as MLflow shows it."""
-    aliases = numbered.aliases_in(tx, workspace, one.name)
-    model = _logged(tx, workspace, one)
+    return versions_shown(tx, workspace, [one])[0]
+
+
+def versions_shown(tx: ReadTransaction, workspace: Workspace, versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
+    """Versions as MLflow shows them, each with what its logged model says; these are read all at once."""
+    ids = tuple(dict.fromkeys(one.logged_model_id for one in versions if one.logged_model_id))
+    models: dict[str, LoggedModel] = {}
+    for begin in range(0, len(ids), _MODELS_AT_ONCE):
+        where = In(Field("attribute", "id"), ids[begin : begin + _MODELS_AT_ONCE])
+        models |= {one.id: one for one in every_found(tx, LoggedModel, project=workspace.project, where=where)}
+    return [_shown(one, models.get(one.logged_model_id)) for one in versions]
+
+
+def _shown(one: ModelVersion, model: LoggedModel | None) -> dict[str, Any]:
     return {
         "name": one.name,
         "version": str(one.number),
@@ -273,64 +281,13 @@ def version_shown(tx: ReadTransaction, workspace: Workspace, one: ModelVersion) 
         "user_id": one.actor.name,
         "current_stage": one.stage,
         "description": one.description,
-        "source": _source(one),
+        "source": one.shown_source,
         "run_id": one.run_id,
         "status": "READY",
         "tags": pairs(one.tags),
         "run_link": one.run_link,
-        "aliases": sorted(alias for alias, number in aliases.items() if number == one.number),
+        "aliases": list(one.aliases),
         "model_id": one.logged_model_id,
         "model_params": [] if model is None else [{"name": k, "value": v} for k, v in sorted(model.params.items())],
         "model_metrics": [] if model is None else [metric_shown(model.id, point) for point in model.metrics],
     }
-
-
-def _logged(tx: ReadTransaction, workspace: Workspace, one: ModelVersion) -> LoggedModel | None:
-    if not one.logged_model_id:
-        return None
-    try:
-        return logged.get(tx, workspace, one.logged_model_id, deleted=True)
-    except NotFound:
-        return None
-
-
-def _source(one: ModelVersion) -> str:
-    return f"{_BUNDLE}{one.bundle}" if one.bundle else one.source
-
-
-def is_prompt(tags: dict[str, Any]) -> bool:
-    """Whether tags say that this is a prompt, which MLflow keeps among the models and hides from their search."""
-    return str(tags.get(_PROMPT, "")).lower() == "true"
-
-
-def _fits(one: ModelVersion, conditions: list[Condition]) -> bool:
-    if is_prompt(one.tags) and not asks_for_prompts(conditions):
-        return False
-    return holds(plain(conditions), lambda space, key: _look(one, space, key))
-
-
-def asks_for_prompts(conditions: list[Condition]) -> bool:
-    """Whether a filter asks for prompts."""
-    return any(one.key == _PROMPT and one.sign == "=" and one.value == "true" for one in conditions)
-
-
-def plain(conditions: list[Condition]) -> list[Condition]:
-    """Without conditions that mean "no prompt", which a model without that tag must fit as well."""
-    if asks_for_prompts(conditions):
-        return conditions
-    return [one for one in conditions if one.key != _PROMPT]
-
-
-def _look(one: ModelVersion, space: str, key: str) -> Value:
-    if space == "tag":
-        return None if key not in one.tags else str(one.tags[key])
-    known: dict[str, Value] = {
-        "name": one.name,
-        "run_id": one.run_id,
-        "source_path": _source(one),
-        "stage": one.stage,
-        "version_number": one.number,
-        "creation_timestamp": millis(one.created_at),
-        "last_updated_timestamp": millis(one.updated_at or one.created_at),
-    }
-    return known[key]

@@ -1,9 +1,11 @@
 """MLflow's words for states and views, and small checks of requests."""
 
+from typing import Literal
+
 from slipway.errors import InvalidInput, near
 from slipway.records.runs import RunState
 
-__all__ = ["STATUS", "checked_limit", "needed", "state_of", "view_of"]
+__all__ = ["MODEL_STATUS", "STATUS", "checked_limit", "needed", "state_of", "view_of"]
 
 STATUS: dict[RunState, str] = {
     "running": "RUNNING",
@@ -13,6 +15,13 @@ STATUS: dict[RunState, str] = {
     "killed": "KILLED",
 }
 """A run's states in MLflow's words, in the order of their numbers there, which begin at 1."""
+
+MODEL_STATUS: dict[Literal["pending", "ready", "failed"], str] = {
+    "pending": "LOGGED_MODEL_PENDING",
+    "ready": "LOGGED_MODEL_READY",
+    "failed": "LOGGED_MODEL_UPLOAD_FAILED",
+}
+"""A logged model's states in MLflow's words, in the order of their numbers there, which begin at 1."""
 
 _VIEWS = {"ACTIVE_ONLY": "active", "DELETED_ONLY": "deleted", "ALL": "all"}
 
