@@ -154,6 +154,44 @@ def test_each_kind_is_found_by_its_own_words(workspace: Workspace) -> None:
                     ids(workspace, record_type, every, order)
 
 
+def test_runs_are_found_by_the_name_of_their_experiment(workspace: Workspace) -> None:
+    def named(name: str) -> Experiment:
+        return msgspec.structs.replace(EXPERIMENT, id=f"id of {name}", name=name)
+
+    with workspace.ledger.write() as tx:
+        for experiment in (named("rates"), named("depths")):
+            entries.put(tx, experiment)
+            entries.put(tx, msgspec.structs.replace(RUN, id=experiment.name, experiment_id=experiment.id))
+        entries.put(tx, msgspec.structs.replace(RUN, id="plain", experiment_id="0"))
+    for where, expected in (
+        ("experiment = 'rates'", {"rates"}),
+        ("attributes.experiment_name = 'rates' and params.depth = 6", {"rates"}),
+        ("experiment in ('rates', 'Default')", {"rates", "plain"}),
+        ("experiment != 'rates'", {"depths", "plain"}),
+        ("not experiment = 'rates'", {"depths", "plain"}),
+        ("experiment not in ('rates', 'depths')", {"plain"}),
+        ("experiment like '%t%' or experiment = 'nothing'", {"rates", "depths", "plain"}),
+        ("experiment ilike 'd%'", {"depths", "plain"}),
+        ("experiment like 'd%'", {"depths"}),
+        ("experiment matches '^D'", {"plain"}),
+        ("experiment between 'A' and 'E'", {"plain"}),
+        ("experiment between 'a' and 'e'", {"depths"}),
+        ("experiment > 'E' and experiment < 'e'", {"depths"}),
+        ("experiment >= 'rates' or experiment <= 'Default'", {"rates", "plain"}),
+        ("experiment is null", set()),
+        ("experiment = 'nothing'", set()),
+    ):
+        assert set(ids(workspace, Run, where)) == expected, where
+    with workspace.ledger.write() as tx:
+        entries.put(tx, msgspec.structs.replace(named("rates"), name="learning rates"))
+        entries.put(tx, msgspec.structs.replace(EXPERIMENT, id="0@flights", name="Ours"))
+    assert ids(workspace, Run, "experiment = 'learning rates' or experiment = 'Ours'") == ["plain", "rates"]
+    assert ids(workspace, Run, "experiment = 'rates' or experiment = 'Default'") == []
+    with workspace.ledger.read() as tx:
+        best = search(tx, Run, project="flights", where="", best_per="experiment").records
+        assert [run.id for run in best] == ["plain", "depths", "rates"]
+
+
 def test_a_page_follows_its_token_and_no_other(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
         for number in range(5):

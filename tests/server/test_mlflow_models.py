@@ -1,6 +1,8 @@
 """MLflow's logged models and registry on the wire; versions that a client registers are none that can be deployed."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -8,11 +10,14 @@ from mlflow_desk import Desk
 
 from filled_store import fill
 from slipway.errors import InvalidInput
+from slipway.flows.models import list_models, search_models
 from slipway.ledger import projects
 from slipway.models import registry
 from slipway.operations import declare
+from slipway.operations.declare import Empty
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
+from slipway.records.search import Search
 
 INVALID, MISSING, EXISTS = "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 ALL = "/api/2.0/mlflow-artifacts/artifacts"
@@ -287,6 +292,11 @@ def test_models_and_versions_are_searched(desk: Desk) -> None:
     assert sorted(found(*versions, filter=f"run_id = '{run}'")) == ["a", "b", "c"]
     assert found(*versions, filter=f"source_path = 'runs:/{run}/b'") == ["b"]
     assert found(*versions, filter="name = 'c' and version_number = 1") == ["c"]
+    assert found(*versions) == ["a", "b", "c"]  # all of one instant, so by name
+    assert found(*versions, order_by="name DESC") == ["c", "b", "a"]
+    assert found(*versions, filter="tags.`mlflow.prompt.is_prompt` = 'true' or name = 'a'") == ["a", "words"]
+    assert found(*models, filter="not tags.`mlflow.prompt.is_prompt` = 'true'", order_by="timestamp DESC") == [*"abc"]
+    assert found(*models, filter="name LIKE 'A%'") == []
     page = desk.good("GET", models[0], {"max_results": 2})
     assert found(*models, max_results=2, page_token=page["next_page_token"]) == ["c"]
     for bad in (
@@ -297,6 +307,93 @@ def test_models_and_versions_are_searched(desk: Desk) -> None:
         {"page_token": "x"},
     ):
         desk.bad(400, INVALID, "GET", models[0], bad)
+
+
+def test_versions_are_found_by_what_their_run_and_logged_model_say(desk: Desk) -> None:
+    run = desk.run()
+    id = logged(desk, source_run_id=run, params=[{"key": "n", "value": "3"}])
+    desk.good("POST", "/registered-models/create", {"name": "x"})
+    desk.good("POST", "/model-versions/create", {"name": "x", "source": f"runs:/{run}/m", "run_id": run})
+    desk.good("POST", "/model-versions/create", {"name": "x", "source": f"models:/{id}"})
+    desk.good("POST", "/registered-models/alias", {"name": "x", "alias": "best", "version": "2"})
+
+    def found(filter: str, **asked: Any) -> list[str]:
+        answer = desk.good("GET", "/model-versions/search", {"filter": filter, **asked})
+        return [one["version"] for one in answer.get("model_versions", [])]
+
+    assert found("metrics.auc > 0.5") == []
+    point = {"run_id": run, "key": "auc", "timestamp": 5}
+    desk.good("POST", "/runs/log-metric", point | {"value": 0.9, "model_id": id})
+    assert found("metrics.auc > 0.5") == ["2"]  # a logged model is followed at once, a run when it has ended
+    desk.good("POST", "/runs/log-metric", point | {"value": 0.7, "timestamp": 6})
+    desk.good("POST", "/runs/log-parameter", {"run_id": run, "key": "depth", "value": "6"})
+    desk.good("POST", "/runs/update", {"run_id": run, "status": "FINISHED"})
+    assert found("metrics.auc > 0.5", order_by="metrics.auc") == ["1", "2"]
+    assert found("metrics.auc > 0.5", order_by="metrics.auc DESC") == ["2", "1"]
+    assert found("params.depth = '6' and params.n = '3'") == ["2"]
+    assert found("alias = 'best' or stage = 'Production'") == ["2"]
+    desk.good("POST", "/model-versions/transition-stage", {"name": "x", "version": "1", "stage": "Production"})
+    assert found("stage = 'Production' and name = 'x'") == ["1"]
+    desk.good("DELETE", "/model-versions/delete", {"name": "x", "version": "2"})
+    assert found("") == ["1"]
+
+
+def test_times_are_compared_as_clients_were_told_them(desk: Desk) -> None:
+    desk.good("POST", "/registered-models/create", {"name": "x"})
+    told = int(desk.good("GET", "/registered-models/get", {"name": "x"})["registered_model"]["creation_timestamp"])
+
+    def found(comparison: str) -> int:
+        asked = {"filter": f"creation_timestamp {comparison}"}
+        return len(desk.good("GET", "/registered-models/search", asked).get("registered_models", []))
+
+    for fits in (f"= {told}", f"<= {told}", f">= {told}", f"in ({told})", f"between {told - 1} and {told}", "> 0"):
+        assert found(fits) == 1, fits
+    for fails in (f"!= {told}", f"< {told}", f"> {told}", f"in ({told + 1})", f"between 0 and {told - 1}"):
+        assert found(fails) == 0, fails
+
+
+def test_a_page_of_models_is_as_many_queries_for_many_as_for_few(
+    desk: Desk, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = desk.run()
+    counts: list[int] = []
+
+    def reading() -> Any:
+        @contextmanager
+        def traced() -> Iterator[Any]:
+            with real() as tx:
+                for verb in ("get", "find", "ref", "refs", "links", "search", "latest_points"):
+                    monkeypatch.setattr(tx, verb, counted(getattr(tx, verb)), raising=False)
+                yield tx
+
+        return traced()
+
+    def counted(verb: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            counts[-1] += 1
+            return verb(*given, **named)
+
+        return call
+
+    for number in range(12):
+        id = logged(desk)
+        desk.good("POST", "/registered-models/create", {"name": f"m{number}"})
+        for source in (f"runs:/{run}/m", f"models:/{id}"):
+            desk.good("POST", "/model-versions/create", {"name": f"m{number}", "source": source})
+        desk.good("POST", "/registered-models/alias", {"name": f"m{number}", "alias": "best", "version": "1"})
+    real = workspace.ledger.read
+    monkeypatch.setattr(workspace.ledger, "read", reading)
+    for limit in (1, 12):
+        counts.append(0)
+        page = desk.good("GET", "/registered-models/search", {"max_results": limit})["registered_models"]
+        assert [(one["latest_versions"][0]["version"], one["aliases"][0]["version"]) for one in page] == [
+            ("2", "1")
+        ] * limit
+    assert counts[0] == counts[1] > 0
+    for answer in (lambda: list_models(workspace, Empty()), lambda: search_models(workspace, Search())):
+        counts.append(0)
+        assert len(answer().models) == 24
+        assert 0 < counts[-1] <= 2
 
 
 def test_both_kinds_of_versions_show_in_both_faces(desk: Desk, workspace: Workspace) -> None:
