@@ -10,9 +10,7 @@ from slipway.errors import InvalidInput
 from slipway.ledger import search
 from slipway.ledger.facets import SEARCHED
 from slipway.ports.workspace import Workspace
-from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
-from slipway.records.tables import TableVersion
 from slipway.runs import tracking
 
 PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
@@ -25,7 +23,8 @@ def block(name: str) -> list[str]:
 @pytest.fixture
 def searched(workspace: Workspace) -> Workspace:
     for user, depth, auc, loss in (("ada", 4, 0.72, 0.4), ("grace", 6, 0.6, float("nan"))):
-        with tracking.start(workspace, "baseline", params={"depth": depth, "booster": "gbdt", "balanced": True}) as run:
+        params = {"depth": depth, "booster": "gbdt", "balanced": True}
+        with tracking.start(workspace, "baseline", params=params, experiment="learning rates") as run:
             run.set_tag("user", user)
             run.log_metrics({"auc": auc, "loss": loss, "auc on holidays": 0.7, "auc[carrier=AA]": 0.7})
             run._log.add_input("table:flights/flights@abc")
@@ -63,8 +62,7 @@ def test_every_order(searched: Workspace) -> None:
 
 
 def test_the_tables_name_every_attribute() -> None:
-    for record_type in (Run, ModelVersion, TableVersion):
-        searched = SEARCHED[record_type]
+    for searched in SEARCHED.values():
         (row,) = re.findall(rf"^\| {searched.noun} \| (.*) \|$", PAGE, re.M)
         assert set(row.split(", ")) == set(searched.attributes)
 

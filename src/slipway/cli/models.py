@@ -28,9 +28,9 @@ def list_(door: Door) -> None:
 @search_options
 @opened
 def search(door: Door, **asked: str | int) -> None:
-    """Search the registered versions by name, number, tags and other attributes.
+    """Search the registered versions by metrics, parameters, tags, aliases, run, dates and other attributes.
 
-    For example "created > 30d ago and tags.stage = 'pilot'". The language is in docs/search.md.
+    For example "metrics.auc > 0.9 and alias = 'champion'". The language is in docs/search.md.
     """
     door.show(door.call("models.search", **asked), _found_text)
 

@@ -96,11 +96,8 @@ def add_version(
     )
     entries.put(tx, version, expect=0)
     tx.set_ref(workspace.project, "model", name, version.id, expect=newest.id if newest else None)
+    _link(tx, version)
     node = f"model:{version.id}"
-    if run_id:
-        link(tx, f"run:{run_id}", node, "made")
-    if logged_model_id:
-        link(tx, f"logged:{logged_model_id}", node, "registered")
     events.record(tx, workspace, "models.register", node, name=name, number=version.number, source=source)
     return version
 
@@ -240,6 +237,13 @@ def check_alias(alias: str) -> None:
             fix="For example 'champion'.",
             field="alias",
         )
+
+
+def _link(tx: WriteTransaction, version: ModelVersion) -> None:
+    if version.run_id:
+        link(tx, f"run:{version.run_id}", f"model:{version.id}", "made")
+    if version.logged_model_id:
+        link(tx, f"logged:{version.logged_model_id}", f"model:{version.id}", "registered")
 
 
 def _put_stage(tx: WriteTransaction, workspace: Workspace, version: ModelVersion, stage: str) -> ModelVersion:

@@ -155,7 +155,7 @@ operations = (
     ),
     Operation(
         name="models.search",
-        summary="Search the registered model versions by name, number, maker, tags and other attributes.",
+        summary="Search the registered model versions by metrics, parameters, tags, aliases, run, dates and other attributes.",
         permission="models.read",
         request=Search,
         response=FoundModels,

@@ -90,7 +90,7 @@ operations = (
     ),
     Operation(
         name="tables.search",
-        summary="Search the versions of all tables by rows, time, source, owner, tags and other attributes.",
+        summary="Search the versions of all tables by rows, time, source, owner, tags, columns and other attributes.",
         permission="tables.read",
         request=Search,
         response=FoundTables,
