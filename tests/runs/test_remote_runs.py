@@ -20,7 +20,7 @@ from hosts_up import up
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, SlipwayError, UserError
 from slipway.hashing import digest
 from slipway.hosts.project import open_workspace
-from slipway.ledger import artifacts, run_log
+from slipway.ledger import artifacts, run_flusher, run_log
 from slipway.ledger.run_file import MAGIC, RunFile, framed
 from slipway.operations.runs import SyncRun, Upload
 from slipway.ports.workspace import Workspace
@@ -60,7 +60,7 @@ def project(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Path:
     server = f'[project]\nname = "flights"\n[environments.dev]\nserver = "http://127.0.0.1:{port}"\n'
     (folder / "slipway.toml").write_text(server)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(run_log, "_INTERVAL_S", 0.05)
+    monkeypatch.setattr(run_flusher, "_INTERVAL_S", 0.05)
     return folder
 
 
@@ -128,8 +128,8 @@ def test_the_server_is_killed_and_comes_back(
 DIES = """
 import os
 import slipway as sw
-from slipway.ledger import run_log
-run_log._INTERVAL_S = 3600
+from slipway.ledger import run_flusher
+run_flusher._INTERVAL_S = 3600
 with sw.run("doomed") as run:
     print(run.id, flush=True)
     for step in range(40):

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFound, Unavailable
-from slipway.ledger import run_file, run_log, run_moving
+from slipway.ledger import run_file, run_flusher, run_log, run_moving
 from slipway.ledger.run_absorb import absorb
 from slipway.ledger.run_file import MAGIC, RunFile, framed
 from slipway.ports.ledger_store import WriteTransaction
@@ -26,14 +26,14 @@ DIES = """
 import os, sys, threading
 from pathlib import Path
 from slipway.hosts.project import open_workspace
-from slipway.ledger import run_absorb, run_file, run_log, run_moving
+from slipway.ledger import run_absorb, run_file, run_flusher, run_log, run_moving
 from slipway.runs import tracking
 
 def die(*_, **__):
     os.kill(os.getpid(), 9)
 
 root, moment = sys.argv[1:]
-run_log._INTERVAL_S = 3600  # nothing is written but by `flush`
+run_flusher._INTERVAL_S = 3600  # nothing is written but by `flush`
 workspace = open_workspace(Path(root), project="flights")
 if moment == "begun, not in the ledger":
     run_log.move = die
@@ -370,7 +370,7 @@ def test_the_folder_cannot_be_written(workspace: Workspace) -> None:
 def test_the_background_goes_on_when_the_ledger_is_back(
     workspace: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_log, "_INTERVAL_S", 0.01)
+    monkeypatch.setattr(run_flusher, "_INTERVAL_S", 0.01)
 
     def away(*_: object, **__: object) -> int:
         raise Unavailable("The ledger is away.", fix="Wait.")

@@ -15,7 +15,7 @@ from slipway.ports.run_server import RunServer
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import ArtifactKept, Begun, CodeSaid
 
-__all__ = ["files_of", "move"]
+__all__ = ["files_in", "files_of", "move"]
 
 _PIECE_BYTES = 1 << 20
 _UPLOAD_BYTES = 2 << 20
@@ -23,7 +23,12 @@ _UPLOAD_BYTES = 2 << 20
 
 def files_of(workspace: Workspace) -> Path:
     """The folder of the files that runs write ahead."""
-    return workspace.root / "run-logs"
+    return files_in(workspace.root)
+
+
+def files_in(root: Path) -> Path:
+    """The same, of a store's or a task's folder."""
+    return root / "run-logs"
 
 
 def move(

@@ -142,6 +142,7 @@ class RunFinding(Struct, frozen=True, kw_only=True):
         step: The metric's step.
         words: What was noticed, with the figures that it rests on.
         at: Machine time, aware UTC.
+        source_run_id: Of a step that was taken from an earlier run: that run, in which it was noticed; "" for this one.
     """
 
     kind: str
@@ -149,6 +150,12 @@ class RunFinding(Struct, frozen=True, kw_only=True):
     step: int = 0
     words: str
     at: datetime
+    source_run_id: str = ""
+
+    @property
+    def told(self) -> str:
+        """The words, with where it was noticed if that was elsewhere."""
+        return f"{self.words} (in run {self.source_run_id[:12]}, which made it)" if self.source_run_id else self.words
 
 
 class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
@@ -228,7 +235,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
                 ("ended early", self.ended_early),
                 ("failed", self.error and f"{self.error.type}: {self.error.message}"),
                 *((f"param {key}", value) for key, value in sorted(self.params.items())),
-                *((f"finding {one.kind}", one.words) for one in self.findings),
+                *((f"finding {one.kind}", one.told) for one in self.findings),
                 *((f"data {one.tags.get(CONTEXT, '')}".strip(), one.name) for one in self.datasets),
                 *((f"tag {key}", value) for key, value in sorted(self.tags.items())),
                 *(("artifact", f"{one.name} ({one.size_bytes:,} bytes)") for one in self.artifacts),
@@ -320,13 +327,23 @@ class StepNotes(Struct, frozen=True, kw_only=True):
     """What a step logged to its run while it ran.
 
     Args:
-        metrics: Points in the order of logging.
+        metrics: Points in the order of logging, as earlier releases kept them; `points` has them now.
         params: Parameters by name.
         tags: Tags by name.
         artifacts: Stored values.
+        inputs: Lineage nodes that it named as read, with their roles.
+        datasets: Data that it named as used.
+        watched: Metrics that it watched.
+        findings: What was noticed meanwhile.
+        points: Points in the order of logging: MessagePack, which knows NaN, compressed with zlib; b"" for none.
     """
 
     metrics: tuple[MetricPoint, ...] = ()
     params: dict[str, Any] = {}
     tags: dict[str, str] = {}
     artifacts: tuple[Artifact, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+    datasets: tuple[Dataset, ...] = ()
+    watched: tuple[str, ...] = ()
+    findings: tuple[RunFinding, ...] = ()
+    points: bytes = b""
