@@ -217,6 +217,14 @@ class _Transaction:
             )
         return stored + 1
 
+    def remove(self, kind: str, id: str) -> bool:
+        found = self._execute("SELECT no FROM entries WHERE kind=? AND id=?", (kind, id)).fetchone()
+        if found is None:
+            return False
+        for table in ("facets", "series", "blocks", "bodies", "entries"):
+            self._execute(f"DELETE FROM {table} WHERE no=?", found)
+        return True
+
     def search(
         self,
         kind: str,
@@ -286,6 +294,10 @@ class _Transaction:
             f"SELECT source, target, role FROM links WHERE {column}=? ORDER BY source, target, role", (node,)
         )
         return [Link(*row) for row in rows]
+
+    def unlink(self, node: str) -> None:
+        for column in ("source", "target"):
+            self._execute(f"DELETE FROM links WHERE {column}=?", (node,))
 
     def add_points(self, run_id: str, points: Iterable[MetricPoint]) -> None:
         run = self._run(run_id)
