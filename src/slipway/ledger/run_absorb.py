@@ -5,7 +5,7 @@ Whoever is killed, the other side knows from the ledger where to go on; a piece 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -37,10 +37,14 @@ from slipway.records.run_entries import (
 )
 from slipway.records.runs import MetricPoint, Run, RunFinding, RunWriter, StepRun
 
-__all__ = ["REPRODUCES", "absorb", "applied", "node_of"]
+__all__ = ["HERE", "REPRODUCES", "absorb", "applied", "forget", "node_of"]
 
 REPRODUCES = "slipway.reproduces"
 """The tag of a run that repeats another one to compare with it: the other one's id."""
+
+
+HERE = "here"
+"""The name of the `RunWriter` of a file that lies in the store itself."""
 
 
 def node_of(run_id: str) -> str:
@@ -87,6 +91,7 @@ def absorb(
     *,
     then: Callable[[WriteTransaction], None] | None = None,
     check: Callable[[Sequence[RunEntry]], Sequence[RunEntry]] | None = None,
+    is_here: bool = True,
 ) -> int:
     """Take a piece of a run's file into the ledger.
 
@@ -98,6 +103,7 @@ def absorb(
         data: The piece: whole frames. Empty with `then` alone.
         then: Adds to the same transaction.
         check: Looks through the entries of a stranger's piece and returns them, changed where that is right.
+        is_here: Whether the file is this store's own; see `forget`.
 
     Returns:
         How much of the file is in the ledger now. Less than `offset` means that something before is missing and
@@ -125,6 +131,7 @@ def absorb(
                 tx,
                 RunWriter(
                     id=mark,
+                    name=HERE if is_here else "",
                     project=workspace.project,
                     created_at=workspace.clock.now(),
                     parent_id=run_id,
@@ -134,6 +141,13 @@ def absorb(
         if then is not None:
             then(tx)
     return done
+
+
+def forget(workspace: Workspace, marks: Iterable[str]) -> None:
+    """Forget how much of files is in the ledger, of which nothing can come again: they are removed."""
+    with workspace.ledger.write() as tx:
+        for mark in marks:
+            tx.remove(entries.kind_of(RunWriter), mark)
 
 
 def _elsewhere(workspace: Workspace, run_id: str) -> Conflict:

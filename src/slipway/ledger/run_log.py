@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from slipway.context import Slot
-from slipway.errors import Conflict, SlipwayError
+from slipway.errors import Conflict, NotFound, SlipwayError
 from slipway.ids import new_run_id
 from slipway.ledger import entries, provenance
 from slipway.ledger.run_absorb import REPRODUCES, absorb, applied, node_of
 from slipway.ledger.run_file import RunFile, framed
 from slipway.ledger.run_flusher import Flusher
-from slipway.ledger.run_moving import files_of, move
+from slipway.ledger.run_moving import files_of, is_gone, move, remove
 from slipway.ledger.run_notes import WATCHED, Listener, Notes, notes, points_of, spot, tell, watched_of
 from slipway.ledger.run_rules import check_key, check_step, metric_value, set_params, set_tags
 from slipway.ports.ledger_store import WriteTransaction
@@ -88,7 +88,7 @@ class RunLog:
         self._writing = threading.RLock()
         self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._is_noticed = False
-        self._is_finished = self._is_closed = False
+        self._is_finished = self._is_closed = self._is_gone = False
         self.listeners: list[Listener] = []
         _flusher.known.add(self)
 
@@ -270,14 +270,19 @@ class RunLog:
                 self._is_noticed = False
             try:
                 self._done = move(self.workspace, self._file, self._done, then=then)
-            except BaseException:
+            except BaseException as problem:
+                if isinstance(problem, NotFound) and then is None and is_gone(self.workspace, self.id):
+                    self._drop()
+                    return
                 self._notice()
                 raise
+            full = None
             with self._lock:
                 if self._file.size == self._done > _TURN_BYTES:
                     full = self._file
                     self._turn_over()
-                    full.remove()
+            if full is not None:
+                remove(self.workspace, full)
 
     def finish(self, error: BaseException | None = None, *, ended_early: str = "") -> Run:
         """End the run and write everything.
@@ -317,7 +322,8 @@ class RunLog:
                 self.workspace.say(f"The run {self.id} is kept here until it can be sent: {problem}")
                 self._file.close()
             else:
-                self._file.remove()
+                if not self._is_gone:
+                    remove(self.workspace, self._file)
             self._is_closed = True
         return self._run
 
@@ -342,7 +348,14 @@ class RunLog:
             self.workspace.say(f"A part of the run {self.id} is not written yet: {problem}")
             left.close()
         else:
-            left.remove()
+            remove(self.workspace, left)
+
+    def _drop(self) -> None:
+        """The run was deleted for good while it was logged to: the training goes on, and nothing more is kept."""
+        with self._lock:
+            self._is_gone = self._is_closed = True
+        self._file.remove()
+        self.workspace.say(f"The run {self.id} was deleted for good: what it logs is not kept any more.")
 
     def _keep(self, *told: RunEntry) -> None:
         """Append entries and change the record by them. The lock is held."""
@@ -358,6 +371,8 @@ class RunLog:
     def _append(self, frames: bytes) -> None:
         if self._is_finished:
             self._refuse_finished()
+        if self._is_gone:
+            return
         if os.getpid() != self._process:
             self._turn_over()
         self._file.append(frames)

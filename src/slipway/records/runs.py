@@ -137,8 +137,9 @@ class RunFinding(Struct, frozen=True, kw_only=True):
     """Something that was noticed about a run while it ran.
 
     Args:
-        kind: "not finite", "diverging", "plateau", "overfitting"; "conflict" where two processes disagreed.
-        key: The metric or parameter.
+        kind: "not finite", "diverging", "plateau", "overfitting"; "conflict" where two processes disagreed; "not taken" of
+            an artifact that is larger than the server takes.
+        key: The metric, parameter or artifact.
         step: The metric's step.
         words: What was noticed, with the figures that it rests on.
         at: Machine time, aware UTC.
@@ -244,9 +245,10 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
 
 
 class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
-    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>".
+    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>"; name: "here" for a file of this store.
 
-    It is written in the transaction of what it counts, so that a piece that is sent twice counts once.
+    It is written in the transaction of what it counts, so that a piece that is sent twice counts once. That of a file of
+    this store goes when the file is gone. That of a file elsewhere stays: nobody here knows when it will not come again.
 
     Args:
         parent_id: The run.

@@ -403,8 +403,7 @@ def start(
     own = {"slipway.command": provenance.command_line()[:8000], **(tags or {})}
     log = resumed(workspace, called, resume) if resume else None
     if log is None:
-        inside = parent.id if isinstance(parent, ActiveRun) else parent
-        log = _begun(workspace, called, experiment, inside, params or {}, own, code)
+        log = _begun(workspace, called, experiment, parent, params or {}, own, code)
     else:
         log.set_code(code)
         log.set_tags(own)
@@ -413,9 +412,9 @@ def start(
         log.log_params(params or {})  # known already, but where the run goes on
         if system_metrics:
             sampler.start()
-        active = begun_here.filled(ActiveRun(log, model_logger=model_logger))
-        with run_log.current_run.filled(log), run_log.notes.filled(None), active as begun:
-            yield begun
+        active = ActiveRun(log, model_logger=model_logger)
+        with run_log.current_run.filled(log), begun_here.filled(active):
+            yield active
     except BaseException as error:
         sampler.stop()
         if isinstance(error, RunStopped) and error.run_id == log.id:
@@ -432,7 +431,7 @@ def _begun(
     workspace: Workspace,
     name: str,
     experiment: str | None,
-    parent_id: str,
+    parent: ActiveRun | str,
     params: Mapping[str, object],
     tags: Mapping[str, object],
     code: CodeVersion,
@@ -443,7 +442,7 @@ def _begun(
         name=name,
         experiment_id=number_of(experiment_named(workspace, experiment)) if experiment is not None and is_here else "0",
         experiment="" if experiment is None or is_here else check_experiment(experiment),
-        parent_id=parent_id,
+        parent_id=parent.id if isinstance(parent, ActiveRun) else parent,
         params=params,
         tags=tags,
         code=code,
