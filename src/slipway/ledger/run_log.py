@@ -52,7 +52,6 @@ from slipway.records.runs import (
 __all__ = ["REPRODUCES", "Notes", "RunLog", "current_run", "notes", "resume", "start"]
 
 _TURN_BYTES = 64 << 20
-_ERROR_LENGTH = 100_000
 
 
 class RunLog:
@@ -78,7 +77,8 @@ class RunLog:
     def __init__(self, workspace: Workspace, run: Run, file: RunFile, *, is_forked: bool = False) -> None:
         self.workspace = workspace
         self.id = run.id
-        self._run = run
+        self._run = run  # without what `_artifacts` has
+        self._artifacts = {one.name: one for one in run.artifacts}
         self._file = file
         self._done = 0
         self._process = os.getpid()
@@ -95,7 +95,8 @@ class RunLog:
     @property
     def run(self) -> Run:
         """The record as it stands, written or not."""
-        return self._run
+        with self._lock:
+            return replace(self._run, artifacts=tuple(self._artifacts.values()))
 
     @property
     def is_repeat(self) -> bool:
@@ -297,11 +298,8 @@ class RunLog:
             The final record.
         """
         if os.getpid() != self._owner:
-            return self._run
+            return self.run
         failure: RunError | None = None if error is None else provenance.run_error(error)
-        if failure is not None:
-            message, trace = failure.message[:_ERROR_LENGTH], failure.trace[-_ERROR_LENGTH:]
-            failure = replace(failure, message=message, trace=trace)
         state = "finished" if failure is None else "failed"
         for path in RunFile.all_in(files_of(self.workspace), self.id):  # what processes that were forked off left
             if (left := RunFile.left(path)) is not None:
@@ -325,7 +323,7 @@ class RunLog:
                 if not self._is_gone:
                     remove(self.workspace, self._file)
             self._is_closed = True
-        return self._run
+        return self.run
 
     def _end_with(self, end: Finished) -> None:
         """End in one transaction with what was asked for: not by way of the file, of which a kill would leave a half."""
@@ -367,6 +365,10 @@ class RunLog:
             run = applied(run, entry)
         self._append(b"".join(map(framed, told)))
         self._run = run
+        for entry in told:
+            if isinstance(entry, ArtifactKept):
+                self._artifacts.pop(entry.artifact.name, None)  # one that replaces another comes last
+                self._artifacts[entry.artifact.name] = entry.artifact
 
     def _append(self, frames: bytes) -> None:
         if self._is_finished:

@@ -93,7 +93,7 @@ def search(
         limit=limit,
         best_per=per,
     )
-    records = tuple(entries.decoded(entry, record_type) for entry in found.entries)
+    records = tuple(entries.read(tx, entry, record_type) for entry in found.entries)
     return Page(records, "" if found.position is None else _token(meant, found.position))
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "MetricPoint",
     "ModelUse",
     "Run",
+    "RunArtifact",
     "RunError",
     "RunFinding",
     "RunState",
@@ -188,6 +189,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         tags: Free text by name.
         inputs: Lineage nodes read: "table:flights@<version>".
         artifacts: What was stored, by name.
+        artifacts_here: How many artifacts stand in the record as it is stored, where others are `RunArtifact`; None for all.
         code: Which code ran.
         environment: Where it ran.
         error: Why it failed, None otherwise.
@@ -221,6 +223,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     datasets: tuple[Dataset, ...] = ()
     findings: tuple[RunFinding, ...] = ()
     ended_early: str = ""
+    artifacts_here: int | None = None
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -242,6 +245,22 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
                 *(("artifact", f"{one.name} ({one.size_bytes:,} bytes)") for one in self.artifacts),
             ],
         )
+
+
+class RunArtifact(Record, frozen=True, kw_only=True, tag="run-artifact"):
+    """An artifact of a run that has many. Id: "<run id>/<32 hex digits of its path's digest>"; name: its folder.
+
+    Reading a run adds them to its record: see `slipway.ledger.run_artifacts`.
+
+    Args:
+        parent_id: The run.
+        number: Orders a run's artifacts.
+        artifact: The artifact; None for a folder in which some lie.
+    """
+
+    parent_id: str
+    number: int
+    artifact: Artifact | None = None
 
 
 class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
