@@ -59,6 +59,8 @@ def search(
     A page begins behind the last record of the page before, wherever that is by then: what is recorded meanwhile moves
     nothing.
 
+    A run with many artifacts comes as it is stored, without most of them: see `entries.as_stored`.
+
     Args:
         tx: An open transaction.
         record_type: `Run`, `Experiment`, `ModelVersion` or `TableVersion`.
@@ -93,7 +95,7 @@ def search(
         limit=limit,
         best_per=per,
     )
-    records = tuple(entries.read(tx, entry, record_type) for entry in found.entries)
+    records = tuple(entries.decoded(entry, record_type) for entry in found.entries)
     return Page(records, "" if found.position is None else _token(meant, found.position))
 
 
