@@ -8,6 +8,7 @@ from slipway.ledger import entries, run_log
 from slipway.operations.erasures import Erase, ErasureReport
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Run
+from slipway.runs import search
 from slipway.tables.versions import overwrite
 
 ADA = "ada@example.org"
@@ -40,7 +41,7 @@ def patches(report: ErasureReport) -> int:
 def keep(workspace: Workspace, text: str) -> str:
     data = PATCH.format(text).encode()
     digest = workspace.blobs.put(data)
-    run_log.start(workspace, code=CodeVersion(diff=digest, diff_bytes=len(data))).finish()
+    run_log.start(workspace, code=CodeVersion(dirty=True, diff=digest, diff_bytes=len(data))).finish()
     return digest
 
 
@@ -51,6 +52,8 @@ def test_a_patch_that_names_the_person_goes(people: Workspace) -> None:
     assert [people.blobs.has(digest) for digest in (gone, longer, other)] == [False, True, True]
     assert patches(ask(people, email=ADA)) == 0
     assert report.kept == ()
+    told = {(run.code.diff, run.code.dirty) for run in search.list_runs(people)}
+    assert told == {("", True), (longer, True), (other, True)}, "no page looks for what is gone"
 
 
 def test_a_number_is_not_looked_for_in_patches(people: Workspace) -> None:

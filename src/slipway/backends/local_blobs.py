@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from slipway.errors import BackendError, Corrupt, NotFound
+from slipway.errors import BackendError, Corrupt, NotFound, Unavailable
 from slipway.hashing import digest as digest_of
 from slipway.hashing import digest_file
 from slipway.ports.blobs import StoredBlob
@@ -22,6 +22,7 @@ _CHUNK_BYTES = 1 << 20
 _DIGEST = 64
 _BATCH_BYTES = 256 << 20
 _BATCH_FILES = 4096
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
@@ -288,7 +289,8 @@ def _sync_files(folder: Path, files: list[str]) -> None:
 
 
 def _unwritable(folder: Path, problem: OSError) -> BackendError:
-    return BackendError(
+    kind = Unavailable if problem.errno in _NO_SPACE else BackendError
+    return kind(
         f"A blob could not be written into {folder}: {problem.strerror or problem}.",
         fix="See that the disk has space and the folder may be written, and try again.",
     )

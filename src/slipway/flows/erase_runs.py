@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from slipway.flows.erase_person import Target
 from slipway.ledger import entries
 from slipway.ledger.run_file import RunFile
@@ -46,7 +48,8 @@ def erase_diffs(
     Returns:
         Where they were, and what was not looked into.
     """
-    kept = {run.code.diff for run in runs if run.code.diff and workspace.blobs.has(run.code.diff)}
+    saying = [run for run in runs if run.code.diff]
+    kept = {run.code.diff for run in saying if workspace.blobs.has(run.code.diff)}
     words = _words(target.columns)
     if kept and words is None:
         told = f"{len(kept):,} kept differences of code from its commit: a value without letters cannot be told from others"
@@ -55,7 +58,16 @@ def erase_diffs(
     if not dry_run:
         for digest in hit:
             workspace.blobs.delete(digest)
+        _say_no_more(workspace, [run.id for run in saying if run.code.diff not in kept - {*hit}])
     return [Place(place="kept differences of code", rows=len(hit), files=len(hit))] if hit else [], []
+
+
+def _say_no_more(workspace: Workspace, runs: Iterable[str]) -> None:
+    """Runs whose patch is gone, also by an erasure that was killed before it came here, do not name it any more."""
+    for id in runs:
+        with workspace.ledger.write() as tx:
+            run = entries.as_stored(tx, Run, id)
+            entries.put(tx, replace(run, code=replace(run.code, diff="", diff_bytes=0)))
 
 
 def _words(columns: Mapping[str, str]) -> list[re.Pattern[str]] | None:

@@ -28,6 +28,7 @@ __all__ = [
     "drop_files",
     "get",
     "get_active",
+    "get_open",
     "log",
     "set_deleted",
     "store_file",
@@ -133,6 +134,24 @@ def get_active(tx: ReadTransaction, workspace: Workspace, id: str) -> Run:
     return run
 
 
+def get_open(tx: ReadTransaction, workspace: Workspace, id: str) -> Run:
+    """The project's run of an id, to be given points, parameters, files or another state.
+
+    Raises:
+        NotFound: There is none.
+        InvalidInput: It is deleted, or a pipeline's: what that holds is loaded again when it is reproduced, and gates
+            judge by it, so only the store's own processes write there. It takes tags and names.
+    """
+    run = get_active(tx, workspace, id)
+    if run.pipeline:
+        raise InvalidInput(
+            f"The run {id} is of the pipeline {run.pipeline!r}: it takes tags from a client, and nothing else.",
+            why="What it holds is loaded again when it is reproduced.",
+            fix="Start a run of your own.",
+        )
+    return run
+
+
 def update(
     tx: WriteTransaction,
     workspace: Workspace,
@@ -154,9 +173,9 @@ def update(
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted.
+        InvalidInput: It is deleted, or a pipeline's.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id) if state or ended_at else get_active(tx, workspace, id)
     changed = msgspec.structs.replace(run, state=state or run.state, ended_at=ended_at or run.ended_at)
     if state in ("running", "scheduled"):
         changed = msgspec.structs.replace(changed, ended_at=ended_at)
@@ -189,10 +208,10 @@ def log(
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted, or a key or value does not fit.
+        InvalidInput: It is deleted or a pipeline's, or a key or value does not fit.
         Conflict: A parameter has another value already.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id) if metrics or params else get_active(tx, workspace, id)
     if params or tags:
         changed = _with_tags(_with_params(run, params or {}), tags or {})
         if changed != run:
@@ -234,9 +253,9 @@ def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: 
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted.
+        InvalidInput: It is deleted, or a pipeline's.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     known = {(one.name, one.digest): one for one in run.datasets}
     for one in datasets:
         former = known.get((one.name, one.digest))
@@ -258,9 +277,9 @@ def add_models(
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted.
+        InvalidInput: It is deleted, or a pipeline's.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     was_read = dict.fromkeys([*run.models_read, *(ModelUse(one) for one in read)])
     were_made = dict.fromkeys([*run.models_made, *made])
     entries.put(tx, msgspec.structs.replace(run, models_read=tuple(was_read), models_made=tuple(were_made)))
@@ -279,7 +298,7 @@ def add_model_history(tx: WriteTransaction, workspace: Workspace, id: str, said:
         NotFound: There is no such run.
         InvalidInput: It is deleted, or `said` is no JSON object.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     try:
         added = msgspec.json.decode(said, type=dict[str, Any])
         former = msgspec.json.decode(run.tags.get(_HISTORY, "[]"), type=list[Any])
@@ -298,9 +317,9 @@ def store_file(tx: WriteTransaction, workspace: Workspace, id: str, stored: Arti
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted, or the path does not fit.
+        InvalidInput: It is deleted or a pipeline's, or the path does not fit.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     changed = run_artifacts.add(tx, run, stored, checked=True)
     if changed is not run:
         entries.put(tx, changed)
@@ -313,7 +332,7 @@ def drop_files(tx: WriteTransaction, workspace: Workspace, id: str, path: str) -
         NotFound: There is no such run.
         InvalidInput: It is deleted.
     """
-    entries.put(tx, run_artifacts.drop(tx, get_active(tx, workspace, id), path))
+    entries.put(tx, run_artifacts.drop(tx, get_open(tx, workspace, id), path))
 
 
 def _with_params(run: Run, params: Mapping[str, str]) -> Run:
