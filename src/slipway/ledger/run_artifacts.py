@@ -3,7 +3,7 @@
 So one more artifact costs the same however many there are. Whoever reads a run through `slipway.ledger.entries` gets it
 with all of them, and may store it again; `add` and `drop` change the artifacts without reading them.
 
-An entry's name is the folder in which the artifact lies. A folder has an entry too: it tells that no file may be called so.
+A folder in which some lie has an entry too: it tells that no file may be called so.
 """
 
 from __future__ import annotations
@@ -123,7 +123,6 @@ def _write(tx: WriteTransaction, run: Run, path: str, number: int, artifact: Art
     record = RunArtifact(
         id=_id(run, path),
         project=run.project,
-        name=path.rpartition("/")[0],
         created_at=now,
         parent_id=run.id,
         number=number,
@@ -134,7 +133,7 @@ def _write(tx: WriteTransaction, run: Run, path: str, number: int, artifact: Art
             kind=_KIND,
             id=record.id,
             project=record.project,
-            name=record.name,
+            name="",
             number=number,
             state="",
             parent=run.id,

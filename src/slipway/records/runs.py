@@ -248,7 +248,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
 
 
 class RunArtifact(Record, frozen=True, kw_only=True, tag="run-artifact"):
-    """An artifact of a run that has many. Id: "<run id>/<32 hex digits of its path's digest>"; name: its folder.
+    """An artifact of a run that has many. Id: "<run id>/<32 hex digits of its path's digest>".
 
     Reading a run adds them to its record: see `slipway.ledger.run_artifacts`.
 
