@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from slipway.pipelines.declare import step as step
     from slipway.rollout.declare import Canary as Canary
     from slipway.rollout.declare import Shadow as Shadow
+    from slipway.runs.tracking import active_run as active_run
 
 __version__ = "0.1.0"
 
@@ -83,6 +84,7 @@ _HOMES = {
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Shadow": "slipway.rollout.declare",
+    "active_run": "slipway.runs.tracking",
     "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "approx_distinct": "slipway.features.windows",
@@ -148,6 +150,7 @@ __all__ = [
     "Quality",
     "Retrain",
     "Shadow",
+    "active_run",
     "api",
     "approval",
     "approx_distinct",

@@ -31,7 +31,7 @@ def test_every_example_runs(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{code}\n{done.stderr}"
         told.append(done.stdout.strip())
-    assert told == ["", "", "", "The run was stopped: not finite: loss is nan at step 30."]
+    assert told == ["", "", "", "The run was stopped: not finite: loss is nan at step 30.", ""]
     workspace = open_workspace(tmp_path / ".slipway", project=tmp_path.name)
     try:
         found = {run.name: run for run in search.list_runs(workspace)}

@@ -13,6 +13,7 @@ from slipway.backends.inprocess_executor import InProcessExecutor
 from slipway.backends.process_executor import ProcessExecutor
 from slipway.errors import InvalidInput, StepFailed
 from slipway.hosts import step_worker
+from slipway.ledger import run_log
 from slipway.pipelines import engine, reasons, snapshot
 from slipway.pipelines.declare import Pipeline, pipeline, step
 from slipway.pipelines.remote import Remote
@@ -213,7 +214,7 @@ def test_a_worker_without_a_task_says_so(tmp_path: Path) -> None:
 
 def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path) -> None:
     frame = pl.DataFrame({"n": [1]})
-    remote = _remote(workspace, project)
+    remote, log = _remote(workspace, project), run_log.start(workspace)
     workspace.ledger.close()
     moved = workspace.root / "ledger.db"
     moved.rename(workspace.root / "hidden.db")
@@ -224,5 +225,5 @@ def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path
     call = StepCall(
         name="total", compute=lambda: None, inputs={"rows": frame, "factor": 1.0}, function=remote_flow.total.function
     )
-    assert remote(call) == 2.0
+    assert remote(call, log) == 2.0
     assert not moved.exists()

@@ -124,9 +124,9 @@ DIES = """
 import os, sys
 from pathlib import Path
 from slipway.hosts.project import open_workspace
-from slipway.ledger import run_log
+from slipway.ledger import run_flusher
 from slipway.runs import tracking
-run_log._INTERVAL_S = 3600
+run_flusher._INTERVAL_S = 3600
 workspace = open_workspace(Path(sys.argv[1]), project="flights")
 with tracking.start(workspace, "long", params={"depth": 6}, resume=True) as run:
     print(run.id, flush=True)

@@ -20,7 +20,7 @@ from hosts_up import up
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound, SlipwayError, UserError
 from slipway.hashing import digest
 from slipway.hosts.project import open_workspace
-from slipway.ledger import artifacts, run_log
+from slipway.ledger import artifacts, run_flusher, run_log
 from slipway.ledger.run_file import MAGIC, RunFile, framed
 from slipway.operations.runs import SyncRun, Upload
 from slipway.ports.workspace import Workspace
@@ -60,7 +60,7 @@ def project(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Path:
     server = f'[project]\nname = "flights"\n[environments.dev]\nserver = "http://127.0.0.1:{port}"\n'
     (folder / "slipway.toml").write_text(server)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(run_log, "_INTERVAL_S", 0.05)
+    monkeypatch.setattr(run_flusher, "_INTERVAL_S", 0.05)
     return folder
 
 
@@ -128,8 +128,8 @@ def test_the_server_is_killed_and_comes_back(
 DIES = """
 import os
 import slipway as sw
-from slipway.ledger import run_log
-run_log._INTERVAL_S = 3600
+from slipway.ledger import run_flusher
+run_flusher._INTERVAL_S = 3600
 with sw.run("doomed") as run:
     print(run.id, flush=True)
     for step in range(40):
@@ -269,6 +269,14 @@ def test_what_a_stranger_may_not_say(workspace: Workspace, data: bytes, sentence
     assert search.list_runs(workspace) == [], "a piece is taken whole or not at all"
 
 
+def test_an_artifact_that_is_too_large_is_noted_instead(workspace: Workspace) -> None:
+    large = structs.replace(MISSING, name="long.txt", size_bytes=10)
+    sync(replace(workspace, largest_upload=9), piece(ArtifactKept(large), Point("loss", 1.0, 0, 0)))
+    run = search.get_run(workspace, RUN)
+    assert (run.artifacts, [(one.kind, one.key) for one in run.findings]) == ((), [("not taken", "long.txt")])
+    assert search.metrics(workspace, RUN) == {"loss": 1.0}
+
+
 def test_pieces_of_others_are_refused(workspace: Workspace) -> None:
     sync(workspace, piece())
     other = "d" * 32
@@ -356,9 +364,20 @@ def test_what_never_came_whole_is_forgotten_after_a_week(workspace: Workspace) -
     assert not part.exists()
 
 
-def test_the_servers_limit_is_a_setting(store: Workspace, port: int, project: Path) -> None:
+def test_what_is_larger_than_the_server_takes_is_left_out_by_itself(
+    store: Workspace, port: int, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with up(store.root, "--port", str(port), "--largest-artifact", "1"), sw.run("baseline") as run:
         run.log_text("long.txt", "x" * 1_000_001)
-        with pytest.raises(SlipwayError, match="is not taken here"):
-            run.flush()
-    assert len(waiting(project)) == 1, "it is kept"
+        run.log_text("short.txt", "y")
+        run.log_metric("loss", 1.0)
+    assert waiting(project) == [], "the rest went on"
+    stored = search.get_run(store, run.id)
+    assert (stored.state, [one.name for one in stored.artifacts]) == ("finished", ["short.txt"])
+    (told,) = stored.findings
+    assert (told.kind, told.key) == ("not taken", "long.txt")
+    assert told.words == "the artifact 'long.txt' has 1,000,001 bytes; at most 1,000,000 are taken here"
+    assert search.metrics(store, run.id)["loss"] == 1.0
+    assert "does not take the artifact 'long.txt'" in capsys.readouterr().err
+    kept = [path for path in (project / ".slipway/outbox/blobs").rglob("*") if path.is_file()]
+    assert [path.stat().st_size for path in kept] == [1_000_001], "its bytes stay where they were logged"

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFound, Unavailable
-from slipway.ledger import run_file, run_log, run_moving
+from slipway.ledger import entries, run_file, run_flusher, run_log, run_moving
 from slipway.ledger.run_absorb import absorb
 from slipway.ledger.run_file import MAGIC, RunFile, framed
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import EDITION, FileBegun, ParamSet, Point
-from slipway.records.runs import Run
+from slipway.records.runs import Run, RunWriter
 from slipway.runs import recovery, search, tracking
 
 # Logs 50 points, and is killed at the moment that its second argument names.
@@ -26,14 +26,14 @@ DIES = """
 import os, sys, threading
 from pathlib import Path
 from slipway.hosts.project import open_workspace
-from slipway.ledger import run_absorb, run_file, run_log, run_moving
+from slipway.ledger import run_absorb, run_file, run_flusher, run_log, run_moving
 from slipway.runs import tracking
 
 def die(*_, **__):
     os.kill(os.getpid(), 9)
 
 root, moment = sys.argv[1:]
-run_log._INTERVAL_S = 3600  # nothing is written but by `flush`
+run_flusher._INTERVAL_S = 3600  # nothing is written but by `flush`
 workspace = open_workspace(Path(root), project="flights")
 if moment == "begun, not in the ledger":
     run_log.move = die
@@ -331,9 +331,6 @@ def test_a_ledger_put_back_to_an_older_state_gets_what_the_file_still_has(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_log._flusher, "notice", lambda run: None)
-    from slipway.ledger import entries
-    from slipway.records.runs import RunWriter
-
     with tracking.start(workspace) as run:
         for step in range(5):
             run.log_metric("loss", 1.0, step)
@@ -370,7 +367,7 @@ def test_the_folder_cannot_be_written(workspace: Workspace) -> None:
 def test_the_background_goes_on_when_the_ledger_is_back(
     workspace: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_log, "_INTERVAL_S", 0.01)
+    monkeypatch.setattr(run_flusher, "_INTERVAL_S", 0.01)
 
     def away(*_: object, **__: object) -> int:
         raise Unavailable("The ledger is away.", fix="Wait.")
@@ -426,3 +423,36 @@ def test_what_is_to_happen_at_the_end_happens_with_it_or_not_at_all(workspace: W
     assert search.get_run(workspace, log.id) == log.run
     assert len(search.history(workspace, log.id, "loss")) == 2
     assert left(workspace) == []
+
+
+def marks(workspace: Workspace) -> list[str]:
+    with workspace.ledger.read() as tx:
+        return [one.id for one in entries.every(tx, RunWriter)]
+
+
+def test_what_counted_a_file_goes_with_it(workspace: Workspace) -> None:
+    with tracking.start(workspace) as run:
+        run.log_metric("loss", 1.0)
+        assert len(marks(workspace)) == 1
+    assert marks(workspace) == []
+    assert search.metrics(workspace, run.id)["loss"] == 1.0
+    die(workspace, "logged")
+    assert len(marks(workspace)) == 1
+    recovery.recover(workspace)
+    assert marks(workspace) == []
+
+
+def test_a_process_that_was_killed_between_the_two_leaves_nothing_for_good(workspace: Workspace) -> None:
+    with tracking.start(workspace) as run:
+        path, mark = run._log._file.path, f"{run.id}.{run._log._file.writer}"
+        run.flush()
+        recovery.recover(workspace)
+        assert marks(workspace) == [mark], "its file is there"
+        with workspace.ledger.read() as tx:
+            counted = entries.get(tx, RunWriter, mark)
+    with workspace.ledger.write() as tx:
+        entries.put(tx, counted)
+        entries.put(tx, msgspec.structs.replace(counted, id=f"{run.id}.{'f' * 32}", name=""))
+    assert not path.exists()
+    recovery.recover(workspace)
+    assert marks(workspace) == [f"{run.id}.{'f' * 32}"], "of a file elsewhere nobody here knows"

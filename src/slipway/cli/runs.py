@@ -113,7 +113,7 @@ def _show_text(answer: RunDetail) -> str:
                 ("commit", run.code.commit and f"{run.code.commit[:12]}{' with changes' if run.code.dirty else ''}"),
                 ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
                 ("ended early", run.ended_early),
-                ("found", "\n".join(f"{one.kind}: {one.words}" for one in run.findings)),
+                ("found", "\n".join(f"{one.kind}: {one.told}" for one in run.findings)),
                 ("data", "\n".join(f"{one.name} ({one.tags.get(CONTEXT, 'used')})" for one in run.datasets)),
                 ("read", "\n".join(run.inputs)),
                 ("made", "\n".join(f"{made.name} ({made.format}, {made.digest[:12]})" for made in run.artifacts)),

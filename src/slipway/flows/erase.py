@@ -17,7 +17,8 @@ from slipway.flows.endpoints import folder_of
 from slipway.flows.erase_bundles import erase_bundles
 from slipway.flows.erase_person import Target
 from slipway.flows.erase_places import endpoints_of, erase_log, erase_reports, read_elsewhere, simulated
-from slipway.flows.erase_results import erase_results
+from slipway.flows.erase_results import erase_results, runs_of
+from slipway.flows.erase_runs import erase_diffs, take_in_runs
 from slipway.flows.erase_tables import chosen_tables, under_all_names
 from slipway.flows.feed import feed_anew
 from slipway.hashing import canonical, digest
@@ -70,7 +71,7 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     tables, untold = chosen_tables(workspace, target)
     targets = under_all_names(workspace, target, tables)
     untold += read_elsewhere(workspace, tables) or _other_projects(workspace)
-    untold += simulated(workspace)
+    untold += [*simulated(workspace), *take_in_runs(workspace)]
     if request.dry_run:
         places, kept = _look(workspace, targets, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)
@@ -195,8 +196,9 @@ def _look(
             places += erase_reports(workspace, revision.name, target, dry_run=dry_run)
         results, told = erase_results(workspace, target, dry_run=dry_run)
         packed, kept = erase_bundles(workspace, target, dry_run=dry_run)
-        places += [*results, *packed]
-        notes += [*told, *kept]
+        patches, closed = erase_diffs(workspace, target, runs_of(workspace, target), dry_run=dry_run)
+        places += [*results, *packed, *patches]
+        notes += [*told, *kept, *closed]
     return places, list(dict.fromkeys(notes))
 
 

@@ -20,7 +20,7 @@ from slipway.records.erasures import Place
 from slipway.records.runs import Artifact, Run, StepRun
 from slipway.tables.erasing import matching, rows_of
 
-__all__ = ["erase_results"]
+__all__ = ["erase_results", "runs_of"]
 
 _BATCHES = "batches.json"
 _SERIES = ["values"]
@@ -131,13 +131,20 @@ def erase_results(workspace: Workspace, target: Target, *, dry_run: bool) -> tup
 
 
 def _results(workspace: Workspace, target: Target) -> Iterator[Run | StepRun]:
+    runs = runs_of(workspace, target)
     with workspace.ledger.read() as tx:
-        runs = {run.id: run for run in entries.every(tx, Run, project=workspace.project)}
         steps = list(entries.every(tx, StepRun, project=workspace.project))
-    meant = f"table:{workspace.project}/{target.table}@"
-    chosen = {id for id, run in runs.items() if not target.table or any(i.startswith(meant) for i in run.inputs)}
-    yield from (run for run in runs.values() if run.id in chosen)
+    chosen = {run.id for run in runs}
+    yield from runs
     yield from (step for step in steps if step.parent_id in chosen or step.source_run_id in chosen)
+
+
+def runs_of(workspace: Workspace, target: Target) -> list[Run]:
+    """The runs in which the person may be: of one table those that read it."""
+    with workspace.ledger.read() as tx:
+        runs = list(entries.every(tx, Run, project=workspace.project))
+    meant = f"table:{workspace.project}/{target.table}@"
+    return [run for run in runs if not target.table or any(node.startswith(meant) for node in run.inputs)]
 
 
 def _without(evaluated: bytes, columns: Mapping[str, str]) -> bytes:

@@ -136,7 +136,7 @@ def _findings(workspace: Workspace, bundle: Bundle, subject: str, now: datetime)
     if not watched:
         return []
     bad = [one for one in run.findings if one.kind in BAD]
-    note = "; ".join(f"{one.kind}: {one.words}" for one in bad) or f"watched {watched}, and found nothing bad"
+    note = "; ".join(f"{one.kind}: {one.told}" for one in bad) or f"watched {watched}, and found nothing bad"
     return [make.proof("no_finding", subject, now, holds=not bad, note=note)]
 
 

@@ -205,7 +205,8 @@ def no_skew() -> Check:
 def no_finding() -> Check:
     """Nothing bad was found while the run that trained the model was watched: no NaN, divergence or overfitting.
 
-    It reads what `run.watch(...)` noted; of a run that was not watched nobody can tell. A plateau is no fault.
+    It reads what `run.watch(...)` noted, in a script's run or in a pipeline's steps, those from the cache too; of a run
+    that was not watched nobody can tell. A plateau is no fault.
     """
     return Check(CheckSpec(kind="no_finding"))
 

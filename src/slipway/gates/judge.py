@@ -300,7 +300,7 @@ _PROOFS = {
     "signature": "Release it again: packing signs.",
     "parity": "Release it again: packing proves the answers equal.",
     "loads": "Install the versions in its lock, or release it again in this environment.",
-    "no_finding": "Train it in a run that watches its loss, and mend what is found: run.watch('loss').",
+    "no_finding": "Watch the loss where it trains, and mend what is found: sw.active_run().watch('loss').",
     "no_skew": "Release it from a pipeline whose rows come from features.training_set(...).",
 }
 

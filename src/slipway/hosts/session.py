@@ -16,6 +16,7 @@ from slipway.flows.log_model import log_model
 from slipway.hosts.project import open_project
 from slipway.hosts.remote_runs import open_remote
 from slipway.hosts.settings import locate
+from slipway.ledger.run_log import current_run
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.runs import tracking
 from slipway.runs.tracking import ActiveRun
@@ -79,7 +80,9 @@ def run(
 
 @contextmanager
 def _workspace(environment: str) -> Iterator[Workspace]:
-    current = current_workspace.get()
+    current, log = current_workspace.get(), current_run.get()
+    if current is None and log is not None:  # a step's own process, which has no store: that is said where it is asked
+        current = log.workspace
     if current is not None:
         yield current
         return

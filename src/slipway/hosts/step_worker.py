@@ -11,18 +11,23 @@ import importlib
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from slipway.code import reference
-from slipway.errors import Corrupt, InvalidInput, NotFound
+from slipway.errors import Corrupt, InvalidInput, NotFound, RunStopped
 from slipway.hashing import digest
 from slipway.ledger import archive, provenance
 from slipway.ledger import artifacts as stored
+from slipway.ledger.run_apart import logged_in
+from slipway.ledger.run_log import current_run, notes
 from slipway.pipelines import cache
-from slipway.records.runs import Artifact
+from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 
 __all__ = ["main", "perform"]
@@ -51,9 +56,13 @@ def _answer(folder: Path) -> StepAnswer:
         }
         started = time.perf_counter()
         try:
-            value = cache.settled(function(**inputs))
+            with _logging(folder, task):
+                value = cache.settled(function(**inputs))
         except Exception as error:
             seconds = time.perf_counter() - started
+            if isinstance(error, RunStopped) and task.run is not None and error.run_id == task.run.id:
+                told = RunError(type="RunStopped", message=error.what, step=task.step)
+                return StepAnswer(state="stopped", error=told, seconds=seconds)
             return StepAnswer(state="failed", error=provenance.run_error(error, step=task.step), seconds=seconds)
         seconds = time.perf_counter() - started
         encoded = cache.encode(value, task.returns)
@@ -63,6 +72,29 @@ def _answer(folder: Path) -> StepAnswer:
     for artifact, data in encoded.parts:
         _write_whole(folder / "artifacts" / artifact.digest, data)
     return StepAnswer(state="finished", outputs=encoded.artifacts, seconds=seconds)
+
+
+@contextmanager
+def _logging(folder: Path, task: StepTask) -> Iterator[None]:
+    """The pipeline's run is current inside; what is logged goes into the folder."""
+    if task.run is None or task.now is None:
+        yield
+        return
+    clock = _TaskClock(task.now)
+    log = logged_in(folder, folder / "artifacts", task.run, clock, lambda line: print(line, flush=True))
+    with current_run.filled(log), notes.filled(None):
+        yield
+
+
+class _TaskClock:
+    """Business time goes on from where the task was made as machine time does."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start = start
+        self._since = time.monotonic()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=time.monotonic() - self._since)
 
 
 def _task(folder: Path) -> StepTask:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from slipway.errors import Corrupt, NotFound
+from slipway.ledger import run_artifacts
 from slipway.ledger.facets import facets
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.records.record import Entry, Record
+from slipway.records.runs import Run
 
-__all__ = ["decoded", "etag", "every", "find", "get", "kind_of", "microseconds", "put"]
+__all__ = ["as_stored", "decoded", "etag", "every", "find", "get", "kind_of", "microseconds", "put", "read"]
 
 R = TypeVar("R", bound=Record)
 
@@ -43,6 +45,8 @@ def put(tx: WriteTransaction, record: Record, *, expect: int | None = None) -> i
     Raises:
         Conflict: Another edition is stored.
     """
+    if isinstance(record, Run):
+        record = run_artifacts.apart(tx, record)
     return tx.put(
         Entry(
             kind=kind_of(type(record)),
@@ -63,6 +67,16 @@ def put(tx: WriteTransaction, record: Record, *, expect: int | None = None) -> i
 
 def get(tx: ReadTransaction, record_type: type[R], id: str) -> R:
     """The record of a type with an id.
+
+    Raises:
+        NotFound: There is none.
+        Corrupt: It cannot be read.
+    """
+    return _whole(tx, as_stored(tx, record_type, id))
+
+
+def as_stored(tx: ReadTransaction, record_type: type[R], id: str) -> R:
+    """The same as its entry has it: a run with many artifacts is without most of them; see `run_artifacts`.
 
     Raises:
         NotFound: There is none.
@@ -118,7 +132,7 @@ def find(
         before=key,
         limit=limit,
     )
-    return [decoded(entry, record_type) for entry in entries]
+    return [read(tx, entry, record_type) for entry in entries]
 
 
 def every(
@@ -151,8 +165,22 @@ def every(
         last = found[-1]
 
 
+def read(tx: ReadTransaction, entry: Entry, record_type: type[R]) -> R:
+    """The record that an entry holds, a run with all its artifacts.
+
+    Raises:
+        Corrupt: It cannot be read.
+    """
+    return _whole(tx, decoded(entry, record_type))
+
+
+def _whole(tx: ReadTransaction, record: R) -> R:
+    found: Any = run_artifacts.whole(tx, record) if isinstance(record, Run) else record
+    return cast("R", found)
+
+
 def decoded(entry: Entry, record_type: type[R]) -> R:
-    """The record that an entry holds.
+    """What stands in an entry itself; see `read`.
 
     Raises:
         Corrupt: It cannot be read.

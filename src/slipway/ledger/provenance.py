@@ -30,6 +30,7 @@ __all__ = [
 _GIT_TIMEOUT_S = 3.0
 _DIFF_BYTES = 1_000_000
 _SECRET_LENGTH = 6
+_ERROR_LENGTH = 100_000
 _OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
 _SECRET = re.compile(r"(?i)(password|passwd|secret|token|credential|api[-_]?key)")
 
@@ -178,10 +179,15 @@ def user_trace(error: BaseException) -> str:
 
 
 def run_error(error: BaseException, *, step: str = "") -> RunError:
-    """What a record keeps of an error. Of a failed step: the user's own error, not its wrapping."""
+    """What a record keeps of an error. Of a failed step: the user's own error, not its wrapping. Long text is cut."""
     if isinstance(error, StepFailed):
         step = step or error.step
         if error.__cause__ is None:  # it happened in another process, which told of it in words
-            return RunError(type=type(error).__name__, message=error.what, step=step, trace=error.trace)
+            return _cut(type(error), error.what, step, error.trace)
         error = error.__cause__
-    return RunError(type=type(error).__name__, message=str(error), step=step, trace=user_trace(error))
+    return _cut(type(error), str(error), step, user_trace(error))
+
+
+def _cut(kind: type, message: str, step: str, trace: str) -> RunError:
+    message, trace = message[:_ERROR_LENGTH], trace[-_ERROR_LENGTH:]
+    return RunError(type=kind.__name__, message=message, step=step, trace=trace)

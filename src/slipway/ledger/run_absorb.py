@@ -5,14 +5,14 @@ Whoever is killed, the other side knows from the ledger where to go on; a piece 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound
-from slipway.ledger import entries, events, lineage
+from slipway.ledger import entries, events, lineage, run_artifacts
 from slipway.ledger.experiments import experiment_in
 from slipway.ledger.run_file import parse
 from slipway.ledger.run_rules import set_params, set_tags
@@ -35,12 +35,16 @@ from slipway.records.run_entries import (
     StepKept,
     TagSet,
 )
-from slipway.records.runs import MetricPoint, Run, RunFinding, RunWriter, StepRun
+from slipway.records.runs import Artifact, MetricPoint, Run, RunFinding, RunWriter, StepRun
 
-__all__ = ["REPRODUCES", "absorb", "applied", "node_of"]
+__all__ = ["HERE", "REPRODUCES", "absorb", "applied", "forget", "node_of"]
 
 REPRODUCES = "slipway.reproduces"
 """The tag of a run that repeats another one to compare with it: the other one's id."""
+
+
+HERE = "here"
+"""The name of the `RunWriter` of a file that lies in the store itself."""
 
 
 def node_of(run_id: str) -> str:
@@ -51,6 +55,8 @@ def node_of(run_id: str) -> str:
 def applied(run: Run, entry: RunEntry) -> Run:
     """The run's record after an entry of its file; entries that do not change it leave it as it is.
 
+    Artifacts are left to the caller: a record that holds all of them is not copied for each.
+
     Raises:
         Conflict: A parameter has another value already.
     """
@@ -60,9 +66,6 @@ def applied(run: Run, entry: RunEntry) -> Run:
             change["params"] = set_params(run.params, {key: value})
         case TagSet(key, value):
             change["tags"] = set_tags(run.tags, {key: value})
-        case ArtifactKept(artifact):
-            others = tuple(other for other in run.artifacts if other.name != artifact.name)
-            change["artifacts"] = (*others, artifact)
         case InputRead(node, _) if node not in run.inputs:
             change["inputs"] = (*run.inputs, node)
         case DatasetUsed(dataset) if dataset not in run.datasets:
@@ -87,6 +90,7 @@ def absorb(
     *,
     then: Callable[[WriteTransaction], None] | None = None,
     check: Callable[[Sequence[RunEntry]], Sequence[RunEntry]] | None = None,
+    is_here: bool = True,
 ) -> int:
     """Take a piece of a run's file into the ledger.
 
@@ -98,6 +102,7 @@ def absorb(
         data: The piece: whole frames. Empty with `then` alone.
         then: Adds to the same transaction.
         check: Looks through the entries of a stranger's piece and returns them, changed where that is right.
+        is_here: Whether the file is this store's own; see `forget`.
 
     Returns:
         How much of the file is in the ledger now. Less than `offset` means that something before is missing and
@@ -125,6 +130,7 @@ def absorb(
                 tx,
                 RunWriter(
                     id=mark,
+                    name=HERE if is_here else "",
                     project=workspace.project,
                     created_at=workspace.clock.now(),
                     parent_id=run_id,
@@ -134,6 +140,13 @@ def absorb(
         if then is not None:
             then(tx)
     return done
+
+
+def forget(workspace: Workspace, marks: Iterable[str]) -> None:
+    """Forget how much of files is in the ledger, of which nothing can come again: they are removed."""
+    with workspace.ledger.write() as tx:
+        for mark in marks:
+            tx.remove(entries.kind_of(RunWriter), mark)
 
 
 def _elsewhere(workspace: Workspace, run_id: str) -> Conflict:
@@ -156,6 +169,7 @@ class _Piece:
         points: list[MetricPoint] = []
         steps: dict[str, StepRun] = {}
         links: list[tuple[str, str, str]] = []
+        files: dict[str, Artifact] = {}
         for entry in told:
             match entry:
                 case Point(key, value, step, at_us):
@@ -175,12 +189,16 @@ class _Piece:
                     continue
             if run is None:
                 raise self._missing()
+            if isinstance(entry, ArtifactKept):
+                files.pop(entry.artifact.name, None)  # the later one of a name comes last
+                files[entry.artifact.name] = entry.artifact
             present, run = run, self._changed(run, entry)
             links += self._links(present, run, entry)
         if run is None:
             if points or steps or links:
                 raise self._missing()
             return
+        run = self._with_files(run, files)
         if run is not before:
             entries.put(self.tx, run)
         for step_run in steps.values():
@@ -191,10 +209,18 @@ class _Piece:
             self.tx.add_points(self.run_id, points)
         self._tell(told, run)
 
+    def _with_files(self, run: Run, files: dict[str, Artifact]) -> Run:
+        if run.artifacts_here is None:  # all at once: one by one would copy all for each
+            others = (one for one in run.artifacts if one.name not in files)
+            return msgspec.structs.replace(run, artifacts=(*others, *files.values())) if files else run
+        for artifact in files.values():
+            run = run_artifacts.add(self.tx, run, artifact)
+        return run
+
     def _run(self) -> Run | None:
         if self.tx.get(entries.kind_of(Run), self.run_id) is None:
             return None
-        run = entries.get(self.tx, Run, self.run_id)
+        run = entries.as_stored(self.tx, Run, self.run_id)
         if run.project != self.workspace.project:
             raise _elsewhere(self.workspace, self.run_id)
         return run

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-import msgspec
+from msgspec.structs import replace
 
 from slipway.context import Slot
-from slipway.errors import Conflict, SlipwayError
+from slipway.errors import Conflict, NotFound, SlipwayError
 from slipway.ids import new_run_id
 from slipway.ledger import entries, provenance
 from slipway.ledger.run_absorb import REPRODUCES, absorb, applied, node_of
 from slipway.ledger.run_file import RunFile, framed
-from slipway.ledger.run_moving import files_of, move
-from slipway.ledger.run_notes import Notes
+from slipway.ledger.run_flusher import Flusher
+from slipway.ledger.run_moving import files_of, is_gone, move, remove
+from slipway.ledger.run_notes import WATCHED, Listener, Notes, notes, points_of, spot, tell, watched_of
 from slipway.ledger.run_rules import check_key, check_step, metric_value, set_params, set_tags
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -51,9 +51,7 @@ from slipway.records.runs import (
 
 __all__ = ["REPRODUCES", "Notes", "RunLog", "current_run", "notes", "resume", "start"]
 
-_INTERVAL_S = 1.0
 _TURN_BYTES = 64 << 20
-_ERROR_LENGTH = 100_000
 
 
 class RunLog:
@@ -70,29 +68,35 @@ class RunLog:
         workspace: Where it is recorded.
         run: The record as it stands.
         file: The run's file.
+        is_forked: Whether this process only logs, as one that was forked off does.
+
+    Attributes:
+        listeners: Whoever looks at each point after it was kept, until the run ends.
     """
 
-    def __init__(self, workspace: Workspace, run: Run, file: RunFile) -> None:
+    def __init__(self, workspace: Workspace, run: Run, file: RunFile, *, is_forked: bool = False) -> None:
         self.workspace = workspace
         self.id = run.id
-        self._run = run
+        self._run = run  # without what `_artifacts` has
+        self._artifacts = {one.name: one for one in run.artifacts}
         self._file = file
         self._done = 0
-        self._owner = self._process = os.getpid()
+        self._process = os.getpid()
+        self._owner = 0 if is_forked else self._process
         self._keys: set[str] = set()
         self._lock = threading.Lock()
         self._writing = threading.RLock()
         self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._is_noticed = False
-        self._is_finished = self._is_closed = False
-        self.on_point: Callable[[MetricPoint], None] | None = None
-        """Called with each point after it was kept."""
+        self._is_finished = self._is_closed = self._is_gone = False
+        self.listeners: list[Listener] = []
         _flusher.known.add(self)
 
     @property
     def run(self) -> Run:
         """The record as it stands, written or not."""
-        return self._run
+        with self._lock:
+            return replace(self._run, artifacts=tuple(self._artifacts.values()))
 
     @property
     def is_repeat(self) -> bool:
@@ -108,8 +112,12 @@ class RunLog:
         """The run as a node of the lineage."""
         return node_of(self.id)
 
-    def log_params(self, params: Mapping[str, object]) -> None:
+    def log_params(self, params: Mapping[str, object], *, within: Notes | None = None) -> None:
         """Keep parameters; each is written once.
+
+        Args:
+            params: Values by name.
+            within: The step that logs, where the present context does not say it: another thread's.
 
         Raises:
             Conflict: A parameter has another value already.
@@ -118,31 +126,35 @@ class RunLog:
         with self._lock:
             after = set_params(self._run.params, params)
             self._keep(*(ParamSet(key, after[key]) for key in params if key not in self._run.params))
-        if (kept := self._noting()) is not None:
+        if (kept := self._noting(within)) is not None:
             kept.params |= {key: self._run.params[key] for key in params}
 
-    def log_metric(self, key: str, value: object, step: int = 0) -> None:
+    def log_metric(self, key: str, value: object, step: int = 0, *, within: Notes | None = None) -> None:
         """Keep one point of a metric at the present business time.
 
         Raises:
             InvalidInput: The key does not fit, or the value is not a number.
+            RunStopped: Whoever watches the metric says that going on is no use; the point is kept.
         """
         if type(step) is not int or not -(2**62) <= step < 2**62:
             check_step(key, step)
         if type(key) is not str or key not in self._keys:
             self._keys.add(check_key(key, "metric"))
         at_us = entries.microseconds(self.workspace.clock.now())
-        number = metric_value(key, value)
-        frame = framed(Point(key, number, step, at_us))
+        self.add_point(MetricPoint(key, metric_value(key, value), step, at_us), within=within)
+
+    def add_point(self, point: MetricPoint, *, within: Notes | None = None) -> None:
+        """Keep a point that was checked; see `log_metric`."""
+        frame = framed(Point(point.key, point.value, point.step, point.at_us))
         with self._lock:
             self._append(frame)
-        kept = notes.get()
-        if kept is not None and kept.run_id == self.id:
-            kept.metrics.append(MetricPoint(key, number, step, at_us))
-        if self.on_point is not None:
-            self.on_point(MetricPoint(key, number, step, at_us))
+        kept = self._noting(within)
+        if kept is not None:
+            kept.metrics.append(point)
+        if self.listeners or (kept is not None and kept.listeners):
+            tell([*self.listeners, *(kept.listeners if kept is not None else ())], [point])
 
-    def set_tags(self, tags: Mapping[str, object]) -> None:
+    def set_tags(self, tags: Mapping[str, object], *, within: Notes | None = None) -> None:
         """Set tags; a later value replaces an earlier one.
 
         Raises:
@@ -151,41 +163,77 @@ class RunLog:
         with self._lock:
             after = set_tags(self._run.tags, tags)
             self._keep(*(TagSet(key, after[key]) for key in tags))
-        if (kept := self._noting()) is not None:
+        if (kept := self._noting(within)) is not None:
             kept.tags |= {key: self._run.tags[key] for key in tags}
 
-    def add_artifact(self, artifact: Artifact) -> None:
+    def add_watched(self, keys: Iterable[str], *, within: Notes | None = None) -> None:
+        """Say in the record which metrics are watched; what others watch stays."""
+        with self._lock:
+            known = watched_of(self._run)
+            if fresh := [key for key in dict.fromkeys(keys) if key not in known]:
+                self._keep(TagSet(WATCHED, set_tags({}, {WATCHED: ", ".join([*known, *fresh])})[WATCHED]))
+        if (kept := self._noting(within)) is not None:
+            kept.watched += keys
+
+    def add_artifact(self, artifact: Artifact, *, within: Notes | None = None) -> None:
         """Keep an artifact under its name; one of the same name is replaced."""
         with self._lock:
             self._keep(ArtifactKept(artifact))
-        if (kept := self._noting()) is not None:
+        if (kept := self._noting(within)) is not None:
             kept.artifacts.append(artifact)
 
-    def repeat(self, logged: StepNotes) -> None:
-        """Log again what a step logged when it ran, at the present business time."""
+    def repeat(self, logged: StepNotes, source_run_id: str) -> None:
+        """Log again what a step logged when it ran, at the present business time.
+
+        Args:
+            logged: What it logged.
+            source_run_id: The run in which it ran.
+
+        Raises:
+            RunStopped: Whoever watches this run says so of what was logged; all of it is kept.
+        """
         self.log_params(logged.params)
         self.set_tags(logged.tags)
-        for point in logged.metrics:
-            self.log_metric(point.key, point.value, point.step)
+        self.add_watched(logged.watched)
+        for node, role in logged.inputs:
+            self.add_input(node, role)
+        for dataset in logged.datasets:
+            self.add_dataset(dataset)
         for artifact in logged.artifacts:
             self.add_artifact(artifact)
+        for finding in logged.findings:
+            self.add_finding(replace(finding, source_run_id=finding.source_run_id or source_run_id))
+        now = entries.microseconds(self.workspace.clock.now())
+        points = [
+            replace(point, at_us=now + n) for n, point in enumerate(points_of(logged))
+        ]  # none the same as another
+        with self._lock:
+            self._append(b"".join(framed(Point(one.key, one.value, one.step, one.at_us)) for one in points))
+        tell(self.listeners, points)
 
-    def add_input(self, node: str, role: str = "input") -> None:
+    def add_input(self, node: str, role: str = "input", *, within: Notes | None = None) -> None:
         """Keep what the run read, as a node of the lineage: "table:flights/flights@<version>"."""
         with self._lock:
             if node not in self._run.inputs:
                 self._keep(InputRead(node, role))
+        if (kept := self._noting(within)) is not None:
+            kept.inputs.append((node, role))
 
-    def add_dataset(self, dataset: Dataset) -> None:
+    def add_dataset(self, dataset: Dataset, *, within: Notes | None = None) -> None:
         """Keep which data the run used; the same twice counts once."""
         with self._lock:
             if dataset not in self._run.datasets:
                 self._keep(DatasetUsed(dataset))
+        if (kept := self._noting(within)) is not None:
+            kept.datasets.append(dataset)
 
-    def add_finding(self, finding: RunFinding) -> None:
-        """Keep what was noticed about the run."""
+    def add_finding(self, finding: RunFinding, *, within: Notes | None = None) -> None:
+        """Keep what was noticed about the run; the same of the same point counts once."""
         with self._lock:
-            self._keep(Found(finding))
+            if all(spot(finding) != spot(other) for other in self._run.findings):
+                self._keep(Found(finding))
+        if (kept := self._noting(within)) is not None:
+            kept.findings.append(finding)
 
     def add_link(self, source: str, target: str, role: str) -> None:
         """Keep another arrow of the lineage."""
@@ -223,14 +271,19 @@ class RunLog:
                 self._is_noticed = False
             try:
                 self._done = move(self.workspace, self._file, self._done, then=then)
-            except BaseException:
+            except BaseException as problem:
+                if isinstance(problem, NotFound) and then is None and is_gone(self.workspace, self.id):
+                    self._drop()
+                    return
                 self._notice()
                 raise
+            full = None
             with self._lock:
                 if self._file.size == self._done > _TURN_BYTES:
                     full = self._file
                     self._turn_over()
-                    full.remove()
+            if full is not None:
+                remove(self.workspace, full)
 
     def finish(self, error: BaseException | None = None, *, ended_early: str = "") -> Run:
         """End the run and write everything.
@@ -245,11 +298,8 @@ class RunLog:
             The final record.
         """
         if os.getpid() != self._owner:
-            return self._run
+            return self.run
         failure: RunError | None = None if error is None else provenance.run_error(error)
-        if failure is not None:
-            message, trace = failure.message[:_ERROR_LENGTH], failure.trace[-_ERROR_LENGTH:]
-            failure = msgspec.structs.replace(failure, message=message, trace=trace)
         state = "finished" if failure is None else "failed"
         for path in RunFile.all_in(files_of(self.workspace), self.id):  # what processes that were forked off left
             if (left := RunFile.left(path)) is not None:
@@ -270,9 +320,10 @@ class RunLog:
                 self.workspace.say(f"The run {self.id} is kept here until it can be sent: {problem}")
                 self._file.close()
             else:
-                self._file.remove()
+                if not self._is_gone:
+                    remove(self.workspace, self._file)
             self._is_closed = True
-        return self._run
+        return self.run
 
     def _end_with(self, end: Finished) -> None:
         """End in one transaction with what was asked for: not by way of the file, of which a kill would leave a half."""
@@ -295,7 +346,14 @@ class RunLog:
             self.workspace.say(f"A part of the run {self.id} is not written yet: {problem}")
             left.close()
         else:
-            left.remove()
+            remove(self.workspace, left)
+
+    def _drop(self) -> None:
+        """The run was deleted for good while it was logged to: the training goes on, and nothing more is kept."""
+        with self._lock:
+            self._is_gone = self._is_closed = True
+        self._file.remove()
+        self.workspace.say(f"The run {self.id} was deleted for good: what it logs is not kept any more.")
 
     def _keep(self, *told: RunEntry) -> None:
         """Append entries and change the record by them. The lock is held."""
@@ -307,10 +365,16 @@ class RunLog:
             run = applied(run, entry)
         self._append(b"".join(map(framed, told)))
         self._run = run
+        for entry in told:
+            if isinstance(entry, ArtifactKept):
+                self._artifacts.pop(entry.artifact.name, None)  # one that replaces another comes last
+                self._artifacts[entry.artifact.name] = entry.artifact
 
     def _append(self, frames: bytes) -> None:
         if self._is_finished:
             self._refuse_finished()
+        if self._is_gone:
+            return
         if os.getpid() != self._process:
             self._turn_over()
         self._file.append(frames)
@@ -333,8 +397,8 @@ class RunLog:
         """In a process that was just forked off: whoever held a lock is not here."""
         self._lock, self._writing = threading.Lock(), threading.RLock()
 
-    def _noting(self) -> Notes | None:
-        kept = notes.get()
+    def _noting(self, within: Notes | None) -> Notes | None:
+        kept = within or notes.get()
         return kept if kept is not None and kept.run_id == self.id else None
 
     def _refuse_finished(self) -> None:
@@ -346,7 +410,6 @@ class RunLog:
 
 
 current_run: Slot[RunLog | None] = Slot("slipway.run")
-notes: Slot[Notes | None] = Slot("slipway.notes")
 
 
 def start(
@@ -434,52 +497,4 @@ def _opened(workspace: Workspace, run: Run, entry: Begun | Resumed) -> RunLog:
     return log
 
 
-class _Flusher:
-    """One background thread a process; it writes what open runs keep, and ends when nothing was kept for a while."""
-
-    def __init__(self) -> None:
-        self._runs: weakref.WeakSet[RunLog] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._said: dict[str, str] = {}
-        self.known: weakref.WeakSet[RunLog] = weakref.WeakSet()
-        os.register_at_fork(after_in_child=self._forked)
-
-    def notice(self, run: RunLog) -> None:
-        """A run keeps something: write it within a second."""
-        with self._lock:
-            self._runs.add(run)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name="slipway-runs", daemon=True)
-                self._thread.start()
-
-    def _forked(self) -> None:
-        self._runs, self._lock, self._thread = weakref.WeakSet(), threading.Lock(), None
-        for run in self.known:
-            run.forked()
-
-    def _work(self) -> None:
-        idle = 0
-        while idle < 10:
-            threading.Event().wait(_INTERVAL_S)
-            with self._lock:
-                runs = list(self._runs)
-                self._runs.clear()
-                idle = 0 if runs else idle + 1
-                if idle >= 10:
-                    self._thread = None
-            while runs:
-                self._write(runs.pop())
-
-    def _write(self, run: RunLog) -> None:
-        try:
-            run.write()
-        except (SlipwayError, OSError) as problem:  # kept in the file, and tried again
-            if self._said.get(run.id) != str(problem):
-                run.workspace.say(f"The run {run.id} could not be written yet: {problem}")
-            self._said[run.id] = str(problem)
-        else:
-            self._said.pop(run.id, None)
-
-
-_flusher = _Flusher()
+_flusher = Flusher()

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from slipway.errors import BackendError, Corrupt, NotFound
-from slipway.ledger.run_absorb import absorb
+from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound
+from slipway.ledger import entries
+from slipway.ledger.run_absorb import absorb, forget
 from slipway.ledger.run_file import RunFile, parse
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.run_server import RunServer
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import ArtifactKept, Begun, CodeSaid
+from slipway.records.runs import Run
 
-__all__ = ["files_of", "move"]
+__all__ = ["files_in", "files_of", "is_gone", "move", "remove"]
 
 _PIECE_BYTES = 1 << 20
 _UPLOAD_BYTES = 2 << 20
@@ -23,7 +25,12 @@ _UPLOAD_BYTES = 2 << 20
 
 def files_of(workspace: Workspace) -> Path:
     """The folder of the files that runs write ahead."""
-    return workspace.root / "run-logs"
+    return files_in(workspace.root)
+
+
+def files_in(root: Path) -> Path:
+    """The same, of a store's or a task's folder."""
+    return root / "run-logs"
 
 
 def move(
@@ -69,6 +76,21 @@ def move(
     return done
 
 
+def remove(workspace: Workspace, file: RunFile) -> None:
+    """Remove a file all of which is where runs are kept; then what counts its bytes there is needed no more."""
+    file.remove()
+    if workspace.run_server is None:
+        forget(workspace, [f"{file.run_id}.{file.writer}"])
+
+
+def is_gone(workspace: Workspace, run_id: str) -> bool:
+    """Whether a run that was not found was deleted for good; a server's word is taken for it."""
+    if workspace.run_server is not None:
+        return True
+    with workspace.ledger.read() as tx:
+        return tx.get(entries.kind_of(Run), run_id) is None
+
+
 def _send(workspace: Workspace, server: RunServer, run_id: str, writer: str, offset: int, data: bytes) -> int:
     """Send a piece, first the bytes of the artifacts that it names; returns how much of the file the server has.
 
@@ -90,9 +112,17 @@ def _send(workspace: Workspace, server: RunServer, run_id: str, writer: str, off
 
 
 def _upload(workspace: Workspace, server: RunServer, what: str, digest: str, size: int) -> None:
-    """Send what the server does not have yet, from where it stopped; then the bytes need not be kept here."""
+    """Send what the server does not have yet, from where it stopped; then the bytes need not be kept here.
+
+    What is larger than the server takes is left here: the server says in the run that it was not taken, and the rest
+    goes on.
+    """
     fields: dict[str, object] = {"digest": digest, "size": size}
-    kept = server.perform("runs.upload", fields | {"offset": 0, "data": b""})
+    try:
+        kept = server.perform("runs.upload", fields | {"offset": 0, "data": b""})
+    except InvalidInput as problem:
+        workspace.say(f"{server.url} does not take {what}, whose bytes stay in {workspace.root}: {problem}")
+        return
     if not kept["whole"]:
         with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
             path = Path(folder, "bytes")

@@ -62,6 +62,8 @@ def search(
     A page begins behind the last record of the page before, wherever that is by then: what is recorded meanwhile moves
     nothing.
 
+    A run with many artifacts comes as it is stored, without most of them: see `entries.as_stored`.
+
     Args:
         tx: An open transaction.
         record_type: One of `slipway.ledger.facets.SEARCHED`: `Run`, `ModelVersion` and so on.

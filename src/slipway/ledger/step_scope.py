@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from slipway.context import Slot
 
-__all__ = ["StepCall", "StepScope", "run_step", "step_scope"]
+__all__ = ["PlainCall", "StepCall", "StepScope", "plain_call", "run_step", "step_scope"]
 
 T = TypeVar("T")
 
@@ -55,6 +55,22 @@ class StepScope(Protocol):
 
 
 step_scope: Slot[StepScope | None] = Slot("slipway.step_scope")
+
+
+@dataclass(slots=True)
+class PlainCall:
+    """A step that is called as the plain function that it is.
+
+    Args:
+        name: The step's name.
+        log: What it logs to where no run is current, made when it is first asked for; nothing of it is kept.
+    """
+
+    name: str
+    log: object = None
+
+
+plain_call: Slot[PlainCall | None] = Slot("slipway.plain_call")
 
 
 def run_step(

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from slipway.errors import InvalidInput
 from slipway.records.runs import Artifact
 
-__all__ = ["check_path", "listed", "replaced", "without"]
+__all__ = ["check_path", "in_the_way", "listed", "replaced", "without"]
 
 _LENGTH = 4000
 
@@ -42,13 +42,18 @@ def replaced(files: Iterable[Artifact], stored: Artifact) -> tuple[Artifact, ...
     above = {str(parent) for parent in PurePosixPath(stored.name).parents}
     for file in others:
         if file.name in above or file.name.startswith(f"{stored.name}/"):
-            raise InvalidInput(
-                f"{stored.name!r} cannot be stored beside {file.name!r}.",
-                why="One of them would be a file and a folder at once.",
-                fix="Choose another name.",
-                field="path",
-            )
+            raise in_the_way(stored.name, file.name)
     return (*others, stored)
+
+
+def in_the_way(path: str, other: str) -> InvalidInput:
+    """What to say of a path that needs a folder where a file stands, or the other way round."""
+    return InvalidInput(
+        f"{path!r} cannot be stored beside {other!r}.",
+        why="One of them would be a file and a folder at once.",
+        fix="Choose another name.",
+        field="path",
+    )
 
 
 def without(files: Iterable[Artifact], path: str) -> tuple[Artifact, ...]:

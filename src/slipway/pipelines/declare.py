@@ -12,7 +12,7 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from slipway.errors import InvalidDeclaration
-from slipway.ledger.step_scope import StepCall, step_scope
+from slipway.ledger.step_scope import PlainCall, StepCall, plain_call, step_scope
 
 __all__ = ["Pipeline", "Step", "pipeline", "step"]
 
@@ -86,7 +86,8 @@ class Step(_Declared[P, R]):
         """Call it: plainly outside a pipeline's run, recorded and cached inside."""
         scope = step_scope.get()
         if scope is None:
-            return self.__wrapped__(*args, **kwargs)
+            with plain_call.filled(PlainCall(self.name)):
+                return self.__wrapped__(*args, **kwargs)
         bound = self.arguments(*args, **kwargs)
         function = self.__wrapped__
         result: Any = scope(

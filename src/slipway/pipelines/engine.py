@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
 from slipway.code import closure
-from slipway.errors import BackendError, InvalidInput, NotFound, SlipwayError, StepFailed, UserError, near
+from slipway.errors import BackendError, InvalidInput, NotFound, RunStopped, SlipwayError, StepFailed, UserError, near
 from slipway.ledger import artifacts, entries, provenance, run_log
 from slipway.ledger.artifacts import Encoded
 from slipway.ledger.run_log import RunLog
@@ -76,12 +76,13 @@ def run(
 
     Raises:
         StepFailed: A step raised; its own exception is the cause. The run is recorded as failed.
+        RunStopped: A metric that is watched with `stop=True` says that going on is no use. The run is recorded as
+            finished early, with the reason.
         InvalidInput: The parameters do not fit.
         NotFound: There is no such run to resume.
     """
-    arguments = _arguments(
-        pipeline, _resumed(workspace, pipeline, resume) if resume and params is None else params or {}
-    )
+    given = _resumed(workspace, pipeline, resume) if resume and params is None else params or {}
+    arguments = _arguments(pipeline, given)
     log = run_log.start(
         workspace,
         name=pipeline.name,
@@ -103,9 +104,14 @@ def run(
                 log.add_input(node)
         _keep_result(log, scope, value)
     except BaseException as error:
-        log.finish(error)
+        log.finish(ended_early=error.what) if _ends(error, log) else log.finish(error)
         raise
     return PipelineResult(log.finish(), value)
+
+
+def _ends(error: BaseException, log: RunLog) -> TypeGuard[RunStopped]:
+    """Whether it says that a watch of this run ended it."""
+    return isinstance(error, RunStopped) and error.run_id == log.id
 
 
 class _Scope:
@@ -152,8 +158,6 @@ class _Scope:
         source = hit.source
         for node in source.reads:
             self._log.add_input(node)
-        if source.notes is not None:
-            self._log.repeat(source.notes)
         for artifact in source.outputs:
             self._log.add_link(f"artifact:{artifact.digest}", self._log.node, "reused")
         self._log.later(
@@ -169,6 +173,8 @@ class _Scope:
                 seconds=time.perf_counter() - started,
             )
         )
+        if source.notes is not None:
+            self._log.repeat(source.notes, source.parent_id)
         self.last = (hit.value, source.outputs)
         self._workspace.say(f"{record.name}: taken from run {source.parent_id[:12]}")
         return hit.value
@@ -186,7 +192,7 @@ class _Scope:
         try:
             with run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
                 if self._remote is not None and call.function is not None:
-                    value = self._remote(call)
+                    value = self._remote(call, self._log)
                 else:
                     value = cache.settled(call.compute())
             encoded, refusal = _encoded(value, call)
@@ -237,10 +243,18 @@ class _Scope:
     def _note_failure(self, record: StepRun, error: BaseException, read: list[str], started: float) -> None:
         told = provenance.run_error(error, step=record.name)
         seconds = time.perf_counter() - started
+        if _ends(error, self._log):
+            reason = f"{record.reason}; it ended early"
+            self._log.later(
+                replace(record, state="finished", reason=reason, reads=tuple(read), seconds=seconds, key="")
+            )
+            return
         self._log.later(replace(record, state="failed", error=told, reads=tuple(read), seconds=seconds, key=""))
 
     def _blame(self, call: StepCall, error: BaseException) -> None:
         """Tell the user's failure from Slipway's: only the first becomes a `StepFailed`."""
+        if _ends(error, self._log):
+            return
         if isinstance(error, StepFailed):
             error.run_id = self._log.id
             return

@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 
 from slipway.code import reference
-from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound, StepFailed
+from slipway.errors import Corrupt, InvalidInput, NotFound, RunStopped, StepFailed
 from slipway.hashing import digest
 from slipway.ledger import artifacts
+from slipway.ledger.run_log import RunLog
+from slipway.ledger.run_notes import STOPPED
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
+from slipway.pipelines.following import Following, bytes_in
 from slipway.ports.executor import Ending, Executor
-from slipway.records.runs import Artifact
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 from slipway.schema.fingerprints import of_value
 
@@ -40,21 +42,27 @@ class Remote:
         self._folder = folder
         self._timeout_s = timeout_s
 
-    def __call__(self, call: StepCall) -> Any:
-        """The step's result.
+    def __call__(self, call: StepCall, log: RunLog) -> Any:
+        """The step's result. What it logs reaches the run while it runs.
+
+        Args:
+            call: The step.
+            log: The pipeline's run.
 
         Raises:
+            RunStopped: A watch of the run ended the step.
             StepFailed: The step raised, or its process crashed, was killed, took too long or answered nonsense.
             InvalidInput: The call cannot be handed over: its function is local, or an argument cannot be stored.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{call.name}-", dir=self._folder) as made:
             folder = Path(made)
-            self._write(call, folder)
-            ending = self._executor.execute(folder, timeout_s=self._timeout_s)
-            return self._result(call, folder, ending)
+            self._write(call, log, folder)
+            with Following(log, folder):
+                ending = self._executor.execute(folder, timeout_s=self._timeout_s)
+            return self._result(call, log, folder, ending)
 
-    def _write(self, call: StepCall, folder: Path) -> None:
+    def _write(self, call: StepCall, log: RunLog, folder: Path) -> None:
         target = reference(call.function)
         if "<locals>" in target:
             raise InvalidInput(
@@ -76,10 +84,12 @@ class Remote:
             code=digest(self._code) if self._code else "",
             inputs=inputs,
             returns=call.returns,
+            run=log.run,
+            now=log.workspace.clock.now(),
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 
-    def _result(self, call: StepCall, folder: Path, ending: Ending) -> Any:
+    def _result(self, call: StepCall, log: RunLog, folder: Path, ending: Ending) -> Any:
         if ending.problem:
             raise self._failed(call, f"its process {ending.problem}", ending.output)
         try:
@@ -93,11 +103,13 @@ class Remote:
         if answer.protocol != PROTOCOL:
             told = f"its process answered in protocol {answer.protocol}, expected was {PROTOCOL}"
             raise self._failed(call, told, "")
-        if answer.state == "failed":
+        if answer.state == "stopped" and answer.error is not None:
+            raise RunStopped(answer.error.message, run_id=log.id, fix=STOPPED)
+        if answer.state != "finished":
             told = "for no reason given" if answer.error is None else f"{answer.error.type}: {answer.error.message}"
             raise self._failed(call, told, "" if answer.error is None else answer.error.trace)
         try:
-            return cache.decode(answer.outputs, lambda artifact: _read(folder, artifact))
+            return cache.decode(answer.outputs, lambda artifact: bytes_in(folder, artifact))
         except (Corrupt, NotFound, IndexError) as problem:
             raise self._failed(call, f"its process left a result that cannot be used: {problem}", "") from problem
 
@@ -108,18 +120,3 @@ class Remote:
             trace=trace,
             fix="Mend it and run the pipeline again: the steps before it are found stored.",
         )
-
-
-def _read(folder: Path, artifact: Artifact) -> bytes:
-    # The digest comes from the other process: it names a file, so it must be nothing but a digest.
-    if len(artifact.digest) != 64 or not artifact.digest.isalnum():
-        raise Corrupt(f"{artifact.digest!r} is not a digest.")
-    try:
-        data = (folder / "artifacts" / artifact.digest).read_bytes()
-    except FileNotFoundError as problem:
-        raise NotFound(f"The bytes of {artifact.name!r} are missing.", fix="Run the step again.") from problem
-    except OSError as problem:
-        raise BackendError(f"The bytes of {artifact.name!r} cannot be read: {problem}.") from problem
-    if digest(data) != artifact.digest:
-        raise Corrupt(f"The bytes of {artifact.name!r} are not what their digest says.")
-    return data

@@ -20,6 +20,7 @@ __all__ = [
     "MetricPoint",
     "ModelUse",
     "Run",
+    "RunArtifact",
     "RunError",
     "RunFinding",
     "RunState",
@@ -137,11 +138,13 @@ class RunFinding(Struct, frozen=True, kw_only=True):
     """Something that was noticed about a run while it ran.
 
     Args:
-        kind: "not finite", "diverging", "plateau", "overfitting"; "conflict" where two processes disagreed.
-        key: The metric or parameter.
+        kind: "not finite", "diverging", "plateau", "overfitting"; "conflict" where two processes disagreed; "not taken" of
+            an artifact that is larger than the server takes.
+        key: The metric, parameter or artifact.
         step: The metric's step.
         words: What was noticed, with the figures that it rests on.
         at: Machine time, aware UTC.
+        source_run_id: Of a step that was taken from an earlier run: that run, in which it was noticed; "" for this one.
     """
 
     kind: str
@@ -149,6 +152,12 @@ class RunFinding(Struct, frozen=True, kw_only=True):
     step: int = 0
     words: str
     at: datetime
+    source_run_id: str = ""
+
+    @property
+    def told(self) -> str:
+        """The words, with where it was noticed if that was elsewhere."""
+        return f"{self.words} (in run {self.source_run_id[:12]}, which made it)" if self.source_run_id else self.words
 
 
 class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
@@ -180,6 +189,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         tags: Free text by name.
         inputs: Lineage nodes read: "table:flights@<version>".
         artifacts: What was stored, by name.
+        artifacts_here: How many artifacts stand in the record as it is stored, where others are `RunArtifact`; None for all.
         code: Which code ran.
         environment: Where it ran.
         error: Why it failed, None otherwise.
@@ -213,6 +223,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     datasets: tuple[Dataset, ...] = ()
     findings: tuple[RunFinding, ...] = ()
     ended_early: str = ""
+    artifacts_here: int | None = None
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -228,7 +239,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
                 ("ended early", self.ended_early),
                 ("failed", self.error and f"{self.error.type}: {self.error.message}"),
                 *((f"param {key}", value) for key, value in sorted(self.params.items())),
-                *((f"finding {one.kind}", one.words) for one in self.findings),
+                *((f"finding {one.kind}", one.told) for one in self.findings),
                 *((f"data {one.tags.get(CONTEXT, '')}".strip(), one.name) for one in self.datasets),
                 *((f"tag {key}", value) for key, value in sorted(self.tags.items())),
                 *(("artifact", f"{one.name} ({one.size_bytes:,} bytes)") for one in self.artifacts),
@@ -236,10 +247,27 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         )
 
 
-class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
-    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>".
+class RunArtifact(Record, frozen=True, kw_only=True, tag="run-artifact"):
+    """An artifact of a run that has many. Id: "<run id>/<32 hex digits of its path's digest>".
 
-    It is written in the transaction of what it counts, so that a piece that is sent twice counts once.
+    Reading a run adds them to its record: see `slipway.ledger.run_artifacts`.
+
+    Args:
+        parent_id: The run.
+        number: Orders a run's artifacts.
+        artifact: The artifact; None for a folder in which some lie.
+    """
+
+    parent_id: str
+    number: int
+    artifact: Artifact | None = None
+
+
+class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
+    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>"; name: "here" for a file of this store.
+
+    It is written in the transaction of what it counts, so that a piece that is sent twice counts once. That of a file of
+    this store goes when the file is gone. That of a file elsewhere stays: nobody here knows when it will not come again.
 
     Args:
         parent_id: The run.
@@ -320,13 +348,23 @@ class StepNotes(Struct, frozen=True, kw_only=True):
     """What a step logged to its run while it ran.
 
     Args:
-        metrics: Points in the order of logging.
+        metrics: Points in the order of logging, as earlier releases kept them; `points` has them now.
         params: Parameters by name.
         tags: Tags by name.
         artifacts: Stored values.
+        inputs: Lineage nodes that it named as read, with their roles.
+        datasets: Data that it named as used.
+        watched: Metrics that it watched.
+        findings: What was noticed meanwhile.
+        points: Points in the order of logging: MessagePack, which knows NaN, compressed with zlib; b"" for none.
     """
 
     metrics: tuple[MetricPoint, ...] = ()
     params: dict[str, Any] = {}
     tags: dict[str, str] = {}
     artifacts: tuple[Artifact, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+    datasets: tuple[Dataset, ...] = ()
+    watched: tuple[str, ...] = ()
+    findings: tuple[RunFinding, ...] = ()
+    points: bytes = b""

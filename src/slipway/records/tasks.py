@@ -1,16 +1,17 @@
 """Work handed to another process: what goes in and what comes out, as files.
 
 A step's folder holds `task.json` (a `StepTask`), `code.zip` (a project snapshot), `artifacts/<digest>` (inputs, and
-later outputs), and in the end `result.json` (a `StepAnswer`), which appears last and whole. A pipeline's folder holds
+later outputs), `run-logs/` (what the step logs to its run, see `records/run_entries.py`), and in the end `result.json` (a `StepAnswer`), which appears last and whole. A pipeline's folder holds
 `task.json` (a `PipelineTask`) and in the end `result.json` (a `PipelineAnswer`); all else is in the store.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from slipway.records.people import Actor
-from slipway.records.runs import Artifact, RunError
+from slipway.records.runs import Artifact, Run, RunError
 
 __all__ = ["PROTOCOL", "PipelineAnswer", "PipelineTask", "StepAnswer", "StepTask"]
 
@@ -27,6 +28,8 @@ class StepTask(Struct, frozen=True, kw_only=True):
         code: The digest of `code.zip`, "" where the code is installed.
         inputs: Each argument as artifacts, by name.
         returns: The names of a returned tuple's items, () for one result.
+        run: The pipeline's run as it stands, to which the step may log; None for one that is not logged to.
+        now: The business time at which the step begins, aware UTC; None where there is no run.
     """
 
     protocol: int = PROTOCOL
@@ -35,6 +38,8 @@ class StepTask(Struct, frozen=True, kw_only=True):
     code: str = ""
     inputs: dict[str, tuple[Artifact, ...]] = {}
     returns: tuple[str, ...] = ()
+    run: Run | None = None
+    now: datetime | None = None
 
 
 class StepAnswer(Struct, frozen=True, kw_only=True):
@@ -42,14 +47,14 @@ class StepAnswer(Struct, frozen=True, kw_only=True):
 
     Args:
         protocol: The version of this file protocol.
-        state: How it ended.
+        state: How it ended; "stopped" by a watch of the run that it logged to.
         outputs: The result as artifacts.
-        error: Why it failed.
+        error: Why it failed or was stopped.
         seconds: Machine time of the function itself.
     """
 
     protocol: int = PROTOCOL
-    state: Literal["finished", "failed"]
+    state: Literal["finished", "failed", "stopped"]
     outputs: tuple[Artifact, ...] = ()
     error: RunError | None = None
     seconds: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ids import new_run_id
-from slipway.ledger import entries, events, stored_files
+from slipway.ledger import entries, events, run_artifacts
 from slipway.ledger.experiments import get_experiment
 from slipway.ledger.run_rules import check_key, plain_param, set_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
@@ -109,20 +109,24 @@ def get(tx: ReadTransaction, workspace: Workspace, id: str) -> Run:
     Raises:
         NotFound: There is none.
     """
+    return run_artifacts.whole(tx, _stored(tx, workspace, id))
+
+
+def _stored(tx: ReadTransaction, workspace: Workspace, id: str) -> Run:
     stored = tx.get("run", id)
     if stored is None or stored.project != workspace.project:
         raise NotFound(f"Run with id={id[:80]} not found.", fix="See the runs of this project.")
-    return entries.get(tx, Run, id)
+    return entries.decoded(stored, Run)
 
 
 def get_active(tx: ReadTransaction, workspace: Workspace, id: str) -> Run:
-    """The project's run of an id, to be written to.
+    """The project's run of an id as it is stored, to be written to: without the artifacts that stand elsewhere.
 
     Raises:
         NotFound: There is none.
         InvalidInput: It is deleted.
     """
-    run = get(tx, workspace, id)
+    run = _stored(tx, workspace, id)
     if run.deleted_at is not None:
         raise InvalidInput(
             f"The run {id} must be in the 'active' state. Current state is deleted.", fix="Restore it first."
@@ -315,7 +319,10 @@ def store_file(tx: WriteTransaction, workspace: Workspace, id: str, stored: Arti
         NotFound: There is no such run.
         InvalidInput: It is deleted or a pipeline's, or the path does not fit.
     """
-    _change_files(tx, workspace, id, lambda files: stored_files.replaced(files, stored))
+    run = get_open(tx, workspace, id)
+    changed = run_artifacts.add(tx, run, stored, checked=True)
+    if changed is not run:
+        entries.put(tx, changed)
 
 
 def drop_files(tx: WriteTransaction, workspace: Workspace, id: str, path: str) -> None:
@@ -325,17 +332,7 @@ def drop_files(tx: WriteTransaction, workspace: Workspace, id: str, path: str) -
         NotFound: There is no such run.
         InvalidInput: It is deleted.
     """
-    _change_files(tx, workspace, id, lambda files: stored_files.without(files, path))
-
-
-def _change_files(
-    tx: WriteTransaction,
-    workspace: Workspace,
-    id: str,
-    change: Callable[[tuple[Artifact, ...]], tuple[Artifact, ...]],
-) -> None:
-    run = get_open(tx, workspace, id)
-    entries.put(tx, msgspec.structs.replace(run, artifacts=change(run.artifacts)))
+    entries.put(tx, run_artifacts.drop(tx, get_open(tx, workspace, id), path))
 
 
 def _with_params(run: Run, params: Mapping[str, str]) -> Run:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
@@ -38,7 +39,7 @@ from slipway.records.run_entries import (
     RunEntry,
     StepKept,
 )
-from slipway.records.runs import Artifact, CodeVersion, Run, RunState
+from slipway.records.runs import Artifact, CodeVersion, Run, RunFinding, RunState
 
 __all__ = ["artifact_name", "forget_abandoned", "sync_run", "upload"]
 
@@ -80,6 +81,7 @@ def sync_run(workspace: Workspace, request: SyncRun) -> SyncedRun:
         request.data,
         then=tell,
         check=stranger.checked,
+        is_here=False,
     )
     return SyncedRun(offset=offset)
 
@@ -197,7 +199,7 @@ class _Stranger:
             case Begun():
                 return self._begun(entry)
             case ArtifactKept(artifact):
-                self._artifact(artifact)
+                return self._artifact(entry, artifact)
             case CodeSaid(code):
                 return CodeSaid(self._code(code))
             case InputRead(node, role):
@@ -253,14 +255,22 @@ class _Stranger:
             return own
         return msgspec.structs.replace(own, diff=code.diff, diff_bytes=code.diff_bytes)
 
-    def _artifact(self, artifact: Artifact) -> None:
+    def _artifact(self, entry: ArtifactKept, artifact: Artifact) -> ArtifactKept | Found:
         artifact_name(artifact.name)
-        if not _DIGEST.match(artifact.digest) or not self.workspace.blobs.has(artifact.digest):
+        largest = self.workspace.largest_upload
+        is_here = bool(_DIGEST.match(artifact.digest)) and self.workspace.blobs.has(artifact.digest)
+        if not is_here and artifact.size_bytes > largest:  # it never will be: the run goes on without it, and says so
+            told = (
+                f"the artifact {artifact.name!r} has {artifact.size_bytes:,} bytes; at most {largest:,} are taken here"
+            )
+            return Found(RunFinding(kind="not taken", key=artifact.name, words=told, at=datetime.now(UTC)))
+        if not is_here:
             raise InvalidInput(
                 f"The bytes of the artifact {artifact.name!r} are not here.",
                 fix="Upload them first, with runs.upload.",
                 field="data",
             )
+        return entry
 
 
 def _short(*texts: str) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from slipway.errors import BackendError, SlipwayError
+from slipway.errors import BackendError, NotFound, SlipwayError
 from slipway.ledger import entries, events, provenance
+from slipway.ledger.run_absorb import HERE, forget
 from slipway.ledger.run_file import RunFile, framed, header_of
-from slipway.ledger.run_moving import files_of, move
+from slipway.ledger.run_moving import files_of, is_gone, move, remove
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import Finished
-from slipway.records.runs import Run, RunError, StepRun
+from slipway.records.runs import Run, RunError, RunWriter, StepRun
 
 __all__ = ["recover", "take_in"]
 
@@ -30,6 +31,7 @@ def recover(workspace: Workspace) -> list[Run]:
         The runs that were marked.
     """
     take_in(workspace)
+    _forget_removed(workspace)
     with workspace.ledger.read() as tx:
         running = entries.find(tx, Run, project=workspace.project, state="running", limit=10_000)
     gone = [run for run in running if provenance.is_host_gone(run.host)]
@@ -96,11 +98,28 @@ def _take(workspace: Workspace, path: Path) -> bool:
         if own.run_server is not None and not header.is_forked:
             _end(left)
         move(own, left, 0)
+    except NotFound:
+        if header is None or not is_gone(own, left.run_id):
+            left.close()
+            raise
+        workspace.say(f"The run {left.run_id} was deleted for good: what its process left is not kept.")
+        left.remove()
+        return False
     except BaseException:
         left.close()
         raise
-    left.remove()
+    remove(own, left)
     return True
+
+
+def _forget_removed(workspace: Workspace) -> None:
+    """What counts the bytes of files that a process removed, and was killed before it could say so."""
+    with workspace.ledger.read() as tx:
+        known = [one.id for one in entries.every(tx, RunWriter, name=HERE)]
+    # A file is there before it is counted: one that is not there now was removed, and does not come again.
+    here = {path.stem for path in RunFile.all_in(files_of(workspace))}
+    if gone := [mark for mark in known if mark not in here]:
+        forget(workspace, gone)
 
 
 def _end(left: RunFile) -> None:

@@ -50,7 +50,7 @@ def _run(workspace: Workspace, id: str) -> Run:
 def _newest(workspace: Workspace, name: str) -> Run | None:
     if workspace.run_server is None:
         found = search.list_runs(workspace, name=name, limit=1)
-        return found[0] if found else None
+        return _run(workspace, found[0].id) if found else None
     asked = {"where": f"name = {as_value(name)}", "limit": 1}
     rows = workspace.run_server.perform("runs.search", asked)["runs"]
-    return msgspec.convert(rows[0]["run"], Run, strict=False) if rows else None
+    return _run(workspace, rows[0]["run"]["id"]) if rows else None

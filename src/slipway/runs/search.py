@@ -28,7 +28,7 @@ def list_runs(
     state: RunState | None = None,
     limit: int = 100,
 ) -> list[Run]:
-    """The project's runs that match everything given, newest first.
+    """The project's runs that match everything given, newest first, as a search gives them.
 
     Args:
         workspace: Where they are recorded.
@@ -71,7 +71,7 @@ def get_run(workspace: Workspace, id: str) -> Run:
         begun = Between(Field("attribute", "id"), id, f"{id}g")
         found = search(tx, Run, project=workspace.project, where=begun, limit=100).records if len(id) >= 6 else ()
         if len(found) == 1:
-            return found[0]
+            return entries.get(tx, Run, found[0].id)
     if found:
         raise NotFound(f"{len(found)} runs begin with {id!r}.", fix="Give more digits of the id.")
     recent = [run.id for run in list_runs(workspace, limit=5)]

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from msgspec.structs import replace
 
+from slipway.context import Slot
 from slipway.errors import InvalidInput, RunStopped, UserError
 from slipway.hashing import fingerprint
 from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.experiments import check_experiment, number_of
+from slipway.ledger.run_apart import unkept
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.run_notes import WATCHED, Notes
 from slipway.ledger.run_rules import check_key
+from slipway.ledger.step_scope import plain_call
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Artifact, CodeVersion, Dataset, MetricPoint, Run, RunFinding
+from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunFinding
 from slipway.runs import notebook
 from slipway.runs.experiments import experiment_named
 from slipway.runs.figures import figure_bytes
@@ -28,16 +30,13 @@ from slipway.runs.inputs import TABLE, dataset_of
 from slipway.runs.receiving import artifact_name
 from slipway.runs.resuming import resumed
 from slipway.runs.system import Sampler
+from slipway.runs.watch_run import Watching
 from slipway.runs.watching import Watch
 from slipway.schema.fingerprints import of_value
 
-__all__ = ["WATCHED", "ActiveRun", "ModelLogger", "start"]
+__all__ = ["WATCHED", "ActiveRun", "ModelLogger", "active_run", "start"]
 
 ModelLogger = Callable[..., Any]
-
-
-WATCHED = "slipway.watched"
-"""The tag of a run that was watched: the metrics, so that no finding is told from nobody looking."""
 
 
 class ActiveRun:
@@ -47,17 +46,17 @@ class ActiveRun:
         log: Writes the record.
         model_logger: Packages and records a fitted model: called with this run, the estimator and the options of
             `log_model`.
+        step: The pipeline's step that logs, None outside of one.
 
     Example:
         with slipway.run("baseline", params={"depth": 6}) as run:
             run.log_metric("auc", 0.71)
     """
 
-    def __init__(self, log: RunLog, *, model_logger: ModelLogger | None = None) -> None:
+    def __init__(self, log: RunLog, *, model_logger: ModelLogger | None = None, step: Notes | None = None) -> None:
         self._log = log
         self._model_logger = model_logger
-        self._watches: list[tuple[Watch, bool]] = []
-        self._watching = threading.Lock()
+        self._step = step
 
     @property
     def id(self) -> str:
@@ -88,11 +87,11 @@ class ActiveRun:
             Conflict: It has another value already.
             InvalidInput: Key or value does not fit.
         """
-        self._log.log_params({key: value})
+        self._log.log_params({key: value}, within=self._step)
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Record several parameters; see `log_param`. All or none are recorded."""
-        self._log.log_params(params)
+        self._log.log_params(params, within=self._step)
 
     def log_metric(self, key: str, value: object, step: int | None = None) -> None:
         """Record one point of a metric.
@@ -104,13 +103,14 @@ class ActiveRun:
 
         Raises:
             InvalidInput: The key does not fit, or the value is not a number.
+            RunStopped: A watch with `stop=True` says that going on is no use; see `watch`.
         """
-        self._log.log_metric(key, value, 0 if step is None else step)
+        self._log.log_metric(key, value, 0 if step is None else step, within=self._step)
 
     def log_metrics(self, metrics: Mapping[str, object], step: int | None = None) -> None:
         """Record a point of several metrics; see `log_metric`."""
         for key, value in metrics.items():
-            self._log.log_metric(key, value, 0 if step is None else step)
+            self._log.log_metric(key, value, 0 if step is None else step, within=self._step)
 
     def set_tag(self, key: str, value: object) -> None:
         """Set a tag: text of at most 8000 characters that may be set again.
@@ -118,11 +118,11 @@ class ActiveRun:
         Raises:
             InvalidInput: Key or value does not fit.
         """
-        self._log.set_tags({key: value})
+        self._log.set_tags({key: value}, within=self._step)
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set several tags; see `set_tag`."""
-        self._log.set_tags(tags)
+        self._log.set_tags(tags, within=self._step)
 
     def log_artifact(self, name: str | Path, value: object = ...) -> tuple[Artifact, ...]:
         """Store a file, a folder or a value under a name.
@@ -230,9 +230,9 @@ class ActiveRun:
             InvalidInput: It has no fingerprint.
         """
         found = dataset_of(self._log.workspace, data, name=name, context=context)
-        self._log.add_dataset(found)
+        self._log.add_dataset(found, within=self._step)
         if found.source_type == TABLE:
-            self._log.add_input(found.source)
+            self._log.add_input(found.source, within=self._step)
         return found
 
     def watch(
@@ -259,6 +259,9 @@ class ActiveRun:
                 recorded as finished early with the reason, and the script goes on after the block. Catch it in the loop
                 to go on inside.
 
+        In a pipeline's step the watch sees the step's own points, and ends with it; `stop` ends the step and the
+        pipeline's run.
+
         Raises:
             InvalidInput: A key does not fit, or the patience is below 2.
         """
@@ -270,36 +273,9 @@ class ActiveRun:
                 f"A patience of {patience} points tells nothing.", fix="Give at least 2.", field="patience"
             )
         watch = Watch(key, validation=validation, higher_is_better=higher_is_better, patience=patience)
-        with self._watching:
-            self._watches.append((watch, stop))
-            self._log.on_point = self._see
-            known = [name for name in self._log.run.tags.get(WATCHED, "").split(", ") if name]
-            self._log.set_tags(
-                {WATCHED: ", ".join(dict.fromkeys([*known, key, *([validation] if validation else [])]))}
-            )
-
-    def _see(self, point: MetricPoint) -> None:
-        reason = ""
-        with self._watching:
-            for watch, stop in self._watches:
-                for noticed in watch.see(point.key, point.value, point.step):
-                    found = RunFinding(
-                        kind=noticed.kind,
-                        key=noticed.key,
-                        step=noticed.step,
-                        words=noticed.words,
-                        at=datetime.now(UTC),
-                    )
-                    self._log.add_finding(found)
-                    self._log.workspace.say(f"{self._log.run.name or self.id}: {noticed.kind}: {noticed.words}.")
-                    if stop:
-                        reason = reason or f"{noticed.kind}: {noticed.words}"
-        if reason:
-            raise RunStopped(
-                f"The run was stopped: {reason}.",
-                run_id=self.id,
-                fix="Mend it and run again; the run has what it logged.",
-            )
+        listeners = self._log.listeners if self._step is None else self._step.listeners
+        listeners.append(Watching(self._log, watch, self._step, stop=stop))
+        self._log.add_watched([name for name in (key, validation) if name], within=self._step)
 
     def log_model(self, estimator: object, *, sample: object = None, name: str | None = None, **options: object) -> Any:
         """Package a fitted estimator, store it with this run and register it as a model's next version.
@@ -316,8 +292,8 @@ class ActiveRun:
         if self._model_logger is None:
             raise UserError(
                 "This run cannot package models.",
-                why="It was opened by a part of Slipway that only logs.",
-                fix="Open it with `slipway.run(...)`.",
+                why="It is a pipeline's, whose model is what the pipeline returns." if self.record.pipeline else "",
+                fix="Return `sw.Model(...)` from the pipeline, or log it in a run of its own: `with sw.run(...)`.",
             )
         return self._model_logger(self, estimator, sample=sample, name=name, **options)
 
@@ -348,8 +324,45 @@ class ActiveRun:
 
     def _keep(self, stored: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
         for artifact in stored:
-            self._log.add_artifact(artifact)
+            self._log.add_artifact(artifact, within=self._step)
         return stored
+
+
+begun_here: Slot[ActiveRun | None] = Slot("slipway.active_run")
+
+
+def active_run() -> ActiveRun:
+    """The run that is under way here: the one of the `with sw.run(...)` around this, or the pipeline's inside a step.
+
+    A step logs with it as a script does. What it logs stands in the pipeline's run, and is logged again when a later run
+    takes the step's stored result. A step that is called as a plain function, outside any run, may log too: what it
+    gives is checked and watched, and kept nowhere.
+
+    Raises:
+        UserError: No run is under way here.
+
+    Example:
+        @sw.step
+        def train(rows: pl.DataFrame, epochs: int = 20) -> sw.Model:
+            run = sw.active_run()
+            run.watch("loss", stop=True)
+            for epoch in range(epochs):
+                run.log_metric("loss", fit_once(rows), epoch)
+    """
+    log, step, begun = run_log.current_run.get(), run_log.notes.get(), begun_here.get()
+    if log is None:
+        call = plain_call.get()
+        if call is None:
+            raise UserError(
+                "No run is under way here.",
+                why="What is logged belongs to a run.",
+                fix='Begin one: `with sw.run("name") as run:`.',
+            )
+        call.log = call.log or unkept(call.name)
+        return ActiveRun(cast("RunLog", call.log))
+    if begun is not None and begun.id == log.id:
+        return begun
+    return ActiveRun(log, step=step if step is not None and step.run_id == log.id else None)
 
 
 @contextmanager
@@ -391,8 +404,7 @@ def start(
     own = {"slipway.command": provenance.command_line()[:8000], **(tags or {})}
     log = resumed(workspace, called, resume) if resume else None
     if log is None:
-        inside = parent.id if isinstance(parent, ActiveRun) else parent
-        log = _begun(workspace, called, experiment, inside, params or {}, own, code)
+        log = _begun(workspace, called, experiment, parent, params or {}, own, code)
     else:
         log.set_code(code)
         log.set_tags(own)
@@ -401,8 +413,9 @@ def start(
         log.log_params(params or {})  # known already, but where the run goes on
         if system_metrics:
             sampler.start()
-        with run_log.current_run.filled(log):
-            yield ActiveRun(log, model_logger=model_logger)
+        active = ActiveRun(log, model_logger=model_logger)
+        with run_log.current_run.filled(log), begun_here.filled(active):
+            yield active
     except BaseException as error:
         if isinstance(error, RunStopped) and error.run_id == log.id:
             _end(log, sampler, ended_early=error.what)
@@ -425,7 +438,7 @@ def _begun(
     workspace: Workspace,
     name: str,
     experiment: str | None,
-    parent_id: str,
+    parent: ActiveRun | str,
     params: Mapping[str, object],
     tags: Mapping[str, object],
     code: CodeVersion,
@@ -436,7 +449,7 @@ def _begun(
         name=name,
         experiment_id=number_of(experiment_named(workspace, experiment)) if experiment is not None and is_here else "0",
         experiment="" if experiment is None or is_here else check_experiment(experiment),
-        parent_id=parent_id,
+        parent_id=parent.id if isinstance(parent, ActiveRun) else parent,
         params=params,
         tags=tags,
         code=code,

@@ -1,0 +1,81 @@
+"""What an erasure does with runs besides their results: files that are not in the ledger yet, and kept differences of code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from slipway.flows.erase_person import Target
+from slipway.ledger import entries
+from slipway.ledger.run_file import RunFile
+from slipway.ledger.run_moving import files_of
+from slipway.ports.workspace import Workspace
+from slipway.records.erasures import Place
+from slipway.records.runs import Run, RunWriter
+from slipway.runs.recovery import take_in
+
+__all__ = ["erase_diffs", "take_in_runs"]
+
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def take_in_runs(workspace: Workspace) -> list[str]:
+    """Bring to the ledger what runs left in their files, so that it is searched; says what waits all the same."""
+    take_in(workspace)
+    waiting: list[str] = []
+    with workspace.ledger.read() as tx:
+        for path in RunFile.all_in(files_of(workspace)):
+            found = tx.get(entries.kind_of(RunWriter), path.stem)
+            done = 0 if found is None else entries.decoded(found, RunWriter).offset
+            if path.stat().st_size > done:
+                waiting.append(path.name.split(".")[0][:12])
+    if not waiting:
+        return []
+    runs = ", ".join(dict.fromkeys(waiting))
+    return [f"What the runs {runs} have logged in this very moment is not searched: erase again when they have ended."]
+
+
+def erase_diffs(
+    workspace: Workspace, target: Target, runs: Iterable[Run], *, dry_run: bool
+) -> tuple[list[Place], list[str]]:
+    """Erase the differences of code from its commit, as runs keep them, that name the person, or count them.
+
+    A patch has no columns: it names the person where all values stand in it as words. One that does is removed whole,
+    and the run says no more what its code differed in. Values without a letter, like the key 17, stand in any patch.
+
+    Returns:
+        Where they were, and what was not looked into.
+    """
+    saying = [run for run in runs if run.code.diff]
+    kept = {run.code.diff for run in saying if workspace.blobs.has(run.code.diff)}
+    words = _words(target.columns)
+    if kept and words is None:
+        told = f"{len(kept):,} kept differences of code from its commit: a value without letters cannot be told from others"
+        return [], [f"{told}, so they were not looked into."]
+    hit = [digest for digest in sorted(kept) if words is not None and _names(workspace.blobs.get(digest), words)]
+    if not dry_run:
+        for digest in hit:
+            workspace.blobs.delete(digest)
+        _say_no_more(workspace, [run.id for run in saying if run.code.diff not in kept - {*hit}])
+    return [Place(place="kept differences of code", rows=len(hit), files=len(hit))] if hit else [], []
+
+
+def _say_no_more(workspace: Workspace, runs: Iterable[str]) -> None:
+    """Runs whose patch is gone, also by an erasure that was killed before it came here, do not name it any more."""
+    for id in runs:
+        with workspace.ledger.write() as tx:
+            run = entries.as_stored(tx, Run, id)
+            entries.put(tx, replace(run, code=replace(run.code, diff="", diff_bytes=0)))
+
+
+def _words(columns: Mapping[str, str]) -> list[re.Pattern[str]] | None:
+    if not any(_LETTER.search(value) for value in columns.values()):
+        return None
+    return [re.compile(rf"(?<!\w){re.escape(value)}(?!\w)") for value in columns.values()]
+
+
+def _names(patch: bytes, words: Iterable[re.Pattern[str]]) -> bool:
+    text = patch.decode("utf-8", "replace")
+    return all(word.search(text) for word in words)
