@@ -87,7 +87,7 @@ def test_a_person_compares_two_runs_and_looks_at_a_picture(page: tuple[object, s
     assert tab.locator("figure svg").count() == 3
     picture = tab.locator(".gallery img")
     picture.scroll_into_view_if_needed()
-    sync_api.expect(picture).to_have_js_property("naturalWidth", 24)
+    sync_api.expect(picture).to_have_js_property("naturalWidth", 24, timeout=60_000)
     picture.click()
     assert tab.get_by_role("heading", name="plots/roc.png").is_visible()
     assert wrong == []
@@ -97,7 +97,7 @@ def test_nothing_that_somebody_stored_runs(page: tuple[object, str, list[str]]) 
     tab, address, wrong = page
     assert isinstance(tab, sync_api.Page)
     tab.set_content(PAGE.decode())
-    sync_api.expect(tab).to_have_title(BROKEN_IN)  # this browser would run it
+    sync_api.expect(tab).to_have_title(BROKEN_IN, timeout=60_000)  # this browser would run it
     wrong.clear()
     for name in FILES:
         tab.goto(f"{address}/{RUN}/artifact?name={quote(name)}")

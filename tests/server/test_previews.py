@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostile_files import SCRIPT
@@ -26,12 +26,14 @@ SUFFIXES = ("png", "svg", "md", "csv", "tsv", "json", "ipynb", "parquet", "html"
 
 
 @given(st.sampled_from(SUFFIXES), st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
+@settings(deadline=None)
 def test_any_bytes_under_any_name_are_shown_or_said_to_be_nothing(suffix: str, data: bytes) -> None:
     found = shown(f"a.{suffix}", data)
     assert found.kind in ("html", "table", "text") or found.kind == "image" or found.note
 
 
 @given(st.text(alphabet="<>\"'&`*#|-~12. \nab", max_size=200))
+@settings(deadline=None)
 def test_no_text_becomes_markup_that_markdown_does_not_make(text: str) -> None:
     allowed = {"h3", "h4", "h5", "h6", "p", "ul", "ol", "li", "code", "pre", "strong", "em", "div", "table", "thead"}
     allowed |= {"tbody", "tr", "th", "td"}
