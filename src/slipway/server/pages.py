@@ -127,6 +127,8 @@ def _first(view: View) -> Context:
 
 
 def _one_project(view: View) -> Context:
+    # What it shows is left out where the role may not see it; that there is such a project is told by this right.
+    declare.check_allowed(view.workspace, "projects.list", "projects.read")
     return {"overviews": [_overview(view, view.workspace.project)], "root": str(view.workspace.root)}
 
 
