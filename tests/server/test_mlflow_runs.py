@@ -255,9 +255,13 @@ def test_charts_of_several_runs_have_at_most_as_many_points_as_asked(desk: Desk)
         assert (steps[0], steps[-1], steps == sorted(steps), 50 <= len(steps) <= 100) == (0, 999, True, True)
     inside = desk.good("GET", path, asked | {"start_step": 500, "end_step": 520})["metrics"]
     assert [one["step"] for one in inside if one["run_id"] == ids[0]] == list(range(500, 521))
-    thin = desk.good("GET", path, asked | {"start_step": 100, "end_step": 899, "max_results": 10})["metrics"]
-    steps = [one["step"] for one in thin if one["run_id"] == ids[0]]
-    assert (steps[0], steps[-1], len(steps)) == (100, 899, 10)
+    for begin, end, limit in ((100, 899, 10), (0, 998, 500), (990, 999, 3), (5, 999, 1)):
+        thin = desk.good("GET", path, asked | {"start_step": begin, "end_step": end, "max_results": limit})["metrics"]
+        steps = [one["step"] for one in thin if one["run_id"] == ids[0]]
+        assert (steps[-1], limit / 2 <= len(steps) <= limit, steps == sorted(set(steps))) == (end, True, True)
+        assert steps[0] == (begin if limit > 1 else end)
+    for begin, end in ((1000, 2000), (-5, -1), (9, 3)):
+        assert desk.good("GET", path, asked | {"start_step": begin, "end_step": end}) == {}
     assert len(desk.good("GET", "/metrics/get-history-bulk", {"run_id": ids, "metric_key": "m"})["metrics"]) == 2000
     desk.bad(400, INVALID, "GET", path, asked | {"run_ids": []})
     desk.bad(400, INVALID, "GET", path, asked | {"max_results": 2501})

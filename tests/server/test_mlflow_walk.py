@@ -142,6 +142,15 @@ def test_a_body_that_is_too_large_is_a_400(desk: Desk) -> None:
     assert (answer.status_code, "more than 4,194,304 bytes" in answer.json()["message"]) == (400, True)
 
 
+@pytest.mark.parametrize("depth", [100, 400, 600, 900, 1100])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_nulls_are_left_out_at_any_depth_or_refused(desk: Desk, depth: int, opening: bytes, closing: bytes) -> None:
+    deep = opening * depth + b"1" + closing * depth
+    body = b'{"run_id":null,"x":' + deep + b',"metrics":"none","tags":[{"key":null}]}'
+    answer = desk.send("POST", "/runs/log-batch", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
 def test_a_page_of_another_origin_changes_nothing(desk: Desk) -> None:
     answer = desk.send("POST", "/runs/create", {}, headers={"origin": "http://evil.example"})
     assert answer.status_code == 403

@@ -211,11 +211,15 @@ class SqlTransaction:
             self._execute, run[0], self.fields.known(run[1], "run", "metric", key), key, after, limit
         )
 
-    def sampled(self, run_id: str, key: str, *, buckets: int) -> list[Bucket]:
+    def sampled(
+        self, run_id: str, key: str, *, buckets: int, since: int | None = None, until: int | None = None
+    ) -> list[Bucket]:
         run = self._run(run_id)
         if run is None:
             return []
-        return sql_points.sample(self._execute, run[0], self.fields.known(run[1], "run", "metric", key), key, buckets)
+        steps = (-(2**63) if since is None else since, 2**63 - 1 if until is None else until)
+        field = self.fields.known(run[1], "run", "metric", key)
+        return sql_points.sample(self._execute, run[0], field, key, buckets, steps)
 
     def latest_points(self, run_ids: Sequence[str]) -> dict[str, list[MetricPoint]]:
         latest: dict[str, list[MetricPoint]] = {}

@@ -68,29 +68,31 @@ def read(execute: Execute, no: int, key: int, name: str, after: MetricPoint | No
     return [point_of(name, row) for row in islice(_ordered(execute, no, key, waiting, begin), limit)]
 
 
-def sample(execute: Execute, no: int, key: int, name: str, buckets: int) -> list[Bucket]:
+def sample(execute: Execute, no: int, key: int, name: str, buckets: int, steps: tuple[int, int]) -> list[Bucket]:
     """See `LedgerStore.sampled`: from the headers of blocks that lie inside a bucket, and by opening the others."""
-    blocks = _headers(execute, no, key)
+    low, high = steps
+    blocks = [block for block in _headers(execute, no, key) if block[3] >= low and block[0] <= high]
     if not blocks:
         return []
     # By step, or by time where there is one step only.
-    axis = 0 if blocks[0][0] < max(block[3] for block in blocks) else 1
-    edges = _edges([(block[axis], block[3 + axis]) for block in blocks], buckets)
+    axis = 0 if max(blocks[0][0], low) < min(max(block[3] for block in blocks), high) else 1
+    bounds = [(max(block[0], low), min(block[3], high)) if axis == 0 else (block[1], block[4]) for block in blocks]
+    edges = _edges(bounds, buckets)
     marks: dict[int, _Mark] = {}
-    for block in blocks:
-        place = bisect_right(edges, block[axis])
+    for block, (begin, end) in zip(blocks, bounds, strict=True):
+        place = bisect_right(edges, begin)
         mark = _Mark(_first(block), _last(block), block[6], block[7])
-        if place == bisect_right(edges, block[3 + axis]):
+        if low <= block[0] and block[3] <= high and place == bisect_right(edges, end):
             marks[place] = mark if place not in marks else marks[place].with_(mark)
             continue
         body = _body(execute, no, key, block)
         assert body is not None  # a block of one point lies in one bucket
         columns = Columns.of(body)
         positions = (columns.steps, columns.times)[axis]
-        begun = 0
-        while begun < len(positions):
+        begun, ended = bisect_left(columns.steps, low), bisect_right(columns.steps, high)
+        while begun < ended:
             place = bisect_right(edges, positions[begun])
-            until = bisect_left(positions, edges[place], begun) if place < len(edges) else len(positions)
+            until = bisect_left(positions, edges[place], begun, ended) if place < len(edges) else ended
             mark = _Mark(columns.row(begun), columns.row(until - 1), *columns.bounds(begun, until))
             marks[place] = mark if place not in marks else marks[place].with_(mark)
             begun = until

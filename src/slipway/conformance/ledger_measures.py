@@ -154,6 +154,14 @@ class LedgerMeasuresSuite:
                     found = tx.sampled("r1", points[0].key, buckets=buckets)
                     _holds(points, found, buckets)
                     assert len(found) >= min(buckets, len(points)) / 2
+            for since, until in ((None, 1500), (1500, None), (1023, 1025), (700, 4300), (2000, 2000), (0, 4999)):
+                inside = by_step[since or 0 : 5000 if until is None else until + 1]
+                for buckets in (1, 3, 250):
+                    _holds(inside, tx.sampled("r1", "a", buckets=buckets, since=since, until=until), buckets)
+            assert len(tx.sampled("r1", "a", buckets=250, since=700, until=4300)) >= 125
+            assert tx.sampled("r1", "b", buckets=3, since=0, until=0) == tx.sampled("r1", "b", buckets=3)
+            for since, until in ((5000, None), (None, -1), (9, 3)):
+                assert tx.sampled("r1", "a", buckets=3, since=since, until=until) == []
             assert tx.sampled("r1", "nothing", buckets=10) == tx.sampled("r2", "a", buckets=10) == []
         store.close()
 

@@ -101,11 +101,14 @@ class ReadTransaction(Protocol):
         """A metric's points in the order (step, at_us, value), NaN lowest; those behind `after`, when it is given."""
         ...
 
-    def sampled(self, run_id: str, key: str, *, buckets: int) -> list[Bucket]:
-        """A metric's points as at most that many marks of a chart, in order.
+    def sampled(
+        self, run_id: str, key: str, *, buckets: int, since: int | None = None, until: int | None = None
+    ) -> list[Bucket]:
+        """A metric's points, all or those of the steps `since` to `until`, as at most that many marks of a chart.
 
-        Every point lies in one bucket: a stretch of steps, or of times where all points have one step. Stretches are
-        about equally wide: each edge may lie half a width off, so that blocks of points need not be opened.
+        They are in order. Every point lies in one bucket: a stretch of steps, or of times where all points have one
+        step. Stretches are about equally wide: each edge may lie half a width off, so that blocks of points need not
+        be opened.
         """
         ...
 

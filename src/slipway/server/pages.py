@@ -16,6 +16,7 @@ from starlette.routing import Route
 from slipway.charts import consistency
 from slipway.errors import Corrupt, InvalidInput, SlipwayError
 from slipway.hashing import digest
+from slipway.operations import declare
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
 from slipway.records.record import Record
@@ -93,6 +94,8 @@ def _first(view: View) -> Context:
 
 
 def _one_project(view: View) -> Context:
+    # What it shows is left out where the role may not see it; that there is such a project is told by this right.
+    declare.check_allowed(view.workspace, "projects.list", "projects.read")
     return {"overviews": [_overview(view, view.workspace.project)], "root": str(view.workspace.root)}
 
 

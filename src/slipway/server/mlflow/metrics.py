@@ -28,7 +28,7 @@ histories = Area("2.0/mlflow/metrics", "runs")
 _METRICS, _PARAMS, _TAGS, _ALL = 1000, 100, 100, 1000
 _BATCH_BYTES = 1_000_000
 _PAGE = 25_000
-_ALL_POINTS = 1_000_000_000
+_ALL_POINTS = 1_000_000
 _BULK_RUNS = 100
 _CHART_POINTS = 2500
 _FLOAT = re.compile(r"nan\Z|-?(inf|\d+(\.\d+)?(e[-+]?\d+)?)\Z", re.ASCII)
@@ -167,14 +167,14 @@ def log_model(workspace: Workspace, asked: LogModel) -> dict[str, Any]:
 def history(workspace: Workspace, asked: History) -> dict[str, Any]:
     """A metric's points in the order (step, time, value), page by page where a page's size is given."""
     key = needed(asked.metric_key, "metric_key")
-    limit = None if asked.max_results is UNSET else min(max(asked.max_results, 0), _PAGE)
+    limit = _ALL_POINTS if asked.max_results is UNSET else min(max(asked.max_results, 0), _PAGE)
     if limit == 0:
         checked_limit(0, _PAGE)
     after = _read_place(asked.page_token) if asked.page_token else None
     with workspace.ledger.read() as tx:
         run = outside.get(tx, workspace, asked.id)
-        points = tx.points(run.id, key, after=after, limit=_ALL_POINTS if limit is None else limit + 1)
-    chosen = points if limit is None else points[:limit]
+        points = tx.points(run.id, key, after=after, limit=limit + 1)
+    chosen = points[:limit]
     following = _place_after(chosen[-1]) if len(chosen) < len(points) else ""
     return {"metrics": points_shown(chosen), "next_page_token": following}
 
@@ -214,20 +214,16 @@ def _known(tx: ReadTransaction, workspace: Workspace, ids: Sequence[str]) -> lis
 def _charted(
     tx: ReadTransaction, id: str, key: str, low: int | None, high: int | None, limit: int
 ) -> list[MetricPoint]:
-    """The points between two steps; of too many, one a stretch, the first and the last among them."""
+    """The points between two steps; of too many, the first of each stretch, and the last."""
     before = None if low is None or low == -(2**63) else MetricPoint(key, math.inf, low - 1, 2**63 - 1)
     points = tx.points(id, key, after=before, limit=limit + 1)
-    if high is not None:
-        points = [point for point in points if point.step <= high]
-    if len(points) <= limit:
-        return points
-    if low is None and high is None:
-        buckets = tx.sampled(id, key, buckets=max(1, limit - 1))
-        return [*(bucket.first for bucket in buckets), buckets[-1].last][-limit:]
-    points = [
-        point for point in tx.points(id, key, after=before, limit=_ALL_POINTS) if high is None or point.step <= high
-    ]
-    return [points[number * (len(points) - 1) // max(1, limit - 1)] for number in range(limit)]
+    if len(points) <= limit or (high is not None and points[-1].step > high):
+        return [point for point in points if high is None or point.step <= high]
+    buckets = tx.sampled(id, key, buckets=max(1, limit - 1), since=low, until=high)
+    chosen, last = [bucket.first for bucket in buckets], buckets[-1].last
+    if (last.step, last.at_us) != (chosen[-1].step, chosen[-1].at_us):
+        chosen.append(last)
+    return chosen[-limit:]
 
 
 def _point(given: Metric, where: str) -> MetricPoint:

@@ -12,7 +12,7 @@ from slipway.server.mlflow.routes import Area, Declared, MlflowRoutes
 
 __all__ = ["DECLARED", "SPEAKS", "routes"]
 
-SPEAKS = "3.17.2"
+SPEAKS = "3.18.0"
 """The release of MLflow whose API this is."""
 
 _about = Area("3.0/mlflow", "runs")

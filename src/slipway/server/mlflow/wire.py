@@ -101,9 +101,13 @@ def read_json(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind, strict=False)
     except (msgspec.DecodeError, RecursionError) as problem:
-        if b"null" in body and isinstance(problem, msgspec.ValidationError):
-            return _convert(_without_nulls(msgspec.json.decode(body)), kind)
+        if not (b"null" in body and isinstance(problem, msgspec.ValidationError)):
+            raise _misfit(problem) from problem
+    try:
+        plain = _without_nulls(msgspec.json.decode(body))
+    except RecursionError as problem:
         raise _misfit(problem) from problem
+    return _convert(plain, kind)
 
 
 def read_query(items: Iterable[tuple[str, str]], kind: type[T]) -> T:
