@@ -49,7 +49,7 @@ test: lint  ## what must be green before every commit; no server needed
 test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full
 
-bench: $(STAMPS)/all  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
+bench: $(STAMPS)/all $(STAMPS)/s3  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMPS)/test  ## write the generated reference pages

@@ -29,6 +29,7 @@ NAMES = (
     "table_versions",
     "table_checks",
     "start_up",
+    "object_blobs",
     "mlflow_server",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -130,6 +130,7 @@ class Door:
         self.drops: set[str] = set()
         self.renames: dict[str, tuple[str, str]] = {}
         self.asked: list[tuple[str, str]] = []
+        self._client = httpx.Client(trust_env=False, timeout=60)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -137,6 +138,7 @@ class Door:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._client.close()
 
     def _answer(
         self, method: str, path: str, headers: Mapping[str, str], data: bytes
@@ -146,7 +148,7 @@ class Door:
             return self.status, {"content-length": str(len(self.body))}, self.body.encode()
         passed = {name: value for name, value in headers.items() if name.lower() not in {*self.drops, "host"}}
         passed |= dict(self.renames[name.lower()] for name in headers if name.lower() in self.renames)
-        answer = httpx.request(method, self.behind + path, headers=passed, content=data, timeout=60)
+        answer = self._client.request(method, self.behind + path, headers=passed, content=data)
         told = {
             n: v for n, v in answer.headers.items() if n not in ("connection", "transfer-encoding", "server", "date")
         }

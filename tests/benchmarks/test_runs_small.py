@@ -8,6 +8,7 @@ from benchmarks.__main__ import NAMES, section
 from benchmarks.pairs import Compared, compare
 
 import redis_here
+import s3_here
 
 SMALL: dict[str, dict[str, Any]] = {
     "step_overhead": {"steps": 2, "rounds": 1},
@@ -50,12 +51,21 @@ def test_redis_runs_small() -> None:
 
 
 @pytest.mark.full
+def test_object_blobs_run_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not s3_here.SERVER.exists():
+        pytest.skip("needs a server that speaks S3: make .venv/stamps/s3")
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "")  # it is set by the benchmark, and as it was afterwards
+    run_small("object_blobs", {"sizes": {"1 KB": (1_000, 1)}, "pairs": 1})
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("name", WITH_PROCESSES)
 def test_runs_small_with_processes(name: str) -> None:
     run_small(name, WITH_PROCESSES[name])
 
 
-BY_ITSELF = {"online_redis"}
+BY_ITSELF = {"online_redis", "object_blobs"}
 BESIDE_ANOTHER = {"mlflow_server"}
 """Not run small: MLflow's server takes a minute to start."""
 

@@ -149,6 +149,29 @@ def test_a_place_belongs_to_one_ledger(place: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+def test_a_store_moves_into_a_bucket_by_copying_its_files(place: str, tmp_path: Path) -> None:
+    """As docs/production.md says."""
+    root = tmp_path / "store"
+    opened = open_workspace(root, project="sums")
+    versions.overwrite(opened, "numbers", numbers(0, 10))
+    one = opened.blobs.put(b"abc")
+    opened.ledger.close()
+    with pytest.raises(InvalidSetting, match="copy"):
+        open_workspace(root, project="sums", blobs=place)
+    endpoint, bucket = os.environ["AWS_ENDPOINT_URL"], place.removeprefix("s3://")
+    for path in [path for name in ("blobs", "tables") for path in (root / name).rglob("*") if path.is_file()]:
+        name = path.relative_to(root).as_posix()
+        assert httpx.put(f"{endpoint}/{bucket}/{name}", content=path.read_bytes()).is_success
+    shutil.rmtree(root / "blobs")
+    shutil.rmtree(root / "tables")
+    moved = open_workspace(root, project="sums", blobs=place)
+    assert moved.blobs.get(one) == b"abc"
+    assert versions.read(moved, "numbers").collect().equals(numbers(0, 10))
+    assert versions.verify(moved, "numbers").rows == 10
+    moved.ledger.close()
+
+
+@pytest.mark.full
 def test_a_second_machine_reads_trains_and_continues(place: str, tmp_path: Path) -> None:
     home = project(tmp_path / "home", place)
     other = project(tmp_path / "other", place)

@@ -6,6 +6,7 @@ pieces, of which a few are in memory at a time, and appears when the last has co
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -114,6 +115,8 @@ class ObjectBlobs:
                 for piece in pieces:
                     hasher.update(piece)
                     file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
             if hasher.hexdigest() != digest:
                 raise self._damaged(digest)
             temporary.replace(path)

@@ -31,7 +31,7 @@ from slipway.schema.frame_digests import BLOCK_ROWS, FrameDigests, of_blocks
 from slipway.tables.catalog import history, manifest_of, words
 from slipway.tables.filesets import index_blob, index_of
 from slipway.tables.part_cache import part_folder
-from slipway.tables.part_folders import PartFolder, folder_of
+from slipway.tables.part_folders import PartFolder, folder_of, part_path
 from slipway.tables.parts import PartWriter
 from slipway.tables.scans import scan_parts, schema_of
 
@@ -287,7 +287,7 @@ def _kept_orphans(folder: PartFolder, named: set[str], columns: Mapping[str, str
             continue
         counted.add(found.digest)
         if folder.kept.delete(found.digest, put_before=before):
-            folder.remove(found.digest)
+            part_path(folder.path, found.digest).unlink(missing_ok=True)
             removed += rows
         else:
             left += rows
