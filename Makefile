@@ -23,7 +23,7 @@ $(STAMPS)/%: requirements/%.txt pyproject.toml $(BIN)/uv
 
 # The clients of MLflow need libraries of their own versions: each has an environment of its own.
 $(STAMPS)/mlflow%: requirements/mlflow%.txt $(BIN)/uv
-	$(BIN)/python -m venv --without-pip .venv/mlflow$*
+	$(BIN)/python -m venv --clear --without-pip .venv/mlflow$*
 	$(BIN)/uv pip install --quiet --python .venv/mlflow$*/bin/python --no-deps --require-hashes -r requirements/mlflow$*.txt
 	@mkdir -p $(STAMPS) && touch $@
 
@@ -57,8 +57,9 @@ docs: $(STAMPS)/test  ## write the generated reference pages
 
 lock: $(BIN)/uv  ## compile requirements/*.txt anew
 	cd requirements && for name in demo test all mlflow2 mlflow3; do more=""; \
-	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra sql ../pyproject.toml demo.in";; \
-	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra sql --extra postgres ../pyproject.toml demo.in test.in";; esac; \
+	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra sql ../pyproject.toml demo.in";; \
+	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra sql --extra postgres ../pyproject.toml demo.in test.in";; \
+	  mlflow*) more="--override $$name.overrides";; esac; \
 	  ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$more $$name.in -o $$name.txt || exit 1; done
 	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate s3.in -o s3.txt
 

@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 
 from filled_loop import loop_records
+from hostile_files import FILES
 from slipway.data.failing import keep_failing
 from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
@@ -23,7 +24,17 @@ from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, Mo
 from slipway.records.monitors import Finding, Incident
 from slipway.records.people import Actor
 from slipway.records.reproductions import Reproduction
-from slipway.records.runs import Artifact, CodeVersion, Environment, MetricPoint, Run, RunError, StepRun
+from slipway.records.runs import (
+    CONTEXT,
+    Artifact,
+    CodeVersion,
+    Dataset,
+    Environment,
+    MetricPoint,
+    Run,
+    RunError,
+    StepRun,
+)
 from slipway.records.schema import Field, Signature
 from slipway.records.sharing import Publication
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal, TableVersion
@@ -41,6 +52,7 @@ FIELDS = (
     Field("distance", "float"),
     Field("scheduled_departure", "datetime", False),
 )
+DIFF = f"--- a/flights.py\n+++ b/flights.py\n@@ -1 +1 @@\n-depth = 4\n+depth = 6  # {NASTY}\n"
 CARD = f"# flight-delays\n\nA model with `code` and **strength** {NASTY}.\n\n## Inputs (auto)\n\n| input | type |\n|---|---|\n| carrier | category |\n\n- one: *fact*\n"
 FEATURE = FeatureDefinition(
     id="flights/hour@1",
@@ -105,7 +117,7 @@ def fill(workspace: Workspace) -> None:
         for record in (
             *_tables(workspace),
             FEATURE,
-            *_runs(),
+            *_runs(workspace),
             *_model(digest, manifest),
             _reproduction(digest),
             *_serving(digest),
@@ -131,6 +143,9 @@ def fill(workspace: Workspace) -> None:
                 MetricPoint("auc[carrier=AA]", 0.71),
                 MetricPoint("loss", math.nan),
                 MetricPoint("rounds", 2e6),
+                *(MetricPoint("val/loss", 1 / step if step % 7 else math.nan, step) for step in range(1, 40)),
+                *(MetricPoint(f"{NASTY}", float(step), step) for step in range(3)),
+                *(MetricPoint("system/cpu_percent", 50.0, step, step * 10**7) for step in range(3)),
             ],
         )
         versions = entries.find(tx, ModelVersion, project="flights", name="flight-delays")
@@ -208,7 +223,7 @@ def _tables(workspace: Workspace) -> tuple[TableVersion, TableRefusal]:
     return version, refusal
 
 
-def _runs() -> tuple[Run | StepRun, ...]:
+def _runs(workspace: Workspace) -> tuple[Run | StepRun, ...]:
     good = Run(
         **_common(GOOD_RUN, "release"),
         state="finished",
@@ -218,14 +233,31 @@ def _runs() -> tuple[Run | StepRun, ...]:
         ended_at=NOW + timedelta(seconds=83),
         params={"learning_rate": 0.1, "until": "2013-04-01", "note": NASTY},
         inputs=("table:flights/flights@abcdef0123456789",),
-        artifacts=(
-            Artifact(name="model", digest="d" * 64, fingerprint="e" * 64, format="bundle", size_bytes=1_500_000),
+        artifacts=tuple(_artifact(workspace, name, data) for name, data in FILES.items()),
+        tags={"slipway.command": "flights.py --until 2013-04-01", "mlflow.note.content": f"**Why** {NASTY}"},
+        datasets=(
+            Dataset(
+                name=NASTY,
+                digest="f" * 16,
+                source_type="table",
+                source="table:flights/flights@abcdef0123456789",
+                schema='{"carrier": "category"}',
+                profile='{"num_rows": 81000}',
+                tags={CONTEXT: "training"},
+            ),
         ),
-        code=CodeVersion(commit="0123456789abcdef", dirty=True, entry="flights:release"),
+        code=CodeVersion(
+            commit="0123456789abcdef",
+            dirty=True,
+            entry="flights:release",
+            diff=workspace.blobs.put(DIFF.encode()),
+            diff_bytes=len(DIFF),
+        ),
         environment=Environment(python="3.11.7", platform="Linux", lock=("lightgbm==4.6.0",)),
     )
     bad = Run(
         **_common(BAD_RUN, NASTY),
+        parent_id=GOOD_RUN,
         state="failed",
         actor=SIMULATED,
         started_at=NOW,
@@ -248,6 +280,12 @@ def _runs() -> tuple[Run | StepRun, ...]:
         )
     ]
     return (good, bad, *steps)
+
+
+def _artifact(workspace: Workspace, name: str, data: bytes) -> Artifact:
+    digest = workspace.blobs.put(data)
+    form = "parquet" if name.endswith(".parquet") else "bundle" if name == "model" else "bytes"
+    return Artifact(name=name, digest=digest, fingerprint=digest, format=form, size_bytes=len(data))
 
 
 def _model(digest: str, manifest: str) -> tuple[ModelVersion | Verdict | Approval, ...]:

@@ -18,11 +18,19 @@ _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
 )
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
+_POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
+_OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
-    "ledger": {"sqlite": ("slipway.backends.sqlite_ledger:SqliteLedger", "")},
-    "blobs": {"local": ("slipway.backends.local_blobs:LocalBlobs", "")},
+    "ledger": {
+        "sqlite": ("slipway.backends.sqlite_ledger:SqliteLedger", ""),
+        "postgres": ("slipway.backends.postgres_ledger:PostgresLedger", _POSTGRES),
+    },
+    "blobs": {
+        "local": ("slipway.backends.local_blobs:LocalBlobs", ""),
+        "objects": ("slipway.backends.object_blobs:ObjectBlobs", _OBJECTS),
+    },
     "online": {
         "sqlite": ("slipway.backends.sqlite_online:SqliteOnlineStore", ""),
         "redis": ("slipway.backends.redis_online:RedisOnlineStore", _REDIS),

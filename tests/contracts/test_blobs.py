@@ -1,5 +1,7 @@
 """Each store of blobs against the port's suite, and damage on the disk."""
 
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,20 @@ def test_a_file_that_changes_while_it_is_stored_is_not_stored_under_a_wrong_dige
     digest = blobs.put_file(source)
     source.write_bytes(b"second")
     assert blobs.get(digest) == b"first"
+
+
+def test_what_is_put_again_counts_as_put_now(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path / "blobs")
+    (tmp_path / "file").write_bytes(b"old")
+    for again in (
+        lambda: blobs.put(b"old"),
+        lambda: blobs.put_file(tmp_path / "file"),
+        lambda: blobs.put_files([tmp_path / "file"]),
+    ):
+        digest = blobs.put(b"old")
+        os.utime(tmp_path / "blobs" / digest[:2] / digest[2:], (1, 1))
+        again()
+        assert not blobs.delete(digest, put_before=datetime.now(UTC) - timedelta(days=1))
+        assert blobs.get(digest) == b"old"
+    os.utime(tmp_path / "blobs" / digest[:2] / digest[2:], (1, 1))
+    assert blobs.delete(digest, put_before=datetime.now(UTC) - timedelta(days=1))

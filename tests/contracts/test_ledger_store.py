@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.backends import sqlite_search
+from slipway.backends import sql_search, sqlite_ledger
 from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.backends.sqlite_ledger_schema import MIGRATIONS, SCHEMA_VERSION
 from slipway.conformance.ledger_store import LedgerStoreSuite
@@ -155,8 +155,8 @@ def test_damaged_points_are_said_to_be(tmp_path: Path) -> None:
 
 def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SqliteLedger(tmp_path / "ledger.db")
-    monkeypatch.setattr(sqlite_search, "_LONGEST_S", 0.0)
-    monkeypatch.setattr(sqlite_search, "_LOOKS", 1)
+    monkeypatch.setattr(sql_search, "_LONGEST_S", 0.0)
+    monkeypatch.setattr(sqlite_ledger, "_LOOKS", 1)
     with store.read() as tx:
         with pytest.raises(InvalidInput, match="was given up"):
             tx.search("run", project="p")

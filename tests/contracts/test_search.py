@@ -2,15 +2,19 @@
 
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import postgres_here
 from brute_search import Known, search
-from slipway.backends import sqlite_search
+from slipway.backends import sql_search
 from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.ports.ledger_store import LedgerStore, WriteTransaction
 from slipway.records.record import Entry
@@ -31,7 +35,8 @@ from slipway.records.search import (
     number_of,
 )
 
-TEXTS = ["", "a", "A", "ab", "b", "6", "6.0", "-1", "a%b", "é", "aab", "1e3"]
+LONG = "b" * 600  # more than an index of PostgreSQL holds
+TEXTS = ["", "a", "A", "ab", "b", "6", "6.0", "-1", "a%b", "é", "aab", "1e3", "a\x00", "\x01", LONG, LONG + "a"]
 NUMBERS = [0.0, 1.0, 6.0, -1.0, 2.5, math.inf, -math.inf, 1e3]
 WORDED = [Field("param", "depth"), Field("param", "rate"), Field("tag", "user")]
 SEVERAL = Field("dataset", "name")
@@ -65,7 +70,7 @@ def records(draw: st.DrawFn) -> Known:
     return Known(draw(st.uuids()).hex, draw(st.integers(0, 3)), tuple(facets), metrics)
 
 
-patterns = st.sampled_from(["a%", "%b", "_", "%", "a_", "A%", "%a%b%", ""])
+patterns = st.sampled_from(["a%", "%b", "_", "%", "a_", "A%", "%a%b%", "", "\x01", "%\x00", "\\%"])
 expressions = st.sampled_from(["a", "^a+$", "[ab]b", "^$", "6|b", "."])
 leaves: st.SearchStrategy[Condition] = st.one_of(
     st.builds(Compare, fields, st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), values),
@@ -136,22 +141,67 @@ def unique(known: list[Known]) -> list[Known]:
 
 def walked(monkeyed: bool) -> None:
     """Make every search walk an index, as if no part of a condition fitted few; or as it is."""
-    sqlite_search._FEW, sqlite_search._FEW_TEXTS = (-1, -1) if monkeyed else (4000, 400)
+    sql_search._FEW, sql_search._FEW_TEXTS = (-1, -1) if monkeyed else (4000, 400)
 
 
+class Stores:
+    """Empty stores, one after the other."""
+
+    def __init__(self) -> None:
+        self.closing = ExitStack()
+        self._postgres: tuple[LedgerStore, str] | None = None
+
+    @contextmanager
+    def empty(self, database: str) -> Iterator[LedgerStore]:
+        if database == "postgres":
+            yield self._emptied()
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            store = SqliteLedger(Path(folder) / "ledger.db")
+            try:
+                yield store
+            finally:
+                store.close()
+
+    def _emptied(self) -> LedgerStore:
+        if self._postgres is None:
+            url = self.closing.enter_context(postgres_here.cleaned())
+            from slipway.backends.postgres_ledger import PostgresLedger
+
+            self._postgres = PostgresLedger(url), url
+            self.closing.callback(self._postgres[0].close)
+        store, url = self._postgres
+        postgres_here.emptied(url)
+        return store
+
+
+@pytest.fixture(scope="module")
+def stores() -> Iterator[Stores]:
+    found = Stores()
+    with found.closing:
+        yield found
+
+
+databases = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.full)])
+
+
+@databases
 @settings(max_examples=150, deadline=None)
 @given(
-    st.lists(records(), max_size=12).map(unique),
-    st.lists(st.tuples(conditions | st.none(), orders, st.integers(1, 4), fields | st.none()), min_size=5, max_size=12),
-    st.booleans(),
+    given=st.lists(records(), max_size=12).map(unique),
+    searches=st.lists(
+        st.tuples(conditions | st.none(), orders, st.integers(1, 4), fields | st.none()), min_size=5, max_size=12
+    ),
+    is_walked=st.booleans(),
 )
 def test_a_search_equals_looking_at_every_record(
+    stores: Stores,
+    database: str,
     given: list[Known],
     searches: list[tuple[Condition | None, list[Order], int, Field | None]],
     is_walked: bool,
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store = SqliteLedger(Path(folder) / "ledger.db")
+    with stores.empty(database) as store:
         walked(is_walked)
         try:
             with store.write() as tx:
@@ -163,7 +213,6 @@ def test_a_search_equals_looking_at_every_record(
                 assert pages(store, where, order, size, best_per) == search(given, where, order, best_per)
         finally:
             walked(False)
-            store.close()
 
 
 def as_first_put(known: Known, number: int) -> Known:
@@ -172,16 +221,19 @@ def as_first_put(known: Known, number: int) -> Known:
     return Known(known.id, known.created_us + number % 2, (changed, *known.facets), {})
 
 
+@databases
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(records(), min_size=2, max_size=10).map(unique),
-    st.lists(records(), min_size=1, max_size=6).map(unique),
-    conditions | st.none(),
-    orders,
-    st.integers(1, 3),
-    st.booleans(),
+    given=st.lists(records(), min_size=2, max_size=10).map(unique),
+    added=st.lists(records(), min_size=1, max_size=6).map(unique),
+    where=conditions | st.none(),
+    order=orders,
+    size=st.integers(1, 3),
+    is_walked=st.booleans(),
 )
 def test_what_is_recorded_meanwhile_moves_no_page(
+    stores: Stores,
+    database: str,
     given: list[Known],
     added: list[Known],
     where: Condition | None,
@@ -190,8 +242,7 @@ def test_what_is_recorded_meanwhile_moves_no_page(
     is_walked: bool,
 ) -> None:
     added = [known for known in added if known.id not in {one.id for one in given}]
-    with tempfile.TemporaryDirectory() as folder:
-        store = SqliteLedger(Path(folder) / "ledger.db")
+    with stores.empty(database) as store:
         walked(is_walked)
         try:
             with store.write() as tx:
@@ -211,7 +262,6 @@ def test_what_is_recorded_meanwhile_moves_no_page(
                         put(tx, waiting.pop())
         finally:
             walked(False)
-            store.close()
     old = {known.id for known in given}
     assert [id for id in found if id in old] == search(given, where, order)
     assert len(found) == len(set(found))

@@ -34,7 +34,7 @@ from slipway.records.runs import Artifact, CodeVersion, Environment, Run
 from slipway.records.schema import Field
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal
 from slipway.schema.frame_digests import of_frame
-from slipway.tables import erasing, parts, versions
+from slipway.tables import erasing, part_folders, parts, versions
 from slipway.tables.catalog import get, head, manifest_of, node
 from slipway.tables.cleaning import clean
 from slipway.tables.delta_export import export_delta
@@ -112,7 +112,7 @@ def test_rows_are_gone_from_every_version_and_each_keeps_its_hash(three: Workspa
 
 def test_parts_without_such_rows_are_not_touched(three: Workspace) -> None:
     def inodes() -> dict[str, int]:
-        return {path.name: path.stat().st_ino for path in parts.table_folder(three, "people").glob("*.parquet")}
+        return {path.name: path.stat().st_ino for path in part_folders.table_folder(three, "people").glob("*.parquet")}
 
     before = inodes()
     run_erase(three)
@@ -336,7 +336,7 @@ def test_the_delta_log_is_written_anew(three: Workspace) -> None:
     export_delta(three, ExportDelta(name="people"))
     run_erase(three)
     assert holding(three) == []
-    folder = parts.table_folder(three, "people")
+    folder = part_folders.table_folder(three, "people")
     assert deltalake.DeltaTable(folder, version=1).to_pyarrow_table().num_rows == 299
 
 
@@ -374,7 +374,7 @@ def test_a_stored_frame_goes_and_the_next_run_makes_it_again(three: Workspace) -
 
 
 def test_files_that_no_version_names_are_removed_when_they_are_old(three: Workspace) -> None:
-    stray = parts.table_folder(three, "people") / f"{'0' * 64}.parquet"
+    stray = part_folders.table_folder(three, "people") / f"{'0' * 64}.parquet"
     people(0, 5, ada=3).write_parquet(stray)
     young = run_erase(three)
     assert young.left == 1

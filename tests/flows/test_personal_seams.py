@@ -31,7 +31,7 @@ from slipway.tables.commits import note_about
 from slipway.tables.delta_export import export_delta
 from slipway.tables.delta_log import LOG
 from slipway.tables.diffs import diff
-from slipway.tables.parts import table_folder
+from slipway.tables.part_folders import table_folder
 from slipway.tables.personal import MASK, shown
 from slipway.tables.refs import branch, merge
 from slipway.tables.versions import Origin, append, history, overwrite

@@ -91,6 +91,17 @@ def test_a_store_that_cannot_be_read_is_said_and_tried_again(workspace: Workspac
     controller.stop()
 
 
+def test_of_two_servers_one_passes_until_it_stops(workspace: Workspace) -> None:
+    first, second = Controller(workspace, every_s=600), Controller(workspace, every_s=600)
+    assert first.look()
+    assert not second.look()
+    assert first.look()
+    first.start()
+    first.stop()
+    assert second.look()
+    assert not first.look()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "looping"

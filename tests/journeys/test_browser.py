@@ -1,14 +1,19 @@
 """Pages in a real browser: every page is reached by its links, nothing leaves the machine, nothing is complained of."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
-from filled_store import fill
+from filled_store import BAD_RUN, GOOD_RUN, fill
+from hostile_files import FILES, PAGE
 from hosts_up import up
 from slipway.ports.workspace import Workspace
 
+RUN = f"projects/flights/runs/{GOOD_RUN}"
+BROKEN_IN = re.compile("broken in|1")  # what scripts in hostile files make of a page's title
 CHROMIUM = shutil.which("chromium")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make test-all installs it")
 pytestmark = [
@@ -69,6 +74,62 @@ def test_a_business_person_finds_what_retraining_was_worth_and_why(page: tuple[o
     assert wrong == []
 
 
+def test_a_person_compares_two_runs_and_looks_at_a_picture(page: tuple[object, str, list[str]]) -> None:
+    tab, address, wrong = page
+    assert isinstance(tab, sync_api.Page)
+    tab.goto(f"{address}/projects/flights/runs")
+    for box in tab.get_by_role("checkbox").all():
+        box.check()
+    tab.get_by_role("button", name="Compare the chosen").click()
+    assert tab.get_by_role("heading", name="2 runs side by side").is_visible()
+    assert tab.locator("figure svg").count() == 3
+    tab.get_by_role("link", name="release").click()
+    assert tab.locator("figure svg").count() == 3
+    picture = tab.locator(".gallery img")
+    picture.scroll_into_view_if_needed()
+    sync_api.expect(picture).to_have_js_property("naturalWidth", 24)
+    picture.click()
+    assert tab.get_by_role("heading", name="plots/roc.png").is_visible()
+    assert wrong == []
+
+
+def test_nothing_that_somebody_stored_runs(page: tuple[object, str, list[str]]) -> None:
+    tab, address, wrong = page
+    assert isinstance(tab, sync_api.Page)
+    tab.set_content(PAGE.decode())
+    sync_api.expect(tab).to_have_title(BROKEN_IN)  # this browser would run it
+    wrong.clear()
+    for name in FILES:
+        tab.goto(f"{address}/{RUN}/artifact?name={quote(name)}")
+        assert tab.title() == f"{name} · Slipway"
+        with tab.expect_download() as started:
+            tab.get_by_role("link", name="Download").click()
+        assert started.value.path().read_bytes() == FILES[name]
+        assert tab.title() == f"{name} · Slipway"
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("page.html", "text/html"), ("drawing.svg", "image/svg+xml")])
+def test_a_download_that_were_opened_as_a_page_would_run_nothing(
+    page: tuple[object, str, list[str]], name: str, kind: str
+) -> None:
+    """The second wall alone: what makes a download one is taken off on the way."""
+    tab, address, _ = page
+    assert isinstance(tab, sync_api.Page)
+
+    def opened(route: sync_api.Route) -> None:
+        answer = route.fetch()
+        headers = {key: value for key, value in answer.headers.items() if key != "content-disposition"}
+        route.fulfill(response=answer, headers={**headers, "content-type": kind})
+
+    answered: list[str] = []
+    tab.on("response", lambda got: answered.append(got.url))
+    tab.route("**/download?*", opened)
+    tab.goto(f"{address}/{RUN}/download?name={name}")
+    assert not BROKEN_IN.fullmatch(tab.title())
+    assert [url for url in answered if "broken-in" in url] == []
+
+
 @pytest.mark.parametrize("width", [400, 1600])
 def test_no_page_is_wider_than_the_window(page: tuple[object, str, list[str]], width: int) -> None:
     tab, address, wrong = page
@@ -77,6 +138,11 @@ def test_no_page_is_wider_than_the_window(page: tuple[object, str, list[str]], w
     for path in (
         "",
         "projects/flights",
+        "projects/flights/runs",
+        RUN,
+        f"{RUN}/curves",
+        f"projects/flights/runs/compare?run={GOOD_RUN}&run={BAD_RUN}",
+        *(f"{RUN}/artifact?name={quote(name)}" for name in FILES),
         "projects/flights/models",
         "projects/flights/models/flight-delays/1",
         "projects/flights/endpoints/flight-delays",

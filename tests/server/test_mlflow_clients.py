@@ -69,6 +69,12 @@ def test_autolog_logged_models_and_every_uri(tmp_path: Path) -> None:
         assert "has no signed bundle" in refused.json()["error"]["what"]
 
 
+@pytest.mark.parametrize("release", ["mlflow2", "mlflow3"])
+def test_xgboost_is_autologged_logged_and_loaded(tmp_path: Path, release: str) -> None:
+    with up(tmp_path / "store") as (address, _):
+        run(release, "boosted.py", address, tmp_path)
+
+
 def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
     kept: list[tuple[str, int]] = []
     with up(tmp_path / "store") as (address, process):

@@ -461,3 +461,12 @@ def test_versions_made_at_once_have_numbers_of_their_own(desk: Desk, workspace: 
     for thread in threads:
         thread.join()
     assert sorted(map(int, numbers)) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_a_metric_of_a_logged_model_that_is_no_number_is_read_back(desk: Desk, value: str) -> None:
+    made = desk.good("POST", "/logged-models", {"experiment_id": "0", "name": "m"})["model"]["info"]["model_id"]
+    point = {"key": "loss", "value": value, "timestamp": 5, "step": 0, "model_id": made}
+    desk.good("POST", "/runs/log-batch", {"run_id": desk.run(), "metrics": [point]})
+    found = desk.good("GET", f"/logged-models/{made}")["model"]["data"]["metrics"]
+    assert [one["value"] for one in found] == [value]

@@ -4,12 +4,14 @@ import re
 import sqlite3
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 from msgspec import structs
 
 from filled_loop import OLDER_SIMULATION, SIMULATION
 from filled_store import BAD_RUN, GOOD_RUN, NASTY, fill
+from hostile_files import FILES, SCRIPT
 from server_desk import Ask, asker
 from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
@@ -26,6 +28,9 @@ PAGES = [
     f"{HOME}/runs?where=auc",
     f"{HOME}/runs/{GOOD_RUN}",
     f"{HOME}/runs/{BAD_RUN}",
+    f"{HOME}/runs/{GOOD_RUN}/curves",
+    f"{HOME}/runs/compare?run={GOOD_RUN}&run={BAD_RUN}",
+    *(f"{HOME}/runs/{GOOD_RUN}/artifact?name={quote(name)}" for name in FILES),
     f"{HOME}/models",
     f"{HOME}/models/flight-delays/1",
     f"{HOME}/models/flight-delays/champion",
@@ -93,7 +98,9 @@ def test_a_page_is_whole_and_needs_no_script_and_nobody_else(ask: Ask, path: str
 
 @pytest.mark.parametrize("path", PAGES)
 def test_what_people_named_is_escaped(ask: Ask, path: str) -> None:
-    assert NASTY not in ask("GET", path).text
+    text = ask("GET", path).text
+    assert NASTY not in text
+    assert SCRIPT not in text
 
 
 def test_what_people_named_is_shown(ask: Ask) -> None:

@@ -9,7 +9,7 @@ from slipway.records.tables import AboutTable
 from slipway.schema.fingerprints import of_frame
 from slipway.tables.alters import alter
 from slipway.tables.catalog import manifest_of
-from slipway.tables.parts import table_folder
+from slipway.tables.part_folders import table_folder
 from slipway.tables.upserts import upsert
 from slipway.tables.versions import Origin, append, overwrite, read, verify
 

@@ -16,7 +16,7 @@ from slipway.tables import cleaning
 from slipway.tables.catalog import history, manifest_of, node
 from slipway.tables.cleaning import clean
 from slipway.tables.compaction import compact
-from slipway.tables.parts import part_path, table_folder
+from slipway.tables.part_folders import part_path, table_folder
 from slipway.tables.refs import branch, tag
 from slipway.tables.versions import append, overwrite, read, verify
 

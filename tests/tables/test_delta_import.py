@@ -12,7 +12,7 @@ from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.operations.delta import ExportDelta
 from slipway.ports.workspace import Workspace
 from slipway.schema.frame_digests import of_frame
-from slipway.tables import parts, versions
+from slipway.tables import part_folders, versions
 from slipway.tables.delta_export import export_delta
 from slipway.tables.delta_import import import_delta
 from slipway.tables.versions import append, overwrite, read, verify
@@ -50,7 +50,7 @@ def inodes(folder: Path) -> set[int]:
 def test_files_become_parts_and_no_byte_is_copied(workspace: Workspace, delta: Path) -> None:
     done = import_delta(workspace, "flights", str(delta), key=("id",), time="at")
     assert (done.number, done.files, done.copied_bytes, done.why_copied) == (1, 2, 0, "")
-    assert inodes(parts.table_folder(workspace, "flights")) == inodes(delta)
+    assert inodes(part_folders.table_folder(workspace, "flights")) == inodes(delta)
     content = read(workspace, "flights").collect()
     assert_frame_equal(content.sort("id"), rows(0, 60))
     made = done.version
@@ -68,7 +68,7 @@ def test_an_older_version_and_then_the_next_share_their_parts(workspace: Workspa
     assert read(workspace, "flights").collect().height == 50
     second = import_delta(workspace, "flights", str(delta))
     assert (first.version.number, second.version.number) == (1, 2)
-    assert inodes(parts.table_folder(workspace, "flights")) == inodes(delta)
+    assert inodes(part_folders.table_folder(workspace, "flights")) == inodes(delta)
     again = import_delta(workspace, "flights", str(delta))
     assert again.version == second.version
 

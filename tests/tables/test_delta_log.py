@@ -15,7 +15,7 @@ from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound
 from slipway.operations.delta import DeltaExport, ExportDelta
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import AboutTable
-from slipway.tables import parts, versions
+from slipway.tables import part_folders, parts, versions
 from slipway.tables.catalog import manifest_of, subject
 from slipway.tables.delta_export import export_delta
 from slipway.tables.delta_log import LOG
@@ -45,7 +45,7 @@ def export(workspace: Workspace, version: str = "") -> DeltaExport:
 
 
 def root(workspace: Workspace) -> Path:
-    return parts.table_folder(workspace, "flights").resolve()
+    return part_folders.table_folder(workspace, "flights").resolve()
 
 
 def inodes(workspace: Workspace) -> dict[str, tuple[int, int]]:

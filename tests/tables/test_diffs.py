@@ -7,7 +7,7 @@ from slipway.records.tables import AboutTable
 from slipway.tables import parts
 from slipway.tables.alters import alter
 from slipway.tables.diffs import diff
-from slipway.tables.parts import table_folder
+from slipway.tables.part_folders import table_folder
 from slipway.tables.upserts import upsert
 from slipway.tables.versions import Origin, append, overwrite
 

@@ -11,7 +11,7 @@ from slipway.schema.fingerprints import of_frame
 from slipway.tables import refs
 from slipway.tables.alters import alter
 from slipway.tables.catalog import as_of, head, manifest_of
-from slipway.tables.parts import table_folder
+from slipway.tables.part_folders import table_folder
 from slipway.tables.refs import branch, drop_branch, drop_tag, merge, tag
 from slipway.tables.resolve import resolve
 from slipway.tables.upserts import upsert

@@ -10,7 +10,7 @@ from slipway.errors import InvalidInput, NotFound
 from slipway.ports.workspace import Workspace
 from slipway.schema import frame_digests
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import parts, staging, upserts, versions
+from slipway.tables import part_folders, parts, staging, upserts, versions
 from slipway.tables.catalog import manifest_of
 from slipway.tables.upserts import upsert
 from slipway.tables.versions import append, overwrite, read, verify
@@ -57,7 +57,7 @@ def test_only_the_part_that_holds_a_changed_key_is_written(workspace: Workspace)
 def test_parts_that_cannot_hold_a_key_are_not_opened(workspace: Workspace) -> None:
     first = overwrite(workspace, "t", frame({n: n for n in range(20)}), key=("id",))
     for part in (manifest_of(workspace, first).parts[0], manifest_of(workspace, first).parts[2]):
-        path = parts.part_path(parts.table_folder(workspace, "t"), part.digest)
+        path = part_folders.part_path(part_folders.table_folder(workspace, "t"), part.digest)
         path.write_bytes(bytes(path.stat().st_size))
     made = upsert(workspace, "t", frame({9: 1}))
     assert (made.changed_rows, made.added_rows) == (1, 0)

@@ -21,7 +21,7 @@ from slipway.records.schema import Field
 from slipway.records.tables import AboutTable
 from slipway.schema import frame_digests
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import browse, catalog, commits, parts, staging, versions
+from slipway.tables import browse, catalog, commits, part_folders, parts, staging, versions
 from slipway.tables.catalog import manifest_of, node
 from slipway.tables.staging import stage
 from slipway.tables.versions import Origin, append, as_of, get, head, history, overwrite, read, reads, verify
@@ -48,7 +48,7 @@ def rows(start: int, stop: int) -> pl.DataFrame:
 
 
 def files(workspace: Workspace, table: str = "flights") -> set[str]:
-    return {path.name for path in parts.table_folder(workspace, table).glob("*")}
+    return {path.name for path in part_folders.table_folder(workspace, table).glob("*")}
 
 
 def test_a_version_says_what_it_is_and_reads_back(workspace: Workspace, clock: SimulatedClock) -> None:
@@ -238,7 +238,7 @@ def test_lineage_and_event_tell_of_a_version(workspace: Workspace) -> None:
 
 def test_damage_is_found(workspace: Workspace) -> None:
     made = overwrite(workspace, "flights", rows(0, 5))
-    (part,) = parts.table_folder(workspace, "flights").glob("*.parquet")
+    (part,) = part_folders.table_folder(workspace, "flights").glob("*.parquet")
     content = part.read_bytes()
     part.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
     with pytest.raises(Corrupt, match="has other bytes than its digest says"):
@@ -270,8 +270,8 @@ def test_the_second_of_two_writers_is_told(workspace: Workspace, monkeypatch: py
 
 
 def test_a_full_or_closed_disk_is_a_sentence(workspace: Workspace) -> None:
-    parts.table_folder(workspace, "flights").parent.mkdir(parents=True)
-    parts.table_folder(workspace, "flights").write_text("in the way")
+    part_folders.table_folder(workspace, "flights").parent.mkdir(parents=True)
+    part_folders.table_folder(workspace, "flights").write_text("in the way")
     with pytest.raises(BackendError, match="could not be written"):
         overwrite(workspace, "flights", rows(0, 1))
 

@@ -16,7 +16,7 @@ from slipway.schema.fingerprints import of_frame
 from slipway.tables.catalog import history
 from slipway.tables.cleaning import clean
 from slipway.tables.compaction import compact
-from slipway.tables.parts import table_folder
+from slipway.tables.part_folders import table_folder
 from slipway.tables.refs import merge
 from slipway.tables.upserts import upsert
 from slipway.tables.versions import append, head, overwrite, read, verify

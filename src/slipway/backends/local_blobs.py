@@ -2,20 +2,27 @@
 
 import ctypes
 import errno
+import math
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
-from slipway.errors import BackendError, Corrupt, NotFound
+from slipway.errors import BackendError, Corrupt, NotFound, Unavailable
 from slipway.hashing import digest as digest_of
 from slipway.hashing import digest_file
+from slipway.ports.blobs import StoredBlob
 
 __all__ = ["LocalBlobs"]
 
 _CHUNK_BYTES = 1 << 20
+_DIGEST = 64
 _BATCH_BYTES = 256 << 20
 _BATCH_FILES = 4096
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
@@ -119,21 +126,46 @@ class LocalBlobs:
         source.chmod(0o444)
         return True
 
-    def delete(self, digest: str) -> bool:
+    def stored(self) -> Iterator[StoredBlob]:
+        """See `Blobs.stored`."""
+        for folder in self._folder.iterdir():
+            for file in os.scandir(folder) if folder.is_dir() else ():
+                if len(folder.name + file.name) == _DIGEST:
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        found = file.stat()
+                        at = datetime.fromtimestamp(found.st_mtime, UTC)
+                        yield StoredBlob(folder.name + file.name, found.st_size, at)
+
+    def delete(self, digest: str, *, put_before: datetime | None = None) -> bool:
         """See `Blobs.delete`."""
         path = self._path(digest)
+        aside = path.with_name(f".gone-{uuid4().hex}")
+        until = math.inf if put_before is None else put_before.timestamp()
         try:
-            path.unlink()
+            if path.stat().st_mtime >= until:
+                return False
+            # Aside first: who puts it from now on finds nothing and writes it anew, and who put it before has left a
+            # time on the file.
+            os.replace(path, aside)
         except FileNotFoundError:
             return False
+        if aside.stat().st_mtime >= until:
+            os.replace(aside, path)
+            return False
+        aside.unlink()
         _sync_folder(path.parent)
         return True
 
     def _has_whole(self, digest: str, size: int) -> bool:
+        """Whether it is there with this size; then it counts as put now."""
+        path = self._path(digest)
         try:
-            return self._path(digest).stat().st_size == size
+            if path.stat().st_size != size:
+                return False
+            os.utime(path)
         except FileNotFoundError:
             return False
+        return True
 
     def _write_waiting(self, digest: str, data: bytes) -> str:
         folder = self._folder / digest[:2]
@@ -175,7 +207,7 @@ class LocalBlobs:
     def _store(self, digest: str, chunks: Iterable[bytes]) -> None:
         path = self._path(digest)
         try:
-            if path.exists() and digest_file(path) == digest:
+            if self._has_whole_content(path, digest):
                 return
             if not path.parent.exists():
                 self._make_folders()
@@ -183,6 +215,16 @@ class LocalBlobs:
             _sync_folder(path.parent)
         except OSError as problem:
             raise _unwritable(self._folder, problem) from problem
+
+    @staticmethod
+    def _has_whole_content(path: Path, digest: str) -> bool:
+        try:
+            if digest_file(path) != digest:
+                return False
+            os.utime(path)  # it counts as put now
+        except FileNotFoundError:
+            return False
+        return True
 
     def _make_folders(self) -> None:
         # All at once: each alone would make the blob that needs it wait for the disk once more.
@@ -247,7 +289,8 @@ def _sync_files(folder: Path, files: list[str]) -> None:
 
 
 def _unwritable(folder: Path, problem: OSError) -> BackendError:
-    return BackendError(
+    kind = Unavailable if problem.errno in _NO_SPACE else BackendError
+    return kind(
         f"A blob could not be written into {folder}: {problem.strerror or problem}.",
         fix="See that the disk has space and the folder may be written, and try again.",
     )

@@ -3,33 +3,24 @@
 Durable means kill -9 of every process. Surviving power loss is a setting: `synchronous=FULL` instead of `NORMAL`.
 """
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
-import msgspec
-
-from slipway.backends import sqlite_points, sqlite_search
-from slipway.backends.sqlite_fields import FieldNumbers, index
+from slipway.backends.sql_driver import Dialect, Execute, Sql
+from slipway.backends.sql_ledger import SqlTransaction
 from slipway.backends.sqlite_ledger_schema import MIGRATIONS, SCHEMA_VERSION
-from slipway.errors import BackendError, Conflict, Corrupt, NotFound, Unavailable
-from slipway.ports.ledger_store import Found
-from slipway.records.events import Event, Root
-from slipway.records.record import Entry, Link
-from slipway.records.runs import Bucket, MetricPoint
-from slipway.records.search import Condition, Field, Order, Position
+from slipway.errors import BackendError, Corrupt, Unavailable
+from slipway.patterns import like, regex
 
-__all__ = ["SqliteLedger"]
-
-T = TypeVar("T")
+__all__ = ["SqliteDriver", "SqliteLedger"]
 
 _BUSY_S = 30.0
-_AT_ONCE = 500
-_ENTRY = "kind, id, project, name, number, state, parent, created_us, etag, body"
+_LOOKS = 50_000
 
 
 class SqliteLedger:
@@ -56,24 +47,28 @@ class SqliteLedger:
         self._fields: dict[tuple[str, str, str, str], int] = {}
         with _sentences(path):
             self._migrate()
+        self._file = self._found()
 
     @contextmanager
-    def read(self) -> Iterator["_Transaction"]:
+    def read(self) -> Iterator[SqlTransaction]:
         """See `LedgerStore.read`."""
+        self._check_place()
         with _sentences(self._path):
             connection = self._connection()
             if connection.in_transaction:
-                yield _Transaction(connection, self._fields)
+                yield SqlTransaction(SqliteDriver(connection), self._fields)
                 return
             connection.execute("BEGIN")
             try:
-                yield _Transaction(connection, self._fields)
+                yield SqlTransaction(SqliteDriver(connection), self._fields)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     @contextmanager
-    def write(self) -> Iterator["_Transaction"]:
+    def write(self) -> Iterator[SqlTransaction]:
         """See `LedgerStore.write`."""
+        self._check_place()
         with _sentences(self._path):
             connection = self._connection()
             if connection.in_transaction:
@@ -81,13 +76,14 @@ class SqliteLedger:
                     "A ledger transaction was opened inside another one.", fix="Pass the open transaction down instead."
                 )
             connection.execute("BEGIN IMMEDIATE")
-            transaction = _Transaction(connection, self._fields)
+            transaction = SqlTransaction(SqliteDriver(connection), self._fields)
             try:
                 yield transaction
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has undone it already
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
             transaction.fields.keep()
 
     def close(self) -> None:
@@ -98,6 +94,22 @@ class SqliteLedger:
             self._open.clear()
             self._local = threading.local()
 
+    def _found(self) -> tuple[int, int]:
+        try:
+            at = os.stat(self._path)
+        except FileNotFoundError:
+            return 0, 0
+        return at.st_dev, at.st_ino
+
+    def _check_place(self) -> None:
+        """An open file that was moved or replaced still takes what is written, and loses it when this process ends."""
+        if self._found() != self._file:
+            raise Unavailable(
+                f"The ledger {self._path} was moved or replaced while it was open.",
+                why="What was written now would be lost.",
+                fix="Put it back, or stop every process that has it open and start them again.",
+            )
+
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -107,7 +119,7 @@ class SqliteLedger:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={'FULL' if self._power_safe else 'NORMAL'}")
             connection.execute("PRAGMA foreign_keys=ON")
-            sqlite_search.add_functions(connection)
+            connection.create_function("fits", 3, _fits, deterministic=True)
             self._local.connection = connection
             with self._lock:
                 self._open.append(connection)
@@ -131,7 +143,7 @@ class SqliteLedger:
                     if isinstance(step, str):
                         connection.execute(step)
                     else:
-                        step(connection)
+                        step(SqliteDriver(connection))
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -139,278 +151,55 @@ class SqliteLedger:
         connection.execute("COMMIT")
 
 
-class _Transaction:
-    """All verbs over one connection inside one SQLite transaction."""
+class SqliteDriver:
+    """See `sql_driver.Driver`; writers are one after the other by `BEGIN IMMEDIATE`.
 
-    def __init__(self, connection: sqlite3.Connection, fields: dict[tuple[str, str, str, str], int]) -> None:
+    Args:
+        connection: Of an open transaction.
+    """
+
+    # With a plus before it a column is no reason for SQLite to take an index.
+    dialect = Dialect(indexed=" INDEXED BY {}", aside="+", fence="", beside="CROSS JOIN", longest=None)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._execute = connection.execute
-        self._executemany = connection.executemany
-        self.fields = FieldNumbers(fields, connection.execute)
+        self.execute: Execute = connection.execute
 
-    def get(self, kind: str, id: str) -> Entry | None:
-        row = self._execute(f"SELECT {_ENTRY} FROM entries WHERE kind=? AND id=?", (kind, id)).fetchone()
-        return None if row is None else _entry(row)
+    def execute_many(self, statement: str, values: Iterable[Sequence[object]]) -> None:
+        """See `sql_driver.Driver`."""
+        self._connection.executemany(statement, values)
 
-    def find(
-        self,
-        kind: str,
-        *,
-        project: str | None = None,
-        name: str | None = None,
-        number: int | None = None,
-        state: str | None = None,
-        parent: str | None = None,
-        before: tuple[int, str] | None = None,
-        limit: int = 100,
-    ) -> list[Entry]:
-        wanted = {"project": project, "name": name, "number": number, "state": state, "parent": parent}
-        given = [(column, value) for column, value in wanted.items() if value is not None]
-        where = "kind=?" + "".join(f" AND {column}=?" for column, _ in given)
-        values: list[str | int] = [kind, *(value for _, value in given)]
-        if before is not None:
-            where += " AND (created_us, id) < (?, ?)"
-            values += before
-        rows = self._execute(
-            f"SELECT {_ENTRY} FROM entries WHERE {where} ORDER BY created_us DESC, id DESC LIMIT ?", (*values, limit)
-        )
-        return [_entry(row) for row in rows]
+    def insert(self, statement: str, values: Sequence[object], number: str) -> int:
+        """See `sql_driver.Driver`."""
+        return self._connection.execute(statement, values).lastrowid or 0
 
-    def put(self, entry: Entry, *, expect: int | None = None) -> int:
-        row = self._execute(
-            "SELECT no, etag, project, created_us FROM entries WHERE kind=? AND id=?", (entry.kind, entry.id)
-        ).fetchone()
-        no, stored, project, created_us = row or (0, 0, entry.project, entry.created_us)
-        if expect is not None and expect != stored:
-            raise Conflict(
-                f"The {entry.kind} {entry.id} was changed by somebody else meanwhile.",
-                why=f"Its edition is {stored}, expected was {expect}.",
-                fix="Read it again and repeat the change.",
-            )
-        if project != entry.project:
-            raise Conflict(
-                f"The {entry.kind} {entry.id} belongs to the project {project!r} and cannot move to {entry.project!r}.",
-                fix="Record it anew under another id.",
-            )
-        columns = (entry.name, entry.number, entry.state, entry.parent, entry.created_us, stored + 1, entry.body)
-        if row is None:
-            added = self._execute(
-                "INSERT INTO entries (kind, id, project, name, number, state, parent, created_us, etag, body) "
-                "VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (entry.kind, entry.id, project, *columns),
-            )
-            no = added.lastrowid or 0
-        else:
-            self._execute(
-                "UPDATE entries SET name=?, number=?, state=?, parent=?, created_us=?, etag=?, body=? WHERE no=?",
-                (*columns, no),
-            )
-            if created_us != entry.created_us:
-                self._execute("UPDATE series SET created_us=? WHERE no=?", (entry.created_us, no))
-        if row is not None or entry.facets:
-            index(
-                self._execute,
-                lambda facet: self.fields.given(project, entry.kind, facet.space, facet.key),
-                no,
-                entry.created_us,
-                entry.facets,
-            )
-        return stored + 1
+    def now(self) -> float:
+        """See `sql_driver.Driver`."""
+        return time.time()
 
-    def search(
-        self,
-        kind: str,
-        *,
-        project: str,
-        where: Condition | None = None,
-        order: Sequence[Order] = (),
-        after: Position | None = None,
-        limit: int = 100,
-        best_per: Field | None = None,
-    ) -> Found:
-        numbers, position = sqlite_search.search(
-            self._connection,
-            lambda field: self.fields.known(project, kind, field.space, field.key),
-            kind,
-            project=project,
-            where=where,
-            order=order,
-            after=after,
-            limit=limit,
-            best_per=best_per,
-        )
-        found: dict[int, Entry] = {}
-        for begin in range(0, len(numbers), _AT_ONCE):
-            part = numbers[begin : begin + _AT_ONCE]
-            rows = self._execute(f"SELECT no, {_ENTRY} FROM entries WHERE no IN ({','.join('?' * len(part))})", part)
-            found |= {no: _entry(row) for no, *row in rows}
-        return Found([found[no] for no in numbers], position)
-
-    def ref(self, project: str, kind: str, name: str) -> str | None:
-        row = self._execute(
-            "SELECT target FROM refs WHERE project=? AND kind=? AND name=?", (project, kind, name)
-        ).fetchone()
-        return None if row is None else row[0]
-
-    def refs(self, project: str, kind: str) -> dict[str, str]:
-        return dict(
-            self._execute("SELECT name, target FROM refs WHERE project=? AND kind=? ORDER BY name", (project, kind))
-        )
-
-    def set_ref(self, project: str, kind: str, name: str, target: str, *, expect: str | None) -> None:
-        found = self.ref(project, kind, name)
-        if found != expect:
-            raise Conflict(
-                f"The {kind} {name!r} of {project!r} was moved by somebody else meanwhile.",
-                why=f"It points at {found or 'nothing'}, expected was {expect or 'nothing'}.",
-                fix="Look at where it points now and repeat the change.",
-            )
-        if target:
-            self._execute(
-                "INSERT INTO refs (project, kind, name, target) VALUES (?,?,?,?) "
-                "ON CONFLICT (project, kind, name) DO UPDATE SET target=excluded.target",
-                (project, kind, name, target),
-            )
-        else:
-            self._execute("DELETE FROM refs WHERE project=? AND kind=? AND name=?", (project, kind, name))
-
-    def link(self, links: Iterable[Link]) -> None:
-        self._executemany(
-            "INSERT OR IGNORE INTO links (source, target, role) VALUES (?,?,?)",
-            [(link.source, link.target, link.role) for link in links],
-        )
-
-    def links(self, node: str, *, towards: bool) -> list[Link]:
-        column = "target" if towards else "source"
-        rows = self._execute(
-            f"SELECT source, target, role FROM links WHERE {column}=? ORDER BY source, target, role", (node,)
-        )
-        return [Link(*row) for row in rows]
-
-    def add_points(self, run_id: str, points: Iterable[MetricPoint]) -> None:
-        run = self._run(run_id)
-        if run is None:
-            raise NotFound(
-                f"There is no run {run_id!r} to add points to.", fix="Record the run first, then what it measured."
-            )
-        no, project, created_us = run
-        fields = self.fields
-        sqlite_points.write(
-            self._execute, lambda name: fields.given(project, "run", "metric", name), no, created_us, points
-        )
-
-    def points(
-        self, run_id: str, key: str, *, after: MetricPoint | None = None, limit: int = 25_000
-    ) -> list[MetricPoint]:
-        run = self._run(run_id)
-        if run is None:
-            return []
-        return sqlite_points.read(
-            self._execute, run[0], self.fields.known(run[1], "run", "metric", key), key, after, limit
-        )
-
-    def sampled(self, run_id: str, key: str, *, buckets: int) -> list[Bucket]:
-        run = self._run(run_id)
-        if run is None:
-            return []
-        return sqlite_points.sample(
-            self._execute, run[0], self.fields.known(run[1], "run", "metric", key), key, buckets
-        )
-
-    def latest_points(self, run_ids: Sequence[str]) -> dict[str, list[MetricPoint]]:
-        latest: dict[str, list[MetricPoint]] = {}
-        for run_id in run_ids:
-            run = self._run(run_id)
-            latest[run_id] = [] if run is None else sqlite_points.latest(self._execute, run[0])
-        return latest
-
-    def _run(self, id: str) -> tuple[int, str, int] | None:
-        found: tuple[int, str, int] | None = self._execute(
-            "SELECT no, project, created_us FROM entries WHERE kind='run' AND id=?", (id,)
-        ).fetchone()
-        return found
-
-    def append_event(self, event: Event) -> int:
-        seq = int(self._execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]) + 1
-        self._execute(
-            "INSERT INTO events (seq, project, subject, verb, body) VALUES (?,?,?,?,?)",
-            (
-                seq,
-                event.project,
-                event.subject,
-                event.verb,
-                msgspec.json.encode(msgspec.structs.replace(event, seq=seq)),
-            ),
-        )
-        return seq
-
-    def events(
-        self, *, after: int = 0, limit: int = 1000, project: str | None = None, subject: str | None = None
-    ) -> list[Event]:
-        where = "seq>?"
-        values: list[str | int] = [after]
-        for column, value in (("project", project), ("subject", subject)):
-            if value is not None:
-                where += f" AND {column}=?"
-                values.append(value)
-        rows = self._execute(
-            f"SELECT seq, project, subject, verb, body FROM events WHERE {where} ORDER BY seq LIMIT ?", (*values, limit)
-        )
-        return [_event(*row) for row in rows]
-
-    def append_root(self, root: Root) -> None:
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """See `sql_driver.Driver`."""
+        until = time.monotonic() + seconds
+        self._connection.set_progress_handler(lambda: time.monotonic() > until, _LOOKS)
         try:
-            self._execute('INSERT INTO roots ("index", body) VALUES (?,?)', (root.index, msgspec.json.encode(root)))
-        except sqlite3.IntegrityError:
-            raise Conflict(f"The audit log's root {root.index} exists already.", fix="Read the roots again.") from None
+            yield
+        except sqlite3.OperationalError as problem:
+            if "interrupted" not in str(problem):
+                raise
+            raise TimeoutError from None
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
-    def roots(self) -> list[Root]:
-        rows = self._execute('SELECT "index", body FROM roots ORDER BY "index"')
-        return [_decode(body, Root, f"root {index}") for index, body in rows]
-
-    def take_lease(self, name: str, holder: str, *, seconds: float) -> bool:
-        now = time.time()
-        changed = self._execute(
-            "INSERT INTO leases (name, holder, until) VALUES (?,?,?) ON CONFLICT (name) DO UPDATE SET "
-            "holder=excluded.holder, until=excluded.until WHERE leases.holder=excluded.holder OR leases.until<?",
-            (name, holder, now + seconds, now),
-        )
-        return changed.rowcount == 1
+    def fits(self, key: int, operator: str, pattern: str, row: str) -> Sql:
+        """See `sql_driver.Driver`."""
+        return Sql(f"fits(?, ?, {row}.text)", [operator, pattern])
 
 
-def _entry(row: Sequence[Any]) -> Entry:
-    kind, id, project, name, number, state, parent, created_us, etag, body = row
-    return Entry(
-        kind=kind,
-        id=id,
-        project=project,
-        name=name,
-        number=number,
-        state=state,
-        parent=parent,
-        created_us=created_us,
-        etag=etag,
-        body=body,
-    )
-
-
-def _event(seq: int, project: str, subject: str, verb: str, body: bytes) -> Event:
-    event = _decode(body, Event, f"event {seq}")
-    if (event.seq, event.project, event.subject, event.verb) != (seq, project, subject, verb):
-        raise Corrupt(
-            f"The ledger's event {seq} was altered: its columns do not say what it says.",
-            fix="Restore the ledger from a backup; keep the damaged one.",
-        )
-    return event
-
-
-def _decode(body: bytes, kind: type[T], what: str) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as problem:
-        raise Corrupt(
-            f"The ledger's {what} cannot be read: {problem}.", fix="Restore the ledger from a backup."
-        ) from None
+def _fits(operator: str, pattern: str, text: str | None) -> bool:
+    if text is None:
+        return False
+    return regex(pattern)(text) if operator == "MATCHES" else like(pattern, operator == "ILIKE")(text)
 
 
 @contextmanager
@@ -425,9 +214,10 @@ def _sentences(path: Path) -> Iterator[None]:
                 f"The ledger {path} stayed locked for {_BUSY_S:.0f} seconds.",
                 fix="See which process holds it, and try again.",
             ) from problem
-        if "full" in text:
+        if "full" in text or "disk I/O error" in text:  # SQLite says the latter where a file cannot grow
             raise Unavailable(
-                f"No space is left to write the ledger {path}.", fix="Free some space and try again."
+                f"The ledger {path} cannot be written: {text}.",
+                fix="See that the disk has space and works, and try again.",
             ) from problem
         raise BackendError(f"The ledger {path} failed: {text}.") from problem
     except sqlite3.DatabaseError as problem:

@@ -4,19 +4,19 @@ A step is a statement, or a function where the content itself changes its form.
 """
 
 import math
-import sqlite3
 from collections.abc import Callable
 from itertools import groupby, islice
 
-from slipway.backends import sqlite_points
-from slipway.backends.sqlite_fields import field_number
+from slipway.backends import sql_points
+from slipway.backends.sql_driver import Driver
+from slipway.backends.sql_fields import field_number
 from slipway.records.runs import MetricPoint
 
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION"]
 
 _MOVED_AT_ONCE = 10_000
 
-Step = str | Callable[[sqlite3.Connection], None]
+Step = str | Callable[[Driver], None]
 
 _FIRST: tuple[Step, ...] = (
     """CREATE TABLE entries (
@@ -46,19 +46,19 @@ _FIRST: tuple[Step, ...] = (
 )
 
 
-def _move_points(connection: sqlite3.Connection) -> None:
+def _move_points(driver: Driver) -> None:
     """Points become blocks; those of a run that has no record could not be asked for and are left out."""
-    rows = connection.execute(
+    rows = driver.execute(
         "SELECT e.no, e.project, e.created_us, p.key, p.value, p.special, p.step, p.at_us FROM points p "
         "JOIN entries e ON e.kind='run' AND e.id=p.run_id ORDER BY p.run_id, p.key, p.step, p.at_us"
     )
     for (no, project, created_us, key), group in groupby(rows, key=lambda row: row[:4]):
-        number = field_number(connection.execute, project, "run", "metric", key)
+        number = field_number(driver, project, "run", "metric", key)
         while part := list(islice(group, _MOVED_AT_ONCE)):
             points = [
                 MetricPoint(key, value if special else math.nan, step, at) for *_, value, special, step, at in part
             ]
-            sqlite_points.write(connection.execute, {key: number}.__getitem__, no, created_us, points)
+            sql_points.write(driver, {key: number}.__getitem__, no, created_us, points)
 
 
 _SECOND: tuple[Step, ...] = (

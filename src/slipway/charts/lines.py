@@ -4,13 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from slipway.charts.scales import Scale, bottom_axis, left_axis, room_for, spanning
+from slipway.charts.strokes import legend, path, style_of
 from slipway.charts.svg import (
     ACCENT,
-    SERIES,
-    SMALL,
     WIDTH,
     Svg,
-    coordinate,
     document,
     element,
     heading,
@@ -19,15 +17,12 @@ from slipway.charts.svg import (
     nothing_to_show,
     text,
 )
-from slipway.charts.text import clean, finite, number, width_of
+from slipway.charts.text import clean, finite, number
 
 __all__ = ["line_chart", "sparkline"]
 
-_DASHES = (None, "6 3", "2 4")
-_QUIET_DASHES = ("7 4", "2 4")
 _MOST_DOTS = 60
 _Point = tuple[float | str, float | None]
-_Style = tuple[str, float, str | None]
 
 
 def sparkline(values: Sequence[float | None], *, title: str = "") -> str:
@@ -58,7 +53,7 @@ def sparkline(values: Sequence[float | None], *, title: str = "") -> str:
         "sparkline",
         f"{title}: {said}" if title else said,
         height,
-        _path(places, ACCENT, width=1.5),
+        path(places, ACCENT, width=1.5),
         element("circle", cx=last[0], cy=last[1], r=2.5, fill=ACCENT),
         width=width,
         is_fixed=True,
@@ -93,8 +88,8 @@ def line_chart(
     if not ys:
         return nothing_to_show("lines", title, "no value is a number" if any(series.values()) else "no values")
     head, top = heading(title)
-    styles = {name: _style(index, name, emphasis) for index, name in enumerate(named)}
-    legend, top = _legend(styles, top)
+    styles = {name: style_of(index, name, emphasis) for index, name in enumerate(named)}
+    names, top = legend(styles, top)
     caption = label(y_label, 0, top + 9, room=WIDTH, quiet=True) if y_label else Svg("")
     top += 22 if y_label else 8
     bottom = top + 160
@@ -108,7 +103,7 @@ def line_chart(
     for name in sorted(named, key=lambda name: name == emphasis):  # what matters lies on top
         points, (colour, width, dash) = named[name], styles[name]
         places = [None if y is None else (across.at(value_of[x]), upright.at(y)) for x, y in points]
-        lines.append(_path(places, colour, width=width, dash=dash))
+        lines.append(path(places, colour, width=width, dash=dash))
         if len(points) <= _MOST_DOTS:
             lines.append(_dots(name, points, places, colour))
     return document(
@@ -116,21 +111,13 @@ def line_chart(
         title or y_label,
         bottom + 24,
         head,
-        legend,
+        names,
         caption,
         left_axis(upright, left, WIDTH),
         bottom_axis(marks, bottom, 0, WIDTH),
         *lines,
         description=_told(named),
     )
-
-
-def _style(index: int, name: str, emphasis: str) -> _Style:
-    """A line's colour, width and dash."""
-    colour = SERIES[index % len(SERIES)]
-    if emphasis:
-        return (colour, 2.6, None) if name == emphasis else (colour, 1.6, _QUIET_DASHES[index % len(_QUIET_DASHES)])
-    return colour, 2, _DASHES[index // len(SERIES) % len(_DASHES)]
 
 
 def _points(points: Sequence[_Point]) -> list[_Point]:
@@ -161,33 +148,6 @@ def _across(
     return scale, marks, {x: float(at) for at, x in enumerate(xs)}
 
 
-def _path(
-    places: Sequence[tuple[float, float] | None], colour: str, *, width: float = 2, dash: str | None = None
-) -> Svg:
-    """A line through the places, broken at each None; a place alone between gaps is a dot."""
-    runs: list[list[tuple[float, float]]] = [[]]
-    for place in places:
-        if place is None:
-            runs.append([])
-        else:
-            runs[-1].append(place)
-    steps = [
-        "M" + "L".join(f"{coordinate(x)} {coordinate(y)}" for x, y in (run * 2 if len(run) == 1 else run))
-        for run in runs
-        if run
-    ]
-    return element(
-        "path",
-        d="".join(steps),
-        fill="none",
-        stroke=colour,
-        stroke_width=width,
-        stroke_dasharray=dash,
-        stroke_linecap="round",
-        stroke_linejoin="round",
-    )
-
-
 def _dots(name: str, points: list[_Point], places: Sequence[tuple[float, float] | None], colour: str) -> Svg:
     """A dot on each point, so that it can be pointed at and tells its figures."""
     dots = []
@@ -196,21 +156,6 @@ def _dots(name: str, points: list[_Point], places: Sequence[tuple[float, float] 
             told = f"{name}, {x if isinstance(x, str) else number(x)}: {number(y)}".removeprefix(", ")
             dots.append(element("circle", element("title", text(told)), cx=place[0], cy=place[1], r=2.5))
     return element("g", *dots, fill=colour)
-
-
-def _legend(styles: Mapping[str, _Style], top: float) -> tuple[Svg, float]:
-    """The names with their colours, in as many rows as they need, and where it ends; nothing for one without a name."""
-    if len(styles) == 1 and not any(map(clean, styles)):
-        return Svg(""), top
-    parts, x = [], 0.0
-    for name, (colour, width, dash) in styles.items():
-        room = min(width_of(clean(name), SMALL), 170.0)
-        if x and x + room + 24 > WIDTH:
-            x, top = 0.0, top + 16
-        parts.append(_path([(x + 1, top + 6), (x + 17, top + 6)], colour, width=width, dash=dash))
-        parts.append(label(name, x + 23, top + 10, room=171))
-        x += room + 40
-    return Svg("".join(parts)), top + 20
 
 
 def _told(named: dict[str, list[_Point]]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from slipway.charts.svg import SMALL, Svg, label, line
 from slipway.charts.text import decimals_of, number, width_of
 
-__all__ = ["Scale", "bottom_axis", "grid", "left_axis", "room_for", "spanning"]
+__all__ = ["LogScale", "Scale", "bottom_axis", "grid", "left_axis", "room_for", "spanning"]
 
 _MOST = sys.float_info.max
 _FAINT = "0.16"
@@ -44,6 +44,27 @@ class Scale:
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [(place * step, number(place * step, decimals_of(step))) for place in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class LogScale(Scale):
+    """A line from the values `low` to `high`, both above zero and apart, onto places by their logarithms."""
+
+    def at(self, value: float) -> float:
+        """The place of a value, kept between start and end."""
+        low, high = math.log10(self.low), math.log10(self.high)
+        share = (math.log10(value) - low) / (high - low)
+        return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
+
+    def ticks(self, about: int = 5) -> list[tuple[float, str]]:
+        """Powers of ten within the scale, ascending, each with its label; its ends where there are none.
+
+        Args:
+            about: How many, more or less.
+        """
+        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        values = [10.0**power for power in range(first, last + 1, max(1, math.ceil((last - first) / about)))]
+        return [(value, number(value)) for value in (values if len(values) > 1 else (self.low, self.high))]
 
 
 def spanning(values: Iterable[float], start: float, end: float, *, zero: bool = False) -> Scale:

@@ -14,6 +14,8 @@ from msgspec import Struct
 from slipway.cli.door import Way, way_options
 from slipway.cli.layout import print_json
 from slipway.errors import NotFound, SlipwayError
+from slipway.hosts.blob_places import look_at, remembered_place
+from slipway.hosts.ledgers import is_store
 from slipway.hosts.settings import find_folder, read_settings
 
 __all__ = ["Diagnosis", "doctor", "look"]
@@ -92,7 +94,7 @@ def _openmp() -> Diagnosis:
 
 def _store(way: Way) -> Iterator[Diagnosis]:
     try:
-        folder, online = (way.root, "") if way.root else _of_project(way)
+        folder, ledger, online = (way.root, None, "") if way.root else _of_project(way)
     except NotFound as problem:
         yield Diagnosis("project", True, "none in this folder", problem.fix)
         return
@@ -102,17 +104,20 @@ def _store(way: Way) -> Iterator[Diagnosis]:
     if folder is None:
         yield _server(way)
         return
-    yield _ledger(way, folder)
+    yield _ledger(folder, ledger)
+    place = remembered_place(folder)
+    if place:
+        yield _objects(place)
     yield _space(folder)
     if online:
         yield _online(online)
 
 
-def _of_project(way: Way) -> tuple[Path | None, str]:
-    """The folder of the project's store, None for one at a server, and the URL of its online store."""
+def _of_project(way: Way) -> tuple[Path | None, str | None, str]:
+    """The folder of the project's store, None for one at a server, and the URLs of its ledger and online store."""
     home = find_folder(way.folder or Path())
     settings = read_settings(home).environment(way.environment)
-    return None if settings.server else home / settings.store, settings.online
+    return None if settings.server else home / settings.store, settings.ledger, settings.online
 
 
 def _server(way: Way) -> Diagnosis:
@@ -124,14 +129,14 @@ def _server(way: Way) -> Diagnosis:
         return Diagnosis("server", False, problem.what, problem.fix)
 
 
-def _ledger(way: Way, folder: Path) -> Diagnosis:
-    if not (folder / "ledger.db").is_file():
+def _ledger(folder: Path, ledger: str | None) -> Diagnosis:
+    if not ledger and not is_store(folder):
         return Diagnosis("store", True, f"{folder} is not made yet; the first command that writes makes it")
     from slipway.hosts.project import open_workspace
     from slipway.ledger.events import verify
 
     try:
-        workspace = open_workspace(folder, project="")
+        workspace = open_workspace(folder, project="", ledger=ledger)
         try:
             sealed, unsealed = verify(workspace.ledger, workspace.signer)
         finally:
@@ -140,6 +145,14 @@ def _ledger(way: Way, folder: Path) -> Diagnosis:
         return Diagnosis("store", False, problem.what, problem.fix or "Restore it from a backup.")
     found = f"{folder} can be read; {sealed:,} sealed events hold, {unsealed:,} are not sealed yet"
     return Diagnosis("store", True, found)
+
+
+def _objects(place: str) -> Diagnosis:
+    try:
+        look_at(place)
+    except SlipwayError as problem:
+        return Diagnosis("object store", False, problem.what, problem.fix)
+    return Diagnosis("object store", True, f"{place} answers")
 
 
 def _online(url: str) -> Diagnosis:

@@ -14,6 +14,7 @@ import click
 
 from slipway.cli.layout import print_json
 from slipway.errors import InvalidInput
+from slipway.hosts.ledgers import is_store
 from slipway.hosts.project import Project, open_project, open_workspace
 from slipway.hosts.settings import locate
 from slipway.ledger.projects import check_known
@@ -213,10 +214,10 @@ def _open_store(root: Path | None, project: str | None, environment: str) -> Ite
     if root is None or project is None:
         given, missing = ("--project", "--root DIR") if root is None else ("--root", "--project NAME")
         raise InvalidInput(f"{given} is given without {missing.split()[0]}.", fix=f"Add {missing}.")
-    if not (root / "ledger.db").is_file():
+    if not is_store(root):
         raise InvalidInput(
             f"{root} is not a store.",
-            why="A store's folder holds a file ledger.db.",
+            why="A store's folder holds a file ledger.db, or ledger.url where its ledger is in a database.",
             fix="Name the folder that `slipway up --root` serves, or a project's .slipway.",
             field="root",
         )

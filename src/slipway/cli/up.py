@@ -41,7 +41,8 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
     Without --root it is the store of the project in the present folder, or what runs logged there.
     """
     make_app = import_module(_APP).make_app
-    store = (root or _store_of_project(environment)).resolve()
+    store, ledger, blobs = (root, None, "") if root else _of_project(environment)
+    store = store.resolve()
 
     def ready(url: str) -> None:
         if as_json:
@@ -53,6 +54,8 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
         store,
         make_app,
         environment=environment,
+        ledger=ledger,
+        blobs=blobs,
         host=host,
         port=port,
         largest_upload=megabytes * 10**6,
@@ -61,9 +64,11 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
     )
 
 
-def _store_of_project(environment: str) -> Path:
+def _of_project(environment: str) -> tuple[Path, str, str]:
+    """The folder of the project's store, and where its settings say that the ledger and the blobs are kept."""
     try:
         folder, settings = locate(Path())
     except NotFound as problem:
         raise NotFound(problem.what, fix="Name a store: slipway up --root DIR") from problem
-    return folder / settings.environment(environment).store
+    chosen = settings.environment(environment)
+    return folder / chosen.store, chosen.ledger, chosen.blobs

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from slipway.errors import NotFound, SlipwayError
@@ -15,6 +16,8 @@ from slipway.ports.blobs import Blobs
 __all__ = ["BlobsSuite"]
 
 _LARGE = bytes(range(256)) * 12_000  # three megabytes: more than one chunk
+
+_AN_HOUR = timedelta(hours=1)
 
 
 def _raised(kind: type[SlipwayError], work: Callable[[], object]) -> None:
@@ -92,6 +95,22 @@ class BlobsSuite:
         assert not blobs.delete(digest(b"abc"))
         assert blobs.get(digest(b"abd")) == b"abd"
         assert blobs.get(blobs.put(b"abc")) == b"abc"
+
+    def test_what_is_stored_is_listed_and_what_was_just_put_is_not_deleted(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path)
+        assert list(blobs.stored()) == []
+        begun = datetime.now(UTC)
+        for data in (b"", b"abc", _LARGE):
+            blobs.put(data)
+        found = {blob.digest: blob for blob in self.make(tmp_path).stored()}
+        assert {name: blob.size_bytes for name, blob in found.items()} == {
+            digest(data): len(data) for data in (b"", b"abc", _LARGE)
+        }
+        assert all(abs(blob.put_at - begun) <= _AN_HOUR for blob in found.values())
+        assert not blobs.delete(digest(b"abc"), put_before=begun - _AN_HOUR)
+        assert blobs.get(digest(b"abc")) == b"abc"
+        assert blobs.delete(digest(b"abc"), put_before=begun + _AN_HOUR)
+        assert {blob.digest for blob in blobs.stored()} == {digest(b""), digest(_LARGE)}
 
     def test_a_blob_is_fetched_into_a_file(self, tmp_path: Path) -> None:
         blobs = self.make(tmp_path / "store")

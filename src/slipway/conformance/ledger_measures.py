@@ -224,6 +224,62 @@ class LedgerMeasuresSuite:
             assert found(limit=limit, best_per=_DATA) == "fe"
         store.close()
 
+    def test_every_text_is_found_by_what_it_is(self, tmp_path: Path) -> None:
+        store = self.make(tmp_path)
+        # In the order of their code points.
+        texts = [
+            "",
+            "\x00",
+            "\x00a",
+            "\x01",
+            "\x01\x02",
+            "\x02",
+            "%",
+            "A",
+            "\\",
+            "_",
+            "a",
+            "a" * 7000,
+            "b",
+            "\xe9",
+            "\uffff",
+        ]
+        texts += ["\U0001f600" * 600, "\U0001f600" * 600 + "\x00"]
+        with store.write() as tx:
+            for number, text in enumerate(texts):
+                tx.put(_run(f"{number:02}", number, Facet("tag", "user", text)))
+            tx.set_ref("flights", "alias", "a\x00", "b\x00\x01", expect=None)
+        with store.read() as seen:
+            assert seen.refs("flights", "alias") == {"a\x00": "b\x00\x01"}
+            for way in (False, True):
+                ids, after = [], None
+                while True:
+                    page = seen.search("run", project="flights", order=(Order(_USER, way),), after=after, limit=2)
+                    ids += [int(entry.id) for entry in page.entries]
+                    after = page.position
+                    if after is None:
+                        break
+                assert ids == sorted(range(len(texts)), reverse=way)
+
+            def found(operator: Operator, value: str) -> list[int]:
+                page = seen.search("run", project="flights", where=Compare(_USER, operator, value))
+                return sorted(int(entry.id) for entry in page.entries)
+
+            for place, text in enumerate(texts):
+                assert found("=", text) == [place]
+                assert found("<", text) == list(range(place))
+                assert found(">=", text) == list(range(place, len(texts)))
+                assert found("!=", text) == [other for other in range(len(texts)) if other != place]
+                if text not in ("%", "_"):
+                    assert found("LIKE", text) == [place]
+            one = [place for place, text in enumerate(texts) if len(text) == 1]
+            assert found("LIKE", "_") == found("MATCHES", "^(.|\n)$") == one
+            assert found("LIKE", "\\%") == [texts.index("\\")]
+            assert found("LIKE", "%\x00") == [1, len(texts) - 1]
+            assert found("ILIKE", "\xc9") == [texts.index("\xe9")]
+            assert found("ILIKE", "a") == [texts.index("A"), texts.index("a")]
+        store.close()
+
     def test_a_search_sees_what_a_record_says_now(self, tmp_path: Path) -> None:
         store = self._filled(tmp_path)
         with store.write() as tx:

@@ -18,6 +18,7 @@ from slipway.records.events import Event, Root
 from slipway.records.people import Actor
 from slipway.records.record import Entry, Link
 from slipway.records.runs import MetricPoint
+from slipway.records.search import Compare, Facet, Field
 
 __all__ = ["LedgerStoreSuite"]
 
@@ -207,6 +208,31 @@ class LedgerStoreSuite(LedgerMeasuresSuite):
             assert tx.links("run:r1", towards=True) == [one]
             assert tx.links("run:r1", towards=False) == [two]
             assert tx.links("model:m1", towards=False) == []
+        store.close()
+
+    def test_a_removed_entry_is_gone_with_all_it_was_found_by(self, tmp_path: Path) -> None:
+        store = self.make(tmp_path)
+        loud = Field("tag", "loud")
+        gone = _entry("r1", facets=(Facet("tag", "loud", text="yes"),))
+        with store.write() as tx:
+            for entry in (gone, msgspec.structs.replace(gone, id="r2"), _entry("r1", kind="model")):
+                tx.put(entry)
+            tx.add_points("r1", [MetricPoint("auc", value / 100, step=value) for value in range(100)])
+            tx.link([Link("run:r1", "model:m1", "made"), Link("table:t", "run:r1", "input"), Link("a", "b", "input")])
+        with store.write() as tx:
+            assert tx.remove("run", "r1")
+            assert not tx.remove("run", "r1")
+            tx.unlink("run:r1")
+        with store.read() as tx:
+            assert tx.get("run", "r1") is None
+            assert tx.get("model", "r1") is not None
+            found = tx.search("run", project="flights", where=Compare(loud, "=", "yes"))
+            assert [entry.id for entry in found.entries] == ["r2"]
+            assert tx.links("run:r1", towards=True) == tx.links("run:r1", towards=False) == []
+            assert tx.links("a", towards=False) == [Link("a", "b", "input")]
+        with store.write() as tx:
+            assert tx.put(_entry("r1", project="ships"), expect=0) == 1
+            assert tx.points("r1", "auc") == tx.latest_points(["r1"])["r1"] == []
         store.close()
 
     def test_events_follow_each_other_without_a_gap(self, tmp_path: Path) -> None:

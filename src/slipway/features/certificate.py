@@ -80,7 +80,9 @@ def _scratch(workspace: Workspace, root: Path) -> Iterator[Workspace]:
     blobs = plugins.load("blobs", "local")(root / "blobs")
     try:
         with versions.reads.filled([]), catalog.pins.filled({}):
-            yield dataclasses.replace(workspace, root=root, ledger=ledger, blobs=blobs, say=lambda line: None)
+            yield dataclasses.replace(
+                workspace, root=root, ledger=ledger, blobs=blobs, open_parts=None, say=lambda line: None
+            )
     finally:
         ledger.close()
 

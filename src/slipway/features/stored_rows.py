@@ -18,7 +18,9 @@ from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.schema.frame_digests import BLOCK_ROWS
 from slipway.tables import catalog, versions
 from slipway.tables.commits import again_on_conflict
-from slipway.tables.parts import PART_ROWS, table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.part_folders import PartFolder, table_folder
+from slipway.tables.parts import PART_ROWS
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import stage
 
@@ -135,7 +137,7 @@ class TrainingBatches:
         manifest = msgspec.structs.replace(self._reference.manifest, parts=parts)
         opened, kept = current_workspace.get(), self._reference
         # A process that runs a step of its own has no store open: the files lie where they lay.
-        folder = table_folder(opened, kept.table, project=kept.project) if opened else Path(kept.folder)
+        folder = part_folder(opened, kept.table, project=kept.project) if opened else PartFolder(Path(kept.folder))
         return scan_parts(folder, manifest, f"The stored training set {self.table!r} ({self.version[:12]})")
 
     def slipway_fingerprint(self) -> str:
@@ -143,8 +145,13 @@ class TrainingBatches:
         return fingerprint((self._reference.fingerprint, self.batch_rows))
 
     def slipway_save(self, folder: Path) -> None:
-        """Keep the reference in a folder; the rows stay where they are."""
-        (folder / "batches.json").write_bytes(msgspec.json.encode((self._reference, self.batch_rows)))
+        """Keep the reference in a folder; the rows stay where they are, on this machine."""
+        opened, kept = current_workspace.get(), self._reference
+        if opened is not None:  # whoever loads it may have no store open
+            self.scan()
+            here = table_folder(opened, kept.table, project=kept.project).resolve()
+            kept = msgspec.structs.replace(kept, folder=str(here))
+        (folder / "batches.json").write_bytes(msgspec.json.encode((kept, self.batch_rows)))
 
     @classmethod
     def slipway_load(cls, folder: Path) -> TrainingBatches:

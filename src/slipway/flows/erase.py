@@ -36,6 +36,7 @@ from slipway.tables.catalog import head, manifest_of
 from slipway.tables.delta_export import rebuild_delta
 from slipway.tables.erasing import Found
 from slipway.tables.file_erasing import FilesFound, find_files, rewrite_files, switch_files
+from slipway.tables.part_cache import note_erased
 
 __all__ = ["erase", "list_erasures"]
 
@@ -259,11 +260,15 @@ def _erase_table(workspace: Workspace, table: str, target: Target, erasure: Eras
             return erasure
         rewritten = erasing.rewrite(workspace, found, erasure=erasure.id, reason=erasure.reason)
         places = (*erasure.places, _place(found))
-        after = msgspec.structs.replace(erasure, places=places, doomed=(*erasure.doomed, *rewritten.doomed))
+        parts = [one.removeprefix("part:") for one in rewritten.doomed if one.startswith("part:")]
+        after = msgspec.structs.replace(
+            erasure, places=places, doomed=(*erasure.doomed, *rewritten.doomed), gone=(*erasure.gone, *parts)
+        )
         try:
             with workspace.ledger.write() as tx:
                 erasing.switch(tx, rewritten)
                 entries.put(tx, after)
+                note_erased(tx)
         except Conflict:
             continue
         erasure = _complete(workspace, after)

@@ -13,11 +13,12 @@ from uvicorn._types import ASGIApplication
 
 from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
 from slipway.governance.audit import head_of
+from slipway.hosts.blob_places import prove_blobs
 from slipway.hosts.controller import PASS_EVERY_S, Controller
 from slipway.hosts.project import open_workspace
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
-from slipway.ledger import events
+from slipway.ledger import events, uploads
 from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
 from slipway.runs.receiving import forget_abandoned
 from slipway.runs.recovery import take_in
@@ -35,6 +36,8 @@ def serve(
     make_app: Callable[[Workspace], ASGIApplication],
     *,
     environment: str = "dev",
+    ledger: str | None = None,
+    blobs: str = "",
     host: str = "127.0.0.1",
     port: int = 8300,
     say: Callable[[str], None],
@@ -49,6 +52,8 @@ def serve(
         root: The store's folder; made when it is missing.
         make_app: Makes the application.
         environment: Which environment this store is: its floor is part of every gate that is judged here.
+        ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
+        blobs: The URL that the environment's settings name, "" for what the folder remembers.
         host: The address to listen on; only the loopback address, as long as there are no tokens.
         port: The port, 0 for any free one.
         say: Receives lines for a person.
@@ -59,13 +64,14 @@ def serve(
 
     Raises:
         InvalidInput: The address is not the loopback one, or the port is in use.
+        InvalidSetting: The object store does not fit.
     """
     listener = listen(host, port)
     try:
-        workspace = open_workspace(root, project="", environment=environment, say=say)
+        workspace = _opened(
+            open_workspace(root, project="", environment=environment, ledger=ledger, blobs=blobs, say=say)
+        )
         workspace = replace(workspace, largest_upload=largest_upload)
-        take_in(workspace)
-        forget_abandoned(workspace)
         sealer = Sealer(workspace, every_s=seal_every_s)
         controller = Controller(workspace, every_s=pass_every_s)
         # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.
@@ -87,6 +93,19 @@ def serve(
     finally:
         listener.close()
     say("Slipway has stopped.")
+
+
+def _opened(workspace: Workspace) -> Workspace:
+    """A workspace that may serve: its object store is proven, and what others left is taken in."""
+    try:
+        prove_blobs(workspace.root)
+        take_in(workspace)
+        forget_abandoned(workspace)
+        uploads.sweep(workspace)
+    except BaseException:
+        workspace.ledger.close()
+        raise
+    return workspace
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,10 +1,14 @@
 """The controller of a store: lets the loop pass over all projects again and again, for as long as the server runs."""
 
+import os
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from slipway.errors import SlipwayError
+from slipway.ids import new_id
 from slipway.ledger.projects import list_projects
 from slipway.loop import CONTROLLER
 from slipway.operations.declare import Empty, call
@@ -12,6 +16,7 @@ from slipway.operations.rollouts import Reconcile
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.runs.recovery import take_in
+from slipway.tables.part_cache import forget_erased
 
 __all__ = ["PASS_EVERY_S", "Controller"]
 
@@ -22,7 +27,9 @@ PASS_EVERY_S = 10.0
 class Controller:
     """Passes over a store's projects from time to time, in a thread of its own.
 
-    Whatever goes wrong at one endpoint is said and tried again at the next pass; it never ends the others' turn.
+    Whatever goes wrong at one endpoint is said and tried again at the next pass; it never ends the others' turn. Of
+    several servers on one ledger the holder of a lease does it; when that one is gone, another goes on in three passes'
+    time.
 
     Args:
         workspace: The store's.
@@ -32,6 +39,7 @@ class Controller:
     def __init__(self, workspace: Workspace, *, every_s: float = PASS_EVERY_S) -> None:
         self._workspace = workspace
         self._every_s = every_s
+        self._holder = f"{os.getpid()}-{new_id()}"
         self._said: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="slipway-controller", daemon=True)
@@ -44,16 +52,49 @@ class Controller:
         """Finish the pass under way, and end."""
         self._stopping.set()
         self._thread.join()
+        with suppress(SlipwayError):  # then it runs out
+            self._lease(-1)
 
-    def look(self) -> None:
-        """Pass over every project once."""
+    def look(self) -> bool:
+        """Pass over every project once, unless another server does; says whether it did."""
         try:
-            take_in(self._workspace)
+            take_in(self._workspace)  # each server what lies in its own folder
+            if self._workspace.open_parts is not None:
+                forget_erased(self._workspace, again=True)
+            if not self._lease(3 * self._every_s):
+                return False
             projects = [known.name for known in list_projects(self._workspace, Empty()).projects]
         except SlipwayError as problem:
             self._say("", f"The loop cannot read which projects there are: {problem}")
-            return
+            return False
         self._say("", "")
+        with self._renewing():
+            self._pass(projects)
+        return True
+
+    def _lease(self, seconds: float) -> bool:
+        with self._workspace.ledger.write() as tx:
+            return tx.take_lease("controller", self._holder, seconds=seconds)
+
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """Keep the lease for the length of a block."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self._every_s):
+                with suppress(SlipwayError):  # what the block does fails too, and says so
+                    self._lease(3 * self._every_s)
+
+        keeper = threading.Thread(target=renew, name="slipway-controller-lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeper.join()
+
+    def _pass(self, projects: list[str]) -> None:
         for project in projects:
             if self._stopping.is_set():
                 return

@@ -13,6 +13,8 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
+from slipway.hosts.blob_places import open_blobs
+from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
 from slipway.hosts.store_clock import open_clock
@@ -140,6 +142,8 @@ def open_workspace(
     environment: str = "dev",
     actor: Actor | None = None,
     clock: Clock | None = None,
+    ledger: str | None = None,
+    blobs: str = "",
     online: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
@@ -151,20 +155,27 @@ def open_workspace(
         environment: "dev", "test" or "prod".
         actor: Who acts; the user of the operating system when None, as admin of a store that is theirs.
         clock: Business time; when None it is the store's own, see `open_clock`.
+        ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
+        blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
         say: Receives lines of progress.
     """
     root = root.resolve()
-    ledger = plugins.load("ledger", "sqlite")(root / "ledger.db")
-    blobs = plugins.load("blobs", "local")(root / "blobs")
-    index_anew(ledger, {ModelVersion: found_by.completing(blobs)})
+    opened = open_ledger(root, ledger)
+    try:
+        kept, open_parts = open_blobs(root, opened, blobs)
+        index_anew(opened, {ModelVersion: found_by.completing(kept)})
+    except BaseException:
+        opened.close()
+        raise
     return Workspace(
         project=project,
         environment=environment,
         actor=actor or Actor(user(), roles=("admin",)),
         root=root,
-        ledger=ledger,
-        blobs=blobs,
+        ledger=opened,
+        blobs=kept,
+        open_parts=open_parts,
         clock=clock or open_clock(root),
         signer=plugins.load("signer", "ed25519")(root / "keys"),
         launcher=plugins.load("launcher", "process")(),
@@ -193,7 +204,8 @@ def open_project(
         environment: Which environment.
         actor: Who acts; see `open_workspace`.
         clock: Business time; see `open_workspace`.
-        root: Another store than slipway.toml names; its endpoints' online stores are embedded.
+        root: Another store than slipway.toml names; its ledger and its blobs are where it says, and its endpoints'
+            online stores are embedded.
         say: Receives lines of progress.
         implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
@@ -216,6 +228,8 @@ def open_project(
         environment=environment,
         actor=actor,
         clock=clock,
+        ledger=chosen.ledger if root is None else None,
+        blobs=chosen.blobs if root is None else "",
         online=chosen.online if root is None else "",
         say=say,
     )

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Struct, field
 
 from slipway.errors import InvalidSetting, NotFound, near
+from slipway.hosts.blob_places import check_place
 from slipway.ids import check_name
-from slipway.serving.secret_urls import check_url
+from slipway.serving.secret_urls import POSTGRES, check_url
 
 __all__ = ["FILE", "EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
 
@@ -35,6 +36,11 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         store: The folder of the store, relative to slipway.toml.
+        ledger: The URL of the PostgreSQL database that keeps the ledger, "" for a file in the store's folder; several
+            servers may share it. A password is named: "postgresql://slipway:${PGPASSWORD}@host/slipway", or
+            "env:DATABASE_URL" for the whole URL.
+        blobs: Where blobs and the parts of tables are kept: "s3://bucket/prefix", gs:// or az://; "" for the folder.
+            Credentials, region and endpoint are read from the environment.
         server: The URL of a server that keeps the store; then the store is reached through it, and `sw.run` sends its
             runs there, by way of an outbox in the folder `store`.
         online: The URL of an online store that endpoints share, redis:// or rediss://; "" for one embedded in each
@@ -42,6 +48,8 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     store: str = ".slipway"
+    ledger: str = ""
+    blobs: str = ""
     server: str = ""
     online: str = ""
 
@@ -107,7 +115,7 @@ def locate(start: Path, *, implicit: bool = False) -> tuple[Path, Settings]:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Read a project's slipway.toml; environment variables SLIPWAY_STORE and SLIPWAY_SERVER override every environment.
+    """Read a project's slipway.toml; environment variables SLIPWAY_STORE, SLIPWAY_BLOBS and SLIPWAY_SERVER override every environment.
 
     Raises:
         InvalidSetting: The file is not TOML, or a key is unknown, missing or of the wrong type.
@@ -125,13 +133,17 @@ def read_settings(folder: Path) -> Settings:
     check_name(settings.project.name, "project")
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
-    return _overridden(settings)
+        check_url(chosen.ledger, "The setting ledger", POSTGRES)
+    settings = _overridden(settings)
+    for chosen in settings.environments.values():
+        check_place(chosen.blobs, "The setting blobs")
+    return settings
 
 
 def _overridden(settings: Settings) -> Settings:
     override = {
         key: os.environ[variable]
-        for key, variable in (("store", "SLIPWAY_STORE"), ("server", "SLIPWAY_SERVER"))
+        for key, variable in (("store", "SLIPWAY_STORE"), ("blobs", "SLIPWAY_BLOBS"), ("server", "SLIPWAY_SERVER"))
         if os.environ.get(variable)
     }
     if not override:

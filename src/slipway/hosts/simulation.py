@@ -5,6 +5,7 @@ It is a store like any other whose file `clock` says which time it is there; see
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import inspect
 import os
@@ -172,6 +173,7 @@ def _hold(root: Path) -> None:
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
+    atexit.register(file.close)
     _held[root] = file
 
 

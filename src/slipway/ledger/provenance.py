@@ -24,6 +24,7 @@ __all__ = [
     "is_host_gone",
     "run_error",
     "user_trace",
+    "without_secrets",
 ]
 
 _GIT_TIMEOUT_S = 3.0
@@ -125,10 +126,14 @@ def command_line() -> str:
         else:
             words.append(word)
         masked = not masked and not equals and word.startswith("-") and bool(_SECRET.search(word))
-    told = " ".join(words)
+    return without_secrets(" ".join(words))
+
+
+def without_secrets(text: str) -> str:
+    """A text without the values of environment variables whose names look like a secret's."""
     for secret in sorted(_secrets(), key=len, reverse=True):
-        told = told.replace(secret, "***")
-    return told
+        text = text.replace(secret, "***")
+    return text
 
 
 def host() -> str:

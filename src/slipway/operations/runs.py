@@ -4,15 +4,23 @@ from msgspec import Struct
 
 from slipway.operations.declare import Operation
 from slipway.records.reproductions import Reproduction
-from slipway.records.runs import MetricPoint, Run, StepRun
+from slipway.records.runs import Artifact, Bucket, MetricPoint, Run, StepRun
 from slipway.records.search import Search
 
 __all__ = [
+    "ArtifactContent",
+    "Curve",
+    "Curves",
+    "GetArtifact",
+    "GetCurves",
+    "GetRows",
     "GetRun",
     "Reproduce",
     "Reproduced",
     "RunDetail",
+    "RunDiff",
     "RunRow",
+    "Rows",
     "Runs",
     "SyncRun",
     "SyncedRun",
@@ -48,6 +56,102 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     run: Run
     steps: tuple[StepRun, ...]
     metrics: tuple[MetricPoint, ...]
+
+
+class GetCurves(Struct, frozen=True, kw_only=True):
+    """Which curves of a run.
+
+    Args:
+        id: The run's id or the beginning of it.
+        key: The metric, however few points it has; "" for all that have more than one.
+        after: Only metrics whose place is behind this one's: `next` of the page before.
+        limit: How many metrics at most: 1 to 1,000.
+        buckets: As how many stretches a curve comes at most: 1 to 10,000.
+    """
+
+    id: str
+    key: str = ""
+    after: str = ""
+    limit: int = 12
+    buckets: int = 100
+
+
+class Curve(Struct, frozen=True, kw_only=True):
+    """A metric as stretches of its points, in order: whatever it has, its first, last, least and greatest value."""
+
+    key: str
+    buckets: tuple[Bucket, ...]
+
+
+class Curves(Struct, frozen=True, kw_only=True):
+    """Curves in the order of pages, and what to ask for after them, "" when nothing follows.
+
+    Metrics of whole runs come first, then those of slices (`auc[carrier=AA]`), then the machine's (`system/...`).
+    """
+
+    curves: tuple[Curve, ...]
+    next: str = ""
+
+
+class GetArtifact(Struct, frozen=True, kw_only=True):
+    """Which artifact of which run: the run's id or the beginning of it, and the artifact's name."""
+
+    id: str
+    name: str
+
+
+class ArtifactContent(Struct, frozen=True, kw_only=True):
+    """An artifact with its bytes.
+
+    Args:
+        artifact: The artifact.
+        data: Its bytes, verified; none where it has more than 8 million: those are downloaded.
+        is_whole: Whether the bytes are here.
+    """
+
+    artifact: Artifact
+    data: bytes
+    is_whole: bool
+
+
+class GetRows(Struct, frozen=True, kw_only=True):
+    """Which rows of which artifact.
+
+    Args:
+        id: The run's id or the beginning of it.
+        name: The artifact's name: a frame that was stored as Parquet, with at most 8 million bytes.
+        limit: How many rows at most: 1 to 10,000.
+    """
+
+    id: str
+    name: str
+    limit: int = 100
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """The first rows of a frame, as text.
+
+    Args:
+        columns: Name and type of each column.
+        rows: A text a column, None for null.
+        has_more: Whether there are more rows.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    has_more: bool
+
+
+class RunDiff(Struct, frozen=True, kw_only=True):
+    """What differed from the run's git commit.
+
+    Args:
+        commit: The commit, "" where it is not known.
+        text: As `git diff` says it, "" for nothing or unknown.
+    """
+
+    commit: str
+    text: str
 
 
 class SyncRun(Struct, frozen=True, kw_only=True):
@@ -129,6 +233,38 @@ operations = (
         request=GetRun,
         response=RunDetail,
         body="slipway.runs.browse:get_run",
+    ),
+    Operation(
+        name="runs.curves",
+        summary="Show a run's metrics as curves of at most so many stretches, each with its least and greatest value.",
+        permission="runs.read",
+        request=GetCurves,
+        response=Curves,
+        body="slipway.runs.browse:get_curves",
+    ),
+    Operation(
+        name="runs.artifact",
+        summary="Give the bytes of one artifact of a run, where they are not too many.",
+        permission="runs.read",
+        request=GetArtifact,
+        response=ArtifactContent,
+        body="slipway.runs.browse:get_artifact",
+    ),
+    Operation(
+        name="runs.rows",
+        summary="Show the first rows of a frame that a run stored.",
+        permission="runs.read",
+        request=GetRows,
+        response=Rows,
+        body="slipway.runs.frames:get_rows",
+    ),
+    Operation(
+        name="runs.diff",
+        summary="Show what differed from a run's git commit when it began.",
+        permission="runs.read",
+        request=GetRun,
+        response=RunDiff,
+        body="slipway.runs.browse:get_diff",
     ),
     Operation(
         name="runs.sync",

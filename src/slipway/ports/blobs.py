@@ -1,10 +1,19 @@
 """Content-addressed bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-__all__ = ["Blobs"]
+__all__ = ["Blobs", "StoredBlob"]
+
+
+class StoredBlob(NamedTuple):
+    """A blob as it lies there: its size in bytes, and when it was last put, by the machine's clock, at most an hour off."""
+
+    digest: str
+    size_bytes: int
+    put_at: datetime
 
 
 class Blobs(Protocol):
@@ -64,6 +73,19 @@ class Blobs(Protocol):
         """
         ...
 
-    def delete(self, digest: str) -> bool:
-        """Remove a blob for good; returns whether it was there. Nobody asks whether something still names it."""
+    def stored(self) -> Iterator[StoredBlob]:
+        """All blobs, in no order; one that is put or deleted meanwhile may be among them or not."""
+        ...
+
+    def delete(self, digest: str, *, put_before: datetime | None = None) -> bool:
+        """Remove a blob for good. Nobody asks whether something still names it.
+
+        Args:
+            digest: Which.
+            put_before: Leave it where it was put at this moment or later, by the machine's clock: whoever puts what is
+                there already may be about to name it.
+
+        Returns:
+            Whether it was removed.
+        """
         ...

@@ -142,6 +142,13 @@ class WriteTransaction(ReadTransaction, Protocol):
         """
         ...
 
+    def remove(self, kind: str, id: str) -> bool:
+        """Remove an entry for good, with what it is found by and its points; returns whether it was there.
+
+        Its references and links stay: see `set_ref` and `unlink`.
+        """
+        ...
+
     def set_ref(self, project: str, kind: str, name: str, target: str, *, expect: str | None) -> None:
         """Point a reference at a target.
 
@@ -159,6 +166,10 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def link(self, links: Iterable[Link]) -> None:
         """Add lineage links; a link that exists is left as it is."""
+        ...
+
+    def unlink(self, node: str) -> None:
+        """Remove the lineage links that begin or end at a node."""
         ...
 
     def add_points(self, run_id: str, points: Iterable[MetricPoint]) -> None:

@@ -18,7 +18,7 @@ from slipway.ports.signer import Signer
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.people import Actor
 
-__all__ = ["LARGEST_UPLOAD", "OpenOnline", "Workspace", "current_workspace", "workspace"]
+__all__ = ["LARGEST_UPLOAD", "OpenOnline", "OpenParts", "Workspace", "current_workspace", "workspace"]
 
 
 LARGEST_UPLOAD = 5_000_000_000
@@ -37,6 +37,14 @@ class OpenOnline(Protocol):
         ...
 
 
+class OpenParts(Protocol):
+    """Opens what keeps the parts of a table, beside the files in the store's folder."""
+
+    def __call__(self, project: str, table: str) -> Blobs:
+        """Open it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """Everything that a stage may use of the world.
@@ -46,6 +54,7 @@ class Workspace:
         environment: "dev", "test" or "prod".
         actor: Who asks.
         root: The store's folder: tables, blobs, endpoints live under it.
+        open_parts: Opens what keeps the parts of a table; None where the folder does, and is no cache of them.
         ledger: The ledger's store.
         blobs: The blobs.
         clock: Business time.
@@ -70,6 +79,7 @@ class Workspace:
     launcher: Launcher
     runner: Runner
     open_online: OpenOnline
+    open_parts: OpenParts | None = None
     online: str = ""
     run_server: RunServer | None = None
     largest_upload: int = LARGEST_UPLOAD

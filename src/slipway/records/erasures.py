@@ -38,6 +38,7 @@ class Erasure(Record, frozen=True, kw_only=True, tag="erasure"):
         actor: Who did it.
         places: Where rows were erased.
         doomed: What is to be removed from the disk: "part:<table>/<digest>", "blob:<digest>"; () when it is done.
+        gone: Which parts of tables were removed, "<table>/<digest>": machines that hold copies of them remove these too.
         kept: What could not be erased, in sentences.
         ended_at: When the proof was through.
     """
@@ -49,6 +50,7 @@ class Erasure(Record, frozen=True, kw_only=True, tag="erasure"):
     actor: Actor
     places: tuple[Place, ...] = ()
     doomed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     ended_at: datetime | None = None
 

@@ -1,14 +1,28 @@
 """The bodies of the operations on runs."""
 
-from slipway.errors import NotFound
+from slipway.errors import InvalidInput, NotFound, near
 from slipway.ledger import search as ledger_search
-from slipway.operations.runs import GetRun, RunDetail, RunRow, Runs
+from slipway.operations.runs import (
+    ArtifactContent,
+    Curve,
+    Curves,
+    GetArtifact,
+    GetCurves,
+    GetRun,
+    RunDetail,
+    RunDiff,
+    RunRow,
+    Runs,
+)
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Run
+from slipway.records.runs import Artifact, Bucket, Run
 from slipway.records.search import Search
 from slipway.runs import search
 
-__all__ = ["get_run", "search_runs"]
+__all__ = ["artifact_named", "get_artifact", "get_curves", "get_diff", "get_run", "place_of", "search_runs"]
+
+_HELD_BYTES = 8_000_000
+_MOST_CURVES, _MOST_BUCKETS = 1000, 10_000
 
 
 def search_runs(workspace: Workspace, request: Search) -> Runs:
@@ -37,9 +51,95 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
     Raises:
         NotFound: There is none with this id, or several begin so.
     """
-    run = search.get_run(workspace, request.id)
-    if run.project != workspace.project:
-        raise NotFound(f"There is no run {request.id!r} in {workspace.project!r}.", fix="See `slipway runs list`.")
+    run = _own(workspace, request.id)
     with workspace.ledger.read() as tx:
         points = tx.latest_points([run.id])[run.id]
     return RunDetail(run=run, steps=tuple(search.steps(workspace, run.id)), metrics=tuple(points))
+
+
+def place_of(key: str) -> tuple[bool, bool, str]:
+    """Where a metric stands among others: those of whole runs first, then slices, then the machine's."""
+    return key.startswith("system/"), "[" in key, key
+
+
+def get_curves(workspace: Workspace, request: GetCurves) -> Curves:
+    """Metrics of a run as curves, in the order of `place_of`.
+
+    Raises:
+        NotFound: There is no such run.
+        InvalidInput: Limit or buckets are out of range.
+    """
+    for name, value, most in (("limit", request.limit, _MOST_CURVES), ("buckets", request.buckets, _MOST_BUCKETS)):
+        if not 1 <= value <= most:
+            raise InvalidInput(f"{name} is {value}.", fix=f"Give 1 to {most:,}.", field=name)
+    run = _own(workspace, request.id)
+    found: list[Curve] = []
+    with workspace.ledger.read() as tx:
+        if request.key:
+            keys = [request.key]
+        else:
+            known = (point.key for point in tx.latest_points([run.id])[run.id])
+            keys = sorted(
+                (key for key in known if not request.after or place_of(key) > place_of(request.after)), key=place_of
+            )
+        for key in keys:
+            buckets = tx.sampled(run.id, key, buckets=request.buckets)
+            if request.key or _is_curve(buckets):
+                found.append(Curve(key=key, buckets=tuple(buckets)))
+            if len(found) > request.limit:
+                break
+    shown = tuple(found[: request.limit])
+    return Curves(curves=shown, next=shown[-1].key if len(found) > len(shown) else "")
+
+
+def _is_curve(buckets: list[Bucket]) -> bool:
+    if not buckets:
+        return False
+    first, last = buckets[0].first, buckets[-1].last
+    return (first.step, first.at_us) != (last.step, last.at_us)
+
+
+def get_artifact(workspace: Workspace, request: GetArtifact) -> ArtifactContent:
+    """One artifact, with its bytes where they are not too many.
+
+    Raises:
+        NotFound: There is no such run or artifact.
+        Corrupt: The stored bytes are damaged.
+    """
+    found = artifact_named(_own(workspace, request.id), request.name)
+    if found.size_bytes > _HELD_BYTES:
+        return ArtifactContent(artifact=found, data=b"", is_whole=False)
+    return ArtifactContent(artifact=found, data=workspace.blobs.get(found.digest), is_whole=True)
+
+
+def artifact_named(run: Run, name: str) -> Artifact:
+    """The artifact of a run that is called so.
+
+    Raises:
+        NotFound: There is none.
+    """
+    for artifact in run.artifacts:
+        if artifact.name == name:
+            return artifact
+    known = [artifact.name for artifact in run.artifacts]
+    raise NotFound(f"The run {run.id} has no artifact {name[:200]!r}.", fix=near(name, known, what="artifacts"))
+
+
+def get_diff(workspace: Workspace, request: GetRun) -> RunDiff:
+    """What differed from the commit of a run.
+
+    Raises:
+        NotFound: There is no such run.
+        Corrupt: The stored bytes are damaged.
+    """
+    code = _own(workspace, request.id).code
+    text = workspace.blobs.get(code.diff).decode("utf-8", "replace") if code.diff else ""
+    return RunDiff(commit=code.commit, text=text)
+
+
+def _own(workspace: Workspace, id: str) -> Run:
+    """A run of the workspace's own project."""
+    run = search.get_run(workspace, id)
+    if run.project != workspace.project:
+        raise NotFound(f"There is no run {id!r} in {workspace.project!r}.", fix="See `slipway runs list`.")
+    return run

@@ -28,6 +28,7 @@ __all__ = [
     "drop_files",
     "get",
     "get_active",
+    "get_open",
     "log",
     "set_deleted",
     "store_file",
@@ -129,6 +130,24 @@ def get_active(tx: ReadTransaction, workspace: Workspace, id: str) -> Run:
     return run
 
 
+def get_open(tx: ReadTransaction, workspace: Workspace, id: str) -> Run:
+    """The project's run of an id, to be given points, parameters, files or another state.
+
+    Raises:
+        NotFound: There is none.
+        InvalidInput: It is deleted, or a pipeline's: what that holds is loaded again when it is reproduced, and gates
+            judge by it, so only the store's own processes write there. It takes tags and names.
+    """
+    run = get_active(tx, workspace, id)
+    if run.pipeline:
+        raise InvalidInput(
+            f"The run {id} is of the pipeline {run.pipeline!r}: it takes tags from a client, and nothing else.",
+            why="What it holds is loaded again when it is reproduced.",
+            fix="Start a run of your own.",
+        )
+    return run
+
+
 def update(
     tx: WriteTransaction,
     workspace: Workspace,
@@ -150,9 +169,9 @@ def update(
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted.
+        InvalidInput: It is deleted, or a pipeline's.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id) if state or ended_at else get_active(tx, workspace, id)
     changed = msgspec.structs.replace(run, state=state or run.state, ended_at=ended_at or run.ended_at)
     if state in ("running", "scheduled"):
         changed = msgspec.structs.replace(changed, ended_at=ended_at)
@@ -185,10 +204,10 @@ def log(
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted, or a key or value does not fit.
+        InvalidInput: It is deleted or a pipeline's, or a key or value does not fit.
         Conflict: A parameter has another value already.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id) if metrics or params else get_active(tx, workspace, id)
     if params or tags:
         changed = _with_tags(_with_params(run, params or {}), tags or {})
         if changed != run:
@@ -230,9 +249,9 @@ def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: 
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted.
+        InvalidInput: It is deleted, or a pipeline's.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     known = {(one.name, one.digest): one for one in run.datasets}
     for one in datasets:
         former = known.get((one.name, one.digest))
@@ -254,9 +273,9 @@ def add_models(
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted.
+        InvalidInput: It is deleted, or a pipeline's.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     was_read = dict.fromkeys([*run.models_read, *(ModelUse(one) for one in read)])
     were_made = dict.fromkeys([*run.models_made, *made])
     entries.put(tx, msgspec.structs.replace(run, models_read=tuple(was_read), models_made=tuple(were_made)))
@@ -275,7 +294,7 @@ def add_model_history(tx: WriteTransaction, workspace: Workspace, id: str, said:
         NotFound: There is no such run.
         InvalidInput: It is deleted, or `said` is no JSON object.
     """
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     try:
         added = msgspec.json.decode(said, type=dict[str, Any])
         former = msgspec.json.decode(run.tags.get(_HISTORY, "[]"), type=list[Any])
@@ -294,7 +313,7 @@ def store_file(tx: WriteTransaction, workspace: Workspace, id: str, stored: Arti
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: It is deleted, or the path does not fit.
+        InvalidInput: It is deleted or a pipeline's, or the path does not fit.
     """
     _change_files(tx, workspace, id, lambda files: stored_files.replaced(files, stored))
 
@@ -315,7 +334,7 @@ def _change_files(
     id: str,
     change: Callable[[tuple[Artifact, ...]], tuple[Artifact, ...]],
 ) -> None:
-    run = get_active(tx, workspace, id)
+    run = get_open(tx, workspace, id)
     entries.put(tx, msgspec.structs.replace(run, artifacts=change(run.artifacts)))
 
 

@@ -21,6 +21,7 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_rules import check_key
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Dataset, MetricPoint, Run, RunFinding
+from slipway.runs import notebook
 from slipway.runs.experiments import experiment_named
 from slipway.runs.figures import figure_bytes
 from slipway.runs.inputs import TABLE, dataset_of
@@ -366,12 +367,12 @@ def start(
 ) -> Iterator[ActiveRun]:
     """Record a run around a `with` block; inside another run it becomes that run's child.
 
-    Python, platform, installed distributions, git commit and what differs from it, and the command line are recorded
-    unasked. An exception marks the run failed, with its type, message and the user's traceback, and goes on.
+    Python, platform, installed distributions, git commit and what differs from it, the command line and, in IPython, the
+    executed cells are recorded unasked. An exception marks the run failed, with its type, message and the user's traceback, and goes on.
 
     Args:
         workspace: Where it is recorded.
-        name: What people call it; the script's name when None.
+        name: What people call it; the name of the script or notebook when None.
         experiment: The experiment's name, made when it is new; the default one when None.
         params: Parameters known from the start.
         tags: Tags known from the start.
@@ -385,7 +386,7 @@ def start(
         NotFound: There is no such run to go on with.
         Conflict: See `ActiveRun.log_param`; or the run to go on with is still running.
     """
-    script = Path(sys.argv[0] or "notebook")
+    script = Path(notebook.file_name() or sys.argv[0] or "notebook")
     called, code = name if name is not None else script.stem, _code(workspace, script.name)
     own = {"slipway.command": provenance.command_line()[:8000], **(tags or {})}
     log = resumed(workspace, called, resume) if resume else None
@@ -403,15 +404,21 @@ def start(
         with run_log.current_run.filled(log):
             yield ActiveRun(log, model_logger=model_logger)
     except BaseException as error:
-        sampler.stop()
         if isinstance(error, RunStopped) and error.run_id == log.id:
-            log.finish(ended_early=error.what)
+            _end(log, sampler, ended_early=error.what)
             return
         is_wanted = isinstance(error, SystemExit) and error.code in (None, 0)
-        log.finish(None if is_wanted else error)
+        _end(log, sampler, None if is_wanted else error)
         raise
+    _end(log, sampler)
+
+
+def _end(log: RunLog, sampler: Sampler, error: BaseException | None = None, *, ended_early: str = "") -> None:
     sampler.stop()
-    log.finish()
+    try:
+        notebook.attach(log)
+    finally:
+        log.finish(error, ended_early=ended_early)
 
 
 def _begun(

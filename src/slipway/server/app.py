@@ -1,6 +1,9 @@
 """The control plane's application: API, OpenAPI, health and pages behind one guard."""
 
+from collections.abc import Callable, Coroutine
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -15,6 +18,7 @@ from slipway.errors import NotFound, SlipwayError
 from slipway.ports.workspace import Workspace
 from slipway.server import api, errors, metrics, openapi, pages
 from slipway.server.guards import Guard
+from slipway.server.mlflow import openapi as mlflow_openapi
 from slipway.server.mlflow import table as mlflow
 
 __all__ = ["make_app"]
@@ -26,17 +30,14 @@ def make_app(workspace: Workspace) -> ASGIApp:
     Args:
         workspace: The store's, with the server's own actor; each request gets it with its own project.
     """
-    description = msgspec.json.encode(openapi.document(version("slipway")))
-
-    async def openapi_json(request: Request) -> Response:
-        return Response(description, media_type="application/json")
 
     async def health(request: Request) -> Response:
         return Response(b'{"status":"ready"}', media_type="application/json")
 
     routes = [
         Route("/health", health),
-        Route("/api/v1/openapi.json", openapi_json),
+        Route("/api/v1/openapi.json", _described(lambda: openapi.document(version("slipway")))),
+        Route("/api/v1/mlflow-openapi.json", _described(mlflow_openapi.document)),
         *mlflow.routes(workspace),
         *metrics.routes(workspace),
         *api.routes(workspace),
@@ -47,6 +48,17 @@ def make_app(workspace: Workspace) -> ASGIApp:
         middleware=[Middleware(Guard), Middleware(_LastResort)],
         exception_handlers={SlipwayError: _say, HTTPException: _say_http},
     )
+
+
+def _described(make: Callable[[], dict[str, Any]]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    @cache
+    def text() -> bytes:  # when it is first asked for: starting does not wait for it
+        return msgspec.json.encode(make())
+
+    async def send(request: Request) -> Response:
+        return Response(text(), media_type="application/json")
+
+    return send
 
 
 class _LastResort:

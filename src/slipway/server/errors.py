@@ -1,5 +1,6 @@
 """The one place where errors meet HTTP numbers."""
 
+import errno
 import logging
 
 import msgspec
@@ -21,7 +22,16 @@ from slipway.errors import (
 from slipway.ids import new_id
 from slipway.operations.wire import error_body
 
-__all__ = ["InternalError", "MethodNotAllowed", "NotJson", "TooLarge", "answer", "status_of", "unexpected"]
+__all__ = [
+    "InternalError",
+    "MethodNotAllowed",
+    "NotJson",
+    "TooLarge",
+    "answer",
+    "retry_after",
+    "status_of",
+    "unexpected",
+]
 
 _logger = logging.getLogger("slipway.server")
 
@@ -59,6 +69,7 @@ _STATUS: dict[type[SlipwayError], int] = {
     SlipwayError: 500,
 }
 _RETRY_AFTER_S = "2"
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def status_of(error: SlipwayError) -> int:
@@ -69,13 +80,24 @@ def status_of(error: SlipwayError) -> int:
 def answer(error: SlipwayError) -> Response:
     """An error as a JSON answer."""
     status = status_of(error)
-    headers = {"retry-after": _RETRY_AFTER_S} if status == 503 else None
-    body = msgspec.json.encode(error_body(error))
-    return Response(body, status, headers, media_type="application/json")
+    return Response(msgspec.json.encode(error_body(error)), status, retry_after(status), media_type="application/json")
 
 
-def unexpected(request: Request, problem: Exception) -> InternalError:
-    """Log an exception that nobody meant to raise, and make the sentence that names its place in the log."""
+def retry_after(status: int) -> dict[str, str]:
+    """The header that says when to try again, where that is sensible."""
+    return {"retry-after": _RETRY_AFTER_S} if status == 503 else {}
+
+
+def unexpected(request: Request, problem: Exception) -> SlipwayError:
+    """Log an exception that nobody meant to raise, and make the sentence that names its place in the log.
+
+    A full disk is nobody's fault here, and passes: that is said as it is.
+    """
+    if isinstance(problem, OSError) and problem.errno in _NO_SPACE:
+        return Unavailable(
+            f"The server cannot write: {problem.strerror}.",
+            fix="See that its disk has space, and send the request again.",
+        )
     name = new_id()
     _logger.error("Failure %s of %s %s", name, request.method, request.url.path, exc_info=problem)
     return InternalError(

@@ -16,6 +16,7 @@ __all__ = [
     "FILTERS",
     "count",
     "curl_line",
+    "cut",
     "duration",
     "figure",
     "figure_to",
@@ -24,6 +25,7 @@ __all__ = [
     "moment",
     "day",
     "node_name",
+    "quoted",
     "sentence",
     "signed",
     "size",
@@ -131,6 +133,16 @@ def href(*segments: str | int) -> str:
     return "/" + "/".join(quote(str(segment), safe="@") for segment in segments)
 
 
+def quoted(text: str) -> str:
+    """A text as the value of an address's query."""
+    return quote(text, safe="")
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning of a text that may be very long."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def node_name(node: str) -> str:
     """A node of the lineage in short: the kind, and as much of the id as a person compares."""
     kind, _, rest = node.partition(":")
@@ -164,6 +176,7 @@ def _example(field: Field) -> Any:
 
 FILTERS = {
     "count": count,
+    "cut": cut,
     "figure": figure,
     "figure_to": figure_to,
     "whole": whole,
@@ -173,6 +186,7 @@ FILTERS = {
     "moment": moment,
     "day": day,
     "node_name": node_name,
+    "quoted": quoted,
     "sentence": sentence,
     "signed": signed,
 }

@@ -1,6 +1,7 @@
-"""The Markdown that model cards are written in, as HTML: headings, paragraphs, lists, tables, emphasis, code.
+"""The Markdown that cards, notes and notebooks are written in, as HTML.
 
-Everything is escaped first; links and raw HTML stay text.
+Headings, paragraphs, lists, tables, emphasis, code and fenced code. Everything is escaped first; links and raw HTML stay
+text.
 """
 
 import re
@@ -16,16 +17,37 @@ _INLINE = (
     (re.compile(r"\*([^*]+)\*"), r"<em>\1</em>"),
 )
 _HEADING = re.compile(r"(#{1,4}) +(.*)")
+_FENCE = re.compile(r" {0,3}(```+|~~~+)")
+_NUMBERED = re.compile(r"\d{1,9}[.)] +")
 _RULE = re.compile(r"\|?[\s:|-]+\|?\Z")
 
 
 def to_html(text: str) -> Markup:
     """Markdown as HTML. A heading of level 1 becomes level 3, so that a card stands below a page's own headings."""
     blocks = []
-    for kind, lines in groupby(text.splitlines(), _kind):
-        if kind != "blank":
-            blocks.append(_block(kind, list(lines)))
+    for fenced, lines in _fenced(text.splitlines()):
+        if fenced:
+            blocks.append(Markup("<pre>{}</pre>").format("\n".join(lines)))
+        else:
+            blocks += [_block(kind, list(some)) for kind, some in groupby(lines, _kind) if kind != "blank"]
     return Markup("\n").join(blocks)
+
+
+def _fenced(lines: list[str]) -> list[tuple[bool, list[str]]]:
+    """The lines in stretches, those between fences apart; a fence that is not closed runs to the end."""
+    found: list[tuple[bool, list[str]]] = [(False, [])]
+    fence = ""
+    for line in lines:
+        begun = _FENCE.match(line)
+        if fence and line.strip().startswith(fence) and not line.strip().strip(fence[0]):
+            fence = ""
+            found.append((False, []))
+        elif not fence and begun:
+            fence = begun.group(1)
+            found.append((True, []))
+        else:
+            found[-1][1].append(line)
+    return found
 
 
 def _kind(line: str) -> str:
@@ -36,6 +58,8 @@ def _kind(line: str) -> str:
         return "heading"
     if bare.startswith(("- ", "* ")):
         return "list"
+    if _NUMBERED.match(bare):
+        return "numbered"
     return "table" if bare.startswith("|") else "text"
 
 
@@ -45,6 +69,11 @@ def _block(kind: str, lines: list[str]) -> Markup:
     if kind == "list":
         items = Markup().join(Markup("<li>{}</li>").format(_inline(line.strip()[2:])) for line in lines)
         return Markup("<ul>{}</ul>").format(items)
+    if kind == "numbered":
+        items = Markup().join(
+            Markup("<li>{}</li>").format(_inline(_NUMBERED.sub("", line.strip(), count=1))) for line in lines
+        )
+        return Markup("<ol>{}</ol>").format(items)
     if kind == "table":
         return _table(lines)
     return Markup("<p>{}</p>").format(_inline(" ".join(lines)))

@@ -11,7 +11,19 @@ from msgspec import Struct
 from slipway.operations.declare import Operation
 from slipway.operations.table import OPERATIONS
 
-__all__ = ["document"]
+__all__ = ["as_json", "as_query", "document"]
+
+_REFUSALS = {
+    "400": "The body is no JSON object, or a setting does not fit.",
+    "403": "The role may not, or the request comes from elsewhere.",
+    "404": "There is no such thing.",
+    "409": "Somebody else was first, it exists already, or a gate said no.",
+    "413": "The body is too large.",
+    "422": "A field does not fit.",
+    "500": "The store is damaged or failed.",
+    "503": "Something is busy or full: try again after as many seconds as the header Retry-After says.",
+}
+_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 
 
 class ErrorSentence(Struct):
@@ -41,6 +53,11 @@ def document(version: str) -> dict[str, Any]:
         types += [operation.request, operation.response]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     references = dict(zip(types, schemas, strict=True))
+    asked = {operation.request.__name__ for operation in OPERATIONS.values()}
+    components = {
+        name: {**one, "additionalProperties": False} if name in asked else _told(one)
+        for name, one in components.items()
+    }
     paths: dict[str, Any] = {}
     for operation in OPERATIONS.values():
         described = _operation(operation, references, components)
@@ -59,6 +76,7 @@ def document(version: str) -> dict[str, Any]:
 
 
 def _operation(operation: Operation, references: dict[type[Struct], Any], components: dict[str, Any]) -> dict[str, Any]:
+    failure = as_json(references[Error])
     described: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.noun],
@@ -66,8 +84,8 @@ def _operation(operation: Operation, references: dict[type[Struct], Any], compon
         "description": f"Needs the permission `{operation.permission}`.",
         "parameters": [],
         "responses": {
-            "200": {"description": "What was asked for.", "content": _json(references[operation.response])},
-            "default": {"description": "An error as a sentence.", "content": _json(references[Error])},
+            "200": {"description": "What was asked for.", "content": as_json(references[operation.response])},
+            **{status: {"description": words, "content": failure} for status, words in _REFUSALS.items()},
         },
     }
     if "{project}" in operation.path:
@@ -75,13 +93,14 @@ def _operation(operation: Operation, references: dict[type[Struct], Any], compon
             {"name": "project", "in": "path", "required": True, "schema": {"type": "string"}}
         )
     if operation.changes:
-        described["requestBody"] = {"required": True, "content": _json(references[operation.request])}
+        described["requestBody"] = {"required": True, "content": as_json(references[operation.request])}
     else:
-        described["parameters"] += _query(components[references[operation.request]["$ref"].rpartition("/")[2]])
+        described["parameters"] += as_query(components[references[operation.request]["$ref"].rpartition("/")[2]])
     return described
 
 
-def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def as_query(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of a struct's schema as parameters of a query."""
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": of_field}
@@ -89,5 +108,17 @@ def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _json(schema: Any) -> dict[str, Any]:
+def as_json(schema: Any) -> dict[str, Any]:
+    """A content of JSON."""
     return {"application/json": {"schema": schema}}
+
+
+def _told(schema: Any) -> Any:
+    """A schema as answers keep to it: a float that JSON cannot carry is told by its name."""
+    if isinstance(schema, list):
+        return [_told(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "number":
+        return {**{key: value for key, value in schema.items() if key != "type"}, **_NUMBER}
+    return {key: _told(value) for key, value in schema.items()}

@@ -1,26 +1,26 @@
 """The pages: facts from the operations, set in templates. No script, no request to anywhere else."""
 
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from slipway.charts import consistency
-from slipway.errors import Corrupt, Denied, InvalidInput, SlipwayError
+from slipway.errors import Corrupt, InvalidInput, SlipwayError
 from slipway.hashing import digest
-from slipway.operations import declare
-from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
 from slipway.records.record import Record
-from slipway.server import api, figures, formats, markdown, rollouts, simulations, tables
+from slipway.server import api, downloads, figures, formats, markdown, rollouts, run_pages, simulations, tables
+from slipway.server.view import Context, View
 from slipway.tables.catalog import quarantine_of
 
 __all__ = ["error_page", "routes"]
@@ -42,41 +42,7 @@ _templates = Environment(
 _templates.filters.update(formats.FILTERS, figures_of=simulations.flattened)
 _templates.globals.update(style=_STYLE_PATH, href=formats.href)
 
-Context = dict[str, Any]
 R = TypeVar("R", bound=Record)
-
-
-@dataclass
-class View:
-    """One page that is being made: it asks operations and remembers where the same facts stand as JSON.
-
-    Args:
-        workspace: The project's.
-        path: The parts of the page's address.
-        query: Its query.
-        sources: The API's addresses of what was asked.
-    """
-
-    workspace: Workspace
-    path: dict[str, str]
-    query: dict[str, str]
-    sources: list[str] = field(default_factory=list)
-
-    def ask(self, name: str, /, **fields: Any) -> Any:
-        """An operation's response."""
-        wanted = operation(name)
-        request = declare.convert(wanted, fields, texts=True)
-        address = wanted.path.replace("{project}", self.workspace.project)
-        self.sources.append(f"{address}?{urlencode(fields)}" if fields else address)
-        return api.perform(self.workspace, wanted, request)
-
-    def ask_if_allowed(self, name: str, /, **fields: Any) -> Any:
-        """An operation's response, None where the actor may not ask for it."""
-        try:
-            return self.ask(name, **fields)
-        except Denied:
-            self.sources.pop()
-            return None
 
 
 def routes(workspace: Workspace) -> list[Route]:
@@ -86,7 +52,7 @@ def routes(workspace: Workspace) -> list[Route]:
         return Response(_STYLE, media_type="text/css", headers={"cache-control": _A_YEAR})
 
     pages = [Route(path, _page(workspace, make, template)) for path, (make, template) in _PAGES.items()]
-    return [*pages, Route(_STYLE_PATH, style)]
+    return [*pages, *downloads.routes(workspace), Route(_STYLE_PATH, style)]
 
 
 def error_page(error: SlipwayError, status: int) -> Response:
@@ -98,7 +64,7 @@ def error_page(error: SlipwayError, status: int) -> Response:
 def _page(
     workspace: Workspace, make: Callable[[View], Context], template: str
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    def work(path: dict[str, str], query: dict[str, str]) -> str:
+    def work(path: dict[str, str], query: QueryParams) -> str:
         project = path.get("project")
         chosen = workspace if project is None else api.in_project(workspace, project)
         view = View(chosen, path, query)
@@ -112,7 +78,7 @@ def _page(
         return _templates.get_template(template).render(common | context)
 
     async def page(request: Request) -> Response:
-        return _html(await run_in_threadpool(work, dict(request.path_params), dict(request.query_params)), 200)
+        return _html(await run_in_threadpool(work, dict(request.path_params), request.query_params), 200)
 
     return page
 
@@ -170,13 +136,6 @@ def _runs(view: View) -> Context:
         return search | {"refused": problem}
     further = urlencode(asked | {"token": found.token, "limit": view.query.get("limit", "100")})
     return search | {"runs": found.runs, "next": f"?{further}" if found.token else ""}
-
-
-def _run(view: View) -> Context:
-    detail = view.ask("runs.get", id=view.path["id"])
-    overall = [point for point in detail.metrics if "[" not in point.key]
-    slices = [point for point in detail.metrics if "[" in point.key]
-    return {"run": detail.run, "steps": detail.steps, "overall": overall, "slices": slices}
 
 
 def _models(view: View) -> Context:
@@ -310,7 +269,10 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/": (_first, "overview.html"),
     "/projects/{project}": (_one_project, "overview.html"),
     "/projects/{project}/runs": (_runs, "runs.html"),
-    "/projects/{project}/runs/{id}": (_run, "run.html"),
+    "/projects/{project}/runs/compare": (run_pages.compare, "compare.html"),
+    "/projects/{project}/runs/{id}": (run_pages.run, "run.html"),
+    "/projects/{project}/runs/{id}/curves": (run_pages.curves, "curves.html"),
+    "/projects/{project}/runs/{id}/artifact": (run_pages.artifact, "artifact.html"),
     "/projects/{project}/models": (_models, "models.html"),
     "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
     "/projects/{project}/tables": (_tables, "tables.html"),

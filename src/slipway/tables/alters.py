@@ -23,7 +23,7 @@ from slipway.schema.types import field_type
 from slipway.tables.catalog import head, manifest_of, words
 from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
 from slipway.tables.conform import check_columns_named
-from slipway.tables.parts import table_folder
+from slipway.tables.part_cache import part_folder
 from slipway.tables.scans import file_columns, greatest, scan_parts, schema_of
 
 __all__ = ["TYPES", "alter", "alter_table", "is_wider"]
@@ -233,7 +233,7 @@ def _check_once(table: str, names: list[str]) -> None:
 
 
 def _digests(workspace: Workspace, former: TableVersion, manifest: Manifest) -> FrameDigests:
-    folder, digests = table_folder(workspace, former.name), FrameDigests()
+    folder, digests = part_folder(workspace, former.name), FrameDigests()
     for part in manifest.parts:
         digests.add(scan_parts(folder, manifest, words(former), [part]).collect())
     return digests

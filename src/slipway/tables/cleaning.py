@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -26,12 +26,14 @@ from slipway.records.runs import Run
 from slipway.records.table_changes import CleanedTable
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import BASE, BRANCH, HEAD, TAG, head, manifest_of, named_refs, node, subject
-from slipway.tables.parts import table_folder
+from slipway.tables.part_cache import forget_erased
+from slipway.tables.part_folders import PartFolder, folder_of
 
 __all__ = ["GRACE", "KEEP", "clean", "clean_tables"]
 
 KEEP = 10
 GRACE = timedelta(days=7)
+_MOST_DAYS = 36_500
 
 _NAMED = re.compile(rb'table:[^"@\s]+@[0-9a-f]{64}')
 _TRASH = ".trash"
@@ -69,11 +71,19 @@ def clean(
     with workspace.ledger.read() as tx:
         known = sorted(tx.refs(workspace.project, HEAD))
     chosen = [head(workspace, name).name for name in tables] or known
+    if workspace.open_parts is not None and not dry_run:
+        forget_erased(workspace, again=True)
     return tuple(_clean_one(workspace, name, _Rule(keep, grace, dry_run)) for name in chosen)
 
 
 def clean_tables(workspace: Workspace, request: CleanTables) -> Cleaned:
     """Clean tables; see `clean`."""
+    if not 0 <= request.grace_days <= _MOST_DAYS:
+        raise InvalidInput(
+            f"A grace of {request.grace_days:g} days does not fit.",
+            fix=f"Give 0 to {_MOST_DAYS:,}.",
+            field="grace_days",
+        )
     grace = timedelta(days=request.grace_days)
     done = clean(workspace, request.names, keep=request.keep, grace=grace, dry_run=request.dry_run)
     return Cleaned(tables=done, dry_run=request.dry_run)
@@ -148,19 +158,29 @@ def _swept(
     workspace: Workspace, table: str, rule: _Rule, live: list[TableVersion], dead: list[TableVersion]
 ) -> CleanedTable:
     wanted = {part.digest for version in live for part in manifest_of(workspace, version).parts}
-    folder = table_folder(workspace, table)
+    folder = folder_of(workspace, table)
     before = time.time() - rule.grace.total_seconds()
-    freed, parts = 0, 0
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    swept = _swept_kept(folder, wanted, before, rule.dry_run)
+    freed, parts = sum(swept.values()), len(swept)
+    for path in sorted(folder.path.iterdir()) if folder.path.is_dir() else ():
         is_part = path.suffix == ".parquet" and not path.name.startswith(".")
         if (is_part and path.stem in wanted) or not (is_part or path.suffix in (".tmp", _TRASH)):
             continue
         size = _removed(path, before, rule.dry_run)
-        if size is not None:
+        if size is not None and path.stem not in swept:  # else it was a copy
             freed += size
             parts += is_part
     numbers = tuple(sorted(version.number for version in dead))
     return CleanedTable(table=table, versions=numbers, kept=len(live), parts=parts, bytes=freed)
+
+
+def _swept_kept(folder: PartFolder, wanted: set[str], before: float, dry_run: bool) -> dict[str, int]:
+    """The parts that are gone from what keeps them beside the folder, with their bytes."""
+    if folder.kept is None:
+        return {}
+    until = datetime.fromtimestamp(before, UTC)
+    old = [one for one in folder.kept.stored() if one.digest not in wanted and one.put_at < until]
+    return {one.digest: one.size_bytes for one in old if dry_run or folder.kept.delete(one.digest, put_before=until)}
 
 
 def _removed(path: Path, before: float, dry_run: bool) -> int | None:

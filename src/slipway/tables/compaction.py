@@ -10,7 +10,8 @@ from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.tables import parts as limits
 from slipway.tables.catalog import head, manifest_of, words
 from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
-from slipway.tables.parts import PartWriter, table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.parts import PartWriter
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import cut
 
@@ -97,7 +98,7 @@ def _is_worth(run: tuple[Part, ...]) -> bool:
 
 def _made(workspace: Workspace, version: TableVersion, manifest: Manifest, writer: PartWriter) -> list[_Made]:
     """The runs that are worth it, each with the full parts that stand for it from now on."""
-    folder, what = table_folder(workspace, version.name), words(version)
+    folder, what = part_folder(workspace, version.name), words(version)
     made = []
     for run in filter(_is_worth, _runs(manifest.parts)):
         frames = (scan_parts(folder, manifest, what, [part]).collect() for part in run)

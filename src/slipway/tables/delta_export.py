@@ -14,7 +14,8 @@ from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import history, manifest_of, subject
 from slipway.tables.delta_log import LOG, Snapshot, bounded_in, delta_type, refusal_of, table_id, write_log
-from slipway.tables.parts import table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.part_folders import table_folder
 from slipway.tables.personal import Personal
 from slipway.tables.resolve import resolve
 from slipway.tables.scans import scan_parts
@@ -95,7 +96,7 @@ def _snapshot(workspace: Workspace, number: int, version: TableVersion | None) -
         return Snapshot(number=number, refusal="is gone")
     try:
         manifest = manifest_of(workspace, version)
-        folder = table_folder(workspace, version.name, project=version.project)
+        folder = part_folder(workspace, version.name, project=version.project)
         refusal = refusal_of(manifest)
         if refusal:
             return Snapshot(number=number, version=version, manifest=manifest, refusal=refusal)

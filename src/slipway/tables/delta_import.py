@@ -21,7 +21,8 @@ from slipway.schema.dtypes import plain_dtype
 from slipway.schema.frame_digests import FrameDigests
 from slipway.schema.types import fields_of
 from slipway.tables.durable import sync_folder
-from slipway.tables.parts import part_path, stats_of, table_folder
+from slipway.tables.part_folders import folder_of, part_path, table_folder
+from slipway.tables.parts import stats_of
 from slipway.tables.staging import Staged, joined_field
 from slipway.tables.versions import Origin, overwrite
 
@@ -113,7 +114,8 @@ def _linked(workspace: Workspace, table: str, found: ForeignVersion) -> tuple[St
 
 
 def _staged(workspace: Workspace, table: str, files: Sequence[Path], schema: pl.Schema) -> tuple[Staged, int]:
-    folder = table_folder(workspace, table)
+    home = folder_of(workspace, table)
+    folder = home.path
     folder.mkdir(parents=True, exist_ok=True)
     digests, parts, copied = FrameDigests(), list[Part](), 0
     fields = fields_of(pl.DataFrame(schema=schema)) if not files else ()
@@ -126,8 +128,9 @@ def _staged(workspace: Workspace, table: str, files: Sequence[Path], schema: pl.
         copied += size if was_copied else 0
         fields = tuple(map(joined_field, fields, fields_of(rows))) if fields else fields_of(rows)
     sync_folder(folder)
+    home.keep([part_path(folder, part.digest) for part in parts])
     staged = Staged(
-        folder=folder,
+        folder=home,
         table=table,
         fields=fields,
         types=tuple(plain_dtype(dtype, name) for name, dtype in schema.items()),

@@ -15,7 +15,7 @@ from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.schema.dtypes import dtype_of
 from slipway.tables.alters import is_wider
 from slipway.tables.catalog import manifest_of, words
-from slipway.tables.parts import table_folder
+from slipway.tables.part_cache import part_folder
 from slipway.tables.personal import MASK, Personal
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import scan_parts
@@ -150,7 +150,7 @@ def _only(these: Sequence[Part], those: Sequence[Part]) -> list[Part]:
 
 
 def _rows(workspace: Workspace, version: TableVersion, manifest: Manifest, parts: list[Part]) -> pl.LazyFrame:
-    folder = table_folder(workspace, version.name, project=version.project)
+    folder = part_folder(workspace, version.name, project=version.project)
     return scan_parts(folder, manifest, words(version), parts)
 
 

@@ -13,6 +13,7 @@ import re
 import time as machine_time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,9 @@ from slipway.records.tables import CheckResult, Erased, Manifest, Part, TableRef
 from slipway.schema.frame_digests import BLOCK_ROWS, FrameDigests, of_blocks
 from slipway.tables.catalog import history, manifest_of, words
 from slipway.tables.filesets import index_blob, index_of
-from slipway.tables.parts import PartWriter, part_path, table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.part_folders import PartFolder, folder_of
+from slipway.tables.parts import PartWriter
 from slipway.tables.scans import scan_parts, schema_of
 
 __all__ = ["ERASED", "Rewritten", "Found", "find", "matching", "orphans", "remove", "rewrite", "rows_of", "switch"]
@@ -142,7 +145,7 @@ def find(workspace: Workspace, table: str, columns: Mapping[str, str]) -> Found:
         NotFound: There is no such table.
         Corrupt: A manifest or a part is missing or altered.
     """
-    folder = table_folder(workspace, table)
+    folder = part_folder(workspace, table)
     counted: dict[tuple[str, tuple[str, ...]], int] = {}
     hit: dict[str, int] = {}
     touched = []
@@ -158,7 +161,7 @@ def find(workspace: Workspace, table: str, columns: Mapping[str, str]) -> Found:
                 continue
             at = (part.digest, tuple(names))
             if at not in counted:
-                counted[at] = rows_of(part_path(folder, part.digest), names) if _may_hold(part, names) else 0
+                counted[at] = rows_of(folder.file(part), names) if _may_hold(part, names) else 0
             if counted[at]:
                 hit[part.digest] = counted[at]
                 inside += counted[at]
@@ -187,14 +190,14 @@ def rewrite(workspace: Workspace, found: Found, *, erasure: str, reason: str) ->
         BackendError: The file system failed.
         Corrupt: A part is missing or altered.
     """
-    folder = table_folder(workspace, found.table)
+    folder = part_folder(workspace, found.table)
     new_parts: dict[str, Part] = {}
     with PartWriter(workspace, found.table) as writer:
         for _, manifest in found.versions:
             for part in manifest.parts:
                 names = _names_in(manifest, part, found.columns)
                 if part.digest in found.parts and part.digest not in new_parts and names is not None:
-                    rows = pl.read_parquet(part_path(folder, part.digest), glob=False, hive_partitioning=False)
+                    rows = pl.read_parquet(folder.file(part), glob=False, hive_partitioning=False)
                     wanted = matching(rows.schema, names)
                     assert wanted is not None, "rows were found in it"
                     new_parts[part.digest] = writer.write(rows.filter(~wanted))
@@ -247,7 +250,7 @@ def remove(workspace: Workspace, doomed: Sequence[str]) -> None:
         if table not in named:
             named[table] = _named_parts(workspace, table)
         if digest not in named[table]:
-            part_path(table_folder(workspace, table), digest).unlink(missing_ok=True)
+            folder_of(workspace, table).remove(digest)
 
 
 def orphans(workspace: Workspace, table: str, columns: Mapping[str, str]) -> tuple[int, int]:
@@ -258,19 +261,37 @@ def orphans(workspace: Workspace, table: str, columns: Mapping[str, str]) -> tup
     Returns:
         How many rows were removed, and how many stay.
     """
-    named, removed, left = _named_parts(workspace, table), 0, 0
-    folder = table_folder(workspace, table)
-    for path in folder.iterdir() if folder.is_dir() else ():
+    folder, named = folder_of(workspace, table), _named_parts(workspace, table)
+    removed, left, counted = _kept_orphans(folder, named, columns)
+    for path in folder.path.iterdir() if folder.path.is_dir() else ():
         if path.stem in named or path.suffix not in (".parquet", ".tmp", ".trash"):
             continue
         is_old = machine_time.time() - path.stat().st_mtime > _ORPHAN_AGE_S
-        rows = rows_of(path, columns) if path.suffix == ".parquet" else 0
+        rows = rows_of(path, columns) if path.suffix == ".parquet" and path.stem not in counted else 0
         if is_old and (rows or path.suffix != ".parquet"):
             path.unlink(missing_ok=True)
             removed += rows
         else:
             left += rows
     return removed, left
+
+
+def _kept_orphans(folder: PartFolder, named: set[str], columns: Mapping[str, str]) -> tuple[int, int, set[str]]:
+    """The same for what is kept elsewhere than in the folder; and which parts were counted."""
+    removed, left, counted = 0, 0, set()
+    before = datetime.now(UTC) - timedelta(seconds=_ORPHAN_AGE_S)
+    for found in () if folder.kept is None else [one for one in folder.kept.stored() if one.digest not in named]:
+        assert folder.kept is not None, "only then there are any"
+        rows = rows_of(folder.kept.get(found.digest), columns)
+        if not rows:
+            continue
+        counted.add(found.digest)
+        if folder.kept.delete(found.digest, put_before=before):
+            folder.remove(found.digest)
+            removed += rows
+        else:
+            left += rows
+    return removed, left, counted
 
 
 def _known(workspace: Workspace, table: str) -> tuple[TableVersion, ...]:
@@ -371,7 +392,7 @@ def _erased(
     )
     manifest = msgspec.structs.replace(old, parts=parts)
     digests, schema = FrameDigests(), schema_of(manifest)
-    rows = scan_parts(table_folder(workspace, version.name), manifest, words(version))
+    rows = scan_parts(part_folder(workspace, version.name), manifest, words(version))
     for frame in rows.collect_batches(chunk_size=BLOCK_ROWS, maintain_order=True, lazy=True, engine="streaming"):
         digests.add(frame)
     manifest = msgspec.structs.replace(manifest, blocks=digests.blocks, leaves=digests.leaves)

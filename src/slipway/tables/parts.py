@@ -15,14 +15,15 @@ from typing import Any
 
 import polars as pl
 
-from slipway.errors import BackendError, InvalidInput
+from slipway.errors import BackendError, InvalidInput, SlipwayError
 from slipway.hashing import digest as digest_of
 from slipway.ids import check_name, new_id
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import ColumnStats, Part
 from slipway.schema.frame_digests import BLOCK_ROWS
+from slipway.tables.part_folders import PartFolder, folder_of, part_path
 
-__all__ = ["PART_BYTES", "PART_ROWS", "PartWriter", "part_path", "plain_bound", "stats_of", "table_folder"]
+__all__ = ["PART_BYTES", "PART_ROWS", "PartWriter", "plain_bound", "stats_of"]
 
 PART_ROWS = 16 * BLOCK_ROWS
 PART_BYTES = 128 << 20
@@ -31,16 +32,6 @@ PART_BYTES = 128 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BOUNDED = (pl.String, pl.Date, pl.Datetime, pl.Duration, pl.Boolean)
 _TEXT_LIMIT = 128
-
-
-def table_folder(workspace: Workspace, table: str, *, project: str | None = None) -> Path:
-    """The folder of a table's parts: `<root>/tables/<project>/<table>`."""
-    return workspace.root / "tables" / (project or workspace.project) / table
-
-
-def part_path(folder: Path, digest: str) -> Path:
-    """The file of a part in its table's folder."""
-    return folder / f"{digest}.parquet"
 
 
 class PartWriter:
@@ -55,7 +46,7 @@ class PartWriter:
     """
 
     def __init__(self, workspace: Workspace, table: str) -> None:
-        self.folder = table_folder(workspace, check_name(table, "table"))
+        self.folder = folder_of(workspace, check_name(table, "table"))
         self._table = table
         self._pool: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
@@ -89,12 +80,12 @@ class PartWriter:
         digest = digest_of(data)
         with self._sentences():
             if self._pool is None:
-                self._is_new = not self.folder.is_dir()
-                self.folder.mkdir(parents=True, exist_ok=True)
+                self._is_new = not self.folder.path.is_dir()
+                self.folder.path.mkdir(parents=True, exist_ok=True)
                 self._pool = ThreadPoolExecutor(1, thread_name_prefix="slipway-parts")
             if self._pending is not None:
                 self._pending.result()
-            self._pending = self._pool.submit(_store, part_path(self.folder, digest), data)
+            self._pending = self._pool.submit(_store, self.folder, digest, data)
         return Part(digest=digest, rows=rows.height, size_bytes=len(data), stats=stats_of(rows))
 
     def finish(self) -> None:
@@ -109,7 +100,7 @@ class PartWriter:
             self._pending.result()
             self._pending = None
             if self._is_new:
-                _sync(self.folder.parent)
+                _sync(self.folder.path.parent)
 
     def _encoded(self, rows: pl.DataFrame) -> memoryview:
         buffer = BytesIO()
@@ -130,15 +121,18 @@ class PartWriter:
     def _sentences(self) -> Iterator[None]:
         try:
             yield
+        except SlipwayError:  # of the object store, which says it itself
+            raise
         except OSError as problem:
             raise BackendError(
-                f"The table {self._table!r} could not be written to {self.folder}: {problem}.",
+                f"The table {self._table!r} could not be written to {self.folder.path}: {problem}.",
                 why="Nothing of it is visible; the version that was current still is.",
                 fix="Make room or give this user the right to write there, then try again.",
             ) from problem
 
 
-def _store(path: Path, data: memoryview) -> None:
+def _store(folder: PartFolder, digest: str, data: memoryview) -> None:
+    path = part_path(folder.path, digest)
     temporary = path.parent / f".{new_id()}.tmp"
     try:
         with temporary.open("wb") as file:
@@ -149,6 +143,7 @@ def _store(path: Path, data: memoryview) -> None:
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+    folder.keep((path,))
 
 
 def _check_round_trip(rows: pl.DataFrame, read: dict[str, pl.DataType]) -> None:

@@ -25,7 +25,8 @@ from slipway.tables.catalog import (
     words,
 )
 from slipway.tables.commits import Origin, commit, moved_head
-from slipway.tables.parts import PartWriter, table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.parts import PartWriter
 from slipway.tables.resolve import Version, check_ref_name, resolve
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import Staged
@@ -173,7 +174,7 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
     added = _appended_parts(table, name, *manifests)
     _check_keys(workspace, ours, added, *manifests)
     staged = Staged(
-        folder=table_folder(workspace, table),
+        folder=part_folder(workspace, table),
         table=table,
         fields=manifests[1].fields,
         types=manifests[1].types,
@@ -237,7 +238,7 @@ def _check_keys(
     since = [part for part in now.parts if part.digest not in known]
     if not now.key or not since:
         return
-    folder, what = table_folder(workspace, ours.name), words(ours)
+    folder, what = part_folder(workspace, ours.name), words(ours)
     key = list(now.key)
     mine = scan_parts(folder, now, what, since).select(key)
     both = scan_parts(folder, theirs, what, added).select(key).join(mine, on=key, how="semi").head(1).collect()

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from slipway.errors import Corrupt
-from slipway.hashing import digest_file
 from slipway.records.tables import Manifest, Part
 from slipway.schema.dtypes import dtype_of
-from slipway.tables.parts import part_path
+from slipway.tables.part_folders import PartFolder, part_path
 
 __all__ = ["file_columns", "greatest", "rows_between", "scan_parts", "schema_of", "verify_parts"]
 
+_GONE = "is missing in the object store"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,7 +45,7 @@ def greatest(manifest: Manifest) -> datetime | None:
     return _EPOCH + timedelta(microseconds=max(found)) if found else None
 
 
-def scan_parts(folder: Path, manifest: Manifest, what: str, parts: Sequence[Part] | None = None) -> pl.LazyFrame:
+def scan_parts(folder: PartFolder, manifest: Manifest, what: str, parts: Sequence[Part] | None = None) -> pl.LazyFrame:
     """The rows of a manifest's parts, in order, lazily.
 
     Args:
@@ -71,7 +70,7 @@ def scan_parts(folder: Path, manifest: Manifest, what: str, parts: Sequence[Part
     return scans[0] if len(scans) == 1 else pl.concat(scans)
 
 
-def rows_between(folder: Path, manifest: Manifest, what: str, start: int, stop: int) -> pl.DataFrame:
+def rows_between(folder: PartFolder, manifest: Manifest, what: str, start: int, stop: int) -> pl.DataFrame:
     """A stretch of a version's rows; only the parts that hold it are opened.
 
     Args:
@@ -94,7 +93,7 @@ def rows_between(folder: Path, manifest: Manifest, what: str, start: int, stop: 
     return scan_parts(folder, manifest, what, holding).slice(start - before, stop - start).collect()
 
 
-def verify_parts(folder: Path, manifest: Manifest, what: str) -> None:
+def verify_parts(folder: PartFolder, manifest: Manifest, what: str) -> None:
     """Read every part's bytes and compare their digests.
 
     Raises:
@@ -102,13 +101,12 @@ def verify_parts(folder: Path, manifest: Manifest, what: str) -> None:
     """
     _check_there(folder, manifest.parts, what)
     for part in manifest.parts:
-        path = part_path(folder, part.digest)
-        if digest_file(path) != part.digest:
-            raise _damaged(what, path, "has other bytes than its digest says")
+        if not folder.verify(part):
+            raise _damaged(what, folder, part, "has other bytes than its digest says" if folder.kept is None else _GONE)
 
 
 def _fitted(
-    folder: Path,
+    folder: PartFolder,
     parts: Sequence[Part],
     manifest: Manifest,
     schema: pl.Schema,
@@ -127,8 +125,8 @@ def _fitted(
     ).select(schema.names())
 
 
-def _scan(folder: Path, parts: Iterable[Part], schema: pl.Schema) -> pl.LazyFrame:
-    paths = [part_path(folder, part.digest) for part in parts]
+def _scan(folder: PartFolder, parts: Iterable[Part], schema: pl.Schema) -> pl.LazyFrame:
+    paths = [part_path(folder.path, part.digest) for part in parts]
     return pl.scan_parquet(paths, schema=schema, extra_columns="ignore", glob=False, hive_partitioning=False)
 
 
@@ -137,24 +135,28 @@ def _empty_rows(parts: Sequence[Part]) -> pl.LazyFrame:
     return pl.LazyFrame({"": pl.repeat(None, sum(part.rows for part in parts), dtype=pl.Null, eager=True)})
 
 
-def _check_there(folder: Path, parts: Iterable[Part], what: str) -> None:
-    for part, size in _sizes(folder, parts):
+def _check_there(folder: PartFolder, parts: Iterable[Part], what: str) -> None:
+    wanted = tuple(parts)
+    folder.bring(wanted)
+    for part, size in _sizes(folder, wanted):
         if size != part.size_bytes:
             state = "is missing" if size is None else f"has {size} bytes where {part.size_bytes} were written"
-            raise _damaged(what, part_path(folder, part.digest), state)
+            raise _damaged(what, folder, part, state)
 
 
-def _sizes(folder: Path, parts: Iterable[Part]) -> Iterator[tuple[Part, int | None]]:
+def _sizes(folder: PartFolder, parts: Iterable[Part]) -> Iterator[tuple[Part, int | None]]:
     for part in parts:
         try:
-            yield part, part_path(folder, part.digest).stat().st_size
+            yield part, part_path(folder.path, part.digest).stat().st_size
         except FileNotFoundError:
             yield part, None
 
 
-def _damaged(what: str, path: Path, state: str) -> Corrupt:
+def _damaged(what: str, folder: PartFolder, part: Part, state: str) -> Corrupt:
+    path = part_path(folder.path, part.digest)
+    where = path.parent if folder.kept is None else "tables/ in the object store"
     return Corrupt(
         f"{what} cannot be read: its part {path.name} {state}.",
-        why=f"Parts under {path.parent} are never changed or removed by Slipway while a version names them.",
+        why=f"Parts under {where} are never changed or removed by Slipway while a version names them.",
         fix="Restore that file from a backup, or ingest the table again.",
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,9 @@ from slipway.schema.frame_digests import BLOCK_ROWS, LEAF_ROWS, FrameDigests, of
 from slipway.schema.types import fields_of, frame_of
 from slipway.tables import catalog, parts, scans
 from slipway.tables.conform import conformed
-from slipway.tables.parts import PartWriter, table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.part_folders import PartFolder
+from slipway.tables.parts import PartWriter
 
 __all__ = ["Rows", "Staged", "cut", "digests_of", "frames_of", "joined_field", "keep_tail", "stage", "stage_with"]
 
@@ -41,7 +42,7 @@ class Staged:
     """Rows that lie on disk as parts of a table and belong to no version yet.
 
     Args:
-        folder: The table's folder.
+        folder: Where the table's parts lie.
         table: The table's name.
         fields: The columns, as the rows show them.
         types: Their exact types as plain values.
@@ -52,7 +53,7 @@ class Staged:
         tail: The rows after the last full leaf, where they are few enough to be kept at hand.
     """
 
-    folder: Path
+    folder: PartFolder
     table: str
     fields: tuple[Field, ...]
     types: tuple[tuple[Any, ...], ...]
@@ -156,7 +157,7 @@ def stage_with(
             f"No frame came for the table {table!r}.", fix="Give at least one, without rows where there are none."
         )
     return Staged(
-        folder=table_folder(workspace, table),
+        folder=part_folder(workspace, table),
         table=table,
         fields=fields,
         types=tuple(plain_dtype(dtype, name) for name, dtype in first.items()),
@@ -179,7 +180,7 @@ def digests_of(workspace: Workspace, version: TableVersion, manifest: Manifest) 
         Corrupt: The part that holds that leaf is missing or altered.
     """
     rest = manifest.rows % LEAF_ROWS
-    folder = table_folder(workspace, version.name, project=version.project)
+    folder = part_folder(workspace, version.name, project=version.project)
     tail = None
     if rest:
         tail = _tails.get(version.version)

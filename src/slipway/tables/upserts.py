@@ -22,7 +22,8 @@ from slipway.schema.types import fields_of
 from slipway.tables.catalog import head, manifest_of, words
 from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
 from slipway.tables.conform import conformed
-from slipway.tables.parts import PartWriter, plain_bound, table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.parts import PartWriter, plain_bound
 from slipway.tables.scans import file_columns, greatest, rows_between, scan_parts, schema_of
 from slipway.tables.staging import Rows, cut, frames_of, joined_field
 from slipway.tables.versions import gathered
@@ -172,7 +173,7 @@ class _Work:
 
     def _replaced(self, part: Part, start: int, seen: np.ndarray[Any, Any]) -> Part:
         """The part with the rows that change, or the same part when none does."""
-        folder, what = table_folder(self.workspace, self.former.name), words(self.former)
+        folder, what = part_folder(self.workspace, self.former.name), words(self.former)
         scan = scan_parts(folder, self.before, what, [part])
         key = self.before.key
         here = _keys(scan.select(key).collect(), key, "here")
@@ -212,7 +213,7 @@ class _Work:
 
     def _digests(self, manifest: Manifest) -> FrameDigests:
         """The digests of the old rows with what was replaced; only the blocks that hold a changed row are read."""
-        folder, what = table_folder(self.workspace, self.former.name), words(self.former)
+        folder, what = part_folder(self.workspace, self.former.name), words(self.former)
         blocks, leaves, total = list(manifest.blocks), list(manifest.leaves), manifest.rows
         full = total // BLOCK_ROWS
         rest: pl.DataFrame | None = None

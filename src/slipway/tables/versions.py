@@ -30,7 +30,8 @@ from slipway.tables.catalog import (
 )
 from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
 from slipway.tables.conform import check_declared
-from slipway.tables.parts import PartWriter, table_folder
+from slipway.tables.part_cache import part_folder
+from slipway.tables.parts import PartWriter
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import greatest, scan_parts, schema_of, verify_parts
 from slipway.tables.staging import Rows, Staged, cut, digests_of, joined_field, keep_tail, stage_with
@@ -97,7 +98,7 @@ def scan(workspace: Workspace, version: TableVersion, manifest: Manifest) -> pl.
     Raises:
         Corrupt: A part is missing or altered.
     """
-    return scan_parts(table_folder(workspace, version.name, project=version.project), manifest, words(version))
+    return scan_parts(part_folder(workspace, version.name, project=version.project), manifest, words(version))
 
 
 def verify(
@@ -111,7 +112,7 @@ def verify(
     """
     owner = project or workspace.project
     found = resolve(workspace, table, version, project=owner) if version else head(workspace, table, project=owner)
-    verify_parts(table_folder(workspace, table, project=owner), manifest_of(workspace, found), words(found))
+    verify_parts(part_folder(workspace, table, project=owner), manifest_of(workspace, found), words(found))
     return found
 
 
@@ -250,7 +251,7 @@ def gathered(workspace: Workspace, writer: PartWriter, former: TableVersion, man
         return manifest
     writer.finish()  # the newest of them is read again
     kept = manifest.parts[: -len(tiny)]
-    folder = table_folder(workspace, former.name)
+    folder = part_folder(workspace, former.name)
     rows = scan_parts(folder, manifest, words(former), manifest.parts[len(kept) :]).collect()
     made = tuple(writer.write(frame) for frame in cut(former.name, iter([rows])))
     return msgspec.structs.replace(manifest, parts=(*kept, *made))

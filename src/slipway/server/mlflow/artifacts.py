@@ -4,15 +4,14 @@ A path names a record and a file inside it. The bytes are blobs under their dige
 What is sent back is never shown by a browser: it is an attachment of no known kind.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from slipway.errors import InvalidInput, NotFound
 from slipway.ledger import uploads
@@ -22,6 +21,7 @@ from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact
 from slipway.runs import outside
+from slipway.server import sending
 from slipway.server.mlflow.places import Place, place_of, run_root
 from slipway.server.mlflow.routes import Area, Declared, Raw, read_body
 from slipway.server.mlflow.runs import Which
@@ -34,8 +34,6 @@ area = Area("2.0/mlflow-artifacts", "runs")
 of_runs = Area("2.0/mlflow/artifacts", "runs")
 
 _SMALL_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 20
-_HELD_BYTES = 8 << 20
 _PARTS = 10_000
 _BODY_BYTES = 1 << 20
 
@@ -290,7 +288,7 @@ def _files(tx: ReadTransaction, workspace: Workspace, place: Place, *, writing: 
         if model.experiment_id == place.experiment:
             return model.artifacts
     else:
-        look = outside.get_active if writing else outside.get
+        look = outside.get_open if writing else outside.get
         run = look(tx, workspace, place.record)
         if run.experiment_id == place.experiment:
             return run.artifacts
@@ -365,32 +363,9 @@ async def _taken(workspace: Workspace, request: Request) -> bytes | Path:
 async def _sent(workspace: Workspace, look: Callable[[ReadTransaction], Artifact]) -> Response:
     """The bytes of an artifact, verified against its digest before the first of them is sent."""
 
-    def work() -> tuple[Artifact, bytes | BinaryIO]:
+    def work() -> Response:
         with workspace.ledger.read() as tx:
             found = look(tx)
-        if found.size_bytes <= _HELD_BYTES:
-            return found, workspace.blobs.get(found.digest)
-        path = uploads.new_file(workspace)
-        workspace.blobs.fetch(found.digest, path)
-        file = path.open("rb")
-        path.unlink()  # the open file keeps the bytes until they are sent
-        return found, file
+        return sending.stored(workspace, found)
 
-    found, content = await run_in_threadpool(work)
-    name = quote(found.name.rpartition("/")[2], safe="")
-    headers = {
-        "content-disposition": f"attachment; filename*=UTF-8''{name}",
-        "content-security-policy": "sandbox; default-src 'none'",
-        "content-length": str(found.size_bytes),
-    }
-    if isinstance(content, bytes):
-        return Response(content, headers=headers, media_type="application/octet-stream")
-    return StreamingResponse(_chunks(content), headers=headers, media_type="application/octet-stream")
-
-
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    try:
-        while chunk := await run_in_threadpool(file.read, _CHUNK_BYTES):
-            yield chunk
-    finally:
-        file.close()
+    return await run_in_threadpool(work)

@@ -142,7 +142,7 @@ def error_answer(error: SlipwayError, *, conflict: str = _CONFLICT) -> Response:
     elif isinstance(error, Conflict):
         status, code = _CONFLICTS[conflict], conflict
     body = msgspec.json.encode({"error_code": code, "message": str(error)})
-    return Response(body, status, media_type="application/json")
+    return Response(body, status, errors.retry_after(status), media_type="application/json")
 
 
 def unexpected(request: Request, problem: Exception) -> Response:

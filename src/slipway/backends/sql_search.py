@@ -1,17 +1,15 @@
-"""Searches in SQLite: a condition becomes SQL over the indexes of facets and series; values are always parameters.
+"""Searches in SQL: a condition becomes SQL over the indexes of facets and series; values are always parameters.
 
 Three ways lead to a page. Where one part of the condition fits few records, these are looked at and sorted. Otherwise
 the index of what is ordered by first is walked in its order, and the condition is asked of each record, until the page
 is full. Without an order, records are walked by time.
 """
 
-import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from slipway.backends.sql_driver import Driver, Sql
 from slipway.errors import InvalidInput
-from slipway.patterns import like, regex
 from slipway.records.search import (
     And,
     Between,
@@ -28,34 +26,25 @@ from slipway.records.search import (
     number_of,
 )
 
-__all__ = ["add_functions", "search"]
+__all__ = ["search"]
 
 _FEW = 4000
 """As many records are sorted in a few milliseconds, wherever they lie."""
 _FEW_TEXTS = 400
 """The same where every text of a field is read to count them: what fits more of them is soon met on a walk."""
 _LONGEST_S = 20.0
-_LOOKS = 50_000
+
+_CONSTANT = ("0", "1", "2", "NULL")
 
 KeyOf = Callable[[Field], int]
 Leaf = Compare | In | Between
-
-
-class _Sql(NamedTuple):
-    """A piece of SQL and the values of its parameters, in order."""
-
-    text: str
-    values: list[Any]
-
-    def __add__(self, other: "_Sql") -> "_Sql":  # type: ignore[override]
-        return _Sql(self.text + other.text, self.values + other.values)
 
 
 class _Narrow(NamedTuple):
     """A part of a condition, the query of what fits it, how many do (bounded), and whether these are few."""
 
     part: Condition
-    source: _Sql
+    source: Sql
     fits: int
     is_few: bool
 
@@ -68,19 +57,8 @@ class _Term(NamedTuple):
     ended: float | int | str | None
 
 
-def add_functions(connection: sqlite3.Connection) -> None:
-    """Give a connection the tests of texts that SQL cannot do."""
-
-    def fits(operator: str, pattern: str, text: str | None) -> bool:
-        if text is None:
-            return False
-        return regex(pattern)(text) if operator == "MATCHES" else like(pattern, operator == "ILIKE")(text)
-
-    connection.create_function("fits", 3, fits, deterministic=True)
-
-
 def search(
-    connection: sqlite3.Connection,
+    driver: Driver,
     key_of: KeyOf,
     kind: str,
     *,
@@ -92,22 +70,17 @@ def search(
     best_per: Field | None,
 ) -> tuple[list[int], Position | None]:
     """The numbers of the entries of a page, and where it ends; None when nothing follows. See `LedgerStore.search`."""
-    until = time.monotonic() + _LONGEST_S
-    connection.set_progress_handler(lambda: time.monotonic() > until, _LOOKS)
     try:
-        asked = _Search(connection.execute, key_of, kind, project, where, tuple(order), after, limit + 1)
-        rows = asked.best(best_per) if best_per is not None else asked.page()
-    except sqlite3.OperationalError as problem:
-        if "interrupted" not in str(problem):
-            raise
+        with driver.limited(_LONGEST_S):
+            asked = _Search(driver, key_of, kind, project, where, tuple(order), after, limit + 1)
+            rows = asked.best(best_per) if best_per is not None else asked.page()
+    except TimeoutError:
         raise InvalidInput(
             f"The search took longer than {_LONGEST_S:.0f} seconds and was given up.",
             why="Texts and orders of many records are looked at one by one.",
             fix="Add a comparison that few records fit, such as started > 7d ago.",
             field="where",
         ) from None
-    finally:
-        connection.set_progress_handler(None, 0)
     found = [int(row[-1]) for row in rows[:limit]]
     return found, tuple(rows[limit - 1]) if len(rows) > limit else None
 
@@ -117,7 +90,7 @@ class _Search:
 
     def __init__(
         self,
-        execute: Callable[..., sqlite3.Cursor],
+        driver: Driver,
         key_of: KeyOf,
         kind: str,
         project: str,
@@ -126,7 +99,9 @@ class _Search:
         after: Position | None,
         limit: int,
     ) -> None:
-        self._execute = execute
+        self._driver = driver
+        self._execute = driver.execute
+        self._dialect = driver.dialect
         self._key_of = key_of
         self._kind = kind
         self._project = project
@@ -163,18 +138,18 @@ class _Search:
         table = _table(field)
         text = "" if field.space == "metric" else ", g.text"
         ranked = (
-            _Sql(f"WITH c ({names}) AS (", [])
+            Sql(f"WITH c ({names}) AS (", [])
             + every
-            + _Sql(
-                f"), r AS (SELECT c.*, row_number() OVER (PARTITION BY g.number{text} ORDER BY {_order_by(terms)}) AS "
-                f"place FROM c CROSS JOIN {table} g ON g.no=c.entry AND g.key=?) "
+            + Sql(
+                f"), r AS (SELECT c.*, row_number() OVER (PARTITION BY g.number{text} ORDER BY {self._order_by(terms)}) AS "
+                f"place FROM c {self._dialect.beside} {table} g ON g.no=c.entry AND g.key=?) "
                 f"SELECT DISTINCT {names} FROM r WHERE place=1",
                 [self._key_of(field)],
             )
         )
-        return self._rows(ranked + _behind(terms, self._after) + _Sql(f" ORDER BY {_order_by(terms)}", []))
+        return self._rows(ranked + _behind(terms, self._after) + Sql(f" ORDER BY {self._order_by(terms)}", []))
 
-    def _rows(self, sql: _Sql, limit: int | None = None) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: Sql, limit: int | None = None) -> list[tuple[Any, ...]]:
         return self._execute(f"{sql.text} LIMIT ?", (*sql.values, self._limit if limit is None else limit)).fetchall()
 
     def _narrowest(self) -> _Narrow | None:
@@ -189,7 +164,7 @@ class _Search:
             if source is None:
                 continue
             (count,) = self._execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT ?)", (*source.values, most + 1)
+                f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) s LIMIT ?) n", (*source.values, most + 1)
             ).fetchone()
             if best is None or count < best.fits:
                 best = _Narrow(part, source, count, count <= most)
@@ -204,7 +179,7 @@ class _Search:
             else:
                 yield part
 
-    def _source(self, part: Condition) -> _Sql | None:
+    def _source(self, part: Condition) -> Sql | None:
         """The numbers and creations of what fits a part, out of the index; None where it cannot say them."""
         if isinstance(part, Or):
             sources = [self._source(one) for one in part.parts]
@@ -215,15 +190,10 @@ class _Search:
         if isinstance(part, IsNull | Not | And) or (isinstance(part, Compare) and part.operator == "!="):
             return None
         table = _table(part.field)
-        key = self._key_of(part.field)
-        return _joined(
-            [
-                _Sql(f"SELECT no, created_us FROM {table} d INDEXED BY {table}_by_value WHERE d.key=? AND ", [key])
-                + test
-                for test in _tests(part, "d")
-            ],
-            " UNION ALL ",
+        chosen = Sql(
+            f"SELECT no, created_us FROM {self._by(table, 'd')} WHERE d.key=? AND ", [self._key_of(part.field)]
         )
+        return _joined([chosen + test for test in self._tests(part, "d")], " UNION ALL ")
 
     def _ranks(self) -> Sequence[int]:
         """Which ranks of the first order the condition leaves: 0 numbers, 1 other values, 2 none."""
@@ -239,62 +209,62 @@ class _Search:
             return (0,) if has_numbers and is_plain else (0, 1)
         return (0, 1, 2)
 
-    def _sorted(self, found: _Narrow | None, is_paged: bool = True) -> _Sql:
+    def _sorted(self, found: _Narrow | None, is_paged: bool = True) -> Sql:
         """Every record that fits, looked at and sorted; out of what fits one part of the condition, where it is given."""
         terms = self._terms([_columns(place, one.field) for place, one in enumerate(self._order)])
-        picked = _Sql(f"SELECT {_picked(terms)} FROM ", [])
+        picked = Sql(f"SELECT {_picked(terms)} FROM ", [])
         if found is None:
-            picked += _Sql("entries e INDEXED BY entries_by_time", []) + self._joins("e.no", 0)
-            picked += _Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
+            picked += Sql(self._by("entries", "e", "time"), []) + self._joins("e.no", 0)
+            picked += Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
             picked += self._condition(self._where, "e.no")
         else:
             others = tuple(part for part in self._conjuncts() if part is not found.part)
-            # Not flattened by SQLite: it would make its own guess of where to begin.
-            picked += _Sql("(SELECT DISTINCT no, created_us FROM (", []) + found.source + _Sql(")) e", [])
-            picked += self._joins("e.no", 0) + _Sql(" WHERE ", []) + self._condition(And(others), "e.no")
+            # Not flattened by the database: it would make its own guess of where to begin.
+            picked += Sql("(SELECT DISTINCT no, created_us FROM (", []) + found.source + Sql(") s) e", [])
+            picked += self._joins("e.no", 0) + Sql(" WHERE ", []) + self._condition(And(others), "e.no")
         if not is_paged:
             return picked
-        return picked + _behind(terms, self._after) + _Sql(f" ORDER BY {_order_by(terms)}", [])
+        return picked + _behind(terms, self._after) + Sql(f" ORDER BY {self._order_by(terms)}", [])
 
-    def _by_time(self, first_rank: int | None) -> _Sql:
+    def _by_time(self, first_rank: int | None) -> Sql:
         """Records by time, of those only that lack what is ordered by first where there is an order."""
         columns = [_columns(place, one.field) for place, one in enumerate(self._order)]
         if first_rank is not None:
             columns[0] = "2|NULL|NULL"
         terms = self._terms(columns, first_rank)
-        sql = _Sql(f"SELECT {_picked(terms)} FROM entries e INDEXED BY entries_by_time", [])
+        sql = Sql(f"SELECT {_picked(terms)} FROM {self._by('entries', 'e', 'time')}", [])
         sql += self._joins("e.no", 0 if first_rank is None else 1)
-        sql += _Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
+        sql += Sql(" WHERE e.kind=? AND e.project=? AND ", [self._kind, self._project])
         sql += self._condition(self._where, "e.no")
         after = self._after
         if first_rank is None:
             if after is not None:
-                sql += _Sql(" AND e.created_us<=?", [after[-2]])
+                sql += Sql(" AND e.created_us<=?", [after[-2]])
         else:
-            sql += _Sql(" AND ", []) + self._condition(IsNull(self._order[0].field), "e.no")
+            sql += Sql(" AND ", []) + self._condition(IsNull(self._order[0].field), "e.no")
             after = after if after is not None and after[0] == first_rank else None
-        return sql + _behind(terms, after) + _Sql(f" ORDER BY {_order_by(terms)}", [])
+        return sql + _behind(terms, after) + Sql(f" ORDER BY {self._order_by(terms)}", [])
 
-    def _by_value(self, rank: int) -> _Sql:
+    def _by_value(self, rank: int) -> Sql:
         """Records by what is ordered by first: those that are numbers (rank 0) or not (1)."""
         first = self._order[0]
         table = _table(first.field)
         columns = [_columns(place, one.field) for place, one in enumerate(self._order)]
         columns[0] = f"{rank}|d.number|{'NULL' if table == 'series' else 'd.text'}"
         terms = self._terms(columns, rank, created="d.created_us", no="d.no")
-        sql = _Sql(f"SELECT {_picked(terms)} FROM {table} d INDEXED BY {table}_by_value", [])
+        sql = Sql(f"SELECT {_picked(terms)} FROM {self._by(table, 'd')}", [])
         sql += self._joins("d.no", 1)
         key = self._key_of(first.field)
-        sql += _Sql(f" WHERE d.key=? AND d.number IS {'NOT ' if rank == 0 else ''}NULL AND ", [key])
+        sql += Sql(f" WHERE d.key=? AND d.number IS {'NOT ' if rank == 0 else ''}NULL AND ", [key])
         # What the condition says of this very field bounds the walk; the rest is asked of each record.
         for part in self._conjuncts():
             if isinstance(part, Compare | In | Between) and part.field == first.field:
-                sql += _any(_tests(part, "d")) + _Sql(" AND ", [])
+                sql += _any(self._tests(part, "d")) + Sql(" AND ", [])
         sql += self._condition(self._where, "d.no")
         after = self._after if self._after is not None and self._after[0] == rank else None
         if after is not None and rank == 0:
-            sql += _Sql(f" AND d.number{'<=' if first.descending else '>='}?", [after[1]])
-        return sql + _behind(terms, after) + _Sql(f" ORDER BY {_order_by(terms)}", [])
+            sql += Sql(f" AND d.number{'<=' if first.descending else '>='}?", [after[1]])
+        return sql + _behind(terms, after) + Sql(f" ORDER BY {self._order_by(terms)}", [])
 
     def _terms(
         self, columns: list[str], rank: int | None = None, created: str = "e.created_us", no: str = "e.no"
@@ -307,28 +277,103 @@ class _Search:
                 terms.append(_Term(expression, offset > 0 and order.descending, after[3 * place + offset]))
         return [*terms, _Term(created, True, after[-2]), _Term(no, True, after[-1])]
 
-    def _joins(self, no: str, begin: int) -> _Sql:
-        sql = _Sql("", [])
+    def _joins(self, no: str, begin: int) -> Sql:
+        sql = Sql("", [])
         for place, order in list(enumerate(self._order))[begin:]:
             table = _table(order.field)
             item = "" if table == "series" else f" AND o{place}.item=0"
             key = self._key_of(order.field)
-            sql += _Sql(f" LEFT JOIN {table} o{place} ON o{place}.no={no} AND o{place}.key=?{item}", [key])
+            sql += Sql(f" LEFT JOIN {table} o{place} ON o{place}.no={no} AND o{place}.key=?{item}", [key])
         return sql
 
-    def _condition(self, condition: Condition, no: str) -> _Sql:
+    def _condition(self, condition: Condition, no: str) -> Sql:
         if isinstance(condition, And):
-            return _balanced([self._condition(part, no) for part in condition.parts], "AND") or _Sql("1", [])
+            return _balanced([self._condition(part, no) for part in condition.parts], "AND") or Sql("TRUE", [])
         if isinstance(condition, Or):
-            return _balanced([self._condition(part, no) for part in condition.parts], "OR") or _Sql("0", [])
+            return _balanced([self._condition(part, no) for part in condition.parts], "OR") or Sql("FALSE", [])
         if isinstance(condition, Not):
-            return _Sql("NOT ", []) + self._condition(condition.part, no)
+            return Sql("NOT ", []) + self._condition(condition.part, no)
         table, key = _table(condition.field), self._key_of(condition.field)
-        # With a plus the columns are no reason for SQLite to take the index by value: the row itself is looked up.
-        exists = _Sql(f"EXISTS (SELECT 1 FROM {table} f WHERE f.no={no} AND f.key=?", [key])
+        # The columns compared are no reason to take the index by value: the row itself is looked up.
+        exists = Sql(f"EXISTS (SELECT 1 FROM {table} f WHERE f.no={no} AND f.key=?", [key])
+        end = Sql(f"{self._dialect.fence})", [])
         if isinstance(condition, IsNull):
-            return _Sql("NOT ", []) + exists + _Sql(")", [])
-        return exists + _Sql(" AND ", []) + _any(_tests(condition, "+f")) + _Sql(")", [])
+            return Sql("NOT ", []) + exists + end
+        return exists + Sql(" AND ", []) + _any(self._tests(condition, "f", self._dialect.aside)) + end
+
+    def _by(self, table: str, row: str, index: str = "value") -> str:
+        return f"{table} {row}{self._dialect.indexed.format(f'{table}_by_{index}')}"
+
+    def _tests(self, leaf: Leaf, row: str, aside: str = "") -> list[Sql]:
+        """A comparison as tests of an index's row, of which one must hold; each can be looked up by itself."""
+        is_metric = leaf.field.space == "metric"
+        number = f"{aside}{row}.number"
+        if isinstance(leaf, In):
+            return self._one_of(leaf.values, row, aside, is_metric)
+        if isinstance(leaf, Between):
+            if isinstance(leaf.low, str):
+                ends = (
+                    []
+                    if is_metric
+                    else [self._text(row, aside, ">=", leaf.low), self._text(row, aside, "<=", leaf.high)]
+                )
+                return [_joined(ends, " AND ") if ends else Sql("FALSE", [])]
+            return [Sql(f"{number} BETWEEN ? AND ?", [leaf.low, leaf.high])]
+        value, operator = leaf.value, leaf.operator
+        if isinstance(value, str):
+            if is_metric:
+                return [Sql("FALSE", [])]
+            if operator == "=":
+                return self._one_of((value,), row, aside, is_metric)
+            if operator in ("LIKE", "ILIKE", "MATCHES"):
+                return [self._driver.fits(self._key_of(leaf.field), operator, value, row)]
+            return [self._text(row, aside, operator, value)]
+        if value != value:  # NaN, which is kept as NULL
+            same = f"{number} IS NULL" if is_metric else "FALSE"
+            return [Sql({"=": same, "!=": f"{number} IS NOT NULL"}.get(operator, "FALSE"), [])]
+        test = Sql(f"{number}{operator}?", [value])
+        return [test, Sql(f"{number} IS NULL", [])] if operator == "!=" and is_metric else [test]
+
+    def _one_of(self, values: Sequence[Value], row: str, aside: str, is_metric: bool) -> list[Sql]:
+        column = f"{aside}{row}.number"
+        numbers = [value for value in values if not isinstance(value, str)]
+        texts = [] if is_metric else [value for value in values if isinstance(value, str)]
+        plain = [text for text in texts if number_of(text) is None]
+        written = [(text, number) for text in texts if (number := number_of(text)) is not None]
+        tests = []
+        if numbers:
+            tests.append(Sql(f"{column} IN ({_marks(numbers)})", numbers))
+        if plain:
+            found = Sql(f"{column} IS NULL AND {aside}{row}.text IN ({_marks(plain)})", plain)
+            if longest := self._dialect.longest:
+                begins = ",".join([f"left(?, {longest})"] * len(plain))
+                found += Sql(f" AND left({row}.text, {longest}) IN ({begins})", plain)
+            tests.append(found)
+        if written:
+            # A text that is written as a number lies under that number.
+            found = Sql(f"{column} IN ({_marks(written)})", [number for _, number in written])
+            tests.append(found + Sql(f" AND {aside}{row}.text IN ({_marks(written)})", [text for text, _ in written]))
+        return tests or [Sql("FALSE", [])]
+
+    def _text(self, row: str, aside: str, operator: str, value: Value) -> Sql:
+        """A comparison of a text, and of as much of it as the index holds."""
+        whole = Sql(f"{aside}{row}.text{operator}?", [value])
+        longest = self._dialect.longest
+        if longest is None or operator == "!=":
+            return whole
+        begin = Sql(f" AND left({row}.text, {longest}){operator.rstrip('=')}=left(?, {longest})", [value])
+        return whole + begin
+
+    def _order_by(self, terms: list[_Term]) -> str:
+        words: list[str] = []
+        for term in terms:
+            if term.expression in _CONSTANT:
+                continue
+            way = " DESC" if term.is_descending else ""
+            if term.expression.endswith(".text") and self._dialect.longest:
+                words.append(f"left({term.expression}, {self._dialect.longest}){way}")  # as the index has it
+            words.append(f"{term.expression}{way}")
+        return ", ".join(words)
 
 
 def _has_pattern(part: Condition) -> bool:
@@ -337,69 +382,26 @@ def _has_pattern(part: Condition) -> bool:
     return isinstance(part, Compare) and part.operator in ("LIKE", "ILIKE", "MATCHES")
 
 
-def _tests(leaf: Leaf, row: str) -> list[_Sql]:
-    """A comparison as tests of an index's row, of which one must hold; each can be looked up by itself."""
-    is_metric = leaf.field.space == "metric"
-    if isinstance(leaf, In):
-        return _one_of(leaf.values, row, is_metric)
-    if isinstance(leaf, Between):
-        column = "text" if isinstance(leaf.low, str) else "number"
-        if is_metric and column == "text":
-            return [_Sql("0", [])]
-        return [_Sql(f"{row}.{column} BETWEEN ? AND ?", [leaf.low, leaf.high])]
-    value, operator = leaf.value, leaf.operator
-    if isinstance(value, str):
-        if is_metric:
-            return [_Sql("0", [])]
-        if operator == "=":
-            return _one_of((value,), row, is_metric)
-        if operator in ("LIKE", "ILIKE", "MATCHES"):
-            return [_Sql(f"fits(?, ?, {row}.text)", [operator, value])]
-        return [_Sql(f"{row}.text{operator}?", [value])]
-    if value != value:  # NaN, which SQLite keeps as NULL
-        same = f"{row}.number IS NULL" if is_metric else "0"
-        return [_Sql({"=": same, "!=": f"{row}.number IS NOT NULL"}.get(operator, "0"), [])]
-    test = _Sql(f"{row}.number{operator}?", [value])
-    return [test, _Sql(f"{row}.number IS NULL", [])] if operator == "!=" and is_metric else [test]
-
-
-def _one_of(values: Sequence[Value], row: str, is_metric: bool) -> list[_Sql]:
-    numbers = [value for value in values if not isinstance(value, str)]
-    texts = [] if is_metric else [value for value in values if isinstance(value, str)]
-    plain = [text for text in texts if number_of(text) is None]
-    written = [(text, number) for text in texts if (number := number_of(text)) is not None]
-    tests = []
-    if numbers:
-        tests.append(_Sql(f"{row}.number IN ({_marks(numbers)})", numbers))
-    if plain:
-        tests.append(_Sql(f"{row}.number IS NULL AND {row}.text IN ({_marks(plain)})", plain))
-    if written:
-        # A text that is written as a number lies under that number.
-        found = _Sql(f"{row}.number IN ({_marks(written)})", [number for _, number in written])
-        tests.append(found + _Sql(f" AND {row}.text IN ({_marks(written)})", [text for text, _ in written]))
-    return tests or [_Sql("0", [])]
-
-
 def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _any(tests: list[_Sql]) -> _Sql:
-    return _Sql("(", []) + _joined(tests, " OR ") + _Sql(")", [])
+def _any(tests: list[Sql]) -> Sql:
+    return Sql("(", []) + _joined(tests, " OR ") + Sql(")", [])
 
 
-def _joined(parts: Sequence[_Sql], between: str) -> _Sql:
-    return _Sql(between.join(part.text for part in parts), [value for part in parts for value in part.values])
+def _joined(parts: Sequence[Sql], between: str) -> Sql:
+    return Sql(between.join(part.text for part in parts), [value for part in parts for value in part.values])
 
 
-def _balanced(parts: list[_Sql], word: str) -> _Sql | None:
+def _balanced(parts: list[Sql], word: str) -> Sql | None:
     """Parts joined as a tree that is as shallow as can be: SQLite bounds the depth of an expression."""
     if not parts:
         return None
     while len(parts) > 1:
         pairs = [parts[place : place + 2] for place in range(0, len(parts), 2)]
         parts = [
-            _Sql("(", []) + _joined(pair, f" {word} ") + _Sql(")", []) if len(pair) == 2 else pair[0] for pair in pairs
+            Sql("(", []) + _joined(pair, f" {word} ") + Sql(")", []) if len(pair) == 2 else pair[0] for pair in pairs
         ]
     return parts[0]
 
@@ -418,24 +420,19 @@ def _picked(terms: list[_Term]) -> str:
     return ", ".join(term.expression for term in terms)
 
 
-def _order_by(terms: list[_Term]) -> str:
-    moving = [term for term in terms if term.expression not in ("0", "1", "2", "NULL")]
-    return ", ".join(f"{term.expression}{' DESC' if term.is_descending else ''}" for term in moving)
-
-
-def _behind(terms: list[_Term], after: Position | None) -> _Sql:
+def _behind(terms: list[_Term], after: Position | None) -> Sql:
     """What lies behind the last row of the page before."""
     if after is None:
-        return _Sql("", [])
+        return Sql("", [])
     last = terms[-1]
-    found = _Sql(f"{last.expression}{'<' if last.is_descending else '>'}?", [last.ended])
+    found = Sql(f"{last.expression}{'<' if last.is_descending else '>'}?", [last.ended])
     for term in reversed(terms[:-1]):
-        if term.expression in ("0", "1", "2", "NULL"):
+        if term.expression in _CONSTANT:
+            continue
+        if term.ended is None:
+            found = Sql(f"({term.expression} IS NULL AND ", []) + found + Sql(")", [])
             continue
         beyond = "<" if term.is_descending else ">"
-        found = (
-            _Sql(f"({term.expression}{beyond}? OR ({term.expression} IS ? AND ", [term.ended, term.ended])
-            + found
-            + _Sql("))", [])
-        )
-    return _Sql(" AND ", []) + found
+        same = Sql(f"({term.expression}{beyond}? OR ({term.expression}=? AND ", [term.ended, term.ended])
+        found = same + found + Sql("))", [])
+    return Sql(" AND ", []) + found

@@ -1,17 +1,17 @@
-"""Metric points in SQLite: one row a series with its latest point, and blocks of points behind it.
+"""Metric points in SQL: one row a series with its latest point, and blocks of points behind it.
 
 A write makes one block. Small blocks are merged when there are many, and what fills a whole block is never touched
 again; so each point is written at most a few times, in the transaction that brought it or a later one.
 """
 
 import math
-import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slipway.backends.point_blocks import Columns, Row, pack, point_of, row_of, rows_of
+from slipway.backends.sql_driver import Driver, Execute
 from slipway.records.runs import Bucket, MetricPoint
 
 __all__ = ["latest", "read", "sample", "write"]
@@ -21,33 +21,33 @@ _BLOCK = 1024
 _SMALL = 64
 _MOST = 64
 _WHOLE = 2
+_AT_ONCE = 500
 _HEADER = "first_step, first_at, first_value, last_step, last_at, last_value, low, high"
-
-Execute = Callable[..., sqlite3.Cursor]
 
 
 def write(
-    execute: Execute, key_of: Callable[[str], int], no: int, created_us: int, points: Iterable[MetricPoint]
+    driver: Driver, key_of: Callable[[str], int], no: int, created_us: int, points: Iterable[MetricPoint]
 ) -> None:
     """Add points of a run.
 
     Args:
-        execute: Of an open transaction.
+        driver: Of an open transaction.
         key_of: The number under which a metric's name is kept.
         no: The run's number.
         created_us: The run's creation.
         points: Of any metrics.
     """
-    by_key: dict[str, list[Row]] = {}
+    by_name: dict[str, list[Row]] = {}
     for point in points:
-        by_key.setdefault(point.key, []).append(row_of(point))
-    for name, unsorted in by_key.items():
-        key, rows = key_of(name), rows_of(unsorted)
-        _keep_latest(execute, no, key, created_us, rows[-1])
-        if len(rows) >= _SMALL:
-            _place(execute, no, key, rows)
-        elif _insert(execute, no, key, 0, rows) >= _MOST:
-            _place(execute, no, key, _take(execute, no, key, 0))
+        by_name.setdefault(point.key, []).append(row_of(point))
+    found = {key_of(name): rows_of(unsorted) for name, unsorted in by_name.items()}
+    _keep_latest(driver, no, created_us, {key: rows[-1] for key, rows in found.items()})
+    small = {key: rows for key, rows in found.items() if len(rows) < _SMALL}
+    for key, number in _insert(driver, no, 0, small).items():
+        if number >= _MOST:
+            _place(driver, no, key, _take(driver.execute, no, key, 0))
+    for key in found.keys() - small.keys():
+        _place(driver, no, key, found[key])
 
 
 def latest(execute: Execute, no: int) -> list[MetricPoint]:
@@ -124,20 +124,35 @@ class _Mark(NamedTuple):
         )
 
 
-def _keep_latest(execute: Execute, no: int, key: int, created_us: int, row: Row) -> None:
-    known = execute("SELECT step, at_us, number FROM series WHERE no=? AND key=?", (no, key)).fetchone()
-    number = row[3] if row[2] else None
-    if known is None:
-        execute(
-            "INSERT INTO series (no, key, step, at_us, number, created_us) VALUES (?,?,?,?,?,?)",
-            (no, key, row[0], row[1], number, created_us),
+def _of_keys(execute: Execute, query: str, no: int, keys: Iterable[int], end: str = "") -> dict[int, tuple[Any, ...]]:
+    """What a query of a run's rows finds, by its first column, for some keys."""
+    waiting = list(keys)
+    found: dict[int, tuple[Any, ...]] = {}
+    for begin in range(0, len(waiting), _AT_ONCE):
+        part = waiting[begin : begin + _AT_ONCE]
+        rows = execute(f"{query} AND key IN ({','.join('?' * len(part))}){end}", (no, *part))
+        found |= {key: tuple(rest) for key, *rest in rows}
+    return found
+
+
+def _keep_latest(driver: Driver, no: int, created_us: int, latest: dict[int, Row]) -> None:
+    known = _of_keys(driver.execute, "SELECT key, step, at_us, number FROM series WHERE no=?", no, latest)
+    changed = [
+        (no, key, row[0], row[1], row[3] if row[2] else None, created_us)
+        for key, row in latest.items()
+        if key not in known or _row(*known[key]) < row
+    ]
+    if changed:
+        driver.execute_many(
+            "INSERT INTO series (no, key, step, at_us, number, created_us) VALUES (?,?,?,?,?,?) "
+            "ON CONFLICT (no, key) DO UPDATE SET step=excluded.step, at_us=excluded.at_us, number=excluded.number",
+            changed,
         )
-    elif _row(*known) < row:
-        execute("UPDATE series SET step=?, at_us=?, number=? WHERE no=? AND key=?", (row[0], row[1], number, no, key))
 
 
-def _place(execute: Execute, no: int, key: int, rows: list[Row]) -> None:
+def _place(driver: Driver, no: int, key: int, rows: list[Row]) -> None:
     """Store rows as whole blocks and a middle one of the rest; with what waits there, where that fills a whole one."""
+    execute = driver.execute
     count, points = execute(
         "SELECT count(*), coalesce(sum(points), 0) FROM blocks WHERE no=? AND key=? AND level=1", (no, key)
     ).fetchone()
@@ -146,28 +161,32 @@ def _place(execute: Execute, no: int, key: int, rows: list[Row]) -> None:
         rows = rows_of([*_take(execute, no, key, 0), *_take(execute, no, key, 1), *rows])
     whole = len(rows) - len(rows) % _BLOCK
     for begin in range(0, whole, _BLOCK):
-        _insert(execute, no, key, _WHOLE, rows[begin : begin + _BLOCK])
+        _insert(driver, no, _WHOLE, {key: rows[begin : begin + _BLOCK]})
     if whole < len(rows):
-        _insert(execute, no, key, 1, rows[whole:])
+        _insert(driver, no, 1, {key: rows[whole:]})
 
 
-def _insert(execute: Execute, no: int, key: int, level: int, rows: list[Row]) -> int:
-    """Store one block; returns its number, which is how many its level has: below the last all are taken together."""
-    first, last = rows[0], rows[-1]
-    (number,) = execute(
-        "SELECT coalesce(max(seq), 0) + 1 FROM blocks WHERE no=? AND key=? AND level=?", (no, key, level)
-    ).fetchone()
-    values = [row[3] for row in rows if row[2]]
-    bounds = (min(values), max(values)) if values else (None, None)
-    execute(
-        f"INSERT INTO blocks (no, key, level, seq, points, {_HEADER}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (no, key, level, number, len(rows), *_header(first), *_header(last), *bounds),
-    )
-    if len(rows) > 1:  # what one point says stands in the header already
-        execute(
-            "INSERT INTO bodies (no, key, level, seq, body) VALUES (?,?,?,?,?)", (no, key, level, number, pack(rows))
+def _insert(driver: Driver, no: int, level: int, blocks: dict[int, list[Row]]) -> dict[int, int]:
+    """Store a block of each key; returns their numbers, which are how many the level has: all are taken together."""
+    numbered = f"SELECT key, max(seq) FROM blocks WHERE no=? AND level={level}"
+    known = _of_keys(driver.execute, numbered, no, blocks, " GROUP BY key")
+    headers: list[tuple[object, ...]] = []
+    bodies: list[tuple[object, ...]] = []
+    numbers: dict[int, int] = {}
+    for key, rows in blocks.items():
+        number = numbers[key] = int(known[key][0]) + 1 if key in known else 1
+        values = [row[3] for row in rows if row[2]]
+        bounds = (min(values), max(values)) if values else (None, None)
+        headers.append((no, key, level, number, len(rows), *_header(rows[0]), *_header(rows[-1]), *bounds))
+        if len(rows) > 1:  # what one point says stands in the header already
+            bodies.append((no, key, level, number, pack(rows)))
+    if headers:
+        driver.execute_many(
+            f"INSERT INTO blocks (no, key, level, seq, points, {_HEADER}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", headers
         )
-    return int(number)
+    if bodies:
+        driver.execute_many("INSERT INTO bodies (no, key, level, seq, body) VALUES (?,?,?,?,?)", bodies)
+    return numbers
 
 
 def _take(execute: Execute, no: int, key: int, level: int) -> list[Row]:

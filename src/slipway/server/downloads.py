@@ -1,0 +1,69 @@
+"""The routes by which the pages of runs give bytes: artifacts and diffs as downloads, pictures as images."""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from slipway.errors import InvalidInput, NotFound
+from slipway.operations import declare
+from slipway.operations.table import operation
+from slipway.ports.workspace import Workspace
+from slipway.runs.browse import artifact_named
+from slipway.server import api, pictures, sending
+
+__all__ = ["routes"]
+
+
+def routes(workspace: Workspace) -> list[Route]:
+    """The routes of what is downloaded from the pages of runs."""
+    return [
+        Route(f"/projects/{{project}}/runs/{{id}}/{name}", _endpoint(workspace, send))
+        for name, send in (("download", _download), ("image", _image), ("diff", _diff))
+    ]
+
+
+def _endpoint(workspace: Workspace, send: Callable[[Workspace, str, str], Response]) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        def work() -> Response:
+            chosen = api.in_project(workspace, request.path_params["project"])
+            return send(chosen, request.path_params["id"], request.query_params.get("name", ""))
+
+        return await run_in_threadpool(work)
+
+    return endpoint
+
+
+def _ask(workspace: Workspace, asked: str, /, **fields: str) -> Any:
+    wanted = operation(asked)
+    return api.perform(workspace, wanted, declare.convert(wanted, fields))
+
+
+def _download(workspace: Workspace, id: str, name: str) -> Response:
+    return sending.stored(workspace, artifact_named(_ask(workspace, "runs.get", id=id).run, name))
+
+
+def _image(workspace: Workspace, id: str, name: str) -> Response:
+    content = _ask(workspace, "runs.artifact", id=id, name=name)
+    kind = pictures.kind_of(content.data)
+    if not content.is_whole:
+        raise InvalidInput(f"{name!r} is too large to be shown.", fix="Download it.", field="name")
+    if not kind:
+        raise NotFound(
+            f"{name!r} is no picture.", why="PNG, JPEG, GIF and WebP are known by their bytes.", fix="Download it."
+        )
+    return sending.image(name, content.data, kind)
+
+
+def _diff(workspace: Workspace, id: str, _: str) -> Response:
+    found = _ask(workspace, "runs.diff", id=id)
+    if not found.text:
+        raise NotFound(
+            f"The run {id!r} has no diff.",
+            why="Nothing differed from its commit, or it is not known.",
+            fix="See the run's page.",
+        )
+    return sending.attachment(f"{id[:12]}.diff", found.text.encode())

@@ -1,0 +1,187 @@
+"""The pages of runs: one run, its curves, one of its artifacts, and runs side by side."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.errors import InvalidInput
+from slipway.operations.runs import Curves, RunDetail
+from slipway.records.runs import CONTEXT, Bucket, Run
+from slipway.runs.browse import place_of
+from slipway.server import markdown, pictures, previews
+from slipway.server.formats import href
+from slipway.server.previews import Preview
+from slipway.server.run_charts import MetricChart, metric_chart
+from slipway.server.view import Context, View
+
+__all__ = ["artifact", "compare", "curves", "run"]
+
+_CURVES, _ALL_CURVES = 12, 48
+_CHILDREN = 50
+_PICTURES, _PICTURE_BYTES = 12, 2_000_000
+_DIFF_CHARACTERS = 50_000
+_LEAST_RUNS, _MOST_RUNS = 2, 10
+_COMMAND, _NOTE = "slipway.command", "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A parameter or metric of several runs.
+
+    Args:
+        name: What it is called.
+        values: One a run, None where it has none.
+        differs: Whether the runs differ in it.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    differs: bool
+
+
+def run(view: View) -> Context:
+    """One run: what it ran with, what it measured, read and made."""
+    detail: RunDetail = view.ask("runs.get", id=view.path["id"])
+    own = detail.run
+    drawn: Curves = view.ask("runs.curves", id=own.id, limit=str(_CURVES))
+    registered = view.ask_if_allowed("models.search", where=f"run_id = '{own.id}'", limit="100")
+    diff = view.ask("runs.diff", id=own.id).text if own.code.diff else ""
+    return {
+        "run": own,
+        "steps": detail.steps,
+        "overall": [point for point in detail.metrics if place_of(point.key)[:2] == (False, False)],
+        "slices": [point for point in detail.metrics if place_of(point.key)[:2] == (False, True)],
+        "machine": [point for point in detail.metrics if place_of(point.key)[0]],
+        "charts": _charts(drawn),
+        "has_more_charts": bool(drawn.next),
+        "command": own.tags.get(_COMMAND, ""),
+        "note": markdown.to_html(own.tags.get(_NOTE, "")),
+        "tags": {name: value for name, value in own.tags.items() if name not in (_COMMAND, _NOTE)},
+        "inputs": [(node, _link(node, view.workspace.project)) for node in own.inputs],
+        "datasets": [
+            (one, one.tags.get(CONTEXT, ""), _link(one.source, view.workspace.project)) for one in own.datasets
+        ],
+        "children": view.ask("runs.search", where=f"parent = '{own.id}'", limit=str(_CHILDREN)),
+        "registered": registered.models if registered else (),
+        "artifacts": sorted(own.artifacts, key=lambda one: one.name),
+        "pictures": _pictures(view, own),
+        "diff": diff[:_DIFF_CHARACTERS],
+        "diff_left_out": max(0, len(diff) - _DIFF_CHARACTERS),
+    }
+
+
+def curves(view: View) -> Context:
+    """All curves of a run, page by page."""
+    own = view.ask("runs.get", id=view.path["id"]).run
+    asked = {"after": view.query["after"]} if view.query.get("after") else {}
+    drawn: Curves = view.ask("runs.curves", id=own.id, limit=str(_ALL_CURVES), **asked)
+    return {"run": own, "charts": _charts(drawn), "next": drawn.next}
+
+
+def artifact(view: View) -> Context:
+    """One artifact of a run, as far as it can be shown."""
+    own = view.ask("runs.get", id=view.path["id"]).run
+    name = view.query.get("name", "")
+    content = view.ask("runs.artifact", id=own.id, name=name)
+    shown = _rows_of(view, own, name) if previews.is_frame(content) else previews.preview(content)
+    return {"run": own, "artifact": content.artifact, "preview": shown}
+
+
+def _rows_of(view: View, own: Run, name: str) -> Preview:
+    try:
+        return previews.of_rows(view.ask("runs.rows", id=own.id, name=name))
+    except InvalidInput as problem:
+        view.sources.pop()
+        return Preview("none", note=f"{problem.what} {problem.fix}")
+
+
+def compare(view: View) -> Context:
+    """Runs side by side: in what they differ, what they measured, and their curves on top of each other."""
+    ids = list(dict.fromkeys(view.query.getlist("run")))
+    if not _LEAST_RUNS <= len(ids) <= _MOST_RUNS:
+        raise InvalidInput(
+            f"{len(ids)} runs were chosen to be compared.",
+            fix=f"Choose {_LEAST_RUNS} to {_MOST_RUNS} on the page of runs.",
+            field="run",
+        )
+    details: list[RunDetail] = [view.ask("runs.get", id=id) for id in ids]
+    runs = [detail.run for detail in details]
+    asked = {"after": view.query["after"]} if view.query.get("after") else {}
+    drawn: list[Curves] = [view.ask("runs.curves", id=own.id, limit=str(_CURVES), **asked) for own in runs]
+    params = _rows([{key: str(value) for key, value in own.params.items()} for own in runs])
+    measured = _rows([{point.key: point.value for point in detail.metrics} for detail in details])
+    charts, following = _laid_together(_names(runs), details, drawn)
+    return {
+        "runs": list(zip(runs, _names(runs), strict=True)),
+        "params": [row for row in params if row.differs],
+        "same": [row for row in params if not row.differs],
+        "metrics": [row for row in measured if place_of(row.name)[:2] == (False, False)],
+        "other_metrics": [row for row in measured if place_of(row.name)[:2] != (False, False)],
+        "charts": charts,
+        "next": following,
+    }
+
+
+def _pictures(view: View, own: Run) -> list[str]:
+    """The names of the first artifacts that are pictures, as their bytes say; large ones have only pages of their own."""
+    promised = sorted(
+        one.name for one in own.artifacts if previews.looks_like_picture(one.name) and one.size_bytes <= _PICTURE_BYTES
+    )
+    asked = ((name, view.ask("runs.artifact", id=own.id, name=name)) for name in promised[:_PICTURES])
+    return [name for name, content in asked if pictures.kind_of(content.data)]
+
+
+def _charts(drawn: Curves) -> list[MetricChart]:
+    return [metric_chart(curve.key, {"": curve.buckets}) for curve in drawn.curves]
+
+
+def _laid_together(
+    names: Sequence[str], details: Sequence[RunDetail], drawn: Sequence[Curves]
+) -> tuple[list[MetricChart], str]:
+    """A chart a metric with all runs that have it, and what to ask for after them.
+
+    Each run gave the first curves of its own; beyond where the first of them breaks off, others may lack theirs. A run
+    with one point of a metric is a dot beside the curves of others.
+    """
+    ends = [found.next for found in drawn if found.next]
+    end = min(ends, key=place_of, default="")
+    by_key: dict[str, dict[str, Any]] = {}
+    for name, found in zip(names, drawn, strict=True):
+        for curve in found.curves:
+            if not end or place_of(curve.key) <= place_of(end):
+                by_key.setdefault(curve.key, {})[name] = curve.buckets
+    for name, detail in zip(names, details, strict=True):
+        for point in detail.metrics:
+            if point.key in by_key:
+                alone = Bucket(first=point, last=point, low=point.value, high=point.value)
+                by_key[point.key].setdefault(name, (alone,))
+    in_order = {key: {name: by_key[key][name] for name in names if name in by_key[key]} for key in by_key}
+    return [metric_chart(key, in_order[key]) for key in sorted(in_order, key=place_of)], end
+
+
+def _rows(columns: Sequence[dict[str, Any]]) -> list[Row]:
+    keys = sorted({key for column in columns for key in column})
+    rows = []
+    for key in keys:
+        values = tuple(column.get(key) for column in columns)
+        rows.append(Row(key, values, len({repr(value) for value in values}) > 1))
+    return rows
+
+
+def _names(runs: Iterable[Run]) -> list[str]:
+    """What the runs are called; where several are called the same, with the beginnings of their ids."""
+    own = [(run.name or run.pipeline or run.id[:12], run.id) for run in runs]
+    for digits in (12, 32):  # ids begin with their time
+        names = [name for name, _ in own]
+        own = [
+            (name if names.count(name) == 1 else f"{name.removesuffix(f' ({id[:12]})')} ({id[:digits]})", id)
+            for name, id in own
+        ]
+    return [name for name, _ in own]
+
+
+def _link(node: str, project: str) -> str:
+    """The page of a table's version that stands in the lineage; "" where there is none."""
+    kind, _, rest = node.partition(":")
+    owner, _, name = rest.partition("@")[0].partition("/")
+    return href("projects", project, "tables", name) if kind == "table" and owner == project and name else ""

@@ -1,0 +1,243 @@
+"""The pages of runs: what a run recorded is there, and nothing that somebody stored becomes part of the page."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from urllib.parse import quote
+
+import pytest
+
+from filled_store import BAD_RUN, GOOD_RUN, fill
+from hostile_files import FILES, PAGE, SCRIPT, png
+from server_desk import Ask, asker
+from slipway.ledger import projects
+from slipway.operations.permissions import ROLES, allowed
+from slipway.ports.workspace import Workspace
+from slipway.records.people import Actor
+from slipway.runs import tracking
+from slipway.server.sending import disposition
+
+
+@pytest.fixture
+def named(workspace: Workspace) -> Workspace:
+    """A workspace whose project the server knows."""
+    projects.register(workspace)
+    return workspace
+
+
+HOME = "/projects/flights/runs"
+RUN = f"{HOME}/{GOOD_RUN}"
+
+
+def artifact(ask: Ask, name: str) -> str:
+    answer = ask("GET", f"{RUN}/artifact?name={quote(name)}")
+    assert answer.status_code == 200
+    return answer.text.partition("<main>")[2].partition("</main>")[0]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_download_is_an_attachment_that_may_run_and_load_nothing(ask: Ask, name: str) -> None:
+    answer = ask("GET", f"{RUN}/download?name={quote(name)}")
+    assert answer.content == FILES[name]
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment; ")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
+    assert "allow" not in policy
+
+
+def test_a_large_download_is_whole(named: Workspace) -> None:
+    data = bytes(range(256)) * 40_000
+    with tracking.start(named, "large", system_metrics=False) as run:
+        path = named.root / "large.bin"
+        path.write_bytes(data)
+        run.log_artifact("large.bin", path)
+    ask = asker(named)
+    here = f"/projects/{named.project}/runs/{run.id}"
+    answer = ask("GET", f"{here}/download?name=large.bin")
+    assert answer.content == data
+    assert answer.headers["content-length"] == str(len(data))
+    assert answer.headers["content-disposition"].startswith("attachment; ")
+    assert "too large to be shown" in ask("GET", f"{here}/artifact?name=large.bin").text
+    assert ask("GET", f"{here}/image?name=large.bin").status_code == 422
+
+
+def test_an_image_is_what_its_bytes_say_and_not_what_its_name_says(ask: Ask) -> None:
+    answer = ask("GET", f"{RUN}/image?name=plots/roc.png")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content == png()
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    for name in ("plots/no picture.png", "drawing.svg", "page.html", "rows.csv"):
+        answer = ask("GET", f"{RUN}/image?name={quote(name)}")
+        assert answer.status_code == 404, name
+        assert SCRIPT not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("../../x", "x"),
+        ("..", "artifact"),
+        ("", "artifact"),
+        ("a\\b\\c.txt", "c.txt"),
+        ('a"b\r\nSet-Cookie: x=1', "a_b Set-Cookie_ x_1"),
+        ("gpj\u202eexe.png", "gpj_exe.png"),
+        ("größe 100%.csv", "gr__e 100_.csv"),
+        ("\ud800", "_"),
+    ],
+)
+def test_a_file_is_called_what_no_browser_misreads(name: str, told: str) -> None:
+    header = disposition("attachment", name)
+    found = re.fullmatch(r"attachment; filename=\"([^\"\\\r\n]*)\"; filename\*=UTF-8''([A-Za-z0-9._~%-]+)", header)
+    assert found, header
+    assert found.group(1) == told
+    header.encode("ascii")
+
+
+def test_a_name_beyond_ascii_comes_whole() -> None:
+    assert disposition("attachment", "plots/größe.csv").endswith("filename*=UTF-8''gr%C3%B6%C3%9Fe.csv")
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "nothing.txt", "", "plots"])
+def test_only_what_the_run_names_is_found(ask: Ask, name: str) -> None:
+    for route in ("download", "image", "artifact"):
+        assert ask("GET", f"{RUN}/{route}?name={quote(name)}").status_code == 404
+
+
+def test_who_may_not_read_runs_downloads_nothing(workspace: Workspace) -> None:
+    fill(workspace)
+    for role in [*ROLES, "no such role"]:
+        actor = Actor("somebody", roles=(role,))
+        ask = asker(replace(workspace, actor=actor))
+        wanted = 200 if allowed(actor, "runs.read") else 403
+        for route in ("download?name=notes.md", "image?name=plots/roc.png", "diff", "artifact?name=notes.md", "curves"):
+            assert ask("GET", f"{RUN}/{route}").status_code == wanted, (role, route)
+
+
+def test_the_run_of_another_project_is_not_found(ask: Ask, workspace: Workspace) -> None:
+    with tracking.start(replace(workspace, project="other"), "theirs", system_metrics=False) as run:
+        run.log_text("notes.md", "theirs")
+    for route in ("", "/download?name=notes.md", "/artifact?name=notes.md", "/curves", "/diff"):
+        assert ask("GET", f"{HOME}/{run.id}{route}").status_code == 404, route
+
+
+def test_what_a_run_recorded_is_on_its_page(ask: Ask) -> None:
+    text = ask("GET", RUN).text
+    for word in (
+        "flights.py --until 2013-04-01",
+        "<strong>Why</strong>",
+        "training",
+        'href="/projects/flights/tables/flights"',
+        f'href="{HOME}/{BAD_RUN}"',
+        'href="/projects/flights/models/flight-delays/1"',
+        "+depth = 6",
+        f'href="{RUN}/diff"',
+        'src="/projects/flights/runs/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/image?name=plots%2Froc.png"',
+        f"{RUN}/download?name=notebook.ipynb",
+    ):
+        assert word in text, word
+    assert "no%20picture.png" not in re.findall(r'<img src="([^"]*)"', text)[-1]
+    assert text.count('class="chart curves"') == 3
+    assert (
+        ask("GET", f"{RUN}/diff").headers["content-disposition"].startswith('attachment; filename="aaaaaaaaaaaa.diff"')
+    )
+    assert ask("GET", f"{HOME}/{BAD_RUN}/diff").status_code == 404
+
+
+def test_markdown_is_set_and_its_links_and_html_stay_text(ask: Ask) -> None:
+    shown = artifact(ask, "notes.md")
+    assert "<h3>Notes</h3>" in shown
+    assert "<li><em>second</em></li>" in shown
+    assert "[click](javascript:alert(1))" in shown
+    assert not re.search(r"<a [^>]*javascript", shown)
+    assert (
+        f"<pre>&lt;/pre&gt;{SCRIPT.replace('<', '&lt;').replace('>', '&gt;').replace(chr(34), '&#34;')}</pre>" in shown
+    )
+
+
+def test_pages_are_shown_as_their_source(ask: Ask) -> None:
+    for name in ("page.html", "plots/no picture.png"):
+        shown = artifact(ask, name)
+        assert PAGE.decode() in unescape(shown)
+        assert "<img" not in shown
+    assert "could run scripts" in artifact(ask, "page.html")
+    assert "not a picture, whatever its name says" in artifact(ask, "plots/no picture.png")
+
+
+def test_a_drawing_is_an_image_without_an_address(ask: Ask) -> None:
+    (source,) = re.findall(r'<img src="([^"]*)"', artifact(ask, "drawing.svg"))
+    assert source.startswith("data:image/svg+xml;base64,")
+
+
+def test_tables_are_tables(ask: Ask) -> None:
+    for name, head, cell in (
+        ("rows.csv", "<th>carrier</th>", "<td>1,5</td>"),
+        ("rows.parquet", "<th>delay (Float64)</th>", "<td>1.5</td>"),
+        ("mlflow table.json", "<th>a</th>", "<td>2</td>"),
+    ):
+        shown = artifact(ask, name)
+        assert head in shown, name
+        assert cell in shown, name
+    assert "cannot be read as Parquet" in artifact(ask, "no rows.parquet")
+    assert "  &#34;folds&#34;: 5" in artifact(ask, "settings.json")
+
+
+def test_a_notebook_is_rendered_without_what_it_would_run(ask: Ask) -> None:
+    shown = artifact(ask, "notebook.ipynb")
+    assert "<h3>Title</h3>" in shown
+    assert "[x](javascript:alert(1))" in shown
+    assert '<pre class="output">printed &lt;script' in shown
+    assert '<pre class="errors">red</pre>' in shown
+    assert '<pre class="errors">KeyError &lt;script' in shown
+    assert "Its HTML, as text</summary><pre>&lt;table&gt;&lt;script" in shown
+    assert re.findall(r'<img src="(data:[^;]*);', shown) == ["data:image/png", "data:image/svg+xml"]
+    assert '<pre class="output">no jpeg</pre>' in shown
+    assert "An output of application/javascript, which is not shown." in shown
+
+
+def test_runs_side_by_side_show_in_what_they_differ_and_their_curves(named: Workspace) -> None:
+    ids = []
+    for depth in (4, 6):
+        with tracking.start(named, "search", params={"depth": depth, "seed": 7}, system_metrics=False) as run:
+            for step in range(5):
+                run.log_metric("loss", 1 / (depth + step), step)
+            run.log_metric("only", depth, 1)
+            if depth == 4:
+                run.log_metric("only", depth, 2)
+        ids.append(run.id)
+    ask = asker(named)
+    text = ask("GET", f"/projects/{named.project}/runs/compare?run={ids[0]}&run={ids[1]}").text
+    differing, _, alike = text.partition("1 parameter alike")
+    assert "depth" in differing
+    assert "seed" in alike.partition("</details>")[0]
+    assert text.count('class="chart curves"') == 2
+    for id in ids:
+        assert f"search ({id[:12]})" in text or f"search ({id})" in text
+    assert "last 4. search" in text, "one point of the second run beside the curve of the first"
+    listed = ask("GET", f"/projects/{named.project}/runs").text
+    assert f'name="run" value="{ids[0]}"' in listed
+
+
+@pytest.mark.parametrize("number", [0, 1, 11])
+def test_too_few_and_too_many_runs_are_refused_in_words(ask: Ask, number: int) -> None:
+    answer = ask("GET", f"{HOME}/compare", params=[("run", f"{n:032x}") for n in range(number)])
+    assert answer.status_code == 422
+    assert "Choose 2 to 10" in answer.text
+
+
+def test_a_hundred_metrics_are_drawn_page_by_page(named: Workspace) -> None:
+    with tracking.start(named, "many", system_metrics=False) as run:
+        for number in range(100):
+            for step in range(3):
+                run.log_metric(f"m{number:03d}", step * number, step)
+    ask, here = asker(named), f"/projects/{named.project}/runs/{run.id}"
+    text = ask("GET", here).text
+    assert text.count('class="chart curves"') == 12
+    assert f'href="{here}/curves"' in text
+    seen, query = [], "?"
+    while query:
+        text = unescape(ask("GET", f"{here}/curves{query}").text)
+        seen += re.findall(r'role="img"[^>]*><title>(m\d+)</title>', text)
+        query = next(iter(re.findall(r'href="(\?after=[^"]*)"', text)), "")
+    assert seen == [f"m{number:03d}" for number in range(100)]
