@@ -81,7 +81,7 @@ LOGGED = LoggedModel(
         LoggedMetric(key="auc", value=0.5, at_us=1),
         LoggedMetric(key="auc", value=0.9, at_us=2, dataset_name="test", dataset_digest="d"),
         LoggedMetric(key="auc", value=0.7, at_us=3, run_id="r"),
-        LoggedMetric(key="loss", value="nan", at_us=3),
+        LoggedMetric(key="loss", value=float("nan"), at_us=3),
     ),
 )
 EXPERIMENT = Experiment(**COMMON, id="123456789012345678", name="first try", tags={"team": "a"})

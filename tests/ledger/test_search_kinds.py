@@ -38,7 +38,7 @@ points = st.lists(
     st.builds(
         LoggedMetric,
         key=st.just("auc"),
-        value=numbers | st.just("nan"),
+        value=numbers | st.just(math.nan),
         step=st.integers(0, 1),
         at_us=st.integers(0, 1),
         dataset_name=st.sampled_from(["", "test"]),
@@ -69,7 +69,7 @@ class Kind:
 def newest(model: LoggedModel, dataset: str = "") -> list[float]:
     of = [one for one in model.metrics if dataset in ("", one.dataset_name)]
     last = max(of, key=lambda one: (one.at_us, one.step), default=None)
-    return [] if last is None or math.isnan(last.number) else [last.number]
+    return [] if last is None or math.isnan(last.value) else [last.value]
 
 
 def instant(at: datetime | None) -> list[float]:

@@ -160,7 +160,7 @@ def _of_logged_model(model: LoggedModel) -> Iterator[Facet]:
     latest: set[str] = set()
     for point in sorted(model.metrics, key=lambda point: (point.at_us, point.step), reverse=True):
         for key in _names(point):
-            number = None if math.isnan(point.number) else point.number
+            number = None if math.isnan(point.value) else point.value
             if key not in latest:
                 latest.add(key)
                 if number is not None:

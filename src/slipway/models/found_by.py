@@ -53,7 +53,7 @@ def of_source(tx: ReadTransaction, run_id: str, logged_model_id: str = "") -> tu
         model = entries.get(tx, LoggedModel, logged_model_id)
         params |= model.params
         points = sorted(model.metrics, key=lambda point: (point.at_us, point.step))
-        metrics |= _finite((point.key, point.number) for point in points)
+        metrics |= _finite((point.key, point.value) for point in points)
     return metrics, params
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -168,7 +167,7 @@ def add_metrics(tx: WriteTransaction, workspace: Workspace, id: str, points: Ite
     for point in points:
         former = kept.get(_series(point))
         if former is None or (point.step, point.at_us) >= (former.step, former.at_us):
-            kept[_series(point)] = _storable(point)
+            kept[_series(point)] = point
     _put(tx, workspace, present, metrics=tuple(kept.values()))
     found_by.told_anew(tx, f"logged:{id}")
 
@@ -198,15 +197,6 @@ def _put(tx: WriteTransaction, workspace: Workspace, present: LoggedModel, **fie
     changed = msgspec.structs.replace(present, updated_at=workspace.clock.now(), **fields)
     entries.put(tx, changed)
     return changed
-
-
-def _storable(point: LoggedMetric) -> LoggedMetric:
-    if math.isfinite(point.number):
-        return point
-    written: Literal["nan", "inf", "-inf"] = (
-        "nan" if math.isnan(point.number) else "inf" if point.number > 0 else "-inf"
-    )
-    return msgspec.structs.replace(point, value=written)
 
 
 def _series(point: LoggedMetric) -> tuple[str, str, str, str]:

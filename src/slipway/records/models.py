@@ -1,15 +1,22 @@
 """Models, the bundles that are released, and the registry's versions."""
 
+import math
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from slipway.records.features import FeatureSetSpec, SkewCertificate
 from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.runs import Artifact, CodeVersion, Environment
 from slipway.records.schema import Signature
+
+if TYPE_CHECKING:
+    _Number: TypeAlias = float
+else:
+    # JSON has no NaN and no infinities: msgspec writes null for these.
+    _Number = float | None
 
 __all__ = [
     "Alias",
@@ -203,27 +210,28 @@ class LoggedMetric(Struct, frozen=True, kw_only=True):
 
     Args:
         key: The metric's name.
-        value: As it is stored: a finite number, or "nan", "inf", "-inf", which JSON has no numbers for. None where an
-            earlier release wrote one of these.
+        value: May be NaN or infinite.
         step: Where in the training.
         at_us: When, in microseconds since the epoch.
         run_id: The run that measured it.
-        dataset_name: The dataset, "" where that is not known.
+        dataset_name: The dataset, "" for none.
         dataset_digest: Which state of it.
+        word: Made here: "nan", "inf" or "-inf" where that is the value, so that it is read back.
     """
 
     key: str
-    value: float | Literal["nan", "inf", "-inf"] | None
+    value: _Number
     step: int = 0
     at_us: int = 0
     run_id: str = ""
     dataset_name: str = ""
     dataset_digest: str = ""
+    word: str = ""
 
-    @property
-    def number(self) -> float:
-        """The value, which may be NaN or infinite."""
-        return float("nan" if self.value is None else self.value)
+    def __post_init__(self) -> None:
+        if self.value is None:
+            structs.force_setattr(self, "value", float(self.word or "nan"))
+        structs.force_setattr(self, "word", "" if math.isfinite(self.value) else str(self.value))
 
 
 class LoggedModel(Record, frozen=True, kw_only=True, tag="logged_model"):

@@ -267,7 +267,7 @@ def metric_shown(model_id: str, point: LoggedMetric) -> dict[str, Any]:
     """A metric of a logged model as MLflow shows it."""
     return {
         "key": point.key,
-        "value": number(point.number),
+        "value": number(point.value),
         "timestamp": point.at_us // 1000,
         "step": point.step,
         "dataset_name": point.dataset_name,
