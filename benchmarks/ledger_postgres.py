@@ -31,9 +31,9 @@ from slipway.records.people import Actor
 from slipway.records.record import Entry
 from slipway.records.runs import Run
 
-RUNS = 10_000
-WRITES = 200
-SEARCHES = 40
+RUNS = 2_000
+WRITES = 100
+SEARCHES = 20
 REMARK = """\
 PostgreSQL is for sharing, not for speed: each statement goes to the server and back, and each commit waits for the disk
 while the next writer waits for it. What many threads write is bounded by that, and so is a search, which asks two to
@@ -111,7 +111,7 @@ def _searched(store: LedgerStore, where: str, order: str, best_per: str, bound: 
         search(tx, Run, project="bench", where=where.format(bound), order=order, best_per=best_per, limit=50)
 
 
-def run(runs: int = RUNS, writes: int = WRITES, searches: int = SEARCHES, pairs: int = 5) -> list[dict[str, Any]]:
+def run(runs: int = RUNS, writes: int = WRITES, searches: int = SEARCHES, pairs: int = 3) -> list[dict[str, Any]]:
     """Rows of the table; none where no PostgreSQL answers."""
     with tempfile.TemporaryDirectory() as folder, _opened() as postgres:
         if postgres is None:

@@ -27,8 +27,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     with ExitStack() as stack:
         if request.param == "postgres":
             monkeypatch.setenv("SLIPWAY_TEST_LEDGER", stack.enter_context(postgres_here.cleaned()))
-            with (home / "slipway.toml").open("a") as settings:
-                settings.write('\n[environments.dev]\nledger = "env:SLIPWAY_TEST_LEDGER"\n')
+            settings = home / "slipway.toml"
+            section = "[environments.dev]\n"
+            assert section in settings.read_text()
+            settings.write_text(settings.read_text().replace(section, f'{section}ledger = "env:SLIPWAY_TEST_LEDGER"\n'))
         yield home
         stop_all(home / ".slipway")
         assert (home / ".slipway" / "ledger.db").exists() == (request.param == "file")
@@ -57,7 +59,8 @@ def test_from_data_to_a_page(folder: Path) -> None:
     assert [run["pipeline"] for run in found] == ["release"]
     assert len(searched(folder, where="attributes.pipeline matches '^rel'", order="metrics.auc desc")) == 3
     assert answer("reproduce", found[0]["id"], cwd=folder)
-    assert answer("models", "list", cwd=folder)["models"][0]["aliases"] == ["champion"]
+    aliases = {row["version"]["number"]: row["aliases"] for row in answer("models", "list", cwd=folder)["models"]}
+    assert aliases == {1: ["champion"], 2: []}
     verbs = [event["verb"] for event in answer("audit", "list", cwd=folder)["events"]]
     for verb in ("models.register", "gates.judge", "endpoints.deploy", "models.alias"):
         assert verb in verbs

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Dialect", "Driver", "Execute", "Rows", "Sql"]
+__all__ = ["Dialect", "Driver", "Execute", "Rows", "Sql", "TookTooLong"]
+
+
+class TookTooLong(Exception):
+    """The time that a block was given is over; whoever gave it says so in a sentence."""
 
 
 class Rows(Protocol):
@@ -96,7 +100,7 @@ class Driver(Protocol):
         """Bound how long the statements of a block take.
 
         Raises:
-            TimeoutError: They took longer; the transaction stands as it stood before the block.
+            TookTooLong: They took longer; the transaction stands as it stood before the block.
         """
         ...
 

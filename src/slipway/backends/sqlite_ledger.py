@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from slipway.backends.sql_driver import Dialect, Execute, Sql
+from slipway.backends.sql_driver import Dialect, Execute, Sql, TookTooLong
 from slipway.backends.sql_ledger import SqlTransaction
 from slipway.backends.sqlite_ledger_schema import MIGRATIONS, SCHEMA_VERSION
 from slipway.errors import BackendError, Corrupt, Unavailable
@@ -165,7 +165,7 @@ class SqliteDriver:
         except sqlite3.OperationalError as problem:
             if "interrupted" not in str(problem):
                 raise
-            raise TimeoutError from None
+            raise TookTooLong from None
         finally:
             self._connection.set_progress_handler(None, 0)
 
