@@ -145,7 +145,13 @@ class PostgresDriver:
         connection: Of an open transaction.
     """
 
-    dialect = Dialect(indexed="", aside="", fence=" OFFSET 0", beside="JOIN", longest=LONGEST)
+    dialect = Dialect(
+        indexed="",
+        aside="",
+        fence=" OFFSET 0",
+        beside="JOIN LATERAL (SELECT * FROM {} f WHERE f.no=c.entry AND f.key=? OFFSET 0) g ON TRUE",
+        longest=LONGEST,
+    )
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

@@ -54,7 +54,7 @@ class Dialect(NamedTuple):
         indexed: Names the index of a table that is to be taken: " INDEXED BY {}", or nothing.
         aside: Stands before a column that is no reason to take an index by it.
         fence: Ends a query inside EXISTS that is asked of each row, not joined.
-        beside: Joins what is looked up for each row found so far.
+        beside: Joins to each row `c` of what was found the rows `g` of a table that are its record's.
         longest: How many characters of a text its index holds, None for all.
     """
 

@@ -142,7 +142,7 @@ class _Search:
             + every
             + Sql(
                 f"), r AS (SELECT c.*, row_number() OVER (PARTITION BY g.number{text} ORDER BY {self._order_by(terms)}) AS "
-                f"place FROM c {self._dialect.beside} {table} g ON g.no=c.entry AND g.key=?) "
+                f"place FROM c {self._dialect.beside.format(table)}) "
                 f"SELECT DISTINCT {names} FROM r WHERE place=1",
                 [self._key_of(field)],
             )

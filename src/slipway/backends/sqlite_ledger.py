@@ -137,7 +137,13 @@ class SqliteDriver:
     """
 
     # With a plus before it a column is no reason for SQLite to take an index.
-    dialect = Dialect(indexed=" INDEXED BY {}", aside="+", fence="", beside="CROSS JOIN", longest=None)
+    dialect = Dialect(
+        indexed=" INDEXED BY {}",
+        aside="+",
+        fence="",
+        beside="CROSS JOIN {} g ON g.no=c.entry AND g.key=?",
+        longest=None,
+    )
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
