@@ -23,6 +23,7 @@ NAMES = (
     "scalar_features",
     "one_row_prediction",
     "ledger",
+    "ledger_postgres",
     "metric_ingest",
     "run_search",
     "run_logging",

@@ -93,7 +93,7 @@ _THREE = """SELECT m.no FROM metrics m JOIN params p ON p.no=m.no AND p.key='dep
 _BEST = """SELECT no FROM (SELECT m.no, m.value, row_number() OVER (PARTITION BY u.value ORDER BY m.value DESC, m.no DESC)
     AS place FROM metrics m JOIN params u ON u.no=m.no AND u.key='user' WHERE m.key='m0' AND m.value > ?)
     WHERE place=1 ORDER BY value DESC LIMIT 50"""
-_CASES = (
+CASES = (
     ("a metric above a bound, ordered by it", "metrics.m0 > {:.4f}", "metrics.m0 desc", "", _METRIC),
     (
         "a metric, a parameter and a user, ordered by another metric",
@@ -106,7 +106,7 @@ _CASES = (
 )
 
 
-def _twentieth(work: Callable[[float], Any], searches: int) -> float:
+def twentieth(work: Callable[[float], Any], searches: int) -> float:
     """Milliseconds that all but a twentieth of the searches stay below; bounds from 0.05 to 0.95."""
     bounds = [0.05 + 0.9 * number / searches for number in range(searches)]
     took = [seconds_of(partial(work, bound)) * 1000 for bound in bounds]
@@ -132,7 +132,7 @@ def measured(
 ) -> list[dict[str, Any]]:
     """The rows, out of two filled stores."""
     rows = []
-    for name, where, order, best_per, sql in _CASES:
+    for name, where, order, best_per, sql in CASES:
 
         def by_hand(bound: float, sql: str = sql) -> int:
             numbers = [number for (number,) in hand.execute(sql, (bound,))]
@@ -148,7 +148,7 @@ def measured(
         assert slipway(0.5) == by_hand(0.5)
         # The best of each looks at every run that fits, on both sides.
         count = max(1, searches // 10) if best_per else searches
-        found = Compared.of([(_twentieth(by_hand, count), _twentieth(slipway, count)) for _ in range(pairs)])
+        found = Compared.of([(twentieth(by_hand, count), twentieth(slipway, count)) for _ in range(pairs)])
         goal = {} if best_per else {"goal": GOAL_MS}
         rows.append(row(_PATH, f"{runs:,} runs, {name}, 95th percentile, ms", found, **goal))
     return rows

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.__main__ import NAMES, section
 from benchmarks.pairs import Compared, compare
 
+import postgres_here
 import redis_here
 import s3_here
 
@@ -60,12 +61,18 @@ def test_object_blobs_run_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.full
+def test_postgres_runs_small() -> None:
+    with postgres_here.connection():
+        run_small("ledger_postgres", {"runs": 60, "writes": 3, "searches": 2, "pairs": 1})
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("name", WITH_PROCESSES)
 def test_runs_small_with_processes(name: str) -> None:
     run_small(name, WITH_PROCESSES[name])
 
 
-BY_ITSELF = {"online_redis", "object_blobs"}
+BY_ITSELF = {"online_redis", "object_blobs", "ledger_postgres"}
 BESIDE_ANOTHER = {"mlflow_server"}
 """Not run small: MLflow's server takes a minute to start."""
 

@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from slipway.backends.postgres_link import Link
 from slipway.backends.postgres_schema import LONGEST, MIGRATIONS, SCHEMA_VERSION
-from slipway.backends.sql_driver import Dialect, Rows, Sql
+from slipway.backends.sql_driver import Dialect, Rows, Sql, TookTooLong
 from slipway.backends.sql_ledger import SqlTransaction
 from slipway.errors import BackendError
 from slipway.patterns import like, regex
@@ -145,7 +145,13 @@ class PostgresDriver:
         connection: Of an open transaction.
     """
 
-    dialect = Dialect(indexed="", aside="", fence=" OFFSET 0", beside="JOIN", longest=LONGEST)
+    dialect = Dialect(
+        indexed="",
+        aside="",
+        fence=" OFFSET 0",
+        beside="JOIN LATERAL (SELECT * FROM {} f WHERE f.no=c.entry AND f.key=? OFFSET 0) g ON TRUE",
+        longest=LONGEST,
+    )
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -182,9 +188,9 @@ class PostgresDriver:
         self._until = time.monotonic() + seconds
         try:
             yield
-        except (psycopg.errors.QueryCanceled, TimeoutError):
+        except (psycopg.errors.QueryCanceled, TookTooLong):
             self._connection.execute("ROLLBACK TO search; RELEASE search")
-            raise TimeoutError from None
+            raise TookTooLong from None
         finally:
             self._until = None
         self._connection.execute("RELEASE search; SET LOCAL statement_timeout=DEFAULT")
@@ -219,7 +225,7 @@ class PostgresDriver:
 
     def _look_at_time(self) -> None:
         if self._until is not None and time.monotonic() >= self._until:
-            raise TimeoutError
+            raise TookTooLong
 
 
 @lru_cache(maxsize=1000)

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Dialect", "Driver", "Execute", "Rows", "Sql"]
+__all__ = ["Dialect", "Driver", "Execute", "Rows", "Sql", "TookTooLong"]
+
+
+class TookTooLong(Exception):
+    """The time that a block was given is over; whoever gave it says so in a sentence."""
 
 
 class Rows(Protocol):
@@ -50,7 +54,7 @@ class Dialect(NamedTuple):
         indexed: Names the index of a table that is to be taken: " INDEXED BY {}", or nothing.
         aside: Stands before a column that is no reason to take an index by it.
         fence: Ends a query inside EXISTS that is asked of each row, not joined.
-        beside: Joins what is looked up for each row found so far.
+        beside: Joins to each row `c` of what was found the rows `g` of a table that are its record's.
         longest: How many characters of a text its index holds, None for all.
     """
 
@@ -96,7 +100,7 @@ class Driver(Protocol):
         """Bound how long the statements of a block take.
 
         Raises:
-            TimeoutError: They took longer; the transaction stands as it stood before the block.
+            TookTooLong: They took longer; the transaction stands as it stood before the block.
         """
         ...
 

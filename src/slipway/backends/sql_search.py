@@ -8,7 +8,7 @@ is full. Without an order, records are walked by time.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from slipway.backends.sql_driver import Driver, Sql
+from slipway.backends.sql_driver import Driver, Sql, TookTooLong
 from slipway.errors import InvalidInput
 from slipway.records.search import (
     And,
@@ -74,7 +74,7 @@ def search(
         with driver.limited(_LONGEST_S):
             asked = _Search(driver, key_of, kind, project, where, tuple(order), after, limit + 1)
             rows = asked.best(best_per) if best_per is not None else asked.page()
-    except TimeoutError:
+    except TookTooLong:
         raise InvalidInput(
             f"The search took longer than {_LONGEST_S:.0f} seconds and was given up.",
             why="Texts and orders of many records are looked at one by one.",
@@ -142,7 +142,7 @@ class _Search:
             + every
             + Sql(
                 f"), r AS (SELECT c.*, row_number() OVER (PARTITION BY g.number{text} ORDER BY {self._order_by(terms)}) AS "
-                f"place FROM c {self._dialect.beside} {table} g ON g.no=c.entry AND g.key=?) "
+                f"place FROM c {self._dialect.beside.format(table)}) "
                 f"SELECT DISTINCT {names} FROM r WHERE place=1",
                 [self._key_of(field)],
             )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from slipway.backends.sql_driver import Dialect, Execute, Sql
+from slipway.backends.sql_driver import Dialect, Execute, Sql, TookTooLong
 from slipway.backends.sql_ledger import SqlTransaction
 from slipway.backends.sqlite_ledger_schema import MIGRATIONS, SCHEMA_VERSION
 from slipway.errors import BackendError, Corrupt, Unavailable
@@ -159,7 +159,13 @@ class SqliteDriver:
     """
 
     # With a plus before it a column is no reason for SQLite to take an index.
-    dialect = Dialect(indexed=" INDEXED BY {}", aside="+", fence="", beside="CROSS JOIN", longest=None)
+    dialect = Dialect(
+        indexed=" INDEXED BY {}",
+        aside="+",
+        fence="",
+        beside="CROSS JOIN {} g ON g.no=c.entry AND g.key=?",
+        longest=None,
+    )
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -187,7 +193,7 @@ class SqliteDriver:
         except sqlite3.OperationalError as problem:
             if "interrupted" not in str(problem):
                 raise
-            raise TimeoutError from None
+            raise TookTooLong from None
         finally:
             self._connection.set_progress_handler(None, 0)
 

@@ -26,6 +26,7 @@ _EXTRAS = {
     "lightgbm": ("lightgbm",),
     "duckdb": ("duckdb",),
     "redis": ("redis",),
+    "postgres": ("psycopg",),
 }
 _LOW_BYTES = 1 << 30
 
