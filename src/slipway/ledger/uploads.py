@@ -14,7 +14,7 @@ from slipway.ids import new_id
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact
 
-__all__ = ["abort", "begin", "finish", "keep", "keep_bytes", "new_file", "new_part", "target_of"]
+__all__ = ["abort", "begin", "finish", "keep", "keep_bytes", "new_file", "new_part", "sweep", "target_of"]
 
 _FOLDER = "uploads"
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -119,6 +119,11 @@ def abort(workspace: Workspace, id: str) -> None:
     """
     target_of(workspace, id)
     shutil.rmtree(_place(workspace, id), ignore_errors=True)
+
+
+def sweep(workspace: Workspace) -> None:
+    """Remove what clients and servers that died left behind a week ago or longer."""
+    _sweep(_folder(workspace))
 
 
 def _folder(workspace: Workspace) -> Path:

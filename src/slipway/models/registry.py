@@ -14,7 +14,17 @@ from slipway.ids import check_name, new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
 from slipway.models.bundle import decode_manifest
-from slipway.models.numbered import LATEST, MODEL, aliases_in, latest_of, look_up, newest_of, point_alias, versions_in
+from slipway.models.numbered import (
+    LATEST,
+    MODEL,
+    aliases_in,
+    latest_of,
+    look_up,
+    newest_of,
+    next_number,
+    point_alias,
+    versions_in,
+)
 from slipway.models.packing import Packed
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, Bundle, ModelVersion
@@ -61,7 +71,7 @@ def register(
             project=workspace.project,
             name=bundle.model,
             created_at=workspace.clock.now(),
-            number=newest.number + 1 if newest else 1,
+            number=next_number(tx, workspace.project, bundle.model),
             bundle=packed.digest,
             manifest=packed.manifest,
             signature=packed.signature,

@@ -149,6 +149,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
         run_link: A link to the run elsewhere.
         state: A deleted version keeps its number.
         updated_at: When it was last changed, None for never.
+        deleted_at: When it was put into the trash, None while it counts.
     """
 
     number: int
@@ -166,6 +167,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     run_link: str = ""
     state: Literal["", "deleted"] = ""
     updated_at: datetime | None = None
+    deleted_at: datetime | None = None
 
 
 class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model"):
@@ -175,8 +177,9 @@ class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model")
         actor: Who made it.
         description: Free text.
         tags: Free text by name.
-        state: A deleted one is nothing but the history of its name.
+        state: A deleted one is in the trash, or nothing but the history of its name.
         updated_at: When it was last changed.
+        deleted_at: When it was put into the trash, with its versions; None while it counts, or after a renaming.
     """
 
     actor: Actor
@@ -184,6 +187,7 @@ class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model")
     tags: dict[str, str] = {}
     state: Literal["", "deleted"] = ""
     updated_at: datetime
+    deleted_at: datetime | None = None
 
 
 class LoggedMetric(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from slipway.errors import NotFound
 from slipway.ledger import search as ledger_search
+from slipway.ledger.retention import goes_at, keep_days
 from slipway.operations.runs import GetRun, RunDetail, RunRow, Runs
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
@@ -42,4 +43,6 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
         raise NotFound(f"There is no run {request.id!r} in {workspace.project!r}.", fix="See `slipway runs list`.")
     with workspace.ledger.read() as tx:
         points = tx.latest_points([run.id])[run.id]
-    return RunDetail(run=run, steps=tuple(search.steps(workspace, run.id)), metrics=tuple(points))
+        goes = goes_at(run.deleted_at, keep_days(tx, workspace)) if run.deleted_at else None
+    steps = tuple(search.steps(workspace, run.id))
+    return RunDetail(run=run, steps=steps, metrics=tuple(points), goes_at=goes)

@@ -114,7 +114,7 @@ def upload(workspace: Workspace, request: Upload) -> Uploaded:
             fix="Log less, or start the server with more: slipway up --largest-artifact MB",
             field="size",
         )
-    if workspace.blobs.has(request.digest):
+    if workspace.blobs.renew(request.digest):  # it is about to be named
         return Uploaded(offset=request.size, whole=True)
     path = workspace.root / "incoming" / f"{request.digest}.{request.size}"
     try:
@@ -127,7 +127,7 @@ def upload(workspace: Workspace, request: Upload) -> Uploaded:
                 file.flush()
                 here = os.fstat(file.fileno()).st_size
             if here < request.size or not path.exists():  # another one ended it while this one waited
-                return Uploaded(offset=here if path.exists() else 0, whole=workspace.blobs.has(request.digest))
+                return Uploaded(offset=here if path.exists() else 0, whole=workspace.blobs.renew(request.digest))
             return _store(workspace, request, path)
     except OSError as problem:
         raise Unavailable(
@@ -249,13 +249,13 @@ class _Stranger:
         # Snapshots and closures are what reproducing runs: only the store's own processes say them.
         _short(code.commit, code.entry)
         own = CodeVersion(commit=code.commit, dirty=code.dirty, entry=code.entry)
-        if not _DIGEST.match(code.diff) or not self.workspace.blobs.has(code.diff):
+        if not _DIGEST.match(code.diff) or not self.workspace.blobs.renew(code.diff):
             return own
         return msgspec.structs.replace(own, diff=code.diff, diff_bytes=code.diff_bytes)
 
     def _artifact(self, artifact: Artifact) -> None:
         artifact_name(artifact.name)
-        if not _DIGEST.match(artifact.digest) or not self.workspace.blobs.has(artifact.digest):
+        if not _DIGEST.match(artifact.digest) or not self.workspace.blobs.renew(artifact.digest):
             raise InvalidInput(
                 f"The bytes of the artifact {artifact.name!r} are not here.",
                 fix="Upload them first, with runs.upload.",

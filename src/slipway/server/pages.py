@@ -176,7 +176,13 @@ def _run(view: View) -> Context:
     detail = view.ask("runs.get", id=view.path["id"])
     overall = [point for point in detail.metrics if "[" not in point.key]
     slices = [point for point in detail.metrics if "[" in point.key]
-    return {"run": detail.run, "steps": detail.steps, "overall": overall, "slices": slices}
+    return {
+        "run": detail.run,
+        "steps": detail.steps,
+        "overall": overall,
+        "slices": slices,
+        "goes_at": detail.goes_at,
+    }
 
 
 def _models(view: View) -> Context:
