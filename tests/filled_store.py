@@ -31,6 +31,7 @@ from slipway.tables.filesets import FileDiff, commit, store_lists
 
 NASTY = '<script>alert("x")</script>'
 GOOD_RUN = "a" * 32
+TRASHED_RUN = "7" * 32
 BAD_RUN = "b" * 32
 MODELS = ["m-" + letter * 32 for letter in "cdef"]
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
@@ -243,7 +244,15 @@ def _runs() -> tuple[Run | StepRun, ...]:
             [("training_set", "cached", "nothing changed"), ("train", "finished", "helper rows.clean changed")]
         )
     ]
-    return (good, bad, *steps)
+    trashed = Run(
+        **_common(TRASHED_RUN, "a mistake"),
+        state="failed",
+        actor=SIMULATED,
+        started_at=NOW,
+        ended_at=NOW,
+        deleted_at=NOW,
+    )
+    return (good, bad, trashed, *steps)
 
 
 def _model(digest: str, manifest: str) -> tuple[ModelVersion | Verdict | Approval, ...]:

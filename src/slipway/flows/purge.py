@@ -69,7 +69,8 @@ def purge(workspace: Workspace, request: PurgeTrash) -> Purged:
         return _foretold(workspace, plan, before)
     done = _Done(kept=list(plan.kept))
     _remove(workspace, plan.versions, purge_records.remove_version, done)
-    _settle(workspace, {words.split(":")[1] for words in plan.versions.values()})
+    if plan.versions:
+        _settle(workspace, {words.split(":")[1] for words in plan.versions.values()})
     _remove(workspace, plan.models, purge_records.remove_model, done)
     _remove(workspace, plan.logged, purge_records.remove_logged, done)
     _remove(workspace, plan.runs, purge_records.remove_run, done)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from slipway.errors import NotFound
+from slipway.errors import Corrupt, NotFound
 from slipway.flows.purge_plan import Plan, is_at_work
 from slipway.flows.trashed import logged_in, runs_in
 from slipway.ledger import entries, events
@@ -219,7 +219,7 @@ def _in_version(workspace: Workspace, version: ModelVersion) -> set[str]:
     if not version.bundle:
         return set()
     found = {version.manifest, version.signature, version.bundle}
-    with suppress(NotFound):  # an earlier purge of equal bytes, killed, was as far as this
+    with suppress(NotFound, Corrupt):  # then a sweep finds its files
         bundle = decode_manifest(workspace.blobs.get(version.manifest))
         found |= {bundle.evaluated, *(file.digest for file in bundle.files)}
     return found - {""}
