@@ -193,7 +193,7 @@ def _hold(tx: ReadTransaction, workspace: Workspace, plan: Plan) -> None:
         if any(one.item.startswith(f"model:{name}:") for one in plan.kept):
             plan.keep(plan.models, name, "one of its versions is held")
     wanted = {id.removeprefix("m-").encode() for id in (*plan.runs, *plan.logged)}
-    for entry, found in naming(tx, wanted, apart=HISTORY):
+    for entry, found in naming(tx, workspace.project, wanted, apart=HISTORY):
         said = "" if entry.kind == entries.kind_of(ModelVersion) and entry.id in plan.versions else holder(entry)
         for word in found if said else ():
             id = word.decode()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Set
 from contextlib import suppress
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -47,28 +48,31 @@ def kinds() -> list[str]:
     return sorted(_tags(Record))
 
 
-def every_entry(tx: ReadTransaction, kind: str) -> Iterator[Entry]:
-    """All entries of a kind, of all projects, newest first; they are read page by page."""
+def every_entry(tx: ReadTransaction, kind: str, project: str) -> Iterator[Entry]:
+    """All entries of a kind of a project, newest first; they are read page by page."""
     last: tuple[int, str] | None = None
     while True:
-        found = tx.find(kind, before=last, limit=_PAGE)
+        found = tx.find(kind, project=project, before=last, limit=_PAGE)
         yield from found
         if len(found) < _PAGE:
             return
         last = (found[-1].created_us, found[-1].id)
 
 
-def naming(tx: ReadTransaction, words: Set[bytes], *, apart: Collection[str]) -> Iterator[tuple[Entry, Set[bytes]]]:
-    """The entries that name something, each with what it names.
+def naming(
+    tx: ReadTransaction, project: str, words: Set[bytes], *, apart: Collection[str]
+) -> Iterator[tuple[Entry, Set[bytes]]]:
+    """The entries of a project that name something, each with what it names.
 
     Args:
         tx: An open transaction.
+        project: The project.
         words: Ids and digests: 32 or 64 hex digits each.
         apart: Kinds that are not looked at.
     """
     for kind in kinds():
         if words and kind not in apart:
-            for entry in every_entry(tx, kind):
+            for entry in every_entry(tx, kind, project):
                 if found := words & frozenset(_WORD.findall(entry.body)):
                     yield entry, found
 
@@ -94,19 +98,17 @@ def keep_unnamed(
         for piece in _pieces(path):
             candidates.difference_update(_DIGEST.findall(piece))
     with workspace.ledger.read() as tx:
+        projects = _told(tx, candidates, without) | {workspace.project}
         lists = _Lists(workspace, set())
-        for kind in kinds():
+        for project, kind in product(sorted(projects), kinds()):
             if kind == entries.kind_of(Purge):
                 continue
-            for entry in every_entry(tx, kind) if candidates else ():
+            for entry in every_entry(tx, kind, project) if candidates else ():
                 if (kind, entry.id) not in without:
                     candidates.difference_update(_DIGEST.findall(entry.body))
                     lists.look_into(entry, candidates)
-        for project in entries.every(tx, Project):
-            for sort in _REFS:
-                candidates.difference_update(target.encode() for target in tx.refs(project.id, sort).values())
-        if candidates:
-            _keep_untold(tx, candidates, without)
+        for project, sort in product(projects, _REFS):
+            candidates.difference_update(target.encode() for target in tx.refs(project, sort).values())
 
 
 def _tags(record_type: type[Record]) -> set[str]:
@@ -139,16 +141,20 @@ class _Lists:
         return found
 
 
-def _keep_untold(tx: ReadTransaction, candidates: set[bytes], without: Collection[tuple[str, str]]) -> None:
+def _told(tx: ReadTransaction, candidates: set[bytes], without: Collection[tuple[str, str]]) -> set[str]:
+    """Take out what events name; returns the projects that there are: whatever is recorded, an event tells of it."""
+    projects = {project.id for project in entries.every(tx, Project)}
     seq = 0
     while page := tx.events(after=seq, limit=_PAGE):
         for event in page:
+            projects.add(event.project)
             told = candidates.intersection(_DIGEST.findall(msgspec.json.encode((event.subject, event.body))))
             sort, _, id = event.subject.partition(":")
             kind = _SUBJECTS.get(sort)
             if told and (kind is None or ((kind, id) not in without and tx.get(kind, id) is not None)):
                 candidates -= told
         seq = page[-1].seq
+    return projects
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

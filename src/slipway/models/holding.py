@@ -71,7 +71,7 @@ def holders(tx: ReadTransaction, workspace: Workspace, versions: Sequence[ModelV
             wanted.setdefault(text.encode(), []).append(version.id)
     if len(found) == len({version.id for version in versions}):
         return found
-    for entry, words in naming(tx, wanted.keys(), apart=HISTORY | {entries.kind_of(ModelVersion)}):
+    for entry, words in naming(tx, workspace.project, wanted.keys(), apart=HISTORY | {entries.kind_of(ModelVersion)}):
         if said := holder(entry):
             for word in words:
                 for id in wanted[word]:
