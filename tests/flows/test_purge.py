@@ -17,18 +17,20 @@ from slipway.backends.local_blobs import LocalBlobs
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound
 from slipway.flows.trash import delete_experiment
 from slipway.hashing import digest
-from slipway.ledger import entries, events
+from slipway.ledger import artifacts, entries, events
 from slipway.ledger.experiments import find_named
 from slipway.ledger.projects import register
-from slipway.ledger.run_file import RunFile
+from slipway.ledger.run_file import MAGIC, RunFile, framed
 from slipway.models import history, logged, numbered, registered, registered_versions
 from slipway.operations.models import GetHistory
+from slipway.pipelines import cache
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.gates import Approval, Verdict
 from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
-from slipway.records.runs import Run, StepRun
+from slipway.records.run_entries import EDITION, ArtifactKept, Begun, FileBegun
+from slipway.records.runs import Artifact, Run, StepRun
 from slipway.records.tables import TableVersion
 from slipway.records.trash import Purge
 from slipway.runs import experiments, outside, search, tracking
@@ -328,6 +330,20 @@ def test_a_model_comes_back_with_the_versions_that_went_with_it(workspace: Works
         do(workspace, "trash.restore", items=["model:m"])
 
 
+def test_a_version_whose_number_another_has_by_a_renaming_stays_in_the_trash(workspace: Workspace) -> None:
+    new_version(workspace, "m")
+    put(workspace, "model:m")
+    new_version(workspace, "n")
+    with workspace.ledger.write() as tx:
+        registered.rename(tx, workspace, "n", "m")
+        (gone,) = [one for one in numbered.versions_in(tx, "flights", "m", deleted=True) if one.state]
+    with workspace.ledger.write() as tx, pytest.raises(Conflict, match="renamed to it"):
+        registered_versions.restore_version(tx, workspace, "m", gone.number)
+    assert new_version(workspace, "m").number == 2
+    assert new_version(workspace, "n").number == 2, "the audit log knows an 'n 1'"
+    assert purge(workspace, older_than_days=0).records == 1
+
+
 def test_a_logged_model_outlives_its_run_and_is_held_by_its_version(workspace: Workspace) -> None:
     run = new_run(workspace, b"plot")
     model = new_logged(workspace, b"weights", run_id=run)
@@ -451,3 +467,35 @@ def test_steps_go_with_their_run_and_the_cache_forgets_them(workspace: Workspace
     with workspace.ledger.read() as tx:
         assert tx.refs(workspace.project, "cache") == {"other": "else.0"}
         assert list(entries.every(tx, Run)) == []
+
+
+def test_what_is_about_to_be_named_without_being_stored_again_is_not_deleted(workspace: Workspace) -> None:
+    run = new_run(workspace)
+    step = StepRun(
+        **common(f"{run}.0", "train"), parent_id=run, state="finished", key="k",
+        outputs=artifacts.store(workspace.blobs, cache.encode("value")),
+    )  # fmt: skip
+    with workspace.ledger.write() as tx:
+        entries.put(tx, step)
+        cache.remember(tx, workspace.project, "k", step.id)
+    workspace.blobs.put(b"sent before")
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    for asked in ("cache", "upload", "sync"):
+        data = b"sent before" if asked != "cache" else workspace.blobs.get(step.outputs[0].digest)
+        age(workspace, data)
+        if asked == "cache":
+            assert isinstance(cache.find(workspace, "k"), cache.Hit)
+        elif asked == "upload":
+            assert do(workspace, "runs.upload", digest=digest(data), size=len(data)).whole
+        else:
+            named = ArtifactKept(kept_as("x", data))
+            begun = Begun(Run(**common("c" * 32), actor=workspace.actor, started_at=an_hour_ago), "")
+            header = FileBegun(EDITION, "flights", "c" * 32, "d" * 32)
+            piece = MAGIC + b"".join(framed(entry) for entry in (header, begun, named))
+            do(workspace, "runs.sync", run_id="c" * 32, writer="d" * 32, offset=0, data=piece)
+        assert not workspace.blobs.delete(digest(data), put_before=an_hour_ago), asked
+
+
+def kept_as(name: str, data: bytes) -> Artifact:
+    stored = digest(data)
+    return Artifact(name=name, digest=stored, fingerprint=stored, format="bytes", size_bytes=len(data))

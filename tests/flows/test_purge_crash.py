@@ -7,13 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from purge_desk import blobs, kept, new_run, purge, put, verified
+from purge_desk import Killed, blobs, kept, mortal, new_run, new_version, purge, put, verified
 
 from slipway.hashing import digest
 from slipway.ledger import entries
+from slipway.models import numbered
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
 from slipway.records.trash import Purge
@@ -100,3 +102,16 @@ def test_a_purge_that_was_killed_is_finished_by_the_next_one(workspace: Workspac
     with workspace.ledger.read() as tx:
         assert list(entries.every(tx, Purge)) == []
     assert verified(workspace) > 0
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_model_is_there_while_its_newest_version_is_purged(workspace: Workspace, steps: int) -> None:
+    for number in range(1, 4):
+        assert new_version(workspace, "m", new_run(workspace, b"%d" % number)).number == number
+    put(workspace, "model:m:3", "model:m:2")
+    with suppress(Killed):
+        purge(mortal(workspace, steps), "model:m:3", "model:m:2")
+    with workspace.ledger.read() as tx:
+        assert numbered.look_up(tx, "flights", "m", "latest").number == 1
+    purge(workspace, older_than_days=0)
+    assert new_version(workspace, "m", new_run(workspace)).number == 4

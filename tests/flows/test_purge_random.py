@@ -21,6 +21,7 @@ from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.hashing import digest
 from slipway.hosts.online_stores import open_online
 from slipway.ledger import entries
+from slipway.models import numbered
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedModel, ModelVersion
 from slipway.records.people import Actor
@@ -177,6 +178,10 @@ class Purging(RuleBasedStateMachine):
             assert {part.parent_id for kind in (StepRun, RunWriter) for part in entries.every(tx, kind)} <= {
                 name[4:] for name in self.files
             }
+            alive = {int(name[8:]) for name in set(self.files) - self.trashed if name.startswith("model:")}
+            assert {numbered.look_up(tx, "flights", "m", str(number)).number for number in alive} == alive
+            newest = numbered.latest_of(tx, "flights", "m")
+            assert (newest and newest.number) == max(alive, default=None)
             for name in self.files:
                 sort, _, id = name.partition(":")
                 for link in tx.links(f"{sort}:{id}", towards=False) if sort != "model" else ():

@@ -7,7 +7,7 @@ before or without the thing; the next purge, whatever it is for, does what is le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -25,7 +25,6 @@ from slipway.ledger.naming import keep_unnamed
 from slipway.ledger.retention import keep_days
 from slipway.ledger.run_file import RunFile
 from slipway.ledger.run_moving import files_of
-from slipway.models import numbered
 from slipway.operations.trash import Kept, Purged, PurgeTrash, SweepBlobs, Swept
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -68,9 +67,8 @@ def purge(workspace: Workspace, request: PurgeTrash) -> Purged:
     if request.dry_run:
         return _foretold(workspace, plan, before)
     done = _Done(kept=list(plan.kept))
-    _remove(workspace, plan.versions, purge_records.remove_version, done)
-    if plan.versions:
-        _settle(workspace, {words.split(":")[1] for words in plan.versions.values()})
+    oldest_first = dict(reversed(plan.versions.items()))  # so that the newest is looked for anew once
+    _remove(workspace, oldest_first, purge_records.remove_version, done)
     _remove(workspace, plan.models, purge_records.remove_model, done)
     _remove(workspace, plan.logged, purge_records.remove_logged, done)
     _remove(workspace, plan.runs, purge_records.remove_run, done)
@@ -133,10 +131,9 @@ def _due(workspace: Workspace, older_than_days: float | None) -> Plan:
     return plan_all(workspace, workspace.clock.now() - days * _A_DAY)
 
 
-def _remove(workspace: Workspace, going: Collection[str] | dict[str, str], remove: Remove, done: _Done) -> None:
+def _remove(workspace: Workspace, words: Mapping[str, str], remove: Remove, done: _Done) -> None:
     """Remove records of one sort, a few in each transaction, and write down there which bytes may go then."""
-    words = dict(going) if isinstance(going, dict) else {}
-    for ids in _batches(going):
+    for ids in _batches(words):
         doomed = Doomed()
         gone: list[str] = []
         kept: list[Kept] = []
@@ -160,12 +157,6 @@ def _remove(workspace: Workspace, going: Collection[str] | dict[str, str], remov
         done.items += gone
         done.kept += kept
         done.records += doomed.records
-
-
-def _settle(workspace: Workspace, names: Iterable[str]) -> None:
-    with workspace.ledger.write() as tx:
-        for name in names:
-            numbered.settle_newest(tx, workspace.project, name)
 
 
 def _reclaim(workspace: Workspace, before: datetime) -> _Freed:

