@@ -145,10 +145,11 @@ def delete_experiment(workspace: Workspace, number: str, *, reason: str = "") ->
     while True:
         with workspace.ledger.write() as tx:
             runs = list(islice(runs_in(tx, workspace, number, IsNull(DELETED)), _AT_ONCE))
-            models = [one for one in logged_in(tx, workspace, number) if one.deleted_at is None]
-            _put_all(tx, runs, models, at)
+            _put_all(tx, runs, at)
         if not runs:
-            return
+            break
+    with workspace.ledger.write() as tx:
+        _put_all(tx, [one for one in logged_in(tx, workspace, number) if one.deleted_at is None], at)
 
 
 def restore_experiment(workspace: Workspace, number: str, *, reason: str = "") -> None:
@@ -164,11 +165,12 @@ def restore_experiment(workspace: Workspace, number: str, *, reason: str = "") -
         with workspace.ledger.write() as tx:
             went = Compare(DELETED, "=", milliseconds(at))
             runs = list(islice(runs_in(tx, workspace, number, went), _AT_ONCE))
-            models = [one for one in logged_in(tx, workspace, number) if one.deleted_at == at]
-            _put_all(tx, runs, models, None)
+            _put_all(tx, runs, None)
         if not runs:
             break
     with workspace.ledger.write() as tx:
+        if at is not None:
+            _put_all(tx, [one for one in logged_in(tx, workspace, number) if one.deleted_at == at], None)
         experiments.set_deleted(tx, workspace, number, deleted=False, reason=reason)
 
 
@@ -226,11 +228,9 @@ def _shown(tx: ReadTransaction, item: Item, at: datetime, name: str, days: int |
     return TrashItem(item=item.words, name=name, deleted_at=at, by=by, reason=reason, goes_at=goes_at(at, days))
 
 
-def _put_all(tx: WriteTransaction, runs: Iterable[Run], models: Iterable[LoggedModel], at: datetime | None) -> None:
-    for run in runs:
-        entries.put(tx, msgspec.structs.replace(run, deleted_at=at))
-    for model in models:
-        entries.put(tx, msgspec.structs.replace(model, deleted_at=at))
+def _put_all(tx: WriteTransaction, records: Iterable[Run] | Iterable[LoggedModel], at: datetime | None) -> None:
+    for record in records:
+        entries.put(tx, msgspec.structs.replace(record, deleted_at=at))
 
 
 def _is_half_deleted(tx: ReadTransaction, workspace: Workspace, number: str) -> bool:

@@ -49,10 +49,9 @@ def begin(workspace: Workspace, target: str) -> str:
         workspace: Where it is kept.
         target: Where the whole shall be named.
     """
-    folder = _folder(workspace)
-    _sweep(folder)
+    sweep(workspace)
     id = new_id()
-    place = folder / id
+    place = _folder(workspace) / id
     place.mkdir()
     (place / _TARGET).write_text(f"{workspace.project}\n{target}", encoding="utf-8")
     return id
@@ -122,8 +121,18 @@ def abort(workspace: Workspace, id: str) -> None:
 
 
 def sweep(workspace: Workspace) -> None:
-    """Remove what clients and servers that died left behind a week ago or longer."""
-    _sweep(_folder(workspace))
+    """Remove what clients and servers that died left a week ago."""
+    oldest = time.time() - _LEFT_AFTER_S
+    for path in _folder(workspace).iterdir():
+        try:
+            if path.stat().st_mtime >= oldest:
+                continue
+        except FileNotFoundError:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _folder(workspace: Workspace) -> Path:
@@ -141,18 +150,3 @@ def _place(workspace: Workspace, id: str) -> Path:
 
 def _missing(id: str) -> NotFound:
     return NotFound(f"There is no upload {id[:40]!r}.", why="It was completed or given up.", fix="Begin it again.")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what was left by clients and servers that died."""
-    oldest = time.time() - _LEFT_AFTER_S
-    for path in folder.iterdir():
-        try:
-            if path.stat().st_mtime >= oldest:
-                continue
-        except FileNotFoundError:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
