@@ -281,6 +281,18 @@ def test_a_champion_is_not_deleted_and_what_no_gate_let_through_gives_its_bytes_
         assert numbered.look_up(tx, workspace.project, "m", "champion").number == 2
 
 
+def test_an_event_keeps_what_it_tells_of_only_while_its_subject_is_there(workspace: Workspace) -> None:
+    version = new_signed(workspace, "m", b"weights")
+    told = workspace.blobs.put(b"told of")
+    with workspace.ledger.write() as tx:
+        numbered.put_deleted(tx, workspace, version)
+        events.record(tx, workspace, "things.happen", "project:flights", digest=told)
+        events.record(tx, workspace, "things.happen", f"model:{version.id}", digest=told)
+    assert purge(workspace, "model:m:1").blobs == 3
+    assert do(workspace, "trash.sweep", grace_days=0).blobs == 0
+    assert blobs(workspace) == {told}
+
+
 def test_the_files_of_a_bundle_that_stays_stay(workspace: Workspace) -> None:
     run = new_run(workspace, b"weights")
     new_signed(workspace, "m", b"weights")
