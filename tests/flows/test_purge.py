@@ -15,6 +15,7 @@ from purge_desk import blobs, do, kept, new_logged, new_run, new_version, purge,
 from slipway.backends.clocks import SimulatedClock
 from slipway.backends.local_blobs import LocalBlobs
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound
+from slipway.flows.purge_plan import Plan, plan_named
 from slipway.flows.trash import delete_experiment
 from slipway.hashing import digest
 from slipway.ledger import artifacts, entries, events
@@ -449,6 +450,27 @@ def test_other_projects_keep_what_they_name(workspace: Workspace) -> None:
     put(other, f"run:{theirs}")
     assert purge(workspace).items == ()
     assert purge(other, f"run:{theirs}").blobs == 1
+
+
+def test_what_is_restored_between_the_look_and_the_removal_stays(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with workspace.ledger.write() as tx:
+        number = experiments.create(tx, workspace, "tries", {}).id
+    run, model = new_run(workspace, b"x", experiment=number), new_logged(workspace, b"y")
+    new_version(workspace, "m")
+    items = ("experiment:tries", f"run:{run}", "model:m", "model:m:1", f"logged:{model}")
+    put(workspace, *items)
+
+    def planned(asking: Workspace, named: tuple[str, ...]) -> Plan:
+        plan = plan_named(asking, named)
+        do(workspace, "trash.restore", items=items)
+        return plan
+
+    monkeypatch.setattr("slipway.flows.purge.plan_named", planned)
+    done = purge(workspace, *items)
+    assert (done.items, done.records, done.blobs) == ((), 0, 0)
+    assert {one.item: one.why for one in done.kept} == dict.fromkeys(items, "it was taken out of the trash meanwhile")
 
 
 def test_who_may_purge(workspace: Workspace) -> None:
