@@ -43,6 +43,7 @@ from slipway.tables.filesets import FileDiff, commit, store_lists
 
 NASTY = '<script>alert("x")</script>'
 GOOD_RUN = "a" * 32
+TRASHED_RUN = "7" * 32
 BAD_RUN = "b" * 32
 MODELS = ["m-" + letter * 32 for letter in "cdef"]
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
@@ -279,7 +280,15 @@ def _runs(workspace: Workspace) -> tuple[Run | StepRun, ...]:
             [("training_set", "cached", "nothing changed"), ("train", "finished", "helper rows.clean changed")]
         )
     ]
-    return (good, bad, *steps)
+    trashed = Run(
+        **_common(TRASHED_RUN, "a mistake"),
+        state="failed",
+        actor=SIMULATED,
+        started_at=NOW,
+        ended_at=NOW,
+        deleted_at=NOW,
+    )
+    return (good, bad, trashed, *steps)
 
 
 def _artifact(workspace: Workspace, name: str, data: bytes) -> Artifact:

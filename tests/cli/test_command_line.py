@@ -126,6 +126,27 @@ def test_changes(store: list[str]) -> None:
     assert slipway("endpoints", "stop", "flight-delays", *store).output == "It was not running.\n"
 
 
+def test_trash_is_put_restored_purged_and_swept(store: list[str]) -> None:
+    item = f"run:{BAD_RUN}"
+    assert slipway("trash", "put", item, "--reason", "a mistake", *store).output == f"{item} is in the trash.\n"
+    shown = slipway("runs", "show", BAD_RUN, *store).output
+    assert "in the trash  since" in shown
+    assert "purged after" in shown
+    listed = slipway("trash", "list", *store).output
+    assert item in listed
+    assert "a mistake" in listed
+    assert slipway("trash", "restore", item, *store).output == f"{item} is back.\n"
+    slipway("trash", "put", item, *store)
+    assert "1 record and 0 bytes in 0 blobs would go." in slipway("trash", "purge", item, "--dry-run", *store).output
+    assert "1 record and 0 bytes in 0 blobs went." in slipway("trash", "purge", item, *store).output
+    again = slipway("trash", "purge", item, *store)
+    assert again.output == f"{item} was purged before\nNothing was to be purged.\n"
+    assert "stays there until" in slipway("trash", "keep", "forever", *store).output
+    assert "purged after 90 days" in slipway("trash", "keep", "90", *store).output
+    assert slipway("trash", "keep", "long", *store).exit_code == 2
+    assert "that nothing names would go" in slipway("trash", "sweep", "--dry-run", "--grace", "0", *store).output
+
+
 def test_why_says_what_was_recorded(store: list[str]) -> None:
     assert "helper rows.clean changed" in slipway("why", "train", *store).output
     assert "did not have to run: nothing changed" in slipway("why", "training_set", *store).output

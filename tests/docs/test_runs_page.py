@@ -67,6 +67,6 @@ def test_its_commands_are_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run_id
     for line in "".join(blocks("")).splitlines():
         words = line.partition("#")[0].split()[1:]
-        words = [run_id[0][:12] if re.fullmatch(r"[0-9a-f]{8}", word) else word for word in words]
+        words = [re.sub(r"\b[0-9a-f]{8}\b", run_id[0][:12], word) for word in words]
         done = CliRunner().invoke(main, words)
         assert done.exit_code == 0, done.output

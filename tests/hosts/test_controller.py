@@ -15,6 +15,7 @@ import pytest
 from looping_desk import NAME, OWNER, prepare, train_more
 from looping_desk import opened as opened_in_its_time
 from looping_hand import HandRunner, by_hand
+from slipway.backends.clocks import SimulatedClock
 from slipway.hosts import simulation
 from slipway.hosts.controller import Controller
 from slipway.hosts.project import open_project
@@ -28,6 +29,7 @@ from slipway.operations.rollouts import ListActions, StartRetraining
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.events import Event
+from slipway.records.runs import Run
 
 GOOD = 2
 SERVED, CONTRACT = Served(model="m", number=1, bundle="b" * 64), Contract(fields=())
@@ -60,6 +62,26 @@ def mend(project: Workspace) -> None:
                 number=1, environment="prod", served=SERVED, contract=CONTRACT, actor=project.actor,
             ),
         )  # fmt: skip
+
+
+def test_what_was_long_in_the_trash_is_purged_once_a_day(workspace: Workspace, clock: SimulatedClock) -> None:
+    register(workspace)
+    gone, stays = "a" * 32, "b" * 32
+    now = clock.now()
+    common = {"project": "flights", "created_at": now, "actor": workspace.actor, "started_at": now, "state": "failed"}
+    with workspace.ledger.write() as tx:
+        entries.put(tx, Run(id=gone, deleted_at=now, **common))  # type: ignore[arg-type]
+        entries.put(tx, Run(id=stays, deleted_at=now + timedelta(days=10), **common))  # type: ignore[arg-type]
+    clock.advance_to(now + timedelta(days=31))
+    Controller(workspace).look()
+    with workspace.ledger.read() as tx:
+        assert [run.id for run in entries.every(tx, Run)] == [stays]
+        told = [(event.verb, event.actor.name) for event in tx.events(project="flights")]
+    assert told == [("runs.purge", "upkeep"), ("trash.purge", "upkeep")]
+    clock.advance_to(now + timedelta(days=90))
+    Controller(workspace).look()
+    with workspace.ledger.read() as tx:
+        assert [run.id for run in entries.every(tx, Run)] == [stays], "another server has done today's purge"
 
 
 def test_each_projects_trouble_is_said_once_until_it_is_another(workspace: Workspace, said: list[str]) -> None:

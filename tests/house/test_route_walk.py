@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from filled_store import GOOD_RUN, fill
+from filled_store import GOOD_RUN, TRASHED_RUN, fill
 from server_desk import asker
 from slipway.hashing import digest
 from slipway.ledger.run_file import MAGIC, framed
@@ -67,6 +67,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "runs.artifact": {"id": GOOD_RUN, "name": "notes.md"},
     "runs.rows": {"id": GOOD_RUN, "name": "rows.parquet"},
     "runs.diff": {"id": GOOD_RUN},
+    "trash.list": {},
+    "trash.put": {"items": [f"run:{GOOD_RUN}"]},
+    "trash.restore": {"items": [f"run:{GOOD_RUN}"]},
+    "trash.purge": {"items": [f"run:{TRASHED_RUN}"]},
+    "trash.keep": {"days": 90},
+    "trash.sweep": {},
     "runs.sync": {"run_id": RUN_ID, "writer": WRITER, "offset": 0, "data": PIECE},
     "runs.upload": {"digest": digest(b"picture"), "size": 7, "data": b64encode(b"picture").decode()},
     "runs.reproduce": {"target": GOOD_RUN},

@@ -172,7 +172,8 @@ def test_models_and_versions_are_registered_described_and_deleted(desk: Desk) ->
     desk.good("DELETE", "/registered-models/delete", {"name": "Yours"})
     desk.bad(404, MISSING, "GET", "/registered-models/get", {"name": "Yours"})
     desk.good("POST", "/registered-models/create", {"name": "Yours"})
-    assert desk.good("POST", "/model-versions/create", new | {"name": "Yours"})["model_version"]["version"] == "1"
+    # Numbers go on: the audit log tells of one "Yours 2" only.
+    assert desk.good("POST", "/model-versions/create", new | {"name": "Yours"})["model_version"]["version"] == "3"
 
 
 SOURCES = [
@@ -442,6 +443,32 @@ def test_a_signed_version_is_not_deleted_or_renamed_by_a_client(desk: Desk, work
     desk.bad(400, INVALID, "POST", "/registered-models/rename", {"name": "flight-delays", "new_name": "x"})
     desk.bad(400, EXISTS, "POST", "/registered-models/create", {"name": "flight-delays"})
     assert registry.get(workspace, "flight-delays", 1).number == 1
+
+
+def test_what_a_client_deletes_is_in_the_trash_and_is_purged_from_there(desk: Desk, workspace: Workspace) -> None:
+    run = desk.run()
+    model = desk.good("POST", "/logged-models", {"experiment_id": "0", "name": "net"})["model"]["info"]["model_id"]
+    desk.good("POST", "/registered-models/create", {"name": "x"})
+    for _ in range(2):
+        desk.good("POST", "/model-versions/create", {"name": "x", "source": f"runs:/{run}/m"})
+    desk.good("DELETE", "/model-versions/delete", {"name": "x", "version": "1"})
+    desk.good("DELETE", f"/logged-models/{model}")
+    desk.good("DELETE", "/registered-models/delete", {"name": "x"})
+    desk.good("POST", "/runs/delete", {"run_id": run})
+
+    def do(name: str, **fields: Any) -> Any:
+        return declare.call(workspace, operation(name), declare.convert(operation(name), fields))
+
+    assert {item.item for item in do("trash.list").items} == {"model:x", f"logged:{model}", f"run:{run}"}
+    do("trash.restore", items=["model:x", "model:x:1", f"logged:{model}"])
+    assert desk.good("GET", "/model-versions/get", {"name": "x", "version": "1"})["model_version"]["version"] == "1"
+    assert desk.good("GET", f"/logged-models/{model}")["model"]["info"]["name"] == "net"
+    assert [one.why for one in do("trash.purge", items=[f"run:{run}"]).kept] == ["version 2 of 'x' names it"]
+    desk.good("DELETE", "/registered-models/delete", {"name": "x"})
+    desk.good("DELETE", f"/logged-models/{model}")
+    assert do("trash.purge", older_than_days=0).records == 5
+    desk.bad(404, MISSING, "GET", f"/logged-models/{model}?allow_deleted=true")
+    desk.bad(404, MISSING, "GET", "/runs/get", {"run_id": run})
 
 
 def test_versions_made_at_once_have_numbers_of_their_own(desk: Desk, workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from mlflow_desk import Desk
 
 from slipway.errors import Conflict
 from slipway.ledger import entries, projects, run_log
+from slipway.operations import declare
+from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.runs import Run
@@ -60,6 +63,29 @@ def test_experiments_are_made_named_tagged_put_aside_and_taken_back(desk: Desk) 
     desk.bad(400, INVALID, "POST", "/experiments/restore", {"experiment_id": id})
     desk.bad(400, INVALID, "POST", "/experiments/delete", {"experiment_id": "0"})
     desk.bad(404, MISSING, "GET", "/experiments/get", {"experiment_id": "nothing"})
+
+
+def test_an_experiment_takes_its_runs_to_the_trash_and_back_and_a_purge_frees_its_name(
+    desk: Desk, workspace: Workspace
+) -> None:
+    id = desk.good("POST", "/experiments/create", {"name": "tries"})["experiment_id"]
+    one, two = desk.run(id), desk.run(id)
+    desk.good("POST", "/runs/delete", {"run_id": two})
+    later = workspace.clock.now() + timedelta(hours=1)
+    workspace.clock.advance_to(later)  # type: ignore[attr-defined]
+    desk.good("POST", "/experiments/delete", {"experiment_id": id})
+    assert desk.get(one)["info"]["lifecycle_stage"] == "deleted"
+    desk.bad(400, INVALID, "POST", "/experiments/delete", {"experiment_id": id})
+    assert "already exists" in desk.bad(400, EXISTS, "POST", "/experiments/create", {"name": "tries"})
+    desk.good("POST", "/experiments/restore", {"experiment_id": id})
+    assert [desk.get(run)["info"]["lifecycle_stage"] for run in (one, two)] == ["active", "deleted"]
+    desk.good("POST", "/experiments/delete", {"experiment_id": id})
+    wanted = operation("trash.purge")
+    declare.call(workspace, wanted, declare.convert(wanted, {"items": ["experiment:tries"]}))
+    desk.bad(404, MISSING, "GET", "/experiments/get", {"experiment_id": id})
+    desk.bad(404, MISSING, "GET", "/runs/get", {"run_id": one})
+    desk.bad(404, MISSING, "POST", "/runs/restore", {"run_id": two})
+    assert desk.good("POST", "/experiments/create", {"name": "tries"})["experiment_id"] != id
 
 
 def test_the_default_experiment_is_there_and_is_each_projects_own(desk: Desk, workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from filled_loop import OLDER_SIMULATION, SIMULATION
-from filled_store import BAD_RUN, GOOD_RUN, NASTY, fill
+from filled_store import BAD_RUN, GOOD_RUN, NASTY, TRASHED_RUN, fill
 from hostile_files import FILES, SCRIPT
 from server_desk import Ask, asker
 from slipway.ledger import entries
@@ -31,6 +31,7 @@ PAGES = [
     f"{HOME}/runs/{GOOD_RUN}/curves",
     f"{HOME}/runs/compare?run={GOOD_RUN}&run={BAD_RUN}",
     *(f"{HOME}/runs/{GOOD_RUN}/artifact?name={quote(name)}" for name in FILES),
+    f"{HOME}/runs/{TRASHED_RUN}",
     f"{HOME}/models",
     f"{HOME}/models/flight-delays/1",
     f"{HOME}/models/flight-delays/champion",
@@ -249,3 +250,10 @@ def test_a_model_tells_how_its_reproduction_ended(ask: Ask) -> None:
     assert 'class="state bad">differs' in line
     assert "It differs first at train: &lt;script&gt;" in line
     assert f"{HOME}/runs/{BAD_RUN}" in line
+
+
+def test_a_run_in_the_trash_says_when_it_goes(ask: Ask) -> None:
+    text = ask("GET", f"{HOME}/runs/{TRASHED_RUN}").text
+    assert "In the trash since" in text
+    assert "purged after" in text
+    assert "In the trash" not in ask("GET", f"{HOME}/runs/{GOOD_RUN}").text

@@ -109,6 +109,14 @@ class LocalBlobs:
         """See `Blobs.has`."""
         return self._path(digest).exists()
 
+    def renew(self, digest: str) -> bool:
+        """See `Blobs.renew`."""
+        try:
+            os.utime(self._path(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
     def link(self, digest: str, path: Path) -> bool:
         """See `Blobs.link`."""
         source = self._path(digest)
@@ -135,6 +143,19 @@ class LocalBlobs:
                         found = file.stat()
                         at = datetime.fromtimestamp(found.st_mtime, UTC)
                         yield StoredBlob(folder.name + file.name, found.st_size, at)
+
+    def tidy(self, before: datetime, *, dry_run: bool = False) -> int:
+        """See `Blobs.tidy`. What was aside when a deletion was killed is gone, as it would be had it not been killed."""
+        freed = 0
+        for path in [*self._folder.glob("*/.part-*"), *self._folder.glob("*/.gone-*")]:
+            with suppress(FileNotFoundError):  # its writer was only slow
+                found = path.stat()
+                # A file that was put aside keeps the time at which it was put: it tells nothing of the deletion.
+                if max(found.st_mtime, found.st_ctime) < before.timestamp():
+                    freed += found.st_size
+                    if not dry_run:
+                        path.unlink()
+        return freed
 
     def delete(self, digest: str, *, put_before: datetime | None = None) -> bool:
         """See `Blobs.delete`."""

@@ -7,6 +7,7 @@ pieces, of which a few are in memory at a time, and appears when the last has co
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,10 @@ _YOUNG = timedelta(minutes=30)
 _DELETING_S = 60.0
 _DIGEST = 64
 _HOLDER = "ledger.id"
+_PROBES = "probes"
+_DELETING = "deleting"
+_PASSING = (_PROBES, _DELETING)
+"""Folders of objects that whoever makes them removes at once, unless killed."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -66,7 +71,7 @@ class ObjectBlobs:
 
     def is_conditional(self) -> bool:
         """Whether the store leaves an object alone that is there, when it is asked to; tried with one of its own."""
-        name = f"probes/{new_id()}"
+        name = f"{_PROBES}/{new_id()}"
         try:
             self.bucket.put(name, b"first", create=True)
             return not self.bucket.put(name, b"second", create=True) and self.bucket.get(name) == b"first"
@@ -127,6 +132,20 @@ class ObjectBlobs:
         """See `Blobs.has`."""
         return self.bucket.head(self._name(digest)) is not None
 
+    def renew(self, digest: str) -> bool:
+        """See `Blobs.renew`. An object's time is that of its writing: one that is old is written anew."""
+        found = self.bucket.head(self._name(digest))
+        if found is None or not _is_old(found):
+            return found is not None
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / digest
+            try:
+                self.fetch(digest, path)
+            except NotFound:  # it was deleted meanwhile
+                return False
+            self.put_file(path)
+        return True
+
     def link(self, digest: str, path: Path) -> bool:
         """See `Blobs.link`. No file of this machine shares an object's bytes."""
         if not self.has(digest):
@@ -139,6 +158,13 @@ class ObjectBlobs:
             digest = self._digest(found.name)
             if len(digest) == _DIGEST and set(digest) <= _HEX:
                 yield StoredBlob(digest, found.size_bytes, found.put_at)
+
+    def tidy(self, before: datetime, *, dry_run: bool = False) -> int:
+        """See `Blobs.tidy`. Uploads in pieces that were broken off are the bucket's to remove, by a rule of its own."""
+        left = [found for folder in _PASSING for found in self.bucket.under(folder) if found.put_at < before]
+        for found in left if not dry_run else ():
+            self.bucket.delete(found.name)
+        return sum(found.size_bytes for found in left)
 
     def delete(self, digest: str, *, put_before: datetime | None = None) -> bool:
         """See `Blobs.delete`."""
@@ -215,7 +241,7 @@ class ObjectBlobs:
         return name.removeprefix(f"{self.folder}/").replace("/", "")
 
     def _mark(self, digest: str) -> str:
-        return f"deleting/{self._name(digest)}"
+        return f"{_DELETING}/{self._name(digest)}"
 
     def _missing(self, digest: str) -> NotFound:
         return NotFound(

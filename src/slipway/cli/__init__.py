@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "features": ("slipway.cli.features", "features", "List features, show, test or certify them."),
     "erase": ("slipway.cli.erase", "erase", "Erase a person's rows everywhere, and prove it."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
+    "trash": ("slipway.cli.trash", "trash", "Delete runs, experiments and models; restore or purge them."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),
     "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),
     "rollback": ("slipway.cli.deploy", "rollback", "Let serve again what served before."),

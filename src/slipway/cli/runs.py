@@ -109,6 +109,7 @@ def _show_text(answer: RunDetail) -> str:
                 ("state", run.state),
                 ("started", instant(run.started_at)),
                 ("ended", instant(run.ended_at)),
+                ("in the trash", _trash_text(answer)),
                 ("by", str(run.actor)),
                 ("commit", run.code.commit and f"{run.code.commit[:12]}{' with changes' if run.code.dirty else ''}"),
                 ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
@@ -128,6 +129,13 @@ def _show_text(answer: RunDetail) -> str:
         where = f" in step {error.step}" if error.step else ""
         parts.append(f"failed{where}: {error.type}: {error.message}\n{error.trace}".rstrip())
     return "\n\n".join(parts)
+
+
+def _trash_text(answer: RunDetail) -> str:
+    if answer.run.deleted_at is None:
+        return ""
+    goes = f"purged after {instant(answer.goes_at)}" if answer.goes_at else "kept until somebody purges it"
+    return f"since {instant(answer.run.deleted_at)}, {goes}"
 
 
 def _steps(steps: tuple[StepRun, ...]) -> str:

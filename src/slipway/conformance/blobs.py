@@ -112,6 +112,23 @@ class BlobsSuite:
         assert blobs.delete(digest(b"abc"), put_before=begun + _AN_HOUR)
         assert {blob.digest for blob in blobs.stored()} == {digest(b""), digest(_LARGE)}
 
+    def test_what_is_renewed_counts_as_put_now(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path)
+        begun = datetime.now(UTC)
+        assert blobs.renew(blobs.put(b"abc"))
+        assert not blobs.delete(digest(b"abc"), put_before=begun - _AN_HOUR)
+        assert blobs.get(digest(b"abc")) == b"abc"
+        assert not blobs.renew(digest(b"missing"))
+        assert not blobs.has(digest(b"missing"))
+
+    def test_tidying_leaves_all_blobs(self, tmp_path: Path) -> None:
+        blobs = self.make(tmp_path)
+        blobs.put(b"abc")
+        assert blobs.tidy(datetime.now(UTC) + _AN_HOUR, dry_run=True) >= 0
+        assert blobs.tidy(datetime.now(UTC) + _AN_HOUR) >= 0
+        assert blobs.get(digest(b"abc")) == b"abc"
+        assert blobs.tidy(datetime.now(UTC) + _AN_HOUR) == 0
+
     def test_a_blob_is_fetched_into_a_file(self, tmp_path: Path) -> None:
         blobs = self.make(tmp_path / "store")
         target = tmp_path / "new" / "folder" / "file.bin"

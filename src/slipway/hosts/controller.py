@@ -1,4 +1,7 @@
-"""The controller of a store: lets the loop pass over all projects again and again, for as long as the server runs."""
+"""The controller of a store: lets the loop pass over all projects again and again, for as long as the server runs.
+
+Once a day it purges what has been in the trash long enough.
+"""
 
 import os
 import threading
@@ -7,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from msgspec import Struct
+
 from slipway.errors import SlipwayError
 from slipway.ids import new_id
 from slipway.ledger.projects import list_projects
@@ -14,7 +19,9 @@ from slipway.loop import CONTROLLER
 from slipway.operations.declare import Empty, call
 from slipway.operations.rollouts import Reconcile
 from slipway.operations.table import operation
+from slipway.operations.trash import PurgeTrash
 from slipway.ports.workspace import Workspace
+from slipway.records.people import Actor
 from slipway.runs.recovery import take_in
 from slipway.tables.part_cache import forget_erased
 
@@ -22,6 +29,10 @@ __all__ = ["PASS_EVERY_S", "Controller"]
 
 PASS_EVERY_S = 10.0
 """Seconds of machine time between two passes."""
+
+_A_DAY_S = 86_400.0
+_UPKEEP = Actor("upkeep", kind="service", roles=("platform engineer",))
+"""Who purges what has been in the trash for as long as its project keeps it."""
 
 
 class Controller:
@@ -98,23 +109,34 @@ class Controller:
         for project in projects:
             if self._stopping.is_set():
                 return
-            try:
-                call(
-                    replace(self._workspace, project=project, actor=CONTROLLER),
-                    operation("loop.reconcile"),
-                    Reconcile(),
-                )
-            except SlipwayError as problem:
-                self._say(project, f"The loop of {project} did not finish its pass: {problem}")
-            except Exception:  # a bug in one project's pass must not leave the others unattended
-                self._say(project, f"The loop of {project} failed:\n{traceback.format_exc()}")
-            else:
-                self._say(project, "")
+            self._do(f"The loop of {project}", project, CONTROLLER, "loop.reconcile", Reconcile())
+        if self._is_new_day():
+            for project in projects:
+                self._do(f"The daily purge of {project}", project, _UPKEEP, "trash.purge", PurgeTrash())
 
-    def _say(self, project: str, line: str) -> None:
-        if line and line != self._said.get(project):  # the same trouble every ten seconds is said once
+    def _do(self, what: str, project: str, actor: Actor, name: str, request: Struct) -> None:
+        try:
+            call(replace(self._workspace, project=project, actor=actor), operation(name), request)
+        except SlipwayError as problem:
+            self._say(what, f"{what} did not finish: {problem}")
+        except Exception:  # a bug in one project's pass must not leave the others unattended
+            self._say(what, f"{what} failed:\n{traceback.format_exc()}")
+        else:
+            self._say(what, "")
+
+    def _is_new_day(self) -> bool:
+        """Whether a day has passed since any server of this store last asked: the lease that it took has run out."""
+        try:
+            with self._workspace.ledger.write() as tx:
+                return tx.take_lease("daily upkeep", new_id(), seconds=_A_DAY_S)
+        except SlipwayError as problem:
+            self._say("upkeep", f"The daily upkeep could not begin: {problem}")
+            return False
+
+    def _say(self, what: str, line: str) -> None:
+        if line and line != self._said.get(what):  # the same trouble every ten seconds is said once
             self._workspace.say(line)
-        self._said[project] = line
+        self._said[what] = line
 
     def _work(self) -> None:
         while not self._stopping.wait(self._every_s):

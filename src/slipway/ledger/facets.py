@@ -305,7 +305,7 @@ SEARCHED: Mapping[type[Record], Searched] = {
             "column": Attribute(
                 "text", lambda version: tuple(field.name for field in version.fields), ("columns",), is_ordered=False
             ),
-            "personal": Attribute("text", lambda version: version.about.tags, is_ordered=False),
+            "personal": Attribute("text", lambda version: version.about.personal, is_ordered=False),
             "owner": Attribute("text", lambda version: version.about.owner),
             "description": Attribute("text", lambda version: version.about.description),
         },

@@ -39,7 +39,7 @@ def model_history(workspace: Workspace, request: GetHistory) -> ModelHistory:
 
 
 def moves_of(workspace: Workspace, name: str) -> list[ModelMove]:
-    """All moves of a model's aliases and stages, oldest first, also of versions that were deleted since.
+    """All moves of a model's aliases and stages, oldest first, also of versions that were deleted or purged since.
 
     A stage is told as an alias "stage Production"; a version that leaves one moves it to 0.
 
@@ -47,14 +47,16 @@ def moves_of(workspace: Workspace, name: str) -> list[ModelMove]:
         NotFound: There was never such a model.
     """
     with workspace.ledger.read() as tx:
-        versions = numbered.versions_in(tx, workspace.project, name, deleted=True)
-        if not versions:
+        ids = [version.id for version in numbered.versions_in(tx, workspace.project, name, deleted=True)]
+        of_name = _events(tx, f"registered:{workspace.project}/{name}")
+        ids += [str(event.body["id"]) for event in of_name if event.verb == "models.purge" and "id" in event.body]
+        if not ids:
             known = tx.refs(workspace.project, "model")
             raise NotFound(
                 f"There is no model {name!r} in the project {workspace.project!r}.",
                 fix=near(name, known, what="models"),
             )
-        told = [event for version in versions for event in _events(tx, f"model:{version.id}")]
+        told = [event for id in ids for event in _events(tx, f"model:{id}")]
     told.sort(key=lambda event: event.seq)
     return [move for event in told for move in _moves(event)]
 
@@ -106,6 +108,8 @@ def _moves(event: Event) -> list[ModelMove]:
         number, stage, before = int(body["number"]), str(body["stage"]), str(body["before"])
         left = [_move(event, f"{_STAGES}{before}", 0, number)] if before not in ("None", stage) else []
         return left + ([_move(event, f"{_STAGES}{stage}", number, 0)] if stage != "None" else [])
+    if event.verb == "models.restore" and (stage := str(event.body.get("stage", "None"))) != "None":
+        return [_move(event, f"{_STAGES}{stage}", int(body["number"]), 0)]
     if event.verb == "models.delete" and (stage := str(event.body.get("stage", "None"))) != "None":
         return [_move(event, f"{_STAGES}{stage}", 0, int(body["number"]))]
     return []

@@ -115,14 +115,21 @@ def set_state(
     return _put(tx, workspace, get(tx, workspace, id), state=state)
 
 
-def set_deleted(tx: WriteTransaction, workspace: Workspace, id: str) -> None:
-    """Put a logged model aside.
+def set_deleted(
+    tx: WriteTransaction, workspace: Workspace, id: str, *, deleted: bool = True, reason: str = ""
+) -> LoggedModel:
+    """Put a logged model into the trash, or take it back; nothing happens to one that is taken back already.
 
     Raises:
-        NotFound: There is no such model.
+        NotFound: There is no such model; to be deleted, it is not in the trash.
     """
-    gone = _put(tx, workspace, get(tx, workspace, id), deleted_at=workspace.clock.now())
-    events.record(tx, workspace, "models.forget", f"logged:{id}", name=gone.name)
+    present = get(tx, workspace, id, deleted=not deleted)
+    if not deleted and present.deleted_at is None:
+        return present
+    changed = _put(tx, workspace, present, deleted_at=workspace.clock.now() if deleted else None)
+    verb = "models.forget" if deleted else "models.recall"
+    events.record(tx, workspace, verb, f"logged:{id}", name=changed.name, reason=reason)
+    return changed
 
 
 def change_tags(

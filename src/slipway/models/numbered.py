@@ -19,13 +19,17 @@ __all__ = [
     "aliases_in",
     "aliases_of_all",
     "drop_alias",
+    "keep_number",
     "latest_by_name",
     "latest_of",
     "look_up",
     "names_in",
     "newest_of",
+    "next_number",
     "point_alias",
     "put_deleted",
+    "put_restored",
+    "settle_newest",
     "versions_in",
 ]
 
@@ -37,6 +41,7 @@ _ALIAS = "alias"
 _NAME = Field("attribute", "name")
 _HERE = IsNull(Field("attribute", "deleted"))
 _NEWEST = Order(Field("attribute", "number"), descending=True)
+_GIVEN = "model-number"
 
 
 def versions_in(tx: ReadTransaction, project: str, name: str, *, deleted: bool = False) -> list[ModelVersion]:
@@ -78,8 +83,48 @@ def look_up(tx: ReadTransaction, project: str, name: str, version: str) -> Model
     return found[0]
 
 
+def next_number(tx: WriteTransaction, project: str, name: str) -> int:
+    """The number of the version that is about to be recorded; it is written down as given.
+
+    Numbers go on after a model was deleted or purged: "flight-delays 3" means one version in the audit log.
+    """
+    number = _greatest(tx, project, name) + 1
+    keep_number(tx, project, name, number)
+    return number
+
+
+def keep_number(tx: WriteTransaction, project: str, name: str, number: int = 0) -> None:
+    """Write down which numbers of a name were given, so that it is known when no version is left.
+
+    Args:
+        tx: The change's transaction.
+        project: The project.
+        name: The model's name.
+        number: One that was given, beside those of the versions that are there.
+    """
+    greatest = max(number, _greatest(tx, project, name))
+    if greatest:
+        tx.set_ref(project, _GIVEN, name, str(greatest), expect=tx.ref(project, _GIVEN, name))
+
+
+def _greatest(tx: ReadTransaction, project: str, name: str) -> int:
+    given = tx.ref(project, _GIVEN, name)
+    if given is not None:
+        return int(given)
+    return max((version.number for version in versions_in(tx, project, name, deleted=True)), default=0)
+
+
+def settle_newest(tx: WriteTransaction, project: str, name: str) -> None:
+    """Let the model's reference name its newest version, also a deleted one; there is none where no version counts."""
+    found = versions_in(tx, project, name, deleted=True)
+    target = found[0].id if any(not version.state for version in found) else ""
+    former = tx.ref(project, MODEL, name)
+    if (former or "") != target:
+        tx.set_ref(project, MODEL, name, target, expect=former)
+
+
 def newest_of(tx: ReadTransaction, project: str, name: str) -> ModelVersion | None:
-    """The version with the greatest number, also a deleted one: numbers are not given twice."""
+    """The version with the greatest number, also a deleted one."""
     # By reference, not by time: versions that are registered within one tick of a simulated clock have an order too.
     id = tx.ref(project, MODEL, name)
     return entries.get(tx, ModelVersion, id) if id else None
@@ -162,17 +207,30 @@ def drop_alias(tx: WriteTransaction, workspace: Workspace, name: str, alias: str
     )
 
 
-def put_deleted(tx: WriteTransaction, workspace: Workspace, version: ModelVersion) -> None:
-    """Write a version down as deleted, as part of a larger change. Its record stays, for its number and its history."""
-    entries.put(tx, msgspec.structs.replace(version, state="deleted", aliases=(), updated_at=workspace.clock.now()))
+def put_deleted(tx: WriteTransaction, workspace: Workspace, version: ModelVersion, *, reason: str = "") -> None:
+    """Put a version into the trash, as part of a larger change."""
+    now = workspace.clock.now()
+    entries.put(tx, msgspec.structs.replace(version, state="deleted", aliases=(), updated_at=now, deleted_at=now))
+    _tell(tx, workspace, "models.delete", version, reason)
+
+
+def put_restored(tx: WriteTransaction, workspace: Workspace, version: ModelVersion, *, reason: str = "") -> None:
+    """Take a version out of the trash, as part of a larger change. Aliases that went with it stay away."""
+    now = workspace.clock.now()
+    entries.put(tx, msgspec.structs.replace(version, state="", updated_at=now, deleted_at=None))
+    _tell(tx, workspace, "models.restore", version, reason)
+
+
+def _tell(tx: WriteTransaction, workspace: Workspace, verb: str, version: ModelVersion, reason: str) -> None:
     events.record(
         tx,
         workspace,
-        "models.delete",
+        verb,
         f"model:{version.id}",
         name=version.name,
         number=version.number,
         stage=version.stage,
+        reason=reason,
     )
 
 

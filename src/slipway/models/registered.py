@@ -10,15 +10,16 @@ from typing import Any
 
 import msgspec
 
-from slipway.errors import Conflict, NotFound, near
+from slipway.errors import Conflict, InvalidInput, NotFound, near
 from slipway.ledger import entries, events
 from slipway.models import numbered
+from slipway.models.holding import refuse_held
 from slipway.models.registered_rules import check_model_name, check_text, refuse_signed, said, with_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import RegisteredModel
 
-__all__ = ["change", "create", "delete", "get", "keep", "rename"]
+__all__ = ["change", "create", "delete", "deleted_model", "get", "keep", "refuse_deleted", "rename", "restore"]
 
 
 def create(
@@ -114,12 +115,15 @@ def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str)
         return present
     versions = numbered.versions_in(tx, workspace.project, name, deleted=True)
     refuse_signed(versions, "renamed")
-    if _stored(tx, workspace.project, new_name) is not None:
+    numbered.keep_number(tx, workspace.project, name)
+    taken = _stored(tx, workspace.project, new_name) is not None
+    if taken or numbered.versions_in(tx, workspace.project, new_name):
         raise Conflict(f"Registered Model (name={new_name}) already exists.", fix="Choose another name.")
     now = workspace.clock.now()
     newest = tx.ref(workspace.project, "model", name)
     for version in versions:
         entries.put(tx, msgspec.structs.replace(version, name=new_name, updated_at=now))
+    numbered.keep_number(tx, workspace.project, new_name, versions[0].number if versions else 0)
     if newest:
         tx.set_ref(workspace.project, "model", name, "", expect=newest)
         former = tx.ref(workspace.project, "model", new_name)
@@ -136,26 +140,74 @@ def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str)
     return moved
 
 
-def delete(tx: WriteTransaction, workspace: Workspace, name: str) -> None:
-    """Delete a model with its versions and aliases. The name can be used again; the history stays.
+def delete(tx: WriteTransaction, workspace: Workspace, name: str, *, reason: str = "") -> None:
+    """Put a model with its versions into the trash, and take its aliases away. The name can be used again at once.
 
     Raises:
         NotFound: There is no such model.
-        InvalidInput: A version carries a signed bundle.
+        InvalidInput: A version that carries a signed bundle is held: see `refuse_held`.
     """
     present = get(tx, workspace, name)
     versions = numbered.versions_in(tx, workspace.project, name)
-    refuse_signed(versions, "deleted")
+    refuse_held(tx, workspace, versions)
+    numbered.keep_number(tx, workspace.project, name)
     for alias in numbered.aliases_in(tx, workspace, name):
         numbered.drop_alias(tx, workspace, name, alias)
     now = workspace.clock.now()
     for version in versions:
-        numbered.put_deleted(tx, workspace, version)
-    newest = tx.ref(workspace.project, "model", name)
-    if newest:
-        tx.set_ref(workspace.project, "model", name, "", expect=newest)
-    entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=now))
-    _tell(tx, workspace, "models.delete", name)
+        numbered.put_deleted(tx, workspace, version, reason=reason)
+    numbered.settle_newest(tx, workspace.project, name)
+    entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=now, deleted_at=now))
+    _tell(tx, workspace, "models.delete", name, reason=reason)
+
+
+def restore(tx: WriteTransaction, workspace: Workspace, name: str, *, reason: str = "") -> RegisteredModel:
+    """Take a model out of the trash, with the versions that were deleted with it. Aliases are set anew.
+
+    Raises:
+        NotFound: There is no such model in the trash.
+    """
+    gone = deleted_model(tx, workspace, name)
+    for version in numbered.versions_in(tx, workspace.project, name, deleted=True):
+        if version.state and version.deleted_at == gone.deleted_at:
+            numbered.put_restored(tx, workspace, version, reason=reason)
+    numbered.settle_newest(tx, workspace.project, name)
+    back = msgspec.structs.replace(gone, state="", updated_at=workspace.clock.now(), deleted_at=None)
+    entries.put(tx, back)
+    _tell(tx, workspace, "models.restore", name, reason=reason)
+    return back
+
+
+def deleted_model(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel:
+    """The model of a name that is in the trash.
+
+    Raises:
+        NotFound: There is none.
+    """
+    id = _id(workspace.project, name)
+    found = entries.get(tx, RegisteredModel, id) if tx.get("registered_model", id) else None
+    if found is None or found.deleted_at is None:
+        raise NotFound(
+            f"There is no model {name[:80]!r} in the trash.",
+            why="A new model of the same name takes its place there; versions of the old one are restored one by one.",
+            fix="See what is in it: slipway trash list",
+        )
+    return found
+
+
+def refuse_deleted(tx: ReadTransaction, workspace: Workspace, name: str) -> None:
+    """Refuse to restore a version whose model is in the trash as a whole.
+
+    Raises:
+        InvalidInput: It is.
+    """
+    id = _id(workspace.project, name)
+    found = entries.get(tx, RegisteredModel, id) if tx.get("registered_model", id) else None
+    if found is not None and found.deleted_at is not None:
+        raise InvalidInput(
+            f"The model {name!r} is in the trash with its versions.",
+            fix=f"Restore it: slipway trash restore model:{name}",
+        )
 
 
 def _id(project: str, name: str) -> str:

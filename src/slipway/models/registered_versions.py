@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from slipway.errors import InvalidInput, NotFound
+from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ids import new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
 from slipway.ledger.search import every_found
 from slipway.models import found_by, numbered, registered
-from slipway.models.registered_rules import check_text, refuse_signed, said, with_tags
+from slipway.models.holding import refuse_held
+from slipway.models.registered_rules import check_text, said, with_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion
@@ -25,8 +26,10 @@ __all__ = [
     "change_version",
     "check_alias",
     "delete_version",
+    "deleted_version",
     "get_version",
     "move_to_stage",
+    "restore_version",
     "set_alias",
     "versions_of_logged",
 ]
@@ -81,7 +84,7 @@ def add_version(
         project=workspace.project,
         name=name,
         created_at=now,
-        number=newest.number + 1 if newest else 1,
+        number=numbered.next_number(tx, workspace.project, name),
         run_id=run_id,
         actor=workspace.actor,
         description=check_text(description),
@@ -143,19 +146,61 @@ def change_version(
     return changed
 
 
-def delete_version(tx: WriteTransaction, workspace: Workspace, name: str, number: str) -> None:
-    """Delete a version and the aliases that point at it. Its number is not given again.
+def delete_version(
+    tx: WriteTransaction, workspace: Workspace, name: str, number: str, *, reason: str = ""
+) -> ModelVersion:
+    """Put a version into the trash, and take the aliases away that point at it. Its number is not given again.
 
     Raises:
         NotFound: There is no such version.
-        InvalidInput: It carries a signed bundle.
+        InvalidInput: It carries a signed bundle and is held: see `refuse_held`.
     """
     present = get_version(tx, workspace, name, number)
-    refuse_signed([present], "deleted")
+    refuse_held(tx, workspace, [present])
     for alias, target in numbered.aliases_in(tx, workspace, name).items():
         if target == present.number:
             numbered.drop_alias(tx, workspace, name, alias)
-    numbered.put_deleted(tx, workspace, present)
+    numbered.put_deleted(tx, workspace, present, reason=reason)
+    return present
+
+
+def restore_version(
+    tx: WriteTransaction, workspace: Workspace, name: str, number: int, *, reason: str = ""
+) -> ModelVersion:
+    """Take a version out of the trash. Aliases that went with it are set anew.
+
+    Raises:
+        NotFound: There is no such version in the trash.
+        InvalidInput: Its model is in the trash too.
+        Conflict: A version that was renamed has its number.
+    """
+    gone = deleted_version(tx, workspace, name, number)
+    registered.refuse_deleted(tx, workspace, name)
+    if entries.find(tx, ModelVersion, project=workspace.project, name=name, number=number, state="", limit=1):
+        raise Conflict(
+            f"The model {name!r} has another version {number} now, which was renamed to it.",
+            fix="Leave the old one in the trash.",
+        )
+    numbered.put_restored(tx, workspace, gone, reason=reason)
+    numbered.settle_newest(tx, workspace.project, name)
+    return gone
+
+
+def deleted_version(tx: ReadTransaction, workspace: Workspace, name: str, number: int) -> ModelVersion:
+    """The version of a number that is in the trash.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = entries.find(
+        tx, ModelVersion, project=workspace.project, name=name, number=number, state="deleted", limit=1
+    )
+    if not found:
+        raise NotFound(
+            f"There is no version {number} of {name[:80]!r} in the trash.",
+            fix="See what is in it: slipway trash list",
+        )
+    return found[0]
 
 
 def move_to_stage(

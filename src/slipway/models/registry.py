@@ -22,6 +22,7 @@ from slipway.models.numbered import (
     look_up,
     names_in,
     newest_of,
+    next_number,
     point_alias,
     versions_in,
 )
@@ -72,7 +73,7 @@ def register(
             project=workspace.project,
             name=bundle.model,
             created_at=workspace.clock.now(),
-            number=newest.number + 1 if newest else 1,
+            number=next_number(tx, workspace.project, bundle.model),
             bundle=packed.digest,
             manifest=packed.manifest,
             signature=packed.signature,

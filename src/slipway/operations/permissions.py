@@ -18,6 +18,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "projects.write",
         "runs.write",
         "models.write",
+        "trash.write",
         "gates.check",
     ),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
@@ -29,11 +30,12 @@ ROLES: dict[str, tuple[str, ...]] = {
         "projects.write",
         "runs.write",
         "models.write",
+        "trash.write",
         "gates.check",
         "endpoints.deploy",
         "endpoints.watch",
     ),
-    "platform engineer": ("*.read", "endpoints.deploy", "endpoints.watch", "audit.seal"),
+    "platform engineer": ("*.read", "trash.purge", "endpoints.deploy", "endpoints.watch", "audit.seal"),
     "software engineer": ("projects.read", "endpoints.read", "models.read"),
 }
 

@@ -1,5 +1,7 @@
 """Runs: what was executed, with what, and what came of it."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
@@ -51,11 +53,19 @@ class GetRun(Struct, frozen=True, kw_only=True):
 
 
 class RunDetail(Struct, frozen=True, kw_only=True):
-    """A run with its steps in order and the latest point of every metric."""
+    """A run with its steps in order and the latest point of every metric.
+
+    Args:
+        run: The run.
+        steps: In order.
+        metrics: The latest points.
+        goes_at: When it is purged: for a run in the trash, unless its project keeps the trash forever.
+    """
 
     run: Run
     steps: tuple[StepRun, ...]
     metrics: tuple[MetricPoint, ...]
+    goes_at: datetime | None = None
 
 
 class GetCurves(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from slipway.operations import (
     table_checks,
     table_versions,
     tables,
+    trash,
 )
 from slipway.operations.declare import Operation
 
@@ -40,6 +41,7 @@ _NOUNS = (
     rollouts,
     simulations,
     governance,
+    trash,
 )
 OPERATIONS: dict[str, Operation] = {declared.name: declared for noun in _NOUNS for declared in noun.operations}
 

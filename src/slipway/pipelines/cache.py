@@ -21,7 +21,7 @@ from slipway.schema.fingerprints import of_value
 from slipway.tables.catalog import current_hash
 from slipway.tables.filesets import current_file_hash
 
-__all__ = ["Hit", "Miss", "decode", "encode", "find", "remember", "settled"]
+__all__ = ["Hit", "Miss", "decode", "encode", "find", "forget", "remember", "settled"]
 
 _REF = "cache"
 
@@ -63,6 +63,10 @@ def find(workspace: Workspace, key: str) -> Hit | Miss:
         moved = _moved_table(tx, source.reads, source.created_at)
     if moved:
         return Miss(moved)
+    for artifact in source.outputs:
+        # Whoever gets them names them next: they must not go meanwhile, with the run that made them.
+        if not workspace.blobs.renew(artifact.digest):
+            return Miss("the stored result was gone")
     try:
         value = decode(source.outputs, lambda artifact: workspace.blobs.get(artifact.digest))
     except NotFound:
@@ -91,6 +95,12 @@ def _moved_table(tx: ReadTransaction, reads: Sequence[str], since: datetime) -> 
 def remember(tx: WriteTransaction, project: str, key: str, step_id: str) -> None:
     """Let later calls of a key find a step's result."""
     tx.set_ref(project, _REF, key, step_id, expect=tx.ref(project, _REF, key))
+
+
+def forget(tx: WriteTransaction, project: str, key: str, step_id: str) -> None:
+    """Let no call find a step's result any more; one that another call made since stays."""
+    if tx.ref(project, _REF, key) == step_id:
+        tx.set_ref(project, _REF, key, "", expect=step_id)
 
 
 def settled(value: Any) -> Any:

@@ -61,6 +61,13 @@ class Blobs(Protocol):
         """Whether the blob is there (its content is not verified)."""
         ...
 
+    def renew(self, digest: str) -> bool:
+        """Whether the blob is there; from now on it counts as put now.
+
+        Whoever is about to name a blob without putting it asks this, so that nobody deletes it meanwhile.
+        """
+        ...
+
     def link(self, digest: str, path: Path) -> bool:
         """Make a file that shares the blob's own bytes on the disk and cannot be written; its content is not verified.
 
@@ -75,6 +82,18 @@ class Blobs(Protocol):
 
     def stored(self) -> Iterator[StoredBlob]:
         """All blobs, in no order; one that is put or deleted meanwhile may be among them or not."""
+        ...
+
+    def tidy(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove what writers and deleters that were killed left before this moment; no blob goes.
+
+        Args:
+            before: By the machine's clock; what is younger may be at work.
+            dry_run: Whether to count only.
+
+        Returns:
+            How many bytes that gave back, or would.
+        """
         ...
 
     def delete(self, digest: str, *, put_before: datetime | None = None) -> bool:

@@ -160,6 +160,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
         metrics: What was measured of it, to be found by: `auc`, `auc[carrier=AA]`. Of a bundle those of its evaluation, of
             files those of their logged model or run. Finite values only.
         params: Of the run that made it and of the logged model that it is, to be found by.
+        deleted_at: When it was put into the trash, None while it counts.
     """
 
     number: int
@@ -180,6 +181,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     aliases: tuple[str, ...] = ()
     metrics: dict[str, float] = {}
     params: dict[str, Any] = {}
+    deleted_at: datetime | None = None
 
     @property
     def shown_source(self) -> str:
@@ -194,8 +196,9 @@ class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model")
         actor: Who made it.
         description: Free text.
         tags: Free text by name.
-        state: A deleted one is nothing but the history of its name.
+        state: A deleted one is in the trash, or nothing but the history of its name.
         updated_at: When it was last changed.
+        deleted_at: When it was put into the trash, with its versions; None while it counts, or after a renaming.
     """
 
     actor: Actor
@@ -203,6 +206,7 @@ class RegisteredModel(Record, frozen=True, kw_only=True, tag="registered_model")
     tags: dict[str, str] = {}
     state: Literal["", "deleted"] = ""
     updated_at: datetime
+    deleted_at: datetime | None = None
 
 
 class LoggedMetric(Struct, frozen=True, kw_only=True):

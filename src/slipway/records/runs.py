@@ -167,11 +167,13 @@ class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
         tags: Free text by name.
         state: A deleted experiment keeps its name and can be restored.
         updated_at: When it was last changed, None for never.
+        deleted_at: When it was put into the trash, with its runs; None while it counts.
     """
 
     tags: dict[str, str] = {}
     state: Literal["active", "deleted"] = "active"
     updated_at: datetime | None = None
+    deleted_at: datetime | None = None
 
 
 class Run(Record, frozen=True, kw_only=True, tag="run"):

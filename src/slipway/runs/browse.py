@@ -2,6 +2,7 @@
 
 from slipway.errors import InvalidInput, NotFound, near
 from slipway.ledger import search as ledger_search
+from slipway.ledger.retention import goes_at, keep_days
 from slipway.operations.runs import (
     ArtifactContent,
     Curve,
@@ -54,7 +55,9 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
     run = _own(workspace, request.id)
     with workspace.ledger.read() as tx:
         points = tx.latest_points([run.id])[run.id]
-    return RunDetail(run=run, steps=tuple(search.steps(workspace, run.id)), metrics=tuple(points))
+        goes = goes_at(run.deleted_at, keep_days(tx, workspace)) if run.deleted_at else None
+    steps = tuple(search.steps(workspace, run.id))
+    return RunDetail(run=run, steps=steps, metrics=tuple(points), goes_at=goes)
 
 
 def place_of(key: str) -> tuple[bool, bool, str]:

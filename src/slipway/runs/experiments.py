@@ -36,7 +36,10 @@ def experiment_named(workspace: Workspace, name: str) -> Experiment:
     with workspace.ledger.write() as tx:
         found = experiment_in(tx, workspace, name)
     if found.state == "deleted":
-        raise Conflict(f"The experiment {name!r} was deleted.", fix="Restore it, or give the experiment another name.")
+        raise Conflict(
+            f"The experiment {name!r} was deleted.",
+            fix="Restore it (slipway trash restore), purge it, or choose another name.",
+        )
     return found
 
 
@@ -107,8 +110,10 @@ def change_tags(
     return _put(tx, workspace, present, "", tags=changed)
 
 
-def set_deleted(tx: WriteTransaction, workspace: Workspace, number: str, *, deleted: bool) -> Experiment:
-    """Put an experiment aside, or take it back. It keeps its name and its runs.
+def set_deleted(
+    tx: WriteTransaction, workspace: Workspace, number: str, *, deleted: bool, reason: str = ""
+) -> Experiment:
+    """Put an experiment into the trash, or take it back. It keeps its name; its runs are another matter.
 
     Raises:
         NotFound: There is no such experiment.
@@ -122,7 +127,9 @@ def set_deleted(tx: WriteTransaction, workspace: Workspace, number: str, *, dele
         raise InvalidInput(
             "The default experiment cannot be deleted.", why="Runs of no experiment belong to it.", fix="Leave it."
         )
-    return _put(tx, workspace, present, "experiments.delete" if deleted else "experiments.restore", state=wanted)
+    verb = "experiments.delete" if deleted else "experiments.restore"
+    at = workspace.clock.now() if deleted else None
+    return _put(tx, workspace, present, verb, reason=reason, state=wanted, deleted_at=at)
 
 
 def _active(tx: ReadTransaction, workspace: Workspace, number: str) -> Experiment:
@@ -135,17 +142,19 @@ def _active(tx: ReadTransaction, workspace: Workspace, number: str) -> Experimen
 def _check_free(tx: ReadTransaction, workspace: Workspace, name: str) -> None:
     taken = find_named(tx, workspace, name)
     if taken is not None:
-        deleted = " It is deleted, and can be restored." if taken.state == "deleted" else ""
+        deleted = " It is deleted: restore it, or purge it to free its name." if taken.state == "deleted" else ""
         raise Conflict(
             f"Experiment(name={name[:80]}) already exists.{deleted}", fix="Choose another name, or use this one."
         )
 
 
-def _put(tx: WriteTransaction, workspace: Workspace, present: Experiment, verb: str, **fields: object) -> Experiment:
+def _put(
+    tx: WriteTransaction, workspace: Workspace, present: Experiment, verb: str, *, reason: str = "", **fields: object
+) -> Experiment:
     changed = msgspec.structs.replace(present, updated_at=workspace.clock.now(), **fields)
     entries.put(tx, changed)
     if verb:
-        events.record(tx, workspace, verb, f"experiment:{changed.id}", name=changed.name)
+        events.record(tx, workspace, verb, f"experiment:{changed.id}", name=changed.name, reason=reason)
     return changed
 
 

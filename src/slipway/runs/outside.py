@@ -234,8 +234,8 @@ def delete_tag(tx: WriteTransaction, workspace: Workspace, id: str, key: str) ->
     entries.put(tx, msgspec.structs.replace(run, tags=kept))
 
 
-def set_deleted(tx: WriteTransaction, workspace: Workspace, id: str, *, deleted: bool) -> None:
-    """Put a run aside, or take it back. What it logged stays.
+def set_deleted(tx: WriteTransaction, workspace: Workspace, id: str, *, deleted: bool, reason: str = "") -> None:
+    """Put a run into the trash, or take it back. What it logged stays until it is purged.
 
     Raises:
         NotFound: There is no such run.
@@ -245,7 +245,7 @@ def set_deleted(tx: WriteTransaction, workspace: Workspace, id: str, *, deleted:
         return
     changed = msgspec.structs.replace(run, deleted_at=workspace.clock.now() if deleted else None)
     entries.put(tx, changed)
-    _tell(tx, workspace, "runs.delete" if deleted else "runs.restore", changed)
+    _tell(tx, workspace, "runs.delete" if deleted else "runs.restore", changed, reason=reason)
 
 
 def add_datasets(tx: WriteTransaction, workspace: Workspace, id: str, datasets: Iterable[Dataset]) -> None:
@@ -365,5 +365,5 @@ def _made_up_name() -> str:
     return f"{random.choice(_SOUNDS)}-{random.choice(_THINGS)}-{random.randrange(1000)}"
 
 
-def _tell(tx: WriteTransaction, workspace: Workspace, verb: str, run: Run) -> None:
-    events.record(tx, workspace, verb, f"run:{run.id}", name=run.name, pipeline=run.pipeline, state=run.state)
+def _tell(tx: WriteTransaction, workspace: Workspace, verb: str, run: Run, **more: str) -> None:
+    events.record(tx, workspace, verb, f"run:{run.id}", name=run.name, pipeline=run.pipeline, state=run.state, **more)

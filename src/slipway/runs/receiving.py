@@ -116,7 +116,7 @@ def upload(workspace: Workspace, request: Upload) -> Uploaded:
             fix="Log less, or start the server with more: slipway up --largest-artifact MB",
             field="size",
         )
-    if workspace.blobs.has(request.digest):
+    if workspace.blobs.renew(request.digest):  # it is about to be named
         return Uploaded(offset=request.size, whole=True)
     path = workspace.root / "incoming" / f"{request.digest}.{request.size}"
     try:
@@ -129,7 +129,7 @@ def upload(workspace: Workspace, request: Upload) -> Uploaded:
                 file.flush()
                 here = os.fstat(file.fileno()).st_size
             if here < request.size or not path.exists():  # another one ended it while this one waited
-                return Uploaded(offset=here if path.exists() else 0, whole=workspace.blobs.has(request.digest))
+                return Uploaded(offset=here if path.exists() else 0, whole=workspace.blobs.renew(request.digest))
             return _store(workspace, request, path)
     except OSError as problem:
         raise Unavailable(
@@ -251,14 +251,14 @@ class _Stranger:
         # Snapshots and closures are what reproducing runs: only the store's own processes say them.
         _short(code.commit, code.entry)
         own = CodeVersion(commit=code.commit, dirty=code.dirty, entry=code.entry)
-        if not _DIGEST.match(code.diff) or not self.workspace.blobs.has(code.diff):
+        if not _DIGEST.match(code.diff) or not self.workspace.blobs.renew(code.diff):
             return own
         return msgspec.structs.replace(own, diff=code.diff, diff_bytes=code.diff_bytes)
 
     def _artifact(self, entry: ArtifactKept, artifact: Artifact) -> ArtifactKept | Found:
         artifact_name(artifact.name)
         largest = self.workspace.largest_upload
-        is_here = bool(_DIGEST.match(artifact.digest)) and self.workspace.blobs.has(artifact.digest)
+        is_here = bool(_DIGEST.match(artifact.digest)) and self.workspace.blobs.renew(artifact.digest)
         if not is_here and artifact.size_bytes > largest:  # it never will be: the run goes on without it, and says so
             told = (
                 f"the artifact {artifact.name!r} has {artifact.size_bytes:,} bytes; at most {largest:,} are taken here"

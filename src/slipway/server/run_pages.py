@@ -48,6 +48,7 @@ def run(view: View) -> Context:
     diff = view.ask("runs.diff", id=own.id).text if own.code.diff else ""
     return {
         "run": own,
+        "goes_at": detail.goes_at,
         "steps": detail.steps,
         "overall": [point for point in detail.metrics if place_of(point.key)[:2] == (False, False)],
         "slices": [point for point in detail.metrics if place_of(point.key)[:2] == (False, True)],

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from slipway.errors import NotFound
+from slipway.flows.trash import delete_experiment, restore_experiment
 from slipway.ledger.experiments import find_named, get_experiment, number_of
 from slipway.ledger.search import search as find
 from slipway.ports.workspace import Workspace
@@ -95,17 +96,15 @@ def get_by_name(workspace: Workspace, asked: ByName) -> dict[str, Any]:
 
 @area.changes("POST", "/delete", Which)
 def delete(workspace: Workspace, asked: Which) -> dict[str, Any]:
-    """Put an experiment aside."""
-    with workspace.ledger.write() as tx:
-        experiments.set_deleted(tx, workspace, needed(asked.experiment_id, "experiment_id"), deleted=True)
+    """Put an experiment into the trash, with its runs."""
+    delete_experiment(workspace, needed(asked.experiment_id, "experiment_id"))
     return {}
 
 
 @area.changes("POST", "/restore", Which)
 def restore(workspace: Workspace, asked: Which) -> dict[str, Any]:
-    """Take an experiment back."""
-    with workspace.ledger.write() as tx:
-        experiments.set_deleted(tx, workspace, needed(asked.experiment_id, "experiment_id"), deleted=False)
+    """Take an experiment back, with the runs that went with it."""
+    restore_experiment(workspace, needed(asked.experiment_id, "experiment_id"))
     return {}
 
 

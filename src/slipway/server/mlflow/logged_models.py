@@ -146,7 +146,7 @@ def finalize(workspace: Workspace, asked: Finalize) -> dict[str, Any]:
 
 @area.changes("DELETE", "/{model_id}", Which)
 def delete(workspace: Workspace, asked: Which) -> dict[str, Any]:
-    """Put a model aside."""
+    """Put a model into the trash."""
     with workspace.ledger.write() as tx:
         logged.set_deleted(tx, workspace, asked.model_id)
     return {}

@@ -143,7 +143,7 @@ def update(workspace: Workspace, asked: Update) -> dict[str, Any]:
 
 @area.changes("POST", "/delete", Which)
 def delete(workspace: Workspace, asked: Which) -> dict[str, Any]:
-    """Put a run aside."""
+    """Put a run into the trash."""
     with workspace.ledger.write() as tx:
         outside.set_deleted(tx, workspace, asked.id, deleted=True)
     return {}
