@@ -343,15 +343,14 @@ def test_what_clients_stored_is_never_shown_by_a_browser(desk: Desk, name: str) 
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("name", ['a"; filename="b.html', "a;b=c", "a'b", "ä€\U0001f600", "a%0d%0ab", "a b"])
+@pytest.mark.parametrize(
+    "name", ['a"; filename="b.html', "a;b=c", "a'b", "ä€\U0001f600", "a%0d%0ab", "a b", "\u202egnp"]
+)
 def test_no_name_becomes_a_header(desk: Desk, name: str) -> None:
     ids = mlflow_filled.fill(desk)
     assert put(desk, f"{ids['place']}/{percent(name)}", b"x") == 200
     answer = desk.ask("GET", f"{ALL}/{ids['place']}/{percent(name)}")
-    # A plain name may stand before the true one, for clients that know no other: safe characters only.
-    plain = r"attachment;( filename=\"[\w. -]*\";)? "
-    rest = re.sub(plain, "", answer.headers["content-disposition"], count=1, flags=re.ASCII)
-    assert rest == f"filename*=UTF-8''{percent(name)}"
+    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{percent(name)}"
     assert put(desk, f"{ids['place']}/a%0d%0aset-cookie:%20a=b", b"x") == 400
     for path in ("/projects/x%0d%0aset-cookie:%20a=b/", "//evil.example/projects/", "/%0d%0aset-cookie:%20a=b/"):
         answer = desk.ask("GET", path)
