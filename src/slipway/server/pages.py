@@ -94,8 +94,8 @@ def _first(view: View) -> Context:
 
 
 def _one_project(view: View) -> Context:
-    # What it shows is left out where the role may not see it; that there is such a project is told by this right.
-    declare.check_allowed(view.workspace, "projects.list", "projects.read")
+    view.ask("projects.list")  # whoever may not, does not learn that there is such a project
+    view.sources.pop()
     return {"overviews": [_overview(view, view.workspace.project)], "root": str(view.workspace.root)}
 
 
