@@ -68,17 +68,13 @@ def serve(
     """
     listener = listen(host, port)
     try:
-        workspace = _opened(
-            open_workspace(root, project="", environment=environment, ledger=ledger, blobs=blobs, say=say)
-        )
-        workspace = replace(workspace, largest_upload=largest_upload)
+        opened = open_workspace(root, project="", environment=environment, ledger=ledger, blobs=blobs, say=say)
+        workspace = replace(_readied(opened), largest_upload=largest_upload)
         sealer = Sealer(workspace, every_s=seal_every_s)
         controller = Controller(workspace, every_s=pass_every_s)
         # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.
         is_simulated = (root / CLOCK_FILE).exists()
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listener.getsockname()[1]}"
-        server = _Server(make_app(workspace), lambda: once_ready(address))
+        server = _Server(make_app(workspace), lambda: once_ready(_address(host, listener)))
         _stop_quietly()
         sealer.start()
         if not is_simulated:
@@ -95,7 +91,12 @@ def serve(
     say("Slipway has stopped.")
 
 
-def _opened(workspace: Workspace) -> Workspace:
+def _address(host: str, listener: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def _readied(workspace: Workspace) -> Workspace:
     """A workspace that may serve: its object store is proven, and what others left is taken in."""
     try:
         prove_blobs(workspace.root)

@@ -60,9 +60,7 @@ def search(
     """Records that a condition fits: in the given order, then the newest, then what was recorded last.
 
     A page begins behind the last record of the page before, wherever that is by then: what is recorded meanwhile moves
-    nothing.
-
-    A run with many artifacts comes as it is stored, without most of them: see `entries.as_stored`.
+    nothing. A run with many artifacts comes as it is stored, without most of them: see `entries.as_stored`.
 
     Args:
         tx: An open transaction.
@@ -87,11 +85,10 @@ def search(
     per = (parse_field(best_per, searched) if best_per else None) if isinstance(best_per, str) else best_per
     # Of the words, not of what they mean: "7d ago" means another time on each page.
     meant = digest(msgspec.msgpack.encode((record_type.__name__, project, where, orders, per))).encode()[:16]
-    here = IsNull(_DELETED)
+    parts = [part for part in (among, condition) if part is not None]
     if not put_aside and "deleted" in searched.attributes and not mentions(condition, _DELETED):
-        condition = here if condition is None else And((here, condition))
-    if among is not None:
-        condition = among if condition is None else And((among, condition))
+        parts.append(IsNull(_DELETED))
+    condition = And(tuple(parts)) if parts else None
     if condition is not None and mentions(condition, EXPERIMENT):
         condition = by_id(tx, condition, project)
     found = tx.search(

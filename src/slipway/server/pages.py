@@ -16,7 +16,6 @@ from starlette.routing import Route
 from slipway.charts import consistency
 from slipway.errors import Corrupt, InvalidInput, SlipwayError
 from slipway.hashing import digest
-from slipway.operations import declare
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
 from slipway.records.record import Record
