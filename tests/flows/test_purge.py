@@ -54,6 +54,7 @@ def new_signed(workspace: Workspace, name: str, data: bytes) -> ModelVersion:
             signature=workspace.blobs.put(b"signed " + data), actor=workspace.actor,
         )  # fmt: skip
         entries.put(tx, version)
+        registered.keep(tx, workspace.project, name)
         tx.set_ref(workspace.project, numbered.MODEL, name, version.id, expect=newest.id if newest else None)
         events.record(tx, workspace, "models.register", f"model:{version.id}", name=name, bundle=manifest)
     return version
@@ -541,6 +542,9 @@ def test_the_artifacts_of_a_run_that_has_many_go_with_it(workspace: Workspace) -
     run, other = new_run(workspace, *data), new_run(workspace, data[-1])
     with workspace.ledger.read() as tx:
         assert len(list(entries.every(tx, RunArtifact))) >= 30
+    third = new_run(workspace, data[-2])
+    put(workspace, f"run:{third}")
+    assert purge(workspace, f"run:{third}").blobs == 0, "another run's entry of its own names it"
     put(workspace, f"run:{run}")
     done = purge(workspace, f"run:{run}")
     assert done.blobs == len(data) - 1

@@ -31,6 +31,7 @@ HISTORY = frozenset(
         "reproduction",
         "retraining",
         "run",
+        "run-artifact",
         "run-writer",
         "step",
         "sync",
