@@ -101,7 +101,9 @@ def test_a_store_of_the_first_schema_is_moved_over(tmp_path: Path) -> None:
     rows = [("r1", "loss", step, step, 1, step / 2) for step in range(12_000)]
     rows += [("r1", "loss", 12_000, 5, 0, 0.0), ("r2", "auc", 1, 1, 1, 0.7), ("r2", "auc", 1, 1, 0, 0.0)]
     rows += [("gone", "auc", 1, 1, 1, 0.7)]
+    connection.execute("BEGIN")
     connection.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.execute("COMMIT")
     connection.execute("INSERT INTO events VALUES (1, 'flights', 's', 'v', '{}')")
     connection.execute("PRAGMA user_version=1")
     connection.close()

@@ -228,6 +228,7 @@ def spellings(path: str) -> list[str]:
     ]
 
 
+@pytest.mark.full
 def test_nobody_gets_anything_by_any_route_method_or_spelling(workspace: Workspace) -> None:
     fill(workspace)
     nobody = replace(workspace, actor=Actor("somebody", roles=("no such role",)))
