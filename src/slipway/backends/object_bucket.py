@@ -75,7 +75,7 @@ class Bucket:
                     "timeout": _WHOLE,
                 },
                 retry_config={
-                    "max_retries": 5,
+                    "max_retries": 100,  # the time ends it
                     "retry_timeout": _RETRY_FOR,
                     "backoff": {
                         "init_backoff": timedelta(milliseconds=100),
