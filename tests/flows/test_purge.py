@@ -288,6 +288,17 @@ def test_an_event_keeps_what_it_tells_of_only_while_its_subject_is_there(workspa
     assert blobs(workspace) == {told}
 
 
+def test_what_came_over_http_goes_with_the_run_that_names_it(workspace: Workspace) -> None:
+    for data in (b"logged", b"left"):
+        assert do(workspace, "runs.upload", digest=digest(data), size=len(data), data=data).whole
+    run = new_run(workspace, b"logged")
+    assert do(workspace, "trash.sweep", grace_days=0).blobs == 1
+    assert blobs(workspace) == {digest(b"logged")}
+    put(workspace, f"run:{run}")
+    assert purge(workspace, f"run:{run}").blobs == 1
+    assert blobs(workspace) == set()
+
+
 def test_the_files_of_a_bundle_that_stays_stay(workspace: Workspace) -> None:
     run = new_run(workspace, b"weights")
     new_signed(workspace, "m", b"weights")
