@@ -15,7 +15,7 @@ from msgspec import Struct
 from slipway.errors import SlipwayError
 from slipway.ids import new_id
 from slipway.ledger.projects import list_projects
-from slipway.ledger.whole_files import write_whole
+from slipway.ledger.store_folder import folder_id
 from slipway.loop import CONTROLLER
 from slipway.operations.declare import Empty, call
 from slipway.operations.rollouts import Reconcile
@@ -32,7 +32,6 @@ PASS_EVERY_S = 10.0
 """Seconds of machine time between two passes."""
 
 _A_DAY_S = 86_400.0
-_FOLDER_FILE = "folder.id"
 _UPKEEP = Actor("upkeep", kind="service", roles=("platform engineer",))
 """Who purges what has been in the trash for as long as its project keeps it."""
 
@@ -88,11 +87,9 @@ class Controller:
 
     def _lease(self, seconds: float) -> tuple[bool, bool]:
         """Take or keep the turn at this folder's endpoints, and with it, where no other folder's server has it, at all."""
-        with self._workspace.ledger.write() as tx:  # one after the other: a folder gets one name
-            folder = self._workspace.root / _FOLDER_FILE
-            if not folder.exists():
-                write_whole(folder, new_id().encode())
-            is_mine = tx.take_lease(f"controller {folder.read_text()}", self._holder, seconds=seconds)
+        folder = folder_id(self._workspace.root)
+        with self._workspace.ledger.write() as tx:
+            is_mine = tx.take_lease(f"controller {folder}", self._holder, seconds=seconds)
             return is_mine, is_mine and tx.take_lease("controller", self._holder, seconds=seconds)
 
     @contextmanager
