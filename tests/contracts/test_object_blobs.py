@@ -346,3 +346,41 @@ def test_each_kind_is_asked_at_its_own_address(monkeypatch: pytest.MonkeyPatch) 
         ((method, asked),) = made.asked
         assert (method, unquote(asked)) == ("GET", f"{path}/pre/fix/blobs/{one[:2]}/{one[2:]}")
     made.close()
+
+
+def test_a_store_that_is_away_for_seconds_is_waited_for(
+    door: objects_here.Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as there is time for, and not five times within one second."""
+    monkeypatch.setattr(object_bucket, "_RETRY_FOR", timedelta(minutes=2))
+    door.status = 503
+    blobs = ObjectBlobs("s3://shop/prod")
+
+    def comes_back() -> None:
+        while len(door.asked) < 12:
+            time.sleep(0.01)
+        door.status = 403
+
+    threading.Thread(target=comes_back, daemon=True).start()
+    with pytest.raises(BackendError, match="refuses"):
+        blobs.put(b"a")
+
+
+def test_whoever_comes_while_a_store_is_away_does_not_wait_too(
+    door: objects_here.Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = ObjectBlobs("s3://shop/prod")
+    door.status = 503
+    with pytest.raises(Unavailable):
+        blobs.put(b"a")
+    monkeypatch.setattr(object_bucket, "_RETRY_FOR", timedelta(hours=1))
+    with pytest.raises(Unavailable):
+        blobs.put(b"a")
+    before = len(door.asked)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            blobs.put(b"a")
+    assert len(door.asked) == before + 3, "each asks once"
+    door.status = 403
+    with pytest.raises(BackendError, match="refuses"):
+        blobs.put(b"a")

@@ -1,6 +1,7 @@
 """The ledger in PostgreSQL against the port's suite, and what only it can show."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -284,3 +285,24 @@ def test_what_cannot_be_opened_is_said_without_the_password(
         assert "hunter2" not in str(problem)
         assert "ter2" not in str(problem)
         problem = problem.__cause__
+
+
+def test_a_database_that_takes_no_connections_for_a_while_is_away_and_comes_back(url: str) -> None:
+    """As an administrator has it while it is moved or restored: nothing about the URL is wrong."""
+    name = f"slipway_test_{os.urandom(8).hex()}"
+    with postgres_here.connection() as other:
+        other.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+        try:
+            store = opened(re.sub(r"(//[^/]*)/[^?]*.*", rf"\1/{name}", url))
+            put(store, "a")
+            other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            other.execute("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname=%s", (name,))
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="not currently accepting connections"):
+                    put(store, "b")
+            other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            put(store, "b")
+            assert found(store) == {"a", "b"}
+            store.close()
+        finally:
+            other.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,7 +1,6 @@
 """Trash, restore and purge: what goes, what stays and why, and that the bytes are gone."""
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from purge_desk import blobs, do, kept, new_logged, new_run, new_version, purge, put, verified
+from purge_desk import age, blobs, do, kept, new_logged, new_run, new_version, purge, put, verified
 
 from slipway.backends.clocks import SimulatedClock
 from slipway.backends.local_blobs import LocalBlobs
@@ -122,13 +121,6 @@ def test_what_was_stored_within_the_grace_goes_with_a_later_purge(workspace: Wor
 
 def pass_days(clock: SimulatedClock, days: int) -> None:
     clock.advance_to(clock.now() + timedelta(days=days))
-
-
-def age(workspace: Workspace, data: bytes) -> None:
-    """Let bytes count as stored two days ago."""
-    name = digest(data)
-    path = workspace.root / "blobs" / name[:2] / name[2:]
-    os.utime(path, (time.time() - 2 * 86_400,) * 2)
 
 
 def test_the_trash_is_purged_after_its_days(workspace: Workspace, clock: SimulatedClock) -> None:
@@ -296,6 +288,17 @@ def test_an_event_keeps_what_it_tells_of_only_while_its_subject_is_there(workspa
     assert blobs(workspace) == {told}
 
 
+def test_what_came_over_http_goes_with_the_run_that_names_it(workspace: Workspace) -> None:
+    for data in (b"logged", b"left"):
+        assert do(workspace, "runs.upload", digest=digest(data), size=len(data), data=data).whole
+    run = new_run(workspace, b"logged")
+    assert do(workspace, "trash.sweep", grace_days=0).blobs == 1
+    assert blobs(workspace) == {digest(b"logged")}
+    put(workspace, f"run:{run}")
+    assert purge(workspace, f"run:{run}").blobs == 1
+    assert blobs(workspace) == set()
+
+
 def test_the_files_of_a_bundle_that_stays_stay(workspace: Workspace) -> None:
     run = new_run(workspace, b"weights")
     new_signed(workspace, "m", b"weights")
@@ -402,7 +405,7 @@ def test_a_sweep_takes_what_nothing_names_and_leaves_the_rest(workspace: Workspa
         outside.store_file(tx, workspace, run, kept(workspace, "file0", b"second"))
     lost = workspace.root / "blobs" / "ab" / ".part-lost"
     gone = workspace.root / "blobs" / "ab" / ".gone-lost"
-    lost.parent.mkdir(exist_ok=True)
+    lost.parent.mkdir(parents=True, exist_ok=True)
     for path in (lost, gone):
         path.write_bytes(b"12345")
     assert do(workspace, "trash.sweep").blobs == 0, "within the grace"

@@ -1,17 +1,15 @@
 """A purge beside writers, and one whose process is killed."""
 
-import os
 import random
 import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from purge_desk import Killed, blobs, kept, mortal, new_run, new_version, purge, put, verified
+from purge_desk import Killed, age, blobs, kept, mortal, new_run, new_version, purge, put, verified
 
 from slipway.hashing import digest
 from slipway.ledger import entries
@@ -46,8 +44,7 @@ print("done", flush=True)
 def test_a_writer_that_stores_the_same_bytes_meanwhile_never_loses_them(workspace: Workspace) -> None:
     for data in CONTENTS:
         put(workspace, f"run:{new_run(workspace, data)}")
-        path = workspace.root / "blobs" / digest(data)[:2] / digest(data)[2:]
-        os.utime(path, (time.time() - 2 * 86_400,) * 2)
+    age(workspace, *CONTENTS)
     begin = threading.Barrier(3)
     made: list[str] = []
 

@@ -39,20 +39,23 @@ class Purging(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        from conftest import START
-
         self.folder = tempfile.TemporaryDirectory()
-        root = Path(self.folder.name)
-        self.ledger = SqliteLedger(root / "ledger.db")
-        self.workspace = Workspace(
-            project="flights", environment="dev", actor=Actor("ada", roles=("admin",)), root=root, ledger=self.ledger,
-            blobs=LocalBlobs(root / "blobs"), clock=SimulatedClock(START), signer=Ed25519Signer(root / "keys"),
-            launcher=ProcessLauncher(), runner=ProcessRunner(), open_online=open_online,
-        )  # fmt: skip
+        self.workspace = self.opened(Path(self.folder.name))
+        self.ledger = self.workspace.ledger
         self.files: dict[str, dict[str, bytes]] = {}
         self.trashed: set[str] = set()
         self.made_of: dict[str, str] = {}
         self.replaced: set[str] = set()
+
+    def opened(self, root: Path) -> Workspace:
+        from conftest import START
+
+        return Workspace(
+            project="flights", environment="dev", actor=Actor("ada", roles=("admin",)), root=root,
+            ledger=SqliteLedger(root / "ledger.db"), blobs=LocalBlobs(root / "blobs"), clock=SimulatedClock(START),
+            signer=Ed25519Signer(root / "keys"), launcher=ProcessLauncher(), runner=ProcessRunner(),
+            open_online=open_online,
+        )  # fmt: skip
 
     def teardown(self) -> None:
         self.ledger.close()

@@ -243,6 +243,8 @@ def test_the_doctor_looks_at_it(
     assert f"The object store {place} refuses" in told.output
     door.status = 0
     assert f"{place} answers" in CliRunner().invoke(main, ["doctor"]).output
+    monkeypatch.chdir(project(tmp_path / "new", place))
+    assert f"{place} answers" in CliRunner().invoke(main, ["doctor"]).output, "also before anything is stored"
 
 
 @pytest.mark.full

@@ -16,16 +16,18 @@ from looping_desk import NAME, OWNER, prepare, train_more
 from looping_desk import opened as opened_in_its_time
 from looping_hand import HandRunner, by_hand
 from slipway.backends.clocks import SimulatedClock
-from slipway.hosts import simulation
+from slipway.flows.endpoints import folder_of
+from slipway.hosts import controller, simulation
 from slipway.hosts.controller import Controller
 from slipway.hosts.project import open_project
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ledger import entries
 from slipway.ledger.projects import register
 from slipway.loop.actions import list_actions
+from slipway.loop.reconcile import reconcile
 from slipway.loop.retrain import start_by_hand
 from slipway.models import registry
-from slipway.operations.rollouts import ListActions, StartRetraining
+from slipway.operations.rollouts import ListActions, Reconcile, StartRetraining
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.events import Event
@@ -49,6 +51,7 @@ def broken(workspace: Workspace, name: str) -> Workspace:
     register(project)
     with project.ledger.write() as tx:
         tx.set_ref(name, "endpoint", "gone", f"{name}/gone/1", expect=None)
+    folder_of(project, "gone").mkdir(parents=True)
     return project
 
 
@@ -122,6 +125,28 @@ def test_of_two_servers_one_passes_until_it_stops(workspace: Workspace) -> None:
     first.stop()
     assert second.look()
     assert not first.look()
+
+
+def test_an_endpoint_is_looked_after_where_its_folder_lies(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = broken(workspace, "one")
+    mend(one)
+    asked: list[tuple[str, str]] = []
+
+    def note(asking: Workspace, _: object, request: object) -> None:
+        asked.append((asking.root.name, getattr(request, "endpoint", "purge")))
+
+    monkeypatch.setattr(controller, "call", note)
+    elsewhere = replace(workspace, root=tmp_path / "elsewhere")
+    elsewhere.root.mkdir()
+    first, second = Controller(elsewhere, every_s=600), Controller(workspace, every_s=600)
+    assert first.look()
+    assert second.look()
+    assert asked == [("elsewhere", ""), ("elsewhere", "purge"), ("store", "gone")]
+    assert reconcile(elsewhere, Reconcile()).actions == ()
+    assert not folder_of(elsewhere, "gone").exists(), "nothing of it begins to lie there"
+    assert not Controller(workspace, every_s=600).look(), "its folder has a server"
 
 
 @pytest.fixture(scope="module")

@@ -456,3 +456,15 @@ def test_a_process_that_was_killed_between_the_two_leaves_nothing_for_good(works
     assert not path.exists()
     recovery.recover(workspace)
     assert marks(workspace) == [f"{run.id}.{'f' * 32}"], "of a file elsewhere nobody here knows"
+
+
+def test_another_machine_that_opens_its_folder_leaves_alone_what_is_written_here(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    with tracking.start(workspace) as run:
+        run.log_metric("loss", 1.0, 0)
+        run.flush()
+        recovery.recover(replace(workspace, root=tmp_path / "elsewhere"))
+        assert len(marks(workspace)) == 1
+        run.log_metric("loss", 0.5, 1)
+    assert [point.value for point in search.history(workspace, run.id, "loss")] == [1.0, 0.5]

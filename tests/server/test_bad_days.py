@@ -77,7 +77,8 @@ def test_a_ledger_that_is_taken_away_takes_nothing_more(desk: Desk, workspace: W
     assert said(answer) == BUSY
     assert "was moved or replaced" in answer.json()["message"]
     assert said(desk.send("GET", "/runs/get", {"run_id": run})) == BUSY
-    assert desk.ask("GET", "/projects/flights/runs").status_code == 503
+    page = desk.ask("GET", "/projects/flights/runs")
+    assert (page.status_code, page.headers.get("retry-after")) == (503, "2")
     aside.replace(path)
     desk.good("POST", "/runs/log-metric", point)
     assert len(desk.get(run)["data"]["metrics"]) == 1

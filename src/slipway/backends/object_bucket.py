@@ -7,6 +7,7 @@ which may hold an access key, but for the name of its error.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 from slipway.errors import BackendError, InvalidSetting, SlipwayError, Unavailable
 
@@ -64,9 +65,19 @@ class Bucket:
         self._name = parts.netloc
         self._prefix = parts.path.strip("/")
         self._is_seen = False
+        self._away_until = 0.0
+        self._patient = self._opened(retries=100)  # the time ends it
+        self._hasty = self._opened(retries=0)
+
+    @property
+    def _store(self) -> ObjectStore:
+        """Whoever comes while the store is known to be away does not wait: a server has not threads enough for all."""
+        return self._hasty if time.monotonic() < self._away_until else self._patient
+
+    def _opened(self, retries: int) -> ObjectStore:
         try:
-            self._store = from_url(
-                f"{parts.scheme}://{parts.netloc}",
+            return from_url(
+                f"{self.kind}://{self._name}",
                 # http:// is for whoever names such an endpoint.
                 client_options={
                     "allow_http": True,
@@ -75,7 +86,7 @@ class Bucket:
                     "timeout": _WHOLE,
                 },
                 retry_config={
-                    "max_retries": 5,
+                    "max_retries": retries,
                     "retry_timeout": _RETRY_FOR,
                     "backoff": {
                         "init_backoff": timedelta(milliseconds=100),
@@ -203,8 +214,12 @@ class Bucket:
         except SlipwayError:
             raise
         except (BaseError, FileNotFoundError) as problem:
+            told = self._told(problem, done)
+            if isinstance(told, Unavailable):
+                self._away_until = time.monotonic() + _RETRY_FOR.total_seconds()
             # Not "from": what the store answered may hold what is nobody's business.
-            raise self._told(problem, done) from None
+            raise told from None
+        self._away_until = 0.0
 
     def _told(self, problem: Exception, done: str) -> SlipwayError:
         text = str(problem).partition("Debug source")[0]

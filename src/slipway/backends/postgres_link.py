@@ -32,7 +32,17 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 """Of every connection: nobody waits for ever, what is committed is on the disk, and indexes are walked as each search
 wants it (see `sql_search`) instead of what the planner guesses."""
 
-_PASSING = ("starting up", "shutting down", "connection slots", "too many clients", "recovery", "too many connections")
+_PASSING = (
+    "starting up",
+    "shutting down",
+    "connection slots",
+    "too many clients",
+    "recovery",
+    "too many connections",
+    "accepting connections",
+    "no more connections",
+    "try again later",
+)
 
 
 class _TextDumper(Dumper):  # type: ignore[misc]  # psycopg is optional

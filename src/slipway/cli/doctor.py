@@ -5,12 +5,14 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 from msgspec import Struct
 
+from slipway import plugins
 from slipway.cli.door import Way, way_options
 from slipway.cli.layout import print_json
 from slipway.errors import NotFound, SlipwayError
@@ -27,6 +29,7 @@ _EXTRAS = {
     "duckdb": ("duckdb",),
     "redis": ("redis",),
     "postgres": ("psycopg",),
+    "objects": ("obstore",),
 }
 _LOW_BYTES = 1 << 30
 
@@ -95,7 +98,7 @@ def _openmp() -> Diagnosis:
 
 def _store(way: Way) -> Iterator[Diagnosis]:
     try:
-        folder, ledger, online = (way.root, None, "") if way.root else _of_project(way)
+        folder, ledger, blobs, online = (way.root, None, "", "") if way.root else _of_project(way)
     except NotFound as problem:
         yield Diagnosis("project", True, "none in this folder", problem.fix)
         return
@@ -106,19 +109,18 @@ def _store(way: Way) -> Iterator[Diagnosis]:
         yield _server(way)
         return
     yield _ledger(folder, ledger)
-    place = remembered_place(folder)
-    if place:
+    if place := remembered_place(folder) or blobs:
         yield _objects(place)
     yield _space(folder)
     if online:
         yield _online(online)
 
 
-def _of_project(way: Way) -> tuple[Path | None, str | None, str]:
-    """The folder of the project's store, None for one at a server, and the URLs of its ledger and online store."""
+def _of_project(way: Way) -> tuple[Path | None, str | None, str, str]:
+    """The folder of the project's store, None for one at a server, and the URLs of its ledger, blobs and online store."""
     home = find_folder(way.folder or Path())
     settings = read_settings(home).environment(way.environment)
-    return None if settings.server else home / settings.store, settings.ledger, settings.online
+    return None if settings.server else home / settings.store, settings.ledger, settings.blobs, settings.online
 
 
 def _server(way: Way) -> Diagnosis:
@@ -133,15 +135,12 @@ def _server(way: Way) -> Diagnosis:
 def _ledger(folder: Path, ledger: str | None) -> Diagnosis:
     if not ledger and not is_store(folder):
         return Diagnosis("store", True, f"{folder} is not made yet; the first command that writes makes it")
-    from slipway.hosts.project import open_workspace
+    from slipway.hosts.ledgers import open_ledger
     from slipway.ledger.events import verify
 
     try:
-        workspace = open_workspace(folder, project="", ledger=ledger)
-        try:
-            sealed, unsealed = verify(workspace.ledger, workspace.signer)
-        finally:
-            workspace.ledger.close()
+        with closing(open_ledger(folder, ledger)) as opened:
+            sealed, unsealed = verify(opened, plugins.load("signer", "ed25519")(folder / "keys"))
     except SlipwayError as problem:
         return Diagnosis("store", False, problem.what, problem.fix or "Restore it from a backup.")
     found = f"{folder} can be read; {sealed:,} sealed events hold, {unsealed:,} are not sealed yet"

@@ -15,6 +15,7 @@ from msgspec import Struct
 from slipway.errors import SlipwayError
 from slipway.ids import new_id
 from slipway.ledger.projects import list_projects
+from slipway.ledger.store_folder import folder_id
 from slipway.loop import CONTROLLER
 from slipway.operations.declare import Empty, call
 from slipway.operations.rollouts import Reconcile
@@ -39,8 +40,8 @@ class Controller:
     """Passes over a store's projects from time to time, in a thread of its own.
 
     Whatever goes wrong at one endpoint is said and tried again at the next pass; it never ends the others' turn. Of
-    several servers on one ledger the holder of a lease does it; when that one is gone, another goes on in three passes'
-    time.
+    several servers on one folder the holder of a lease looks after the endpoints that lie there, and of several folders
+    on one ledger one does all else: tables and the daily purge. When it is gone, another goes on in three passes' time.
 
     Args:
         workspace: The store's.
@@ -67,12 +68,13 @@ class Controller:
             self._lease(-1)
 
     def look(self) -> bool:
-        """Pass over every project once, unless another server does; says whether it did."""
+        """Pass over every project once, unless another server of this folder does; says whether it did."""
         try:
             take_in(self._workspace)  # each server what lies in its own folder
             if self._workspace.open_parts is not None:
                 forget_erased(self._workspace, again=True)
-            if not self._lease(3 * self._every_s):
+            is_mine, is_all = self._lease(3 * self._every_s)
+            if not is_mine:
                 return False
             projects = [known.name for known in list_projects(self._workspace, Empty()).projects]
         except SlipwayError as problem:
@@ -80,12 +82,15 @@ class Controller:
             return False
         self._say("", "")
         with self._renewing():
-            self._pass(projects)
+            self._pass(projects, is_all=is_all)
         return True
 
-    def _lease(self, seconds: float) -> bool:
+    def _lease(self, seconds: float) -> tuple[bool, bool]:
+        """Take or keep the turn at this folder's endpoints, and with it, where no other folder's server has it, at all."""
+        folder = folder_id(self._workspace.root)
         with self._workspace.ledger.write() as tx:
-            return tx.take_lease("controller", self._holder, seconds=seconds)
+            is_mine = tx.take_lease(f"controller {folder}", self._holder, seconds=seconds)
+            return is_mine, is_mine and tx.take_lease("controller", self._holder, seconds=seconds)
 
     @contextmanager
     def _renewing(self) -> Iterator[None]:
@@ -105,14 +110,19 @@ class Controller:
             done.set()
             keeper.join()
 
-    def _pass(self, projects: list[str]) -> None:
+    def _pass(self, projects: list[str], *, is_all: bool) -> None:
         for project in projects:
-            if self._stopping.is_set():
-                return
-            self._do(f"The loop of {project}", project, CONTROLLER, "loop.reconcile", Reconcile())
-        if self._is_new_day():
+            for request in [Reconcile()] if is_all else self._of_folder(project):
+                if self._stopping.is_set():
+                    return
+                self._do(f"The loop of {project}", project, CONTROLLER, "loop.reconcile", request)
+        if is_all and self._is_new_day():
             for project in projects:
                 self._do(f"The daily purge of {project}", project, _UPKEEP, "trash.purge", PurgeTrash())
+
+    def _of_folder(self, project: str) -> list[Reconcile]:
+        folder = self._workspace.root / "endpoints" / project
+        return [Reconcile(endpoint=path.name) for path in sorted(folder.glob("*/"))]
 
     def _do(self, what: str, project: str, actor: Actor, name: str, request: Struct) -> None:
         try:

@@ -39,6 +39,8 @@ _REFS = ("certificate",)
 """The sorts of references that point at blobs."""
 _SUBJECTS = {"run": "run", "model": "model", "logged": "logged_model"}
 """The nodes by which events call records that can be purged, and the kinds of these."""
+_ARTIFACT = "artifact"
+"""The node of bytes that came over HTTP: who sent them names them next, in a run."""
 
 
 def kinds() -> list[str]:
@@ -83,7 +85,7 @@ def keep_unnamed(
     """Leave only those of some blobs that nothing in the whole store names: no record, reference, event or run's file.
 
     Bundles and file sets name their files in blobs of their own, which are read. An event about a record that is purged
-    says which bytes there were, and does not keep them.
+    says which bytes there were, and one about an upload which came: neither keeps them.
 
     Args:
         workspace: The store; of all projects.
@@ -162,7 +164,11 @@ def _told(tx: ReadTransaction, candidates: set[bytes], without: Collection[tuple
             told = candidates.intersection(_digests(msgspec.json.encode((event.subject, event.body))))
             sort, _, id = event.subject.partition(":")
             kind = _SUBJECTS.get(sort)
-            if told and (kind is None or ((kind, id) not in without and tx.get(kind, id) is not None)):
+            if (
+                told
+                and sort != _ARTIFACT
+                and (kind is None or ((kind, id) not in without and tx.get(kind, id) is not None))
+            ):
                 candidates -= told
         seq = page[-1].seq
     return projects

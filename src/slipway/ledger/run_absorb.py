@@ -16,6 +16,7 @@ from slipway.ledger import entries, events, lineage, run_artifacts
 from slipway.ledger.experiments import experiment_in
 from slipway.ledger.run_file import parse
 from slipway.ledger.run_rules import set_params, set_tags
+from slipway.ledger.store_folder import folder_id
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import (
@@ -37,14 +38,10 @@ from slipway.records.run_entries import (
 )
 from slipway.records.runs import Artifact, MetricPoint, Run, RunFinding, RunWriter, StepRun
 
-__all__ = ["HERE", "REPRODUCES", "absorb", "applied", "forget", "node_of"]
+__all__ = ["REPRODUCES", "absorb", "applied", "forget", "node_of"]
 
 REPRODUCES = "slipway.reproduces"
 """The tag of a run that repeats another one to compare with it: the other one's id."""
-
-
-HERE = "here"
-"""The name of the `RunWriter` of a file that lies in the store itself."""
 
 
 def node_of(run_id: str) -> str:
@@ -102,7 +99,7 @@ def absorb(
         data: The piece: whole frames. Empty with `then` alone.
         then: Adds to the same transaction.
         check: Looks through the entries of a stranger's piece and returns them, changed where that is right.
-        is_here: Whether the file is this store's own; see `forget`.
+        is_here: Whether the file lies in the store's own folder; see `forget`.
 
     Returns:
         How much of the file is in the ledger now. Less than `offset` means that something before is missing and
@@ -130,7 +127,7 @@ def absorb(
                 tx,
                 RunWriter(
                     id=mark,
-                    name=HERE if is_here else "",
+                    name=folder_id(workspace.root) if is_here else "",
                     project=workspace.project,
                     created_at=workspace.clock.now(),
                     parent_id=run_id,

@@ -76,6 +76,8 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
     if request.endpoint:
         revision_of(workspace, request.endpoint)
         known = [request.endpoint]
+    else:  # one whose folder is another machine's is looked after there: its log says nothing here
+        known = [name for name in known if folder_of(workspace, name).is_dir()]
     actions: list[Action] = []
     problems: list[SlipwayError] = []
     acting = replace(workspace, actor=CONTROLLER)  # whoever asks for a pass, what it does is the loop's doing

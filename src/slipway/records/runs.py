@@ -266,10 +266,10 @@ class RunArtifact(Record, frozen=True, kw_only=True, tag="run-artifact"):
 
 
 class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
-    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>"; name: "here" for a file of this store.
+    """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>"; name: the store's folder that has it.
 
     It is written in the transaction of what it counts, so that a piece that is sent twice counts once. That of a file of
-    this store goes when the file is gone. That of a file elsewhere stays: nobody here knows when it will not come again.
+    a store's folder goes when the file is gone. That of a file elsewhere stays: nobody here knows when it will not come again.
 
     Args:
         parent_id: The run.

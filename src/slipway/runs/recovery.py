@@ -9,9 +9,10 @@ import msgspec
 
 from slipway.errors import BackendError, NotFound, SlipwayError
 from slipway.ledger import entries, events, provenance
-from slipway.ledger.run_absorb import HERE, forget
+from slipway.ledger.run_absorb import forget
 from slipway.ledger.run_file import RunFile, framed, header_of
 from slipway.ledger.run_moving import files_of, is_gone, move, remove
+from slipway.ledger.store_folder import folder_id
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import Finished
 from slipway.records.runs import Run, RunError, RunWriter, StepRun
@@ -113,9 +114,12 @@ def _take(workspace: Workspace, path: Path) -> bool:
 
 
 def _forget_removed(workspace: Workspace) -> None:
-    """What counts the bytes of files that a process removed, and was killed before it could say so."""
+    """What counts the bytes of files that a process removed, and was killed before it could say so.
+
+    Of this folder's files only: another machine's lie elsewhere, and are being written.
+    """
     with workspace.ledger.read() as tx:
-        known = [one.id for one in entries.every(tx, RunWriter, name=HERE)]
+        known = [one.id for one in entries.every(tx, RunWriter, name=folder_id(workspace.root))]
     # A file is there before it is counted: one that is not there now was removed, and does not come again.
     here = {path.stem for path in RunFile.all_in(files_of(workspace))}
     if gone := [mark for mark in known if mark not in here]:

@@ -107,4 +107,7 @@ async def _say_http(request: Request, problem: Exception) -> Response:
 def _answer(request: Request, error: SlipwayError) -> Response:
     if request.url.path.startswith("/api/"):
         return errors.answer(error)
-    return pages.error_page(error, errors.status_of(error))
+    status = errors.status_of(error)
+    page = pages.error_page(error, status)
+    page.headers.update(errors.retry_after(status))
+    return page
