@@ -126,6 +126,16 @@ def test_changes(store: list[str]) -> None:
     assert slipway("endpoints", "stop", "flight-delays", *store).output == "It was not running.\n"
 
 
+def test_runs_are_put_side_by_side(store: list[str]) -> None:
+    lines = slipway("runs", "compare", GOOD_RUN[:8], BAD_RUN, *store).output.splitlines()
+    assert lines[0].split()[0] == "release"
+    assert lines[1].split() == ["state", "finished", "failed"]
+    assert any(line.split() == ["metric", "auc", "0.746"] for line in lines)
+    assert not any("[" in line for line in lines)
+    data = json.loads(slipway("runs", "compare", GOOD_RUN, BAD_RUN, *store, "--json").output)
+    assert [one["run"]["id"] for one in data] == [GOOD_RUN, BAD_RUN]
+
+
 def test_trash_is_put_restored_purged_and_swept(store: list[str]) -> None:
     item = f"run:{BAD_RUN}"
     assert slipway("trash", "put", item, "--reason", "a mistake", *store).output == f"{item} is in the trash.\n"
