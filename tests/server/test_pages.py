@@ -26,6 +26,7 @@ PAGES = [
     f"{HOME}/runs",
     f"{HOME}/runs?where=state+%3D+%27failed%27&order=started",
     f"{HOME}/runs?where=auc",
+    f"{HOME}/runs?limit=many",
     f"{HOME}/runs/{GOOD_RUN}",
     f"{HOME}/runs/{BAD_RUN}",
     f"{HOME}/runs/{GOOD_RUN}/curves",
