@@ -39,7 +39,12 @@ def list_(door: Door, state: str | None, pipeline: str, limit: int) -> None:
     """List runs, newest first."""
     wanted = {"state": state or "", "pipeline": pipeline}
     where = " and ".join(f"{name} = {as_value(value)}" for name, value in wanted.items() if value)
-    door.show(door.call("runs.search", where=where, limit=limit), _list_text)
+    empty = (
+        "No run fits."
+        if where
+        else 'No run yet. Start one: slipway run PIPELINE, or `with sw.run("name")` in a script.'
+    )
+    door.show(door.call("runs.search", where=where, limit=limit), lambda answer: _list_text(answer, empty))
 
 
 @runs.command()
@@ -92,7 +97,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _list_text(answer: Runs) -> str:
+def _list_text(answer: Runs, empty: str = "No run fits.") -> str:
     rows = []
     for row in answer.runs:
         shown = [f"{name} {figure(value)}" for name, value in sorted(row.metrics.items())[:_METRICS_SHOWN]]
@@ -103,7 +108,7 @@ def _list_text(answer: Runs) -> str:
     return columns(
         ("run", "name", "state", "started (UTC)", "by", "metrics"),
         rows,
-        empty="No run fits.",
+        empty=empty,
     ) + next_page(answer.token)
 
 
