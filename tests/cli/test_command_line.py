@@ -16,6 +16,7 @@ from slipway import errors
 from slipway.cli import COMMANDS, main
 from slipway.cli.exits import exit_code
 from slipway.hosts.project import open_project
+from slipway.ledger import projects
 from slipway.operations.table import OPERATIONS
 from slipway.ports.workspace import Workspace
 
@@ -124,6 +125,24 @@ def test_changes(store: list[str]) -> None:
     assert "rejected the bundle" in slipway("approve", "flight-delays", "--reject", *store).output
     assert "Sealed events 1 to" in slipway("audit", "seal", *store).output
     assert slipway("endpoints", "stop", "flight-delays", *store).output == "It was not running.\n"
+
+
+def test_without_runs_it_is_said_how_one_begins(workspace: Workspace) -> None:
+    projects.register(workspace)
+    asked = ["--root", str(workspace.root), "--project", "flights"]
+    assert "with sw.run(" in slipway("runs", "list", *asked).output
+    assert slipway("runs", "list", "--state", "failed", *asked).output == "No run fits.\n"
+    assert slipway("runs", "search", "metrics.auc > 0.7", *asked).output == "No run fits.\n"
+
+
+def test_runs_are_put_side_by_side(store: list[str]) -> None:
+    lines = slipway("runs", "compare", GOOD_RUN[:8], BAD_RUN, *store).output.splitlines()
+    assert lines[0].split()[0] == "release"
+    assert lines[1].split() == ["state", "finished", "failed"]
+    assert any(line.split() == ["metric", "auc", "0.746"] for line in lines)
+    assert not any("[" in line for line in lines)
+    data = json.loads(slipway("runs", "compare", GOOD_RUN, BAD_RUN, *store, "--json").output)
+    assert [one["run"]["id"] for one in data] == [GOOD_RUN, BAD_RUN]
 
 
 def test_trash_is_put_restored_purged_and_swept(store: list[str]) -> None:

@@ -20,7 +20,16 @@ def test_facts_leave_out_what_is_empty_and_indent_what_is_long() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.74612, "0.7461"), (3.0, "3"), (81000, "81,000"), (1234.56, "1,234.6"), (math.nan, "-"), (math.inf, "infinite")],
+    [
+        (0.74612, "0.7461"),
+        (3.0, "3"),
+        (81000, "81,000"),
+        (1234.56, "1,234.6"),
+        (math.nan, "-"),
+        (math.inf, "infinite"),
+        (1e14, "100,000,000,000,000"),
+        (-1e308, "-1e+308"),
+    ],
 )
 def test_figures(value: float, text: str) -> None:
     assert figure(value) == text

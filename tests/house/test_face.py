@@ -1,12 +1,14 @@
 """The face: one table, sorted, whole, and the same for type checkers."""
 
 import ast
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import slipway
+from slipway.runs.tracking import ActiveRun
 
 SOURCE = Path(slipway.__file__)
 HOMES: dict[str, str] = slipway._HOMES
@@ -28,6 +30,17 @@ def test_every_name_is_there_and_says_what_it_is(name: str) -> None:
     value = getattr(slipway, name)
     assert getattr(slipway, name) is value
     assert (value.__doc__ or "").strip(), f"{name} has no docstring"
+
+
+def test_a_name_of_another_library_leads_to_the_one_here() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'start_run'. Here that is: with sw.run\("):
+        getattr(slipway, "start_run")  # noqa: B009 -- no type checker knows it either
+
+
+def test_every_name_that_a_run_is_said_to_have_is_there() -> None:
+    said = re.findall(r"\brun\.(\w+)", SOURCE.with_name("runs").joinpath("elsewhere.py").read_text())
+    assert said
+    assert [name for name in said if not hasattr(ActiveRun, name)] == []
 
 
 def test_type_checkers_see_the_same_names() -> None:

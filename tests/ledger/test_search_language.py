@@ -241,6 +241,14 @@ def test_orders() -> None:
     for wrong in ("metrics.auc down", "metrics.auc,", ",", "auc", "dataset.name"):
         with pytest.raises(InvalidInput, match=r"The order .* cannot be read at character"):
             parse_order(wrong, searched)
+    assert len(parse_order(", ".join(["metrics.auc"] * 20), searched)) == 20
+    with pytest.raises(InvalidInput, match="The order has more than 20 fields"):
+        parse_order(", ".join(["metrics.auc"] * 21), searched)
+
+
+def test_a_name_that_is_not_known_is_said_once() -> None:
+    with pytest.raises(InvalidInput, match=r"a run has no attribute 'auc'\."):
+        read("auc > 0.7")
 
 
 def test_a_field_alone() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -229,6 +230,30 @@ def test_what_cannot_be_stored_says_so(workspace: Workspace, tmp_path: Path) -> 
             run.log_model(object())
 
 
+def test_the_name_comes_first_and_other_orders_are_refused(workspace: Workspace) -> None:
+    rows: Any = {"a": [1, 2]}
+    with tracking.start(workspace) as run:
+        for wrong in (
+            lambda: run.log_table(rows, "rows.json"),
+            lambda: run.log_figure(rows, "roc.png"),
+            lambda: run.log_json(rows, "settings.json"),
+            lambda: run.log_artifact(rows),
+        ):
+            with pytest.raises(InvalidInput, match="comes first, and a dict was given"):
+                wrong()
+    assert run.record.artifacts == ()
+
+
+def test_a_run_names_itself_and_what_it_cannot_do(workspace: Workspace) -> None:
+    with tracking.start(workspace, "baseline") as run:
+        assert repr(run) == f"<run baseline {run.id}: running>"
+        asked: Any = run
+        with pytest.raises(AttributeError, match=r"has no 'log_dict'\. Here that is: run\.log_json"):
+            asked.log_dict({"a": 1}, "a.json")
+        with pytest.raises(AttributeError, match=r"has no 'fly'\.$"):
+            asked.fly()
+
+
 def test_models_are_logged_by_what_the_face_passes_in(workspace: Workspace) -> None:
     def logger(run: tracking.ActiveRun, estimator: object, **options: object) -> object:
         return run.id, estimator, options
@@ -277,6 +302,7 @@ def test_no_git_at_all_is_fine(workspace: Workspace, monkeypatch: pytest.MonkeyP
 _DIES = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from slipway.hosts.project import open_workspace
 from slipway.runs import tracking
 workspace = open_workspace(Path(sys.argv[1]), project="flights")

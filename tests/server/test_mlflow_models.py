@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from mlflow_desk import Desk
 
 from filled_store import fill
+from slipway.cli import main
 from slipway.errors import InvalidInput
 from slipway.flows.models import list_models, search_models
 from slipway.ledger import projects
@@ -133,6 +135,20 @@ def test_logged_models_are_searched(desk: Desk) -> None:
         {"page_token": "x"},
     ):
         desk.bad(400, INVALID, "POST", "/logged-models/search", {"experiment_ids": ["0"], **bad})
+
+
+def test_what_a_client_said_of_a_version_is_on_its_page_and_in_a_terminal(desk: Desk, workspace: Workspace) -> None:
+    desk.good("POST", "/registered-models/create", {"name": "churn"})
+    desk.good("POST", "/model-versions/create", {"name": "churn", "source": f"runs:/{desk.run()}/model"})
+    desk.good("PATCH", "/model-versions/update", {"name": "churn", "version": "1", "description": "the first"})
+    desk.good("POST", "/model-versions/set-tag", {"name": "churn", "version": "1", "key": "site", "value": "<b>1</b>"})
+    page = desk.send("GET", "/projects/flights/models/churn/1").text
+    assert "the first" in page
+    assert "<tr><th>site</th><td>&lt;b&gt;1&lt;/b&gt;</td></tr>" in page
+    asked = ["models", "show", "churn", "--root", str(workspace.root), "--project", "flights"]
+    told = CliRunner().invoke(main, asked).output
+    assert "description" in told
+    assert "site = <b>1</b>" in told
 
 
 def test_models_and_versions_are_registered_described_and_deleted(desk: Desk) -> None:

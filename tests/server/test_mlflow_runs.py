@@ -215,6 +215,27 @@ def test_what_was_logged_natively_is_known_by_its_text(desk: Desk, workspace: Wo
     assert [run["info"]["run_id"] for run in found] == [log.id]
 
 
+def test_a_run_inside_another_is_so_for_clients_too(desk: Desk, workspace: Workspace) -> None:
+    log = run_log.start(workspace, name="outer")
+    inner = run_log.start(workspace, name="inner", parent_id=log.id)
+    inner.finish()
+    log.finish()
+    asked = {"experiment_ids": ["0"], "filter": f"tags.mlflow.parentRunId = '{log.id}'"}
+
+    def inside() -> set[str]:
+        return {run["info"]["run_id"] for run in desk.good("POST", "/runs/search", asked).get("runs", [])}
+
+    assert pairs_of(desk.get(inner.id), "tags")["mlflow.parentRunId"] == log.id
+    assert "mlflow.parentRunId" not in pairs_of(desk.get(log.id), "tags")
+    assert inside() == {inner.id}
+    later = desk.run()
+    desk.good("POST", "/runs/set-tag", {"run_id": later, "key": "mlflow.parentRunId", "value": log.id})
+    assert search.get_run(workspace, later).parent_id == log.id
+    assert inside() == {later, inner.id}
+    desk.good("POST", "/runs/delete-tag", {"run_id": later, "key": "mlflow.parentRunId"})
+    assert inside() == {inner.id}
+
+
 @pytest.mark.parametrize(("metrics", "params", "tags"), [(1001, 0, 0), (0, 101, 0), (0, 0, 101), (950, 30, 30)])
 def test_a_batch_has_its_limits(desk: Desk, metrics: int, params: int, tags: int) -> None:
     body = {

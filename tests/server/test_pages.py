@@ -26,6 +26,7 @@ PAGES = [
     f"{HOME}/runs",
     f"{HOME}/runs?where=state+%3D+%27failed%27&order=started",
     f"{HOME}/runs?where=auc",
+    f"{HOME}/runs?limit=many",
     f"{HOME}/runs/{GOOD_RUN}",
     f"{HOME}/runs/{BAD_RUN}",
     f"{HOME}/runs/{GOOD_RUN}/curves",
@@ -42,6 +43,7 @@ PAGES = [
     f"{SIMULATED}?kind=promote",
     f"{SIMULATED}?id={OLDER_SIMULATION}",
     f"{HOME}/audit",
+    f"{HOME}/trash",
 ]
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 SVG_ALONE = {"path", "line", "circle", "rect"}
@@ -257,3 +259,15 @@ def test_a_run_in_the_trash_says_when_it_goes(ask: Ask) -> None:
     assert "In the trash since" in text
     assert "purged after" in text
     assert "In the trash" not in ask("GET", f"{HOME}/runs/{GOOD_RUN}").text
+
+
+def test_the_trash_lists_what_is_in_it(ask: Ask, workspace: Workspace) -> None:
+    text = ask("GET", f"{HOME}/trash").text
+    assert f"{HOME}/runs/{TRASHED_RUN}" in text
+    assert "longer than 30 days is purged" in text
+    assert f"run:{GOOD_RUN}" not in text
+    ask("POST", "/api/v1/projects/flights/trash/keep", json={"days": None})
+    ask("POST", "/api/v1/projects/flights/trash/restore", json={"items": [f"run:{TRASHED_RUN}"]})
+    text = ask("GET", f"{HOME}/trash").text
+    assert "Nothing is in the trash" in text
+    assert "until somebody purges it" in text

@@ -170,6 +170,15 @@ def test_a_drawing_is_an_image_without_an_address(ask: Ask) -> None:
     assert source.startswith("data:image/svg+xml;base64,")
 
 
+def test_a_frame_of_pandas_is_a_table_too(ask: Ask, workspace: Workspace) -> None:
+    pandas = pytest.importorskip("pandas")
+    with tracking.start(workspace) as run:
+        run.log_table("worst rows", pandas.DataFrame({"delay": [1.5]}))
+    shown = ask("GET", f"{HOME}/{run.id}/artifact?name=worst%20rows").text
+    assert "<th>delay (Float64)</th>" in shown
+    assert "<td>1.5</td>" in shown
+
+
 def test_tables_are_tables(ask: Ask) -> None:
     for name, head, cell in (
         ("rows.csv", "<th>carrier</th>", "<td>1,5</td>"),

@@ -68,7 +68,7 @@ def figure(value: float) -> str:
         return "infinite" if value > 0 else "-infinite"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.1f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def count(number: int, noun: str) -> str:

@@ -133,7 +133,12 @@ def _show_text(answer: ModelDetail) -> str:
 
 def _facts_of(answer: ModelDetail) -> list[tuple[str, str]]:
     version, bundle = answer.version, answer.bundle
-    first = [("model", f"{version.name} {version.number}"), ("aliases", ", ".join(answer.aliases))]
+    first = [
+        ("model", f"{version.name} {version.number}"),
+        ("description", version.description),
+        ("aliases", ", ".join(answer.aliases)),
+        ("tags", "\n".join(f"{name} = {value}" for name, value in sorted(version.tags.items()))),
+    ]
     registered = ("registered", f"{instant(version.created_at)} by {version.actor}")
     if bundle is None:
         stage = "" if version.stage == "None" else version.stage

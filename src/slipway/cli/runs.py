@@ -22,11 +22,12 @@ from slipway.runs.recovery import take_in
 __all__ = ["runs"]
 
 _METRICS_SHOWN = 4
+_COMMAND = "slipway.command"
 
 
 @click.group()
 def runs() -> None:
-    """List runs, search them, or show one."""
+    """List runs, search them, show one, or put several side by side."""
 
 
 @runs.command("list")
@@ -38,7 +39,12 @@ def list_(door: Door, state: str | None, pipeline: str, limit: int) -> None:
     """List runs, newest first."""
     wanted = {"state": state or "", "pipeline": pipeline}
     where = " and ".join(f"{name} = {as_value(value)}" for name, value in wanted.items() if value)
-    door.show(door.call("runs.search", where=where, limit=limit), _list_text)
+    empty = (
+        "No run fits."
+        if where
+        else 'No run yet. Start one: slipway run PIPELINE, or `with sw.run("name")` in a script.'
+    )
+    door.show(door.call("runs.search", where=where, limit=limit), lambda answer: _list_text(answer, empty))
 
 
 @runs.command()
@@ -58,6 +64,15 @@ def search(door: Door, **asked: str | int) -> None:
 def show(door: Door, run_id: str) -> None:
     """Show one run; RUN is its id or the beginning of it."""
     door.show(door.call("runs.get", id=run_id), _show_text)
+
+
+@runs.command()
+@click.argument("run_ids", metavar="RUN RUN...", nargs=-1, required=True)
+@opened
+def compare(door: Door, run_ids: tuple[str, ...]) -> None:
+    """Put runs side by side: their parameters and metrics."""
+    details = [door.call("runs.get", id=run_id) for run_id in run_ids]
+    door.show(details, _compare_text)
 
 
 @runs.command("sync")
@@ -82,7 +97,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _list_text(answer: Runs) -> str:
+def _list_text(answer: Runs, empty: str = "No run fits.") -> str:
     rows = []
     for row in answer.runs:
         shown = [f"{name} {figure(value)}" for name, value in sorted(row.metrics.items())[:_METRICS_SHOWN]]
@@ -93,7 +108,7 @@ def _list_text(answer: Runs) -> str:
     return columns(
         ("run", "name", "state", "started (UTC)", "by", "metrics"),
         rows,
-        empty="No run fits. Start one: slipway run PIPELINE",
+        empty=empty,
     ) + next_page(answer.token)
 
 
@@ -113,6 +128,11 @@ def _show_text(answer: RunDetail) -> str:
                 ("by", str(run.actor)),
                 ("commit", run.code.commit and f"{run.code.commit[:12]}{' with changes' if run.code.dirty else ''}"),
                 ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
+                ("command", run.tags.get(_COMMAND, "")),
+                (
+                    "tags",
+                    "\n".join(f"{name} = {value}" for name, value in sorted(run.tags.items()) if name != _COMMAND),
+                ),
                 ("ended early", run.ended_early),
                 ("found", "\n".join(f"{one.kind}: {one.told}" for one in run.findings)),
                 ("data", "\n".join(f"{one.name} ({one.tags.get(CONTEXT, 'used')})" for one in run.datasets)),
@@ -129,6 +149,18 @@ def _show_text(answer: RunDetail) -> str:
         where = f" in step {error.step}" if error.step else ""
         parts.append(f"failed{where}: {error.type}: {error.message}\n{error.trace}".rstrip())
     return "\n\n".join(parts)
+
+
+def _compare_text(details: list[RunDetail]) -> str:
+    params = [{name: str(value) for name, value in one.run.params.items()} for one in details]
+    measured = [{point.key: figure(point.value) for point in one.metrics if "[" not in point.key} for one in details]
+    kinds = (("state", [{"": one.run.state} for one in details]), ("param", params), ("metric", measured))
+    rows = [
+        (f"{kind} {name}".rstrip(), *(one.get(name, "") for one in values))
+        for kind, values in kinds
+        for name in sorted(set().union(*values))
+    ]
+    return columns(("", *(one.run.name or one.run.pipeline or one.run.id[:12] for one in details)), rows, empty="")
 
 
 def _trash_text(answer: RunDetail) -> str:

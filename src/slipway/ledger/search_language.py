@@ -39,6 +39,7 @@ _SPACES: dict[str, Space] = {
 _LENGTH = 100_000
 _COMPARISONS = 200
 _VALUES = 5000
+_ORDERS = 20
 _DEPTH = 50
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DOT = re.compile(r"\s*\.\s*")
@@ -93,6 +94,8 @@ def parse_order(text: str, searched: Searched) -> tuple[Order, ...]:
             raise reader.fault("',' or the end is expected")
         field = reader.single_field()
         orders.append(Order(field, descending=not reader.takes_word("asc") and reader.takes_word("desc")))
+        if len(orders) > _ORDERS:
+            raise reader.too_much(f"more than {_ORDERS} fields", str(_ORDERS))
     return tuple(orders)
 
 
@@ -122,7 +125,7 @@ class _Reader:
         self._comparisons = 0
         self._values = 0
         if len(text) > _LENGTH:
-            raise self._too_much(f"{len(text):,} characters", f"{_LENGTH:,}")
+            raise self.too_much(f"{len(text):,} characters", f"{_LENGTH:,}")
         if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
             raise self.fault("text in Unicode is expected")
 
@@ -133,7 +136,7 @@ class _Reader:
     def fault(self, expected: str, *, at: int | None = None, fix: str = "") -> InvalidInput:
         place = self._at if at is None else at
         shown = self._text if len(self._text) <= 200 else f"{self._text[:200]}..."
-        found = self._text[place : place + 20]
+        found = self._text[place : place + 20] if expected.endswith("expected") else ""
         return InvalidInput(
             f"The {'search' if self._what == 'where' else self._what} {shown!r} cannot be read at character {place + 1}: "
             f"{expected}{f', not {found!r}' if found else ''}.",
@@ -201,7 +204,7 @@ class _Reader:
     def _one(self) -> Condition:
         self._depth += 1
         if self._depth > _DEPTH:
-            raise self._too_much(f"more than {_DEPTH} levels of parentheses and 'not'", str(_DEPTH))
+            raise self.too_much(f"more than {_DEPTH} levels of parentheses and 'not'", str(_DEPTH))
         if self.takes_word("not"):
             condition: Condition = Not(self._one())
         elif self.takes("("):
@@ -216,7 +219,7 @@ class _Reader:
     def _comparison(self) -> Condition:
         self._comparisons += 1
         if self._comparisons > _COMPARISONS:
-            raise self._too_much(f"more than {_COMPARISONS} comparisons", str(_COMPARISONS))
+            raise self.too_much(f"more than {_COMPARISONS} comparisons", str(_COMPARISONS))
         field = self.field()
         self._skip()
         sign = _SIGN.match(self._text, self._at)
@@ -298,7 +301,7 @@ class _Reader:
     def _value(self, field: Field) -> Value:
         self._values += 1
         if self._values > _VALUES:
-            raise self._too_much(f"more than {_VALUES:,} values", f"{_VALUES:,}")
+            raise self.too_much(f"more than {_VALUES:,} values", f"{_VALUES:,}")
         self._skip()
         begun = self._at
         sort = self._searched.sort(field)
@@ -372,7 +375,7 @@ class _Reader:
         assert found is not None
         self._at = found.end()
 
-    def _too_much(self, given: str, most: str) -> InvalidInput:
+    def too_much(self, given: str, most: str) -> InvalidInput:
         return InvalidInput(
             f"The {'search' if self._what == 'where' else self._what} has {given}.",
             why=f"At most {most} are read.",

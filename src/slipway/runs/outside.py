@@ -19,6 +19,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, Dataset, MetricPoint, ModelUse, Run, RunState
 
 __all__ = [
+    "PARENT",
     "RUN_NAME",
     "add_datasets",
     "add_model_history",
@@ -38,9 +39,11 @@ __all__ = [
 RUN_NAME = "mlflow.runName"
 """The tag that MLflow's clients name a run by; it is the run's name."""
 
+PARENT = "mlflow.parentRunId"
+"""The tag that says which run a run is inside of."""
+
 _HISTORY = "mlflow.log-model.history"
 _HISTORY_LENGTH = 8000
-_PARENT = "mlflow.parentRunId"
 _ENDED = ("finished", "failed", "killed")
 _SOUNDS = ("amber", "bold", "calm", "clever", "eager", "gentle", "keen", "lucky", "merry", "quiet", "rapid", "steady")
 _THINGS = ("anchor", "beacon", "bosun", "buoy", "cutter", "harbor", "keel", "lantern", "mast", "rudder", "sail", "tide")
@@ -95,7 +98,7 @@ def create(
         experiment_id=experiment,
         actor=workspace.actor,
         started_at=started_at or datetime.now(UTC),
-        parent_id=given.get(_PARENT, ""),
+        parent_id=given.get(PARENT, ""),
         tags=set_tags({}, given),
     )
     entries.put(tx, run, expect=0)
@@ -231,7 +234,8 @@ def delete_tag(tx: WriteTransaction, workspace: Workspace, id: str, key: str) ->
     if key not in run.tags:
         raise NotFound(f"No tag with name: {key[:80]} in run with id {id}.", fix="Its tags are listed with it.")
     kept = {name: value for name, value in run.tags.items() if name != key}
-    entries.put(tx, msgspec.structs.replace(run, tags=kept))
+    parent = "" if key == PARENT else run.parent_id
+    entries.put(tx, msgspec.structs.replace(run, tags=kept, parent_id=parent))
 
 
 def set_deleted(tx: WriteTransaction, workspace: Workspace, id: str, *, deleted: bool, reason: str = "") -> None:
@@ -358,6 +362,8 @@ def _with_tags(run: Run, tags: Mapping[str, str]) -> Run:
     changed = msgspec.structs.replace(run, tags=set_tags(run.tags, tags))
     if RUN_NAME in tags:
         changed = msgspec.structs.replace(changed, name=tags[RUN_NAME])
+    if PARENT in tags:
+        changed = msgspec.structs.replace(changed, parent_id=tags[PARENT])
     return changed
 
 

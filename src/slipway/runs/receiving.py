@@ -169,6 +169,12 @@ def artifact_name(name: str) -> str:
     Raises:
         InvalidInput: It leads elsewhere.
     """
+    if not isinstance(name, str):  # whoever comes from elsewhere gives the figure or the rows first
+        raise InvalidInput(
+            f"The name of an artifact comes first, and a {type(name).__name__} was given.",
+            fix="For example run.log_figure('roc.png', figure), run.log_table('worst rows', rows).",
+            field="name",
+        )
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or str(path) in ("", "."):
         raise InvalidInput(

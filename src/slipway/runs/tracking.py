@@ -23,7 +23,7 @@ from slipway.ledger.run_rules import check_key
 from slipway.ledger.step_scope import plain_call
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunFinding
-from slipway.runs import notebook
+from slipway.runs import elsewhere, notebook
 from slipway.runs.experiments import experiment_named
 from slipway.runs.figures import figure_bytes
 from slipway.runs.inputs import TABLE, dataset_of
@@ -72,6 +72,12 @@ class ActiveRun:
     def findings(self) -> tuple[RunFinding, ...]:
         """What was noticed so far; see `watch`."""
         return self._log.run.findings
+
+    def __repr__(self) -> str:
+        return f"<run {self.record.name} {self.id}: {self.record.state}>"
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(f"A run has no {name!r}.{elsewhere.hint(name)}", name=name, obj=self)
 
     def _repr_html_(self) -> str:
         return self.record._repr_html_()
@@ -138,9 +144,9 @@ class ActiveRun:
         Raises:
             InvalidInput: The name leads elsewhere, the file does not exist, or the value cannot be stored.
         """
-        if value is ...:
+        if value is ... and isinstance(name, str | Path):
             name, value = Path(name).name, Path(name)
-        path = artifact_name(str(name))
+        path = artifact_name(str(name) if isinstance(name, Path) else name)
         if isinstance(value, Path):
             return self._log_files(path, value)
         encoded = artifacts.encode(path, value, of_value)
@@ -202,6 +208,7 @@ class ActiveRun:
         Raises:
             InvalidInput: They are no table.
         """
+        artifact_name(name)
         if not hasattr(rows, "columns"):
             try:
                 rows = pl.DataFrame(rows)

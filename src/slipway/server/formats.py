@@ -45,7 +45,7 @@ def figure(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e15:
         text = f"{int(value):,}"
     else:
-        text = f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+        text = f"{value:,.1f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
     return text.replace("-", _MINUS, 1) if text.startswith("-") else text
 
 

@@ -29,6 +29,7 @@ _STYLE = (files("slipway.server") / "static" / "style.css").read_bytes()
 _STYLE_PATH = f"/static/style-{digest(_STYLE)[:12]}.css"
 _A_YEAR = "public, max-age=31536000, immutable"
 _EVENTS_A_PAGE = 200
+_TRASH_OF_A_SORT = 500
 _ACTIONS_A_QUESTION = 1000
 _LATEST_ACTIONS = 20
 
@@ -267,6 +268,11 @@ def _audit(view: View) -> Context:
     return {"events": events, "state": state, "damage": damage, "next": events[-1].seq if is_full else None}
 
 
+def _trash(view: View) -> Context:
+    found = view.ask("trash.list", limit=str(_TRASH_OF_A_SORT))
+    return {"items": found.items, "keep_days": found.keep_days, "most": _TRASH_OF_A_SORT}
+
+
 _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/": (_first, "overview.html"),
     "/projects/{project}": (_one_project, "overview.html"),
@@ -284,4 +290,5 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/endpoints/{name}": (_endpoint, "endpoint.html"),
     "/projects/{project}/simulations/{name}": (_simulation, "simulation.html"),
     "/projects/{project}/audit": (_audit, "audit.html"),
+    "/projects/{project}/trash": (_trash, "trash.html"),
 }

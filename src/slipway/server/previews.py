@@ -55,7 +55,7 @@ def looks_like_picture(name: str) -> bool:
 def is_frame(content: ArtifactContent) -> bool:
     """Whether an artifact is a frame whose rows can be asked for."""
     artifact = content.artifact
-    return content.is_whole and (artifact.format == "parquet" or artifact.name.lower().endswith(".parquet"))
+    return content.is_whole and (artifact.format in ("parquet", "pandas") or artifact.name.lower().endswith(".parquet"))
 
 
 def of_rows(found: Rows) -> Preview:

@@ -36,10 +36,9 @@ class View:
     def ask(self, name: str, /, **fields: Any) -> Any:
         """An operation's response."""
         wanted = operation(name)
-        request = declare.convert(wanted, fields, texts=True)
         address = wanted.path.replace("{project}", self.workspace.project)
         self.sources.append(f"{address}?{urlencode(fields)}" if fields else address)
-        return api.perform(self.workspace, wanted, request)
+        return api.perform(self.workspace, wanted, declare.convert(wanted, fields, texts=True))
 
     def ask_if_allowed(self, name: str, /, **fields: Any) -> Any:
         """An operation's response, None where the actor may not ask for it."""

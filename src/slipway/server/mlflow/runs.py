@@ -251,8 +251,9 @@ def _info(run: Run) -> dict[str, Any]:
 
 
 def _tags(run: Run) -> Mapping[str, str]:
-    """A run's tags; what was begun natively has its name as MLflow's tag too."""
-    return run.tags if outside.RUN_NAME in run.tags or not run.name else {**run.tags, outside.RUN_NAME: run.name}
+    """A run's tags; what was begun natively has its name and the run that it is inside of as MLflow's tags too."""
+    own = {outside.RUN_NAME: run.name, outside.PARENT: run.parent_id}
+    return {name: value for name, value in own.items() if value} | run.tags
 
 
 def _dataset(given: DatasetInput) -> Dataset:

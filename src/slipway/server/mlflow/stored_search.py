@@ -15,7 +15,7 @@ from slipway.records.models import LoggedModel, ModelVersion, RegisteredModel
 from slipway.records.record import Record
 from slipway.records.runs import Experiment, Run
 from slipway.records.search import And, Between, Compare, Condition, Field, In, IsNull, Not, Or, Order, Value
-from slipway.runs.outside import RUN_NAME
+from slipway.runs.outside import PARENT, RUN_NAME
 from slipway.server.mlflow.words import MODEL_STATUS, STATUS
 
 __all__ = [
@@ -44,8 +44,12 @@ _UPDATED = Order(Field("attribute", "updated"), descending=True)
 _PROMPT = Field("tag", "mlflow.prompt.is_prompt")
 _MOST_ORDERS = 20
 _RENAMED: dict[type[Record], dict[Field, Field]] = {
-    # Clients call the user what they claim; what begins natively has its name as no tag.
-    Run: {Field("attribute", "actor"): Field("tag", "mlflow.user"), Field("tag", RUN_NAME): _NAME},
+    # Clients call the user what they claim; what begins natively has neither its name nor its parent as a tag.
+    Run: {
+        Field("attribute", "actor"): Field("tag", "mlflow.user"),
+        Field("tag", RUN_NAME): _NAME,
+        Field("tag", PARENT): Field("attribute", "parent"),
+    },
 }
 _STATES: dict[type[Record], dict[str, str]] = {
     Run: {word: state for state, word in STATUS.items()},
