@@ -208,7 +208,7 @@ def __getattr__(name: str) -> object:
     """Import a name's home the first time the name is used."""
     home = _HOMES.get(name)
     if home is None:
-        from slipway.runs.elsewhere import hint
+        from slipway.elsewhere import hint
 
         raise AttributeError(f"module 'slipway' has no attribute {name!r}.{hint(name)} It has: {', '.join(__all__)}")
     from importlib import import_module

@@ -108,19 +108,16 @@ class Source:
     def nodes(self, qualname: str) -> list[Node]:
         """The functions, lambdas and classes of a qualified name, in the order of the text."""
         if self._nodes is None:
-            self._nodes = {}
+            nodes: dict[str, list[Node]] = {}
             for name, node in _qualified(self.tree, ""):
-                self._nodes.setdefault(name, []).append(node)
+                nodes.setdefault(name, []).append(node)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._collect(compile(self.text if self.is_python else "", self.path, "exec", dont_inherit=True))
+                whole = compile(self.text if self.is_python else "", self.path, "exec", dont_inherit=True)
+            # Other threads see all of it or nothing.
+            self._codes = _codes_in(whole)
+            self._nodes = nodes
         return self._nodes.get(qualname, [])
-
-    def _collect(self, code: CodeType) -> None:
-        for constant in code.co_consts:
-            if isinstance(constant, CodeType):
-                self._codes.setdefault((constant.co_qualname, constant.co_firstlineno), []).append(constant)
-                self._collect(constant)
 
     def locate(self, code: CodeType) -> tuple[list[Node], bool]:
         """Find the syntax of a running function.
@@ -190,6 +187,18 @@ def source_of_code(code: CodeType, module_file: str | None) -> Source | None:
     if module_file and os.path.basename(module_file) == os.path.basename(path):
         path = module_file  # a script's own code may carry a relative path
     return parsed_file(path) if path.endswith(".py") and os.path.isfile(path) else _parsed_text(path)
+
+
+def _codes_in(whole: CodeType) -> dict[tuple[str, int], list[CodeType]]:
+    """The code objects inside one, by qualified name and first line."""
+    found: dict[tuple[str, int], list[CodeType]] = {}
+    waiting = [whole]
+    while waiting:
+        inner = [constant for constant in waiting.pop(0).co_consts if isinstance(constant, CodeType)]
+        for code in inner:
+            found.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
+        waiting += inner
+    return found
 
 
 def is_never_run(statement: ast.stmt) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import polars as pl
 from msgspec.structs import replace
 
+from slipway import elsewhere
 from slipway.context import Slot
 from slipway.errors import InvalidInput, RunStopped, UserError
 from slipway.hashing import fingerprint
@@ -23,7 +24,7 @@ from slipway.ledger.run_rules import check_key
 from slipway.ledger.step_scope import plain_call
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunFinding
-from slipway.runs import elsewhere, notebook
+from slipway.runs import notebook
 from slipway.runs.experiments import experiment_named
 from slipway.runs.figures import figure_bytes
 from slipway.runs.inputs import TABLE, dataset_of
