@@ -47,7 +47,7 @@ test: lint  ## what must be green before every commit; no server needed
 	$(BIN)/pytest -q -m "not full" -n 2
 
 test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
-	$(BIN)/pytest -q -m full
+	$(BIN)/pytest -q -m full -n 2 --dist loadfile
 
 bench: $(STAMPS)/all $(STAMPS)/s3  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

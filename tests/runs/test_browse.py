@@ -79,7 +79,7 @@ def test_an_artifact_comes_with_its_bytes_unless_they_are_too_many(workspace: Wo
 def test_the_first_rows_of_a_frame(workspace: Workspace) -> None:
     id = logged(workspace)
     found = get_rows(workspace, GetRows(id=id, name="rows", limit=2))
-    assert found.columns == (("a", "Int64"), ("b", "String"))
+    assert (found.columns, found.types) == (("a", "b"), ("Int64", "String"))
     assert found.rows == (("1", "x"), (None, "y"))
     assert found.has_more
     assert not get_rows(workspace, GetRows(id=id, name="rows", limit=3)).has_more

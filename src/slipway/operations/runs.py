@@ -142,12 +142,14 @@ class Rows(Struct, frozen=True, kw_only=True):
     """The first rows of a frame, as text.
 
     Args:
-        columns: Name and type of each column.
+        columns: The columns' names.
+        types: Their types, as Polars calls them.
         rows: A text a column, None for null.
         has_more: Whether there are more rows.
     """
 
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
     rows: tuple[tuple[str | None, ...], ...]
     has_more: bool
 

@@ -36,5 +36,5 @@ def get_rows(workspace: Workspace, request: GetRows) -> Rows:
             field="name",
         ) from problem
     rows = [tuple(None if value is None else str(value) for value in row) for row in taken[: request.limit]]
-    columns = tuple((name, str(kind)) for name, kind in frame.schema.items())
-    return Rows(columns=columns, rows=tuple(rows), has_more=len(taken) > len(rows))
+    types = tuple(map(str, frame.dtypes))
+    return Rows(columns=tuple(frame.columns), types=types, rows=tuple(rows), has_more=len(taken) > len(rows))

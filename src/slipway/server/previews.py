@@ -60,7 +60,11 @@ def is_frame(content: ArtifactContent) -> bool:
 
 def of_rows(found: Rows) -> Preview:
     """The first rows of a frame."""
-    return _table([f"{name} ({kind})" for name, kind in found.columns], found.rows, has_more=found.has_more)
+    return _table(
+        [f"{name} ({kind})" for name, kind in zip(found.columns, found.types, strict=True)],
+        found.rows,
+        has_more=found.has_more,
+    )
 
 
 def preview(content: ArtifactContent) -> Preview:
