@@ -38,7 +38,7 @@ def test_a_name_of_another_library_leads_to_the_one_here() -> None:
 
 
 def test_every_name_that_a_run_is_said_to_have_is_there() -> None:
-    said = re.findall(r"\brun\.(\w+)", SOURCE.joinpath("elsewhere.py").read_text())
+    said = re.findall(r"\brun\.(\w+)", SOURCE.with_name("elsewhere.py").read_text())
     assert said
     assert [name for name in said if not hasattr(ActiveRun, name)] == []
 
