@@ -154,7 +154,7 @@ def test_trash_is_put_restored_purged_and_swept(store: list[str]) -> None:
     listed = slipway("trash", "list", *store).output
     assert item in listed
     assert "a mistake" in listed
-    assert slipway("trash", "restore", item, *store).output == f"{item} is back.\n"
+    assert slipway("trash", "restore", item, *store).output == f"{item} is not in the trash.\n"
     slipway("trash", "put", item, *store)
     assert "1 record and 0 bytes in 0 blobs would go." in slipway("trash", "purge", item, "--dry-run", *store).output
     assert "1 record and 0 bytes in 0 blobs went." in slipway("trash", "purge", item, *store).output

@@ -46,7 +46,7 @@ def put(door: Door, items: tuple[str, ...], reason: str) -> None:
 def restore(door: Door, items: tuple[str, ...], reason: str) -> None:
     """Take things out of the trash, with what went with them."""
     answer = door.call("trash.restore", items=list(items), reason=reason)
-    door.show(answer, lambda moved: _moved_text(moved, "is back"))
+    door.show(answer, lambda moved: _moved_text(moved, "is not in the trash"))
 
 
 @trash.command()

@@ -16,7 +16,6 @@ from slipway.flows.trashed import (
     deleted_runs,
     deleted_versions,
     find_item,
-    is_deleted_model,
     item_of,
     logged_in,
     runs_in,
@@ -26,7 +25,7 @@ from slipway.ledger import entries
 from slipway.ledger.experiments import get_experiment
 from slipway.ledger.naming import naming
 from slipway.ledger.provenance import host, is_host_gone
-from slipway.models import logged
+from slipway.models import logged, registered
 from slipway.models.holding import HISTORY, holder, holders
 from slipway.operations.trash import Kept
 from slipway.ports.ledger_store import ReadTransaction
@@ -120,9 +119,10 @@ def plan_named(workspace: Workspace, items: Iterable[str]) -> Plan:
                     if one.deleted_at is not None:
                         _add(plan, item_of(one))
             elif item.sort == "model":
-                for version in deleted_versions(tx, workspace):
-                    if version.name == item.id:
-                        _add(plan, item_of(version))
+                for version in entries.every(
+                    tx, ModelVersion, project=workspace.project, name=item.id, state="deleted"
+                ):
+                    _add(plan, item_of(version))
     with workspace.ledger.read() as tx:
         _hold(tx, workspace, plan)
     return plan
@@ -160,7 +160,7 @@ def _is_there(tx: ReadTransaction, workspace: Workspace, item: Item) -> bool:
         case "logged":
             return logged.get(tx, workspace, item.id, deleted=True).deleted_at is not None
         case "model":
-            return is_deleted_model(tx, workspace, item.id)
+            return registered.in_trash(tx, workspace, item.id) is not None
 
 
 def _was_purged(workspace: Workspace, words: str) -> bool:

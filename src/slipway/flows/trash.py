@@ -21,7 +21,6 @@ from slipway.flows.trashed import (
     deleted_runs,
     deleted_versions,
     find_item,
-    is_deleted_model,
     item_of,
     logged_in,
     runs_in,
@@ -100,7 +99,7 @@ def _put(workspace: Workspace, item: Item, reason: str) -> None:
                 if logged.get(tx, workspace, item.id, deleted=True).deleted_at is None:
                     logged.set_deleted(tx, workspace, item.id, reason=reason)
             case "model":
-                if not is_deleted_model(tx, workspace, item.id):
+                if registered.in_trash(tx, workspace, item.id) is None:
                     registered.delete(tx, workspace, item.id, reason=reason)
 
 
@@ -122,7 +121,7 @@ def _take_back(workspace: Workspace, item: Item, reason: str) -> None:
             case "logged":
                 logged.set_deleted(tx, workspace, item.id, deleted=False, reason=reason)
             case "model":
-                if is_deleted_model(tx, workspace, item.id):
+                if registered.in_trash(tx, workspace, item.id) is not None:
                     registered.restore(tx, workspace, item.id, reason=reason)
 
 

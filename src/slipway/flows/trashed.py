@@ -29,7 +29,6 @@ __all__ = [
     "deleted_runs",
     "deleted_versions",
     "find_item",
-    "is_deleted_model",
     "item_of",
     "logged_in",
     "runs_in",
@@ -168,18 +167,9 @@ def logged_in(tx: ReadTransaction, workspace: Workspace, number: str) -> Iterato
     yield from (one for one in entries.every(tx, LoggedModel, project=workspace.project) if one.experiment_id == number)
 
 
-def is_deleted_model(tx: ReadTransaction, workspace: Workspace, name: str) -> bool:
-    """Whether a model is in the trash as a whole."""
-    return any(one.name == name for one in deleted_models(tx, workspace))
-
-
 def _model(tx: ReadTransaction, workspace: Workspace, name: str) -> Item:
-    try:
-        return item_of(registered.get(tx, workspace, name))
-    except NotFound:
-        if not is_deleted_model(tx, workspace, name):
-            raise
-        return item_of(registered.deleted_model(tx, workspace, name))
+    gone = registered.in_trash(tx, workspace, name)
+    return item_of(registered.get(tx, workspace, name) if gone is None else gone)
 
 
 def _version(tx: ReadTransaction, workspace: Workspace, model: str, number: str) -> Item:

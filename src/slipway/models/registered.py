@@ -19,7 +19,7 @@ from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import RegisteredModel
 
-__all__ = ["change", "create", "delete", "deleted_model", "get", "keep", "refuse_deleted", "rename", "restore"]
+__all__ = ["change", "create", "delete", "get", "in_trash", "keep", "refuse_deleted", "rename", "restore"]
 
 
 def create(
@@ -167,7 +167,13 @@ def restore(tx: WriteTransaction, workspace: Workspace, name: str, *, reason: st
     Raises:
         NotFound: There is no such model in the trash.
     """
-    gone = deleted_model(tx, workspace, name)
+    gone = in_trash(tx, workspace, name)
+    if gone is None:
+        raise NotFound(
+            f"There is no model {name[:80]!r} in the trash.",
+            why="A new model of the same name takes its place there; versions of the old one are restored one by one.",
+            fix="See what is in it: slipway trash list",
+        )
     for version in numbered.versions_in(tx, workspace.project, name, deleted=True):
         if version.state and version.deleted_at == gone.deleted_at:
             numbered.put_restored(tx, workspace, version, reason=reason)
@@ -178,21 +184,10 @@ def restore(tx: WriteTransaction, workspace: Workspace, name: str, *, reason: st
     return back
 
 
-def deleted_model(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel:
-    """The model of a name that is in the trash.
-
-    Raises:
-        NotFound: There is none.
-    """
-    id = _id(workspace.project, name)
-    found = entries.get(tx, RegisteredModel, id) if tx.get("registered_model", id) else None
-    if found is None or found.deleted_at is None:
-        raise NotFound(
-            f"There is no model {name[:80]!r} in the trash.",
-            why="A new model of the same name takes its place there; versions of the old one are restored one by one.",
-            fix="See what is in it: slipway trash list",
-        )
-    return found
+def in_trash(tx: ReadTransaction, workspace: Workspace, name: str) -> RegisteredModel | None:
+    """The model of a name that is in the trash as a whole, None where none is."""
+    found = _recorded(tx, workspace.project, name)
+    return None if found is None or found.deleted_at is None else found
 
 
 def refuse_deleted(tx: ReadTransaction, workspace: Workspace, name: str) -> None:
@@ -201,9 +196,7 @@ def refuse_deleted(tx: ReadTransaction, workspace: Workspace, name: str) -> None
     Raises:
         InvalidInput: It is.
     """
-    id = _id(workspace.project, name)
-    found = entries.get(tx, RegisteredModel, id) if tx.get("registered_model", id) else None
-    if found is not None and found.deleted_at is not None:
+    if in_trash(tx, workspace, name) is not None:
         raise InvalidInput(
             f"The model {name!r} is in the trash with its versions.",
             fix=f"Restore it: slipway trash restore model:{name}",
@@ -214,9 +207,13 @@ def _id(project: str, name: str) -> str:
     return f"{project}/{name}"
 
 
-def _stored(tx: ReadTransaction, project: str, name: str) -> RegisteredModel | None:
+def _recorded(tx: ReadTransaction, project: str, name: str) -> RegisteredModel | None:
     id = _id(project, name)
-    found = entries.get(tx, RegisteredModel, id) if tx.get("registered_model", id) else None
+    return entries.get(tx, RegisteredModel, id) if tx.get(entries.kind_of(RegisteredModel), id) else None
+
+
+def _stored(tx: ReadTransaction, project: str, name: str) -> RegisteredModel | None:
+    found = _recorded(tx, project, name)
     return None if found is None or found.state else found
 
 

@@ -55,6 +55,8 @@ class Following:
         self._thread.join()
         for file, _ in self._files.values():
             file.close()
+        if error is not None and self._problem is not None:
+            error.add_note(f"What the step logged could not be taken over either: {self._problem}")
         if error is None and self._problem is not None:
             raise self._problem
         if error is None and self._stopped is not None:
