@@ -33,6 +33,8 @@ class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):
         python: The minor version of Python, as "3.11".
         notes: Sentences about what could not be followed exactly.
         unknown: Constants whose content cannot be read, so that an equal hash does not mean equal content.
+        clock: Where the clock is read: "time.time in flow:train". Python's own libraries are not followed.
+        random: Where random numbers are drawn whose seed nothing fixes.
     """
 
     root: str
@@ -43,6 +45,8 @@ class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     notes: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    clock: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
 
 
 class _Known(NamedTuple):
@@ -142,6 +146,8 @@ def _closed(root: str, hasher: Hasher) -> CodeClosure:
         python=python,
         notes=tuple(sorted(hasher.walk.notes)),
         unknown=tuple(sorted(hasher.unknown)),
+        clock=tuple(sorted(hasher.clock)),
+        random=() if hasher.has_seed else tuple(sorted(hasher.random)),
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from slipway.code.ambient import fixes_seed, is_random, reads_clock
 from slipway.code.libraries import is_standard, version_of
 from slipway.code.project import Module, Project, is_slipway, unwrap
 from slipway.code.scopes import Imported, Use, uses
@@ -62,6 +63,9 @@ class Hasher:
         kinds: "module:name" -> function, class, constant or file.
         libraries: Distribution -> version, of all imports reached.
         unknown: Constants that are known by their statement alone, with their classes.
+        clock: Uses of the clock: "time.time in flow:train".
+        random: Uses of random numbers.
+        has_seed: Whether the seed of the shared generator is fixed somewhere.
         is_dynamic: Whether code is found by a computed name, so that all files count.
     """
 
@@ -71,7 +75,11 @@ class Hasher:
         self.kinds: dict[str, str] = {}
         self.libraries: dict[str, str] = {}
         self.unknown: dict[str, None] = {}
+        self.clock: dict[str, None] = {}
+        self.random: dict[str, None] = {}
+        self.has_seed = False
         self.is_dynamic = False
+        self._owner = ""
         self._pending: list[tuple[Module, str]] = []
         self._functions: dict[int, _Function] = {}
         self._classes: dict[int, tuple[type, Mapping[str, Any]]] = {}
@@ -86,6 +94,7 @@ class Hasher:
         Returns:
             The root's own name: "module:qualname".
         """
+        self._owner = label
         home = self.walk.home(root)
         if home is not None and home.kind == "name":
             self._reached(home, label)
@@ -104,6 +113,7 @@ class Hasher:
             key = f"{module.name}:{name}"
             if key not in self.entries:
                 self.entries[key] = ""
+                self._owner = key
                 self.entries[key] = digest(self._name(module, name, key).encode("utf-8", "surrogatepass"))
         return label
 
@@ -185,8 +195,19 @@ class Hasher:
             if use.where == "import" and target.kind == "module":
                 continue  # what is used of it is a use of its own
             path = use.path or ()
+            if target.kind == "external" and use.where == "body":
+                self._is_ambient(target.label, use.arguments)
             links.add(f"{'.'.join(path)} {self._reached(target, f'{module.name} ({chr(46).join(path)})', use.where)}")
         return combine(*sorted(links))
+
+    def _is_ambient(self, label: str, arguments: int) -> None:
+        """Take down a use of what no key can hold: the clock, random numbers."""
+        name = label.removeprefix("external ").replace(":", ".")
+        if reads_clock(name, arguments):
+            self.clock[f"{name} in {self._owner}"] = None
+        elif is_random(name, arguments):
+            self.random[f"{name} in {self._owner}"] = None
+        self.has_seed = self.has_seed or fixes_seed(name, arguments)
 
     def _reached(self, target: Target, by: str, where: str = "body") -> str:
         """Take what a name stands for into the closure."""

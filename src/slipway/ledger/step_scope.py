@@ -31,6 +31,7 @@ class StepCall:
         cached: Whether a stored result may be used and kept for later calls.
         function: The user's own function, whose arguments are `inputs`; None for a step of Slipway's.
         returns: The names of a returned tuple's items, () for one result.
+        allow: What it may use although nothing records it: "clock", "network", "subprocess".
     """
 
     name: str
@@ -40,6 +41,7 @@ class StepCall:
     cached: bool = True
     function: Callable[..., Any] | None = None
     returns: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
 
 class StepScope(Protocol):

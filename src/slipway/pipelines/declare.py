@@ -13,6 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from slipway.errors import InvalidDeclaration
 from slipway.ledger.step_scope import PlainCall, StepCall, plain_call, step_scope
+from slipway.pipelines.hidden.allowed import allowed
 
 __all__ = ["Pipeline", "Step", "pipeline", "step"]
 
@@ -69,12 +70,16 @@ class Step(_Declared[P, R]):
         function: The plain function. Its result must depend on its arguments and its code only.
         cache: Whether a stored result may stand in for a call.
         returns: The names of a returned tuple's items, as they are shown; () for one result.
+        allow: What it may use although nothing records it: "clock", "network", "subprocess".
     """
 
-    def __init__(self, function: Callable[P, R], *, cache: bool = True, returns: Sequence[str] = ()) -> None:
+    def __init__(
+        self, function: Callable[P, R], *, cache: bool = True, returns: Sequence[str] = (), allow: Sequence[str] = ()
+    ) -> None:
         super().__init__(function, "step")
         self.cache = cache
         self.returns = tuple(returns)
+        self.allow = allowed(self.name, allow)
         if isinstance(returns, str) or any(not name.isidentifier() for name in self.returns):
             raise InvalidDeclaration(
                 f"@step({self.name}) was given returns={returns!r}.",
@@ -99,6 +104,7 @@ class Step(_Declared[P, R]):
                 cached=self.cache,
                 function=function,
                 returns=self.returns,
+                allow=self.allow,
             )
         )
         found: R = result
@@ -140,27 +146,39 @@ class Pipeline(_Declared[P, R]):
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
-def step(*, cache: bool = ..., returns: Sequence[str] = ...) -> Callable[[Callable[P, R]], Step[P, R]]: ...
-def step(function: Callable[P, R] | None = None, /, *, cache: bool = True, returns: Sequence[str] = ()) -> Any:
+def step(
+    *, cache: bool = ..., returns: Sequence[str] = ..., allow: Sequence[str] = ...
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    cache: bool = True,
+    returns: Sequence[str] = (),
+    allow: Sequence[str] = (),
+) -> Any:
     """Make a function a step of pipelines.
 
     Inside a pipeline's run each call is recorded, its result is stored by content, and a later call with equal
-    arguments, code and libraries takes the stored result. Anywhere else it is just the function.
+    arguments, code, libraries, and files and environment variables that it read, takes the stored result. Anywhere else
+    it is just the function.
 
     Args:
         function: The plain function.
-        cache: False for a step whose result depends on more than its arguments and code (the network, the clock).
+        cache: False for a step that shall run each time.
         returns: The names of a returned tuple's items, as they are shown.
+        allow: What it may use and still be cached, because its result does not depend on what it answers: "clock",
+            "network", "subprocess". What is used and not named here makes the call uncached.
 
     Raises:
-        InvalidDeclaration: It is no plain function.
+        InvalidDeclaration: It is no plain function, or `allow` names something else.
 
     Example:
         @slipway.step
         def split(rows: pl.DataFrame, share: float = 0.8) -> tuple[pl.DataFrame, pl.DataFrame]: ...
     """
     if function is None:
-        return lambda given: Step(given, cache=cache, returns=returns)
+        return lambda given: Step(given, cache=cache, returns=returns, allow=allow)
     return Step(function)
 
 

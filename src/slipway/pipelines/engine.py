@@ -22,6 +22,9 @@ from slipway.ledger.step_scope import StepCall, step_scope
 from slipway.pipelines import cache, keys, reasons
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.declare import Pipeline
+from slipway.pipelines.hidden import hooks
+from slipway.pipelines.hidden.present import place_of
+from slipway.pipelines.hidden.recorder import recording
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.remote import Remote
 from slipway.ports.workspace import Workspace
@@ -91,6 +94,7 @@ def run(
         tags={**({"slipway.resumes": resume} if resume else {}), **(tags or {})},
         code=_code(pipeline, snapshot),
     )
+    hooks.install()
     scope = _Scope(log, remote, use_cache=use_cache)
     read: list[str] = []
     pinned = catalog.pins.filled(pins or {})
@@ -140,7 +144,7 @@ class _Scope:
         if not self._use_cache:
             found = Miss("the run takes no stored results")
         elif present.key:
-            found = cache.find(self._workspace, present.key)
+            found = cache.find(self._workspace, present.key, place_of(call.code))
         record = StepRun(
             id=f"{self._log.id}.{position}",
             project=self._workspace.project,
@@ -149,6 +153,7 @@ class _Scope:
             parent_id=self._log.id,
             key=present.key,
             inputs=present.inputs,
+            refusal=present.refusal,
         )
         if isinstance(found, Hit):
             return self._take(found, record, started)
@@ -170,6 +175,7 @@ class _Scope:
                 closure=source.closure,
                 reads=source.reads,
                 notes=source.notes,
+                hidden=source.hidden,
                 seconds=time.perf_counter() - started,
             )
         )
@@ -183,14 +189,14 @@ class _Scope:
         if present.refusal:
             return f"not cached: {present.refusal}"
         earlier = self._earlier.call(call.name, occurrence)
-        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present)
+        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present, place_of(call.code))
 
     def _compute(self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float) -> object:
         record = replace(record, reason=reason, closure=self._keep_closures(present))
         self._log.later(record)
         notes, read = run_log.Notes(self._log.id), list[str]()
         try:
-            with run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
+            with recording(call.code, call.allow) as hidden, run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
                 if self._remote is not None and call.function is not None:
                     value = self._remote(call, self._log)
                 else:
@@ -203,12 +209,17 @@ class _Scope:
         finally:
             for node in read:
                 self._log.add_input(node)
+        seen, undeclared = hidden.taken()
         if changed := keys.changed_inputs(call.inputs, present.inputs):
             refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
         elif encoded.pickled:
             reason += f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
         if refusal:
             reason += f"; {refusal}"
+        elif undeclared and record.key:
+            refusal = "; ".join(undeclared)
+            reason += f"; its result is not kept for later runs: {refusal}"
+        reason += present.remark
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
         except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
@@ -224,6 +235,8 @@ class _Scope:
                 seconds=time.perf_counter() - started,
                 reads=tuple(read),
                 notes=notes.taken(),
+                hidden=seen,
+                refusal=refusal or record.refusal,
             )
         )
         self.last = (value, encoded.artifacts)
@@ -235,7 +248,7 @@ class _Scope:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._log.later(record)
         if record.key and self._use_cache:
-            self._log.write(lambda tx: cache.remember(tx, record.project, record.key, record.id))
+            self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()
         self._workspace.say(f"{record.name}: {record.seconds:.1f} s ({record.reason})")
