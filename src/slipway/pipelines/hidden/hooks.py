@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from slipway.pipelines.hidden import natives
 from slipway.pipelines.hidden.present import ALL_VARIABLES
@@ -244,13 +244,14 @@ def _is_about_paths(frame: FrameType) -> bool:
 
 def _watch_threads() -> None:
     """A thread that a step starts, or work that it hands to a pool, reads for the step."""
-    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+    thread, pool = cast("Any", threading.Thread), cast("Any", ThreadPoolExecutor)
+    start, submit = thread.start, pool.submit
 
     @functools.wraps(start)
-    def started(self: threading.Thread) -> None:
+    def started(self: Any) -> None:
         recorder = current.get()
         if recorder is not None:
-            self.run = functools.partial(_recorded, recorder, self.run)  # type: ignore[method-assign]
+            self.run = functools.partial(_handed_over, recorder, self.run)
         start(self)
 
     @functools.wraps(submit)
@@ -258,12 +259,11 @@ def _watch_threads() -> None:
         recorder = current.get()
         if recorder is None:
             return submit(self, function, *args, **kwargs)
-        return submit(self, _recorded, recorder, function, *args, **kwargs)
+        return submit(self, _handed_over, recorder, function, *args, **kwargs)
 
-    threading.Thread.start = started  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submitted  # type: ignore[method-assign]
+    thread.start, pool.submit = started, submitted
 
 
-def _recorded(recorder: Recorder, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+def _handed_over(recorder: Recorder, function: Any, /, *args: Any, **kwargs: Any) -> Any:
     with current.filled(recorder):
         return function(*args, **kwargs)

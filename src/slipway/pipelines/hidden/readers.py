@@ -7,10 +7,13 @@ import sysconfig
 from types import FrameType
 from typing import Literal
 
-__all__ = ["Reader", "is_of_the_system", "is_passed_over", "reader"]
+__all__ = ["HANDED", "Reader", "kind_of", "is_of_the_system", "is_passed_over", "reader"]
 
 Reader = Literal["user", "library", "standard", ""]
 """Who called the reading function, on behalf of the user's code; "" for a read that does not count."""
+
+HANDED = "_handed_over"
+"""The name of the function in which the threads of a step run what they were given."""
 
 _HERE = os.path.dirname(__file__) + os.sep
 _SLIPWAY = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
@@ -58,6 +61,8 @@ def reader(frame: FrameType | None) -> Reader:
             return caller or "user"
         if kind in ("slipway", "import", "itself"):
             return ""
+        if kind == "skip" and frame.f_code.co_name == HANDED:
+            return caller or "user"  # a thread's first frame: the step handed it this work
         if not caller and (kind == "standard" or kind == "library"):
             caller = kind
         frame = frame.f_back
