@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import pytest
-
 from fresh_steps import Fresh
+
 from slipway.ports.workspace import Workspace
 
 pytestmark = [
@@ -432,6 +432,23 @@ HIDDEN = [
         "from tools.a import RATE\n@sw.step\ndef answer():\n    return RATE\n# file: tools/a.py\nimport os\nRATE = os.environ['RATE']\n",
         env("RATE", "2"),
         "constant tools.a:RATE changed",
+        before=RATE_SET,
+    ),
+    Row(
+        "variable that a helper remembers from another step",
+        "import functools, os\n@functools.cache\ndef rate():\n    return os.environ['RATE']\n"
+        "@sw.step\ndef before():\n    return rate()\n@sw.step\ndef answer():\n    return rate() + '!'\n"
+        "@sw.pipeline\ndef release():\n    before()\n    return answer()\n",
+        env("RATE", "2"),
+        "environment variable RATE changed",
+        before=RATE_SET,
+    ),
+    Row(
+        "variable that a helper remembers from outside any step",
+        "import functools, os\n@functools.cache\ndef rate():\n    return os.environ['RATE']\nrate()\n"
+        "@sw.step\ndef answer():\n    return rate()\n@sw.pipeline\ndef release():\n    rate()\n    return answer()\n",
+        env("RATE", "2"),
+        "environment variable RATE changed",
         before=RATE_SET,
     ),
     Row(

@@ -7,6 +7,7 @@ decorators). A constant is its value; where that cannot be read, the statement t
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from slipway.hashing import combine, digest
 
 __all__ = ["Hasher"]
 
+_MEMO = type(lru_cache(len))
 _MADE = frozenset({"__module__", "__doc__", "__qualname__", "__firstlineno__"})
 _TYPES_ONLY = frozenset({"decorator", "annotation", "signature"})
 
@@ -65,6 +67,7 @@ class Hasher:
         unknown: Constants that are known by their statement alone, with their classes.
         clock: Uses of the clock: "time.time in flow:train".
         random: Uses of random numbers.
+        memos: Functions that `functools.cache` or `lru_cache` remembers the answers of.
         has_seed: Whether the seed of the shared generator is fixed somewhere.
         is_dynamic: Whether code is found by a computed name, so that all files count.
     """
@@ -78,6 +81,7 @@ class Hasher:
         self.clock: dict[str, None] = {}
         self.random: dict[str, None] = {}
         self.has_seed = False
+        self.memos: list[Any] = []
         self.is_dynamic = False
         self._owner = ""
         self._pending: list[tuple[Module, str]] = []
@@ -266,6 +270,7 @@ class Hasher:
             return combine("class", self._attributes(inner) if mine else self._refer(inner))
         parts = []
         while True:
+            self._remembers(value)
             if isinstance(value, FunctionType):
                 mine = value.__code__.co_qualname == name and value.__globals__ is module.namespace
                 parts.append(self._held(value, code=not mine or not self._is_current(module, value)))
@@ -274,6 +279,10 @@ class Hasher:
             if value is inner:
                 return combine("function", *parts)
             value = _next(value)
+
+    def _remembers(self, value: Any) -> None:
+        if type(value) is _MEMO and all(value is not known for known in self.memos):
+            self.memos.append(value)
 
     def _is_current(self, module: Module, function: FunctionType) -> bool:
         source = source_of_code(function.__code__, module.namespace.get("__file__"))
@@ -284,6 +293,7 @@ class Hasher:
         self._classes[id(kind)] = (kind, dict(vars(kind)))
         parts = []
         for name, value in sorted(vars(kind).items()):
+            self._remembers(value.__func__ if isinstance(value, staticmethod | classmethod) else value)
             function = unwrap(value.fget if isinstance(value, property) else value)
             if isinstance(function, FunctionType) and _is_own(function, kind, name):
                 module = self.walk.view(function.__globals__)
@@ -361,6 +371,7 @@ class Hasher:
             return self._held(value, code=True)
         if isinstance(value, type):
             return self._local_class(value)
+        self._remembers(value)
         inner = unwrap(value)
         own = "" if is_slipway(type(value).__module__) else self._try(getattr(value, "__dict__", {}))
         return combine(

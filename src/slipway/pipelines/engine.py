@@ -196,7 +196,12 @@ class _Scope:
         self._log.later(record)
         notes, read = run_log.Notes(self._log.id), list[str]()
         try:
-            with recording(call.code, call.allow) as hidden, run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
+            with (
+                recording(call.code, call.allow) as hidden,
+                run_log.notes.filled(notes),
+                reads.filled(read),
+                step_scope.filled(None),
+            ):
                 if self._remote is not None and call.function is not None:
                     value = self._remote(call, self._log)
                 else:

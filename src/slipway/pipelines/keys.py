@@ -89,7 +89,9 @@ def of_call(call: StepCall) -> StepKey:
     arguments, foreign = tuple(sorted(inputs.items())), tuple(sorted(libraries.items()))
     key = fingerprint((_SCHEME, call.name, python, release, code, arguments, foreign, call.returns))
     random = dict.fromkeys(one for each in closures for one in each.random)
-    drawn = f"; it draws random numbers without a seed ({', '.join(random)}), so it may not be repeated" if random else ""
+    drawn = (
+        f"; it draws random numbers without a seed ({', '.join(random)}), so it may not be repeated" if random else ""
+    )
     return StepKey(key, inputs, tuple(closures), remark=drawn)
 
 

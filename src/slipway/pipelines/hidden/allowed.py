@@ -23,8 +23,7 @@ def allowed(step: str, names: Sequence[str]) -> tuple[str, ...]:
     if wrong or isinstance(names, str):
         raise InvalidDeclaration(
             f"@step({step}) was given allow={names!r}.",
-            why="It names, as a tuple, what the step may use although nothing can compare it: "
-            f"{', '.join(ALLOWED)}.",
+            why=f"It names, as a tuple, what the step may use although nothing can compare it: {', '.join(ALLOWED)}.",
             fix=near(wrong[0], ALLOWED, what="names") if wrong else f"Write allow=({names!r},).",
         )
     return given

@@ -28,10 +28,9 @@ Act = Callable[[Recorder, tuple[Any, ...], Mapping[str, Any]], None]
 
 _GLOB = re.compile(r"[*?\[{]")
 _QUOTED = re.compile(r"'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"")
-_COMPUTED = re.compile(
-    r"\b(?:read_\w+|\w+_scan|glob|sniff_csv)\s*\(\s*[^'\s\[]|\b(?:read_\w+|\w+_scan)\s*\(\s*\[\s*[^'\s]|\bgetenv\s*\(",
-    re.IGNORECASE,
-)
+_FUNCTION = re.compile(r"\b(?:read_\w+|\w+_scan|glob|sniff_csv)\s*\(\s*", re.IGNORECASE)
+_TEXT = r"(?:'(?:[^']|'')*'|\?\d*|\$\w+)"
+_LITERAL = re.compile(rf"(?:{_TEXT}|\[(?:\s*{_TEXT}\s*,?)*\])\s*[,)]")
 
 
 # What arguments say
@@ -79,7 +78,7 @@ def _statement(recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, A
     """Files that a statement of SQL names: each quoted text in it, and the texts given beside it, may be one."""
     texts = [value for value in (*args, *kwargs.values()) if isinstance(value, str)]
     for text in texts:
-        if _COMPUTED.search(text):
+        if any(not _LITERAL.match(text, call.end()) for call in _FUNCTION.finditer(text)):
             recorder.cannot_tell("it names a file inside SQL by a computed name, so its content cannot be compared")
         for found in _QUOTED.finditer(text):
             _maybe(recorder, (found[1] or found[2] or "").replace("''", "'"))
@@ -241,5 +240,3 @@ def _seen(original: Any, act: Act, skips: int) -> Any:
 
     called.__dict__["__slipway_seen__"] = True
     return called
-
-

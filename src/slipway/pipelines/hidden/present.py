@@ -198,5 +198,7 @@ def _change(read: HiddenInput, place: Place) -> str:
     if read.kind == "path":
         return f"{name} {'is something else' if read.content and is_there else 'is there' if is_there else 'is gone'}"
     if read.kind == "folder":
-        return f"folder {name} {'holds other files' if read.content and is_there else 'is new' if is_there else 'is gone'}"
+        return (
+            f"folder {name} {'holds other files' if read.content and is_there else 'is new' if is_there else 'is gone'}"
+        )
     return f"file {name} {'changed' if read.content and is_there else 'is new' if is_there else 'is gone'}"

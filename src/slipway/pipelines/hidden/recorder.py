@@ -11,6 +11,7 @@ from typing import Any
 
 from slipway.context import Slot
 from slipway.pipelines.hidden.allowed import undeclared
+from slipway.pipelines.hidden.memos import Memos
 from slipway.pipelines.hidden.present import (
     Place,
     file_state,
@@ -47,6 +48,7 @@ class Recorder:
     _appended: set[str] = field(default_factory=set)
     _variables: set[str] = field(default_factory=set)
     _undeclared: dict[str, None] = field(default_factory=dict)
+    _memos: Memos = field(default_factory=Memos)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     # What it reads
@@ -56,6 +58,7 @@ class Recorder:
         name, absolute = self._named(path)
         with self._lock:
             if ("file", name) in self._reads:
+                self._note("file", name)
                 return
             if absolute in self._appended:
                 self.cannot_tell(f"it reads the file {path}, to which it also appends")
@@ -71,6 +74,7 @@ class Recorder:
         name, absolute = self._named(path)
         with self._lock:
             if ("folder", name) in self._reads or self._is_own(absolute):
+                self._note("folder", name)
                 return
             own = sorted(os.path.basename(one) for one in self._own if os.path.dirname(one) == absolute)
             own += [os.path.basename(one) for one in self._folders if os.path.dirname(one) == absolute]
@@ -82,6 +86,7 @@ class Recorder:
         with self._lock:
             if ("path", name) not in self._reads and not self._is_own(absolute):
                 self._add("path", name, absolute, path_state(absolute))
+            self._note("path", name)
 
     def tree(self, path: str) -> None:
         """All files below a folder are read, or a single one."""
@@ -98,6 +103,7 @@ class Recorder:
         with self._lock:
             if name not in self._variables and ("env", name) not in self._reads:
                 self._reads["env", name] = HiddenInput(kind="env", name=name, content=variable_state(name))
+            self._note("env", name)
 
     # What it makes itself: that is no input
 
@@ -151,6 +157,7 @@ class Recorder:
     def cannot_tell(self, told: str) -> None:
         """Its result stands for no later call, for this reason."""
         with self._lock:
+            self._memos.note(told)
             if len(self._undeclared) < 3:
                 self._undeclared[told] = None
 
@@ -165,6 +172,9 @@ class Recorder:
     def taken(self) -> tuple[tuple[HiddenInput, ...], tuple[str, ...]]:
         """What was read, in a fixed order, and the sentences about what nothing can compare."""
         with self._lock:
+            remembered, sentences = self._memos.taken()
+            self._reads = {(one.kind, one.name): one for one in remembered} | self._reads
+            self._undeclared |= dict.fromkeys(sentences)
             found = [
                 one
                 for (kind, name), one in sorted(self._reads.items())
@@ -204,6 +214,11 @@ class Recorder:
         self._reads[kind, name] = HiddenInput(
             kind=kind, name=name, content=content, beside=beside, below=below, own=own, stamp=stamp
         )
+        self._note(kind, name)
+
+    def _note(self, kind: str, name: str) -> None:
+        if (kind, name) in self._reads:
+            self._memos.note(self._reads[kind, name])
 
 
 current: Slot[Recorder | None] = Slot("slipway.hidden_inputs")
@@ -221,6 +236,6 @@ def recording(
         cwd: The folder to which relative paths are recorded; that of this process if missing.
     """
     place = place_of(functions)
-    recorder = Recorder(place if cwd is None else Place(place.base, cwd), tuple(allow))
+    recorder = Recorder(place if cwd is None else Place(place.base, cwd), tuple(allow), _memos=Memos(functions))
     with current.filled(recorder):
         yield recorder
