@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ from slipway.schema.fingerprints import of_value
 __all__ = ["Remote"]
 
 _RESULT = "result.json"
+
+
+def _target(call: StepCall) -> str:
+    """Where another process finds the step's function; one of a script is in the module of the script's name there."""
+    module, _, name = reference(call.function).partition(":")
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if module == "__main__" and script:
+        module = Path(script).stem
+    return f"{module}:{name}"
 
 
 class Remote:
@@ -63,11 +73,11 @@ class Remote:
             folder = Path(made)
             self._write(call, log, folder)
             with Following(log, folder):
-                ending = self._executor.execute(folder, timeout_s=self._timeout_s)
+                ending = self._executor.execute(folder, timeout_s=call.limits.timeout_s or self._timeout_s)
             return self._result(call, log, folder, ending, recorder)
 
     def _write(self, call: StepCall, log: RunLog, folder: Path) -> None:
-        target = reference(call.function)
+        target = _target(call)
         if "<locals>" in target:
             raise InvalidInput(
                 f"The step {call.name!r} is defined inside another function, where no other process finds it.",
@@ -92,6 +102,9 @@ class Remote:
             now=log.workspace.clock.now(),
             allow=call.allow,
             cwd=os.getcwd(),
+            cpus=call.limits.cpus,
+            memory_bytes=call.limits.memory_bytes,
+            gpus=call.limits.gpus,
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 

@@ -32,6 +32,9 @@ class StepTask(Struct, frozen=True, kw_only=True):
         now: The business time at which the step begins, aware UTC; None where there is no run.
         allow: What the step may use although nothing records it: "clock", "network", "subprocess".
         cwd: The current folder of who asks: files below it are recorded relative to it where the worker shares it.
+        cpus: Cores that it keeps busy.
+        memory_bytes: Memory that it may use, 0 for as much as there is.
+        gpus: GPUs that it needs.
     """
 
     protocol: int = PROTOCOL
@@ -44,6 +47,9 @@ class StepTask(Struct, frozen=True, kw_only=True):
     now: datetime | None = None
     allow: tuple[str, ...] = ()
     cwd: str = ""
+    cpus: float = 1.0
+    memory_bytes: int = 0
+    gpus: float = 0.0
 
 
 class StepAnswer(Struct, frozen=True, kw_only=True):
