@@ -1,4 +1,4 @@
-"""A notebook's or script's process: `sw.open(...)` and `sw.run(...)`.
+"""A notebook's or script's process: `sw.open(...)`, `sw.run(...)` and `sw.search(...)`.
 
 A run opens the project around the current folder unless one is open; in a folder without slipway.toml it uses a store
 `.slipway` right there and the folder's name, so that two lines are enough to begin.
@@ -6,7 +6,7 @@ A run opens the project around the current folder unless one is open; in a folde
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from slipway.hosts.project import open_project
 from slipway.hosts.remote_runs import open_remote
 from slipway.hosts.settings import locate
 from slipway.ledger.run_log import current_run
+from slipway.pipelines import search as searching
+from slipway.pipelines.searched import Search
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.runs import tracking
 from slipway.runs.tracking import ActiveRun
 
-__all__ = ["open", "run"]
+__all__ = ["open", "run", "search"]
 
 open = open_project
 
@@ -76,6 +78,73 @@ def run(
         ) as active,
     ):
         yield active
+
+
+def search(
+    train: Callable[..., Any],
+    space: Mapping[str, object],
+    metric: str,
+    trials: int = 20,
+    parallel: int = 1,
+    *,
+    direction: searching.Direction | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    sampler: object = "tpe",
+    pruner: object = None,
+    seed: int = 0,
+    name: str = "",
+    environment: str = "dev",
+) -> Search:
+    """Try a training with many parameters and tell which were best.
+
+    Each trial is a run whose steps are cached, below the run of the search. With one seed a search makes the same trials
+    again, whatever takes how long: a search that was killed, or that gets more trials, goes on where it was. Inside a
+    pipeline it belongs to the pipeline's run; anywhere else it opens the project around the current folder.
+
+    Args:
+        train: A step, a pipeline, or a plain function, which is made a step.
+        space: What is tried, by the name of a parameter of `train`: `sw.uniform(...)`, `sw.integers(...)`,
+            `sw.choice(...)` or a list of values.
+        metric: What is compared: what `train` returns where that is a number; else this key of the mapping it returns,
+            this metric of the evaluated model it returns, or the last point of this metric that it logs.
+        trials: How many.
+        parallel: How many go on at one time.
+        direction: "maximize" or "minimize"; left out, what is known of the metric: "auc" up, "log_loss" down.
+        fixed: The other parameters, the same in all trials: rows, for one.
+        sampler: "tpe", "random" or "grid", or a sampler of Optuna's.
+        pruner: "median", or a pruner of Optuna's, ends trials that do badly by the points of the metric that they log;
+            None for never.
+        seed: Of the sampler.
+        name: What the search is called.
+        environment: Which environment of slipway.toml, unless a project is open.
+
+    Returns:
+        All trials, the best one, and what that returned.
+
+    Raises:
+        InvalidDeclaration: The space, the parameters or the numbers do not fit.
+        MissingExtra: Optuna is not installed.
+        StepFailed: No trial came to an end.
+
+    Example:
+        space = {"learning_rate": sw.uniform(0.01, 0.3, log=True), "depth": sw.integers(3, 12)}
+        best = sw.search(train, space, metric="auc", trials=40, parallel=4, fixed={"rows": rows})
+    """
+    with _workspace(environment) as opened:
+        return searching.search(
+            opened,
+            train,
+            space,
+            metric=metric,
+            trials=trials,
+            parallel=parallel,
+            direction=direction,
+            fixed=fixed,
+            sampler=sampler,
+            pruner=pruner,
+            seed=seed,
+            name=name,
+        )
 
 
 @contextmanager
