@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.hosts.session import baselines as baselines
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
     from slipway.hosts.session import search as search
@@ -93,6 +94,7 @@ _HOMES = {
     "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "approx_distinct": "slipway.features.windows",
+    "baselines": "slipway.hosts.session",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "check": "slipway.data.checks",
@@ -164,6 +166,7 @@ __all__ = [
     "api",
     "approval",
     "approx_distinct",
+    "baselines",
     "between",
     "calibrated",
     "check",

@@ -50,6 +50,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
     },
+    "baseline": {"sklearn": ("slipway.backends.sklearn_baselines:fitted_baseline", _SKLEARN)},
     "sampler": {"optuna": ("slipway.backends.optuna_sampler:OptunaSampler", _OPTUNA)},
     "foreign": {"delta": ("slipway.backends.delta_table:DeltaTables", _DELTA)},
     "source": {

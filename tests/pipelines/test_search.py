@@ -315,7 +315,7 @@ def test_what_does_not_fit_is_said(workspace: Workspace, change: dict[str, Any],
         (lambda: sw.integers(1, 2.5), "whole"),  # type: ignore[arg-type]
         (lambda: sw.integers(1, 9, step=0), "step"),
         (lambda: sw.choice(["a", "b"]), "one by one"),
-        (lambda: sw.choice("a"), "two or more"),
+        (lambda: sw.choice(), "plain values"),
         (lambda: sw.choice("a", "a"), "each once"),
         (lambda: sw.choice("a", object()), "plain"),
     ],

@@ -94,7 +94,7 @@ class OptunaSampler:
             intermediate_values=dict(curve),
         )
         running.number = number
-        return self._pruner.prune(seen, running)
+        return bool(self._pruner.prune(seen, running))
 
 
 def _distribution(one: Dimension) -> BaseDistribution:

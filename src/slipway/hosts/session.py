@@ -4,14 +4,18 @@ A run opens the project around the current folder unless one is open; in a folde
 `.slipway` right there and the folder's name, so that two lines are enough to begin.
 """
 
+from __future__ import annotations
+
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway.errors import UserError
+from slipway.flows.baselines import ALGORITHMS
+from slipway.flows.baselines import baselines as compared
 from slipway.flows.log_model import log_model
 from slipway.hosts.project import open_project
 from slipway.hosts.remote_runs import open_remote
@@ -23,7 +27,11 @@ from slipway.ports.workspace import Workspace, current_workspace
 from slipway.runs import tracking
 from slipway.runs.tracking import ActiveRun
 
-__all__ = ["open", "run", "search"]
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["baselines", "open", "run", "search"]
 
 open = open_project
 
@@ -132,19 +140,51 @@ def search(
     """
     with _workspace(environment) as opened:
         return searching.search(
-            opened,
-            train,
-            space,
-            metric=metric,
-            trials=trials,
-            parallel=parallel,
-            direction=direction,
-            fixed=fixed,
-            sampler=sampler,
-            pruner=pruner,
-            seed=seed,
-            name=name,
+            opened, train, space, metric, trials, parallel, direction, fixed, sampler, pruner, seed, name
         )
+
+
+def baselines(
+    rows: pl.DataFrame | pd.DataFrame,
+    label: str,
+    *,
+    features: Sequence[str] | None = None,
+    test: pl.DataFrame | pd.DataFrame | None = None,
+    time: str = "",
+    metric: str = "",
+    algorithms: Sequence[str] = ALGORITHMS,
+    parallel: int = 1,
+    seed: int = 0,
+    environment: str = "dev",
+) -> Search:
+    """Train and judge the usual kinds of model on one table: what any further work has to beat.
+
+    A constant, a linear model, a forest of trees, boosted trees and a neural network (scikit-learn's), all from the same
+    prepared columns: numbers scaled, gaps filled by the median, texts as indicators. Each is a trial of a search, so a
+    cached run below the search's; the result is the best as an evaluated model.
+
+    Args:
+        rows: The rows to learn from.
+        label: The column to be predicted; truth values, or 0 and 1, are classified, other numbers are regressed.
+        features: The columns to predict from; left out, all others that are numbers, truth values or texts.
+        test: The rows to judge by; left out, a fifth of `rows` is kept back.
+        time: A column: the last fifth by it is kept back, not a fifth by chance.
+        metric: What is compared: the area under the curve, or the mean absolute error, when left out.
+        algorithms: Which kinds: "constant", "linear", "trees", "boosting", "neural".
+        parallel: How many are trained at one time.
+        seed: Of whatever is left to chance.
+        environment: Which environment of slipway.toml, unless a project is open.
+
+    Raises:
+        InvalidInput: A column is missing, or the rows do not fit.
+        MissingExtra: scikit-learn or Optuna is not installed.
+
+    Example:
+        found = sw.baselines(rows, label="late", time="scheduled_departure")
+        found.best.params, found.result.evaluation
+    """
+    with _workspace(environment) as opened:
+        return compared(opened, rows, label, features, test, time, metric, algorithms, parallel, seed)
 
 
 @contextmanager

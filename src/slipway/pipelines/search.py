@@ -48,7 +48,6 @@ def search(
     workspace: Workspace,
     train: Callable[..., Any],
     space: Mapping[str, object],
-    *,
     metric: str,
     trials: int = 20,
     parallel: int = 1,
@@ -59,23 +58,7 @@ def search(
     seed: int = 0,
     name: str = "",
 ) -> Search:
-    """Try a training with many parameters and tell which were best; see `slipway.search`.
-
-    Args:
-        workspace: Where the search and its trials are recorded.
-        train: A step, a pipeline, or a plain function, which is made a step.
-        space: What is tried, by the name of a parameter of `train`.
-        metric: What is compared: what `train` returns where that is a number; else this key of the mapping it returns,
-            this metric of the evaluated model it returns, or the last point of this metric that it logs.
-        trials: How many.
-        parallel: How many go on at one time.
-        direction: Which way is better; left out, what is known of the metric.
-        fixed: The other parameters, the same in all trials.
-        sampler: "tpe", "random" or "grid", or a sampler of Optuna's.
-        pruner: "median", or a pruner of Optuna's, ends trials that do badly by the points of the metric that they log;
-            None for never.
-        seed: Of the sampler.
-        name: What the search is called.
+    """Try a training with many parameters and tell which were best; `slipway.search` says what each argument is.
 
     Raises:
         InvalidDeclaration: The space, the parameters or the numbers do not fit.

@@ -58,7 +58,7 @@ def choice(*options: Any) -> Choice:
         options: Texts, numbers, truth values or None, each once.
 
     Raises:
-        InvalidDeclaration: They are fewer than two or not plain.
+        InvalidDeclaration: There is none, or they are not plain.
 
     Example:
         sw.choice("linear", "trees")
@@ -69,10 +69,10 @@ def choice(*options: Any) -> Choice:
             fix="Give the values one by one: sw.choice(*values).",
         )
     strange = [one for one in options if not isinstance(one, _PLAIN)]
-    if strange or len({(type(one), one) for one in options}) < max(2, len(options)):
+    if strange or not options or len({(type(one), one) for one in options}) < len(options):
         raise InvalidDeclaration(
             f"choice({', '.join(map(repr, options))}) does not fit.",
-            why="It takes two or more plain values, each once: texts, numbers, truth values or None.",
+            why="It takes plain values, each once: texts, numbers, truth values or None.",
             fix="Name larger things by a text, and look them up in the function that is trained.",
         )
     return Choice(options)
@@ -107,7 +107,7 @@ def check_space(space: Mapping[str, object]) -> dict[str, Dimension]:
 
 
 def _check_bounds(name: str, low: Any, high: Any, log: bool, kinds: tuple[type, ...]) -> None:
-    fits = all(isinstance(one, kinds) and not isinstance(one, bool) and math.isfinite(one) for one in (low, high))
+    fits = _is_number(low, kinds) and _is_number(high, kinds)
     if fits and low < high and (not log or low > 0):
         return
     raise InvalidDeclaration(
@@ -116,3 +116,7 @@ def _check_bounds(name: str, low: Any, high: Any, log: bool, kinds: tuple[type, 
         f"{', above 0 where factors count' if log else ''}.",
         fix=f"For example sw.{name}(1, 10).",
     )
+
+
+def _is_number(value: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type]
