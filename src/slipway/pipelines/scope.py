@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import Resumed
 from slipway.pipelines.scheduling import Machine, Scheduler, Task, cpus_here
 from slipway.pipelines.single_flight import SingleFlight
-from slipway.records.runs import Artifact, StepAttempt, StepRun
+from slipway.records.runs import Artifact, HiddenInput, StepAttempt, StepRun
 from slipway.tables.versions import reads
 
 __all__ = ["Scope", "is_end"]
@@ -301,8 +301,7 @@ class Scope:
             self._note_failure(record, error, read, started)
             self._blame(call, error)
             raise
-        seen, undeclared = hidden.taken()
-        more, refusal = _judged(call, present, encoded, refusal, undeclared)
+        seen, more, refusal = _judged(call, present, encoded, refusal, hidden)
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
         except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
@@ -411,9 +410,10 @@ def _words(reason: BaseException) -> str:
 
 
 def _judged(
-    call: StepCall, present: StepKey, encoded: Encoded, refusal: str, undeclared: Sequence[str]
-) -> tuple[str, str]:
-    """What is said of a result beside its reason, and why no later call may take it, "" where one may."""
+    call: StepCall, present: StepKey, encoded: Encoded, refusal: str, hidden: Recorder
+) -> tuple[tuple[HiddenInput, ...], str, str]:
+    """What the call read, what is said of it beside its reason, and why no later call may take it, "" where one may."""
+    seen, undeclared = hidden.taken()
     told = ""
     if changed := keys.changed_inputs(call.inputs, present.inputs):
         refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
@@ -424,7 +424,7 @@ def _judged(
     elif undeclared and present.key:
         refusal = "; ".join(undeclared)
         told += f"; its result is not kept for later runs: {refusal}"
-    return told + present.remark, refusal
+    return seen, told + present.remark, refusal
 
 
 def _encoded(value: Any, call: StepCall) -> tuple[Encoded, str]:
