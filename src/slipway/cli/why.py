@@ -52,5 +52,4 @@ def _line(step: StepRun) -> str:
     if step.state == "waiting":
         return f"  {step.name} waits for its arguments, or for room to run."
     tried = "".join(f"\n    attempt {number} failed: {one.told}" for number, one in enumerate(step.attempts, 1))
-    began = instant(step.started_at or step.created_at)
-    return f"  {step.name} ran at {began} ({step.state}, {step.seconds:.2f} s): {reason}.{tried}"
+    return f"  {step.name} ran at {instant(step.created_at)} ({step.state}, {step.seconds:.2f} s): {reason}.{tried}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from slipway.ledger import entries, events
 from slipway.models.model import Model
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.models import ModelVersion
-from slipway.records.runs import Run
+from slipway.records.runs import Run, StepRun
 
 __all__ = ["Released", "declare_endpoint", "release", "run_pipeline"]
 
@@ -76,7 +77,7 @@ def declare_endpoint(
 def run_pipeline(
     workspace: Workspace,
     pipeline: Pipeline[..., Any],
-    params: Mapping[str, object],
+    params: Mapping[str, object] | None,
     *,
     endpoint: Endpoint | None = None,
     simulation: bool = False,
@@ -86,13 +87,17 @@ def run_pipeline(
     tags: Mapping[str, object] | None = None,
     pins: Mapping[str, str] | None = None,
     use_cache: bool = True,
+    resume: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[StepRun], None] | None = None,
+    begun: Callable[[WriteTransaction, str], None] | None = None,
 ) -> Released:
     """Run a pipeline; a model that it returns is packaged and registered.
 
     Args:
         workspace: Where it is recorded.
         pipeline: What to run.
-        params: Its parameters.
+        params: Its parameters; None for those of the run that is resumed.
         endpoint: The endpoint that it feeds: gives the model its name and features.
         simulation: Whether the endpoint will take decision times from its callers.
         snapshot: The digest of the project's snapshot: what it takes to run this again without a checkout.
@@ -102,12 +107,28 @@ def run_pipeline(
         tags: Tags of the run.
         pins: See `engine.run`; they hold for the pipeline's own reading.
         use_cache: See `engine.run`.
+        resume: See `engine.run`.
+        workers: See `engine.run`.
+        progress: See `engine.run`.
+        begun: See `engine.run`.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
     """
-    result = engine.run(workspace, pipeline, dict(params), snapshot=snapshot, tags=tags, pins=pins, use_cache=use_cache)
+    result = engine.run(
+        workspace,
+        pipeline,
+        params,
+        snapshot=snapshot,
+        tags=tags,
+        pins=pins,
+        use_cache=use_cache,
+        resume=resume,
+        workers=workers,
+        progress=progress,
+        begun=begun,
+    )
     if not isinstance(result.value, Model):
         if endpoint is not None:
             raise InvalidDeclaration(

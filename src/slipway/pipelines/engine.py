@@ -19,6 +19,7 @@ from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import PARAMS, code_since, params_of, run_to_resume
 from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope, is_end
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import CodeVersion, Run, StepRun
 from slipway.schema.fingerprints import of_value
@@ -55,6 +56,7 @@ def run(
     workers: int | None = None,
     machine: Machine | None = None,
     progress: Callable[[StepRun], None] | None = None,
+    begun: Callable[[WriteTransaction, str], None] | None = None,
 ) -> PipelineResult:
     """Run a pipeline and record it.
 
@@ -72,6 +74,7 @@ def run(
         workers: How many submitted steps run at one time; one a core when None.
         machine: What steps may take together; what this machine has when None.
         progress: Is told of each step's record as it changes, by any thread.
+        begun: Is called before the first step, in a transaction, with the run's id; what it raises ends the run.
 
     Raises:
         StepFailed: A step raised; its own exception is the cause. The run is recorded as failed.
@@ -93,6 +96,8 @@ def run(
     done = _resumed(log, earlier) if earlier else []
     scope = Scope(log, remote, use_cache=use_cache, workers=workers, machine=machine, resumed=done, progress=progress)
     try:
+        if begun is not None:
+            log.write(lambda tx: begun(tx, log.id))
         _keep_params(log, arguments)
         value = _body(log, pipeline, arguments, scope, pins or {})
         _keep_result(log, scope, value)

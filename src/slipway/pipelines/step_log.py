@@ -92,7 +92,7 @@ def _replace_handling() -> Callable[[], None]:
         with to_output.filled(None):  # what a handler prints of it is the same again
             former(logger, record)
 
-    logging.Logger.callHandlers = handle  # type: ignore[method-assign]
+    logging.Logger.callHandlers = handle  # type: ignore[method-assign, assignment]
 
     def restore() -> None:
         if cast("Any", logging.Logger.callHandlers) is handle:
