@@ -28,6 +28,7 @@ from slipway.ledger import artifacts as stored
 from slipway.ledger.run_apart import logged_in
 from slipway.ledger.run_log import current_run, notes
 from slipway.pipelines import cache
+from slipway.pipelines.attempts import only_here
 from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 
@@ -57,7 +58,7 @@ def _answer(folder: Path) -> StepAnswer:
         }
         started = time.perf_counter()
         try:
-            with _logging(folder, task), _memory_limit(task.memory_bytes):
+            with _logging(folder, task), _memory_limit(task.memory_bytes), only_here(task.step):
                 value = cache.settled(function(**inputs))
         except Exception as error:
             seconds = time.perf_counter() - started

@@ -14,9 +14,8 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import cache, futures
 from slipway.pipelines.declare import Pipeline, pipelines_running
-from slipway.pipelines.reasons import steps_of
 from slipway.pipelines.remote import Remote
-from slipway.pipelines.resuming import PARAMS, code_since, params_of, run_to_resume
+from slipway.pipelines.resuming import PARAMS, RESUMES, code_since, params_of, run_to_resume, steps_resumed
 from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope, is_end
 from slipway.ports.ledger_store import WriteTransaction
@@ -90,7 +89,7 @@ def run(
         name=pipeline.name,
         pipeline=pipeline.name,
         params=arguments,
-        tags={**({"slipway.resumes": earlier.id} if earlier else {}), **(tags or {})},
+        tags={**({RESUMES: earlier.id} if earlier else {}), **(tags or {})},
         code=_code(pipeline, snapshot),
     )
     done = _resumed(log, earlier) if earlier else []
@@ -129,12 +128,12 @@ def _body(
             log.add_input(node)
 
 
-def _resumed(log: RunLog, earlier: Run) -> list[StepRun]:
-    """The steps of the run that this one resumes; says what changed in the code since."""
+def _resumed(log: RunLog, earlier: Run) -> list[list[StepRun]]:
+    """The steps of the runs that this one resumes; says what changed in the code since."""
     if changed := code_since(log.workspace, earlier.code, log.run.code):
         log.workspace.say(f"This resumes run {earlier.id[:12]}. {changed}")
     with log.workspace.ledger.read() as tx:
-        return steps_of(tx, earlier.id)
+        return steps_resumed(tx, earlier)
 
 
 def _given(workspace: Workspace, params: Mapping[str, Any] | None, earlier: Run | None) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from slipway.ledger.step_output import KeptOutput, output_folder, store_output, 
 from slipway.ledger.step_scope import Given, MakeCall, StepCall, step_scope
 from slipway.pipelines import cache, futures, keys, reasons
 from slipway.pipelines.apart import Apart
-from slipway.pipelines.attempts import attempted, check_type
+from slipway.pipelines.attempts import attempted, check_type, only_here
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.futures import StepFuture
 from slipway.pipelines.keys import StepKey
@@ -54,7 +54,7 @@ class Scope:
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         workers: How many submitted steps run at one time; None for one a core.
         machine: What steps may take together; None for what this machine has.
-        resumed: The steps of the run that this one resumes.
+        resumed: The steps of the runs that this one resumes, the newest run first.
         progress: Is told of each step's record as it changes, by any thread.
     """
 
@@ -66,7 +66,7 @@ class Scope:
         use_cache: bool = True,
         workers: int | None = None,
         machine: Machine | None = None,
-        resumed: Iterable[StepRun] = (),
+        resumed: Iterable[Iterable[StepRun]] = (),
         progress: Callable[[StepRun], None] | None = None,
     ) -> None:
         self._log = log
@@ -282,7 +282,9 @@ class Scope:
             reason += f"; {refusal}"
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
-        except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
+        except SlipwayError as error:  # the step did its work; the store did not: no `StepFailed`
+            error.what = f"The result of the step {call.name!r} could not be stored: {error.what}"
+            error.args = (error.what,)
             self._note_failure(work, error)
             raise
         self._finish(
@@ -349,7 +351,8 @@ class Scope:
                 self._apart = self._apart or Apart(self._log)
             value = self._apart(call)
         else:
-            value = cache.settled(call.compute())
+            with only_here(call.name):
+                value = cache.settled(call.compute())
         check_type(call.function, value)
         return value
 
