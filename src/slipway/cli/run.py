@@ -13,7 +13,8 @@ import click
 from slipway.cli.door import Door, opened
 from slipway.cli.exits import INTERRUPTED, TERMINATED
 from slipway.cli.progress import progress
-from slipway.errors import InvalidDeclaration, InvalidInput, NotFound
+from slipway.cli.step_logs import newest_pipeline_run
+from slipway.errors import InvalidDeclaration, InvalidInput
 
 __all__ = ["run"]
 
@@ -95,7 +96,7 @@ def _pipeline(door: Door, name: str | None, resume: str | None) -> Any:
     if name is None:
         if resume is None:
             raise InvalidInput("No pipeline is named.", fix="Name one: slipway run PIPELINE")
-        asked = {"id": resume} if resume != "last" else {"id": _last(door)}
+        asked = {"id": resume} if resume != "last" else {"id": newest_pipeline_run(door)}
         found = door.call("runs.get", **asked).run
         if not found.pipeline:
             raise InvalidInput(
@@ -103,13 +104,6 @@ def _pipeline(door: Door, name: str | None, resume: str | None) -> Any:
             )
         name = found.pipeline
     return door.project.pick(Pipeline, name, "pipeline")
-
-
-def _last(door: Door) -> str:
-    found = door.call("runs.search", where="pipeline is not null", limit=1).runs
-    if not found:
-        raise NotFound("No pipeline was run here yet.", fix="Run one: slipway run PIPELINE")
-    return str(found[0].run.id)
 
 
 def _ingest(door: Door) -> None:

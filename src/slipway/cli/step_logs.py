@@ -14,10 +14,22 @@ from slipway.cli.layout import count, print_json
 from slipway.errors import NotFound, near
 from slipway.operations.runs import RunDetail, StepLog
 
-__all__ = ["show_logs"]
+__all__ = ["newest_pipeline_run", "show_logs"]
 
 _EVERY_S = 0.5
 _OPEN = ("waiting", "running")
+
+
+def newest_pipeline_run(door: Door) -> str:
+    """The id of the newest run of any pipeline.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = door.call("runs.search", where="pipeline is not null", limit=1).runs
+    if not found:
+        raise NotFound("No pipeline was run here yet.", fix="Run one: slipway run PIPELINE")
+    return str(found[0].run.id)
 
 
 def show_logs(door: Door, run_id: str, step: str | None, number: int | None, *, follow: bool) -> None:
@@ -25,7 +37,7 @@ def show_logs(door: Door, run_id: str, step: str | None, number: int | None, *, 
 
     Args:
         door: The way to the project.
-        run_id: The run's id or the beginning of it.
+        run_id: The run's id or the beginning of it, or "last" for the newest of a pipeline.
         step: The step's name, None for all.
         number: Which of its calls, None for the last one.
         follow: Whether to go on until the run has ended.
@@ -33,6 +45,8 @@ def show_logs(door: Door, run_id: str, step: str | None, number: int | None, *, 
     Raises:
         NotFound: There is no such run, step or call.
     """
+    if run_id == "last":
+        run_id = newest_pipeline_run(door)
     places: dict[tuple[str, int], int] = {}
     told: tuple[str, int] | None = None
     seen = False
