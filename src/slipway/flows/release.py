@@ -106,11 +106,7 @@ def run_pipeline(
         register: Whether a model is packaged and registered; otherwise the run alone is kept.
         tags: Tags of the run.
         pins: See `engine.run`; they hold for the pipeline's own reading.
-        use_cache: See `engine.run`.
-        resume: See `engine.run`.
-        workers: See `engine.run`.
-        progress: See `engine.run`.
-        begun: See `engine.run`.
+        use_cache: See `engine.run`; the same for `resume`, `workers`, `progress` and `begun`.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
@@ -129,21 +125,23 @@ def run_pipeline(
         progress=progress,
         begun=begun,
     )
-    if not isinstance(result.value, Model):
-        if endpoint is not None:
-            raise InvalidDeclaration(
-                f"The pipeline {pipeline.name!r} of the endpoint {endpoint.name!r} returned a "
-                f"{type(result.value).__name__}.",
-                why="What serves is a model.",
-                fix="Return what `sw.Model(...)` or `sw.evaluate(...)` gives.",
-            )
-        return Released(run=result.run, value=result.value, version=None)
-    if not register:
-        return Released(run=result.run, value=result.value, version=None)
-    if endpoint is not None and declare:
-        declare_endpoint(workspace, endpoint, simulation=simulation, snapshot=snapshot)
-    version = release(workspace, result.value, result.run, endpoint=endpoint, name=pipeline.name.replace("_", "-"))
-    return Released(run=result.run, value=result.value, version=version)
+    if isinstance(result.value, Model) and register:
+        if endpoint is not None and declare:
+            declare_endpoint(workspace, endpoint, simulation=simulation, snapshot=snapshot)
+        name = pipeline.name.replace("_", "-")
+        version = release(workspace, result.value, result.run, endpoint=endpoint, name=name)
+        return Released(run=result.run, value=result.value, version=version)
+    _check_model(pipeline, endpoint, result.value)
+    return Released(run=result.run, value=result.value, version=None)
+
+
+def _check_model(pipeline: Pipeline[..., Any], endpoint: Endpoint | None, value: object) -> None:
+    if endpoint is not None and not isinstance(value, Model):
+        raise InvalidDeclaration(
+            f"The pipeline {pipeline.name!r} of the endpoint {endpoint.name!r} returned a {type(value).__name__}.",
+            why="What serves is a model.",
+            fix="Return what `sw.Model(...)` or `sw.evaluate(...)` gives.",
+        )
 
 
 def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint | None, name: str) -> ModelVersion:

@@ -84,14 +84,7 @@ def run(
     """
     earlier = run_to_resume(workspace, pipeline, resume) if resume else None
     arguments = _arguments(pipeline, _given(workspace, params, earlier))
-    log = run_log.start(
-        workspace,
-        name=pipeline.name,
-        pipeline=pipeline.name,
-        params=arguments,
-        tags={**({RESUMES: earlier.id} if earlier else {}), **(tags or {})},
-        code=_code(pipeline, snapshot),
-    )
+    log = _started(workspace, pipeline, arguments, earlier, tags or {}, snapshot)
     done = _resumed(log, earlier) if earlier else []
     scope = Scope(log, remote, use_cache=use_cache, workers=workers, machine=machine, resumed=done, progress=progress)
     try:
@@ -104,6 +97,24 @@ def run(
         log.finish(ended_early=error.what) if is_end(error, log) else log.finish(error)
         raise
     return PipelineResult(log.finish(), value)
+
+
+def _started(
+    workspace: Workspace,
+    pipeline: Pipeline[..., Any],
+    arguments: Mapping[str, Any],
+    earlier: Run | None,
+    tags: Mapping[str, object],
+    snapshot: str,
+) -> RunLog:
+    return run_log.start(
+        workspace,
+        name=pipeline.name,
+        pipeline=pipeline.name,
+        params=arguments,
+        tags={**({RESUMES: earlier.id} if earlier else {}), **tags},
+        code=_code(pipeline, snapshot),
+    )
 
 
 def _body(
