@@ -101,12 +101,15 @@ def run_pipeline(
         endpoint: The endpoint that it feeds: gives the model its name and features.
         simulation: Whether the endpoint will take decision times from its callers.
         snapshot: The digest of the project's snapshot: what it takes to run this again without a checkout.
-        declare: Whether the endpoint's stored declaration becomes what the code says. A model that is trained again
-            from a snapshot leaves it alone: what is declared is decided where somebody deploys.
+        declare: Whether the endpoint's stored declaration becomes what the code says; not where a snapshot runs again.
         register: Whether a model is packaged and registered; otherwise the run alone is kept.
         tags: Tags of the run.
         pins: See `engine.run`; they hold for the pipeline's own reading.
-        use_cache: See `engine.run`; the same for `resume`, `workers`, `progress` and `begun`.
+        use_cache: See `engine.run`.
+        resume: See `engine.run`.
+        workers: See `engine.run`.
+        progress: See `engine.run`.
+        begun: See `engine.run`.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
@@ -125,14 +128,13 @@ def run_pipeline(
         progress=progress,
         begun=begun,
     )
+    version = None
     if isinstance(result.value, Model) and register:
         if endpoint is not None and declare:
             declare_endpoint(workspace, endpoint, simulation=simulation, snapshot=snapshot)
-        name = pipeline.name.replace("_", "-")
-        version = release(workspace, result.value, result.run, endpoint=endpoint, name=name)
-        return Released(run=result.run, value=result.value, version=version)
+        version = release(workspace, result.value, result.run, endpoint=endpoint, name=pipeline.name.replace("_", "-"))
     _check_model(pipeline, endpoint, result.value)
-    return Released(run=result.run, value=result.value, version=None)
+    return Released(run=result.run, value=result.value, version=version)
 
 
 def _check_model(pipeline: Pipeline[..., Any], endpoint: Endpoint | None, value: object) -> None:
