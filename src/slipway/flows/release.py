@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -115,19 +116,8 @@ def run_pipeline(
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
     """
-    result = engine.run(
-        workspace,
-        pipeline,
-        params,
-        snapshot=snapshot,
-        tags=tags,
-        pins=pins,
-        use_cache=use_cache,
-        resume=resume,
-        workers=workers,
-        progress=progress,
-        begun=begun,
-    )
+    run = partial(engine.run, workspace, pipeline, params, snapshot=snapshot, tags=tags, pins=pins)
+    result = run(use_cache=use_cache, resume=resume, workers=workers, progress=progress, begun=begun)
     version = None
     if isinstance(result.value, Model) and register:
         if endpoint is not None and declare:
