@@ -45,11 +45,15 @@ def test_in_a_terminal_one_line_below_what_is_printed_says_it(monkeypatch: pytes
             time.sleep(0.01)
         print("a step says something")
         told(step(2, "train", "finished"))
+        print("half a line", end="")
+        time.sleep(0.5)
+        print(" and its end")
+    assert "half a line and its end\n" in terminal.getvalue()
     text = terminal.getvalue()
     assert "1 found stored, 1 waiting, running: train 0 s" in text
     assert "\r\x1b[Ka step says something\n" in text  # the line was taken away before
     assert sys.stdout is terminal
-    assert text.endswith(("\x1b[K", "something\n"))
+    assert text.endswith(("\x1b[K", " and its end\n"))
 
 
 def test_elsewhere_it_is_lines(capsys: pytest.CaptureFixture[str]) -> None:

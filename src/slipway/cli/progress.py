@@ -59,6 +59,7 @@ class _BottomLine:
         self._started = time.monotonic()
         self._over = threading.Event()
         self._is_drawn = False
+        self.is_amid = False  # a line that is printed: it is not drawn over
         self._former: list[tuple[str, Any, Any]] = []
 
     def __call__(self, record: StepRun) -> None:
@@ -107,7 +108,7 @@ class _BottomLine:
     def _work(self) -> None:
         while not self._over.wait(_EVERY_S):
             with self._lock:
-                if not self._over.is_set():
+                if not self._over.is_set() and not self.is_amid:
                     width = get_terminal_size().columns
                     self._terminal.write(_CLEAR + self.text()[: width - 1] + "\r")
                     self._terminal.flush()
@@ -124,6 +125,8 @@ class _Above:
     def write(self, text: str) -> int:
         self._line.clear()
         written: int = self._stream.write(text)
+        if text:
+            self._line.is_amid = not text.endswith("\n")
         return written
 
     def __getattr__(self, name: str) -> Any:
