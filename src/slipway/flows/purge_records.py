@@ -213,7 +213,11 @@ def _in_files(files: Iterable[Artifact]) -> set[str]:
 def _in_run(run: Run, steps: Iterable[StepRun]) -> set[str]:
     found = {run.code.diff, run.code.snapshot} | _in_files(run.artifacts)
     for step in steps:
-        found |= {step.closure} | _in_files(step.outputs) | _in_files(step.notes.artifacts if step.notes else ())
+        found |= (
+            {step.closure, step.output.digest if step.output else ""}
+            | _in_files(step.outputs)
+            | _in_files(step.notes.artifacts if step.notes else ())
+        )
     return found - {""}
 
 

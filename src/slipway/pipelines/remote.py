@@ -110,7 +110,8 @@ class Remote:
 
     def _result(self, call: StepCall, log: RunLog, folder: Path, ending: Ending, recorder: Recorder | None) -> Any:
         if ending.problem:
-            raise self._failed(call, f"its process {ending.problem}", ending.output)
+            hint = ", as a machine does that runs out of memory" if "SIGKILL" in ending.problem else ""
+            raise self._failed(call, f"its process {ending.problem}{hint}", ending.output)
         try:
             answer = msgspec.json.decode((folder / _RESULT).read_bytes(), type=StepAnswer)
         except FileNotFoundError as problem:
