@@ -104,7 +104,7 @@ def needed(code: Own) -> dict[str, Distribution]:
     found: dict[str, Distribution] = {}
     seen: set[tuple[str, str]] = set()
     for module in imported(code.files) | code.names:
-        if not libraries.is_standard(module):
+        if module.isidentifier() and not libraries.is_standard(module):
             for distribution in libraries.distributions_of(module):
                 _add(normal(about(distribution).name), (), found, seen)
     _add(_RUNTIME, (), found, seen)

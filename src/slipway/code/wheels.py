@@ -221,7 +221,10 @@ def _editable(found: Distribution, modules: tuple[str, ...]) -> Iterator[tuple[s
                 yield name.replace("/METADATA", "/WHEEL"), _PURE
     told = (found.read_text("top_level.txt") or "").split()
     for top in sorted({*modules, *told, str(found.metadata["Name"]).replace("-", "_")}):
-        spec = find_spec(top) if top.isidentifier() else None
+        try:
+            spec = find_spec(top) if top.isidentifier() else None
+        except (ImportError, ValueError):  # it is loaded without saying from where
+            continue
         for place in (spec.submodule_search_locations or ()) if spec else ():
             yield from _below(Path(place), top)
         if spec and spec.origin and not spec.submodule_search_locations and spec.origin.endswith(".py"):

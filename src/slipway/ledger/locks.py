@@ -12,6 +12,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.locks import Lock, LockedPackage
 from slipway.records.runs import Environment
 
-__all__ = ["RUNTIME", "environment", "lock_of", "names_of", "present"]
+__all__ = ["RUNTIME", "decoded", "differences", "environment", "lock_of", "names_of", "present"]
 
 RUNTIME = "slipway"
 _PUT_AGAIN_S = 600.0
@@ -94,6 +95,33 @@ def names_of(blobs: Blobs, told: Environment | None) -> tuple[str, ...]:
     return lock.names if lock is not None else () if told is None else told.lock
 
 
+def differences(blobs: Blobs, before: Environment, after: Environment) -> list[str]:
+    """In words, which packages of two records are others: by version, and by their files where both know these.
+
+    What only one of them names is no difference: a lock says what a process's code imports, not what is installed.
+    """
+    old, new = (_by_name(blobs, one) for one in (before, after))
+    found = []
+    for name in sorted(old.keys() & new.keys()):
+        (version, content), (now, is_now) = old[name], new[name]
+        if version != now:
+            found.append(f"{name} {version} -> {now}")
+        elif content and is_now and content != is_now:
+            found.append(f"{name} {version}, whose files are others")
+    return found
+
+
+def _by_name(blobs: Blobs, told: Environment) -> dict[str, tuple[str, str]]:
+    try:
+        lock = lock_of(blobs, told)
+    except NotFound:
+        lock = None
+    if lock is not None:
+        return {one.name: (one.version, one.content) for one in lock.packages}
+    pinned = (line.partition("==") for line in told.lock)
+    return {name: (version, "") for name, _, version in pinned}
+
+
 def decoded(data: bytes) -> Lock:
     """A lock out of its bytes.
 
@@ -137,18 +165,22 @@ def _with_wheel(workspace: Workspace, package: LockedPackage) -> LockedPackage:
     kept = _Kept(workspace)
     known = kept.find(package)
     if known is None:
-        found = wheels.find(package.name)
-        if found is None:
-            return package
-        try:
-            file, data = wheels.pack(found, compressed=True)
-        except InvalidInput:  # compiled in place, or altered: it is told by its content alone
-            return package
-        if len(data) > _WHEEL_BYTES:
+        file, data = _packed(package.name, package.content)
+        if not data or len(data) > _WHEEL_BYTES:
             return package
         known = (workspace.blobs.put(data), file)
         kept.note(package, known)
     return msgspec.structs.replace(package, wheel=known[0], file=known[1])
+
+
+@lru_cache(maxsize=8)
+def _packed(name: str, _content: str) -> tuple[str, bytes]:
+    """The wheel of an installed distribution; none where it is told by its content alone: compiled in place, or altered."""
+    found = wheels.find(name)
+    try:
+        return wheels.pack(found, compressed=True) if found is not None else ("", b"")
+    except InvalidInput:
+        return "", b""
 
 
 class _Kept:
