@@ -98,12 +98,14 @@ def names_of(blobs: Blobs, told: Environment | None) -> tuple[str, ...]:
 def differences(blobs: Blobs, before: Environment, after: Environment) -> list[str]:
     """In words, which packages of two records are others: by version, and by their files where both know these.
 
-    What only one of them names is no difference: a lock says what a process's code imports, not what is installed.
+    What only one of them names is a difference where both say what was installed; a lock says what code imports.
     """
     old, new = (_by_name(blobs, one) for one in (before, after))
+    are_whole = not before.imports and not after.imports
+    absent = ("(absent)", "")
     found = []
-    for name in sorted(old.keys() & new.keys()):
-        (version, content), (now, is_now) = old[name], new[name]
+    for name in sorted(old.keys() | new.keys() if are_whole else old.keys() & new.keys()):
+        (version, content), (now, is_now) = old.get(name, absent), new.get(name, absent)
         if version != now:
             found.append(f"{name} {version} -> {now}")
         elif content and is_now and content != is_now:
