@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from slipway.code import project_locks
 from slipway.code import wheels as packing
 from slipway.errors import BackendError, Corrupt, InvalidInput, MissingExtra, NotFound, SlipwayError
 from slipway.hashing import digest
@@ -86,6 +87,30 @@ class UvEnvironments:
             version=made.python,
             is_new=found is None,
         )
+
+    def locked(self, path: Path) -> tuple[LockedPackage, ...]:
+        """See `Environments.locked`."""
+        pins = self._exported(path) if path.name == "uv.lock" else project_locks.pins(path)
+        return tuple(LockedPackage(**pin._asdict()) for pin in pins)
+
+    def _exported(self, path: Path) -> tuple[project_locks.Pin, ...]:
+        """What the project itself needs of all that its `uv.lock` names: no development groups."""
+        asked = (
+            "export",
+            "--frozen",
+            "--no-dev",
+            "--no-emit-project",
+            "--no-emit-local",
+            "--no-header",
+            "--no-annotate",
+        )
+        done = self._run(*asked, "--offline", "--format", "requirements.txt", "--project", str(path.parent))
+        if done.returncode:
+            raise InvalidInput(
+                f"The lock file {path} cannot be read by uv: {_said(done)}",
+                fix="Make it anew, beside pyproject.toml: uv lock",
+            )
+        return project_locks.pins_in(path, done.stdout)
 
     def kept(self) -> tuple[KeptEnvironment, ...]:
         """See `Environments.kept`."""
@@ -267,9 +292,14 @@ def _requirement(package: LockedPackage, path: Path, data: bytes) -> str:
 
 
 def _from_here(package: LockedPackage, stock: Path) -> str:
-    """The requirement of a package that this interpreter has with the very same content, "" where it has not."""
+    """The requirement of a package that this interpreter has with the very same content, "" where it has not.
+
+    Hashes of an index's files cannot be compared with what is installed; a lock without any names a version only.
+    """
     found = packing.find(package.name)
-    if found is None or not package.content or packing.content_of(found) != package.content:
+    if found is None or packing.about(found).version != package.version:
+        return ""
+    if packing.content_of(found) != package.content if package.content else package.hashes:
         return ""
     try:
         name, data = packing.pack(found)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from slipway.records.locks import KeptEnvironment, Lock, MadeEnvironment
+from slipway.records.locks import KeptEnvironment, Lock, LockedPackage, MadeEnvironment
 
 __all__ = ["HELD_FILE", "LOCK_FILE", "Environments", "OpenEnvironments"]
 
@@ -38,6 +38,14 @@ class Environments(Protocol):
             InvalidInput: The lock was made for another kind of machine.
             Corrupt: What was found is not what the lock says.
             BackendError: The file system or the installer failed.
+        """
+        ...
+
+    def locked(self, path: Path) -> tuple[LockedPackage, ...]:
+        """What a project's lock file wants installed to run the project; see `slipway.code.project_locks.FILES`.
+
+        Raises:
+            InvalidInput: The file cannot be read, or is out of step with the project.
         """
         ...
 
