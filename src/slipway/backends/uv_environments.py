@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -92,6 +92,19 @@ class UvEnvironments:
         """See `Environments.locked`."""
         pins = self._exported(path) if path.name == "uv.lock" else project_locks.pins(path)
         return tuple(LockedPackage(**pin._asdict()) for pin in pins)
+
+    def with_hashes(self, packages: Sequence[LockedPackage], python: str) -> str:
+        """See `Environments.with_hashes`."""
+        wanted = "".join(f"{one.name}=={one.version}\n" for one in packages)
+        asked = ("pip", "compile", "--generate-hashes", "--no-deps", "--no-header", "--no-annotate", "--quiet")
+        done = self._run(*asked, "--no-emit-index-url", "--python-version", python, "-", given=wanted)
+        if done.returncode:
+            raise NotFound(
+                f"The hashes of {len(packages)} packages cannot be had. uv says: {_said(done)}",
+                why="They are an index's, which must be asked once; nobody here knows them.",
+                fix="Let uv reach an index that has these packages, then do it again.",
+            )
+        return done.stdout
 
     def _exported(self, path: Path) -> tuple[project_locks.Pin, ...]:
         """What the project itself needs of all that its `uv.lock` names: no development groups."""
@@ -247,12 +260,12 @@ class UvEnvironments:
         fixed = ("--no-deps", "--no-build", "--link-mode", "copy", "--compile-bytecode")
         return self._run("pip", "install", *given, *fixed, *options)
 
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         ours = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_PROJECT"}
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         command = [self._uv, *words, "--no-progress", "--color", "never"]
         try:
-            return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            return subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=False)
         except OSError as problem:
             raise BackendError(
                 f"uv cannot be started as {self._uv}: {problem}.", fix="Install it: pip install 'slipway[envs]'"

@@ -1,6 +1,6 @@
 """Interpreters' environments, made from locks: one folder a lock, kept and used again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +46,18 @@ class Environments(Protocol):
 
         Raises:
             InvalidInput: The file cannot be read, or is out of step with the project.
+        """
+        ...
+
+    def with_hashes(self, packages: Sequence[LockedPackage], python: str) -> str:
+        """Compiled requirements of exactly these packages, with the hashes that an index has for them. It is asked now.
+
+        Args:
+            packages: What to name.
+            python: The version of Python that they are for.
+
+        Raises:
+            NotFound: The index has not all of them, or cannot be reached.
         """
         ...
 
