@@ -55,6 +55,14 @@ class UvEnvironments:
         self._say = say
         self._uv = uv or _uv()
 
+    @property
+    def about(self) -> str:
+        """The program and its version, and what it was told of the network."""
+        said = self._run("--version").stdout.split()
+        offline = ", offline: UV_OFFLINE is set" if os.environ.get("UV_OFFLINE") else ""
+        folders = f", wheel folders: {there}" if (there := os.environ.get("UV_FIND_LINKS")) else ""
+        return f"uv {said[1] if len(said) > 1 else '?'} at {self._uv}{offline}{folders}"
+
     def make(self, lock: Lock, wheels: Callable[[str], bytes], *, is_checked: bool = False) -> MadeEnvironment:
         """See `Environments.make`."""
         if lock.platform != sysconfig.get_platform():
