@@ -209,6 +209,9 @@ class UvEnvironments:
             stock.mkdir()
             self._install(lock, part, stock, {one.name: self._kept(one, wheels, stock) for one in lock.packages})
             made = _Made(_version(part), _compared(lock, part))
+            fits = self._run("pip", "check", "--python", str(part / "bin" / "python"))
+            if fits.returncode:  # the lock says so, and it may be meant: nobody is stopped
+                self._say(f"The packages do not fit each other. uv says: {_said(fits)}")
             (part / _MADE_FILE).write_bytes(msgspec.json.encode(made))
             (part / LOCK_FILE).write_bytes(lock.encoded)
             part.rename(self._folder / lock.digest)
