@@ -41,6 +41,15 @@ def test_an_extra_of_slipway_comes_with_what_it_is_for(tmp_path: Path) -> None:
     assert "redis" in imports.needed(imports.Own((), backends=frozenset({"redis"})))
 
 
+def test_a_name_of_the_face_brings_the_extra_that_it_uses(tmp_path: Path) -> None:
+    file = tmp_path / "code.py"
+    for text in ("import slipway as sw\nsw.sql('x')\n", "from slipway import (\n    step,\n    sql,\n)\n"):
+        file.write_text(text)
+        assert "sqlalchemy" in imports.needed(imports.Own((str(file),)))
+    file.write_text("import re, slipway as sw\nre.search('sql', x)\nsw.sqlx\n")
+    assert not {"sqlalchemy", "optuna"} & set(imports.needed(imports.Own((str(file),))))
+
+
 def test_own_code_is_what_lies_in_no_library() -> None:
     files = imports.own().files
     assert __file__ in files
