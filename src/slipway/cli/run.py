@@ -1,5 +1,7 @@
 """`slipway run`: a pipeline of the project."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import threading
@@ -10,7 +12,7 @@ from typing import Any
 
 import click
 
-from slipway.cli.door import Door, opened
+from slipway.cli.door import Door, Way, way_options
 from slipway.cli.exits import INTERRUPTED, TERMINATED
 from slipway.cli.progress import progress
 from slipway.cli.step_logs import newest_pipeline_run
@@ -27,11 +29,23 @@ __all__ = ["run"]
     "--resume", metavar="RUN", help="Go on with a run that broke off, with its parameters; `last` for the newest."
 )
 @click.option("--key", metavar="KEY", help="Run it once a key: the same key again gives the run that there is.")
-@opened
-def run(
+@click.option("--isolated", is_flag=True, help="Make an environment from the project's lock, and run there.")
+@way_options
+def run(way: Way, isolated: bool, **given: Any) -> None:
+    """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
+    from slipway.cli.isolated import again_isolated
+    from slipway.pipelines import isolation
+
+    isolation.hold()
+    if isolated:
+        again_isolated(way)
+    with way.open() as door:
+        _run(door, **given)
+
+
+def _run(
     door: Door, pipeline: str | None, settings: tuple[str, ...], no_ingest: bool, resume: str | None, key: str | None
 ) -> None:
-    """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
     from slipway.flows.endpoint import Endpoint
 
     project = door.project

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
+from slipway.records.locks import Lock
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Bucket, MetricPoint, Run, StepRun
 from slipway.records.search import Search
@@ -62,12 +63,14 @@ class RunDetail(Struct, frozen=True, kw_only=True):
         steps: In order.
         metrics: The latest points.
         goes_at: When it is purged: for a run in the trash, unless its project keeps the trash forever.
+        lock: What its own code imported; None where that was not kept.
     """
 
     run: Run
     steps: tuple[StepRun, ...]
     metrics: tuple[MetricPoint, ...]
     goes_at: datetime | None = None
+    lock: Lock | None = None
 
 
 class GetCurves(Struct, frozen=True, kw_only=True):

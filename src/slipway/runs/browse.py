@@ -1,6 +1,7 @@
 """The bodies of the operations on runs."""
 
 from slipway.errors import InvalidInput, NotFound, near
+from slipway.ledger import locks
 from slipway.ledger import search as ledger_search
 from slipway.ledger.retention import goes_at, keep_days
 from slipway.operations.runs import (
@@ -57,7 +58,11 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
         points = tx.latest_points([run.id])[run.id]
         goes = goes_at(run.deleted_at, keep_days(tx, workspace)) if run.deleted_at else None
     steps = tuple(search.steps(workspace, run.id))
-    return RunDetail(run=run, steps=steps, metrics=tuple(points), goes_at=goes)
+    try:
+        lock = locks.lock_of(workspace.blobs, run.environment)
+    except NotFound:  # its bytes went with a purge
+        lock = None
+    return RunDetail(run=run, steps=steps, metrics=tuple(points), goes_at=goes, lock=lock)
 
 
 def place_of(key: str) -> tuple[bool, bool, str]:

@@ -54,6 +54,7 @@ def run(view: View) -> Context:
         "steps": detail.steps,
         "step_rows": _step_rows(detail.steps),
         "stand": _stand(detail.steps),
+        "lock": detail.lock,
         "overall": [point for point in detail.metrics if place_of(point.key)[:2] == (False, False)],
         "slices": [point for point in detail.metrics if place_of(point.key)[:2] == (False, True)],
         "machine": [point for point in detail.metrics if place_of(point.key)[0]],
