@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import schedule as schedule
     from slipway.flows.shared import shared as shared
     from slipway.flows.streams import redis_stream as redis_stream
+    from slipway.flows.warm_start import warm_start as warm_start
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -134,6 +135,7 @@ _HOMES = {
     "threshold": "slipway.models.decision",
     "unique": "slipway.data.checks",
     "vectorised": "slipway.features.vectorised",
+    "warm_start": "slipway.flows.warm_start",
     "windows": "slipway.features.windows",
 }
 
@@ -200,6 +202,7 @@ __all__ = [
     "threshold",
     "unique",
     "vectorised",
+    "warm_start",
     "windows",
 ]
 

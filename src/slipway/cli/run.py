@@ -1,12 +1,11 @@
 """`slipway run`: a pipeline of the project."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from slipway.cli.door import Door, opened
-from slipway.errors import InvalidDeclaration, InvalidInput
+from slipway.errors import InvalidInput
 
 __all__ = ["run"]
 
@@ -21,14 +20,14 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     from slipway.data.declare import Table
     from slipway.data.ingest import ingest
     from slipway.data.schedules import declare_schedule
-    from slipway.flows.endpoint import Endpoint
+    from slipway.flows.endpoint import Endpoint, fed_by
     from slipway.flows.release import run_pipeline
     from slipway.pipelines.declare import Pipeline
 
     project, workspace = door.project, door.workspace
     chosen = project.pick(Pipeline, pipeline, "pipeline")
     params = _params(chosen, settings)
-    endpoint = _endpoint(project.declared(Endpoint).values(), chosen)
+    endpoint = fed_by(project.declared(Endpoint).values(), chosen)
     if not no_ingest:
         for table in project.declared(Table).values():
             ingest(workspace, table, folder=project.folder)
@@ -41,18 +40,6 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
     if done.version is not None:
         click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
         click.echo(f"Next: slipway deploy {done.version.name}")
-
-
-def _endpoint(declared: Iterable[Any], pipeline: Any) -> Any:
-    """The endpoint that a pipeline feeds, None for none."""
-    fed = [endpoint for endpoint in declared if endpoint.pipeline is pipeline]
-    if len(fed) > 1:
-        raise InvalidDeclaration(
-            f"The pipeline {pipeline.name!r} feeds {len(fed)} endpoints: {', '.join(repr(e.name) for e in fed)}.",
-            why="Its model is registered under the endpoint's name, and has one gate.",
-            fix="Let one endpoint name the pipeline; deploy to others with: slipway deploy MODEL --endpoint NAME",
-        )
-    return fed[0] if fed else None
 
 
 def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:

@@ -24,8 +24,9 @@ import slipway
 from slipway.data.declare import Table
 from slipway.data.sync import sync
 from slipway.errors import InvalidInput, NotFound, StepFailed
-from slipway.flows.endpoint import Endpoint
+from slipway.flows.endpoint import Endpoint, fed_by
 from slipway.flows.release import Released, run_pipeline
+from slipway.flows.warm_start import former_of
 from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, read_settings
 from slipway.ledger import entries, projects, provenance
@@ -109,7 +110,10 @@ def _run(task: PipelineTask, workspace: Workspace) -> Released:
     project = _project(task, workspace)
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
-    params = _params_of(task, workspace, pipeline) if task.params_of else converted(pipeline, task.params)
+    if task.is_release:
+        endpoint = fed_by(project.declared(Endpoint).values(), pipeline)
+    given = converted(pipeline, task.params)
+    params = _params_of(task, workspace, pipeline) | given if task.params_of else given
     pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
     return run_pipeline(
         workspace,
@@ -122,6 +126,7 @@ def _run(task: PipelineTask, workspace: Workspace) -> Released:
         tags=task.tags,
         pins=pins,
         use_cache=task.use_cache,
+        start_from=former_of(workspace, task.warm_start) if task.warm_start else None,
     )
 
 
@@ -129,14 +134,15 @@ def _params_of(task: PipelineTask, workspace: Workspace, pipeline: Pipeline[...,
     with workspace.ledger.read() as tx:
         run = entries.get(tx, Run, task.params_of)
     kept = engine.params_of(workspace, run)
-    worded = sorted(run.params.keys() & pipeline.signature.parameters.keys())
+    worded = sorted(run.params.keys() & pipeline.signature.parameters.keys() - task.params.keys())
     if kept is None and worded:
         raise InvalidInput(
             f"The run {run.id} was given {', '.join(worded)}, which could not be stored in their own types.",
             why="A pipeline is run again with exactly the parameters that it had.",
             fix="Give the pipeline plain values, dates, frames or arrays, and run it anew.",
         )
-    return dict(kept or {})
+    # What the pipeline has no more, where another code runs than ran then, is told as a difference of the two.
+    return {name: value for name, value in (kept or {}).items() if name in pipeline.signature.parameters}
 
 
 def _import_only(code: Path) -> None:

@@ -441,12 +441,11 @@ def start(
         InvalidInput: A parameter or tag does not fit.
     """
     outer = current_run.get()
-    now = workspace.clock.now()
     run = Run(
         id=new_run_id(),
         project=workspace.project,
         name=name,
-        created_at=now,
+        created_at=workspace.clock.now(),
         experiment_id=experiment_id,
         actor=workspace.actor,
         started_at=datetime.now(UTC),
@@ -456,6 +455,7 @@ def start(
         tags=set_tags({}, tags or {}),
         code=code or CodeVersion(),
         environment=provenance.environment(),
+        machine=provenance.machine(),
         host=provenance.host(),
     )
     return _opened(workspace, run, Begun(run, experiment))

@@ -31,6 +31,7 @@ class StepCall:
         cached: Whether a stored result may be used and kept for later calls.
         function: The user's own function, whose arguments are `inputs`; None for a step of Slipway's.
         returns: The names of a returned tuple's items, () for one result.
+        tolerance: How far apart numbers of its result may be that count as reproduced, None for the default.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StepCall:
     cached: bool = True
     function: Callable[..., Any] | None = None
     returns: tuple[str, ...] = ()
+    tolerance: float | None = None
 
 
 class StepScope(Protocol):

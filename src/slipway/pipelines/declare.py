@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from slipway.errors import InvalidDeclaration
+from slipway.ledger.run_tags import TOLERANCE
 from slipway.ledger.step_scope import PlainCall, StepCall, plain_call, step_scope
 
 __all__ = ["Pipeline", "Step", "pipeline", "step"]
@@ -69,11 +71,20 @@ class Step(_Declared[P, R]):
         function: The plain function. Its result must depend on its arguments and its code only.
         cache: Whether a stored result may stand in for a call.
         returns: The names of a returned tuple's items, as they are shown; () for one result.
+        tolerance: How far apart fractions in its result may be that count as reproduced; None for the pipeline's.
     """
 
-    def __init__(self, function: Callable[P, R], *, cache: bool = True, returns: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        cache: bool = True,
+        returns: Sequence[str] = (),
+        tolerance: float | None = None,
+    ) -> None:
         super().__init__(function, "step")
         self.cache = cache
+        self.tolerance = _checked(f"@step({self.name})", tolerance)
         self.returns = tuple(returns)
         if isinstance(returns, str) or any(not name.isidentifier() for name in self.returns):
             raise InvalidDeclaration(
@@ -99,6 +110,7 @@ class Step(_Declared[P, R]):
                 cached=self.cache,
                 function=function,
                 returns=self.returns,
+                tolerance=self.tolerance,
             )
         )
         found: R = result
@@ -117,10 +129,13 @@ class Pipeline(_Declared[P, R]):
 
     Args:
         function: The plain function.
+        tolerance: How far apart fractions may be that count as reproduced, in its result, its metrics and the results of
+            steps that say nothing else; None for 1e-9.
     """
 
-    def __init__(self, function: Callable[P, R]) -> None:
+    def __init__(self, function: Callable[P, R], *, tolerance: float | None = None) -> None:
         super().__init__(function, "pipeline")
+        self.tolerance = _checked(f"@pipeline({self.name})", tolerance)
         for name, parameter in self.signature.parameters.items():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise InvalidDeclaration(
@@ -128,6 +143,11 @@ class Pipeline(_Declared[P, R]):
                     why="A run is started with parameters by name.",
                     fix=f"Make {name!r} a plain parameter.",
                 )
+
+    @property
+    def tags(self) -> dict[str, object]:
+        """What a run of it is tagged with."""
+        return {} if self.tolerance is None else {TOLERANCE: repr(self.tolerance)}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call it plainly: nothing is recorded."""
@@ -137,11 +157,33 @@ class Pipeline(_Declared[P, R]):
         return f"<pipeline {self.name}>"
 
 
+def _checked(what: str, tolerance: object) -> float | None:
+    if tolerance is None:
+        return None
+    is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not is_number or not 0 <= float(tolerance) < math.inf:
+        raise InvalidDeclaration(
+            f"{what} was given tolerance={tolerance!r}.",
+            why="It says how far apart numbers may be that count as reproduced, as a share of the number.",
+            fix="For example tolerance=1e-6, or 0 where they must be equal.",
+        )
+    return float(tolerance)
+
+
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
-def step(*, cache: bool = ..., returns: Sequence[str] = ...) -> Callable[[Callable[P, R]], Step[P, R]]: ...
-def step(function: Callable[P, R] | None = None, /, *, cache: bool = True, returns: Sequence[str] = ()) -> Any:
+def step(
+    *, cache: bool = ..., returns: Sequence[str] = ..., tolerance: float | None = ...
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    cache: bool = True,
+    returns: Sequence[str] = (),
+    tolerance: float | None = None,
+) -> Any:
     """Make a function a step of pipelines.
 
     Inside a pipeline's run each call is recorded, its result is stored by content, and a later call with equal
@@ -151,30 +193,40 @@ def step(function: Callable[P, R] | None = None, /, *, cache: bool = True, retur
         function: The plain function.
         cache: False for a step whose result depends on more than its arguments and code (the network, the clock).
         returns: The names of a returned tuple's items, as they are shown.
+        tolerance: How far apart fractions in its result may be that count as reproduced, as a share of the number (of 1
+            where it is less); 0 where they must be equal, None for what the pipeline says.
 
     Raises:
-        InvalidDeclaration: It is no plain function.
+        InvalidDeclaration: It is no plain function, or the tolerance is none.
 
     Example:
         @slipway.step
         def split(rows: pl.DataFrame, share: float = 0.8) -> tuple[pl.DataFrame, pl.DataFrame]: ...
     """
     if function is None:
-        return lambda given: Step(given, cache=cache, returns=returns)
+        return lambda given: Step(given, cache=cache, returns=returns, tolerance=tolerance)
     return Step(function)
 
 
-def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]:
+@overload
+def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
+@overload
+def pipeline(*, tolerance: float | None = ...) -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
+def pipeline(function: Callable[P, R] | None = None, /, *, tolerance: float | None = None) -> Any:
     """Make a function a pipeline: its parameters are the run's, the steps that it calls are recorded and cached.
 
     Args:
         function: The plain function.
+        tolerance: How far apart fractions may be that count as reproduced, in its result, its metrics and the results of
+            steps that say nothing else; None for 1e-9.
 
     Raises:
-        InvalidDeclaration: It is no plain function.
+        InvalidDeclaration: It is no plain function, or the tolerance is none.
 
     Example:
         @slipway.pipeline
         def release(until: date) -> slipway.Model: ...
     """
+    if function is None:
+        return lambda given: Pipeline(given, tolerance=tolerance)
     return Pipeline(function)

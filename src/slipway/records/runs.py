@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "Environment",
     "Experiment",
+    "Machine",
     "MetricPoint",
     "ModelUse",
     "Run",
@@ -87,6 +88,20 @@ class Environment(Struct, frozen=True, kw_only=True):
     python: str
     platform: str
     lock: tuple[str, ...] = ()
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """What computed, as far as results may depend on it.
+
+    Args:
+        cpu: The processor as it calls itself, "" where it does not say.
+        cores: How many of its cores the process may use.
+        threads: What the process was told of threads, by the variable's name: OMP_NUM_THREADS.
+    """
+
+    cpu: str = ""
+    cores: int = 0
+    threads: dict[str, str] = {}
 
 
 class RunError(Struct, frozen=True, kw_only=True):
@@ -192,6 +207,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         inputs: Lineage nodes read: "table:flights@<version>".
         artifacts: What was stored, by name.
         artifacts_here: How many artifacts stand in the record as it is stored, where others are `RunArtifact`; None for all.
+        tolerance: How far apart numbers may be that count as reproduced, as the pipeline declares it; None for the default.
         code: Which code ran.
         environment: Where it ran.
         error: Why it failed, None otherwise.
@@ -226,6 +242,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     findings: tuple[RunFinding, ...] = ()
     ended_early: str = ""
     artifacts_here: int | None = None
+    machine: Machine | None = None
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -296,6 +313,7 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
         reads: Lineage nodes of the table versions that it read by itself.
         notes: What it logged to its run, to be logged again by a hit.
         error: Why it failed.
+        tolerance: How far apart numbers may be that count as reproduced, as step or pipeline declare it; None for the default.
     """
 
     parent_id: str
@@ -310,6 +328,7 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
     reads: tuple[str, ...] = ()
     notes: "StepNotes | None" = None
     error: RunError | None = None
+    tolerance: float | None = None
 
 
 class MetricPoint(Struct, frozen=True):
