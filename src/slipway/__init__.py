@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.gates.declare import reproduced as reproduced
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
     from slipway.models.decision import threshold as threshold
@@ -121,6 +122,7 @@ _HOMES = {
     "pipeline": "slipway.pipelines.declare",
     "quantile": "slipway.features.windows",
     "redis_stream": "slipway.flows.streams",
+    "reproduced": "slipway.gates.declare",
     "references": "slipway.data.checks",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
@@ -188,6 +190,7 @@ __all__ = [
     "pipeline",
     "quantile",
     "redis_stream",
+    "reproduced",
     "references",
     "rows",
     "run",

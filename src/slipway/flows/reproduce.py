@@ -155,7 +155,8 @@ def reproductions_of(workspace: Workspace, bundle: str) -> list[Reproduction]:
             for link in tx.links(f"bundle:{bundle}", towards=False)
             if link.target.startswith("reproduction:")
         ]
-    found = [read_back(one, workspace.signer) for one in found]
+    # The link alone proves nothing: what was signed names the bundle.
+    found = [read_back(one, workspace.signer) for one in found if one.bundle == bundle]
     return sorted(found, key=lambda one: (one.parent_id, one.number), reverse=True)
 
 
