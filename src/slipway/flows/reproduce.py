@@ -10,10 +10,10 @@ from pathlib import Path
 from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.flows.distance import apart
 from slipway.flows.repeatable import check_pipelines, check_snapshot, erased_since, pins_of, run_meant
+from slipway.flows.warm_start import started_from
 from slipway.ledger import entries, events, lineage
 from slipway.ledger.attest import read_back, signed
 from slipway.ledger.run_log import REPRODUCES
-from slipway.ledger.run_tags import WARM_START
 from slipway.operations.runs import Reproduce, Reproduced
 from slipway.pipelines import cache, snapshot, staging
 from slipway.pipelines.comparison import RESULT, Apart, Compared, Distance, Made, compare, disagree
@@ -74,7 +74,7 @@ def _staged(workspace: Workspace, run: Run, name: str) -> Path:
         pins=pins_of(workspace, run),
         use_cache=False,
         register=False,
-        warm_start=run.tags.get(WARM_START, ""),
+        warm_start=started_from(workspace, run),
     )
     return staging.stage(workspace, name, task)
 

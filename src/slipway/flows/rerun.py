@@ -10,10 +10,10 @@ from slipway import errors
 from slipway.errors import Conflict, InvalidInput, NotFound, SlipwayError, StepFailed, near
 from slipway.flows.repeatable import check_pipelines, check_snapshot, pins_of, run_meant
 from slipway.flows.run_changes import changes
-from slipway.flows.warm_start import former_of
+from slipway.flows.warm_start import former_of, started_from
 from slipway.ids import new_id
 from slipway.ledger import entries, events
-from slipway.ledger.run_tags import RERUNS, WARM_START
+from slipway.ledger.run_tags import RERUNS
 from slipway.operations.runs import Reran, Rerun
 from slipway.pipelines import snapshot, staging
 from slipway.ports.runner import LOG_FILE, TASK_FILE
@@ -62,7 +62,7 @@ def _staged(workspace: Workspace, run: Run, request: Rerun, key: str, checkout: 
         check_snapshot(run)
         _check_names(run, request.params)
     snapshot.unpacked(workspace, checkout or run.code.snapshot)
-    start = run.id if request.warm_start else run.tags.get(WARM_START, "")
+    start = run.id if request.warm_start else started_from(workspace, run)
     if start:
         former_of(workspace, start)
     task = staging.task(

@@ -12,7 +12,9 @@ from slipway.pipelines.warm import Former, former
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
 
-__all__ = ["former_of", "warm_start"]
+__all__ = ["former_of", "started_from", "warm_start"]
+
+_ROLE = "warm start"
 
 
 def warm_start() -> Model | None:
@@ -45,9 +47,16 @@ def warm_start() -> Model | None:
     log = current_run.get()
     if known.run_id and log is not None:
         log.set_tags({WARM_START: known.run_id})
-        log.add_link(f"run:{known.run_id}", log.node, "warm start")
+        log.add_link(f"run:{known.run_id}", log.node, _ROLE)
     found: Model | None = known.load()
     return found
+
+
+def started_from(workspace: Workspace, run: Run) -> str:
+    """The run whose model a run started from, "" for none. The lineage says it: tags may be set by anybody."""
+    with workspace.ledger.read() as tx:
+        links = tx.links(f"run:{run.id}", towards=True)
+    return next((link.source.removeprefix("run:") for link in links if link.role == _ROLE), "")
 
 
 def former_of(workspace: Workspace, run_id: str) -> Former:

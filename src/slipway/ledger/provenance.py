@@ -61,9 +61,8 @@ def environment() -> Environment:
     )
 
 
-@cache
 def machine() -> Machine:
-    """The processor, and what this process may use of it; read once in a process."""
+    """The processor, and what this process may use of it now."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every platform
@@ -72,6 +71,7 @@ def machine() -> Machine:
     return Machine(cpu=_cpu(), cores=cores, threads=told)
 
 
+@cache
 def _cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

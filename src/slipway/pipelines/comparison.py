@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from slipway.ledger.run_tags import TOLERANCE as TOLERANCE_TAG
 from slipway.pipelines.apart_because import Reason, of_body, of_step
 from slipway.ports.blobs import Blobs
 from slipway.records.reproductions import ReproductionCause, ReproductionVerdict
@@ -239,10 +238,7 @@ def _moved(before: Mapping[str, float], after: Mapping[str, float], forgiven: fl
 
 
 def _tolerance(run: Run) -> float:
-    try:
-        return float(run.tags.get(TOLERANCE_TAG, TOLERANCE))
-    except ValueError:  # somebody set the tag by hand
-        return TOLERANCE
+    return TOLERANCE if run.tolerance is None else run.tolerance
 
 
 def _numbered(steps: Sequence[StepRun]) -> Iterator[tuple[tuple[str, int], StepRun]]:

@@ -13,7 +13,6 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from slipway.errors import InvalidDeclaration
-from slipway.ledger.run_tags import TOLERANCE
 from slipway.ledger.step_scope import PlainCall, StepCall, plain_call, step_scope
 
 __all__ = ["Pipeline", "Step", "pipeline", "step"]
@@ -143,11 +142,6 @@ class Pipeline(_Declared[P, R]):
                     why="A run is started with parameters by name.",
                     fix=f"Make {name!r} a plain parameter.",
                 )
-
-    @property
-    def tags(self) -> dict[str, object]:
-        """What a run of it is tagged with."""
-        return {} if self.tolerance is None else {TOLERANCE: repr(self.tolerance)}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call it plainly: nothing is recorded."""

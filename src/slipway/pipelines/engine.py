@@ -92,8 +92,9 @@ def run(
         name=pipeline.name,
         pipeline=pipeline.name,
         params=arguments,
-        tags={**({"slipway.resumes": resume} if resume else {}), **pipeline.tags, **(tags or {})},
+        tags={**({"slipway.resumes": resume} if resume else {}), **(tags or {})},
         code=_code(pipeline, snapshot),
+        tolerance=pipeline.tolerance,
     )
     scope = _Scope(log, remote, use_cache=use_cache)
     read: list[str] = []

@@ -207,7 +207,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         inputs: Lineage nodes read: "table:flights@<version>".
         artifacts: What was stored, by name.
         artifacts_here: How many artifacts stand in the record as it is stored, where others are `RunArtifact`; None for all.
-        tolerance: How far apart numbers may be that count as reproduced, as the pipeline declares it; None for the default.
+        tolerance: How far apart numbers may be that count as reproduced, as its pipeline declares it; None for the default.
+        machine: What computed; None in records of earlier releases.
         code: Which code ran.
         environment: Where it ran.
         error: Why it failed, None otherwise.
@@ -243,6 +244,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     ended_early: str = ""
     artifacts_here: int | None = None
     machine: Machine | None = None
+    tolerance: float | None = None
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -313,7 +315,7 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
         reads: Lineage nodes of the table versions that it read by itself.
         notes: What it logged to its run, to be logged again by a hit.
         error: Why it failed.
-        tolerance: How far apart numbers may be that count as reproduced, as step or pipeline declare it; None for the default.
+        tolerance: How far apart numbers may be that count as reproduced, as the step declares it; None for the run's.
     """
 
     parent_id: str
