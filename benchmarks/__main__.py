@@ -51,7 +51,7 @@ This run: {cores} shared cores, {system}, Python {python}; {minutes:.1f} minutes
 
 def section(module: Any, rows: list[dict[str, Any]]) -> str:
     """A path's part of the page: its heading, how it is measured, the table and the remark."""
-    lines = [f"## {rows[0]['path'].capitalize()}", "", module.__doc__.strip(), ""]
+    lines = [f"## {rows[0]['path'][0].upper()}{rows[0]['path'][1:]}", "", module.__doc__.strip(), ""]
     lines += ["| what | raw | Slipway | ratio | goal |", "|---|---:|---:|---:|---|"]
     lines += [_line(row) for row in rows]
     if module.REMARK:

@@ -138,6 +138,7 @@ def _show_text(answer: RunDetail) -> str:
                     "tags",
                     "\n".join(f"{name} = {value}" for name, value in sorted(run.tags.items()) if name != _COMMAND),
                 ),
+                ("environment", _environment_text(answer)),
                 ("ended early", run.ended_early),
                 ("found", "\n".join(f"{one.kind}: {one.told}" for one in run.findings)),
                 ("data", "\n".join(f"{one.name} ({one.tags.get(CONTEXT, 'used')})" for one in run.datasets)),
@@ -154,6 +155,15 @@ def _show_text(answer: RunDetail) -> str:
         where = f" in step {error.step}" if error.step else ""
         parts.append(f"failed{where}: {error.type}: {error.message}\n{error.trace}".rstrip())
     return "\n\n".join(parts)
+
+
+def _environment_text(answer: RunDetail) -> str:
+    told = answer.run.environment
+    if told is None:
+        return ""
+    packages = len(told.lock) if answer.lock is None else len(answer.lock.packages)
+    lock = f", lock {told.imports[:12]}" if told.imports else ""
+    return f"Python {told.python}, {count(packages, 'package')}, {told.platform}{lock}"
 
 
 def _compare_text(details: list[RunDetail]) -> str:

@@ -50,7 +50,7 @@ def changes(workspace: Workspace, before: Run, after: Run) -> RunChanges:
     """
     old, new = (search.steps(workspace, run.id) for run in (before, after))
     code, libraries = _code(workspace, before, after, old, new)
-    installed = installed_changes(before.environment, after.environment)
+    installed = installed_changes(workspace.blobs, before, after)
     known = " ".join(installed)
     further = [change for change in libraries if change.removeprefix("library ") not in known]
     return RunChanges(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
+from slipway.records.locks import Lock
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Bucket, MetricPoint, Run, StepRun
 from slipway.records.search import Search
@@ -70,6 +71,7 @@ class RunDetail(Struct, frozen=True, kw_only=True):
         reruns: The ids of runs that were started from it, newest first.
         reproductions: What came of repeating it, newest first.
         repeats: Where it repeated another run to compare with it: what came of that.
+        lock: What its own code imported; None where that was not kept.
     """
 
     run: Run
@@ -80,6 +82,7 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     reruns: tuple[str, ...] = ()
     reproductions: tuple[Reproduction, ...] = ()
     repeats: Reproduction | None = None
+    lock: Lock | None = None
 
 
 class GetCurves(Struct, frozen=True, kw_only=True):

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from slipway.ledger import locks
 from slipway.pipelines.reasons import code_changes, read_closures
 from slipway.ports.blobs import Blobs
 from slipway.records.reproductions import ReproductionCause
-from slipway.records.runs import Environment, Machine, Run, StepRun
+from slipway.records.runs import Machine, Run, StepRun
 
 __all__ = ["Reason", "installed_changes", "is_library", "listed", "machine_changes", "of_body", "of_step"]
 
@@ -34,7 +35,7 @@ def of_step(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
     names = sorted(old.inputs.keys() | new.inputs.keys())
     if arguments := [name for name in names if old.inputs.get(name) != new.inputs.get(name)]:
         told = f"its argument {', '.join(arguments)} is another, which the pipeline makes between its steps"
-        return of_body(before, after).told(told)
+        return of_body(blobs, before, after).told(told)
     was, is_now = read_closures(blobs, old.closure), read_closures(blobs, new.closure)
     changes = code_changes(was, is_now) if was and is_now else []
     if own := [change for change in changes if not is_library(change)]:
@@ -43,22 +44,22 @@ def of_step(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
         return Reason("data", f"it read {_set(new.reads)}, and {_set(old.reads)} before")
     if changes:
         return Reason("library", listed(changes))
-    found = _around(before, after)
+    found = _around(blobs, before, after)
     return replace(found, words=f"its arguments and its code are the same{found.words}")
 
 
-def of_body(before: Run, after: Run) -> Reason:
+def of_body(blobs: Blobs, before: Run, after: Run) -> Reason:
     """Why what a pipeline does between its steps is another."""
     if before.code.snapshot != after.code.snapshot:
         return Reason("code", "it ran from another snapshot of the project")
     if set(before.inputs) != set(after.inputs) and after.state == "finished":
         return Reason("data", f"the run read {_set(after.inputs)}, and {_set(before.inputs)} before")
-    found = _around(before, after)
+    found = _around(blobs, before, after)
     return replace(found, words=f"the code is the same{found.words}")
 
 
-def _around(before: Run, after: Run) -> Reason:
-    installed, computed = installed_changes(before.environment, after.environment), machine_changes(before, after)
+def _around(blobs: Blobs, before: Run, after: Run) -> Reason:
+    installed, computed = installed_changes(blobs, before, after), machine_changes(before, after)
     told = [f"what is installed: {listed(installed)}"] if installed else []
     told += [f"what computed: {listed(computed)}"] if computed else []
     if told:
@@ -66,16 +67,13 @@ def _around(before: Run, after: Run) -> Reason:
     return Reason("unknown", ", and so are the libraries and the machine: it depends on something that nobody records")
 
 
-def installed_changes(before: Environment | None, after: Environment | None) -> list[str]:
+def installed_changes(blobs: Blobs, before: Run, after: Run) -> list[str]:
     """What is installed otherwise, in words: "numpy 2.0.0 -> 2.1.0"."""
-    if before is None or after is None:
+    old, new = before.environment, after.environment
+    if old is None or new is None:
         return []
-    changes = [] if before.python == after.python else [f"Python {before.python} -> {after.python}"]
-    old, new = (dict(line.split("==", 1) for line in one.lock) for one in (before, after))
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            changes.append(f"{name} {old.get(name, '(absent)')} -> {new.get(name, '(absent)')}")
-    return changes
+    changes = [] if old.python == new.python else [f"Python {old.python} -> {new.python}"]
+    return changes + locks.differences(blobs, old, new)
 
 
 def machine_changes(before: Run, after: Run) -> list[str]:

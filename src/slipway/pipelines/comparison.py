@@ -87,14 +87,14 @@ def compare(blobs: Blobs, before: Made, after: Made, distance: Distance) -> Comp
     for place, old in _numbered(before.steps):
         new = again.pop(place, None)
         if new is None and after.run.state == "finished":
-            return _differs(old.name, of_body(before.run, after.run).told("it was not called again"), count)
+            return _differs(old.name, of_body(blobs, before.run, after.run).told("it was not called again"), count)
         if new is None:
-            return _failed(before.run, after.run, count)
+            return _failed(blobs, before.run, after.run, count)
         if found := _step(blobs, old, new, before.run, after.run, distance, count):
             return found
     if after.run.state != "finished":
-        return _failed(before.run, after.run, count)
-    body = of_body(before.run, after.run)
+        return _failed(blobs, before.run, after.run, count)
+    body = of_body(blobs, before.run, after.run)
     if again:
         return _differs(next(iter(again))[0], body.told("it was not called by the first run"), count)
     steps, forgiven = count.compared, _tolerance(before.run)
@@ -208,10 +208,10 @@ def _named(step: str) -> str:
     return {RESULT: "the pipeline's result", METRICS: "its metrics", "": "the pipeline itself"}.get(step, step)
 
 
-def _failed(before: Run, after: Run, count: _Count) -> Compared:
+def _failed(blobs: Blobs, before: Run, after: Run, count: _Count) -> Compared:
     error = after.error
     words = f"the repetition is {after.state}" if error is None else f"it failed: {error.type}: {error.message}"
-    return _differs("" if error is None else error.step, of_body(before, after).told(words), count)
+    return _differs("" if error is None else error.step, of_body(blobs, before, after).told(words), count)
 
 
 def _far(apart: Apart) -> str:

@@ -82,12 +82,14 @@ class Environment(Struct, frozen=True, kw_only=True):
     Args:
         python: "3.11.7".
         platform: As `platform.platform()` says.
-        lock: "name==version" of every installed distribution that the process can import, sorted.
+        lock: "name==version" of distributions, sorted: where there is no stored lock, or beside it in a bundle.
+        imports: The blob digest of the stored `Lock` of what the process's own code imports; "" where there is none.
     """
 
     python: str
     platform: str
     lock: tuple[str, ...] = ()
+    imports: str = ""
 
 
 class Machine(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The bodies of the operations on runs."""
 
 from slipway.errors import InvalidInput, NotFound, near
-from slipway.ledger import entries
+from slipway.ledger import entries, locks
 from slipway.ledger import search as ledger_search
 from slipway.ledger.attest import read_back
 from slipway.ledger.retention import goes_at, keep_days
@@ -66,12 +66,17 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
             for link in links
             if link.role in ("reproduced", "repeated") and tx.get(entries.kind_of(Reproduction), link.target[13:])
         ]
+    try:
+        lock = locks.lock_of(workspace.blobs, run.environment)
+    except NotFound:  # its bytes went with a purge
+        lock = None
     told = sorted((read_back(one, workspace.signer) for one in repetitions), key=lambda one: -one.number)
     return RunDetail(
         run=run,
         steps=tuple(search.steps(workspace, run.id)),
         metrics=tuple(points),
         goes_at=goes,
+        lock=lock,
         started_from=run.tags.get(RERUNS, ""),
         reruns=tuple(sorted((link.target[4:] for link in links if link.role == "rerun"), reverse=True)),
         reproductions=tuple(one for one in told if one.parent_id == run.id),

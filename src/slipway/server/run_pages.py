@@ -52,6 +52,7 @@ def run(view: View) -> Context:
         "run": own,
         "goes_at": detail.goes_at,
         "steps": detail.steps,
+        "lock": detail.lock,
         "overall": [point for point in detail.metrics if place_of(point.key)[:2] == (False, False)],
         "slices": [point for point in detail.metrics if place_of(point.key)[:2] == (False, True)],
         "machine": [point for point in detail.metrics if place_of(point.key)[0]],
