@@ -1,7 +1,9 @@
 """Sabotage: whatever is changed behind a run's back, reproducing it names; and honest repetitions never differ."""
 
+import io
 import os
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ import pytest
 from slipway.flows.erase import erase
 from slipway.flows.reproduce import reproduce, reproductions_of
 from slipway.hosts.project import Project, open_project
-from slipway.ledger import entries
+from slipway.ledger import entries, locks
 from slipway.operations.erasures import Erase
 from slipway.operations.runs import GetRun, Reproduce
 from slipway.pipelines import engine, reasons, snapshot
 from slipway.pipelines.declare import Pipeline
+from slipway.records.locks import LockedPackage
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Run, StepRun
 from slipway.runs.browse import get_run
@@ -108,8 +111,8 @@ def ran(project: Project, name: str = "honest", **params: Any) -> Run:
     return engine.run(project.workspace, pipeline, params, snapshot=project.snapshot()).run
 
 
-def again(project: Project, run: Run) -> Reproduction:
-    found = reproduce(project.workspace, Reproduce(target=run.id)).reproduction
+def again(project: Project, run: Run, **asked: Any) -> Reproduction:
+    found = reproduce(project.workspace, Reproduce(target=run.id, **asked)).reproduction
     assert found is not None
     return found
 
@@ -169,13 +172,64 @@ def test_another_number_of_threads_is_named(project: Project, monkeypatch: pytes
 @pytest.mark.full
 def test_another_library_is_named(project: Project) -> None:
     run = ran(project)
-    other = tuple("numpy==1.0.0" if line.startswith("numpy==") else line for line in run.environment.lock)  # type: ignore[union-attr]
-    changed = msgspec.structs.replace(run, environment=msgspec.structs.replace(run.environment, lock=other))
     old = next(step for step in steps(project, run) if step.name == "scaled")
-    put(project, changed, with_value(project, old, [9.0, 9.0, 9.0]))
-    found = again(project, run)
-    assert (found.verdict, found.step, found.cause) == ("differs", "scaled", "library")
+    put(project, with_lock(project, run, numpy="1.0.0"), with_value(project, old, [9.0, 9.0, 9.0]))
+    found = again(project, run, environment="here")
+    assert (found.verdict, found.step, found.cause, found.environment) == ("differs", "scaled", "library", "here")
     assert "numpy 1.0.0 -> " in found.sentence
+    # What cannot be had is not guessed.
+    found = again(project, run)
+    assert (found.verdict, found.cause, found.run_id) == ("cannot", "library", "")
+    assert "numpy" in found.sentence
+
+
+@pytest.mark.full
+def test_the_environment_of_then_is_built_where_this_one_is_another(project: Project) -> None:
+    run = ran(project)
+    assert again(project, run).environment == "here"
+    lock = locks.lock_of(project.workspace.blobs, run.environment)
+    assert lock is not None
+    names = [one.name for one in lock.packages]
+    assert {"numpy", "polars", "slipway"} <= set(names)
+    # One package more that is not installed here: a wheel that is kept with the lock.
+    extra = kept_wheel(project)
+    more = msgspec.structs.replace(lock, packages=tuple(sorted((*lock.packages, extra), key=lambda one: one.name)))
+    imports = project.workspace.blobs.put(more.encoded)
+    put(project, msgspec.structs.replace(run, environment=msgspec.structs.replace(run.environment, imports=imports)))
+    found = again(project, run)
+    assert (found.verdict, found.environment) == ("equal", "the lock"), found.sentence
+
+
+def kept_wheel(project: Project) -> LockedPackage:
+    """A small package that nobody has, as a wheel in the store."""
+    files = {
+        "tiny_thing.py": "VALUE = 1\n",
+        "tiny_thing-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n",
+    }
+    files["tiny_thing-1.0.dist-info/WHEEL"] = (
+        "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    files["tiny_thing-1.0.dist-info/RECORD"] = "".join(
+        f"{name},,\n" for name in [*files, "tiny_thing-1.0.dist-info/RECORD"]
+    )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    digest = project.workspace.blobs.put(packed.getvalue())
+    return LockedPackage(name="tiny-thing", version="1.0", wheel=digest, file="tiny_thing-1.0-py3-none-any.whl")
+
+
+def with_lock(project: Project, run: Run, **versions: str) -> Run:
+    """The run as if other versions had been installed then."""
+    lock = locks.lock_of(project.workspace.blobs, run.environment)
+    assert lock is not None
+    packages = tuple(
+        msgspec.structs.replace(one, version=versions[one.name], content="") if one.name in versions else one
+        for one in lock.packages
+    )
+    imports = project.workspace.blobs.put(msgspec.structs.replace(lock, packages=packages).encoded)
+    return msgspec.structs.replace(run, environment=msgspec.structs.replace(run.environment, imports=imports))
 
 
 def with_value(project: Project, step: StepRun, value: list[float]) -> StepRun:

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.flows.distance import apart
+from slipway.flows.rebuilt import python_for
 from slipway.flows.repeatable import check_pipelines, check_snapshot, erased_since, pins_of, run_meant
 from slipway.flows.warm_start import started_from
 from slipway.ledger import entries, events, lineage
@@ -28,6 +30,7 @@ from slipway.schema.fingerprints import of_value
 __all__ = ["reproduce", "reproductions_of"]
 
 _MISSING = frozenset({"ModuleNotFoundError", "ImportError", "MissingExtra"})
+_ENVIRONMENT = "slipway.environment"
 _READABLE = frozenset({"json", "parquet", "npy", "pandas", "model"})
 
 
@@ -50,33 +53,40 @@ def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
     if workspace.runner.state(folder) == "absent":
         if found := _stands_against(workspace, run):
             return Reproduced(reproduction=_record(workspace, run, number, bundle, found, None))
-        workspace.runner.start(_staged(workspace, run, name))
+        try:
+            _begin(workspace, run, name, request.environment)
+        except SlipwayError as problem:
+            cannot = Compared(verdict="cannot", sentence=f"Its environment cannot be built: {problem}", cause="library")
+            return Reproduced(reproduction=_record(workspace, run, number, bundle, cannot, None))
     if workspace.runner.wait(folder, request.wait_s) == "running":
         return Reproduced(reproduction=None)
     found, again = _judged(workspace, run, folder)
     if again is not None and found.verdict == "differs" and found.cause in ("unknown", "library", "hardware"):
         once_more = folder.with_name(f"{name}-again")
         if workspace.runner.state(once_more) == "absent":
-            workspace.runner.start(_staged(workspace, run, once_more.name))
+            _begin(workspace, run, once_more.name, request.environment)
         if workspace.runner.wait(once_more, request.wait_s) == "running":
             return Reproduced(reproduction=None)
         found = _by_chance(workspace, found, again, once_more)
     return Reproduced(reproduction=_record(workspace, run, number, bundle, found, again))
 
 
-def _staged(workspace: Workspace, run: Run, name: str) -> Path:
+def _begin(workspace: Workspace, run: Run, name: str, environment: Literal["lock", "here"]) -> None:
+    """Write the task of a repetition and start it, in the environment that was asked for."""
+    python = python_for(workspace, run) if environment == "lock" else ""
+    tags = {REPRODUCES: run.id, _ENVIRONMENT: "the lock" if python else "here"}
     task = staging.task(
         workspace,
         snapshot=run.code.snapshot,
         pipeline=run.pipeline,
         params_of=run.id,
-        tags={REPRODUCES: run.id},
+        tags=tags,
         pins=pins_of(workspace, run),
         use_cache=False,
         register=False,
         warm_start=started_from(workspace, run),
     )
-    return staging.stage(workspace, name, task)
+    workspace.runner.start(staging.stage(workspace, name, task), python=python)
 
 
 def _check(run: Run) -> None:
@@ -228,6 +238,7 @@ def _record(
         cause=found.cause,
         compared=found.compared,
         run_id=again.id if again else "",
+        environment=("the lock" if again.tags.get(_ENVIRONMENT) == "the lock" else "here") if again else "",
         bundle=bundle,
         seconds=took,
         actor=workspace.actor,

@@ -233,10 +233,13 @@ class Reproduce(Struct, frozen=True, kw_only=True):
 
     Args:
         target: Which run, or whose run.
+        environment: "lock": where what is installed is not what the run's lock names, an environment is built from it;
+            "here": it runs in what is installed, whatever that is.
         wait_s: After how many seconds to answer even though it still runs; asking again goes on waiting.
     """
 
     target: str
+    environment: Literal["lock", "here"] = "lock"
     wait_s: float = 240.0
 
 
