@@ -133,7 +133,7 @@ def test_a_run_is_equal_though_its_table_was_written_since(project: Project) -> 
     assert (repeated.inputs, repeated.params, repeated.tags) == (
         first.inputs,
         {"more": 1},
-        {"slipway.reproduces": first.id},
+        {"slipway.reproduces": first.id, "slipway.environment": "here"},
     )
     assert (told[0].subject, told[0].body["verdict"]) == (f"run:{first.id}", "equal")
     assert links == {(f"run:{first.id}", "reproduced"), (f"run:{found.run_id}", "repeated")}

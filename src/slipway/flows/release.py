@@ -17,7 +17,6 @@ from slipway.ledger import entries, events
 from slipway.models.model import Model
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
-from slipway.pipelines.warm import Former
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.models import ModelVersion
@@ -87,7 +86,6 @@ def run_pipeline(
     tags: Mapping[str, object] | None = None,
     pins: Mapping[str, str] | None = None,
     use_cache: bool = True,
-    start_from: Former | None = None,
 ) -> Released:
     """Run a pipeline; a model that it returns is packaged and registered.
 
@@ -104,22 +102,12 @@ def run_pipeline(
         tags: Tags of the run.
         pins: See `engine.run`; they hold for the pipeline's own reading.
         use_cache: See `engine.run`.
-        start_from: See `engine.run`.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
     """
-    result = engine.run(
-        workspace,
-        pipeline,
-        dict(params),
-        snapshot=snapshot,
-        tags=tags,
-        pins=pins,
-        use_cache=use_cache,
-        start_from=start_from,
-    )
+    result = engine.run(workspace, pipeline, dict(params), snapshot=snapshot, tags=tags, pins=pins, use_cache=use_cache)
     if not isinstance(result.value, Model):
         if endpoint is not None:
             raise InvalidDeclaration(

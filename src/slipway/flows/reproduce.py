@@ -22,7 +22,7 @@ from slipway.pipelines.comparison import RESULT, Apart, Compared, Distance, Made
 from slipway.pipelines.reasons import steps_of
 from slipway.ports.runner import LOG_FILE
 from slipway.ports.workspace import Workspace
-from slipway.records.reproductions import Reproduction, ReproductionCause
+from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Run, RunError
 from slipway.runs import search
 from slipway.schema.fingerprints import of_value
@@ -103,12 +103,11 @@ def _check(run: Run) -> None:
 
 def _stands_against(workspace: Workspace, run: Run) -> Compared | None:
     """What makes a repetition pointless: something that it takes is gone, or what it would be compared with was altered."""
-    if erased_since(workspace, run):
-        return _cannot(workspace, run, "erased rows")
+    is_erased = bool(erased_since(workspace, run))
     try:
         pins_of(workspace, run)
     except (NotFound, Corrupt) as problem:
-        return Compared(verdict="cannot", sentence=str(problem), cause="data")
+        return Compared(verdict="cannot", sentence=str(problem), cause="erased rows" if is_erased else "data")
     try:
         snapshot.unpacked(workspace, run.code.snapshot)
     except (NotFound, Corrupt) as problem:
@@ -117,19 +116,11 @@ def _stands_against(workspace: Workspace, run: Run) -> Compared | None:
         steps = steps_of(tx, run.id)
     kept = [(step.name, step.outputs) for step in steps]
     for name, outputs in [*kept, (RESULT, [one for one in run.artifacts if one.name.partition("/")[0] == RESULT])]:
-        if problem := _altered(workspace, outputs):
+        if fault := _altered(workspace, outputs):
             where = "the pipeline's result" if name == RESULT else name
-            told = f"It differs first at {where}: what run {run.id[:12]} stored was altered since: {problem}"
+            told = f"It differs first at {where}: what run {run.id[:12]} stored was altered since: {fault}"
             return Compared(verdict="differs", sentence=told, step=name, cause="artifact")
     return None
-
-
-def _cannot(workspace: Workspace, run: Run, cause: ReproductionCause) -> Compared:
-    try:
-        pins_of(workspace, run)
-    except (NotFound, Corrupt) as problem:
-        return Compared(verdict="cannot", sentence=str(problem), cause=cause)
-    raise AssertionError("what was erased is refused")
 
 
 def _altered(workspace: Workspace, outputs: Sequence[Artifact]) -> str:

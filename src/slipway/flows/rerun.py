@@ -128,5 +128,9 @@ def _failure(answer: PipelineAnswer) -> SlipwayError:
         return kind(error.message)
     where = f"The step {error.step!r}" if error.step else "The rerun"
     return StepFailed(
-        f"{where} failed: {error.type}: {error.message}", step=error.step, run_id=answer.run_id, trace=error.trace
+        f"{where} failed: {error.type}: {error.message}",
+        step=error.step,
+        run_id=answer.run_id,
+        trace=error.trace,
+        fix=f"See the run: slipway runs show {answer.run_id[:12]}" if answer.run_id else "",
     )

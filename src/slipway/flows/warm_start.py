@@ -35,8 +35,8 @@ def warm_start() -> Model | None:
         def release(learning_rate: float = 0.1) -> slipway.Model:
             return train(rows(), learning_rate, start=slipway.warm_start())
     """
-    known = former.get()
-    if known is None:
+    log = current_run.get()
+    if log is None or not log.run.pipeline:
         return None
     if step_scope.get() is None:
         raise InvalidDeclaration(
@@ -44,8 +44,10 @@ def warm_start() -> Model | None:
             why="What a step starts from is part of its cache key, so it comes as an argument.",
             fix="Call it in the pipeline and hand it over: train(rows, start=sw.warm_start())",
         )
-    log = current_run.get()
-    if known.run_id and log is not None:
+    known = former.get()
+    if known is None:
+        return None
+    if known.run_id:
         log.set_tags({WARM_START: known.run_id})
         log.add_link(f"run:{known.run_id}", log.node, _ROLE)
     found: Model | None = known.load()

@@ -34,6 +34,7 @@ from slipway.ledger.whole_files import write_whole
 from slipway.pipelines import engine, isolation, snapshot, staging
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.params import converted
+from slipway.pipelines.warm import Former, former
 from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.runs import Run, RunError
@@ -115,19 +116,19 @@ def _run(task: PipelineTask, workspace: Workspace) -> Released:
     given = converted(pipeline, task.params)
     params = _params_of(task, workspace, pipeline) | given if task.params_of else given
     pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
-    return run_pipeline(
-        workspace,
-        pipeline,
-        params,
-        endpoint=endpoint,
-        snapshot=task.snapshot,
-        declare=False,
-        register=task.register,
-        tags=task.tags,
-        pins=pins,
-        use_cache=task.use_cache,
-        start_from=former_of(workspace, task.warm_start) if task.warm_start else None,
-    )
+    with former.filled(former_of(workspace, task.warm_start) if task.warm_start else Former()):
+        return run_pipeline(
+            workspace,
+            pipeline,
+            params,
+            endpoint=endpoint,
+            snapshot=task.snapshot,
+            declare=False,
+            register=task.register,
+            tags=task.tags,
+            pins=pins,
+            use_cache=task.use_cache,
+        )
 
 
 def _params_of(task: PipelineTask, workspace: Workspace, pipeline: Pipeline[..., Any]) -> dict[str, object]:

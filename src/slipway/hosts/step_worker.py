@@ -27,7 +27,6 @@ from slipway.ledger import artifacts as stored
 from slipway.ledger.run_apart import logged_in
 from slipway.ledger.run_log import current_run, notes
 from slipway.pipelines import cache
-from slipway.pipelines.warm import Former, former
 from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 
@@ -83,7 +82,7 @@ def _logging(folder: Path, task: StepTask) -> Iterator[None]:
         return
     clock = _TaskClock(task.now)
     log = logged_in(folder, folder / "artifacts", task.run, clock, lambda line: print(line, flush=True))
-    with current_run.filled(log), notes.filled(None), former.filled(Former()):
+    with current_run.filled(log), notes.filled(None):
         yield
 
 

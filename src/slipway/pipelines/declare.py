@@ -151,11 +151,11 @@ class Pipeline(_Declared[P, R]):
         return f"<pipeline {self.name}>"
 
 
-def _checked(what: str, tolerance: object) -> float | None:
+def _checked(what: str, tolerance: float | None) -> float | None:
     if tolerance is None:
         return None
     is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
-    if not is_number or not 0 <= float(tolerance) < math.inf:
+    if not is_number or not 0 <= tolerance < math.inf:
         raise InvalidDeclaration(
             f"{what} was given tolerance={tolerance!r}.",
             why="It says how far apart numbers may be that count as reproduced, as a share of the number.",

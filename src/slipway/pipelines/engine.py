@@ -18,14 +18,12 @@ from slipway.errors import BackendError, InvalidInput, NotFound, RunStopped, Sli
 from slipway.ledger import artifacts, entries, provenance, run_log
 from slipway.ledger.artifacts import Encoded
 from slipway.ledger.run_log import RunLog
-from slipway.ledger.run_tags import RERUNS
 from slipway.ledger.step_scope import StepCall, step_scope
 from slipway.pipelines import cache, keys, reasons
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.remote import Remote
-from slipway.pipelines.warm import Former, former
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Run, StepRun
 from slipway.schema.fingerprints import of_value
@@ -61,7 +59,6 @@ def run(
     snapshot: str = "",
     use_cache: bool = True,
     pins: Mapping[str, str] | None = None,
-    start_from: Former | None = None,
 ) -> PipelineResult:
     """Run a pipeline and record it.
 
@@ -76,7 +73,6 @@ def run(
         snapshot: The digest of the project's snapshot, where one was taken.
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         pins: Versions at which tables are read: `<project>/<table>` -> hash; any other table is read as it is now.
-        start_from: What `slipway.warm_start()` gives, None for no model.
 
     Raises:
         StepFailed: A step raised; its own exception is the cause. The run is recorded as failed.
@@ -99,13 +95,10 @@ def run(
     scope = _Scope(log, remote, use_cache=use_cache)
     read: list[str] = []
     pinned = catalog.pins.filled(pins or {})
-    warm = former.filled(start_from or Former())
     try:
         _keep_params(log, arguments)
-        if RERUNS in log.run.tags:
-            log.add_link(f"run:{log.run.tags[RERUNS]}", log.node, "rerun")
         try:
-            with run_log.current_run.filled(log), step_scope.filled(scope), reads.filled(read), pinned, warm:
+            with run_log.current_run.filled(log), step_scope.filled(scope), reads.filled(read), pinned:
                 value = pipeline.function(**arguments)
         finally:
             for node in read:

@@ -1,4 +1,4 @@
-"""The model that a run starts from: the engine makes it known around the pipeline's body."""
+"""The model that a run starts from: the process that runs a task makes it known."""
 
 from __future__ import annotations
 
