@@ -13,13 +13,14 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import msgspec
 
+from slipway.code import project_locks
 from slipway.code import wheels as packing
 from slipway.errors import BackendError, Corrupt, InvalidInput, MissingExtra, NotFound, SlipwayError
 from slipway.hashing import digest
@@ -86,6 +87,43 @@ class UvEnvironments:
             version=made.python,
             is_new=found is None,
         )
+
+    def locked(self, path: Path) -> tuple[LockedPackage, ...]:
+        """See `Environments.locked`."""
+        pins = self._exported(path) if path.name == "uv.lock" else project_locks.pins(path)
+        return tuple(LockedPackage(**pin._asdict()) for pin in pins)
+
+    def with_hashes(self, packages: Sequence[LockedPackage], python: str) -> str:
+        """See `Environments.with_hashes`."""
+        wanted = "".join(f"{one.name}=={one.version}\n" for one in packages)
+        asked = ("pip", "compile", "--generate-hashes", "--no-deps", "--no-header", "--no-annotate", "--quiet")
+        done = self._run(*asked, "--no-emit-index-url", "--python-version", python, "-", given=wanted)
+        if done.returncode:
+            raise NotFound(
+                f"The hashes of {len(packages)} packages cannot be had. uv says: {_said(done)}",
+                why="They are an index's, which must be asked once; nobody here knows them.",
+                fix="Let uv reach an index that has these packages, then do it again.",
+            )
+        return done.stdout
+
+    def _exported(self, path: Path) -> tuple[project_locks.Pin, ...]:
+        """What the project itself needs of all that its `uv.lock` names: no development groups."""
+        asked = (
+            "export",
+            "--frozen",
+            "--no-dev",
+            "--no-emit-project",
+            "--no-emit-local",
+            "--no-header",
+            "--no-annotate",
+        )
+        done = self._run(*asked, "--offline", "--format", "requirements.txt", "--project", str(path.parent))
+        if done.returncode:
+            raise InvalidInput(
+                f"The lock file {path} cannot be read by uv: {_said(done)}",
+                fix="Make it anew, beside pyproject.toml: uv lock",
+            )
+        return project_locks.pins_in(path, done.stdout)
 
     def kept(self) -> tuple[KeptEnvironment, ...]:
         """See `Environments.kept`."""
@@ -222,12 +260,12 @@ class UvEnvironments:
         fixed = ("--no-deps", "--no-build", "--link-mode", "copy", "--compile-bytecode")
         return self._run("pip", "install", *given, *fixed, *options)
 
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         ours = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_PROJECT"}
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         command = [self._uv, *words, "--no-progress", "--color", "never"]
         try:
-            return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            return subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=False)
         except OSError as problem:
             raise BackendError(
                 f"uv cannot be started as {self._uv}: {problem}.", fix="Install it: pip install 'slipway[envs]'"
@@ -267,9 +305,14 @@ def _requirement(package: LockedPackage, path: Path, data: bytes) -> str:
 
 
 def _from_here(package: LockedPackage, stock: Path) -> str:
-    """The requirement of a package that this interpreter has with the very same content, "" where it has not."""
+    """The requirement of a package that this interpreter has with the very same content, "" where it has not.
+
+    Hashes of an index's files cannot be compared with what is installed; a lock without any names a version only.
+    """
     found = packing.find(package.name)
-    if found is None or not package.content or packing.content_of(found) != package.content:
+    if found is None or packing.about(found).version != package.version:
+        return ""
+    if packing.content_of(found) != package.content if package.content else package.hashes:
         return ""
     try:
         name, data = packing.pack(found)

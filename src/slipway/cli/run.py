@@ -1,10 +1,12 @@
 """`slipway run`: a pipeline of the project."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import click
 
-from slipway.cli.door import Door, opened
+from slipway.cli.door import Door, Way, way_options
 from slipway.errors import InvalidInput
 
 __all__ = ["run"]
@@ -14,9 +16,21 @@ __all__ = ["run"]
 @click.argument("pipeline")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
 @click.option("--no-ingest", is_flag=True, help="Take the tables as they are stored, without reading their sources.")
-@opened
-def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -> None:
+@click.option("--isolated", is_flag=True, help="Make an environment from the project's lock, and run there.")
+@way_options
+def run(way: Way, isolated: bool, **given: Any) -> None:
     """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
+    from slipway.cli.isolated import again_isolated
+    from slipway.pipelines import isolation
+
+    isolation.hold()
+    if isolated:
+        again_isolated(way)
+    with way.open() as door:
+        _run(door, **given)
+
+
+def _run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -> None:
     from slipway.data.declare import Table
     from slipway.data.ingest import ingest
     from slipway.data.schedules import declare_schedule

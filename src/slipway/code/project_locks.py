@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from slipway.code.wheels import normal
 from slipway.errors import InvalidInput
 
-__all__ = ["FILES", "Pin", "find", "hashes", "pins"]
+__all__ = ["FILES", "Pin", "find", "hashes", "pins", "pins_in"]
 
 FILES = ("pylock.toml", "uv.lock", "requirements.lock", "requirements.txt")
 """In the order in which they are looked for, beside slipway.toml."""
@@ -47,6 +47,19 @@ def pins(path: Path) -> tuple[Pin, ...]:
     """
     stat = path.stat()
     return _pins(path, stat.st_mtime_ns, stat.st_size)
+
+
+def pins_in(path: Path, text: str) -> tuple[Pin, ...]:
+    """What compiled requirements name, sorted.
+
+    Args:
+        path: Where they come from, for sentences.
+        text: The requirements.
+
+    Raises:
+        InvalidInput: A line pins no version.
+    """
+    return tuple(sorted(_of_lines(path, text)))
 
 
 def hashes(files: Iterable[str]) -> Callable[[str, str], tuple[str, ...]]:

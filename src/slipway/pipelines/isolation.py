@@ -7,12 +7,16 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from slipway import plugins
+from slipway.code import imports
+from slipway.ledger import locks
 from slipway.ports.environments import HELD_FILE, LOCK_FILE, Environments
 from slipway.ports.workspace import Workspace
 from slipway.records.locks import Lock, MadeEnvironment
 
-__all__ = ["FOLDER", "hold", "made", "opened"]
+__all__ = ["FOLDER", "hold", "made", "opened", "wanted"]
 
 FOLDER = "environments"
 """Where a store keeps environments, each under the digest of its lock."""
@@ -39,6 +43,33 @@ def made(workspace: Workspace, lock: Lock, *, is_checked: bool = False) -> MadeE
         BackendError: The file system or uv failed.
     """
     return opened(workspace).make(lock, workspace.blobs.get, is_checked=is_checked)
+
+
+def wanted(workspace: Workspace, path: Path) -> Lock:
+    """The lock of a project's lock file, with Slipway: its own wheel, and what it needs that the file does not name.
+
+    Where the file names Slipway in another version than the present one, that one is taken as the file has it.
+
+    Args:
+        workspace: Where Slipway's wheel is kept.
+        path: The file; see `slipway.code.project_locks.FILES`.
+
+    Raises:
+        MissingExtra: uv is not installed.
+        InvalidInput: The file cannot be read, or a line of it pins no version.
+    """
+    named = {one.name: one for one in opened(workspace).locked(path)}
+    runtime = locks.present(workspace, imports.Own(()))
+    own = next(one for one in runtime.packages if one.name == locks.RUNTIME)
+    given = named.get(locks.RUNTIME)
+    if given is None or given.version == own.version:
+        named[locks.RUNTIME] = own
+    else:
+        workspace.say(f"{path.name} names Slipway {given.version}; this is {own.version}.")
+    for package in runtime.packages:
+        named.setdefault(package.name, package)
+    packages = tuple(named[name] for name in sorted(named))
+    return msgspec.structs.replace(runtime, source=path.name, packages=packages)
 
 
 def hold() -> None:

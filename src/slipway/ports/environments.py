@@ -1,10 +1,10 @@
 """Interpreters' environments, made from locks: one folder a lock, kept and used again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from slipway.records.locks import KeptEnvironment, Lock, MadeEnvironment
+from slipway.records.locks import KeptEnvironment, Lock, LockedPackage, MadeEnvironment
 
 __all__ = ["HELD_FILE", "LOCK_FILE", "Environments", "OpenEnvironments"]
 
@@ -38,6 +38,26 @@ class Environments(Protocol):
             InvalidInput: The lock was made for another kind of machine.
             Corrupt: What was found is not what the lock says.
             BackendError: The file system or the installer failed.
+        """
+        ...
+
+    def locked(self, path: Path) -> tuple[LockedPackage, ...]:
+        """What a project's lock file wants installed to run the project; see `slipway.code.project_locks.FILES`.
+
+        Raises:
+            InvalidInput: The file cannot be read, or is out of step with the project.
+        """
+        ...
+
+    def with_hashes(self, packages: Sequence[LockedPackage], python: str) -> str:
+        """Compiled requirements of exactly these packages, with the hashes that an index has for them. It is asked now.
+
+        Args:
+            packages: What to name.
+            python: The version of Python that they are for.
+
+        Raises:
+            NotFound: The index has not all of them, or cannot be reached.
         """
         ...
 
