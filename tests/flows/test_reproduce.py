@@ -265,7 +265,7 @@ def test_the_command_says_it_and_its_exit_code_too(project: Project, monkeypatch
     answer = CliRunner().invoke(main, ["reproduce", run.id])
     assert answer.exit_code == 3, answer.output
     assert answer.stdout.startswith("cannot: ")
-    assert f"run       {run.id}" in answer.stdout
+    assert f"run         {run.id}" in answer.stdout
     said = CliRunner().invoke(main, ["reproduce", run.id, "--json"])
     assert json.loads(said.stdout)["reproduction"]["verdict"] == "cannot"
 

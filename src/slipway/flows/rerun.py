@@ -122,7 +122,8 @@ def _failure(answer: PipelineAnswer) -> SlipwayError:
     """The error that the process told: Slipway's own as it was, the project's as that of a step."""
     error = answer.error
     if error is None:
-        return StepFailed("The rerun failed, and did not say why.", step="", run_id=answer.run_id)
+        told = f"See the run: slipway runs show {answer.run_id[:12]}"
+        return StepFailed("The rerun failed, and did not say why.", step="", run_id=answer.run_id, fix=told)
     kind = getattr(errors, error.type, None)
     if not error.step and isinstance(kind, type) and issubclass(kind, InvalidInput | NotFound | errors.Corrupt):
         return kind(error.message)
