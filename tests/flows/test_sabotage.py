@@ -81,6 +81,17 @@ def lenient() -> np.ndarray:
     return forgiven(scaled(rows()))
 
 
+@sw.step
+def told(path: str) -> float:
+    with open(path) as file:
+        return float(file.read()) + float(os.environ.get("SLIPWAY_TEST_MORE", "0"))
+
+
+@sw.pipeline
+def reading(path: str) -> float:
+    return told(path)
+
+
 @sw.pipeline
 def guessing() -> float:
     found = summed(noisy(scaled(rows()), 1))
@@ -275,6 +286,28 @@ def test_altered_code_and_data_are_refused_before_anything_runs(project: Project
     tamper(project, run.code.snapshot)
     found = again(project, run)
     assert (found.verdict, found.cause, found.run_id) == ("cannot", "code", "")
+
+
+@pytest.mark.full
+def test_a_file_and_a_variable_that_a_step_reads_are_named(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "number.txt"
+    path.write_text("1.5")
+    run = ran(project, "reading", path=str(path))
+    assert again(project, run).verdict == "equal"
+    monkeypatch.setenv("SLIPWAY_TEST_MORE", "2")
+    found = again(project, run)
+    assert (found.verdict, found.step, found.cause) == ("differs", "told", "data")
+    assert "environment variable SLIPWAY_TEST_MORE, which it reads, is not what it was" in found.sentence
+    monkeypatch.delenv("SLIPWAY_TEST_MORE")
+    path.write_text("2.5")
+    found = again(project, run)
+    assert (found.verdict, found.cause) == ("differs", "data")
+    assert f"file {path}, which it reads, is not what it was" in found.sentence
+    path.unlink()
+    found = again(project, run)
+    assert (found.verdict, found.step, found.cause) == ("differs", "told", "data")
 
 
 def test_erased_rows_are_named(project: Project) -> None:

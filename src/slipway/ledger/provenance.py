@@ -16,6 +16,7 @@ from slipway.errors import StepFailed
 from slipway.records.runs import CodeVersion, Environment, Machine, RunError
 
 __all__ = [
+    "THREADS",
     "code_diff",
     "code_version",
     "command_line",
@@ -31,15 +32,15 @@ __all__ = [
 _GIT_TIMEOUT_S = 3.0
 _DIFF_BYTES = 1_000_000
 _SECRET_LENGTH = 6
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "POLARS_MAX_THREADS",
+THREADS = (
+    "OMP_NUMTHREADS",
+    "OPENBLAS_NUMTHREADS",
+    "MKL_NUMTHREADS",
+    "VECLIB_MAXIMUMTHREADS",
+    "NUMEXPR_NUMTHREADS",
+    "POLARS_MAXTHREADS",
     "LOKY_MAX_CPU_COUNT",
-    "RAYON_NUM_THREADS",
+    "RAYON_NUMTHREADS",
 )
 """What libraries for numbers are told of threads: sums in another order may differ in their last bits."""
 _ERROR_LENGTH = 100_000
@@ -67,7 +68,7 @@ def machine() -> Machine:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every platform
         cores = os.cpu_count() or 0
-    told = {name: os.environ[name] for name in _THREADS if name in os.environ}
+    told = {name: os.environ[name] for name in THREADS if name in os.environ}
     return Machine(cpu=_cpu(), cores=cores, threads=told)
 
 

@@ -69,6 +69,7 @@ class StepCall:
         returns: The names of a returned tuple's items, () for one result.
         limits: What it needs and how often it is tried; executors may place it by that.
         tolerance: How far apart numbers of its result may be that count as reproduced, None for the default.
+        allow: What it may use although nothing records it: "clock", "network", "subprocess".
     """
 
     name: str
@@ -80,6 +81,7 @@ class StepCall:
     returns: tuple[str, ...] = ()
     tolerance: float | None = None
     limits: StepLimits = NO_LIMITS
+    allow: tuple[str, ...] = ()
 
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from slipway.ledger import locks
+from slipway.ledger import locks, provenance
+from slipway.pipelines.hidden.present import ALL_VARIABLES
 from slipway.pipelines.reasons import code_changes, read_closures
 from slipway.ports.blobs import Blobs
 from slipway.records.reproductions import ReproductionCause
-from slipway.records.runs import Machine, Run, StepRun
+from slipway.records.runs import HiddenInput, Machine, Run, StepRun
 
 __all__ = ["Reason", "installed_changes", "is_library", "listed", "machine_changes", "of_body", "of_step"]
 
@@ -42,10 +43,29 @@ def of_step(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
         return Reason("code", listed(own))
     if set(old.reads) != set(new.reads):
         return Reason("data", f"it read {_set(new.reads)}, and {_set(old.reads)} before")
+    if hidden := _hidden_changes(old, new):
+        return Reason("data", listed(hidden))
     if changes:
         return Reason("library", listed(changes))
     found = _around(blobs, before, after)
     return replace(found, words=f"its arguments and its code are the same{found.words}")
+
+
+def _hidden_changes(old: StepRun, new: StepRun) -> list[str]:
+    """What a step read beside its arguments and is another now, in words. What is said of threads is of the machine."""
+    was, is_now = ({(one.kind, _place(one)): one.content for one in step.hidden} for step in (old, new))
+    told = []
+    for kind, name in sorted(was.keys() & is_now.keys()):
+        if was[kind, name] == is_now[kind, name] or (kind == "env" and name in provenance.THREADS):
+            continue
+        what = "environment variable" if kind == "env" else kind
+        told.append("other environment variables" if name == ALL_VARIABLES else f"{what} {name}")
+    return [f"{one}, which it reads, is not what it was" for one in told]
+
+
+def _place(read: HiddenInput) -> str:
+    """Where it lies: relative to the project where it belongs to it, which is another folder in a repetition."""
+    return read.beside if read.beside and not read.beside.startswith("..") else read.name
 
 
 def of_body(blobs: Blobs, before: Run, after: Run) -> Reason:

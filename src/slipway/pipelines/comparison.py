@@ -136,7 +136,10 @@ def _step(
     """What a step that differs comes to; None for one that is alike, which is counted."""
     if new.state == "failed" and old.state != "failed":
         error = "it failed" if new.error is None else f"it failed: {new.error.type}: {new.error.message}"
-        return _differs(old.name, of_step(blobs, old, new, before, after).told(error), count)
+        reason = of_step(blobs, old, new, before, after).told(error)
+        if reason.cause == "unknown" and new.error is not None and new.error.type == "FileNotFoundError":
+            reason = Reason("data", f"{error}; a file beside the code is not kept: make a table or a file set of it")
+        return _differs(old.name, reason, count)
     if _cannot_tell(old.outputs, new.outputs):
         count.without.append(old.name)
         return None

@@ -17,6 +17,7 @@ from slipway.context import Slot
 from slipway.errors import InvalidDeclaration
 from slipway.ledger.step_scope import NO_LIMITS, Given, PlainCall, StepCall, StepLimits, plain_call, step_scope
 from slipway.pipelines import futures
+from slipway.pipelines.hidden.allowed import allowed
 from slipway.pipelines.limits import step_limits
 from slipway.pipelines.mapping import zipped
 
@@ -77,6 +78,7 @@ class Step(_Declared[P, R]):
         returns: The names of a returned tuple's items, as they are shown; () for one result.
         limits: What it needs and how often it is tried.
         tolerance: How far apart fractions in its result may be that count as reproduced; None for the pipeline's.
+        allow: What it may use although nothing records it: "clock", "network", "subprocess".
     """
 
     def __init__(
@@ -87,12 +89,14 @@ class Step(_Declared[P, R]):
         returns: Sequence[str] = (),
         limits: StepLimits = NO_LIMITS,
         tolerance: float | None = None,
+        allow: Sequence[str] = (),
     ) -> None:
         super().__init__(function, "step")
         self.cache = cache
         self.tolerance = _checked(f"@step({self.name})", tolerance)
         self.returns = tuple(returns)
         self.limits = limits
+        self.allow = allowed(self.name, allow)
         if isinstance(returns, str) or any(not name.isidentifier() for name in self.returns):
             raise InvalidDeclaration(
                 f"@step({self.name}) was given returns={returns!r}.",
@@ -159,6 +163,7 @@ class Step(_Declared[P, R]):
             returns=self.returns,
             limits=self.limits,
             tolerance=self.tolerance,
+            allow=self.allow,
         )
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -244,6 +249,7 @@ def step(
     memory: str | int | None = ...,
     gpus: float = ...,
     tolerance: float | None = ...,
+    allow: Sequence[str] = ...,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
@@ -258,15 +264,17 @@ def step(
     memory: str | int | None = None,
     gpus: float = 0,
     tolerance: float | None = None,
+    allow: Sequence[str] = (),
 ) -> Any:
     """Make a function a step of pipelines.
 
     Inside a pipeline's run each call is recorded, its result is stored by content, and a later call with equal
-    arguments, code and libraries takes the stored result. Anywhere else it is just the function.
+    arguments, code, libraries, and files and environment variables that it read, takes the stored result. Anywhere else
+    it is just the function.
 
     Args:
         function: The plain function.
-        cache: False for a step whose result depends on more than its arguments and code (the network, the clock).
+        cache: False for a step that shall run each time.
         returns: The names of a returned tuple's items, as they are shown.
         retries: How many more attempts it gets when it fails.
         backoff_s: The seconds before the second attempt; they double with each further one.
@@ -277,6 +285,8 @@ def step(
         gpus: GPUs that it needs.
         tolerance: How far apart fractions in its result may be that count as reproduced, as a share of the number (of 1
             where it is less); 0 where they must be equal, None for what the pipeline says.
+        allow: What it may use and still be cached, because its result does not depend on what it answers: "clock",
+            "network", "subprocess". What is used and not named here makes the call uncached.
 
     Raises:
         InvalidDeclaration: It is no plain function, or an option does not fit.
@@ -297,7 +307,7 @@ def step(
                 memory=memory,
                 gpus=gpus,
             )
-            return Step(given, cache=cache, returns=returns, limits=limits, tolerance=tolerance)
+            return Step(given, cache=cache, returns=returns, limits=limits, tolerance=tolerance, allow=allow)
 
         return decorate
     return Step(function)

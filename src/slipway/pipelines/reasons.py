@@ -9,6 +9,7 @@ from slipway.errors import Corrupt, NotFound
 from slipway.ledger import entries
 from slipway.ledger.run_log import REPRODUCES
 from slipway.ledger.run_tags import RERUNS
+from slipway.pipelines.hidden.present import Place, changes
 from slipway.pipelines.keys import StepKey
 from slipway.ports.blobs import Blobs
 from slipway.ports.ledger_store import ReadTransaction
@@ -85,8 +86,15 @@ def read_closures(blobs: Blobs, digest: str) -> tuple[CodeClosure, ...] | None:
         return None
 
 
-def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey) -> str:
-    """What differs between an earlier call and the present one, in words."""
+def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey, place: Place) -> str:
+    """What differs between an earlier call and the present one, in words.
+
+    Args:
+        blobs: Hold the closures.
+        earlier: The call to compare with, None for none.
+        present: The present call.
+        place: Where its paths begin.
+    """
     if earlier is None:
         return "first run"
     changed: list[str] = []
@@ -102,10 +110,13 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey) -> str:
         changed.append("its code may have changed (what it was is no longer stored)")
     else:
         changed += code_changes(closures, present.closures)
+    changed += changes(earlier.hidden, place)
     if changed:
         return ", ".join(changed)
     if earlier.state == "failed":
         return f"it failed in run {earlier.parent_id[:12]}"
+    if not earlier.key and earlier.refusal:
+        return f"the result of run {earlier.parent_id[:12]} was not kept: {earlier.refusal}"
     if not earlier.key:
         return f"run {earlier.parent_id[:12]} did not store a result that can be used again"
     return "no stored result for exactly these arguments and this code"

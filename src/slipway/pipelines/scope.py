@@ -26,6 +26,8 @@ from slipway.pipelines.apart import Apart
 from slipway.pipelines.attempts import attempted, check_type
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.futures import StepFuture
+from slipway.pipelines.hidden.present import place_of
+from slipway.pipelines.hidden.recorder import Recorder, recording
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import Resumed
@@ -200,6 +202,7 @@ class Scope:
             self._record(call.name, turn),
             key=present.key,
             inputs=present.inputs,
+            refusal=present.refusal,
             started_at=datetime.now(UTC),
             tolerance=call.tolerance,
         )
@@ -218,7 +221,7 @@ class Scope:
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
         if not self._use_cache:
             return Miss("the run takes no stored results")
-        found: Hit | Miss = cache.find(self._workspace, present.key) if present.key else Miss()
+        found: Hit | Miss = cache.find(self._workspace, present.key, place_of(call.code)) if present.key else Miss()
         if isinstance(found, Miss) and not found.reason:
             return self._resumed.find(call, present, turn.occurrence) or found
         return found
@@ -243,6 +246,7 @@ class Scope:
                 closure=source.closure,
                 reads=source.reads,
                 notes=source.notes,
+                hidden=source.hidden,
                 seconds=time.perf_counter() - started,
             )
         )
@@ -256,7 +260,7 @@ class Scope:
         if present.refusal:
             return f"not cached: {present.refusal}"
         earlier = self._earlier.call(call.name, occurrence)
-        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present)
+        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present, place_of(call.code))
 
     def _compute(self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float) -> object:
         record = replace(record, reason=reason, closure=self._keep_closures(present))
@@ -264,13 +268,18 @@ class Scope:
         notes, read = run_log.Notes(self._log.id), list[str]()
         attempts: list[StepAttempt] = []
 
-        def attempt() -> tuple[Any, Encoded, str]:
+        def attempt() -> tuple[Any, Encoded, str, Recorder]:
             notes.clear()
             read.clear()
             try:
-                with run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
+                with (
+                    recording(call.code, call.allow) as hidden,
+                    run_log.notes.filled(notes),
+                    reads.filled(read),
+                    step_scope.filled(None),
+                ):
                     value = self._value(call)
-                return value, *_encoded(value, call)
+                return value, *_encoded(value, call), hidden
             finally:
                 for node in read:
                     self._log.add_input(node)
@@ -286,7 +295,7 @@ class Scope:
             self._workspace.say(f"{record.name}: attempt {len(attempts)} failed: {attempts[-1].told}")
 
         try:
-            value, encoded, refusal = attempted(call.limits, attempt, failed, self._pause)
+            value, encoded, refusal, hidden = attempted(call.limits, attempt, failed, self._pause)
         except BaseException as error:
             self._note_failure(record, error, read, started)
             self._blame(call, error)
@@ -295,8 +304,13 @@ class Scope:
             refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
         elif encoded.pickled:
             reason += f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
+        seen, undeclared = hidden.taken()
         if refusal:
             reason += f"; {refusal}"
+        elif undeclared and record.key:
+            refusal = "; ".join(undeclared)
+            reason += f"; its result is not kept for later runs: {refusal}"
+        reason += present.remark
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
         except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
@@ -312,6 +326,8 @@ class Scope:
                 seconds=time.perf_counter() - started,
                 reads=tuple(read),
                 notes=notes.taken(),
+                hidden=seen,
+                refusal=refusal or record.refusal,
             )
         )
         self.last = (value, encoded.artifacts)
@@ -343,7 +359,7 @@ class Scope:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._note(record)
         if record.key and self._use_cache:
-            self._log.write(lambda tx: cache.remember(tx, record.project, record.key, record.id))
+            self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()
         self._workspace.say(f"{record.name}: {record.seconds:.1f} s ({record.reason})")
