@@ -175,7 +175,7 @@ def test_another_number_of_threads_is_named(project: Project, monkeypatch: pytes
     run = ran(project)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     found = again(project, run)
-    assert (found.verdict, found.step, found.cause) == ("differs", "summed", "hardware")
+    assert (found.verdict, found.step, found.cause) == ("differs", "summed", "hardware"), found.sentence
     assert "OMP_NUM_THREADS 1 -> 2" in found.sentence
     assert found.sentence.endswith("Two repetitions agree with each other.")
 

@@ -33,14 +33,14 @@ _GIT_TIMEOUT_S = 3.0
 _DIFF_BYTES = 1_000_000
 _SECRET_LENGTH = 6
 THREADS = (
-    "OMP_NUMTHREADS",
-    "OPENBLAS_NUMTHREADS",
-    "MKL_NUMTHREADS",
-    "VECLIB_MAXIMUMTHREADS",
-    "NUMEXPR_NUMTHREADS",
-    "POLARS_MAXTHREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "POLARS_MAX_THREADS",
     "LOKY_MAX_CPU_COUNT",
-    "RAYON_NUMTHREADS",
+    "RAYON_NUM_THREADS",
 )
 """What libraries for numbers are told of threads: sums in another order may differ in their last bits."""
 _ERROR_LENGTH = 100_000
