@@ -299,12 +299,12 @@ def test_a_file_and_a_variable_that_a_step_reads_are_named(
     monkeypatch.setenv("SLIPWAY_TEST_MORE", "2")
     found = again(project, run)
     assert (found.verdict, found.step, found.cause) == ("differs", "told", "data")
-    assert "environment variable SLIPWAY_TEST_MORE, which it reads, is not what it was" in found.sentence
+    assert "but not what it reads by itself: environment variable SLIPWAY_TEST_MORE" in found.sentence
     monkeypatch.delenv("SLIPWAY_TEST_MORE")
     path.write_text("2.5")
     found = again(project, run)
     assert (found.verdict, found.cause) == ("differs", "data")
-    assert f"file {path}, which it reads, is not what it was" in found.sentence
+    assert f"but not what it reads by itself: file {path}" in found.sentence
     path.unlink()
     found = again(project, run)
     assert (found.verdict, found.step, found.cause) == ("differs", "told", "data")

@@ -362,6 +362,10 @@ class Hasher:
             return self._inline(value)
         label = self._reached(home, "a value")
         if home.kind == "name" and home.module is not None and home.module.namespace.get(home.name) is not value:
+            if label == self._owner and home.module.source is None:
+                # Where no file has a statement that says what it is, a decorated function is found under the name of
+                # the decorator's result: under the entry that is being made of it.
+                return self._inline(value)
             return f"{label} of {unwrap(value).__qualname__} in {type(value).__qualname__}"
         return label
 
@@ -372,11 +376,11 @@ class Hasher:
         if isinstance(value, type):
             return self._local_class(value)
         self._remembers(value)
-        inner = unwrap(value)
-        own = "" if is_slipway(type(value).__module__) else self._try(getattr(value, "__dict__", {}))
-        return combine(
-            "wrapper", self._refer(type(value)), own, self._refer(_next(value) if inner is not value else inner)
-        )
+        kind, inner = type(value), unwrap(value)
+        is_ours = is_slipway(kind.__module__)
+        own = "" if is_ours else self._try(getattr(value, "__dict__", {}))
+        called = f"{kind.__module__}:{kind.__qualname__}" if is_ours else self._refer(kind)
+        return combine("wrapper", called, own, self._refer(_next(value) if inner is not value else inner))
 
     def _local_class(self, kind: type) -> str:
         if id(kind) in self._inside:

@@ -44,7 +44,9 @@ def of_step(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
     if set(old.reads) != set(new.reads):
         return Reason("data", f"it read {_set(new.reads)}, and {_set(old.reads)} before")
     if hidden := _hidden_changes(old, new):
-        return Reason("data", listed(hidden))
+        return Reason(
+            "data", f"its arguments and its code are the same, but not what it reads by itself: {listed(hidden)}"
+        )
     if changes:
         return Reason("library", listed(changes))
     found = _around(blobs, before, after)
@@ -60,7 +62,7 @@ def _hidden_changes(old: StepRun, new: StepRun) -> list[str]:
             continue
         what = "environment variable" if kind == "env" else kind
         told.append("other environment variables" if name == ALL_VARIABLES else f"{what} {name}")
-    return [f"{one}, which it reads, is not what it was" for one in told]
+    return told
 
 
 def _place(read: HiddenInput) -> str:

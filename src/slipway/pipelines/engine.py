@@ -92,7 +92,6 @@ def run(
         code=_code(pipeline, snapshot),
         tolerance=pipeline.tolerance,
     )
-    hooks.install()
     done = _resumed(log, earlier) if earlier else []
     scope = Scope(log, remote, use_cache=use_cache, workers=workers, machine=machine, resumed=done, progress=progress)
     try:
@@ -109,6 +108,7 @@ def _body(
     log: RunLog, pipeline: Pipeline[..., Any], arguments: Mapping[str, Any], scope: Scope, pins: Mapping[str, str]
 ) -> Any:
     """What the pipeline returns, when all its steps have ended."""
+    hooks.install()
     read: list[str] = []
     named = (f"{pipeline.__module__}:{pipeline.name}",)
     try:

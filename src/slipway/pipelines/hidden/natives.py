@@ -1,7 +1,7 @@
 """Libraries that open files or sockets themselves, unseen by Python: their entry points, wrapped when they are loaded.
 
 One row a library's module: the name of a function, or of a class's method, and what its arguments say. A name that a
-release of the library does not have is passed over; `tests/pipelines/test_native_readers.py` says which are covered.
+release of the library does not have is passed over; `tests/pipelines/` says which are seen.
 """
 
 from __future__ import annotations
