@@ -55,6 +55,14 @@ class UvEnvironments:
         self._say = say
         self._uv = uv or _uv()
 
+    @property
+    def about(self) -> str:
+        """The program and its version, and what it was told of the network."""
+        said = self._run("--version").stdout.split()
+        offline = ", offline: UV_OFFLINE is set" if os.environ.get("UV_OFFLINE") else ""
+        folders = f", wheel folders: {there}" if (there := os.environ.get("UV_FIND_LINKS")) else ""
+        return f"uv {said[1] if len(said) > 1 else '?'} at {self._uv}{offline}{folders}"
+
     def make(self, lock: Lock, wheels: Callable[[str], bytes], *, is_checked: bool = False) -> MadeEnvironment:
         """See `Environments.make`."""
         if lock.platform != sysconfig.get_platform():
@@ -201,6 +209,9 @@ class UvEnvironments:
             stock.mkdir()
             self._install(lock, part, stock, {one.name: self._kept(one, wheels, stock) for one in lock.packages})
             made = _Made(_version(part), _compared(lock, part))
+            fits = self._run("pip", "check", "--python", str(part / "bin" / "python"))
+            if fits.returncode:  # the lock says so, and it may be meant: nobody is stopped
+                self._say(f"The packages do not fit each other. uv says: {_said(fits)}")
             (part / _MADE_FILE).write_bytes(msgspec.json.encode(made))
             (part / LOCK_FILE).write_bytes(lock.encoded)
             part.rename(self._folder / lock.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -12,7 +13,7 @@ import click
 from msgspec import Struct
 
 from slipway.cli.door import Way, json_option
-from slipway.cli.layout import columns, instant, print_json
+from slipway.cli.layout import columns, count, instant, print_json
 from slipway.errors import InvalidInput
 from slipway.hosts import on_demand
 from slipway.hosts.project import user
@@ -187,10 +188,32 @@ def lock(home: Path, settings: Settings, output: str, as_json: bool) -> None:
         click.echo(f"Wrote {path} with {packages} packages. Commit it; then: slipway run PIPELINE --isolated")
 
 
+@env.command()
+@click.option(
+    "--unused", default="30d", show_default=True, metavar="TIME", help="For how long nobody used them: 12h, 7d, 0d."
+)
+@_of_project
+def clean(home: Path, settings: Settings, unused: str, as_json: bool) -> None:
+    """Remove the Python environments of isolated runs that nobody used for long; they are made again when needed."""
+    from slipway.pipelines import isolation
+    from slipway.schema.durations import microseconds
+
+    with Way(home).open() as door:
+        store = isolation.opened(door.workspace)
+        sizes = {one.lock: one.size_bytes for one in store.kept()}
+        gone = isolation.clean(store, microseconds(unused) / 1e6)
+    freed = sum(sizes[lock] for lock in gone)
+    if as_json:
+        print_json({"removed": gone, "bytes": freed, "left": len(sizes) - len(gone)})
+    else:
+        left = f"{len(sizes) - len(gone)} left" if sizes else "there were none"
+        click.echo(f"Removed {count(len(gone), 'Python environment')}, {freed / 1e6:,.0f} MB; {left}.")
+
+
 def _confirmed(name: str, confirm: str | None) -> None:
     """Let whoever destroys something type its name."""
     if confirm is None:
-        if not click.get_text_stream("stdin").isatty():
+        if not sys.stdin.isatty():
             raise InvalidInput(
                 f"Destroying {name!r} must be confirmed, and nobody is here to ask.",
                 fix=f"Say its name twice: slipway env destroy {name} --confirm {name}",

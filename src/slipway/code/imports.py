@@ -25,6 +25,9 @@ _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[([^\]]*)\])?([^;]*)(?
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 _RUNTIME = "slipway"
 _ALWAYS = "data"
+_FACE = re.compile(r"\b(?:sw|slipway)\.(\w+)|from[ \t]+slipway[ \t]+import[ \t]+([^()\n]+|\([^)]*\))")
+_BY_NAME = {"search": ("optuna",), "baselines": ("sklearn", "lightgbm"), "sql": ("sql",), "delta": ("delta",)}
+"""Extras that no code of a project imports: names of Slipway's face use them."""
 _BY_SETTINGS = {"postgres": "psycopg", "objects": "obstore", "redis": "redis"}
 """Extras that no code of a project imports: slipway.toml chooses them. By the module that each loads."""
 
@@ -78,25 +81,35 @@ def _libraries() -> tuple[str, ...]:
 
 def imported(files: Iterable[str]) -> set[str]:
     """The top-level modules that some files import."""
-    found: set[str] = set()
-    for file in files:
-        try:
-            stat = os.stat(file)
-        except OSError:  # a module whose file is gone
-            continue
-        found |= _of_file(file, stat.st_mtime_ns, stat.st_size)
-    return found
+    return set().union(*(one.modules for one in map(_read_file, files)))
+
+
+class _Text(NamedTuple):
+    """What a file's text imports, and which of Slipway's extras it uses by a name of its face."""
+
+    modules: frozenset[str] = frozenset()
+    extras: frozenset[str] = frozenset()
+
+
+def _read_file(file: str) -> _Text:
+    try:
+        stat = os.stat(file)
+    except OSError:  # a module whose file is gone
+        return _Text()
+    return _of_file(file, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=4096)
-def _of_file(file: str, _changed_ns: int, _size: int) -> frozenset[str]:
+def _of_file(file: str, _changed_ns: int, _size: int) -> _Text:
     text = Path(file).read_text("utf-8", "replace")
     found: set[str] = set()
     for single, several in _IMPORT.findall(text):
         found.update(
             [single] if single else (one.strip().partition(".")[0].split(" ")[0] for one in several.split(","))
         )
-    return frozenset(name for name in found if name)
+    used = {one for named, listed in _FACE.findall(text) for one in re.findall(r"\w+", named or listed)}
+    extras = (extra for name, several in _BY_NAME.items() if name in used for extra in several)
+    return _Text(frozenset(name for name in found if name), frozenset(extras))
 
 
 def needed(code: Own) -> dict[str, Distribution]:
@@ -110,9 +123,10 @@ def needed(code: Own) -> dict[str, Distribution]:
     _add(_RUNTIME, (), found, seen)
     runtime = found.get(_RUNTIME)
     extras = _extras(runtime) if runtime else {}
+    chosen = code.backends.union(*(_read_file(file).extras for file in code.files))
     for extra in sorted(extras):
         parts = extras[extra] - (extras.get(_ALWAYS, set()) if extra != _ALWAYS else set())
-        if extra == _ALWAYS or extra in code.backends or any(name in found for name in parts):
+        if extra == _ALWAYS or extra in chosen or any(name in found for name in parts):
             _add(_RUNTIME, (extra,), found, seen)
     return dict(sorted(found.items()))
 

@@ -18,12 +18,12 @@ def effective(gate: GateSpec | None, environment: str) -> GateSpec:
 
     Args:
         gate: What the project declares, None for nothing.
-        environment: Its name. One of another name than "dev", "test" and "prod" has the floor of "dev".
+        environment: Its name. One that begins with "prod" has the floor of "prod", every other the one of "dev".
 
     Raises:
         GateRefused: The environment asks for a declared gate, and there is none.
     """
-    if gate is None and environment in _DECLARED_IS_DUE:
+    if gate is None and environment.startswith(_DECLARED_IS_DUE):
         raise GateRefused(
             f"No gate is declared, and {environment} asks for one.",
             why="What production accepts must be written down before a model is looked at.",

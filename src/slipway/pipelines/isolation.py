@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,10 +17,14 @@ from slipway.ports.environments import HELD_FILE, LOCK_FILE, Environments
 from slipway.ports.workspace import Workspace
 from slipway.records.locks import Lock, MadeEnvironment
 
-__all__ = ["FOLDER", "hold", "made", "opened", "wanted"]
+__all__ = ["FOLDER", "UNUSED_S", "clean", "hold", "made", "opened", "wanted"]
 
 FOLDER = "environments"
 """Where a store keeps environments, each under the digest of its lock."""
+
+
+UNUSED_S = 30 * 86_400.0
+"""After how many seconds without use an environment is removed, when another one is made."""
 
 
 def opened(workspace: Workspace) -> Environments:
@@ -42,7 +47,22 @@ def made(workspace: Workspace, lock: Lock, *, is_checked: bool = False) -> MadeE
         Corrupt: What was found is not what the lock says.
         BackendError: The file system or uv failed.
     """
-    return opened(workspace).make(lock, workspace.blobs.get, is_checked=is_checked)
+    store = opened(workspace)
+    found = store.make(lock, workspace.blobs.get, is_checked=is_checked)
+    if found.is_new:
+        for name in clean(store, UNUSED_S):
+            workspace.say(f"The environment {name[:12]}, which nobody used for 30 days, was removed.")
+    return found
+
+
+def clean(store: Environments, unused_s: float) -> tuple[str, ...]:
+    """Remove the environments that nobody asked for within so many seconds and no process uses; returns their locks.
+
+    Raises:
+        BackendError: The file system failed.
+    """
+    old = time.time() - unused_s
+    return tuple(one.lock for one in store.kept() if one.used_at <= old and store.drop(one.lock, unused_s=unused_s))
 
 
 def wanted(workspace: Workspace, path: Path) -> Lock:

@@ -24,6 +24,11 @@ class Environments(Protocol):
     An environment is never changed: whoever uses it writes nothing into it.
     """
 
+    @property
+    def about(self) -> str:
+        """The program that makes them, its version, and what it was told of the network; for a person to read."""
+        ...
+
     def make(self, lock: Lock, wheels: Callable[[str], bytes], *, is_checked: bool = False) -> MadeEnvironment:
         """The environment of a lock: made now, or found. Its last use is noted.
 
