@@ -318,6 +318,20 @@ CODE = [
         before=lambda project: project.install("1.0"),
     ),
     Row(
+        "content of a library that is installed in editable form",
+        "import fakelib\n@sw.step\ndef answer():\n    return fakelib.zero()\n",
+        lambda project: (project.library / "fakelib.py").write_text("def zero():\n    return 1\n") and None,
+        "library fakelib 1.0 files",
+        before=lambda project: _edit_in_place(project),
+    ),
+    Row(
+        "class of a result that only pickle can store",
+        "class One:\n    def __init__(self):\n        self.n = 1\n    def __repr__(self):\n        return str(self.n)\n"
+        "@sw.step\ndef answer():\n    return One()\n",
+        edit("self.n = 1", "self.n = 2"),
+        "class flow:One changed",
+    ),
+    Row(
         "content of a library on the path that is not installed",
         "import loose\n@sw.step\ndef answer():\n    return loose.one()\n",
         lambda project: (project.library / "loose.py").write_text("def one():\n    return 2\n") and None,
@@ -588,6 +602,12 @@ HIDDEN = [
         before=several(put("a", "1"), put("b", "2"), lambda project: _link(project.data, "a")),
     ),
 ]
+
+
+def _edit_in_place(project: Fresh) -> None:
+    project.install("1.0")
+    (about,) = project.library.glob("*.dist-info")
+    (about / "direct_url.json").write_text('{"url": "file:///x", "dir_info": {"editable": true}}')
 
 
 def _sqlite(path: Path, n: int) -> None:

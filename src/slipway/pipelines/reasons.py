@@ -116,7 +116,7 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey, place: P
     if earlier.state == "failed":
         return f"it failed in run {earlier.parent_id[:12]}"
     if not earlier.key and earlier.refusal:
-        return f"the result of run {earlier.parent_id[:12]} was not kept: {earlier.refusal}"
+        return f"run {earlier.parent_id[:12]} did not keep its result"
     if not earlier.key:
         return f"run {earlier.parent_id[:12]} did not store a result that can be used again"
     return "no stored result for exactly these arguments and this code"

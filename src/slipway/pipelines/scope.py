@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -289,9 +289,8 @@ class Scope:
         def failed(error: Exception, pause_s: float) -> None:
             nonlocal record
             seconds = time.perf_counter() - started - sum(one.seconds + one.pause_s for one in attempts)
-            attempts.append(
-                StepAttempt(error=provenance.run_error(error, step=call.name), seconds=seconds, pause_s=pause_s)
-            )
+            told = provenance.run_error(error, step=call.name)
+            attempts.append(StepAttempt(error=told, seconds=seconds, pause_s=pause_s))
             record = replace(record, attempts=tuple(attempts))
             self._note(record)
             self._workspace.say(f"{record.name}: attempt {len(attempts)} failed: {attempts[-1].told}")
@@ -302,17 +301,8 @@ class Scope:
             self._note_failure(record, error, read, started)
             self._blame(call, error)
             raise
-        if changed := keys.changed_inputs(call.inputs, present.inputs):
-            refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
-        elif encoded.pickled:
-            reason += f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
         seen, undeclared = hidden.taken()
-        if refusal:
-            reason += f"; {refusal}"
-        elif undeclared and record.key:
-            refusal = "; ".join(undeclared)
-            reason += f"; its result is not kept for later runs: {refusal}"
-        reason += present.remark
+        more, refusal = _judged(call, present, encoded, refusal, undeclared)
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
         except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
@@ -323,7 +313,7 @@ class Scope:
                 record,
                 state="finished",
                 key="" if refusal else record.key,
-                reason=reason,
+                reason=reason + more,
                 outputs=outputs,
                 seconds=time.perf_counter() - started,
                 reads=tuple(read),
@@ -418,6 +408,23 @@ def _words(reason: BaseException) -> str:
     if isinstance(reason, StepFailed):
         return f"the step {reason.step!r} had failed"
     return f"the run was ended by {type(reason).__name__}"
+
+
+def _judged(
+    call: StepCall, present: StepKey, encoded: Encoded, refusal: str, undeclared: Sequence[str]
+) -> tuple[str, str]:
+    """What is said of a result beside its reason, and why no later call may take it, "" where one may."""
+    told = ""
+    if changed := keys.changed_inputs(call.inputs, present.inputs):
+        refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
+    elif encoded.pickled:
+        told = f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
+    if refusal:
+        told += f"; {refusal}"
+    elif undeclared and present.key:
+        refusal = "; ".join(undeclared)
+        told += f"; its result is not kept for later runs: {refusal}"
+    return told + present.remark, refusal
 
 
 def _encoded(value: Any, call: StepCall) -> tuple[Encoded, str]:

@@ -36,4 +36,4 @@ def undeclared(what: str, told: str) -> str:
         what: One of `ALLOWED`.
         told: What the step does: "it connects to example.org:443".
     """
-    return f"{told}, and {ALLOWED[what]} may answer otherwise next time; if not, say @step(allow=({what!r},))"
+    return f"{told}, and {ALLOWED[what]} cannot be compared; if it does not matter, say @step(allow=({what!r},))"

@@ -47,6 +47,7 @@ class Recorder:
     _folders: list[str] = field(default_factory=list)
     _appended: set[str] = field(default_factory=set)
     _variables: set[str] = field(default_factory=set)
+    _used: set[str] = field(default_factory=set)
     _undeclared: dict[str, None] = field(default_factory=dict)
     _memos: Memos = field(default_factory=Memos)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -151,8 +152,10 @@ class Recorder:
             what: One of `ALLOWED`.
             told: What it did, as the rest of a sentence: "it connects to example.org:443".
         """
-        if what not in self.allow:
-            self.cannot_tell(undeclared(what, told))
+        with self._lock:
+            if what not in self.allow and what not in self._used:
+                self._used.add(what)
+                self.cannot_tell(undeclared(what, told))
 
     def cannot_tell(self, told: str) -> None:
         """Its result stands for no later call, for this reason."""
