@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from slipway.flows.retrain import schedule as schedule
     from slipway.flows.shared import shared as shared
     from slipway.flows.streams import redis_stream as redis_stream
+    from slipway.flows.warm_start import warm_start as warm_start
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.gates.declare import reproduced as reproduced
     from slipway.hosts.session import baselines as baselines
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
@@ -131,6 +133,7 @@ _HOMES = {
     "quantile": "slipway.features.windows",
     "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
+    "reproduced": "slipway.gates.declare",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
@@ -146,6 +149,7 @@ _HOMES = {
     "uniform": "slipway.pipelines.search_space",
     "unique": "slipway.data.checks",
     "vectorised": "slipway.features.vectorised",
+    "warm_start": "slipway.flows.warm_start",
     "windows": "slipway.features.windows",
 }
 
@@ -203,6 +207,7 @@ __all__ = [
     "quantile",
     "redis_stream",
     "references",
+    "reproduced",
     "rows",
     "run",
     "schedule",
@@ -218,6 +223,7 @@ __all__ = [
     "uniform",
     "unique",
     "vectorised",
+    "warm_start",
     "windows",
 ]
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from filled_store import GOOD_RUN, LOGGED, TRASHED_RUN, fill
+from filled_store import BAD_RUN, GOOD_RUN, LOGGED, TRASHED_RUN, fill
 from server_desk import asker
 from slipway.hashing import digest
 from slipway.ledger.run_file import MAGIC, framed
@@ -77,6 +77,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "runs.sync": {"run_id": RUN_ID, "writer": WRITER, "offset": 0, "data": PIECE},
     "runs.upload": {"digest": digest(b"picture"), "size": 7, "data": b64encode(b"picture").decode()},
     "runs.reproduce": {"target": GOOD_RUN},
+    "runs.rerun": {"target": GOOD_RUN},
+    "runs.changes": {"id": GOOD_RUN, "other": BAD_RUN},
     "models.list": {},
     "models.get": {"name": "flight-delays"},
     "models.history": {"name": "flight-delays"},
@@ -121,6 +123,7 @@ NEED_MORE = {
     "retrainings.start",
     "rollouts.abort",
     "runs.reproduce",
+    "runs.rerun",
     "tables.alter",
     "tables.clean",
     "tables.compact",

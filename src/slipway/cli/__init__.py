@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("slipway.cli.run", "run", "Run a pipeline of the project."),
     "runs": ("slipway.cli.runs", "runs", "List, search, show or compare runs."),
     "reproduce": ("slipway.cli.reproduce", "reproduce", "Run a run again from what is stored, and compare."),
+    "rerun": ("slipway.cli.rerun", "rerun", "Start from an old run with only the named change."),
     "why": ("slipway.cli.why", "why", "Say why a step ran, or why it did not have to."),
     "env": ("slipway.cli.env", "env", "Make, compare, list or destroy environments; write a lock file."),
     "data": ("slipway.cli.data", "data", "List tables, show one's versions and checks, or ingest."),

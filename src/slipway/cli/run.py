@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from types import FrameType
 from typing import Any
@@ -16,7 +16,7 @@ from slipway.cli.door import Door, Way, way_options
 from slipway.cli.exits import INTERRUPTED, TERMINATED
 from slipway.cli.progress import progress
 from slipway.cli.step_logs import newest_pipeline_run
-from slipway.errors import InvalidDeclaration, InvalidInput
+from slipway.errors import InvalidInput
 
 __all__ = ["run"]
 
@@ -46,7 +46,7 @@ def run(way: Way, isolated: bool, **given: Any) -> None:
 def _run(
     door: Door, pipeline: str | None, settings: tuple[str, ...], no_ingest: bool, resume: str | None, key: str | None
 ) -> None:
-    from slipway.flows.endpoint import Endpoint
+    from slipway.flows.endpoint import Endpoint, fed_by
 
     project = door.project
     chosen = _pipeline(door, pipeline, resume)
@@ -57,7 +57,7 @@ def _run(
             fix="Leave it out, or run the pipeline anew.",
         )
     params = None if resume else _params(chosen, settings)
-    endpoint = _endpoint(project.declared(Endpoint).values(), chosen)
+    endpoint = fed_by(project.declared(Endpoint).values(), chosen)
     # With --json standard output is the answer's alone: what steps print goes beside it.
     beside = redirect_stdout(sys.stderr) if door.as_json else nullcontext()
     with beside, _ended_by_signals(), progress() as told:
@@ -152,18 +152,6 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, former)
-
-
-def _endpoint(declared: Iterable[Any], pipeline: Any) -> Any:
-    """The endpoint that a pipeline feeds, None for none."""
-    fed = [endpoint for endpoint in declared if endpoint.pipeline is pipeline]
-    if len(fed) > 1:
-        raise InvalidDeclaration(
-            f"The pipeline {pipeline.name!r} feeds {len(fed)} endpoints: {', '.join(repr(e.name) for e in fed)}.",
-            why="Its model is registered under the endpoint's name, and has one gate.",
-            fix="Let one endpoint name the pipeline; deploy to others with: slipway deploy MODEL --endpoint NAME",
-        )
-    return fed[0] if fed else None
 
 
 def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:

@@ -24,8 +24,9 @@ import slipway
 from slipway.data.declare import Table
 from slipway.data.sync import sync
 from slipway.errors import InvalidInput, NotFound, StepFailed
-from slipway.flows.endpoint import Endpoint
+from slipway.flows.endpoint import Endpoint, fed_by
 from slipway.flows.release import Released, run_pipeline
+from slipway.flows.warm_start import former_of
 from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, read_settings
 from slipway.ledger import entries, projects, provenance
@@ -33,6 +34,7 @@ from slipway.ledger.whole_files import write_whole
 from slipway.pipelines import engine, isolation, snapshot, staging
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.params import converted
+from slipway.pipelines.warm import Former, former
 from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.runs import Run, RunError
@@ -109,34 +111,39 @@ def _run(task: PipelineTask, workspace: Workspace) -> Released:
     project = _project(task, workspace)
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
-    params = _params_of(task, workspace, pipeline) if task.params_of else converted(pipeline, task.params)
+    if task.is_release:
+        endpoint = fed_by(project.declared(Endpoint).values(), pipeline)
+    given = converted(pipeline, task.params)
+    params = _params_of(task, workspace, pipeline) | given if task.params_of else given
     pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
-    return run_pipeline(
-        workspace,
-        pipeline,
-        params,
-        endpoint=endpoint,
-        snapshot=task.snapshot,
-        declare=False,
-        register=task.register,
-        tags=task.tags,
-        pins=pins,
-        use_cache=task.use_cache,
-    )
+    with former.filled(former_of(workspace, task.warm_start) if task.warm_start else Former()):
+        return run_pipeline(
+            workspace,
+            pipeline,
+            params,
+            endpoint=endpoint,
+            snapshot=task.snapshot,
+            declare=False,
+            register=task.register,
+            tags=task.tags,
+            pins=pins,
+            use_cache=task.use_cache,
+        )
 
 
 def _params_of(task: PipelineTask, workspace: Workspace, pipeline: Pipeline[..., Any]) -> dict[str, object]:
     with workspace.ledger.read() as tx:
         run = entries.get(tx, Run, task.params_of)
     kept = engine.params_of(workspace, run)
-    worded = sorted(run.params.keys() & pipeline.signature.parameters.keys())
+    worded = sorted(run.params.keys() & pipeline.signature.parameters.keys() - task.params.keys())
     if kept is None and worded:
         raise InvalidInput(
             f"The run {run.id} was given {', '.join(worded)}, which could not be stored in their own types.",
             why="A pipeline is run again with exactly the parameters that it had.",
             fix="Give the pipeline plain values, dates, frames or arrays, and run it anew.",
         )
-    return dict(kept or {})
+    # What the pipeline has no more, where another code runs than ran then, is told as a difference of the two.
+    return {name: value for name, value in (kept or {}).items() if name in pipeline.signature.parameters}
 
 
 def _import_only(code: Path) -> None:
