@@ -39,10 +39,16 @@ if TYPE_CHECKING:
     from slipway.features.windows import windows as windows
     from slipway.flows.endpoint import Endpoint as Endpoint
     from slipway.flows.retrain import Retrain as Retrain
-    from slipway.flows.retrain import degraded as degraded
-    from slipway.flows.retrain import schedule as schedule
+    from slipway.flows.schedule import Schedule as Schedule
+    from slipway.flows.schedule import today as today
     from slipway.flows.shared import shared as shared
     from slipway.flows.streams import redis_stream as redis_stream
+    from slipway.flows.triggers import cron as cron
+    from slipway.flows.triggers import degraded as degraded
+    from slipway.flows.triggers import on_hook as on_hook
+    from slipway.flows.triggers import on_incident as on_incident
+    from slipway.flows.triggers import on_push as on_push
+    from slipway.flows.triggers import on_table as on_table
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -83,6 +89,7 @@ _HOMES = {
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
+    "Schedule": "slipway.flows.schedule",
     "Shadow": "slipway.rollout.declare",
     "active_run": "slipway.runs.tracking",
     "api": "slipway.data.sources",
@@ -93,8 +100,9 @@ _HOMES = {
     "check": "slipway.data.checks",
     "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
+    "cron": "slipway.flows.triggers",
     "decayed_mean": "slipway.features.windows",
-    "degraded": "slipway.flows.retrain",
+    "degraded": "slipway.flows.triggers",
     "delta": "slipway.data.sources",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
@@ -115,6 +123,10 @@ _HOMES = {
     "no_finding": "slipway.gates.declare",
     "no_skew": "slipway.gates.declare",
     "not_null": "slipway.data.checks",
+    "on_hook": "slipway.flows.triggers",
+    "on_incident": "slipway.flows.triggers",
+    "on_push": "slipway.flows.triggers",
+    "on_table": "slipway.flows.triggers",
     "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
@@ -123,7 +135,6 @@ _HOMES = {
     "references": "slipway.data.checks",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
-    "schedule": "slipway.flows.retrain",
     "shared": "slipway.flows.shared",
     "sql": "slipway.data.sources",
     "stable": "slipway.data.table_checks",
@@ -132,6 +143,7 @@ _HOMES = {
     "sum": "slipway.features.windows:sum_",
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
+    "today": "slipway.flows.schedule",
     "unique": "slipway.data.checks",
     "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
@@ -149,6 +161,7 @@ __all__ = [
     "Model",
     "Quality",
     "Retrain",
+    "Schedule",
     "Shadow",
     "active_run",
     "api",
@@ -159,6 +172,7 @@ __all__ = [
     "check",
     "consistent",
     "count",
+    "cron",
     "decayed_mean",
     "degraded",
     "delta",
@@ -181,6 +195,10 @@ __all__ = [
     "no_finding",
     "no_skew",
     "not_null",
+    "on_hook",
+    "on_incident",
+    "on_push",
+    "on_table",
     "one_of",
     "open",
     "pipeline",
@@ -189,7 +207,6 @@ __all__ = [
     "references",
     "rows",
     "run",
-    "schedule",
     "shared",
     "sql",
     "stable",
@@ -198,6 +215,7 @@ __all__ = [
     "sum",
     "table",
     "threshold",
+    "today",
     "unique",
     "vectorised",
     "windows",

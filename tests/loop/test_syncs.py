@@ -34,7 +34,7 @@ START = datetime(2013, 4, 1, 12, tzinfo=UTC)
 DECLARED = """
 import slipway as sw
 
-SCHEDULE = sw.schedule("0 3 * * *", timezone="Europe/Berlin")  # 01:00 UTC in summer
+SCHEDULE = sw.cron("0 3 * * *", timezone="Europe/Berlin")  # 01:00 UTC in summer
 
 @sw.table(key="id", watermark="seen", source=sw.sql("{url}", "orders"), schedule=SCHEDULE)
 def orders(rows):

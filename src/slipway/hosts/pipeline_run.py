@@ -29,13 +29,17 @@ from slipway.flows.release import Released, run_pipeline
 from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, read_settings
 from slipway.ledger import entries, projects, provenance
+from slipway.ledger.search import search
 from slipway.ledger.whole_files import write_whole
+from slipway.loop import firings
 from slipway.pipelines import engine, snapshot, staging
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.params import converted
 from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace, current_workspace
+from slipway.records.models import ModelVersion
 from slipway.records.runs import Run, RunError
+from slipway.records.search import And, Compare, Field
 from slipway.records.sources import Sync
 from slipway.records.tasks import PipelineAnswer, PipelineTask
 from slipway.runs.recovery import recover
@@ -71,10 +75,15 @@ def _answer(folder: Path) -> PipelineAnswer:
             if task.sync:
                 _sync(task, workspace)
                 return PipelineAnswer(state="finished")
-            released = _run(task, workspace)
+            if task.firing:
+                return _fire(task, workspace)
+            return _released(_run(task, workspace))
         except (Exception, SystemExit) as problem:
             run = None if task.sync else _own_run(workspace)
             return PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
+
+
+def _released(released: Released) -> PipelineAnswer:
     version = released.version
     if version is None:
         return PipelineAnswer(state="finished", run_id=released.run.id)
@@ -103,6 +112,48 @@ def _sync(task: PipelineTask, workspace: Workspace) -> None:
         return
     table = _project(task, workspace).pick(Table, begun.name, "table")
     sync(workspace, table, Path(task.folder), full=begun.full, begun=begun)
+
+
+def _fire(task: PipelineTask, workspace: Workspace) -> PipelineAnswer:
+    """Carry out a firing of a schedule, unless it was done, and tell its end in the ledger.
+
+    Raises:
+        Conflict: Another folder's process runs it.
+    """
+    with firings.held(workspace, task.firing) as present:
+        if present.state != "started":  # this process's forerunner was killed when all was done
+            return PipelineAnswer(state="finished", run_id=present.run_id)
+        try:
+            answered = _earlier(task, workspace) or _released(_run(task, workspace))
+        except (Exception, SystemExit) as problem:  # the user's code may raise anything
+            run = _own_run(workspace)
+            answered = PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
+        firings.end(workspace, task.firing, answered)
+    return answered
+
+
+def _earlier(task: PipelineTask, workspace: Workspace) -> PipelineAnswer | None:
+    """What a forerunner of this process had finished before it was killed; None where something is left to do."""
+    with workspace.ledger.read() as tx:
+        tagged = Compare(Field("tag", firings.FIRING_TAG), "=", task.tags[firings.FIRING_TAG])
+        done = Compare(Field("attribute", "state"), "=", "finished")
+        found = search(tx, Run, project=task.project, where=And((tagged, done)), limit=1).records
+        if not found:
+            return None
+        made = Compare(Field("attribute", "run_id"), "=", found[0].id)
+        versions = search(tx, ModelVersion, project=task.project, where=made, limit=1).records
+    if not versions:  # a model that it may have returned is registered by running it once more, from what is stored
+        is_done = any(artifact.name.partition("/")[0] == "result" for artifact in found[0].artifacts)
+        return PipelineAnswer(state="finished", run_id=found[0].id) if is_done and not task.endpoint else None
+    version = versions[0]
+    return PipelineAnswer(
+        state="finished",
+        run_id=found[0].id,
+        model=version.name,
+        version=version.number,
+        bundle=version.bundle,
+        is_new=True,
+    )
 
 
 def _run(task: PipelineTask, workspace: Workspace) -> Released:

@@ -80,6 +80,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         register: Whether a model that it returns is packaged and registered.
         sync: The id of the `Sync` that it shall carry out, "" for a pipeline.
+        firing: The id of the `Firing` that it is for, "" for none.
         folder: For a sync: where relative paths of the source begin.
     """
 
@@ -98,6 +99,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     register: bool = True
     sync: str = ""
+    firing: str = ""
     folder: str = ""
 
 
