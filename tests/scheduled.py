@@ -72,6 +72,11 @@ class Desk:
         (self.folder / f"{MODULE}.py").write_text(CODE.format(log=str(self.folder / "log"), declared=declared))
         return self.type("apply") if apply else ""
 
+    def type_declared(self, declared: str, *, code: int) -> str:
+        """What is said of a declaration that does not fit."""
+        self.declare(declared, apply=False)
+        return self.type("apply", code=code)
+
     def type(self, *words: str, code: int = 0) -> str:
         sys.modules.pop(MODULE, None)  # it is read anew
         answer = CliRunner().invoke(main, ["schedules", *words, "-C", str(self.folder)], catch_exceptions=False)

@@ -171,7 +171,7 @@ def test_an_incident_fires_once_whatever_the_clock_said_that_opened_it(desk: Des
 def test_paused_it_fires_nothing_and_resumed_it_begins_anew(desk: Desk) -> None:
     desk.declare(f'{CRON}, catch_up="all"')
     assert "paused by" in desk.type("pause", "nightly", "--reason", "holidays")
-    assert "paused" in desk.type("pause", "nightly", code=6)
+    assert "holidays" in desk.type("pause", "nightly")  # once more: the first word stands
     desk.at(days=2)
     assert desk.decide() == []
     assert "It is paused." in desk.type("next", "nightly")
@@ -233,7 +233,7 @@ def test_a_killed_process_is_gone_on_with_and_after_three_times_it_has_failed(de
     desk.at(hours=13)
     for attempt in range(3):
         desk.look(settle=False)
-        wait_for(lambda: len(desk.log()) > attempt)
+        wait_for(lambda wanted=attempt: len(desk.log()) > wanted)
         kill(desk.folder / ".slipway" / "tasks" / desk.firings()[0].id / "run.lock")
     desk.look()
     (one,) = desk.firings()
@@ -301,7 +301,7 @@ def test_declared_once_more_it_goes_on_where_it_was(desk: Desk) -> None:
         ('when=[sw.on_incident("flight-delays")]', "There are no endpoints yet."),
         ("when=[sw.degraded]", "Retrain"),
         ("when=sw.cron('0 3 * * *')", "Give a list"),
-        ('when=[sw.on_push("main")]', "A git repository cannot be read"),
+        ('when=[sw.on_push("main")]', "lies in no git repository"),
         ('when=[sw.on_push("-u")]', "sw.on_push was given"),
         ('when=[sw.on_hook(params=["untill"])]', "The pipeline has the parameters: until, factor"),
         ('params={"untill": 1}', "no parameter 'untill'"),
@@ -330,7 +330,6 @@ def test_what_does_not_fit_is_refused_in_a_sentence(desk: Desk, declared: str, s
         (["fire", "nightly", "--set", "factor=x"], "It takes an integer."),
         (["fire", "nightly", "--set", "factor"], "is not NAME=VALUE"),
         (["fire", "nihgtly"], "Did you mean 'nightly'?"),
-        (["resume", "nightly"], "is active, not paused"),
         (["hook", "nightly"], "takes no requests"),
     ],
 )

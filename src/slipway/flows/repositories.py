@@ -18,7 +18,7 @@ from slipway.ports.source import masked
 from slipway.ports.workspace import Workspace
 from slipway.records.schedules import Schedule, ScheduleTrigger
 
-__all__ = ["Place", "head", "is_time", "place_of", "prefix_of", "snapshot_at"]
+__all__ = ["Place", "around", "head", "is_time", "place_of", "snapshot_at"]
 
 _WITHIN_S = 60.0
 _NETWORK_EVERY_S = 60.0
@@ -38,17 +38,20 @@ class Place(NamedTuple):
         return "://" in self.repository or (":" in self.repository and not Path(self.repository).exists())
 
 
-def prefix_of(folder: Path) -> str:
-    """Where a folder lies in its repository: "examples/flights/", "" at the top or outside any repository."""
+def around(folder: Path) -> Place:
+    """The repository in which a folder lies, and where; no repository where it lies in none."""
     try:
-        return _git("-C", str(folder), "rev-parse", "--show-prefix").decode().strip()
+        top, _, prefix = (
+            _git("-C", str(folder), "rev-parse", "--show-toplevel", "--show-prefix").decode().partition("\n")
+        )
     except Unavailable:
-        return ""
+        return Place("", "")
+    return Place(top, prefix.strip())
 
 
 def place_of(trigger: ScheduleTrigger, schedule: Schedule) -> Place:
     """Where a trigger's branch is looked for."""
-    return Place(trigger.repository or schedule.folder, schedule.prefix)
+    return Place(trigger.repository or schedule.repository, schedule.prefix)
 
 
 def is_time(workspace: Workspace, place: Place) -> bool:
@@ -132,9 +135,10 @@ def _git(*words: str) -> bytes:
             fix="See whether the repository can be reached.",
         ) from problem
     if done.returncode:
-        said = masked(done.stderr.decode(errors="replace").strip().splitlines()[-1]) if done.stderr.strip() else ""
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"git ended with {done.returncode}"]
+        said = next((line for line in lines if line.startswith("fatal:")), lines[-1]).removeprefix("fatal: ")
         raise Unavailable(
-            f"A git repository cannot be read: {said or f'git ended with {done.returncode}'}.",
+            f"A git repository cannot be read: {masked(said)}.",
             fix="See that it is there, and that git can read it without asking for a password.",
         )
     return done.stdout

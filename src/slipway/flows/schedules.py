@@ -118,13 +118,13 @@ def declare_schedules(
         known_tables = {*tables, *tx.refs(workspace.project, HEAD)}
         known_endpoints = {*(one.name for one in endpoints), *tx.refs(workspace.project, "endpoint")}
         former = {one.name: one for one in entries.every(tx, Schedule, parent=parent_of(workspace))}
-    prefix = repositories.prefix_of(folder)
+    own = repositories.around(folder)
     heads: dict[tuple[str, str], str] = {}
     for name, spec in specs.items():
         for trigger in spec.when:
             _check_trigger(workspace, name, trigger, known_tables, known_endpoints)
             if trigger.kind == "push":
-                place = repositories.Place(trigger.repository or str(folder.resolve()), prefix)
+                place = repositories.Place(trigger.repository or own.repository, own.prefix)
                 heads[name, trigger_in_words(trigger)] = _head(place, trigger.branch, name)
     now = workspace.clock.now()
     with workspace.ledger.write() as tx:
@@ -140,8 +140,8 @@ def declare_schedules(
                 parent_id=parent_of(workspace),
                 spec=spec,
                 snapshot=snapshot,
-                folder=str(folder.resolve()),
-                prefix=prefix,
+                repository=own.repository,
+                prefix=own.prefix,
             )
             present = entries.get(tx, Schedule, id) if tx.get(entries.kind_of(Schedule), id) is not None else None
             made.append(_put(tx, fresh, present, now, seq, heads))
@@ -223,6 +223,11 @@ def _check_trigger(
 
 
 def _head(place: repositories.Place, branch: str, name: str) -> str:
+    if not place.repository:
+        raise NotFound(
+            f"The schedule {name!r} waits for pushes to {branch!r}, but the project lies in no git repository.",
+            fix="Name one: sw.on_push('main', repository='/srv/flights.git').",
+        )
     found = repositories.head(place, branch)
     if not found:
         raise NotFound(
@@ -329,45 +334,52 @@ def _next(schedule: Schedule, now: datetime, count: int) -> list[Next]:
 
 
 def pause(workspace: Workspace, request: PauseSchedule) -> ScheduleDetail:
-    """Pause a schedule: nothing fires by itself until it is resumed. What runs runs on.
+    """Pause a schedule: nothing fires by itself until it is resumed. What runs runs on; one that is paused stays so.
 
     Raises:
         NotFound: There is none.
-        Conflict: It is paused already, or declared no more.
+        Conflict: It is declared no more.
     """
     with workspace.ledger.write() as tx:
-        found = _schedule(tx, workspace, request.name)
-        if found.state != "active":
-            by = f" by {found.paused_by}" if found.paused_by else ""
-            raise Conflict(f"The schedule {found.name!r} is {found.state}{by} already.", fix="Nothing is left to do.")
-        told = {"paused_by": workspace.actor, "paused_at": workspace.clock.now(), "reason": request.reason.strip()}
-        entries.put(tx, replace(found, state="paused", **told))
-        events.record(tx, workspace, "schedules.pause", f"schedule:{found.id}", reason=request.reason.strip())
+        found = _declared(tx, workspace, request.name)
+        if found.state == "active":
+            told = {"paused_by": workspace.actor, "paused_at": workspace.clock.now(), "reason": request.reason.strip()}
+            entries.put(tx, replace(found, state="paused", **told))
+            events.record(tx, workspace, "schedules.pause", f"schedule:{found.id}", reason=request.reason.strip())
     return get_schedule(workspace, GetSchedule(name=request.name))
 
 
 def resume(workspace: Workspace, request: ResumeSchedule) -> ScheduleDetail:
-    """Let a paused schedule fire again. What happened while it was paused is not caught up.
+    """Let a paused schedule fire again; one that is active stays so. What happened meanwhile is not caught up.
 
     Raises:
         NotFound: There is none.
-        Conflict: It is not paused.
+        Conflict: It is declared no more.
         Unavailable: A repository cannot be read.
     """
     present = schedule_of(workspace, request.name)
-    pushed = [trigger for trigger in present.spec.when if trigger.kind == "push"]
     heads = {
         trigger_in_words(trigger): repositories.head(repositories.place_of(trigger, present), trigger.branch)
-        for trigger in pushed
+        for trigger in present.spec.when
+        if trigger.kind == "push" and present.state == "paused"
     }
     with workspace.ledger.write() as tx:
-        found = _schedule(tx, workspace, request.name)
-        if found.state != "paused":
-            raise Conflict(f"The schedule {found.name!r} is {found.state}, not paused.", fix="Nothing is left to do.")
-        seq = events.record(tx, workspace, "schedules.resume", f"schedule:{found.id}")
-        marks = _marks_now(tx, found, found.spec, workspace.clock.now(), seq, heads)
-        entries.put(tx, replace(found, state="active", paused_by=None, paused_at=None, reason="", marks=marks))
+        found = _declared(tx, workspace, request.name)
+        if found.state == "paused":
+            seq = events.record(tx, workspace, "schedules.resume", f"schedule:{found.id}")
+            marks = _marks_now(tx, found, found.spec, workspace.clock.now(), seq, heads)
+            entries.put(tx, replace(found, state="active", paused_by=None, paused_at=None, reason="", marks=marks))
     return get_schedule(workspace, GetSchedule(name=request.name))
+
+
+def _declared(tx: ReadTransaction, workspace: Workspace, name: str) -> Schedule:
+    found = _schedule(tx, workspace, name)
+    if found.state == "withdrawn":
+        raise Conflict(
+            f"The schedule {name!r} is declared no more.",
+            fix="Declare it in the project's module, and publish it: slipway schedules apply",
+        )
+    return found
 
 
 def _marks_now(

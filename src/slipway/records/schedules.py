@@ -122,7 +122,7 @@ class Schedule(Record, frozen=True, kw_only=True, tag="schedule"):
         state: "withdrawn": no longer declared.
         spec: What is declared.
         snapshot: The digest of the project snapshot that runs.
-        folder: The project's folder when it was declared: where a repository that is not named lies.
+        repository: The project's own repository when it was declared: where one that is not named lies, "" for none.
         prefix: Where the project lies in its repository: "examples/flights/".
         marks: Up to where each trigger has been looked at, by the trigger in words.
         paused_by: Who paused it, None while it is not paused.
@@ -137,7 +137,7 @@ class Schedule(Record, frozen=True, kw_only=True, tag="schedule"):
     state: Literal["active", "paused", "withdrawn"] = "active"
     spec: ScheduleSpec
     snapshot: str
-    folder: str = ""
+    repository: str = ""
     prefix: str = ""
     marks: dict[str, Mark] = {}
     paused_by: Actor | None = None
