@@ -8,14 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
-from scheduled import CRON, START, Desk
+from scheduled import CRON, START, Desk, decided
 from slipway.cli import main
 from slipway.flows.schedules import known
 from slipway.ids import new_id
@@ -106,6 +108,34 @@ def test_two_clocks_that_differ_by_minutes_fire_each_time_once(desk: Desk, seed:
     clock = [one.due_at for one in found if one.trigger.startswith("schedule")]
     assert clock == [START + timedelta(minutes=20 * (n + 1)) for n in range((minutes + 10) // 20)]
     assert len([one for one in found if one.trigger == "table flights"]) == written
+
+
+@pytest.mark.parametrize("mine", [0, 4, -4])
+def test_whoever_is_overtaken_between_its_look_and_its_write_writes_nothing_twice(desk: Desk, mine: int) -> None:
+    desk.declare('when=[sw.cron("*/20 * * * *"), sw.on_table("flights")], catch_up="all"')
+    desk.write(1)
+    desk.at(hours=1)
+    with desk.opened() as project:
+        real = project.workspace
+        overtaken = replace(real, ledger=Overtaken(real.ledger, lambda: decided(real, timedelta(minutes=5))))
+        decided(overtaken, timedelta(minutes=mine))
+    assert len(desk.firings()) == 4
+    assert len({one.id for one in desk.firings()}) == 4
+
+
+class Overtaken:
+    """A ledger whose first writer finds that somebody else was faster."""
+
+    def __init__(self, real: Any, other: Callable[[], object]) -> None:
+        self._real, self._other = real, [other]
+
+    def read(self) -> Any:
+        return self._real.read()
+
+    def write(self) -> Any:
+        if self._other:
+            self._other.pop()()
+        return self._real.write()
 
 
 def test_a_clock_that_was_years_ahead_silences_nothing_and_fires_nothing_twice(desk: Desk) -> None:
