@@ -35,11 +35,12 @@ _MOST_RETRIES = 100
 
 
 class _Given(Enum):
+    """The day of a schedule's firing: that of the time it was due at, in the schedule's zone; otherwise the day in UTC."""
+
     TODAY = "today"
 
 
 today = _Given.TODAY
-"""The day of the firing: that of the time it was due at, in the schedule's zone; otherwise the business day in UTC."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,27 +105,9 @@ def declare_schedules(
         Unavailable: A repository cannot be read.
     """
     check_allowed(workspace, _APPLY, _WRITE)
-    specs = {}
-    for name, declared in schedules.items():
-        check_name(name, "schedule")
-        if pipelines.get(declared.pipeline.name) is not declared.pipeline:
-            raise InvalidDeclaration(
-                f"The schedule {name!r} runs {declared.pipeline.name!r}, which the project's module does not declare.",
-                fix=near(declared.pipeline.name, pipelines, what="pipelines there"),
-            )
-        specs[name] = declared.spec(_fed(endpoints, declared.pipeline))
-    with workspace.ledger.read() as tx:
-        known_tables = {*tables, *tx.refs(workspace.project, HEAD)}
-        known_endpoints = {*(one.name for one in endpoints), *tx.refs(workspace.project, "endpoint")}
-        former = {one.name: one for one in entries.every(tx, Schedule, parent=parent_of(workspace))}
+    specs = {name: _spec(name, declared, pipelines, endpoints) for name, declared in schedules.items()}
     own = repositories.around(folder)
-    heads: dict[tuple[str, str], str] = {}
-    for name, spec in specs.items():
-        for trigger in spec.when:
-            _check_trigger(workspace, name, trigger, known_tables, known_endpoints)
-            if trigger.kind == "push":
-                place = repositories.Place(trigger.repository or own.repository, own.prefix)
-                heads[name, trigger_in_words(trigger)] = _head(place, trigger.branch, name)
+    heads = _checked(workspace, specs, own, endpoints, tables)
     now = workspace.clock.now()
     with workspace.ledger.write() as tx:
         seq = events.record(tx, workspace, _APPLY, f"project:{workspace.project}", schedules=sorted(specs))
@@ -145,11 +127,46 @@ def declare_schedules(
             )
             present = entries.get(tx, Schedule, id) if tx.get(entries.kind_of(Schedule), id) is not None else None
             made.append(_put(tx, fresh, present, now, seq, heads))
-        for name in former.keys() - specs.keys():
-            gone = entries.get(tx, Schedule, former[name].id)
-            if gone.state != "withdrawn":
-                entries.put(tx, replace(gone, state="withdrawn"))
+        for one in list(entries.every(tx, Schedule, parent=parent_of(workspace))):
+            if one.name not in specs and one.state != "withdrawn":
+                entries.put(tx, replace(one, state="withdrawn"))
     return made
+
+
+def _spec(
+    name: str,
+    declared: Declared,
+    pipelines: Mapping[str, Pipeline[..., object]],
+    endpoints: Collection[Endpoint],
+) -> ScheduleSpec:
+    check_name(name, "schedule")
+    if pipelines.get(declared.pipeline.name) is not declared.pipeline:
+        raise InvalidDeclaration(
+            f"The schedule {name!r} runs {declared.pipeline.name!r}, which the project's module does not declare.",
+            fix=near(declared.pipeline.name, pipelines, what="pipelines there"),
+        )
+    return declared.spec(_fed(endpoints, declared.pipeline))
+
+
+def _checked(
+    workspace: Workspace,
+    specs: Mapping[str, ScheduleSpec],
+    own: repositories.Place,
+    endpoints: Collection[Endpoint],
+    tables: Collection[str],
+) -> dict[tuple[str, str], str]:
+    """Look whether everything is there that triggers name; returns where each branch is, by schedule and trigger."""
+    with workspace.ledger.read() as tx:
+        known_tables = {*tables, *tx.refs(workspace.project, HEAD)}
+        known_endpoints = {*(one.name for one in endpoints), *tx.refs(workspace.project, "endpoint")}
+    heads: dict[tuple[str, str], str] = {}
+    for name, spec in specs.items():
+        for trigger in spec.when:
+            _check_trigger(workspace, name, trigger, known_tables, known_endpoints)
+            if trigger.kind == "push":
+                place = repositories.Place(trigger.repository or own.repository, own.prefix)
+                heads[name, trigger_in_words(trigger)] = _head(place, trigger.branch, name)
+    return heads
 
 
 def _put(
@@ -226,7 +243,7 @@ def _head(place: repositories.Place, branch: str, name: str) -> str:
     if not place.repository:
         raise NotFound(
             f"The schedule {name!r} waits for pushes to {branch!r}, but the project lies in no git repository.",
-            fix="Name one: sw.on_push('main', repository='/srv/flights.git').",
+            fix="Name one: sw.on_push('main', repository='https://git.example.org/flights.git').",
         )
     found = repositories.head(place, branch)
     if not found:

@@ -82,7 +82,7 @@ def on_push(branch: str, *, repository: str = "") -> Trigger:
     if not isinstance(repository, str) or repository.startswith("-") or name.startswith("-") or " " in name:
         raise InvalidDeclaration(
             f"sw.on_push was given the branch {branch!r} of {repository!r}.",
-            fix="Give a branch's name, and a folder or URL: sw.on_push('main', repository='/srv/flights.git').",
+            fix="Give a branch's name, and a folder or URL: sw.on_push('main', repository='https://git.example.org/flights.git').",
         )
     return Trigger(ScheduleTrigger(kind="push", branch=name, repository=repository))
 

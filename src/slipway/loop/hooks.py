@@ -87,7 +87,7 @@ def deliver(workspace: Workspace, hook: str, body: bytes, headers: Mapping[str, 
     schedule = _known(workspace, hook)
     _check_secret(workspace, schedule, body, headers)
     assert schedule is not None  # it was checked
-    trigger = next((one for one in schedule.spec.when if one.kind == HOOK), ScheduleTrigger(kind=HOOK))
+    trigger = next((one for one in schedule.spec.when if one.kind == "hook"), ScheduleTrigger(kind="hook"))
     given = _params(body)
     params = fitting(schedule.spec.parameters, given, schedule=schedule.name, allowed=trigger.params)
     if schedule.state == "paused":

@@ -65,19 +65,19 @@ def _value(parameter: ParameterSpec, value: Any, schedule: str) -> Any:
     if value is None and parameter.is_optional:
         return None
     kind = parameter.kind
+    unfit = InvalidInput(
+        f"{value!r} does not fit the parameter {parameter.name!r} of the schedule {schedule!r}.",
+        why=f"It takes {'an' if kind[0] in 'aeiou' else 'a'} {kind}.",
+        fix=f"For example {parameter.name}={_EXAMPLES.get(kind, 'text')}.",
+        field=parameter.name,
+    )
     try:
         read = _read(kind, value) if isinstance(value, str) else value
-        is_flag = isinstance(read, bool) and kind not in ("boolean", "any")
-        if not isinstance(read, _PYTHON[kind]) or is_flag:
-            raise ValueError
     except ValueError:
-        example = _EXAMPLES.get(kind, "text")
-        raise InvalidInput(
-            f"{value!r} does not fit the parameter {parameter.name!r} of the schedule {schedule!r}.",
-            why=f"It takes {'an' if kind[0] in 'aeiou' else 'a'} {kind}.",
-            fix=f"For example {parameter.name}={example}.",
-            field=parameter.name,
-        ) from None
+        raise unfit from None
+    is_flag = isinstance(read, bool) and kind not in ("boolean", "any")
+    if not isinstance(read, _PYTHON[kind]) or is_flag:
+        raise unfit
     return read
 
 
