@@ -24,7 +24,8 @@ SPEC = ScheduleSpec(
 
 def scheduled_records(run: str, nasty: str) -> list[Record]:
     """A schedule that is active, one that is paused, one that is withdrawn, and firings in every state."""
-    marks = {"schedule 0 3 * * * Europe/Berlin": Mark(at=AT), "table flights": Mark(at=AT, seq=10**6)}
+    late = datetime(2100, 1, 1, tzinfo=UTC)  # a server that is started on this store has nothing to do
+    marks = {"schedule 0 3 * * * Europe/Berlin": Mark(at=late), "table flights": Mark(at=AT, seq=10**6)}
     common: dict[str, Any] = {"parent_id": "flights/dev", "project": "flights", "created_at": AT, "snapshot": "9" * 64}
     active = Schedule(id="flights/dev/nightly", name="nightly", spec=SPEC, marks=marks, hook=HOOK, **common)
     by_hand = ScheduleSpec(pipeline="release")
@@ -56,12 +57,13 @@ _STATES = ((0, "failed"), (1, "skipped"), (2, "finished"), (3, "due"))
 
 def _firing(number: int, state: Any, run: str, nasty: str) -> Firing:
     due = AT + timedelta(days=number)
+    name = "resting" if state == "due" else "nightly"
     return Firing(
         id=f"{number:032x}",
         project="flights",
-        name="nightly",
+        name=name,
         created_at=due,
-        parent_id="flights/dev/nightly",
+        parent_id=f"flights/dev/{name}",
         state=state,
         trigger="schedule 0 3 * * * Europe/Berlin",
         occasion=due.isoformat(),

@@ -54,7 +54,8 @@ def hooked(workspace: Workspace) -> Hooked:
         schedule = schedule_of(workspace, "nightly")
         entries.put(tx, structs.replace(schedule, spec=structs.replace(schedule.spec, overlap="queue")))
         running = entries.get(tx, Firing, f"{3:032x}")
-        entries.put(tx, structs.replace(running, state="started", started_at=AT + timedelta(days=3)))
+        begun = {"state": "started", "started_at": AT + timedelta(days=3)}
+        entries.put(tx, structs.replace(running, name="nightly", parent_id="flights/dev/nightly", **begun))
     return Hooked(workspace)
 
 

@@ -55,7 +55,8 @@ class Schedule:
         params: Parameters of the pipeline; `sw.today` stands for the day of the firing.
         catch_up: What becomes of occasions that nobody looked at in time: "latest" runs once, for the newest of them;
             "all" runs once for each, at most the newest 100; "none" runs for none of them.
-        overlap: What becomes of a firing while an earlier one still runs: "skip"; "queue", where one may wait; "allow".
+        overlap: What becomes of a firing while an earlier one still runs: "queue", where of each trigger the newest waits,
+            and whatever somebody asked for; "skip"; "allow".
         retries: How often a run that failed is run again.
         retry_delay: How long after the failure: "5m".
 
@@ -69,7 +70,7 @@ class Schedule:
     name: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     catch_up: CatchUp = "latest"
-    overlap: Overlap = "skip"
+    overlap: Overlap = "queue"
     retries: int = 0
     retry_delay: str = "5m"
 

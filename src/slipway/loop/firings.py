@@ -130,10 +130,11 @@ def start_due(workspace: Workspace, schedule: str) -> list[str]:
 def _choose(tx: WriteTransaction, workspace: Workspace, schedule: Schedule) -> tuple[list[Firing], list[str]]:
     """Decide on each firing that is due: it starts, waits or is skipped."""
     now, spec = workspace.clock.now(), schedule.spec
-    running, waiting = _in(tx, schedule.id, "started"), 0
+    running, due = _in(tx, schedule.id, "started"), _in(tx, schedule.id, "due")
+    newest = {one.trigger: one.id for one in due if one.asked_by is None}
     chosen: list[Firing] = []
     told: list[str] = []
-    for one in _in(tx, schedule.id, "due"):
+    for one in due:
         if one.asked_by is None and schedule.state == "withdrawn":
             entries.put(tx, _skipped(one, "the schedule is declared no more", now))
             told.append(f"{one.name}: skipped ({one.trigger})")
@@ -154,10 +155,10 @@ def _choose(tx: WriteTransaction, workspace: Workspace, schedule: Schedule) -> t
             told.append(f"{one.name}: {one.pipeline} began ({one.trigger})")
         elif one.tries or spec.catch_up == "all":
             continue  # has its turn when the other has ended
-        elif spec.overlap == "queue" and not waiting:
-            waiting += 1
+        elif spec.overlap == "queue" and newest.get(one.trigger, one.id) == one.id:
+            continue
         else:
-            also = " and another one waits" if spec.overlap == "queue" else ""
+            also = " and a newer one of this trigger waits" if spec.overlap == "queue" else ""
             reason = f"the run for {busy.due_at:%Y-%m-%d %H:%M} UTC ({busy.trigger}) had not ended{also}"
             entries.put(tx, _skipped(one, reason, now))
             told.append(f"{one.name}: skipped ({one.trigger})")

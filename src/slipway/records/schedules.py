@@ -91,7 +91,7 @@ class ScheduleSpec(Struct, frozen=True, kw_only=True):
     today: tuple[str, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
     catch_up: CatchUp = "latest"
-    overlap: Overlap = "skip"
+    overlap: Overlap = "queue"
     retries: int = 0
     retry_delay_us: int = 300_000_000
 
