@@ -49,9 +49,15 @@ def work(until, factor):
         raise ValueError("the day is broken")
     return factor
 
+@sw.step(cache=False)
+def prepare(until):
+    with LOG.with_name("prepared").open("a") as file:
+        file.write("prepared\\n")
+    return until
+
 @sw.pipeline
 def nightly_work(until: datetime.date | None = None, factor: int = 1):
-    return work(str(until), factor)
+    return work(prepare(str(until)), factor)
 
 nightly = sw.Schedule(nightly_work, {declared})
 """

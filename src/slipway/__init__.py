@@ -58,8 +58,10 @@ if TYPE_CHECKING:
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.hosts.session import baselines as baselines
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
+    from slipway.hosts.session import search as search
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
     from slipway.models.inputs import inputs as inputs
@@ -71,6 +73,10 @@ if TYPE_CHECKING:
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
+    from slipway.pipelines.mapping import each as each
+    from slipway.pipelines.search_space import choice as choice
+    from slipway.pipelines.search_space import integers as integers
+    from slipway.pipelines.search_space import uniform as uniform
     from slipway.rollout.declare import Canary as Canary
     from slipway.rollout.declare import Shadow as Shadow
     from slipway.runs.tracking import active_run as active_run
@@ -95,15 +101,18 @@ _HOMES = {
     "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "approx_distinct": "slipway.features.windows",
+    "baselines": "slipway.hosts.session",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "check": "slipway.data.checks",
+    "choice": "slipway.pipelines.search_space",
     "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "cron": "slipway.flows.triggers",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.triggers",
     "delta": "slipway.data.sources",
+    "each": "slipway.pipelines.mapping",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
@@ -113,6 +122,7 @@ _HOMES = {
     "fileset": "slipway.data.fileset",
     "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
+    "integers": "slipway.pipelines.search_space",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
     "matches": "slipway.data.checks",
@@ -135,6 +145,7 @@ _HOMES = {
     "references": "slipway.data.checks",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
+    "search": "slipway.hosts.session",
     "shared": "slipway.flows.shared",
     "sql": "slipway.data.sources",
     "stable": "slipway.data.table_checks",
@@ -144,6 +155,7 @@ _HOMES = {
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
     "today": "slipway.flows.schedule",
+    "uniform": "slipway.pipelines.search_space",
     "unique": "slipway.data.checks",
     "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
@@ -167,15 +179,18 @@ __all__ = [
     "api",
     "approval",
     "approx_distinct",
+    "baselines",
     "between",
     "calibrated",
     "check",
+    "choice",
     "consistent",
     "count",
     "cron",
     "decayed_mean",
     "degraded",
     "delta",
+    "each",
     "environment_resolves",
     "errors",
     "evaluate",
@@ -185,6 +200,7 @@ __all__ = [
     "fileset",
     "fresh",
     "inputs",
+    "integers",
     "last",
     "latency",
     "matches",
@@ -207,6 +223,7 @@ __all__ = [
     "references",
     "rows",
     "run",
+    "search",
     "shared",
     "sql",
     "stable",
@@ -216,6 +233,7 @@ __all__ = [
     "table",
     "threshold",
     "today",
+    "uniform",
     "unique",
     "vectorised",
     "windows",

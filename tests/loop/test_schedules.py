@@ -269,6 +269,7 @@ def test_a_killed_process_is_gone_on_with_and_after_three_times_it_has_failed(de
     (one,) = desk.firings()
     assert (one.state, one.attempts) == ("failed", 3)
     assert "ended 3 times without an answer" in one.sentence
+    assert (desk.folder / "prepared").read_text() == "prepared\n"  # what had ended is not done again, cached or not
 
 
 def test_what_had_been_done_when_its_process_was_killed_is_not_done_again(desk: Desk) -> None:

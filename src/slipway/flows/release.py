@@ -86,6 +86,7 @@ def run_pipeline(
     tags: Mapping[str, object] | None = None,
     pins: Mapping[str, str] | None = None,
     use_cache: bool = True,
+    resume: str | None = None,
 ) -> Released:
     """Run a pipeline; a model that it returns is packaged and registered.
 
@@ -102,12 +103,15 @@ def run_pipeline(
         tags: Tags of the run.
         pins: See `engine.run`; they hold for the pipeline's own reading.
         use_cache: See `engine.run`.
+        resume: See `engine.run`.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
     """
-    result = engine.run(workspace, pipeline, dict(params), snapshot=snapshot, tags=tags, pins=pins, use_cache=use_cache)
+    result = engine.run(
+        workspace, pipeline, dict(params), resume=resume, snapshot=snapshot, tags=tags, pins=pins, use_cache=use_cache
+    )
     if not isinstance(result.value, Model):
         if endpoint is not None:
             raise InvalidDeclaration(

@@ -39,7 +39,7 @@ from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run, RunError
-from slipway.records.search import And, Compare, Field
+from slipway.records.search import Compare, Field
 from slipway.records.sources import Sync
 from slipway.records.tasks import PipelineAnswer, PipelineTask
 from slipway.runs.recovery import recover
@@ -132,23 +132,33 @@ def _fire(task: PipelineTask, workspace: Workspace) -> PipelineAnswer:
     return answered
 
 
+def _forerunner(task: PipelineTask, workspace: Workspace) -> Run | None:
+    """The newest run that a process for this firing had begun and that has ended since, killed or not."""
+    if not task.firing:
+        return None
+    tagged = Compare(Field("tag", firings.FIRING_TAG), "=", task.tags[firings.FIRING_TAG])
+    with workspace.ledger.read() as tx:
+        found = search(tx, Run, project=task.project, where=tagged, limit=1).records
+    if not found or (found[0].state == "running" and not provenance.is_host_gone(found[0].host)):
+        return None
+    return found[0]
+
+
 def _earlier(task: PipelineTask, workspace: Workspace) -> PipelineAnswer | None:
     """What a forerunner of this process had finished before it was killed; None where something is left to do."""
+    run = _forerunner(task, workspace)
+    if run is None or run.state != "finished":
+        return None
     with workspace.ledger.read() as tx:
-        tagged = Compare(Field("tag", firings.FIRING_TAG), "=", task.tags[firings.FIRING_TAG])
-        done = Compare(Field("attribute", "state"), "=", "finished")
-        found = search(tx, Run, project=task.project, where=And((tagged, done)), limit=1).records
-        if not found:
-            return None
-        made = Compare(Field("attribute", "run_id"), "=", found[0].id)
+        made = Compare(Field("attribute", "run_id"), "=", run.id)
         versions = search(tx, ModelVersion, project=task.project, where=made, limit=1).records
-    if not versions:  # a model that it may have returned is registered by running it once more, from what is stored
-        is_done = any(artifact.name.partition("/")[0] == "result" for artifact in found[0].artifacts)
-        return PipelineAnswer(state="finished", run_id=found[0].id) if is_done and not task.endpoint else None
+    if not versions:  # a model that it may have returned is registered by resuming it: no step runs again
+        is_done = any(artifact.name.partition("/")[0] == "result" for artifact in run.artifacts)
+        return PipelineAnswer(state="finished", run_id=run.id) if is_done and not task.endpoint else None
     version = versions[0]
     return PipelineAnswer(
         state="finished",
-        run_id=found[0].id,
+        run_id=run.id,
         model=version.name,
         version=version.number,
         bundle=version.bundle,
@@ -162,10 +172,12 @@ def _run(task: PipelineTask, workspace: Workspace) -> Released:
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
     params = _params_of(task, workspace, pipeline) if task.params_of else converted(pipeline, task.params)
     pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
+    forerunner = _forerunner(task, workspace)
     return run_pipeline(
         workspace,
         pipeline,
         params,
+        resume=forerunner.id if forerunner is not None else None,
         endpoint=endpoint,
         snapshot=task.snapshot,
         declare=False,
