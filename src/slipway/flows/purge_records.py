@@ -102,7 +102,7 @@ def remove_run(tx: WriteTransaction, workspace: Workspace, id: str, doomed: Doom
     doomed.runs.append(id)
     for step in steps:
         if step.key:
-            cache.forget(tx, workspace.project, step.key, step.id)
+            cache.forget(tx, step)
     _remove(tx, doomed, run, *steps, *others)
     tx.unlink(f"run:{id}")
     events.record(tx, workspace, "runs.purge", f"run:{id}", name=run.name)

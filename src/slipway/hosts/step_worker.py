@@ -27,6 +27,8 @@ from slipway.ledger import artifacts as stored
 from slipway.ledger.run_apart import logged_in
 from slipway.ledger.run_log import current_run, notes
 from slipway.pipelines import cache
+from slipway.pipelines.hidden import hooks
+from slipway.pipelines.hidden.recorder import recording
 from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 
@@ -48,6 +50,7 @@ def perform(folder: Path) -> None:
 
 def _answer(folder: Path) -> StepAnswer:
     task = _task(folder)
+    hooks.install()
     added = _add_code(folder, task)
     try:
         function = _function(task)
@@ -56,7 +59,7 @@ def _answer(folder: Path) -> StepAnswer:
         }
         started = time.perf_counter()
         try:
-            with _logging(folder, task):
+            with _logging(folder, task), recording((function,), task.allow, cwd=task.cwd or None) as recorder:
                 value = cache.settled(function(**inputs))
         except Exception as error:
             seconds = time.perf_counter() - started
@@ -71,7 +74,10 @@ def _answer(folder: Path) -> StepAnswer:
             sys.path.remove(path)
     for artifact, data in encoded.parts:
         _write_whole(folder / "artifacts" / artifact.digest, data)
-    return StepAnswer(state="finished", outputs=encoded.artifacts, seconds=seconds)
+    hidden, undeclared = recorder.taken()
+    return StepAnswer(
+        state="finished", outputs=encoded.artifacts, seconds=seconds, hidden=hidden, undeclared=undeclared
+    )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import cache, futures
 from slipway.pipelines.declare import Pipeline, pipelines_running
+from slipway.pipelines.hidden import hooks
 from slipway.pipelines.reasons import steps_of
 from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import PARAMS, code_since, params_of, run_to_resume
@@ -90,6 +91,7 @@ def run(
         tags={**({"slipway.resumes": earlier.id} if earlier else {}), **(tags or {})},
         code=_code(pipeline, snapshot),
     )
+    hooks.install()
     done = _resumed(log, earlier) if earlier else []
     scope = Scope(log, remote, use_cache=use_cache, workers=workers, machine=machine, resumed=done, progress=progress)
     try:

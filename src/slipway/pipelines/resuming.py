@@ -13,6 +13,7 @@ from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache, reasons
 from slipway.pipelines.cache import Hit
 from slipway.pipelines.declare import Pipeline
+from slipway.pipelines.hidden.present import holds, place_of
 from slipway.pipelines.keys import StepKey
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import CodeVersion, Run, StepRun
@@ -50,6 +51,8 @@ class Resumed:
         if earlier.state not in ("finished", "cached") or not earlier.outputs or earlier.inputs != present.inputs:
             return None
         if earlier.key not in ("", present.key):
+            return None
+        if not all(holds(one, place_of(call.code)) for one in earlier.hidden):
             return None
         closures = reasons.read_closures(self._workspace.blobs, earlier.closure)
         if closures is None or [one.hash for one in closures] != [one.hash for one in present.closures]:

@@ -26,12 +26,14 @@ from slipway.pipelines.apart import Apart
 from slipway.pipelines.attempts import attempted, check_type
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.futures import StepFuture
+from slipway.pipelines.hidden.present import place_of
+from slipway.pipelines.hidden.recorder import Recorder, recording
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import Resumed
 from slipway.pipelines.scheduling import Machine, Scheduler, Task, cpus_here
 from slipway.pipelines.single_flight import SingleFlight
-from slipway.records.runs import Artifact, StepAttempt, StepRun
+from slipway.records.runs import Artifact, HiddenInput, StepAttempt, StepRun
 from slipway.tables.versions import reads
 
 __all__ = ["Scope", "is_end"]
@@ -199,7 +201,11 @@ class Scope:
         started = time.perf_counter()
         present = keys.of_call(call)
         record = replace(
-            self._record(call.name, turn), key=present.key, inputs=present.inputs, started_at=datetime.now(UTC)
+            self._record(call.name, turn),
+            key=present.key,
+            inputs=present.inputs,
+            refusal=present.refusal,
+            started_at=datetime.now(UTC),
         )
         found = self._find(present, call, turn)
         if isinstance(found, Hit):
@@ -216,7 +222,7 @@ class Scope:
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
         if not self._use_cache:
             return Miss("the run takes no stored results")
-        found: Hit | Miss = cache.find(self._workspace, present.key) if present.key else Miss()
+        found: Hit | Miss = cache.find(self._workspace, present.key, place_of(call.code)) if present.key else Miss()
         if isinstance(found, Miss) and not found.reason:
             return self._resumed.find(call, present, turn.occurrence) or found
         return found
@@ -241,6 +247,7 @@ class Scope:
                 closure=source.closure,
                 reads=source.reads,
                 notes=source.notes,
+                hidden=source.hidden,
                 seconds=time.perf_counter() - started,
             )
         )
@@ -254,7 +261,7 @@ class Scope:
         if present.refusal:
             return f"not cached: {present.refusal}"
         earlier = self._earlier.call(call.name, occurrence)
-        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present)
+        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present, place_of(call.code))
 
     def _compute(self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float) -> object:
         record = replace(record, reason=reason, closure=self._keep_closures(present))
@@ -262,13 +269,18 @@ class Scope:
         notes, read = run_log.Notes(self._log.id), list[str]()
         attempts: list[StepAttempt] = []
 
-        def attempt() -> tuple[Any, Encoded, str]:
+        def attempt() -> tuple[Any, Encoded, str, Recorder]:
             notes.clear()
             read.clear()
             try:
-                with run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
+                with (
+                    recording(call.code, call.allow) as hidden,
+                    run_log.notes.filled(notes),
+                    reads.filled(read),
+                    step_scope.filled(None),
+                ):
                     value = self._value(call)
-                return value, *_encoded(value, call)
+                return value, *_encoded(value, call), hidden
             finally:
                 for node in read:
                     self._log.add_input(node)
@@ -284,17 +296,12 @@ class Scope:
             self._workspace.say(f"{record.name}: attempt {len(attempts)} failed: {attempts[-1].told}")
 
         try:
-            value, encoded, refusal = attempted(call.limits, attempt, failed, self._pause)
+            value, encoded, refusal, hidden = attempted(call.limits, attempt, failed, self._pause)
         except BaseException as error:
             self._note_failure(record, error, read, started)
             self._blame(call, error)
             raise
-        if changed := keys.changed_inputs(call.inputs, present.inputs):
-            refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
-        elif encoded.pickled:
-            reason += f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
-        if refusal:
-            reason += f"; {refusal}"
+        seen, more, refusal = _judged(call, present, encoded, refusal, hidden)
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
         except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
@@ -305,11 +312,13 @@ class Scope:
                 record,
                 state="finished",
                 key="" if refusal else record.key,
-                reason=reason,
+                reason=reason + more,
                 outputs=outputs,
                 seconds=time.perf_counter() - started,
                 reads=tuple(read),
                 notes=notes.taken(),
+                hidden=seen,
+                refusal=refusal or record.refusal,
             )
         )
         self.last = (value, encoded.artifacts)
@@ -341,7 +350,7 @@ class Scope:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._note(record)
         if record.key and self._use_cache:
-            self._log.write(lambda tx: cache.remember(tx, record.project, record.key, record.id))
+            self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()
         self._workspace.say(f"{record.name}: {record.seconds:.1f} s ({record.reason})")
@@ -398,6 +407,24 @@ def _words(reason: BaseException) -> str:
     if isinstance(reason, StepFailed):
         return f"the step {reason.step!r} had failed"
     return f"the run was ended by {type(reason).__name__}"
+
+
+def _judged(
+    call: StepCall, present: StepKey, encoded: Encoded, refusal: str, hidden: Recorder
+) -> tuple[tuple[HiddenInput, ...], str, str]:
+    """What the call read, what is said of it beside its reason, and why no later call may take it, "" where one may."""
+    seen, undeclared = hidden.taken()
+    told = ""
+    if changed := keys.changed_inputs(call.inputs, present.inputs):
+        refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
+    elif encoded.pickled:
+        told = f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
+    if refusal:
+        told += f"; {refusal}"
+    elif undeclared and present.key:
+        refusal = "; ".join(undeclared)
+        told += f"; its result is not kept for later runs: {refusal}"
+    return seen, told + present.remark, refusal
 
 
 def _encoded(value: Any, call: StepCall) -> tuple[Encoded, str]:
