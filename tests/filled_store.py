@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 
 from filled_loop import loop_records
+from filled_schedules import HOOK, scheduled_records
 from hostile_files import FILES
 from slipway.data.failing import keep_failing
 from slipway.data.profiles import profile_of
@@ -126,9 +127,11 @@ def fill(workspace: Workspace) -> None:
             signed(_reproduction(digest), workspace.signer),
             *_serving(digest),
             *loop_records(digest),
+            *scheduled_records(GOOD_RUN, NASTY),
             _publication(),
         ):
             entries.put(tx, record, expect=0)
+        tx.set_ref("", "hook", HOOK, "flights/dev/nightly", expect=None)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
         tx.set_ref("flights", "feature", "hour", FEATURE.id, expect=None)
         tx.set_ref("flights", "model", "flight-delays", MODELS[-1], expect=None)

@@ -45,6 +45,10 @@ PAGES = [
     SIMULATED,
     f"{SIMULATED}?kind=promote",
     f"{SIMULATED}?id={OLDER_SIMULATION}",
+    f"{HOME}/schedules",
+    f"{HOME}/schedules/nightly",
+    f"{HOME}/schedules/resting",
+    f"{HOME}/schedules/gone",
     f"{HOME}/audit",
     f"{HOME}/trash",
 ]

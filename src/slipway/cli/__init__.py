@@ -15,6 +15,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("slipway.cli.demo", "demo", "From raw data to a model answering in production, with real flights."),
     "new": ("slipway.cli.new", "new", "Make a small project that runs."),
     "run": ("slipway.cli.run", "run", "Run a pipeline of the project."),
+    "schedules": (
+        "slipway.cli.schedules",
+        "schedules",
+        "Let pipelines run by themselves; see what ran and what is next.",
+    ),
     "runs": ("slipway.cli.runs", "runs", "List, search, show or compare runs."),
     "reproduce": ("slipway.cli.reproduce", "reproduce", "Run a run again from what is stored, and compare."),
     "rerun": ("slipway.cli.rerun", "rerun", "Start from an old run with only the named change."),

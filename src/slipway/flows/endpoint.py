@@ -65,7 +65,7 @@ class Endpoint:
             ("pipeline", self.pipeline, Pipeline, "a function under @sw.pipeline"),
             ("features", self.features, FeatureSet, "sw.FeatureSet(...)"),
             ("gate", self.gate, Gate, "sw.Gate(sw.metric('auc') >= 0.7)"),
-            ("retrain", self.retrain, Retrain, "sw.Retrain(pipeline, when=[sw.schedule('0 3 1 * *')])"),
+            ("retrain", self.retrain, Retrain, "sw.Retrain(pipeline, when=[sw.cron('0 3 1 * *')])"),
         ):
             if given is not None and not isinstance(given, kind):
                 raise self._unfit(what, given, f"Give {example}, or leave it out.")

@@ -205,7 +205,8 @@ def is_host_gone(host: str) -> bool:
 def _started(pid: int) -> str:
     # Field 22 of /proc/PID/stat, counted after the command's name, which may hold spaces. Elsewhere than Linux: "".
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]  # it has ended, but nobody has asked for its exit code yet
     except (OSError, IndexError):
         return ""
 

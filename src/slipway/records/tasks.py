@@ -96,6 +96,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
         is_release: Whether its model is for the endpoint that the pipeline feeds, if it feeds one, as after `slipway run`.
         warm_start: The run whose model `slipway.warm_start()` gives, "" for none.
         sync: The id of the `Sync` that it shall carry out, "" for a pipeline.
+        firing: The id of the `Firing` that it is for, "" for none.
         folder: For a sync: where relative paths of the source begin.
     """
 
@@ -116,6 +117,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     is_release: bool = False
     warm_start: str = ""
     sync: str = ""
+    firing: str = ""
     folder: str = ""
 
 
