@@ -20,6 +20,7 @@ _LIGHTGBM = (
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
+_RAY = "Install Ray for it: pip install 'slipway[ray]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
@@ -46,7 +47,8 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
     "runner": {"process": ("slipway.backends.process_runner:ProcessRunner", "")},
     "executor": {
-        "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
+        "processes": ("slipway.backends.process_executor:ProcessExecutor", ""),
+        "ray": ("slipway.backends.ray_executor:RayExecutor", _RAY),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
     },
     "foreign": {"delta": ("slipway.backends.delta_table:DeltaTables", _DELTA)},

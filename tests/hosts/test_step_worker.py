@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from slipway.ledger import run_log
 from slipway.pipelines import engine, reasons, snapshot
 from slipway.pipelines.declare import Pipeline, pipeline, step
 from slipway.pipelines.remote import Remote
-from slipway.ports.executor import Ending, Executor
+from slipway.ports.executor import Ending, Executor, Resources
 from slipway.ports.workspace import Workspace
+from slipway.records.runs import WorkerTime
 
 PROJECT = """
 import os
@@ -77,8 +79,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules.pop(name, None)
 
 
-def _remote(workspace: Workspace, folder: Path, executor: Executor | None = None) -> Remote:
-    return Remote(executor or ProcessExecutor(), code=snapshot.pack(folder), folder=workspace.root / "tasks")
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessExecutor]:
+    with closing(ProcessExecutor(1)) as opened:
+        yield opened
+
+
+def _remote(workspace: Workspace, folder: Path, executor: Executor) -> Remote:
+    return Remote(executor, code=snapshot.pack(folder), folder=workspace.root / "tasks")
 
 
 def _pipeline(name: str) -> Pipeline[..., Any]:
@@ -87,10 +95,10 @@ def _pipeline(name: str) -> Pipeline[..., Any]:
     return getattr(remote_flow, name)  # type: ignore[no-any-return]
 
 
-def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Path) -> None:
+def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     release = _pipeline("release")
     outputs = []
-    executors: list[Executor | None] = [None, InProcessExecutor(step_worker.perform), ProcessExecutor()]
+    executors: list[Executor | None] = [None, InProcessExecutor(step_worker.perform), pool]
     for n, executor in enumerate(executors):
         # Another argument each time would be another result: forget the stored ones instead.
         with workspace.ledger.write() as tx:
@@ -108,9 +116,9 @@ def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Pa
     assert list((workspace.root / "tasks").iterdir()) == []
 
 
-def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path) -> None:
+def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     with pytest.raises(StepFailed, match="The step 'refuse' failed: ValueError: no 1") as caught:
-        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project))
+        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project, pool))
     assert 'raise ValueError(f"no {n}")' in caught.value.trace
     assert caught.value.run_id
     with workspace.ledger.read() as tx:
@@ -119,9 +127,9 @@ def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path) -> 
     assert "no 1" in body["error"]["message"]
 
 
-def test_a_crash_is_a_sentence(workspace: Workspace, project: Path) -> None:
+def test_a_crash_is_a_sentence(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     with pytest.raises(StepFailed, match="The step 'crash' failed: its process was killed by SIGABRT") as caught:
-        engine.run(workspace, _pipeline("crashed"), remote=_remote(workspace, project))
+        engine.run(workspace, _pipeline("crashed"), remote=_remote(workspace, project, pool))
     assert "goodbye" in caught.value.trace
 
 
@@ -132,9 +140,15 @@ class _Fake:
         self._leave = leave
         self._ending = ending or Ending()
 
-    def execute(self, folder: Path, *, timeout_s: float | None = None) -> Ending:
+    def execute(self, folder: Path, needs: Resources = Resources()) -> Ending:  # noqa: B008  # it is frozen
         self._leave(folder)
         return self._ending
+
+    def time(self) -> WorkerTime:
+        return WorkerTime(executor="fake", workers=1, used_s=0, idle_s=0, paid_s=0)
+
+    def close(self) -> None:
+        pass
 
 
 def _leave(result: bytes | dict[str, object]) -> Callable[[Path], None]:
@@ -184,7 +198,7 @@ def odd(thing: object) -> int:
     return 1
 
 
-def test_what_cannot_be_handed_over_says_so(workspace: Workspace, project: Path) -> None:
+def test_what_cannot_be_handed_over_says_so(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     @step
     def local(n: int) -> int:
         return n
@@ -197,7 +211,7 @@ def test_what_cannot_be_handed_over_says_so(workspace: Workspace, project: Path)
     def unsendable() -> int:
         return odd(i for i in range(2))
 
-    remote = _remote(workspace, project)
+    remote = _remote(workspace, project, pool)
     with pytest.raises(StepFailed, match="defined inside another function") as caught:
         engine.run(workspace, inside, remote=remote)
     assert isinstance(caught.value.__cause__, InvalidInput)
@@ -212,9 +226,9 @@ def test_a_worker_without_a_task_says_so(tmp_path: Path) -> None:
     assert "There is no task in" in answer["error"]["message"]
 
 
-def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path) -> None:
+def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     frame = pl.DataFrame({"n": [1]})
-    remote, log = _remote(workspace, project), run_log.start(workspace)
+    remote, log = _remote(workspace, project, pool), run_log.start(workspace)
     workspace.ledger.close()
     moved = workspace.root / "ledger.db"
     moved.rename(workspace.root / "hidden.db")

@@ -1,6 +1,7 @@
 """`slipway run`: a pipeline of the project."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,17 +16,26 @@ __all__ = ["run"]
 @click.argument("pipeline")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
 @click.option("--no-ingest", is_flag=True, help="Take the tables as they are stored, without reading their sources.")
+@click.option(
+    "--executor",
+    metavar="NAME",
+    help="Where its steps run, instead of where slipway.toml says: threads, processes, ray, ray://HOST:PORT.",
+)
 @opened
-def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -> None:
+def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool, executor: str | None) -> None:
     """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
     from slipway.data.declare import Table
     from slipway.data.ingest import ingest
     from slipway.data.schedules import declare_schedule
     from slipway.flows.endpoint import Endpoint
     from slipway.flows.release import run_pipeline
+    from slipway.hosts.executors import executor_opener
     from slipway.pipelines.declare import Pipeline
 
     project, workspace = door.project, door.workspace
+    if executor is not None:
+        workers = project.settings.environment(workspace.environment).workers
+        workspace = replace(workspace, open_executor=executor_opener(executor, workers))
     chosen = project.pick(Pipeline, pipeline, "pipeline")
     params = _params(chosen, settings)
     endpoint = _endpoint(project.declared(Endpoint).values(), chosen)
@@ -38,6 +48,8 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -
         door.show({"run": done.run, "model": done.version}, str)
         return
     click.echo(f"Run {done.run.id} finished.")
+    if done.run.worker_time is not None and done.run.worker_time.executor != "threads":
+        click.echo(f"Workers: {done.run.worker_time}.")
     if done.version is not None:
         click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
         click.echo(f"Next: slipway deploy {done.version.name}")

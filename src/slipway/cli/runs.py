@@ -134,6 +134,7 @@ def _show_text(answer: RunDetail) -> str:
                     "\n".join(f"{name} = {value}" for name, value in sorted(run.tags.items()) if name != _COMMAND),
                 ),
                 ("ended early", run.ended_early),
+                ("workers", str(run.worker_time or "")),
                 ("found", "\n".join(f"{one.kind}: {one.told}" for one in run.findings)),
                 ("data", "\n".join(f"{one.name} ({one.tags.get(CONTEXT, 'used')})" for one in run.datasets)),
                 ("read", "\n".join(run.inputs)),

@@ -15,6 +15,7 @@ import signal
 import site
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from slipway.data.sync import sync
 from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.release import Released, run_pipeline
+from slipway.hosts.executors import executor_opener
 from slipway.hosts.project import Project, open_workspace
-from slipway.hosts.settings import FILE, read_settings
+from slipway.hosts.settings import FILE, EnvironmentSettings, read_settings
 from slipway.ledger import entries, projects, provenance
 from slipway.ledger.whole_files import write_whole
 from slipway.pipelines import engine, snapshot, staging
@@ -92,7 +94,10 @@ def _project(task: PipelineTask, workspace: Workspace) -> Project:
     """The project as its snapshot declares it."""
     code = snapshot.unpacked(workspace, task.snapshot)
     _import_only(code)
-    return Project(code, read_settings(code), workspace)
+    settings = read_settings(code)
+    chosen = settings.environments.get(task.environment, EnvironmentSettings())
+    opening = executor_opener(chosen.executor, chosen.workers)
+    return Project(code, settings, replace(workspace, open_executor=opening))
 
 
 def _sync(task: PipelineTask, workspace: Workspace) -> None:
@@ -107,6 +112,7 @@ def _sync(task: PipelineTask, workspace: Workspace) -> None:
 
 def _run(task: PipelineTask, workspace: Workspace) -> Released:
     project = _project(task, workspace)
+    workspace = project.workspace
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
     params = _params_of(task, workspace, pipeline) if task.params_of else converted(pipeline, task.params)

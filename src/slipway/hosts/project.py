@@ -14,6 +14,7 @@ from typing import Any
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
 from slipway.hosts.blob_places import open_blobs
+from slipway.hosts.executors import THREADS, executor_opener
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
@@ -145,6 +146,8 @@ def open_workspace(
     ledger: str | None = None,
     blobs: str = "",
     online: str = "",
+    executor: str = THREADS,
+    workers: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
     """Open a store's backends by name.
@@ -158,8 +161,11 @@ def open_workspace(
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
+        executor: Where pipelines carry out their steps; see `executor_opener`.
+        workers: How many steps run at once, 0 for as many as there is room for.
         say: Receives lines of progress.
     """
+    open_executor = executor_opener(executor, workers)
     root = root.resolve()
     opened = open_ledger(root, ledger)
     try:
@@ -182,6 +188,7 @@ def open_workspace(
         runner=plugins.load("runner", "process")(),
         open_online=open_online,
         online=online,
+        open_executor=open_executor,
         say=say,
     )
 
@@ -231,6 +238,8 @@ def open_project(
         ledger=chosen.ledger if root is None else None,
         blobs=chosen.blobs if root is None else "",
         online=chosen.online if root is None else "",
+        executor=chosen.executor,
+        workers=chosen.workers,
         say=say,
     )
     try:

@@ -36,6 +36,7 @@ from slipway.records.run_entries import (
     RunEntry,
     StepKept,
     TagSet,
+    WorkersHeld,
 )
 from slipway.records.runs import (
     Artifact,
@@ -84,8 +85,7 @@ class RunLog:
         self._process = os.getpid()
         self._owner = 0 if is_forked else self._process
         self._keys: set[str] = set()
-        self._lock = threading.Lock()
-        self._writing = threading.RLock()
+        self._lock, self._writing = threading.Lock(), threading.RLock()
         self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._is_noticed = False
         self._is_finished = self._is_closed = self._is_gone = False
@@ -240,10 +240,10 @@ class RunLog:
         with self._lock:
             self._keep(LinkMade(source, target, role))
 
-    def later(self, record: StepRun) -> None:
-        """Write a step's record with the next batch; of two with one id the later one counts."""
+    def later(self, record: StepRun | WorkersHeld) -> None:
+        """Write a step's record, or what its workers took, with the next batch; of two with one id the later one counts."""
         with self._lock:
-            self._keep(StepKept(record))
+            self._keep(StepKept(record) if isinstance(record, StepRun) else record)
 
     def set_code(self, code: CodeVersion) -> None:
         """Say which code runs."""

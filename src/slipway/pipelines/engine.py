@@ -23,6 +23,7 @@ from slipway.pipelines import cache, keys, reasons
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.keys import StepKey
+from slipway.pipelines.placing import Place, placed
 from slipway.pipelines.remote import Remote
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Run, StepRun
@@ -68,7 +69,7 @@ def run(
         params: Its parameters by name; defaults fill the rest.
         resume: The id of an earlier run of the same pipeline: its parameters are taken where none are given. Steps that
             it finished are found again, as they would be anyway.
-        remote: Runs steps in another process; they run in this one when None.
+        remote: Runs steps in another process; where the workspace says when None.
         tags: Tags of the run.
         snapshot: The digest of the project's snapshot, where one was taken.
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
@@ -91,17 +92,18 @@ def run(
         tags={**({"slipway.resumes": resume} if resume else {}), **(tags or {})},
         code=_code(pipeline, snapshot),
     )
-    scope = _Scope(log, remote, use_cache=use_cache)
     read: list[str] = []
     pinned = catalog.pins.filled(pins or {})
     try:
-        _keep_params(log, arguments)
-        try:
-            with run_log.current_run.filled(log), step_scope.filled(scope), reads.filled(read), pinned:
-                value = pipeline.function(**arguments)
-        finally:
-            for node in read:
-                log.add_input(node)
+        with placed(log, remote) as place:
+            scope = _Scope(log, place, use_cache=use_cache)
+            _keep_params(log, arguments)
+            try:
+                with run_log.current_run.filled(log), step_scope.filled(scope), reads.filled(read), pinned:
+                    value = pipeline.function(**arguments)
+            finally:
+                for node in read:
+                    log.add_input(node)
         _keep_result(log, scope, value)
     except BaseException as error:
         log.finish(ended_early=error.what) if _ends(error, log) else log.finish(error)
@@ -117,11 +119,11 @@ def _ends(error: BaseException, log: RunLog) -> TypeGuard[RunStopped]:
 class _Scope:
     """Takes the step calls of one run. Safe for threads that carry the context along."""
 
-    def __init__(self, log: RunLog, remote: Remote | None, *, use_cache: bool) -> None:
+    def __init__(self, log: RunLog, place: Place, *, use_cache: bool) -> None:
         self._log = log
         self._use_cache = use_cache
         self._workspace = log.workspace
-        self._remote = remote
+        self._place = place
         self._earlier = reasons.Earlier(log.workspace, log.run)
         self._positions = itertools.count(1)
         self._occurrences: Counter[str] = Counter()
@@ -191,10 +193,7 @@ class _Scope:
         notes, read = run_log.Notes(self._log.id), list[str]()
         try:
             with run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
-                if self._remote is not None and call.function is not None:
-                    value = self._remote(call, self._log)
-                else:
-                    value = cache.settled(call.compute())
+                value = self._place(call)
             encoded, refusal = _encoded(value, call)
         except BaseException as error:
             self._note_failure(record, error, read, started)

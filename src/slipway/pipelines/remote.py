@@ -9,21 +9,31 @@ from typing import Any
 import msgspec
 
 from slipway.code import reference
-from slipway.errors import Corrupt, InvalidInput, NotFound, RunStopped, StepFailed
+from slipway.errors import (
+    BackendError,
+    Corrupt,
+    InvalidInput,
+    NotFound,
+    RunStopped,
+    SlipwayError,
+    StepFailed,
+    Unavailable,
+)
 from slipway.hashing import digest
 from slipway.ledger import artifacts
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import STOPPED
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
-from slipway.pipelines.following import Following, bytes_in
-from slipway.ports.executor import Ending, Executor
+from slipway.pipelines.following import Following, Seen, bytes_in
+from slipway.ports.executor import Ending, Executor, Resources
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 from slipway.schema.fingerprints import of_value
 
 __all__ = ["Remote"]
 
 _RESULT = "result.json"
+_LOST_TIMES = 5
 
 
 class Remote:
@@ -39,6 +49,7 @@ class Remote:
     def __init__(self, executor: Executor, *, code: bytes, folder: Path, timeout_s: float | None = None) -> None:
         self._executor = executor
         self._code = code
+        self._digest = digest(code) if code else ""
         self._folder = folder
         self._timeout_s = timeout_s
 
@@ -53,14 +64,37 @@ class Remote:
             RunStopped: A watch of the run ended the step.
             StepFailed: The step raised, or its process crashed, was killed, took too long or answered nonsense.
             InvalidInput: The call cannot be handed over: its function is local, or an argument cannot be stored.
+            BackendError: The place where it ran was lost again and again, or its folder cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{call.name}-", dir=self._folder) as made:
-            folder = Path(made)
-            self._write(call, log, folder)
-            with Following(log, folder):
-                ending = self._executor.execute(folder, timeout_s=self._timeout_s)
-            return self._result(call, log, folder, ending)
+        seen = Seen()
+        for left in reversed(range(_LOST_TIMES)):
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(
+                    prefix=f"{call.name}-", dir=self._folder, ignore_cleanup_errors=True
+                ) as made:
+                    folder = Path(made)
+                    self._write(call, log, folder)
+                    with Following(log, folder, seen):
+                        ending = self._executor.execute(folder, self._needs())
+                    if not ending.is_lost:
+                        return self._result(call, log, folder, ending)
+            except OSError as problem:
+                if isinstance(problem, SlipwayError):
+                    raise
+                raise BackendError(
+                    f"The task of the step {call.name!r} cannot be written or read in {self._folder}: {problem}.",
+                    fix="Look after this disk, then run the pipeline again: finished steps are found stored.",
+                ) from problem
+            log.workspace.say(f"{call.name}: {ending.problem}; it is run again elsewhere" * bool(left))
+            seen.begin_again()
+        raise Unavailable(
+            f"The step {call.name!r} was begun {_LOST_TIMES} times, and each time what ran it was lost: {ending.problem}.",
+            fix="Look after the machines that run steps, then run the pipeline again: finished steps are found stored.",
+        )
+
+    def _needs(self) -> Resources:
+        return Resources(timeout_s=self._timeout_s)
 
     def _write(self, call: StepCall, log: RunLog, folder: Path) -> None:
         target = reference(call.function)
@@ -81,7 +115,7 @@ class Remote:
         task = StepTask(
             step=call.name,
             function=target,
-            code=digest(self._code) if self._code else "",
+            code=self._digest,
             inputs=inputs,
             returns=call.returns,
             run=log.run,
