@@ -10,6 +10,7 @@ to take the result.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import select
@@ -56,7 +57,7 @@ class _Worker:
         self._code: str | None = None
         self._modules: set[str] = set()
         self._seeds = Seeds()
-        self._forks = True
+        self._forks = False
 
     def carry_out(self, order: WorkerOrder) -> WorkerReport:
         folder = Path(order.folder)
@@ -88,13 +89,15 @@ class _Worker:
             if self._code is None:
                 step_worker.add_code(folder, task, self._scratch / "code")
                 self._code = task.code
-            with self._seeds.noted():
-                importlib.import_module(module)
-            self._modules.add(module)
+            try:
+                with self._seeds.noted():
+                    importlib.import_module(module)
+                self._modules.add(module)
+            finally:
+                self._forks = can_fork()
+                gc.freeze()  # what is here stays shared with the tasks: a collection would touch, and so copy, all of it
         except (Exception, SystemExit):  # the user's module may raise anything
             return
-        finally:
-            self._forks = can_fork()
 
     def _begin_anew(self, order: WorkerOrder) -> None:
         """Other code has other modules of the same names: become a process that has imported none."""
