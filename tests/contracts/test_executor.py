@@ -19,6 +19,13 @@ class TestProcessExecutor(ExecutorSuite):
         return ProcessExecutor(1)
 
 
+@pytest.mark.full
+class TestRayExecutor(ExecutorSuite):
+    def make(self) -> Executor:
+        cluster: type[Executor] = plugins.load("executor", "ray")
+        return cluster(workers=1)  # type: ignore[call-arg]
+
+
 class TestInProcessExecutor(ExecutorSuite):
     isolates = False
 
