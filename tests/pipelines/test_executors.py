@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import InvalidSetting, StepFailed
-from slipway.hosts.executors import executor_opener
+from slipway.hosts.executors import placement
 from slipway.hosts.project import open_project
 from slipway.ledger import entries
 from slipway.pipelines import engine
@@ -180,9 +180,9 @@ def test_a_step_that_is_killed_fails_the_run_and_what_was_done_is_kept(folder: P
 @pytest.mark.parametrize("given", ["process", "rays", "ray://", "dask", ""])
 def test_an_unknown_executor_is_refused(given: str) -> None:
     with pytest.raises(InvalidSetting, match="The setting executor is"):
-        executor_opener(given, 0)
+        placement(given, 0)
 
 
 def test_a_negative_number_of_workers_is_refused() -> None:
     with pytest.raises(InvalidSetting, match="The setting workers is -1"):
-        executor_opener("processes", -1)
+        placement("processes", -1)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from slipway.errors import Unavailable
-from slipway.hosts.executors import executor_opener
+from slipway.hosts.executors import placement
 from slipway.hosts.project import Project, open_project
 from slipway.ledger import entries
 from slipway.pipelines import engine
@@ -27,10 +27,8 @@ pytestmark = [
 ]
 
 PROJECT = """
-import contextvars
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import polars as pl
 import slipway as sw
@@ -59,9 +57,8 @@ def train(rows: pl.DataFrame, part: int, folder: str) -> dict[str, float]:
 @sw.pipeline
 def release(folder: str = "", parts: int = 3) -> float:
     rows = load(100)
-    with ThreadPoolExecutor(parts) as pool:
-        begun = [pool.submit(contextvars.copy_context().run, train, rows, part, folder) for part in range(parts)]
-        return sum(one.result()["sum"] for one in begun)
+    begun = [train.submit(rows, part, folder) for part in range(parts)]
+    return sum(one.result()["sum"] for one in begun)
 """
 
 
@@ -99,7 +96,7 @@ def _opened(folder: Path, executor: str, use: Callable[[Project, Pipeline[..., A
 
     with open_project(folder) as project:
         pipeline: Pipeline[..., Any] = project.pick(Pipeline, "release", "pipeline")
-        workspace = replace(project.workspace, open_executor=executor_opener(executor, 4))
+        workspace = replace(project.workspace, placement=placement(executor, 4))
         return use(Project(project.folder, project.settings, workspace), pipeline)
 
 
@@ -205,7 +202,7 @@ def test_by_ray_client(folder: Path, cluster: Any) -> None:
 
 
 def test_a_cluster_that_is_not_there_is_a_sentence(folder: Path) -> None:
-    with pytest.raises(Unavailable, match="Ray cannot be reached at 127.0.0.1:1"):
+    with pytest.raises(Unavailable, match=r"Ray cannot be reached at 127\.0\.0\.1:1"):
         _ran(folder, "ray:127.0.0.1:1")
 
 
@@ -215,12 +212,12 @@ def test_a_killed_process_of_the_user_leaves_nothing_of_ray(folder: Path, tmp_pa
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from dataclasses import replace\n"
-        "from slipway.hosts.executors import executor_opener\n"
+        "from slipway.hosts.executors import placement\n"
         "from slipway.hosts.project import open_project\n"
         "from slipway.pipelines import engine\n"
         "with open_project(sys.argv[1]) as project:\n"
         "    import spread_flow\n"
-        "    workspace = replace(project.workspace, open_executor=executor_opener('ray', 2))\n"
+        "    workspace = replace(project.workspace, placement=placement('ray', 2))\n"
         "    params = {'folder': sys.argv[2], 'parts': 2}\n"
         "    engine.run(workspace, spread_flow.release, params, snapshot=project.snapshot())\n"
     )

@@ -122,7 +122,7 @@ def main() -> None:
         threading.Thread(target=driver.serve, args=(call,), daemon=True).start()
         if call.closes:
             break
-    for line in lines:  # until the other side has read the answer
+    while lines.readline():  # until the other side has read the answer
         pass
     driver.serve(Call(closes=True))
     os._exit(0)

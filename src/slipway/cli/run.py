@@ -29,13 +29,13 @@ def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool, e
     from slipway.data.schedules import declare_schedule
     from slipway.flows.endpoint import Endpoint
     from slipway.flows.release import run_pipeline
-    from slipway.hosts.executors import executor_opener
+    from slipway.hosts.executors import placement
     from slipway.pipelines.declare import Pipeline
 
     project, workspace = door.project, door.workspace
     if executor is not None:
         workers = project.settings.environment(workspace.environment).workers
-        workspace = replace(workspace, open_executor=executor_opener(executor, workers))
+        workspace = replace(workspace, placement=placement(executor, workers))
     chosen = project.pick(Pipeline, pipeline, "pipeline")
     params = _params(chosen, settings)
     endpoint = _endpoint(project.declared(Endpoint).values(), chosen)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from slipway import plugins
 from slipway.errors import InvalidSetting, near
-from slipway.ports.executor import Executor
+from slipway.ports.executor import Executor, Placement
 
-__all__ = ["THREADS", "check_executor", "executor_opener"]
+__all__ = ["THREADS", "check_executor", "placement"]
 
 THREADS = "threads"
 _NAMES = (THREADS, "processes", "ray")
@@ -32,8 +31,8 @@ def check_executor(given: str, workers: int) -> None:
         raise InvalidSetting(f"The setting workers is {workers}.", fix="Give a number of workers, or leave it out.")
 
 
-def executor_opener(given: str, workers: int) -> Callable[[], Executor] | None:
-    """What opens the executor of one run; None for threads of this process.
+def placement(given: str, workers: int) -> Placement:
+    """Where the steps of pipelines are carried out.
 
     Args:
         given: The setting `executor`.
@@ -41,19 +40,22 @@ def executor_opener(given: str, workers: int) -> Callable[[], Executor] | None:
 
     Raises:
         InvalidSetting: They do not fit.
-        MissingExtra: What the executor needs is not installed.
     """
     check_executor(given, workers)
     if given == THREADS:
-        return None
+        return Placement(workers=workers)
     if given == "processes":
-        pool = plugins.load("executor", "processes")
-        return lambda: _typed(pool(workers))
-    cluster = plugins.load("executor", "ray")
+        return Placement(lambda: _opened("processes", workers), workers)
     match = _RAY.fullmatch(given)
     address = "" if match is None else given if "://" in given else match["place"]
-    return lambda: _typed(cluster(address, workers))
+    return Placement(lambda: _opened("ray", address, workers), workers, is_elsewhere=True)
 
 
-def _typed(executor: Executor) -> Executor:
+def _opened(name: str, *given: object) -> Executor:
+    """Open an executor.
+
+    Raises:
+        MissingExtra: What it needs is not installed.
+    """
+    executor: Executor = plugins.load("executor", name)(*given)
     return executor

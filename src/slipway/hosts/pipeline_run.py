@@ -27,7 +27,7 @@ from slipway.data.sync import sync
 from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.release import Released, run_pipeline
-from slipway.hosts.executors import executor_opener
+from slipway.hosts.executors import placement
 from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, EnvironmentSettings, read_settings
 from slipway.ledger import entries, projects, provenance
@@ -96,8 +96,8 @@ def _project(task: PipelineTask, workspace: Workspace) -> Project:
     _import_only(code)
     settings = read_settings(code)
     chosen = settings.environments.get(task.environment, EnvironmentSettings())
-    opening = executor_opener(chosen.executor, chosen.workers)
-    return Project(code, settings, replace(workspace, open_executor=opening))
+    placed = placement(chosen.executor, chosen.workers)
+    return Project(code, settings, replace(workspace, placement=placed))
 
 
 def _sync(task: PipelineTask, workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
 from slipway.hosts.blob_places import open_blobs
-from slipway.hosts.executors import THREADS, executor_opener
+from slipway.hosts.executors import THREADS, placement
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
@@ -161,11 +161,11 @@ def open_workspace(
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
-        executor: Where pipelines carry out their steps; see `executor_opener`.
+        executor: Where pipelines carry out their steps; see `placement`.
         workers: How many steps run at once, 0 for as many as there is room for.
         say: Receives lines of progress.
     """
-    open_executor = executor_opener(executor, workers)
+    placed = placement(executor, workers)
     root = root.resolve()
     opened = open_ledger(root, ledger)
     try:
@@ -188,7 +188,7 @@ def open_workspace(
         runner=plugins.load("runner", "process")(),
         open_online=open_online,
         online=online,
-        open_executor=open_executor,
+        placement=placed,
         say=say,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
 from slipway.pipelines.following import Following, Seen, bytes_in
 from slipway.ports.executor import Ending, Executor, Resources
+from slipway.records.runs import RunFinding
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 from slipway.schema.fingerprints import of_value
 
@@ -34,6 +37,22 @@ __all__ = ["Remote"]
 
 _RESULT = "result.json"
 _LOST_TIMES = 5
+
+
+def _target(call: StepCall) -> str:
+    """Where another process finds the step's function; one of a script is in the module of the script's name there."""
+    module, _, name = reference(call.function).partition(":")
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if module == "__main__" and script:
+        module = Path(script).stem
+    return f"{module}:{name}"
+
+
+def _tell_lost(call: StepCall, log: RunLog, ending: Ending, attempt: int) -> None:
+    """Say that it was not the step that failed: its own retries are not used up by that."""
+    words = f"The step {call.name!r} {ending.problem}; it was run again elsewhere"
+    log.workspace.say(words)
+    log.add_finding(RunFinding(kind="lost", key=call.name, step=attempt, words=words, at=datetime.now(UTC)))
 
 
 class Remote:
@@ -67,7 +86,7 @@ class Remote:
             BackendError: The place where it ran was lost again and again, or its folder cannot be written.
         """
         seen = Seen()
-        for left in reversed(range(_LOST_TIMES)):
+        for attempt in range(1, _LOST_TIMES + 1):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(
@@ -76,7 +95,7 @@ class Remote:
                     folder = Path(made)
                     self._write(call, log, folder)
                     with Following(log, folder, seen):
-                        ending = self._executor.execute(folder, self._needs())
+                        ending = self._executor.execute(folder, self._needs(call))
                     if not ending.is_lost:
                         return self._result(call, log, folder, ending)
             except OSError as problem:
@@ -86,18 +105,24 @@ class Remote:
                     f"The task of the step {call.name!r} cannot be written or read in {self._folder}: {problem}.",
                     fix="Look after this disk, then run the pipeline again: finished steps are found stored.",
                 ) from problem
-            log.workspace.say(f"{call.name}: {ending.problem}; it is run again elsewhere" * bool(left))
+            _tell_lost(call, log, ending, attempt)
             seen.begin_again()
         raise Unavailable(
             f"The step {call.name!r} was begun {_LOST_TIMES} times, and each time what ran it was lost: {ending.problem}.",
             fix="Look after the machines that run steps, then run the pipeline again: finished steps are found stored.",
         )
 
-    def _needs(self) -> Resources:
-        return Resources(timeout_s=self._timeout_s)
+    def _needs(self, call: StepCall) -> Resources:
+        limits = call.limits
+        return Resources(
+            timeout_s=limits.timeout_s or self._timeout_s,
+            memory_bytes=limits.memory_bytes or None,
+            cpus=limits.cpus,
+            gpus=limits.gpus,
+        )
 
     def _write(self, call: StepCall, log: RunLog, folder: Path) -> None:
-        target = reference(call.function)
+        target = _target(call)
         if "<locals>" in target:
             raise InvalidInput(
                 f"The step {call.name!r} is defined inside another function, where no other process finds it.",
@@ -120,6 +145,9 @@ class Remote:
             returns=call.returns,
             run=log.run,
             now=log.workspace.clock.now(),
+            cpus=call.limits.cpus,
+            memory_bytes=call.limits.memory_bytes,
+            gpus=call.limits.gpus,
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 

@@ -1,5 +1,7 @@
 """Where a step's task runs."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -7,7 +9,7 @@ from msgspec import Struct
 
 from slipway.records.runs import WorkerTime
 
-__all__ = ["Ending", "Executor", "Resources"]
+__all__ = ["THREADS", "Ending", "Executor", "Placement", "Resources"]
 
 
 class Resources(Struct, frozen=True, kw_only=True):
@@ -70,3 +72,22 @@ class Executor(Protocol):
     def close(self) -> None:
         """Release all workers. Closing twice is fine; a task that comes later is refused with a `BackendError`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the steps of pipelines are carried out, as an environment's settings say.
+
+    Args:
+        open: Opens the executor of one run; None for threads of the run's own process.
+        workers: How many steps run at one time, 0 for as many as there is room for.
+        is_elsewhere: Whether other machines carry them out, so that what this one has limits nothing.
+    """
+
+    open: Callable[[], Executor] | None = None
+    workers: int = 0
+    is_elsewhere: bool = False
+
+
+THREADS = Placement()
+"""In threads of the run's own process, one a core."""
