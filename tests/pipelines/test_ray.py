@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head without processors and two nodes with two each, on this machine."""
+    """A head without processors and two nodes with four each, on this machine."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     utils = pytest.importorskip("ray.cluster_utils")
     made = utils.Cluster(
@@ -84,7 +84,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         head_node_args={"num_cpus": 0, "ray_client_server_port": 25311, "include_dashboard": False},
     )
     try:
-        made.nodes = [made.add_node(num_cpus=2), made.add_node(num_cpus=2)]
+        made.nodes = [made.add_node(num_cpus=4), made.add_node(num_cpus=4)]
         yield made
     finally:
         with suppress(Exception):  # its head may have been killed
@@ -147,11 +147,12 @@ def test_a_node_that_is_killed_loses_nothing(folder: Path, tmp_path: Path, clust
         assert not results, results
         first = _markers(place)
         doomed = next(node for node in cluster.nodes if _raylet(node) in {raylet for _, raylet, _ in first})
-        lost = {part for part, raylet, _ in first if raylet == _raylet(doomed)}
+        killed = _raylet(doomed)
+        lost = {part for part, raylet, _ in first if raylet == killed}
         assert lost
         cluster.remove_node(doomed, allow_graceful=False)
         _until(lambda: all(sum(part == one for one, _, _ in _markers(place)) == 2 for part in lost) or bool(results))
-        ended = [pid for part, raylet, pid in first if raylet == _raylet(doomed)]
+        ended = [pid for _, raylet, pid in first if raylet == killed]
         _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ended))
     finally:
         (place / "go").touch()
@@ -163,6 +164,7 @@ def test_a_node_that_is_killed_loses_nothing(folder: Path, tmp_path: Path, clust
     assert found["points"] == expected["points"]
     assert run.state == "finished"
     assert run.worker_time.executor == "ray"
+    assert {finding.kind for finding in run.findings} == {"lost"}
 
 
 def test_a_lost_head_fails_the_run_with_a_sentence_and_it_can_be_taken_up(

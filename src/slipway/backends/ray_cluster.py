@@ -251,7 +251,7 @@ def _write(folder: Path, name: str, offset: int, data: bytes) -> None:
 
 def _words(needs: Resources) -> str:
     words = [f"{needs.cpus:g} processors"]
-    words += [f"{needs.memory_bytes / 1e6:,.0f} MB of memory"] * bool(needs.memory_bytes)
+    words += [f"{(needs.memory_bytes or 0) / 1e6:,.0f} MB of memory"] * bool(needs.memory_bytes)
     words += [f"{needs.gpus:g} graphics processors"] * bool(needs.gpus)
     return ", ".join(words)
 

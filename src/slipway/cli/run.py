@@ -9,7 +9,7 @@ import click
 from slipway.cli.door import Door, opened
 from slipway.errors import InvalidDeclaration, InvalidInput
 
-__all__ = ["run"]
+__all__ = ["run", "texts_of"]
 
 
 @click.command()
@@ -67,17 +67,26 @@ def _endpoint(declared: Iterable[Any], pipeline: Any) -> Any:
     return fed[0] if fed else None
 
 
-def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
-    """Read NAME=VALUE by the annotations of the pipeline's parameters."""
-    from slipway.pipelines.params import converted
+def texts_of(settings: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE as texts by name.
 
-    texts: dict[str, object] = {}
+    Raises:
+        InvalidInput: One is not written so.
+    """
+    texts = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise InvalidInput(f"--set {setting!r} is not NAME=VALUE.", fix="For example --set learning_rate=0.1")
         texts[name] = text
-    params = converted(pipeline, texts)
+    return texts
+
+
+def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
+    """Read NAME=VALUE by the annotations of the pipeline's parameters."""
+    from slipway.pipelines.params import converted
+
+    params = converted(pipeline, texts_of(settings))
     known = pipeline.signature.parameters
     missing = [name for name, p in known.items() if p.default is p.empty and name not in params]
     if missing:
