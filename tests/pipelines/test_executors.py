@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.errors import InvalidSetting, StepFailed
+from slipway.errors import InvalidSetting, MissingExtra, StepFailed
 from slipway.hosts.executors import placement
 from slipway.hosts.project import open_project
 from slipway.ledger import entries
@@ -186,3 +186,12 @@ def test_an_unknown_executor_is_refused(given: str) -> None:
 def test_a_negative_number_of_workers_is_refused() -> None:
     with pytest.raises(InvalidSetting, match="The setting workers is -1"):
         placement("processes", -1)
+
+
+def test_without_its_extra_ray_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "slipway.backends.ray_executor", raising=False)
+    opening = placement("ray", 2).open
+    assert opening is not None
+    with pytest.raises(MissingExtra, match=r"pip install 'slipway\[ray\]'"):
+        opening()
