@@ -12,7 +12,7 @@ import pytest
 
 from slipway.backends.inprocess_executor import InProcessExecutor
 from slipway.backends.process_executor import ProcessExecutor
-from slipway.errors import InvalidInput, StepFailed
+from slipway.errors import BackendError, InvalidInput, StepFailed, Unavailable
 from slipway.hosts import step_worker
 from slipway.ledger import run_log
 from slipway.pipelines import engine, reasons, snapshot
@@ -64,6 +64,18 @@ def refused():
 @sw.pipeline
 def crashed():
     return crash(1)
+
+
+@sw.step
+def losses():
+    for step, value in enumerate([1.0, 0.5, 0.5]):
+        sw.active_run().log_metric("loss", value, step)
+    return 3
+
+
+@sw.pipeline
+def logged():
+    return losses()
 """
 
 
@@ -241,3 +253,38 @@ def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path
     )
     assert remote(call, log) == 2.0
     assert not moved.exists()
+
+
+def test_a_task_whose_place_is_lost_is_run_again_and_what_it_logs_counts_once(
+    workspace: Workspace, project: Path
+) -> None:
+    left = [2]
+
+    class Losing(InProcessExecutor):
+        def execute(self, folder: Path, needs: Resources = Resources()) -> Ending:  # noqa: B008  # it is frozen
+            super().execute(folder, needs)
+            if left[0]:
+                left[0] -= 1
+                return Ending(problem="was on a node that was lost", is_lost=True)
+            return Ending()
+
+    done = engine.run(workspace, _pipeline("logged"), remote=_remote(workspace, project, Losing(step_worker.perform)))
+    assert done.value == 3
+    with workspace.ledger.read() as tx:
+        assert [(point.step, point.value) for point in tx.points(done.run.id, "loss")] == [(0, 1.0), (1, 0.5), (2, 0.5)]
+    lost = [finding for finding in done.run.findings if finding.kind == "lost"]
+    assert [finding.step for finding in lost] == [1, 2]
+    assert lost[0].words == "The step 'losses' was on a node that was lost; it was run again elsewhere"
+
+
+def test_a_place_that_is_lost_each_time_is_not_the_steps_failure(workspace: Workspace, project: Path) -> None:
+    losing = _Fake(lambda folder: None, Ending(problem="was on a node that was lost", is_lost=True))
+    with pytest.raises(Unavailable, match="begun 5 times, and each time what ran it was lost"):
+        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project, losing))
+
+
+def test_a_disk_that_cannot_be_written_is_not_the_steps_failure(workspace: Workspace, project: Path) -> None:
+    (workspace.root / "tasks").write_text("a file where the folder of tasks should be")
+    remote = _remote(workspace, project, InProcessExecutor(step_worker.perform))
+    with pytest.raises(BackendError, match="The task of the step 'refuse' cannot be written or read"):
+        engine.run(workspace, _pipeline("refused"), remote=remote)

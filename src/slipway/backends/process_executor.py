@@ -93,6 +93,10 @@ class ProcessExecutor:
         with self._lock:
             if self._is_closed:
                 raise BackendError("The pool of workers is closed.", fix="Run the pipeline again.")
+            for dead in [worker for worker in self._idle if not worker.is_alive]:  # it was killed while it waited
+                self._idle.remove(dead)
+                self._released_s += monotonic() - dead.since
+                dead.end()
             worker = self._idle.pop() if self._idle else _Worker(self._python)
             self._busy.add(worker)
             self._most = max(self._most, len(self._idle) + len(self._busy))
@@ -148,6 +152,11 @@ class _Worker:
             theirs.close()
         self._channel = ours
         self._answers: BinaryIO = ours.makefile("rb")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
 
     def carry_out(self, folder: Path, needs: Resources) -> WorkerReport | None:
         """Let it carry out a task; None when the worker itself is gone or does not answer, and `problem` says how."""

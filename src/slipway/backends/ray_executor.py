@@ -19,7 +19,7 @@ import msgspec
 
 from slipway import errors
 from slipway.backends.ray_driver import Call, Failure, Reply
-from slipway.errors import BackendError, SlipwayError, Unavailable
+from slipway.errors import BackendError, MissingExtra, SlipwayError, Unavailable
 from slipway.ports.executor import Ending, Resources
 from slipway.records.runs import WorkerTime
 
@@ -32,9 +32,6 @@ _CLOSE_WITHIN_S = 60.0
 _NO_RESOURCES = Resources()
 _NO_TIME = WorkerTime(executor="ray", workers=0, used_s=0.0, idle_s=0.0, paid_s=0.0)
 
-if importlib.util.find_spec("ray") is None:
-    raise ImportError("Ray is not installed.", name="ray")
-
 
 class RayExecutor:
     """Runs tasks on the nodes of a Ray cluster; it is started, or reached, when the first task comes.
@@ -45,9 +42,14 @@ class RayExecutor:
     Args:
         address: Of a running cluster ("ray://host:10001", "host:6379"); "" for one of this machine, ended with this.
         workers: How many tasks at once, 0 for as many as the cluster has processors.
+
+    Raises:
+        MissingExtra: Ray is not installed.
     """
 
     def __init__(self, address: str = "", workers: int = 0) -> None:
+        if importlib.util.find_spec("ray") is None:  # it is not imported here
+            raise MissingExtra("Ray is not installed.", fix="Install it: pip install 'slipway[ray]'")
         self._address = address
         self._workers = workers
         self._lock = threading.Lock()

@@ -40,7 +40,7 @@ _STEP_WORKER = "slipway.hosts.step_worker"
 _OUTPUT_BYTES = 64 << 20
 _KEPT_BYTES = 64 << 10
 _LOOK_EVERY_MS = 20
-_LIBRARIES = ("numpy", "polars", "slipway.schema.fingerprints")
+_LIBRARIES = ("numpy.random", "polars", "slipway.schema.fingerprints")
 
 
 class _Worker:

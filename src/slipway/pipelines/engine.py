@@ -71,7 +71,7 @@ def run(
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         pins: Versions at which tables are read: `<project>/<table>` -> hash; any other table is read as it is now.
         workers: How many submitted steps run at one time; what the workspace says when None, or one a core.
-        machine: What steps may take together; what this machine has when None, or no limit where others carry them out.
+        machine: What steps may take together; when None what this machine has, or no limit where others carry them out.
         progress: Is told of each step's record as it changes, by any thread.
 
     Raises:
@@ -92,10 +92,9 @@ def run(
         code=_code(pipeline, snapshot),
     )
     done = _resumed(log, earlier) if earlier else []
-    room = room_of(workspace, workers, machine)
     try:
         with placed(log, remote) as place:
-            scope = Scope(log, place, room, use_cache=use_cache, resumed=done, progress=progress)
+            scope = Scope(log, place, room_of(workspace, workers, machine), use_cache, resumed=done, progress=progress)
             _keep_params(log, arguments)
             value = _body(log, pipeline, arguments, scope, pins or {})
         _keep_result(log, scope, value)

@@ -58,8 +58,8 @@ class Scope:
         log: RunLog,
         place: Place,
         room: Room,
-        *,
         use_cache: bool = True,
+        *,
         resumed: Iterable[StepRun] = (),
         progress: Callable[[StepRun], None] | None = None,
     ) -> None:
