@@ -21,6 +21,7 @@ _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL al
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
 _RAY = "Install Ray for it: pip install 'slipway[ray]'"
+_OPTUNA = "Install Optuna for it: pip install 'slipway[optuna]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
@@ -51,6 +52,8 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "ray": ("slipway.backends.ray_executor:RayExecutor", _RAY),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
     },
+    "baseline": {"sklearn": ("slipway.backends.sklearn_baselines:fitted_baseline", _SKLEARN)},
+    "sampler": {"optuna": ("slipway.backends.optuna_sampler:OptunaSampler", _OPTUNA)},
     "foreign": {"delta": ("slipway.backends.delta_table:DeltaTables", _DELTA)},
     "source": {
         "files": ("slipway.backends.files_source:FilesReader", _DATA),

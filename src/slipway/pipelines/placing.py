@@ -6,10 +6,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from slipway.errors import NotFound
+from slipway import plugins
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
@@ -24,8 +24,8 @@ __all__ = ["Place", "Room", "placed", "room_of"]
 
 _ELSEWHERE_AT_ONCE = 64
 
-Place = Callable[[StepCall], Any]
-"""Computes a step's call; see `Remote.__call__` for what it raises."""
+Place = Callable[[StepCall, RunLog], Any]
+"""Computes a call of a step that logs to a run; see `Remote.__call__` for what it raises."""
 
 
 class Room(NamedTuple):
@@ -55,80 +55,61 @@ def room_of(workspace: Workspace, workers: int | None = None, machine: Machine |
 def placed(log: RunLog, remote: Remote | None = None) -> Iterator[Place]:
     """Open where a run's steps are carried out, as its workspace says; workers are released when the block ends.
 
-    How long they were held is written into the run. Slipway's own steps need the store: they run in this process.
+    How long they were held is written into the run. Slipway's own steps need the store: they run in this process. So do
+    all where the workspace says threads, but for those with a time-out: a thread cannot be ended.
 
     Args:
         log: The run.
         remote: Where else, for a caller that has its own executor, and closes it.
     """
-    opening = log.workspace.placement.open
-    with closing(_Here(log)) as here:
-        if remote is not None:
-            yield lambda call: here(call) if call.function is None else remote(call, log)
-        elif opening is None:
-            try:
-                yield here
-            finally:
-                if here.used_s:
-                    log.later(WorkersHeld(here.time()))
-        else:
-            executor = opening()
-            try:
-                own = Remote(executor, code=_code(log), folder=log.workspace.root / "tasks")
-                yield lambda call: here(call) if call.function is None else own(call, log)
-            finally:
-                executor.close()
-                if (held := executor.time()).workers:
-                    log.later(WorkersHeld(held))
+    here = _Here()
+    placement = log.workspace.placement
+    apart = Apart(log, placement.open or (lambda: plugins.load("executor", "processes")(placement.workers)))
 
+    def place(call: StepCall, to: RunLog) -> Any:
+        if call.function is not None and remote is not None:
+            return remote(call, to)
+        if call.function is not None and placement.open is not None:
+            return apart(call, to)
+        with here:
+            if call.function is not None and call.limits.timeout_s is not None:
+                return apart(call, to)
+            return cache.settled(call.compute())
 
-def _code(log: RunLog) -> bytes:
-    snapshot = log.run.code.snapshot
-    if not snapshot:
-        return b""
     try:
-        return log.workspace.blobs.get(snapshot)
-    except NotFound as problem:
-        raise NotFound(
-            f"The project's snapshot {snapshot[:12]} is not stored, and workers need its code.",
-            fix="Run the pipeline again from the project's folder: slipway run PIPELINE",
-        ) from problem
+        yield place
+    finally:
+        held = apart.close()
+        if placement.open is None:
+            held = here.time() if here.used_s and remote is None else None
+        if held is not None:
+            log.later(WorkersHeld(held))
 
 
 class _Here:
-    """Computes steps in threads of this process, which is the one worker that it holds. Safe for threads.
+    """The time in which steps are computed in threads of this process, which is the one worker that it holds."""
 
-    A step with a time-out is computed in a process of its own: a thread cannot be ended.
-    """
-
-    def __init__(self, log: RunLog) -> None:
-        self._apart = Apart(log)
+    def __init__(self) -> None:
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._running = 0
         self._since = 0.0
         self.used_s = 0.0
 
-    def __call__(self, call: StepCall) -> Any:
+    def __enter__(self) -> None:
         with self._lock:
             self._running += 1
             if self._running == 1:
                 self._since = time.monotonic()
-        try:
-            if call.function is not None and call.limits.timeout_s is not None:
-                return self._apart(call)
-            return cache.settled(call.compute())
-        finally:
-            with self._lock:
-                self._running -= 1
-                if not self._running:
-                    self.used_s += time.monotonic() - self._since
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self.used_s += time.monotonic() - self._since
 
     def time(self) -> WorkerTime:
         paid = time.monotonic() - self._begun
         return WorkerTime(
             executor="threads", workers=1, used_s=self.used_s, idle_s=max(paid - self.used_s, 0.0), paid_s=paid
         )
-
-    def close(self) -> None:
-        self._apart.close()

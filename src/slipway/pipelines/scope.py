@@ -51,6 +51,7 @@ class Scope:
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         resumed: The steps of the run that this one resumes.
         progress: Is told of each step's record as it changes, by any thread.
+        earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
     """
 
     def __init__(
@@ -62,12 +63,13 @@ class Scope:
         *,
         resumed: Iterable[StepRun] = (),
         progress: Callable[[StepRun], None] | None = None,
+        earlier: reasons.Earlier | None = None,
     ) -> None:
         self._log = log
         self._use_cache = use_cache
         self._workspace = log.workspace
-        self._place = place
-        self._earlier = reasons.Earlier(log.workspace, log.run)
+        self.place = place
+        self._earlier = earlier or reasons.Earlier(log.workspace, log.run)
         self._resumed = Resumed(log.workspace, resumed)
         self._progress = progress
         self._positions = itertools.count(1)
@@ -311,7 +313,7 @@ class Scope:
 
     def _value(self, call: StepCall) -> Any:
         """What one attempt of a call comes to."""
-        value = self._place(call)
+        value = self.place(call, self._log)
         if call.function is not None:
             check_type(call.function, value)
         return value
