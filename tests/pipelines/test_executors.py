@@ -1,18 +1,23 @@
 """The same project's pipeline by each executor: the same results, the same metrics, and what workers took."""
 
+import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from slipway.cli import main
 from slipway.errors import InvalidSetting, MissingExtra, StepFailed
 from slipway.hosts.executors import placement
 from slipway.hosts.project import open_project
 from slipway.ledger import entries
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
+from slipway.pipelines.search import search
 from slipway.records.runs import Run, StepRun
 
 PROJECT = """
@@ -59,6 +64,11 @@ def release(n: int = 200, epochs: int = 4) -> float:
     answers = judge(train(fit, epochs), test)
     sw.active_run().log_metric("mean", float(answers.mean()))
     return float(answers.mean())
+
+
+@sw.step
+def pick(x: float) -> dict[str, float]:
+    return {"score": x, "pid": os.getpid()}
 
 
 @sw.step
@@ -156,6 +166,33 @@ def test_a_step_runs_in_this_process_or_in_a_worker_that_is_gone_after_the_run(f
     assert there != os.getpid()
     assert not Path(f"/proc/{there}").exists()
     assert not [path for path in Path("/proc").glob("[0-9]*/stat") if _is_worker_of_this_process(path)]
+
+
+def test_the_command_line_chooses_for_one_run_and_says_what_it_took(folder: Path) -> None:
+    def ran(*arguments: str) -> str:
+        answer = CliRunner().invoke(main, [*arguments, "-C", str(folder)])
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout
+
+    told = ran("run", "release", "--executor", "processes")
+    run_id = told.split()[1]
+    assert re.search(r"Workers: [\d.]+ s used, [\d.]+ s idle, [\d.]+ s paid on 1 worker \(processes\)\.", told)
+    assert re.search(r"workers +[\d.]+ s used", ran("runs", "show", run_id))
+    assert json.loads(ran("runs", "show", run_id, "--json"))["run"]["worker_time"]["executor"] == "processes"
+    answer = CliRunner().invoke(main, ["run", "release", "--executor", "proceses", "-C", str(folder)])
+    assert answer.exit_code != 0
+    assert "Did you mean 'processes'?" in answer.output
+
+
+def test_trials_of_a_search_run_there_too(folder: Path) -> None:
+    with open_project(folder, environment="test") as project:
+        pick = project.module().pick
+        found = search(project.workspace, pick, {"x": (0.0, 1.0)}, "score", trials=3, parallel=2, direction="maximize")
+        with project.workspace.ledger.read() as tx:
+            run = entries.get(tx, Run, found.run_id)
+    assert found.result["pid"] != os.getpid()
+    assert run.worker_time is not None
+    assert run.worker_time.executor == "processes"
 
 
 def _is_worker_of_this_process(stat: Path) -> bool:
