@@ -18,13 +18,12 @@ from typing import BinaryIO
 import msgspec
 
 from slipway.errors import BackendError
-from slipway.ports.executor import Ending, Resources
+from slipway.ports.executor import OUTPUT_FILE, Ending, Resources
 from slipway.records.runs import WorkerTime
 from slipway.records.tasks import WorkerOrder, WorkerReport
 
 __all__ = ["ProcessExecutor"]
 
-_OUTPUT = "output.log"
 _TAIL_BYTES = 4000
 _MODULE = "slipway.hosts.warm_worker"
 _SLACK_S = 5.0
@@ -66,9 +65,9 @@ class ProcessExecutor:
                 # Also when waiting is interrupted here: nothing of the task may outlive this call.
                 self._give_back(worker, is_whole=is_whole)
         if report is None:
-            return Ending(problem=worker.problem, output=_tail(folder / _OUTPUT) or worker.output)
+            return Ending(problem=worker.problem, output=_tail(folder / OUTPUT_FILE) or worker.output)
         self._used_s += report.seconds
-        return Ending(problem=report.problem, output=_tail(folder / _OUTPUT))
+        return Ending(problem=report.problem, output=_tail(folder / OUTPUT_FILE))
 
     def time(self) -> WorkerTime:
         """See `Executor.time`."""
@@ -130,7 +129,7 @@ class _Worker:
         self._pid = 0
         ours, theirs = socket.socketpair()
         try:
-            with (self._scratch / _OUTPUT).open("wb") as output:
+            with (self._scratch / OUTPUT_FILE).open("wb") as output:
                 # -P: the current folder is no place to import from.
                 self._process = subprocess.Popen(
                     [python, "-P", "-m", _MODULE, str(theirs.fileno()), str(self._scratch)],
@@ -186,7 +185,7 @@ class _Worker:
         code = self._process.wait()
         self.problem = f"was killed by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
         with suppress(OSError):
-            self.output = _tail(self._scratch / _OUTPUT)
+            self.output = _tail(self._scratch / OUTPUT_FILE)
         return None
 
     def end(self) -> None:

@@ -14,12 +14,13 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import cache, futures
 from slipway.pipelines.declare import Pipeline, pipelines_running
+from slipway.pipelines.hidden import hooks
 from slipway.pipelines.placing import placed, room_of
-from slipway.pipelines.reasons import steps_of
 from slipway.pipelines.remote import Remote
-from slipway.pipelines.resuming import PARAMS, code_since, params_of, run_to_resume
+from slipway.pipelines.resuming import PARAMS, RESUMES, code_since, params_of, run_to_resume, steps_resumed
 from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope, is_end
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import CodeVersion, Run, StepRun
 from slipway.schema.fingerprints import of_value
@@ -56,6 +57,7 @@ def run(
     workers: int | None = None,
     machine: Machine | None = None,
     progress: Callable[[StepRun], None] | None = None,
+    begun: Callable[[WriteTransaction, str], None] | None = None,
 ) -> PipelineResult:
     """Run a pipeline and record it.
 
@@ -73,6 +75,7 @@ def run(
         workers: How many submitted steps run at one time; what the workspace says when None, or one a core.
         machine: What steps may take together; when None what this machine has, or no limit where others carry them out.
         progress: Is told of each step's record as it changes, by any thread.
+        begun: Is called before the first step, in a transaction, with the run's id; what it raises ends the run.
 
     Raises:
         StepFailed: A step raised; its own exception is the cause. The run is recorded as failed.
@@ -83,16 +86,12 @@ def run(
     """
     earlier = run_to_resume(workspace, pipeline, resume) if resume else None
     arguments = _arguments(pipeline, _given(workspace, params, earlier))
-    log = run_log.start(
-        workspace,
-        name=pipeline.name,
-        pipeline=pipeline.name,
-        params=arguments,
-        tags={**({"slipway.resumes": earlier.id} if earlier else {}), **(tags or {})},
-        code=_code(pipeline, snapshot),
-    )
+    log = _started(workspace, pipeline, arguments, earlier, tags or {}, snapshot)
+    hooks.install()
     done = _resumed(log, earlier) if earlier else []
     try:
+        if begun is not None:
+            log.write(lambda tx: begun(tx, log.id))
         with placed(log, remote) as place:
             scope = Scope(log, place, room_of(workspace, workers, machine), use_cache, resumed=done, progress=progress)
             _keep_params(log, arguments)
@@ -102,6 +101,24 @@ def run(
         log.finish(ended_early=error.what) if is_end(error, log) else log.finish(error)
         raise
     return PipelineResult(log.finish(), value)
+
+
+def _started(
+    workspace: Workspace,
+    pipeline: Pipeline[..., Any],
+    arguments: Mapping[str, Any],
+    earlier: Run | None,
+    tags: Mapping[str, object],
+    snapshot: str,
+) -> RunLog:
+    return run_log.start(
+        workspace,
+        name=pipeline.name,
+        pipeline=pipeline.name,
+        params=arguments,
+        tags={**({RESUMES: earlier.id} if earlier else {}), **tags},
+        code=_code(pipeline, snapshot),
+    )
 
 
 def _body(
@@ -126,12 +143,12 @@ def _body(
             log.add_input(node)
 
 
-def _resumed(log: RunLog, earlier: Run) -> list[StepRun]:
-    """The steps of the run that this one resumes; says what changed in the code since."""
+def _resumed(log: RunLog, earlier: Run) -> list[list[StepRun]]:
+    """The steps of the runs that this one resumes; says what changed in the code since."""
     if changed := code_since(log.workspace, earlier.code, log.run.code):
         log.workspace.say(f"This resumes run {earlier.id[:12]}. {changed}")
     with log.workspace.ledger.read() as tx:
-        return steps_of(tx, earlier.id)
+        return steps_resumed(tx, earlier)
 
 
 def _given(workspace: Workspace, params: Mapping[str, Any] | None, earlier: Run | None) -> Mapping[str, Any]:

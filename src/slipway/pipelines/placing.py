@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from slipway import plugins
@@ -14,6 +14,7 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
 from slipway.pipelines.apart import Apart
+from slipway.pipelines.attempts import only_here
 from slipway.pipelines.remote import Remote
 from slipway.pipelines.scheduling import Machine, cpus_here
 from slipway.ports.workspace import Workspace
@@ -74,7 +75,8 @@ def placed(log: RunLog, remote: Remote | None = None) -> Iterator[Place]:
         with here:
             if call.function is not None and call.limits.timeout_s is not None:
                 return apart(call, to)
-            return cache.settled(call.compute())
+            with only_here(call.name) if call.function is not None else nullcontext():
+                return cache.settled(call.compute())
 
     try:
         yield place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from slipway.ledger.run_notes import STOPPED
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
 from slipway.pipelines.following import Following, Seen, bytes_in
+from slipway.pipelines.hidden.recorder import Recorder, current
 from slipway.ports.executor import Ending, Executor, Resources
 from slipway.records.runs import RunFinding
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
@@ -85,19 +87,23 @@ class Remote:
             InvalidInput: The call cannot be handed over: its function is local, or an argument cannot be stored.
             BackendError: The place where it ran was lost again and again, or its folder cannot be written.
         """
-        seen = Seen()
+        seen, recorder = Seen(), current.get()
         for attempt in range(1, _LOST_TIMES + 1):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(
-                    prefix=f"{call.name}-", dir=self._folder, ignore_cleanup_errors=True
-                ) as made:
+                # What the step reads, its own process records.
+                with (
+                    current.filled(None),
+                    tempfile.TemporaryDirectory(
+                        prefix=f"{call.name}-", dir=self._folder, ignore_cleanup_errors=True
+                    ) as made,
+                ):
                     folder = Path(made)
                     self._write(call, log, folder)
                     with Following(log, folder, seen):
                         ending = self._executor.execute(folder, self._needs(call))
                     if not ending.is_lost:
-                        return self._result(call, log, folder, ending)
+                        return self._result(call, log, folder, ending, recorder)
             except OSError as problem:
                 if isinstance(problem, SlipwayError):
                     raise
@@ -145,15 +151,18 @@ class Remote:
             returns=call.returns,
             run=log.run,
             now=log.workspace.clock.now(),
+            allow=call.allow,
+            cwd=os.getcwd(),
             cpus=call.limits.cpus,
             memory_bytes=call.limits.memory_bytes,
             gpus=call.limits.gpus,
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 
-    def _result(self, call: StepCall, log: RunLog, folder: Path, ending: Ending) -> Any:
+    def _result(self, call: StepCall, log: RunLog, folder: Path, ending: Ending, recorder: Recorder | None) -> Any:
         if ending.problem:
-            raise self._failed(call, f"its process {ending.problem}", ending.output)
+            hint = ", as a machine does that runs out of memory" if "SIGKILL" in ending.problem else ""
+            raise self._failed(call, f"its process {ending.problem}{hint}", ending.output)
         try:
             answer = msgspec.json.decode((folder / _RESULT).read_bytes(), type=StepAnswer)
         except FileNotFoundError as problem:
@@ -170,6 +179,8 @@ class Remote:
         if answer.state != "finished":
             told = "for no reason given" if answer.error is None else f"{answer.error.type}: {answer.error.message}"
             raise self._failed(call, told, "" if answer.error is None else answer.error.trace)
+        if recorder is not None:
+            recorder.take(answer.hidden, answer.undeclared)
         try:
             return cache.decode(answer.outputs, lambda artifact: bytes_in(folder, artifact))
         except (Corrupt, NotFound, IndexError) as problem:

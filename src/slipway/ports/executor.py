@@ -9,7 +9,10 @@ from msgspec import Struct
 
 from slipway.records.runs import WorkerTime
 
-__all__ = ["THREADS", "Ending", "Executor", "Placement", "Resources"]
+__all__ = ["OUTPUT_FILE", "THREADS", "Ending", "Executor", "Placement", "Resources"]
+
+OUTPUT_FILE = "output.log"
+"""The file of a task's folder to which an executor appends what the task prints; whoever reads it may empty it meanwhile."""
 
 
 class Resources(Struct, frozen=True, kw_only=True):
