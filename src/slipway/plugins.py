@@ -21,6 +21,7 @@ _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL al
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
 _ENVS = "Install uv for it: pip install 'slipway[envs]'"
+_RAY = "Install Ray for it: pip install 'slipway[ray]'"
 _OPTUNA = "Install Optuna for it: pip install 'slipway[optuna]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
@@ -49,7 +50,8 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "environments": {"uv": ("slipway.backends.uv_environments:UvEnvironments", _ENVS)},
     "runner": {"process": ("slipway.backends.process_runner:ProcessRunner", "")},
     "executor": {
-        "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
+        "processes": ("slipway.backends.process_executor:ProcessExecutor", ""),
+        "ray": ("slipway.backends.ray_executor:RayExecutor", _RAY),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
     },
     "baseline": {"sklearn": ("slipway.backends.sklearn_baselines:fitted_baseline", _SKLEARN)},

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -164,5 +165,6 @@ def test_it_may_be_made_inside_a_step(project: Project) -> None:
 
 def test_a_step_in_a_process_of_its_own_reads_the_files_where_they_lie(project: Project) -> None:
     code = snapshot.pack(project.folder)
-    remote = Remote(ProcessExecutor(), code=code, folder=project.workspace.root / "tasks")
-    assert len(ran(project, "release", remote=remote).value) == 7
+    with closing(ProcessExecutor(1)) as executor:
+        remote = Remote(executor, code=code, folder=project.workspace.root / "tasks")
+        assert len(ran(project, "release", remote=remote).value) == 7

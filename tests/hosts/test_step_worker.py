@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import pytest
 
 from slipway.backends.inprocess_executor import InProcessExecutor
 from slipway.backends.process_executor import ProcessExecutor
-from slipway.errors import InvalidInput, StepFailed
+from slipway.errors import BackendError, InvalidInput, StepFailed, Unavailable
 from slipway.hosts import step_worker
 from slipway.ledger import run_log
 from slipway.pipelines import engine, reasons, snapshot
 from slipway.pipelines.declare import Pipeline, pipeline, step
 from slipway.pipelines.remote import Remote
-from slipway.ports.executor import Ending, Executor
+from slipway.ports.executor import Ending, Executor, Resources
 from slipway.ports.workspace import Workspace
+from slipway.records.runs import WorkerTime
 
 PROJECT = """
 import os
@@ -83,6 +85,18 @@ def refused():
 @sw.pipeline
 def crashed():
     return crash(1)
+
+
+@sw.step
+def losses():
+    for step, value in enumerate([1.0, 0.5, 0.5]):
+        sw.active_run().log_metric("loss", value, step)
+    return 3
+
+
+@sw.pipeline
+def logged():
+    return losses()
 """
 
 
@@ -98,8 +112,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules.pop(name, None)
 
 
-def _remote(workspace: Workspace, folder: Path, executor: Executor | None = None) -> Remote:
-    return Remote(executor or ProcessExecutor(), code=snapshot.pack(folder), folder=workspace.root / "tasks")
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessExecutor]:
+    with closing(ProcessExecutor(1)) as opened:
+        yield opened
+
+
+def _remote(workspace: Workspace, folder: Path, executor: Executor) -> Remote:
+    return Remote(executor, code=snapshot.pack(folder), folder=workspace.root / "tasks")
 
 
 def _pipeline(name: str) -> Pipeline[..., Any]:
@@ -108,10 +128,10 @@ def _pipeline(name: str) -> Pipeline[..., Any]:
     return getattr(remote_flow, name)  # type: ignore[no-any-return]
 
 
-def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Path) -> None:
+def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     release = _pipeline("release")
     outputs = []
-    executors: list[Executor | None] = [None, InProcessExecutor(step_worker.perform), ProcessExecutor()]
+    executors: list[Executor | None] = [None, InProcessExecutor(step_worker.perform), pool]
     for n, executor in enumerate(executors):
         # Another argument each time would be another result: forget the stored ones instead.
         with workspace.ledger.write() as tx:
@@ -129,13 +149,14 @@ def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Pa
     assert list((workspace.root / "tasks").iterdir()) == []
 
 
-@pytest.mark.parametrize("make", [lambda: InProcessExecutor(step_worker.perform), ProcessExecutor])
+@pytest.mark.parametrize("make", [lambda: InProcessExecutor(step_worker.perform), lambda: ProcessExecutor(1)])
 def test_what_it_reads_by_itself_is_recorded_as_here(
     make: Callable[[], Executor], workspace: Workspace, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def states(executor: Executor | None) -> dict[str, tuple[str, str]]:
-        remote = None if executor is None else _remote(workspace, project, executor)
-        found = engine.run(workspace, _pipeline("looking"), {"name": str(project / "in.txt")}, remote=remote)
+        with nullcontext() if executor is None else closing(executor):
+            remote = None if executor is None else _remote(workspace, project, executor)
+            found = engine.run(workspace, _pipeline("looking"), {"name": str(project / "in.txt")}, remote=remote)
         with workspace.ledger.read() as tx:
             return {step.name: (step.state, step.reason) for step in reasons.steps_of(tx, found.run.id)}
 
@@ -158,9 +179,9 @@ def test_what_it_reads_by_itself_is_recorded_as_here(
     assert states(make())["look"][0] == "cached"
 
 
-def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path) -> None:
+def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     with pytest.raises(StepFailed, match="The step 'refuse' failed: ValueError: no 1") as caught:
-        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project))
+        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project, pool))
     assert 'raise ValueError(f"no {n}")' in caught.value.trace
     assert caught.value.run_id
     with workspace.ledger.read() as tx:
@@ -169,9 +190,9 @@ def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path) -> 
     assert "no 1" in body["error"]["message"]
 
 
-def test_a_crash_is_a_sentence(workspace: Workspace, project: Path) -> None:
+def test_a_crash_is_a_sentence(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     with pytest.raises(StepFailed, match="The step 'crash' failed: its process was killed by SIGABRT") as caught:
-        engine.run(workspace, _pipeline("crashed"), remote=_remote(workspace, project))
+        engine.run(workspace, _pipeline("crashed"), remote=_remote(workspace, project, pool))
     assert "goodbye" in caught.value.trace
 
 
@@ -182,9 +203,15 @@ class _Fake:
         self._leave = leave
         self._ending = ending or Ending()
 
-    def execute(self, folder: Path, *, timeout_s: float | None = None) -> Ending:
+    def execute(self, folder: Path, needs: Resources = Resources()) -> Ending:  # noqa: B008  # it is frozen
         self._leave(folder)
         return self._ending
+
+    def time(self) -> WorkerTime:
+        return WorkerTime(executor="fake", workers=1, used_s=0, idle_s=0, paid_s=0)
+
+    def close(self) -> None:
+        pass
 
 
 def _leave(result: bytes | dict[str, object]) -> Callable[[Path], None]:
@@ -234,7 +261,7 @@ def odd(thing: object) -> int:
     return 1
 
 
-def test_what_cannot_be_handed_over_says_so(workspace: Workspace, project: Path) -> None:
+def test_what_cannot_be_handed_over_says_so(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     @step
     def local(n: int) -> int:
         return n
@@ -247,7 +274,7 @@ def test_what_cannot_be_handed_over_says_so(workspace: Workspace, project: Path)
     def unsendable() -> int:
         return odd(i for i in range(2))
 
-    remote = _remote(workspace, project)
+    remote = _remote(workspace, project, pool)
     with pytest.raises(StepFailed, match="defined inside another function") as caught:
         engine.run(workspace, inside, remote=remote)
     assert isinstance(caught.value.__cause__, InvalidInput)
@@ -262,9 +289,9 @@ def test_a_worker_without_a_task_says_so(tmp_path: Path) -> None:
     assert "There is no task in" in answer["error"]["message"]
 
 
-def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path) -> None:
+def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     frame = pl.DataFrame({"n": [1]})
-    remote, log = _remote(workspace, project), run_log.start(workspace)
+    remote, log = _remote(workspace, project, pool), run_log.start(workspace)
     workspace.ledger.close()
     moved = workspace.root / "ledger.db"
     moved.rename(workspace.root / "hidden.db")
@@ -277,3 +304,38 @@ def test_the_worker_never_touches_the_ledger(workspace: Workspace, project: Path
     )
     assert remote(call, log) == 2.0
     assert not moved.exists()
+
+
+def test_a_task_whose_place_is_lost_is_run_again_and_what_it_logs_counts_once(
+    workspace: Workspace, project: Path
+) -> None:
+    left = [2]
+
+    class Losing(InProcessExecutor):
+        def execute(self, folder: Path, needs: Resources = Resources()) -> Ending:  # noqa: B008  # it is frozen
+            super().execute(folder, needs)
+            if left[0]:
+                left[0] -= 1
+                return Ending(problem="was on a node that was lost", is_lost=True)
+            return Ending()
+
+    done = engine.run(workspace, _pipeline("logged"), remote=_remote(workspace, project, Losing(step_worker.perform)))
+    assert done.value == 3
+    with workspace.ledger.read() as tx:
+        assert [(point.step, point.value) for point in tx.points(done.run.id, "loss")] == [(0, 1.0), (1, 0.5), (2, 0.5)]
+    lost = [finding for finding in done.run.findings if finding.kind == "lost"]
+    assert [finding.step for finding in lost] == [1, 2]
+    assert lost[0].words == "The step 'losses' was on a node that was lost; it was run again elsewhere"
+
+
+def test_a_place_that_is_lost_each_time_is_not_the_steps_failure(workspace: Workspace, project: Path) -> None:
+    losing = _Fake(lambda folder: None, Ending(problem="was on a node that was lost", is_lost=True))
+    with pytest.raises(Unavailable, match="begun 5 times, and each time what ran it was lost"):
+        engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project, losing))
+
+
+def test_a_disk_that_cannot_be_written_is_not_the_steps_failure(workspace: Workspace, project: Path) -> None:
+    (workspace.root / "tasks").write_text("a file where the folder of tasks should be")
+    remote = _remote(workspace, project, InProcessExecutor(step_worker.perform))
+    with pytest.raises(BackendError, match="The task of the step 'refuse' cannot be written or read"):
+        engine.run(workspace, _pipeline("refused"), remote=remote)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,11 @@ def go(request: pytest.FixtureRequest, workspace: Workspace, project: Path) -> G
     def run(name: str, **params: object) -> engine.PipelineResult:
         import talking_flow  # type: ignore[import-not-found]  # written by the fixture
 
-        remote = None
-        if request.param == "process":
-            remote = Remote(ProcessExecutor(), code=snapshot.pack(project), folder=workspace.root / "tasks")
-        return engine.run(workspace, getattr(talking_flow, name), params, remote=remote)
+        if request.param == "here":
+            return engine.run(workspace, getattr(talking_flow, name), params)
+        with closing(ProcessExecutor(1)) as executor:
+            remote = Remote(executor, code=snapshot.pack(project), folder=workspace.root / "tasks")
+            return engine.run(workspace, getattr(talking_flow, name), params, remote=remote)
 
     return run
 

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def go(request: pytest.FixtureRequest, workspace: Workspace, project: Path) -> G
     """Runs a pipeline of the project by each executor."""
     executors: dict[str, Callable[[], Executor]] = {
         "inprocess": lambda: InProcessExecutor(step_worker.perform),
-        "process": ProcessExecutor,
+        "process": lambda: ProcessExecutor(1),
     }
     make = executors.get(request.param)
 
@@ -145,8 +146,11 @@ def go(request: pytest.FixtureRequest, workspace: Workspace, project: Path) -> G
         import logging_flow  # type: ignore[import-not-found]  # written by the fixture
 
         packed, tasks = snapshot.pack(project), workspace.root / "tasks"
-        remote = None if make is None else Remote(make(), code=packed, folder=tasks)
-        return engine.run(workspace, getattr(logging_flow, name), params, remote=remote)
+        if make is None:
+            return engine.run(workspace, getattr(logging_flow, name), params)
+        with closing(make()) as executor:
+            remote = Remote(executor, code=packed, folder=tasks)
+            return engine.run(workspace, getattr(logging_flow, name), params, remote=remote)
 
     return run
 

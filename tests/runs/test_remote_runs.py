@@ -36,8 +36,9 @@ from slipway.records.run_entries import (
     Point,
     StepKept,
     TagSet,
+    WorkersHeld,
 )
-from slipway.records.runs import Artifact, Run, StepRun
+from slipway.records.runs import Artifact, Run, StepRun, WorkerTime
 from slipway.runs import receiving, search
 
 
@@ -248,6 +249,7 @@ MISSING = Artifact(name="a", digest="0" * 64, fingerprint="0" * 64, format="byte
     ("data", "sentence"),
     [
         (piece(LinkMade("a", "b", "c")), "steps"),
+        (piece(WorkersHeld(WorkerTime(executor="ray", workers=1, used_s=1, idle_s=0, paid_s=1))), "steps"),
         (piece(begun=structs.replace(BEGUN, pipeline="release")), "no pipeline's"),
         (piece(begun=structs.replace(BEGUN, state="finished")), "begins empty"),
         (piece(begun=structs.replace(BEGUN, params={"a\n": 1})), "key of a parameter"),

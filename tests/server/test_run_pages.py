@@ -10,10 +10,12 @@ import pytest
 from filled_store import BAD_RUN, GOOD_RUN, fill
 from hostile_files import FILES, PAGE, SCRIPT, png
 from server_desk import Ask, asker
-from slipway.ledger import projects
+from slipway.ledger import projects, run_log
 from slipway.operations.permissions import ROLES, allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
+from slipway.records.run_entries import WorkersHeld
+from slipway.records.runs import WorkerTime
 from slipway.runs import tracking
 from slipway.server.sending import disposition
 
@@ -250,3 +252,11 @@ def test_a_hundred_metrics_are_drawn_page_by_page(named: Workspace) -> None:
         seen += re.findall(r'role="img"[^>]*><title>(m\d+)</title>', text)
         query = next(iter(re.findall(r'href="(\?after=[^"]*)"', text)), "")
     assert seen == [f"m{number:03d}" for number in range(100)]
+
+
+def test_what_workers_took_is_on_the_page(ask: Ask, workspace: Workspace) -> None:
+    log = run_log.start(workspace, name="trained")
+    log.later(WorkersHeld(WorkerTime(executor="ray", workers=3, used_s=41.25, idle_s=6.25, paid_s=47.5)))
+    log.finish()
+    page = ask("GET", f"{HOME}/{log.id}").text
+    assert "Workers: 41.2 s used, 6.2 s idle, 47.5 s paid on 3 workers (ray)" in page

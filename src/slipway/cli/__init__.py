@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("slipway.cli.audit", "audit", "List what happened, verify or seal the audit log."),
     "simulate": ("slipway.cli.simulate", "simulate", "Try a retraining policy on a past period before trusting it."),
     "up": ("slipway.cli.up", "up", "Serve the pages and the API of a store."),
+    "export": ("slipway.cli.export", "export", "Write a pipeline as a Kubernetes Job or a Kubeflow pipeline."),
     "api": ("slipway.cli.api", "api", "Call any operation by name; without a name, list them."),
     "doctor": ("slipway.cli.doctor", "doctor", "Look whether everything that Slipway needs is there."),
 }

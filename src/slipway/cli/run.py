@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -18,13 +19,18 @@ from slipway.cli.progress import progress
 from slipway.cli.step_logs import newest_pipeline_run
 from slipway.errors import InvalidInput
 
-__all__ = ["run"]
+__all__ = ["run", "texts_of"]
 
 
 @click.command()
 @click.argument("pipeline", required=False)
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
 @click.option("--no-ingest", is_flag=True, help="Take the tables as they are stored, without reading their sources.")
+@click.option(
+    "--executor",
+    metavar="NAME",
+    help="Where its steps run, instead of where slipway.toml says: threads, processes, ray, ray://HOST:PORT.",
+)
 @click.option(
     "--resume", metavar="RUN", help="Go on with a run that broke off, with its parameters; `last` for the newest."
 )
@@ -44,11 +50,17 @@ def run(way: Way, isolated: bool, **given: Any) -> None:
 
 
 def _run(
-    door: Door, pipeline: str | None, settings: tuple[str, ...], no_ingest: bool, resume: str | None, key: str | None
+    door: Door,
+    pipeline: str | None,
+    settings: tuple[str, ...],
+    no_ingest: bool,
+    resume: str | None,
+    key: str | None,
+    executor: str | None,
 ) -> None:
     from slipway.flows.endpoint import Endpoint, fed_by
 
-    project = door.project
+    project, workspace = door.project, _placed(door, executor)
     chosen = _pipeline(door, pipeline, resume)
     if resume and (settings or key):
         raise InvalidInput(
@@ -69,7 +81,7 @@ def _run(
                 _ingest(door)
             snapshot = project.snapshot()
             return run_pipeline(
-                door.workspace,
+                workspace,
                 chosen,
                 params,
                 endpoint=endpoint,
@@ -81,6 +93,16 @@ def _run(
 
         done = go() if key is None else _once(door, chosen, key, params, go)
     _show(door, done, key)
+
+
+def _placed(door: Door, executor: str | None) -> Any:
+    """The workspace, with the executor that was chosen for this run."""
+    if executor is None:
+        return door.workspace
+    from slipway.hosts.executors import placement
+
+    workers = door.project.settings.environment(door.workspace.environment).workers
+    return replace(door.workspace, placement=placement(executor, workers))
 
 
 def _once(door: Door, chosen: Any, key: str, params: dict[str, object] | None, go: Any) -> Any:
@@ -99,6 +121,8 @@ def _show(door: Door, done: Any, key: str | None) -> None:
         click.echo(f"Run {done.run.id} finished.")
     else:
         click.echo(f"Run {done.run.id} has this key and finished before: nothing ran.")
+    if is_new and done.run.worker_time is not None and done.run.worker_time.executor != "threads":
+        click.echo(f"Workers: {done.run.worker_time}.")
     if done.version is not None:
         click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
         click.echo(f"Next: slipway deploy {done.version.name}")
@@ -154,17 +178,26 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(signal.SIGTERM, former)
 
 
-def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
-    """Read NAME=VALUE by the annotations of the pipeline's parameters."""
-    from slipway.pipelines.params import converted
+def texts_of(settings: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE as texts by name.
 
-    texts: dict[str, object] = {}
+    Raises:
+        InvalidInput: One is not written so.
+    """
+    texts = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise InvalidInput(f"--set {setting!r} is not NAME=VALUE.", fix="For example --set learning_rate=0.1")
         texts[name] = text
-    params = converted(pipeline, texts)
+    return texts
+
+
+def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
+    """Read NAME=VALUE by the annotations of the pipeline's parameters."""
+    from slipway.pipelines.params import converted
+
+    params = converted(pipeline, texts_of(settings))
     known = pipeline.signature.parameters
     missing = [name for name, p in known.items() if p.default is p.empty and name not in params]
     if missing:

@@ -153,6 +153,7 @@ def _show_text(answer: RunDetail) -> str:
                 ),
                 ("environment", _environment_text(answer)),
                 ("ended early", run.ended_early),
+                ("workers", str(run.worker_time or "")),
                 ("found", "\n".join(f"{one.kind}: {one.told}" for one in run.findings)),
                 ("data", "\n".join(f"{one.name} ({one.tags.get(CONTEXT, 'used')})" for one in run.datasets)),
                 ("read", "\n".join(run.inputs)),

@@ -15,6 +15,7 @@ import signal
 import site
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint, fed_by
 from slipway.flows.release import Released, run_pipeline
 from slipway.flows.warm_start import former_of
+from slipway.hosts.executors import placement
 from slipway.hosts.project import Project, open_workspace
-from slipway.hosts.settings import FILE, read_settings
+from slipway.hosts.settings import FILE, EnvironmentSettings, read_settings
 from slipway.ledger import entries, projects, provenance
 from slipway.ledger.search import search
 from slipway.ledger.whole_files import write_whole
@@ -103,7 +105,10 @@ def _project(task: PipelineTask, workspace: Workspace) -> Project:
     """The project as its snapshot declares it."""
     code = snapshot.unpacked(workspace, task.snapshot)
     _import_only(code)
-    return Project(code, read_settings(code), workspace)
+    settings = read_settings(code)
+    chosen = settings.environments.get(task.environment, EnvironmentSettings())
+    placed = placement(chosen.executor, chosen.workers)
+    return Project(code, settings, replace(workspace, placement=placed))
 
 
 def _sync(task: PipelineTask, workspace: Workspace) -> None:
@@ -170,6 +175,7 @@ def _earlier(task: PipelineTask, workspace: Workspace) -> PipelineAnswer | None:
 
 def _run(task: PipelineTask, workspace: Workspace) -> Released:
     project = _project(task, workspace)
+    workspace = project.workspace
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
     if task.is_release:

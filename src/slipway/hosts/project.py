@@ -15,6 +15,7 @@ from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
 from slipway.hosts import on_demand
 from slipway.hosts.blob_places import open_blobs
+from slipway.hosts.executors import THREADS, placement
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
@@ -146,6 +147,8 @@ def open_workspace(
     ledger: str | None = None,
     blobs: str = "",
     online: str = "",
+    executor: str = THREADS,
+    workers: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
     """Open a store's backends by name.
@@ -159,8 +162,11 @@ def open_workspace(
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
+        executor: Where pipelines carry out their steps; see `placement`.
+        workers: How many steps run at once, 0 for as many as there is room for.
         say: Receives lines of progress.
     """
+    placed = placement(executor, workers)
     root = root.resolve()
     opened = open_ledger(root, ledger)
     try:
@@ -183,6 +189,7 @@ def open_workspace(
         runner=plugins.load("runner", "process")(),
         open_online=open_online,
         online=online,
+        placement=placed,
         say=say,
     )
 
@@ -233,6 +240,8 @@ def open_project(
         ledger=chosen.ledger if root is None else None,
         blobs=chosen.blobs if root is None else "",
         online=chosen.online if root is None else "",
+        executor=chosen.executor,
+        workers=chosen.workers,
         say=say,
     )
     try:

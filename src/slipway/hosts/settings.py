@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from slipway.errors import InvalidSetting, NotFound, near
 from slipway.hosts.blob_places import check_place
+from slipway.hosts.executors import check_executor
 from slipway.ids import check_name
 from slipway.serving.secret_urls import POSTGRES, check_url
 
@@ -60,6 +61,9 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
             runs there, by way of an outbox in the folder `store`.
         online: The URL of an online store that endpoints share, redis:// or rediss://; "" for one embedded in each
             endpoint. A password is named: "redis://:${REDIS_PASSWORD}@host:6379/0", or "env:REDIS_URL" for the whole URL.
+        executor: Where pipelines carry out their steps: "threads" of the pipeline's process, "processes" of the same
+            machine, "ray" for a Ray cluster that is started for each run, "ray://host:10001" or "ray:host:6379" for one that runs.
+        workers: How many steps run at once, 0 for as many as there are processors.
     """
 
     store: str = ".slipway"
@@ -67,6 +71,8 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     blobs: str = ""
     server: str = ""
     online: str = ""
+    executor: str = "threads"
+    workers: int = 0
 
 
 class Made(Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,6 +183,7 @@ def read_settings(folder: Path) -> Settings:
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
         check_url(chosen.ledger, "The setting ledger", POSTGRES)
+        check_executor(chosen.executor, chosen.workers)
     settings = _overridden(settings)
     for chosen in settings.environments.values():
         check_place(chosen.blobs, "The setting blobs")

@@ -8,7 +8,6 @@ The exit code is 0 when `result.json` was written, whatever it says.
 from __future__ import annotations
 
 import importlib
-import os
 import resource
 import sys
 import time
@@ -34,26 +33,31 @@ from slipway.pipelines.hidden.recorder import recording
 from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 
-__all__ = ["main", "perform"]
+__all__ = ["add_code", "main", "perform"]
 
 
 class _Protocol(msgspec.Struct):
     protocol: int
 
 
-def perform(folder: Path) -> None:
-    """Carry out the task in a folder and write `result.json`, last and whole."""
+def perform(folder: Path, *, loaded: str | None = None) -> None:
+    """Carry out the task in a folder and write `result.json`, last and whole.
+
+    Args:
+        folder: The task's folder.
+        loaded: The digest of the code that this process can import already, None for none.
+    """
     try:
-        answer = _answer(folder)
+        answer = _answer(folder, loaded)
     except Exception as problem:  # the user's code may raise anything: it becomes the result
         answer = StepAnswer(state="failed", error=provenance.run_error(problem))
     _write_whole(folder / "result.json", msgspec.json.encode(answer))
 
 
-def _answer(folder: Path) -> StepAnswer:
+def _answer(folder: Path, loaded: str | None) -> StepAnswer:
     task = _task(folder)
     hooks.install()
-    added = _add_code(folder, task)
+    added = [] if task.code == loaded else add_code(folder, task, folder / "code")
     try:
         function = _function(task)
         inputs = {
@@ -148,14 +152,24 @@ def _task(folder: Path) -> StepTask:
         raise Corrupt(f"The task in {folder} cannot be read: {problem}.") from problem
 
 
-def _add_code(folder: Path, task: StepTask) -> list[str]:
+def add_code(folder: Path, task: StepTask, place: Path) -> list[str]:
+    """Unpack a task's code and let this process import it; returns what was added to the path.
+
+    Args:
+        folder: The task's folder.
+        task: The task.
+        place: Where to unpack it.
+
+    Raises:
+        Corrupt: The code is not what its digest says.
+    """
     if not task.code:
         return []
     data = (folder / "code.zip").read_bytes()
     if digest(data) != task.code:
         raise Corrupt("The task's code is not what its digest says.")
-    archive.unpack(data, folder / "code")
-    added = [str(folder / "code"), str(folder / "code" / "src")]
+    archive.unpack(data, place)
+    added = [str(place), str(place / "src")]
     sys.path[:0] = added
     return added
 
@@ -194,11 +208,8 @@ def _bytes(folder: Path, artifact: Artifact) -> bytes:
 def _write_whole(path: Path, data: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".part")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary.write_bytes(data)
+    temporary.replace(path)  # not synced: whoever made the folder is gone too when the machine is
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ from slipway.records.run_entries import (
     RunEntry,
     StepKept,
     TagSet,
+    WorkersHeld,
 )
 from slipway.records.runs import Artifact, MetricPoint, Run, RunFinding, RunWriter, StepRun
 
@@ -72,6 +73,8 @@ def applied(run: Run, entry: RunEntry) -> Run:
             change["code"] = code
         case Found(finding):
             change["findings"] = (*run.findings, finding)
+        case WorkersHeld(time):
+            change["worker_time"] = time
         case Resumed(host):
             change |= {"state": "running", "host": host, "ended_at": None, "error": None, "ended_early": ""}
         case Finished(state, ended_at, error, ended_early):

@@ -36,6 +36,7 @@ from slipway.records.run_entries import (
     RunEntry,
     StepKept,
     TagSet,
+    WorkersHeld,
 )
 from slipway.records.runs import (
     Artifact,
@@ -237,10 +238,10 @@ class RunLog:
         with self._lock:
             self._keep(LinkMade(source, target, role))
 
-    def later(self, record: StepRun) -> None:
-        """Write a step's record with the next batch; of two with one id the later one counts."""
+    def later(self, record: StepRun | WorkersHeld) -> None:
+        """Write a step's record, or what its workers took, with the next batch; of two with one id the later one counts."""
         with self._lock:
-            self._keep(StepKept(record))
+            self._keep(StepKept(record) if isinstance(record, StepRun) else record)
 
     def set_code(self, code: CodeVersion) -> None:
         """Say which code runs."""

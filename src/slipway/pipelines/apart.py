@@ -1,4 +1,4 @@
-"""Steps that must be ended when they take too long: each runs in a process of its own, for a thread cannot be ended."""
+"""Steps that an executor carries out, each with its project's code: such as a setting sends away, or a time-out must end."""
 
 from __future__ import annotations
 
@@ -8,47 +8,60 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slipway import plugins
 from slipway.errors import NotFound
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import snapshot
 from slipway.pipelines.remote import Remote
+from slipway.ports.executor import Executor
+from slipway.records.runs import WorkerTime
 
 __all__ = ["Apart"]
 
 
 class Apart:
-    """Runs steps of one run in processes of their own. Safe for threads.
+    """Runs steps of one run by an executor, which is opened when the first one comes. Safe for threads.
 
     Args:
         log: The run. Its project's snapshot is the code; without one, what lies around the step's module.
+        opening: Opens the executor.
     """
 
-    def __init__(self, log: RunLog) -> None:
-        self._log = log
+    def __init__(self, log: RunLog, opening: Callable[[], Executor]) -> None:
+        self._workspace = log.workspace
+        self._snapshot = log.run.code.snapshot
+        self._opening = opening
         self._lock = threading.Lock()
-        self._remotes: dict[Path, Remote] = {}
+        self._executor: Executor | None = None
+        self._remotes: dict[Path | None, Remote] = {}
 
-    def __call__(self, call: StepCall) -> Any:
+    def __call__(self, call: StepCall, log: RunLog) -> Any:
         """The step's result; see `Remote.__call__`."""
         assert call.function is not None
-        folder = _project_of(call.function)
+        folder = None if self._snapshot else _project_of(call.function)
         with self._lock:
+            if self._executor is None:
+                self._executor = self._opening()
             if folder not in self._remotes:
                 self._remotes[folder] = Remote(
-                    plugins.load("executor", "process")(),
-                    code=self._code(folder),
-                    folder=self._log.workspace.root / "tasks",
+                    self._executor, code=self._code(call.function), folder=self._workspace.root / "tasks"
                 )
-        return self._remotes[folder](call, self._log)
+        return self._remotes[folder](call, log)
 
-    def _code(self, folder: Path) -> bytes:
-        digest = self._log.run.code.snapshot
+    def close(self) -> WorkerTime | None:
+        """Release the workers; returns how long they were held, None where there were none."""
+        if self._executor is None:
+            return None
+        self._executor.close()
+        return self._executor.time()
+
+    def _code(self, function: Callable[..., Any]) -> bytes:
         try:
-            return self._log.workspace.blobs.get(digest) if digest else snapshot.pack(folder)
-        except NotFound:
-            return snapshot.pack(folder)
+            if self._snapshot:
+                return self._workspace.blobs.get(self._snapshot)
+        except NotFound:  # it was purged: the code that runs here is at hand
+            pass
+        return snapshot.pack(_project_of(function))
 
 
 def _project_of(function: Callable[..., Any]) -> Path:

@@ -15,6 +15,7 @@ from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import cache, futures
 from slipway.pipelines.declare import Pipeline, pipelines_running
 from slipway.pipelines.hidden import hooks
+from slipway.pipelines.placing import placed, room_of
 from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import PARAMS, RESUMES, code_since, params_of, run_to_resume, steps_resumed
 from slipway.pipelines.scheduling import Machine
@@ -66,13 +67,13 @@ def run(
         params: Its parameters by name; defaults fill the rest.
         resume: The id of an earlier run of the same pipeline, or "last": its parameters are taken where none are given.
             Steps that it finished are found again, those that may not be cached too.
-        remote: Runs steps in another process; they run in this one when None.
+        remote: Runs steps in another process; where the workspace says when None.
         tags: Tags of the run.
         snapshot: The digest of the project's snapshot, where one was taken.
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         pins: Versions at which tables are read: `<project>/<table>` -> hash; any other table is read as it is now.
-        workers: How many submitted steps run at one time; one a core when None.
-        machine: What steps may take together; what this machine has when None.
+        workers: How many submitted steps run at one time; what the workspace says when None, or one a core.
+        machine: What steps may take together; when None what this machine has, or no limit where others carry them out.
         progress: Is told of each step's record as it changes, by any thread.
         begun: Is called before the first step, in a transaction, with the run's id; what it raises ends the run.
 
@@ -88,12 +89,13 @@ def run(
     log = _started(workspace, pipeline, arguments, earlier, tags or {}, snapshot)
     hooks.install()
     done = _resumed(log, earlier) if earlier else []
-    scope = Scope(log, remote, use_cache=use_cache, workers=workers, machine=machine, resumed=done, progress=progress)
     try:
         if begun is not None:
             log.write(lambda tx: begun(tx, log.id))
-        _keep_params(log, arguments)
-        value = _body(log, pipeline, arguments, scope, pins or {})
+        with placed(log, remote) as place:
+            scope = Scope(log, place, room_of(workspace, workers, machine), use_cache, resumed=done, progress=progress)
+            _keep_params(log, arguments)
+            value = _body(log, pipeline, arguments, scope, pins or {})
         _keep_result(log, scope, value)
     except BaseException as error:
         log.finish(ended_early=error.what) if is_end(error, log) else log.finish(error)

@@ -10,9 +10,12 @@ import codecs
 import contextvars
 import os
 import threading
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+
+import msgspec
 
 from slipway.errors import BackendError, Conflict, Corrupt, NotFound, RunStopped
 from slipway.hashing import digest
@@ -25,11 +28,30 @@ from slipway.ports.executor import OUTPUT_FILE
 from slipway.records.run_entries import ArtifactKept, DatasetUsed, Found, InputRead, ParamSet, Point, RunEntry, TagSet
 from slipway.records.runs import Artifact, MetricPoint, RunFinding
 
-__all__ = ["Following", "bytes_in"]
+__all__ = ["Following", "Seen", "bytes_in"]
 
 _INTERVAL_S = 0.5
 _PIECE_BYTES = 1 << 20
 _MOST_PRINTED_BYTES = 8 << 20
+
+
+class Seen:
+    """The points that a task logged before the place was lost where it ran. Begun again, it logs them again: each counts once."""
+
+    def __init__(self) -> None:
+        self._before: Counter[bytes] = Counter()
+        self._now: Counter[bytes] = Counter()
+
+    def begin_again(self) -> None:
+        """The task is run once more, from its beginning."""
+        self._before = self._before | self._now  # of a value that stands twice in one attempt, both are told
+        self._now = Counter()
+
+    def is_new(self, point: Point) -> bool:
+        """Whether a point is told for the first time, whenever that was."""
+        known = msgspec.msgpack.encode((point.key, point.value, point.step))
+        self._now[known] += 1
+        return self._now[known] > self._before[known]
 
 
 class Following:
@@ -38,11 +60,13 @@ class Following:
     Args:
         log: The pipeline's run.
         folder: The task's folder.
+        seen: What was logged by earlier attempts.
     """
 
-    def __init__(self, log: RunLog, folder: Path) -> None:
+    def __init__(self, log: RunLog, folder: Path, seen: Seen | None = None) -> None:
         self._log = log
         self._folder = folder
+        self._seen = seen or Seen()
         self._files: dict[Path, tuple[RunFile, int]] = {}
         self._over = threading.Event()
         self._stopped: RunStopped | None = None
@@ -108,6 +132,8 @@ class Following:
     def _take(self, entry: RunEntry) -> None:
         log = self._log
         match entry:
+            case Point() if not self._seen.is_new(entry):
+                pass
             case Point(key, value, step, at_us):
                 try:
                     log.add_point(MetricPoint(key, value, step, at_us))

@@ -5,28 +5,40 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from slipway.code import reference
-from slipway.errors import Corrupt, InvalidInput, NotFound, RunStopped, StepFailed
+from slipway.errors import (
+    BackendError,
+    Corrupt,
+    InvalidInput,
+    NotFound,
+    RunStopped,
+    SlipwayError,
+    StepFailed,
+    Unavailable,
+)
 from slipway.hashing import digest
 from slipway.ledger import artifacts
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import STOPPED
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
-from slipway.pipelines.following import Following, bytes_in
+from slipway.pipelines.following import Following, Seen, bytes_in
 from slipway.pipelines.hidden.recorder import Recorder, current
-from slipway.ports.executor import Ending, Executor
+from slipway.ports.executor import Ending, Executor, Resources
+from slipway.records.runs import RunFinding
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 from slipway.schema.fingerprints import of_value
 
 __all__ = ["Remote"]
 
 _RESULT = "result.json"
+_LOST_TIMES = 5
 
 
 def _target(call: StepCall) -> str:
@@ -36,6 +48,13 @@ def _target(call: StepCall) -> str:
     if module == "__main__" and script:
         module = Path(script).stem
     return f"{module}:{name}"
+
+
+def _tell_lost(call: StepCall, log: RunLog, ending: Ending, attempt: int) -> None:
+    """Say that it was not the step that failed: its own retries are not used up by that."""
+    words = f"The step {call.name!r} {ending.problem}; it was run again elsewhere"
+    log.workspace.say(words)
+    log.add_finding(RunFinding(kind="lost", key=call.name, step=attempt, words=words, at=datetime.now(UTC)))
 
 
 class Remote:
@@ -51,6 +70,7 @@ class Remote:
     def __init__(self, executor: Executor, *, code: bytes, folder: Path, timeout_s: float | None = None) -> None:
         self._executor = executor
         self._code = code
+        self._digest = digest(code) if code else ""
         self._folder = folder
         self._timeout_s = timeout_s
 
@@ -65,16 +85,47 @@ class Remote:
             RunStopped: A watch of the run ended the step.
             StepFailed: The step raised, or its process crashed, was killed, took too long or answered nonsense.
             InvalidInput: The call cannot be handed over: its function is local, or an argument cannot be stored.
+            BackendError: The place where it ran was lost again and again, or its folder cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        recorder = current.get()
-        # What the step reads, its own process records.
-        with current.filled(None), tempfile.TemporaryDirectory(prefix=f"{call.name}-", dir=self._folder) as made:
-            folder = Path(made)
-            self._write(call, log, folder)
-            with Following(log, folder):
-                ending = self._executor.execute(folder, timeout_s=call.limits.timeout_s or self._timeout_s)
-            return self._result(call, log, folder, ending, recorder)
+        seen, recorder = Seen(), current.get()
+        for attempt in range(1, _LOST_TIMES + 1):
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                # What the step reads, its own process records.
+                with (
+                    current.filled(None),
+                    tempfile.TemporaryDirectory(
+                        prefix=f"{call.name}-", dir=self._folder, ignore_cleanup_errors=True
+                    ) as made,
+                ):
+                    folder = Path(made)
+                    self._write(call, log, folder)
+                    with Following(log, folder, seen):
+                        ending = self._executor.execute(folder, self._needs(call))
+                    if not ending.is_lost:
+                        return self._result(call, log, folder, ending, recorder)
+            except OSError as problem:
+                if isinstance(problem, SlipwayError):
+                    raise
+                raise BackendError(
+                    f"The task of the step {call.name!r} cannot be written or read in {self._folder}: {problem}.",
+                    fix="Look after this disk, then run the pipeline again: finished steps are found stored.",
+                ) from problem
+            _tell_lost(call, log, ending, attempt)
+            seen.begin_again()
+        raise Unavailable(
+            f"The step {call.name!r} was begun {_LOST_TIMES} times, and each time what ran it was lost: {ending.problem}.",
+            fix="Look after the machines that run steps, then run the pipeline again: finished steps are found stored.",
+        )
+
+    def _needs(self, call: StepCall) -> Resources:
+        limits = call.limits
+        return Resources(
+            timeout_s=limits.timeout_s or self._timeout_s,
+            memory_bytes=limits.memory_bytes or None,
+            cpus=limits.cpus,
+            gpus=limits.gpus,
+        )
 
     def _write(self, call: StepCall, log: RunLog, folder: Path) -> None:
         target = _target(call)
@@ -95,7 +146,7 @@ class Remote:
         task = StepTask(
             step=call.name,
             function=target,
-            code=digest(self._code) if self._code else "",
+            code=self._digest,
             inputs=inputs,
             returns=call.returns,
             run=log.run,

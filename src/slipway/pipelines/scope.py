@@ -24,16 +24,15 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_output import KeptOutput, output_folder, store_output, to_output
 from slipway.ledger.step_scope import Given, MakeCall, StepCall, step_scope
 from slipway.pipelines import cache, futures, keys, reasons
-from slipway.pipelines.apart import Apart
-from slipway.pipelines.attempts import attempted, check_type, only_here
+from slipway.pipelines.attempts import attempted, check_type
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.futures import StepFuture
 from slipway.pipelines.hidden.present import place_of
 from slipway.pipelines.hidden.recorder import Recorder, recording
 from slipway.pipelines.keys import StepKey
-from slipway.pipelines.remote import Remote
+from slipway.pipelines.placing import Place, Room
 from slipway.pipelines.resuming import Resumed
-from slipway.pipelines.scheduling import Machine, Scheduler, Task, cpus_here
+from slipway.pipelines.scheduling import Scheduler, Task
 from slipway.pipelines.single_flight import SingleFlight
 from slipway.pipelines.step_log import listening
 from slipway.records.runs import Artifact, HiddenInput, StepAttempt, StepOutput, StepRun
@@ -52,10 +51,9 @@ class Scope:
 
     Args:
         log: The run.
-        remote: Runs steps in another process; None for this one.
+        place: Computes a call, in this process or elsewhere.
+        room: How many submitted steps run at one time, and what they may take together.
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
-        workers: How many submitted steps run at one time; None for one a core.
-        machine: What steps may take together; None for what this machine has.
         resumed: The steps of the runs that this one resumes, the newest run first.
         progress: Is told of each step's record as it changes, by any thread.
         earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
@@ -64,11 +62,10 @@ class Scope:
     def __init__(
         self,
         log: RunLog,
-        remote: Remote | None,
-        *,
+        place: Place,
+        room: Room,
         use_cache: bool = True,
-        workers: int | None = None,
-        machine: Machine | None = None,
+        *,
         resumed: Iterable[Iterable[StepRun]] = (),
         progress: Callable[[StepRun], None] | None = None,
         earlier: reasons.Earlier | None = None,
@@ -76,8 +73,7 @@ class Scope:
         self._log = log
         self._use_cache = use_cache
         self._workspace = log.workspace
-        self.remote = remote
-        self._apart: Apart | None = None
+        self.place = place
         self._earlier = earlier or reasons.Earlier(log.workspace, log.run)
         self._resumed = Resumed(log.workspace, resumed)
         self._progress = progress
@@ -86,7 +82,7 @@ class Scope:
         self._closures: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._scheduler = Scheduler(workers or cpus_here(), machine or Machine.here())
+        self._scheduler = Scheduler(*room)
         self._flights = SingleFlight(log.workspace.root / "step-locks", self._over)
         self._untold: list[BaseException] = []
         self._running: dict[str, StepRun] = {}
@@ -350,18 +346,9 @@ class Scope:
 
     def _value(self, call: StepCall) -> Any:
         """What one attempt of a call comes to."""
-        if call.function is None:
-            return cache.settled(call.compute())
-        if self.remote is not None:
-            value = self.remote(call, self._log)
-        elif call.limits.timeout_s is not None:
-            with self._lock:
-                self._apart = self._apart or Apart(self._log)
-            value = self._apart(call)
-        else:
-            with only_here(call.name):
-                value = cache.settled(call.compute())
-        check_type(call.function, value)
+        value = self.place(call, self._log)
+        if call.function is not None:
+            check_type(call.function, value)
         return value
 
     def _pause(self, seconds: float) -> bool:

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,8 +28,8 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import STOPPED
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines.declare import Pipeline, Step
+from slipway.pipelines.placing import Place, placed, room_of
 from slipway.pipelines.reasons import Earlier
-from slipway.pipelines.remote import Remote
 from slipway.pipelines.scope import Scope
 from slipway.pipelines.search_space import check_space
 from slipway.pipelines.searched import Search, Trial
@@ -89,11 +90,10 @@ def search(
         },
         tags={"slipway.search": called},
     )
-    remote = outer.remote if isinstance(outer, Scope) else None
     goal = _Goal(metric, towards, is_watched=pruner is not None)
-    work = _Searching(log, function, dict(fixed or {}), goal, chosen, remote)
     try:
-        found = work.run(trials, parallel)
+        with nullcontext(outer.place) if isinstance(outer, Scope) else placed(log) as place:
+            found = _Searching(log, function, dict(fixed or {}), goal, chosen, place).run(trials, parallel)
     except BaseException as error:
         log.finish(error)
         raise
@@ -182,7 +182,7 @@ class _Searching:
         fixed: The parameters that are the same in all trials.
         goal: What is better.
         sampler: Chooses.
-        remote: Runs steps in another process; None for this one.
+        place: Computes the steps of trials, in this process or elsewhere.
     """
 
     def __init__(
@@ -192,14 +192,15 @@ class _Searching:
         fixed: dict[str, Any],
         goal: _Goal,
         sampler: Sampler,
-        remote: Remote | None,
+        place: Place,
     ) -> None:
         self._log = log
         self._train = train
         self._fixed = fixed
         self._goal = goal
         self._sampler = sampler
-        self._remote = remote
+        self._place = place
+        self._room = room_of(log.workspace, workers=1)
         self._quiet = dataclasses.replace(log.workspace, say=lambda line: None)  # a trial is one line
         self._code = log.run.code
         self._earlier = Earlier(log.workspace, log.run)  # one look for all trials
@@ -276,7 +277,7 @@ class _Searching:
         result, trial, ending = None, Trial(number=asked.number, params=asked.params, run_id=log.id), None
         try:
             scope = Scope(
-                log, self._remote, workers=1, progress=lambda step: states.append(step.state), earlier=self._earlier
+                log, self._place, self._room, progress=lambda step: states.append(step.state), earlier=self._earlier
             )
             with run_log.current_run.filled(log), scope, step_scope.filled(scope):
                 result = self._train(**self._fixed, **asked.params)

@@ -9,6 +9,7 @@ from slipway.context import Slot
 from slipway.errors import UserError
 from slipway.ports.blobs import Blobs
 from slipway.ports.clock import Clock
+from slipway.ports.executor import THREADS, Placement
 from slipway.ports.launcher import Launcher
 from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.online_store import OnlineStore
@@ -63,6 +64,7 @@ class Workspace:
         runner: Starts, finds and stops pipelines' processes.
         open_online: Opens the online store of an endpoint's folder.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
+        placement: Where the steps of pipelines are carried out.
         run_server: The server that keeps the runs; None where they are kept in the ledger here.
         largest_upload: How many bytes an artifact may have that is sent here over HTTP.
         say: Receives one line of progress for a person to read.
@@ -81,6 +83,7 @@ class Workspace:
     open_online: OpenOnline
     open_parts: OpenParts | None = None
     online: str = ""
+    placement: Placement = THREADS
     run_server: RunServer | None = None
     largest_upload: int = LARGEST_UPLOAD
     say: Callable[[str], None] = field(default=lambda line: None)

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunError, RunFinding, StepRun
+from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunError, RunFinding, StepRun, WorkerTime
 
 __all__ = [
     "EDITION",
@@ -24,6 +24,7 @@ __all__ = [
     "RunEntry",
     "StepKept",
     "TagSet",
+    "WorkersHeld",
 ]
 
 EDITION = 1
@@ -134,6 +135,12 @@ class StepKept(Struct, frozen=True, array_like=True, tag="step"):
     step: StepRun
 
 
+class WorkersHeld(Struct, frozen=True, array_like=True, tag="workers"):
+    """How long workers were held for the run's steps; only the owner of the store may add it."""
+
+    time: WorkerTime
+
+
 class Finished(Struct, frozen=True, array_like=True, tag="end"):
     """The run ends; see `Run`."""
 
@@ -157,5 +164,6 @@ RunEntry = (
     | Found
     | LinkMade
     | StepKept
+    | WorkersHeld
     | Finished
 )

@@ -31,6 +31,7 @@ __all__ = [
     "StepNotes",
     "StepOutput",
     "StepRun",
+    "WorkerTime",
 ]
 
 CONTEXT = "mlflow.data.context"
@@ -180,6 +181,28 @@ class RunFinding(Struct, frozen=True, kw_only=True):
         return f"{self.words} (in run {self.source_run_id[:12]}, which made it)" if self.source_run_id else self.words
 
 
+class WorkerTime(Struct, frozen=True, kw_only=True):
+    """How long workers were held for a run: machine seconds, summed over the workers.
+
+    Args:
+        executor: Where the steps ran: "threads", "processes", "ray".
+        workers: How many were held at once at most.
+        used_s: The part in which they carried out steps.
+        idle_s: The part in which they started or waited.
+        paid_s: The whole, from the start of each until its release.
+    """
+
+    executor: str
+    workers: int
+    used_s: float
+    idle_s: float
+    paid_s: float
+
+    def __str__(self) -> str:
+        held = f"{self.workers} {'worker' if self.workers == 1 else 'workers'} ({self.executor})"
+        return f"{self.used_s:.1f} s used, {self.idle_s:.1f} s idle, {self.paid_s:.1f} s paid on {held}"
+
+
 class Experiment(Record, frozen=True, kw_only=True, tag="experiment"):
     """A named collection of runs. Id: 18 decimal digits; "0@PROJECT" for a project's default one, which runs call "0".
 
@@ -224,6 +247,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         datasets: Data that it read, in order.
         findings: What was noticed while it ran, in order.
         ended_early: Why a finished run ended before its script's end, "" where it did not.
+        worker_time: How long workers were held for its steps; None for a run without steps, or of an earlier release.
     """
 
     experiment_id: str = "0"
@@ -250,6 +274,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     artifacts_here: int | None = None
     machine: Machine | None = None
     tolerance: float | None = None
+    worker_time: WorkerTime | None = None
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -263,6 +288,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
                 ("pipeline", self.pipeline),
                 ("commit", commit),
                 ("ended early", self.ended_early),
+                ("workers", self.worker_time),
                 ("failed", self.error and f"{self.error.type}: {self.error.message}"),
                 *((f"param {key}", value) for key, value in sorted(self.params.items())),
                 *((f"finding {one.kind}", one.told) for one in self.findings),

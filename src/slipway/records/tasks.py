@@ -1,7 +1,8 @@
 """Work handed to another process: what goes in and what comes out, as files.
 
 A step's folder holds `task.json` (a `StepTask`), `code.zip` (a project snapshot), `artifacts/<digest>` (inputs, and
-later outputs), `run-logs/` (what the step logs to its run, see `records/run_entries.py`), and in the end `result.json` (a `StepAnswer`), which appears last and whole. A pipeline's folder holds
+later outputs), `run-logs/` (what the step logs to its run, see `records/run_entries.py`), `output.log` (what it
+prints), and in the end `result.json` (a `StepAnswer`), which appears last and whole. A pipeline's folder holds
 `task.json` (a `PipelineTask`) and in the end `result.json` (a `PipelineAnswer`); all else is in the store.
 """
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 from slipway.records.people import Actor
 from slipway.records.runs import Artifact, HiddenInput, Run, RunError
 
-__all__ = ["PROTOCOL", "PipelineAnswer", "PipelineTask", "StepAnswer", "StepTask"]
+__all__ = ["PROTOCOL", "PipelineAnswer", "PipelineTask", "StepAnswer", "StepTask", "WorkerOrder", "WorkerReport"]
 
 PROTOCOL = 1
 
@@ -143,3 +144,33 @@ class PipelineAnswer(Struct, frozen=True, kw_only=True):
     bundle: str = ""
     is_new: bool = False
     error: RunError | None = None
+
+
+class WorkerOrder(Struct, frozen=True, kw_only=True):
+    """What a warm worker is told over its channel, one line of JSON a task.
+
+    Args:
+        protocol: The version of this file protocol; a worker refuses any other than its own.
+        folder: The task's folder.
+        timeout_s: After how many seconds the task is ended, None for never.
+        memory_bytes: How much memory it and what it starts may hold, None for no limit.
+    """
+
+    protocol: int = PROTOCOL
+    folder: str
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+
+
+class WorkerReport(Struct, frozen=True, kw_only=True):
+    """What a warm worker answers: first which process carries the task out, then how that ended.
+
+    Args:
+        pid: The process that has begun, 0 in the second answer.
+        problem: How it broke off, as the end of a sentence; "" when it came to its end.
+        seconds: Machine time from its begin to its end.
+    """
+
+    pid: int = 0
+    problem: str = ""
+    seconds: float = 0.0

@@ -38,6 +38,7 @@ from slipway.records.run_entries import (
     Resumed,
     RunEntry,
     StepKept,
+    WorkersHeld,
 )
 from slipway.records.runs import Artifact, CodeVersion, Environment, Run, RunFinding, RunState
 
@@ -222,7 +223,7 @@ class _Stranger:
                     raise InvalidInput(
                         f"A run cannot end as {state!r}.", fix="It is finished, failed or killed.", field="data"
                     )
-            case LinkMade() | StepKept():
+            case LinkMade() | StepKept() | WorkersHeld():
                 raise InvalidInput(
                     "A process that logs over HTTP cannot speak of steps or of the lineage of other things.",
                     fix="Run pipelines where the store is.",
@@ -251,6 +252,7 @@ class _Stranger:
             tags=set_tags({}, run.tags),
             code=self._code(run.code),
             environment=_environment(run.environment),
+            worker_time=None,
         )
         return Begun(own, entry.experiment)
 
