@@ -18,7 +18,7 @@ from slipway.records.schema import Field, FieldType
 if TYPE_CHECKING:
     import polars as pl
 
-    from slipway.features.stored_rows import TrainingBatches
+    from slipway.tables.row_batches import Batches
 
 __all__ = ["FeatureSet"]
 
@@ -152,7 +152,7 @@ class FeatureSet:
         until: date | datetime | None = None,
         batch_rows: int = 100_000,
         name: str | None = None,
-    ) -> TrainingBatches:
+    ) -> Batches:
         """The rows of `training_set`, stored as a version of a table and read in batches: for what does not fit in memory.
 
         Making it, storing it and reading it each need the memory of a part of it. Iterating gives frames, in the order
@@ -188,7 +188,7 @@ class FeatureSet:
             name=name,
         )
 
-    def stored_training_set(self, version: str | None = None, *, name: str | None = None) -> TrainingBatches:
+    def stored_training_set(self, version: str | None = None, *, name: str | None = None) -> Batches:
         """What `training_batches` stored, without computing anything.
 
         Args:

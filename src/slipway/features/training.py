@@ -25,7 +25,7 @@ from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
-from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, check_batch_rows, rows_at_once, store, stored
+from slipway.features.stored_rows import rows_at_once, store
 from slipway.features.training_rows import Asked, Chosen, check_fits, instant_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
@@ -37,8 +37,9 @@ from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import AboutTable, TableVersion
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import catalog, versions
+from slipway.tables import catalog, row_batches, versions
 from slipway.tables.personal import Personal
+from slipway.tables.row_batches import BATCH_ROWS, check_batch_rows
 
 __all__ = [
     "PinnedTables",
@@ -180,7 +181,7 @@ def training_batches(
     until: date | datetime | None = None,
     batch_rows: int = BATCH_ROWS,
     name: str | None = None,
-) -> TrainingBatches:
+) -> row_batches.Batches:
     """See `FeatureSet.training_batches`."""
     check_batch_rows(batch_rows)  # before anything is computed
     work = _work(features, table, "training_batches(...)", _Bounds(label, at, known, since, until))
@@ -264,12 +265,12 @@ def _reads(work: _Work, otherwise: str) -> dict[str, tuple[str, ...]] | None:
         return None
 
 
-def stored_training_set(features: FeatureSet, version: str | None, *, name: str | None) -> TrainingBatches:
+def stored_training_set(features: FeatureSet, version: str | None, *, name: str | None) -> row_batches.Batches:
     """See `FeatureSet.stored_training_set`."""
     opened, table = workspace(), name or f"training.{features.name}"
     found = versions.get(opened, table, version) if version else versions.current(opened, table)
     versions.read(opened, table, found.version)  # it is an input of what runs here
-    return stored(opened, found)
+    return row_batches.batches_of(opened, found)
 
 
 class _Bounds(NamedTuple):

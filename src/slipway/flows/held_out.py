@@ -7,12 +7,12 @@ from io import BytesIO
 
 import polars as pl
 
-from slipway.features.stored_rows import TrainingBatches
 from slipway.ledger import artifacts, entries
 from slipway.models.model import Model
 from slipway.ports.workspace import Workspace
 from slipway.records.features import TrainingSet
 from slipway.records.runs import Artifact, Run, StepRun
+from slipway.tables.row_batches import Batches
 
 __all__ = ["held_out_from"]
 
@@ -71,7 +71,7 @@ def _training_sets(workspace: Workspace, run: Run, training: TrainingSet, names:
 
 
 def _rows_of(workspace: Workspace, artifact: Artifact, names: list[str]) -> pl.DataFrame | None:
-    if artifact.format != TrainingBatches.slipway_format:
+    if artifact.format != Batches.slipway_format:
         return _columns(workspace.blobs.get(artifact.digest), names)
     rows = artifacts.load(workspace.blobs, [artifact]).scan()
     return rows.select(names).collect() if set(names) <= set(rows.collect_schema()) else None

@@ -12,6 +12,7 @@ import numpy as np
 
 from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput
 from slipway.hashing import combine, digest, fingerprint
+from slipway.models.batch_inputs import InputBatches
 from slipway.models.cases import check_served, edge_cases, positions, training_cases
 from slipway.models.formats import format_for, format_named
 from slipway.models.frames import column_names, field_of, is_frame, plain_rows, take
@@ -61,7 +62,7 @@ class Model:
         self,
         estimator: Any,
         *,
-        inputs: Inputs | None = None,
+        inputs: Inputs | InputBatches | None = None,
         sample: Any = None,
         decision: Decision | None = None,
         task: Task | None = None,
@@ -100,7 +101,7 @@ class Model:
             rows=fitted.n_rows,
             trust=tuple(trust),
         )
-        self.profile: Profile = profile(fitted.columns)
+        self.profile: Profile = fitted.profile
         self.evaluated = b""
         self._scorer = scorer
         self._content = ""
@@ -227,10 +228,12 @@ class _Fitted(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[list[Any]]
     native: Any
     n_rows: int
-    columns: dict[str, Any]
+    profile: Profile
 
 
-def _fitted_on(format: ModelFormat, estimator: Any, inputs: Inputs | None, sample: Any) -> _Fitted:
+def _fitted_on(format: ModelFormat, estimator: Any, inputs: Inputs | InputBatches | None, sample: Any) -> _Fitted:
+    if isinstance(inputs, InputBatches):
+        return _on_batches(inputs)
     if inputs is not None:
         return _on_matrix(inputs)
     if is_frame(sample):
@@ -262,7 +265,20 @@ def _on_matrix(inputs: Inputs, native: Any = None) -> _Fitted:
         rows=rows,
         native=take(native, where) if own else picked,
         n_rows=len(matrix),
-        columns=_profiled(fields, inputs.frame, matrix),
+        profile=profile(_profiled(fields, inputs.frame, matrix)),
+    )
+
+
+def _on_batches(inputs: InputBatches) -> _Fitted:
+    found = inputs.learned_from()
+    return _Fitted(
+        fields=inputs.signature.inputs,
+        layout=(),
+        positions=found.positions,
+        rows=plain_rows(found.rows, inputs.names),
+        native=found.matrix,
+        n_rows=inputs.rows.rows,
+        profile=found.profile,
     )
 
 
@@ -278,7 +294,7 @@ def _on_frame(sample: Any, names: Sequence[str], layout: tuple[FrameColumn, ...]
         rows=plain_rows(native, names),
         native=native,
         n_rows=len(sample),
-        columns=_profiled(fields, sample),
+        profile=profile(_profiled(fields, sample)),
     )
 
 
