@@ -24,7 +24,8 @@ from slipway.ports.model_format import FrameColumn, ModelFormat, Task
 from slipway.records.models import Decision
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder, is_null
-from slipway.stats.profiles import Profile, from_bytes, profile, to_bytes
+from slipway.stats.profiles import Column, Profile, from_bytes, profile, to_bytes
+from slipway.tables.row_batches import Batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,7 @@ __all__ = ["SCORE", "Model", "load"]
 
 _ESTIMATOR = "estimator"
 _PROFILE = "profile.bin"
+_JUDGED_ON = "judged-on"
 SCORE = "score"
 
 
@@ -103,6 +105,7 @@ class Model:
         )
         self.profile: Profile = fitted.profile
         self.evaluated = b""
+        self.judged_on: Batches | None = None
         self._scorer = scorer
         self._content = ""
 
@@ -149,21 +152,25 @@ class Model:
         scores: list[float] = self._scorer.rows(rows).tolist()
         return scores
 
-    def with_evaluation(self, evaluation: Evaluation, evaluated: bytes, scores: NDArray[np.float64]) -> Model:
+    def with_evaluation(
+        self, evaluation: Evaluation, evaluated: bytes, scores: Column, judged_on: Batches | None = None
+    ) -> Model:
         """The same model with what was found on rows that it was not trained on.
 
         Args:
             evaluation: What was found.
             evaluated: The scored rows as a Parquet file, for comparisons on the same rows.
             scores: What it scored them: the reference of later scores.
+            judged_on: The rows, where they were batches of a stored table and `evaluated` holds but some.
         """
         other = copy.copy(self)
         other.state = msgspec.structs.replace(self.state, evaluation=evaluation)
         other.evaluated = evaluated
+        other.judged_on = judged_on
         inputs = {field.name for field in self.signature.inputs}
         columns = [column for column in self.profile.columns if column.name in inputs]
-        score = profile({SCORE: scores}).columns
-        other.profile = msgspec.structs.replace(self.profile, columns=(*columns, *score))
+        score = msgspec.structs.replace(scores, name=SCORE)
+        other.profile = msgspec.structs.replace(self.profile, columns=(*columns, score))
         return other
 
     def save_estimator(self, folder: Path) -> None:
@@ -182,6 +189,9 @@ class Model:
         (folder / _PROFILE).write_bytes(to_bytes(self.profile))
         if self.evaluated:
             (folder / EVALUATED_FILE).write_bytes(self.evaluated)
+        if self.judged_on is not None:
+            (folder / _JUDGED_ON).mkdir()
+            self.judged_on.keep_in(folder / _JUDGED_ON)
 
     @classmethod
     def slipway_load(cls, folder: Path) -> Model:
@@ -214,6 +224,8 @@ def load(folder: Path) -> Model:
     model.state = state
     model.profile = from_bytes((folder / _PROFILE).read_bytes())
     model.evaluated = (folder / EVALUATED_FILE).read_bytes() if (folder / EVALUATED_FILE).exists() else b""
+    # Its rows may be gone by now, and are wanted by nobody but who asks what it was judged on.
+    model.judged_on = Batches.kept_in(folder / _JUDGED_ON) if (folder / _JUDGED_ON).is_dir() else None
     model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout)
     model._content = content
     return model

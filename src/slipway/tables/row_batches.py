@@ -237,6 +237,10 @@ class Batches:
         # A process that runs a step of its own has no store open: the files lie where they lay.
         return part_folder(opened, kept.table, project=kept.project) if opened else PartFolder(Path(kept.folder))
 
+    def whole(self) -> Batches:
+        """All rows of the version."""
+        return Batches(self._reference, self.batch_rows)
+
     def positions(self) -> NDArray[np.bool_]:
         """For each row of the version whether it is meant."""
         if self._chosen is None:
@@ -249,9 +253,14 @@ class Batches:
 
     def slipway_save(self, folder: Path) -> None:
         """Keep the reference in a folder; the rows stay where they are."""
-        opened, kept = current_workspace.get(), self._reference
-        if opened is not None:  # whoever loads it may have no store open
+        if current_workspace.get() is not None:  # whoever loads it may have no store open
             self.lazy()
+        self.keep_in(folder)
+
+    def keep_in(self, folder: Path) -> None:
+        """The same, whether the rows are still there or not."""
+        opened, kept = current_workspace.get(), self._reference
+        if opened is not None:
             here = table_folder(opened, kept.table, project=kept.project).resolve()
             kept = msgspec.structs.replace(kept, folder=str(here))
         (folder / _REFERENCE_FILE).write_bytes(msgspec.json.encode((kept, self.batch_rows)))
@@ -265,16 +274,25 @@ class Batches:
         Raises:
             Corrupt: A file of the rows is gone, or what was kept is damaged.
         """
-        written = (folder / _REFERENCE_FILE).read_bytes()
-        reference, batch_rows = msgspec.json.decode(written, type=tuple[Reference, int])
-        chosen: NDArray[np.uint8] | None = None
-        if (folder / _CHOSEN_FILE).exists():
-            chosen = np.frombuffer(zlib.decompress((folder / _CHOSEN_FILE).read_bytes()), dtype=np.uint8)
-            if chosen.size != -(-reference.manifest.rows // 8):
-                raise Corrupt(f"Which rows of {reference.table!r} are meant was kept for another number of rows.")
-        found = cls(reference, batch_rows, chosen)
+        found = cls.kept_in(folder)
         found.lazy()  # looks for every file
         return found
+
+    @classmethod
+    def kept_in(cls, folder: Path) -> Batches:
+        """What `slipway_save` kept, whether its rows are still there or not.
+
+        Raises:
+            Corrupt: What was kept is damaged.
+        """
+        written = (folder / _REFERENCE_FILE).read_bytes()
+        reference, batch_rows = msgspec.json.decode(written, type=tuple[Reference, int])
+        if not (folder / _CHOSEN_FILE).exists():
+            return cls(reference, batch_rows)
+        chosen = np.frombuffer(zlib.decompress((folder / _CHOSEN_FILE).read_bytes()), dtype=np.uint8)
+        if chosen.size != -(-reference.manifest.rows // 8):
+            raise Corrupt(f"Which rows of {reference.table!r} are meant was kept for another number of rows.")
+        return cls(reference, batch_rows, chosen)
 
     def __repr__(self) -> str:
         some = "" if self._chosen is None else f" of {self._reference.manifest.rows:,}"
