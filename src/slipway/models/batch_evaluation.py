@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +93,17 @@ def judge(
         inside = wanted[(wanted >= start) & (wanted < start + frame.height)] - start
         kept.append(frame.with_columns(pl.Series(score, scores))[inside.tolist()])
         start += frame.height
+    return _summed(tallies, costs, slices, names, score, pl.concat(kept))
+
+
+def _summed(
+    tallies: Mapping[_Slice, Tally],
+    costs: Mapping[_Slice, Mean],
+    slices: Sequence[str],
+    names: Sequence[str],
+    score: str,
+    kept: pl.DataFrame,
+) -> Judged:
     ordered = sorted(tallies)
     few = {slice for slice in ordered if slice != _ALL and tallies[slice].n < MIN_SLICE_ROWS}
     named = {one: f"{slices[one[0]]}={one[1]}" if one != _ALL else "" for one in ordered}
@@ -110,7 +121,7 @@ def judge(
         ],
         reliability=tallies[_ALL].reliability(),
         scores=tallies[_ALL].column(score),
-        kept=pl.concat(kept),
+        kept=kept,
     )
 
 
