@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
+    from slipway.pipelines.mapping import each as each
     from slipway.rollout.declare import Canary as Canary
     from slipway.rollout.declare import Shadow as Shadow
     from slipway.runs.tracking import active_run as active_run
@@ -98,6 +99,7 @@ _HOMES = {
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
     "delta": "slipway.data.sources",
+    "each": "slipway.pipelines.mapping",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
@@ -165,6 +167,7 @@ __all__ = [
     "decayed_mean",
     "degraded",
     "delta",
+    "each",
     "environment_resolves",
     "errors",
     "evaluate",
