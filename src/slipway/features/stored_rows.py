@@ -23,15 +23,17 @@ from slipway.tables.staging import stage
 __all__ = ["TrainingBatches", "rows_at_once", "store"]
 
 _BATCH_BYTES = 1 << 28
+_TIMES = 24  # about what the values of a batch take while they are made, in sizes of the batch
 _ATTEMPTS = 5
 
 TrainingBatches = Batches
 """The name by which results of steps were kept before rows of any table came in batches."""
 
 
-def rows_at_once(columns: int) -> int:
-    """How many rows of a training set are made, and written to one file, at once: whole blocks, fewer of wide rows."""
-    blocks = _BATCH_BYTES // (8 * max(columns, 1)) // BLOCK_ROWS
+def rows_at_once(columns: int, spare_bytes: int) -> int:
+    """How many rows of a training set are made at once: whole blocks, fewer of wide rows and where memory is scarce."""
+    bytes_at_once = min(_BATCH_BYTES, spare_bytes // _TIMES)
+    blocks = bytes_at_once // (8 * max(columns, 1)) // BLOCK_ROWS
     return min(max(blocks, 1) * BLOCK_ROWS, PART_ROWS)
 
 

@@ -15,7 +15,7 @@ from slipway import features as room
 from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import BackendError, InvalidInput, SlipwayError
-from slipway.features.batches import Batches
+from slipway.features.batches import Batches, Limits
 from slipway.features.column_lineage import REQUEST, columns_of_features
 from slipway.features.definitions import keep_definitions
 from slipway.features.examples import check_examples
@@ -24,6 +24,7 @@ from slipway.features.scalar_columns import proven_twins
 from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
+from slipway.features.spare import spare_bytes
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
 from slipway.features.stored_rows import rows_at_once, store
 from slipway.features.training_rows import Asked, Chosen, check_fits, instant_of
@@ -394,7 +395,8 @@ def _frames(work: _Work, *, is_frame: bool = False) -> Iterator[pl.DataFrame]:
 def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
     made, asked, tables, opened = work.made, work.asked, work.tables, work.opened
     height = tables.version(asked.table).rows
-    rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features)))
+    spare = spare_bytes(opened)
+    rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features), spare))
     choice = rows.count()
     for line in choice.sentences(asked):
         opened.say(line)
@@ -402,7 +404,9 @@ def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
         check_fits(asked.table, choice.rows, len(made.features) + len(made.request) + len(asked.key) + 2)
     history = history_of(made, work.features.views, tables)
     functions = proven_twins(made, work.features.functions, _scalars(work.features))
-    batches = Batches(made, rows, asked.at, history, functions, folder=opened.root / "aside")
+    batches = Batches(
+        made, rows, asked.at, history, functions, folder=opened.root / "aside", limits=Limits.within(spare)
+    )
     for chosen, found in batches:
         requests = in_plain_types(chosen, made.request)
         taken = set(found.columns)

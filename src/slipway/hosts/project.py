@@ -145,6 +145,7 @@ def open_workspace(
     ledger: str | None = None,
     blobs: str = "",
     online: str = "",
+    memory_bytes: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
     """Open a store's backends by name.
@@ -158,6 +159,7 @@ def open_workspace(
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
+        memory_bytes: See `Workspace`.
         say: Receives lines of progress.
     """
     root = root.resolve()
@@ -182,6 +184,7 @@ def open_workspace(
         runner=plugins.load("runner", "process")(),
         open_online=open_online,
         online=online,
+        memory_bytes=memory_bytes,
         say=say,
     )
 
@@ -231,6 +234,7 @@ def open_project(
         ledger=chosen.ledger if root is None else None,
         blobs=chosen.blobs if root is None else "",
         online=chosen.online if root is None else "",
+        memory_bytes=chosen.memory_bytes,
         say=say,
     )
     try:

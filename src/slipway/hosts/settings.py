@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from slipway.errors import InvalidSetting, NotFound, near
+from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, near
 from slipway.hosts.blob_places import check_place
 from slipway.ids import check_name
+from slipway.pipelines.limits import memory_bytes
 from slipway.serving.secret_urls import POSTGRES, check_url
 
 __all__ = ["FILE", "EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
@@ -45,6 +46,8 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
             runs there, by way of an outbox in the folder `store`.
         online: The URL of an online store that endpoints share, redis:// or rediss://; "" for one embedded in each
             endpoint. A password is named: "redis://:${REDIS_PASSWORD}@host:6379/0", or "env:REDIS_URL" for the whole URL.
+        memory: How much memory the making of a training set may take, all of its process counted, about: "2GB"; "" for
+            half of what is free.
     """
 
     store: str = ".slipway"
@@ -52,6 +55,21 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     blobs: str = ""
     server: str = ""
     online: str = ""
+    memory: str = ""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The setting `memory` in bytes, 0 where it is "".
+
+        Raises:
+            InvalidSetting: It is no amount of memory.
+        """
+        if not self.memory:
+            return 0
+        try:
+            return memory_bytes(self.memory)
+        except InvalidDeclaration as problem:
+            raise InvalidSetting(f"The setting memory is {self.memory!r}.", fix=problem.fix) from problem
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,6 +152,7 @@ def read_settings(folder: Path) -> Settings:
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
         check_url(chosen.ledger, "The setting ledger", POSTGRES)
+        _ = chosen.memory_bytes
     settings = _overridden(settings)
     for chosen in settings.environments.values():
         check_place(chosen.blobs, "The setting blobs")
