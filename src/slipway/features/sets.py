@@ -92,6 +92,11 @@ class FeatureSet:
         """
         return list(room.training.feature_names(self))
 
+    @property
+    def identity(self) -> str:
+        """Its name and what is known of its parts before any table is: by it a run remembers the names of its features."""
+        return " ".join([self.name, *(name for part in self.parts for name in _names(part, self.name))])
+
     def spec(self, request: object | Mapping[str, FieldType | Field]) -> FeatureSetSpec:
         """The set as data: everything that the offline and the online path need to agree.
 

@@ -26,13 +26,13 @@ from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
 from slipway.features.spare import spare_bytes
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
-from slipway.features.stored_rows import rows_at_once, store
+from slipway.features.stored_rows import rows_at_once
 from slipway.features.training_rows import Asked, Chosen, check_fits, instant_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
-from slipway.ports.workspace import Workspace, workspace
+from slipway.ports.workspace import Workspace, current_workspace, workspace
 from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, View, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
@@ -40,7 +40,7 @@ from slipway.records.tables import AboutTable, TableVersion
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import catalog, row_batches, versions
 from slipway.tables.personal import Personal
-from slipway.tables.row_batches import BATCH_ROWS, check_batch_rows
+from slipway.tables.row_batches import BATCH_ROWS, check_batch_rows, store
 
 __all__ = [
     "PinnedTables",
@@ -121,7 +121,13 @@ def history_of(spec: FeatureSetSpec, views: Mapping[str, FeatureView], tables: T
 
 
 def feature_names(features: FeatureSet) -> list[str]:
-    """The features' names, in order; feature views look up their columns in the current workspace."""
+    """The features' names, in order; feature views look up their columns in the current workspace.
+
+    In a step that runs in a process of its own there is none: there the run says what its training rows call them.
+    """
+    run = current_run.get()
+    if current_workspace.get() is None and run is not None and features.identity in run.feature_names:
+        return list(run.feature_names[features.identity])
     names: list[str] = []
     tables = PinnedTables(workspace()) if features.views else None
     for part in features.parts:
@@ -271,6 +277,9 @@ def stored_training_set(features: FeatureSet, version: str | None, *, name: str 
     opened, table = workspace(), name or f"training.{features.name}"
     found = versions.get(opened, table, version) if version else versions.current(opened, table)
     versions.read(opened, table, found.version)  # it is an input of what runs here
+    run = current_run.get()
+    if run is not None:
+        run.feature_names[features.identity] = tuple(feature_names(features))
     return row_batches.batches_of(opened, found)
 
 
@@ -320,6 +329,9 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         )
     with _damage_told(tables, _named(features, name)):
         made = build_spec(features, _fields(name, tables), tables, definition_of)
+    run = current_run.get()
+    if run is not None:
+        run.feature_names[features.identity] = tuple(feature.name for feature in made.features)
     check_examples(_scalars(features))
     read = sorted(
         {name, *(part.source for part in made.parts if isinstance(part, Windows))}

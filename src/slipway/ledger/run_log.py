@@ -90,6 +90,8 @@ class RunLog:
         self._is_noticed = False
         self._is_finished = self._is_closed = self._is_gone = False
         self.listeners: list[Listener] = []
+        # By feature set, what its training rows call the features: steps in other processes cannot look them up.
+        self.feature_names: dict[str, tuple[str, ...]] = {}
         _flusher.known.add(self)
 
     @property

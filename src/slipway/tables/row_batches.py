@@ -7,7 +7,7 @@ rows' positions, so that no row is read to know it again.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,21 @@ from numpy.typing import NDArray
 
 from slipway.errors import Corrupt, InvalidInput
 from slipway.hashing import digest, fingerprint
-from slipway.ports.workspace import Workspace, current_workspace
+from slipway.ledger.run_log import current_run
+from slipway.ports.workspace import Workspace, current_workspace, workspace
 from slipway.records.tables import Manifest, TableVersion
-from slipway.tables import catalog, scans
+from slipway.tables import catalog, scans, versions
+from slipway.tables.commits import again_on_conflict
 from slipway.tables.part_cache import part_folder
 from slipway.tables.part_folders import PartFolder, table_folder
+from slipway.tables.staging import stage
 
-__all__ = ["BATCH_ROWS", "Batches", "Reference", "batches_of", "check_batch_rows", "referred"]
+__all__ = ["BATCH_ROWS", "Batches", "Reference", "batches_of", "check_batch_rows", "referred", "store"]
 
 BATCH_ROWS = 100_000
 _KEPT = "slipway:kept"
 _STRETCH = 1 << 16
+_ATTEMPTS = 5
 _REFERENCE_FILE, _CHOSEN_FILE = "batches.json", "chosen.bits"
 
 
@@ -214,6 +218,44 @@ class Batches:
     def _between(self, start: int, stop: int, columns: list[str] | None) -> pl.DataFrame:
         return scans.rows_between(self._folder(), self._reference.manifest, self._words, start, stop, columns)
 
+    def map(
+        self,
+        function: Callable[[pl.DataFrame], pl.DataFrame],
+        *,
+        table: str,
+        key: str | Sequence[str] = (),
+        time: str = "",
+    ) -> Batches:
+        """What a function makes of each frame, written as it comes: the content of a table, and a reference to it.
+
+        One frame is in memory. The same rows again are the same version; a run that is only compared makes none.
+
+        Args:
+            function: Gives a frame of the same columns for each.
+            table: The table's name.
+            key: The column or columns that identify a row.
+            time: The column of event times, "" for none.
+
+        Raises:
+            UserError: No project is open: in a step that runs in a process of its own, for example.
+            InvalidInput: The name does not fit, the frames' columns differ, or one cannot be kept.
+            BackendError: The disk is full; nothing is visible of it.
+
+        Example:
+            >>> rows.map(lambda frame: frame.select("id", score=model.predict(frame)), table="scores")  # doctest: +SKIP
+        """
+        run = current_run.get()
+        is_repeat = run is not None and run.is_repeat
+        origin = versions.Origin(
+            source=f"batches of {self.table!r}",
+            run_id="" if run is None or is_repeat else run.id,
+            inputs=(self.node,),
+        )
+        frames = (function(frame) for frame in (self if self.rows else [self.slice(0, 0)]))
+        keys = (key,) if isinstance(key, str) else tuple(key)
+        made = store(workspace(), table, frames, key=keys, time=time, origin=origin, is_repeat=is_repeat)
+        return made.by(self.batch_rows)
+
     @cached_property
     def _before(self) -> NDArray[np.int64]:
         """How many chosen rows lie before each stretch of 65,536 rows, and after the last."""
@@ -346,3 +388,41 @@ def referred(
             folder=str(table_folder(workspace, table, project=project).resolve()),
         )
     )
+
+
+def store(
+    workspace: Workspace,
+    table: str,
+    frames: Iterable[pl.DataFrame],
+    *,
+    key: tuple[str, ...],
+    time: str,
+    origin: versions.Origin,
+    is_repeat: bool = False,
+) -> Batches:
+    """Make frames the content of a version of a table, as they come. The same content again is the same version.
+
+    Args:
+        workspace: Whose store is written.
+        table: The table's name.
+        frames: At least one, of one schema.
+        key: The columns that identify a row.
+        time: The column of decision times.
+        origin: Where it comes from.
+        is_repeat: Whether it is made only to be compared: then no version is made of it.
+
+    Raises:
+        InvalidInput: The name does not fit, or a column cannot be kept.
+        Conflict: Others write the table again and again.
+        BackendError: The file system failed; nothing is visible of it.
+    """
+    staged = stage(workspace, table, frames)
+    if is_repeat:
+        manifest = msgspec.structs.replace(staged.manifest, key=key, time=time)
+        version = digest(msgspec.json.encode(manifest))  # what it would be called
+        return referred(workspace, table, version, staged.fingerprint, manifest)
+
+    def attempt() -> TableVersion:  # where somebody else wrote it meanwhile, what is staged is the content all the same
+        return versions.overwrite(workspace, table, staged, key=key, time=time, origin=origin)
+
+    return batches_of(workspace, again_on_conflict(table, attempt, attempts=_ATTEMPTS))
