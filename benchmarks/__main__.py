@@ -17,6 +17,7 @@ NAMES = (
     "step_overhead",
     "point_in_time_join",
     "training_batches",
+    "larger_than_memory",
     "materialise",
     "online_lookup",
     "online_redis",

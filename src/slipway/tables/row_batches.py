@@ -6,9 +6,11 @@ rows' positions, so that no row is read to know it again.
 
 from __future__ import annotations
 
+import atexit
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from slipway import plugins
 from slipway.errors import Corrupt, InvalidInput
 from slipway.hashing import digest, fingerprint
 from slipway.ledger.run_log import current_run
@@ -47,6 +50,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         fingerprint: Of all its rows.
         manifest: Its parts, without their statistics.
         folder: Where these lie on the machine that made the reference.
+        place: The URL of the object store that keeps them, "" where the folder does.
     """
 
     project: str
@@ -55,6 +59,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     manifest: Manifest
     folder: str
+    place: str = ""
 
 
 def check_batch_rows(given: object) -> None:
@@ -276,8 +281,13 @@ class Batches:
 
     def _folder(self) -> PartFolder:
         opened, kept = current_workspace.get(), self._reference
-        # A process that runs a step of its own has no store open: the files lie where they lay.
-        return part_folder(opened, kept.table, project=kept.project) if opened else PartFolder(Path(kept.folder))
+        if opened is not None:
+            return part_folder(opened, kept.table, project=kept.project)
+        # A process that runs a step of its own has no store open: the files lie where they lay, or are fetched.
+        if not kept.place or Path(kept.folder).is_dir():
+            return PartFolder(Path(kept.folder))
+        objects: Any = plugins.load("blobs", "objects")(kept.place)
+        return PartFolder(_fetched() / kept.project / kept.table, objects.parts(kept.project, kept.table))
 
     def whole(self) -> Batches:
         """All rows of the version."""
@@ -304,7 +314,8 @@ class Batches:
         opened, kept = current_workspace.get(), self._reference
         if opened is not None:
             here = table_folder(opened, kept.table, project=kept.project).resolve()
-            kept = msgspec.structs.replace(kept, folder=str(here))
+            place = str(getattr(opened.blobs, "url", "")) if opened.open_parts else ""
+            kept = msgspec.structs.replace(kept, folder=str(here), place=place)
         (folder / _REFERENCE_FILE).write_bytes(msgspec.json.encode((kept, self.batch_rows)))
         if self._chosen is not None:
             (folder / _CHOSEN_FILE).write_bytes(zlib.compress(self._chosen.tobytes(), 1))
@@ -343,6 +354,14 @@ class Batches:
     def __reduce__(self) -> tuple[Any, ...]:
         """For engines that carry objects by pickle: the same reference, without what was remembered of it."""
         return Batches, (self._reference, self.batch_rows, self._chosen)
+
+
+@cache
+def _fetched() -> Path:
+    """Where parts that were fetched lie until this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="slipway-parts-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def batches_of(workspace: Workspace, version: TableVersion, *, batch_rows: int = BATCH_ROWS) -> Batches:
