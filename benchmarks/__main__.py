@@ -15,6 +15,8 @@ from typing import Any
 
 NAMES = (
     "step_overhead",
+    "pipelines_peers",
+    "search_trials",
     "point_in_time_join",
     "training_batches",
     "larger_than_memory",

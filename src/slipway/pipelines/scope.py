@@ -53,6 +53,7 @@ class Scope:
         machine: What steps may take together; None for what this machine has.
         resumed: The steps of the run that this one resumes.
         progress: Is told of each step's record as it changes, by any thread.
+        earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class Scope:
         machine: Machine | None = None,
         resumed: Iterable[StepRun] = (),
         progress: Callable[[StepRun], None] | None = None,
+        earlier: reasons.Earlier | None = None,
     ) -> None:
         self._log = log
         self._use_cache = use_cache
         self._workspace = log.workspace
-        self._remote = remote
+        self.remote = remote
         self._apart: Apart | None = None
-        self._earlier = reasons.Earlier(log.workspace, log.run)
+        self._earlier = earlier or reasons.Earlier(log.workspace, log.run)
         self._resumed = Resumed(log.workspace, resumed)
         self._progress = progress
         self._positions = itertools.count(1)
@@ -317,8 +319,8 @@ class Scope:
         """What one attempt of a call comes to."""
         if call.function is None:
             return cache.settled(call.compute())
-        if self._remote is not None:
-            value = self._remote(call, self._log)
+        if self.remote is not None:
+            value = self.remote(call, self._log)
         elif call.limits.timeout_s is not None:
             with self._lock:
                 self._apart = self._apart or Apart(self._log)
