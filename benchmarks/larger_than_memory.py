@@ -28,7 +28,7 @@ from slipway.tables import catalog, versions
 COPIES = 4
 FULL_COPIES = 50
 REMARK = """\
-Both give the same booster, bit for bit. LightGBM keeps about 76 bytes a row of the flagship's 36 inputs (bins, labels, scores,
+Both give the same booster, bit for bit. LightGBM keeps about 90 bytes a row of the flagship's 36 inputs (bins, labels, scores,
 gradients, and the indices of bagging), which is what is left at the largest size; a `partial_fit` estimator keeps a batch.
 """
 

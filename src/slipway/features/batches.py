@@ -376,12 +376,14 @@ class _PartHistory:
 
 
 def _gathered(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
-    """Frames joined until they hold so many rows."""
+    """Frames joined and cut so that each holds so many rows, the last one fewer."""
     held: list[pl.DataFrame] = []
     for frame in frames:
         held.append(frame)
         if sum(one.height for one in held) >= rows:
-            yield pl.concat(held)
-            held = []
+            joined = pl.concat(held)
+            whole = joined.height // rows * rows
+            yield from (joined.slice(start, rows) for start in range(0, whole, rows))
+            held = [joined.slice(whole)] if whole < joined.height else []
     if held:
         yield pl.concat(held)
