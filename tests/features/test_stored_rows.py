@@ -102,7 +102,7 @@ def test_many_small_pieces_give_the_same(
 ) -> None:
     """Rows looked at, divided, written and read in pieces of a few rows."""
     whole = FEATURES.training_set(flights, label="late", until=T + 40 * H)
-    monkeypatch.setattr(training, "rows_at_once", lambda columns: 7)
+    monkeypatch.setattr(training, "rows_at_once", lambda columns, spare: 7)
     limits = Limits(history_bytes=0, read_rows=11, part_rows=5, partitions=4)
     monkeypatch.setattr("slipway.features.batches.Limits", lambda: limits)
     batches = FEATURES.training_batches(flights, label="late", until=T + 40 * H, name="training.pieces", batch_rows=9)

@@ -84,14 +84,12 @@ class RunLog:
         self._process = os.getpid()
         self._owner = 0 if is_forked else self._process
         self._keys: set[str] = set()
-        self._lock = threading.Lock()
-        self._writing = threading.RLock()
+        self._lock, self._writing = threading.Lock(), threading.RLock()
         self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._is_noticed = False
         self._is_finished = self._is_closed = self._is_gone = False
         self.listeners: list[Listener] = []
-        # By feature set, what its training rows call the features: steps in other processes cannot look them up.
-        self.feature_names: dict[str, tuple[str, ...]] = {}
+        self.feature_names: dict[str, tuple[str, ...]] = {}  # by set; steps in other processes cannot look them up
         _flusher.known.add(self)
 
     @property

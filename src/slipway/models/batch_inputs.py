@@ -66,9 +66,7 @@ class Matrix:
         if isinstance(index, Sequence | np.ndarray):
             picked = [self[int(place)] for place in index]
             return np.stack(picked) if picked else np.empty((0, self.shape[1]))
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"row {index} of {len(self)}")
+        place = range(len(self))[index]  # with what it says where there is none
         row: NDArray[np.float64] = self._batch(place // self.batch_size)[place % self.batch_size]
         return row
 
