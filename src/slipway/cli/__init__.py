@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "runs": ("slipway.cli.runs", "runs", "List, search, show or compare runs."),
     "reproduce": ("slipway.cli.reproduce", "reproduce", "Run a run again from what is stored, and compare."),
     "why": ("slipway.cli.why", "why", "Say why a step ran, or why it did not have to."),
+    "env": ("slipway.cli.env", "env", "Make, compare, list or destroy environments; write a lock file."),
     "data": ("slipway.cli.data", "data", "List tables, show one's versions and checks, or ingest."),
     "catalog": ("slipway.cli.catalog", "catalog", "Search tables and features; trace a value to its source."),
     "share": ("slipway.cli.share", "share", "Share features, tables and steps with other projects."),

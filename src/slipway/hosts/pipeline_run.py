@@ -30,7 +30,7 @@ from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, read_settings
 from slipway.ledger import entries, projects, provenance
 from slipway.ledger.whole_files import write_whole
-from slipway.pipelines import engine, snapshot, staging
+from slipway.pipelines import engine, isolation, snapshot, staging
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.params import converted
 from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
@@ -216,6 +216,7 @@ def main() -> None:
         sys.exit("usage: python -m slipway.hosts.pipeline_run FOLDER")
     folder = Path(sys.argv[1]).resolve()
     _hold(folder)
+    isolation.hold()
     if (folder / RESULT_FILE).exists():
         return
     signal.signal(signal.SIGTERM, _stop)

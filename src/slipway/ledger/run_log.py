@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from slipway.context import Slot
 from slipway.errors import Conflict, NotFound, SlipwayError
 from slipway.ids import new_run_id
-from slipway.ledger import entries, provenance
+from slipway.ledger import entries, locks, provenance
 from slipway.ledger.run_absorb import REPRODUCES, absorb, applied, node_of
 from slipway.ledger.run_file import RunFile, framed
 from slipway.ledger.run_flusher import Flusher
@@ -455,7 +455,7 @@ def start(
         params=set_params({}, params or {}),
         tags=set_tags({}, tags or {}),
         code=code or CodeVersion(),
-        environment=provenance.environment(),
+        environment=locks.environment(workspace),
         host=provenance.host(),
     )
     return _opened(workspace, run, Begun(run, experiment))

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
+from slipway.records.locks import Lock
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Bucket, MetricPoint, Run, StepRun
 from slipway.records.search import Search
@@ -17,6 +18,7 @@ __all__ = [
     "GetCurves",
     "GetRows",
     "GetRun",
+    "GetStepLog",
     "Reproduce",
     "Reproduced",
     "RunDetail",
@@ -24,6 +26,7 @@ __all__ = [
     "RunRow",
     "Rows",
     "Runs",
+    "StepLog",
     "SyncRun",
     "SyncedRun",
     "Upload",
@@ -60,12 +63,14 @@ class RunDetail(Struct, frozen=True, kw_only=True):
         steps: In order.
         metrics: The latest points.
         goes_at: When it is purged: for a run in the trash, unless its project keeps the trash forever.
+        lock: What its own code imported; None where that was not kept.
     """
 
     run: Run
     steps: tuple[StepRun, ...]
     metrics: tuple[MetricPoint, ...]
     goes_at: datetime | None = None
+    lock: Lock | None = None
 
 
 class GetCurves(Struct, frozen=True, kw_only=True):
@@ -152,6 +157,46 @@ class Rows(Struct, frozen=True, kw_only=True):
     types: tuple[str, ...]
     rows: tuple[tuple[str | None, ...], ...]
     has_more: bool
+
+
+class GetStepLog(Struct, frozen=True, kw_only=True):
+    """Which step's log.
+
+    Args:
+        id: The run's id or the beginning of it.
+        step: The step's name.
+        number: Which of its calls in the run, from 1; 0 for the last one.
+        after: Only what was printed behind this place: `next` of the answer before.
+    """
+
+    id: str
+    step: str
+    number: int = 0
+    after: int = 0
+
+
+class StepLog(Struct, frozen=True, kw_only=True):
+    """What a step printed and logged, without secrets: its beginning and its end.
+
+    Args:
+        run_id: The run.
+        step: The step's name.
+        number: Which of its calls it is, from 1.
+        calls: How many calls of the step there are.
+        state: The call's state.
+        text: The text; where something was left out, a line says how much.
+        next: Where to go on.
+        left_out: How many bytes were not kept.
+    """
+
+    run_id: str
+    step: str
+    number: int
+    calls: int
+    state: str
+    text: str
+    next: int
+    left_out: int = 0
 
 
 class RunDiff(Struct, frozen=True, kw_only=True):
@@ -277,6 +322,14 @@ operations = (
         request=GetRun,
         response=RunDiff,
         body="slipway.runs.browse:get_diff",
+    ),
+    Operation(
+        name="runs.step_log",
+        summary="Show what a step of a run printed and logged, while it runs too.",
+        permission="runs.read",
+        request=GetStepLog,
+        response=StepLog,
+        body="slipway.runs.step_logs:get_step_log",
     ),
     Operation(
         name="runs.sync",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from slipway.ledger import locks
 from slipway.pipelines.reasons import code_changes, read_closures
 from slipway.ports.blobs import Blobs
 from slipway.records.reproductions import ReproductionVerdict
@@ -164,7 +165,9 @@ def _reason(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
     was, is_now = read_closures(blobs, old.closure), read_closures(blobs, new.closure)
     if was and is_now and (changes := code_changes(was, is_now)):
         return _listed(changes)
-    if others := _environment_changes(before.environment, after.environment):
+    if read := _read_otherwise(old, new):
+        return f"its arguments and its code are the same, but not what it reads by itself: {_listed(read)}"
+    if others := _environment_changes(blobs, before.environment, after.environment):
         return f"its arguments and its code are the same, but not what is installed: {_listed(others)}"
     return (
         "its arguments, its code and the libraries are the same, so it depends on something that nobody records: random "
@@ -172,16 +175,23 @@ def _reason(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
     )
 
 
-def _environment_changes(before: Environment | None, after: Environment | None) -> list[str]:
+def _read_otherwise(old: StepRun, new: StepRun) -> list[str]:
+    """Files and variables that both calls read, with another content."""
+    was = {(one.kind, one.name): one.content for one in old.hidden}
+    words = {"env": "environment variable", "folder": "folder", "file": "file", "path": "path"}
+    return [
+        f"{words[one.kind]} {one.name}"
+        for one in new.hidden
+        if was.get((one.kind, one.name), one.content) != one.content
+    ]
+
+
+def _environment_changes(blobs: Blobs, before: Environment | None, after: Environment | None) -> list[str]:
     if before is None or after is None:
         return []
     changes = [] if before.python == after.python else [f"Python {before.python} -> {after.python}"]
     changes += [] if before.platform == after.platform else [f"{before.platform} -> {after.platform}"]
-    old, new = (dict(line.split("==", 1) for line in one.lock) for one in (before, after))
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            changes.append(f"{name} {old.get(name, '(absent)')} -> {new.get(name, '(absent)')}")
-    return changes
+    return changes + locks.differences(blobs, before, after)
 
 
 def _listed(changes: list[str]) -> str:
