@@ -19,6 +19,7 @@ NAMES = (
     "search_trials",
     "point_in_time_join",
     "training_batches",
+    "larger_than_memory",
     "materialise",
     "online_lookup",
     "online_redis",

@@ -30,7 +30,7 @@ FULL_ROWS = 100_000_000
 FULL_VIEW_ROWS = 10_000_000
 FULL_FLOATS = 2
 FULL_GOAL_MB = 8_000
-__all__ = ["peak_mb", "run"]
+__all__ = ["in_fresh_process", "peak_mb", "run"]
 REMARK = """\
 What grows with the training set is disk: about its own size while it is made, where the views do not fit in memory.
 """
@@ -108,11 +108,12 @@ def peak_mb() -> float:
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def _in_fresh_process(*arguments: str) -> dict[str, float]:
+def in_fresh_process(module: str, *arguments: str) -> dict[str, float]:
+    """What a module prints last, as JSON, when it is run with arguments in a process of its own."""
     home = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-m", __name__, *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     answer = subprocess.run(command, cwd=home, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(answer.stdout or "{}")
+    found: dict[str, float] = json.loads((answer.stdout.strip() or "{}").splitlines()[-1])
     return found
 
 
@@ -124,9 +125,9 @@ def run(rows: int = ROWS, view_rows: int | None = None, *, full: bool = False) -
 
 def _sizes(rows: int, view_rows: int, floats: int, *, is_beside_raw: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
-        _in_fresh_process("prepare", folder, str(rows), str(view_rows), str(floats))
-        raw = _in_fresh_process("raw", folder) if is_beside_raw else None
-        ours = _in_fresh_process("slipway", folder)
+        in_fresh_process(__name__, "prepare", folder, str(rows), str(view_rows), str(floats))
+        raw = in_fresh_process(__name__, "raw", folder) if is_beside_raw else None
+        ours = in_fresh_process(__name__, "slipway", folder)
     size = f"{rows:,} labels x {_VIEWS} views of {view_rows:,} rows x {floats} floats"
     goal = {} if is_beside_raw else {"goal": FULL_GOAL_MB}
     return [

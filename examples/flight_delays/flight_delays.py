@@ -135,15 +135,18 @@ features = sw.FeatureSet(recent, weather_now, plane, hour, minute, weekday, "car
 # --- training: plain functions; inside a pipeline each is a recorded, cached step ---
 
 
+Rows = pl.DataFrame | sw.Batches  # all in memory, or batches of a stored table: the code is the same
+
+
 @sw.step
-def split(rows: pl.DataFrame, days: int = 14) -> tuple[pl.DataFrame, pl.DataFrame]:
+def split(rows: Rows, days: int = 14) -> tuple[Rows, Rows]:
     """The last days judge what the days before them taught."""
-    cut = rows["asked_at"].max() - timedelta(days=days)
-    return rows.filter(pl.col("asked_at") < cut), rows.filter(pl.col("asked_at") >= cut)
+    late = pl.col("asked_at") >= pl.col("asked_at").max() - timedelta(days=days)
+    return rows.filter(~late), rows.filter(late)
 
 
 @sw.step
-def train(rows: pl.DataFrame, learning_rate: float = 0.08) -> sw.Model:
+def train(rows: Rows, learning_rate: float = 0.08) -> sw.Model:
     """Gradient-boosted trees on all features."""
     inputs = sw.inputs(rows, features, label="late")
     settings = {
@@ -159,9 +162,10 @@ def train(rows: pl.DataFrame, learning_rate: float = 0.08) -> sw.Model:
 
 
 @sw.pipeline
-def release(until: date = date(2013, 4, 1), learning_rate: float = 0.08) -> sw.Model:
-    """From the tables as they are to an evaluated model."""
-    rows = features.training_set(flights, label="late", at="asked_at", known="labelled_at", until=until)
+def release(until: date = date(2013, 4, 1), learning_rate: float = 0.08, in_batches: bool = False) -> sw.Model:
+    """From the tables as they are to an evaluated model; in batches where its rows would not fit in memory."""
+    training_rows = features.training_batches if in_batches else features.training_set
+    rows = training_rows(flights, label="late", at="asked_at", known="labelled_at", until=until)
     fit, test = split(rows)
     return sw.evaluate(train(fit, learning_rate), test, label="late", slices=["carrier", "origin"])
 

@@ -82,10 +82,12 @@ if TYPE_CHECKING:
     from slipway.rollout.declare import Canary as Canary
     from slipway.rollout.declare import Shadow as Shadow
     from slipway.runs.tracking import active_run as active_run
+    from slipway.tables.row_batches import Batches as Batches
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Batches": "slipway.tables.row_batches",
     "Canary": "slipway.rollout.declare",
     "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
@@ -166,6 +168,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Batches",
     "Canary",
     "Consistency",
     "Drift",

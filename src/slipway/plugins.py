@@ -17,6 +17,9 @@ _SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
 _LIGHTGBM = (
     "Install LightGBM for it: pip install 'slipway[lightgbm]' (Debian and Ubuntu also need: apt install libgomp1)"
 )
+_XGBOOST = (
+    "Install XGBoost for it: pip install 'slipway[xgboost]', or the wheel `xgboost`, which has a GPU's libraries too"
+)
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
@@ -71,6 +74,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "format": {
         "lightgbm": ("slipway.backends.lightgbm_format:LightgbmFormat", _LIGHTGBM),
+        "xgboost": ("slipway.backends.xgboost_format:XgboostFormat", _XGBOOST),
         "skops": ("slipway.backends.skops_format:SkopsFormat", _SKLEARN),
         "pickle": ("slipway.backends.pickle_format:PickleFormat", ""),
     },

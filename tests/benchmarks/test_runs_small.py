@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ledger": {"calls": 5, "batch": 10, "runs": 1, "pairs": 2},
 }
 WITH_PROCESSES: dict[str, dict[str, Any]] = {
+    "larger_than_memory": {"copies": 2, "rows": 30_000},
     "one_row_prediction": {"rounds": 1, "requests": {2: 4}},
     "start_up": {"pairs": 1},
 }

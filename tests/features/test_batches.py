@@ -1,8 +1,9 @@
 """What comes batch by batch is what comes at once, bit for bit, wherever the rows lay meanwhile."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import feature_histories as fh
 import polars as pl
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import slipway.features.windows as w
+from slipway.features import batches, offline
 from slipway.features.batches import Batches, Limits
 from slipway.features.offline import History, Offline, compute
 from slipway.features.sets import FeatureSet
@@ -103,3 +105,43 @@ def test_windows_and_a_view_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     assert found["origin_mean"].to_list() == [1.0, 1.5, 2.0, 2.5]
     assert found["origin_gust"].to_list() == [1.0, 2.0, 3.0, 4.0]
     assert batches.unmatched == {"origin": 0}
+
+
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_a_long_history_is_looked_back_on_by_reach(
+    is_ordered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    times = [None if n == 7 else start + timedelta(hours=n) for n in range(400)]
+    events = pl.DataFrame(
+        {"id": range(400), "origin": ["EWR"] * 400, "known_at": times, "x": [n * n % 17 / 3 for n in range(400)]},
+        schema_overrides={"known_at": pl.Datetime("us", "UTC")},
+    )
+    declared = w.windows("events", time="known_at", by="origin", mean=w.mean("x", "5h"), n=w.count("30h"))
+    tables = FrameTables({"events": events}, {"events": ("id",)})
+    spec = build_spec(FeatureSet(declared), {"origin": "string"}, tables, lambda function: function.__name__)
+    asked = pl.DataFrame(
+        {"origin": ["EWR"] * 100, "at": [start + timedelta(hours=4 * n, minutes=30) for n in range(100)]}
+    )
+    if not is_ordered:
+        asked = asked.sample(fraction=1.0, shuffle=True, seed=1)
+    asked = asked.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+    prepared: list[int] = []
+
+    def prepare(part: Any, history: pl.DataFrame, notes: Any) -> Any:
+        prepared.append(history.height)
+        return offline.prepare(part, history, notes)
+
+    monkeypatch.setattr(batches, "prepare", prepare)
+    limits = Limits(history_bytes=0, read_rows=60, part_rows=10, partitions=2)
+    history = History(events={"events": events}, views={})
+    made = Batches(
+        spec, lambda columns: iter([asked[:33], asked[33:]]), "at", history, {}, folder=tmp_path, limits=limits
+    )
+    found = pl.concat([features for _, features in made])
+    whole = compute(spec, asked, "at", history, {})
+    assert of_frame(found) == of_frame(whole.frame)
+    assert made.notes == whole.notes
+    assert len(made.notes) == 1
+    long = [height for height in prepared if height]
+    assert max(long) < 100 if is_ordered else max(long) > 350, long

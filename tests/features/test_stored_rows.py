@@ -17,7 +17,6 @@ from slipway.features.aside import aside_folder
 from slipway.features.batches import Limits
 from slipway.features.scalars import feature
 from slipway.features.sets import FeatureSet
-from slipway.features.stored_rows import TrainingBatches
 from slipway.features.views import feature_view
 from slipway.ledger import run_log
 from slipway.ports.workspace import Workspace
@@ -27,6 +26,7 @@ from slipway.schema.fingerprints import of_frame
 from slipway.tables import catalog, versions
 from slipway.tables.alters import alter
 from slipway.tables.commits import note_about
+from slipway.tables.row_batches import Batches
 
 T = datetime(2013, 1, 1, tzinfo=UTC)
 H = timedelta(hours=1)
@@ -102,7 +102,7 @@ def test_many_small_pieces_give_the_same(
 ) -> None:
     """Rows looked at, divided, written and read in pieces of a few rows."""
     whole = FEATURES.training_set(flights, label="late", until=T + 40 * H)
-    monkeypatch.setattr(training, "rows_at_once", lambda columns: 7)
+    monkeypatch.setattr(training, "rows_at_once", lambda columns, spare: 7)
     limits = Limits(history_bytes=0, read_rows=11, part_rows=5, partitions=4)
     monkeypatch.setattr("slipway.features.batches.Limits", lambda: limits)
     batches = FEATURES.training_batches(flights, label="late", until=T + 40 * H, name="training.pieces", batch_rows=9)
@@ -173,14 +173,14 @@ def test_a_file_of_a_stored_set_that_is_gone_is_a_sentence(flights: SimpleNamesp
     batches = FEATURES.training_batches(flights, label="late")
     (path,) = (workspace.root / "tables" / "flights" / "training.features").glob("*.parquet")
     path.unlink()
-    with pytest.raises(Corrupt, match=r"The stored training set 'training.features' .* is missing"):
+    with pytest.raises(Corrupt, match=r"The stored rows of 'training.features' .* is missing"):
         list(batches)
 
 
 def test_it_is_kept_as_a_reference(flights: SimpleNamespace, tmp_path: Path, workspace: Workspace) -> None:
     batches = FEATURES.training_batches(flights, label="late", batch_rows=10)
     batches.slipway_save(tmp_path)
-    found = TrainingBatches.slipway_load(tmp_path)
+    found = Batches.slipway_load(tmp_path)
     assert (found.version, found.batch_rows, found.rows) == (batches.version, 10, batches.rows)
     assert found.slipway_fingerprint() == batches.slipway_fingerprint() != batches.by(11).slipway_fingerprint()
     assert "rows in" in repr(found)

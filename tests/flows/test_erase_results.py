@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from slipway.features.stored_rows import stored
 from slipway.flows.erase import erase
 from slipway.hashing import fingerprint
 from slipway.ledger import archive, artifacts, entries
@@ -19,6 +18,7 @@ from slipway.operations.erasures import Erase, ErasureReport
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Environment, Run
 from slipway.tables.catalog import head
+from slipway.tables.row_batches import batches_of
 from slipway.tables.versions import overwrite
 
 ADA = "ada@example.org"
@@ -114,7 +114,7 @@ def test_results_without_columns_are_counted_and_not_claimed(people: Workspace) 
         b"\x00\x01 bytes of another program",
         archive.pack({"notes.txt": b"somebody"}),
     ]
-    batches = stored(people, head(people, "people"))
+    batches = batches_of(people, head(people, "people"))
     looked_into = [0.75, None, [], (pl.DataFrame([OTHER]), pl.DataFrame([OTHER])), {"auc": 0.7}, [OTHER], batches]
     keep(people, *closed, *looked_into)
     report = ask(people, email=ADA)

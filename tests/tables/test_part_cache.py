@@ -15,13 +15,12 @@ from slipway.backends.clocks import SimulatedClock
 from slipway.backends.local_blobs import LocalBlobs
 from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.errors import Corrupt, Unavailable
-from slipway.features import stored_rows
 from slipway.flows.erase import erase
 from slipway.hosts.controller import Controller
 from slipway.operations.erasures import Erase
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.tables import AboutTable
-from slipway.tables import parts
+from slipway.tables import parts, row_batches
 from slipway.tables.cleaning import clean
 from slipway.tables.part_cache import forget_erased
 from slipway.tables.part_folders import PartFolder, folder_of, table_folder
@@ -105,7 +104,7 @@ def test_the_folder_is_a_cache_that_may_be_removed_at_any_time(a: Workspace) -> 
 def test_only_parts_that_are_read_are_fetched(a: Workspace, b: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 50)
     overwrite(a, "people", people(0, 300))
-    rows = stored_rows.stored(b, overwrite(a, "people", people(0, 300)))
+    rows = row_batches.batches_of(b, overwrite(a, "people", people(0, 300)))
     with current_workspace.filled(b):
         next(iter(rows.by(50)))
         assert len(list(table_folder(b, "people").glob("*.parquet"))) == 1
@@ -115,15 +114,15 @@ def test_only_parts_that_are_read_are_fetched(a: Workspace, b: Workspace, monkey
 
 def test_a_training_set_is_read_where_no_store_is_open(a: Workspace, b: Workspace, tmp_path: Path) -> None:
     """A step in a process of its own: whoever hands it over has fetched the files of this machine."""
-    made = stored_rows.stored(a, overwrite(a, "people", people(0, 300)))
+    made = row_batches.batches_of(a, overwrite(a, "people", people(0, 300)))
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
     made.slipway_save(tmp_path / "there")
     with current_workspace.filled(b):
-        stored_rows.TrainingBatches.slipway_load(tmp_path / "there").slipway_save(tmp_path / "here")
+        row_batches.Batches.slipway_load(tmp_path / "there").slipway_save(tmp_path / "here")
     shutil.rmtree(a.root / "tables")
     with current_workspace.filled(None):
-        assert stored_rows.TrainingBatches.slipway_load(tmp_path / "here").scan().collect().height == 300
+        assert row_batches.Batches.slipway_load(tmp_path / "here").scan().collect().height == 300
 
 
 def test_a_damaged_copy_is_fetched_again_and_a_part_that_is_nowhere_is_said(a: Workspace, bucket: Bucket) -> None:
@@ -163,7 +162,7 @@ def test_erased_rows_are_gone_from_the_bucket_and_from_what_the_other_machine_re
         a, "people", people(0, 300, ada=120), key=("email",), origin=Origin(about=AboutTable(personal=("email",)))
     )
     append(a, "people", people(300, 310))
-    held = stored_rows.stored(a, version)
+    held = row_batches.batches_of(a, version)
     assert holding(a.root, ADA)
     assert bucket.holding(ADA)
     erased(b)

@@ -20,9 +20,9 @@ import polars as pl
 from slipway.errors import BackendError
 from slipway.ids import new_id
 
-__all__ = ["Aside", "all_of", "aside_folder", "partition_of", "put_aside", "taken_back"]
+__all__ = ["BUFFER_BYTES", "Aside", "all_of", "aside_folder", "partition_of", "put_aside", "taken_back"]
 
-_BUFFER_BYTES = 1 << 26
+BUFFER_BYTES = 1 << 26
 _LOCK = ".in-use"
 
 
@@ -86,14 +86,18 @@ class Aside:
 
     Raises:
         BackendError: The disk is full or not writable.
+
+    Attributes:
+        rows: How many rows each part was given.
     """
 
-    def __init__(self, folder: Path, partitions: int, *, buffer_bytes: int = _BUFFER_BYTES) -> None:
+    def __init__(self, folder: Path, partitions: int, *, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._folder = folder
         self._limit = buffer_bytes
         self._held = 0
         self._buffers: list[list[pl.DataFrame]] = [[] for _ in range(partitions)]
         self._files: list[list[Path]] = [[] for _ in range(partitions)]
+        self.rows = [0] * partitions
 
     def add(self, rows: pl.DataFrame, parts: pl.Series) -> None:
         """Put rows aside, each to its part; within a part they keep their order."""
@@ -104,6 +108,7 @@ class Aside:
         for part, count in enumerate(np.bincount(numbers, minlength=len(self._buffers)).tolist()):
             if count:
                 self._buffers[part].append(sorted_rows.slice(start, count))
+                self.rows[part] += count
             start += count
         self._held += int(rows.estimated_size())
         if self._held > self._limit:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from slipway.errors import Corrupt
-from slipway.features.aside import Aside, all_of, aside_folder, partition_of, put_aside, taken_back
+from slipway.features.aside import BUFFER_BYTES, Aside, all_of, aside_folder, partition_of, put_aside, taken_back
 from slipway.features.offline import (
     Answer,
     History,
@@ -30,6 +30,7 @@ from slipway.features.offline import (
     in_reach,
     key_types_of,
     keys_of,
+    notes_of,
     prepare,
     side_by_side,
 )
@@ -42,6 +43,8 @@ Rows = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
 """Gives the rows with at least the named columns, in batches; at each call the same rows in the same batches."""
 
 _AT, _BATCH, _PLACE = "__at", "__batch", "__place"
+# About what a row takes while it is read and divided, and while it and the events behind it are looked up.
+_READ_ROW_BYTES, _PART_ROW_BYTES = 8_000, 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +55,27 @@ class Limits:
         history_bytes: Of what features look back on, before the rest is divided on disk.
         read_rows: How many rows of it are read at once.
         partitions: Into how many parts the rest is divided; all rows of a key lie in one part.
-        part_rows: How many rows of a part are answered at once.
+        part_rows: How many rows of a part are answered at once; what is longer than that looks back on the events within
+            reach of so many rows.
+        buffer_bytes: How much is gathered in all before it is written to the parts.
     """
 
     history_bytes: int = 1 << 30
     read_rows: int = 1 << 18
     partitions: int = 64
     part_rows: int = 1 << 22
+    buffer_bytes: int = 16 * BUFFER_BYTES
+
+    @classmethod
+    def within(cls, memory_bytes: int) -> Limits:
+        """Limits under which about so much memory is taken, by all that is held at once."""
+        most = cls()
+        return cls(
+            history_bytes=min(most.history_bytes, memory_bytes // 8),
+            read_rows=min(most.read_rows, max(memory_bytes // _READ_ROW_BYTES, 1 << 14)),
+            part_rows=min(most.part_rows, max(memory_bytes // _PART_ROW_BYTES, 1 << 14)),
+            buffer_bytes=min(most.buffer_bytes, memory_bytes // 8),
+        )
 
 
 class Batches:
@@ -172,7 +189,9 @@ def _groups(spec: FeatureSetSpec, folder: Path, limits: Limits) -> list[_Group]:
     for part in spec.parts:
         if isinstance(part, Windows | View):
             parts.setdefault((keys_of(part), key_types_of(part)), []).append(part)
-    return [_Group(found, folder / str(place), limits) for place, found in enumerate(parts.values())]
+    # Keys of all groups are gathered at once; history of one part after the other.
+    each = replace(limits, buffer_bytes=min(limits.buffer_bytes // max(len(parts), 1), BUFFER_BYTES))
+    return [_Group(found, folder / str(place), each) for place, found in enumerate(parts.values())]
 
 
 class _Group:
@@ -190,10 +209,11 @@ class _Group:
         self._folder, self._limits = folder, limits
         self._held: dict[int, list[pl.DataFrame]] = {id(part): [] for part in parts}
         self._aside = {
-            id(part): Aside(folder / f"history-{place}", limits.partitions) for place, part in enumerate(parts)
+            id(part): Aside(folder / f"history-{place}", limits.partitions, buffer_bytes=limits.buffer_bytes)
+            for place, part in enumerate(parts)
         }
         self._schemas: dict[int, pl.Schema] = {}
-        self._keys = Aside(folder / "keys", limits.partitions)
+        self._keys = Aside(folder / "keys", limits.partitions, buffer_bytes=limits.buffer_bytes)
         self._ready: list[tuple[Windows | View, Any]] = []
 
     def reading(self, part: Windows | View, frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
@@ -242,18 +262,29 @@ class _Group:
         """Answer each part of the keys from the same part of the history, and put the answers aside by batch."""
         self._keys.flush()
         for place in range(self._limits.partitions):
-            history = [
-                (part, all_of(list(self._aside[id(part)].read(place)), self._schemas[id(part)])) for part in self.parts
-            ]
-            ready = [(part, prepare(part, rows, self.notes[id(part)])) for part, rows in history]
-            del history
+            history = [_PartHistory(self, part, place) for part in self.parts]
             for piece, rows in enumerate(_gathered(self._keys.read(place), self._limits.part_rows)):
-                self._answer_piece(ready, rows, f"{place:03}-{piece:06}.arrow")
+                instants = Instants(rows[_AT].to_numpy())
+                ready = [(one.part, one.ready(instants)) for one in history]
+                self._answer_piece(ready, rows, instants, f"{place:03}-{piece:06}.arrow")
+                del ready
+            for one in history:
+                one.finish()
             for aside in (self._keys, *self._aside.values()):
                 aside.drop(place)
 
-    def _answer_piece(self, ready: Sequence[tuple[Windows | View, Any]], rows: pl.DataFrame, name: str) -> None:
-        instants = Instants(rows[_AT].to_numpy())
+    def history_of(self, part: Windows | View, place: int) -> tuple[Aside, pl.Schema]:
+        """What was put aside of a part's history."""
+        return self._aside[id(part)], self._schemas[id(part)]
+
+    @property
+    def part_rows(self) -> int:
+        """How many rows are answered at once."""
+        return self._limits.part_rows
+
+    def _answer_piece(
+        self, ready: Sequence[tuple[Windows | View, Any]], rows: pl.DataFrame, instants: Instants, name: str
+    ) -> None:
         keys = rows.select(self.by)
         found = rows.select(_BATCH, _PLACE).with_columns(**self._answered(ready, keys, instants))
         for (batch,), values in found.partition_by(_BATCH, as_dict=True, include_key=False).items():
@@ -300,13 +331,59 @@ class _Group:
         return found
 
 
+class _PartHistory:
+    """The history of one part of the keys: prepared once; or, where it is long, for each piece of rows as far as they reach.
+
+    That needs rows in about the order of time. Windows read nothing but the events within their reach: states are exact,
+    so that it does not matter which other events there are.
+    """
+
+    def __init__(self, group: _Group, part: Windows | View, place: int) -> None:
+        self.part = part
+        self._notes = group.notes[id(part)]
+        self._aside, self._schema = group.history_of(part, place)
+        self._place = place
+        self._rows = self._aside.rows[place]
+        self._is_long = isinstance(part, Windows) and self._rows > group.part_rows
+        self._whole: Any = None
+        self._is_noted = False
+
+    def ready(self, instants: Instants) -> Any:
+        """Prepared for rows at these instants."""
+        if self._whole is None and self._is_long and isinstance(self.part, Windows) and len(instants.at):
+            near = self._within(self.part, int(instants.at.min()), int(instants.at.max()))
+            if near.height < self._rows // 2:
+                return prepare(self.part, near, Counter())
+            self._is_long = False  # the rows come in no order of time
+        if self._whole is None:
+            events = all_of(list(self._aside.read(self._place)), self._schema)
+            self._whole = prepare(self.part, events, Counter() if self._is_noted else self._notes)
+        return self._whole
+
+    def finish(self) -> None:
+        """All rows were answered: what does not count is noted where there were none."""
+        if self._whole is None and not self._is_noted:
+            prepare(self.part, all_of(list(self._aside.read(self._place)), self._schema), self._notes)
+
+    def _within(self, part: Windows, first: int, last: int) -> pl.DataFrame:
+        found = []
+        for frame in self._aside.read(self._place):
+            if not self._is_noted:
+                self._notes.update(notes_of(part, frame))
+            found.append(in_reach(part, frame.lazy(), first, last).collect())
+        self._is_noted = True
+        return all_of(found, self._schema)
+
+
 def _gathered(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
-    """Frames joined until they hold so many rows."""
+    """Frames joined and cut so that each holds so many rows, the last one fewer."""
     held: list[pl.DataFrame] = []
     for frame in frames:
         held.append(frame)
         if sum(one.height for one in held) >= rows:
-            yield pl.concat(held)
-            held = []
+            joined = pl.concat(held)
+            whole = joined.height // rows * rows
+            yield from (joined.slice(start, rows) for start in range(0, whole, rows))
+            held = [joined.slice(whole)] if whole < joined.height else []
     if held:
         yield pl.concat(held)

@@ -28,6 +28,7 @@ from slipway.features.point_in_time import (
     finite,
     floats,
     key_columns,
+    known_events,
     latest,
     microseconds,
     sentences,
@@ -54,6 +55,7 @@ __all__ = [
     "in_reach",
     "key_types_of",
     "keys_of",
+    "notes_of",
     "prepare",
     "query_failed",
     "side_by_side",
@@ -315,6 +317,13 @@ def prepare(part: Windows | View, history: pl.DataFrame, notes: Notes) -> Window
     rows = WindowRows(part, history)
     notes.update(rows.notes)
     return rows
+
+
+def notes_of(part: Windows, history: pl.DataFrame) -> Notes:
+    """What `prepare` would note of events, without preparing them."""
+    notes: Notes = Counter()
+    known_events(part, history, notes)
+    return notes
 
 
 def answer(part: Windows | View, history: WindowRows | ViewRows, keys: pl.DataFrame, instants: Instants) -> Answer:

@@ -18,7 +18,7 @@ from slipway.errors import Corrupt, InvalidInput
 from slipway.features.sketch_windows import Groups, buckets, folded, registers
 from slipway.features.sketches import SKETCHES
 from slipway.features.states import place_of, stream_of
-from slipway.records.features import Aggregate, StreamColumn, View, Windows
+from slipway.records.features import Aggregate, Stream, StreamColumn, View, Windows
 from slipway.records.schema import FieldType
 from slipway.schema.types import polars_schema
 
@@ -31,6 +31,7 @@ __all__ = [
     "check_whole",
     "finite",
     "floats",
+    "known_events",
     "key_columns",
     "latest",
     "microseconds",
@@ -272,8 +273,8 @@ class WindowRows:
         self.windows = windows
         self.stream = stream_of(windows)
         self.notes: Notes = Counter()
-        self._cells = [f"__v{index}" for index in range(len(self.stream.columns))]
-        rows = self._known(source)
+        self._cells = _cells(self.stream)
+        rows = known_events(windows, source, self.notes)
         places = [*windows.by, EVENT_TIME, _ID]
         rows = rows.sort(places)
         same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in places)
@@ -289,34 +290,6 @@ class WindowRows:
         # Stable: of several events at one time the later position counts.
         self._order = pl.Series(np.argsort(rows[EVENT_TIME].to_numpy(), kind="stable"))
         self._sums: dict[tuple[int, str], NDArray[Any]] = {}
-
-    def _known(self, source: pl.DataFrame) -> pl.DataFrame:
-        windows = self.windows
-        check_whole(source, [*windows.by, *windows.event_id], f"the table {windows.source!r}")
-        rows = source.select(
-            *key_columns(windows.by, windows.key_types),
-            microseconds(source, windows.time, f"table {windows.source!r}").alias(EVENT_TIME),
-            text_of(windows.event_id, windows.event_id_types).alias(_ID),
-            *(
-                _coded(source, column).alias(cell)
-                for cell, column in zip(self._cells, self.stream.columns, strict=True)
-            ),
-        )
-        for name, words in ((EVENT_TIME, windows.time), (_ID, "its key")):
-            missing = rows[name].null_count()
-            if missing:
-                self.notes[f"Rows of {windows.source} without {words}, which never count"] += missing
-        for cell, column in zip(self._cells, self.stream.columns, strict=True):
-            if column.coding != "grid":
-                continue
-            values = source[column.name]
-            beyond = int((values.cast(pl.Float64).is_finite() & rows[cell].is_null()).sum() or 0)
-            if beyond:
-                name = f"{windows.source}.{column.name}"
-                self.notes[f"Values of {name} beyond 64 bits on the grid 1/{column.scale}, which do not count"] += (
-                    beyond
-                )
-        return rows.drop_nulls([*windows.by, EVENT_TIME, _ID])
 
     def upto(self, labels: pl.DataFrame, instants: Instants) -> Positions:
         """For each label the position of its key's last event that was known; -1 for none."""
@@ -373,6 +346,45 @@ class WindowRows:
         )
         picked: NDArray[np.int64] = filled[high].astype(np.int64)
         return picked
+
+
+def known_events(windows: Windows, source: pl.DataFrame, notes: Notes) -> pl.DataFrame:
+    """The events that count: keys, time, event id and coded values.
+
+    Args:
+        windows: The definition.
+        source: The source's rows.
+        notes: Receives what does not count.
+
+    Raises:
+        InvalidInput: The time column does not hold aware instants.
+    """
+    stream = stream_of(windows)
+    cells = _cells(stream)
+    check_whole(source, [*windows.by, *windows.event_id], f"the table {windows.source!r}")
+    rows = source.select(
+        *key_columns(windows.by, windows.key_types),
+        microseconds(source, windows.time, f"table {windows.source!r}").alias(EVENT_TIME),
+        text_of(windows.event_id, windows.event_id_types).alias(_ID),
+        *(_coded(source, column).alias(cell) for cell, column in zip(cells, stream.columns, strict=True)),
+    )
+    for name, words in ((EVENT_TIME, windows.time), (_ID, "its key")):
+        missing = rows[name].null_count()
+        if missing:
+            notes[f"Rows of {windows.source} without {words}, which never count"] += missing
+    for cell, column in zip(cells, stream.columns, strict=True):
+        if column.coding != "grid":
+            continue
+        values = source[column.name]
+        beyond = int((values.cast(pl.Float64).is_finite() & rows[cell].is_null()).sum() or 0)
+        if beyond:
+            name = f"{windows.source}.{column.name}"
+            notes[f"Values of {name} beyond 64 bits on the grid 1/{column.scale}, which do not count"] += beyond
+    return rows.drop_nulls([*windows.by, EVENT_TIME, _ID])
+
+
+def _cells(stream: Stream) -> list[str]:
+    return [f"__v{index}" for index in range(len(stream.columns))]
 
 
 def _coded(source: pl.DataFrame, column: StreamColumn) -> pl.Expr | pl.Series:

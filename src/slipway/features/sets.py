@@ -18,7 +18,7 @@ from slipway.records.schema import Field, FieldType
 if TYPE_CHECKING:
     import polars as pl
 
-    from slipway.features.stored_rows import TrainingBatches
+    from slipway.tables.row_batches import Batches
 
 __all__ = ["FeatureSet"]
 
@@ -92,6 +92,11 @@ class FeatureSet:
         """
         return list(room.training.feature_names(self))
 
+    @property
+    def identity(self) -> str:
+        """Its name and what is known of its parts before any table is: by it a run remembers the names of its features."""
+        return " ".join([self.name, *(name for part in self.parts for name in _names(part, self.name))])
+
     def spec(self, request: object | Mapping[str, FieldType | Field]) -> FeatureSetSpec:
         """The set as data: everything that the offline and the online path need to agree.
 
@@ -152,7 +157,7 @@ class FeatureSet:
         until: date | datetime | None = None,
         batch_rows: int = 100_000,
         name: str | None = None,
-    ) -> TrainingBatches:
+    ) -> Batches:
         """The rows of `training_set`, stored as a version of a table and read in batches: for what does not fit in memory.
 
         Making it, storing it and reading it each need the memory of a part of it. Iterating gives frames, in the order
@@ -188,7 +193,7 @@ class FeatureSet:
             name=name,
         )
 
-    def stored_training_set(self, version: str | None = None, *, name: str | None = None) -> TrainingBatches:
+    def stored_training_set(self, version: str | None = None, *, name: str | None = None) -> Batches:
         """What `training_batches` stored, without computing anything.
 
         Args:

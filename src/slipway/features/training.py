@@ -15,7 +15,7 @@ from slipway import features as room
 from slipway.charts.text import percent
 from slipway.code import closure
 from slipway.errors import BackendError, InvalidInput, SlipwayError
-from slipway.features.batches import Batches
+from slipway.features.batches import Batches, Limits
 from slipway.features.column_lineage import REQUEST, columns_of_features
 from slipway.features.definitions import keep_definitions
 from slipway.features.examples import check_examples
@@ -24,21 +24,23 @@ from slipway.features.scalar_columns import proven_twins
 from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
 from slipway.features.shared import SharedReference
+from slipway.features.spare import spare_bytes
 from slipway.features.specs import FrameTables, Tables, build_spec, features_of, query
-from slipway.features.stored_rows import BATCH_ROWS, TrainingBatches, check_batch_rows, rows_at_once, store, stored
+from slipway.features.stored_rows import rows_at_once
 from slipway.features.training_rows import Asked, Chosen, check_fits, instant_of
 from slipway.features.views import FeatureView
 from slipway.features.windows import DeclaredWindows, table_name
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
-from slipway.ports.workspace import Workspace, workspace
+from slipway.ports.workspace import Workspace, current_workspace, workspace
 from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet, View, Windows
 from slipway.records.runs import Artifact
 from slipway.records.schema import Field, FieldType
 from slipway.records.tables import AboutTable, TableVersion
 from slipway.schema.fingerprints import of_frame
-from slipway.tables import catalog, versions
+from slipway.tables import catalog, row_batches, versions
 from slipway.tables.personal import Personal
+from slipway.tables.row_batches import BATCH_ROWS, check_batch_rows, store
 
 __all__ = [
     "PinnedTables",
@@ -119,7 +121,13 @@ def history_of(spec: FeatureSetSpec, views: Mapping[str, FeatureView], tables: T
 
 
 def feature_names(features: FeatureSet) -> list[str]:
-    """The features' names, in order; feature views look up their columns in the current workspace."""
+    """The features' names, in order; feature views look up their columns in the current workspace.
+
+    In a step that runs in a process of its own there is none: there the run says what its training rows call them.
+    """
+    run = current_run.get()
+    if current_workspace.get() is None and run is not None and features.identity in run.feature_names:
+        return list(run.feature_names[features.identity])
     names: list[str] = []
     tables = PinnedTables(workspace()) if features.views else None
     for part in features.parts:
@@ -180,7 +188,7 @@ def training_batches(
     until: date | datetime | None = None,
     batch_rows: int = BATCH_ROWS,
     name: str | None = None,
-) -> TrainingBatches:
+) -> row_batches.Batches:
     """See `FeatureSet.training_batches`."""
     check_batch_rows(batch_rows)  # before anything is computed
     work = _work(features, table, "training_batches(...)", _Bounds(label, at, known, since, until))
@@ -264,12 +272,15 @@ def _reads(work: _Work, otherwise: str) -> dict[str, tuple[str, ...]] | None:
         return None
 
 
-def stored_training_set(features: FeatureSet, version: str | None, *, name: str | None) -> TrainingBatches:
+def stored_training_set(features: FeatureSet, version: str | None, *, name: str | None) -> row_batches.Batches:
     """See `FeatureSet.stored_training_set`."""
     opened, table = workspace(), name or f"training.{features.name}"
     found = versions.get(opened, table, version) if version else versions.current(opened, table)
     versions.read(opened, table, found.version)  # it is an input of what runs here
-    return stored(opened, found)
+    run = current_run.get()
+    if run is not None:
+        run.feature_names[features.identity] = tuple(feature_names(features))
+    return row_batches.batches_of(opened, found)
 
 
 class _Bounds(NamedTuple):
@@ -318,6 +329,9 @@ def _work(features: FeatureSet, table: object, where: str, given: _Bounds) -> _W
         )
     with _damage_told(tables, _named(features, name)):
         made = build_spec(features, _fields(name, tables), tables, definition_of)
+    run = current_run.get()
+    if run is not None:
+        run.feature_names[features.identity] = tuple(feature.name for feature in made.features)
     check_examples(_scalars(features))
     read = sorted(
         {name, *(part.source for part in made.parts if isinstance(part, Windows))}
@@ -393,7 +407,8 @@ def _frames(work: _Work, *, is_frame: bool = False) -> Iterator[pl.DataFrame]:
 def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
     made, asked, tables, opened = work.made, work.asked, work.tables, work.opened
     height = tables.version(asked.table).rows
-    rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features)))
+    spare = spare_bytes(opened)
+    rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features), spare))
     choice = rows.count()
     for line in choice.sentences(asked):
         opened.say(line)
@@ -401,7 +416,9 @@ def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
         check_fits(asked.table, choice.rows, len(made.features) + len(made.request) + len(asked.key) + 2)
     history = history_of(made, work.features.views, tables)
     functions = proven_twins(made, work.features.functions, _scalars(work.features))
-    batches = Batches(made, rows, asked.at, history, functions, folder=opened.root / "aside")
+    batches = Batches(
+        made, rows, asked.at, history, functions, folder=opened.root / "aside", limits=Limits.within(spare)
+    )
     for chosen, found in batches:
         requests = in_plain_types(chosen, made.request)
         taken = set(found.columns)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from slipway.errors import Corrupt, InvalidInput, near
 from slipway.features.point_in_time import microseconds
+from slipway.features.spare import free_bytes
 from slipway.features.states import to_us
 from slipway.records.features import FeatureSetSpec, Windows
 
-__all__ = ["Asked", "Choice", "Chosen", "check_fits", "free_bytes", "instant_of"]
+__all__ = ["Asked", "Choice", "Chosen", "check_fits", "instant_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,16 +239,6 @@ def check_fits(table: str, rows: int, columns: int) -> None:
             fix="Learn from batches: features.training_batches(...) takes the same arguments; or choose fewer rows by "
             "`since` and `until`.",
         )
-
-
-def free_bytes() -> int | None:
-    """How much memory is free, None where the system does not say."""
-    try:
-        told = Path("/proc/meminfo").read_text()
-    except OSError:  # not Linux
-        return None
-    found = told.partition("MemAvailable:")[2]
-    return int(found.split()[0]) * 1024 if found else None
 
 
 def instant_of(value: date | datetime | None) -> datetime | None:

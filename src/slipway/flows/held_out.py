@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from io import BytesIO
 
+import numpy as np
 import polars as pl
 
-from slipway.features.stored_rows import TrainingBatches
 from slipway.ledger import artifacts, entries
 from slipway.models.model import Model
 from slipway.ports.workspace import Workspace
 from slipway.records.features import TrainingSet
 from slipway.records.runs import Artifact, Run, StepRun
+from slipway.tables.row_batches import Batches
 
 __all__ = ["held_out_from"]
 
@@ -37,6 +38,8 @@ def held_out_from(workspace: Workspace, model: Model, run: Run, training: Traini
     """
     if training is None or not model.evaluated:
         return None
+    if model.judged_on is not None:
+        return _held_out_of(workspace, model.judged_on, model.state.rows, run, training)
     names = list(dict.fromkeys((*training.key, training.at)))
     judged = _columns(model.evaluated, names)
     taught = _training_sets(workspace, run, training, names)
@@ -50,6 +53,31 @@ def held_out_from(workspace: Workspace, model: Model, run: Run, training: Traini
     if model.state.rows > before or not all(_all_among(rows, judged, names) for rows in later):
         return None
     return first.astimezone(UTC)
+
+
+def _held_out_of(
+    workspace: Workspace, judged: Batches, fitted: int, run: Run, training: TrainingSet
+) -> datetime | None:
+    """The same where the evaluated rows are chosen rows of the one training set that the run stored: by their positions."""
+    with workspace.ledger.read() as tx:
+        steps = [step for step in entries.find(tx, StepRun, parent=run.id, limit=_MANY) if step.name in _STEPS]
+    kept = {artifact.digest: artifact for step in steps for artifact in step.outputs}
+    found = [artifacts.load(workspace.blobs, [artifact]) for artifact in kept.values()]
+    stored = {one.node if isinstance(one, Batches) else "" for one in found}
+    if stored != {judged.node} or training.stored != judged.node or any(not step.outputs for step in steps):
+        return None
+    is_judged, whole = judged.positions(), judged.whole()
+    instants = [frame[training.at] for frame in whole.select([training.at])]
+    ends = np.cumsum([len(one) for one in instants])[:-1]
+    judged_in = np.split(is_judged, ends)
+    firsts = [one.filter(mask).min() for one, mask in zip(instants, judged_in, strict=True)]
+    first = min((one for one in firsts if isinstance(one, datetime)), default=None)
+    if first is None:
+        return None
+    later = [(one >= first).to_numpy() for one in instants]
+    before = whole.rows - sum(int(one.sum()) for one in later)
+    among = all(bool(mask[one].all()) for one, mask in zip(later, judged_in, strict=True))
+    return first.astimezone(UTC) if fitted <= before and among else None
 
 
 def _training_sets(workspace: Workspace, run: Run, training: TrainingSet, names: list[str]) -> list[pl.DataFrame]:
@@ -71,7 +99,7 @@ def _training_sets(workspace: Workspace, run: Run, training: TrainingSet, names:
 
 
 def _rows_of(workspace: Workspace, artifact: Artifact, names: list[str]) -> pl.DataFrame | None:
-    if artifact.format != TrainingBatches.slipway_format:
+    if artifact.format != Batches.slipway_format:
         return _columns(workspace.blobs.get(artifact.digest), names)
     rows = artifacts.load(workspace.blobs, [artifact]).scan()
     return rows.select(names).collect() if set(names) <= set(rows.collect_schema()) else None

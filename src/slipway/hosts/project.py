@@ -149,6 +149,7 @@ def open_workspace(
     online: str = "",
     executor: str = THREADS,
     workers: int = 0,
+    memory_bytes: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
     """Open a store's backends by name.
@@ -164,6 +165,7 @@ def open_workspace(
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
         executor: Where pipelines carry out their steps; see `placement`.
         workers: How many steps run at once, 0 for as many as there is room for.
+        memory_bytes: See `Workspace`.
         say: Receives lines of progress.
     """
     placed = placement(executor, workers)
@@ -190,6 +192,7 @@ def open_workspace(
         open_online=open_online,
         online=online,
         placement=placed,
+        memory_bytes=memory_bytes,
         say=say,
     )
 
@@ -242,6 +245,7 @@ def open_project(
         online=chosen.online if root is None else "",
         executor=chosen.executor,
         workers=chosen.workers,
+        memory_bytes=chosen.memory_bytes,
         say=say,
     )
     try:

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from slipway.errors import InvalidSetting, NotFound, near
+from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, near
 from slipway.hosts.blob_places import check_place
 from slipway.hosts.executors import check_executor
 from slipway.ids import check_name
+from slipway.pipelines.limits import memory_bytes
 from slipway.serving.secret_urls import POSTGRES, check_url
 
 __all__ = [
@@ -64,6 +65,8 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
         executor: Where pipelines carry out their steps: "threads" of the pipeline's process, "processes" of the same
             machine, "ray" for a Ray cluster that is started for each run, "ray://host:10001" or "ray:host:6379" for one that runs.
         workers: How many steps run at once, 0 for as many as there are processors.
+        memory: How much memory the making of a training set may take, all of its process counted, about: "2GB"; "" for
+            half of what is free.
     """
 
     store: str = ".slipway"
@@ -73,6 +76,21 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     online: str = ""
     executor: str = "threads"
     workers: int = 0
+    memory: str = ""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The setting `memory` in bytes, 0 where it is "".
+
+        Raises:
+            InvalidSetting: It is no amount of memory.
+        """
+        if not self.memory:
+            return 0
+        try:
+            return memory_bytes(self.memory)
+        except InvalidDeclaration as problem:
+            raise InvalidSetting(f"The setting memory is {self.memory!r}.", fix=problem.fix) from problem
 
 
 class Made(Struct, frozen=True, forbid_unknown_fields=True):
@@ -184,6 +202,7 @@ def read_settings(folder: Path) -> Settings:
         check_url(chosen.online, "The setting online")
         check_url(chosen.ledger, "The setting ledger", POSTGRES)
         check_executor(chosen.executor, chosen.workers)
+        _ = chosen.memory_bytes
     settings = _overridden(settings)
     for chosen in settings.environments.values():
         check_place(chosen.blobs, "The setting blobs")

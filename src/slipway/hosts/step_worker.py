@@ -99,6 +99,7 @@ def _logging(folder: Path, task: StepTask) -> Iterator[None]:
         return
     clock = _TaskClock(task.now)
     log = logged_in(folder, folder / "artifacts", task.run, clock, lambda line: print(line, flush=True))
+    log.feature_names.update(task.feature_names)
     with current_run.filled(log), notes.filled(None):
         yield
 

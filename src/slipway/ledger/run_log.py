@@ -89,6 +89,7 @@ class RunLog:
         self._at_end: list[Callable[[WriteTransaction], None]] = []
         self._is_noticed = self._is_finished = self._is_closed = self._is_gone = False
         self.listeners: list[Listener] = []
+        self.feature_names: dict[str, tuple[str, ...]] = {}  # by set; steps in other processes cannot look them up
         _flusher.known.add(self)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import polars as pl
 from slipway.errors import InvalidInput, near
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import run_step
+from slipway.models.batch_evaluation import Judged, judge
 from slipway.models.decision import threshold
 from slipway.models.frames import column_names
 from slipway.models.inputs import label_values
@@ -28,6 +29,8 @@ from slipway.stats.intervals import mean_interval
 from slipway.stats.metrics import METRICS, MIN_SLICE_ROWS, CostMatrix, default_metrics
 from slipway.stats.metrics import costs as cost_of_rows
 from slipway.stats.metrics import evaluate as measure
+from slipway.stats.profiles import profile
+from slipway.tables.row_batches import Batches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +46,7 @@ _KEY_LENGTH = 250
 
 def evaluate(
     model: Model,
-    rows: pl.DataFrame | pd.DataFrame,
+    rows: pl.DataFrame | pd.DataFrame | Batches,
     *,
     label: str = "",
     slices: Sequence[str] = (),
@@ -58,7 +61,8 @@ def evaluate(
 
     Args:
         model: The trained model.
-        rows: With the model's inputs, the label and the slices' columns.
+        rows: With the model's inputs, the label and the slices' columns. Batches of a stored table are read once, one of
+            them in memory; of their rows the model keeps 100,000 with their scores.
         label: The column of the truth; left out, the one that the model was trained on.
         slices: Columns by whose values the figures are told apart.
         metrics: Which figures; left out, the usual ones of the task. "cost" comes with every cost matrix.
@@ -72,7 +76,7 @@ def evaluate(
         InvalidInput: A column or metric is missing, or the label does not fit the task.
         InvalidDeclaration: No threshold follows from the costs.
     """
-    frame = frame_of(rows, "The rows to evaluate on")
+    frame = rows if isinstance(rows, Batches) else frame_of(rows, "The rows to evaluate on")
     truth = label or model.state.label
     if not truth:
         raise InvalidInput(
@@ -109,20 +113,27 @@ def evaluated_rows(data: bytes) -> pl.DataFrame:
 
 
 def _evaluate(
-    model: Model, frame: pl.DataFrame, label: str, slices: tuple[str, ...], names: tuple[str, ...], decision: Decision
+    model: Model,
+    rows: pl.DataFrame | Batches,
+    label: str,
+    slices: tuple[str, ...],
+    names: tuple[str, ...],
+    decision: Decision,
 ) -> Model:
-    truth = label_values(frame, label)
-    if model.task == "classification":
-        _check_classes(label, truth)
-    scores = model.predict(frame)
-    members = {column: frame[column].to_list() for column in slices}
-    found = [_value(item.metric, item.slice, item.estimate) for item in measure(truth, scores, names, members)]
-    found += _costs(truth, scores, decision, members)
-    curve = reliability(truth, scores) if model.task == "classification" else ()
+    def check(truth: NDArray[np.float64]) -> None:
+        if model.task == "classification":
+            _check_classes(label, truth)
+
+    if isinstance(rows, Batches):
+        found = judge(model, rows, label, slices, names, decision, score=SCORED, check=check)
+    else:
+        found = _judged(model, rows, label, slices, names, decision, check)
+    figures = [_value(item.metric, item.slice, item.estimate) for item in found.metrics]
+    figures += [_value(COST, slice, cost, decision.unit) for slice, cost in found.costs]
     evaluation = Evaluation(
         label=label,
-        rows=frame.height,
-        metrics=tuple(sorted(found, key=lambda value: value.slice != "")),
+        rows=rows.rows if isinstance(rows, Batches) else rows.height,
+        metrics=tuple(sorted(figures, key=lambda value: value.slice != "")),
         reliability=tuple(
             ReliabilityBin(
                 n=point.n,
@@ -131,14 +142,37 @@ def _evaluate(
                 low=point.observed.low,
                 high=point.observed.high,
             )
-            for point in curve
+            for point in (found.reliability if model.task == "classification" else ())
         ),
-        fingerprint=of_frame(frame),
+        fingerprint=rows.fingerprint if isinstance(rows, Batches) else of_frame(rows),
         slices=slices,
     )
     kept = BytesIO()
-    frame.with_columns(pl.Series(SCORED, scores)).write_parquet(kept)
-    return model.with_evaluation(evaluation, kept.getvalue(), scores)
+    found.kept.write_parquet(kept)
+    judged_on = rows if isinstance(rows, Batches) else None
+    return model.with_evaluation(evaluation, kept.getvalue(), found.scores, judged_on)
+
+
+def _judged(
+    model: Model,
+    frame: pl.DataFrame,
+    label: str,
+    slices: tuple[str, ...],
+    names: tuple[str, ...],
+    decision: Decision,
+    check: Callable[[NDArray[np.float64]], None],
+) -> Judged:
+    truth = label_values(frame, label)
+    check(truth)
+    scores = model.predict(frame)
+    members = {column: frame[column].to_list() for column in slices}
+    return Judged(
+        metrics=measure(truth, scores, names, members),
+        costs=_costs(truth, scores, decision, members),
+        reliability=reliability(truth, scores) if model.task == "classification" else (),
+        scores=profile({SCORED: scores}).columns[0],
+        kept=frame.with_columns(pl.Series(SCORED, scores)),
+    )
 
 
 def _metrics(task: Task, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -166,12 +200,12 @@ def _check_classes(label: str, truth: NDArray[np.float64]) -> None:
 
 def _costs(
     truth: NDArray[np.float64], scores: NDArray[np.float64], decision: Decision, members: Mapping[str, list[Any]]
-) -> list[MetricValue]:
-    """The mean cost of a decision, overall and by slice; nothing without a cost matrix."""
+) -> list[tuple[str, Estimate]]:
+    """The mean cost of a decision, overall ("") and by slice; nothing without a cost matrix."""
     if decision.threshold is None or not decision.costs:
         return []
     each = cost_of_rows(truth, scores, decision.threshold, CostMatrix(**decision.costs))
-    found = [_value(COST, "", mean_interval(each), decision.unit)]
+    found = [("", mean_interval(each))]
     for column, values in members.items():
         texts = np.asarray(["" if value is None else str(value) for value in values], dtype=object)
         for member in sorted(set(texts)):
@@ -179,7 +213,7 @@ def _costs(
             few = inside.size < MIN_SLICE_ROWS
             note = f"{inside.size} rows are too few: at least {MIN_SLICE_ROWS} are needed"
             told = cannot_tell(inside.size, note) if few else mean_interval(inside)
-            found.append(_value(COST, f"{column}={member}", told, decision.unit))
+            found.append((f"{column}={member}", told))
     return found
 
 

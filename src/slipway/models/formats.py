@@ -20,6 +20,8 @@ def format_for(estimator: Any, *, trust_pickle: bool) -> ModelFormat:
     homes = {cls.__module__.partition(".")[0] for cls in type(estimator).__mro__}
     if "lightgbm" in homes:
         return format_named("lightgbm")
+    if "xgboost" in homes:
+        return format_named("xgboost")
     if trust_pickle:
         return format_named("pickle")
     if "sklearn" in homes:
@@ -27,7 +29,7 @@ def format_for(estimator: Any, *, trust_pickle: bool) -> ModelFormat:
     raise InvalidInput(
         f"A {type(estimator).__module__}.{type(estimator).__qualname__} can only be kept as a pickle.",
         why="Loading a pickle may run any code, so Slipway never chooses it by itself.",
-        fix="Say sw.Model(..., trust_pickle=True) if you trust where it comes from, or use LightGBM or scikit-learn.",
+        fix="Say sw.Model(..., trust_pickle=True) if you trust where it comes from, or use LightGBM, XGBoost or scikit-learn.",
     )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import msgspec
 import numpy as np
 
 from slipway.errors import InvalidInput
+from slipway.models.batch_inputs import InputBatches, batch_fields, shuffled
 from slipway.models.frames import column_names, field_of, is_frame
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder, is_null
+from slipway.tables.row_batches import BATCH_ROWS, Batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,15 +58,54 @@ class Inputs:
         """Which of the matrix's columns hold category codes, for `lgb.Dataset(categorical_feature=...)`."""
         return [i for i, item in enumerate(self.signature.inputs) if item.type == "category"]
 
+    def batches(
+        self, seed: int | None = None, *, rows: int = BATCH_ROWS
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """The matrix and its labels in batches: for estimators with `partial_fit`; see `InputBatches.batches`.
 
-def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str = "") -> Inputs:
+        Args:
+            seed: Another order for each seed: of the batches, and of the rows in each. None for the rows' own order.
+            rows: How many rows a batch has.
+
+        Raises:
+            InvalidInput: No label was named.
+        """
+        if self.labels is None:
+            raise InvalidInput(
+                "The inputs have no label.", fix="Name it: sw.inputs(rows, features, label='late').", field="label"
+            )
+        for number, order in shuffled(len(self.matrix), rows, seed):
+            inside = slice(number * rows, (number + 1) * rows)
+            matrix, labels = self.matrix[inside], self.labels[inside]
+            yield (matrix, labels) if order is None else (matrix[order], labels[order])
+
+    def encode(self, rows: Any) -> Inputs:
+        """Other rows as the same inputs, for a validation set: a category that these never had is missing.
+
+        Raises:
+            InvalidInput: They lack a column, or a label.
+        """
+        return Inputs(
+            signature=self.signature,
+            matrix=Encoder(self.signature).frame(rows),
+            labels=label_values(rows, self.label) if self.label else None,
+            label=self.label,
+            frame=rows,
+        )
+
+
+@overload
+def inputs(rows: Batches, names: Iterable[str] | _Named | None = None, *, label: str = "") -> InputBatches: ...
+@overload
+def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str = "") -> Inputs: ...
+def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str = "") -> Inputs | InputBatches:
     """Fix a model's inputs on its training rows.
 
     Numbers and booleans stay; texts and categories become codes in a fixed order (declared order, else sorted), so that
     serving encodes a row to the very same numbers.
 
     Args:
-        rows: The training rows, a Polars or pandas DataFrame.
+        rows: The training rows: a Polars or pandas DataFrame; or batches of a stored table, of which one is in memory.
         names: The columns to take, in order: names, or something that has `names`, like a feature set. Left out, all
             columns but the label.
         label: The column of the truth; it becomes `labels`, and evaluations know it.
@@ -79,10 +120,10 @@ def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str
         >>> fixed.names, fixed.categorical
         (['carrier', 'distance'], [0])
     """
-    if not is_frame(rows):
+    if not is_frame(rows) and not isinstance(rows, Batches):
         raise InvalidInput(
             f"The training rows are a {type(rows).__module__}.{type(rows).__qualname__}.",
-            why="A Polars or pandas DataFrame is expected.",
+            why="A Polars or pandas DataFrame is expected, or batches of a stored table.",
             fix="Collect a LazyFrame first: rows.collect().",
         )
     wanted = names.names if isinstance(names, _Named) else names
@@ -93,6 +134,11 @@ def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str
         raise InvalidInput(
             f"The label {label!r} is among the inputs.", why="A model cannot be asked with its own answer.", field=label
         )
+    if isinstance(rows, Batches):
+        if label:
+            column_names(rows, [label])
+        signature = Signature(batch_fields(rows, chosen), _SCORE)
+        return InputBatches(signature=signature, label=label, rows=rows, labels_of=label_values)
     # Nullable until the model itself refuses a null: that is asked when it is made.
     fields = tuple(_coded(name, rows[name]) for name in chosen)
     signature = Signature(fields, _SCORE)

@@ -12,6 +12,7 @@ import numpy as np
 
 from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput
 from slipway.hashing import combine, digest, fingerprint
+from slipway.models.batch_inputs import InputBatches
 from slipway.models.cases import check_served, edge_cases, positions, training_cases
 from slipway.models.formats import format_for, format_named
 from slipway.models.frames import column_names, field_of, is_frame, plain_rows, take
@@ -23,7 +24,8 @@ from slipway.ports.model_format import FrameColumn, ModelFormat, Task
 from slipway.records.models import Decision
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder, is_null
-from slipway.stats.profiles import Profile, from_bytes, profile, to_bytes
+from slipway.stats.profiles import Column, Profile, from_bytes, profile, to_bytes
+from slipway.tables.row_batches import Batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +34,7 @@ __all__ = ["SCORE", "Model", "load"]
 
 _ESTIMATOR = "estimator"
 _PROFILE = "profile.bin"
+_JUDGED_ON = "judged-on"
 SCORE = "score"
 
 
@@ -61,7 +64,7 @@ class Model:
         self,
         estimator: Any,
         *,
-        inputs: Inputs | None = None,
+        inputs: Inputs | InputBatches | None = None,
         sample: Any = None,
         decision: Decision | None = None,
         task: Task | None = None,
@@ -100,8 +103,9 @@ class Model:
             rows=fitted.n_rows,
             trust=tuple(trust),
         )
-        self.profile: Profile = profile(fitted.columns)
+        self.profile: Profile = fitted.profile
         self.evaluated = b""
+        self.judged_on: Batches | None = None
         self._scorer = scorer
         self._content = ""
 
@@ -148,21 +152,25 @@ class Model:
         scores: list[float] = self._scorer.rows(rows).tolist()
         return scores
 
-    def with_evaluation(self, evaluation: Evaluation, evaluated: bytes, scores: NDArray[np.float64]) -> Model:
+    def with_evaluation(
+        self, evaluation: Evaluation, evaluated: bytes, scores: Column, judged_on: Batches | None = None
+    ) -> Model:
         """The same model with what was found on rows that it was not trained on.
 
         Args:
             evaluation: What was found.
             evaluated: The scored rows as a Parquet file, for comparisons on the same rows.
             scores: What it scored them: the reference of later scores.
+            judged_on: The rows, where they were batches of a stored table and `evaluated` holds but some.
         """
         other = copy.copy(self)
         other.state = msgspec.structs.replace(self.state, evaluation=evaluation)
         other.evaluated = evaluated
+        other.judged_on = judged_on
         inputs = {field.name for field in self.signature.inputs}
         columns = [column for column in self.profile.columns if column.name in inputs]
-        score = profile({SCORE: scores}).columns
-        other.profile = msgspec.structs.replace(self.profile, columns=(*columns, *score))
+        score = msgspec.structs.replace(scores, name=SCORE)
+        other.profile = msgspec.structs.replace(self.profile, columns=(*columns, score))
         return other
 
     def save_estimator(self, folder: Path) -> None:
@@ -181,6 +189,9 @@ class Model:
         (folder / _PROFILE).write_bytes(to_bytes(self.profile))
         if self.evaluated:
             (folder / EVALUATED_FILE).write_bytes(self.evaluated)
+        if self.judged_on is not None:
+            (folder / _JUDGED_ON).mkdir()
+            self.judged_on.keep_in(folder / _JUDGED_ON)
 
     @classmethod
     def slipway_load(cls, folder: Path) -> Model:
@@ -213,6 +224,8 @@ def load(folder: Path) -> Model:
     model.state = state
     model.profile = from_bytes((folder / _PROFILE).read_bytes())
     model.evaluated = (folder / EVALUATED_FILE).read_bytes() if (folder / EVALUATED_FILE).exists() else b""
+    # Its rows may be gone by now, and are wanted by nobody but who asks what it was judged on.
+    model.judged_on = Batches.kept_in(folder / _JUDGED_ON) if (folder / _JUDGED_ON).is_dir() else None
     model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout)
     model._content = content
     return model
@@ -227,10 +240,12 @@ class _Fitted(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[list[Any]]
     native: Any
     n_rows: int
-    columns: dict[str, Any]
+    profile: Profile
 
 
-def _fitted_on(format: ModelFormat, estimator: Any, inputs: Inputs | None, sample: Any) -> _Fitted:
+def _fitted_on(format: ModelFormat, estimator: Any, inputs: Inputs | InputBatches | None, sample: Any) -> _Fitted:
+    if isinstance(inputs, InputBatches):
+        return _on_batches(inputs)
     if inputs is not None:
         return _on_matrix(inputs)
     if is_frame(sample):
@@ -262,7 +277,20 @@ def _on_matrix(inputs: Inputs, native: Any = None) -> _Fitted:
         rows=rows,
         native=take(native, where) if own else picked,
         n_rows=len(matrix),
-        columns=_profiled(fields, inputs.frame, matrix),
+        profile=profile(_profiled(fields, inputs.frame, matrix)),
+    )
+
+
+def _on_batches(inputs: InputBatches) -> _Fitted:
+    found = inputs.learned_from()
+    return _Fitted(
+        fields=inputs.signature.inputs,
+        layout=(),
+        positions=found.positions,
+        rows=plain_rows(found.rows, inputs.names),
+        native=found.matrix,
+        n_rows=inputs.rows.rows,
+        profile=found.profile,
     )
 
 
@@ -278,7 +306,7 @@ def _on_frame(sample: Any, names: Sequence[str], layout: tuple[FrameColumn, ...]
         rows=plain_rows(native, names),
         native=native,
         n_rows=len(sample),
-        columns=_profiled(fields, sample),
+        profile=profile(_profiled(fields, sample)),
     )
 
 

@@ -156,6 +156,7 @@ class Remote:
             cpus=call.limits.cpus,
             memory_bytes=call.limits.memory_bytes,
             gpus=call.limits.gpus,
+            feature_names=dict(log.feature_names),
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 

@@ -67,6 +67,8 @@ class Workspace:
         placement: Where the steps of pipelines are carried out.
         run_server: The server that keeps the runs; None where they are kept in the ledger here.
         largest_upload: How many bytes an artifact may have that is sent here over HTTP.
+        memory_bytes: How much memory the making of a training set may take, all of the process counted, about; 0 for half
+            of what is free.
         say: Receives one line of progress for a person to read.
     """
 
@@ -86,6 +88,7 @@ class Workspace:
     placement: Placement = THREADS
     run_server: RunServer | None = None
     largest_upload: int = LARGEST_UPLOAD
+    memory_bytes: int = 0
     say: Callable[[str], None] = field(default=lambda line: None)
 
 

@@ -36,6 +36,7 @@ class StepTask(Struct, frozen=True, kw_only=True):
         cpus: Cores that it keeps busy.
         memory_bytes: Memory that it may use, 0 for as much as there is.
         gpus: GPUs that it needs.
+        feature_names: By feature set, the names of its features, as far as the run knows them.
     """
 
     protocol: int = PROTOCOL
@@ -51,6 +52,7 @@ class StepTask(Struct, frozen=True, kw_only=True):
     cpus: float = 1.0
     memory_bytes: int = 0
     gpus: float = 0.0
+    feature_names: dict[str, tuple[str, ...]] = {}
 
 
 class StepAnswer(Struct, frozen=True, kw_only=True):

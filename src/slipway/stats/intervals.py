@@ -16,8 +16,8 @@ from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.regression import r2
 
 __all__ = [
-    "LOSSES", "auc_interval", "average_precision_interval", "mean_interval", "paired_difference", "r2_interval",
-    "share_interval",
+    "LOSSES", "auc_estimate", "auc_interval", "average_precision_interval", "mean_interval", "paired_difference",
+    "r2_interval", "share_interval", "spread_interval",
 ]  # fmt: skip
 
 _FEW = 2
@@ -32,12 +32,18 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     """
     array = np.asarray(values, dtype=np.float64)
     if array.size < _FEW:
-        return cannot_tell(array.size, f"{array.size} rows are too few for an interval")
-    mean = float(array.mean())
+        return spread_interval(0.0, 0.0, array.size, confidence)
+    return spread_interval(float(array.mean()), float(array.std(ddof=1)), array.size, confidence)
+
+
+def spread_interval(mean: float, deviation: float, n: int, confidence: float = 0.95) -> Estimate:
+    """The mean of numbers of which only mean and standard deviation are known, with the same interval."""
+    if n < _FEW:
+        return cannot_tell(n, f"{n} rows are too few for an interval")
     if not np.isfinite(mean):
-        return cannot_tell(array.size, "some of the values are missing or infinite")
-    half = _z(confidence) * float(array.std(ddof=1)) / array.size**0.5
-    return Estimate(value=mean, low=mean - half, high=mean + half, n=array.size, confidence=confidence)
+        return cannot_tell(n, "some of the values are missing or infinite")
+    half = _z(confidence) * deviation / n**0.5
+    return Estimate(value=mean, low=mean - half, high=mean + half, n=n, confidence=confidence)
 
 
 def share_interval(hits: int, n: int, confidence: float = 0.95) -> Estimate:
@@ -64,13 +70,27 @@ def auc_interval(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95)
     value = auc(truth, scores)
     from_true, from_false = _placements(truth, np.asarray(scores, dtype=np.float64))
     variance = from_true.var(ddof=1) / from_true.size + from_false.var(ddof=1) / from_false.size
+    return auc_estimate(value, float(variance), from_true.size, from_false.size, confidence)
+
+
+def auc_estimate(value: float, variance: float, true: int, false: int, confidence: float = 0.95) -> Estimate:
+    """An AUC whose variance is known, with its interval.
+
+    Args:
+        value: The AUC.
+        variance: Its own, by DeLong.
+        true: How many rows were true.
+        false: How many were not.
+        confidence: Of the interval.
+    """
+    n = true + false
     if variance == 0.0:
         # A perfect ranking of a few rows is no certainty: as if each row of the rarer class were a trial.
-        fewer = min(from_true.size, from_false.size)
-        return structs.replace(share_interval(round(value * fewer), fewer, confidence), value=value, n=truth.size)
-    half = _z(confidence) * float(variance) ** 0.5
+        fewer = min(true, false)
+        return structs.replace(share_interval(round(value * fewer), fewer, confidence), value=value, n=n)
+    half = _z(confidence) * variance**0.5
     low, high = max(0.0, value - half), min(1.0, value + half)
-    return Estimate(value=value, low=low, high=high, n=truth.size, confidence=confidence)
+    return Estimate(value=value, low=low, high=high, n=n, confidence=confidence)
 
 
 def average_precision_interval(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95) -> Estimate:

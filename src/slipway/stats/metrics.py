@@ -23,10 +23,22 @@ from slipway.stats.intervals import (
     share_interval,
 )
 
-__all__ = ["METRICS", "CostMatrix", "Metric", "Sliced", "costs", "default_metrics", "estimate", "evaluate", "metric"]
+__all__ = [
+    "METRICS",
+    "MIN_SLICE_ROWS",
+    "OF_PROBABILITIES",
+    "CostMatrix",
+    "Metric",
+    "Sliced",
+    "costs",
+    "default_metrics",
+    "estimate",
+    "evaluate",
+    "metric",
+]
 
 MIN_SLICE_ROWS = 50
-_OF_PROBABILITIES = ("log_loss", "brier", "calibration", "calibration_in_the_large")
+OF_PROBABILITIES = ("log_loss", "brier", "calibration", "calibration_in_the_large")
 
 
 class Metric(Struct, frozen=True, kw_only=True):
@@ -110,7 +122,7 @@ def estimate(name: str, labels: ArrayLike, scores: ArrayLike, blocks: ArrayLike 
     missing = int((~np.isfinite(truth) | ~np.isfinite(values)).sum())
     if missing:
         return cannot_tell(truth.size, f"{missing:,} of {truth.size:,} rows have no finite label or score")
-    if name in _OF_PROBABILITIES and (values.min() < 0.0 or values.max() > 1.0):
+    if name in OF_PROBABILITIES and (values.min() < 0.0 or values.max() > 1.0):
         return cannot_tell(truth.size, "scores outside 0 to 1 are no probabilities")
     if blocks is not None:
         return estimate_by_blocks(name, truth, values, blocks)

@@ -7,7 +7,7 @@ are counted over these. Two profiles over the same reference merge into the one 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from slipway.errors import Corrupt, InvalidInput
 
-__all__ = ["Column", "Profile", "from_bytes", "has_category", "merge", "profile", "to_bytes"]
+__all__ = ["Column", "Profile", "from_bytes", "has_category", "merge", "profile", "profile_in_batches", "to_bytes"]
 
 BINS = 10
 # Together they keep 30 columns within 64 KiB whatever the categories are: 24 names of 40 bytes, 220 hashes of 4 bytes.
@@ -26,6 +26,7 @@ MAX_CATEGORIES = 24
 MAX_RARE = 220
 _NAME_BYTES = 40
 _HASH_BYTES = 4
+_SAMPLED = 200_000
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -108,6 +109,51 @@ def profile(columns: Mapping[str, Any], reference: Profile | None = None) -> Pro
     return Profile(rows=rows, columns=found)
 
 
+def profile_in_batches(batches: Callable[[], Iterable[Mapping[str, Any]]], rows: int) -> Profile:
+    """The reference profile of columns that come in batches; they are read twice.
+
+    Up to 200,000 rows it is `profile` of all rows. Of more, the edges are the deciles of 200,000 rows that lie evenly
+    among them; the range, the categories and all counts are those of all rows.
+
+    Args:
+        batches: Gives the columns batch by batch, as `profile` takes them, or of texts how often each comes; at each
+            call the same ones.
+        rows: How many rows they have together.
+    """
+    wanted = np.unique(np.linspace(0, rows - 1, _SAMPLED).round().astype(np.intp)) if rows > _SAMPLED else None
+    sampled: dict[str, list[NDArray[np.float64]]] = {}
+    bounds: dict[str, tuple[float, float]] = {}
+    tallies: dict[str, Counter[str | None]] = {}
+    names: dict[str, None] = {}
+    start = 0
+    for columns in batches():
+        size = max((_size(values) for values in columns.values()), default=0)
+        inside = slice(None) if wanted is None else wanted[(wanted >= start) & (wanted < start + size)] - start
+        names.update(dict.fromkeys(columns))
+        for name, values in columns.items():
+            if not _is_numeric(values):
+                tallies.setdefault(name, Counter()).update(_tally(values))
+                continue
+            numbers = np.asarray(values, dtype=np.float64)
+            sampled.setdefault(name, []).append(numbers[inside].copy())
+            present = numbers[~np.isnan(numbers)]
+            if present.size:
+                low, high = bounds.get(name, (np.inf, -np.inf))
+                bounds[name] = (min(low, float(present.min())), max(high, float(present.max())))
+        start += size
+    frames = {
+        name: _edged(name, np.concatenate(parts), *bounds.get(name, (np.nan, np.nan)))
+        for name, parts in sampled.items()
+    }
+    sampled.clear()
+    found = dict(frames)
+    for columns in batches() if frames else ():
+        for name, frame in frames.items():
+            found[name] = _sum(found[name], _numbers(frame, np.asarray(columns[name], dtype=np.float64)))
+    found |= {name: _texts_of(_ranked(name, tally), tally) for name, tally in tallies.items()}
+    return Profile(rows=start, columns=tuple(found[name] for name in names))
+
+
 def merge(one: Profile, other: Profile) -> Profile:
     """The profile of both profiles' rows: exact, in any order.
 
@@ -150,6 +196,10 @@ def from_bytes(data: bytes) -> Profile:
         raise Corrupt(f"A stored profile cannot be read: {problem}.", fix="Make it again from its rows.") from problem
 
 
+def _size(values: Any) -> int:
+    return values.total() if isinstance(values, Counter) else len(values)
+
+
 def _is_numeric(values: Any) -> bool:
     return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
 
@@ -158,25 +208,34 @@ def _reference(name: str, values: Any) -> Column:
     if _is_numeric(values):
         numbers = np.asarray(values, dtype=np.float64)
         present = numbers[~np.isnan(numbers)]
-        if not present.size:
-            return Column(name=name, counts=(0,), missing=numbers.size)
-        edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
-        frame = Column(name=name, edges=tuple(edges.tolist()), low=float(present.min()), high=float(present.max()))
-        return _numbers(frame, numbers)
+        bounds = (float(present.min()), float(present.max())) if present.size else (np.nan, np.nan)
+        return _numbers(_edged(name, present, *bounds), numbers)
     tally = _tally(values)
-    tally.pop(None, 0)
+    return _texts_of(_ranked(name, tally), tally)
+
+
+def _edged(name: str, numbers: NDArray[np.float64], low: float, high: float) -> Column:
+    """A column of numbers with the deciles of these as its edges, nothing counted yet."""
+    present = numbers[~np.isnan(numbers)]
+    if not present.size:
+        return Column(name=name, counts=(0,), low=low, high=high)
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
+    return Column(name=name, edges=tuple(edges.tolist()), low=low, high=high, counts=(0,) * (len(edges) + 1))
+
+
+def _ranked(name: str, tally: Counter[str | None]) -> Column:
+    """A column of texts with the most frequent of these as its categories, nothing counted yet."""
     ranked = sorted((key for key in tally if key is not None), key=lambda key: (-tally[key], key))
     rare = ranked[MAX_CATEGORIES:]
     is_open = len(rare) > MAX_RARE
-    frame = Column(
+    return Column(
         name=name,
         kind="text",
         categories=tuple(ranked[:MAX_CATEGORIES]),
         rare=b"" if is_open else b"".join(sorted(map(_hash, rare))),
         is_open=is_open,
-        singles=sum(count == 1 for count in tally.values()),
+        singles=sum(count == 1 for key, count in tally.items() if key is not None),
     )
-    return _texts(frame, values)
 
 
 def _counted(frame: Column, columns: Mapping[str, Any]) -> Column:
@@ -211,7 +270,11 @@ def _numbers(frame: Column, numbers: NDArray[np.float64]) -> Column:
 
 
 def _texts(frame: Column, values: Sequence[Any]) -> Column:
-    tally = _tally(values)
+    return _texts_of(frame, _tally(values))
+
+
+def _texts_of(frame: Column, counted: Counter[str | None]) -> Column:
+    tally = counted.copy()
     missing = tally.pop(None, 0)
     counts = tuple(tally.pop(category, 0) for category in frame.categories)
     starts = range(0, len(frame.rare), _HASH_BYTES)

@@ -70,7 +70,9 @@ def scan_parts(folder: PartFolder, manifest: Manifest, what: str, parts: Sequenc
     return scans[0] if len(scans) == 1 else pl.concat(scans)
 
 
-def rows_between(folder: PartFolder, manifest: Manifest, what: str, start: int, stop: int) -> pl.DataFrame:
+def rows_between(
+    folder: PartFolder, manifest: Manifest, what: str, start: int, stop: int, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
     """A stretch of a version's rows; only the parts that hold it are opened.
 
     Args:
@@ -79,6 +81,7 @@ def rows_between(folder: PartFolder, manifest: Manifest, what: str, start: int, 
         what: The version in words, for errors.
         start: The first row, counted from 0.
         stop: The row after the last one.
+        columns: Some of the columns, None for all; no other is read.
 
     Raises:
         Corrupt: A part is missing or has another size than it was written with.
@@ -90,7 +93,8 @@ def rows_between(folder: PartFolder, manifest: Manifest, what: str, start: int, 
         elif position < stop:
             holding.append(part)
         position += part.rows
-    return scan_parts(folder, manifest, what, holding).slice(start - before, stop - start).collect()
+    rows = scan_parts(folder, manifest, what, holding).slice(start - before, stop - start)
+    return (rows if columns is None else rows.select(columns)).collect()
 
 
 def verify_parts(folder: PartFolder, manifest: Manifest, what: str) -> None:
