@@ -1,0 +1,270 @@
+"""What preparing a row knows from training: means, categories, fitted transformers, taken once and given back ever after."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slipway.errors import Corrupt, InvalidInput, NotFound, near
+from slipway.ledger import artifacts
+from slipway.models.formats import format_named
+from slipway.records.runs import Artifact
+
+__all__ = ["FittedPart", "Known", "decode_known", "encode_known"]
+
+_TAKEN = "taken"
+_VALUES = "values"
+
+
+class Known:
+    """What a `prepare(rows, known)` takes from the training rows instead of from the rows at hand.
+
+    While it learns, each place in the code that looks at other rows is computed and kept, in the order in which it
+    comes. Afterwards the same places get the same values back, whatever the rows are.
+
+    Args:
+        values: Values by name, for `known["scaler"]`.
+        taken: What each place was given, in order.
+        is_learning: Whether places are computed and kept; False gives back what was kept.
+    """
+
+    slipway_format = "known"
+
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None = None,
+        taken: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        is_learning: bool = False,
+    ) -> None:
+        self.values = dict(values or {})
+        self.taken: dict[str, list[Any]] = {place: list(kept) for place, kept in (taken or {}).items()}
+        self._is_learning = is_learning
+        self._next: dict[str, int] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """A value that training gave, by name.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        if name not in self.values:
+            raise NotFound(f"Nothing called {name!r} is known.", fix=near(name, self.values, what="known values"))
+        return self.values[name]
+
+    def value(self, place: str, compute: Callable[[], Any]) -> Any:
+        """A value that is computed from all training rows: a mean, a share, a table by key.
+
+        Args:
+            place: Where in the code, as people are told it.
+            compute: Computes it from the training rows.
+        """
+        return self._keep(place, compute()) if self._is_learning else self._kept(place)
+
+    def fitted(self, place: str, transformer: Any, rows: Any, *more: Any) -> Any:
+        """What `transformer.fit_transform(rows, ...)` gives while learning, afterwards `transform(rows)` of what was fitted."""
+        if not self._is_learning:
+            return self._kept(place).transform(rows)
+        found = transformer.fit_transform(rows, *more)
+        self._keep(place, transformer)
+        return found
+
+    def categories(self, place: str, rows: Any) -> Any:
+        """The rows with each column of texts as a category of the values that training had, in their order.
+
+        Args:
+            place: Where in the code.
+            rows: A pandas frame or series.
+        """
+        known = self._keep(place, _texts_of(rows)) if self._is_learning else self._kept(place)
+        return _with_categories(rows, known)
+
+    def selected(self, place: str, rows: Any, select: Callable[[], Any]) -> Any:
+        """What a selection among training rows gives while learning, afterwards all rows: it says nothing about one row.
+
+        Args:
+            place: Where in the code.
+            rows: The rows before.
+            select: Selects: drops what is there twice, sorts, takes a sample.
+        """
+        if not self._is_learning:
+            return rows
+        self._keep(place, None)
+        return select()
+
+    def expression(self, place: str, frame: Any, expression: Any) -> Any:
+        """A Polars expression that comes to one value over all rows, as that value."""
+        import polars as pl
+
+        if self._is_learning:
+            return pl.lit(self._keep(place, frame.lazy().select(expression).collect().item()))
+        return pl.lit(self._kept(place))
+
+    def learning(self) -> Known:
+        """The same values, with nothing taken yet."""
+        return Known(self.values, is_learning=True)
+
+    def replayed(self, values: Mapping[str, Any] | None = None) -> Known:
+        """What was kept, to be given back from the beginning; each call of `prepare` needs one of its own."""
+        other = Known.__new__(Known)
+        other.values = {**self.values, **(values or {})}
+        other.taken, other._is_learning, other._next = self.taken, False, {}
+        return other
+
+    def _keep(self, place: str, value: Any) -> Any:
+        self.taken.setdefault(place, []).append(copy.deepcopy(value))
+        return value
+
+    def _kept(self, place: str) -> Any:
+        number = self._next.get(place, 0)
+        self._next[place] = number + 1
+        kept = self.taken.get(place, [])
+        if number >= len(kept):
+            raise InvalidInput(
+                f"The code comes to {place} {number + 1} times, in training {len(kept)} times.",
+                why="What was learned there is given back in the order of training.",
+                fix="Let the code take the same way for every row.",
+            )
+        return kept[number]
+
+    def slipway_fingerprint(self) -> str:
+        """Equal for what is equally known."""
+        from slipway.schema.fingerprints import of_value
+
+        return of_value((self.values, self.taken))
+
+    def slipway_save(self, folder: Path) -> None:
+        """Keep it in a folder; `slipway_load` reads it again."""
+        (folder / "known.msgpack").write_bytes(encode_known(self))
+
+    @classmethod
+    def slipway_load(cls, folder: Path) -> Known:
+        """What `slipway_save` kept."""
+        return decode_known((folder / "known.msgpack").read_bytes())
+
+    def __repr__(self) -> str:
+        return f"<Known: {', '.join([*self.values, *self.taken]) or 'nothing'}>"
+
+
+class FittedPart:
+    """An estimator inside of what is known, kept in the skops format so that loading it runs no pickled code."""
+
+    slipway_format = "skops"
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def slipway_fingerprint(self) -> str:
+        """Of what it holds."""
+        from slipway.hashing import digest
+
+        return digest(format_named("skops").content(self.estimator))
+
+    def slipway_save(self, folder: Path) -> None:
+        """See `Model.slipway_save`."""
+        format_named("skops").save(self.estimator, folder)
+
+    @classmethod
+    def slipway_load(cls, folder: Path) -> FittedPart:
+        """What `slipway_save` kept."""
+        return cls(format_named("skops").load(folder))
+
+
+def encode_known(known: Known) -> bytes:
+    """What is known as bytes.
+
+    Raises:
+        InvalidInput: Only a pickle could keep something of it; it is named.
+    """
+    from slipway.schema.fingerprints import of_value
+
+    written = []
+    named = [(_VALUES, name, value) for name, value in known.values.items()]
+    named += [(_TAKEN, place, kept) for place, kept in known.taken.items()]
+    for kind, name, value in named:
+        encoded = artifacts.encode("known", _packed(value), of_value)
+        if encoded.pickled:
+            raise InvalidInput(
+                f"What preparing a row knows of {name!r} is a {encoded.pickled[0]}, which only a pickle could keep.",
+                why="An endpoint loads no pickle that nobody trusted.",
+                fix="Keep numbers, texts, lists, dictionaries, frames or transformers of scikit-learn.",
+            )
+        written.append((kind, name, encoded.parts))
+    return msgspec.msgpack.encode(written)
+
+
+def decode_known(data: bytes) -> Known:
+    """What `encode_known` wrote.
+
+    Raises:
+        Corrupt: It is something else.
+    """
+    kinds = list[tuple[str, str, tuple[tuple[Artifact, bytes], ...]]]
+    try:
+        written = msgspec.msgpack.decode(data, type=kinds)
+    except msgspec.DecodeError as problem:
+        raise Corrupt(f"What preparing a row knows cannot be read: {problem}.") from problem
+    known = Known()
+    for kind, name, parts in written:
+        if any(artifact.format == "pickle" for artifact, _ in parts):
+            raise Corrupt(f"What preparing a row knows of {name!r} is a pickle, which is never loaded.")
+        held = {artifact.name: content for artifact, content in parts}
+        value = _unpacked(artifacts.decode([artifact for artifact, _ in parts], lambda one, held=held: held[one.name]))
+        if kind == _VALUES:
+            known.values[name] = value
+        else:
+            known.taken[name] = list(value)
+    return known
+
+
+def _packed(value: Any) -> Any:
+    """The value with estimators as parts of their own."""
+    if type(value) in (list, tuple):
+        return type(value)(_packed(item) for item in value)
+    if type(value) is dict:
+        return {key: _packed(item) for key, item in value.items()}
+    homes = {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
+    return FittedPart(value) if "sklearn" in homes and hasattr(value, "get_params") else value
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, FittedPart):
+        return value.estimator
+    if type(value) in (list, tuple):
+        return type(value)(_unpacked(item) for item in value)
+    if type(value) is dict:
+        return {key: _unpacked(item) for key, item in value.items()}
+    return value
+
+
+def _texts_of(rows: Any) -> dict[str, list[Any]] | list[Any]:
+    if not hasattr(rows, "columns"):
+        return _categories_of(rows)
+    return {name: _categories_of(rows[name]) for name in rows.columns if _holds_texts(rows[name])}
+
+
+def _holds_texts(series: Any) -> bool:
+    return str(series.dtype) in ("object", "category", "str", "string")
+
+
+def _categories_of(series: Any) -> list[Any]:
+    if str(series.dtype) == "category":
+        return list(series.cat.categories)
+    return sorted(series.dropna().unique().tolist())
+
+
+def _with_categories(rows: Any, known: Any) -> Any:
+    import pandas as pd
+
+    if not hasattr(rows, "columns"):
+        return pd.Series(pd.Categorical(rows, categories=known), index=rows.index, name=rows.name)
+    made = {
+        name: pd.Series(pd.Categorical(rows[name], categories=known[name]), index=rows.index)
+        for name in rows.columns
+        if name in known
+    }
+    return rows.assign(**made)
