@@ -46,6 +46,21 @@ class Known:
         self._is_learning = is_learning
         self._next: dict[str, int] = {}
 
+    @classmethod
+    def of(cls, *learned: Known, **values: Any) -> Known:
+        """What several parts of the code learned, and values by name, as one.
+
+        Args:
+            learned: In the order of the code.
+            values: Values of training by name.
+        """
+        joined = cls(values)
+        for part in learned:
+            joined.values.update(part.values)
+            for place, kept in part.taken.items():
+                joined.taken.setdefault(place, []).extend(kept)
+        return joined
+
     def __getitem__(self, name: str) -> Any:
         """A value that training gave, by name.
 
@@ -65,22 +80,21 @@ class Known:
         """
         return self._keep(place, compute()) if self._is_learning else self._kept(place)
 
-    def fitted(self, place: str, transformer: Any, rows: Any, *more: Any) -> Any:
-        """What `transformer.fit_transform(rows, ...)` gives while learning, afterwards `transform(rows)` of what was fitted."""
-        if not self._is_learning:
-            return self._kept(place).transform(rows)
-        found = transformer.fit_transform(rows, *more)
-        self._keep(place, transformer)
-        return found
+    def fitted(self, place: str, transformer: Any) -> Any:
+        """What stands for a transformer: its `fit_transform` fits while learning, and afterwards transforms only."""
+        if self._is_learning:
+            return _Fits(transformer, lambda fitted: self._keep(place, fitted))
+        return _Transforms(self._kept(place))
 
-    def categories(self, place: str, rows: Any) -> Any:
+    def categories(self, place: str, rows: Any, columns: Sequence[str] | None = None) -> Any:
         """The rows with each column of texts as a category of the values that training had, in their order.
 
         Args:
             place: Where in the code.
             rows: A pandas frame or series.
+            columns: Which columns, where they are said; else those that hold texts.
         """
-        known = self._keep(place, _texts_of(rows)) if self._is_learning else self._kept(place)
+        known = self._keep(place, _texts_of(rows, columns)) if self._is_learning else self._kept(place)
         return _with_categories(rows, known)
 
     def selected(self, place: str, rows: Any, select: Callable[[], Any]) -> Any:
@@ -148,6 +162,28 @@ class Known:
 
     def __repr__(self) -> str:
         return f"<Known: {', '.join([*self.values, *self.taken]) or 'nothing'}>"
+
+
+class _Fits:
+    """A transformer that is kept as soon as it is fitted."""
+
+    def __init__(self, transformer: Any, keep: Callable[[Any], Any]) -> None:
+        self._transformer, self._keep = transformer, keep
+
+    def fit_transform(self, rows: Any, *more: Any, **named: Any) -> Any:
+        found = self._transformer.fit_transform(rows, *more, **named)
+        self._keep(self._transformer)
+        return found
+
+
+class _Transforms:
+    """A transformer that was fitted in training: fitting it again is transforming."""
+
+    def __init__(self, transformer: Any) -> None:
+        self._transformer = transformer
+
+    def fit_transform(self, rows: Any, *more: Any, **named: Any) -> Any:
+        return self._transformer.transform(rows)
 
 
 class FittedPart:
@@ -241,10 +277,11 @@ def _unpacked(value: Any) -> Any:
     return value
 
 
-def _texts_of(rows: Any) -> dict[str, list[Any]] | list[Any]:
+def _texts_of(rows: Any, columns: Sequence[str] | None) -> dict[str, list[Any]] | list[Any]:
     if not hasattr(rows, "columns"):
         return _categories_of(rows)
-    return {name: _categories_of(rows[name]) for name in rows.columns if _holds_texts(rows[name])}
+    names = [name for name in rows.columns if _holds_texts(rows[name])] if columns is None else columns
+    return {name: _categories_of(rows[name]) for name in names}
 
 
 def _holds_texts(series: Any) -> bool:
