@@ -156,7 +156,9 @@ class _Flow:
             self.reads.add(name)
 
     def _change(self, node: ast.AST) -> None:
-        name = root_name(node)
+        while isinstance(node, ast.Attribute | ast.Subscript):
+            node = node.value
+        name = node.id if isinstance(node, ast.Name) else None  # what a call gave is an object of its own
         if name is not None:
             self.changes.add(name)
             self.changes |= self._aliases.get(name, set())

@@ -83,6 +83,7 @@ def draft(path: Path, *, project: str, model: str = "", say: Callable[[str], Non
     plots = plots_in(statements)
     say(f"Running {path.name} from top to bottom: {len(notebook.cells)} cells.")
     ran = run_cells(notebook, statements, plots)
+    statements = [one._replace(changes=one.changes - ran.unchanged[one.cell]) for one in statements]
     chosen = _choose(ran, statements, model)
     module = sorted(module_level(statements, ran, plots))
     way = find_way(statements, ran, plots, module, chosen)
@@ -131,7 +132,10 @@ def _choose(ran: Ran, statements: Sequence[Statement], wanted: str) -> str:
             "LightGBM.",
             fix="Give the fitted model a name in a cell of its own, outside of functions.",
         )
-    names = list(found)
+    turned = {name for one in statements if isinstance(one.node, ast.For) for name in _bound(one.node.target)}
+    best = {id(getattr(ran.namespace[name], "best_estimator_", None)): name for name in found}
+    names = [name for name in found if name not in turned] or list(found)
+    names = [name for name in names if not any(best.get(id(ran.namespace[other])) == name for other in names)]
     if len(names) > 1:
         same = {id(ran.namespace[name]) for name in names}
         if len(same) > 1:
@@ -145,9 +149,18 @@ def _choose(ran: Ran, statements: Sequence[Statement], wanted: str) -> str:
 
 
 def _is_model(value: Any) -> bool:
-    if isinstance(value, type) or not hasattr(value, "fit") or not hasattr(value, "predict"):
+    if isinstance(value, type) or not hasattr(value, "predict"):
         return False
-    return any(name.endswith("_") and not name.startswith("_") for name in vars(value)) if hasattr(value, "__dict__") else False
+    if type(value).__module__.startswith("lightgbm") and type(value).__name__ == "Booster":
+        return True
+    held = getattr(value, "__dict__", {})
+    return hasattr(value, "fit") and (
+        any(name.endswith("_") and not name.startswith("_") for name in held) or hasattr(value, "n_features_in_")
+    )
+
+
+def _bound(target: ast.expr) -> set[str]:
+    return {inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name)}
 
 
 def _own_names(statements: Sequence[Statement]) -> Callable[[str], str]:

@@ -59,7 +59,6 @@ def prove_alone(
                 why="A request goes through them without the cells that split, fit and show.",
                 fix="Let the model's input be made of the loaded rows in cells of their own.",
             ) from problem
-        _check_given(whole, made, statements)
         where = sampled(made.raw, ROWS)
         for position in where:
             row = _rows(made.raw, [position])
@@ -71,6 +70,7 @@ def prove_alone(
                 raise _named(made, known, statements, pieces, space, position) from None
             if not _is_same(whole, alone, made.raw, position):
                 raise _named(made, known, statements, pieces, space, position)
+        _check_given(whole, made, statements)
     return len(where)
 
 
@@ -105,10 +105,20 @@ def needed_columns(prepare: Prepare, raw: Any, known: Known) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         base = prepare(sample, known)
+        if rows_in(base) != rows_in(sample):  # rows that are left out have no answer, and so need nothing
+            sample = _rows(sample, [i for i in range(rows_in(sample)) if _is_answered(prepare, _rows(sample, [i]), known)])
+            base = prepare(sample, known)
         for name in every:
             if not _is_idle(prepare, sample, known, base, name):
                 needed.append(name)
     return needed
+
+
+def _is_answered(prepare: Prepare, row: Any, known: Known) -> bool:
+    try:
+        return rows_in(prepare(row, known)) == 1
+    except Exception:  # what is left out may fail further on
+        return False
 
 
 def _is_idle(prepare: Prepare, sample: Any, known: Known, base: Any, name: str) -> bool:
@@ -120,13 +130,10 @@ def _is_idle(prepare: Prepare, sample: Any, known: Known, base: Any, name: str) 
         changed = _with_column(sample, name, other)
         try:
             found = prepare(changed, known)
-        except Exception:  # noqa: S112, BLE001 -- the value does not fit there, which tells nothing
+        except Exception:  # the value does not fit there, which tells nothing
             continue
         seen += 1
-        if rows_in(found) == rows_in(base):
-            if not same_matrix(found, base):
-                return False
-        elif not (hasattr(base, "index") and same_matrix(found.loc[base.index.intersection(found.index)], base.loc[base.index.intersection(found.index)])):  # fmt: skip
+        if not same_matrix(found, base):
             return False
     return seen > 0
 

@@ -33,7 +33,7 @@ def refuse_leaks(statements: Sequence[Statement], made: Preparing) -> None:
             if name in one.binds and isinstance(one.node, ast.Assign):
                 looked.append((position, one.node.value))
     crossing = [(p, statements[p].node) for p in made.way.path if p < apart and _groups(statements[p].node)]
-    for position, node in [*looked, *crossing]:
+    for position, node in sorted([*looked, *crossing], key=lambda one: one[0]):
         for column in sorted(_texts(node) & labels & columns):
             one = statements[position]
             line = next((i.lineno for i in ast.walk(node) if isinstance(i, ast.Constant) and i.value == column), one.first)
@@ -101,7 +101,9 @@ def _texts_beside(node: ast.AST, found: set[str]) -> set[str]:
 
 
 def _groups(node: ast.AST) -> bool:
-    return any(isinstance(i, ast.Attribute) and i.attr in ("groupby", "group_by", "over", "transform") for i in ast.walk(node))
+    """Whether a figure of a group, the row itself among it, is given to each row; earlier rows are no such group."""
+    called = {i.attr for i in ast.walk(node) if isinstance(i, ast.Attribute)}
+    return bool(called & {"over", "transform"}) and not called & {"shift", "rolling", "expanding", "diff", "cumsum", "cum_sum"}
 
 
 def _columns(raw: Any, statements: Sequence[Statement]) -> set[str]:

@@ -60,6 +60,7 @@ class Ran:
         kinds: Before each statement, and at the end: what each name held then.
         prints: What each cell printed, by its number.
         changed: The names whose objects each cell changed in place.
+        unchanged: The names whose objects each cell surely left as they were.
         written: The fingerprint of each name that a cell bound or changed, at the end of the cell; "" where it has none.
         draws: For each statement which random numbers it drew: "numpy", "python".
         files: The files that each cell opened.
@@ -70,6 +71,7 @@ class Ran:
     kinds: list[dict[str, Kind]] = field(default_factory=list)
     prints: dict[int, str] = field(default_factory=dict)
     changed: dict[int, frozenset[str]] = field(default_factory=dict)
+    unchanged: dict[int, frozenset[str]] = field(default_factory=dict)
     written: dict[int, dict[str, str]] = field(default_factory=dict)
     draws: list[frozenset[str]] = field(default_factory=list)
     files: dict[int, list[Path]] = field(default_factory=dict)
@@ -162,6 +164,9 @@ def _run_cell(ran: Ran, number: int, statements: Sequence[tuple[int, Statement]]
     now = {name: fingerprint_of(value) for name, value in ran.namespace.items() if not name.startswith("__")}
     ran.changed[number] = frozenset(
         name for name, known in before.items() if ran.namespace.get(name) is held[name] and now.get(name) != known
+    )
+    ran.unchanged[number] = frozenset(
+        name for name, known in before.items() if known and ran.namespace.get(name) is held[name] and now.get(name) == known
     )
     touched = set().union(*(one.binds | one.changes for _, one in statements)) | ran.changed[number]
     ran.written[number] = {name: now[name] for name in touched if name in now}

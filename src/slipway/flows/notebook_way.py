@@ -147,7 +147,8 @@ def _origins(statements: Sequence[Statement], ran: Ran) -> list[dict[str, int]]:
         sources = [name for name in _in_order(one.node) if name in now and name in one.reads]
         for name in one.binds:
             kind = after.get(name, Kind("other"))
-            made = _origin(one, position, kind, sources, now, before)
+            is_import = isinstance(one.node, ast.Import | ast.ImportFrom)  # data that a package holds is no cell's yet
+            made = None if is_import else _origin(one, position, kind, sources, now, before)
             if made is None:
                 now.pop(name, None)
             else:
@@ -281,6 +282,7 @@ def _same_rows(
             and isinstance(other.node.targets[0], ast.Name)
             and other.node.targets[0].id != source
             and _selected_from(other.node.value) == source
+            and not _plain_columns(other.node.value)
         ]
         if others and not _plain_columns(value):
             return [(target.id, source)]
@@ -297,8 +299,8 @@ def _selected_from(value: ast.expr) -> str | None:
             inner = inner.value
         return inner.id if isinstance(inner, ast.Name) else None
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in _SELECTING:
-        if value.func.attr == "drop" and any(k.arg == "columns" for k in value.keywords):
-            return None
+        if value.func.attr == "drop" and not any("index" in ast.unparse(arg) for arg in value.args):
+            return None  # it drops columns
         return value.func.value.id if isinstance(value.func.value, ast.Name) else None
     return None
 

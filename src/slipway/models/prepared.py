@@ -26,6 +26,7 @@ _SPEC = "spec.json"
 _KNOWN = "known.msgpack"
 _CODE = "code"
 _ROW = "slipway:row"
+_TRIED = 200
 Kind = Literal["pandas", "polars", "numpy"]
 
 
@@ -114,15 +115,13 @@ class Prepared:
         others = [name for name in self.spec.columns if name not in self.spec.names]
         if not others and self.spec.kind == "pandas":
             return
-        rows = _take(sample, range(min(200, len(sample))))
-        try:
+        rows = _take(sample, range(min(_TRIED, len(sample))))
+        wanted = self.native(rows)
+        if rows_in(wanted) != len(rows):
+            rows = _take(rows, [i for i in range(len(rows)) if self.keeps(_take(rows, [i]))])
             wanted = self.native(rows)
-        except InvalidInput:
-            wanted = None
         for choose in (_neutral, _most_frequent):
             self.known.values[_ROW] = _one_row(sample, choose)
-            if wanted is None:
-                return
             try:
                 if same_matrix(self.native(self._filled(rows)), wanted):
                     return
@@ -191,9 +190,9 @@ class Prepared:
         if row is None:
             return frame
         if self.spec.kind == "polars":
-            return frame.with_columns(**{name: row[name].first() for name in self.spec.columns if name not in self.spec.names}).select(
-                row.columns
-            ).cast(dict(row.schema))  # fmt: skip
+            others = [name for name in self.spec.columns if name not in self.spec.names]
+            repeated = row.select(others)[[0] * len(frame)]
+            return frame.drop(others, strict=False).hstack(repeated.get_columns()).select(row.columns)
         held = {
             name: frame[name] if name in self.spec.names else row[name].iloc[[0] * len(frame)].set_axis(frame.index)
             for name in self.spec.columns
