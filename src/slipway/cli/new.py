@@ -20,7 +20,9 @@ __all__ = ["new"]
 
 @command("new")
 @click.argument("name", required=False)
-@click.option("--from-notebook", "notebook", type=click.Path(path_type=Path), help="Write it from this notebook, which is run.")
+@click.option(
+    "--from-notebook", "notebook", type=click.Path(path_type=Path), help="Write it from this notebook, which is run."
+)
 @click.option("--model", default="", help="Which of the notebook's models is served, where it fits several.")
 def new(name: str | None, notebook: Path | None, model: str) -> dict[str, object]:
     """Make a small project that runs, in a new folder NAME.
@@ -30,11 +32,15 @@ def new(name: str | None, notebook: Path | None, model: str) -> dict[str, object
     """
     if name is None:
         if notebook is None:
-            raise InvalidInput("No name was given.", why="The project's folder needs one.", fix="slipway new my-project")
+            raise InvalidInput(
+                "No name was given.", why="The project's folder needs one.", fix="slipway new my-project"
+            )
         name = re.sub(r"[^a-z0-9]+", "-", notebook.stem.lower()).strip("-") or "notebook"
     if model and notebook is None:
         raise InvalidInput(
-            f"--model {model} was given without a notebook.", why="It names one of its models.", fix="Add --from-notebook FILE."
+            f"--model {model} was given without a notebook.",
+            why="It names one of its models.",
+            fix="Add --from-notebook FILE.",
         )
     folder = Path(name)
     project = check_name(folder.name, "project")

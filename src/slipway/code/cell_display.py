@@ -40,7 +40,15 @@ def shows_only(one: Statement) -> bool:
     for inner in ast.walk(value):
         if isinstance(inner, ast.Call):
             called = inner.func
-            if isinstance(called, ast.Name) and called.id not in ("display", "len", "type", "sorted", "set", "list", "dict"):
+            if isinstance(called, ast.Name) and called.id not in (
+                "display",
+                "len",
+                "type",
+                "sorted",
+                "set",
+                "list",
+                "dict",
+            ):
                 return False
             if isinstance(called, ast.Attribute) and called.attr == "score":
                 return False

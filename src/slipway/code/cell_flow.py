@@ -256,7 +256,8 @@ class _Flow:
             self.take(child)
         if isinstance(node.func, ast.Attribute):
             in_place = any(
-                k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords
+                k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True
+                for k in node.keywords
             )
             if node.func.attr in _CHANGING or in_place:
                 self._change(node.func.value)
@@ -289,7 +290,10 @@ class _Flow:
 
     def _inner(self, args: ast.arguments, body: Iterable[ast.AST]) -> None:
         inner = _Flow()
-        inner.binds |= {a.arg for a in [*args.posonlyargs, *args.args, *args.kwonlyargs] + [x for x in (args.vararg, args.kwarg) if x]}
+        inner.binds |= {
+            a.arg
+            for a in [*args.posonlyargs, *args.args, *args.kwonlyargs] + [x for x in (args.vararg, args.kwarg) if x]
+        }
         parts = list(body)
         local = set(inner.binds).union(*map(_names_bound, parts))
         for part in parts:

@@ -100,7 +100,9 @@ def _document(path: Path) -> dict[str, Any]:
     except FileNotFoundError as problem:
         raise NotFound(f"There is no file {path}.", fix="Give the path of an .ipynb file.") from problem
     except OSError as problem:
-        raise InvalidInput(f"{path} cannot be read: {problem.strerror}.", fix="Give the path of an .ipynb file.") from problem
+        raise InvalidInput(
+            f"{path} cannot be read: {problem.strerror}.", fix="Give the path of an .ipynb file."
+        ) from problem
     except (ValueError, RecursionError) as problem:
         raise InvalidInput(
             f"{path} is no notebook: {'it is empty' if not path.stat().st_size else 'it is no JSON in UTF-8'}.",

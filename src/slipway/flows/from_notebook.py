@@ -267,13 +267,19 @@ def _notes(statements: Sequence[Statement], plots: frozenset[int], plan: Plan, m
     if plan.shown:
         notes.append(f"no step, for they only show something: cells {', '.join(map(str, sorted(set(plan.shown))))}")
     if plan.unused:
-        notes.append(f"no step, for nothing reads what they make: cells {', '.join(map(str, sorted(set(plan.unused))))}")
+        notes.append(
+            f"no step, for nothing reads what they make: cells {', '.join(map(str, sorted(set(plan.unused))))}"
+        )
     for kind in plan.seeds:
-        notes.append(f"it draws random numbers of {kind} without a seed: the pipeline begins them with the parameter seed=0")
+        notes.append(
+            f"it draws random numbers of {kind} without a seed: the pipeline begins them with the parameter seed=0"
+        )
     for site in made.all_sites:
         notes.append(f"looks at other rows, and is taken from training in requests: {site.name}")
     for name in sorted(made.states):
         notes.append(f"is taken from training in requests: {name}")
     for position, pairs in sorted(made.way.same.items()):
-        notes.append(f"{statements[position].place} takes rows apart: for one row, {', '.join(f'{a} is {b}' for a, b in pairs)}")
+        notes.append(
+            f"{statements[position].place} takes rows apart: for one row, {', '.join(f'{a} is {b}' for a, b in pairs)}"
+        )
     return [re.sub(r"\s+", " ", note) for note in notes]

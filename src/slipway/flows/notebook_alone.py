@@ -84,7 +84,11 @@ def sampled(raw: Any, most: int) -> list[int]:
         values = np.asarray(raw[name] if hasattr(raw, "columns") else raw[:, name], dtype=object)
         missing = [i for i, value in enumerate(values) if value is None or value != value]
         edges.update(missing[:2])
-        present = [(value, i) for i, value in enumerate(values) if isinstance(value, int | float | np.number) and value == value]
+        present = [
+            (value, i)
+            for i, value in enumerate(values)
+            if isinstance(value, int | float | np.number) and value == value
+        ]
         if present:
             edges.update((min(present)[1], max(present)[1]))
         else:
@@ -106,7 +110,9 @@ def needed_columns(prepare: Prepare, raw: Any, known: Known) -> list[str]:
         warnings.simplefilter("ignore")
         base = prepare(sample, known)
         if rows_in(base) != rows_in(sample):  # rows that are left out have no answer, and so need nothing
-            sample = _rows(sample, [i for i in range(rows_in(sample)) if _is_answered(prepare, _rows(sample, [i]), known)])
+            sample = _rows(
+                sample, [i for i in range(rows_in(sample)) if _is_answered(prepare, _rows(sample, [i]), known)]
+            )
             base = prepare(sample, known)
         for name in every:
             if not _is_idle(prepare, sample, known, base, name):
@@ -126,7 +132,11 @@ def _is_idle(prepare: Prepare, sample: Any, known: Known, base: Any, name: str) 
     values = sample[name].to_list() if hasattr(sample[name], "to_list") else list(sample[name])
     present = [value for value in values if value is not None and value == value] or values
     seen = 0
-    for other in (present[0], present[-1], max(set(present), key=present.count) if _is_hashable(present) else present[0]):
+    for other in (
+        present[0],
+        present[-1],
+        max(set(present), key=present.count) if _is_hashable(present) else present[0],
+    ):
         changed = _with_column(sample, name, other)
         try:
             found = prepare(changed, known)
@@ -283,7 +293,12 @@ def _kept(whole: Any, raw: Any, position: int) -> bool | None:
 def _counterpart(whole: Any, raw: Any, position: int) -> Any:
     """The prepared row of a loaded row among all, None where only its content could tell."""
     if rows_in(whole) == rows_in(raw):
-        if hasattr(whole, "index") and hasattr(raw, "index") and raw.index.is_unique and set(whole.index) == set(raw.index):
+        if (
+            hasattr(whole, "index")
+            and hasattr(raw, "index")
+            and raw.index.is_unique
+            and set(whole.index) == set(raw.index)
+        ):
             return whole.loc[[raw.index[position]]]
         return _rows(whole, [position])
     if _kept(whole, raw, position):
@@ -339,7 +354,9 @@ def _tuples(matrix: Any) -> list[tuple[Any, ...]]:
     if hasattr(matrix, "toarray"):
         matrix = matrix.toarray()
     if hasattr(matrix, "iloc"):
-        columns = [matrix.iloc[:, i].tolist() for i in range(matrix.shape[1])] if matrix.ndim == 2 else [matrix.tolist()]
+        columns = (
+            [matrix.iloc[:, i].tolist() for i in range(matrix.shape[1])] if matrix.ndim == 2 else [matrix.tolist()]
+        )
         rows = list(zip(*columns, strict=True))
     elif hasattr(matrix, "rows"):
         rows = matrix.rows()

@@ -36,7 +36,9 @@ def refuse_leaks(statements: Sequence[Statement], made: Preparing) -> None:
     for position, node in sorted([*looked, *crossing], key=lambda one: one[0]):
         for column in sorted(_texts(node) & labels & columns):
             one = statements[position]
-            line = next((i.lineno for i in ast.walk(node) if isinstance(i, ast.Constant) and i.value == column), one.first)
+            line = next(
+                (i.lineno for i in ast.walk(node) if isinstance(i, ast.Constant) and i.value == column), one.first
+            )
             raise InvalidInput(
                 f"Cell {one.cell}, line {line}, column {column!r}: {_shown(node)} is made of the truth of other rows.",
                 why="It holds what is to be predicted, of the very rows on which the model is judged too: the notebook's figures "
@@ -61,8 +63,14 @@ def label_columns(statements: Sequence[Statement], made: Preparing) -> set[str]:
             names |= {given[i // 2] for i, name in enumerate(bound) if name in names and i // 2 < len(given)} - {""}
         elif isinstance(target, ast.Name) and target.id in names:
             found |= _texts(value)
-            names |= {inner.id for inner in ast.walk(value) if isinstance(inner, ast.Name)} - {made.way.rows} - _frames(value)
-        elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value in found:
+            names |= (
+                {inner.id for inner in ast.walk(value) if isinstance(inner, ast.Name)}
+                - {made.way.rows}
+                - _frames(value)
+            )
+        elif (
+            isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value in found
+        ):
             found |= _texts(value)
         elif isinstance(target, ast.Name) and _made_by_polars(value) & found:
             found |= _texts_beside(value, found)
@@ -70,11 +78,17 @@ def label_columns(statements: Sequence[Statement], made: Preparing) -> set[str]:
 
 
 def _frames(node: ast.AST) -> set[str]:
-    return {i.value.id for i in ast.walk(node) if isinstance(i, ast.Subscript | ast.Attribute) and isinstance(i.value, ast.Name)}
+    return {
+        i.value.id
+        for i in ast.walk(node)
+        if isinstance(i, ast.Subscript | ast.Attribute) and isinstance(i.value, ast.Name)
+    }
 
 
 def _texts(node: ast.AST) -> set[str]:
-    found = {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)}
+    found = {
+        inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+    }
     return found | {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
 
 
@@ -103,7 +117,14 @@ def _texts_beside(node: ast.AST, found: set[str]) -> set[str]:
 def _groups(node: ast.AST) -> bool:
     """Whether a figure of a group, the row itself among it, is given to each row; earlier rows are no such group."""
     called = {i.attr for i in ast.walk(node) if isinstance(i, ast.Attribute)}
-    return bool(called & {"over", "transform"}) and not called & {"shift", "rolling", "expanding", "diff", "cumsum", "cum_sum"}
+    return bool(called & {"over", "transform"}) and not called & {
+        "shift",
+        "rolling",
+        "expanding",
+        "diff",
+        "cumsum",
+        "cum_sum",
+    }
 
 
 def _columns(raw: Any, statements: Sequence[Statement]) -> set[str]:
@@ -111,7 +132,11 @@ def _columns(raw: Any, statements: Sequence[Statement]) -> set[str]:
     found = {str(name) for name in getattr(raw, "columns", ())}
     for one in statements:
         for inner in ast.walk(one.node):
-            if isinstance(inner, ast.Subscript) and isinstance(inner.ctx, ast.Store) and isinstance(inner.slice, ast.Constant):
+            if (
+                isinstance(inner, ast.Subscript)
+                and isinstance(inner.ctx, ast.Store)
+                and isinstance(inner.slice, ast.Constant)
+            ):
                 found.add(str(inner.slice.value))
         found |= _made_by_polars(one.node)
     return found

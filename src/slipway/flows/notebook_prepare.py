@@ -55,7 +55,12 @@ class Preparing:
 
 
 def learn(
-    notebook: Notebook, statements: Sequence[Statement], ran: Ran, plots: frozenset[int], module: Sequence[int], way: Way
+    notebook: Notebook,
+    statements: Sequence[Statement],
+    ran: Ran,
+    plots: frozenset[int],
+    module: Sequence[int],
+    way: Way,
 ) -> Preparing:
     """Run the statements that lead to the model's input once more, and keep what looks at other rows."""
     sources = {cell.number: cell.source for cell in notebook.cells}
@@ -64,7 +69,9 @@ def learn(
     candidates = {p: sites_in(statements[p].cell, statements[p].node) for p in places}
     candidates[-1] = sites_in(statements[way.asked].cell, way.result)
     wanted = {way.rows, *way.known, *free_names(way.result)}
-    positions = sorted({*module, *slice_of(statements, ran, plots, wanted, way.asked), *way.path, *way.loading, *reached})
+    positions = sorted(
+        {*module, *slice_of(statements, ran, plots, wanted, way.asked), *way.path, *way.loading, *reached}
+    )
     known = Known(is_learning=True)
     found = Preparing(way, {}, [], None, None, known, {})
     space: dict[str, Any] = {"__name__": "__main__", "display": lambda *values: None, "__known__": known}
@@ -81,7 +88,9 @@ def learn(
         _take_states(found, way, way.asked, space)
         asked = statements[way.asked]
         found.given = eval(rewritten(sources[asked.cell], way.result, candidates[-1], "__known__"), space)
-    lengths = {kind.length for kinds in ran.kinds for kind in kinds.values() if kind.family in ("frame", "series", "array")}
+    lengths = {
+        kind.length for kinds in ran.kinds for kind in kinds.values() if kind.family in ("frame", "series", "array")
+    }
     lengths |= {len(found.raw)} if found.raw is not None else set()
     for position, sites in candidates.items():
         if kept := accepted(sites, known, lengths):
@@ -99,7 +108,9 @@ def _aligned(text: str, one: Statement) -> str:
 
 def _reached(statements: Sequence[Statement], way: Way) -> list[int]:
     """The functions that the path calls, directly or by way of others."""
-    defined = {name: p for p, one in enumerate(statements) if isinstance(one.node, ast.FunctionDef) for name in one.binds}
+    defined = {
+        name: p for p, one in enumerate(statements) if isinstance(one.node, ast.FunctionDef) for name in one.binds
+    }
     pending = {name for p in way.path for name in statements[p].reads} | free_names(way.result)
     found: set[int] = set(way.definitions)
     pending |= {name for p in found for name in statements[p].reads}
@@ -128,9 +139,7 @@ def _take_rows(found: Preparing, way: Way, position: int, space: dict[str, Any])
     for name in getattr(rows, "columns", ()):
         if name not in found.raw.columns and len(rows) == len(found.raw):
             found.raw = (
-                found.raw.assign(**{name: rows[name]})
-                if hasattr(rows, "iloc")
-                else found.raw.with_columns(rows[name])
+                found.raw.assign(**{name: rows[name]}) if hasattr(rows, "iloc") else found.raw.with_columns(rows[name])
             )
 
 
@@ -177,7 +186,9 @@ def prepare_pieces(
         one = statements[position]
         if position in way.same:
             for name, source in way.same[position]:
-                pieces.append((position, f"{name} = {source}  # cell {one.cell} takes rows apart; one row stays what it is"))
+                pieces.append(
+                    (position, f"{name} = {source}  # cell {one.cell} takes rows apart; one row stays what it is")
+                )
             continue
         if one.cell != cell:
             cell = one.cell
@@ -202,11 +213,12 @@ def indented(text: str, by: str = "    ") -> str:
         tree = ast.Module([], [])
     inside: set[int] = set()
     for node in ast.walk(tree):
-        is_text = isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
+        is_text = isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+        )
         if is_text and node.end_lineno and node.end_lineno > node.lineno:  # type: ignore[attr-defined]
             inside.update(range(node.lineno + 1, node.end_lineno + 1))  # type: ignore[attr-defined]
     lines = text.split("\n")
     return "\n".join(
         line if number in inside or not line.strip() else by + line for number, line in enumerate(lines, 1)
     )
-

@@ -39,7 +39,12 @@ class _Names:
     def __init__(self, own: Callable[[str], str]) -> None:
         self.sw, self.deepcopy, self.here, self.chdir = own("sw"), own("deepcopy"), own("HERE"), own("chdir")
         self.path, self.numpy, self.random = own("Path"), own("numpy"), own("random")
-        self.rows, self.known, self.prepare, self.served = own("rows"), own("known"), own("prepare"), own("served_model")
+        self.rows, self.known, self.prepare, self.served = (
+            own("rows"),
+            own("known"),
+            own("prepare"),
+            own("served_model"),
+        )
         self.release, self.endpoint, self.seed = own("release"), own("endpoint"), own("seed")
 
 
@@ -58,7 +63,12 @@ def wanted_of(statements: Sequence[Statement], made: Preparing, model: str) -> d
 def _cell_before(statements: Sequence[Statement], name: str, position: int) -> int:
     """The cell that last gave a name its value before a statement."""
     return next(
-        (statements[p].cell for p in range(position - 1, -1, -1) if name in statements[p].binds | statements[p].changes), 0
+        (
+            statements[p].cell
+            for p in range(position - 1, -1, -1)
+            if name in statements[p].binds | statements[p].changes
+        ),
+        0,
     )
 
 
@@ -66,7 +76,9 @@ def _rows_cell(statements: Sequence[Statement], made: Preparing) -> int:
     """The cell after which the loaded rows stand as they are; 0 where a cell loads and changes them."""
     way = made.way
     last = statements[way.loading[-1]].cell
-    touching = [p for p in way.path if statements[p].cell <= last and way.rows in statements[p].binds | statements[p].changes]
+    touching = [
+        p for p in way.path if statements[p].cell <= last and way.rows in statements[p].binds | statements[p].changes
+    ]
     return 0 if touching else last
 
 
@@ -85,7 +97,9 @@ def write_module(
     """Write the module."""
     names = _Names(own)
     sources = {cell.number: cell.source for cell in notebook.cells}
-    draws = any(step.draws for step in plan.steps) or NUMPY_STATE in {name for step in plan.steps for name in step.gives}
+    draws = any(step.draws for step in plan.steps) or NUMPY_STATE in {
+        name for step in plan.steps for name in step.gives
+    }
     head = [
         f'"""The notebook {notebook.path.name} as a pipeline: each step is a cell with its own lines. Written by Slipway."""',
         "",
@@ -228,7 +242,12 @@ def _learner_text(
 
 
 def _rows_step(
-    statements: Sequence[Statement], ran: Ran, plots: frozenset[int], plan: Plan, made: Preparing, own: Callable[[str], str]
+    statements: Sequence[Statement],
+    ran: Ran,
+    plots: frozenset[int],
+    plan: Plan,
+    made: Preparing,
+    own: Callable[[str], str],
 ) -> PlannedStep | None:
     """A step that loads the rows and nothing else, where no cell does just that."""
     if _rows_cell(statements, made):
@@ -268,7 +287,10 @@ def _served_text(
     takes = [names.rows, model if model not in (names.rows, names.known) else f"{model}_"]
     states = [name for name in sorted(made.states) if name != model]
     learned = [f"learned_{step.cell}" for step in learners]
-    head = [f"@{names.sw}.step", *_wrapped(f"def {names.served}(", [*takes, *states, *learned], f") -> {names.sw}.Model:")]
+    head = [
+        f"@{names.sw}.step",
+        *_wrapped(f"def {names.served}(", [*takes, *states, *learned], f") -> {names.sw}.Model:"),
+    ]
     head.append(f'    """The model `{model}` with the function that prepares the rows of a request."""')
     known = ""
     if has_known(made):

@@ -68,7 +68,9 @@ def _answers_alike(workspace: Workspace, own: list[Artifact], drafted: Draft, va
         mine = artifacts.load(workspace.blobs, own)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.array_equal(_answers(mine, drafted.made.given), _answers(notebooks, drafted.made.given), equal_nan=True)
+            return np.array_equal(
+                _answers(mine, drafted.made.given), _answers(notebooks, drafted.made.given), equal_nan=True
+            )
     except (SlipwayError, ValueError, TypeError):
         return False
 

@@ -64,6 +64,7 @@ class Ran:
         written: The fingerprint of each name that a cell bound or changed, at the end of the cell; "" where it has none.
         draws: For each statement which random numbers it drew: "numpy", "python".
         files: The files that each cell opened.
+        paths: The names that hold the path of a file, as a text.
         seconds: How long it took.
     """
 
@@ -75,6 +76,7 @@ class Ran:
     written: dict[int, dict[str, str]] = field(default_factory=dict)
     draws: list[frozenset[str]] = field(default_factory=list)
     files: dict[int, list[Path]] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -93,7 +95,12 @@ def run_cells(notebook: Notebook, statements: Sequence[Statement], plots: frozen
     """
     ran = Ran({"__name__": "__main__", "__builtins__": __builtins__, "display": _display})
     for cell in notebook.cells:
-        linecache.cache[_file(cell.number)] = (len(cell.source), None, [line + "\n" for line in cell.lines], _file(cell.number))
+        linecache.cache[_file(cell.number)] = (
+            len(cell.source),
+            None,
+            [line + "\n" for line in cell.lines],
+            _file(cell.number),
+        )
     before = (np.random.get_state(), random.getstate())
     np.random.seed(seed)
     random.seed(seed)
@@ -134,7 +141,13 @@ def kind_of(value: Any) -> Kind:
         return Kind("code")
     if hasattr(value, "get_params") and hasattr(value, "fit"):
         return Kind("estimator")
-    held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) and len(value) < 50 else ()
+    held = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list | tuple) and len(value) < 50
+        else ()
+    )
     return Kind("other", holds=frozenset(int(part.shape[0]) for part in held if getattr(part, "shape", None)))
 
 
@@ -159,14 +172,17 @@ def _run_cell(ran: Ran, number: int, statements: Sequence[tuple[int, Statement]]
                 random.setstate(exact[1])
             after = _random_states()
             ran.draws.append(frozenset(name for name in after if after[name] != states[name]))
-    ran.files[number] = opened
+    # Polars reads files without Python's `open`: those that the code names count too.
+    ran.files[number] = list(dict.fromkeys([*opened, *_named_files([one for _, one in statements], ran.paths)]))
     ran.prints[number] = printed.getvalue()
     now = {name: fingerprint_of(value) for name, value in ran.namespace.items() if not name.startswith("__")}
     ran.changed[number] = frozenset(
         name for name, known in before.items() if ran.namespace.get(name) is held[name] and now.get(name) != known
     )
     ran.unchanged[number] = frozenset(
-        name for name, known in before.items() if known and ran.namespace.get(name) is held[name] and now.get(name) == known
+        name
+        for name, known in before.items()
+        if known and ran.namespace.get(name) is held[name] and now.get(name) == known
     )
     touched = set().union(*(one.binds | one.changes for _, one in statements)) | ran.changed[number]
     ran.written[number] = {name: now[name] for name in touched if name in now}
@@ -209,6 +225,21 @@ def _display(*values: Any) -> None:
     """What Jupyter gives to cells under this name."""
     for value in values:
         print(value)
+
+
+def _named_files(statements: Sequence[Statement], paths: dict[str, Path]) -> list[Path]:
+    """The files in the present folder that statements name, by a text or by a name that holds one."""
+    found = []
+    for one in statements:
+        for inner in ast.walk(one.node):
+            if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and 0 < len(inner.value) < 250:
+                path = Path(inner.value.replace("\0", ""))
+                if path.suffix and path.is_file():
+                    found.append(path.absolute())
+                    if isinstance(one.node, ast.Assign) and one.node.value is inner:
+                        paths.update(dict.fromkeys(one.binds, path.absolute()))
+        found += [paths[name] for name in one.reads if name in paths]
+    return found
 
 
 def _random_states() -> dict[str, str]:

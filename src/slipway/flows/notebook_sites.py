@@ -169,7 +169,9 @@ def rewritten(source: str, node: ast.stmt | ast.expr, sites: Sequence[Site], kno
         before, after = _around(source, site, known, span)
         inserts += [(low, low - high, before), (high, high - low, after)]
     text = source[begin:end]
-    for where, _, insert in sorted(inserts, key=lambda one: (one[0], -one[1]) if one[1] < 0 else (one[0], -1e9), reverse=True):
+    for where, _, insert in sorted(
+        inserts, key=lambda one: (one[0], -one[1]) if one[1] < 0 else (one[0], -1e9), reverse=True
+    ):
         text = text[: where - begin] + insert + text[where - begin :]
     return text
 

@@ -99,7 +99,9 @@ def plan_steps(
             for position, one in enumerate(statements)
             if one.cell == number and position not in module and position not in plots and position not in inner
         ]
-        computing = [p for p in kept if not shows_only(statements[p]) or ran.draws[p] or _changes_unseen(statements, p, ran)]
+        computing = [
+            p for p in kept if not shows_only(statements[p]) or ran.draws[p] or _changes_unseen(statements, p, ran)
+        ]
         if computing:
             plan.steps.append(step_of(statements, ran, computing, inner, taken))
         elif any(position in plots or shows_only(statements[position]) for position in kept) or (
@@ -124,7 +126,11 @@ def module_level(statements: Sequence[Statement], ran: Ran, plots: frozenset[int
             if position in found or position in plots or ran.draws[position] or not one.reads <= known:
                 continue
             steady = all(bound[name] == 1 and name not in changed for name in one.binds)
-            if _is_import(one.node) or (steady and (_is_definition(one.node) or _is_constant(one.node))) or _is_setting(one):
+            if (
+                _is_import(one.node)
+                or (steady and (_is_definition(one.node) or _is_constant(one.node)))
+                or _is_setting(one)
+            ):
                 found.add(position)
                 known |= one.binds
         if len(found) == before:
@@ -135,7 +141,12 @@ def _is_import(node: ast.stmt) -> bool:
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass):
         return True
     if isinstance(node, ast.Try):
-        inner = [*node.body, *(part for handler in node.handlers for part in handler.body), *node.orelse, *node.finalbody]
+        inner = [
+            *node.body,
+            *(part for handler in node.handlers for part in handler.body),
+            *node.orelse,
+            *node.finalbody,
+        ]
         return any(isinstance(part, ast.Import | ast.ImportFrom) for part in node.body) and all(
             _is_import(part) or _is_constant(part) for part in inner
         )
@@ -160,7 +171,11 @@ def _is_setting(one: Statement) -> bool:
     if not isinstance(one.node, ast.Expr) or not isinstance(one.node.value, ast.Call):
         return False
     called = ast.unparse(one.node.value.func)
-    return bool(re.search(r"\.(set_option|filterwarnings|simplefilter|set_printoptions|set_config|Config\.\w+|basicConfig)$", called))
+    return bool(
+        re.search(
+            r"\.(set_option|filterwarnings|simplefilter|set_printoptions|set_config|Config\.\w+|basicConfig)$", called
+        )
+    )
 
 
 def _inner_definitions(statements: Sequence[Statement], module: set[int], plots: frozenset[int]) -> set[int]:
@@ -294,12 +309,19 @@ def _prune(plan: Plan, statements: Sequence[Statement], ran: Ran, wanted: Mappin
 
 def _is_figure(ran: Ran, cell: int, name: str) -> bool:
     """Whether a name is a metric that nothing reads: it is kept, to be compared."""
-    return type(ran.namespace.get(name)).__name__ in ("float", "float64", "float32") and name in ran.written.get(cell, {})
+    return type(ran.namespace.get(name)).__name__ in ("float", "float64", "float32") and name in ran.written.get(
+        cell, {}
+    )
 
 
 def _tells_of_model(step: PlannedStep, statements: Sequence[Statement]) -> bool:
     text = "\n".join(statements[p].text for p in step.statements)
-    return bool(re.search(r"\.(score|predict|predict_proba|best_\w+_|cv_results_)\b|_score\(|_error\(|_report\(|_matrix\(|_loss\(", text))
+    return bool(
+        re.search(
+            r"\.(score|predict|predict_proba|best_\w+_|cv_results_)\b|_score\(|_error\(|_report\(|_matrix\(|_loss\(",
+            text,
+        )
+    )
 
 
 _ROLES = (

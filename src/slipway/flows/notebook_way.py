@@ -18,7 +18,9 @@ _KEEPING = frozenset(
     "filter drop_nulls dropna query head tail sample drop_duplicates unique limit slice sort sort_values with_columns select "
     "drop rename reset_index loc iloc copy merge join collect lazy to_numpy values train_test_split fillna fill_null".split()
 )
-_TABLES = frozenset("groupby group_by agg aggregate value_counts pivot_table pivot crosstab describe resample nunique".split())
+_TABLES = frozenset(
+    "groupby group_by agg aggregate value_counts pivot_table pivot crosstab describe resample nunique".split()
+)
 _SELECTING = frozenset("loc iloc sample head tail query filter drop".split())
 
 
@@ -82,7 +84,9 @@ def _follow(
     needed: set[str],
 ) -> None:
     """Go backwards from the model to where the rows are loaded."""
-    defined = {name: p for p, one in enumerate(statements) if isinstance(one.node, ast.FunctionDef) for name in one.binds}
+    defined = {
+        name: p for p, one in enumerate(statements) if isinstance(one.node, ast.FunctionDef) for name in one.binds
+    }
     for position in range(way.asked - 1, -1, -1):
         one = statements[position]
         touched = (one.binds | one.changes | _changed_by_call(one, ran)) & needed
@@ -97,7 +101,7 @@ def _follow(
             way.loading.append(position)
             continue
         way.path.append(position)
-        parts = _same_rows(statements, position, origins, touched)
+        parts = _same_rows(statements, position, ran.kinds[position], touched)
         if parts:
             way.same[position] = parts
             needed = (needed - {name for name, _ in parts}) | {name for _, name in parts}
@@ -114,7 +118,9 @@ def _follow(
                     way.known[inner] = position
             elif name in ran.kinds[position]:
                 way.known[name] = position
-    raise _unclear(statements[way.asked], f"asks the model with {', '.join(sorted(needed))}", "where that is loaded is not seen")
+    raise _unclear(
+        statements[way.asked], f"asks the model with {', '.join(sorted(needed))}", "where that is loaded is not seen"
+    )
 
 
 def slice_of(
@@ -260,7 +266,7 @@ def _brings_rows(one: Statement, kinds: dict[str, Kind], origins: dict[str, int]
 
 
 def _same_rows(
-    statements: Sequence[Statement], position: int, origins: Sequence[dict[str, int]], touched: set[str]
+    statements: Sequence[Statement], position: int, kinds: dict[str, Kind], touched: set[str]
 ) -> list[tuple[str, str]]:
     """For a statement that takes rows apart: each name that is needed of it, with the name of the rows before."""
     one = statements[position]
@@ -282,16 +288,20 @@ def _same_rows(
             and isinstance(other.node.targets[0], ast.Name)
             and other.node.targets[0].id != source
             and _selected_from(other.node.value) == source
-            and not _plain_columns(other.node.value)
+            and not _plain_columns(other.node.value, kinds)
         ]
-        if others and not _plain_columns(value):
+        if others and not _plain_columns(value, kinds):
             return [(target.id, source)]
     return []
 
 
 def _selected_from(value: ast.expr) -> str | None:
     """The name of the rows of which an expression takes some: `df[mask]`, `df.iloc[:100]`, `df.sample(frac=0.8)`."""
-    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in ("copy", "reset_index"):
+    while (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Attribute)
+        and value.func.attr in ("copy", "reset_index")
+    ):
         value = value.func.value
     if isinstance(value, ast.Subscript):
         inner = value.value
@@ -305,12 +315,14 @@ def _selected_from(value: ast.expr) -> str | None:
     return None
 
 
-def _plain_columns(value: ast.expr) -> bool:
+def _plain_columns(value: ast.expr, kinds: dict[str, Kind]) -> bool:
     """Whether columns are chosen, not rows: `df["x"]`, `df[["x", "y"]]`, `df[features]`."""
     if not isinstance(value, ast.Subscript) or not isinstance(value.value, ast.Name):
         return False
     chosen = value.slice
-    return isinstance(chosen, ast.Constant | ast.List | ast.Name) or (
+    if isinstance(chosen, ast.Name):
+        return kinds.get(chosen.id, Kind("other")).family == "other"  # a list of names; a mask is a series or an array
+    return isinstance(chosen, ast.Constant | ast.List) or (
         isinstance(chosen, ast.BinOp) and isinstance(chosen.op, ast.Add)
     )
 

@@ -242,9 +242,7 @@ def load(folder: Path) -> Model:
     model.profile = from_bytes((folder / _PROFILE).read_bytes())
     model.evaluated = (folder / EVALUATED_FILE).read_bytes() if (folder / EVALUATED_FILE).exists() else b""
     model._prepared = _own_prepared(folder)
-    model._scorer = Scorer(
-        model._format, model.estimator, state.task, state.signature, state.layout, model._prepared
-    )
+    model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout, model._prepared)
     model._content = content
     return model
 
@@ -361,7 +359,9 @@ def _on_prepared(prepared: Prepared, sample: Any) -> _Fitted:
             why="A request is answered row by row, so what becomes of a row must not depend on the rows beside it.",
             fix="Move what looks at other rows out of prepare, and keep what it found in known.",
         )
-    plain = [[None if np.isnan(v) else float(v) for v in row] for row in picked] if is_array else plain_rows(picked, names)
+    plain = (
+        [[None if np.isnan(v) else float(v) for v in row] for row in picked] if is_array else plain_rows(picked, names)
+    )
     columns = {f.name: sample[:, i] for i, f in enumerate(fields)} if is_array else _profiled(fields, sample)
     return _Fitted(
         fields=fields,

@@ -68,7 +68,9 @@ class Prepared:
         self._frames = format_named("pickle") if spec.kind == "pandas" else None  # for its frames of plain values
 
     @classmethod
-    def of(cls, function: Callable[..., Any], known: Known | None, sample: Any, columns: Sequence[str] | None) -> Prepared:
+    def of(
+        cls, function: Callable[..., Any], known: Known | None, sample: Any, columns: Sequence[str] | None
+    ) -> Prepared:
         """Take a function out of its project, and fix the frame that it is asked with.
 
         Args:
@@ -210,7 +212,9 @@ class Prepared:
         try:
             return self._filled(pl.DataFrame(typed, schema=schema, orient="row"))
         except (TypeError, pl.exceptions.PolarsError, OverflowError) as problem:
-            raise InvalidInput(f"A value does not fit: {problem}", fix="Give values of the types of training.") from problem
+            raise InvalidInput(
+                f"A value does not fit: {problem}", fix="Give values of the types of training."
+            ) from problem
 
     def content(self) -> str:
         """Equal for the same code that knows the same."""
@@ -242,7 +246,9 @@ def load_prepared(folder: Path, keep: Any = None) -> Prepared | None:
         known = decode_known((home / _KNOWN).read_bytes())
     except (OSError, msgspec.DecodeError) as problem:
         raise Corrupt(f"{home} cannot be read: {problem}.", fix="Deploy the version again.") from problem
-    sources = {p.relative_to(home / _CODE).as_posix(): p.read_text("utf-8") for p in sorted((home / _CODE).rglob("*.py"))}
+    sources = {
+        p.relative_to(home / _CODE).as_posix(): p.read_text("utf-8") for p in sorted((home / _CODE).rglob("*.py"))
+    }
     return Prepared(spec, sources, known, home / _CODE, keep)
 
 
@@ -268,7 +274,10 @@ def same_matrix(one: Any, other: Any) -> bool:
 def _same_values(one: Any, other: Any) -> bool:
     if one.dtype.kind == "f" and other.dtype.kind == "f":
         return bool(np.array_equal(one, other, equal_nan=True))
-    return all(a is b or a == b or (a != a and b != b) for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True))
+    return all(
+        a is b or a == b or (a != a and b != b)
+        for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True)
+    )
 
 
 def _kind_of(sample: Any) -> Kind:
@@ -288,7 +297,9 @@ def _columns_of(sample: Any) -> list[str]:
     if isinstance(sample, np.ndarray):
         return [f"x{position}" for position in range(sample.shape[1])]
     if odd := [name for name in sample.columns if not isinstance(name, str)]:
-        raise InvalidInput(f"The column {odd[0]!r} has no text as its name.", fix="Name columns by texts: df.columns = [...].")
+        raise InvalidInput(
+            f"The column {odd[0]!r} has no text as its name.", fix="Name columns by texts: df.columns = [...]."
+        )
     return list(sample.columns)
 
 

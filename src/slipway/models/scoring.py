@@ -58,7 +58,9 @@ class Scorer:
         self._encoder = None if layout or prepare is not None else Encoder(signature)
         # Types of NumPy that have no place for a missing value.
         self._strict = tuple(
-            i for i, c in enumerate(layout if prepare is None else prepare.spec.layout) if c.dtype.startswith(("int", "uint", "bool")) and c.dtype != "boolean"
+            i
+            for i, c in enumerate(layout if prepare is None else prepare.spec.layout)
+            if c.dtype.startswith(("int", "uint", "bool")) and c.dtype != "boolean"
         )
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
