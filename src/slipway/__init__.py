@@ -148,6 +148,7 @@ __all__ = [
     "Freshness",
     "Gate",
     "KPI",
+    "Known",
     "Model",
     "Quality",
     "Retrain",

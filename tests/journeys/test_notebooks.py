@@ -50,7 +50,8 @@ def own_answers(name: str, folder: Path) -> tuple[list[dict[str, Any]], list[flo
                 try:
                     exec(compile(ast.Module([statement], []), name, "exec"), names)
                 except (ImportError, NameError) as problem:
-                    assert re.search("matplotlib|'(plt|ax|fig)'", str(problem)), problem
+                    if not re.search("matplotlib|'(plt|ax|fig)'", str(problem)):
+                        raise
         found = eval(rows, names).to_json(orient="records", double_precision=15)
         return json.loads(found), [float(one) for one in eval(answers, names)]
 

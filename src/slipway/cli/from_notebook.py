@@ -90,7 +90,7 @@ def _present(folder: Path, module: str) -> dict[str, bytes] | None:
 
 
 def _files(project: str, module: str, drafted: Any) -> dict[str, bytes]:
-    asked = {name: None for name in drafted.made.columns}
+    asked = dict.fromkeys(drafted.made.columns)
     readme = (
         f"# {project}\n\nWritten from `{drafted.notebook.path.name}`; the cells' lines are in `{module}.py`, unedited.\n\n```\n"
         f"slipway run release\nslipway deploy {project}\nslipway predict {project} '{json.dumps(asked)}'\n```\n\n"

@@ -8,8 +8,25 @@ from slipway.code.cell_flow import Statement, root_name
 __all__ = ["plots_in", "shows_only"]
 
 _PLOTTING = frozenset(
-    "matplotlib seaborn plotly altair bokeh missingno pylab IPython ydata_profiling pandas_profiling holoviews hvplot "
-    "graphviz dtreeviz yellowbrick scikitplot wordcloud".split()
+    [
+        "matplotlib",
+        "seaborn",
+        "plotly",
+        "altair",
+        "bokeh",
+        "missingno",
+        "pylab",
+        "IPython",
+        "ydata_profiling",
+        "pandas_profiling",
+        "holoviews",
+        "hvplot",
+        "graphviz",
+        "dtreeviz",
+        "yellowbrick",
+        "scikitplot",
+        "wordcloud",
+    ]
 )
 _PLOT_METHODS = frozenset({"plot", "hist", "boxplot", "plotting", "hvplot"})
 

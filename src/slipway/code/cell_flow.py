@@ -16,8 +16,36 @@ __all__ = ["Statement", "free_names", "root_name", "statements_of"]
 
 _BUILTINS = frozenset(vars(builtins)) | {"__name__", "__file__", "display", "get_ipython"}
 _CHANGING = frozenset(
-    "append extend insert remove pop clear update setdefault popitem add discard sort reverse fit partial_fit fit_transform "
-    "fit_predict set_params set_index_names seed shuffle appendleft extendleft itemset fill put resize setfield".split()
+    [
+        "append",
+        "extend",
+        "insert",
+        "remove",
+        "pop",
+        "clear",
+        "update",
+        "setdefault",
+        "popitem",
+        "add",
+        "discard",
+        "sort",
+        "reverse",
+        "fit",
+        "partial_fit",
+        "fit_transform",
+        "fit_predict",
+        "set_params",
+        "set_index_names",
+        "seed",
+        "shuffle",
+        "appendleft",
+        "extendleft",
+        "itemset",
+        "fill",
+        "put",
+        "resize",
+        "setfield",
+    ]
 )
 _DYNAMIC = frozenset({"exec", "eval", "globals", "locals", "vars", "compile", "__import__"})
 
@@ -306,8 +334,8 @@ class _Flow:
         for part in [*node.decorator_list, *node.bases, *(k.value for k in node.keywords)]:
             self.take(part)
         inner = _Flow()
-        for part in node.body:
-            inner.take(part)
+        for statement in node.body:
+            inner.take(statement)
         for name in inner.reads:
             self._read(name)
         self.binds.add(node.name)

@@ -7,6 +7,7 @@ refused. Lines keep their numbers: what is dropped becomes a comment in its plac
 import ast
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +16,26 @@ from slipway.errors import InvalidInput, NotFound
 __all__ = ["Cell", "Notebook", "read_notebook"]
 
 _DROPPED = frozenset(
-    "matplotlib config config_inline load_ext reload_ext autoreload autosave precision pylab_import who whos reset_selective "
-    "capture time timeit prun xmode colors".split()
+    [
+        "matplotlib",
+        "config",
+        "config_inline",
+        "load_ext",
+        "reload_ext",
+        "autoreload",
+        "autosave",
+        "precision",
+        "pylab_import",
+        "who",
+        "whos",
+        "reset_selective",
+        "capture",
+        "time",
+        "timeit",
+        "prun",
+        "xmode",
+        "colors",
+    ]
 )
 _TIMED = frozenset({"time", "timeit", "prun"})
 _INSTALL = re.compile(r"(?:[!%]\s*)?(?:python3?\s+-m\s+)?(?:pip3?|conda|mamba|uv\s+pip)\s+install\s+(?P<what>.*)")
@@ -30,13 +49,13 @@ class Cell(NamedTuple):
 
     Attributes:
         number: Which code cell it is, from 1, by its place in the notebook.
-        count: The number in brackets that Jupyter shows, None where it was not run.
+        shown: The number in brackets that Jupyter shows, None where it was not run.
         source: Python, with the lines of the cell at their numbers.
         tree: The same, parsed.
     """
 
     number: int
-    count: int | None
+    shown: int | None
     source: str
     tree: ast.Module
 
@@ -240,13 +259,13 @@ def _parsed(path: Path, number: int, source: str) -> ast.Module:
 
 
 def _order(cells: list[Cell]) -> list[str]:
-    counts = [cell.count for cell in cells if cell.count is not None]
+    counts = [cell.shown for cell in cells if cell.shown is not None]
     if not counts or counts == sorted(counts):
         return []
-    for before, after in zip(cells, cells[1:], strict=False):
-        if before.count is not None and after.count is not None and after.count < before.count:
+    for before, after in pairwise(cells):
+        if before.shown is not None and after.shown is not None and after.shown < before.shown:
             return [
-                f"cell {after.number} was last run as [{after.count}], before cell {before.number} ([{before.count}]): the "
+                f"cell {after.number} was last run as [{after.shown}], before cell {before.number} ([{before.shown}]): the "
                 "pipeline runs the cells from top to bottom, and its answers may differ from those that the notebook shows"
             ]
     return []

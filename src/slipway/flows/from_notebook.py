@@ -23,7 +23,7 @@ from slipway.code.notebooks import Notebook, read_notebook
 from slipway.errors import InvalidInput, near
 from slipway.flows.notebook_alone import needed_columns, prove_alone
 from slipway.flows.notebook_leaks import refuse_leaks
-from slipway.flows.notebook_prepare import Preparing, learn, prepare_pieces
+from slipway.flows.notebook_prepare import Preparing, indented, learn, prepare_pieces
 from slipway.flows.notebook_project import Written, wanted_of, write_module
 from slipway.flows.notebook_run import Ran, run_cells
 from slipway.flows.notebook_steps import Plan, module_level, plan_steps
@@ -192,8 +192,6 @@ def _prove(
     for position in module:
         exec(compile(statements[position].text, f"<cell {statements[position].cell}>", "exec"), space)
     pieces = prepare_pieces(notebook, statements, made, rows, known_name)
-    from slipway.flows.notebook_prepare import indented
-
     text = f"def __prepare__({rows}, {known_name}):\n" + "\n".join(indented(piece) for _, piece in pieces)
     exec(compile(text, "<prepare>", "exec"), space)
     known = Known(made.states, made.learned.taken)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from slipway.code.cell_flow import Statement
 from slipway.errors import InvalidInput
@@ -105,7 +106,6 @@ def needed_columns(prepare: Prepare, raw: Any, known: Known) -> list[str]:
     if not hasattr(raw, "columns"):
         return every
     sample = _rows(raw, sampled(raw, _COLUMN_ROWS)[: 2 * _COLUMN_ROWS])
-    needed = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         base = prepare(sample, known)
@@ -114,10 +114,13 @@ def needed_columns(prepare: Prepare, raw: Any, known: Known) -> list[str]:
                 sample, [i for i in range(rows_in(sample)) if _is_answered(prepare, _rows(sample, [i]), known)]
             )
             base = prepare(sample, known)
-        for name in every:
-            if not _is_idle(prepare, sample, known, base, name):
-                needed.append(name)
-    return needed
+        idle = [name for name in every if _is_idle(prepare, sample, known, base, name)]
+        changed = sample
+        for name in idle:
+            changed = _with_column(changed, name, _others(sample[name])[-1])
+        if idle and not same_matrix(_prepared(prepare, changed, known), base):
+            idle = []  # each of several does without, but not without the others
+    return [name for name in every if name not in idle]
 
 
 def _is_answered(prepare: Prepare, row: Any, known: Known) -> bool:
@@ -128,36 +131,33 @@ def _is_answered(prepare: Prepare, row: Any, known: Known) -> bool:
 
 
 def _is_idle(prepare: Prepare, sample: Any, known: Known, base: Any, name: str) -> bool:
-    """Whether other values in a column change nothing in the rows that stay."""
-    values = sample[name].to_list() if hasattr(sample[name], "to_list") else list(sample[name])
+    """Whether other values in a column change nothing: its least, its greatest, its most frequent one in every row."""
+    tried = [_prepared(prepare, _with_column(sample, name, other), known) for other in _others(sample[name])]
+    fitting = [found for found in tried if found is not None]
+    return bool(fitting) and all(same_matrix(found, base) for found in fitting)
+
+
+def _prepared(prepare: Prepare, rows: Any, known: Known) -> Any:
+    """What comes of rows, None where a value does not fit there, which tells nothing."""
+    try:
+        return prepare(rows, known)
+    except Exception:
+        return None
+
+
+def _others(series: Any) -> list[Any]:
+    values = series.to_list()
     present = [value for value in values if value is not None and value == value] or values
-    seen = 0
-    for other in (
-        present[0],
-        present[-1],
-        max(set(present), key=present.count) if _is_hashable(present) else present[0],
-    ):
-        changed = _with_column(sample, name, other)
-        try:
-            found = prepare(changed, known)
-        except Exception:  # the value does not fit there, which tells nothing
-            continue
-        seen += 1
-        if not same_matrix(found, base):
-            return False
-    return seen > 0
-
-
-def _is_hashable(values: list[Any]) -> bool:
-    return all(isinstance(value, str | int | float | bool) for value in values)
+    if all(isinstance(value, str | int | float | bool) for value in present):
+        counts = Counter(present)
+        return [min(present), max(present), counts.most_common(1)[0][0]]
+    return [present[0], present[-1]]
 
 
 def _with_column(sample: Any, name: str, value: Any) -> Any:
     if hasattr(sample, "iloc"):
         position = [i for i, known in enumerate(sample[name].to_list()) if known is value or known == value][:1] or [0]
         return sample.assign(**{name: sample[name].iloc[position * len(sample)].set_axis(sample.index)})
-    import polars as pl
-
     return sample.with_columns(pl.Series(name, [value] * len(sample), dtype=sample.schema[name]))
 
 
@@ -167,7 +167,7 @@ def _check_given(whole: Any, made: Preparing, statements: Sequence[Statement]) -
     given = made.given
     if _names(given) != _names(whole):
         raise InvalidInput(
-            f"The model is asked with {_shown(given)} at {place}; prepared from the loaded rows it would be {_shown(whole)}.",
+            f"The model is asked with {_shape(given)} at {place}; prepared from the loaded rows it would be {_shape(whole)}.",
             why="A request would reach the model in another shape than training rows did.",
             fix="Make the model's input of the loaded rows in cells of their own.",
         )
@@ -343,10 +343,17 @@ def _column_of(whole: Any, alone: Any, raw: Any, position: int) -> str:
     return ""
 
 
+def _shape(matrix: Any) -> str:
+    """A matrix in words, for a sentence."""
+    names = _names(matrix)
+    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return f"a {type(matrix).__name__} of {len(names)} columns ({shown})"
+
+
 def _names(matrix: Any) -> list[str]:
     if hasattr(matrix, "columns"):
         return [str(name) for name in matrix.columns]
-    shape = getattr(matrix, "shape", (0,))
+    shape: tuple[int, ...] = getattr(matrix, "shape", (0,))
     return [str(i) for i in range(shape[1])] if len(shape) > 1 else ["value"]
 
 

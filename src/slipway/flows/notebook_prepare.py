@@ -14,7 +14,7 @@ import numpy as np
 
 from slipway.code.cell_flow import Statement, free_names
 from slipway.code.notebooks import Notebook
-from slipway.flows.notebook_run import Ran
+from slipway.flows.notebook_run import Ran, importing_from
 from slipway.flows.notebook_sites import Site, accepted, rewritten, sites_in
 from slipway.flows.notebook_way import Way, slice_of
 from slipway.models.known import Known
@@ -146,8 +146,6 @@ def _take_rows(found: Preparing, way: Way, position: int, space: dict[str, Any])
 @contextlib.contextmanager
 def _as_before(notebook: Notebook) -> Iterator[None]:
     """The folder and the random numbers with which the notebook ran."""
-    from slipway.flows.notebook_run import importing_from
-
     states = np.random.get_state(), random.getstate()
     np.random.seed(0)
     random.seed(0)

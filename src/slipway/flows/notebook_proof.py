@@ -48,8 +48,8 @@ def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
                 raise _differs(cell, variable, drafted)
             equal += 1
     if drafted.written.rows_step[0]:
-        own = done.get(drafted.written.rows_step[0], ())
-        if not own or own[0].fingerprint != fingerprint_of(drafted.made.raw):
+        rows = done.get(drafted.written.rows_step[0], ())
+        if not rows or rows[0].fingerprint != fingerprint_of(drafted.made.raw):
             raise _differs(0, drafted.made.way.rows, drafted)
         equal += 1
     return equal

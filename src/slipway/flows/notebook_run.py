@@ -27,6 +27,7 @@ import numpy as np
 from slipway.code.cell_flow import Statement
 from slipway.code.notebooks import Notebook
 from slipway.errors import InvalidInput, StepFailed
+from slipway.ledger.provenance import user_trace
 from slipway.schema.fingerprints import of_value
 
 __all__ = ["Kind", "Ran", "fingerprint_of", "importing_from", "kind_of", "run_cells"]
@@ -119,7 +120,7 @@ def run_cells(notebook: Notebook, statements: Sequence[Statement], plots: frozen
 
 def fingerprint_of(value: Any) -> str:
     """The logical fingerprint of a variable's value, "" for what has none: a module, a function, an open file."""
-    if isinstance(value, ModuleType | type) or callable(value) and not hasattr(value, "get_params"):
+    if isinstance(value, ModuleType | type) or (callable(value) and not hasattr(value, "get_params")):
         return ""
     try:
         return of_value(value)
@@ -206,9 +207,10 @@ def _execute(namespace: dict[str, Any], one: Statement, printed: io.StringIO) ->
             f"Cell {one.cell} failed when the notebook was run from top to bottom: line {line}: "
             f"{type(problem).__name__}: {problem}",
             step=f"cell {one.cell}",
-            trace="".join(traceback.format_exception(problem)),
-            fix="Restart the kernel in Jupyter and run all cells: where that passes, look at files that are read by "
-            "a path beside the notebook.",
+            trace=user_trace(problem),
+            fix=f"Put {problem.filename} where that path leads from the notebook's own folder."
+            if isinstance(problem, FileNotFoundError)
+            else "Restart the kernel in Jupyter, run all cells, and mend what fails there.",
         ) from problem
 
 
@@ -243,7 +245,8 @@ def _named_files(statements: Sequence[Statement], paths: dict[str, Path]) -> lis
 
 
 def _random_states() -> dict[str, str]:
-    name, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
     return {
         _NUMPY: hashlib.blake2b(keys.tobytes() + repr((name, rest)).encode(), digest_size=16).hexdigest(),
         _PYTHON: str(hash(random.getstate())),

@@ -16,12 +16,50 @@ from slipway.models.known import Known
 __all__ = ["CROSSING", "Site", "accepted", "crossing_in", "rewritten", "sites_in"]
 
 _REDUCING = frozenset(
-    "mean median std var sum min max count nunique unique mode quantile value_counts idxmax idxmin agg aggregate skew kurt "
-    "corr cov sem mad any all item to_dict percentile nanmean nanmedian nanstd nanmin nanmax nanpercentile average n_unique "
-    "len".split()
+    [
+        "mean",
+        "median",
+        "std",
+        "var",
+        "sum",
+        "min",
+        "max",
+        "count",
+        "nunique",
+        "unique",
+        "mode",
+        "quantile",
+        "value_counts",
+        "idxmax",
+        "idxmin",
+        "agg",
+        "aggregate",
+        "skew",
+        "kurt",
+        "corr",
+        "cov",
+        "sem",
+        "mad",
+        "any",
+        "all",
+        "item",
+        "to_dict",
+        "percentile",
+        "nanmean",
+        "nanmedian",
+        "nanstd",
+        "nanmin",
+        "nanmax",
+        "nanpercentile",
+        "average",
+        "n_unique",
+        "len",
+    ]
 )
-_SELECTING = frozenset("drop_duplicates sort_values sample nlargest nsmallest sort_index unique sort".split())
-_FRAMES = frozenset("with_columns filter select".split())
+_SELECTING = frozenset(
+    ["drop_duplicates", "sort_values", "sample", "nlargest", "nsmallest", "sort_index", "unique", "sort"]
+)
+_FRAMES = frozenset(["with_columns", "filter", "select"])
 CROSSING: Mapping[str, str] = {
     "shift": "takes the value of another row", "diff": "subtracts another row", "pct_change": "divides by another row",
     "rolling": "goes over rows before it", "expanding": "goes over all rows before it", "ewm": "goes over rows before it",
@@ -153,10 +191,9 @@ def rewritten(source: str, node: ast.stmt | ast.expr, sites: Sequence[Site], kno
         starts.append(starts[-1] + len(line) + 1)
 
     def span(inner: Any) -> tuple[int, int]:
-        return tuple(  # type: ignore[return-value]
-            starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
-            for line, column in ((inner.lineno, inner.col_offset), (inner.end_lineno, inner.end_col_offset))
-        )
+        ends = (inner.lineno, inner.col_offset), (inner.end_lineno, inner.end_col_offset)
+        low, high = [starts[line - 1] + len(lines[line - 1].encode()[:column].decode()) for line, column in ends]
+        return low, high
 
     decorators = getattr(node, "decorator_list", [])
     begin, end = starts[decorators[0].lineno - 1] if decorators else span(node)[0], span(node)[1]

@@ -116,6 +116,7 @@ def plan_steps(
 
 
 def module_level(statements: Sequence[Statement], ran: Ran, plots: frozenset[int]) -> set[int]:
+    """The positions of what stands at the top of the module: imports, functions and classes without data, constants."""
     bound = Counter(name for one in statements for name in one.binds)
     changed = {name for one in statements for name in one.changes}.union(*ran.changed.values())
     known: set[str] = set()

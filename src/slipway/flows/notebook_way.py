@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from slipway.code.cell_flow import Statement, free_names
+from slipway.code.cell_flow import Statement, free_names, root_name
 from slipway.errors import InvalidInput
 from slipway.flows.notebook_run import Kind, Ran
 
@@ -15,13 +15,55 @@ __all__ = ["Way", "find_way", "slice_of"]
 _ROWS = ("frame", "series", "array")
 _ASKS = ("predict_proba", "predict", "decision_function", "score")
 _KEEPING = frozenset(
-    "filter drop_nulls dropna query head tail sample drop_duplicates unique limit slice sort sort_values with_columns select "
-    "drop rename reset_index loc iloc copy merge join collect lazy to_numpy values train_test_split fillna fill_null".split()
+    [
+        "filter",
+        "drop_nulls",
+        "dropna",
+        "query",
+        "head",
+        "tail",
+        "sample",
+        "drop_duplicates",
+        "unique",
+        "limit",
+        "slice",
+        "sort",
+        "sort_values",
+        "with_columns",
+        "select",
+        "drop",
+        "rename",
+        "reset_index",
+        "loc",
+        "iloc",
+        "copy",
+        "merge",
+        "join",
+        "collect",
+        "lazy",
+        "to_numpy",
+        "values",
+        "train_test_split",
+        "fillna",
+        "fill_null",
+    ]
 )
 _TABLES = frozenset(
-    "groupby group_by agg aggregate value_counts pivot_table pivot crosstab describe resample nunique".split()
+    [
+        "groupby",
+        "group_by",
+        "agg",
+        "aggregate",
+        "value_counts",
+        "pivot_table",
+        "pivot",
+        "crosstab",
+        "describe",
+        "resample",
+        "nunique",
+    ]
 )
-_SELECTING = frozenset("loc iloc sample head tail query filter drop".split())
+_SELECTING = frozenset(["loc", "iloc", "sample", "head", "tail", "query", "filter", "drop"])
 
 
 @dataclass(slots=True)
@@ -241,8 +283,6 @@ def _asked(
 
 
 def _belongs(call: ast.Call, one: Statement, model: str) -> bool:
-    from slipway.code.cell_flow import root_name
-
     return root_name(call.func) == model or (model in one.binds and root_name(call.func) not in one.reads)
 
 
@@ -266,7 +306,7 @@ def _brings_rows(one: Statement, kinds: dict[str, Kind], origins: dict[str, int]
 
 
 def _same_rows(
-    statements: Sequence[Statement], position: int, kinds: dict[str, Kind], touched: set[str]
+    statements: Sequence[Statement], position: int, kinds: dict[str, Kind], touched: frozenset[str]
 ) -> list[tuple[str, str]]:
     """For a statement that takes rows apart: each name that is needed of it, with the name of the rows before."""
     one = statements[position]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from slipway.errors import Corrupt, InvalidInput, NotFound, near
+from slipway.hashing import digest
 from slipway.ledger import artifacts
 from slipway.models.formats import format_named
 from slipway.records.runs import Artifact
@@ -112,8 +114,7 @@ class Known:
 
     def expression(self, place: str, frame: Any, expression: Any) -> Any:
         """A Polars expression that comes to one value over all rows, as that value."""
-        import polars as pl
-
+        pl: Any = sys.modules["polars"]  # the frame is one of it
         if self._is_learning:
             return pl.lit(self._keep(place, frame.lazy().select(expression).collect().item()))
         return pl.lit(self._kept(place))
@@ -147,9 +148,7 @@ class Known:
 
     def slipway_fingerprint(self) -> str:
         """Equal for what is equally known."""
-        from slipway.schema.fingerprints import of_value
-
-        return of_value((self.values, self.taken))
+        return digest(encode_known(self))
 
     def slipway_save(self, folder: Path) -> None:
         """Keep it in a folder; `slipway_load` reads it again."""
@@ -196,8 +195,6 @@ class FittedPart:
 
     def slipway_fingerprint(self) -> str:
         """Of what it holds."""
-        from slipway.hashing import digest
-
         return digest(format_named("skops").content(self.estimator))
 
     def slipway_save(self, folder: Path) -> None:
@@ -216,13 +213,11 @@ def encode_known(known: Known) -> bytes:
     Raises:
         InvalidInput: Only a pickle could keep something of it; it is named.
     """
-    from slipway.schema.fingerprints import of_value
-
     written = []
     named = [(_VALUES, name, value) for name, value in known.values.items()]
     named += [(_TAKEN, place, kept) for place, kept in known.taken.items()]
     for kind, name, value in named:
-        encoded = artifacts.encode("known", _packed(value), of_value)
+        encoded = artifacts.encode("known", _packed(value), _by_bytes)
         if encoded.pickled:
             raise InvalidInput(
                 f"What preparing a row knows of {name!r} is a {encoded.pickled[0]}, which only a pickle could keep.",
@@ -249,12 +244,23 @@ def decode_known(data: bytes) -> Known:
         if any(artifact.format == "pickle" for artifact, _ in parts):
             raise Corrupt(f"What preparing a row knows of {name!r} is a pickle, which is never loaded.")
         held = {artifact.name: content for artifact, content in parts}
-        value = _unpacked(artifacts.decode([artifact for artifact, _ in parts], lambda one, held=held: held[one.name]))
+        value = _unpacked(artifacts.decode([artifact for artifact, _ in parts], _reader(held)))
         if kind == _VALUES:
             known.values[name] = value
         else:
             known.taken[name] = list(value)
     return known
+
+
+def _reader(held: Mapping[str, bytes]) -> Callable[[Artifact], bytes]:
+    return lambda artifact: held[artifact.name]
+
+
+def _by_bytes(value: object) -> str:
+    raise InvalidInput(
+        f"A {type(value).__name__} is told apart by its bytes here.",
+        why="An endpoint reads it without the library for frames.",
+    )
 
 
 def _packed(value: Any) -> Any:
@@ -295,8 +301,7 @@ def _categories_of(series: Any) -> list[Any]:
 
 
 def _with_categories(rows: Any, known: Any) -> Any:
-    import pandas as pd
-
+    pd: Any = sys.modules["pandas"]  # the rows are of it
     if not hasattr(rows, "columns"):
         return pd.Series(pd.Categorical(rows, categories=known), index=rows.index, name=rows.name)
     made = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -202,8 +203,7 @@ class Prepared:
         return type(frame)(held, index=frame.index)
 
     def _polars(self, rows: Sequence[Sequence[Any]]) -> Any:
-        import polars as pl
-
+        pl: Any = sys.modules["polars"]  # the function's module has imported it
         row = self.known.values[_ROW]
         schema = {name: row.schema[name] for name in self.spec.names}
         typed = [
@@ -260,7 +260,7 @@ def rows_in(matrix: Any) -> int:
 
 def same_matrix(one: Any, other: Any) -> bool:
     """Whether two prepared frames hold the same values in the same columns, whatever the names of their rows."""
-    if rows_in(one) != rows_in(other) or type(one) is not type(other):
+    if one is None or type(one) is not type(other) or rows_in(one) != rows_in(other):
         return False
     if hasattr(one, "toarray"):
         one, other = one.toarray(), other.toarray()
