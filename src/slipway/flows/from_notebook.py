@@ -85,6 +85,7 @@ def draft(path: Path, *, project: str, model: str = "", say: Callable[[str], Non
     ran = run_cells(notebook, statements, plots)
     statements = [one._replace(changes=one.changes - ran.unchanged[one.cell]) for one in statements]
     chosen = _choose(ran, statements, model)
+    _check_served(ran.namespace[chosen], chosen)
     module = sorted(module_level(statements, ran, plots))
     way = find_way(statements, ran, plots, module, chosen)
     made = learn(notebook, statements, ran, plots, module, way)
@@ -161,6 +162,17 @@ def _is_model(value: Any) -> bool:
 
 def _bound(target: ast.expr) -> set[str]:
     return {inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name)}
+
+
+def _check_served(model: Any, name: str) -> None:
+    classes = getattr(model, "classes_", ())
+    if len(classes) > 2:
+        raise InvalidInput(
+            f"The model {name!r} predicts {len(classes)} classes: {', '.join(str(one) for one in classes[:6])}.",
+            why="Slipway serves one score a row: the probability of one class, or a value.",
+            fix="Train one model a class, or join the classes into two.",
+            field="model",
+        )
 
 
 def _own_names(statements: Sequence[Statement]) -> Callable[[str], str]:

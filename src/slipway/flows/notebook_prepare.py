@@ -14,6 +14,7 @@ import numpy as np
 
 from slipway.code.cell_flow import Statement, free_names
 from slipway.code.notebooks import Notebook
+from slipway.errors import InvalidInput
 from slipway.flows.notebook_run import Ran, importing_from
 from slipway.flows.notebook_sites import Site, accepted, rewritten, sites_in
 from slipway.flows.notebook_way import Way, slice_of
@@ -83,7 +84,7 @@ def learn(
             sites = candidates.get(position, [])
             one = statements[position]
             text = rewritten(sources[one.cell], one.node, sites, "__known__") if sites else one.text
-            exec(compile(_aligned(text, one), f"<cell {one.cell}>", "exec"), space)
+            _execute(_aligned(text, one), one, space)
             _take_rows(found, way, position, space)
         _take_states(found, way, way.asked, space)
         asked = statements[way.asked]
@@ -99,6 +100,20 @@ def learn(
     known.taken = {name: values for name, values in known.taken.items() if name in names}
     found.functions = [p for p in reached if p in found.sites or p in way.definitions]
     return found
+
+
+def _execute(text: str, one: Statement, space: dict[str, Any]) -> None:
+    try:
+        exec(compile(text, f"<cell {one.cell}>", "exec"), space)
+    except Exception as problem:
+        raise InvalidInput(
+            f"{one.place[0].upper()}{one.place[1:]} fails when only what leads to the model's input is run: "
+            f"{type(problem).__name__}: {problem}",
+            why="It depends on a cell that does not show it: through a connection, a file that is written, or an object that is "
+            "changed inside of a function.",
+            fix="Give what it needs to it by a name, or load the rows from a file.",
+            field=f"cell {one.cell}",
+        ) from problem
 
 
 def _aligned(text: str, one: Statement) -> str:

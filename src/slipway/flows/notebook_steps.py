@@ -290,6 +290,7 @@ def _prune(plan: Plan, statements: Sequence[Statement], ran: Ran, wanted: Mappin
             needed |= wanted.get(cell, set())
         last = step.cell - 1
         can_give = _gives(step, statements, ran, threaded)
+        _refuse_aliases(step, ran, needed - can_give)
         figures = [name for name in sorted(can_give) if name not in needed and _is_figure(ran, step.cell, name)]
         gives = sorted(can_give & needed) + [name for name in figures if not name.startswith("_")]
         step.is_report = not (can_give & needed)
@@ -306,6 +307,18 @@ def _prune(plan: Plan, statements: Sequence[Statement], ran: Ran, wanted: Mappin
     plan.steps = kept[::-1]
     plan.shown.sort()
     plan.unused.sort()
+
+
+def _refuse_aliases(step: PlannedStep, ran: Ran, needed: set[str]) -> None:
+    """Refuse a cell that changes what it does not name: the steps after it would get it unchanged."""
+    for name in sorted(ran.changed.get(step.cell, frozenset()) & needed):
+        raise InvalidInput(
+            f"Cell {step.cell} changes {name!r} by another name: it works on {', '.join(step.takes) or 'nothing else'}.",
+            why=f"Both names are one object in the notebook; from step to step each is a value of its own, so that {name!r} "
+            "would stay what it was.",
+            fix=f"Use one name for it, or let the other be a copy: {step.takes[0] if step.takes else 'other'} = {name}.copy()",
+            field=f"cell {step.cell}: {name}",
+        )
 
 
 def _is_figure(ran: Ran, cell: int, name: str) -> bool:
