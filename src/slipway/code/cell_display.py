@@ -28,6 +28,7 @@ _PLOTTING = frozenset(
         "wordcloud",
     ]
 )
+_LOADING = ("load_dataset", ".data.")  # data that comes with a plotting library
 _PLOT_METHODS = frozenset({"plot", "hist", "boxplot", "plotting", "hvplot"})
 
 
@@ -39,7 +40,7 @@ def plots_in(statements: Sequence[Statement]) -> frozenset[int]:
     names: set[str] = set()
     found: set[int] = set()
     for position, one in enumerate(statements):
-        if _imports_plots(one.node) or (_is_plain(one.node) and (one.reads & names or _plots_by_method(one.node))):
+        if _imports_plots(one.node) or _plots_by_method(one.node) or (one.reads & names and _draws(one.node, names)):
             found.add(position)
             names |= one.binds
         else:
@@ -74,7 +75,11 @@ def shows_only(one: Statement) -> bool:
     return True
 
 
-def _is_plain(node: ast.stmt) -> bool:
+def _draws(node: ast.stmt, names: set[str]) -> bool:
+    """Whether a statement that reads a plotting name plots with it; `model.fit(df)` does not, wherever `df` is from."""
+    if isinstance(node, ast.Expr | ast.Assign):
+        root = root_name(node.value)
+        return root is None or (root in names and not any(word in ast.unparse(node.value) for word in _LOADING))
     return not isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)
 
 

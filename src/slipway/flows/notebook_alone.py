@@ -66,7 +66,9 @@ def prove_alone(
             try:
                 alone = prepare(row, known)
             except Exception:
-                if _kept(whole, made.raw, position) is False:
+                if _kept(whole, made.raw, position) is False or _is_left_out(
+                    made, known, statements, pieces, space, position
+                ):
                     continue
                 raise _named(made, known, statements, pieces, space, position) from None
             if not _is_same(whole, alone, made.raw, position):
@@ -190,12 +192,7 @@ def _named(
     position: int,
 ) -> InvalidInput:
     """The sentence that names the first statement at which a row alone and among all comes out otherwise."""
-    replayed = [known.replayed(), known.replayed()]
-    rows_name, known_name = space["__rows__"], space["__known_name__"]
-    both: list[dict[str, Any]] = [
-        {**space, rows_name: rows, known_name: one}
-        for rows, one in zip((made.raw, _rows(made.raw, [position])), replayed, strict=True)
-    ]
+    both = _both(made, known, space, position)
     for at, text in pieces:
         one = statements[at] if at >= 0 else None
         try:
@@ -209,6 +206,46 @@ def _named(
             if kind_of(whole).family in ("frame", "series", "array") and not _is_same(whole, alone, made.raw, position):
                 return _sentence(made, one, _column_of(whole, alone, made.raw, position), "")
     return _sentence(made, None, "", "")
+
+
+def _is_left_out(
+    made: Preparing,
+    known: Known,
+    statements: Sequence[Statement],
+    pieces: Sequence[tuple[int, str]],
+    space: dict[str, Any],
+    position: int,
+) -> bool:
+    """Whether a statement drops the row, alone and among all: what comes after it may want one row at least."""
+    alone = _both(made, known, space, position)[1]
+    for number, (at, text) in enumerate(pieces):
+        try:
+            exec(compile(text, "<prepare>", "exec"), alone)
+        except Exception:
+            return False
+        for name in statements[at].binds | statements[at].changes if at >= 0 else ():
+            if kind_of(alone.get(name)).family in ("frame", "series", "array") and rows_in(alone[name]) == 0:
+                whole = _whole_after(made, known, space, pieces, number)[name]
+                return _kept(whole, made.raw, position) is not True and rows_in(whole) < rows_in(made.raw)
+    return False
+
+
+def _whole_after(
+    made: Preparing, known: Known, space: dict[str, Any], pieces: Sequence[tuple[int, str]], number: int
+) -> dict[str, Any]:
+    """The names after a piece ran with all rows; it runs once for all rows that are asked about."""
+    after: dict[int, dict[str, Any]] = space.setdefault("__after__", {})
+    if number not in after:
+        after[number] = _both(made, known, space, 0)[0]
+        for _, text in pieces[: number + 1]:
+            exec(compile(text, "<prepare>", "exec"), after[number])
+    return after[number]
+
+
+def _both(made: Preparing, known: Known, space: dict[str, Any], position: int) -> list[dict[str, Any]]:
+    """The names in which the function's lines run, once with all rows and once with one."""
+    rows, known_name = space["__rows__"], space["__known_name__"]
+    return [{**space, rows: given, known_name: known.replayed()} for given in (made.raw, _rows(made.raw, [position]))]
 
 
 def _sentence(made: Preparing, one: Statement | None, column: str, problem: str) -> InvalidInput:

@@ -59,8 +59,9 @@ def label_columns(statements: Sequence[Statement], made: Preparing) -> set[str]:
         target, value = one.node.targets[0], one.node.value
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Call):
             bound = [part.id if isinstance(part, ast.Name) else "" for part in target.elts]
-            given = [part.id if isinstance(part, ast.Name) else "" for part in value.args]
-            names |= {given[i // 2] for i, name in enumerate(bound) if name in names and i // 2 < len(given)} - {""}
+            given = [value.args[i // 2] for i, name in enumerate(bound) if name in names and i // 2 < len(value.args)]
+            names |= {part.id for part in given if isinstance(part, ast.Name)}
+            found |= set().union(*(_texts(part) for part in given if not isinstance(part, ast.Name)))
         elif isinstance(target, ast.Name) and target.id in names:
             found |= _texts(value)
             names |= (

@@ -190,7 +190,7 @@ def prepare_pieces(
     pieces = [(-1, f"{way.rows} = {rows}{'.copy()' if not _is_polars(made.raw) else ''}")]
     changed = {name for p in way.path for name in statements[p].changes}
     for name in sorted(made.states):
-        given = f"{known}[{name!r}]"
+        given = f'{known}["{name}"]'
         pieces.append((-1, f"{name} = {'deepcopy(' + given + ')' if name in changed else given}"))
     for position in made.functions:
         pieces.append((position, rewritten(sources[statements[position].cell], statements[position].node, made.sites.get(position, []), known)))  # fmt: skip

@@ -74,6 +74,7 @@ CROSSING: Mapping[str, str] = {
     "mean": "is taken over all rows", "merge": "joins other rows", "join": "joins other rows",
 }  # fmt: skip
 """Operations that look at other rows, and what they do there."""
+_OF_GROUPS = frozenset({"transform", "apply"})
 
 
 class Site(NamedTuple):
@@ -239,9 +240,10 @@ def _columns_said(source: str, node: Any, span: Callable[[Any], tuple[int, int]]
 def crossing_in(node: ast.AST) -> list[tuple[int, str, str]]:
     """Operations in a statement that look at other rows: line, name and what they do, the strongest first."""
     found = []
+    called = {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
     for inner in ast.walk(node):
         name = inner.attr if isinstance(inner, ast.Attribute) else inner.id if isinstance(inner, ast.Name) else ""
-        if name in CROSSING:
+        if name in CROSSING and (name not in _OF_GROUPS or called & {"groupby", "group_by"}):
             found.append((getattr(inner, "end_lineno", 1) or 1, name, CROSSING[name]))
     order = list(CROSSING)
     return sorted(found, key=lambda one: order.index(one[1]))

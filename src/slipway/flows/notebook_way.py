@@ -74,7 +74,7 @@ class Way:
         rows: The name that the loaded rows have.
         loading: The positions of the statements that load them and what stands beside them.
         path: The positions of the statements between, in order.
-        same: Of a statement that takes rows apart: which name stands for which, for one row.
+        same: Of a statement that takes rows apart: what each name stands for, for one row.
         known: Names that come from training, with the position of the statement that uses them first.
         definitions: The positions of functions that the path calls and that read data.
         result: What the model is asked with, as text.
@@ -145,19 +145,18 @@ def _follow(
         way.path.append(position)
         parts = _same_rows(statements, position, ran.kinds[position], touched)
         if parts:
-            way.same[position] = parts
-            needed = (needed - {name for name, _ in parts}) | {name for _, name in parts}
-            continue
-        needed -= one.binds
-        for name in sorted(one.reads | one.keeps):
-            if name in fixed:
-                continue
+            way.same[position] = [(name, ast.unparse(source)) for name, source in parts]
+            needed -= {name for name, _ in parts}
+            reads = set().union(*(free_names(source) for _, source in parts))
+        else:
+            needed -= one.binds
+            reads = set(one.reads | one.keeps)
+        for name in sorted(reads - fixed):
             if origins[position].get(name) == root:
                 needed.add(name)
             elif name in defined and defined[name] < position:
                 way.definitions.append(defined[name])
-                for inner in statements[defined[name]].reads - fixed:
-                    way.known[inner] = position
+                way.known.update(dict.fromkeys(statements[defined[name]].reads - fixed, position))
             elif name in ran.kinds[position]:
                 way.known[name] = position
     raise _unclear(
@@ -283,7 +282,8 @@ def _asked(
 
 
 def _belongs(call: ast.Call, one: Statement, model: str) -> bool:
-    return root_name(call.func) == model or (model in one.binds and root_name(call.func) not in one.reads)
+    is_assigned = isinstance(one.node, ast.Assign) and one.node.value is call and model in one.binds
+    return root_name(call.func) == model or is_assigned
 
 
 def _changed_by_call(one: Statement, ran: Ran) -> frozenset[str]:
@@ -307,8 +307,8 @@ def _brings_rows(one: Statement, kinds: dict[str, Kind], origins: dict[str, int]
 
 def _same_rows(
     statements: Sequence[Statement], position: int, kinds: dict[str, Kind], touched: frozenset[str]
-) -> list[tuple[str, str]]:
-    """For a statement that takes rows apart: each name that is needed of it, with the name of the rows before."""
+) -> list[tuple[str, ast.expr]]:
+    """For a statement that takes rows apart: each name that is needed of it, with the rows before."""
     one = statements[position]
     node = one.node
     if not isinstance(node, ast.Assign) or len(node.targets) != 1:
@@ -316,9 +316,8 @@ def _same_rows(
     target, value = node.targets[0], node.value
     if isinstance(value, ast.Call) and _methods(value)[:1] == ["train_test_split"] and isinstance(target, ast.Tuple):
         names = [part.id if isinstance(part, ast.Name) else "" for part in target.elts]
-        given = [part.id if isinstance(part, ast.Name) else "" for part in value.args]
-        pairs = [(name, given[i // 2]) for i, name in enumerate(names) if i // 2 < len(given)]
-        return [(name, source) for name, source in pairs if name in touched and source]
+        pairs = [(name, value.args[i // 2]) for i, name in enumerate(names) if i // 2 < len(value.args)]
+        return [(name, source) for name, source in pairs if name in touched]
     if isinstance(target, ast.Name) and (source := _selected_from(value)) and source != target.id:
         others = [
             other
@@ -331,7 +330,7 @@ def _same_rows(
             and not _plain_columns(other.node.value, kinds)
         ]
         if others and not _plain_columns(value, kinds):
-            return [(target.id, source)]
+            return [(target.id, ast.Name(source, ast.Load()))]
     return []
 
 

@@ -301,12 +301,13 @@ def _categories_of(series: Any) -> list[Any]:
 
 
 def _with_categories(rows: Any, known: Any) -> Any:
-    pd: Any = sys.modules["pandas"]  # the rows are of it
     if not hasattr(rows, "columns"):
-        return pd.Series(pd.Categorical(rows, categories=known), index=rows.index, name=rows.name)
-    made = {
-        name: pd.Series(pd.Categorical(rows[name], categories=known[name]), index=rows.index)
-        for name in rows.columns
-        if name in known
-    }
-    return rows.assign(**made)
+        return _categorical(rows, known)
+    return rows.assign(**{name: _categorical(rows[name], known[name]) for name in rows.columns if name in known})
+
+
+def _categorical(series: Any, known: list[Any]) -> Any:
+    """A series as categories; what training did not have is missing."""
+    pd: Any = sys.modules["pandas"]  # the series is of it
+    values = series.astype(object).where(series.isin(known), None)
+    return pd.Series(pd.Categorical(values, categories=known), index=series.index, name=series.name)

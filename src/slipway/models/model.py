@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from slipway.models.frames import column_names, field_of, is_frame, plain_rows, 
 from slipway.models.inputs import Inputs, inputs_of_array
 from slipway.models.inputs import inputs as fix_inputs
 from slipway.models.known import Known
-from slipway.models.prepared import PREPARE, Prepared, load_prepared, rows_in
+from slipway.models.prepared import PREPARE, OwnFolder, Prepared, load_prepared, rows_in
 from slipway.models.scoring import Scorer
 from slipway.models.state import EVALUATED_FILE, STATE_FILE, Case, Evaluation, ModelState, decode_state, encode_state
 from slipway.ports.model_format import FrameColumn, ModelFormat, Task
@@ -251,9 +250,9 @@ def _own_prepared(folder: Path) -> Prepared | None:
     """The function that prepares rows, imported from a folder that lives as long as it does."""
     if not (folder / PREPARE).is_dir():
         return None
-    own = tempfile.TemporaryDirectory(prefix="slipway-prepare-")
-    shutil.copytree(folder / PREPARE, Path(own.name) / PREPARE)
-    return load_prepared(Path(own.name), own)
+    own = OwnFolder()
+    shutil.copytree(folder / PREPARE, own.path / PREPARE)
+    return load_prepared(own.path, own)
 
 
 def _check_prepare(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +21,7 @@ from slipway.models.formats import format_named
 from slipway.models.known import Known, decode_known, encode_known
 from slipway.ports.model_format import FrameColumn
 
-__all__ = ["PREPARE", "Prepared", "load_prepared", "rows_in"]
+__all__ = ["PREPARE", "OwnFolder", "Prepared", "load_prepared", "rows_in"]
 
 PREPARE = "prepare"
 """The folder of a model or bundle that holds the function's code, what it knows, and how its frame is built."""
@@ -29,6 +31,14 @@ _CODE = "code"
 _ROW = "slipway:row"
 _TRIED = 200
 Kind = Literal["pandas", "polars", "numpy"]
+
+
+class OwnFolder:
+    """A folder that is there as long as this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="slipway-prepare-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class _Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,9 +116,9 @@ class Prepared:
             function=f"{module}:{name}", kind=kind, names=names, columns=tuple(every), layout=layout, takes_known=bool(known)
         )  # fmt: skip
         held = Known(known.values, known.taken) if known is not None else Known()
-        folder = tempfile.TemporaryDirectory(prefix="slipway-prepare-")
-        _write_sources(Path(folder.name), sources)
-        made = cls(spec, sources, held, Path(folder.name), folder)
+        folder = OwnFolder()
+        _write_sources(folder.path, sources)
+        made = cls(spec, sources, held, folder.path, folder)
         if kind != "numpy":
             made._fill(sample)
         return made
