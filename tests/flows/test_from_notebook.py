@@ -39,10 +39,12 @@ def prepare_in(made: Draft) -> str:
 
 
 def test_the_cells_own_lines_stand_in_the_steps(tmp_path: Path) -> None:
-    odd = 'df["b"] = df["b"].fillna(0)   # keep   this\ntext = """two\n  lines"""\ndf["n"] = len(text)'
+    odd = 'df["b"] = df["b"].fillna(0)   # keep   this\ndf["n"] = len("""two\n  lines""") + df["a"]'
     made = drafted(tmp_path, LOAD, odd, "cols = ['a', 'b', 'n']", FIT)
-    assert 'df["b"] = df["b"].fillna(0)   # keep   this' not in made.text, "a trailing comment is no statement"
-    assert '    df["b"] = df["b"].fillna(0)\n    text = """two\n  lines"""\n' in made.text
+    assert (
+        '    df["b"] = df["b"].fillna(0)   # keep   this\n    df["n"] = len("""two\n  lines""") + df["a"]\n'
+        in made.text
+    )
     assert list(made.written.steps) == ["make_df", "change_df", "fit_model"]
     assert "cols = ['a', 'b', 'n']" in made.text.split("@sw.step")[0], "a constant stands at the top"
 

@@ -65,6 +65,7 @@ class Statement(NamedTuple):
         deletes: Names that are gone after it.
         keeps: Names that it binds on some way only: on another they keep the value from before.
         lead: The comments and empty lines directly above it.
+        may_change: Of what it changes that which only the name of a method speaks for: `model.fit`, `names.sort`.
     """
 
     cell: int
@@ -78,6 +79,7 @@ class Statement(NamedTuple):
     deletes: frozenset[str]
     keeps: frozenset[str] = frozenset()
     lead: str = ""
+    may_change: frozenset[str] = frozenset()
 
     @property
     def place(self) -> str:
@@ -114,6 +116,7 @@ def statements_of(cells: Iterable[Cell]) -> list[Statement]:
                     frozenset(flow.deletes),
                     frozenset(flow.keeps),
                     "\n".join(lines[above : first - 1]) if first > above else "",
+                    frozenset(flow.changes - flow.sure),
                 )
             )
             above = last
@@ -123,7 +126,8 @@ def statements_of(cells: Iterable[Cell]) -> list[Statement]:
 def _own_text(lines: list[str], node: ast.stmt, first: int, last: int) -> str:
     """The statement's lines, without what shares its first or last line with it."""
     own = lines[first - 1 : last]
-    if node.end_col_offset is not None:
+    beyond = own[-1].encode()[node.end_col_offset :].decode().strip()
+    if beyond and not beyond.startswith("#"):
         own[-1] = own[-1].encode()[: node.end_col_offset].decode()
     if first == node.lineno:
         own[0] = own[0].encode()[node.col_offset :].decode()
@@ -165,6 +169,7 @@ class _Flow:
         self.binds: set[str] = set()
         self.changes: set[str] = set()
         self.deletes: set[str] = set()
+        self.sure: set[str] = set()
         self.keeps: set[str] = set()
         self._aliases: dict[str, set[str]] = {}
 
@@ -183,13 +188,14 @@ class _Flow:
         if name not in self.binds and name not in _BUILTINS:
             self.reads.add(name)
 
-    def _change(self, node: ast.AST) -> None:
+    def _change(self, node: ast.AST, *, is_sure: bool = True) -> None:
         while isinstance(node, ast.Attribute | ast.Subscript):
             node = node.value
         name = node.id if isinstance(node, ast.Name) else None  # what a call gave is an object of its own
         if name is not None:
-            self.changes.add(name)
-            self.changes |= self._aliases.get(name, set())
+            touched = {name} | self._aliases.get(name, set())
+            self.changes |= touched
+            self.sure |= touched if is_sure else set()
 
     def _bind(self, target: ast.AST) -> None:
         if isinstance(target, ast.Name):
@@ -225,6 +231,7 @@ class _Flow:
         if isinstance(node.target, ast.Name):
             self._read(node.target.id)
             self.changes.add(node.target.id)
+            self.sure.add(node.target.id)
         self._bind(node.target)
 
     def _NamedExpr(self, node: ast.NamedExpr) -> None:
@@ -288,9 +295,9 @@ class _Flow:
                 for k in node.keywords
             )
             if node.func.attr in _CHANGING or in_place:
-                self._change(node.func.value)
+                self._change(node.func.value, is_sure=in_place)
             if node.func.attr == "shuffle" and node.args:
-                self._change(node.args[0])
+                self._change(node.args[0], is_sure=False)
 
     def _Import(self, node: ast.Import) -> None:
         self.binds.update((alias.asname or alias.name.split(".")[0]) for alias in node.names)
@@ -329,6 +336,7 @@ class _Flow:
         for name in inner.reads - local:
             self._read(name)
         self.changes |= inner.changes - local
+        self.sure |= inner.sure - local
 
     def _ClassDef(self, node: ast.ClassDef) -> None:
         for part in [*node.decorator_list, *node.bases, *(k.value for k in node.keywords)]:
@@ -352,6 +360,7 @@ class _Flow:
         for name in inner.reads:
             self._read(name)
         self.changes |= inner.changes - inner.binds
+        self.sure |= inner.sure - inner.binds
 
     _ListComp = _SetComp = _DictComp = _GeneratorExp = _comprehension
 

@@ -83,7 +83,7 @@ def draft(path: Path, *, project: str, model: str = "", say: Callable[[str], Non
     plots = plots_in(statements)
     say(f"Running {path.name} from top to bottom: {len(notebook.cells)} cells.")
     ran = run_cells(notebook, statements, plots)
-    statements = [one._replace(changes=one.changes - ran.unchanged[one.cell]) for one in statements]
+    statements = [one._replace(changes=one.changes - (one.may_change & ran.unchanged[one.cell])) for one in statements]
     chosen = _choose(ran, statements, model)
     _check_served(ran.namespace[chosen], chosen)
     module = sorted(module_level(statements, ran, plots))

@@ -322,6 +322,8 @@ def _kept(whole: Any, raw: Any, position: int) -> bool | None:
     """Whether a row is among the prepared ones, None where that cannot be told."""
     if rows_in(whole) == rows_in(raw):
         return True
+    if hasattr(whole, "index") and list(whole.index) == list(range(rows_in(whole))):
+        return None  # the rows were numbered anew
     if hasattr(whole, "index") and hasattr(raw, "index") and raw.index.is_unique and whole.index.isin(raw.index).all():
         return bool(raw.index[position] in whole.index)
     return None

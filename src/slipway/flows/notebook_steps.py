@@ -339,8 +339,8 @@ def _tells_of_model(step: PlannedStep, statements: Sequence[Statement]) -> bool:
 
 
 _ROLES = (
-    ("split", re.compile(r"\btrain_test_split\(|\.split\(\s*X\b")),
     ("fit", re.compile(r"\.fit\(")),
+    ("split", re.compile(r"\btrain_test_split\(|\.split\(\s*X\b")),
     ("load", re.compile(r"\b(?:read_\w+|load_\w+|fetch_\w+|scan_\w+)\(")),
     ("evaluate", re.compile(r"_score\(|_error\(|_report\(|_matrix\(|\.score\(|_loss\(")),
     ("predict", re.compile(r"\.predict(?:_proba)?\(")),

@@ -80,6 +80,7 @@ class Way:
         result: What the model is asked with, as text.
         asked: The position of the statement that asks or fits the model.
         label: The names from which the truth is made.
+        row_names: Every name that holds rows somewhere.
     """
 
     rows: str
@@ -91,6 +92,7 @@ class Way:
     result: ast.expr
     asked: int
     label: list[str] = field(default_factory=list)
+    row_names: set[str] = field(default_factory=set)
 
 
 def find_way(
@@ -111,6 +113,7 @@ def find_way(
     for name in sorted(free_names(wanted) - set(names) - fixed):
         way.known.setdefault(name, asked)
     way.path.reverse()
+    way.row_names = {name for held in origins for name in held}
     way.loading = sorted({root, *way.loading})
     return way
 
