@@ -34,6 +34,11 @@ $(STAMPS)/s3: requirements/s3.txt $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python .venv/s3/bin/python --require-hashes -r requirements/s3.txt
 	@mkdir -p $(STAMPS) && touch $@
 
+$(STAMPS)/peers: requirements/peers.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear .venv/peers
+	$(BIN)/uv pip install --quiet --python .venv/peers/bin/python --require-hashes -r requirements/peers.txt
+	@mkdir -p $(STAMPS) && touch $@
+
 demo: $(STAMPS)/demo  ## install, then run the flagship: a year of a model that keeps itself good
 	$(BIN)/slipway demo
 
@@ -49,7 +54,7 @@ test: lint  ## what must be green before every commit; no server needed
 test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full -n 2 --dist loadfile
 
-bench: $(STAMPS)/all $(STAMPS)/s3  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
+bench: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow3 $(STAMPS)/peers  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMPS)/test  ## write the generated reference pages
@@ -57,11 +62,11 @@ docs: $(STAMPS)/test  ## write the generated reference pages
 
 lock: $(BIN)/uv  ## compile requirements/*.txt anew
 	cd requirements && for name in demo test all mlflow2 mlflow3; do more=""; \
-	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra sql ../pyproject.toml demo.in";; \
-	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra sql --extra postgres ../pyproject.toml demo.in test.in";; \
+	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra optuna --extra sql ../pyproject.toml demo.in";; \
+	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra optuna --extra sql --extra postgres ../pyproject.toml demo.in test.in";; \
 	  mlflow*) more="--override $$name.overrides";; esac; \
 	  ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$more $$name.in -o $$name.txt || exit 1; done
-	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate s3.in -o s3.txt
+	cd requirements && for name in s3 peers; do ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$name.in -o $$name.txt || exit 1; done
 
 clean:  ## remove what was built and the demo's store
 	rm -rf .venv .slipway dist build .mypy_cache .ruff_cache .pytest_cache

@@ -15,6 +15,8 @@ from typing import Any
 
 NAMES = (
     "step_overhead",
+    "pipelines_peers",
+    "search_trials",
     "point_in_time_join",
     "training_batches",
     "materialise",
@@ -51,7 +53,7 @@ This run: {cores} shared cores, {system}, Python {python}; {minutes:.1f} minutes
 
 def section(module: Any, rows: list[dict[str, Any]]) -> str:
     """A path's part of the page: its heading, how it is measured, the table and the remark."""
-    lines = [f"## {rows[0]['path'].capitalize()}", "", module.__doc__.strip(), ""]
+    lines = [f"## {rows[0]['path'][0].upper()}{rows[0]['path'][1:]}", "", module.__doc__.strip(), ""]
     lines += ["| what | raw | Slipway | ratio | goal |", "|---|---:|---:|---:|---|"]
     lines += [_line(row) for row in rows]
     if module.REMARK:

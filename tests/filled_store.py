@@ -20,7 +20,7 @@ from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.filesets import FileEntry
 from slipway.records.gates import Approval, Outcome, Verdict
-from slipway.records.models import Bundle, BundleFile, Decision, MetricValue, ModelVersion
+from slipway.records.models import Bundle, BundleFile, Decision, LoggedMetric, LoggedModel, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
 from slipway.records.people import Actor
 from slipway.records.reproductions import Reproduction
@@ -46,6 +46,7 @@ GOOD_RUN = "a" * 32
 TRASHED_RUN = "7" * 32
 BAD_RUN = "b" * 32
 MODELS = ["m-" + letter * 32 for letter in "cdef"]
+LOGGED = "m-" + "9" * 32
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
 SIMULATED = Actor("Grace Hopper", "simulated", ("business owner",))
 FIELDS = (
@@ -120,6 +121,7 @@ def fill(workspace: Workspace) -> None:
             FEATURE,
             *_runs(workspace),
             *_model(digest, manifest),
+            _logged(workspace),
             _reproduction(digest),
             *_serving(digest),
             *loop_records(digest),
@@ -295,6 +297,32 @@ def _artifact(workspace: Workspace, name: str, data: bytes) -> Artifact:
     digest = workspace.blobs.put(data)
     form = "parquet" if name.endswith(".parquet") else "bundle" if name == "model" else "bytes"
     return Artifact(name=name, digest=digest, fingerprint=digest, format=form, size_bytes=len(data))
+
+
+def _logged(workspace: Workspace) -> LoggedModel:
+    """What a tracking client logged, named by somebody hostile."""
+    data = b"flavors: {}"
+    file = Artifact(
+        name=NASTY,
+        digest=workspace.blobs.put(data),
+        fingerprint="2" * 64,
+        format="bytes",
+        size_bytes=len(data),
+    )
+    return LoggedModel(
+        **_common(LOGGED, NASTY),
+        experiment_id="0",
+        run_id=GOOD_RUN,
+        model_type=NASTY,
+        state="failed",
+        message=NASTY,
+        actor=Actor("ada"),
+        params={NASTY: NASTY},
+        tags={NASTY: NASTY},
+        artifacts=(file,),
+        metrics=(LoggedMetric(key=NASTY, value=math.nan, run_id=GOOD_RUN, dataset_name=NASTY),),
+        updated_at=NOW,
+    )
 
 
 def _model(digest: str, manifest: str) -> tuple[ModelVersion | Verdict | Approval, ...]:

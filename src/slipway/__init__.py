@@ -52,8 +52,10 @@ if TYPE_CHECKING:
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.hosts.session import baselines as baselines
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
+    from slipway.hosts.session import search as search
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
     from slipway.models.inputs import inputs as inputs
@@ -66,6 +68,10 @@ if TYPE_CHECKING:
     from slipway.monitoring.declare import Quality as Quality
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
+    from slipway.pipelines.mapping import each as each
+    from slipway.pipelines.search_space import choice as choice
+    from slipway.pipelines.search_space import integers as integers
+    from slipway.pipelines.search_space import uniform as uniform
     from slipway.rollout.declare import Canary as Canary
     from slipway.rollout.declare import Shadow as Shadow
     from slipway.runs.tracking import active_run as active_run
@@ -90,14 +96,17 @@ _HOMES = {
     "api": "slipway.data.sources",
     "approval": "slipway.gates.declare",
     "approx_distinct": "slipway.features.windows",
+    "baselines": "slipway.hosts.session",
     "between": "slipway.data.checks",
     "calibrated": "slipway.gates.declare",
     "check": "slipway.data.checks",
+    "choice": "slipway.pipelines.search_space",
     "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.retrain",
     "delta": "slipway.data.sources",
+    "each": "slipway.pipelines.mapping",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
@@ -107,6 +116,7 @@ _HOMES = {
     "fileset": "slipway.data.fileset",
     "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
+    "integers": "slipway.pipelines.search_space",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
     "matches": "slipway.data.checks",
@@ -126,6 +136,7 @@ _HOMES = {
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
     "schedule": "slipway.flows.retrain",
+    "search": "slipway.hosts.session",
     "shared": "slipway.flows.shared",
     "sql": "slipway.data.sources",
     "stable": "slipway.data.table_checks",
@@ -134,6 +145,7 @@ _HOMES = {
     "sum": "slipway.features.windows:sum_",
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
+    "uniform": "slipway.pipelines.search_space",
     "unique": "slipway.data.checks",
     "vectorised": "slipway.features.vectorised",
     "windows": "slipway.features.windows",
@@ -157,14 +169,17 @@ __all__ = [
     "api",
     "approval",
     "approx_distinct",
+    "baselines",
     "between",
     "calibrated",
     "check",
+    "choice",
     "consistent",
     "count",
     "decayed_mean",
     "degraded",
     "delta",
+    "each",
     "environment_resolves",
     "errors",
     "evaluate",
@@ -174,6 +189,7 @@ __all__ = [
     "fileset",
     "fresh",
     "inputs",
+    "integers",
     "last",
     "latency",
     "matches",
@@ -193,6 +209,7 @@ __all__ = [
     "rows",
     "run",
     "schedule",
+    "search",
     "shared",
     "sql",
     "stable",
@@ -201,6 +218,7 @@ __all__ = [
     "sum",
     "table",
     "threshold",
+    "uniform",
     "unique",
     "vectorised",
     "windows",

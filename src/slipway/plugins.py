@@ -20,6 +20,7 @@ _LIGHTGBM = (
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
+_OPTUNA = "Install Optuna for it: pip install 'slipway[optuna]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
@@ -49,6 +50,8 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "process": ("slipway.backends.process_executor:ProcessExecutor", ""),
         "inprocess": ("slipway.backends.inprocess_executor:InProcessExecutor", ""),
     },
+    "baseline": {"sklearn": ("slipway.backends.sklearn_baselines:fitted_baseline", _SKLEARN)},
+    "sampler": {"optuna": ("slipway.backends.optuna_sampler:OptunaSampler", _OPTUNA)},
     "foreign": {"delta": ("slipway.backends.delta_table:DeltaTables", _DELTA)},
     "source": {
         "files": ("slipway.backends.files_source:FilesReader", _DATA),

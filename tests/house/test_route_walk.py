@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from filled_store import GOOD_RUN, TRASHED_RUN, fill
+from filled_store import GOOD_RUN, LOGGED, TRASHED_RUN, fill
 from server_desk import asker
 from slipway.hashing import digest
 from slipway.ledger.run_file import MAGIC, framed
@@ -79,6 +79,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "models.list": {},
     "models.get": {"name": "flight-delays"},
     "models.history": {"name": "flight-delays"},
+    "models.logged": {"id": LOGGED},
     "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
     "endpoints.list": {},
     "endpoints.reports": {},

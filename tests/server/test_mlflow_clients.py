@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -67,6 +68,29 @@ def test_autolog_logged_models_and_every_uri(tmp_path: Path) -> None:
         )
         assert refused.status_code == 422
         assert "has no signed bundle" in refused.json()["error"]["what"]
+        _logged_models_have_pages(address)
+
+
+def _logged_models_have_pages(address: str) -> None:
+    """From a registered version to the model that the client logged, to its run and to the bytes of its files."""
+    project = f"{address}/projects/default"
+    found = httpx.get(
+        f"{address}/api/v1/projects/default/models/search", params={"where": "model_id is not null"}, timeout=60
+    )
+    version = next(row["version"] for row in found.json()["models"] if row["version"]["logged_model_id"])
+    id = version["logged_model_id"]
+    name = quote(version["name"])
+    assert f"/logged/{id}" in httpx.get(f"{project}/models/{name}/{version['number']}", timeout=60).text
+    assert f"/logged/{id}" in httpx.get(f"{project}/runs/{version['run_id']}", timeout=60).text
+    page = httpx.get(f"{project}/logged/{id}", timeout=60).text
+    assert f"/models/{name}/{version['number']}" in page
+    assert f"/runs/{version['run_id']}" in page
+    file = httpx.get(f"{project}/logged/{id}/download", params={"name": "MLmodel"}, timeout=60)
+    assert b"flavors:" in file.content
+    assert file.headers["content-disposition"].startswith("attachment; ")
+    lost = httpx.get(f"{project}/logged/{id}/download", params={"name": "../MLmodel"}, timeout=60)
+    assert lost.status_code == 404
+    assert httpx.get(f"{project}/logged/m-{'0' * 32}", timeout=60).status_code == 404
 
 
 @pytest.mark.parametrize("release", ["mlflow2", "mlflow3"])

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from filled_loop import OLDER_SIMULATION, SIMULATION
-from filled_store import BAD_RUN, GOOD_RUN, NASTY, TRASHED_RUN, fill
+from filled_store import BAD_RUN, GOOD_RUN, LOGGED, NASTY, TRASHED_RUN, fill
 from hostile_files import FILES, SCRIPT
 from server_desk import Ask, asker
 from slipway.ledger import entries
@@ -36,6 +36,7 @@ PAGES = [
     f"{HOME}/models",
     f"{HOME}/models/flight-delays/1",
     f"{HOME}/models/flight-delays/champion",
+    f"{HOME}/logged/{LOGGED}",
     f"{HOME}/tables",
     f"{HOME}/tables/flights",
     f"{HOME}/endpoints/flight-delays",

@@ -41,6 +41,10 @@ class Notes:
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew: what an attempt logged that failed belongs to no result."""
         self.metrics: list[MetricPoint] = []
         self.params: dict[str, Any] = {}
         self.tags: dict[str, str] = {}

@@ -8,14 +8,50 @@ else it is just computed. Inside a step's own body the scope is empty again: wha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from slipway.context import Slot
 
-__all__ = ["PlainCall", "StepCall", "StepScope", "plain_call", "run_step", "step_scope"]
+__all__ = [
+    "NO_LIMITS",
+    "Given",
+    "MakeCall",
+    "PlainCall",
+    "StepCall",
+    "StepLimits",
+    "StepScope",
+    "plain_call",
+    "run_step",
+    "step_scope",
+]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLimits:
+    """What a step needs, how long it may take, and how often it is tried.
+
+    Args:
+        retries: How many more attempts a step gets that fails.
+        backoff_s: Seconds before the second attempt; they double with each further one.
+        timeout_s: Seconds after which an attempt is ended, None for never.
+        cpus: Cores that it keeps busy.
+        memory_bytes: Memory that it needs at most, 0 where nothing is said.
+        gpus: GPUs that it needs.
+    """
+
+    retries: int = 0
+    backoff_s: float = 1.0
+    timeout_s: float | None = None
+    cpus: float = 1.0
+    memory_bytes: int = 0
+    gpus: float = 0.0
+
+
+NO_LIMITS = StepLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +67,7 @@ class StepCall:
         cached: Whether a stored result may be used and kept for later calls.
         function: The user's own function, whose arguments are `inputs`; None for a step of Slipway's.
         returns: The names of a returned tuple's items, () for one result.
+        limits: What it needs and how often it is tried; executors may place it by that.
     """
 
     name: str
@@ -40,6 +77,14 @@ class StepCall:
     cached: bool = True
     function: Callable[..., Any] | None = None
     returns: tuple[str, ...] = ()
+    limits: StepLimits = NO_LIMITS
+
+
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+"""The arguments of a call as they were given, by position and by name."""
+
+MakeCall = Callable[[Given], StepCall]
+"""Makes a call of arguments in which no future is left."""
 
 
 class StepScope(Protocol):
@@ -51,6 +96,14 @@ class StepScope(Protocol):
         Raises:
             StepFailed: The step's own code raised; the original is its cause.
         """
+        ...
+
+    def call(self, name: str, make: MakeCall, given: Given) -> object:
+        """The same for a call whose arguments may still be futures: they are waited for here."""
+        ...
+
+    def submit(self, name: str, make: MakeCall, given: Given) -> Future[Any]:
+        """The call's result as a future; the call runs beside others when its arguments are there."""
         ...
 
 

@@ -13,6 +13,7 @@ from slipway.ledger import entries, events, stored_files
 from slipway.ledger.lineage import link
 from slipway.ledger.run_rules import check_key, plain_param
 from slipway.models import found_by
+from slipway.operations.models import GetLoggedModel
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedMetric, LoggedModel
@@ -25,6 +26,7 @@ __all__ = [
     "drop_files",
     "get",
     "log_params",
+    "logged_model",
     "set_deleted",
     "set_state",
     "store_file",
@@ -102,6 +104,16 @@ def get(tx: ReadTransaction, workspace: Workspace, id: str, *, deleted: bool = F
         if deleted or found.deleted_at is None:
             return found
     raise NotFound(f"Logged model with ID {id[:80]!r} not found.", fix="See the logged models of the experiment.")
+
+
+def logged_model(workspace: Workspace, request: GetLoggedModel) -> LoggedModel:
+    """The project's logged model of an id, also one that lies in the trash.
+
+    Raises:
+        NotFound: There is none.
+    """
+    with workspace.ledger.read() as tx:
+        return get(tx, workspace, request.id, deleted=True)
 
 
 def set_state(

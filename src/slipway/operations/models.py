@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
 from slipway.records.gates import Approval, Verdict
-from slipway.records.models import Bundle, ModelVersion
+from slipway.records.models import Bundle, LoggedModel, ModelVersion
 from slipway.records.people import Actor
 from slipway.records.record import Link
 from slipway.records.reproductions import Reproduction
@@ -17,6 +17,7 @@ __all__ = [
     "AliasMoved",
     "FoundModels",
     "GetHistory",
+    "GetLoggedModel",
     "GetModel",
     "ModelDetail",
     "ModelHistory",
@@ -70,6 +71,12 @@ class ModelDetail(Struct, frozen=True, kw_only=True):
     lineage: tuple[Link, ...]
     card: str
     reproductions: tuple[Reproduction, ...] = ()
+
+
+class GetLoggedModel(Struct, frozen=True, kw_only=True):
+    """Which logged model: `m-` and 32 hex digits."""
+
+    id: str
 
 
 class GetHistory(Struct, frozen=True, kw_only=True):
@@ -168,6 +175,14 @@ operations = (
         request=GetModel,
         response=ModelDetail,
         body="slipway.flows.models:get_model",
+    ),
+    Operation(
+        name="models.logged",
+        summary="Show a model that a tracking client logged: its run, parameters, metrics and files.",
+        permission="models.read",
+        request=GetLoggedModel,
+        response=LoggedModel,
+        body="slipway.models.logged:logged_model",
     ),
     Operation(
         name="models.history",

@@ -21,7 +21,7 @@ from slipway.schema.fingerprints import of_value
 from slipway.tables.catalog import current_hash
 from slipway.tables.filesets import current_file_hash
 
-__all__ = ["Hit", "Miss", "decode", "encode", "find", "forget", "remember", "settled"]
+__all__ = ["Hit", "Miss", "decode", "encode", "find", "forget", "is_kept", "remember", "settled"]
 
 _REF = "cache"
 
@@ -74,6 +74,11 @@ def find(workspace: Workspace, key: str) -> Hit | Miss:
     except Corrupt as problem:
         return Miss(f"the stored result could not be used: {problem.what}")
     return Hit(value, source)
+
+
+def is_kept(tx: ReadTransaction, project: str, key: str) -> bool:
+    """Whether a result is stored under a key, usable or not."""
+    return tx.ref(project, _REF, key) is not None
 
 
 def _moved_table(tx: ReadTransaction, reads: Sequence[str], since: datetime) -> str:

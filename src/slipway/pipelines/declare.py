@@ -8,13 +8,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from slipway.context import Slot
 from slipway.errors import InvalidDeclaration
-from slipway.ledger.step_scope import PlainCall, StepCall, plain_call, step_scope
+from slipway.ledger.step_scope import NO_LIMITS, Given, PlainCall, StepCall, StepLimits, plain_call, step_scope
+from slipway.pipelines import futures
+from slipway.pipelines.limits import step_limits
+from slipway.pipelines.mapping import zipped
 
-__all__ = ["Pipeline", "Step", "pipeline", "step"]
+__all__ = ["Pipeline", "Step", "pipeline", "pipelines_running", "step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,12 +74,21 @@ class Step(_Declared[P, R]):
         function: The plain function. Its result must depend on its arguments and its code only.
         cache: Whether a stored result may stand in for a call.
         returns: The names of a returned tuple's items, as they are shown; () for one result.
+        limits: What it needs and how often it is tried.
     """
 
-    def __init__(self, function: Callable[P, R], *, cache: bool = True, returns: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        cache: bool = True,
+        returns: Sequence[str] = (),
+        limits: StepLimits = NO_LIMITS,
+    ) -> None:
         super().__init__(function, "step")
         self.cache = cache
         self.returns = tuple(returns)
+        self.limits = limits
         if isinstance(returns, str) or any(not name.isidentifier() for name in self.returns):
             raise InvalidDeclaration(
                 f"@step({self.name}) was given returns={returns!r}.",
@@ -83,26 +97,64 @@ class Step(_Declared[P, R]):
             )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call it: plainly outside a pipeline's run, recorded and cached inside."""
+        """Call it: plainly outside a pipeline's run, recorded and cached inside. Futures among arguments are waited for."""
         scope = step_scope.get()
         if scope is None:
-            with plain_call.filled(PlainCall(self.name)):
-                return self.__wrapped__(*args, **kwargs)
-        bound = self.arguments(*args, **kwargs)
-        function = self.__wrapped__
-        result: Any = scope(
-            StepCall(
-                name=self.name,
-                compute=lambda: function(*args, **kwargs),
-                inputs=bound.arguments,
-                code=(function,),
-                cached=self.cache,
-                function=function,
-                returns=self.returns,
-            )
-        )
+            return self._plainly((args, kwargs))
+        result: Any = scope.call(self.name, self._made, (args, kwargs))
         found: R = result
         return found
+
+    @overload
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    @overload
+    def submit(self, *args: Any, **kwargs: Any) -> Future[R]: ...
+    def submit(self, *args: Any, **kwargs: Any) -> Future[R]:
+        """Let it run beside other steps; `.result()` waits for what it returns.
+
+        It begins when futures among its arguments (an argument, or an item of a list, tuple or dictionary) are there.
+        Outside a pipeline's run, and inside a step, it is called at once.
+        """
+        scope = step_scope.get()
+        if scope is None:
+            return futures.done(self.name, lambda: self._plainly((args, kwargs)))
+        return scope.submit(self.name, self._made, (args, kwargs))
+
+    def map(self, *args: P.args, **kwargs: P.kwargs) -> list[R]:
+        """Call it once a value of the arguments that are given by `each`, beside each other; the results in order.
+
+        Raises:
+            InvalidInput: No argument is given by `each`, or they have different lengths.
+
+        Example:
+            models = train.map(rows, kind=slipway.each(["linear", "trees", "boosting"]))
+        """
+        calls = zipped(self.name, (args, kwargs))
+        scope = step_scope.get()
+        if scope is None:
+            return [self._plainly(given) for given in calls]
+        submitted = [scope.submit(self.name, self._made, given) for given in calls]
+        return [one.result() for one in submitted]
+
+    def _plainly(self, given: Given) -> R:
+        if futures.pending(given):
+            given = futures.values(given)
+        with plain_call.filled(PlainCall(self.name)):
+            return self.__wrapped__(*given[0], **given[1])
+
+    def _made(self, given: Given) -> StepCall:
+        args, kwargs = given
+        function: Callable[..., R] = self.__wrapped__
+        return StepCall(
+            name=self.name,
+            compute=lambda: function(*args, **kwargs),
+            inputs=self.arguments(*args, **kwargs).arguments,
+            code=(function,),
+            cached=self.cache,
+            function=function,
+            returns=self.returns,
+            limits=self.limits,
+        )
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """A step in a class is a method: the instance is its first argument."""
@@ -110,6 +162,10 @@ class Step(_Declared[P, R]):
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
+
+
+pipelines_running: Slot[tuple[str, ...]] = Slot("slipway.pipelines")
+"""The pipelines whose bodies run here, the outermost first; empty outside a run."""
 
 
 class Pipeline(_Declared[P, R]):
@@ -130,8 +186,24 @@ class Pipeline(_Declared[P, R]):
                 )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call it plainly: nothing is recorded."""
-        return self.__wrapped__(*args, **kwargs)
+        """Call it: plainly outside a run, where nothing is recorded; inside another pipeline's run as a part of that.
+
+        Raises:
+            InvalidDeclaration: A pipeline under way calls itself, by whatever way.
+        """
+        running = pipelines_running.get()
+        if running is None:
+            return self.__wrapped__(*args, **kwargs)
+        key = f"{self.__module__}:{self.name}"
+        if key in running:
+            names = [one.partition(":")[2] for one in (*running[running.index(key) :], key)]
+            raise InvalidDeclaration(
+                f"The pipeline {self.name!r} calls itself: {' -> '.join(names)}.",
+                why="It would never come to its end.",
+                fix="Write what is repeated as a loop in the pipeline, or as a plain function.",
+            )
+        with pipelines_running.filled((*running, key)):
+            return self.__wrapped__(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name}>"
@@ -140,8 +212,30 @@ class Pipeline(_Declared[P, R]):
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
-def step(*, cache: bool = ..., returns: Sequence[str] = ...) -> Callable[[Callable[P, R]], Step[P, R]]: ...
-def step(function: Callable[P, R] | None = None, /, *, cache: bool = True, returns: Sequence[str] = ()) -> Any:
+def step(
+    *,
+    cache: bool = ...,
+    returns: Sequence[str] = ...,
+    retries: int = ...,
+    backoff_s: float = ...,
+    timeout_s: float | None = ...,
+    cpus: float = ...,
+    memory: str | int | None = ...,
+    gpus: float = ...,
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    cache: bool = True,
+    returns: Sequence[str] = (),
+    retries: int = 0,
+    backoff_s: float = 1.0,
+    timeout_s: float | None = None,
+    cpus: float = 1,
+    memory: str | int | None = None,
+    gpus: float = 0,
+) -> Any:
     """Make a function a step of pipelines.
 
     Inside a pipeline's run each call is recorded, its result is stored by content, and a later call with equal
@@ -151,16 +245,36 @@ def step(function: Callable[P, R] | None = None, /, *, cache: bool = True, retur
         function: The plain function.
         cache: False for a step whose result depends on more than its arguments and code (the network, the clock).
         returns: The names of a returned tuple's items, as they are shown.
+        retries: How many more attempts it gets when it fails.
+        backoff_s: The seconds before the second attempt; they double with each further one.
+        timeout_s: The seconds after which an attempt is ended; such a step runs in a process of its own.
+        cpus: Cores that it keeps busy. Steps run beside each other as far as the machine has what they need, and
+            executors place them by that.
+        memory: Memory that it needs, as "4GB"; kept as a limit where the step runs in a process of its own.
+        gpus: GPUs that it needs.
 
     Raises:
-        InvalidDeclaration: It is no plain function.
+        InvalidDeclaration: It is no plain function, or an option does not fit.
 
     Example:
-        @slipway.step
-        def split(rows: pl.DataFrame, share: float = 0.8) -> tuple[pl.DataFrame, pl.DataFrame]: ...
+        @slipway.step(retries=3, timeout_s=600)
+        def fetch(day: date) -> pl.DataFrame: ...
     """
     if function is None:
-        return lambda given: Step(given, cache=cache, returns=returns)
+
+        def decorate(given: Callable[P, R]) -> Step[P, R]:
+            limits = step_limits(
+                getattr(given, "__name__", repr(given)),
+                retries=retries,
+                backoff_s=backoff_s,
+                timeout_s=timeout_s,
+                cpus=cpus,
+                memory=memory,
+                gpus=gpus,
+            )
+            return Step(given, cache=cache, returns=returns, limits=limits)
+
+        return decorate
     return Step(function)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ from slipway.schema.fingerprints import of_value
 __all__ = ["Remote"]
 
 _RESULT = "result.json"
+
+
+def _target(call: StepCall) -> str:
+    """Where another process finds the step's function; one of a script is in the module of the script's name there."""
+    module, _, name = reference(call.function).partition(":")
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if module == "__main__" and script:
+        module = Path(script).stem
+    return f"{module}:{name}"
 
 
 class Remote:
@@ -59,11 +69,11 @@ class Remote:
             folder = Path(made)
             self._write(call, log, folder)
             with Following(log, folder):
-                ending = self._executor.execute(folder, timeout_s=self._timeout_s)
+                ending = self._executor.execute(folder, timeout_s=call.limits.timeout_s or self._timeout_s)
             return self._result(call, log, folder, ending)
 
     def _write(self, call: StepCall, log: RunLog, folder: Path) -> None:
-        target = reference(call.function)
+        target = _target(call)
         if "<locals>" in target:
             raise InvalidInput(
                 f"The step {call.name!r} is defined inside another function, where no other process finds it.",
@@ -86,6 +96,9 @@ class Remote:
             returns=call.returns,
             run=log.run,
             now=log.workspace.clock.now(),
+            cpus=call.limits.cpus,
+            memory_bytes=call.limits.memory_bytes,
+            gpus=call.limits.gpus,
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 

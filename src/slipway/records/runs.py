@@ -25,7 +25,9 @@ __all__ = [
     "RunFinding",
     "RunState",
     "RunWriter",
+    "StepAttempt",
     "StepNotes",
+    "StepOutput",
     "StepRun",
 ]
 
@@ -285,7 +287,8 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
 
     Args:
         parent_id: The run.
-        state: As for runs; "cached" when the result was taken from an earlier run.
+        state: As for runs; "waiting" for its arguments or for room; "cached" when the result was taken from an earlier
+            run; "cancelled" when it did not begin, because another step had failed or the run was ended.
         key: The cache key, "" when the call could not be cached.
         reason: Why it ran or why it was a hit, in words: "helper rows.clean changed".
         source_run_id: For a hit: the run that made the result.
@@ -296,10 +299,13 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
         reads: Lineage nodes of the table versions that it read by itself.
         notes: What it logged to its run, to be logged again by a hit.
         error: Why it failed.
+        attempts: The attempts that failed before the last one.
+        started_at: Machine time, aware UTC, at which it began; None for one that did not, and in older records.
+        output: What it printed, None for nothing.
     """
 
     parent_id: str
-    state: Literal["running", "finished", "failed", "cached"] = "running"
+    state: Literal["waiting", "running", "finished", "failed", "cached", "cancelled"] = "running"
     key: str = ""
     reason: str = ""
     source_run_id: str = ""
@@ -310,6 +316,44 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
     reads: tuple[str, ...] = ()
     notes: "StepNotes | None" = None
     error: RunError | None = None
+    attempts: "tuple[StepAttempt, ...]" = ()
+    started_at: datetime | None = None
+    output: "StepOutput | None" = None
+
+
+class StepAttempt(Struct, frozen=True, kw_only=True):
+    """An attempt of a step that failed, after which it was tried again.
+
+    Args:
+        error: Why it failed.
+        seconds: Machine time that it took.
+        pause_s: Seconds that passed before the next attempt.
+    """
+
+    error: RunError
+    seconds: float
+    pause_s: float
+
+    @property
+    def told(self) -> str:
+        """The attempt in words."""
+        return f"{self.error.type}: {self.error.message} (after {self.seconds:.1f} s; again {self.pause_s:.1f} s later)"
+
+
+class StepOutput(Struct, frozen=True, kw_only=True):
+    """What a step printed and logged, without secrets of the environment: its beginning and its end.
+
+    Args:
+        digest: Of the stored text: `head_bytes` of the beginning, then the end.
+        size_bytes: Of the stored text.
+        head_bytes: How many bytes of it are the beginning.
+        left_out: How many bytes between beginning and end were not kept.
+    """
+
+    digest: str
+    size_bytes: int
+    head_bytes: int
+    left_out: int = 0
 
 
 class MetricPoint(Struct, frozen=True):

@@ -30,6 +30,9 @@ class StepTask(Struct, frozen=True, kw_only=True):
         returns: The names of a returned tuple's items, () for one result.
         run: The pipeline's run as it stands, to which the step may log; None for one that is not logged to.
         now: The business time at which the step begins, aware UTC; None where there is no run.
+        cpus: Cores that it keeps busy.
+        memory_bytes: Memory that it may use, 0 for as much as there is.
+        gpus: GPUs that it needs.
     """
 
     protocol: int = PROTOCOL
@@ -40,6 +43,9 @@ class StepTask(Struct, frozen=True, kw_only=True):
     returns: tuple[str, ...] = ()
     run: Run | None = None
     now: datetime | None = None
+    cpus: float = 1.0
+    memory_bytes: int = 0
+    gpus: float = 0.0
 
 
 class StepAnswer(Struct, frozen=True, kw_only=True):

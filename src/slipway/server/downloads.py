@@ -1,4 +1,4 @@
-"""The routes by which the pages of runs give bytes: artifacts and diffs as downloads, pictures as images."""
+"""The routes by which the pages of runs give bytes: artifacts, models' files and diffs as downloads, pictures as images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from slipway.errors import InvalidInput, NotFound
+from slipway.errors import InvalidInput, NotFound, near
 from slipway.operations import declare
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
@@ -20,9 +20,10 @@ __all__ = ["routes"]
 
 def routes(workspace: Workspace) -> list[Route]:
     """The routes of what is downloaded from the pages of runs."""
+    of_runs = (("download", _download), ("image", _image), ("diff", _diff))
     return [
-        Route(f"/projects/{{project}}/runs/{{id}}/{name}", _endpoint(workspace, send))
-        for name, send in (("download", _download), ("image", _image), ("diff", _diff))
+        *(Route(f"/projects/{{project}}/runs/{{id}}/{name}", _endpoint(workspace, send)) for name, send in of_runs),
+        Route("/projects/{project}/logged/{id}/download", _endpoint(workspace, _file)),
     ]
 
 
@@ -44,6 +45,13 @@ def _ask(workspace: Workspace, asked: str, /, **fields: str) -> Any:
 
 def _download(workspace: Workspace, id: str, name: str) -> Response:
     return sending.stored(workspace, artifact_named(_ask(workspace, "runs.get", id=id).run, name))
+
+
+def _file(workspace: Workspace, id: str, name: str) -> Response:
+    files = {one.name: one for one in _ask(workspace, "models.logged", id=id).artifacts}
+    if name not in files:
+        raise NotFound(f"The logged model {id} has no file {name[:200]!r}.", fix=near(name, files, what="files"))
+    return sending.stored(workspace, files[name])
 
 
 def _image(workspace: Workspace, id: str, name: str) -> Response:

@@ -281,6 +281,7 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/runs/{id}": (run_pages.run, "run.html"),
     "/projects/{project}/runs/{id}/curves": (run_pages.curves, "curves.html"),
     "/projects/{project}/runs/{id}/artifact": (run_pages.artifact, "artifact.html"),
+    "/projects/{project}/logged/{id}": (run_pages.logged_model, "logged.html"),
     "/projects/{project}/models": (_models, "models.html"),
     "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
     "/projects/{project}/tables": (_tables, "tables.html"),

@@ -1,4 +1,4 @@
-"""The pages of runs: one run, its curves, one of its artifacts, and runs side by side."""
+"""The pages of runs: one run, its curves, one of its artifacts, a model that it logged, and runs side by side."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from slipway.server.previews import Preview
 from slipway.server.run_charts import MetricChart, metric_chart
 from slipway.server.view import Context, View
 
-__all__ = ["artifact", "compare", "curves", "run"]
+__all__ = ["artifact", "compare", "curves", "logged_model", "run"]
 
 _CURVES, _ALL_CURVES = 12, 48
 _CHILDREN = 50
@@ -94,6 +94,18 @@ def _rows_of(view: View, own: Run, name: str) -> Preview:
     except InvalidInput as problem:
         view.sources.pop()
         return Preview("none", note=f"{problem.what} {problem.fix}")
+
+
+def logged_model(view: View) -> Context:
+    """A model that a tracking client logged: what it was measured at, its files, and what it was registered as."""
+    found = view.ask("models.logged", id=view.path["id"])
+    registered = view.ask("models.search", where=f"model_id = '{found.id}'", limit="100")
+    return {
+        "model": found,
+        "metrics": sorted(found.metrics, key=lambda one: (one.key, one.dataset_name, one.step)),
+        "artifacts": sorted(found.artifacts, key=lambda one: one.name),
+        "registered": registered.models,
+    }
 
 
 def compare(view: View) -> Context:
