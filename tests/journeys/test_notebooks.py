@@ -92,3 +92,31 @@ def test_a_leak_across_rows_is_refused_by_name(home: Path, name: str, said: list
     for words in said:
         assert words in told
     assert not (home / name.replace("_", "-")).exists()
+
+
+def test_an_edit_of_one_cell_runs_only_what_depends_on_it(home: Path) -> None:
+    answer("new", "--from-notebook", "breast_cancer.ipynb", cwd=home)
+    notebook = home / "breast_cancer.ipynb"
+    notebook.write_text(notebook.read_text().replace("max_iter=1000", "max_iter=1000, C=0.5"))
+    made = answer("new", "--from-notebook", "breast_cancer.ipynb", cwd=home)
+    steps = answer("runs", "show", made["run"], cwd=home / "breast-cancer")["steps"]
+    ran = [step["name"] for step in steps if step["state"] != "cached"]
+    assert ran == ["fit_clf", "report_auc", "served_model"]
+    assert len(steps) == 8
+    (home / "breast-cancer" / "breast_cancer.py").write_text("# mine")
+    told = slipway("new", "--from-notebook", "breast_cancer.ipynb", cwd=home, fails=6)
+    assert "was changed since it was written from the notebook" in told
+
+
+def test_a_pipeline_that_gives_other_values_is_refused_and_leaves_nothing(home: Path) -> None:
+    cells = [
+        "import time\nimport pandas as pd\nfrom sklearn.linear_model import LinearRegression\n"
+        'wine = pd.read_csv("wine.csv", sep=";").dropna()',
+        "wine['Hue '] = time.time()",
+        "model = LinearRegression().fit(wine[['Ash', 'Hue ']], wine['Proline'])",
+    ]
+    document = {"cells": [{"cell_type": "code", "source": cell} for cell in cells]}
+    (home / "clock.ipynb").write_text(json.dumps(document))
+    told = slipway("new", "--from-notebook", "clock.ipynb", cwd=home, fails=2)
+    assert "After cell 2 the variable 'wine' is another in the pipeline than in the notebook" in told
+    assert not (home / "clock").exists()

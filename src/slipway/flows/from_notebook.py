@@ -24,8 +24,8 @@ from slipway.errors import InvalidInput, near
 from slipway.flows.notebook_alone import needed_columns, prove_alone
 from slipway.flows.notebook_leaks import refuse_leaks
 from slipway.flows.notebook_prepare import Preparing, indented, learn, prepare_pieces
-from slipway.flows.notebook_project import Written, wanted_of, write_module
-from slipway.flows.notebook_run import Ran, run_cells
+from slipway.flows.notebook_project import Written, cell_before, wanted_of, write_module
+from slipway.flows.notebook_run import Ran, fingerprint_of, run_cells
 from slipway.flows.notebook_steps import Plan, module_level, plan_steps
 from slipway.flows.notebook_way import find_way
 from slipway.models.known import Known
@@ -90,6 +90,7 @@ def draft(path: Path, *, project: str, model: str = "", say: Callable[[str], Non
     way = find_way(statements, ran, plots, module, chosen)
     made = learn(notebook, statements, ran, plots, module, way)
     made.is_search = hasattr(ran.namespace[chosen], "best_estimator_")
+    _check_states(statements, ran, made)
     refuse_leaks(statements, made)
     own = _own_names(statements)
     say("Comparing rows prepared alone with the same rows among all.")
@@ -162,6 +163,23 @@ def _is_model(value: Any) -> bool:
 
 def _bound(target: ast.expr) -> set[str]:
     return {inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name)}
+
+
+def _check_states(statements: Sequence[Statement], ran: Ran, made: Preparing) -> None:
+    """What requests take from training by name must be what a cell hands on: its value at the end of the cell."""
+    fitted = {name for position in made.way.path for name in statements[position].changes}
+    for name, value in made.states.items():
+        if name in fitted:
+            continue  # a transformer that the way itself fits: what was fitted is kept by its place
+        cell = cell_before(statements, name, made.way.known[name])
+        given = ran.written.get(cell, {}).get(name, "")
+        if given != fingerprint_of(value):
+            raise InvalidInput(
+                f"Cell {cell} gives {name!r} one value for the rows, and ends with another.",
+                why="From cell to cell goes what a name holds at the end.",
+                fix=f"Use two names for the two values of {name!r}.",
+                field=f"cell {cell}: {name}",
+            )
 
 
 def _check_served(model: Any, name: str) -> None:

@@ -13,7 +13,7 @@ from slipway.flows.notebook_sites import rewritten
 from slipway.flows.notebook_steps import NUMPY_STATE, PYTHON_STATE, Plan, PlannedStep, step_of
 from slipway.flows.notebook_way import slice_of
 
-__all__ = ["Written", "wanted_of", "write_module"]
+__all__ = ["Written", "cell_before", "wanted_of", "write_module"]
 
 _LINE = 110
 
@@ -25,12 +25,14 @@ class Written:
     Args:
         text: The module.
         steps: Name of a step -> (its cell, what it gives), in order.
-        rows_step: The step that gives the loaded rows, and whether it gives nothing else.
+        rows_step: The step that loads the rows and nothing else, "" where a cell does just that.
+        learners: The steps that keep what looks at other rows, in order.
     """
 
     text: str
     steps: dict[str, tuple[int, tuple[str, ...]]]
-    rows_step: tuple[str, bool] = ("", False)
+    rows_step: str = ""
+    learners: tuple[str, ...] = ()
 
 
 class _Names:
@@ -53,14 +55,14 @@ def wanted_of(statements: Sequence[Statement], made: Preparing, model: str) -> d
     wanted: dict[int, set[str]] = {max(one.cell for one in statements): {model}}
     for name, position in made.way.known.items():
         if name in made.states:
-            wanted.setdefault(_cell_before(statements, name, position), set()).add(name)
+            wanted.setdefault(cell_before(statements, name, position), set()).add(name)
     cell = _rows_cell(statements, made)
     if cell:
         wanted.setdefault(cell, set()).add(made.way.rows)
     return wanted
 
 
-def _cell_before(statements: Sequence[Statement], name: str, position: int) -> int:
+def cell_before(statements: Sequence[Statement], name: str, position: int) -> int:
     """The cell that last gave a name its value before a statement."""
     return next(
         (
@@ -124,6 +126,7 @@ def write_module(
         parts.append(_step_text(step, statements, names, {}))
         done.steps[step.name] = (step.cell, tuple(step.gives))
     learners = _learners(statements, ran, plan, made, own)
+    done.learners = tuple(learner.name for learner in learners)
     for learner in learners:
         parts.append(_learner_text(learner, statements, sources, names, made))
     rows_step = _rows_step(statements, ran, plots, plan, made, own)
@@ -135,7 +138,7 @@ def write_module(
     parts.append(f'{names.endpoint} = {names.sw}.Endpoint("{project}", pipeline={names.release})\n')
     done.text = "\n\n\n".join(parts)
     if rows_step is not None:
-        done.rows_step = (rows_step.name, True)
+        done.rows_step = rows_step.name
     return done
 
 
@@ -340,7 +343,7 @@ def _pipeline_text(
     given = [rows, model]
     for name in sorted(made.states):
         if name != model:
-            cell = _cell_before(statements, name, made.way.known[name])
+            cell = cell_before(statements, name, made.way.known[name])
             given.append(aliases.get((name, cell), name))
     given += [f"learned_{step.cell}" for step in learners]
     body += _wrapped(f"return {names.served}(", given, ")")
@@ -354,7 +357,7 @@ def _aliases(
     """Names under which values are kept that a later step gives anew."""
     found = {}
     for name, position in made.way.known.items():
-        cell = _cell_before(statements, name, position)
+        cell = cell_before(statements, name, position)
         if name in made.states and name != model and any(name in step.gives for step in plan.steps if step.cell > cell):
             found[name, cell] = own(f"{name}_of_cell_{cell}")
     return found

@@ -11,6 +11,7 @@ from slipway.errors import InvalidInput, SlipwayError
 from slipway.flows.from_notebook import Draft
 from slipway.flows.notebook_run import fingerprint_of
 from slipway.ledger import artifacts
+from slipway.models.known import Known
 from slipway.pipelines.reasons import steps_of
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact
@@ -47,12 +48,27 @@ def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
             if not own or (own[0].fingerprint != known and not _answers_alike(workspace, own, drafted, variable)):
                 raise _differs(cell, variable, drafted)
             equal += 1
-    if drafted.written.rows_step[0]:
-        rows = done.get(drafted.written.rows_step[0], ())
+    _compare_learned(workspace, done, drafted)
+    if drafted.written.rows_step:
+        rows = done.get(drafted.written.rows_step, ())
         if not rows or rows[0].fingerprint != fingerprint_of(drafted.made.raw):
             raise _differs(0, drafted.made.way.rows, drafted)
         equal += 1
     return equal
+
+
+def _compare_learned(workspace: Workspace, done: dict[str, tuple[Artifact, ...]], drafted: Draft) -> None:
+    """Hold what the pipeline took of other rows against what the notebook's own run gave at the same places."""
+    learned = [artifacts.load(workspace.blobs, done.get(name, ())) for name in drafted.written.learners]
+    found, known = Known.of(*learned).taken, drafted.made.learned.taken
+    for place in sorted(found.keys() | known.keys()):
+        one, other = (Known({}, {place: taken.get(place, [])}).slipway_fingerprint() for taken in (found, known))
+        if one != other:
+            raise InvalidInput(
+                f"What is taken from training at {place} is another in the pipeline than in the notebook.",
+                why="The place is reached by other rows, or more often, than on the way from the rows to the model.",
+                fix="Put it into a cell that only leads to the model's input.",
+            )
 
 
 def _own(outputs: tuple[Artifact, ...], name: str) -> list[Artifact]:

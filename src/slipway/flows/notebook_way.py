@@ -155,8 +155,9 @@ def _follow(
             needed -= one.binds
             reads = set(one.reads | one.keeps)
         for name in sorted(reads - fixed):
-            if origins[position].get(name) == root:
-                needed.add(name)
+            is_filled = name in one.changes and ran.kinds[position].get(name, Kind("code")).family == "other"
+            if origins[position].get(name) == root or is_filled:
+                needed.add(name)  # rows, or a list or dictionary that the way itself fills
             elif name in defined and defined[name] < position:
                 way.definitions.append(defined[name])
                 way.known.update(dict.fromkeys(statements[defined[name]].reads - fixed, position))
