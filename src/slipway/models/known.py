@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import msgspec
 
 from slipway.errors import Corrupt, InvalidInput, NotFound, near
 from slipway.hashing import digest
-from slipway.ledger import artifacts
 from slipway.models.formats import format_named
 from slipway.records.runs import Artifact
 
@@ -217,7 +217,7 @@ def encode_known(known: Known) -> bytes:
     named = [(_VALUES, name, value) for name, value in known.values.items()]
     named += [(_TAKEN, place, kept) for place, kept in known.taken.items()]
     for kind, name, value in named:
-        encoded = artifacts.encode("known", _packed(value), _by_bytes)
+        encoded = _formats().encode("known", _packed(value), _by_bytes)
         if encoded.pickled:
             raise InvalidInput(
                 f"What preparing a row knows of {name!r} is a {encoded.pickled[0]}, which only a pickle could keep.",
@@ -244,12 +244,17 @@ def decode_known(data: bytes) -> Known:
         if any(artifact.format == "pickle" for artifact, _ in parts):
             raise Corrupt(f"What preparing a row knows of {name!r} is a pickle, which is never loaded.")
         held = {artifact.name: content for artifact, content in parts}
-        value = _unpacked(artifacts.decode([artifact for artifact, _ in parts], _reader(held)))
+        value = _unpacked(_formats().decode([artifact for artifact, _ in parts], _reader(held)))
         if kind == _VALUES:
             known.values[name] = value
         else:
             known.taken[name] = list(value)
     return known
+
+
+def _formats() -> Any:
+    """The formats of stored values; an endpoint whose model prepares no rows never loads them."""
+    return import_module("slipway.ledger.artifacts")
 
 
 def _reader(held: Mapping[str, bytes]) -> Callable[[Artifact], bytes]:
