@@ -1,7 +1,10 @@
 """`slipway run`: a pipeline's parameters as text, and the endpoint that it feeds."""
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,136 @@ def test_a_script_s_run_makes_no_store_beside_a_server(folder: Path) -> None:
         pass
     assert not (folder / ".slipway" / "ledger.db").exists()
     assert len(list((folder / ".slipway" / "outbox" / "run-logs").iterdir())) == 1
+
+
+WORK = """
+import os, signal, sys, time
+from pathlib import Path
+import slipway as sw
+
+DONE = Path(os.environ["WORK_FOLDER"])
+
+
+def told(name):
+    with (DONE / "begun").open("a") as file:
+        file.write(name + "\\n")
+
+
+@sw.step(cache=False)
+def fetch(n: int) -> int:
+    told("fetch")
+    return n
+
+
+@sw.step
+def work(n: int) -> int:
+    told("work")
+    print("working hard")
+    if (DONE / "fail").exists():
+        raise ValueError("no")
+    if (DONE / "wait").exists():
+        (DONE / "waits").touch()
+        while (DONE / "wait").exists():
+            time.sleep(0.01)
+    return n * 2
+
+
+@sw.pipeline
+def release(n: int = 1) -> int:
+    return work(fetch(n))
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "slipway.toml").write_text('[project]\nname = "p"\nmodule = "work_on_the_command_line"\n')
+    (tmp_path / "work_on_the_command_line.py").write_text(WORK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORK_FOLDER", str(tmp_path))
+    return tmp_path
+
+
+def slipway(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "slipway", *arguments], capture_output=True, text=True, check=False)
+
+
+def begun(folder: Path) -> list[str]:
+    return (folder / "begun").read_text().split()
+
+
+def test_exit_codes_say_how_it_ended_and_a_run_is_resumed(work: Path) -> None:
+    (work / "fail").touch()
+    failed = slipway("run", "release", "--set", "n=3", "--json")
+    assert failed.returncode == 4
+    error = json.loads(failed.stderr.splitlines()[-1])["error"]
+    assert (error["step"], error["code"]) == ("work", "StepFailed")
+    (work / "fail").unlink()
+    refused = slipway("run", "--resume", "last", "--set", "n=4")
+    assert refused.returncode == 2
+    assert "A run goes on with the parameters" in refused.stderr
+    path = work / "work_on_the_command_line.py"
+    path.write_text(path.read_text().replace("n * 2", "n * 20"))
+    resumed = slipway("run", "--resume", "last", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    run = json.loads(resumed.stdout)["run"]
+    assert (run["params"], run["tags"]["slipway.resumes"]) == ({"n": 3}, error["run_id"])
+    assert begun(work) == ["fetch", "work", "work"]  # what had finished is not repeated, though it may not be cached
+    assert "work_on_the_command_line.py changed" in resumed.stderr
+    shown = slipway("runs", "logs", run["id"], "work")
+    assert shown.stdout == "working hard\n"
+    assert slipway("runs", "logs", run["id"]).stdout == "--- work ---\nworking hard\n"
+    assert slipway("runs", "logs", run["id"], "nothing").returncode == 5
+    assert "work: begins (" in resumed.stderr
+
+
+def test_a_key_runs_once(work: Path) -> None:
+    (work / "fail").touch()
+    assert slipway("run", "release", "--key", "monday").returncode == 4
+    (work / "fail").unlink()
+    first = json.loads(slipway("run", "release", "--key", "monday", "--json").stdout)
+    again = json.loads(slipway("run", "release", "--key", "monday", "--json").stdout)
+    assert (first["is_new"], again["is_new"]) == (True, False)
+    assert first["run"]["id"] == again["run"]["id"]
+    assert begun(work) == ["fetch", "work", "work"]
+    assert "has this key and finished before" in slipway("run", "release", "--key", "monday").stdout
+    other = slipway("run", "release", "--key", "monday", "--set", "n=2")
+    assert other.returncode == 6
+    assert "which had other parameters: n=1" in other.stderr
+    assert slipway("run", "release", "--key", "").returncode == 2
+
+
+def test_two_callers_of_a_key_at_the_same_time_run_once_and_a_kill_does_not_stop_the_second(work: Path) -> None:
+    (work / "wait").touch()
+    command = [sys.executable, "-m", "slipway", "run", "release", "--key", "k", "--json"]
+    callers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    while not (work / "waits").exists():
+        time.sleep(0.02)
+    running = json.loads(slipway("runs", "list", "--json").stdout)["runs"][0]["run"]["host"]
+    first = next(one for one in callers if one.pid == int(running.split(".")[0]))
+    second = next(one for one in callers if one is not first)
+    first.kill()
+    first.communicate()
+    (work / "wait").unlink()
+    answer, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert json.loads(answer)["is_new"]
+    assert begun(work) == ["fetch", "work", "work"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_process_that_is_asked_to_end_ends_in_order(work: Path, number: signal.Signals, code: int) -> None:
+    (work / "wait").touch()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "slipway", "run", "release"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (work / "waits").exists():
+        time.sleep(0.02)
+    running.send_signal(number)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert "Go on with: slipway run --resume last" in told
+    (work / "wait").unlink()
+    listed = json.loads(slipway("runs", "list", "--json").stdout)["runs"][0]["run"]
+    assert listed["state"] == "failed"
+    assert slipway("run", "--resume", "last").returncode == 0
+    assert begun(work) == ["fetch", "work", "work"]

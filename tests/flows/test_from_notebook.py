@@ -173,3 +173,14 @@ def test_of_several_models_the_named_one_is_served(tmp_path: Path) -> None:
     assert drafted(tmp_path, *cells, model="one").made.columns == ["a"]
     with pytest.raises(InvalidInput, match=r"no fitted model called 'on'.*Did you mean 'one'"):
         drafted(tmp_path, *cells, model="on")
+
+
+def test_polars_expressions_over_all_rows_are_taken_from_training(tmp_path: Path) -> None:
+    load = LOAD + "\nimport polars as pl\ndf = pl.DataFrame({'a': a, 'b': np.nan_to_num(b), 'y': y})"
+    cell = "df = df.with_columns(pl.col('a').fill_null(pl.col('a').mean()), c=pl.col('b') / pl.col('b').max())\ncols = ['a', 'c']"
+    made = drafted(tmp_path, load, cell, FIT)
+    assert [site.kind for site in made.made.all_sites] == ["expression", "expression"]
+    with pytest.raises(InvalidInput, match=r"Cell 2, line 1, column 'c': `over`"):
+        drafted(tmp_path, load, "df = df.with_columns(c=pl.col('b').mean().over('a'))\ncols = ['c']", FIT)
+    with pytest.raises(InvalidInput, match=r"Cell 2, line 1, column 'c': `shift`"):
+        drafted(tmp_path, load, "df = df.with_columns(c=pl.col('b').shift(1).fill_null(0))\ncols = ['c']", FIT)

@@ -25,6 +25,7 @@ from slipway.ledger.run_file import MAGIC, RunFile, framed
 from slipway.models import history, logged, numbered, registered, registered_versions
 from slipway.operations.models import GetHistory
 from slipway.pipelines import cache
+from slipway.pipelines.hidden.present import place_of
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.gates import Approval, Verdict
@@ -516,14 +517,14 @@ def test_what_is_about_to_be_named_without_being_stored_again_is_not_deleted(wor
     )  # fmt: skip
     with workspace.ledger.write() as tx:
         entries.put(tx, step)
-        cache.remember(tx, workspace.project, "k", step.id)
+        cache.remember(tx, step)
     workspace.blobs.put(b"sent before")
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     for asked in ("cache", "upload", "sync"):
         data = b"sent before" if asked != "cache" else workspace.blobs.get(step.outputs[0].digest)
         age(workspace, data)
         if asked == "cache":
-            assert isinstance(cache.find(workspace, "k"), cache.Hit)
+            assert isinstance(cache.find(workspace, "k", place_of(())), cache.Hit)
         elif asked == "upload":
             assert do(workspace, "runs.upload", digest=digest(data), size=len(data)).whole
         else:

@@ -48,6 +48,27 @@ def crash(n):
     os.abort()
 
 
+@sw.step
+def look(name):
+    with open(name) as file:
+        return os.environ.get("RATE"), file.read()
+
+
+@sw.step
+def start():
+    return os.system("true")
+
+
+@sw.step(allow=("subprocess",))
+def start_and_say_so():
+    return os.system("true")
+
+
+@sw.pipeline
+def looking(name: str):
+    return look(name), start(), start_and_say_so()
+
+
 @sw.pipeline
 def release(n: int = 4):
     fit, test = split(pl.DataFrame({"n": list(range(n))}), 2)
@@ -106,6 +127,35 @@ def test_the_same_result_in_and_out_of_process(workspace: Workspace, project: Pa
     assert outputs[0] == outputs[1] == outputs[2]
     assert engine.run(workspace, release).value == 7.0
     assert list((workspace.root / "tasks").iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [lambda: InProcessExecutor(step_worker.perform), ProcessExecutor])
+def test_what_it_reads_by_itself_is_recorded_as_here(
+    make: Callable[[], Executor], workspace: Workspace, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def states(executor: Executor | None) -> dict[str, tuple[str, str]]:
+        remote = None if executor is None else _remote(workspace, project, executor)
+        found = engine.run(workspace, _pipeline("looking"), {"name": str(project / "in.txt")}, remote=remote)
+        with workspace.ledger.read() as tx:
+            return {step.name: (step.state, step.reason) for step in reasons.steps_of(tx, found.run.id)}
+
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("RATE", "1")
+    (project / "in.txt").write_text("1")
+    assert "it starts true" in states(make())["start"][1]
+    # What the worker recorded is compared here, without a worker.
+    assert {name: state for name, (state, _) in states(None).items()} == {
+        "look": "cached",
+        "start": "finished",
+        "start_and_say_so": "cached",
+    }
+    monkeypatch.setenv("RATE", "2")
+    (project / "in.txt").write_text("2")
+    state, reason = states(make())["look"]
+    assert state == "finished"
+    assert reason.startswith("environment variable RATE changed, file ")
+    assert reason.endswith("in.txt changed")
+    assert states(make())["look"][0] == "cached"
 
 
 def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path) -> None:

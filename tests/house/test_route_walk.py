@@ -67,6 +67,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "runs.artifact": {"id": GOOD_RUN, "name": "notes.md"},
     "runs.rows": {"id": GOOD_RUN, "name": "rows.parquet"},
     "runs.diff": {"id": GOOD_RUN},
+    "runs.step_log": {"id": GOOD_RUN, "step": "train"},
     "trash.list": {},
     "trash.put": {"items": [f"run:{GOOD_RUN}"]},
     "trash.restore": {"items": [f"run:{GOOD_RUN}"]},

@@ -38,6 +38,7 @@ def test_parts_that_both_have_are_not_read(workspace: Workspace, monkeypatch: py
     found = diff(workspace, "t", 1, 2)
     assert (found.added, found.removed, found.changed, found.parts) == (1, 0, 1, 3)
     shared = sorted(table_folder(workspace, "t").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)[0]
+    shared.chmod(0o644)
     shared.write_bytes(bytes(shared.stat().st_size))
     assert diff(workspace, "t", 1, 2) == found
 

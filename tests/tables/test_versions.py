@@ -240,6 +240,7 @@ def test_damage_is_found(workspace: Workspace) -> None:
     made = overwrite(workspace, "flights", rows(0, 5))
     (part,) = part_folders.table_folder(workspace, "flights").glob("*.parquet")
     content = part.read_bytes()
+    part.chmod(0o644)
     part.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
     with pytest.raises(Corrupt, match="has other bytes than its digest says"):
         verify(workspace, "flights")

@@ -157,6 +157,7 @@ def test_kill_9_in_each_phase_leaves_a_readable_store(workspace: Workspace, plac
 def test_a_truncated_part_is_named(workspace: Workspace) -> None:
     overwrite(workspace, "t", rows(0, 5))
     (part,) = table_folder(workspace, "t").glob("*.parquet")
+    part.chmod(0o644)
     os.truncate(part, 100)
     with pytest.raises(Corrupt, match=rf"its part {part.name} has 100 bytes where \d+ were written"):
         read(workspace, "t")

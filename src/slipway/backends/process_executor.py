@@ -8,11 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from slipway.errors import BackendError
-from slipway.ports.executor import Ending
+from slipway.ports.executor import OUTPUT_FILE, Ending
 
 __all__ = ["ProcessExecutor"]
 
-_OUTPUT = "output.log"
 _TAIL_BYTES = 4000
 _WORKER = "slipway.hosts.step_worker"
 
@@ -29,7 +28,7 @@ class ProcessExecutor:
 
     def execute(self, folder: Path, *, timeout_s: float | None = None) -> Ending:
         """See `Executor.execute`."""
-        with (folder / _OUTPUT).open("wb") as output:
+        with (folder / OUTPUT_FILE).open("ab") as output:
             try:
                 # -P: the current folder is no place to import from.
                 worker = subprocess.Popen(
@@ -55,7 +54,7 @@ class ProcessExecutor:
         finally:
             # Also when waiting is interrupted here: nothing of the task may outlive this call.
             _end(worker)
-        return Ending(problem=broke, output=_tail(folder / _OUTPUT))
+        return Ending(problem=broke, output=_tail(folder / OUTPUT_FILE))
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

@@ -18,9 +18,10 @@ from slipway.errors import (
 )
 from slipway.operations.wire import error_body
 
-__all__ = ["REFUSED", "exit_code", "finish"]
+__all__ = ["INTERRUPTED", "REFUSED", "TERMINATED", "exit_code", "finish"]
 
 REFUSED = 3
+INTERRUPTED, TERMINATED = 130, 143  # as shells say it of SIGINT and SIGTERM
 
 # The nearest class above an error decides.
 _CODES: dict[type[SlipwayError], int] = {

@@ -1,46 +1,143 @@
 """`slipway run`: a pipeline of the project."""
 
-from collections.abc import Iterable
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from types import FrameType
 from typing import Any
 
 import click
 
 from slipway.cli.door import Door, opened
+from slipway.cli.exits import INTERRUPTED, TERMINATED
+from slipway.cli.progress import progress
+from slipway.cli.step_logs import newest_pipeline_run
 from slipway.errors import InvalidDeclaration, InvalidInput
 
 __all__ = ["run"]
 
 
 @click.command()
-@click.argument("pipeline")
+@click.argument("pipeline", required=False)
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
 @click.option("--no-ingest", is_flag=True, help="Take the tables as they are stored, without reading their sources.")
+@click.option(
+    "--resume", metavar="RUN", help="Go on with a run that broke off, with its parameters; `last` for the newest."
+)
+@click.option("--key", metavar="KEY", help="Run it once a key: the same key again gives the run that there is.")
 @opened
-def run(door: Door, pipeline: str, settings: tuple[str, ...], no_ingest: bool) -> None:
+def run(
+    door: Door, pipeline: str | None, settings: tuple[str, ...], no_ingest: bool, resume: str | None, key: str | None
+) -> None:
     """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
-    from slipway.data.declare import Table
-    from slipway.data.ingest import ingest
-    from slipway.data.schedules import declare_schedule
     from slipway.flows.endpoint import Endpoint
-    from slipway.flows.release import run_pipeline
-    from slipway.pipelines.declare import Pipeline
 
-    project, workspace = door.project, door.workspace
-    chosen = project.pick(Pipeline, pipeline, "pipeline")
-    params = _params(chosen, settings)
+    project = door.project
+    chosen = _pipeline(door, pipeline, resume)
+    if resume and (settings or key):
+        raise InvalidInput(
+            f"--resume is given with {'--set' if settings else '--key'}.",
+            why="A run goes on with the parameters that it began with.",
+            fix="Leave it out, or run the pipeline anew.",
+        )
+    params = None if resume else _params(chosen, settings)
     endpoint = _endpoint(project.declared(Endpoint).values(), chosen)
-    if not no_ingest:
-        for table in project.declared(Table).values():
-            ingest(workspace, table, folder=project.folder)
-            declare_schedule(workspace, table, snapshot=project.snapshot(), folder=project.folder)
-    done = run_pipeline(workspace, chosen, params, endpoint=endpoint, snapshot=project.snapshot())
+    # With --json standard output is the answer's alone: what steps print goes beside it.
+    beside = redirect_stdout(sys.stderr) if door.as_json else nullcontext()
+    with beside, _ended_by_signals(), progress() as told:
+
+        def go(begun: Any = None, going_on: str | None = resume) -> Any:
+            from slipway.flows.release import run_pipeline
+
+            if not no_ingest:
+                _ingest(door)
+            snapshot = project.snapshot()
+            return run_pipeline(
+                door.workspace,
+                chosen,
+                params,
+                endpoint=endpoint,
+                snapshot=snapshot,
+                resume=going_on,
+                progress=told,
+                begun=begun,
+            )
+
+        done = go() if key is None else _once(door, chosen, key, params, go)
+    _show(door, done, key)
+
+
+def _once(door: Door, chosen: Any, key: str, params: dict[str, object] | None, go: Any) -> Any:
+    from slipway.flows.keyed import run_once
+
+    every = dict(chosen.arguments(**(params or {})).arguments)
+    return run_once(door.workspace, chosen.name, key, every, go)
+
+
+def _show(door: Door, done: Any, key: str | None) -> None:
+    is_new = getattr(done, "is_new", True)
     if door.as_json:
-        door.show({"run": done.run, "model": done.version}, str)
+        door.show({"run": done.run, "model": done.version, "key": key, "is_new": is_new}, str)
         return
-    click.echo(f"Run {done.run.id} finished.")
+    if is_new:
+        click.echo(f"Run {done.run.id} finished.")
+    else:
+        click.echo(f"Run {done.run.id} has this key and finished before: nothing ran.")
     if done.version is not None:
         click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
         click.echo(f"Next: slipway deploy {done.version.name}")
+
+
+def _pipeline(door: Door, name: str | None, resume: str | None) -> Any:
+    from slipway.pipelines.declare import Pipeline
+
+    if name is None:
+        if resume is None:
+            raise InvalidInput("No pipeline is named.", fix="Name one: slipway run PIPELINE")
+        asked = {"id": resume} if resume != "last" else {"id": newest_pipeline_run(door)}
+        found = door.call("runs.get", **asked).run
+        if not found.pipeline:
+            raise InvalidInput(
+                f"The run {found.id} is of no pipeline.", fix="Resume a run that `slipway run` began: slipway runs list"
+            )
+        name = found.pipeline
+    return door.project.pick(Pipeline, name, "pipeline")
+
+
+def _ingest(door: Door) -> None:
+    from slipway.data.declare import Table
+    from slipway.data.ingest import ingest
+    from slipway.data.schedules import declare_schedule
+
+    project, workspace = door.project, door.workspace
+    for table in project.declared(Table).values():
+        ingest(workspace, table, folder=project.folder)
+        declare_schedule(workspace, table, snapshot=project.snapshot(), folder=project.folder)
+
+
+class Terminated(BaseException):
+    """The process was asked to end: the steps that run come to their end, and no further one begins."""
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End the run in order when the process is asked to end, with the exit code that a shell gives for the signal."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated(f"The process was asked to end by {signal.Signals(number).name}.")
+
+    is_main = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as ended:
+        click.echo("Ended before it was done. Go on with: slipway run --resume last", err=True)
+        raise click.exceptions.Exit(TERMINATED if isinstance(ended, Terminated) else INTERRUPTED) from ended
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, former)
 
 
 def _endpoint(declared: Iterable[Any], pipeline: Any) -> Any:

@@ -75,6 +75,19 @@ def compare(door: Door, run_ids: tuple[str, ...]) -> None:
     door.show(details, _compare_text)
 
 
+@runs.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("step", required=False)
+@click.option("--number", type=click.IntRange(1), help="Which call of STEP; the last one if missing.")
+@click.option("--follow", "-f", is_flag=True, help="Go on while the run does.")
+@opened
+def logs(door: Door, run_id: str, step: str | None, number: int | None, follow: bool) -> None:
+    """Show what the steps of RUN printed and logged; of STEP alone if it is named. RUN may be `last`."""
+    from slipway.cli.step_logs import show_logs
+
+    show_logs(door, run_id, step, number, follow=follow)
+
+
 @runs.command("sync")
 @way_options
 def sync(way: Way) -> None:
@@ -171,8 +184,13 @@ def _trash_text(answer: RunDetail) -> str:
 
 
 def _steps(steps: tuple[StepRun, ...]) -> str:
-    rows = [(step.name, step.state, f"{step.seconds:.2f}", step.reason) for step in steps]
+    rows = [(step.name, step.state, f"{step.seconds:.2f}", _why(step)) for step in steps]
     return f"{count(len(steps), 'step')}\n" + columns(("step", "state", "seconds", "why"), rows, empty="")
+
+
+def _why(step: StepRun) -> str:
+    tried = f"; {count(len(step.attempts), 'attempt')} failed before" if step.attempts else ""
+    return step.reason + tried
 
 
 def _metrics(points: tuple[MetricPoint, ...]) -> str:

@@ -47,4 +47,9 @@ def _line(step: StepRun) -> str:
     if step.state == "cached":
         source = f", made by run {step.source_run_id}" if step.source_run_id else ""
         return f"  {step.name} did not have to run: {reason}{source}."
-    return f"  {step.name} ran at {instant(step.created_at)} ({step.state}, {step.seconds:.2f} s): {reason}."
+    if step.state == "cancelled":
+        return f"  {step.name} did not run: {reason}."
+    if step.state == "waiting":
+        return f"  {step.name} waits for its arguments, or for room to run."
+    tried = "".join(f"\n    attempt {number} failed: {one.told}" for number, one in enumerate(step.attempts, 1))
+    return f"  {step.name} ran at {instant(step.created_at)} ({step.state}, {step.seconds:.2f} s): {reason}.{tried}"

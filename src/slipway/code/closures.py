@@ -1,6 +1,6 @@
 """A code closure: all code of a project that a function reaches, as hashes by name, and how two of them differ."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType
@@ -15,7 +15,7 @@ from slipway.code.walk import class_namespace
 from slipway.errors import InvalidDeclaration
 from slipway.hashing import combine
 
-__all__ = ["CodeClosure", "closure", "explain_change", "project_of", "reference"]
+__all__ = ["CodeClosure", "closure", "explain_change", "memos_of", "project_of", "reference"]
 
 _CLOSURES_KEPT = 1024
 _KIND_WORDS = {"function": "helper", "class": "class", "constant": "constant", "file": "file"}
@@ -33,6 +33,8 @@ class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):
         python: The minor version of Python, as "3.11".
         notes: Sentences about what could not be followed exactly.
         unknown: Constants whose content cannot be read, so that an equal hash does not mean equal content.
+        clock: Where the clock is read: "time.time in flow:train". Python's own libraries are not followed.
+        random: Where random numbers are drawn whose seed nothing fixes.
     """
 
     root: str
@@ -43,6 +45,8 @@ class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     notes: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    clock: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
 
 
 class _Known(NamedTuple):
@@ -52,6 +56,7 @@ class _Known(NamedTuple):
 
 
 _known: dict[tuple[int, int, tuple[Path, ...] | None], _Known] = {}
+_memos: dict[tuple[int, int], tuple[Any, list[Any]]] = {}
 
 
 def closure(function: Any, *, project_roots: tuple[Path, ...] | None = None) -> CodeClosure:
@@ -79,6 +84,10 @@ def closure(function: Any, *, project_roots: tuple[Path, ...] | None = None) -> 
     hasher = Hasher(project_of([function], project_roots))
     root = hasher.reach(function, _label(function))
     found = _closed(root, hasher)
+    if len(_memos) >= _CLOSURES_KEPT:
+        _memos.clear()
+    if hasher.memos:
+        _memos[key[:2]] = (function, inner), hasher.memos
     if hasher.is_dynamic or hasher.walk.has_unloadable:
         _known.pop(key, None)  # it rests on files, which may change at any time
     else:
@@ -86,6 +95,15 @@ def closure(function: Any, *, project_roots: tuple[Path, ...] | None = None) -> 
             _known.clear()
         _known[key] = _Known((function, inner), hasher, found)
     return found
+
+
+def memos_of(functions: Iterable[Any]) -> list[Any]:
+    """The functions with a memory (`functools.cache`, `lru_cache`) that these reach, as their closures last met them."""
+    found: dict[int, Any] = {}
+    for function in functions:
+        known = _memos.get((id(unwrap(function)), id(function)))
+        found |= {id(memo): memo for memo in known[1]} if known is not None else {}
+    return list(found.values())
 
 
 def reference(function: Any) -> str:
@@ -142,6 +160,8 @@ def _closed(root: str, hasher: Hasher) -> CodeClosure:
         python=python,
         notes=tuple(sorted(hasher.walk.notes)),
         unknown=tuple(sorted(hasher.unknown)),
+        clock=tuple(sorted(hasher.clock)),
+        random=() if hasher.has_seed else tuple(sorted(hasher.random)),
     )
 
 

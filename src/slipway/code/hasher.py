@@ -7,9 +7,11 @@ decorators). A constant is its value; where that cannot be read, the statement t
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from slipway.code.ambient import fixes_seed, is_random, reads_clock
 from slipway.code.libraries import is_standard, version_of
 from slipway.code.project import Module, Project, is_slipway, unwrap
 from slipway.code.scopes import Imported, Use, uses
@@ -21,6 +23,7 @@ from slipway.hashing import combine, digest
 
 __all__ = ["Hasher"]
 
+_MEMO = type(lru_cache(len))
 _MADE = frozenset({"__module__", "__doc__", "__qualname__", "__firstlineno__"})
 _TYPES_ONLY = frozenset({"decorator", "annotation", "signature"})
 
@@ -62,6 +65,10 @@ class Hasher:
         kinds: "module:name" -> function, class, constant or file.
         libraries: Distribution -> version, of all imports reached.
         unknown: Constants that are known by their statement alone, with their classes.
+        clock: Uses of the clock: "time.time in flow:train".
+        random: Uses of random numbers.
+        memos: Functions that `functools.cache` or `lru_cache` remembers the answers of.
+        has_seed: Whether the seed of the shared generator is fixed somewhere.
         is_dynamic: Whether code is found by a computed name, so that all files count.
     """
 
@@ -71,7 +78,12 @@ class Hasher:
         self.kinds: dict[str, str] = {}
         self.libraries: dict[str, str] = {}
         self.unknown: dict[str, None] = {}
+        self.clock: dict[str, None] = {}
+        self.random: dict[str, None] = {}
+        self.has_seed = False
+        self.memos: list[Any] = []
         self.is_dynamic = False
+        self._owner = ""
         self._pending: list[tuple[Module, str]] = []
         self._functions: dict[int, _Function] = {}
         self._classes: dict[int, tuple[type, Mapping[str, Any]]] = {}
@@ -86,6 +98,7 @@ class Hasher:
         Returns:
             The root's own name: "module:qualname".
         """
+        self._owner = label
         home = self.walk.home(root)
         if home is not None and home.kind == "name":
             self._reached(home, label)
@@ -104,6 +117,7 @@ class Hasher:
             key = f"{module.name}:{name}"
             if key not in self.entries:
                 self.entries[key] = ""
+                self._owner = key
                 self.entries[key] = digest(self._name(module, name, key).encode("utf-8", "surrogatepass"))
         return label
 
@@ -185,8 +199,19 @@ class Hasher:
             if use.where == "import" and target.kind == "module":
                 continue  # what is used of it is a use of its own
             path = use.path or ()
+            if target.kind == "external" and use.where == "body":
+                self._is_ambient(target.label, use.arguments)
             links.add(f"{'.'.join(path)} {self._reached(target, f'{module.name} ({chr(46).join(path)})', use.where)}")
         return combine(*sorted(links))
+
+    def _is_ambient(self, label: str, arguments: int) -> None:
+        """Take down a use of what no key can hold: the clock, random numbers."""
+        name = label.removeprefix("external ").replace(":", ".")
+        if reads_clock(name, arguments):
+            self.clock[f"{name} in {self._owner}"] = None
+        elif is_random(name, arguments):
+            self.random[f"{name} in {self._owner}"] = None
+        self.has_seed = self.has_seed or fixes_seed(name, arguments)
 
     def _reached(self, target: Target, by: str, where: str = "body") -> str:
         """Take what a name stands for into the closure."""
@@ -245,6 +270,7 @@ class Hasher:
             return combine("class", self._attributes(inner) if mine else self._refer(inner))
         parts = []
         while True:
+            self._remembers(value)
             if isinstance(value, FunctionType):
                 mine = value.__code__.co_qualname == name and value.__globals__ is module.namespace
                 parts.append(self._held(value, code=not mine or not self._is_current(module, value)))
@@ -253,6 +279,10 @@ class Hasher:
             if value is inner:
                 return combine("function", *parts)
             value = _next(value)
+
+    def _remembers(self, value: Any) -> None:
+        if type(value) is _MEMO and all(value is not known for known in self.memos):
+            self.memos.append(value)
 
     def _is_current(self, module: Module, function: FunctionType) -> bool:
         source = source_of_code(function.__code__, module.namespace.get("__file__"))
@@ -263,6 +293,7 @@ class Hasher:
         self._classes[id(kind)] = (kind, dict(vars(kind)))
         parts = []
         for name, value in sorted(vars(kind).items()):
+            self._remembers(value.__func__ if isinstance(value, staticmethod | classmethod) else value)
             function = unwrap(value.fget if isinstance(value, property) else value)
             if isinstance(function, FunctionType) and _is_own(function, kind, name):
                 module = self.walk.view(function.__globals__)
@@ -331,6 +362,10 @@ class Hasher:
             return self._inline(value)
         label = self._reached(home, "a value")
         if home.kind == "name" and home.module is not None and home.module.namespace.get(home.name) is not value:
+            if label == self._owner and home.module.source is None:
+                # Where no file has a statement that says what it is, a decorated function is found under the name of
+                # the decorator's result: under the entry that is being made of it.
+                return self._inline(value)
             return f"{label} of {unwrap(value).__qualname__} in {type(value).__qualname__}"
         return label
 
@@ -340,11 +375,12 @@ class Hasher:
             return self._held(value, code=True)
         if isinstance(value, type):
             return self._local_class(value)
-        inner = unwrap(value)
-        own = "" if is_slipway(type(value).__module__) else self._try(getattr(value, "__dict__", {}))
-        return combine(
-            "wrapper", self._refer(type(value)), own, self._refer(_next(value) if inner is not value else inner)
-        )
+        self._remembers(value)
+        kind, inner = type(value), unwrap(value)
+        is_ours = is_slipway(kind.__module__)
+        own = "" if is_ours else self._try(getattr(value, "__dict__", {}))
+        called = f"{kind.__module__}:{kind.__qualname__}" if is_ours else self._refer(kind)
+        return combine("wrapper", called, own, self._refer(_next(value) if inner is not value else inner))
 
     def _local_class(self, kind: type) -> str:
         if id(kind) in self._inside:

@@ -21,18 +21,21 @@ of decorated functions. `annotation` are all others. `import` is the import itse
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _PASSIVE_DECORATORS = frozenset({"staticmethod", "classmethod", "property", "cached_property", "override", "overload"})
+_SEVERAL = 99
 _IMPORTERS = frozenset({"import_module", "__import__"})
 
 
 class Use(NamedTuple):
     """A global name with the attributes taken from it: `helpers.clean(x)` is `("helpers", "clean")`.
 
-    `dynamic` says that an attribute with a computed name is taken from it.
+    `dynamic` says that an attribute with a computed name is taken from it; `arguments` with how many it is called, -1
+    where it is not.
     """
 
     path: tuple[str, ...]
     where: Where
     dynamic: bool = False
+    arguments: int = -1
 
 
 class Imported(NamedTuple):
@@ -43,6 +46,7 @@ class Imported(NamedTuple):
     path: tuple[str, ...] | None
     where: Where = "body"
     dynamic: bool = False
+    arguments: int = -1
 
 
 @dataclass
@@ -185,9 +189,15 @@ class _Uses(ast.NodeVisitor):
         if path and path[-1] in _IMPORTERS and len(args) == 1 and isinstance(constant, str) and constant[:1] != ".":
             self.found.append(Imported(constant, 0, (), self.where))
             return
-        self.generic_visit(node)
+        if not path:
+            self.visit(func)
+        else:
+            is_known = not any(isinstance(a, ast.Starred) for a in args) and all(k.arg for k in node.keywords)
+            self._use(path, arguments=len(args) + len(node.keywords) if is_known else _SEVERAL)
+        for part in (*args, *node.keywords):
+            self.visit(part)
 
-    def _use(self, path: tuple[str, ...], dynamic: bool = False) -> None:
+    def _use(self, path: tuple[str, ...], dynamic: bool = False, arguments: int = -1) -> None:
         name = path[0]
         for depth, (kind, scope) in enumerate(reversed(self.scopes)):
             if kind == "class" and depth > 0:
@@ -198,11 +208,11 @@ class _Uses(ast.NodeVisitor):
                 target = scope.imports.get(name)
                 if target is not None:
                     taken = (*(target.path or ()), *path[1:])
-                    self.found.append(Imported(target.module, target.level, taken, self.where, dynamic))
+                    self.found.append(Imported(target.module, target.level, taken, self.where, dynamic, arguments))
                 if kind == "class":
                     break  # `x = x` in a class body reads the global one first
                 return
-        self.found.append(Use(path, self.where, dynamic))
+        self.found.append(Use(path, self.where, dynamic, arguments))
 
     # Scopes
 

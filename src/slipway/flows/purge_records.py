@@ -102,7 +102,7 @@ def remove_run(tx: WriteTransaction, workspace: Workspace, id: str, doomed: Doom
     doomed.runs.append(id)
     for step in steps:
         if step.key:
-            cache.forget(tx, workspace.project, step.key, step.id)
+            cache.forget(tx, step)
     _remove(tx, doomed, run, *steps, *others)
     tx.unlink(f"run:{id}")
     events.record(tx, workspace, "runs.purge", f"run:{id}", name=run.name)
@@ -213,7 +213,11 @@ def _in_files(files: Iterable[Artifact]) -> set[str]:
 def _in_run(run: Run, steps: Iterable[StepRun]) -> set[str]:
     found = {run.code.diff, run.code.snapshot} | _in_files(run.artifacts)
     for step in steps:
-        found |= {step.closure} | _in_files(step.outputs) | _in_files(step.notes.artifacts if step.notes else ())
+        found |= (
+            {step.closure, step.output.digest if step.output else ""}
+            | _in_files(step.outputs)
+            | _in_files(step.notes.artifacts if step.notes else ())
+        )
     return found - {""}
 
 

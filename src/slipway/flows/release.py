@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,10 +18,11 @@ from slipway.ledger import entries, events
 from slipway.models.model import Model
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.models import ModelVersion
-from slipway.records.runs import Run
+from slipway.records.runs import Run, StepRun
 
 __all__ = ["Released", "declare_endpoint", "release", "run_pipeline"]
 
@@ -76,7 +78,7 @@ def declare_endpoint(
 def run_pipeline(
     workspace: Workspace,
     pipeline: Pipeline[..., Any],
-    params: Mapping[str, object],
+    params: Mapping[str, object] | None,
     *,
     endpoint: Endpoint | None = None,
     simulation: bool = False,
@@ -86,43 +88,52 @@ def run_pipeline(
     tags: Mapping[str, object] | None = None,
     pins: Mapping[str, str] | None = None,
     use_cache: bool = True,
+    resume: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[StepRun], None] | None = None,
+    begun: Callable[[WriteTransaction, str], None] | None = None,
 ) -> Released:
     """Run a pipeline; a model that it returns is packaged and registered.
 
     Args:
         workspace: Where it is recorded.
         pipeline: What to run.
-        params: Its parameters.
+        params: Its parameters; None for those of the run that is resumed.
         endpoint: The endpoint that it feeds: gives the model its name and features.
         simulation: Whether the endpoint will take decision times from its callers.
         snapshot: The digest of the project's snapshot: what it takes to run this again without a checkout.
-        declare: Whether the endpoint's stored declaration becomes what the code says. A model that is trained again
-            from a snapshot leaves it alone: what is declared is decided where somebody deploys.
+        declare: Whether the endpoint's stored declaration becomes what the code says; not where a snapshot runs again.
         register: Whether a model is packaged and registered; otherwise the run alone is kept.
         tags: Tags of the run.
         pins: See `engine.run`; they hold for the pipeline's own reading.
         use_cache: See `engine.run`.
+        resume: See `engine.run`.
+        workers: See `engine.run`.
+        progress: See `engine.run`.
+        begun: See `engine.run`.
 
     Raises:
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
     """
-    result = engine.run(workspace, pipeline, dict(params), snapshot=snapshot, tags=tags, pins=pins, use_cache=use_cache)
-    if not isinstance(result.value, Model):
-        if endpoint is not None:
-            raise InvalidDeclaration(
-                f"The pipeline {pipeline.name!r} of the endpoint {endpoint.name!r} returned a "
-                f"{type(result.value).__name__}.",
-                why="What serves is a model.",
-                fix="Return what `sw.Model(...)` or `sw.evaluate(...)` gives.",
-            )
-        return Released(run=result.run, value=result.value, version=None)
-    if not register:
-        return Released(run=result.run, value=result.value, version=None)
-    if endpoint is not None and declare:
-        declare_endpoint(workspace, endpoint, simulation=simulation, snapshot=snapshot)
-    version = release(workspace, result.value, result.run, endpoint=endpoint, name=pipeline.name.replace("_", "-"))
+    run = partial(engine.run, workspace, pipeline, params, snapshot=snapshot, tags=tags, pins=pins)
+    result = run(use_cache=use_cache, resume=resume, workers=workers, progress=progress, begun=begun)
+    version = None
+    if isinstance(result.value, Model) and register:
+        if endpoint is not None and declare:
+            declare_endpoint(workspace, endpoint, simulation=simulation, snapshot=snapshot)
+        version = release(workspace, result.value, result.run, endpoint=endpoint, name=pipeline.name.replace("_", "-"))
+    _check_model(pipeline, endpoint, result.value)
     return Released(run=result.run, value=result.value, version=version)
+
+
+def _check_model(pipeline: Pipeline[..., Any], endpoint: Endpoint | None, value: object) -> None:
+    if endpoint is not None and not isinstance(value, Model):
+        raise InvalidDeclaration(
+            f"The pipeline {pipeline.name!r} of the endpoint {endpoint.name!r} returned a {type(value).__name__}.",
+            why="What serves is a model.",
+            fix="Return what `sw.Model(...)` or `sw.evaluate(...)` gives.",
+        )
 
 
 def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint | None, name: str) -> ModelVersion:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ from slipway.ledger import artifacts as stored
 from slipway.ledger.run_apart import logged_in
 from slipway.ledger.run_log import current_run, notes
 from slipway.pipelines import cache
+from slipway.pipelines.attempts import only_here
+from slipway.pipelines.hidden import hooks
+from slipway.pipelines.hidden.recorder import recording
 from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 
@@ -48,6 +52,7 @@ def perform(folder: Path) -> None:
 
 def _answer(folder: Path) -> StepAnswer:
     task = _task(folder)
+    hooks.install()
     added = _add_code(folder, task)
     try:
         function = _function(task)
@@ -56,7 +61,12 @@ def _answer(folder: Path) -> StepAnswer:
         }
         started = time.perf_counter()
         try:
-            with _logging(folder, task):
+            with (
+                _logging(folder, task),
+                _memory_limit(task.memory_bytes),
+                only_here(task.step),
+                recording((function,), task.allow, cwd=task.cwd or None) as recorder,
+            ):
                 value = cache.settled(function(**inputs))
         except Exception as error:
             seconds = time.perf_counter() - started
@@ -71,7 +81,10 @@ def _answer(folder: Path) -> StepAnswer:
             sys.path.remove(path)
     for artifact, data in encoded.parts:
         _write_whole(folder / "artifacts" / artifact.digest, data)
-    return StepAnswer(state="finished", outputs=encoded.artifacts, seconds=seconds)
+    hidden, undeclared = recorder.taken()
+    return StepAnswer(
+        state="finished", outputs=encoded.artifacts, seconds=seconds, hidden=hidden, undeclared=undeclared
+    )
 
 
 @contextmanager
@@ -84,6 +97,26 @@ def _logging(folder: Path, task: StepTask) -> Iterator[None]:
     log = logged_in(folder, folder / "artifacts", task.run, clock, lambda line: print(line, flush=True))
     with current_run.filled(log), notes.filled(None):
         yield
+
+
+@contextmanager
+def _memory_limit(size: int) -> Iterator[None]:
+    """Inside, asking for more memory than the step says that it needs fails, as where there is no more."""
+    if not size or not sys.platform.startswith("linux"):
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with open("/proc/self/statm", "rb") as file:  # in pages; the sixth: data and stacks, what the limit counts
+        used = int(file.read().split()[5]) * resource.getpagesize()
+    most = used + size if hard == resource.RLIM_INFINITY else min(used + size, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    except MemoryError as error:
+        error.add_note(f"The step may use {size / 1e9:g} GB: it says so by memory=.")
+        raise
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 class _TaskClock:

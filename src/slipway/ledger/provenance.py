@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "environment",
     "host",
     "is_host_gone",
+    "masking",
     "run_error",
     "user_trace",
     "without_secrets",
@@ -132,9 +134,19 @@ def command_line() -> str:
 
 def without_secrets(text: str) -> str:
     """A text without the values of environment variables whose names look like a secret's."""
-    for secret in sorted(_secrets(), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+    return masking()(text)
+
+
+def masking() -> Callable[[str], str]:
+    """What masks the secrets of the environment as it is now, for many texts."""
+    secrets = sorted(_secrets(), key=len, reverse=True)
+
+    def mask(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    return mask
 
 
 def host() -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "GetCurves",
     "GetRows",
     "GetRun",
+    "GetStepLog",
     "Reproduce",
     "Reproduced",
     "RunDetail",
@@ -24,6 +25,7 @@ __all__ = [
     "RunRow",
     "Rows",
     "Runs",
+    "StepLog",
     "SyncRun",
     "SyncedRun",
     "Upload",
@@ -154,6 +156,46 @@ class Rows(Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
+class GetStepLog(Struct, frozen=True, kw_only=True):
+    """Which step's log.
+
+    Args:
+        id: The run's id or the beginning of it.
+        step: The step's name.
+        number: Which of its calls in the run, from 1; 0 for the last one.
+        after: Only what was printed behind this place: `next` of the answer before.
+    """
+
+    id: str
+    step: str
+    number: int = 0
+    after: int = 0
+
+
+class StepLog(Struct, frozen=True, kw_only=True):
+    """What a step printed and logged, without secrets: its beginning and its end.
+
+    Args:
+        run_id: The run.
+        step: The step's name.
+        number: Which of its calls it is, from 1.
+        calls: How many calls of the step there are.
+        state: The call's state.
+        text: The text; where something was left out, a line says how much.
+        next: Where to go on.
+        left_out: How many bytes were not kept.
+    """
+
+    run_id: str
+    step: str
+    number: int
+    calls: int
+    state: str
+    text: str
+    next: int
+    left_out: int = 0
+
+
 class RunDiff(Struct, frozen=True, kw_only=True):
     """What differed from the run's git commit.
 
@@ -277,6 +319,14 @@ operations = (
         request=GetRun,
         response=RunDiff,
         body="slipway.runs.browse:get_diff",
+    ),
+    Operation(
+        name="runs.step_log",
+        summary="Show what a step of a run printed and logged, while it runs too.",
+        permission="runs.read",
+        request=GetStepLog,
+        response=StepLog,
+        body="slipway.runs.step_logs:get_step_log",
     ),
     Operation(
         name="runs.sync",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import os
 import random
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from slipway.errors import InvalidInput, RunStopped, UserError
 from slipway.ledger.step_scope import StepLimits
 
-__all__ = ["attempted", "check_type", "pause_before"]
+__all__ = ["attempted", "check_type", "only_here", "pause_before"]
 
 T = TypeVar("T")
 
@@ -62,6 +64,21 @@ def pause_before(limits: StepLimits, number: int) -> float:
     """
     longest = min(limits.backoff_s * 2.0 ** (number - 2), _LONGEST_PAUSE_S)
     return longest * _own_random.uniform(0.5, 1.0)
+
+
+@contextmanager
+def only_here(step: str) -> Iterator[None]:
+    """Around a step's own code: a process that it forks off, and that comes back from it, ends here.
+
+    It would go on with the pipeline beside the process that it was forked from.
+    """
+    process = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            os.write(2, f"A process that the step {step!r} forked off came back from it, and was ended.\n".encode())
+            os._exit(0)
 
 
 def check_type(function: Callable[..., Any], value: object) -> None:

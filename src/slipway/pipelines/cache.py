@@ -11,8 +11,10 @@ from typing import Any
 import polars as pl
 
 from slipway.errors import Corrupt, InvalidInput, NotFound
+from slipway.hashing import fingerprint
 from slipway.ledger import artifacts, entries
 from slipway.ledger.artifacts import Encoded
+from slipway.pipelines.hidden.present import Place, holds, identity
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, StepRun
@@ -24,6 +26,7 @@ from slipway.tables.filesets import current_file_hash
 __all__ = ["Hit", "Miss", "decode", "encode", "find", "forget", "is_kept", "remember", "settled"]
 
 _REF = "cache"
+_MOST_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +53,51 @@ class Miss:
     reason: str = ""
 
 
-def find(workspace: Workspace, key: str) -> Hit | Miss:
-    """The stored result of a key. What is missing, damaged or no longer readable is a miss with a reason."""
+def find(workspace: Workspace, key: str, place: Place) -> Hit | Miss:
+    """The stored result of a key whose hidden inputs are what they were when it was made.
+
+    Results that read something else under the same key are kept side by side: the newest that fits is taken.
+
+    Args:
+        workspace: Where results are stored.
+        key: What is known of a call before it is computed.
+        place: Where the step's paths begin.
+
+    Returns:
+        What is missing, damaged or no longer readable is a miss with a reason; one whose hidden inputs changed has none.
+    """
     with workspace.ledger.read() as tx:
-        step_id = tx.ref(workspace.project, _REF, key)
-        if step_id is None:
+        newest = tx.ref(workspace.project, _REF, key)
+        if newest is None:
             return Miss()
-        try:
-            source = entries.get(tx, StepRun, step_id)
-        except (NotFound, Corrupt) as problem:
-            return Miss(f"the record of the stored result was gone: {problem.what}")
-        moved = _moved_table(tx, source.reads, source.created_at)
+        found = _usable(tx, newest, place)
+        if isinstance(found, Miss):
+            others = tx.refs(workspace.project, _variants(key)).values()
+            for step_id in sorted((one for one in others if one != newest), reverse=True)[:_MOST_TRIED]:
+                other = _usable(tx, step_id, place)
+                if isinstance(other, StepRun):
+                    found = other
+                    break
+    return found if isinstance(found, Miss) else _read(workspace, found)
+
+
+def _usable(tx: ReadTransaction, step_id: str, place: Place) -> StepRun | Miss:
+    try:
+        source = entries.get(tx, StepRun, step_id)
+    except (NotFound, Corrupt) as problem:
+        return Miss(f"the record of the stored result was gone: {problem.what}")
+    moved = _moved_table(tx, source.reads, source.created_at)
     if moved:
         return Miss(moved)
+    return source if all(holds(one, place) for one in source.hidden) else Miss()
+
+
+def _variants(key: str) -> str:
+    """The kind of the references to all results of a key, by what they read beside it."""
+    return f"{_REF} {key}"
+
+
+def _read(workspace: Workspace, source: StepRun) -> Hit | Miss:
     for artifact in source.outputs:
         # Whoever gets them names them next: they must not go meanwhile, with the run that made them.
         if not workspace.blobs.renew(artifact.digest):
@@ -97,15 +132,22 @@ def _moved_table(tx: ReadTransaction, reads: Sequence[str], since: datetime) -> 
     return ""
 
 
-def remember(tx: WriteTransaction, project: str, key: str, step_id: str) -> None:
-    """Let later calls of a key find a step's result."""
-    tx.set_ref(project, _REF, key, step_id, expect=tx.ref(project, _REF, key))
+def remember(tx: WriteTransaction, step: StepRun) -> None:
+    """Let later calls of a step's key find its result, while what it read by itself is the same."""
+    tx.set_ref(step.project, _REF, step.key, step.id, expect=tx.ref(step.project, _REF, step.key))
+    if step.hidden or step.reads:
+        kind, name = _variants(step.key), fingerprint([identity(step.hidden), sorted(step.reads)])
+        tx.set_ref(step.project, kind, name, step.id, expect=tx.ref(step.project, kind, name))
 
 
-def forget(tx: WriteTransaction, project: str, key: str, step_id: str) -> None:
-    """Let no call find a step's result any more; one that another call made since stays."""
-    if tx.ref(project, _REF, key) == step_id:
-        tx.set_ref(project, _REF, key, "", expect=step_id)
+def forget(tx: WriteTransaction, step: StepRun) -> None:
+    """Let no call find a step's result any more; those that other calls made stay."""
+    kind = _variants(step.key)
+    variants = tx.refs(step.project, kind)
+    for name in [name for name, id in variants.items() if id == step.id]:
+        tx.set_ref(step.project, kind, name, "", expect=variants.pop(name))
+    if tx.ref(step.project, _REF, step.key) == step.id:
+        tx.set_ref(step.project, _REF, step.key, max(variants.values(), default=""), expect=step.id)
 
 
 def settled(value: Any) -> Any:

@@ -164,12 +164,25 @@ def _reason(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
     was, is_now = read_closures(blobs, old.closure), read_closures(blobs, new.closure)
     if was and is_now and (changes := code_changes(was, is_now)):
         return _listed(changes)
+    if read := _read_otherwise(old, new):
+        return f"its arguments and its code are the same, but not what it reads by itself: {_listed(read)}"
     if others := _environment_changes(before.environment, after.environment):
         return f"its arguments and its code are the same, but not what is installed: {_listed(others)}"
     return (
         "its arguments, its code and the libraries are the same, so it depends on something that nobody records: random "
         "numbers without a seed, the clock, the network, or how many threads there are"
     )
+
+
+def _read_otherwise(old: StepRun, new: StepRun) -> list[str]:
+    """Files and variables that both calls read, with another content."""
+    was = {(one.kind, one.name): one.content for one in old.hidden}
+    words = {"env": "environment variable", "folder": "folder", "file": "file", "path": "path"}
+    return [
+        f"{words[one.kind]} {one.name}"
+        for one in new.hidden
+        if was.get((one.kind, one.name), one.content) != one.content
+    ]
 
 
 def _environment_changes(before: Environment | None, after: Environment | None) -> list[str]:

@@ -16,6 +16,7 @@ from slipway.context import Slot
 from slipway.errors import InvalidDeclaration
 from slipway.ledger.step_scope import NO_LIMITS, Given, PlainCall, StepCall, StepLimits, plain_call, step_scope
 from slipway.pipelines import futures
+from slipway.pipelines.hidden.allowed import allowed
 from slipway.pipelines.limits import step_limits
 from slipway.pipelines.mapping import zipped
 
@@ -75,6 +76,7 @@ class Step(_Declared[P, R]):
         cache: Whether a stored result may stand in for a call.
         returns: The names of a returned tuple's items, as they are shown; () for one result.
         limits: What it needs and how often it is tried.
+        allow: What it may use although nothing records it: "clock", "network", "subprocess".
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Step(_Declared[P, R]):
         cache: bool = True,
         returns: Sequence[str] = (),
         limits: StepLimits = NO_LIMITS,
+        allow: Sequence[str] = (),
     ) -> None:
         super().__init__(function, "step")
         self.cache = cache
         self.returns = tuple(returns)
         self.limits = limits
+        self.allow = allowed(self.name, allow)
         if isinstance(returns, str) or any(not name.isidentifier() for name in self.returns):
             raise InvalidDeclaration(
                 f"@step({self.name}) was given returns={returns!r}.",
@@ -154,6 +158,7 @@ class Step(_Declared[P, R]):
             function=function,
             returns=self.returns,
             limits=self.limits,
+            allow=self.allow,
         )
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -222,6 +227,7 @@ def step(
     cpus: float = ...,
     memory: str | int | None = ...,
     gpus: float = ...,
+    allow: Sequence[str] = ...,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
@@ -235,15 +241,17 @@ def step(
     cpus: float = 1,
     memory: str | int | None = None,
     gpus: float = 0,
+    allow: Sequence[str] = (),
 ) -> Any:
     """Make a function a step of pipelines.
 
     Inside a pipeline's run each call is recorded, its result is stored by content, and a later call with equal
-    arguments, code and libraries takes the stored result. Anywhere else it is just the function.
+    arguments, code, libraries, and files and environment variables that it read, takes the stored result. Anywhere else
+    it is just the function.
 
     Args:
         function: The plain function.
-        cache: False for a step whose result depends on more than its arguments and code (the network, the clock).
+        cache: False for a step that shall run each time.
         returns: The names of a returned tuple's items, as they are shown.
         retries: How many more attempts it gets when it fails.
         backoff_s: The seconds before the second attempt; they double with each further one.
@@ -252,6 +260,8 @@ def step(
             executors place them by that.
         memory: Memory that it needs, as "4GB"; kept as a limit where the step runs in a process of its own.
         gpus: GPUs that it needs.
+        allow: What it may use and still be cached, because its result does not depend on what it answers: "clock",
+            "network", "subprocess". What is used and not named here makes the call uncached.
 
     Raises:
         InvalidDeclaration: It is no plain function, or an option does not fit.
@@ -272,7 +282,7 @@ def step(
                 memory=memory,
                 gpus=gpus,
             )
-            return Step(given, cache=cache, returns=returns, limits=limits)
+            return Step(given, cache=cache, returns=returns, limits=limits, allow=allow)
 
         return decorate
     return Step(function)

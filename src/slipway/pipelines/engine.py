@@ -14,11 +14,12 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import cache, futures
 from slipway.pipelines.declare import Pipeline, pipelines_running
-from slipway.pipelines.reasons import steps_of
+from slipway.pipelines.hidden import hooks
 from slipway.pipelines.remote import Remote
-from slipway.pipelines.resuming import PARAMS, code_since, params_of, run_to_resume
+from slipway.pipelines.resuming import PARAMS, RESUMES, code_since, params_of, run_to_resume, steps_resumed
 from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope, is_end
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import CodeVersion, Run, StepRun
 from slipway.schema.fingerprints import of_value
@@ -55,6 +56,7 @@ def run(
     workers: int | None = None,
     machine: Machine | None = None,
     progress: Callable[[StepRun], None] | None = None,
+    begun: Callable[[WriteTransaction, str], None] | None = None,
 ) -> PipelineResult:
     """Run a pipeline and record it.
 
@@ -72,6 +74,7 @@ def run(
         workers: How many submitted steps run at one time; one a core when None.
         machine: What steps may take together; what this machine has when None.
         progress: Is told of each step's record as it changes, by any thread.
+        begun: Is called before the first step, in a transaction, with the run's id; what it raises ends the run.
 
     Raises:
         StepFailed: A step raised; its own exception is the cause. The run is recorded as failed.
@@ -82,17 +85,13 @@ def run(
     """
     earlier = run_to_resume(workspace, pipeline, resume) if resume else None
     arguments = _arguments(pipeline, _given(workspace, params, earlier))
-    log = run_log.start(
-        workspace,
-        name=pipeline.name,
-        pipeline=pipeline.name,
-        params=arguments,
-        tags={**({"slipway.resumes": earlier.id} if earlier else {}), **(tags or {})},
-        code=_code(pipeline, snapshot),
-    )
+    log = _started(workspace, pipeline, arguments, earlier, tags or {}, snapshot)
+    hooks.install()
     done = _resumed(log, earlier) if earlier else []
     scope = Scope(log, remote, use_cache=use_cache, workers=workers, machine=machine, resumed=done, progress=progress)
     try:
+        if begun is not None:
+            log.write(lambda tx: begun(tx, log.id))
         _keep_params(log, arguments)
         value = _body(log, pipeline, arguments, scope, pins or {})
         _keep_result(log, scope, value)
@@ -100,6 +99,24 @@ def run(
         log.finish(ended_early=error.what) if is_end(error, log) else log.finish(error)
         raise
     return PipelineResult(log.finish(), value)
+
+
+def _started(
+    workspace: Workspace,
+    pipeline: Pipeline[..., Any],
+    arguments: Mapping[str, Any],
+    earlier: Run | None,
+    tags: Mapping[str, object],
+    snapshot: str,
+) -> RunLog:
+    return run_log.start(
+        workspace,
+        name=pipeline.name,
+        pipeline=pipeline.name,
+        params=arguments,
+        tags={**({RESUMES: earlier.id} if earlier else {}), **tags},
+        code=_code(pipeline, snapshot),
+    )
 
 
 def _body(
@@ -124,12 +141,12 @@ def _body(
             log.add_input(node)
 
 
-def _resumed(log: RunLog, earlier: Run) -> list[StepRun]:
-    """The steps of the run that this one resumes; says what changed in the code since."""
+def _resumed(log: RunLog, earlier: Run) -> list[list[StepRun]]:
+    """The steps of the runs that this one resumes; says what changed in the code since."""
     if changed := code_since(log.workspace, earlier.code, log.run.code):
         log.workspace.say(f"This resumes run {earlier.id[:12]}. {changed}")
     with log.workspace.ledger.read() as tx:
-        return steps_of(tx, earlier.id)
+        return steps_resumed(tx, earlier)
 
 
 def _given(workspace: Workspace, params: Mapping[str, Any] | None, earlier: Run | None) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a step logs in another process, brought to the pipeline's run while it runs.
+"""What a step logs and prints in another process, brought to the pipeline's run while it runs.
 
 The step writes ahead into a file of its folder, as a process does that a run forked off, and knows no more of the run
 than its record; here each whole entry is logged as if the step had run in this process.
@@ -6,6 +6,7 @@ than its record; here each whole entry is logged as if the step had run in this 
 
 from __future__ import annotations
 
+import codecs
 import contextvars
 import os
 import threading
@@ -19,6 +20,8 @@ from slipway.ledger.run_file import RunFile, parse
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_moving import files_in
 from slipway.ledger.run_notes import WATCHED
+from slipway.ledger.step_output import to_output
+from slipway.ports.executor import OUTPUT_FILE
 from slipway.records.run_entries import ArtifactKept, DatasetUsed, Found, InputRead, ParamSet, Point, RunEntry, TagSet
 from slipway.records.runs import Artifact, MetricPoint, RunFinding
 
@@ -26,6 +29,7 @@ __all__ = ["Following", "bytes_in"]
 
 _INTERVAL_S = 0.5
 _PIECE_BYTES = 1 << 20
+_MOST_PRINTED_BYTES = 8 << 20
 
 
 class Following:
@@ -43,6 +47,8 @@ class Following:
         self._over = threading.Event()
         self._stopped: RunStopped | None = None
         self._problem: Exception | None = None
+        self._printed = 0
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         # What is logged there counts for the step that is current here: it stands in a context variable.
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._work,), name="slipway-step", daemon=True)
@@ -72,6 +78,7 @@ class Following:
             self._problem = problem
 
     def _take_all(self) -> None:
+        self._take_output()
         for path in RunFile.all_in(files_in(self._folder)):
             if path not in self._files:
                 self._files[path] = RunFile(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC)), 0
@@ -83,6 +90,20 @@ class Following:
                     self._take(entry)
                 done += len(piece)
                 self._files[path] = file, done
+
+    def _take_output(self) -> None:
+        """Keep what the process printed into the folder's file; one that has become large is emptied."""
+        kept, path = to_output.get(), self._folder / OUTPUT_FILE
+        if kept is None or not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._printed)
+            while data := file.read(_PIECE_BYTES):
+                self._printed += len(data)
+                kept.write(self._decode(data))
+        if self._printed > _MOST_PRINTED_BYTES and not self._over.is_set():
+            os.truncate(path, 0)  # its writer appends, and goes on from there
+            self._printed = 0
 
     def _take(self, entry: RunEntry) -> None:
         log = self._log

@@ -20,6 +20,7 @@ from slipway.code.project import is_installed, is_slipway
 from slipway.errors import InvalidInput, UserError
 from slipway.hashing import fingerprint
 from slipway.ledger.step_scope import StepCall
+from slipway.pipelines.hidden.allowed import undeclared
 from slipway.schema.fingerprints import of_argument
 
 __all__ = ["StepKey", "changed_inputs", "of_call"]
@@ -38,12 +39,14 @@ class StepKey:
         inputs: The fingerprint of each input that has one, by name.
         closures: The closures of the code, the step's own function first, the classes of arguments last.
         refusal: Why the call cannot be cached, "" where it can.
+        remark: What is said of its result beside the reason, "" for nothing.
     """
 
     key: str
     inputs: dict[str, str]
     closures: tuple[CodeClosure, ...]
     refusal: str = ""
+    remark: str = ""
 
 
 def of_call(call: StepCall) -> StepKey:
@@ -72,6 +75,9 @@ def of_call(call: StepCall) -> StepKey:
             refusals.append(f"the class of argument {name}: {problem.what}")
     unknown = dict.fromkeys(name for one in closures for name in one.unknown)
     refusals += [f"its code uses {name}, whose content cannot be read" for name in unknown]
+    clock = dict.fromkeys(one for each in closures for one in each.clock)
+    if clock and "clock" not in call.allow:
+        refusals.append(undeclared("clock", f"its code reads the clock ({', '.join(clock)})"))
     if not call.cached:
         refusals.insert(0, "the step says cache=False")
     if refusals:
@@ -82,7 +88,11 @@ def of_call(call: StepCall) -> StepKey:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     arguments, foreign = tuple(sorted(inputs.items())), tuple(sorted(libraries.items()))
     key = fingerprint((_SCHEME, call.name, python, release, code, arguments, foreign, call.returns))
-    return StepKey(key, inputs, tuple(closures))
+    random = dict.fromkeys(one for each in closures for one in each.random)
+    drawn = (
+        f"; it draws random numbers without a seed ({', '.join(random)}), so it may not be repeated" if random else ""
+    )
+    return StepKey(key, inputs, tuple(closures), remark=drawn)
 
 
 def _add_class(kind: type, closures: list[CodeClosure], libraries: dict[str, str]) -> None:

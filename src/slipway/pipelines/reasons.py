@@ -8,6 +8,7 @@ from slipway.code import CodeClosure, explain_change
 from slipway.errors import Corrupt, NotFound
 from slipway.ledger import entries
 from slipway.ledger.run_log import REPRODUCES
+from slipway.pipelines.hidden.present import Place, changes
 from slipway.pipelines.keys import StepKey
 from slipway.ports.blobs import Blobs
 from slipway.ports.ledger_store import ReadTransaction
@@ -80,8 +81,15 @@ def read_closures(blobs: Blobs, digest: str) -> tuple[CodeClosure, ...] | None:
         return None
 
 
-def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey) -> str:
-    """What differs between an earlier call and the present one, in words."""
+def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey, place: Place) -> str:
+    """What differs between an earlier call and the present one, in words.
+
+    Args:
+        blobs: Hold the closures.
+        earlier: The call to compare with, None for none.
+        present: The present call.
+        place: Where its paths begin.
+    """
     if earlier is None:
         return "first run"
     changed: list[str] = []
@@ -97,10 +105,13 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey) -> str:
         changed.append("its code may have changed (what it was is no longer stored)")
     else:
         changed += code_changes(closures, present.closures)
+    changed += changes(earlier.hidden, place)
     if changed:
         return ", ".join(changed)
     if earlier.state == "failed":
         return f"it failed in run {earlier.parent_id[:12]}"
+    if not earlier.key and earlier.refusal:
+        return f"run {earlier.parent_id[:12]} did not keep its result"
     if not earlier.key:
         return f"run {earlier.parent_id[:12]} did not store a result that can be used again"
     return "no stored result for exactly these arguments and this code"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from slipway.ledger.run_notes import STOPPED
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache
 from slipway.pipelines.following import Following, bytes_in
+from slipway.pipelines.hidden.recorder import Recorder, current
 from slipway.ports.executor import Ending, Executor
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 from slipway.schema.fingerprints import of_value
@@ -65,12 +67,14 @@ class Remote:
             InvalidInput: The call cannot be handed over: its function is local, or an argument cannot be stored.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{call.name}-", dir=self._folder) as made:
+        recorder = current.get()
+        # What the step reads, its own process records.
+        with current.filled(None), tempfile.TemporaryDirectory(prefix=f"{call.name}-", dir=self._folder) as made:
             folder = Path(made)
             self._write(call, log, folder)
             with Following(log, folder):
                 ending = self._executor.execute(folder, timeout_s=call.limits.timeout_s or self._timeout_s)
-            return self._result(call, log, folder, ending)
+            return self._result(call, log, folder, ending, recorder)
 
     def _write(self, call: StepCall, log: RunLog, folder: Path) -> None:
         target = _target(call)
@@ -96,15 +100,18 @@ class Remote:
             returns=call.returns,
             run=log.run,
             now=log.workspace.clock.now(),
+            allow=call.allow,
+            cwd=os.getcwd(),
             cpus=call.limits.cpus,
             memory_bytes=call.limits.memory_bytes,
             gpus=call.limits.gpus,
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 
-    def _result(self, call: StepCall, log: RunLog, folder: Path, ending: Ending) -> Any:
+    def _result(self, call: StepCall, log: RunLog, folder: Path, ending: Ending, recorder: Recorder | None) -> Any:
         if ending.problem:
-            raise self._failed(call, f"its process {ending.problem}", ending.output)
+            hint = ", as a machine does that runs out of memory" if "SIGKILL" in ending.problem else ""
+            raise self._failed(call, f"its process {ending.problem}{hint}", ending.output)
         try:
             answer = msgspec.json.decode((folder / _RESULT).read_bytes(), type=StepAnswer)
         except FileNotFoundError as problem:
@@ -121,6 +128,8 @@ class Remote:
         if answer.state != "finished":
             told = "for no reason given" if answer.error is None else f"{answer.error.type}: {answer.error.message}"
             raise self._failed(call, told, "" if answer.error is None else answer.error.trace)
+        if recorder is not None:
+            recorder.take(answer.hidden, answer.undeclared)
         try:
             return cache.decode(answer.outputs, lambda artifact: bytes_in(folder, artifact))
         except (Corrupt, NotFound, IndexError) as problem:

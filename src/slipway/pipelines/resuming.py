@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,11 +14,16 @@ from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache, reasons
 from slipway.pipelines.cache import Hit
 from slipway.pipelines.declare import Pipeline
+from slipway.pipelines.hidden.present import holds, place_of
 from slipway.pipelines.keys import StepKey
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import CodeVersion, Run, StepRun
 
-__all__ = ["PARAMS", "Resumed", "code_since", "params_of", "run_to_resume"]
+__all__ = ["PARAMS", "RESUMES", "Resumed", "code_since", "params_of", "run_to_resume", "steps_resumed"]
+
+RESUMES = "slipway.resumes"
+"""The tag of a run that resumes another one: the other one's id."""
 
 PARAMS = "params"
 """The artifact that holds a run's parameters in their own types."""
@@ -32,33 +38,51 @@ class Resumed:
 
     Args:
         workspace: Where they are recorded.
-        steps: The run's steps in the order of their calls.
+        runs: The steps of the run in the order of their calls; then those of the run that it resumed itself, and so on.
     """
 
-    def __init__(self, workspace: Workspace, steps: Iterable[StepRun]) -> None:
+    def __init__(self, workspace: Workspace, runs: Iterable[Iterable[StepRun]]) -> None:
         self._workspace = workspace
-        self._by_name: dict[str, list[StepRun]] = {}
-        for step in steps:
-            self._by_name.setdefault(step.name, []).append(step)
+        self._by_call: dict[tuple[str, int], list[StepRun]] = {}
+        for steps in runs:
+            calls: Counter[str] = Counter()
+            for step in steps:
+                if step.state in ("finished", "cached") and step.outputs:
+                    self._by_call.setdefault((step.name, calls[step.name]), []).append(step)
+                calls[step.name] += 1
 
     def find(self, call: StepCall, present: StepKey, occurrence: int) -> Hit | None:
         """The result of the same call with the same arguments and code in the resumed run; None where it has none."""
-        same = self._by_name.get(call.name, [])
-        if occurrence >= len(same) or len(present.inputs) < len(call.inputs):
+        if len(present.inputs) < len(call.inputs):
             return None
-        earlier = same[occurrence]
-        if earlier.state not in ("finished", "cached") or not earlier.outputs or earlier.inputs != present.inputs:
-            return None
-        if earlier.key not in ("", present.key):
-            return None
+        for earlier in self._by_call.get((call.name, occurrence), ()):
+            if self._is_same(earlier, present) and all(holds(one, place_of(call.code)) for one in earlier.hidden):
+                try:
+                    value = cache.decode(earlier.outputs, lambda artifact: self._workspace.blobs.get(artifact.digest))
+                except (NotFound, Corrupt):  # it runs again, as what is damaged in the cache does
+                    continue
+                return Hit(value, earlier)
+        return None
+
+    def _is_same(self, earlier: StepRun, present: StepKey) -> bool:
+        if earlier.inputs != present.inputs or earlier.key not in ("", present.key):
+            return False
         closures = reasons.read_closures(self._workspace.blobs, earlier.closure)
-        if closures is None or [one.hash for one in closures] != [one.hash for one in present.closures]:
-            return None
+        return closures is not None and [one.hash for one in closures] == [one.hash for one in present.closures]
+
+
+def steps_resumed(tx: ReadTransaction, run: Run) -> list[list[StepRun]]:
+    """The steps of a run that is resumed, then those of the run that it resumed itself, and so on."""
+    found: list[list[StepRun]] = []
+    seen: set[str] = set()
+    while run.id not in seen:
+        seen.add(run.id)
+        found.append(reasons.steps_of(tx, run.id))
         try:
-            value = cache.decode(earlier.outputs, lambda artifact: self._workspace.blobs.get(artifact.digest))
-        except (NotFound, Corrupt):  # it runs again, as what is damaged in the cache does
-            return None
-        return Hit(value, earlier)
+            run = entries.get(tx, Run, run.tags[RESUMES])
+        except (KeyError, NotFound):
+            break
+    return found
 
 
 def run_to_resume(workspace: Workspace, pipeline: Pipeline[..., Any], run_id: str) -> Run:

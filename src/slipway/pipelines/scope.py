@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeGuard
 
@@ -20,18 +21,22 @@ from slipway.errors import BackendError, InvalidInput, RunStopped, SlipwayError,
 from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.artifacts import Encoded
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.step_output import KeptOutput, output_folder, store_output, to_output
 from slipway.ledger.step_scope import Given, MakeCall, StepCall, step_scope
 from slipway.pipelines import cache, futures, keys, reasons
 from slipway.pipelines.apart import Apart
-from slipway.pipelines.attempts import attempted, check_type
+from slipway.pipelines.attempts import attempted, check_type, only_here
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.futures import StepFuture
+from slipway.pipelines.hidden.present import place_of
+from slipway.pipelines.hidden.recorder import Recorder, recording
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import Resumed
 from slipway.pipelines.scheduling import Machine, Scheduler, Task, cpus_here
 from slipway.pipelines.single_flight import SingleFlight
-from slipway.records.runs import Artifact, StepAttempt, StepRun
+from slipway.pipelines.step_log import listening
+from slipway.records.runs import Artifact, HiddenInput, StepAttempt, StepOutput, StepRun
 from slipway.tables.versions import reads
 
 __all__ = ["Scope", "is_end"]
@@ -51,7 +56,7 @@ class Scope:
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         workers: How many submitted steps run at one time; None for one a core.
         machine: What steps may take together; None for what this machine has.
-        resumed: The steps of the run that this one resumes.
+        resumed: The steps of the runs that this one resumes, the newest run first.
         progress: Is told of each step's record as it changes, by any thread.
         earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
     """
@@ -64,7 +69,7 @@ class Scope:
         use_cache: bool = True,
         workers: int | None = None,
         machine: Machine | None = None,
-        resumed: Iterable[StepRun] = (),
+        resumed: Iterable[Iterable[StepRun]] = (),
         progress: Callable[[StepRun], None] | None = None,
         earlier: reasons.Earlier | None = None,
     ) -> None:
@@ -85,9 +90,11 @@ class Scope:
         self._flights = SingleFlight(log.workspace.root / "step-locks", self._over)
         self._untold: list[BaseException] = []
         self._running: dict[str, StepRun] = {}
+        self._listening = listening()
         self.last: tuple[Any, tuple[Artifact, ...]] = (None, ())
 
     def __enter__(self) -> Scope:
+        self._listening.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -102,6 +109,7 @@ class Scope:
         finally:
             self._over.set()
             self._scheduler.close()
+            self._listening.__exit__(None, None, None)
         if error is None and self._untold:
             raise self._untold[0]
 
@@ -199,7 +207,11 @@ class Scope:
         started = time.perf_counter()
         present = keys.of_call(call)
         record = replace(
-            self._record(call.name, turn), key=present.key, inputs=present.inputs, started_at=datetime.now(UTC)
+            self._record(call.name, turn),
+            key=present.key,
+            inputs=present.inputs,
+            refusal=present.refusal,
+            started_at=datetime.now(UTC),
         )
         found = self._find(present, call, turn)
         if isinstance(found, Hit):
@@ -216,7 +228,7 @@ class Scope:
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
         if not self._use_cache:
             return Miss("the run takes no stored results")
-        found: Hit | Miss = cache.find(self._workspace, present.key) if present.key else Miss()
+        found: Hit | Miss = cache.find(self._workspace, present.key, place_of(call.code)) if present.key else Miss()
         if isinstance(found, Miss) and not found.reason:
             return self._resumed.find(call, present, turn.occurrence) or found
         return found
@@ -241,6 +253,8 @@ class Scope:
                 closure=source.closure,
                 reads=source.reads,
                 notes=source.notes,
+                hidden=source.hidden,
+                output=source.output,
                 seconds=time.perf_counter() - started,
             )
         )
@@ -254,66 +268,84 @@ class Scope:
         if present.refusal:
             return f"not cached: {present.refusal}"
         earlier = self._earlier.call(call.name, occurrence)
-        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present)
+        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present, place_of(call.code))
 
     def _compute(self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float) -> object:
         record = replace(record, reason=reason, closure=self._keep_closures(present))
+        kept = KeptOutput(output_folder(self._workspace, record.id))
+        work = _Work(call, record, started, run_log.Notes(self._log.id), kept)
         self._note(record)
-        notes, read = run_log.Notes(self._log.id), list[str]()
-        attempts: list[StepAttempt] = []
-
-        def attempt() -> tuple[Any, Encoded, str]:
-            notes.clear()
-            read.clear()
-            try:
-                with run_log.notes.filled(notes), reads.filled(read), step_scope.filled(None):
-                    value = self._value(call)
-                return value, *_encoded(value, call)
-            finally:
-                for node in read:
-                    self._log.add_input(node)
-
-        def failed(error: Exception, pause_s: float) -> None:
-            nonlocal record
-            seconds = time.perf_counter() - started - sum(one.seconds + one.pause_s for one in attempts)
-            attempts.append(
-                StepAttempt(error=provenance.run_error(error, step=call.name), seconds=seconds, pause_s=pause_s)
-            )
-            record = replace(record, attempts=tuple(attempts))
-            self._note(record)
-            self._workspace.say(f"{record.name}: attempt {len(attempts)} failed: {attempts[-1].told}")
-
         try:
-            value, encoded, refusal = attempted(call.limits, attempt, failed, self._pause)
+            value, encoded, refusal, hidden = attempted(
+                call.limits, partial(self._attempt, work), partial(self._failed_attempt, work), self._pause
+            )
         except BaseException as error:
-            self._note_failure(record, error, read, started)
+            self._note_failure(work, error)
             self._blame(call, error)
             raise
-        if changed := keys.changed_inputs(call.inputs, present.inputs):
-            refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
-        elif encoded.pickled:
-            reason += f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
-        if refusal:
-            reason += f"; {refusal}"
+        seen, more, refusal = _judged(call, present, encoded, refusal, hidden)
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
-        except BaseException as error:  # the step did its work; the store did not: no `StepFailed`
-            self._note_failure(record, error, read, started)
+        except SlipwayError as error:  # the step did its work; the store did not: no `StepFailed`
+            error.what = f"The result of the step {call.name!r} could not be stored: {error.what}"
+            error.args = (error.what,)
+            self._note_failure(work, error)
             raise
         self._finish(
             replace(
-                record,
+                work.record,
                 state="finished",
                 key="" if refusal else record.key,
-                reason=reason,
+                reason=reason + more,
                 outputs=outputs,
                 seconds=time.perf_counter() - started,
-                reads=tuple(read),
-                notes=notes.taken(),
-            )
+                reads=tuple(work.read),
+                notes=work.notes.taken(),
+                output=self._output(work),
+                hidden=seen,
+                refusal=refusal or record.refusal,
+            ),
+            work,
         )
         self.last = (value, encoded.artifacts)
         return value
+
+    def _attempt(self, work: _Work) -> tuple[Any, Encoded, str, Recorder]:
+        work.notes.clear()
+        work.read.clear()
+        try:
+            with (
+                recording(work.call.code, work.call.allow) as hidden,
+                run_log.notes.filled(work.notes),
+                reads.filled(work.read),
+                step_scope.filled(None),
+                to_output.filled(work.kept),
+            ):
+                value = self._value(work.call)
+            return value, *_encoded(value, work.call), hidden
+        finally:
+            for node in work.read:
+                self._log.add_input(node)
+
+    def _failed_attempt(self, work: _Work, error: Exception, pause_s: float) -> None:
+        before = work.record.attempts
+        seconds = time.perf_counter() - work.started - sum(one.seconds + one.pause_s for one in before)
+        told = StepAttempt(error=provenance.run_error(error, step=work.call.name), seconds=seconds, pause_s=pause_s)
+        work.record = replace(work.record, attempts=(*before, told))
+        self._note(work.record)
+        self._workspace.say(f"{work.call.name}: attempt {len(before) + 1} failed: {told.told}")
+        work.kept.write(f"[attempt {len(before) + 1} failed: {told.told}]\n")
+
+    def _output(self, work: _Work) -> StepOutput | None:
+        """Keep what the step printed, now that it has ended."""
+        if work.kept.is_empty:
+            return None
+        try:
+            work.kept.close()
+            return store_output(self._workspace.blobs, output_folder(self._workspace, work.record.id))
+        except SlipwayError as problem:  # what the step did matters more than what it printed
+            self._workspace.say(f"{work.call.name}: what it printed could not be kept: {problem}")
+            return None
 
     def _value(self, call: StepCall) -> Any:
         """What one attempt of a call comes to."""
@@ -326,7 +358,8 @@ class Scope:
                 self._apart = self._apart or Apart(self._log)
             value = self._apart(call)
         else:
-            value = cache.settled(call.compute())
+            with only_here(call.name):
+                value = cache.settled(call.compute())
         check_type(call.function, value)
         return value
 
@@ -335,25 +368,32 @@ class Scope:
         with self._scheduler.aside():
             return not self._over.wait(seconds)
 
-    def _finish(self, record: StepRun) -> None:
+    def _finish(self, record: StepRun, work: _Work) -> None:
         if not self._log.is_repeat:
             for artifact in record.outputs:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._note(record)
         if record.key and self._use_cache:
-            self._log.write(lambda tx: cache.remember(tx, record.project, record.key, record.id))
+            self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()
+        work.kept.remove()
         self._workspace.say(f"{record.name}: {record.seconds:.1f} s ({record.reason})")
 
-    def _note_failure(self, record: StepRun, error: BaseException, read: list[str], started: float) -> None:
-        told = provenance.run_error(error, step=record.name)
-        seconds = time.perf_counter() - started
+    def _note_failure(self, work: _Work, error: BaseException) -> None:
+        told = provenance.run_error(error, step=work.call.name)
+        record = replace(
+            work.record,
+            key="",
+            reads=tuple(work.read),
+            seconds=time.perf_counter() - work.started,
+            output=self._output(work),
+        )
         if is_end(error, self._log):
-            reason = f"{record.reason}; it ended early"
-            self._note(replace(record, state="finished", reason=reason, reads=tuple(read), seconds=seconds, key=""))
-            return
-        self._note(replace(record, state="failed", error=told, reads=tuple(read), seconds=seconds, key=""))
+            self._note(replace(record, state="finished", reason=f"{record.reason}; it ended early"))
+        else:
+            self._note(replace(record, state="failed", error=told))
+        work.kept.remove()
 
     def _blame(self, call: StepCall, error: BaseException) -> None:
         """Tell the user's failure from Slipway's: only the first becomes a `StepFailed`."""
@@ -394,10 +434,49 @@ class _Turn:
     occurrence: int
 
 
+@dataclass(slots=True)
+class _Work:
+    """A call that is computed.
+
+    Args:
+        call: The call.
+        record: Its record as it stands.
+        started: When it began, by the performance counter.
+        notes: What its present attempt logs.
+        kept: What it prints.
+        read: The table versions that its present attempt read.
+    """
+
+    call: StepCall
+    record: StepRun
+    started: float
+    notes: run_log.Notes
+    kept: KeptOutput
+    read: list[str] = field(default_factory=list)
+
+
 def _words(reason: BaseException) -> str:
     if isinstance(reason, StepFailed):
         return f"the step {reason.step!r} had failed"
     return f"the run was ended by {type(reason).__name__}"
+
+
+def _judged(
+    call: StepCall, present: StepKey, encoded: Encoded, refusal: str, hidden: Recorder
+) -> tuple[tuple[HiddenInput, ...], str, str]:
+    """What the call read, what is said of it beside its reason, and why no later call may take it, "" where one may."""
+    seen, undeclared = hidden.taken()
+    told = ""
+    if changed := keys.changed_inputs(call.inputs, present.inputs):
+        refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
+    elif encoded.pickled:
+        told = f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
+    if refusal:
+        told += f"; {refusal}"
+    elif undeclared and present.key:
+        refusal = "; ".join(undeclared)
+        told += f"; its result is not kept for later runs: {refusal}"
+    return seen, told + present.remark, refusal
 
 
 def _encoded(value: Any, call: StepCall) -> tuple[Encoded, str]:

@@ -53,11 +53,16 @@ def explain(workspace: Workspace, step: str, run_id: str | None = None) -> str:
 
 
 def _told(call: StepRun) -> str:
+    tried = "".join(f"\n   Attempt {number} failed: {one.told}" for number, one in enumerate(call.attempts, 1))
     if call.state == "cached":
         return f"was not computed: {call.reason}."
+    if call.state == "waiting":
+        return "waits for its arguments, or for room to run."
+    if call.state == "cancelled":
+        return f"was not computed: {call.reason}."
     if call.state == "running":
-        return f"is running, because: {call.reason}."
+        return f"is running, because: {call.reason}.{tried}"
     if call.state == "failed":
         error = "" if call.error is None else f" {call.error.type}: {call.error.message}"
-        return f"ran ({call.reason}) and failed after {call.seconds:.1f} s:{error}"
-    return f"ran for {call.seconds:.1f} s, because: {call.reason}."
+        return f"ran ({call.reason}) and failed after {call.seconds:.1f} s:{error}{tried}"
+    return f"ran for {call.seconds:.1f} s, because: {call.reason}.{tried}"

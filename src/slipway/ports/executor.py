@@ -5,7 +5,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-__all__ = ["Ending", "Executor"]
+__all__ = ["OUTPUT_FILE", "Ending", "Executor"]
+
+OUTPUT_FILE = "output.log"
+"""The file of a task's folder to which an executor appends what the task prints; whoever reads it may empty it meanwhile."""
 
 
 class Ending(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "Environment",
     "Experiment",
+    "HiddenInput",
     "MetricPoint",
     "ModelUse",
     "Run",
@@ -282,6 +283,28 @@ class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
     offset: int = 0
 
 
+class HiddenInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a step read by itself, beside its arguments and its code.
+
+    Args:
+        kind: "file" for its content, "folder" for the names in it, "path" for whether there is one, "env" for a variable.
+        name: The path, absolute or relative to the current folder; the variable's name.
+        content: A digest of what was read; "" where there was none.
+        beside: The path relative to the project, where the two lie near each other: it moves with the project.
+        below: The path relative to the current folder, where it lies in it and was given as an absolute one.
+        own: For a folder: names that do not count, because the step made them.
+        stamp: What the file system said of the file, by which an unchanged one is known again without reading it.
+    """
+
+    kind: Literal["file", "folder", "path", "env"]
+    name: str
+    content: str = ""
+    beside: str = ""
+    below: str = ""
+    own: tuple[str, ...] = ()
+    stamp: str = ""
+
+
 class StepRun(Record, frozen=True, kw_only=True, tag="step"):
     """One call of a step inside a run. Id: "<run id>.<position>"; name: the step's.
 
@@ -299,6 +322,8 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
         reads: Lineage nodes of the table versions that it read by itself.
         notes: What it logged to its run, to be logged again by a hit.
         error: Why it failed.
+        hidden: Files, folders and environment variables that it read by itself; its result stands while they are the same.
+        refusal: Why no later call may take its result, "" where one may.
         attempts: The attempts that failed before the last one.
         started_at: Machine time, aware UTC, at which it began; None for one that did not, and in older records.
         output: What it printed, None for nothing.
@@ -316,6 +341,8 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
     reads: tuple[str, ...] = ()
     notes: "StepNotes | None" = None
     error: RunError | None = None
+    hidden: tuple[HiddenInput, ...] = ()
+    refusal: str = ""
     attempts: "tuple[StepAttempt, ...]" = ()
     started_at: datetime | None = None
     output: "StepOutput | None" = None

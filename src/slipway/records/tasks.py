@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from slipway.records.people import Actor
-from slipway.records.runs import Artifact, Run, RunError
+from slipway.records.runs import Artifact, HiddenInput, Run, RunError
 
 __all__ = ["PROTOCOL", "PipelineAnswer", "PipelineTask", "StepAnswer", "StepTask"]
 
@@ -30,6 +30,8 @@ class StepTask(Struct, frozen=True, kw_only=True):
         returns: The names of a returned tuple's items, () for one result.
         run: The pipeline's run as it stands, to which the step may log; None for one that is not logged to.
         now: The business time at which the step begins, aware UTC; None where there is no run.
+        allow: What the step may use although nothing records it: "clock", "network", "subprocess".
+        cwd: The current folder of who asks: files below it are recorded relative to it where the worker shares it.
         cpus: Cores that it keeps busy.
         memory_bytes: Memory that it may use, 0 for as much as there is.
         gpus: GPUs that it needs.
@@ -43,6 +45,8 @@ class StepTask(Struct, frozen=True, kw_only=True):
     returns: tuple[str, ...] = ()
     run: Run | None = None
     now: datetime | None = None
+    allow: tuple[str, ...] = ()
+    cwd: str = ""
     cpus: float = 1.0
     memory_bytes: int = 0
     gpus: float = 0.0
@@ -57,6 +61,8 @@ class StepAnswer(Struct, frozen=True, kw_only=True):
         outputs: The result as artifacts.
         error: Why it failed or was stopped.
         seconds: Machine time of the function itself.
+        hidden: Files, folders and environment variables that it read by itself.
+        undeclared: Sentences about what it used that nothing can compare: its result stands for no later call.
     """
 
     protocol: int = PROTOCOL
@@ -64,6 +70,8 @@ class StepAnswer(Struct, frozen=True, kw_only=True):
     outputs: tuple[Artifact, ...] = ()
     error: RunError | None = None
     seconds: float = 0.0
+    hidden: tuple[HiddenInput, ...] = ()
+    undeclared: tuple[str, ...] = ()
 
 
 class PipelineTask(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from slipway.records.runs import Artifact, Bucket, Run
 from slipway.records.search import Search
 from slipway.runs import search
 
-__all__ = ["artifact_named", "get_artifact", "get_curves", "get_diff", "get_run", "place_of", "search_runs"]
+__all__ = ["artifact_named", "get_artifact", "get_curves", "get_diff", "get_run", "own_run", "place_of", "search_runs"]
 
 _HELD_BYTES = 8_000_000
 _MOST_CURVES, _MOST_BUCKETS = 1000, 10_000
@@ -52,7 +52,7 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
     Raises:
         NotFound: There is none with this id, or several begin so.
     """
-    run = _own(workspace, request.id)
+    run = own_run(workspace, request.id)
     with workspace.ledger.read() as tx:
         points = tx.latest_points([run.id])[run.id]
         goes = goes_at(run.deleted_at, keep_days(tx, workspace)) if run.deleted_at else None
@@ -75,7 +75,7 @@ def get_curves(workspace: Workspace, request: GetCurves) -> Curves:
     for name, value, most in (("limit", request.limit, _MOST_CURVES), ("buckets", request.buckets, _MOST_BUCKETS)):
         if not 1 <= value <= most:
             raise InvalidInput(f"{name} is {value}.", fix=f"Give 1 to {most:,}.", field=name)
-    run = _own(workspace, request.id)
+    run = own_run(workspace, request.id)
     found: list[Curve] = []
     with workspace.ledger.read() as tx:
         if request.key:
@@ -109,7 +109,7 @@ def get_artifact(workspace: Workspace, request: GetArtifact) -> ArtifactContent:
         NotFound: There is no such run or artifact.
         Corrupt: The stored bytes are damaged.
     """
-    found = artifact_named(_own(workspace, request.id), request.name)
+    found = artifact_named(own_run(workspace, request.id), request.name)
     if found.size_bytes > _HELD_BYTES:
         return ArtifactContent(artifact=found, data=b"", is_whole=False)
     return ArtifactContent(artifact=found, data=workspace.blobs.get(found.digest), is_whole=True)
@@ -135,13 +135,17 @@ def get_diff(workspace: Workspace, request: GetRun) -> RunDiff:
         NotFound: There is no such run.
         Corrupt: The stored bytes are damaged.
     """
-    code = _own(workspace, request.id).code
+    code = own_run(workspace, request.id).code
     text = workspace.blobs.get(code.diff).decode("utf-8", "replace") if code.diff else ""
     return RunDiff(commit=code.commit, text=text)
 
 
-def _own(workspace: Workspace, id: str) -> Run:
-    """A run of the workspace's own project."""
+def own_run(workspace: Workspace, id: str) -> Run:
+    """A run of the workspace's own project, by its id or the beginning of it.
+
+    Raises:
+        NotFound: There is none, or several begin so.
+    """
     run = search.get_run(workspace, id)
     if run.project != workspace.project:
         raise NotFound(f"There is no run {id!r} in {workspace.project!r}.", fix="See `slipway runs list`.")

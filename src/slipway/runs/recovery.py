@@ -1,6 +1,9 @@
 """Runs whose process died without saying so, and what they left in their files."""
 
+import os
+import shutil
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +15,11 @@ from slipway.ledger import entries, events, provenance
 from slipway.ledger.run_absorb import forget
 from slipway.ledger.run_file import RunFile, framed, header_of
 from slipway.ledger.run_moving import files_of, is_gone, move, remove
+from slipway.ledger.step_output import folders, output_folder, store_output
 from slipway.ledger.store_folder import folder_id
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import Finished
-from slipway.records.runs import Run, RunError, RunWriter, StepRun
+from slipway.records.runs import Run, RunError, RunWriter, StepOutput, StepRun
 
 __all__ = ["recover", "take_in"]
 
@@ -38,6 +42,7 @@ def recover(workspace: Workspace) -> list[Run]:
     gone = [run for run in running if provenance.is_host_gone(run.host)]
     if not gone:
         return []
+    outputs = _outputs(workspace, gone)
     marked: list[Run] = []
     with workspace.ledger.write() as tx:
         for run in gone:
@@ -48,10 +53,27 @@ def recover(workspace: Workspace) -> list[Run]:
             entries.put(tx, killed)
             for step in entries.find(tx, StepRun, parent=run.id, state="running", limit=10_000):
                 told = RunError(type="Killed", message="The process ended while the step ran.", step=step.name)
-                entries.put(tx, msgspec.structs.replace(step, state="failed", key="", error=told))
+                kept = outputs.get(step.id, step.output)
+                entries.put(tx, msgspec.structs.replace(step, state="failed", key="", error=told, output=kept))
+            for step in entries.find(tx, StepRun, parent=run.id, state="waiting", limit=10_000):
+                entries.put(
+                    tx, msgspec.structs.replace(step, state="cancelled", reason="the process ended before it began")
+                )
             events.record(tx, workspace, "runs.recover", f"run:{run.id}", name=run.name, state="killed")
             marked.append(killed)
+    for step_id in outputs:
+        shutil.rmtree(output_folder(workspace, step_id), ignore_errors=True)
     return marked
+
+
+def _outputs(workspace: Workspace, runs: Iterable[Run]) -> dict[str, StepOutput | None]:
+    """What steps of killed runs had printed, by the steps' ids."""
+    ids = tuple(run.id for run in runs)
+    try:
+        names = [name for name in os.listdir(folders(workspace)) if name.startswith(ids)]
+    except FileNotFoundError:
+        return {}
+    return {name: store_output(workspace.blobs, output_folder(workspace, name)) for name in names}
 
 
 def take_in(workspace: Workspace) -> int:

@@ -280,6 +280,7 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/runs/compare": (run_pages.compare, "compare.html"),
     "/projects/{project}/runs/{id}": (run_pages.run, "run.html"),
     "/projects/{project}/runs/{id}/curves": (run_pages.curves, "curves.html"),
+    "/projects/{project}/runs/{id}/log": (run_pages.step_log, "step_log.html"),
     "/projects/{project}/runs/{id}/artifact": (run_pages.artifact, "artifact.html"),
     "/projects/{project}/logged/{id}": (run_pages.logged_model, "logged.html"),
     "/projects/{project}/models": (_models, "models.html"),

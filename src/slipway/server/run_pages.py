@@ -1,12 +1,14 @@
 """The pages of runs: one run, its curves, one of its artifacts, a model that it logged, and runs side by side."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from slipway.errors import InvalidInput
 from slipway.operations.runs import Curves, RunDetail
-from slipway.records.runs import CONTEXT, Bucket, Run
+from slipway.records.runs import CONTEXT, Bucket, Run, StepRun
 from slipway.runs.browse import place_of
 from slipway.server import markdown, pictures, previews
 from slipway.server.formats import href
@@ -14,7 +16,7 @@ from slipway.server.previews import Preview
 from slipway.server.run_charts import MetricChart, metric_chart
 from slipway.server.view import Context, View
 
-__all__ = ["artifact", "compare", "curves", "logged_model", "run"]
+__all__ = ["artifact", "compare", "curves", "logged_model", "run", "step_log"]
 
 _CURVES, _ALL_CURVES = 12, 48
 _CHILDREN = 50
@@ -50,6 +52,8 @@ def run(view: View) -> Context:
         "run": own,
         "goes_at": detail.goes_at,
         "steps": detail.steps,
+        "step_rows": _step_rows(detail.steps),
+        "stand": _stand(detail.steps),
         "overall": [point for point in detail.metrics if place_of(point.key)[:2] == (False, False)],
         "slices": [point for point in detail.metrics if place_of(point.key)[:2] == (False, True)],
         "machine": [point for point in detail.metrics if place_of(point.key)[0]],
@@ -69,6 +73,32 @@ def run(view: View) -> Context:
         "diff": diff[:_DIFF_CHARACTERS],
         "diff_left_out": max(0, len(diff) - _DIFF_CHARACTERS),
     }
+
+
+def step_log(view: View) -> Context:
+    """What a step printed and logged."""
+    own = view.ask("runs.get", id=view.path["id"]).run
+    asked = {"step": view.query.get("step", ""), "number": view.query.get("number", "0")}
+    return {"run": own, "log": view.ask("runs.step_log", id=own.id, **asked)}
+
+
+def _step_rows(steps: Iterable[StepRun]) -> list[tuple[StepRun, int, float]]:
+    """Each step with the number of its call, and the seconds that it took or runs for."""
+    calls: Counter[str] = Counter()
+    rows = []
+    for step in steps:
+        calls[step.name] += 1
+        runs = step.state == "running" and step.started_at is not None
+        seconds = (datetime.now(UTC) - step.started_at).total_seconds() if runs and step.started_at else step.seconds
+        rows.append((step, calls[step.name], max(0.0, seconds)))
+    return rows
+
+
+def _stand(steps: Iterable[StepRun]) -> str:
+    """How many steps are in which state, in words."""
+    counted = Counter(step.state for step in steps)
+    words = {"finished": "done", "cached": "found stored"}
+    return ", ".join(f"{number} {words.get(state, state)}" for state, number in counted.items())
 
 
 def curves(view: View) -> Context:

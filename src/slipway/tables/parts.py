@@ -138,6 +138,7 @@ def _store(folder: PartFolder, digest: str, data: memoryview) -> None:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), 0o444)  # whoever finds it may read it: versions share it
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync(path.parent)

@@ -1,0 +1,61 @@
+"""Which names of libraries read the clock, or draw random numbers that nothing fixes.
+
+How long something took (`time.perf_counter`, `time.monotonic`) is not the clock: it tells nothing of the time of day, and
+what is measured so is there to be shown.
+"""
+
+__all__ = ["fixes_seed", "is_random", "reads_clock"]
+
+_MANY = 99
+# Name -> the greatest number of arguments with which it reads the clock: a time that is given is only converted.
+_CLOCK = {
+    "datetime.date.today": _MANY,
+    "datetime.datetime.now": _MANY,
+    "datetime.datetime.today": _MANY,
+    "datetime.datetime.utcnow": _MANY,
+    "pandas.Period.now": _MANY,
+    "pandas.Timestamp.now": _MANY,
+    "pandas.Timestamp.today": _MANY,
+    "pandas.Timestamp.utcnow": _MANY,
+    "time.asctime": 0,
+    "time.clock_gettime": _MANY,
+    "time.clock_gettime_ns": _MANY,
+    "time.ctime": 0,
+    "time.gmtime": 0,
+    "time.localtime": 0,
+    "time.strftime": 1,
+    "time.time": _MANY,
+    "time.time_ns": _MANY,
+    "uuid.uuid1": _MANY,
+}
+_MAKES_GENERATOR = frozenset({"numpy.random.RandomState", "numpy.random.default_rng", "random.Random"})
+_SEEDS = frozenset({"numpy.random.seed", "random.seed"})
+_ALWAYS = frozenset({"os.urandom", "random.SystemRandom", "uuid.uuid4"})
+_NO_DRAWING = frozenset({"get_bit_generator", "get_state", "getstate", "set_bit_generator", "set_state", "setstate"})
+
+
+def reads_clock(name: str, arguments: int) -> bool:
+    """Whether a use of a library's name reads the clock.
+
+    Args:
+        name: As "time.time".
+        arguments: With how many it is called; -1 where it is handed on uncalled.
+    """
+    most = _CLOCK.get(name, -1)
+    return arguments <= most and (arguments >= 0 or most == _MANY)
+
+
+def is_random(name: str, arguments: int) -> bool:
+    """Whether a use of a library's name draws numbers that no seed fixes, unless `fixes_seed` is used beside it."""
+    if name in _MAKES_GENERATOR:
+        return arguments == 0
+    module, _, last = name.rpartition(".")
+    if name in _ALWAYS or module == "secrets":
+        return True
+    drawn = module in ("random", "numpy.random") and last[:1].islower() and last not in _NO_DRAWING
+    return drawn and arguments >= 0 and name not in _SEEDS
+
+
+def fixes_seed(name: str, arguments: int) -> bool:
+    """Whether a use of a library's name fixes the seed of the generator that all share."""
+    return name in _SEEDS and arguments > 0
