@@ -181,6 +181,6 @@ def test_polars_expressions_over_all_rows_are_taken_from_training(tmp_path: Path
     made = drafted(tmp_path, load, cell, FIT)
     assert [site.kind for site in made.made.all_sites] == ["expression", "expression"]
     with pytest.raises(InvalidInput, match=r"Cell 2, line 1, column 'c': `over`"):
-        drafted(tmp_path, load, "df = df.with_columns(c=pl.col('b').mean().over('a'))\ncols = ['c']", FIT)
+        drafted(tmp_path, load, "df = df.with_columns(c=pl.col('b').mean().over(pl.col('a') > 0))\ncols = ['c']", FIT)
     with pytest.raises(InvalidInput, match=r"Cell 2, line 1, column 'c': `shift`"):
         drafted(tmp_path, load, "df = df.with_columns(c=pl.col('b').shift(1).fill_null(0))\ncols = ['c']", FIT)

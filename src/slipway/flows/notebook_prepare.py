@@ -69,7 +69,9 @@ def learn(
     places = [p for p in [*way.path, *reached] if p not in way.same]
     candidates = {p: sites_in(statements[p].cell, statements[p].node) for p in places}
     for p in way.path:  # what no row goes into looks at no row
-        candidates[p] = [site for site in candidates.get(p, []) if site.kind == "expression" or free_names(site.node) & way.row_names]
+        candidates[p] = [
+            site for site in candidates.get(p, []) if site.kind == "expression" or free_names(site.node) & way.row_names
+        ]
     candidates[-1] = sites_in(statements[way.asked].cell, way.result)
     wanted = {way.rows, *way.known, *free_names(way.result)}
     positions = sorted(
