@@ -8,10 +8,12 @@ import msgspec
 import polars as pl
 
 from filled_loop import loop_records
+from filled_schedules import HOOK, scheduled_records
 from hostile_files import FILES
 from slipway.data.failing import keep_failing
 from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
+from slipway.ledger.attest import signed
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.models.found_by import completing
 from slipway.ports.workspace import Workspace
@@ -122,12 +124,14 @@ def fill(workspace: Workspace) -> None:
             *_runs(workspace),
             *_model(digest, manifest),
             _logged(workspace),
-            _reproduction(digest),
+            signed(_reproduction(digest), workspace.signer),
             *_serving(digest),
             *loop_records(digest),
+            *scheduled_records(GOOD_RUN, NASTY),
             _publication(),
         ):
             entries.put(tx, record, expect=0)
+        tx.set_ref("", "hook", HOOK, "flights/dev/nightly", expect=None)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
         tx.set_ref("flights", "feature", "hour", FEATURE.id, expect=None)
         tx.set_ref("flights", "model", "flight-delays", MODELS[-1], expect=None)
@@ -138,7 +142,12 @@ def fill(workspace: Workspace) -> None:
         lineage.link(tx, "model:m-" + "c" * 32, f"bundle:{digest}", "packed")
         lineage.link(tx, f"bundle:{digest}", "verdict:v1", "judged")
         lineage.link(tx, f"bundle:{digest}", "approval:ap1", "approved")
-        lineage.link(tx, f"bundle:{digest}", f"reproduction:{GOOD_RUN}-1", "reproduced")
+        for source, role in (
+            (f"bundle:{digest}", "reproduced"),
+            (f"run:{GOOD_RUN}", "reproduced"),
+            (f"run:{BAD_RUN}", "repeated"),
+        ):
+            lineage.link(tx, source, f"reproduction:{GOOD_RUN}-1", role)
         tx.add_points(
             GOOD_RUN,
             [
@@ -367,6 +376,7 @@ def _reproduction(digest: str) -> Reproduction:
         verdict="differs",
         sentence=f"It differs first at train: {NASTY}.",
         step="train",
+        cause="seed",
         compared=2,
         run_id=BAD_RUN,
         bundle=digest,

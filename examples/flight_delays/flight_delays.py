@@ -186,7 +186,7 @@ delays = sw.Endpoint(
     gate=gate,
     key=["flight_id"],
     rollout=[sw.Shadow("log_loss", margin=0.02), sw.Canary(steps=[10, 50, 100], margin=0.03)],
-    retrain=sw.Retrain(release, when=[sw.schedule("0 3 1,15 * *"), sw.degraded], cooldown="16d"),
+    retrain=sw.Retrain(release, when=[sw.cron("0 3 1,15 * *"), sw.degraded], cooldown="16d"),
     monitors=[
         sw.Drift(),
         sw.Quality("log_loss", label_delay="2d"),  # asked before departure, settled a day after landing

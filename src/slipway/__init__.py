@@ -39,10 +39,17 @@ if TYPE_CHECKING:
     from slipway.features.windows import windows as windows
     from slipway.flows.endpoint import Endpoint as Endpoint
     from slipway.flows.retrain import Retrain as Retrain
-    from slipway.flows.retrain import degraded as degraded
-    from slipway.flows.retrain import schedule as schedule
+    from slipway.flows.schedule import Schedule as Schedule
+    from slipway.flows.schedule import today as today
     from slipway.flows.shared import shared as shared
     from slipway.flows.streams import redis_stream as redis_stream
+    from slipway.flows.triggers import cron as cron
+    from slipway.flows.triggers import degraded as degraded
+    from slipway.flows.triggers import on_hook as on_hook
+    from slipway.flows.triggers import on_incident as on_incident
+    from slipway.flows.triggers import on_push as on_push
+    from slipway.flows.triggers import on_table as on_table
+    from slipway.flows.warm_start import warm_start as warm_start
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.gates.declare import reproduced as reproduced
     from slipway.hosts.session import baselines as baselines
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
@@ -91,6 +99,7 @@ _HOMES = {
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
+    "Schedule": "slipway.flows.schedule",
     "Shadow": "slipway.rollout.declare",
     "active_run": "slipway.runs.tracking",
     "api": "slipway.data.sources",
@@ -103,8 +112,9 @@ _HOMES = {
     "choice": "slipway.pipelines.search_space",
     "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
+    "cron": "slipway.flows.triggers",
     "decayed_mean": "slipway.features.windows",
-    "degraded": "slipway.flows.retrain",
+    "degraded": "slipway.flows.triggers",
     "delta": "slipway.data.sources",
     "each": "slipway.pipelines.mapping",
     "environment_resolves": "slipway.gates.declare",
@@ -127,15 +137,19 @@ _HOMES = {
     "no_finding": "slipway.gates.declare",
     "no_skew": "slipway.gates.declare",
     "not_null": "slipway.data.checks",
+    "on_hook": "slipway.flows.triggers",
+    "on_incident": "slipway.flows.triggers",
+    "on_push": "slipway.flows.triggers",
+    "on_table": "slipway.flows.triggers",
     "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
     "quantile": "slipway.features.windows",
     "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
+    "reproduced": "slipway.gates.declare",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
-    "schedule": "slipway.flows.retrain",
     "search": "slipway.hosts.session",
     "shared": "slipway.flows.shared",
     "sql": "slipway.data.sources",
@@ -145,9 +159,11 @@ _HOMES = {
     "sum": "slipway.features.windows:sum_",
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
+    "today": "slipway.flows.schedule",
     "uniform": "slipway.pipelines.search_space",
     "unique": "slipway.data.checks",
     "vectorised": "slipway.features.vectorised",
+    "warm_start": "slipway.flows.warm_start",
     "windows": "slipway.features.windows",
 }
 
@@ -164,6 +180,7 @@ __all__ = [
     "Model",
     "Quality",
     "Retrain",
+    "Schedule",
     "Shadow",
     "active_run",
     "api",
@@ -176,6 +193,7 @@ __all__ = [
     "choice",
     "consistent",
     "count",
+    "cron",
     "decayed_mean",
     "degraded",
     "delta",
@@ -200,15 +218,19 @@ __all__ = [
     "no_finding",
     "no_skew",
     "not_null",
+    "on_hook",
+    "on_incident",
+    "on_push",
+    "on_table",
     "one_of",
     "open",
     "pipeline",
     "quantile",
     "redis_stream",
     "references",
+    "reproduced",
     "rows",
     "run",
-    "schedule",
     "search",
     "shared",
     "sql",
@@ -218,9 +240,11 @@ __all__ = [
     "sum",
     "table",
     "threshold",
+    "today",
     "uniform",
     "unique",
     "vectorised",
+    "warm_start",
     "windows",
 ]
 

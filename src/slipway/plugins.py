@@ -20,6 +20,7 @@ _LIGHTGBM = (
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
+_ENVS = "Install uv for it: pip install 'slipway[envs]'"
 _OPTUNA = "Install Optuna for it: pip install 'slipway[optuna]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
@@ -45,6 +46,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "file": ("slipway.backends.clocks:FileClock", ""),
     },
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
+    "environments": {"uv": ("slipway.backends.uv_environments:UvEnvironments", _ENVS)},
     "runner": {"process": ("slipway.backends.process_runner:ProcessRunner", "")},
     "executor": {
         "process": ("slipway.backends.process_executor:ProcessExecutor", ""),

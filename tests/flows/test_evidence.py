@@ -13,12 +13,15 @@ import slipway as sw
 from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.errors import Corrupt
 from slipway.flows.evidence import champion_of, collect
+from slipway.ledger import entries, lineage
+from slipway.ledger.attest import signed
 from slipway.models import registry
 from slipway.models.bundle import NO_SAMPLE, PAYLOAD_TYPE, SAMPLE, bundle_digest, encode_manifest
 from slipway.models.evaluation import SCORED, evaluated_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle
+from slipway.records.reproductions import Reproduction
 from slipway.runs import tracking
 
 FLOOR = GateSpec(checks=())
@@ -210,3 +213,25 @@ def test_what_was_found_while_it_trained_speaks_against_a_model(desk: Desk) -> N
     assert "no_finding" not in collected(desk, FIRST, WATCHING, run_id=trained(1.0, watch=False)), "nobody looked"
     assert "no_finding" not in collected(desk, FIRST, WATCHING, run_id="f" * 32)
     assert "no_finding" not in collected(desk, FIRST, FLOOR, run_id=trained(1.0))
+
+
+def test_a_reproduction_counts_for_the_bundle_that_it_names_and_as_it_was_signed(desk: Desk) -> None:
+    gate = sw.Gate(sw.reproduced()).spec
+    first, other = desk.version(FIRST), desk.version(BETTER)
+    assert "reproduced" not in collected(desk, FIRST, gate)
+    made = Reproduction(
+        id="r-1", project=desk.workspace.project, name="release", created_at=desk.workspace.clock.now(), parent_id="r",
+        number=1, verdict="equal", sentence="All is equal.", bundle=first.bundle, actor=desk.workspace.actor,
+    )  # fmt: skip
+    with desk.workspace.ledger.write() as tx:
+        entries.put(tx, signed(made, desk.workspace.signer))
+        for bundle in (first.bundle, other.bundle):  # a link is no proof
+            lineage.link(tx, f"bundle:{bundle}", "reproduction:r-1", "reproduced")
+    (found,) = collected(desk, FIRST, gate)["reproduced"]
+    assert found.values == {"verdict": "equal", "id": "r-1"}
+    assert "reproduced" not in collected(desk, BETTER, gate)
+    assert "reproduced" not in collected(desk, FIRST, FLOOR)
+    with desk.workspace.ledger.write() as tx:
+        entries.put(tx, made)
+    (found,) = collected(desk, FIRST, gate)["reproduced"]
+    assert found.values["verdict"] == "altered"

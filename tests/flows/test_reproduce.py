@@ -133,7 +133,7 @@ def test_a_run_is_equal_though_its_table_was_written_since(project: Project) -> 
     assert (repeated.inputs, repeated.params, repeated.tags) == (
         first.inputs,
         {"more": 1},
-        {"slipway.reproduces": first.id},
+        {"slipway.reproduces": first.id, "slipway.environment": "here"},
     )
     assert (told[0].subject, told[0].body["verdict"]) == (f"run:{first.id}", "equal")
     assert links == {(f"run:{first.id}", "reproduced"), (f"run:{found.run_id}", "repeated")}
@@ -168,9 +168,9 @@ def test_a_step_without_a_seed_is_named_each_time(project: Project) -> None:
     for number in (1, 2):
         found = again(project.workspace, run.id)
         assert (found.verdict, found.step, found.number) == ("differs", "guess", number)
-        assert found.sentence.startswith(
-            "It differs first at guess: its arguments, its code and the libraries are the "
-        )
+        assert found.cause == "seed"
+        assert found.sentence.startswith("It differs first at guess: its arguments and its code are the same")
+        assert "Two repetitions from the same code, data and libraries disagree there too" in found.sentence
     hit = ran(project, "gamble")
     assert [step.source_run_id for step in steps(project.workspace, hit.id)] == [run.id] * 3, (
         "what a repetition made never stands in for a step"
@@ -222,7 +222,8 @@ def test_parameters_and_libraries_that_are_gone(project: Project) -> None:
 def test_models_are_compared_by_what_they_answer(project: Project, size: float, verdict: str) -> None:
     found = again(project.workspace, ran(project, "line", {"size": size}).id)
     assert found.verdict == verdict, found.sentence
-    assert ("apart" in found.sentence) == (verdict == "within tolerance")
+    assert "most in the answers to its reference rows" in found.sentence
+    assert found.cause == ("seed" if verdict == "differs" else "unknown")
 
 
 def test_while_it_runs_asking_again_waits_for_the_same_process(project: Project) -> None:
@@ -264,7 +265,7 @@ def test_the_command_says_it_and_its_exit_code_too(project: Project, monkeypatch
     answer = CliRunner().invoke(main, ["reproduce", run.id])
     assert answer.exit_code == 3, answer.output
     assert answer.stdout.startswith("cannot: ")
-    assert f"run       {run.id}" in answer.stdout
+    assert f"run         {run.id}" in answer.stdout
     said = CliRunner().invoke(main, ["reproduce", run.id, "--json"])
     assert json.loads(said.stdout)["reproduction"]["verdict"] == "cannot"
 

@@ -9,7 +9,7 @@ import slipway as sw
 from slipway.errors import InvalidDeclaration, SlipwayError
 from slipway.records.loop import RetrainSpec, TriggerSpec
 
-DAILY = sw.schedule("0 3 * * *")
+DAILY = sw.cron("0 3 * * *")
 
 
 @sw.pipeline
@@ -33,7 +33,7 @@ def dated(until: date) -> int:
 
 
 def test_a_retraining_as_data() -> None:
-    spec = sw.Retrain(release, when=[sw.schedule("0 3 1 * *", timezone="Europe/Berlin"), sw.degraded]).spec()
+    spec = sw.Retrain(release, when=[sw.cron("0 3 1 * *", timezone="Europe/Berlin"), sw.degraded]).spec()
     assert spec == RetrainSpec(
         pipeline="release",
         definition=spec.definition,
@@ -58,13 +58,13 @@ def test_the_business_day_goes_to_a_parameter_of_that_name(pipeline: Any, until:
 )
 def test_what_is_no_schedule(cron: Any) -> None:
     with pytest.raises(InvalidDeclaration, match=r"is no schedule.*Write five fields"):
-        sw.schedule(cron)
+        sw.cron(cron)
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "Europe", "", "../../etc/passwd", "/etc/passwd", None])
 def test_what_is_no_time_zone(zone: Any) -> None:
     with pytest.raises(InvalidDeclaration, match=r"There is no time zone .*Europe/Berlin"):
-        sw.schedule("0 3 * * *", timezone=zone)
+        sw.cron("0 3 * * *", timezone=zone)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from slipway.records.loop import Retraining, StandingApproval
 from slipway.records.people import Actor
 from slipway.records.tasks import PipelineAnswer
 
-MONTHLY = sw.schedule("0 3 1 * *")
+MONTHLY = sw.cron("0 3 1 * *")
 GRACE = Actor("grace", roles=("business owner",))
 JULY = datetime(2013, 7, 1, tzinfo=UTC)
 

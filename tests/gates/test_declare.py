@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slipway.errors import GateRefused, InvalidDeclaration, InvalidInput
+from slipway.errors import GateRefused, InvalidDeclaration
 from slipway.gates import declare
 from slipway.gates.declare import (
     Gate,
@@ -113,8 +113,9 @@ def test_floors() -> None:
     assert len(declared) == 12
     with pytest.raises(GateRefused, match="No gate is declared, and prod asks for one"):
         effective(None, "prod")
-    with pytest.raises(InvalidInput, match=r"no environment 'production'"):
+    with pytest.raises(GateRefused, match="No gate is declared, and production asks for one"):
         effective(None, "production")
+    assert [check.kind for check in effective(None, "try").checks] == floor
     twice = effective(Gate(no_skew()).spec, "dev")
     assert twice.checks[-1] == CheckSpec(kind="no_skew")
 

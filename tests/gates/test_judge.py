@@ -18,6 +18,7 @@ from slipway.gates.declare import (
     metric,
     no_finding,
     no_skew,
+    reproduced,
 )
 from slipway.gates.floors import effective
 from slipway.gates.judge import gate_fingerprint, judge, passes, verdict
@@ -82,7 +83,7 @@ def test_without_evidence_nothing_passes() -> None:
     assert one(metric("auc") >= 0.1, figures(auc(0.9), subject=OTHER)).result == "cannot tell"
     assert one(metric("auc") >= 0.1, figures(auc(NAN))).result == "cannot tell"
     assert one(metric("auc") >= 0.1, figures(auc(0.9, "carrier=AA"))).result == "cannot tell"
-    for check in (no_finding(), no_skew(), environment_resolves(), calibrated(), approval("accountable")):
+    for check in (no_finding(), no_skew(), reproduced(), environment_resolves(), calibrated(), approval("accountable")):
         assert one(check).result == "cannot tell"
         assert one(check).fix
 
@@ -287,3 +288,29 @@ def test_evidence_survives_the_ledger() -> None:
 def test_unknown_kinds_cannot_be_declared() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"checks":[{"kind":"magic"}]}', type=GateSpec)
+
+
+def repeated(verdict: str, day: int = 0) -> Evidence:
+    at = NOW + timedelta(days=day)
+    return make.reproduction(US, at, verdict=verdict, id=f"r-{day}", note="so it was found")
+
+
+def test_a_reproduction_counts_by_the_newest_verdict_that_could_tell() -> None:
+    for found, exactly, result in (
+        ([repeated("equal")], False, "passed"),
+        ([repeated("within tolerance")], False, "passed"),
+        ([repeated("within tolerance")], True, "refused"),
+        ([repeated("equal")], True, "passed"),
+        ([repeated("differs")], False, "refused"),
+        ([repeated("altered")], False, "refused"),
+        ([repeated("differs", 2), repeated("equal", 1)], False, "refused"),
+        ([repeated("equal", 2), repeated("differs", 1)], False, "passed"),
+        ([repeated("cannot", 2), repeated("equal", 1)], False, "passed"),
+        ([repeated("cannot", 2), repeated("differs", 1)], False, "refused"),
+        ([repeated("cannot")], False, "cannot tell"),
+        ([], False, "cannot tell"),
+    ):
+        assert one(reproduced(exactly=exactly), *found).result == result, (found, exactly)
+    assert one(reproduced()).fix == "slipway reproduce delays:4"
+    assert one(reproduced(), repeated("equal")).found == "equal, on 2013-04-01: so it was found"
+    assert one(reproduced(exactly=True), repeated("equal")).check.endswith("came to the same exactly")

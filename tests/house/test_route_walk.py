@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from filled_store import GOOD_RUN, LOGGED, TRASHED_RUN, fill
+from filled_store import BAD_RUN, GOOD_RUN, LOGGED, TRASHED_RUN, fill
 from server_desk import asker
 from slipway.hashing import digest
 from slipway.ledger.run_file import MAGIC, framed
@@ -77,6 +77,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "runs.sync": {"run_id": RUN_ID, "writer": WRITER, "offset": 0, "data": PIECE},
     "runs.upload": {"digest": digest(b"picture"), "size": 7, "data": b64encode(b"picture").decode()},
     "runs.reproduce": {"target": GOOD_RUN},
+    "runs.rerun": {"target": GOOD_RUN},
+    "runs.changes": {"id": GOOD_RUN, "other": BAD_RUN},
     "models.list": {},
     "models.get": {"name": "flight-delays"},
     "models.history": {"name": "flight-delays"},
@@ -94,6 +96,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "rollouts.get": {"endpoint": "flight-delays"},
     "retrainings.list": {"endpoint": "flight-delays"},
     "loop.actions": {"endpoint": "flight-delays"},
+    "schedules.list": {},
+    "schedules.get": {"name": "nightly"},
+    "schedules.pause": {"name": "nightly", "reason": "holidays"},
+    "schedules.resume": {"name": "resting"},
+    "schedules.fire": {"name": "nightly"},
+    "schedules.hook": {"name": "nightly"},
     "simulations.list": {},
     "simulations.get": {"endpoint": "flight-delays"},
     "approvals.grant": MODEL,
@@ -121,6 +129,8 @@ NEED_MORE = {
     "retrainings.start",
     "rollouts.abort",
     "runs.reproduce",
+    "runs.rerun",
+    "schedules.fire",
     "tables.alter",
     "tables.clean",
     "tables.compact",

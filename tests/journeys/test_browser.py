@@ -151,3 +151,16 @@ def test_no_page_is_wider_than_the_window(page: tuple[object, str, list[str]], w
         tab.goto(f"{address}/{path}")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width, path
     assert wrong == []
+
+
+def test_a_schedule_is_paused_and_resumed_by_its_buttons(page: tuple[object, str, list[str]]) -> None:
+    tab, address, wrong = page
+    assert isinstance(tab, sync_api.Page)
+    tab.goto(f"{address}/projects/flights")
+    tab.get_by_role("link", name="Schedules").click()
+    tab.get_by_role("link", name="nightly").click()
+    tab.get_by_role("button", name="Pause").click()
+    assert "pressed on the page" in tab.locator("main").inner_text()
+    tab.get_by_role("button", name="Resume").click()
+    assert tab.get_by_role("button", name="Pause").is_visible()
+    assert wrong == []

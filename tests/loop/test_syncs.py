@@ -7,8 +7,12 @@ import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,6 +28,7 @@ from slipway.loop.syncs import pass_over_tables
 from slipway.operations.declare import call
 from slipway.operations.rollouts import Reconcile, Reconciled
 from slipway.operations.table import operation
+from slipway.ports.ledger_store import LedgerStore, WriteTransaction
 from slipway.records.monitors import Incident
 from slipway.records.sources import Sync
 from slipway.tables import syncs
@@ -34,7 +39,7 @@ START = datetime(2013, 4, 1, 12, tzinfo=UTC)
 DECLARED = """
 import slipway as sw
 
-SCHEDULE = sw.schedule("0 3 * * *", timezone="Europe/Berlin")  # 01:00 UTC in summer
+SCHEDULE = sw.cron("0 3 * * *", timezone="Europe/Berlin")  # 01:00 UTC in summer
 
 @sw.table(key="id", watermark="seen", source=sw.sql("{url}", "orders"), schedule=SCHEDULE)
 def orders(rows):
@@ -178,6 +183,28 @@ def test_a_project_that_cannot_be_imported_fails_in_words(desk: Desk, monkeypatc
         desk.look()
     assert desk.syncs()[-1] == (DUE, "failed")
     assert "the module is broken" in desk.type("data", "list")
+
+
+def test_of_two_controllers_that_look_at_once_one_syncs(desk: Desk) -> None:
+    desk.at(1)
+
+    class Overtaken:
+        """A ledger whose first writer finds that another controller was faster."""
+
+        def __init__(self, real: LedgerStore, other: Callable[[], object]) -> None:
+            self.read, self._real, self._other = real.read, real, [other]
+
+        def write(self) -> AbstractContextManager[WriteTransaction]:
+            if self._other:
+                self._other.pop()()
+            return self._real.write()
+
+    with open_project(desk.folder) as project:
+        real = project.workspace
+        ledger: Any = Overtaken(real.ledger, lambda: pass_over_tables(real))
+        assert pass_over_tables(replace(real, ledger=ledger)) == []
+    desk.look()
+    assert desk.syncs() == [BY_HAND, (DUE, "unchanged")]
 
 
 def test_a_killed_process_starts_again_and_after_three_times_it_has_failed(desk: Desk) -> None:

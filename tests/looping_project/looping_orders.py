@@ -99,6 +99,6 @@ looping = sw.Endpoint(
         sw.Shadow("log_loss", margin=0.05, at_least="1d", deadline="6d"),
         sw.Canary(steps=(20, 60, 100), margin=0.2, alpha=0.05, deadline="3d"),
     ],
-    retrain=sw.Retrain(release, when=[sw.schedule("0 3 8,18 * *"), sw.degraded], cooldown="14d"),
+    retrain=sw.Retrain(release, when=[sw.cron("0 3 8,18 * *"), sw.degraded], cooldown="14d"),
     monitors=[sw.Drift(), sw.Quality("log_loss", label_delay="1d")],
 )

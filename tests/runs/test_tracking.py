@@ -16,7 +16,7 @@ import pytest
 
 from slipway.backends.clocks import SimulatedClock
 from slipway.errors import Conflict, InvalidInput, NotFound, UserError
-from slipway.ledger import artifacts, entries, run_log
+from slipway.ledger import artifacts, entries, locks, run_log
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
 from slipway.runs import recovery, search, tracking
@@ -53,8 +53,12 @@ def test_the_environment_is_captured_unasked(workspace: Workspace) -> None:
     environment = run.record.environment
     assert environment is not None
     assert environment.python.count(".") == 2
-    assert any(line.startswith("polars==") for line in environment.lock)
-    assert list(environment.lock) == sorted(environment.lock)
+    assert environment.lock == ()
+    lock = locks.lock_of(workspace.blobs, environment)
+    assert lock is not None
+    assert any(line.startswith("polars==") for line in lock.names)
+    names = [one.name for one in lock.packages]
+    assert names == sorted(names)
     assert run.record.host.startswith(f"{os.getpid()}.")
     assert run.record.tags["slipway.command"]
 

@@ -13,9 +13,11 @@ from filled_loop import OLDER_SIMULATION, SIMULATION
 from filled_store import BAD_RUN, GOOD_RUN, LOGGED, NASTY, TRASHED_RUN, fill
 from hostile_files import FILES, SCRIPT
 from server_desk import Ask, asker
-from slipway.ledger import entries
+from slipway.ledger import entries, lineage
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
+from slipway.records.reproductions import Reproduction
+from slipway.records.runs import Run
 from slipway.records.simulations import Simulation
 
 HOME = "/projects/flights"
@@ -43,6 +45,10 @@ PAGES = [
     SIMULATED,
     f"{SIMULATED}?kind=promote",
     f"{SIMULATED}?id={OLDER_SIMULATION}",
+    f"{HOME}/schedules",
+    f"{HOME}/schedules/nightly",
+    f"{HOME}/schedules/resting",
+    f"{HOME}/schedules/gone",
     f"{HOME}/audit",
     f"{HOME}/trash",
 ]
@@ -253,6 +259,39 @@ def test_a_model_tells_how_its_reproduction_ended(ask: Ask) -> None:
     assert 'class="state bad">differs' in line
     assert "It differs first at train: &lt;script&gt;" in line
     assert f"{HOME}/runs/{BAD_RUN}" in line
+
+
+def test_a_run_tells_how_its_repetition_ended_and_how_to_go_on(ask: Ask, workspace: Workspace) -> None:
+    page = ask("GET", f"{HOME}/runs/{GOOD_RUN}").text
+    told = page.partition("<h2>Reproduced</h2>")[2].partition("</table>")[0]
+    assert 'class="state bad">differs' in told
+    assert "<td>seed</td>" in told
+    assert "&lt;script&gt;" in told
+    assert GOOD_RUN in ask("GET", f"{HOME}/runs/{BAD_RUN}").text.partition("<dt>repeated</dt>")[2][:200]
+    with workspace.ledger.write() as tx:
+        run = entries.get(tx, Run, GOOD_RUN)
+        code = structs.replace(run.code, snapshot="a" * 64)
+        entries.put(tx, structs.replace(run, code=code, tags={**run.tags, "slipway.reruns": BAD_RUN}))
+        lineage.link(tx, f"run:{BAD_RUN}", f"run:{GOOD_RUN}", "rerun")
+    page = ask("GET", f"{HOME}/runs/{GOOD_RUN}").text
+    read(page)
+    assert f"<code>slipway rerun {GOOD_RUN[:12]}" in page
+    assert "<h2>Beside the run that it was started from</h2>" in page
+    assert (
+        f'{HOME}/runs/{GOOD_RUN}"' in ask("GET", f"{HOME}/runs/{BAD_RUN}").text.partition("<dt>rerun as</dt>")[2][:200]
+    )
+    with workspace.ledger.write() as tx:
+        entries.put(tx, structs.replace(run, tags={**run.tags, "slipway.reruns": "f" * 32}))
+    assert ask("GET", f"{HOME}/runs/{GOOD_RUN}").status_code == 200, "the run that it was started from is gone"
+
+
+def test_an_edited_verdict_is_shown_as_altered(ask: Ask, workspace: Workspace) -> None:
+    with workspace.ledger.write() as tx:
+        (one,) = entries.find(tx, Reproduction)
+        entries.put(tx, structs.replace(one, verdict="equal"))
+    for place in (f"runs/{GOOD_RUN}", "models/flight-delays/1"):
+        assert 'class="state bad">altered' in ask("GET", f"{HOME}/{place}").text
+        assert 'class="state good">equal' not in ask("GET", f"{HOME}/{place}").text
 
 
 def test_a_run_in_the_trash_says_when_it_goes(ask: Ask) -> None:

@@ -224,7 +224,7 @@ def test_every_answer_carries_the_security_headers(ask: Ask, path: str) -> None:
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_openapi_describes_every_operation_and_nothing_else(ask: Ask) -> None:

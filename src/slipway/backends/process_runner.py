@@ -30,7 +30,7 @@ class ProcessRunner:
         self._python = python or sys.executable
         self._children: set[int] = set()
 
-    def start(self, folder: Path) -> None:
+    def start(self, folder: Path, *, python: str = "") -> None:
         """See `Runner.start`."""
         self._reap()
         folder = folder.resolve()
@@ -40,10 +40,10 @@ class ProcessRunner:
         try:
             if not (folder / RESULT_FILE).exists():
                 os.ftruncate(lock, 0)  # the process id of one that was killed
-                self._children.add(self._spawn(folder, lock))
+                self._children.add(self._spawn(folder, lock, python or self._python))
         except OSError as problem:
             raise BackendError(
-                f"The task in {folder} cannot be started with {self._python}: {problem}.",
+                f"The task in {folder} cannot be started with {python or self._python}: {problem}.",
                 fix="Check that this interpreter exists and that processes, memory and disk are left.",
             ) from problem
         finally:
@@ -83,12 +83,12 @@ class ProcessRunner:
             time.sleep(_LOOK_EVERY_S)
         self._reap()
 
-    def _spawn(self, folder: Path, lock: int) -> int:
+    def _spawn(self, folder: Path, lock: int, python: str) -> int:
         # -P and no PYTHONPATH: where the starter happens to stand, and what it imports from, is no part of the task.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return os.posix_spawn(
-            self._python,
-            [self._python, "-P", "-m", _MODULE, str(folder)],
+            python,
+            [python, "-P", "-m", _MODULE, str(folder)],
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

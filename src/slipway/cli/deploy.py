@@ -34,6 +34,8 @@ def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_r
         "at_once": at_once,
     }
     answer = door.call("endpoints.deploy", **wanted, gate=gate if dry_run else None)
+    if not dry_run and door.checkout is not None and (door.checkout.folder / FILE).is_file():
+        _publish_schedules(door)
     door.show(answer, deployed_text)
     if dry_run and not answer.verdict.passed:
         raise click.exceptions.Exit(REFUSED)
@@ -62,6 +64,16 @@ def _declare(door: Door, name: str, *, keep: bool) -> Any:
     if keep:
         declare_endpoint(door.workspace, declared, snapshot=door.checkout.snapshot())
     return None if declared.gate is None else msgspec.to_builtins(declared.gate.spec)
+
+
+def _publish_schedules(door: Door) -> None:
+    """What the project declares to run by itself becomes so with a deployment, where it declares anything or did."""
+    from slipway.cli.schedules import publish
+    from slipway.flows.schedules import known, named
+
+    if named(vars(door.project.module())) or any(one.state != "withdrawn" for one in known(door.workspace)):
+        for one in publish(door):
+            door.workspace.say(f"Schedule {one.name}: {one.state}.")
 
 
 def deployed_text(answer: Deployed) -> str:

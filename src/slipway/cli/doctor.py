@@ -4,6 +4,7 @@ import ctypes.util
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from msgspec import Struct
 from slipway import plugins
 from slipway.cli.door import Way, way_options
 from slipway.cli.layout import print_json
+from slipway.code import project_locks
 from slipway.errors import NotFound, SlipwayError
 from slipway.hosts.blob_places import look_at, remembered_place
 from slipway.hosts.ledgers import is_store
@@ -70,6 +72,7 @@ def look(way: Way) -> Iterator[Diagnosis]:
         yield _extra(extra, modules)
     if find_spec("lightgbm"):
         yield _openmp()
+    yield from _isolated(way)
     yield from _store(way)
 
 
@@ -94,6 +97,31 @@ def _openmp() -> Diagnosis:
         return Diagnosis(about, True, found)
     remedy = "Debian and Ubuntu: apt install libgomp1; macOS: brew install libomp"
     return Diagnosis(about, False, "no libgomp was found", remedy)
+
+
+def _isolated(way: Way) -> Iterator[Diagnosis]:
+    """What `slipway run --isolated` needs: uv, and a lock."""
+    try:
+        maker = plugins.load("environments", "uv")(Path(tempfile.gettempdir()))
+    except SlipwayError as problem:
+        yield Diagnosis("isolated runs", True, "they need uv, which is not installed", problem.fix)
+        return
+    try:
+        home = find_folder(way.folder or Path())
+    except NotFound:
+        yield Diagnosis("isolated runs", True, maker.about)
+        return
+    try:
+        path = project_locks.find(home)
+        if path is not None:
+            found = f"{maker.about}; they install {path.name}, {len(maker.locked(path))} packages"
+            yield Diagnosis("isolated runs", True, found)
+            return
+    except SlipwayError as problem:
+        yield Diagnosis("isolated runs", False, problem.what, problem.fix)
+        return
+    told = f"{maker.about}; there is no lock file, so they install what the code imports in the versions that are here"
+    yield Diagnosis("isolated runs", True, told, "To fix the versions: slipway env lock, and commit what it writes.")
 
 
 def _store(way: Way) -> Iterator[Diagnosis]:

@@ -14,6 +14,7 @@ import click
 
 from slipway.cli.layout import print_json
 from slipway.errors import InvalidInput
+from slipway.hosts import on_demand
 from slipway.hosts.ledgers import is_store
 from slipway.hosts.project import Project, open_project, open_workspace
 from slipway.hosts.settings import locate
@@ -138,6 +139,7 @@ class Way:
                 yield Door(workspace.project, _perform_in(workspace), workspace=workspace, as_json=self.as_json)
             return
         home, settings = locate(self.folder or Path())
+        on_demand.look_after(home, _say)
         server = settings.environment(self.environment).server
         if server:
             from slipway.client.api import Client

@@ -1,20 +1,22 @@
 """`slipway run`: a pipeline of the project."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from types import FrameType
 from typing import Any
 
 import click
 
-from slipway.cli.door import Door, opened
+from slipway.cli.door import Door, Way, way_options
 from slipway.cli.exits import INTERRUPTED, TERMINATED
 from slipway.cli.progress import progress
 from slipway.cli.step_logs import newest_pipeline_run
-from slipway.errors import InvalidDeclaration, InvalidInput
+from slipway.errors import InvalidInput
 
 __all__ = ["run"]
 
@@ -27,12 +29,24 @@ __all__ = ["run"]
     "--resume", metavar="RUN", help="Go on with a run that broke off, with its parameters; `last` for the newest."
 )
 @click.option("--key", metavar="KEY", help="Run it once a key: the same key again gives the run that there is.")
-@opened
-def run(
+@click.option("--isolated", is_flag=True, help="Make an environment from the project's lock, and run there.")
+@way_options
+def run(way: Way, isolated: bool, **given: Any) -> None:
+    """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
+    from slipway.cli.isolated import again_isolated
+    from slipway.pipelines import isolation
+
+    isolation.hold()
+    if isolated:
+        again_isolated(way)
+    with way.open() as door:
+        _run(door, **given)
+
+
+def _run(
     door: Door, pipeline: str | None, settings: tuple[str, ...], no_ingest: bool, resume: str | None, key: str | None
 ) -> None:
-    """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
-    from slipway.flows.endpoint import Endpoint
+    from slipway.flows.endpoint import Endpoint, fed_by
 
     project = door.project
     chosen = _pipeline(door, pipeline, resume)
@@ -43,7 +57,7 @@ def run(
             fix="Leave it out, or run the pipeline anew.",
         )
     params = None if resume else _params(chosen, settings)
-    endpoint = _endpoint(project.declared(Endpoint).values(), chosen)
+    endpoint = fed_by(project.declared(Endpoint).values(), chosen)
     # With --json standard output is the answer's alone: what steps print goes beside it.
     beside = redirect_stdout(sys.stderr) if door.as_json else nullcontext()
     with beside, _ended_by_signals(), progress() as told:
@@ -138,18 +152,6 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, former)
-
-
-def _endpoint(declared: Iterable[Any], pipeline: Any) -> Any:
-    """The endpoint that a pipeline feeds, None for none."""
-    fed = [endpoint for endpoint in declared if endpoint.pipeline is pipeline]
-    if len(fed) > 1:
-        raise InvalidDeclaration(
-            f"The pipeline {pipeline.name!r} feeds {len(fed)} endpoints: {', '.join(repr(e.name) for e in fed)}.",
-            why="Its model is registered under the endpoint's name, and has one gate.",
-            fix="Let one endpoint name the pipeline; deploy to others with: slipway deploy MODEL --endpoint NAME",
-        )
-    return fed[0] if fed else None
 
 
 def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from slipway.ledger.run_moving import files_of
 from slipway.ledger.search_language import as_value
 from slipway.operations.runs import RunDetail, Runs
 from slipway.ports.workspace import Workspace
+from slipway.records.reproductions import Reproduction
 from slipway.records.runs import CONTEXT, MetricPoint, RunState, StepRun
 from slipway.runs.recovery import take_in
 
@@ -139,6 +140,10 @@ def _show_text(answer: RunDetail) -> str:
                 ("ended", instant(run.ended_at)),
                 ("in the trash", _trash_text(answer)),
                 ("by", str(run.actor)),
+                ("started from run", answer.started_from),
+                ("rerun as", "\n".join(answer.reruns)),
+                ("reproduced", "\n".join(map(_reproduced, answer.reproductions))),
+                ("repeated run", answer.repeats.parent_id if answer.repeats else ""),
                 ("commit", run.code.commit and f"{run.code.commit[:12]}{' with changes' if run.code.dirty else ''}"),
                 ("parameters", "\n".join(f"{name} = {value}" for name, value in sorted(run.params.items()))),
                 ("command", run.tags.get(_COMMAND, "")),
@@ -146,6 +151,7 @@ def _show_text(answer: RunDetail) -> str:
                     "tags",
                     "\n".join(f"{name} = {value}" for name, value in sorted(run.tags.items()) if name != _COMMAND),
                 ),
+                ("environment", _environment_text(answer)),
                 ("ended early", run.ended_early),
                 ("found", "\n".join(f"{one.kind}: {one.told}" for one in run.findings)),
                 ("data", "\n".join(f"{one.name} ({one.tags.get(CONTEXT, 'used')})" for one in run.datasets)),
@@ -164,6 +170,15 @@ def _show_text(answer: RunDetail) -> str:
     return "\n\n".join(parts)
 
 
+def _environment_text(answer: RunDetail) -> str:
+    told = answer.run.environment
+    if told is None:
+        return ""
+    packages = len(told.lock) if answer.lock is None else len(answer.lock.packages)
+    lock = f", lock {told.imports[:12]}" if told.imports else ""
+    return f"Python {told.python}, {count(packages, 'package')}, {told.platform}{lock}"
+
+
 def _compare_text(details: list[RunDetail]) -> str:
     params = [{name: str(value) for name, value in one.run.params.items()} for one in details]
     measured = [{point.key: figure(point.value) for point in one.metrics if "[" not in point.key} for one in details]
@@ -174,6 +189,10 @@ def _compare_text(details: list[RunDetail]) -> str:
         for name in sorted(set().union(*values))
     ]
     return columns(("", *(one.run.name or one.run.pipeline or one.run.id[:12] for one in details)), rows, empty="")
+
+
+def _reproduced(found: Reproduction) -> str:
+    return f"{found.verdict}, {instant(found.created_at)}: {found.sentence}"
 
 
 def _trash_text(answer: RunDetail) -> str:

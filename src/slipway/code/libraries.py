@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slipway.hashing import digest, digest_file
 
-__all__ = ["is_standard", "python_version", "version_of"]
+__all__ = ["distributions_of", "is_standard", "python_version", "version_of"]
 
 
 def python_version() -> str:
@@ -39,7 +39,7 @@ def version_of(module: str) -> tuple[str, str]:
         their versions; ("name", "not installed") where nothing is found.
     """
     top = module.partition(".")[0]
-    found = _distributions(top)
+    found = distributions_of(top)
     if len(found) == 1 and not _is_editable(found[0]):
         return str(found[0].metadata["Name"]), found[0].version
     several = len(found) > 1
@@ -50,7 +50,7 @@ def version_of(module: str) -> tuple[str, str]:
     return name, " ".join(told) or "not installed"
 
 
-def _distributions(top: str) -> list[Distribution]:
+def distributions_of(top: str) -> list[Distribution]:
     """All distributions that put files into a top-level module, by name: a namespace package has several."""
     names = _by_module(tuple(sys.path)).get(top)
     if names is not None:

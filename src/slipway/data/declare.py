@@ -277,7 +277,7 @@ def table(
         personal: The column or columns that tell something of a person.
         source: Where its rows come from: `sw.files`, `sw.sql`, `sw.api`.
         watermark: The column of the source that grows with each change: a sync reads what is as new or newer.
-        schedule: When the server syncs it: "0 3 * * *" in UTC, or `sw.schedule(...)`.
+        schedule: When the server syncs it: "0 3 * * *" in UTC, or `sw.cron(...)`.
 
     Raises:
         InvalidDeclaration: See `Table`.

@@ -17,7 +17,7 @@ __all__ = ["Feed", "Scheduled", "feed_of"]
 
 
 class Scheduled(Protocol):
-    """What `sw.schedule(...)` gives."""
+    """What `sw.cron(...)` gives."""
 
     @property
     def spec(self) -> TriggerSpec:
@@ -111,7 +111,7 @@ def _schedule(name: str, given: str | Scheduled | None) -> TriggerSpec | None:
     if not isinstance(spec, TriggerSpec) or spec.kind != "schedule":
         raise InvalidDeclaration(
             f"The table {name!r} was given {given!r} as its schedule.",
-            fix='Write five fields, "0 3 * * *" in UTC, or sw.schedule("0 3 * * *", timezone="Europe/Berlin").',
+            fix='Write five fields, "0 3 * * *" in UTC, or sw.cron("0 3 * * *", timezone="Europe/Berlin").',
         )
     check_schedule(spec.cron, spec.timezone)
     return spec

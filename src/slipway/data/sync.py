@@ -58,7 +58,14 @@ class _Plan:
 
 
 def begin_sync(
-    workspace: Workspace, table: str, *, trigger: str, full: bool = False, snapshot: str = "", host: str = ""
+    workspace: Workspace,
+    table: str,
+    *,
+    trigger: str,
+    full: bool = False,
+    snapshot: str = "",
+    host: str = "",
+    id: str = "",
 ) -> Sync:
     """Write down that a table is about to be synced.
 
@@ -69,9 +76,13 @@ def begin_sync(
         full: Whether everything is read again.
         snapshot: The project snapshot that will run, "" for a checkout.
         host: The process that does it, "" where it is yet to start.
+        id: The one id that this sync can have, "" for a new one.
+
+    Raises:
+        Conflict: Somebody else has written down the sync with this id.
     """
     begun = Sync(
-        id=new_id(),
+        id=id or new_id(),
         project=workspace.project,
         name=table,
         created_at=workspace.clock.now(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from slipway.records.endpoints import StreamSpec
 from slipway.records.rollouts import RolloutSpec
 from slipway.rollout.declare import Canary, Shadow
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "fed_by"]
 
 _MAX_WORKERS = 64
 
@@ -65,7 +65,7 @@ class Endpoint:
             ("pipeline", self.pipeline, Pipeline, "a function under @sw.pipeline"),
             ("features", self.features, FeatureSet, "sw.FeatureSet(...)"),
             ("gate", self.gate, Gate, "sw.Gate(sw.metric('auc') >= 0.7)"),
-            ("retrain", self.retrain, Retrain, "sw.Retrain(pipeline, when=[sw.schedule('0 3 1 * *')])"),
+            ("retrain", self.retrain, Retrain, "sw.Retrain(pipeline, when=[sw.cron('0 3 1 * *')])"),
         ):
             if given is not None and not isinstance(given, kind):
                 raise self._unfit(what, given, f"Give {example}, or leave it out.")
@@ -138,3 +138,23 @@ class Endpoint:
             shadow=shadow.spec() if isinstance(shadow, Shadow) else None,
             canary=canary.spec() if isinstance(canary, Canary) else None,
         )
+
+
+def fed_by(declared: Iterable[Endpoint], pipeline: Pipeline[..., Any]) -> Endpoint | None:
+    """The endpoint that a pipeline feeds, None for none.
+
+    Args:
+        declared: The project's endpoints.
+        pipeline: One of its pipelines.
+
+    Raises:
+        InvalidDeclaration: It feeds several.
+    """
+    fed = [endpoint for endpoint in declared if endpoint.pipeline is pipeline]
+    if len(fed) > 1:
+        raise InvalidDeclaration(
+            f"The pipeline {pipeline.name!r} feeds {len(fed)} endpoints: {', '.join(repr(e.name) for e in fed)}.",
+            why="Its model is registered under the endpoint's name, and has one gate.",
+            fix="Let one endpoint name the pipeline; deploy to others with: slipway deploy MODEL --endpoint NAME",
+        )
+    return fed[0] if fed else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from slipway.errors import NotFound
 from slipway.flows.approve import approvals_of
@@ -22,6 +22,7 @@ from slipway.operations.models import (
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
+from slipway.records.reproductions import Reproduction
 from slipway.records.search import Search
 
 __all__ = ["get_model", "list_models", "search_models", "set_alias"]
@@ -72,6 +73,7 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
             if link.target.startswith("verdict:")
         ]
         links = lineage.trace(tx, f"model:{version.id}")
+    repeated = tuple(reproductions_of(workspace, version.bundle)) if bundle else ()
     return ModelDetail(
         version=version,
         bundle=bundle,
@@ -79,8 +81,8 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
         approvals=tuple(approvals_of(workspace, version.bundle)) if bundle else (),
         lineage=tuple(links),
-        card=_card(workspace, bundle) if bundle else "",
-        reproductions=tuple(reproductions_of(workspace, version.bundle)) if bundle else (),
+        card=_card(workspace, bundle) + _reproduced(version, repeated) if bundle else "",
+        reproductions=repeated,
     )
 
 
@@ -104,3 +106,12 @@ def _card(workspace: Workspace, bundle: Bundle) -> str:
         if file.path == "card.md":
             return workspace.blobs.get(file.digest).decode()
     raise NotFound(f"The bundle of {bundle.model!r} has no card.", fix="Package the model again.")
+
+
+def _reproduced(version: ModelVersion, found: Sequence[Reproduction]) -> str:
+    """The part of the card that tells of repetitions: they come after the model was packaged, so its own card has none."""
+    if not found:
+        ask = f"slipway reproduce {version.name}:{version.number}"
+        return f"\n## Reproduced (missing)\n\nNobody repeated the run that made it: `{ask}`.\n"
+    lines = [f"- {one.created_at:%Y-%m-%d}, {one.verdict}, by {one.actor}: {one.sentence}" for one in found]
+    return "\n".join(["", "## Reproduced (auto)", "", *lines, ""])

@@ -10,7 +10,7 @@ import msgspec
 from slipway import code
 from slipway.flows.held_out import held_out_from
 from slipway.hashing import combine, fingerprint
-from slipway.ledger import provenance
+from slipway.ledger import locks, provenance
 from slipway.models import registry
 from slipway.models.model import Model
 from slipway.models.packing import pack
@@ -55,9 +55,13 @@ def package(
     sources = code.extract(list((functions or {}).values()))
     data = [node for node in run.inputs if node.startswith("table:")]
     environment = run.environment or provenance.environment()
+    # What is installed says whether it is the very same model: a lock depends on which code is loaded beside it.
+    installed = environment if environment.lock else provenance.environment()
+    # A bundle goes where the store is not: it names its packages itself.
+    environment = msgspec.structs.replace(environment, lock=locks.names_of(workspace.blobs, environment))
     held_out = held_out_from(workspace, model, run, training)
     skew = "" if certificate is None else certificate.sentence
-    parts = (sources, features, data, environment, training.fingerprint if training else "", skew, held_out)
+    parts = (sources, features, data, installed, training.fingerprint if training else "", skew, held_out)
     content = combine(model.slipway_fingerprint(), fingerprint(parts))
     former = next(iter(registry.versions(workspace, name)), None)
     if former is not None and former.tags.get(CONTENT) == content:

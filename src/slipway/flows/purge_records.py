@@ -10,7 +10,7 @@ from typing import TypeVar
 from slipway.errors import Corrupt, NotFound
 from slipway.flows.purge_plan import Plan, is_at_work
 from slipway.flows.trashed import logged_in, runs_in
-from slipway.ledger import entries, events
+from slipway.ledger import entries, events, locks
 from slipway.models import numbered
 from slipway.models.bundle import decode_manifest
 from slipway.pipelines import cache
@@ -18,7 +18,7 @@ from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedModel, ModelVersion, RegisteredModel
 from slipway.records.record import Record
-from slipway.records.runs import Artifact, Experiment, Run, RunArtifact, RunWriter, StepRun
+from slipway.records.runs import Artifact, Environment, Experiment, Run, RunArtifact, RunWriter, StepRun
 
 __all__ = [
     "Doomed",
@@ -81,7 +81,7 @@ def looks(tx: ReadTransaction, workspace: Workspace, plan: Plan) -> Iterator[Loo
                 plan.keep(plan.experiments, run.experiment_id, f"its run {id} stays")
             continue
         steps, others = _parts(tx, id)
-        yield _look(run, *steps, *others, digests=_in_run(run, steps))
+        yield _look(run, *steps, *others, digests=_in_run(workspace, run, steps))
     for number in plan.experiments:
         yield Look({(entries.kind_of(Experiment), number)}, set())
 
@@ -98,7 +98,7 @@ def remove_run(tx: WriteTransaction, workspace: Workspace, id: str, doomed: Doom
     if why := _made(tx, f"run:{id}"):
         return why
     steps, others = _parts(tx, id)
-    doomed.digests |= _in_run(run, steps)
+    doomed.digests |= _in_run(workspace, run, steps)
     doomed.runs.append(id)
     for step in steps:
         if step.key:
@@ -210,8 +210,8 @@ def _in_files(files: Iterable[Artifact]) -> set[str]:
     return {file.digest for file in files}
 
 
-def _in_run(run: Run, steps: Iterable[StepRun]) -> set[str]:
-    found = {run.code.diff, run.code.snapshot} | _in_files(run.artifacts)
+def _in_run(workspace: Workspace, run: Run, steps: Iterable[StepRun]) -> set[str]:
+    found = {run.code.diff, run.code.snapshot} | _in_files(run.artifacts) | _in_lock(workspace, run.environment)
     for step in steps:
         found |= (
             {step.closure, step.output.digest if step.output else ""}
@@ -221,11 +221,18 @@ def _in_run(run: Run, steps: Iterable[StepRun]) -> set[str]:
     return found - {""}
 
 
+def _in_lock(workspace: Workspace, environment: Environment | None) -> set[str]:
+    with suppress(NotFound, Corrupt):  # then a sweep finds its wheels
+        lock = locks.lock_of(workspace.blobs, environment)
+        return set() if lock is None else {lock.digest, *(one.wheel for one in lock.packages)}
+    return set()
+
+
 def _in_version(workspace: Workspace, version: ModelVersion) -> set[str]:
     if not version.bundle:
         return set()
     found = {version.manifest, version.signature, version.bundle}
     with suppress(NotFound, Corrupt):  # then a sweep finds its files
         bundle = decode_manifest(workspace.blobs.get(version.manifest))
-        found |= {bundle.evaluated, *(file.digest for file in bundle.files)}
+        found |= {bundle.evaluated, *(file.digest for file in bundle.files)} | _in_lock(workspace, bundle.environment)
     return found - {""}

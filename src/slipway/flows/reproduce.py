@@ -2,112 +2,95 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
 from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound, SlipwayError
-from slipway.ledger import artifacts, entries, events, lineage
+from slipway.flows.distance import apart
+from slipway.flows.rebuilt import python_for
+from slipway.flows.repeatable import check_pipelines, check_snapshot, erased_since, pins_of, run_meant
+from slipway.flows.warm_start import started_from
+from slipway.ledger import entries, events, lineage
+from slipway.ledger.attest import read_back, signed
 from slipway.ledger.run_log import REPRODUCES
-from slipway.models import registry
-from slipway.models.model import Model
 from slipway.operations.runs import Reproduce, Reproduced
-from slipway.pipelines import snapshot, staging
-from slipway.pipelines.comparison import Compared, Distance, Made, compare
+from slipway.pipelines import cache, snapshot, staging
+from slipway.pipelines.comparison import RESULT, Apart, Compared, Distance, Made, compare, disagree
 from slipway.pipelines.reasons import steps_of
 from slipway.ports.runner import LOG_FILE
 from slipway.ports.workspace import Workspace
-from slipway.records.filesets import FileSetVersion
-from slipway.records.models import ModelVersion
 from slipway.records.reproductions import Reproduction
-from slipway.records.runs import Artifact, Run
-from slipway.records.tables import TableVersion
-from slipway.records.tasks import PipelineAnswer
+from slipway.records.runs import Artifact, Run, RunError
 from slipway.runs import search
-from slipway.tables import filesets, versions
+from slipway.schema.fingerprints import of_value
 
 __all__ = ["reproduce", "reproductions_of"]
 
 _MISSING = frozenset({"ModuleNotFoundError", "ImportError", "MissingExtra"})
+_ENVIRONMENT = "slipway.environment"
+_READABLE = frozenset({"json", "parquet", "npy", "pandas", "model"})
 
 
 def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
     """Run a run again in a fresh process and compare; while it still runs, asking again goes on waiting for it.
 
+    Where it differs and neither code nor data says why, it is run once more: two repetitions that disagree show that it
+    is chance, two that agree that it is what is installed or what computed.
+
     Raises:
         NotFound: There is no such run or model version.
         InvalidInput: The run cannot be run again at all: it is no pipeline's, has no snapshot, or did not finish.
     """
-    run, bundle = _target(workspace, request.target)
+    run, bundle = run_meant(workspace, request.target)
     _check(run)
     with workspace.ledger.read() as tx:
         number = len(entries.find(tx, Reproduction, parent=run.id, limit=100_000)) + 1
     name = f"reproduce-{run.id}-{number}"
     folder = workspace.root.resolve() / "tasks" / name
     if workspace.runner.state(folder) == "absent":
-        try:
-            pins = _pins(workspace, run)
-            snapshot.unpacked(workspace, run.code.snapshot)
-        except (NotFound, Corrupt) as problem:
-            found = Compared(verdict="cannot", sentence=str(problem))
+        if found := _stands_against(workspace, run):
             return Reproduced(reproduction=_record(workspace, run, number, bundle, found, None))
-        task = staging.task(
-            workspace,
-            snapshot=run.code.snapshot,
-            pipeline=run.pipeline,
-            params_of=run.id,
-            tags={REPRODUCES: run.id},
-            pins=pins,
-            use_cache=False,
-            register=False,
-        )
-        workspace.runner.start(staging.stage(workspace, name, task))
+        try:
+            _begin(workspace, run, name, request.environment)
+        except SlipwayError as problem:
+            cannot = Compared(verdict="cannot", sentence=f"Its environment cannot be built: {problem}", cause="library")
+            return Reproduced(reproduction=_record(workspace, run, number, bundle, cannot, None))
     if workspace.runner.wait(folder, request.wait_s) == "running":
         return Reproduced(reproduction=None)
-    found, again = _judged(workspace, run, staging.answer(folder), f"It was killed; see {folder / LOG_FILE}.")
+    found, again = _judged(workspace, run, folder)
+    if again is not None and found.verdict == "differs" and found.cause in ("unknown", "library", "hardware"):
+        once_more = folder.with_name(f"{name}-again")
+        if workspace.runner.state(once_more) == "absent":
+            _begin(workspace, run, once_more.name, request.environment)
+        if workspace.runner.wait(once_more, request.wait_s) == "running":
+            return Reproduced(reproduction=None)
+        found = _by_chance(workspace, found, again, once_more)
     return Reproduced(reproduction=_record(workspace, run, number, bundle, found, again))
 
 
-def reproductions_of(workspace: Workspace, bundle: str) -> list[Reproduction]:
-    """The reproductions of the run that made a bundle, newest first."""
-    with workspace.ledger.read() as tx:
-        found = [
-            entries.get(tx, Reproduction, link.target.partition(":")[2])
-            for link in tx.links(f"bundle:{bundle}", towards=False)
-            if link.target.startswith("reproduction:")
-        ]
-    return sorted(found, key=lambda one: (one.parent_id, one.number), reverse=True)
-
-
-def _target(workspace: Workspace, target: str) -> tuple[Run, str]:
-    """The run that is meant, and the bundle that its model was packaged as ("" for none)."""
-    name, _, number = target.partition(":")
-    if name not in registry.names(workspace):
-        run = search.get_run(workspace, target)
-        if run.project != workspace.project:
-            raise NotFound(f"There is no run {target!r} in {workspace.project!r}.", fix="See `slipway runs list`.")
-        return run, _bundle_of(workspace, run)
-    version = registry.get(workspace, name, number or registry.LATEST)
-    if not version.run_id:
-        raise InvalidInput(
-            f"{version.name} {version.number} was registered without a run.",
-            why="What is reproduced is the run that made it.",
-            fix="Train it in a pipeline: slipway run PIPELINE",
-            field="target",
-        )
-    return search.get_run(workspace, version.run_id), version.bundle
-
-
-def _bundle_of(workspace: Workspace, run: Run) -> str:
-    with workspace.ledger.read() as tx:
-        made = [link.target for link in tx.links(f"run:{run.id}", towards=False) if link.target.startswith("model:")]
-        return entries.get(tx, ModelVersion, made[0].partition(":")[2]).bundle if made else ""
+def _begin(workspace: Workspace, run: Run, name: str, environment: Literal["lock", "here"]) -> None:
+    """Write the task of a repetition and start it, in the environment that was asked for."""
+    python = python_for(workspace, run) if environment == "lock" else ""
+    tags = {REPRODUCES: run.id, _ENVIRONMENT: "the lock" if python else "here"}
+    task = staging.task(
+        workspace,
+        snapshot=run.code.snapshot,
+        pipeline=run.pipeline,
+        params_of=run.id,
+        tags=tags,
+        pins=pins_of(workspace, run),
+        use_cache=False,
+        register=False,
+        warm_start=started_from(workspace, run),
+    )
+    workspace.runner.start(staging.stage(workspace, name, task), python=python)
 
 
 def _check(run: Run) -> None:
-    if not run.pipeline:
-        raise InvalidInput(
-            f"The run {run.id} is no pipeline's.",
-            why="Only a pipeline can be run again without its author: what a script did around it is not kept.",
-            fix="Write the training as steps under @sw.pipeline and run it: slipway run PIPELINE",
-            field="target",
-        )
+    check_pipelines(run)
     if run.state != "finished":
         raise InvalidInput(
             f"The run {run.id} of {run.pipeline!r} is {run.state}.",
@@ -115,87 +98,118 @@ def _check(run: Run) -> None:
             fix="Reproduce one that finished: slipway runs list --state finished",
             field="target",
         )
-    if not run.code.snapshot:
-        raise InvalidInput(
-            f"The run {run.id} of {run.pipeline!r} has no project snapshot.",
-            why="It was started from Python, and its code was not kept.",
-            fix=f"Start it with `slipway run {run.pipeline}`, which keeps one, and reproduce that run.",
-            field="target",
-        )
+    check_snapshot(run)
 
 
-def _pins(workspace: Workspace, run: Run) -> dict[str, str]:
-    """The versions of tables and file sets that the run read; tables are verified to the last byte.
+def _stands_against(workspace: Workspace, run: Run) -> Compared | None:
+    """What makes a repetition pointless: something that it takes is gone, or what it would be compared with was altered."""
+    is_erased = bool(erased_since(workspace, run))
+    try:
+        pins_of(workspace, run)
+    except (NotFound, Corrupt) as problem:
+        return Compared(verdict="cannot", sentence=str(problem), cause="erased rows" if is_erased else "data")
+    try:
+        snapshot.unpacked(workspace, run.code.snapshot)
+    except (NotFound, Corrupt) as problem:
+        return Compared(verdict="cannot", sentence=str(problem), cause="code")
+    with workspace.ledger.read() as tx:
+        steps = steps_of(tx, run.id)
+    kept = [(step.name, step.outputs) for step in steps]
+    for name, outputs in [*kept, (RESULT, [one for one in run.artifacts if one.name.partition("/")[0] == RESULT])]:
+        if fault := _altered(workspace, outputs):
+            where = "the pipeline's result" if name == RESULT else name
+            told = f"It differs first at {where}: what run {run.id[:12]} stored was altered since: {fault}"
+            return Compared(verdict="differs", sentence=told, step=name, cause="artifact")
+    return None
 
-    Raises:
-        NotFound: One of them is gone, or it cannot be told which one was meant.
-        Corrupt: One is damaged.
+
+def _altered(workspace: Workspace, outputs: Sequence[Artifact]) -> str:
+    """What is wrong with stored results, in words; "" where they are what was stored, or are gone.
+
+    The bytes must have their digest, and the value its fingerprint: whoever changes both bytes and digest is told too.
     """
-    pins: dict[str, str] = {}
-    for node in run.inputs:
-        kind, _, rest = node.partition(":")
-        if kind not in ("table", "files"):
+    for group in _values(outputs):
+        try:
+            if any(one.format not in _READABLE for one in group):
+                for one in group:
+                    workspace.blobs.get(one.digest)
+            elif of_value(cache.decode(group, lambda one: workspace.blobs.get(one.digest))) != group[0].fingerprint:
+                return f"the value of {group[0].name!r} is not the one that its fingerprint names."
+        except NotFound:
             continue
-        name, _, version = rest.rpartition("@")
-        pin = name if kind == "table" else f"files:{name}"
-        if pin in pins:
-            what = "table" if kind == "table" else "file set"
-            raise NotFound(
-                f"The run read two versions of the {what} {name!r}, and which one as the current one is not recorded.",
-                fix="Let the pipeline name the older version as a parameter.",
-            )
-        owner, _, table = name.partition("/")
-        if kind == "table":
-            _check_not_erased(run, versions.get(workspace, table, version, project=owner))
-            versions.verify(workspace, table, version, project=owner)
-        else:
-            _check_not_erased(run, filesets.resolve(workspace, table, version, project=owner))
-        pins[pin] = version
-    return pins
+        except (Corrupt, InvalidInput) as problem:
+            return problem.what
+    return ""
 
 
-def _check_not_erased(run: Run, version: TableVersion | FileSetVersion) -> None:
-    since = [one for one in version.erased if one.at >= run.started_at]
-    if since:
-        rows = sum(one.rows for one in since)
-        told = "; ".join(f"{one.rows:,} on {one.at:%Y-%m-%d} by {one.by}: {one.reason}" for one in since)
-        kind = "rows of the table" if isinstance(version, TableVersion) else "files of the file set"
-        raise NotFound(
-            f"Of the {kind} {version.name!r}, version {version.number}, which the run read, {rows:,} were erased ({told}).",
-            why="What a person asked to be removed is kept nowhere, so the run cannot be made again from what it read.",
-            fix="Run its pipeline anew: slipway run PIPELINE",
-        )
+def _values(outputs: Sequence[Artifact]) -> Iterator[list[Artifact]]:
+    """The artifacts of each value: its own, and those of its parts."""
+    for _, group in groupby(outputs, key=lambda one: one.name.partition("/")[0]):
+        yield list(group)
 
 
-def _judged(workspace: Workspace, run: Run, answer: PipelineAnswer | None, killed: str) -> tuple[Compared, Run | None]:
+def reproductions_of(workspace: Workspace, bundle: str) -> list[Reproduction]:
+    """The reproductions of the run that made a bundle, newest first; one that was altered since says so."""
+    with workspace.ledger.read() as tx:
+        found = [
+            entries.get(tx, Reproduction, link.target.partition(":")[2])
+            for link in tx.links(f"bundle:{bundle}", towards=False)
+            if link.target.startswith("reproduction:")
+        ]
+    # The link alone proves nothing: what was signed names the bundle.
+    found = [read_back(one, workspace.signer) for one in found if one.bundle == bundle]
+    return sorted(found, key=lambda one: (one.parent_id, one.number), reverse=True)
+
+
+def _judged(workspace: Workspace, run: Run, folder: Path) -> tuple[Compared, Run | None]:
+    answer = staging.answer(folder)
     if answer is None:
-        return Compared(verdict="cannot", sentence=killed), None
+        return Compared(verdict="cannot", sentence=f"It was killed; see {folder / LOG_FILE}.", cause="unknown"), None
     error = answer.error
     if not answer.run_id:
-        return Compared(verdict="cannot", sentence=error.message if error else "It came to nothing."), None
-    with workspace.ledger.read() as tx:
-        before = Made(run, steps_of(tx, run.id))
-        after = Made(entries.get(tx, Run, answer.run_id), steps_of(tx, answer.run_id))
-    if after.run.error is not None and after.run.error.type in _MISSING:
+        told = error.message if error else "It came to nothing."
+        return Compared(verdict="cannot", sentence=told, cause="library" if _is_missing(error) else "unknown"), None
+    before, after = (_made(workspace, id) for id in (run.id, answer.run_id))
+    if after.run.error is not None and _is_missing(after.run.error):
         told = f"A library is missing: {after.run.error.message}. Install what the run's lock names."
-        return Compared(verdict="cannot", sentence=told), after.run
+        return Compared(verdict="cannot", sentence=told, cause="library"), after.run
     return compare(workspace.blobs, before, after, _distance(workspace)), after.run
 
 
-def _distance(workspace: Workspace) -> Distance:
-    def apart(old: Artifact, new: Artifact) -> float | None:
-        """The greatest difference of two models' answers to the reference rows of the first; None for no models."""
-        if (old.format, new.format) != (Model.slipway_format, Model.slipway_format):
-            return None
-        try:
-            first, second = (artifacts.load(workspace.blobs, [one]) for one in (old, new))
-            known = [case for case in first.state.cases if case.answer is not None]
-            answers = second.predict_rows([case.row for case in known])
-        except SlipwayError:  # one is gone or cannot be read here, or they do not take the same rows
-            return None
-        return max((abs(answer - case.answer) for answer, case in zip(answers, known, strict=True)), default=None)
+def _is_missing(error: RunError | None) -> bool:
+    return error is not None and error.type in _MISSING
 
-    return apart
+
+def _made(workspace: Workspace, run_id: str) -> Made:
+    with workspace.ledger.read() as tx:
+        run, steps = entries.get(tx, Run, run_id), steps_of(tx, run_id)
+    return Made(run, steps, search.metrics(workspace, run_id))
+
+
+def _by_chance(workspace: Workspace, found: Compared, again: Run, once_more: Path) -> Compared:
+    """The verdict, after two repetitions in the same environment: if they disagree, chance is the cause."""
+    answer = staging.answer(once_more)
+    if answer is None or not answer.run_id:
+        return found
+    if disagree(_made(workspace, again.id), _made(workspace, answer.run_id), found.step):
+        told = (
+            f"{found.sentence} Two repetitions from the same code, data and libraries disagree there too: it depends on "
+            "chance (random numbers without a seed, the order of threads), the clock or the network."
+        )
+        return dataclasses.replace(found, cause="seed", sentence=told)
+    told = f"{found.sentence} Two repetitions agree with each other."
+    return dataclasses.replace(found, sentence=told)
+
+
+def _distance(workspace: Workspace) -> Distance:
+    def between(old: Sequence[Artifact], new: Sequence[Artifact]) -> Apart | None:
+        try:
+            first, second = (cache.decode(one, lambda part: workspace.blobs.get(part.digest)) for one in (old, new))
+        except SlipwayError:  # one is gone or cannot be read here
+            return None
+        return apart(first, second)
+
+    return between
 
 
 def _record(
@@ -212,12 +226,15 @@ def _record(
         verdict=found.verdict,
         sentence=found.sentence,
         step=found.step,
+        cause=found.cause,
         compared=found.compared,
         run_id=again.id if again else "",
+        environment=("the lock" if again.tags.get(_ENVIRONMENT) == "the lock" else "here") if again else "",
         bundle=bundle,
         seconds=took,
         actor=workspace.actor,
     )
+    made = signed(made, workspace.signer)
     node = f"reproduction:{made.id}"
     try:
         with workspace.ledger.write() as tx:
@@ -231,5 +248,5 @@ def _record(
             events.record(tx, workspace, "runs.reproduce", f"run:{run.id}", **body)
     except Conflict:  # somebody else waited for the same process, and was first
         with workspace.ledger.read() as tx:
-            return entries.get(tx, Reproduction, made.id)
+            return read_back(entries.get(tx, Reproduction, made.id), workspace.signer)
     return made

@@ -9,37 +9,12 @@ from typing import Any
 
 from slipway.code import closure
 from slipway.errors import InvalidDeclaration, UserError
+from slipway.flows.triggers import Trigger
 from slipway.pipelines.declare import Pipeline
 from slipway.records.loop import RetrainSpec, TriggerSpec
 from slipway.schema.durations import microseconds
-from slipway.schema.schedules import check_schedule
 
-__all__ = ["Retrain", "Trigger", "degraded", "schedule"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """What asks for a retraining: `sw.schedule(...)` or `sw.degraded`."""
-
-    spec: TriggerSpec
-
-
-def schedule(cron: str, *, timezone: str = "UTC") -> Trigger:
-    """Ask for a retraining, or for the sync of a table, at fixed times.
-
-    Args:
-        cron: Five fields: minute, hour, day of the month, month, weekday: "0 3 1 * *" is 03:00 on the first.
-        timezone: The IANA name of the zone in which they are read: "America/New_York".
-
-    Raises:
-        InvalidDeclaration: It is no cron expression, or no such zone.
-    """
-    check_schedule(cron, timezone)
-    return Trigger(TriggerSpec(kind="schedule", cron=cron, timezone=timezone))
-
-
-degraded = Trigger(TriggerSpec(kind="degraded"))
-"""Ask for a retraining while an incident of a quality or KPI monitor is open. Drift alone is no reason."""
+__all__ = ["Retrain"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +43,10 @@ class Retrain:
                 f"A retraining was given {self.pipeline!r} as its pipeline.", fix="Give a function under @sw.pipeline."
             )
         is_list = isinstance(self.when, list | tuple)
-        if not is_list or not self.when or not all(isinstance(trigger, Trigger) for trigger in self.when):
+        if not is_list or not self.when or not all(_asks(trigger) for trigger in self.when):
             raise InvalidDeclaration(
                 f"A retraining of {self.pipeline.name!r} was given {self.when!r} as what asks for it.",
-                fix="Give a list of sw.schedule('0 3 1 * *') and sw.degraded.",
+                fix="Give a list of sw.cron('0 3 1 * *') and sw.degraded.",
             )
         microseconds(self.cooldown)
         self._until()
@@ -85,7 +60,7 @@ class Retrain:
         return RetrainSpec(
             pipeline=self.pipeline.name,
             definition=definition,
-            when=tuple(trigger.spec for trigger in self.when),
+            when=tuple(trigger.spec for trigger in self.when if isinstance(trigger.spec, TriggerSpec)),
             cooldown_us=microseconds(self.cooldown),
             until=self._until(),
         )
@@ -99,3 +74,8 @@ class Retrain:
                 fix=f"Give {needed[0]!r} a default value.",
             )
         return "until" if any(p.name == "until" for p in parameters) else ""
+
+
+def _asks(trigger: object) -> bool:
+    """Whether it is a trigger of retrainings; others are those of a `sw.Schedule`."""
+    return isinstance(trigger, Trigger) and isinstance(trigger.spec, TriggerSpec)

@@ -12,6 +12,7 @@ from slipway.records.gates import CheckSpec, GateSpec
 
 __all__ = [
     "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "metric", "no_finding", "no_skew",
+    "reproduced",
 ]  # fmt: skip
 
 # As `slipway.stats.metrics` has them, without loading NumPy for a declaration; a test holds the two together.
@@ -209,6 +210,18 @@ def no_finding() -> Check:
     that was not watched nobody can tell. A plateau is no fault.
     """
     return Check(CheckSpec(kind="no_finding"))
+
+
+def reproduced(*, exactly: bool = False) -> Check:
+    """The run that made the model was run again from what is stored, and came to the same.
+
+    It reads the newest signed verdict of `slipway reproduce MODEL` that could tell; one that was edited since counts for
+    nothing. A verdict "cannot", after rows were erased, leaves what was shown before as it stands.
+
+    Args:
+        exactly: Whether only equal results will do; otherwise those within tolerance do too.
+    """
+    return Check(CheckSpec(kind="reproduced", limit=0.0 if exactly else 1.0))
 
 
 def consistent(max_share: float = 0.001) -> Check:

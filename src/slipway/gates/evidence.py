@@ -10,7 +10,16 @@ from typing import Any, Literal
 from slipway.records.gates import Evidence
 from slipway.records.models import MetricValue
 
-__all__ = ["against_champion", "consistency", "environment", "figures", "figures_of", "latency", "proof"]
+__all__ = [
+    "against_champion",
+    "consistency",
+    "environment",
+    "figures",
+    "figures_of",
+    "latency",
+    "proof",
+    "reproduction",
+]
 
 
 def figures(subject: str, at: datetime, metrics: Iterable[MetricValue]) -> Evidence:
@@ -101,6 +110,19 @@ def consistency(
     """
     values = {"endpoint": endpoint, "model": model, "share": share, "compared": compared}
     return Evidence(kind="consistent", subject=subject, at=at, values=values, note=note)
+
+
+def reproduction(subject: str, at: datetime, *, verdict: str, id: str, note: str) -> Evidence:
+    """What came of repeating the run that made the model: for `reproduced`; one record a repetition, newest first.
+
+    Args:
+        subject: The bundle's digest.
+        at: Business time of the repetition.
+        verdict: As read back: "altered" where it is not what was signed.
+        id: The reproduction's.
+        note: It in words.
+    """
+    return Evidence(kind="reproduced", subject=subject, at=at, values={"verdict": verdict, "id": id}, note=note)
 
 
 def latency(subject: str, at: datetime, *, candidate_ms: float, champion_ms: float) -> Evidence:

@@ -276,6 +276,22 @@ def _proof(check: CheckSpec, bench: _Bench) -> Outcome:
     return _outcome(check, "passed", found[0].note, "", **found[0].values)
 
 
+def _reproduced(check: CheckSpec, bench: _Bench) -> Outcome:
+    """By the newest verdict that could tell; that nobody can repeat it any more takes nothing from what was shown."""
+    version = f":{bench.number}" if bench.number else ""
+    ask = f"slipway reproduce {bench.model}{version}"
+    found = bench.of("reproduced")
+    told = next((one for one in found if one.values["verdict"] != "cannot"), None)
+    if told is None:
+        why = f"it cannot be repeated: {found[0].note}" if found else "nobody repeated the run that made it"
+        return _unknown(check, why, ask if not found else "Train it again, and reproduce that run.")
+    note = f"{told.values['verdict']}, on {told.at:%Y-%m-%d}: {told.note}"
+    good = ("equal", "within tolerance") if check.limit else ("equal",)
+    if told.values["verdict"] in good:
+        return _outcome(check, "passed", note, "", **told.values)
+    return _outcome(check, "refused", note, f"Mend what differs, train it again, and: {ask}", **told.values)
+
+
 def _approval(check: CheckSpec, bench: _Bench) -> Outcome:
     latest: dict[tuple[str, str], Approval] = {}
     for given in sorted(bench.approvals, key=lambda given: (given.created_at, given.id)):
@@ -310,6 +326,7 @@ _JUDGES: dict[str, Callable[[CheckSpec, _Bench], Outcome]] = {
     "calibrated": _calibrated,
     "latency": _latency,
     "consistent": _consistent,
+    "reproduced": _reproduced,
     "environment": _environment,
     "approval": _approval,
     "signature": _proof,

@@ -14,6 +14,8 @@ def describe(check: CheckSpec) -> str:
         return f"{check.metric} {'at least' if check.op == '>=' else 'at most'} {check.limit:g}{on}"
     if check.kind == "champion":
         return f"{check.metric} not worse than the champion's by more than {check.margin:g}"
+    if check.kind == "reproduced":
+        return "the run that made it was repeated, and came to the same" + ("" if check.limit else " exactly")
     return _PLAIN[check.kind].format(limit=check.limit, role=check.role)
 
 

@@ -24,18 +24,24 @@ import slipway
 from slipway.data.declare import Table
 from slipway.data.sync import sync
 from slipway.errors import InvalidInput, NotFound, StepFailed
-from slipway.flows.endpoint import Endpoint
+from slipway.flows.endpoint import Endpoint, fed_by
 from slipway.flows.release import Released, run_pipeline
+from slipway.flows.warm_start import former_of
 from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, read_settings
 from slipway.ledger import entries, projects, provenance
+from slipway.ledger.search import search
 from slipway.ledger.whole_files import write_whole
-from slipway.pipelines import engine, snapshot, staging
+from slipway.loop import firings
+from slipway.pipelines import engine, isolation, snapshot, staging
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.params import converted
+from slipway.pipelines.warm import Former, former
 from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace, current_workspace
+from slipway.records.models import ModelVersion
 from slipway.records.runs import Run, RunError
+from slipway.records.search import Compare, Field
 from slipway.records.sources import Sync
 from slipway.records.tasks import PipelineAnswer, PipelineTask
 from slipway.runs.recovery import recover
@@ -71,10 +77,15 @@ def _answer(folder: Path) -> PipelineAnswer:
             if task.sync:
                 _sync(task, workspace)
                 return PipelineAnswer(state="finished")
-            released = _run(task, workspace)
+            if task.firing:
+                return _fire(task, workspace)
+            return _released(_run(task, workspace))
         except (Exception, SystemExit) as problem:
             run = None if task.sync else _own_run(workspace)
             return PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
+
+
+def _released(released: Released) -> PipelineAnswer:
     version = released.version
     if version is None:
         return PipelineAnswer(state="finished", run_id=released.run.id)
@@ -105,38 +116,97 @@ def _sync(task: PipelineTask, workspace: Workspace) -> None:
     sync(workspace, table, Path(task.folder), full=begun.full, begun=begun)
 
 
+def _fire(task: PipelineTask, workspace: Workspace) -> PipelineAnswer:
+    """Carry out a firing of a schedule, unless it was done, and tell its end in the ledger.
+
+    Raises:
+        Conflict: Another folder's process runs it.
+    """
+    with firings.held(workspace, task.firing) as present:
+        if present.state != "started":  # this process's forerunner was killed when all was done
+            return PipelineAnswer(state="finished", run_id=present.run_id)
+        try:
+            answered = _earlier(task, workspace) or _released(_run(task, workspace))
+        except (Exception, SystemExit) as problem:  # the user's code may raise anything
+            run = _own_run(workspace)
+            answered = PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
+        firings.end(workspace, task.firing, answered)
+    return answered
+
+
+def _forerunner(task: PipelineTask, workspace: Workspace) -> Run | None:
+    """The newest run that a process for this firing had begun and that has ended since, killed or not."""
+    if not task.firing:
+        return None
+    tagged = Compare(Field("tag", firings.FIRING_TAG), "=", task.tags[firings.FIRING_TAG])
+    with workspace.ledger.read() as tx:
+        found = search(tx, Run, project=task.project, where=tagged, limit=1).records
+    if not found or (found[0].state == "running" and not provenance.is_host_gone(found[0].host)):
+        return None
+    return found[0]
+
+
+def _earlier(task: PipelineTask, workspace: Workspace) -> PipelineAnswer | None:
+    """What a forerunner of this process had finished before it was killed; None where something is left to do."""
+    run = _forerunner(task, workspace)
+    if run is None or run.state != "finished":
+        return None
+    with workspace.ledger.read() as tx:
+        made = Compare(Field("attribute", "run_id"), "=", run.id)
+        versions = search(tx, ModelVersion, project=task.project, where=made, limit=1).records
+    if not versions:  # a model that it may have returned is registered by resuming it: no step runs again
+        is_done = any(artifact.name.partition("/")[0] == "result" for artifact in run.artifacts)
+        return PipelineAnswer(state="finished", run_id=run.id) if is_done and not task.endpoint else None
+    version = versions[0]
+    return PipelineAnswer(
+        state="finished",
+        run_id=run.id,
+        model=version.name,
+        version=version.number,
+        bundle=version.bundle,
+        is_new=True,
+    )
+
+
 def _run(task: PipelineTask, workspace: Workspace) -> Released:
     project = _project(task, workspace)
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
-    params = _params_of(task, workspace, pipeline) if task.params_of else converted(pipeline, task.params)
+    if task.is_release:
+        endpoint = fed_by(project.declared(Endpoint).values(), pipeline)
+    given = converted(pipeline, task.params)
+    params = _params_of(task, workspace, pipeline) | given if task.params_of else given
     pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
-    return run_pipeline(
-        workspace,
-        pipeline,
-        params,
-        endpoint=endpoint,
-        snapshot=task.snapshot,
-        declare=False,
-        register=task.register,
-        tags=task.tags,
-        pins=pins,
-        use_cache=task.use_cache,
-    )
+    forerunner = _forerunner(task, workspace)
+    with former.filled(former_of(workspace, task.warm_start) if task.warm_start else Former()):
+        return run_pipeline(
+            workspace,
+            pipeline,
+            params,
+            resume=forerunner.id if forerunner is not None else None,
+            endpoint=endpoint,
+            snapshot=task.snapshot,
+            declare=False,
+            register=task.register,
+            tags=task.tags,
+            pins=pins,
+            use_cache=task.use_cache,
+        )
 
 
 def _params_of(task: PipelineTask, workspace: Workspace, pipeline: Pipeline[..., Any]) -> dict[str, object]:
     with workspace.ledger.read() as tx:
         run = entries.get(tx, Run, task.params_of)
     kept = engine.params_of(workspace, run)
-    worded = sorted(run.params.keys() & pipeline.signature.parameters.keys())
+    worded = sorted(run.params.keys() & pipeline.signature.parameters.keys() - task.params.keys())
     if kept is None and worded:
         raise InvalidInput(
             f"The run {run.id} was given {', '.join(worded)}, which could not be stored in their own types.",
             why="A pipeline is run again with exactly the parameters that it had.",
             fix="Give the pipeline plain values, dates, frames or arrays, and run it anew.",
         )
-    return dict(kept or {})
+    # What the pipeline has no more, where another code runs than ran then, is told as a difference of the two.
+    return {name: value for name, value in (kept or {}).items() if name in pipeline.signature.parameters}
 
 
 def _import_only(code: Path) -> None:
@@ -216,6 +286,7 @@ def main() -> None:
         sys.exit("usage: python -m slipway.hosts.pipeline_run FOLDER")
     folder = Path(sys.argv[1]).resolve()
     _hold(folder)
+    isolation.hold()
     if (folder / RESULT_FILE).exists():
         return
     signal.signal(signal.SIGTERM, _stop)

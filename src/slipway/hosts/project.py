@@ -13,6 +13,7 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
+from slipway.hosts import on_demand
 from slipway.hosts.blob_places import open_blobs
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
@@ -222,6 +223,7 @@ def open_project(
             fix="Log runs with `sw.run`, which sends them there; for the rest open the store where the server keeps it.",
         )
     store = root or home / chosen.store
+    on_demand.note_use(store)
     opened = open_workspace(
         store,
         project=settings.project.name,

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,23 @@ from slipway.hosts.blob_places import check_place
 from slipway.ids import check_name
 from slipway.serving.secret_urls import POSTGRES, check_url
 
-__all__ = ["FILE", "EnvironmentSettings", "ProjectSettings", "Settings", "find_folder", "locate", "read_settings"]
+__all__ = [
+    "FILE",
+    "LOCAL_FILE",
+    "EnvironmentSettings",
+    "LocalSettings",
+    "Made",
+    "ProjectSettings",
+    "Settings",
+    "find_folder",
+    "locate",
+    "read_local",
+    "read_settings",
+]
 
 FILE = "slipway.toml"
+LOCAL_FILE = "slipway.local.toml"
+"""Beside it: the environments that `slipway env create` made in this checkout; see `slipway.hosts.on_demand`."""
 
 
 class ProjectSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +67,33 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     blobs: str = ""
     server: str = ""
     online: str = ""
+
+
+class Made(Struct, frozen=True, forbid_unknown_fields=True):
+    """A section `[made.NAME]` of slipway.local.toml: where an environment on demand came from.
+
+    Args:
+        like: The environment whose settings it took over.
+        made_at: When it was made.
+        made_by: Who made it.
+        expires: For how long it may be unused: "7d", "never".
+        warned_at: When somebody was told that it will go, None while it is used.
+        destroyed_at: Since when it is in the trash, None while it is there.
+    """
+
+    like: str
+    made_at: datetime
+    made_by: str
+    expires: str
+    warned_at: datetime | None = None
+    destroyed_at: datetime | None = None
+
+
+class LocalSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole slipway.local.toml: environments as in slipway.toml, and what is known of each."""
+
+    environments: dict[str, EnvironmentSettings] = field(default_factory=dict)
+    made: dict[str, Made] = field(default_factory=dict)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +173,7 @@ def read_settings(folder: Path) -> Settings:
     except msgspec.ValidationError as problem:
         raise InvalidSetting(f"{path} does not fit: {problem}.", fix="See docs/reference/settings.md.") from problem
     check_name(settings.project.name, "project")
+    settings = _with_local(folder, settings)
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
         check_url(chosen.ledger, "The setting ledger", POSTGRES)
@@ -138,6 +181,36 @@ def read_settings(folder: Path) -> Settings:
     for chosen in settings.environments.values():
         check_place(chosen.blobs, "The setting blobs")
     return settings
+
+
+def read_local(folder: Path) -> LocalSettings:
+    """The environments on demand of a project's folder; none where there is no slipway.local.toml.
+
+    Raises:
+        InvalidSetting: The file is not as it was written.
+    """
+    path = folder / LOCAL_FILE
+    try:
+        found = msgspec.convert(tomllib.loads(path.read_text()), LocalSettings)
+        if found.environments.keys() == found.made.keys():
+            return found
+        problem = "its sections do not belong together"
+    except FileNotFoundError:
+        return LocalSettings()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        problem = str(error)
+    raise InvalidSetting(
+        f"{path} cannot be read: {problem}.",
+        why="It is written by `slipway env`, and by nobody else.",
+        fix="Mend it, or remove it: the stores beside it, .slipway-NAME, stay.",
+    )
+
+
+def _with_local(folder: Path, settings: Settings) -> Settings:
+    """The settings with the environments on demand that are not in the trash; slipway.toml's own come first."""
+    local = read_local(folder)
+    there = {name: one for name, one in local.environments.items() if local.made[name].destroyed_at is None}
+    return msgspec.structs.replace(settings, environments=there | settings.environments)
 
 
 def _overridden(settings: Settings) -> Settings:

@@ -34,6 +34,8 @@ _PAGE = 500
 _CHUNK_BYTES = 1 << 20
 _WORD = re.compile(rb"[0-9a-f]{32,}")
 _DIGEST_LENGTH = 64
+_LOCK = re.compile(rb'"imports":"([0-9a-f]{64})"')
+"""How a run, or a bundle, names its lock: a blob that names the wheels that are kept with it."""
 _HEX = bytes(ord("h") if chr(code) in "0123456789abcdef" else ord(".") for code in range(256))
 _REFS = ("certificate",)
 """The sorts of references that point at blobs."""
@@ -84,7 +86,7 @@ def keep_unnamed(
 ) -> None:
     """Leave only those of some blobs that nothing in the whole store names: no record, reference, event or run's file.
 
-    Bundles and file sets name their files in blobs of their own, which are read. An event about a record that is purged
+    Bundles, file sets and locks name their files in blobs of their own, which are read. An event about a record that is purged
     says which bytes there were, and one about an upload which came: neither keeps them.
 
     Args:
@@ -126,21 +128,25 @@ class _Lists:
         self._read = read
 
     def look_into(self, entry: Entry, candidates: set[bytes]) -> None:
+        candidates.difference_update(self._named(set(_LOCK.findall(entry.body))))
         if entry.kind == entries.kind_of(ModelVersion):
             manifest = entries.decoded(entry, ModelVersion).manifest
-            candidates.difference_update(self._named({manifest.encode()} if manifest else set()))
+            candidates.difference_update(self._named({manifest.encode()} if manifest else set(), with_locks=True))
         elif entry.kind == "files":  # an index names lists, which name files
             listed = self._named(_digests(entry.body))
             candidates.difference_update(listed)
             candidates.difference_update(self._named(listed))
 
-    def _named(self, digests: set[bytes]) -> set[bytes]:
+    def _named(self, digests: set[bytes], *, with_locks: bool = False) -> set[bytes]:
         found: set[bytes] = set()
+        locks: set[bytes] = set()
         for digest in digests - self._read:
             with suppress(NotFound):  # not every digest is a blob's
-                found.update(_digests(self._workspace.blobs.get(digest.decode())))
+                data = self._workspace.blobs.get(digest.decode())
+                found.update(_digests(data))
+                locks.update(_LOCK.findall(data))
         self._read |= digests
-        return found
+        return found | self._named(locks) if with_locks else found
 
 
 def _digests(data: bytes) -> set[bytes]:

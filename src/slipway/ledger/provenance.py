@@ -14,15 +14,17 @@ from importlib import metadata
 from pathlib import Path
 
 from slipway.errors import StepFailed
-from slipway.records.runs import CodeVersion, Environment, RunError
+from slipway.records.runs import CodeVersion, Environment, Machine, RunError
 
 __all__ = [
+    "THREADS",
     "code_diff",
     "code_version",
     "command_line",
     "environment",
     "host",
     "is_host_gone",
+    "machine",
     "masking",
     "run_error",
     "user_trace",
@@ -32,6 +34,17 @@ __all__ = [
 _GIT_TIMEOUT_S = 3.0
 _DIFF_BYTES = 1_000_000
 _SECRET_LENGTH = 6
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+    "RAYON_NUM_THREADS",
+)
+"""What libraries for numbers are told of threads: sums in another order may differ in their last bits."""
 _ERROR_LENGTH = 100_000
 _OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
 _SECRET = re.compile(r"(?i)(password|passwd|secret|token|credential|api[-_]?key)")
@@ -49,6 +62,26 @@ def environment() -> Environment:
     return Environment(
         python=platform.python_version(), platform=platform.platform(), lock=tuple(sorted(found.values()))
     )
+
+
+def machine() -> Machine:
+    """The processor, and what this process may use of it now."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every platform
+        cores = os.cpu_count() or 0
+    told = {name: os.environ[name] for name in THREADS if name in os.environ}
+    return Machine(cpu=_cpu(), cores=cores, threads=told)
+
+
+@cache
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
 
 
 def code_version(folder: Path, *, closure: str = "", entry: str = "", snapshot: str = "") -> CodeVersion:
@@ -172,7 +205,8 @@ def is_host_gone(host: str) -> bool:
 def _started(pid: int) -> str:
     # Field 22 of /proc/PID/stat, counted after the command's name, which may hold spaces. Elsewhere than Linux: "".
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]  # it has ended, but nobody has asked for its exit code yet
     except (OSError, IndexError):
         return ""
 

@@ -16,6 +16,7 @@ from slipway.ledger import entries, events, lineage, run_artifacts
 from slipway.ledger.experiments import experiment_in
 from slipway.ledger.run_file import parse
 from slipway.ledger.run_rules import set_params, set_tags
+from slipway.ledger.run_tags import RERUNS
 from slipway.ledger.store_folder import folder_id
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -233,6 +234,8 @@ class _Piece:
         if entry.experiment:
             named = experiment_in(self.tx, self.workspace, entry.experiment)
             run = msgspec.structs.replace(run, experiment_id=named.id)
+        if run.pipeline and RERUNS in run.tags:  # a stranger's run is no pipeline's
+            lineage.link(self.tx, node_of(run.tags[RERUNS]), node_of(run.id), "rerun")
         return run
 
     def _changed(self, run: Run, entry: RunEntry) -> Run:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from slipway.context import Slot
 from slipway.errors import Conflict, NotFound, SlipwayError
 from slipway.ids import new_run_id
-from slipway.ledger import entries, provenance
+from slipway.ledger import entries, locks, provenance
 from slipway.ledger.run_absorb import REPRODUCES, absorb, applied, node_of
 from slipway.ledger.run_file import RunFile, framed
 from slipway.ledger.run_flusher import Flusher
@@ -84,11 +84,9 @@ class RunLog:
         self._process = os.getpid()
         self._owner = 0 if is_forked else self._process
         self._keys: set[str] = set()
-        self._lock = threading.Lock()
-        self._writing = threading.RLock()
+        self._lock, self._writing = threading.Lock(), threading.RLock()
         self._at_end: list[Callable[[WriteTransaction], None]] = []
-        self._is_noticed = False
-        self._is_finished = self._is_closed = self._is_gone = False
+        self._is_noticed = self._is_finished = self._is_closed = self._is_gone = False
         self.listeners: list[Listener] = []
         _flusher.known.add(self)
 
@@ -148,8 +146,7 @@ class RunLog:
         frame = framed(Point(point.key, point.value, point.step, point.at_us))
         with self._lock:
             self._append(frame)
-        kept = self._noting(within)
-        if kept is not None:
+        if (kept := self._noting(within)) is not None:
             kept.metrics.append(point)
         if self.listeners or (kept is not None and kept.listeners):
             tell([*self.listeners, *(kept.listeners if kept is not None else ())], [point])
@@ -423,6 +420,7 @@ def start(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, object] | None = None,
     code: CodeVersion | None = None,
+    tolerance: float | None = None,
 ) -> RunLog:
     """Record that a run begins; inside another run it becomes that run's child.
 
@@ -436,17 +434,17 @@ def start(
         params: Parameters known from the start.
         tags: Tags known from the start.
         code: Which code runs.
+        tolerance: See `Run`.
 
     Raises:
         InvalidInput: A parameter or tag does not fit.
     """
     outer = current_run.get()
-    now = workspace.clock.now()
     run = Run(
         id=new_run_id(),
         project=workspace.project,
         name=name,
-        created_at=now,
+        created_at=workspace.clock.now(),
         experiment_id=experiment_id,
         actor=workspace.actor,
         started_at=datetime.now(UTC),
@@ -455,8 +453,10 @@ def start(
         params=set_params({}, params or {}),
         tags=set_tags({}, tags or {}),
         code=code or CodeVersion(),
-        environment=provenance.environment(),
+        environment=locks.environment(workspace),
+        machine=provenance.machine(),
         host=provenance.host(),
+        tolerance=tolerance,
     )
     return _opened(workspace, run, Begun(run, experiment))
 

@@ -68,6 +68,7 @@ class StepCall:
         function: The user's own function, whose arguments are `inputs`; None for a step of Slipway's.
         returns: The names of a returned tuple's items, () for one result.
         limits: What it needs and how often it is tried; executors may place it by that.
+        tolerance: How far apart numbers of its result may be that count as reproduced, None for the default.
         allow: What it may use although nothing records it: "clock", "network", "subprocess".
     """
 
@@ -78,6 +79,7 @@ class StepCall:
     cached: bool = True
     function: Callable[..., Any] | None = None
     returns: tuple[str, ...] = ()
+    tolerance: float | None = None
     limits: StepLimits = NO_LIMITS
     allow: tuple[str, ...] = ()
 

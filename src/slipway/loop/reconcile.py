@@ -1,4 +1,4 @@
-"""One pass of the loop: for each endpoint watch, take in, roll out, and train again what is due now; sync tables.
+"""One pass of the loop: for each endpoint watch, take in, roll out, and train again what is due now; sync tables; run schedules.
 
 Nothing is kept here but what can be read again: the endpoint's log, read once and then only what was added to it.
 """
@@ -23,6 +23,7 @@ from slipway.ledger import entries, events
 from slipway.loop import CONTROLLER, evidence, retrain
 from slipway.loop.actions import act, put_action
 from slipway.loop.policy import answer
+from slipway.loop.schedules import pass_over_schedules, running_firings, settle_firings
 from slipway.loop.syncs import pass_over_tables, running_syncs, settle_syncs
 from slipway.loop.triggers import due
 from slipway.models import registry
@@ -63,7 +64,7 @@ _desks_lock = threading.Lock()
 
 
 def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
-    """Bring every endpoint and table of the workspace's environment one step nearer to what is declared, now.
+    """Bring every endpoint, table and schedule of the workspace's environment one step nearer to what is declared, now.
 
     What goes wrong at one endpoint does not keep the others from their turn; it is raised afterwards.
 
@@ -90,6 +91,7 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         except SlipwayError as problem:
             problems.append(problem)
     synced: list[str] = []
+    fired: list[str] = []
     if not request.endpoint:
         try:
             if request.settle:
@@ -97,10 +99,16 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
             synced = pass_over_tables(acting)
         except SlipwayError as problem:
             problems.append(problem)
-    if actions or synced:  # a pass that found nothing to do is no news, and there are thousands a day
+        try:  # after tables and incidents, so that what they brought is found in the same pass
+            if request.settle:
+                settle_firings(workspace)
+            fired = pass_over_schedules(acting)
+        except SlipwayError as problem:
+            problems.append(problem)
+    if actions or synced or fired:  # a pass that found nothing to do is no news, and there are thousands a day
         with workspace.ledger.write() as tx:
             done = [f"{one.parent_id} {one.number}" for one in actions]
-            more = {"tables": synced} if synced else {}
+            more = {name: told for name, told in (("tables", synced), ("schedules", fired)) if told}
             events.record(tx, workspace, "loop.reconcile", f"project:{workspace.project}", actions=done, **more)
     if problems:
         for other in problems[1:]:
@@ -111,6 +119,7 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         retraining=sum(retrain.running(workspace, name) is not None for name in known),
         rolling_out=sum(rollouts.under_way(workspace, name) is not None for name in known),
         syncing=len(running_syncs(workspace)),
+        firing=len(running_firings(workspace)),
     )
 
 

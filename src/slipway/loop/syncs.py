@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
 from slipway.data.sync import begin_sync
-from slipway.errors import Corrupt, SlipwayError
+from slipway.errors import Conflict, Corrupt, SlipwayError
 from slipway.ids import new_id
 from slipway.ledger import entries, provenance
 from slipway.loop import CONTROLLER
+from slipway.loop.firings import firing_id
 from slipway.pipelines import staging
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
@@ -82,7 +83,11 @@ def _table(workspace: Workspace, declared: DeclaredTable) -> list[str]:
         if any(one.trigger == words for one in since):
             return done
     _tidy(workspace, declared.name)
-    begun = begin_sync(workspace, declared.name, trigger=words, snapshot=declared.snapshot)
+    id = firing_id(f"{declared.id} {declared.since.isoformat()}", words, at.astimezone(UTC).isoformat())
+    try:
+        begun = begin_sync(workspace, declared.name, trigger=words, snapshot=declared.snapshot, id=id)
+    except Conflict:  # another controller was faster: its sync is found by the next look
+        return done
     _launch(workspace, begun, declared)
     return [*done, f"{declared.name}: a sync began ({words})"]
 

@@ -20,6 +20,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "models.write",
         "trash.write",
         "gates.check",
+        "schedules.write",
     ),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
     "governance": ("*.read", "tables.personal", "tables.erase", "approvals.grant", "audit.seal"),
@@ -34,8 +35,16 @@ ROLES: dict[str, tuple[str, ...]] = {
         "gates.check",
         "endpoints.deploy",
         "endpoints.watch",
+        "schedules.write",
     ),
-    "platform engineer": ("*.read", "trash.purge", "endpoints.deploy", "endpoints.watch", "audit.seal"),
+    "platform engineer": (
+        "*.read",
+        "schedules.write",
+        "trash.purge",
+        "endpoints.deploy",
+        "endpoints.watch",
+        "audit.seal",
+    ),
     "software engineer": ("projects.read", "endpoints.read", "models.read"),
 }
 

@@ -84,12 +84,13 @@ class Reconcile(Struct, frozen=True, kw_only=True):
 
 
 class Reconciled(Struct, frozen=True, kw_only=True):
-    """What was done, and how many retrainings, roll-outs and syncs of tables are under way."""
+    """What was done, and how many retrainings, roll-outs, syncs of tables and firings of schedules are under way."""
 
     actions: tuple[Action, ...]
     retraining: int
     rolling_out: int
     syncing: int = 0
+    firing: int = 0
 
 
 class StartRetraining(Struct, frozen=True, kw_only=True):

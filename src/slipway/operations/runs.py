@@ -1,10 +1,12 @@
 """Runs: what was executed, with what, and what came of it."""
 
 from datetime import datetime
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
+from slipway.records.locks import Lock
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Bucket, MetricPoint, Run, StepRun
 from slipway.records.search import Search
@@ -14,12 +16,17 @@ __all__ = [
     "Curve",
     "Curves",
     "GetArtifact",
+    "GetChanges",
     "GetCurves",
     "GetRows",
     "GetRun",
     "GetStepLog",
+    "MetricChange",
     "Reproduce",
     "Reproduced",
+    "Reran",
+    "Rerun",
+    "RunChanges",
     "RunDetail",
     "RunDiff",
     "RunRow",
@@ -62,12 +69,22 @@ class RunDetail(Struct, frozen=True, kw_only=True):
         steps: In order.
         metrics: The latest points.
         goes_at: When it is purged: for a run in the trash, unless its project keeps the trash forever.
+        started_from: The id of the run that it was started from, "" for none.
+        reruns: The ids of runs that were started from it, newest first.
+        reproductions: What came of repeating it, newest first.
+        repeats: Where it repeated another run to compare with it: what came of that.
+        lock: What its own code imported; None where that was not kept.
     """
 
     run: Run
     steps: tuple[StepRun, ...]
     metrics: tuple[MetricPoint, ...]
     goes_at: datetime | None = None
+    started_from: str = ""
+    reruns: tuple[str, ...] = ()
+    reproductions: tuple[Reproduction, ...] = ()
+    repeats: Reproduction | None = None
+    lock: Lock | None = None
 
 
 class GetCurves(Struct, frozen=True, kw_only=True):
@@ -258,10 +275,13 @@ class Reproduce(Struct, frozen=True, kw_only=True):
 
     Args:
         target: Which run, or whose run.
+        environment: "lock": where what is installed is not what the run's lock names, an environment is built from it;
+            "here": it runs in what is installed, whatever that is.
         wait_s: After how many seconds to answer even though it still runs; asking again goes on waiting.
     """
 
     target: str
+    environment: Literal["lock", "here"] = "lock"
     wait_s: float = 240.0
 
 
@@ -269,6 +289,91 @@ class Reproduced(Struct, frozen=True, kw_only=True):
     """What came of it, None while it still runs."""
 
     reproduction: Reproduction | None
+
+
+class Rerun(Struct, frozen=True, kw_only=True):
+    """What to start from, and what to change.
+
+    Args:
+        target: A run's id or the beginning of it, or MODEL or MODEL:VERSION (a number, an alias, latest).
+        params: The parameters to change, by name: JSON values, or text that is read by the pipeline's annotations.
+        data: "same": tables are read at the versions that the run read; "latest": as they are now.
+        warm_start: Whether the pipeline gets the run's model to start from.
+        key: The same key again goes on waiting for the same rerun, and never starts another; one is made where it is "".
+        wait_s: After how many seconds to answer even though it still runs; asking again with its key goes on waiting.
+    """
+
+    target: str
+    params: dict[str, Any] = {}
+    data: Literal["same", "latest"] = "same"
+    warm_start: bool = False
+    key: str = ""
+    wait_s: float = 240.0
+
+
+class MetricChange(Struct, frozen=True, kw_only=True):
+    """A metric of two runs; None where a run has none."""
+
+    key: str
+    before: float | None
+    after: float | None
+
+
+class RunChanges(Struct, frozen=True, kw_only=True):
+    """How a run differs from the one that it is compared with, in words; () where it does not.
+
+    Args:
+        run_id: The run.
+        other_id: What it is compared with.
+        params: "learning_rate 0.1 -> 0.05".
+        data: "flights: version 3 -> 4 (1,200 -> 1,300 rows)".
+        code: "helper flights.rows:clean changed".
+        libraries: "numpy 2.0.0 -> 2.1.0", and what computed.
+        start: What the pipeline started from, where either started from a model.
+        metrics: The overall metrics of both.
+        cached: The steps that were taken from stored results.
+        steps: How many steps were called.
+    """
+
+    run_id: str
+    other_id: str
+    params: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    start: str = ""
+    metrics: tuple[MetricChange, ...] = ()
+    cached: tuple[str, ...] = ()
+    steps: int = 0
+
+
+class Reran(Struct, frozen=True, kw_only=True):
+    """What came of a rerun.
+
+    Args:
+        key: By which asking again finds it.
+        parent_id: The run that it started from.
+        run: The new run; None while it runs.
+        model: The model that it registered, "" for none.
+        version: The version's number, 0 for none.
+        is_new: Whether the run made the version; False where its model is the very same as the newest one.
+        changes: How it differs from the run that it started from.
+    """
+
+    key: str
+    parent_id: str
+    run: Run | None = None
+    model: str = ""
+    version: int = 0
+    is_new: bool = False
+    changes: RunChanges | None = None
+
+
+class GetChanges(Struct, frozen=True, kw_only=True):
+    """Which run, and with which other to compare it; "" for the one that it was started from."""
+
+    id: str
+    other: str = ""
 
 
 operations = (
@@ -354,5 +459,22 @@ operations = (
         response=Reproduced,
         body="slipway.flows.reproduce:reproduce",
         changes=True,
+    ),
+    Operation(
+        name="runs.rerun",
+        summary="Start from an old run again with only the named change, and say what came out otherwise.",
+        permission="runs.write",
+        request=Rerun,
+        response=Reran,
+        body="slipway.flows.rerun:rerun",
+        changes=True,
+    ),
+    Operation(
+        name="runs.changes",
+        summary="Say in words how a run differs from the one that it was started from, or from another.",
+        permission="runs.read",
+        request=GetChanges,
+        response=RunChanges,
+        body="slipway.flows.run_changes:get_changes",
     ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import MethodType
@@ -76,6 +77,7 @@ class Step(_Declared[P, R]):
         cache: Whether a stored result may stand in for a call.
         returns: The names of a returned tuple's items, as they are shown; () for one result.
         limits: What it needs and how often it is tried.
+        tolerance: How far apart fractions in its result may be that count as reproduced; None for the pipeline's.
         allow: What it may use although nothing records it: "clock", "network", "subprocess".
     """
 
@@ -86,10 +88,12 @@ class Step(_Declared[P, R]):
         cache: bool = True,
         returns: Sequence[str] = (),
         limits: StepLimits = NO_LIMITS,
+        tolerance: float | None = None,
         allow: Sequence[str] = (),
     ) -> None:
         super().__init__(function, "step")
         self.cache = cache
+        self.tolerance = _checked(f"@step({self.name})", tolerance)
         self.returns = tuple(returns)
         self.limits = limits
         self.allow = allowed(self.name, allow)
@@ -158,6 +162,7 @@ class Step(_Declared[P, R]):
             function=function,
             returns=self.returns,
             limits=self.limits,
+            tolerance=self.tolerance,
             allow=self.allow,
         )
 
@@ -178,10 +183,13 @@ class Pipeline(_Declared[P, R]):
 
     Args:
         function: The plain function.
+        tolerance: How far apart fractions may be that count as reproduced, in its result, its metrics and the results of
+            steps that say nothing else; None for 1e-9.
     """
 
-    def __init__(self, function: Callable[P, R]) -> None:
+    def __init__(self, function: Callable[P, R], *, tolerance: float | None = None) -> None:
         super().__init__(function, "pipeline")
+        self.tolerance = _checked(f"@pipeline({self.name})", tolerance)
         for name, parameter in self.signature.parameters.items():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise InvalidDeclaration(
@@ -214,6 +222,19 @@ class Pipeline(_Declared[P, R]):
         return f"<pipeline {self.name}>"
 
 
+def _checked(what: str, tolerance: float | None) -> float | None:
+    if tolerance is None:
+        return None
+    is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not is_number or not 0 <= tolerance < math.inf:
+        raise InvalidDeclaration(
+            f"{what} was given tolerance={tolerance!r}.",
+            why="It says how far apart numbers may be that count as reproduced, as a share of the number.",
+            fix="For example tolerance=1e-6, or 0 where they must be equal.",
+        )
+    return float(tolerance)
+
+
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
@@ -227,6 +248,7 @@ def step(
     cpus: float = ...,
     memory: str | int | None = ...,
     gpus: float = ...,
+    tolerance: float | None = ...,
     allow: Sequence[str] = ...,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
@@ -241,6 +263,7 @@ def step(
     cpus: float = 1,
     memory: str | int | None = None,
     gpus: float = 0,
+    tolerance: float | None = None,
     allow: Sequence[str] = (),
 ) -> Any:
     """Make a function a step of pipelines.
@@ -260,6 +283,8 @@ def step(
             executors place them by that.
         memory: Memory that it needs, as "4GB"; kept as a limit where the step runs in a process of its own.
         gpus: GPUs that it needs.
+        tolerance: How far apart fractions in its result may be that count as reproduced, as a share of the number (of 1
+            where it is less); 0 where they must be equal, None for what the pipeline says.
         allow: What it may use and still be cached, because its result does not depend on what it answers: "clock",
             "network", "subprocess". What is used and not named here makes the call uncached.
 
@@ -282,23 +307,31 @@ def step(
                 memory=memory,
                 gpus=gpus,
             )
-            return Step(given, cache=cache, returns=returns, limits=limits, allow=allow)
+            return Step(given, cache=cache, returns=returns, limits=limits, tolerance=tolerance, allow=allow)
 
         return decorate
     return Step(function)
 
 
-def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]:
+@overload
+def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
+@overload
+def pipeline(*, tolerance: float | None = ...) -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
+def pipeline(function: Callable[P, R] | None = None, /, *, tolerance: float | None = None) -> Any:
     """Make a function a pipeline: its parameters are the run's, the steps that it calls are recorded and cached.
 
     Args:
         function: The plain function.
+        tolerance: How far apart fractions may be that count as reproduced, in its result, its metrics and the results of
+            steps that say nothing else; None for 1e-9.
 
     Raises:
-        InvalidDeclaration: It is no plain function.
+        InvalidDeclaration: It is no plain function, or the tolerance is none.
 
     Example:
         @slipway.pipeline
         def release(until: date) -> slipway.Model: ...
     """
+    if function is None:
+        return lambda given: Pipeline(given, tolerance=tolerance)
     return Pipeline(function)

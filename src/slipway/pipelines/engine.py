@@ -116,6 +116,7 @@ def _started(
         params=arguments,
         tags={**({RESUMES: earlier.id} if earlier else {}), **tags},
         code=_code(pipeline, snapshot),
+        tolerance=pipeline.tolerance,
     )
 
 
@@ -123,6 +124,7 @@ def _body(
     log: RunLog, pipeline: Pipeline[..., Any], arguments: Mapping[str, Any], scope: Scope, pins: Mapping[str, str]
 ) -> Any:
     """What the pipeline returns, when all its steps have ended."""
+    hooks.install()
     read: list[str] = []
     named = (f"{pipeline.__module__}:{pipeline.name}",)
     try:

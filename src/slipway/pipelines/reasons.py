@@ -8,6 +8,7 @@ from slipway.code import CodeClosure, explain_change
 from slipway.errors import Corrupt, NotFound
 from slipway.ledger import entries
 from slipway.ledger.run_log import REPRODUCES
+from slipway.ledger.run_tags import RERUNS
 from slipway.pipelines.hidden.present import Place, changes
 from slipway.pipelines.keys import StepKey
 from slipway.ports.blobs import Blobs
@@ -19,7 +20,9 @@ __all__ = ["Earlier", "code_changes", "difference", "read_closures", "steps_of",
 
 
 class Earlier:
-    """The calls that a run's calls are compared with: those of the pipeline's last run, else the step's latest one.
+    """The calls that a run's are compared with.
+
+    Those of the run that it was started from, else of the pipeline's last run, else the step's latest one.
 
     Args:
         workspace: Where runs are recorded.
@@ -53,11 +56,13 @@ class Earlier:
         return self._latest[name]
 
     def _last_run(self, tx: ReadTransaction) -> dict[str, list[StepRun]]:
-        recent = entries.find(tx, Run, project=self._run.project, limit=200)
-        own = (run for run in recent if run.pipeline == self._run.pipeline and run.id != self._run.id)
-        last = next((run for run in own if REPRODUCES not in run.tags), None)
+        last = self._run.tags.get(RERUNS, "")
+        if not last:
+            recent = entries.find(tx, Run, project=self._run.project, limit=200)
+            own = (run for run in recent if run.pipeline == self._run.pipeline and run.id != self._run.id)
+            last = next((run.id for run in own if REPRODUCES not in run.tags), "")
         found: dict[str, list[StepRun]] = {}
-        for step in [] if last is None else steps_of(tx, last.id):
+        for step in steps_of(tx, last) if last else []:
             found.setdefault(step.name, []).append(step)
         return found
 

@@ -212,6 +212,7 @@ class Scope:
             inputs=present.inputs,
             refusal=present.refusal,
             started_at=datetime.now(UTC),
+            tolerance=call.tolerance,
         )
         found = self._find(present, call, turn)
         if isinstance(found, Hit):

@@ -28,10 +28,14 @@ class Runner(Protocol):
     by many processes at once and after a kill -9 of any of them.
     """
 
-    def start(self, folder: Path) -> None:
+    def start(self, folder: Path, *, python: str = "") -> None:
         """Start the task in a folder. One that runs, or has a result, is left alone; one that was killed starts again.
 
         When it returns, `state` is "running" or "ended" until the task's process is gone.
+
+        Args:
+            folder: The task's.
+            python: The interpreter that runs it; "" for the runner's own. It has Slipway installed.
 
         Raises:
             BackendError: No process can be started for it.

@@ -24,6 +24,7 @@ CheckKind = Literal[
     "loads",
     "consistent",
     "no_finding",
+    "reproduced",
 ]
 
 
@@ -36,6 +37,7 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
         op: For metric: ">=" or "<=".
         limit: For metric: the limit. For calibrated: the greatest tolerated difference of mean prediction and rate.
             For latency: how many times the champion's. For consistent: the greatest share of served values that differ.
+            For reproduced: 0 where only equal results will do, 1 where results within tolerance do too.
         margin: For champion: how much worse is tolerated.
         slice: For metric: the column whose every slice must hold, "" for overall.
         role: For approval: who must approve.

@@ -18,6 +18,7 @@ __all__ = [
     "Environment",
     "Experiment",
     "HiddenInput",
+    "Machine",
     "MetricPoint",
     "ModelUse",
     "Run",
@@ -84,12 +85,28 @@ class Environment(Struct, frozen=True, kw_only=True):
     Args:
         python: "3.11.7".
         platform: As `platform.platform()` says.
-        lock: "name==version" of every installed distribution that the process can import, sorted.
+        lock: "name==version" of distributions, sorted: where there is no stored lock, or beside it in a bundle.
+        imports: The blob digest of the stored `Lock` of what the process's own code imports; "" where there is none.
     """
 
     python: str
     platform: str
     lock: tuple[str, ...] = ()
+    imports: str = ""
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """What computed, as far as results may depend on it.
+
+    Args:
+        cpu: The processor as it calls itself, "" where it does not say.
+        cores: How many of its cores the process may use.
+        threads: What the process was told of threads, by the variable's name: OMP_NUM_THREADS.
+    """
+
+    cpu: str = ""
+    cores: int = 0
+    threads: dict[str, str] = {}
 
 
 class RunError(Struct, frozen=True, kw_only=True):
@@ -195,6 +212,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         inputs: Lineage nodes read: "table:flights@<version>".
         artifacts: What was stored, by name.
         artifacts_here: How many artifacts stand in the record as it is stored, where others are `RunArtifact`; None for all.
+        tolerance: How far apart numbers may be that count as reproduced, as its pipeline declares it; None for the default.
+        machine: What computed; None in records of earlier releases.
         code: Which code ran.
         environment: Where it ran.
         error: Why it failed, None otherwise.
@@ -229,6 +248,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     findings: tuple[RunFinding, ...] = ()
     ended_early: str = ""
     artifacts_here: int | None = None
+    machine: Machine | None = None
+    tolerance: float | None = None
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -327,6 +348,7 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
         attempts: The attempts that failed before the last one.
         started_at: Machine time, aware UTC, at which it began; None for one that did not, and in older records.
         output: What it printed, None for nothing.
+        tolerance: How far apart numbers may be that count as reproduced, as the step declares it; None for the run's.
     """
 
     parent_id: str
@@ -341,6 +363,7 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
     reads: tuple[str, ...] = ()
     notes: "StepNotes | None" = None
     error: RunError | None = None
+    tolerance: float | None = None
     hidden: tuple[HiddenInput, ...] = ()
     refusal: str = ""
     attempts: "tuple[StepAttempt, ...]" = ()

@@ -87,13 +87,16 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
         pipeline: The pipeline's name in it, "" for a sync.
         endpoint: The endpoint that its model is for, "" for none.
         params: The pipeline's parameters as JSON carries them; they are read by its annotations.
-        params_of: A run whose parameters are taken in their own types, instead of `params`.
+        params_of: A run whose parameters are taken in their own types; those in `params` stand in for them.
         tags: Tags of the run.
         pins: Versions at which tables are read: `<table>`, or `<project>/<table>` of another project -> hash. A table
             that is not named is read at its current version.
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         register: Whether a model that it returns is packaged and registered.
+        is_release: Whether its model is for the endpoint that the pipeline feeds, if it feeds one, as after `slipway run`.
+        warm_start: The run whose model `slipway.warm_start()` gives, "" for none.
         sync: The id of the `Sync` that it shall carry out, "" for a pipeline.
+        firing: The id of the `Firing` that it is for, "" for none.
         folder: For a sync: where relative paths of the source begin.
     """
 
@@ -111,7 +114,10 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     pins: dict[str, str] = {}
     use_cache: bool = True
     register: bool = True
+    is_release: bool = False
+    warm_start: str = ""
     sync: str = ""
+    firing: str = ""
     folder: str = ""
 
 

@@ -1,8 +1,11 @@
 """The bodies of the operations on runs."""
 
 from slipway.errors import InvalidInput, NotFound, near
+from slipway.ledger import entries, locks
 from slipway.ledger import search as ledger_search
+from slipway.ledger.attest import read_back
 from slipway.ledger.retention import goes_at, keep_days
+from slipway.ledger.run_tags import RERUNS
 from slipway.operations.runs import (
     ArtifactContent,
     Curve,
@@ -16,6 +19,7 @@ from slipway.operations.runs import (
     Runs,
 )
 from slipway.ports.workspace import Workspace
+from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Bucket, Run
 from slipway.records.search import Search
 from slipway.runs import search
@@ -56,8 +60,28 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
     with workspace.ledger.read() as tx:
         points = tx.latest_points([run.id])[run.id]
         goes = goes_at(run.deleted_at, keep_days(tx, workspace)) if run.deleted_at else None
-    steps = tuple(search.steps(workspace, run.id))
-    return RunDetail(run=run, steps=steps, metrics=tuple(points), goes_at=goes)
+        links = tx.links(f"run:{run.id}", towards=False)
+        repetitions = [
+            entries.get(tx, Reproduction, link.target.partition(":")[2])
+            for link in links
+            if link.role in ("reproduced", "repeated") and tx.get(entries.kind_of(Reproduction), link.target[13:])
+        ]
+    try:
+        lock = locks.lock_of(workspace.blobs, run.environment)
+    except NotFound:  # its bytes went with a purge
+        lock = None
+    told = sorted((read_back(one, workspace.signer) for one in repetitions), key=lambda one: -one.number)
+    return RunDetail(
+        run=run,
+        steps=tuple(search.steps(workspace, run.id)),
+        metrics=tuple(points),
+        goes_at=goes,
+        lock=lock,
+        started_from=run.tags.get(RERUNS, ""),
+        reruns=tuple(sorted((link.target[4:] for link in links if link.role == "rerun"), reverse=True)),
+        reproductions=tuple(one for one in told if one.parent_id == run.id),
+        repeats=next((one for one in told if one.run_id == run.id), None),
+    )
 
 
 def place_of(key: str) -> tuple[bool, bool, str]:

@@ -39,7 +39,7 @@ from slipway.records.run_entries import (
     RunEntry,
     StepKept,
 )
-from slipway.records.runs import Artifact, CodeVersion, Run, RunFinding, RunState
+from slipway.records.runs import Artifact, CodeVersion, Environment, Run, RunFinding, RunState
 
 __all__ = ["artifact_name", "forget_abandoned", "sync_run", "upload"]
 
@@ -250,6 +250,7 @@ class _Stranger:
             params=set_params({}, run.params),
             tags=set_tags({}, run.tags),
             code=self._code(run.code),
+            environment=_environment(run.environment),
         )
         return Begun(own, entry.experiment)
 
@@ -277,6 +278,11 @@ class _Stranger:
                 field="data",
             )
         return entry
+
+
+def _environment(told: Environment | None) -> Environment | None:
+    # A lock is what is installed to reproduce a run: only the store's own processes say one.
+    return told and msgspec.structs.replace(told, imports="")
 
 
 def _short(*texts: str) -> None:

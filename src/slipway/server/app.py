@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotFound, SlipwayError
 from slipway.ports.workspace import Workspace
-from slipway.server import api, errors, metrics, openapi, pages
+from slipway.server import api, errors, hooks, metrics, openapi, pages
 from slipway.server.guards import Guard
 from slipway.server.mlflow import openapi as mlflow_openapi
 from slipway.server.mlflow import table as mlflow
@@ -41,6 +41,7 @@ def make_app(workspace: Workspace) -> ASGIApp:
         *mlflow.routes(workspace),
         *metrics.routes(workspace),
         *api.routes(workspace),
+        *hooks.routes(workspace),
         *pages.routes(workspace),
     ]
     return Starlette(

@@ -19,7 +19,18 @@ from slipway.hashing import digest
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
 from slipway.records.record import Record
-from slipway.server import api, downloads, figures, formats, markdown, rollouts, run_pages, simulations, tables
+from slipway.server import (
+    api,
+    downloads,
+    figures,
+    formats,
+    markdown,
+    rollouts,
+    run_pages,
+    schedules,
+    simulations,
+    tables,
+)
 from slipway.server.view import Context, View
 from slipway.tables.catalog import quarantine_of
 
@@ -53,7 +64,7 @@ def routes(workspace: Workspace) -> list[Route]:
         return Response(_STYLE, media_type="text/css", headers={"cache-control": _A_YEAR})
 
     pages = [Route(path, _page(workspace, make, template)) for path, (make, template) in _PAGES.items()]
-    return [*pages, *downloads.routes(workspace), Route(_STYLE_PATH, style)]
+    return [*pages, *schedules.buttons(workspace), *downloads.routes(workspace), Route(_STYLE_PATH, style)]
 
 
 def error_page(error: SlipwayError, status: int) -> Response:
@@ -287,6 +298,8 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
     "/projects/{project}/tables": (_tables, "tables.html"),
     "/projects/{project}/tables/{name}": (_table, "table.html"),
+    "/projects/{project}/schedules": (schedules.schedules, "schedules.html"),
+    "/projects/{project}/schedules/{name}": (schedules.schedule, "schedule.html"),
     "/projects/{project}/catalog": (_catalog, "catalog.html"),
     "/projects/{project}/lineage": (_lineage, "lineage.html"),
     "/projects/{project}/endpoints/{name}": (_endpoint, "endpoint.html"),

@@ -1,13 +1,14 @@
 """The pages of runs: one run, its curves, one of its artifacts, a model that it logged, and runs side by side."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from slipway.errors import InvalidInput
-from slipway.operations.runs import Curves, RunDetail
+from slipway.errors import InvalidInput, NotFound
+from slipway.operations.runs import Curves, RunChanges, RunDetail
 from slipway.records.runs import CONTEXT, Bucket, Run, StepRun
 from slipway.runs.browse import place_of
 from slipway.server import markdown, pictures, previews
@@ -22,6 +23,7 @@ _CURVES, _ALL_CURVES = 12, 48
 _CHILDREN = 50
 _PICTURES, _PICTURE_BYTES = 12, 2_000_000
 _DIFF_CHARACTERS = 50_000
+_SHOWN_VALUE = 60
 _LEAST_RUNS, _MOST_RUNS = 2, 10
 _COMMAND, _NOTE = "slipway.command", "mlflow.note.content"
 
@@ -54,6 +56,7 @@ def run(view: View) -> Context:
         "steps": detail.steps,
         "step_rows": _step_rows(detail.steps),
         "stand": _stand(detail.steps),
+        "lock": detail.lock,
         "overall": [point for point in detail.metrics if place_of(point.key)[:2] == (False, False)],
         "slices": [point for point in detail.metrics if place_of(point.key)[:2] == (False, True)],
         "machine": [point for point in detail.metrics if place_of(point.key)[0]],
@@ -66,6 +69,9 @@ def run(view: View) -> Context:
         "datasets": [
             (one, one.tags.get(CONTEXT, ""), _link(one.source, view.workspace.project)) for one in own.datasets
         ],
+        "detail": detail,
+        "changes": _changes(view, detail),
+        "rerun": _rerun_command(own),
         "children": view.ask("runs.search", where=f"parent = '{own.id}'", limit=str(_CHILDREN)),
         "registered": registered.models if registered else (),
         "artifacts": sorted(own.artifacts, key=lambda one: one.name),
@@ -99,6 +105,26 @@ def _stand(steps: Iterable[StepRun]) -> str:
     counted = Counter(step.state for step in steps)
     words = {"finished": "done", "cached": "found stored"}
     return ", ".join(f"{number} {words.get(state, state)}" for state, number in counted.items())
+
+
+def _changes(view: View, detail: RunDetail) -> RunChanges | None:
+    if not detail.started_from:
+        return None
+    try:
+        found: RunChanges = view.ask("runs.changes", id=detail.run.id)
+    except NotFound:  # the run that it was started from was deleted for good
+        view.sources.pop()
+        return None
+    return found
+
+
+def _rerun_command(own: Run) -> str:
+    """What starts from this run with something changed; "" where it cannot be run again."""
+    if not own.pipeline or not own.code.snapshot or own.state in ("running", "scheduled"):
+        return ""
+    name, value = next(((key, own.params[key]) for key in sorted(own.params)), ("", ""))
+    change = f" --set {shlex.quote(f'{name}={value}')}" if name and len(str(value)) <= _SHOWN_VALUE else ""
+    return f"slipway rerun {own.id[:12]}{change}"
 
 
 def curves(view: View) -> Context:

@@ -1,0 +1,249 @@
+"""A distribution as it is installed: what its files are, and the same as a wheel that can be installed again.
+
+No network is needed for either: the files lie here, and its own `RECORD` says which they are.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from slipway.errors import InvalidInput
+from slipway.hashing import digest
+
+__all__ = ["About", "about", "altered", "content_of", "files_of", "find", "normal", "origin_of", "pack"]
+
+_OLD = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+# What an installer writes: it says how it was installed, not what.
+_INSTALLERS = frozenset(
+    {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json", "WHEEL"}
+)
+_PURE = b"Wheel-Version: 1.0\nGenerator: slipway\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+class About(NamedTuple):
+    """The head of a distribution's metadata: its own spelling of its name, its version, what it requires, as text."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+
+
+def normal(name: str) -> str:
+    """A distribution's name as indexes compare it: "Foo.Bar_baz" is "foo-bar-baz"."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def find(name: str, path: str = "") -> Distribution | None:
+    """The installed distribution of a name, the first one on the path; None where there is none.
+
+    Args:
+        name: Its name.
+        path: The one folder to look in, "" for the process's own path.
+    """
+    try:
+        if not path:
+            return distribution(name)
+        return next(iter(Distribution.discover(name=name, path=[path])), None)
+    except PackageNotFoundError:
+        return None
+
+
+def about(found: Distribution) -> About:
+    """The head of its metadata. Only the head is read: a description may be long."""
+    head = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")[0]
+    fields: dict[str, list[str]] = {}
+    for line in head.splitlines():
+        key, colon, value = line.partition(": ")
+        if colon and not line[:1].isspace():
+            fields.setdefault(key.lower(), []).append(value.strip())
+    name, version = (fields.get(key, [""])[0] for key in ("name", "version"))
+    return About(name, version, tuple(fields.get("requires-dist", ())))
+
+
+def origin_of(found: Distribution) -> str:
+    """Where it came from: "" for an index; "editable", "folder", "archive" or "repository" for another place."""
+    told = found.read_text("direct_url.json")
+    if told is None:
+        return ""
+    origin = json.loads(told)
+    if "dir_info" in origin:
+        return "editable" if origin["dir_info"].get("editable") else "folder"
+    return "repository" if "vcs_info" in origin else "archive"
+
+
+def content_of(found: Distribution, modules: tuple[str, ...] = ()) -> str:
+    """A digest of what its files are: the same wherever and by whatever it is installed, "" where nobody knows them.
+
+    Its own record is read, not the files; those of an editable one are.
+
+    Args:
+        found: The distribution.
+        modules: For an editable one: its top-level modules, beside those that its name tells.
+    """
+    if origin_of(found) == "editable":
+        lines = [f"{name} {_hash(data)}" for name, data in _editable(found, modules) if not _is_installers(name)]
+    else:
+        lines = [f"{name} {known}" for name, known, _ in _recorded(found) if not _is_outside(name)]
+    return digest("\n".join(sorted(lines)).encode()) if lines else ""
+
+
+def files_of(found: Distribution) -> frozenset[str]:
+    """All files that its record lists, relative to the folder where it is installed."""
+    return frozenset(row[0] for row in csv.reader((found.read_text("RECORD") or "").splitlines()) if row)
+
+
+def altered(found: Distribution, *, is_read: bool = True) -> str:
+    """The first of its files that is not what its record says, "" where all are.
+
+    Args:
+        found: The distribution.
+        is_read: Whether the files are read; otherwise only their sizes count.
+    """
+    for name, known, size in _recorded(found):
+        path = Path(str(found.locate_file(name)))
+        try:
+            if size and path.stat().st_size != int(size):
+                return name
+            if is_read and known and _hash(path.read_bytes()) != known:
+                return name
+        except FileNotFoundError:
+            return name
+    return ""
+
+
+def pack(found: Distribution, *, modules: tuple[str, ...] = (), compressed: bool = False) -> tuple[str, bytes]:
+    """The distribution as a wheel: its file's name and its bytes. The same content gives the same bytes.
+
+    Args:
+        found: The distribution.
+        modules: See `content_of`.
+        compressed: Whether it shall be small rather than quick.
+
+    Raises:
+        InvalidInput: Its files are not known, or one of them was altered since it was installed.
+    """
+    told = about(found)
+    stem = f"{re.sub(r'[-_.]+', '_', told.name)}-{told.version}"
+    if origin_of(found) == "editable":
+        files, tag = dict(_editable(found, modules)), "py3-none-any"
+        binary = [name for name in files if name.endswith((".so", ".pyd"))]
+        if binary:
+            raise _unknown(told.name, f"it is installed in editable form and holds compiled code ({binary[0]})")
+    else:
+        files, tag = dict(_installed(found, f"{stem}.data")), _tag(found.read_text("WHEEL") or "")
+    if not any(name.endswith("/METADATA") for name in files):
+        raise _unknown(told.name, "nobody recorded which files are its own")
+    info = next(name.partition("/")[0] for name in files if name.endswith(".dist-info/METADATA"))
+    lines = [f"{name},{_hash(data)},{len(data)}" for name, data in sorted(files.items())]
+    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _OLD)
+            entry.create_system = _UNIX
+            entry.external_attr = (0o100755 if ".data/scripts/" in name else 0o100644) << 16
+            entry.compress_type = archive.compression
+            archive.writestr(entry, files[name])
+    return f"{stem}-{tag}.whl", sink.getvalue()
+
+
+def _unknown(name: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"The installed {name} cannot be made a wheel: {why}.",
+        fix=f"Install it from a wheel: pip install --force-reinstall {name}",
+    )
+
+
+def _hash(data: bytes) -> str:
+    """As records write it."""
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def _is_installers(name: str) -> bool:
+    folder, _, file = name.rpartition("/")
+    return folder.endswith(".dist-info") and file in _INSTALLERS
+
+
+def _is_outside(name: str) -> bool:
+    return name.startswith(("..", "/"))
+
+
+def _recorded(found: Distribution) -> Iterator[tuple[str, str, str]]:
+    """What its record lists, without what installers write: name, hash and size, "" where it does not say."""
+    for row in csv.reader((found.read_text("RECORD") or "").splitlines()):
+        if len(row) == 3 and not row[0].endswith(".pyc") and not _is_installers(row[0]):
+            yield row[0], row[1], row[2]
+
+
+def _installed(found: Distribution, data_folder: str) -> Iterator[tuple[str, bytes]]:
+    made = {entry.name for entry in found.entry_points if entry.group in ("console_scripts", "gui_scripts")}
+    site = Path(str(found.locate_file("")))
+    wheel = found.read_text("WHEEL")
+    for name, known, _ in _recorded(found):
+        path = Path(str(found.locate_file(name)))
+        try:
+            data = path.read_bytes()
+        except OSError as problem:
+            raise _unknown(str(found.metadata["Name"]), f"its file {name} is gone") from problem
+        if known and _hash(data) != known:
+            raise _unknown(str(found.metadata["Name"]), f"its file {name} was altered since it was installed")
+        if not _is_outside(name):
+            yield name, data
+            if wheel is not None and name.endswith(".dist-info/METADATA"):
+                yield name.replace("/METADATA", "/WHEEL"), wheel.encode()
+        elif path.parent.name in ("bin", "Scripts"):
+            if path.stem not in made:  # those of entry points are made by the installer
+                yield f"{data_folder}/scripts/{path.name}", re.sub(rb"\A#!.*python[\d.]*", b"#!python", data)
+        elif (place := os.path.relpath(path, sys.prefix)) and not place.startswith(".."):
+            yield f"{data_folder}/data/{Path(place).as_posix()}", data
+        else:
+            raise _unknown(str(found.metadata["Name"]), f"its file {name} lies outside {site}")
+
+
+def _editable(found: Distribution, modules: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """The files that a wheel of its present sources would hold."""
+    for name, _, _ in _recorded(found):
+        if ".dist-info/" in name:
+            yield name, Path(str(found.locate_file(name))).read_bytes()
+            if name.endswith(".dist-info/METADATA"):
+                yield name.replace("/METADATA", "/WHEEL"), _PURE
+    told = (found.read_text("top_level.txt") or "").split()
+    for top in sorted({*modules, *told, str(found.metadata["Name"]).replace("-", "_")}):
+        try:
+            spec = find_spec(top) if top.isidentifier() else None
+        except (ImportError, ValueError):  # it is loaded without saying from where
+            continue
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            yield from _below(Path(place), top)
+        if spec and spec.origin and not spec.submodule_search_locations and spec.origin.endswith(".py"):
+            yield Path(spec.origin).name, Path(spec.origin).read_bytes()
+
+
+def _below(folder: Path, top: str) -> Iterator[tuple[str, bytes]]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
+        for name in sorted(names):
+            if not name.endswith(".pyc"):
+                path = Path(place, name)
+                yield f"{top}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+
+
+def _tag(wheel: str) -> str:
+    """A wheel's tags in one, as its file's name has them."""
+    tags = [line.partition(": ")[2].strip().split("-") for line in wheel.splitlines() if line.startswith("Tag: ")]
+    whole = [tag for tag in tags if len(tag) == 3]
+    if not whole:
+        return "py3-none-any"
+    return "-".join(".".join(dict.fromkeys(tag[part] for tag in whole)) for part in range(3))

@@ -1,0 +1,9 @@
+"""Tags by which runs say what they were started from. They are for reading: what is loaded again goes by the lineage."""
+
+__all__ = ["RERUNS", "WARM_START"]
+
+RERUNS = "slipway.reruns"
+"""The tag of a run that was started from another one with something changed: the other one's id."""
+
+WARM_START = "slipway.warm_start"
+"""The tag of a run whose pipeline took the model of another one to start from: the other one's id."""

@@ -1,0 +1,102 @@
+"""`slipway env`: words in, words out."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from slipway.cli import main
+
+MODULE = """
+import polars as pl
+import slipway as sw
+
+@sw.table(key="id")
+def boats() -> pl.DataFrame:
+    return pl.DataFrame({"id": [1, 2]})
+
+@sw.pipeline
+def count(n: int = 1) -> int:
+    return n
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "slipway.toml").write_text('[project]\nname = "p"\nmodule = "counted_in_environments"\n')
+    (tmp_path / "counted_in_environments.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "counted_in_environments", raising=False)
+    return tmp_path
+
+
+def slipway(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_from_making_to_destroying(folder: Path) -> None:
+    answer = slipway("env", "create", "try", "--expires", "12h")
+    assert answer.exit_code == 0, answer.output
+    assert "It goes when nobody uses it for 12h." in answer.stdout
+    assert slipway("run", "count", "--env", "try").exit_code == 0
+    listed = json.loads(slipway("env", "list", "--json").stdout)["environments"]
+    assert [(one["name"], one["declared_in"], one["where"]) for one in listed] == [
+        ("dev", "", ".slipway"),
+        ("try", "slipway.local.toml", ".slipway-try"),
+    ]
+    assert "if unused" in slipway("env", "list").stdout
+    refused = slipway("env", "destroy", "try")
+    assert (refused.exit_code, "nobody is here to ask" in refused.stderr) == (2, True)
+    refused = slipway("env", "destroy", "try", "--confirm", "dev")
+    assert (refused.exit_code, "nothing was destroyed" in refused.stderr) == (2, True)
+    answer = slipway("env", "destroy", "try", "--confirm", "try")
+    assert "is in the trash until" in answer.stdout
+    assert slipway("runs", "list", "--env", "try").exit_code == 5
+    assert slipway("env", "restore", "try").exit_code == 0
+    assert slipway("runs", "list", "--env", "try").exit_code == 0
+    assert slipway("env", "keep", "try", "--expires", "never").exit_code == 0
+    assert slipway("env", "destroy", "try", "--confirm", "try", "--now").stdout == "The environment 'try' is gone.\n"
+    assert slipway("env", "destroy", "try", "--confirm", "try").exit_code == 5
+
+
+def test_what_differs_is_said_in_words(folder: Path) -> None:
+    assert slipway("env", "create", "try").exit_code == 0
+    assert slipway("run", "count").exit_code == 0
+    said = slipway("env", "diff", "dev", "try").stdout.splitlines()
+    assert said[0] == "settings: store is '.slipway' in dev, '.slipway-try' in try"
+    assert said[1].startswith("table: boats: version 1 (")
+    assert said[1].endswith(") in dev, not in try")
+    assert said[2] == "library: no run finished in try, so Python and libraries cannot be compared"
+    assert slipway("run", "count", "--env", "try").exit_code == 0
+    found = json.loads(slipway("env", "diff", "try", "dev", "--json").stdout)["differences"]
+    assert [one["about"] for one in found] == ["settings"]
+    assert slipway("env", "diff", "dev", "dev").stdout == "Nothing differs between dev and dev.\n"
+    refused = slipway("env", "diff", "dev", "tri")
+    assert (refused.exit_code, "'try'" in refused.stderr) == (5, True)
+
+
+def test_looking_at_an_environment_makes_nothing(folder: Path) -> None:
+    assert slipway("env", "diff", "dev", "dev").exit_code == 0
+    assert slipway("env", "list").exit_code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["counted_in_environments.py", "slipway.toml"]
+
+
+def test_a_lock_file_has_a_name_under_which_it_is_found(folder: Path) -> None:
+    refused = slipway("env", "lock", "--output", "my.lock")
+    assert (refused.exit_code, "would not be found" in refused.stderr) == (2, True)
+    (folder / "pylock.toml").write_text('lock-version = "1.0"\n')
+    refused = slipway("env", "lock")
+    assert (refused.exit_code, "counts before requirements.lock" in refused.stderr) == (2, True)
+
+
+def test_doctor_says_what_an_isolated_run_needs(folder: Path) -> None:
+    assert "there is no lock file" in slipway("doctor").stdout
+    (folder / "requirements.txt").write_text("click==8.2.0\n")
+    assert "they install requirements.txt, 1 packages" in slipway("doctor").stdout
+    (folder / "pylock.toml").write_text("[")
+    answer = slipway("doctor")
+    assert "pylock.toml cannot be read" in answer.stdout
+    assert answer.exit_code == 1

@@ -1,0 +1,204 @@
+"""Environments on demand: made beside slipway.toml, warned of, put into the trash, taken back."""
+
+import os
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from slipway.errors import Conflict, InvalidInput, InvalidSetting, NotFound
+from slipway.hosts import on_demand
+from slipway.hosts.project import open_project
+from slipway.hosts.settings import LOCAL_FILE, Settings, read_local, read_settings
+from slipway.runs import tracking
+
+TOML = '# mine\n[project]\nname = "boats"\n\n[environments.prod]\nstore = "prod-store"\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "slipway.toml").write_text(TOML)
+    return tmp_path
+
+
+def settings(home: Path) -> Settings:
+    return read_settings(home)
+
+
+def make(home: Path, name: str, **more: str) -> Path:
+    made = on_demand.create(home, settings(home), name, by="ada", **more)
+    return home / made.store
+
+
+def use(home: Path, name: str) -> None:
+    with open_project(home, environment=name) as project, tracking.start(project.workspace):
+        pass
+
+
+def let_pass(home: Path, name: str, days: float) -> None:
+    """Let an environment be unused, and a warning be old, for some days more."""
+    local = read_local(home)
+    mark = home / local.environments[name].store / "on-demand"
+    if mark.exists():
+        then = mark.stat().st_mtime - days * 86_400
+        os.utime(mark, (then, then))
+    told = local.made[name]
+    back = timedelta(days=days)
+    told = msgspec.structs.replace(
+        told,
+        warned_at=told.warned_at and told.warned_at - back,
+        destroyed_at=told.destroyed_at and told.destroyed_at - back,
+    )
+    on_demand._write(home, msgspec.structs.replace(local, made=local.made | {name: told}))
+
+
+def look(home: Path) -> list[str]:
+    said: list[str] = []
+    on_demand.look_after(home, said.append)
+    return said
+
+
+def test_it_is_made_beside_the_users_file(home: Path) -> None:
+    store = make(home, "try.1", like="prod")
+    assert (home / "slipway.toml").read_text() == TOML
+    chosen = settings(home).environment("try.1")
+    assert (chosen.store, chosen.server) == (".slipway-try.1", "")
+    use(home, "try.1")
+    with open_project(home, environment="try.1") as project:
+        assert project.workspace.root == store.resolve()
+        assert project.workspace.environment == "try.1"
+    told = read_local(home).made["try.1"]
+    assert (told.like, told.made_by, told.expires) == ("prod", "ada", "7d")
+    assert (store / ".gitignore").read_text() == "*\n"
+
+
+def test_bad_input_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(home, "try")
+    for name, more, kind, words in (
+        ("a/b", {}, InvalidInput, "cannot be the name of an environment"),
+        ("dev", {}, Conflict, "is an environment 'dev' already"),
+        ("prod", {}, Conflict, r"already, in slipway\.toml"),
+        ("try", {}, Conflict, r"already, in slipway\.local\.toml"),
+        ("new", {"expires": "3w"}, InvalidInput, "'3w' is no time"),
+        ("new", {"like": "prdo"}, NotFound, "no environment 'prdo'"),
+    ):
+        with pytest.raises(kind, match=words):
+            make(home, name, **more)
+    (home / ".slipway-new").mkdir()
+    with pytest.raises(Conflict, match="where something lies already"):
+        make(home, "new")
+    with pytest.raises(InvalidInput, match="was not made by"):
+        on_demand.destroy(home, settings(home), "prod")
+    with pytest.raises(NotFound, match="no environment 'tri'"):
+        on_demand.destroy(home, settings(home), "tri")
+    with pytest.raises(InvalidInput, match="is not in the trash"):
+        on_demand.restore(home, settings(home), "try")
+    monkeypatch.setenv("SLIPWAY_STORE", str(home / "all"))
+    with pytest.raises(InvalidSetting, match="every environment would have the same store"):
+        make(home, "other")
+
+
+def test_a_damaged_file_is_a_sentence(home: Path) -> None:
+    make(home, "try")
+    for text in ("[", "[made.x]\nlike = 1\n", '[environments.x]\nstore = "y"\n'):
+        (home / LOCAL_FILE).write_text(text)
+        with pytest.raises(InvalidSetting, match=r"slipway\.local\.toml cannot be read"):
+            settings(home)
+
+
+def test_an_empty_one_is_gone_and_a_used_one_is_kept_for_a_month(home: Path) -> None:
+    store = make(home, "empty")
+    with open_project(home, environment="empty"):
+        pass
+    assert on_demand.destroy(home, settings(home), "empty") is None
+    assert not store.exists()
+    assert not (home / LOCAL_FILE).exists()
+    store = make(home, "full")
+    use(home, "full")
+    until = on_demand.destroy(home, settings(home), "full")
+    assert until is not None
+    assert timedelta(days=29) < until - datetime.now(UTC) <= timedelta(days=30)
+    assert not store.exists()
+    with pytest.raises(NotFound):
+        settings(home).environment("full")
+    with pytest.raises(Conflict, match="is in the trash"):
+        make(home, "full")
+    on_demand.restore(home, settings(home), "full")
+    with open_project(home, environment="full") as project, project.workspace.ledger.read() as tx:
+        assert len(tx.find("run", limit=10)) == 1
+    assert on_demand.destroy(home, settings(home), "full", is_final=True) is None
+    assert sorted(path.name for path in home.iterdir()) == ["slipway.toml"]
+
+
+def test_a_run_that_the_ledger_does_not_know_yet_counts(home: Path) -> None:
+    store = make(home, "try")
+    with open_project(home, environment="try"):
+        pass
+    (store / "run-logs" / "boats").mkdir(parents=True)
+    (store / "run-logs" / "boats" / "x.log").write_text("x")
+    assert on_demand.destroy(home, settings(home), "try") is not None
+
+
+def test_only_the_folder_that_was_made_is_taken_away(home: Path) -> None:
+    store = make(home, "try")
+    (store / "on-demand").write_text("another\n")
+    with pytest.raises(Conflict, match="was not made for the environment 'try'"):
+        on_demand.destroy(home, settings(home), "try", is_final=True)
+    assert store.exists()
+
+
+def test_nobody_loses_one_without_a_warning(home: Path) -> None:
+    make(home, "try")
+    use(home, "try")
+    assert look(home) == []
+    let_pass(home, "try", 400)
+    (said,) = look(home)
+    assert "It goes into the trash after" in said
+    let_pass(home, "try", 1)
+    assert "It goes into the trash after" in look(home)[0]
+    let_pass(home, "try", 1.5)
+    (said,) = look(home)
+    assert "is in the trash until" in said
+    assert not (home / ".slipway-try").exists()
+    let_pass(home, "try", 29)
+    assert look(home) == []
+    assert (home / ".slipway-try.destroyed").exists()
+    let_pass(home, "try", 2)
+    assert look(home) == []
+    assert sorted(path.name for path in home.iterdir()) == ["slipway.toml"]
+
+
+def test_use_or_a_longer_time_ends_the_warning(home: Path) -> None:
+    make(home, "try")
+    use(home, "try")
+    let_pass(home, "try", 8)
+    assert len(look(home)) == 1
+    use(home, "try")
+    assert look(home) == []
+    let_pass(home, "try", 8)
+    assert "It goes into the trash after" in look(home)[0], "the old warning does not count"
+    on_demand.keep(home, settings(home), "try", "30d")
+    assert look(home) == []
+    on_demand.keep(home, settings(home), "try", "never")
+    let_pass(home, "try", 4000)
+    assert look(home) == []
+    with pytest.raises(InvalidInput, match="'1y' is no time"):
+        on_demand.keep(home, settings(home), "try", "1y")
+
+
+def test_a_kill_between_is_mended(home: Path) -> None:
+    store = make(home, "try")
+    use(home, "try")
+    local = read_local(home)
+    told = msgspec.structs.replace(local.made["try"], destroyed_at=datetime.now(UTC))
+    on_demand._write(home, msgspec.structs.replace(local, made={"try": told}))  # and was killed before the folder moved
+    look(home)
+    assert not store.exists()
+    on_demand.restore(home, settings(home), "try")
+    assert store.exists()
+    (home / LOCAL_FILE).unlink()  # killed after the store was made, before it was written down
+    assert make(home, "try") == store
+    with open_project(home, environment="try") as project, closing(project.workspace.ledger):
+        pass

@@ -1,0 +1,114 @@
+"""`slipway run --isolated`, as a user: real uv, real environments, no network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.conformance.environments import wheel
+
+pytest.importorskip("uv")
+
+MODULE = """
+import slipway as sw
+import markupsafe
+
+@sw.step
+def size(n: int) -> dict:
+    return {"size": n * 2, "told": str(markupsafe.escape("<"))}
+
+@sw.pipeline
+def launch(n: int = 3) -> dict:
+    import sys
+    print("prefix", sys.prefix)
+    return size(n)
+"""
+WITH_HULL = """
+import slipway as sw
+
+@sw.step
+def strength(n: int) -> int:
+    import hull
+    return n * hull.STRENGTH
+
+@sw.pipeline
+def launch(n: int = 3) -> int:
+    return strength(n)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    home = tmp_path / "project"
+    home.mkdir()
+    (home / "slipway.toml").write_text('[project]\nname = "boats"\nmodule = "boats"\n')
+    (home / "boats.py").write_text(MODULE)
+    return home
+
+
+def slipway(folder: Path, *words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command as a user types it, offline, with an empty cache of uv: all must come from this machine."""
+    there = {**os.environ, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder.parent / "cache"), **more}
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway", *words], cwd=folder, env=there, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def newest(folder: Path) -> Any:
+    return json.loads(slipway(folder, "runs", "list", "--json").stdout)["runs"][0]["run"]
+
+
+@pytest.mark.full
+def test_it_runs_in_an_environment_of_its_own_with_equal_results(folder: Path) -> None:
+    slipway(folder, "run", "launch")
+    plain = newest(folder)
+    done = slipway(folder, "run", "launch", "--isolated")
+    assert "Building the environment" in done.stderr
+    assert f"prefix {folder}/.slipway/environments/" in done.stdout
+    assert "size: taken from run" in done.stderr
+    isolated = newest(folder)
+    assert isolated["id"] != plain["id"]
+    assert isolated["environment"]["imports"] == plain["environment"]["imports"], (
+        "the lock is the one that it was made of"
+    )
+    assert [one["fingerprint"] for one in isolated["artifacts"]] == [one["fingerprint"] for one in plain["artifacts"]]
+    again = slipway(folder, "run", "launch", "--isolated", "--set", "n=4")
+    assert "was there already" in again.stderr
+    assert "Building" not in again.stderr
+    assert json.loads(slipway(folder, "env", "clean", "--unused", "0d", "--json").stdout)["left"] == 0
+
+
+@pytest.mark.full
+def test_a_lock_file_is_what_is_installed(folder: Path) -> None:
+    (folder / "boats.py").write_text(WITH_HULL)
+    name, data = wheel("hull", "1.2", "STRENGTH = 7\n")
+    stock = folder.parent / "stock"
+    stock.mkdir()
+    (stock / name).write_bytes(data)
+    (folder / "requirements.lock").write_text("hull==1.2\n")
+    done = slipway(folder, "run", "launch", "--isolated", UV_FIND_LINKS=str(stock))
+    assert "The lock is requirements.lock" in done.stderr
+    assert "strength" in done.stderr
+    refused = slipway(folder, "run", "launch", code=4)
+    assert "No module named 'hull'" in refused.stderr
+
+
+@pytest.mark.full
+def test_what_cannot_be_had_is_a_sentence(folder: Path) -> None:
+    (folder / "requirements.lock").write_text("there-is-no-such-thing==9.9\n")
+    refused = slipway(folder, "run", "launch", "--isolated", code=5)
+    assert "cannot be made from what can be reached here" in refused.stderr
+    assert "there-is-no-such-thing" in refused.stderr
+    assert "UV_OFFLINE is set" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    (folder / "requirements.lock").unlink()
+    (folder / "pylock.toml").write_text("[")
+    refused = slipway(folder, "run", "launch", "--isolated", code=2)
+    assert "pylock.toml cannot be read" in refused.stderr
+    assert not list(folder.glob(".slipway/environments/*/"))
