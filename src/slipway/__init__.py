@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
     from slipway.models.inputs import inputs as inputs
+    from slipway.models.known import Known as Known
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI
     from slipway.monitoring.declare import Consistency as Consistency
@@ -96,6 +97,7 @@ _HOMES = {
     "Freshness": "slipway.monitoring.declare",
     "Gate": "slipway.gates.declare",
     "KPI": "slipway.monitoring.declare",
+    "Known": "slipway.models.known",
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
@@ -177,6 +179,7 @@ __all__ = [
     "Freshness",
     "Gate",
     "KPI",
+    "Known",
     "Model",
     "Quality",
     "Retrain",

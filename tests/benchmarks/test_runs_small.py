@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 import pytest
+from benchmarks import pipelines_peers
 from benchmarks.__main__ import NAMES, section
 from benchmarks.pairs import Compared, compare
 
@@ -73,9 +74,17 @@ def test_runs_small_with_processes(name: str) -> None:
     run_small(name, WITH_PROCESSES[name])
 
 
+@pytest.mark.full
+def test_pipelines_beside_their_peers_run_small() -> None:
+    if not pipelines_peers._PYTHON.exists():
+        pytest.skip("needs the peers: make .venv/stamps/peers")
+    run_small("pipelines_peers", {"steps": 3, "pairs": 1})
+    run_small("search_trials", {"trials": 4, "pairs": 1})
+
+
 BY_ITSELF = {"online_redis", "object_blobs", "ledger_postgres"}
-BESIDE_ANOTHER = {"mlflow_server"}
-"""Not run small: MLflow's server takes a minute to start."""
+BESIDE_ANOTHER = {"mlflow_server", "pipelines_peers", "search_trials"}
+"""Of another environment; MLflow's server is not run small: it takes a minute to start."""
 
 
 def test_no_path_is_left_out() -> None:

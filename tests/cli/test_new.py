@@ -67,3 +67,29 @@ def test_a_file_of_that_name_is_a_sentence(tmp_path: Path) -> None:
         answer = new(tmp_path / name)
         assert answer.exit_code == 2, answer.output
         assert "cannot be made" in answer.stderr
+
+
+def test_a_notebook_that_cannot_be_read_makes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "odd.ipynb").write_text("{}")
+    answer = new(tmp_path / "mine", "--from-notebook", str(tmp_path / "odd.ipynb"))
+    assert answer.exit_code == 2, answer.output
+    assert "no notebook" in answer.stderr
+    assert new(tmp_path / "mine", "--from-notebook", str(tmp_path / "gone.ipynb")).exit_code == 5
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_model_or_no_name_without_a_notebook_is_a_sentence(tmp_path: Path) -> None:
+    assert "without a notebook" in new(tmp_path / "mine", "--model", "clf").stderr
+    assert "No name was given" in CliRunner().invoke(main, ["new"]).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_takes_no_folder_that_holds_something_else(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    assert new(folder).exit_code == 0
+    notebook = tmp_path / "some.ipynb"
+    notebook.write_text('{"cells": [{"cell_type": "code", "source": "x = 1"}]}')
+    answer = new(folder, "--from-notebook", str(notebook))
+    assert answer.exit_code == 6
+    assert "not empty" in answer.stderr
+    assert (folder / "mine.py").exists()

@@ -96,10 +96,11 @@ def test_a_frame_and_batches_give_the_same_model(desk: Project, tmp_path: Path) 
 
 def test_steps_in_processes_of_their_own_need_the_reference_only(desk: Project) -> None:
     code = snapshot.pack(desk.folder)
-    remote = Remote(ProcessExecutor(), code=code, folder=desk.workspace.root / "tasks")
     pipeline = desk.pick(Pipeline, "release", "pipeline")
     params = {"until": UNTIL, "in_batches": True}
-    apart = engine.run(desk.workspace, pipeline, params, remote=remote, use_cache=False)
+    with closing(ProcessExecutor()) as executor:
+        remote = Remote(executor, code=code, folder=desk.workspace.root / "tasks")
+        apart = engine.run(desk.workspace, pipeline, params, remote=remote, use_cache=False)
     here = engine.run(desk.workspace, pipeline, params, use_cache=False)
     assert apart.value.slipway_fingerprint() == here.value.slipway_fingerprint()
     with desk.workspace.ledger.read() as tx:

@@ -1,4 +1,5 @@
 import copy
+import pickle
 from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -400,3 +401,21 @@ def test_a_value_that_contains_itself_is_refused() -> None:
 
 def test_a_file_path_and_its_text_differ() -> None:
     assert of_value(Path("a")) != of_value("a")
+
+
+def test_estimators_are_equal_when_they_answer_alike_and_know_the_same() -> None:
+    linear = pytest.importorskip("sklearn.linear_model", reason="needs scikit-learn: pip install 'slipway[sklearn]'")
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    for make in (
+        lambda seed: ensemble.RandomForestClassifier(5, random_state=seed),
+        lambda seed: ensemble.GradientBoostingClassifier(n_estimators=3, random_state=seed),
+        lambda seed: linear.SGDClassifier(random_state=seed),
+    ):
+        one = of_value(make(1).fit(x, y))
+        assert of_value(make(1).fit(x, y)) == one
+        assert of_value(pickle.loads(pickle.dumps(make(1).fit(x, y)))) == one
+        assert of_value(make(2).fit(x, y)) != one, "another parameter"
+        assert of_value(make(1).fit(x + y[:, None], y)) != one, "other data"
+        assert of_value(make(1)) != one, "not fitted"
+    assert of_argument({"model": linear.Ridge()})[1] == (linear.Ridge,)

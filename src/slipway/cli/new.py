@@ -2,6 +2,7 @@
 
 import keyword
 import random
+import re
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from slipway.cli.door import command
+from slipway.cli.from_notebook import made_from_notebook
 from slipway.errors import Conflict, InvalidInput
 from slipway.ids import check_name
 
@@ -17,12 +19,34 @@ __all__ = ["new"]
 
 
 @command("new")
-@click.argument("name")
-def new(name: str) -> dict[str, object]:
-    """Make a small project that runs, in a new folder NAME."""
+@click.argument("name", required=False)
+@click.option(
+    "--from-notebook", "notebook", type=click.Path(path_type=Path), help="Write it from this notebook, which is run."
+)
+@click.option("--model", default="", help="Which of the notebook's models is served, where it fits several.")
+def new(name: str | None, notebook: Path | None, model: str) -> dict[str, object]:
+    """Make a small project that runs, in a new folder NAME.
+
+    With --from-notebook the project is a notebook's own: its cells become steps, unedited, and what serves a request.
+    The notebook is run from top to bottom, the pipeline after it, and their values are compared.
+    """
+    if name is None:
+        if notebook is None:
+            raise InvalidInput(
+                "No name was given.", why="The project's folder needs one.", fix="slipway new my-project"
+            )
+        name = re.sub(r"[^a-z0-9]+", "-", notebook.stem.lower()).strip("-") or "notebook"
+    if model and notebook is None:
+        raise InvalidInput(
+            f"--model {model} was given without a notebook.",
+            why="It names one of its models.",
+            fix="Add --from-notebook FILE.",
+        )
     folder = Path(name)
     project = check_name(folder.name, "project")
     module = _module(project)
+    if notebook is not None:
+        return made_from_notebook(folder, project, module, notebook, model)
     if folder.is_dir() and any(folder.iterdir()):
         raise Conflict(f"The folder {folder} exists and is not empty.", fix="Choose another name, or empty the folder.")
     try:

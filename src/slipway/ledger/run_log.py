@@ -203,9 +203,8 @@ class RunLog:
         for finding in logged.findings:
             self.add_finding(replace(finding, source_run_id=finding.source_run_id or source_run_id))
         now = entries.microseconds(self.workspace.clock.now())
-        points = [
-            replace(point, at_us=now + n) for n, point in enumerate(points_of(logged))
-        ]  # none the same as another
+        # none at the time of another: they are not the same
+        points = [replace(point, at_us=now + n) for n, point in enumerate(points_of(logged))]
         with self._lock:
             self._append(b"".join(framed(Point(one.key, one.value, one.step, one.at_us)) for one in points))
         tell(self.listeners, points)

@@ -19,6 +19,7 @@ import msgspec
 from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.hashing import digest, digest_file
 from slipway.models.formats import format_named
+from slipway.models.prepared import load_prepared
 from slipway.models.scoring import TOLERANCE, Scorer
 from slipway.models.state import Case
 from slipway.ports.model_format import FrameColumn
@@ -87,7 +88,9 @@ class LoadedModel:
         self.folder = folder
         self.bundle = bundle
         format, layout = format_named(bundle.format), _layout(folder)
-        self._scorer = Scorer(format, format.load(folder / MODEL), bundle.task, bundle.signature, layout)
+        self._prepared = load_prepared(folder)
+        estimator = format.load(folder / MODEL)
+        self._scorer = Scorer(format, estimator, bundle.task, bundle.signature, layout, self._prepared)
 
     @property
     def signature(self) -> Signature:
@@ -134,6 +137,8 @@ class LoadedModel:
     def check_sample(self) -> SelfCheck:
         """Ask every row of the reference sample again, together and the edge cases one by one.
 
+        Rows that are prepared first are all asked one by one too: a request holds one row, and training held many.
+
         Raises:
             Corrupt: An answer differs; row and input are named.
         """
@@ -145,7 +150,7 @@ class LoadedModel:
         for case, answer in zip(together, self.predict_rows([case.row for case in together]), strict=True):
             greatest = max(greatest, self._compare(case, answer))
         for case in cases:
-            if case.column or case is cases[0]:
+            if case.column or case is cases[0] or self._prepared is not None:
                 greatest = max(greatest, self._compare(case, self._ask(case.row)))
         return SelfCheck(rows=len(cases), greatest=greatest)
 

@@ -16,7 +16,7 @@ from slipway.records.schema import Field
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_served", "edge_cases", "positions", "training_cases"]
+__all__ = ["check_alone", "check_served", "edge_cases", "positions", "training_cases"]
 
 _ROWS = 100
 _NULLS_A_COLUMN = 2
@@ -64,7 +64,7 @@ def check_served(known: Sequence[Case], scorer: Scorer, native: Any) -> None:
     Args:
         known: Training rows with the estimator's own answers.
         scorer: Asks it as an endpoint will.
-        native: The same rows as the estimator was fitted on them.
+        native: The same rows as the estimator was fitted on them, None where they were prepared from others.
 
     Raises:
         InvalidInput: An answer differs; the row, and the input that looks different, are named.
@@ -82,7 +82,30 @@ def check_served(known: Sequence[Case], scorer: Scorer, native: Any) -> None:
         )
 
 
+def check_alone(known: Sequence[Case], scorer: Scorer) -> None:
+    """Refuse a model whose rows are prepared otherwise alone than together, or otherwise out of a request.
+
+    Args:
+        known: Training rows with the estimator's answers, prepared together.
+        scorer: Asks it as an endpoint will.
+
+    Raises:
+        InvalidInput: An answer differs; the row is named.
+    """
+    together = scorer.rows([case.row for case in known])
+    for case, answer in zip(known, together, strict=True):
+        for how, found in (("out of a request", answer), ("when it stands alone", float(scorer.rows([case.row])[0]))):
+            if case.answer is not None and abs(found - case.answer) > TOLERANCE * max(1.0, abs(case.answer)):
+                raise InvalidInput(
+                    f"The model answers {case.answer!r} for {case.name} among the others, and {found!r} {how}.",
+                    why="prepare looks at other rows, or at how a column is typed: a request would get another answer.",
+                    fix="Take what it needs of other rows from known; `slipway new --from-notebook` says where it looks.",
+                )
+
+
 def _native_row(native: Any, index: int, scorer: Scorer) -> Sequence[Any] | None:
+    if native is None:
+        return None
     if isinstance(native, np.ndarray):
         return list(native[index])
     if not scorer.takes_frames:

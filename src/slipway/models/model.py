@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,13 @@ import numpy as np
 from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput
 from slipway.hashing import combine, digest, fingerprint
 from slipway.models.batch_inputs import InputBatches
-from slipway.models.cases import check_served, edge_cases, positions, training_cases
+from slipway.models.cases import check_alone, check_served, edge_cases, positions, training_cases
 from slipway.models.formats import format_for, format_named
 from slipway.models.frames import column_names, field_of, is_frame, plain_rows, take
 from slipway.models.inputs import Inputs, inputs_of_array
 from slipway.models.inputs import inputs as fix_inputs
+from slipway.models.known import Known
+from slipway.models.prepared import PREPARE, OwnFolder, Prepared, load_prepared, rows_in
 from slipway.models.scoring import Scorer
 from slipway.models.state import EVALUATED_FILE, STATE_FILE, Case, Evaluation, ModelState, decode_state, encode_state
 from slipway.ports.model_format import FrameColumn, ModelFormat, Task
@@ -52,9 +55,14 @@ class Model:
         output: The answer's name.
         trust: Full names of types outside the framework that may be loaded in an endpoint.
         trust_pickle: Keep it as a pickle. Loading a pickle may run any code.
+        prepare: A function of the project that makes rows as a request carries them into what the estimator takes:
+            `prepare(rows)`, or `prepare(rows, known)`. Frame in, frame out; it is released with the model, and what it
+            makes of one row must not depend on the rows beside it. `sample` then holds rows as `prepare` takes them.
+        known: What `prepare` knows from training: means, categories, fitted transformers.
+        columns: With `prepare`, the columns that a request carries; the sample's others get a value that must not matter.
 
     Raises:
-        InvalidDeclaration: Neither or both of `inputs` and `sample` are given.
+        InvalidDeclaration: Neither or both of `inputs` and `sample` are given, or `prepare` does not fit.
         InvalidInput: The estimator cannot be served, or its inputs cannot be described; the sentence says which.
     """
 
@@ -71,6 +79,9 @@ class Model:
         output: str = "score",
         trust: Sequence[str] = (),
         trust_pickle: bool = False,
+        prepare: Callable[..., Any] | None = None,
+        known: Known | None = None,
+        columns: Sequence[str] | None = None,
     ) -> None:
         if (inputs is None) == (sample is None):
             raise InvalidDeclaration(
@@ -86,22 +97,31 @@ class Model:
                 f"The {type(estimator).__name__} does not say what it predicts.",
                 fix="Say it: sw.Model(..., task='classification') or task='regression'.",
             )
-        fitted = _fitted_on(self._format, estimator, inputs, sample)
-        scorer = Scorer(self._format, estimator, found, Signature(fitted.fields, ()), fitted.layout)
+        _check_prepare(prepare, known, columns, inputs)
+        self._prepared = None if prepare is None else Prepared.of(prepare, known, sample, columns)
+        if self._prepared is None:
+            fitted = _fitted_on(self._format, estimator, inputs, sample)
+        else:
+            fitted = _on_prepared(self._prepared, sample)
+        scorer = Scorer(self._format, estimator, found, Signature(fitted.fields, ()), fitted.layout, self._prepared)
         answers = self._format.predict(estimator, fitted.native, found)
-        known = training_cases(fitted.positions, fitted.rows, answers)
-        check_served(known, scorer, fitted.native)
-        edges = edge_cases(fitted.fields, known, scorer)
+        cases = training_cases(fitted.positions, fitted.rows, answers)
+        if self._prepared is None:
+            check_served(cases, scorer, fitted.native)
+        else:
+            check_alone(cases, scorer)
+        edges = edge_cases(fitted.fields, cases, scorer)
         self.state = ModelState(
             format=self._format.name,
             task=found,
             signature=Signature(_nullable(fitted.fields, edges), (Field(output, "float", nullable=False),)),
             layout=fitted.layout,
-            cases=known + edges,
+            cases=cases + edges,
             decision=decision or Decision(),
             label=inputs.label if inputs is not None else "",
             rows=fitted.n_rows,
             trust=tuple(trust),
+            prepare="" if self._prepared is None else self._prepared.content(),
         )
         self.profile: Profile = fitted.profile
         self.evaluated = b""
@@ -177,6 +197,12 @@ class Model:
         """Write the estimator's files into an existing empty folder, in its format."""
         self._format.save(self.estimator, folder, trust=self.state.trust)
 
+    def save_prepare(self, folder: Path) -> None:
+        """Write the function that prepares rows, with its code and what it knows, into a folder of `folder`, where there is one."""
+        if self._prepared is not None:
+            (folder / PREPARE).mkdir()
+            self._prepared.save(folder / PREPARE)
+
     def slipway_fingerprint(self) -> str:
         """Equal for models that answer alike and know the same of themselves."""
         return combine(self.state.format, self._content_digest(), fingerprint(self.state))
@@ -187,6 +213,7 @@ class Model:
         self.save_estimator(folder / _ESTIMATOR)
         (folder / STATE_FILE).write_bytes(encode_state(self._content_digest(), self.state))
         (folder / _PROFILE).write_bytes(to_bytes(self.profile))
+        self.save_prepare(folder)
         if self.evaluated:
             (folder / EVALUATED_FILE).write_bytes(self.evaluated)
         if self.judged_on is not None:
@@ -226,9 +253,36 @@ def load(folder: Path) -> Model:
     model.evaluated = (folder / EVALUATED_FILE).read_bytes() if (folder / EVALUATED_FILE).exists() else b""
     # Its rows may be gone by now, and are wanted by nobody but who asks what it was judged on.
     model.judged_on = Batches.kept_in(folder / _JUDGED_ON) if (folder / _JUDGED_ON).is_dir() else None
-    model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout)
+    model._prepared = _own_prepared(folder)
+    model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout, model._prepared)
     model._content = content
     return model
+
+
+def _own_prepared(folder: Path) -> Prepared | None:
+    """The function that prepares rows, imported from a folder that lives as long as it does."""
+    if not (folder / PREPARE).is_dir():
+        return None
+    own = OwnFolder()
+    shutil.copytree(folder / PREPARE, own.path / PREPARE)
+    return load_prepared(own.path, own)
+
+
+def _check_prepare(
+    prepare: Callable[..., Any] | None, known: Known | None, columns: Sequence[str] | None, inputs: object
+) -> None:
+    if prepare is None and (known is not None or columns is not None):
+        raise InvalidDeclaration(
+            f"The model was given {'known' if known is not None else 'columns'} without prepare.",
+            why="They say what preparing a row needs.",
+            fix="sw.Model(estimator, sample=rows, prepare=prepare, known=known)",
+        )
+    if prepare is not None and inputs is not None:
+        raise InvalidDeclaration(
+            "The model was given prepare and inputs.",
+            why="prepare makes the estimator's inputs out of rows as they are loaded.",
+            fix="sw.Model(estimator, sample=rows, prepare=prepare)",
+        )
 
 
 class _Fitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,6 +361,43 @@ def _on_frame(sample: Any, names: Sequence[str], layout: tuple[FrameColumn, ...]
         native=native,
         n_rows=len(sample),
         profile=profile(_profiled(fields, sample)),
+    )
+
+
+def _on_prepared(prepared: Prepared, sample: Any) -> _Fitted:
+    names, is_array = prepared.spec.names, prepared.spec.kind == "numpy"
+    if is_array:
+        fields = inputs_of_array(sample).signature.inputs
+        where = positions(len(sample), [np.flatnonzero(np.isnan(column)).tolist() for column in sample.T])
+    else:
+        fields = tuple(field_of(name, sample[name]) for name in names)
+        missing = [[i for i, value in enumerate(sample[name].to_list()) if is_null(value)][:10] for name in names]
+        where = positions(len(sample), missing)
+    picked = sample[where] if is_array else take(sample, where)
+    native = prepared.native(picked)
+    if rows_in(native) != len(where):  # rows that training left out have no answer
+        alone = [prepared.keeps(sample[[i]] if is_array else take(sample, [i])) for i in where]
+        where = [i for i, is_kept in zip(where, alone, strict=True) if is_kept]
+        picked = sample[where] if is_array else take(sample, where)
+        native = prepared.native(picked)
+    if not where or rows_in(native) != len(where):
+        raise InvalidInput(
+            f"prepare makes {rows_in(native)} rows of {len(where)} rows, each of which it keeps when it stands alone.",
+            why="A request is answered row by row, so what becomes of a row must not depend on the rows beside it.",
+            fix="Move what looks at other rows out of prepare, and keep what it found in known.",
+        )
+    plain = (
+        [[None if np.isnan(v) else float(v) for v in row] for row in picked] if is_array else plain_rows(picked, names)
+    )
+    columns = {f.name: sample[:, i] for i, f in enumerate(fields)} if is_array else _profiled(fields, sample)
+    return _Fitted(
+        fields=fields,
+        layout=(),
+        positions=where,
+        rows=plain,
+        native=native,
+        n_rows=len(sample),
+        profile=profile(columns),
     )
 
 

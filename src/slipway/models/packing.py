@@ -250,6 +250,7 @@ def _sent_names(model: Model, features: FeatureSetSpec | None) -> list[str]:
 def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:
     (folder / MODEL).mkdir()
     model.save_estimator(folder / MODEL)
+    model.save_prepare(folder)
     (folder / LAYOUT).write_bytes(msgspec.json.encode(model.state.layout))
     (folder / SAMPLE).write_bytes(msgspec.json.encode(model.state.cases))
     (folder / _PROFILE).write_bytes(to_bytes(model.profile))

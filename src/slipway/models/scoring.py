@@ -10,6 +10,7 @@ import numpy as np
 
 from slipway.errors import InvalidInput
 from slipway.models.frames import column_names, plain_rows
+from slipway.models.prepared import Prepared, rows_in
 from slipway.ports.model_format import FrameColumn, ModelFormat, Task
 from slipway.records.schema import Signature
 from slipway.schema.encoding import Encoder
@@ -36,20 +37,30 @@ class Scorer:
         task: What is asked for.
         signature: The inputs, in order.
         layout: The pandas columns that the estimator was fitted on, () for the encoded matrix.
+        prepare: Makes the rows of a request into what the estimator takes, None where it takes them as they are.
     """
 
     def __init__(
-        self, format: ModelFormat, estimator: Any, task: Task, signature: Signature, layout: tuple[FrameColumn, ...]
+        self,
+        format: ModelFormat,
+        estimator: Any,
+        task: Task,
+        signature: Signature,
+        layout: tuple[FrameColumn, ...],
+        prepare: Prepared | None = None,
     ) -> None:
         self._format = format
         self._estimator = estimator
         self._task: Task = task
         self._layout = layout
         self.names = tuple(field.name for field in signature.inputs)
-        self._encoder = None if layout else Encoder(signature)
+        self._prepare = prepare
+        self._encoder = None if layout or prepare is not None else Encoder(signature)
         # Types of NumPy that have no place for a missing value.
         self._strict = tuple(
-            i for i, c in enumerate(layout) if c.dtype.startswith(("int", "uint", "bool")) and c.dtype != "boolean"
+            i
+            for i, c in enumerate(layout if prepare is None else prepare.spec.layout)
+            if c.dtype.startswith(("int", "uint", "bool")) and c.dtype != "boolean"
         )
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
@@ -88,6 +99,8 @@ class Scorer:
         """The values of one row as the estimator sees them."""
         if self._encoder is not None:
             return list(self._encoder.rows([row])[0])
+        if self._prepare is not None:
+            return list(row)
         return list(self._format.frame(self._layout, [row]).iloc[0])
 
     def _ask_frames(self, rows: list[list[Any]]) -> NDArray[np.float64]:
@@ -96,17 +109,21 @@ class Scorer:
             groups.setdefault(tuple(i for i in self._strict if row[i] is None), []).append(index)
         scores = np.empty(len(rows), dtype=np.float64)
         for members in groups.values():
-            scores[members] = self._ask(self._format.frame(self._layout, [rows[i] for i in members]))
+            scores[members] = self._ask(self._frame([rows[i] for i in members]))
         return scores
 
+    def _frame(self, rows: list[list[Any]]) -> Any:
+        return self._format.frame(self._layout, rows) if self._prepare is None else self._prepare(rows)
+
     def _ask(self, x: Any) -> NDArray[np.float64]:
-        if not len(x):
+        n = rows_in(x)
+        if not n:
             return np.empty(0, dtype=np.float64)
         try:
             scores = self._format.predict(self._estimator, x, self._task)
         except (ValueError, TypeError) as problem:
             raise InvalidInput(
-                f"The model refuses {'the row' if len(x) == 1 else f'one of {len(x)} rows'}: {problem}",
+                f"The model refuses {'the row' if n == 1 else f'one of {n} rows'}: {problem}",
                 why="What it was fitted on held no such value.",
                 fix="Give values like those of training, or let the pipeline impute and ignore what it does not know.",
             ) from problem

@@ -89,6 +89,7 @@ class ModelState(Struct, frozen=True, kw_only=True):
         rows: How many rows the inputs were fixed on.
         trust: Types outside the framework that may be loaded.
         evaluation: None before `sw.evaluate`.
+        prepare: The digest of the function that prepares rows and of what it knows, "" for none.
     """
 
     format: str
@@ -101,6 +102,7 @@ class ModelState(Struct, frozen=True, kw_only=True):
     rows: int = 0
     trust: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
+    prepare: str = ""
 
 
 def encode_state(content: str, state: ModelState) -> bytes:

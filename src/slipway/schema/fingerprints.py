@@ -19,6 +19,7 @@ import polars as pl
 
 from slipway.errors import InvalidInput
 from slipway.hashing import fingerprint
+from slipway.schema.estimator_state import is_estimator_part, name_of, state_of
 from slipway.schema.frame_digests import add_numbers, of_frame
 
 __all__ = ["of_argument", "of_frame", "of_value"]
@@ -41,8 +42,8 @@ def of_value(value: object) -> str:
     """The logical fingerprint of a value: 64 hex digits.
 
     Args:
-        value: A Polars or pandas frame or series, a numpy array or scalar, an object with a method
-            `slipway_fingerprint() -> str`, whatever `hashing.canonical` takes, or lists, tuples, mappings, sets,
+        value: A Polars or pandas frame or series, a numpy array or scalar, an estimator of
+            scikit-learn or LightGBM, an object with a method `slipway_fingerprint() -> str`, whatever `hashing.canonical` takes, or lists, tuples, mappings, sets,
             dataclasses and msgspec structs of these. The order of a mapping counts, and its class.
 
     Raises:
@@ -78,6 +79,7 @@ class _Reader:
         self.classes: dict[type, None] = {}
         self._codes = codes
         self._inside: set[int] = set()
+        self._estimators = 0  # inside how many estimators we are: there names of classes stand for them
 
     def plain(self, value: Any) -> Any:
         """The value with frames, arrays, mappings and objects replaced by leaves."""
@@ -149,7 +151,23 @@ class _Reader:
             return self._items(np.asarray(value), kind.__name__)
         if kind.__module__.partition(".")[0] == "pandas":
             return self._pandas(value)
+        if is_estimator_part(value):
+            return self._estimator(value)
+        if self._estimators and (named := name_of(value)) is not None:
+            return _Leaf("name", named)
         return None
+
+    def _estimator(self, value: Any) -> _Leaf:
+        if id(value) in self._inside:
+            raise _unknown(value, "It holds itself; pass a part of it.")
+        self._inside.add(id(value))
+        self._estimators += 1
+        self.classes[type(value)] = None
+        try:
+            return _Leaf(_called(type(value)), self.plain(state_of(value)))
+        finally:
+            self._estimators -= 1
+            self._inside.discard(id(value))
 
     def _frame(self, frame: pl.DataFrame) -> Any:
         for column in frame.iter_columns():
