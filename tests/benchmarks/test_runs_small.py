@@ -4,13 +4,13 @@ import importlib
 from typing import Any
 
 import pytest
-from benchmarks import pipelines_peers
 from benchmarks.__main__ import NAMES, section
 from benchmarks.pairs import Compared, compare
 
 import postgres_here
 import redis_here
 import s3_here
+from benchmarks import pipelines_peers
 
 SMALL: dict[str, dict[str, Any]] = {
     "step_overhead": {"steps": 2, "rounds": 1},

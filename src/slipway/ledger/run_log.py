@@ -80,8 +80,7 @@ class RunLog:
         self.id = run.id
         self._run = run  # without what `_artifacts` has
         self._artifacts = {one.name: one for one in run.artifacts}
-        self._file = file
-        self._done = 0
+        self._file, self._done = file, 0
         self._process = os.getpid()
         self._owner = 0 if is_forked else self._process
         self._keys: set[str] = set()
