@@ -179,6 +179,30 @@ def test_what_it_reads_by_itself_is_recorded_as_here(
     assert states(make())["look"][0] == "cached"
 
 
+@pytest.mark.parametrize("make", [lambda: InProcessExecutor(step_worker.perform), lambda: ProcessExecutor(1)])
+def test_relative_paths_lead_where_they_lead_here(
+    make: Callable[[], Executor], workspace: Workspace, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("RATE", "1")
+    (project / "in.txt").write_text("1")
+    (project / "remote_flow.py").write_text(
+        PROJECT + "\nfrom pathlib import Path\nWHEN_IMPORTED = Path('in.txt').read_text()\n"
+    )
+    with closing(make()) as executor:
+        remote = _remote(workspace, project, executor)
+        found = engine.run(workspace, _pipeline("looking"), {"name": "in.txt"}, remote=remote)
+    assert found.value[0] == ("1", "1")
+    assert Path.cwd() == project
+    again = engine.run(workspace, _pipeline("looking"), {"name": "in.txt"})
+    (project / "in.txt").write_text("2")
+    changed = engine.run(workspace, _pipeline("looking"), {"name": "in.txt"})
+    with workspace.ledger.read() as tx:
+        looks = [reasons.steps_of(tx, one.run.id)[0] for one in (again, changed)]
+    assert [(one.state, one.reason) for one in looks[1:]] == [("finished", "file in.txt changed")]
+    assert looks[0].state == "cached"
+
+
 def test_a_raising_step_is_told_as_here(workspace: Workspace, project: Path, pool: ProcessExecutor) -> None:
     with pytest.raises(StepFailed, match="The step 'refuse' failed: ValueError: no 1") as caught:
         engine.run(workspace, _pipeline("refused"), remote=_remote(workspace, project, pool))

@@ -66,7 +66,8 @@ class ProcessExecutor:
                 self._give_back(worker, is_whole=is_whole)
         if report is None:
             return Ending(problem=worker.problem, output=_tail(folder / OUTPUT_FILE) or worker.output)
-        self._used_s += report.seconds
+        with self._lock:
+            self._used_s += report.seconds
         return Ending(problem=report.problem, output=_tail(folder / OUTPUT_FILE))
 
     def time(self) -> WorkerTime:
@@ -130,10 +131,10 @@ class _Worker:
         ours, theirs = socket.socketpair()
         try:
             with (self._scratch / OUTPUT_FILE).open("wb") as output:
-                # -P: the current folder is no place to import from.
+                # In the current folder, where modules that read files when they are imported look for them;
+                # -P: it is no place to import from.
                 self._process = subprocess.Popen(
                     [python, "-P", "-m", _MODULE, str(theirs.fileno()), str(self._scratch)],
-                    cwd=self._scratch,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -8,11 +8,11 @@ The exit code is 0 when `result.json` was written, whatever it says.
 from __future__ import annotations
 
 import importlib
-import resource
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,12 @@ def _answer(folder: Path, loaded: str | None) -> StepAnswer:
     task = _task(folder)
     hooks.install()
     added = [] if task.code == loaded else add_code(folder, task, folder / "code")
+    # Relative paths lead where they lead in the pipeline's process; on another machine that folder may not exist.
+    with chdir(task.cwd) if os.path.isdir(task.cwd) else nullcontext():
+        return _computed(folder, task, added)
+
+
+def _computed(folder: Path, task: StepTask, added: list[str]) -> StepAnswer:
     try:
         function = _function(task)
         inputs = {
@@ -67,7 +73,6 @@ def _answer(folder: Path, loaded: str | None) -> StepAnswer:
         try:
             with (
                 _logging(folder, task),
-                _memory_limit(task.memory_bytes),
                 only_here(task.step),
                 recording((function,), task.allow, cwd=task.cwd or None) as recorder,
             ):
@@ -102,26 +107,6 @@ def _logging(folder: Path, task: StepTask) -> Iterator[None]:
     log.feature_names.update(task.feature_names)
     with current_run.filled(log), notes.filled(None):
         yield
-
-
-@contextmanager
-def _memory_limit(size: int) -> Iterator[None]:
-    """Inside, asking for more memory than the step says that it needs fails, as where there is no more."""
-    if not size or not sys.platform.startswith("linux"):
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    with open("/proc/self/statm", "rb") as file:  # in pages; the sixth: data and stacks, what the limit counts
-        used = int(file.read().split()[5]) * resource.getpagesize()
-    most = used + size if hard == resource.RLIM_INFINITY else min(used + size, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
-    try:
-        yield
-    except MemoryError as error:
-        error.add_note(f"The step may use {size / 1e9:g} GB: it says so by memory=.")
-        raise
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 class _TaskClock:
