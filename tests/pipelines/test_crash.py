@@ -109,7 +109,45 @@ def test_a_killed_run_is_taken_up_where_it_stopped(workspace: Workspace, tmp_pat
     marker.touch()
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stdout.split() == ["second", "4"]
-    assert search.list_runs(workspace)[0].state == "finished"
+    latest = search.list_runs(workspace)[0]
+    assert latest.state == "finished"
+    with workspace.ledger.read() as tx:
+        assert [s.reason for s in reasons.steps_of(tx, latest.id)][1] == f"it was killed in run {killed[0].id[:12]}"
+
+
+ELSEWHERE = """
+import os, sys, time
+from pathlib import Path
+import slipway as sw
+from slipway.hosts.project import open_workspace
+from slipway.pipelines import engine
+
+@sw.step(timeout_s=60)
+def fatal(pid: int) -> int:
+    os.kill(pid, 9)
+    time.sleep(60)
+    return pid
+
+@sw.pipeline
+def release() -> int:
+    return fatal(os.getpid())
+
+if __name__ == "__main__":
+    engine.run(open_workspace(Path(sys.argv[1]), project="flights"), release)
+"""
+
+
+def test_what_a_killed_run_gave_to_workers_is_removed(workspace: Workspace, tmp_path: Path) -> None:
+    program = tmp_path / "elsewhere.py"
+    program.write_text(ELSEWHERE)
+    died = subprocess.run([sys.executable, str(program), str(workspace.root)], capture_output=True)
+    assert died.returncode == -9
+    tasks = workspace.root / "tasks"
+    other = tasks / "another-run"
+    other.mkdir()
+    assert len(list(tasks.iterdir())) == 2
+    assert [run.state for run in recovery.recover(workspace)] == ["killed"]
+    assert list(tasks.iterdir()) == [other]
 
 
 @pytest.mark.parametrize("seed", [3, pytest.param(range(20, 32), marks=pytest.mark.full)], ids=["one", "many"])

@@ -224,6 +224,13 @@ def test_a_failure_lets_what_runs_end_and_nothing_begin(workspace: Workspace) ->
     assert found[2].reason == "it did not begin, because the step 'fail' had failed"
     assert not [name for name in gate.names if name.startswith("double")]
 
+    @sw.pipeline
+    def mended() -> int:
+        return double.submit(1).result()
+
+    again = engine.run(workspace, mended)
+    assert steps(workspace, again.run)[0].reason == f"it did not begin in run {found[2].parent_id[:12]}"
+
 
 def test_a_failure_that_nobody_asked_for_fails_the_run(workspace: Workspace) -> None:
     @sw.step

@@ -97,6 +97,8 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey, place: P
     """
     if earlier is None:
         return "first run"
+    if earlier.state in ("cancelled", "waiting"):  # what it would have been given is not known
+        return f"it did not begin in run {earlier.parent_id[:12]}"
     changed: list[str] = []
     before, now = earlier.inputs, present.inputs
     for words, names in (
@@ -114,7 +116,8 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey, place: P
     if changed:
         return ", ".join(changed)
     if earlier.state == "failed":
-        return f"it failed in run {earlier.parent_id[:12]}"
+        told = "was killed" if earlier.error is not None and earlier.error.type == "Killed" else "failed"
+        return f"it {told} in run {earlier.parent_id[:12]}"
     if not earlier.key and earlier.refusal:
         return f"run {earlier.parent_id[:12]} did not keep its result"
     if not earlier.key:

@@ -95,7 +95,7 @@ class Remote:
                 with (
                     current.filled(None),
                     tempfile.TemporaryDirectory(
-                        prefix=f"{call.name}-", dir=self._folder, ignore_cleanup_errors=True
+                        prefix=f"{log.id}-{call.name}-", dir=self._folder, ignore_cleanup_errors=True
                     ) as made,
                 ):
                     folder = Path(made)

@@ -63,6 +63,9 @@ def recover(workspace: Workspace) -> list[Run]:
             marked.append(killed)
     for step_id in outputs:
         shutil.rmtree(output_folder(workspace, step_id), ignore_errors=True)
+    for run in marked:  # what was handed to workers, which end with the process that gave it to them
+        for left in (workspace.root / "tasks").glob(f"{run.id}-*"):
+            shutil.rmtree(left, ignore_errors=True)
     return marked
 
 
