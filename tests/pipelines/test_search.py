@@ -1,9 +1,11 @@
 """Searches: the same trials whatever takes how long, each a run, found again when a search is run again."""
 
+import dataclasses
 import logging
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,11 @@ import pytest
 import slipway as sw
 from slipway.errors import InvalidDeclaration, InvalidInput, StepFailed
 from slipway.ledger import entries
+from slipway.ledger.run_log import current_run
+from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import engine
+from slipway.pipelines.scope import Scope
+from slipway.pipelines.search import search
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
 from slipway.runs import recovery
@@ -334,3 +340,96 @@ def test_samplers_and_pruners_that_do_not_exist_are_said(
 ) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         sw.search(bowl, SPACE, "loss", 2, direction="minimize", **change)
+
+
+OUTER: list[Scope] = []
+
+
+def _until_stopped() -> None:
+    within = time.monotonic() + 30
+    while OUTER[0]._scheduler.stopped is None and time.monotonic() < within:
+        time.sleep(0.001)
+
+
+def _remember_scope() -> None:
+    scope = step_scope.get()
+    assert isinstance(scope, Scope)
+    OUTER[:] = [scope]
+
+
+@sw.step(cache=False)
+def told(x: float) -> float:
+    logging.getLogger("trials").warning(f"{x}")
+    return x
+
+
+@sw.pipeline
+def two_steps(x: float) -> float:
+    log = current_run.get()
+    assert log is not None
+    number = float(log.run.name.removeprefix("trial "))
+    told(number)
+    if number == 1:
+        _remember_scope()
+        logging.getLogger("trials").warning("under way")
+        _until_stopped()
+    return told(number + 10)
+
+
+def test_an_interrupt_lets_no_further_step_of_a_trial_begin(workspace: Workspace) -> None:
+    def interrupt(line: str) -> None:
+        if line.startswith("trial 0"):
+            within = time.monotonic() + 30
+            while "under way" not in seen.calls and time.monotonic() < within:
+                time.sleep(0.001)
+            raise KeyboardInterrupt
+
+    impatient = dataclasses.replace(workspace, say=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        search(impatient, two_steps, {"x": sw.uniform(0, 1)}, "loss", 4, 2, "minimize")
+    assert sorted(seen.calls) == ["0.0", "1.0", "10.0", "under way"]
+    with workspace.ledger.read() as tx:
+        runs = entries.find(tx, Run, project=workspace.project, limit=1000)
+    assert {run.name: run.state for run in runs if run.name.startswith("trial")} == {
+        "trial 0": "finished",
+        "trial 1": "failed",
+    }
+
+
+@sw.step
+def fails() -> float:
+    raise ValueError("beside the search")
+
+
+@sw.pipeline
+def fails_beside() -> float:
+    _remember_scope()
+    fails.submit()
+    _until_stopped()
+    return sw.search(told, {"x": sw.uniform(0, 1)}, "loss", 5, direction="minimize").best.value
+
+
+def test_what_fails_beside_a_search_ends_it(workspace: Workspace) -> None:
+    with pytest.raises(StepFailed, match="beside the search"):
+        engine.run(workspace, fails_beside)
+    assert seen.calls == []
+
+
+@sw.step
+def recorded(x: float) -> float:
+    logging.getLogger("trials").warning(f"{x}")
+    return x
+
+
+@sw.pipeline
+def searched() -> float:
+    return sw.search(recorded, {"x": sw.uniform(0, 1)}, "loss", 3, direction="minimize").best.value
+
+
+def test_a_run_that_takes_no_stored_results_takes_none_for_trials(workspace: Workspace) -> None:
+    engine.run(workspace, searched)
+    made = list(seen.calls)
+    engine.run(workspace, searched)
+    assert seen.calls == made  # stored
+    engine.run(workspace, searched, use_cache=False)  # as a reproduction does
+    assert seen.calls == made * 2

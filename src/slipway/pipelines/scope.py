@@ -71,7 +71,7 @@ class Scope:
         earlier: reasons.Earlier | None = None,
     ) -> None:
         self._log = log
-        self._use_cache = use_cache
+        self.use_cache = use_cache
         self._workspace = log.workspace
         self.place = place
         self._earlier = earlier or reasons.Earlier(log.workspace, log.run)
@@ -95,7 +95,7 @@ class Scope:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is not None:
-            self._stop(error)
+            self.stop(error)
         try:
             self._scheduler.drain()
         except BaseException as impatient:  # asked a second time to end
@@ -115,7 +115,7 @@ class Scope:
 
     def call(self, name: str, make: MakeCall, given: Given) -> object:
         """See `StepScope.call`."""
-        self._refuse_stopped()
+        self.refuse_stopped()
         turn = self._turn(name)
         call = make(futures.values(given) if futures.pending(given) else given)
         self._scheduler.check(name, call.limits)
@@ -126,14 +126,14 @@ class Scope:
         """See `StepScope.submit`."""
         after = futures.pending(given)
         call = make(given)  # what does not fit the step's parameters is said here
-        self._refuse_stopped()
+        self.refuse_stopped()
         turn = self._turn(name)
 
         def work() -> object:
             try:
                 return self._run(make(futures.values(given)) if after else call, turn)
             except BaseException as error:
-                self._stop(error)
+                self.stop(error)
                 raise
 
         def pass_over(reason: BaseException) -> None:
@@ -158,7 +158,7 @@ class Scope:
                 told = Future.exception(future)
                 self._untold = [error for error in self._untold if error is not told]
 
-    def _stop(self, error: BaseException) -> None:
+    def stop(self, error: BaseException) -> None:
         """Let no further step begin, because one failed or the run was ended."""
         with self._lock:
             if all(error is not other for other in self._untold):
@@ -166,7 +166,7 @@ class Scope:
         self._over.set()
         self._scheduler.stop(error)
 
-    def _refuse_stopped(self) -> None:
+    def refuse_stopped(self) -> None:
         """Raise the failure that the pipeline does not know yet; one that it caught lets it go on."""
         if self._untold:
             raise self._untold.pop(0)
@@ -213,17 +213,17 @@ class Scope:
         found = self._find(present, call, turn)
         if isinstance(found, Hit):
             return self._take(found, record, started)
-        with self._flights.alone(present.key if self._use_cache else "", self._scheduler.aside()) as is_alone:
+        with self._flights.alone(present.key if self.use_cache else "", self._scheduler.aside()) as is_alone:
             if not is_alone:
-                self._refuse_stopped()
-            if present.key and self._use_cache and self._is_there(present.key):
+                self.refuse_stopped()
+            if present.key and self.use_cache and self._is_there(present.key):
                 found = self._find(present, call, turn)
             if isinstance(found, Hit):
                 return self._take(found, record, started)
             return self._compute(call, present, self._why(call, present, found, turn.occurrence), record, started)
 
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
-        if not self._use_cache:
+        if not self.use_cache:
             return Miss("the run takes no stored results")
         found: Hit | Miss = cache.find(self._workspace, present.key, place_of(call.code)) if present.key else Miss()
         if isinstance(found, Miss) and not found.reason:
@@ -361,7 +361,7 @@ class Scope:
             for artifact in record.outputs:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._note(record)
-        if record.key and self._use_cache:
+        if record.key and self.use_cache:
             self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()

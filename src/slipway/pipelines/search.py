@@ -11,18 +11,19 @@ import contextvars
 import dataclasses
 import math
 import numbers
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from slipway import plugins
-from slipway.errors import InvalidDeclaration, InvalidInput, RunStopped, StepFailed, near
+from slipway.errors import InvalidDeclaration, InvalidInput, RunStopped, SlipwayError, StepFailed, near
 from slipway.ledger import run_log
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import STOPPED
@@ -93,7 +94,8 @@ def search(
     goal = _Goal(metric, towards, is_watched=pruner is not None)
     try:
         with nullcontext(outer.place) if isinstance(outer, Scope) else placed(log) as place:
-            found = _Searching(log, function, dict(fixed or {}), goal, chosen, place).run(trials, parallel)
+            within = outer if isinstance(outer, Scope) else None
+            found = _Searching(log, function, dict(fixed or {}), goal, chosen, place, within).run(trials, parallel)
     except BaseException as error:
         log.finish(error)
         raise
@@ -183,6 +185,7 @@ class _Searching:
         goal: What is better.
         sampler: Chooses.
         place: Computes the steps of trials, in this process or elsewhere.
+        outer: The steps of the pipeline that searches, None outside of one.
     """
 
     def __init__(
@@ -193,6 +196,7 @@ class _Searching:
         goal: _Goal,
         sampler: Sampler,
         place: Place,
+        outer: Scope | None,
     ) -> None:
         self._log = log
         self._train = train
@@ -200,12 +204,16 @@ class _Searching:
         self._goal = goal
         self._sampler = sampler
         self._place = place
+        self._outer = outer
         self._room = room_of(log.workspace, workers=1)
         self._quiet = dataclasses.replace(log.workspace, say=lambda line: None)  # a trial is one line
         self._code = log.run.code
         self._earlier = Earlier(log.workspace, log.run)  # one look for all trials
         self._trials: list[Trial] = []
         self._best: _Made | None = None
+        self._lock = threading.Lock()
+        self._scopes: list[Scope] = []
+        self._ended: BaseException | None = None
 
     def run(self, trials: int, parallel: int) -> Search:
         """Make the trials."""
@@ -215,12 +223,17 @@ class _Searching:
             for _ in range(trials):
                 if len(waiting) == parallel:
                     self._settle(waiting.popleft().result())
+                if self._outer is not None:
+                    self._outer.refuse_stopped()
                 asked = self._sampler.ask()
                 if asked is None:
                     break
                 waiting.append(pool.submit(contextvars.copy_context().run, self._made, asked))
             while waiting:
                 self._settle(waiting.popleft().result())
+        except BaseException as error:
+            self._end(error)
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
         if self._best is None:
@@ -234,6 +247,25 @@ class _Searching:
             best=self._best.trial,
             result=self._best.result,
         )
+
+    def _end(self, error: BaseException) -> None:
+        """Let no further step of the trials under way begin."""
+        with self._lock:
+            self._ended = error
+            for scope in self._scopes:
+                scope.stop(error)
+
+    @contextmanager
+    def _under_way(self, scope: Scope) -> Iterator[None]:
+        with self._lock:
+            self._scopes.append(scope)
+            if self._ended is not None:
+                scope.stop(self._ended)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._scopes.remove(scope)
 
     def _settle(self, made: _Made) -> None:
         """Take in what a trial came to, in the order of the trials."""
@@ -277,9 +309,14 @@ class _Searching:
         result, trial, ending = None, Trial(number=asked.number, params=asked.params, run_id=log.id), None
         try:
             scope = Scope(
-                log, self._place, self._room, progress=lambda step: states.append(step.state), earlier=self._earlier
+                log,
+                self._place,
+                self._room,
+                self._outer is None or self._outer.use_cache,
+                progress=lambda step: states.append(step.state),
+                earlier=self._earlier,
             )
-            with run_log.current_run.filled(log), scope, step_scope.filled(scope):
+            with run_log.current_run.filled(log), self._under_way(scope), scope, step_scope.filled(scope):
                 result = self._train(**self._fixed, **asked.params)
             value = _value(self._goal.metric, result, curve)
             if not curve:
@@ -292,7 +329,7 @@ class _Searching:
             log.finish(ended_early=stopped.what)
             trial = replace(trial, value=_last(curve), state="pruned" if stopped.what == _HOPELESS else "finished")
         except Exception as problem:
-            trial, ending = replace(trial, state="failed", error=str(problem)), problem
+            trial, ending = replace(trial, state="failed", error=_words(problem)), problem
         except BaseException as problem:
             log.finish(problem)
             raise
@@ -306,6 +343,10 @@ class _Searching:
         curve[point.step] = point.value
         if self._goal.is_watched and self._sampler.is_hopeless(number, curve):
             raise RunStopped(_HOPELESS, run_id=log.id, fix=STOPPED)
+
+
+def _words(problem: Exception) -> str:
+    return problem.what if isinstance(problem, SlipwayError) else str(problem)
 
 
 def _last(curve: Mapping[int, float]) -> float:
