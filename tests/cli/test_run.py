@@ -180,6 +180,7 @@ def test_exit_codes_say_how_it_ended_and_a_run_is_resumed(work: Path) -> None:
     assert shown.stdout == "working hard\n"
     assert slipway("runs", "logs", run["id"]).stdout == "--- work ---\nworking hard\n"
     assert slipway("runs", "logs", run["id"], "nothing").returncode == 5
+    assert json.loads(slipway("runs", "show", "last", "--json").stdout)["run"]["id"] == run["id"]
     assert "work: begins (" in resumed.stderr
 
 

@@ -63,7 +63,10 @@ def search(door: Door, **asked: str | int) -> None:
 @click.argument("run_id", metavar="RUN")
 @opened
 def show(door: Door, run_id: str) -> None:
-    """Show one run; RUN is its id or the beginning of it."""
+    """Show one run; RUN is its id, the beginning of it, or `last`."""
+    from slipway.cli.step_logs import newest_pipeline_run
+
+    run_id = newest_pipeline_run(door) if run_id == "last" else run_id
     door.show(door.call("runs.get", id=run_id), _show_text)
 
 
