@@ -24,7 +24,9 @@ __all__ = ["run", "texts_of"]
 
 @click.command()
 @click.argument("pipeline", required=False)
-@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
+@click.option(
+    "--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline; say it once for each."
+)
 @click.option("--no-ingest", is_flag=True, help="Take the tables as they are stored, without reading their sources.")
 @click.option(
     "--executor",

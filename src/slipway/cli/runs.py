@@ -83,7 +83,7 @@ def compare(door: Door, run_ids: tuple[str, ...]) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Go on while the run does.")
 @opened
 def logs(door: Door, run_id: str, step: str | None, number: int | None, follow: bool) -> None:
-    """Show what the steps of RUN printed and logged; of STEP alone if it is named. RUN may be `last`."""
+    """Show what the steps of RUN printed and logged; of one call of STEP if it is named. RUN may be `last`."""
     from slipway.cli.step_logs import show_logs
 
     show_logs(door, run_id, step, number, follow=follow)

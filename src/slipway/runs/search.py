@@ -75,7 +75,7 @@ def get_run(workspace: Workspace, id: str) -> Run:
     if found:
         raise NotFound(f"{len(found)} runs begin with {id!r}.", fix="Give more digits of the id.")
     recent = [run.id for run in list_runs(workspace, limit=5)]
-    raise NotFound(f"There is no run {id!r}.", fix=near(id, recent, what="latest runs") + " See `slipway runs`.")
+    raise NotFound(f"There is no run {id!r}.", fix=near(id, recent, what="latest runs") + " See `slipway runs list`.")
 
 
 def metrics(workspace: Workspace, run_id: str) -> dict[str, float]:
