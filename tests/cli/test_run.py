@@ -64,7 +64,7 @@ def test_parameters_are_read_by_their_types(folder: Path) -> None:
         (["n=3", "on=perhaps"], "'perhaps' does not fit"),
         (["n=3", "day=first of May"], "Write it as 2013-04-01"),
         (["n=3", "until=soon"], "Write it as 2013-04-01"),
-        (["n=3", "kind=1j"], "Give a complex, or call the pipeline from Python"),
+        (["n=3", "kind=1j"], "Give a value of type complex, or call the pipeline from Python"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence_and_no_run(folder: Path, settings: list[str], words: str) -> None:

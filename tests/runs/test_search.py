@@ -5,6 +5,7 @@ import math
 import pytest
 
 from slipway.errors import NotFound
+from slipway.ledger import run_log
 from slipway.ports.workspace import Workspace
 from slipway.runs import search, tracking
 
@@ -33,6 +34,14 @@ def test_a_run_is_found_by_the_beginning_of_its_id(workspace: Workspace) -> None
     _run(workspace, "b", {}, {})
     with pytest.raises(NotFound, match="2 runs begin"):
         search.get_run(workspace, id[:6])
+
+
+def test_last_is_the_newest_run_of_a_pipeline(workspace: Workspace) -> None:
+    with pytest.raises(NotFound, match="No pipeline was run here yet"):
+        search.get_run(workspace, "last")
+    for name, pipeline in (("first", "release"), ("second", "release"), ("a script's", "")):
+        run_log.start(workspace, name=name, pipeline=pipeline).finish()
+    assert search.get_run(workspace, "last").name == "second"
 
 
 def test_side_by_side(workspace: Workspace) -> None:

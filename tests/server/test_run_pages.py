@@ -12,6 +12,7 @@ from hostile_files import FILES, PAGE, SCRIPT, png
 from server_desk import Ask, asker
 from slipway.ledger import projects, run_log
 from slipway.operations.permissions import ROLES, allowed
+from slipway.pipelines.search import search
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.run_entries import WorkersHeld
@@ -260,3 +261,20 @@ def test_what_workers_took_is_on_the_page(ask: Ask, workspace: Workspace) -> Non
     log.finish()
     page = ask("GET", f"{HOME}/{log.id}").text
     assert "Workers: 41.2 s used, 6.2 s idle, 47.5 s paid on 3 workers (ray)" in page
+
+
+def test_a_search_shows_its_trials_the_best_first(named: Workspace) -> None:
+    def score(depth: int, kind: str) -> float:
+        if depth == 3:
+            raise ValueError("no tree is that deep")
+        return depth / 10
+
+    found = search(named, score, {"depth": [1, 2, 3, 4], "kind": [PAGE.decode()[:40]]}, "auc", 4, sampler="grid")
+    page = asker(named)("GET", f"/projects/{named.project}/runs/{found.run_id}").text
+    trials = page.partition("Trials, the best first")[2].partition("</table>")[0]
+    order = re.findall(r"/runs/(\w{32})", trials)
+    by_depth = {trial.params["depth"]: trial.run_id for trial in found.trials}
+    assert order[:4] == [by_depth[depth] for depth in (4, 2, 1, 3)]
+    assert trials.index(by_depth[4]) < trials.index('class="alias">best<') < trials.index(by_depth[2])
+    assert "depth" in trials
+    assert PAGE.decode()[:40] not in trials

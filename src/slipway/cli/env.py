@@ -85,7 +85,7 @@ def _of_project(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @_of_project
 def create(home: Path, settings: Settings, name: str, expires: str, like: str, as_json: bool) -> None:
-    """Make an environment NAME with a store and endpoints of its own, empty, in this checkout."""
+    """Make an empty environment NAME in this checkout. It has a store and endpoints of its own."""
     made = on_demand.create(home, settings, name, by=user(), expires=expires, like=like)
     with Way(home, environment=name).open():
         pass  # its ledger and its keys are made now
@@ -106,7 +106,7 @@ def create(home: Path, settings: Settings, name: str, expires: str, like: str, a
 def destroy(
     home: Path, settings: Settings, name: str, confirm: str | None, stop_endpoints: bool, is_final: bool, as_json: bool
 ) -> None:
-    """Take the environment NAME away; what it holds can be taken back for 30 days: slipway env restore NAME."""
+    """Take the environment NAME away. What it holds can be taken back for 30 days: slipway env restore NAME."""
     _confirmed(name, confirm)
     until = on_demand.destroy(home, settings, name, stops=stop_endpoints, is_final=is_final)
     if as_json:
@@ -131,7 +131,7 @@ def restore(home: Path, settings: Settings, name: str, as_json: bool) -> None:
 @click.option("--expires", required=True, metavar="TIME", help="How long it may be unused from now on: 12h, 7d, never.")
 @_of_project
 def keep(home: Path, settings: Settings, name: str, expires: str, as_json: bool) -> None:
-    """Let the environment NAME be unused for another time than it was made for."""
+    """Set how long the environment NAME may go unused."""
     on_demand.keep(home, settings, name, expires)
     on_demand.note_use(home / read_local(home).environments[name].store)
     _shown(home, name, as_json, f"The environment {name!r} may be unused for {expires} from now on.")
@@ -140,7 +140,7 @@ def keep(home: Path, settings: Settings, name: str, expires: str, as_json: bool)
 @env.command("list")
 @_of_project
 def list_(home: Path, settings: Settings, as_json: bool) -> None:
-    """List the project's environments: where each is, what serves there, and when it goes."""
+    """List the environments: where each is, what serves, when it goes."""
     names = sorted({"dev", *settings.environments, *read_local(home).made})
     found = Environments(tuple(_row(home, settings, name) for name in names))
     if as_json:
@@ -155,7 +155,7 @@ def list_(home: Path, settings: Settings, as_json: bool) -> None:
 @click.argument("second", metavar="B")
 @_of_project
 def diff(home: Path, settings: Settings, first: str, second: str, as_json: bool) -> None:
-    """Say what differs between two environments: settings, tables, models, endpoints, Python and libraries."""
+    """Say what differs between two environments. Settings, tables, models, endpoints, Python and libraries are compared."""
     from slipway.cli.env_diff import Differences, differences, seen
 
     both = [seen(home, settings, name) for name in (first, second)]
@@ -174,7 +174,7 @@ def diff(home: Path, settings: Settings, first: str, second: str, as_json: bool)
 )
 @_of_project
 def lock(home: Path, settings: Settings, output: str, as_json: bool) -> None:
-    """Write a lock file of what the project's code imports, as it is installed here, with the hashes that the index has.
+    """Write a lock file of what the code imports, as installed here. It has the index's hashes.
 
     Commit it: `slipway run --isolated` installs what it says. It asks the index that uv is configured for.
     """
@@ -194,7 +194,7 @@ def lock(home: Path, settings: Settings, output: str, as_json: bool) -> None:
 )
 @_of_project
 def clean(home: Path, settings: Settings, unused: str, as_json: bool) -> None:
-    """Remove the Python environments of isolated runs that nobody used for long; they are made again when needed."""
+    """Remove isolated runs' environments that nobody used for long. They are made again when needed."""
     from slipway.pipelines import isolation
     from slipway.schema.durations import microseconds
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -90,10 +91,14 @@ def _present(folder: Path, module: str) -> dict[str, bytes] | None:
 
 
 def _files(project: str, module: str, drafted: Any) -> dict[str, bytes]:
-    asked = dict.fromkeys(drafted.made.columns)
+    from slipway.models.frames import is_frame, plain_rows, take
+
+    columns, raw = list(drafted.made.columns), drafted.made.raw
+    row = plain_rows(take(raw, [0]), columns)[0] if is_frame(raw) else [float(value) for value in raw[0]]
+    asked = shlex.quote(json.dumps(dict(zip(columns, row, strict=True)), default=str))
     readme = (
         f"# {project}\n\nWritten from `{drafted.notebook.path.name}`; the cells' lines are in `{module}.py`, unedited.\n\n```\n"
-        f"slipway run release\nslipway deploy {project}\nslipway predict {project} '{json.dumps(asked)}'\n```\n\n"
+        f"slipway run release\nslipway deploy {project}\nslipway predict {project} {asked}\n```\n\n"
         + "".join(f"- {note}\n" for note in drafted.notes)
     )
     settings = f'[project]\nname = "{project}"\nmodule = "{module}"\n\n[environments.dev]\nstore = ".slipway"\n'
@@ -101,7 +106,7 @@ def _files(project: str, module: str, drafted: Any) -> dict[str, bytes]:
         f"{module}.py": drafted.text,
         "README.md": readme,
         "slipway.toml": settings,
-        ".gitignore": ".slipway/\n__pycache__/\n",
+        ".gitignore": ".slipway/\nslipway.local.toml\n__pycache__/\n",
     }
     if drafted.requirements:
         texts["requirements.txt"] = "".join(f"{one}\n" for one in drafted.requirements)

@@ -16,7 +16,6 @@ import click
 from slipway.cli.door import Door, Way, way_options
 from slipway.cli.exits import INTERRUPTED, TERMINATED
 from slipway.cli.progress import progress
-from slipway.cli.step_logs import newest_pipeline_run
 from slipway.errors import InvalidInput
 
 __all__ = ["run", "texts_of"]
@@ -24,7 +23,9 @@ __all__ = ["run", "texts_of"]
 
 @click.command()
 @click.argument("pipeline", required=False)
-@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
+@click.option(
+    "--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline; say it once for each."
+)
 @click.option("--no-ingest", is_flag=True, help="Take the tables as they are stored, without reading their sources.")
 @click.option(
     "--executor",
@@ -134,8 +135,7 @@ def _pipeline(door: Door, name: str | None, resume: str | None) -> Any:
     if name is None:
         if resume is None:
             raise InvalidInput("No pipeline is named.", fix="Name one: slipway run PIPELINE")
-        asked = {"id": resume} if resume != "last" else {"id": newest_pipeline_run(door)}
-        found = door.call("runs.get", **asked).run
+        found = door.call("runs.get", id=resume).run
         if not found.pipeline:
             raise InvalidInput(
                 f"The run {found.id} is of no pipeline.", fix="Resume a run that `slipway run` began: slipway runs list"

@@ -82,11 +82,11 @@ def compare(door: Door, run_ids: tuple[str, ...]) -> None:
 @runs.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("step", required=False)
-@click.option("--number", type=click.IntRange(1), help="Which call of STEP; the last one if missing.")
+@click.option("--number", type=click.IntRange(1), help="Which call of STEP; all of them if missing.")
 @click.option("--follow", "-f", is_flag=True, help="Go on while the run does.")
 @opened
 def logs(door: Door, run_id: str, step: str | None, number: int | None, follow: bool) -> None:
-    """Show what the steps of RUN printed and logged; of STEP alone if it is named. RUN may be `last`."""
+    """Show what the steps of RUN printed and logged, or those of STEP. RUN may be `last`."""
     from slipway.cli.step_logs import show_logs
 
     show_logs(door, run_id, step, number, follow=follow)

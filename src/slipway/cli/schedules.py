@@ -22,7 +22,7 @@ def schedules() -> None:
 @schedules.command()
 @opened
 def apply(door: Door) -> None:
-    """Publish the schedules that the project declares; those that it declares no more are withdrawn."""
+    """Publish the schedules that the project declares. Those that it declares no more are withdrawn."""
     made = publish(door)
     if door.as_json:
         door.show(made, str)
@@ -45,7 +45,7 @@ def list_(door: Door, withdrawn: bool) -> None:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many firings.")
 @opened
 def show(door: Door, name: str, limit: int) -> None:
-    """Show the schedule NAME: its triggers, its next times and its firings."""
+    """Show the schedule NAME, its next times and its firings."""
     door.show(door.call("schedules.get", name=name, limit=limit), _text)
 
 
@@ -54,7 +54,7 @@ def show(door: Door, name: str, limit: int) -> None:
 @click.option("--count", "number", default=10, show_default=True, type=click.IntRange(1, 100), help="How many.")
 @opened
 def next_(door: Door, name: str, number: int) -> None:
-    """Tell the next times at which the schedule NAME will fire by the clock."""
+    """Tell when the schedule NAME will fire next by the clock."""
     door.show(door.call("schedules.get", name=name, limit=1, next=number), _next_text)
 
 
@@ -63,7 +63,7 @@ def next_(door: Door, name: str, number: int) -> None:
 @click.option("--reason", default="", help="Why; it is kept.")
 @opened
 def pause(door: Door, name: str, reason: str) -> None:
-    """Pause the schedule NAME: nothing fires by itself until it is resumed. What runs runs on."""
+    """Pause the schedule NAME. Nothing fires by itself until it is resumed; what runs runs on."""
     door.show(door.call("schedules.pause", name=name, reason=reason), _text)
 
 
@@ -96,7 +96,7 @@ def fire(door: Door, name: str, settings: tuple[str, ...], key: str, reason: str
 @click.argument("name")
 @opened
 def hook(door: Door, name: str) -> None:
-    """Make the secret with which requests may fire the schedule NAME; a former one is void."""
+    """Make a secret by which requests fire the schedule NAME. A former one is void."""
     door.show(door.call("schedules.hook", name=name), _hook_text)
 
 

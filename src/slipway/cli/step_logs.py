@@ -14,22 +14,10 @@ from slipway.cli.layout import count, print_json
 from slipway.errors import NotFound, near
 from slipway.operations.runs import RunDetail, StepLog
 
-__all__ = ["newest_pipeline_run", "show_logs"]
+__all__ = ["show_logs"]
 
 _EVERY_S = 0.5
 _OPEN = ("waiting", "running")
-
-
-def newest_pipeline_run(door: Door) -> str:
-    """The id of the newest run of any pipeline.
-
-    Raises:
-        NotFound: There is none.
-    """
-    found = door.call("runs.search", where="pipeline is not null", limit=1).runs
-    if not found:
-        raise NotFound("No pipeline was run here yet.", fix="Run one: slipway run PIPELINE")
-    return str(found[0].run.id)
 
 
 def show_logs(door: Door, run_id: str, step: str | None, number: int | None, *, follow: bool) -> None:
@@ -39,19 +27,18 @@ def show_logs(door: Door, run_id: str, step: str | None, number: int | None, *, 
         door: The way to the project.
         run_id: The run's id or the beginning of it, or "last" for the newest of a pipeline.
         step: The step's name, None for all.
-        number: Which of its calls, None for the last one.
+        number: Which of its calls, None for all.
         follow: Whether to go on until the run has ended.
 
     Raises:
         NotFound: There is no such run, step or call.
     """
-    if run_id == "last":
-        run_id = newest_pipeline_run(door)
     places: dict[tuple[str, int], int] = {}
     told: tuple[str, int] | None = None
     seen = False
     while True:
         detail: RunDetail = door.call("runs.get", id=run_id)
+        run_id = detail.run.id
         for name, call in _calls(detail, step, number):
             found: StepLog = door.call(
                 "runs.step_log", id=detail.run.id, step=name, number=call, after=places.get((name, call), 0)
@@ -91,10 +78,9 @@ def _calls(detail: RunDetail, step: str | None, number: int | None) -> Iterator[
             f"The run {detail.run.id} did not call a step {step!r}.", fix=near(step, calls, what="steps of the run")
         )
     own = [one for one in found if one[0] == step]
-    wanted = number or len(own)
-    if own and wanted > len(own):
+    if number is not None and own and number > len(own):
         raise NotFound(
-            f"The run {detail.run.id} called the step {step!r} {len(own)} times, and call {wanted} was asked for.",
+            f"The run {detail.run.id} called the step {step!r} {len(own)} times, and call {number} was asked for.",
             fix=f"Give 1 to {len(own)}.",
         )
-    yield from own[wanted - 1 : wanted] if own else ()
+    yield from own if number is None else own[number - 1 : number]

@@ -45,7 +45,7 @@ def _text(answer: _Found) -> str:
 def _line(step: StepRun) -> str:
     reason = step.reason or "no reason was recorded"
     if step.state == "cached":
-        source = f", made by run {step.source_run_id}" if step.source_run_id else ""
+        source = f"; its result was made by run {step.source_run_id}" if step.source_run_id else ""
         return f"  {step.name} did not have to run: {reason}{source}."
     if step.state == "cancelled":
         return f"  {step.name} did not run: {reason}."

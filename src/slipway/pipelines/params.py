@@ -58,6 +58,6 @@ def _value(name: str, given: object, kind: Any) -> object:
     except (msgspec.ValidationError, TypeError) as problem:
         raise InvalidInput(
             f"{given!r} does not fit the parameter {name!r}: {problem}.",
-            fix=f"Give a {getattr(kind, '__name__', kind)}, or call the pipeline from Python.",
+            fix=f"Give a value of type {getattr(kind, '__name__', kind)}, or call the pipeline from Python.",
             field=name,
         ) from problem

@@ -111,7 +111,7 @@ def run_to_resume(workspace: Workspace, pipeline: Pipeline[..., Any], run_id: st
             try:
                 earlier = entries.get(tx, Run, run_id)
             except NotFound as problem:
-                raise NotFound(f"There is no run {run_id!r} to resume.", fix="See `slipway runs`.") from problem
+                raise NotFound(f"There is no run {run_id!r} to resume.", fix="See `slipway runs list`.") from problem
     if earlier.pipeline != pipeline.name:
         raise InvalidInput(
             f"The run {run_id} is of {earlier.pipeline or 'no pipeline'}, not of {pipeline.name!r}.",

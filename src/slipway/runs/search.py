@@ -14,9 +14,14 @@ from slipway.ledger.search import search
 from slipway.ports.workspace import Workspace
 from slipway.records.display import table
 from slipway.records.runs import Experiment, MetricPoint, Run, RunState, StepRun
-from slipway.records.search import And, Between, Compare, Field, IsNull
+from slipway.records.search import And, Between, Compare, Field, IsNull, Not
 
-__all__ = ["Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
+__all__ = ["LAST", "Comparison", "compare", "get_run", "history", "list_runs", "metrics", "steps"]
+
+LAST = "last"
+"""Stands for the id of the newest run of a pipeline."""
+
+_OF_A_PIPELINE = And((Not(IsNull(Field("attribute", "pipeline"))), IsNull(Field("attribute", "deleted"))))
 
 
 def list_runs(
@@ -58,12 +63,17 @@ def list_runs(
 
 
 def get_run(workspace: Workspace, id: str) -> Run:
-    """The run with an id, or with the one id that begins so (at least 6 digits).
+    """The run with an id, or with the one id that begins so (at least 6 digits); "last" is the newest of a pipeline.
 
     Raises:
         NotFound: There is none, or several begin so.
     """
     with workspace.ledger.read() as tx:
+        if id == LAST:
+            newest = search(tx, Run, project=workspace.project, where=_OF_A_PIPELINE, limit=1).records
+            if not newest:
+                raise NotFound("No pipeline was run here yet.", fix="Run one: slipway run PIPELINE")
+            return newest[0]
         exact = tx.get("run", id)
         if exact is not None:
             return entries.get(tx, Run, id)
@@ -75,7 +85,7 @@ def get_run(workspace: Workspace, id: str) -> Run:
     if found:
         raise NotFound(f"{len(found)} runs begin with {id!r}.", fix="Give more digits of the id.")
     recent = [run.id for run in list_runs(workspace, limit=5)]
-    raise NotFound(f"There is no run {id!r}.", fix=near(id, recent, what="latest runs") + " See `slipway runs`.")
+    raise NotFound(f"There is no run {id!r}.", fix=near(id, recent, what="latest runs") + " See `slipway runs list`.")
 
 
 def metrics(workspace: Workspace, run_id: str) -> dict[str, float]:

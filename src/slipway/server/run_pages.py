@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway.errors import InvalidInput, NotFound
-from slipway.operations.runs import Curves, RunChanges, RunDetail
+from slipway.operations.runs import Curves, RunChanges, RunDetail, Runs
 from slipway.records.runs import CONTEXT, Bucket, Run, StepRun
 from slipway.runs.browse import place_of
 from slipway.server import markdown, pictures, previews
@@ -25,7 +25,7 @@ _PICTURES, _PICTURE_BYTES = 12, 2_000_000
 _DIFF_CHARACTERS = 50_000
 _SHOWN_VALUE = 60
 _LEAST_RUNS, _MOST_RUNS = 2, 10
-_COMMAND, _NOTE = "slipway.command", "mlflow.note.content"
+_COMMAND, _NOTE, _SEARCH = "slipway.command", "mlflow.note.content", "slipway.search"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def run(view: View) -> Context:
         "detail": detail,
         "changes": _changes(view, detail),
         "rerun": _rerun_command(own),
-        "children": view.ask("runs.search", where=f"parent = '{own.id}'", limit=str(_CHILDREN)),
+        "children": _children(view, own),
+        "searched": own.params.get("metric", "") if _SEARCH in own.tags else "",
         "registered": registered.models if registered else (),
         "artifacts": sorted(own.artifacts, key=lambda one: one.name),
         "pictures": _pictures(view, own),
@@ -86,6 +87,17 @@ def step_log(view: View) -> Context:
     own = view.ask("runs.get", id=view.path["id"]).run
     asked = {"step": view.query.get("step", ""), "number": view.query.get("number", "0")}
     return {"run": own, "log": view.ask("runs.step_log", id=own.id, **asked)}
+
+
+def _children(view: View, own: Run) -> Runs:
+    """The runs inside: of a search its trials, the best first."""
+    by = ""
+    if _SEARCH in own.tags:
+        by = (
+            f"metrics.`{own.params.get('metric', '')}` {'asc' if own.params.get('direction') == 'minimize' else 'desc'}"
+        )
+    found: Runs = view.ask("runs.search", where=f"parent = '{own.id}'", order=by, limit=str(_CHILDREN))
+    return found
 
 
 def _step_rows(steps: Iterable[StepRun]) -> list[tuple[StepRun, int, float]]:
