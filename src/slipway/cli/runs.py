@@ -64,9 +64,6 @@ def search(door: Door, **asked: str | int) -> None:
 @opened
 def show(door: Door, run_id: str) -> None:
     """Show one run; RUN is its id, the beginning of it, or `last`."""
-    from slipway.cli.step_logs import newest_pipeline_run
-
-    run_id = newest_pipeline_run(door) if run_id == "last" else run_id
     door.show(door.call("runs.get", id=run_id), _show_text)
 
 
