@@ -22,6 +22,7 @@ from slipway.records.runs import Run, StepRun
 
 PROJECT = """
 import os
+from pathlib import Path
 import numpy as np
 import polars as pl
 import slipway as sw
@@ -79,6 +80,17 @@ def whose(marker: str) -> int:
 @sw.pipeline
 def somewhere(marker: str = "") -> int:
     return whose(marker)
+
+
+@sw.step
+def beside() -> list[str]:
+    here = Path(__file__).parent
+    return [(here / "data" / "prices.txt").read_text(), (here / "rates.json").read_text()]
+
+
+@sw.pipeline
+def reading() -> list[str]:
+    return beside()
 
 
 @sw.step
@@ -155,6 +167,25 @@ def test_the_same_results_and_metrics_wherever_steps_run(folder: Path, environme
     assert run.worker_time.executor == {"test": "processes", "prod": "ray"}[environment]
     assert 0 < run.worker_time.used_s <= run.worker_time.paid_s
     assert run.worker_time.idle_s == pytest.approx(run.worker_time.paid_s - run.worker_time.used_s)
+
+
+@pytest.mark.parametrize("environment", ["dev", "test"])
+def test_files_beside_the_code_are_found_and_count_wherever_a_step_runs(folder: Path, environment: str) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "prices.txt").write_text("1")
+    (folder / "rates.json").write_text("{}")
+    states = []
+
+    def read() -> object:
+        run, value, _ = _ran(folder, environment, "reading")
+        with open_project(folder, environment=environment) as project, project.workspace.ledger.read() as tx:
+            states.append(entries.get(tx, StepRun, f"{run.id}.1").state)
+        return value
+
+    assert [read(), read()] == [["1", "{}"]] * 2
+    (folder / "data" / "prices.txt").write_text("2")
+    assert read() == ["2", "{}"]
+    assert states == ["finished", "cached", "finished"]
 
 
 def test_a_step_runs_in_this_process_or_in_a_worker_that_is_gone_after_the_run(folder: Path) -> None:

@@ -30,6 +30,7 @@ from slipway.pipelines import cache
 from slipway.pipelines.attempts import only_here
 from slipway.pipelines.hidden import hooks
 from slipway.pipelines.hidden.recorder import recording
+from slipway.pipelines.snapshot import PASSED_OVER
 from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
 
@@ -155,9 +156,23 @@ def add_code(folder: Path, task: StepTask, place: Path) -> list[str]:
     if digest(data) != task.code:
         raise Corrupt("The task's code is not what its digest says.")
     archive.unpack(data, place)
+    if task.beside and os.path.isdir(task.beside):
+        _link_beside(place, Path(task.beside))
     added = [str(place), str(place / "src")]
     sys.path[:0] = added
     return added
+
+
+def _link_beside(place: Path, project: Path) -> None:
+    """Let a project's other files be found beside the copy of its code, by links; no code is linked."""
+    for entry in os.scandir(project):
+        target = place / entry.name
+        if entry.name.startswith(".") or entry.name in PASSED_OVER:
+            continue
+        if target.is_dir() and entry.is_dir():
+            _link_beside(target, Path(entry.path))
+        elif not target.exists() and not entry.name.endswith(".py"):
+            target.symlink_to(entry.path)
 
 
 def _function(task: StepTask) -> Any:

@@ -38,13 +38,16 @@ class Apart:
     def __call__(self, call: StepCall, log: RunLog) -> Any:
         """The step's result; see `Remote.__call__`."""
         assert call.function is not None
-        folder = None if self._snapshot else _project_of(call.function)
+        folder = _around(call.function) if self._snapshot else _project_of(call.function)
         with self._lock:
             if self._executor is None:
                 self._executor = self._opening()
             if folder not in self._remotes:
                 self._remotes[folder] = Remote(
-                    self._executor, code=self._code(call.function), folder=self._workspace.root / "tasks"
+                    self._executor,
+                    code=self._code(call.function),
+                    folder=self._workspace.root / "tasks",
+                    beside=folder,
                 )
         return self._remotes[folder](call, log)
 
@@ -62,6 +65,12 @@ class Apart:
         except NotFound:  # it was purged: the code that runs here is at hand
             pass
         return snapshot.pack(_project_of(function))
+
+
+def _around(function: Callable[..., Any]) -> Path | None:
+    """The folder that a snapshot of the function's project was taken of, None where nothing tells."""
+    places = Path(function.__code__.co_filename).resolve().parents
+    return next((folder for folder in places if (folder / snapshot.SETTINGS).is_file()), None)
 
 
 def _project_of(function: Callable[..., Any]) -> Path:

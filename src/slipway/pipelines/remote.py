@@ -65,14 +65,24 @@ class Remote:
         code: The project's snapshot, as `snapshot.pack` makes it; b"" where the code is installed there.
         folder: Where task folders are made; each is removed when its step has ended.
         timeout_s: After how many seconds a step is ended, None for never.
+        beside: The folder of which `code` was taken: what else lies there is found beside the copy too; None for nothing.
     """
 
-    def __init__(self, executor: Executor, *, code: bytes, folder: Path, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        code: bytes,
+        folder: Path,
+        timeout_s: float | None = None,
+        beside: Path | None = None,
+    ) -> None:
         self._executor = executor
         self._code = code
         self._digest = digest(code) if code else ""
         self._folder = folder
         self._timeout_s = timeout_s
+        self._beside = str(beside or "")
 
     def __call__(self, call: StepCall, log: RunLog) -> Any:
         """The step's result. What it logs reaches the run while it runs.
@@ -147,6 +157,7 @@ class Remote:
             step=call.name,
             function=target,
             code=self._digest,
+            beside=self._beside,
             inputs=inputs,
             returns=call.returns,
             run=log.run,

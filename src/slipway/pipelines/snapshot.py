@@ -14,11 +14,11 @@ from slipway.ids import new_id
 from slipway.ledger import archive, provenance
 from slipway.ports.workspace import Workspace
 
-__all__ = ["Contents", "fetch", "pack", "take", "unpacked"]
+__all__ = ["PASSED_OVER", "SETTINGS", "Contents", "fetch", "pack", "take", "unpacked"]
 
 _CONTENTS = "snapshot.json"
-_SETTINGS = "slipway.toml"
-_PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"})
+SETTINGS = "slipway.toml"
+PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"})
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +63,9 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = [
             name
             for name in folders
-            if not name.startswith(".") and name not in _PASSED_OVER and not (here / name / "pyvenv.cfg").exists()
+            if not name.startswith(".") and name not in PASSED_OVER and not (here / name / "pyvenv.cfg").exists()
         ]
-        yield from (here / name for name in names if name.endswith(".py") or (name == _SETTINGS and here == folder))
+        yield from (here / name for name in names if name.endswith(".py") or (name == SETTINGS and here == folder))
 
 
 def take(workspace: Workspace, folder: Path, *, declared: Sequence[str] = ()) -> str:

@@ -27,6 +27,7 @@ class StepTask(Struct, frozen=True, kw_only=True):
         step: The step's name, for sentences.
         function: `module:qualname`.
         code: The digest of `code.zip`, "" where the code is installed.
+        beside: The folder of which the code was taken, "" for none; another machine may not have it.
         inputs: Each argument as artifacts, by name.
         returns: The names of a returned tuple's items, () for one result.
         run: The pipeline's run as it stands, to which the step may log; None for one that is not logged to.
@@ -43,6 +44,7 @@ class StepTask(Struct, frozen=True, kw_only=True):
     step: str
     function: str
     code: str = ""
+    beside: str = ""
     inputs: dict[str, tuple[Artifact, ...]] = {}
     returns: tuple[str, ...] = ()
     run: Run | None = None
