@@ -25,7 +25,8 @@ REMARK = """\
 The same work is not done on all sides. Kedro keeps no key: again it looks whether files exist, and serves what is there
 whatever changed. Dagster skips nothing: again is a whole run. Hamilton's key knows a function's own source and its inputs,
 but no helper, constant, library or file (10 of 13 kinds of change go unnoticed); Slipway's knows all of these, and it
-records each call with its reason and lineage.
+records each call with its reason and lineage. Each side's first run is the first of its process: Slipway's holds 0.2 s for
+reading once what is installed, 2 ms a step here; without it a step is what the section on step overhead says.
 """
 
 _PATH = "pipelines beside their peers"
@@ -37,17 +38,17 @@ _GOALS_MS = {"sequence": {"first": 2.0, "again": 0.5}, "fan-out": {"first": 3.0}
 _OURS = """
 import json, sys, time
 from pathlib import Path
-from benchmarks.step_overhead import fan_out_mapped, sequence
+from benchmarks.step_overhead import mapped, sequence
 from slipway.hosts.project import open_workspace
 from slipway.pipelines import engine
 
 shape, steps, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-made = {"sequence": sequence, "fan-out": fan_out_mapped}[shape]
+made = {"sequence": sequence, "fan-out": mapped}[shape]
 workspace = open_workspace(folder / "store", project="bench")
 seconds = []
 for _ in range(2):
     started = time.perf_counter()
-    engine.run(workspace, made, {"steps": steps})
+    engine.run(workspace, made, {"steps" if shape == "sequence" else "width": steps})
     seconds.append(time.perf_counter() - started)
 workspace.ledger.close()
 print(json.dumps({"first": seconds[0], "again": seconds[1]}))
