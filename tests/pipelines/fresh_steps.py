@@ -38,9 +38,9 @@ class Fresh:
     """
 
     def __init__(self, folder: Path, workspace: Workspace, code: str, parameters: str = "") -> None:
-        self.folder, self.library, self.data = folder / "project", folder / "library", folder / "data"
+        self.folder, self.installed, self.data = folder / "project", folder / "library", folder / "data"
         self.workspace = workspace
-        for one in (self.folder, self.library, self.data):
+        for one in (self.folder, self.installed, self.data):
             one.mkdir(parents=True)
         first, *rest = re.split(r"^# file: (.+)\n", code, flags=re.M)
         if "@sw.pipeline" not in first:
@@ -64,26 +64,26 @@ class Fresh:
 
     def install(self, version: str) -> None:
         """Install the library `fakelib` in this version, instead of any other."""
-        for old in self.library.glob("*.dist-info/*"):
+        for old in self.installed.glob("*.dist-info/*"):
             old.unlink()
             old.parent.rmdir()
-        about = self.library / f"fakelib-{version}.dist-info" / "METADATA"
+        about = self.installed / f"fakelib-{version}.dist-info" / "METADATA"
         about.parent.mkdir(parents=True)
         about.write_text(f"Metadata-Version: 2.1\nName: fakelib\nVersion: {version}\n")
-        (self.library / "fakelib.py").write_text("def zero():\n    return 0\n")
+        (self.installed / "fakelib.py").write_text("def zero():\n    return 0\n")
 
     def forget(self) -> None:
-        tops = {path.name.removesuffix(".py") for path in (*self.folder.iterdir(), *self.library.iterdir())}
+        tops = {path.name.removesuffix(".py") for path in (*self.folder.iterdir(), *self.installed.iterdir())}
         for name in [n for n in sys.modules if n.partition(".")[0] in tops]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        if any(self.library.iterdir()):  # what is installed may have changed
+        if any(self.installed.iterdir()):  # what is installed may have changed
             version_of.cache_clear()
             provenance.environment.cache_clear()
 
     def run(self, *, use_cache: bool = True, **params: Any) -> Outcome:
         path, cwd, written = list(sys.path), os.getcwd(), sys.dont_write_bytecode
-        sys.path[:0] = [str(self.folder), str(self.library)]
+        sys.path[:0] = [str(self.folder), str(self.installed)]
         sys.dont_write_bytecode = True  # two edits within one second would be one to the interpreter's own cache
         os.chdir(self.data)
         self.forget()

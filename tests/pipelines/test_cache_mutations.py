@@ -320,7 +320,7 @@ CODE = [
     Row(
         "content of a library that is installed in editable form",
         "import fakelib\n@sw.step\ndef answer():\n    return fakelib.zero()\n",
-        lambda project: (project.library / "fakelib.py").write_text("def zero():\n    return 1\n") and None,
+        lambda project: (project.installed / "fakelib.py").write_text("def zero():\n    return 1\n") and None,
         "library fakelib 1.0 files",
         before=lambda project: _edit_in_place(project),
     ),
@@ -334,9 +334,9 @@ CODE = [
     Row(
         "content of a library on the path that is not installed",
         "import loose\n@sw.step\ndef answer():\n    return loose.one()\n",
-        lambda project: (project.library / "loose.py").write_text("def one():\n    return 2\n") and None,
+        lambda project: (project.installed / "loose.py").write_text("def one():\n    return 2\n") and None,
         "library loose files",
-        before=lambda project: (project.library / "loose.py").write_text("def one():\n    return 1\n"),
+        before=lambda project: (project.installed / "loose.py").write_text("def one():\n    return 1\n"),
     ),
 ]
 
@@ -606,7 +606,7 @@ HIDDEN = [
 
 def _edit_in_place(project: Fresh) -> None:
     project.install("1.0")
-    (about,) = project.library.glob("*.dist-info")
+    (about,) = project.installed.glob("*.dist-info")
     (about / "direct_url.json").write_text('{"url": "file:///x", "dir_info": {"editable": true}}')
 
 

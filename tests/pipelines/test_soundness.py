@@ -87,7 +87,7 @@ class Project:
 
     def __init__(self, folder: Path, workspace: Workspace) -> None:
         self.folder = folder / "project"
-        self.library = folder / "library"
+        self.installed = folder / "library"
         self.workspace = workspace
         for name, text in FILES.items():
             self.write(name, text)
@@ -104,13 +104,13 @@ class Project:
         self.write(name, text.replace(old, new))
 
     def install(self, version: str) -> None:
-        for old in self.library.glob("*.dist-info/*"):
+        for old in self.installed.glob("*.dist-info/*"):
             old.unlink()
             old.parent.rmdir()
-        about = self.library / f"fakelib-{version}.dist-info" / "METADATA"
+        about = self.installed / f"fakelib-{version}.dist-info" / "METADATA"
         about.parent.mkdir(parents=True)
         about.write_text(f"Metadata-Version: 2.1\nName: fakelib\nVersion: {version}\n")
-        (self.library / "fakelib.py").write_text("def zero():\n    return 0.0\n")
+        (self.installed / "fakelib.py").write_text("def zero():\n    return 0.0\n")
 
     def forget(self) -> None:
         for name in [n for n in sys.modules if n.partition(".")[0] in ("flow", "tools", "fakelib")]:
@@ -120,7 +120,7 @@ class Project:
         provenance.environment.cache_clear()  # or other tests would meet fakelib in their runs' lock
 
     def run(self, **params: Any) -> Run:
-        sys.path[:0] = [str(self.folder), str(self.library)]
+        sys.path[:0] = [str(self.folder), str(self.installed)]
         self.forget()
         try:
             return engine.run(self.workspace, importlib.import_module("flow").release, params).run

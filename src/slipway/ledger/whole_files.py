@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-__all__ = ["write_whole"]
+from slipway.ids import new_id
+
+__all__ = ["write_once", "write_whole"]
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -24,3 +26,24 @@ def write_whole(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_once(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file unless there is one: of several writers the first one's content stays, and it appears whole.
+
+    Args:
+        path: Its folder exists.
+        data: The whole content.
+        mode: Who may read and write it.
+    """
+    part = path.with_name(f".{new_id()}.part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()

@@ -22,6 +22,7 @@ from slipway.errors import Conflict, Denied, InvalidInput, Unavailable
 from slipway.flows.schedules import HOOK, schedule_of
 from slipway.ids import new_id
 from slipway.ledger import entries, events
+from slipway.ledger.whole_files import write_once
 from slipway.loop.schedule_params import fitting
 from slipway.loop.schedules import fire
 from slipway.operations.schedules import Fired, Hook, MakeHook
@@ -180,17 +181,7 @@ def _key(root: Path) -> bytes:
     path = root / "keys" / _KEY_FILE
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{new_id()}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(part, path)  # whoever is first: it appears whole, and nobody's is replaced
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
+        write_once(path, os.urandom(_KEY_BYTES), mode=0o600)
     return path.read_bytes()
 
 
