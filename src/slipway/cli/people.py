@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from slipway.cli.door import Door, opened
-from slipway.cli.layout import columns, facts, instant
+from slipway.cli.door import Door, json_option, opened
+from slipway.cli.layout import columns, facts, instant, print_json
 from slipway.operations.people import Me, OnePerson, People, TokenMade, Tokens
 from slipway.operations.permissions import ROLES
 from slipway.records.people import MEMBER, Person, RoleGrant
@@ -72,10 +72,14 @@ def change(door: Door, **fields: Any) -> None:
 
 
 @people.command()
-def roles() -> None:
+@json_option
+def roles(as_json: bool) -> None:
     """List the roles and the rights that each has."""
-    rows = [(role, ", ".join(rights)) for role, rights in ROLES.items() if role != MEMBER]
-    click.echo(columns(("role", "rights"), rows, empty=""))
+    held = {role: rights for role, rights in ROLES.items() if role != MEMBER}
+    if as_json:
+        print_json(held)
+    else:
+        click.echo(columns(("role", "rights"), [(role, ", ".join(rights)) for role, rights in held.items()], empty=""))
 
 
 @click.group()

@@ -157,7 +157,7 @@ def open_workspace(
         root: The store's folder; made when it is missing.
         project: The project.
         environment: "dev", "test" or "prod".
-        actor: Who acts; when None it is whose process this is, see `local_actor`.
+        actor: Who acts, None for whose process this is; see `local_actor`.
         clock: Business time; when None it is the store's own, see `open_clock`.
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
@@ -167,8 +167,7 @@ def open_workspace(
         memory_bytes: See `Workspace`.
         say: Receives lines of progress.
     """
-    placed = placement(executor, workers)
-    root = root.resolve()
+    placed, root = placement(executor, workers), root.resolve()
     opened = open_ledger(root, ledger)
     try:
         kept, open_parts = open_blobs(root, opened, blobs)

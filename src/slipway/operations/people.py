@@ -160,12 +160,12 @@ def _operation(name: str, summary: str, permission: str, request: type[Struct], 
 
 operations = (
     _operation("people.list", "List who is known, and which roles they hold.", "people.read", Empty, People),
-    _operation("people.me", "Say as whom one is known here.", "tokens.own", Empty, Me),
+    _operation("people.me", "Say as whom one is known here.", "people.read", Empty, Me),
     _operation("people.add", "Make somebody known; the first one is an admin.", "people.write", AddPerson, OnePerson),
     _operation("people.change", "Change or disable somebody.", "people.write", ChangePerson, OnePerson),
     _operation("people.grant", "Give somebody a role.", "people.write", ChangeRole, OnePerson),
     _operation("people.revoke", "Take a role from somebody.", "people.write", ChangeRole, OnePerson),
     _operation("tokens.add", "Make a token; its text is told once.", "tokens.own", AddToken, TokenMade),
-    _operation("tokens.list", "List tokens, never their secrets.", "tokens.own", ListTokens, Tokens),
+    _operation("tokens.list", "List tokens, never their secrets.", "tokens.read", ListTokens, Tokens),
     _operation("tokens.revoke", "End a token at once.", "tokens.own", RevokeToken, Tokens),
 )

@@ -24,7 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
     "governance": ("*.read", "tables.personal", "tables.erase", "approvals.grant", "audit.seal"),
-    MEMBER: ("projects.read", "people.read", "tokens.own"),
+    MEMBER: ("projects.read", "people.read", "tokens.read", "tokens.own"),
     "ml engineer": (
         "*.read",
         "tables.write",
