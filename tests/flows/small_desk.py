@@ -12,6 +12,7 @@ from slipway.flows.approve import grant
 from slipway.flows.deploy import deploy, rollback
 from slipway.flows.endpoints import folder_of
 from slipway.flows.release import declare_endpoint
+from slipway.hosts.identity import ALONE
 from slipway.hosts.project import Project, open_project
 from slipway.models import registry
 from slipway.operations.endpoints import Deploy, Deployed, Rollback
@@ -21,6 +22,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import EndpointStatus
 from slipway.records.events import Event
 from slipway.records.models import ModelVersion
+from slipway.records.people import Actor
 from slipway.serving.swap import REVISION_FILE, read_revision
 
 NAME = "small-delays"
@@ -37,6 +39,11 @@ class Desk:
     @property
     def workspace(self) -> Workspace:
         return self.project.workspace
+
+    @property
+    def workspace_alone(self) -> Workspace:
+        """The workspace of somebody who is alone with the store."""
+        return dataclasses.replace(self.workspace, actor=Actor("alone", roles=ALONE))
 
     @property
     def folder(self) -> Path:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
     "trash": ("slipway.cli.trash", "trash", "Delete runs, experiments and models; restore or purge them."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),
+    "floor": ("slipway.cli.floor", "floor", "See or set what an environment asks of every model."),
     "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),
     "rollback": ("slipway.cli.deploy", "rollback", "Let serve again what served before."),
     "rollout": ("slipway.cli.rollout", "rollout", "See how a roll-out stands, or end it."),

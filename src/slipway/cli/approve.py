@@ -19,10 +19,19 @@ __all__ = ["approve"]
 @click.option("--reject", is_flag=True, help="Reject instead of approving.")
 @click.option("--standing", is_flag=True, help="Approve an endpoint's retraining policy ahead of time.")
 @click.option("--until", metavar="DATE", help="With --standing: the last day on which the word counts (UTC).")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 366), help="For how long it counts.")
 @click.option("--comment", default="", help="Why.")
 @opened
 def approve(
-    door: Door, name: str, version: str, role: str, reject: bool, standing: bool, until: str | None, comment: str
+    door: Door,
+    name: str,
+    version: str,
+    role: str,
+    reject: bool,
+    standing: bool,
+    until: str | None,
+    days: int,
+    comment: str,
 ) -> None:
     """Approve or reject a version of MODEL; the word is bound to its bundle's digest.
 
@@ -37,12 +46,13 @@ def approve(
     if until is not None:
         raise InvalidInput(
             "--until is given without --standing.",
-            why="An approval of one version holds for that bundle, whenever it serves.",
+            why="An approval of one version is of that bundle, and counts for so many days: --days.",
             fix=f"Leave it out, or approve the policy: slipway approve {name} --standing --until {until}",
             field="until",
         )
     decision = "rejected" if reject else "approved"
-    granted = door.call("approvals.grant", model=name, version=version, role=role, decision=decision, comment=comment)
+    given = {"model": name, "version": version, "role": role, "decision": decision, "comment": comment, "days": days}
+    granted = door.call("approvals.grant", **given)
     door.show(granted, _text)
 
 

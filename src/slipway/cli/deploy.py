@@ -21,18 +21,14 @@ __all__ = ["deploy", "rollback"]
 @click.option("--port", default=0, help="The port to listen on; the former or a free one when missing.")
 @click.option("--dry-run", is_flag=True, help="Judge only, change nothing.")
 @click.option("--at-once", is_flag=True, help="Without the declared roll-out, replacing one that is under way.")
+@click.option(
+    "--break-glass", default="", metavar="WHY", help="Let it serve though its gate refuses it; tells everybody."
+)
 @opened
-def deploy(door: Door, model: str, version: str, endpoint: str, port: int, dry_run: bool, at_once: bool) -> None:
+def deploy(door: Door, model: str, endpoint: str, dry_run: bool, **more: Any) -> None:
     """Judge MODEL by its gate and, when it passes, let it serve, or begin the roll-out that its endpoint declares."""
     gate = _declare(door, endpoint or model, keep=not dry_run)
-    wanted = {
-        "model": model,
-        "version": version,
-        "endpoint": endpoint,
-        "port": port,
-        "dry_run": dry_run,
-        "at_once": at_once,
-    }
+    wanted = {"model": model, "endpoint": endpoint, "dry_run": dry_run, **more}
     answer = door.call("endpoints.deploy", **wanted, gate=gate if dry_run else None)
     if not dry_run and door.checkout is not None and (door.checkout.folder / FILE).is_file():
         _publish_schedules(door)

@@ -101,7 +101,7 @@ def _files(project: str, module: str, drafted: Any) -> dict[str, bytes]:
         f"slipway run release\nslipway deploy {project}\nslipway predict {project} {asked}\n```\n\n"
         + "".join(f"- {note}\n" for note in drafted.notes)
     )
-    settings = f'[project]\nname = "{project}"\nmodule = "{module}"\n\n[environments.dev]\nstore = ".slipway"\n'
+    settings = f'[project]\nname = "{project}"\nmodule = "{module}"\ntemplate = "from-notebook"\n\n[environments.dev]\nstore = ".slipway"\n'
     texts = {
         f"{module}.py": drafted.text,
         "README.md": readme,

@@ -59,7 +59,7 @@ def new(name: str | None, notebook: Path | None, model: str) -> dict[str, object
     made = {
         f"{module}.py": (source / "project.py.txt").read_text(),
         "README.md": (source / "README.md.txt").read_text(),
-        "slipway.toml": f'[project]\nname = "{project}"\nmodule = "{module}"\n\n[environments.dev]\nstore = ".slipway"\n',
+        "slipway.toml": f'[project]\nname = "{project}"\nmodule = "{module}"\ntemplate = "tabular"\n\n[environments.dev]\nstore = ".slipway"\n',
         ".gitignore": ".slipway/\nslipway.local.toml\n__pycache__/\n",
         "data/customers.csv": _customers(),
     }

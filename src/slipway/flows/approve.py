@@ -1,16 +1,21 @@
 """Approve: a person's word for one bundle, bound to its digest."""
 
+from datetime import timedelta
 from typing import Literal, cast
 
-from slipway.errors import InvalidInput, near
+from slipway.errors import Denied, InvalidInput, near
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
 from slipway.models import registry
 from slipway.operations.governance import Grant, Granted
+from slipway.operations.permissions import ROLES
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Approval
+from slipway.records.models import ModelVersion
+from slipway.records.people import Person
+from slipway.records.runs import Run
 
-__all__ = ["approvals_of", "grant"]
+__all__ = ["approvals_of", "authors_of", "grant"]
 
 _DECISIONS = ("approved", "rejected")
 
@@ -19,7 +24,8 @@ def grant(workspace: Workspace, request: Grant) -> Granted:
     """Approve or reject a model version in a role.
 
     Raises:
-        InvalidInput: Neither "approved" nor "rejected".
+        InvalidInput: Neither "approved" nor "rejected", or the days do not fit.
+        Denied: Whoever asks made the bundle, or does not hold the role.
         NotFound: No such model or version.
     """
     if request.decision not in _DECISIONS:
@@ -28,16 +34,23 @@ def grant(workspace: Workspace, request: Grant) -> Granted:
             fix=near(request.decision, _DECISIONS, what="decisions"),
             field="decision",
         )
+    if not 1 <= request.days <= 366:
+        raise InvalidInput(
+            f"An approval cannot count for {request.days} days.", fix="Give 1 to 366: --days 30.", field="days"
+        )
     version = registry.get(workspace, request.model, request.version)
+    _check_giver(workspace, version, request)
+    now = workspace.clock.now()
     approval = Approval(
         id=new_id(),
         project=workspace.project,
         name=request.role,
-        created_at=workspace.clock.now(),
+        created_at=now,
         bundle=version.bundle,
         actor=workspace.actor,
         decision=cast("Literal['approved', 'rejected']", request.decision),
         comment=request.comment,
+        expires_at=now + timedelta(days=request.days) if request.decision == "approved" else None,
     )
     with workspace.ledger.write() as tx:
         entries.put(tx, approval, expect=0)
@@ -53,6 +66,35 @@ def grant(workspace: Workspace, request: Grant) -> Granted:
             decision=request.decision,
         )
     return Granted(approval=approval)
+
+
+def authors_of(workspace: Workspace, version: ModelVersion) -> tuple[str, ...]:
+    """Who made a version: who registered it, and who ran what it came from. Nobody, while the store knows nobody.
+
+    A team of one approves its own work; as soon as there is somebody else, they do.
+    """
+    with workspace.ledger.read() as tx:
+        if not entries.find(tx, Person, limit=1):
+            return ()
+        has_run = version.run_id and entries.etag(tx, Run, version.run_id)
+        run = entries.as_stored(tx, Run, version.run_id) if has_run else None
+    return tuple(dict.fromkeys([version.actor.name, *([run.actor.name] if run else [])]))
+
+
+def _check_giver(workspace: Workspace, version: ModelVersion, request: Grant) -> None:
+    giver = workspace.actor
+    if request.decision == "approved" and giver.name in authors_of(workspace, version):
+        raise Denied(
+            f"{giver.name} made {version.name} {version.number}, and cannot approve it.",
+            why="Who answers for a model is not who made it.",
+            fix="Ask somebody else whose role may approve: slipway people list",
+        )
+    if workspace.identity is not None and request.role in ROLES and request.role not in giver.roles:
+        raise Denied(
+            f"{giver.name} cannot speak as {request.role}.",
+            why=f"They hold: {', '.join(giver.roles) or 'no role here'}.",
+            fix=f"Ask somebody who is {request.role}: slipway people list",
+        )
 
 
 def approvals_of(workspace: Workspace, bundle: str) -> list[Approval]:

@@ -7,6 +7,7 @@ import msgspec
 from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound
 from slipway.flows import rollouts
 from slipway.flows.approve import approvals_of
+from slipway.flows.break_glass import break_glass
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.judging import declared_endpoint, judge_version, refusal
@@ -55,16 +56,21 @@ def deploy(workspace: Workspace, request: Deploy) -> Deployed:
         return Deployed(verdict=ruling, revision=None, status=None)
     with turn(workspace, name):
         _check_environment(workspace, name)
-        if not request.at_once:
+        if not request.at_once and not request.break_glass:
             rollouts.refuse_while_under_way(workspace, name)
         ruling = judge_version(workspace, version, bundle, declared, keep=True)
-        if not ruling.passed:
+        is_broken = bool(request.break_glass) and not ruling.passed
+        if is_broken:
+            broken = break_glass(workspace, version, ruling, endpoint=name, reason=request.break_glass)
+        elif not ruling.passed:
             raise refusal(version, ruling)
         draft = draft_of(workspace, version, bundle, declared)
         if request.port and draft.port not in (0, request.port):
             workspace.say(f"{name} answers on port {draft.port} until it is stopped; {request.port} counts from then.")
         draft = msgspec.structs.replace(draft, port=request.port or draft.port, verdict_id=ruling.id)
-        if not request.at_once and rollouts.is_due(workspace, declared, draft):
+        if is_broken:
+            draft = msgspec.structs.replace(draft, reason=f"break-glass: {broken.reason}")
+        if not request.at_once and not is_broken and rollouts.is_due(workspace, declared, draft):
             begun = rollouts.begin(workspace, declared, draft)
             if not begun.is_under_way:
                 raise BackendError(
@@ -97,6 +103,13 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
         _refuse_rejected(workspace, found)
         with workspace.ledger.read() as tx:
             ruling = entries.get(tx, Verdict, found.verdict_id)
+        if not ruling.passed:
+            raise GateRefused(
+                f"Revision {found.number} of {request.name!r} was let through by break-glass: its gate refused it.",
+                why="Going back there would let it serve without anybody's word for it now.",
+                fix=f"Go back further: slipway rollback {request.name} --to N",
+                verdict=ruling,
+            )
         reason = f"rollback to {found.number}" + (f": {request.reason}" if request.reason else "")
         draft = msgspec.structs.replace(
             found, reason=reason, actor=workspace.actor, created_at=workspace.clock.now(), challenger=None

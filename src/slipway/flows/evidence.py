@@ -27,6 +27,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle, ModelVersion
+from slipway.records.projects import Project
 from slipway.records.runs import Run
 from slipway.runs.tracking import WATCHED
 from slipway.runs.watching import BAD
@@ -35,6 +36,9 @@ from slipway.stats.intervals import paired_difference
 __all__ = ["CHAMPION", "champion_of", "collect"]
 
 CHAMPION = "champion"
+TARGET = "process"
+"""Where a deployment goes: processes of Slipway's own."""
+
 _TIMED_ROWS = 200
 
 
@@ -89,6 +93,8 @@ def collect(
     if bundle.environment is not None:
         differing, checked = _differing(bundle.environment.lock)
         found.append(make.environment(subject, now, differing=differing, checked=checked))
+    names = {"format": bundle.format, "target": TARGET, "template": _template(workspace)}
+    found += [make.named(kind, subject, now, names[kind]) for kind in sorted(kinds & set(names))]
     if "consistent" in kinds:
         found += _consistency(workspace, subject, endpoint or candidate.name)
     if "no_finding" in kinds:
@@ -109,6 +115,13 @@ def collect(
             if "latency" in kinds:
                 found += _latency(workspace, candidate, model, other)
     return found
+
+
+def _template(workspace: Workspace) -> str:
+    """The template that the project was made from, "" for none."""
+    with workspace.ledger.read() as tx:
+        known = entries.etag(tx, Project, workspace.project)
+        return entries.get(tx, Project, workspace.project).template if known else ""
 
 
 def _consistency(workspace: Workspace, subject: str, endpoint: str) -> list[Evidence]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from slipway.errors import GateRefused, NotFound
-from slipway.flows.approve import approvals_of
+from slipway.flows.approve import approvals_of, authors_of
 from slipway.flows.evidence import champion_of, collect
+from slipway.flows.floors import floor_of
 from slipway.gates.floors import effective
 from slipway.gates.judge import judge, verdict
 from slipway.ledger import entries, events, lineage
@@ -48,7 +49,9 @@ def judge_version(
         keep: Whether the verdict goes into the ledger.
         standing: The standing approval under which the version was made; it counts as its giver's word.
     """
-    gate = effective(declared.gate, workspace.environment)
+    with workspace.ledger.read() as tx:
+        floor = floor_of(tx, workspace.environment)
+    gate = effective(declared.gate, workspace.environment, floor)
     champion = champion_of(workspace, version.name, endpoint=declared.name)
     now = workspace.clock.now()
     approvals = approvals_of(workspace, version.bundle)
@@ -68,6 +71,7 @@ def judge_version(
         is_champion=champion is not None and champion.bundle == version.bundle,
         model=version.name,
         number=version.number,
+        authors=authors_of(workspace, version),
     )
     ruling = verdict(
         outcomes,

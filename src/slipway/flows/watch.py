@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from slipway.errors import SlipwayError
+from slipway.flows import break_glass
 from slipway.flows.answered import answered_rows
 from slipway.flows.consistency import measure
 from slipway.flows.endpoints import folder_of, revision_of
@@ -127,6 +128,7 @@ def watch_rows(
         for monitor, finding in zip(revision.monitors, found, strict=True):
             _update_incident(tx, workspace, monitor, finding)
         _close_unwatched(tx, workspace, revision, now)
+        break_glass.look_after(tx, workspace, revision, now)
         events.record(
             tx,
             workspace,
@@ -276,7 +278,7 @@ def _close_unwatched(tx: WriteTransaction, workspace: Workspace, revision: Revis
     names = {monitor.name for monitor in revision.monitors}
     parent = f"{workspace.project}/{revision.name}"
     for incident in entries.find(tx, Incident, parent=parent, state="open", limit=1000):
-        if incident.name not in names:
+        if incident.name not in names and incident.cause != break_glass.CAUSE:
             _close(tx, workspace, incident, "its monitor is no longer declared", now)
 
 

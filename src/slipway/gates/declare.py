@@ -252,18 +252,23 @@ def environment_resolves() -> Check:
     return Check(CheckSpec(kind="environment"))
 
 
-def approval(role: str) -> Check:
-    """A person approves in a role, for exactly these bytes.
+def approval(role: str, *, count: int = 1) -> Check:
+    """People approve in a role, for exactly these bytes. Whoever made the model does not count among them.
 
     Args:
         role: For example "accountable".
+        count: How many different people.
 
     Raises:
-        InvalidDeclaration: The role is empty.
+        InvalidDeclaration: The role is empty, or the count is none.
     """
     if not isinstance(role, str) or not role.strip():
         raise InvalidDeclaration(f"{role!r} is no role.", fix="For example sw.approval('accountable').")
-    return Check(CheckSpec(kind="approval", role=role))
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidDeclaration(
+            f"{count!r} is no number of people.", fix="For example sw.approval('accountable', count=2)."
+        )
+    return Check(CheckSpec(kind="approval", role=role, count=count))
 
 
 def _refuse_other(check: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from slipway.records.gates import Evidence
+from slipway.records.gates import CheckKind, Evidence
 from slipway.records.models import MetricValue
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "figures",
     "figures_of",
     "latency",
+    "named",
     "proof",
     "reproduction",
 ]
@@ -92,6 +93,11 @@ def proof(
         note: The sentence that says how, or what stood against it.
     """
     return Evidence(kind=kind, subject=subject, at=at, values={"holds": holds}, note=note)
+
+
+def named(kind: CheckKind, subject: str, at: datetime, name: str) -> Evidence:
+    """Which one of a floor's list it is: for `format`, `target` and `template`."""
+    return Evidence(kind=kind, subject=subject, at=at, values={"name": name})
 
 
 def consistency(

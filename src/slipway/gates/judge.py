@@ -44,6 +44,7 @@ class _Bench:
     is_champion: bool
     model: str
     number: int
+    authors: Sequence[str]
 
     @property
     def no_champion(self) -> str:
@@ -68,6 +69,7 @@ def judge(
     is_champion: bool = False,
     model: str = "MODEL",
     number: int = 0,
+    authors: Sequence[str] = (),
 ) -> tuple[Outcome, ...]:
     """Judge a bundle.
 
@@ -81,6 +83,7 @@ def judge(
         is_champion: Whether this very bundle is.
         model: The model's name, for the next steps.
         number: The version's number, for the next steps.
+        authors: Who made the bundle: their own approval of it does not count.
 
     Returns:
         One outcome a check, in the gate's order.
@@ -93,6 +96,7 @@ def judge(
         is_champion=is_champion,
         model=model,
         number=number,
+        authors=authors,
     )
     return tuple(_JUDGES[check.kind](check, bench) for check in gate.checks)
 
@@ -294,8 +298,15 @@ def _reproduced(check: CheckSpec, bench: _Bench) -> Outcome:
 
 def _approval(check: CheckSpec, bench: _Bench) -> Outcome:
     latest: dict[tuple[str, str], Approval] = {}
+    lapsed = own = 0
     for given in sorted(bench.approvals, key=lambda given: (given.created_at, given.id)):
-        if given.name == check.role and (given.expires_at is None or given.expires_at > bench.at):
+        if given.name != check.role:
+            continue
+        if given.expires_at is not None and given.expires_at <= bench.at:
+            lapsed += 1
+        elif given.actor.name in bench.authors and given.decision == "approved":
+            own += 1
+        else:
             latest[given.actor.name, given.actor.kind] = given
     version = f" --version {bench.number}" if bench.number else ""
     ask = f"slipway approve {bench.model}{version} --role {check.role}"
@@ -307,11 +318,29 @@ def _approval(check: CheckSpec, bench: _Bench) -> Outcome:
     if any(given.decision == "rejected" for given in latest.values()):
         fix = f"Talk to them; who rejected may change their word: {ask}"
         return _outcome(check, "refused", _listed(words), fix)
-    if latest:
+    if len(latest) >= check.count:
         return _outcome(check, "passed", _listed(words), "", approvals=[given.id for given in latest.values()])
-    return _unknown(check, "nobody gave their word for these bytes", ask)
+    notes = [*([f"{lapsed} lapsed"] if lapsed else []), *(["its author's own word does not count"] if own else [])]
+    missing = f"{len(latest)} of {check.count} gave their word for these bytes" if latest else _NOBODY
+    return _unknown(check, _listed([missing, *words, *notes]), ask)
 
 
+def _listed_kind(check: CheckSpec, bench: _Bench) -> Outcome:
+    found = bench.of(check.kind)
+    if not found:
+        return _unknown(check, "nobody knows which it is", _LISTED[check.kind])
+    name = str(found[0].values["name"])
+    if name in check.allowed:
+        return _outcome(check, "passed", name, "")
+    return _outcome(check, "refused", f"it is {name or 'none of them'}", _LISTED[check.kind])
+
+
+_NOBODY = "nobody gave their word for these bytes"
+_LISTED = {
+    "format": "Train a model that one of these formats holds, or talk to governance: slipway floor show",
+    "target": "Deploy to one of these, or talk to governance: slipway floor show",
+    "template": "Begin the project from one of these (slipway new --template), or talk to governance: slipway floor show",
+}
 _PROOFS = {
     "signature": "Release it again: packing signs.",
     "parity": "Release it again: packing proves the answers equal.",
@@ -329,6 +358,9 @@ _JUDGES: dict[str, Callable[[CheckSpec, _Bench], Outcome]] = {
     "reproduced": _reproduced,
     "environment": _environment,
     "approval": _approval,
+    "format": _listed_kind,
+    "target": _listed_kind,
+    "template": _listed_kind,
     "signature": _proof,
     "parity": _proof,
     "loads": _proof,

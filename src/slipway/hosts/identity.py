@@ -16,7 +16,10 @@ from slipway.governance.tokens import identified
 from slipway.ports.ledger_store import LedgerStore
 from slipway.records.people import Actor, Identity
 
-__all__ = ["TOKEN_VARIABLE", "local_actor", "shown_token", "user"]
+__all__ = ["ALONE", "TOKEN_VARIABLE", "local_actor", "shown_token", "user"]
+
+ALONE = ("admin", "governance")
+"""The roles of whoever opens a store that knows nobody: a team of one does everything itself."""
 
 TOKEN_VARIABLE = "SLIPWAY_TOKEN"
 
@@ -44,7 +47,7 @@ def local_actor(ledger: LedgerStore, project: str, now: datetime) -> tuple[Actor
 
     Returns:
         The actor there, and their identity in other projects. While nobody is known it is the user of the operating
-        system as admin, without an identity; afterwards an account that is nobody's has no role at all.
+        system with the roles `ALONE`, without an identity; afterwards an account that is nobody's has no role at all.
 
     Raises:
         Unauthenticated: The token in the environment is good for nothing.
@@ -52,7 +55,7 @@ def local_actor(ledger: LedgerStore, project: str, now: datetime) -> tuple[Actor
     with ledger.read() as tx:
         people = known(tx)
     if not people:
-        return Actor(user(), roles=("admin",)), None
+        return Actor(user(), roles=ALONE), None
     token = shown_token()
     if token is not None:
         identity = identified(ledger, token, now)

@@ -250,7 +250,7 @@ def open_project(
         say=say,
     )
     try:
-        projects.register(opened)
+        projects.register(opened, template=settings.project.template)
         recover(opened)
         with current_workspace.filled(opened):
             yield Project(home, settings, opened)

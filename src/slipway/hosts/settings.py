@@ -42,10 +42,12 @@ class ProjectSettings(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         name: The project's name.
         module: The module or package that declares tables, features, pipelines and endpoints.
+        template: The template that the project was made from: `slipway new` writes it, a floor may ask for it.
     """
 
     name: str
     module: str = "project"
+    template: str = ""
 
 
 class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):

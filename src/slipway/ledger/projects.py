@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from slipway.errors import NotFound, near
 from slipway.ids import check_name
 from slipway.ledger import entries, events
@@ -16,15 +18,21 @@ __all__ = ["add_project", "check_known", "list_projects", "register"]
 _AT_MOST = 10_000
 
 
-def register(workspace: Workspace) -> None:
-    """Write the workspace's project down, unless it is known already."""
+def register(workspace: Workspace, *, template: str | None = None) -> None:
+    """Write the workspace's project down, unless it is known already.
+
+    Args:
+        workspace: Its name.
+        template: The template that it was made from, "" for none; None where that is not known here.
+    """
     name = workspace.project
     with workspace.ledger.read() as tx:
-        if entries.etag(tx, Project, name):
+        if entries.etag(tx, Project, name) and template in (None, entries.get(tx, Project, name).template):
             return
     with workspace.ledger.write() as tx:
-        if not entries.etag(tx, Project, name):
-            entries.put(tx, Project(id=name, project=name, name=name, created_at=workspace.clock.now()), expect=0)
+        found = entries.get(tx, Project, name) if entries.etag(tx, Project, name) else None
+        made = found or Project(id=name, project=name, name=name, created_at=workspace.clock.now())
+        entries.put(tx, msgspec.structs.replace(made, template=made.template if template is None else template))
 
 
 def add_project(workspace: Workspace, request: AddProject) -> Project:

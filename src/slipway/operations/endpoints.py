@@ -75,6 +75,7 @@ class Deploy(Struct, frozen=True, kw_only=True):
         port: The port to listen on, 0 for any free one.
         gate: For a dry run: judge by this gate instead of the one that is kept.
         at_once: Let it serve without the declared roll-out, in place of whatever serves or is being rolled out.
+        break_glass: Why it must serve although its gate refuses it, "" otherwise. It serves at once, everybody is told.
     """
 
     model: str
@@ -84,6 +85,7 @@ class Deploy(Struct, frozen=True, kw_only=True):
     port: int = 0
     gate: GateSpec | None = None
     at_once: bool = False
+    break_glass: str = ""
 
 
 class Deployed(Struct, frozen=True, kw_only=True):

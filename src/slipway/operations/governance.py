@@ -34,6 +34,7 @@ class Grant(Struct, frozen=True, kw_only=True):
         role: In which role: "accountable".
         decision: "approved" or "rejected".
         comment: Why.
+        days: For how long an approval counts, 1 to 366; a rejection counts until it is taken back.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     role: str = "accountable"
     decision: str = "approved"
     comment: str = ""
+    days: int = 30
 
 
 class Granted(Struct, frozen=True, kw_only=True):

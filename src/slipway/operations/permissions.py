@@ -5,7 +5,7 @@ A right is written `noun.right`; `*` stands for any. Reading is `noun.read`.
 
 from slipway.records.people import MEMBER, Actor
 
-__all__ = ["EXCLUDING", "ROLES", "allowed", "is_right", "roles_with"]
+__all__ = ["EXCLUDING", "RESERVED", "ROLES", "allowed", "is_right", "roles_with"]
 
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
@@ -23,7 +23,15 @@ ROLES: dict[str, tuple[str, ...]] = {
         "schedules.write",
     ),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
-    "governance": ("*.read", "tables.personal", "tables.erase", "approvals.grant", "audit.seal"),
+    "governance": (
+        "*.read",
+        "tables.personal",
+        "tables.erase",
+        "approvals.grant",
+        "audit.seal",
+        "floors.write",
+        "gates.break",
+    ),
     MEMBER: ("projects.read", "people.read", "tokens.read", "tokens.own"),
     "ml engineer": (
         "*.read",
@@ -42,6 +50,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "*.read",
         "schedules.write",
         "trash.purge",
+        "gates.break",
         "endpoints.deploy",
         "endpoints.watch",
         "audit.seal",
@@ -55,6 +64,9 @@ EXCLUDING: tuple[tuple[str, str], ...] = (
     ("executive viewer", "admin"),
 )
 """Roles that nobody holds together: who sets the floor does not build what must stand on it."""
+
+RESERVED = frozenset({"floors.write"})
+"""Rights that a role has only where it names them: not even an admin's `*.*` grants them."""
 
 
 def allowed(actor: Actor, permission: str) -> bool:
@@ -78,4 +90,6 @@ def is_right(text: str) -> bool:
 
 def _grants(rights: tuple[str, ...], permission: str) -> bool:
     noun, _, right = permission.partition(".")
+    if permission in RESERVED:
+        return permission in rights
     return any(granted in (permission, "*.*", f"*.{right}", f"{noun}.*") for granted in rights)

@@ -8,6 +8,7 @@ from slipway.operations import (
     erasures,
     features,
     files,
+    floors,
     governance,
     models,
     people,
@@ -45,6 +46,7 @@ _NOUNS = (
     schedules,
     simulations,
     governance,
+    floors,
     trash,
 )
 OPERATIONS: dict[str, Operation] = {declared.name: declared for noun in _NOUNS for declared in noun.operations}

@@ -9,7 +9,7 @@ from slipway.records.display import table
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
-__all__ = ["Approval", "CheckSpec", "Evidence", "GateSpec", "Outcome", "Verdict"]
+__all__ = ["Approval", "BreakGlass", "CheckKind", "CheckSpec", "Evidence", "Floor", "GateSpec", "Outcome", "Verdict"]
 
 CheckKind = Literal[
     "metric",
@@ -25,6 +25,9 @@ CheckKind = Literal[
     "consistent",
     "no_finding",
     "reproduced",
+    "format",
+    "target",
+    "template",
 ]
 
 
@@ -41,6 +44,8 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
         margin: For champion: how much worse is tolerated.
         slice: For metric: the column whose every slice must hold, "" for overall.
         role: For approval: who must approve.
+        count: For approval: how many people.
+        allowed: For format, target and template: which ones may be.
     """
 
     kind: CheckKind
@@ -50,6 +55,8 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
     margin: float = 0.0
     slice: str = ""
     role: str = ""
+    count: int = 1
+    allowed: tuple[str, ...] = ()
 
 
 class GateSpec(Struct, frozen=True, kw_only=True):
@@ -137,3 +144,55 @@ class Approval(Record, frozen=True, kw_only=True, tag="approval"):
     decision: Literal["approved", "rejected"]
     comment: str = ""
     expires_at: datetime | None = None
+
+
+class Floor(Record, frozen=True, kw_only=True, tag="floor"):
+    """What every model must show in an environment, whatever a project declares; name: the environment's.
+
+    Args:
+        number: Counts the changes within the environment, from 1.
+        checks: What is asked besides signature, parity and loading, which no floor can leave out.
+        written: The same, as somebody wrote it.
+        needs_gate: Whether a project must declare a gate of its own.
+        formats: The models' formats that may be, () for any.
+        targets: Where bundles may go ("process" is Slipway's own), () for anywhere.
+        templates: The templates from which a project may have been made, () for any.
+        actor: Who set it.
+        reason: Why.
+    """
+
+    number: int
+    checks: tuple[CheckSpec, ...] = ()
+    written: tuple[str, ...] = ()
+    needs_gate: bool = False
+    formats: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    actor: Actor
+    reason: str = ""
+
+
+class BreakGlass(Record, frozen=True, kw_only=True, tag="break_glass"):
+    """A named person's word that a bundle may serve although its gate refused it; name: the endpoint's.
+
+    Args:
+        bundle: The bundle's digest.
+        model: The model's name.
+        version: The version's number.
+        environment: Where.
+        verdict_id: What it went against.
+        actor: Who.
+        reason: Why.
+        expires_at: Until when it lets that bundle be deployed; what serves after that must have passed.
+        incident_id: The incident that stays open meanwhile.
+    """
+
+    bundle: str
+    model: str
+    version: int
+    environment: str
+    verdict_id: str
+    actor: Actor
+    reason: str
+    expires_at: datetime
+    incident_id: str
