@@ -52,9 +52,9 @@ def finish(problem: SlipwayError | click.UsageError, *, as_json: bool) -> NoRetu
     if as_json:
         click.echo(msgspec.json.encode(error_body(error)).decode(), err=True)
     else:
-        if isinstance(error, StepFailed) and error.trace:
-            click.echo(error.trace.rstrip() + "\n", err=True)
         click.echo(click.style("Error: ", fg="red", bold=True) + error.what, err=True)
+        if isinstance(error, StepFailed) and error.trace:
+            click.echo(f"\n{error.trace.strip()}\n", err=True)
         for part in (error.why, error.fix):
             if part:
                 click.echo(f"       {part}", err=True)

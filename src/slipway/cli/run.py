@@ -122,10 +122,11 @@ def _show(door: Door, done: Any, key: str | None) -> None:
         click.echo(f"Run {done.run.id} finished.")
     else:
         click.echo(f"Run {done.run.id} has this key and finished before: nothing ran.")
+        if done.version is not None:
+            click.echo(f"Its model is {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
     if is_new and done.run.worker_time is not None and done.run.worker_time.executor != "threads":
         click.echo(f"Workers: {done.run.worker_time}.")
     if done.version is not None:
-        click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
         click.echo(f"Next: slipway deploy {done.version.name}")
 
 

@@ -167,7 +167,7 @@ def _show_text(answer: RunDetail) -> str:
         parts.append(_metrics(answer.metrics))
     if error is not None:
         where = f" in step {error.step}" if error.step else ""
-        parts.append(f"failed{where}: {error.type}: {error.message}\n{error.trace}".rstrip())
+        parts.append(f"failed{where}: {error.told}\n{error.trace}".rstrip())
     return "\n\n".join(parts)
 
 

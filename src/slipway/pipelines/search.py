@@ -313,7 +313,7 @@ class _Searching:
                 self._place,
                 self._room,
                 self._outer is None or self._outer.use_cache,
-                progress=lambda step: states.append(step.state),
+                progress=lambda step, _: states.append(step.state),
                 earlier=self._earlier,
             )
             with run_log.current_run.filled(log), self._under_way(scope), scope, step_scope.filled(scope):
