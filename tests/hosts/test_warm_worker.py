@@ -150,7 +150,10 @@ def test_a_time_out_counts_from_where_the_function_begins(pool: ProcessExecutor,
     from slipway.ports.executor import Resources
 
     needs = Resources(timeout_s=5.0)
-    for place, code in (("warm", SLOW_IMPORT), ("anew", THREADED + SLOW_IMPORT)):  # imported before the fork, or by the task
+    for place, code in (
+        ("warm", SLOW_IMPORT),
+        ("anew", THREADED + SLOW_IMPORT),
+    ):  # imported before the fork, or by the task
         assert pool.execute(_stage(tmp_path / place, code, "wait"), needs).problem == ""
     late = pool.execute(_stage(tmp_path / "late", LONG, "wait"), Resources(timeout_s=0.5))
     assert late.problem == "took longer than 0.5 seconds"

@@ -225,7 +225,9 @@ def user_trace(error: BaseException) -> str:
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         own = [frame for frame in link.stack if not os.path.abspath(frame.filename).startswith(_OWN_FOLDER)]
-        link.stack = _Trimmed(own) if any(not _library(frame) for frame in own) else traceback.StackSummary.from_list(own)
+        link.stack = (
+            _Trimmed(own) if any(not _library(frame) for frame in own) else traceback.StackSummary.from_list(own)
+        )
         link = link.__cause__ or link.__context__
     return "".join(told.format())
 

@@ -90,7 +90,9 @@ def parts(signature: inspect.Signature, given: Given, calls: list[Given]) -> lis
         given: The arguments, some of them by `each`.
         calls: As `zipped` makes them.
     """
-    chosen = [name for name, value in signature.bind(*given[0], **given[1]).arguments.items() if isinstance(value, _Each)]
+    chosen = [
+        name for name, value in signature.bind(*given[0], **given[1]).arguments.items() if isinstance(value, _Each)
+    ]
     told = []
     for number, (args, kwargs) in enumerate(calls, 1):
         values = signature.bind(*args, **kwargs).arguments

@@ -15,7 +15,16 @@ from msgspec import Struct
 from slipway.records.people import Actor
 from slipway.records.runs import Artifact, HiddenInput, Run, RunError
 
-__all__ = ["BEGUN", "PROTOCOL", "PipelineAnswer", "PipelineTask", "StepAnswer", "StepTask", "WorkerOrder", "WorkerReport"]
+__all__ = [
+    "BEGUN",
+    "PROTOCOL",
+    "PipelineAnswer",
+    "PipelineTask",
+    "StepAnswer",
+    "StepTask",
+    "WorkerOrder",
+    "WorkerReport",
+]
 
 PROTOCOL = 1
 
