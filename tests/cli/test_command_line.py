@@ -240,7 +240,7 @@ def test_a_failed_step_shows_the_users_own_traceback(store: list[str], monkeypat
     monkeypatch.setattr("slipway.operations.declare.call", failing)
     answer = slipway("runs", "list", *store)
     assert answer.exit_code == 4
-    assert answer.stderr == 'Error: The step \'train\' failed.\n\nFile "flights.py", line 7\n\n       Mend it.\n'
+    assert answer.stderr == "Error: The step 'train' failed.\n\nFile \"flights.py\", line 7\n\n       Mend it.\n"
 
 
 @pytest.mark.parametrize(

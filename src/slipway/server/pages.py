@@ -121,10 +121,15 @@ def _overview(view: View, project: str) -> Context:
     models = inside.ask_if_allowed("models.list")
     tables = inside.ask_if_allowed("tables.list")
     simulated = inside.ask_if_allowed("simulations.list", limit=50)
+    scheduled = inside.ask_if_allowed("schedules.list")
+    failing = [row.schedule.name for row in (scheduled.schedules if scheduled else ()) if row.incident]
     return {
         "name": project,
         "endpoints": [{"row": row, "detail": detail, "newest": _newest(detail.findings)} for row, detail in details],
         "incidents": [(row, each) for row, detail in details for each in detail.incidents if each.state == "open"],
+        "schedule_incidents": [
+            (name, each) for name in failing for each in inside.ask("schedules.get", name=name, limit=1).incidents
+        ],
         "runs": runs.runs if runs else None,
         "models": models.models[:6] if models else None,
         "tables": tables.tables if tables else None,
