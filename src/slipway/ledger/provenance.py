@@ -271,6 +271,8 @@ def run_error(error: BaseException, *, step: str = "") -> RunError:
             kind, message = error.told or ("", error.what)
             return _cut(kind or type(error).__name__, message, step, error.trace)
         error = error.__cause__
+    if isinstance(error, KeyboardInterrupt):
+        return _cut("Interrupted", "it was ended by Ctrl-C (SIGINT)", step, "")
     return _cut(type(error).__name__, str(error), step, user_trace(error))
 
 

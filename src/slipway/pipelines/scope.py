@@ -452,7 +452,7 @@ class _Work:
 def _words(reason: BaseException) -> str:
     if isinstance(reason, StepFailed):
         return f"the step {reason.step!r} had failed"
-    return f"the run was ended by {type(reason).__name__}"
+    return f"the run was ended by {'Ctrl-C' if isinstance(reason, KeyboardInterrupt) else type(reason).__name__}"
 
 
 def _judged(
