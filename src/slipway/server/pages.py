@@ -162,7 +162,7 @@ def _newest(records: Iterable[R]) -> list[R]:
 
 def _runs(view: View) -> Context:
     asked = {name: view.query[name] for name in ("where", "order", "best_per", "token") if view.query.get(name)}
-    search = {"asked": asked, "runs": (), "next": "", "refused": None}
+    search: Context = {"asked": asked, "runs": (), "next": "", "refused": None}
     # What somebody searches for is searched everywhere; the plain list leaves trials to their search.
     given = asked if asked.get("where") or "all" in view.query else asked | {"where": _OUTERMOST}
     search["hides"] = given is not asked
