@@ -109,15 +109,27 @@ class StepFailed(SlipwayError):
         what: See `SlipwayError`.
         step: The step's name.
         run_id: The run in which it failed, "" outside a run.
-        trace: The user's traceback as text, without Slipway's own frames.
+        trace: The user's traceback as text, without frames of Slipway and of libraries.
         fix: See `SlipwayError`.
+        told: The class of what was raised, and its message, where that happened in another process, which told of it in
+            words; ("", ...) where nothing was raised: the process was killed.
     """
 
-    def __init__(self, what: str, *, step: str, run_id: str = "", trace: str = "", fix: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        step: str,
+        run_id: str = "",
+        trace: str = "",
+        fix: str = "",
+        told: tuple[str, str] | None = None,
+    ) -> None:
         super().__init__(what, fix=fix)
         self.step = step
         self.run_id = run_id
         self.trace = trace
+        self.told = told
 
 
 class RunStopped(SlipwayError):

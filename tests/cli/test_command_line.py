@@ -81,7 +81,7 @@ def test_the_version() -> None:
 
 
 READS: list[tuple[list[str], str, list[str]]] = [
-    (["runs", "list"], "runs.search", ["release", "failed", "auc 0.746", "Grace Hopper (simulated)"]),
+    (["runs", "list", "--all"], "runs.search", ["release", "failed", "auc 0.746", "Grace Hopper (simulated)"]),
     (["runs", "search", "metrics.auc > 0.7", "--order", "metrics.auc desc", "--best-per", "pipeline"], "runs.search", ["release", "auc 0.746"]),
     (["models", "search", "number < 3", "--order", "number", "--limit", "1"], "models.search", ["flight-delays", "auc 0.746", "Next page: --token "]),
     (["data", "search", "failed_checks > 0 and tags.raw is not null"], "tables.search", ["81,000", "flights"]),
@@ -240,7 +240,7 @@ def test_a_failed_step_shows_the_users_own_traceback(store: list[str], monkeypat
     monkeypatch.setattr("slipway.operations.declare.call", failing)
     answer = slipway("runs", "list", *store)
     assert answer.exit_code == 4
-    assert answer.stderr.index('File "flights.py", line 7') < answer.stderr.index("Error: The step 'train' failed.")
+    assert answer.stderr == "Error: The step 'train' failed.\n\nFile \"flights.py\", line 7\n\n       Mend it.\n"
 
 
 @pytest.mark.parametrize(

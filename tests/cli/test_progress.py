@@ -3,6 +3,7 @@
 import io
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -33,18 +34,22 @@ def step(position: int, name: str, state: State) -> StepRun:
     )
 
 
+def tell(told: Callable[[StepRun, str], None], record: StepRun) -> None:
+    told(record, record.name)
+
+
 def test_in_a_terminal_one_line_below_what_is_printed_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "stdout", terminal)
     with progress() as told:
-        told(step(1, "load", "cached"))
-        told(step(2, "train", "running"))
-        told(step(3, "train", "waiting"))
+        tell(told, step(1, "load", "cached"))
+        tell(told, step(2, "train", "running"))
+        tell(told, step(3, "train", "waiting"))
         while "running" not in terminal.getvalue():
             time.sleep(0.01)
         print("a step says something")
-        told(step(2, "train", "finished"))
+        tell(told, step(2, "train", "finished"))
         print("half a line", end="")
         time.sleep(0.5)
         print(" and its end")
@@ -58,7 +63,7 @@ def test_in_a_terminal_one_line_below_what_is_printed_says_it(monkeypatch: pytes
 
 def test_elsewhere_it_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with progress() as told:
-        told(step(1, "load", "running"))
-        told(step(1, "load", "running"))
-        told(step(1, "load", "failed"))
+        tell(told, step(1, "load", "running"))
+        tell(told, step(1, "load", "running"))
+        tell(told, step(1, "load", "failed"))
     assert capsys.readouterr().err == "load: begins (first run)\nload: failed after 0.0 s: ValueError: no\n"

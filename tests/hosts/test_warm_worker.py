@@ -34,6 +34,15 @@ def wait(folder):
     os.rename(os.path.join(folder, "part"), os.path.join(folder, "begun"))
     time.sleep(600)
 """
+SLOW_IMPORT = """
+import time
+
+time.sleep(6)
+
+def wait():
+    return 1
+"""
+LONG = "import time\n\ndef wait():\n    time.sleep(600)\n"
 THREADED = """
 import threading, os
 threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -132,9 +141,22 @@ def test_a_worker_that_dies_or_hangs_while_it_imports_is_one_failed_task(pool: P
     from slipway.ports.executor import Resources
 
     assert pool.execute(_stage(tmp_path / "deadly", DEADLY, "draw")).problem == "was killed by SIGKILL"
-    needs = Resources(timeout_s=2.0)
-    assert pool.execute(_stage(tmp_path / "hanging", HANGING, "draw"), needs).problem == "took longer than 2 seconds"
+    needs, hanging = Resources(timeout_s=2.0, begin_s=2.0), _stage(tmp_path / "hanging", HANGING, "draw")
+    assert pool.execute(hanging, needs).problem == "did not begin within 2 seconds"
     assert _drawn(pool, tmp_path, PLAIN, "where", times=1)
+
+
+def test_a_time_out_counts_from_where_the_function_begins(pool: ProcessExecutor, tmp_path: Path) -> None:
+    from slipway.ports.executor import Resources
+
+    needs = Resources(timeout_s=5.0)
+    for place, code in (
+        ("warm", SLOW_IMPORT),
+        ("anew", THREADED + SLOW_IMPORT),
+    ):  # imported before the fork, or by the task
+        assert pool.execute(_stage(tmp_path / place, code, "wait"), needs).problem == ""
+    late = pool.execute(_stage(tmp_path / "late", LONG, "wait"), Resources(timeout_s=0.5))
+    assert late.problem == "took longer than 0.5 seconds"
 
 
 def test_a_worker_that_was_killed_while_it_waited_is_replaced(pool: ProcessExecutor, tmp_path: Path) -> None:

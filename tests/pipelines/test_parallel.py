@@ -276,7 +276,7 @@ def test_an_interrupt_lets_what_runs_end(workspace: Workspace) -> None:
     run = newest(workspace)
     assert run.state == "failed"
     assert [s.state for s in steps(workspace, run)] == ["finished", *["cancelled"] * 3]
-    assert "the run was ended by KeyboardInterrupt" in steps(workspace, run)[1].reason
+    assert "the run was ended by Ctrl-C" in steps(workspace, run)[1].reason
 
 
 def test_equal_calls_at_the_same_time_compute_once(workspace: Workspace) -> None:

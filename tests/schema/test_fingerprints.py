@@ -419,3 +419,15 @@ def test_estimators_are_equal_when_they_answer_alike_and_know_the_same() -> None
         assert of_value(make(1).fit(x + y[:, None], y)) != one, "other data"
         assert of_value(make(1)) != one, "not fitted"
     assert of_argument({"model": linear.Ridge()})[1] == (linear.Ridge,)
+
+
+@pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
+def test_asking_a_tree_of_neighbours_changes_nothing(algorithm: str) -> None:
+    neighbors = pytest.importorskip("sklearn.neighbors", reason="scikit-learn is not installed")
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    model = neighbors.KNeighborsClassifier(algorithm=algorithm).fit(x, x[:, 0] > 0)
+    before = of_argument(model)[0]
+    model.score(x, x[:, 0] > 0)
+    assert model._tree.get_n_calls() > 0
+    assert of_argument(model)[0] == before
+    assert of_argument(neighbors.KNeighborsClassifier(algorithm=algorithm).fit(x + 1e-9, x[:, 0] > 0))[0] != before

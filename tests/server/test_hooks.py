@@ -20,6 +20,7 @@ from slipway.loop.hooks import LARGEST_BODY, make_hook
 from slipway.operations.schedules import MakeHook, PauseSchedule
 from slipway.ports.workspace import Workspace
 from slipway.records.schedules import Firing
+from slipway.server import openapi
 
 PATH = f"/api/v1/hooks/{HOOK}"
 
@@ -186,3 +187,19 @@ def test_the_buttons_of_the_page_do_what_they_say_and_only_from_there(hooked: Ho
 
 def replace_roles(workspace: Workspace, role: str) -> Any:
     return structs.replace(workspace.actor, roles=(role,))
+
+
+def test_the_route_is_described_and_answers_so(hooked: Hooked) -> None:
+    described = openapi.document("1")
+    (route,) = [found for path, found in described["paths"].items() if path == "/api/v1/hooks/{hook}"]
+    answer = hooked.known(body())
+    shape = described["components"]["schemas"][
+        route["post"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    ]
+    assert set(answer.json()) == set(shape["required"]) == set(shape["properties"])
+    assert {str(hooked.send().status_code), "413", "422", "409"} <= set(route["post"]["responses"])
+    named = {one["name"].lower() for one in route["post"]["parameters"] if one["in"] == "header"}
+    assert named == {"idempotency-key", "x-github-delivery"}
+    again = [hooked.known(body(), **{name: "d"}).json()["is_new"] for name in ("idempotency_key", "idempotency_key")]
+    assert again == [True, False]
+    assert list(described["components"]["securitySchemes"]) == ["hookSecret", "hookSignature"]

@@ -138,8 +138,10 @@ def test_every_link_leads_somewhere(ask: Ask) -> None:
     ("path", "words"),
     [
         ("/", ["flight-delays", "stopped", "Open incidents", "distance moved by 12 %", "champion", "81,000", "1 of 2 broken"]),
+        ("/", ['/schedules/nightly">nightly</a>: The schedule could not run', "+1 run</a>"]),
+        (f"{HOME}/runs", ["release", "+1 run</a>", f"parent%20%3D%20%27{GOOD_RUN}%27"]),
         (f"{HOME}/runs?where=metrics.auc+%3E+0.7&limit=1", ["release", 'value="metrics.auc &gt; 0.7"']),
-        (f"{HOME}/runs?order=metrics.auc&limit=1", ["release", 'rel="next"', "order=metrics.auc&amp;token="]),
+        (f"{HOME}/runs?order=metrics.auc&limit=1&all=1", ["release", 'rel="next"', "order=metrics.auc&amp;token="]),
         (f"{HOME}/runs?where=auc+%3E+0.7", ["a run has no attribute &#39;auc&#39;", "metrics.auc", 'value="auc &gt; 0.7"']),
         (f"{HOME}/runs/{GOOD_RUN}", ["learning_rate", "helper rows.clean changed", "cached", "1 min 23 s", "1.5 MB", "not committed"]),
         (f"{HOME}/runs/{BAD_RUN}", ["KeyError", "in step train", "flights.py", "(simulated)"]),

@@ -160,7 +160,12 @@ class _Worker:
 
     def carry_out(self, folder: Path, needs: Resources) -> WorkerReport | None:
         """Let it carry out a task; None when the worker itself is gone or does not answer, and `problem` says how."""
-        order = WorkerOrder(folder=str(folder.resolve()), timeout_s=needs.timeout_s, memory_bytes=needs.memory_bytes)
+        order = WorkerOrder(
+            folder=str(folder.resolve()),
+            timeout_s=needs.timeout_s,
+            begin_s=needs.begin_s,
+            memory_bytes=needs.memory_bytes,
+        )
         self._pid = 0
         try:
             self._channel.settimeout(None)
@@ -169,8 +174,8 @@ class _Worker:
             begun = monotonic()
             while True:
                 if needs.timeout_s is not None:
-                    left = needs.timeout_s + _SLACK_S * bool(self._pid) - (monotonic() - begun)
-                    self._channel.settimeout(max(left, 0.01))
+                    most = needs.begin_s + _SLACK_S + needs.timeout_s * bool(self._pid)
+                    self._channel.settimeout(max(most - (monotonic() - begun), 0.01))
                 line = self._answers.readline()
                 if not line:
                     break
@@ -179,7 +184,8 @@ class _Worker:
                 if not report.pid:
                     return report
         except TimeoutError:
-            self.problem = f"took longer than {needs.timeout_s:g} seconds"
+            late = f"took longer than {needs.timeout_s:g}" if self._pid else f"did not begin within {needs.begin_s:g}"
+            self.problem = f"{late} seconds"
             return None
         except OSError:
             pass

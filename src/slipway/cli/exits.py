@@ -18,10 +18,24 @@ from slipway.errors import (
 )
 from slipway.operations.wire import error_body
 
-__all__ = ["INTERRUPTED", "REFUSED", "TERMINATED", "exit_code", "finish"]
+__all__ = ["ENDINGS", "INTERRUPTED", "REFUSED", "TERMINATED", "exit_code", "finish"]
 
 REFUSED = 3
 INTERRUPTED, TERMINATED = 130, 143  # as shells say it of SIGINT and SIGTERM
+
+ENDINGS = (
+    ("0", "it finished"),
+    ("1", "Slipway or the disk failed"),
+    ("2", "a parameter, option or setting does not fit"),
+    ("3", "a gate refused"),
+    ("4", "a step, or the pipeline itself, failed"),
+    ("5", "there is no such pipeline or run"),
+    ("6", "something else was first: a run under way, or the key's run has other parameters"),
+    ("7", "not allowed"),
+    ("75", "a store or server cannot be reached"),
+    ("130, 143", "it was ended by SIGINT or SIGTERM"),
+)
+"""What the exit codes of `slipway run` say, for its help; docs/pipelines.md says what to do."""
 
 # The nearest class above an error decides.
 _CODES: dict[type[SlipwayError], int] = {
@@ -52,9 +66,9 @@ def finish(problem: SlipwayError | click.UsageError, *, as_json: bool) -> NoRetu
     if as_json:
         click.echo(msgspec.json.encode(error_body(error)).decode(), err=True)
     else:
-        if isinstance(error, StepFailed) and error.trace:
-            click.echo(error.trace.rstrip() + "\n", err=True)
         click.echo(click.style("Error: ", fg="red", bold=True) + error.what, err=True)
+        if isinstance(error, StepFailed) and error.trace:
+            click.echo(f"\n{error.trace.strip()}\n", err=True)
         for part in (error.why, error.fix):
             if part:
                 click.echo(f"       {part}", err=True)

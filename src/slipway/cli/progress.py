@@ -23,8 +23,8 @@ _ORDER = (("finished", "done"), ("cached", "found stored"), ("failed", "failed")
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[StepRun], None]]:
-    """Show inside the block what is told of steps."""
+def progress() -> Iterator[Callable[[StepRun, str], None]]:
+    """Show inside the block what is told of steps: their records, and what to call them."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -39,13 +39,13 @@ class _Lines:
     def __init__(self) -> None:
         self._begun: set[str] = set()
 
-    def __call__(self, record: StepRun) -> None:
+    def __call__(self, record: StepRun, called: str) -> None:
         if record.state == "running" and record.id not in self._begun:
             self._begun.add(record.id)
-            click.echo(f"{record.name}: begins ({record.reason})", err=True)
+            click.echo(f"{called}: begins ({record.reason})", err=True)
         elif record.state == "failed" and record.error is not None:
-            told = f"{record.error.type}: {record.error.message}"
-            click.echo(f"{record.name}: failed after {record.seconds:.1f} s: {told}", err=True)
+            told = record.error.told.partition("\n")[0]
+            click.echo(f"{called}: failed after {record.seconds:.1f} s: {told}", err=True)
 
 
 class _BottomLine:
@@ -62,11 +62,11 @@ class _BottomLine:
         self.is_amid = False  # a line that is printed: it is not drawn over
         self._former: list[tuple[str, Any, Any]] = []
 
-    def __call__(self, record: StepRun) -> None:
+    def __call__(self, record: StepRun, called: str) -> None:
         with self._lock:
             self._states[record.id] = record.state
             if record.state == "running":
-                self._running.setdefault(record.id, (record.name, time.monotonic()))
+                self._running.setdefault(record.id, (called, time.monotonic()))
             else:
                 self._running.pop(record.id, None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
@@ -14,14 +15,17 @@ from typing import Any
 import click
 
 from slipway.cli.door import Door, Way, way_options
-from slipway.cli.exits import INTERRUPTED, TERMINATED
+from slipway.cli.exits import ENDINGS, INTERRUPTED, TERMINATED
 from slipway.cli.progress import progress
-from slipway.errors import InvalidInput
+from slipway.errors import InvalidInput, SlipwayError, StepFailed
 
 __all__ = ["run", "texts_of"]
 
 
-@click.command()
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<9} {words}" for code, words in ENDINGS)
+
+
+@click.command(epilog=_EPILOG)
 @click.argument("pipeline", required=False)
 @click.option(
     "--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline; say it once for each."
@@ -81,19 +85,41 @@ def _run(
             if not no_ingest:
                 _ingest(door)
             snapshot = project.snapshot()
-            return run_pipeline(
-                workspace,
-                chosen,
-                params,
-                endpoint=endpoint,
-                snapshot=snapshot,
-                resume=going_on,
-                progress=told,
-                begun=begun,
-            )
+            with _blamed(chosen):
+                return run_pipeline(
+                    workspace,
+                    chosen,
+                    params,
+                    endpoint=endpoint,
+                    snapshot=snapshot,
+                    resume=going_on,
+                    progress=told,
+                    begun=begun,
+                )
 
         done = go() if key is None else _once(door, chosen, key, params, go)
     _show(door, done, key)
+
+
+@contextmanager
+def _blamed(pipeline: Any) -> Iterator[None]:
+    """What the pipeline's own code raises, outside of any step, is the user's to mend, as in a step."""
+    try:
+        yield
+    except (SlipwayError, click.exceptions.Exit):
+        raise
+    except Exception as problem:
+        from slipway.ledger.provenance import user_trace
+
+        frames = traceback.walk_tb(problem.__traceback__)
+        if all(frame.f_code is not pipeline.function.__code__ for frame, _ in frames):
+            raise
+        raise StepFailed(
+            f"The pipeline {pipeline.name!r} failed: {type(problem).__name__}: {problem}",
+            step="",
+            trace=user_trace(problem),
+            fix="Mend it and run the pipeline again: the steps that had finished are found stored.",
+        ) from problem
 
 
 def _placed(door: Door, executor: str | None) -> Any:
@@ -122,10 +148,11 @@ def _show(door: Door, done: Any, key: str | None) -> None:
         click.echo(f"Run {done.run.id} finished.")
     else:
         click.echo(f"Run {done.run.id} has this key and finished before: nothing ran.")
+        if done.version is not None:
+            click.echo(f"Its model is {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
     if is_new and done.run.worker_time is not None and done.run.worker_time.executor != "threads":
         click.echo(f"Workers: {done.run.worker_time}.")
     if done.version is not None:
-        click.echo(f"Registered {done.version.name} {done.version.number}, bundle {done.version.bundle[:12]}.")
         click.echo(f"Next: slipway deploy {done.version.name}")
 
 

@@ -14,7 +14,7 @@ from slipway.hosts.settings import locate
 from slipway.ledger.run_file import RunFile
 from slipway.ledger.run_moving import files_of
 from slipway.ledger.search_language import as_value
-from slipway.operations.runs import RunDetail, Runs
+from slipway.operations.runs import RunDetail, RunRow, Runs
 from slipway.ports.workspace import Workspace
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import CONTEXT, MetricPoint, RunState, StepRun
@@ -23,6 +23,7 @@ from slipway.runs.recovery import take_in
 __all__ = ["runs"]
 
 _METRICS_SHOWN = 4
+_MOST_COUNTED = 1000
 _COMMAND = "slipway.command"
 
 
@@ -34,15 +35,17 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--state", type=click.Choice(get_args(RunState)), help="Only this state.")
 @click.option("--pipeline", default="", help="Only this pipeline's.")
+@click.option("--all", "is_all", is_flag=True, help="Also those inside of others: the trials of searches.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
 @opened
-def list_(door: Door, state: str | None, pipeline: str, limit: int) -> None:
-    """List runs, newest first."""
+def list_(door: Door, state: str | None, pipeline: str, is_all: bool, limit: int) -> None:
+    """List runs, newest first. Of a search the trials are counted: --all lists them too."""
     wanted = {"state": state or "", "pipeline": pipeline}
-    where = " and ".join(f"{name} = {as_value(value)}" for name, value in wanted.items() if value)
+    asked = [f"{name} = {as_value(value)}" for name, value in wanted.items() if value]
+    where = " and ".join(asked + ["parent is null"] * (not is_all))
     empty = (
         "No run fits."
-        if where
+        if asked
         else 'No run yet. Start one: slipway run PIPELINE, or `with sw.run("name")` in a script.'
     )
     door.show(door.call("runs.search", where=where, limit=limit), lambda answer: _list_text(answer, empty))
@@ -118,12 +121,20 @@ def _list_text(answer: Runs, empty: str = "No run fits.") -> str:
         more = len(row.metrics) - len(shown)
         metrics = ", ".join(shown) + (f" and {more} more" if more else "")
         what = row.run.name or row.run.pipeline
+        if row.trials or row.inside:
+            what += f" (+{_inside(row)})"
         rows.append((row.run.id, what, row.run.state, instant(row.run.started_at), str(row.run.actor), metrics))
     return columns(
         ("run", "name", "state", "started (UTC)", "by", "metrics"),
         rows,
         empty=empty,
     ) + next_page(answer.token)
+
+
+def _inside(row: RunRow) -> str:
+    """How many runs are inside of one, in words: "20 trials"."""
+    told = ((row.trials, "trial"), (row.inside, "run"))
+    return ", ".join(count(number, word) + " or more" * (number == _MOST_COUNTED) for number, word in told if number)
 
 
 def _show_text(answer: RunDetail) -> str:
@@ -167,7 +178,7 @@ def _show_text(answer: RunDetail) -> str:
         parts.append(_metrics(answer.metrics))
     if error is not None:
         where = f" in step {error.step}" if error.step else ""
-        parts.append(f"failed{where}: {error.type}: {error.message}\n{error.trace}".rstrip())
+        parts.append(f"failed{where}: {error.told}\n{error.trace}".rstrip())
     return "\n\n".join(parts)
 
 

@@ -15,6 +15,7 @@ import msgspec
 from slipway.errors import Conflict, InvalidInput, NotFound, Unavailable
 from slipway.flows.endpoints import folder_of
 from slipway.flows.erase_bundles import erase_bundles
+from slipway.flows.erase_logs import erase_logs
 from slipway.flows.erase_person import Target
 from slipway.flows.erase_places import endpoints_of, erase_log, erase_reports, read_elsewhere, simulated
 from slipway.flows.erase_results import erase_results, runs_of
@@ -73,7 +74,7 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     untold += read_elsewhere(workspace, tables) or _other_projects(workspace)
     untold += [*simulated(workspace), *take_in_runs(workspace)]
     if request.dry_run:
-        places, kept = _look(workspace, targets, tables, dry_run=True)
+        places, kept = _look(workspace, targets, tables, tables, dry_run=True)
         return ErasureReport(dry_run=True, places=tuple(places), kept=(*untold, *kept), left=0)
     named = canonical((target.table, sorted(target.columns.items())))
     erasure, is_resumed = _begin(
@@ -81,9 +82,9 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
     )
     for table, named_so in product(tables, targets):
         erasure = _erase_table(workspace, table, named_so, erasure)
-    elsewhere, kept = _look(workspace, targets, [], dry_run=False)
+    elsewhere, kept = _look(workspace, targets, [], tables, dry_run=False)
     unfed = _feed_anew(workspace, target) if erasure.places or elsewhere or is_resumed else []
-    left, _ = _look(workspace, targets, tables, dry_run=True)
+    left, _ = _look(workspace, targets, tables, tables, dry_run=True)
     left += unfed
     stray = [erasing.orphans(workspace, table, one.columns) for table, one in product(tables, targets)]
     if any(young for _, young in stray):
@@ -181,9 +182,9 @@ def _target(workspace: Workspace, request: Erase) -> Target:
 
 
 def _look(
-    workspace: Workspace, targets: Sequence[Target], tables: list[str], *, dry_run: bool
+    workspace: Workspace, targets: Sequence[Target], tables: list[str], every: list[str], *, dry_run: bool
 ) -> tuple[list[Place], list[str]]:
-    """Everything in some tables and in all other places: counted, and erased from the others unless it is a dry run."""
+    """Everything in some of every table and in all other places: counted, and erased from these unless it is a dry run."""
     places: list[Place] = []
     notes: list[str] = []
     for target in targets:
@@ -197,8 +198,9 @@ def _look(
         results, told = erase_results(workspace, target, dry_run=dry_run)
         packed, kept = erase_bundles(workspace, target, dry_run=dry_run)
         patches, closed = erase_diffs(workspace, target, runs_of(workspace, target), dry_run=dry_run)
-        places += [*results, *packed, *patches]
-        notes += [*told, *kept, *closed]
+        logs, running = erase_logs(workspace, target, every, dry_run=dry_run)
+        places += [*results, *packed, *patches, *logs]
+        notes += [*told, *kept, *closed, *running]
     return places, list(dict.fromkeys(notes))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-__all__ = ["Target", "is_key", "is_theirs"]
+__all__ = ["Target", "has_letter", "is_key", "is_theirs", "names", "words_of"]
 
+_LETTER = re.compile(r"[^\W\d_]")
 _PARTS = re.compile(r"(?<!\\)\|")
 
 
@@ -37,6 +38,22 @@ def is_key(names: tuple[str, ...], key: str, columns: Mapping[str, str]) -> bool
         return False
     parts = [re.sub(r"\\(.)", r"\1", part) for part in _PARTS.split(key)]
     return len(parts) == len(names) and is_theirs(dict(zip(names, parts, strict=True)), columns)
+
+
+def has_letter(columns: Mapping[str, str]) -> bool:
+    """Whether what names the person is more than figures, which stand in any text."""
+    return any(_LETTER.search(value) for value in columns.values())
+
+
+def words_of(columns: Mapping[str, str]) -> list[re.Pattern[str]]:
+    """What finds each value in a text, as a word."""
+    return [re.compile(rf"(?<!\w){re.escape(value)}(?!\w)") for value in columns.values()]
+
+
+def names(text: bytes, words: Iterable[re.Pattern[str]]) -> bool:
+    """Whether a text names the person: all values stand in it, as words."""
+    told = text.decode("utf-8", "replace")
+    return all(word.search(told) for word in words)
 
 
 def _equals(value: Any, text: str) -> bool:

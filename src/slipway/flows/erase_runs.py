@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from slipway.flows.erase_person import Target
+from slipway.flows.erase_person import Target, has_letter, names, words_of
 from slipway.ledger import entries
 from slipway.ledger.run_file import RunFile
 from slipway.ledger.run_moving import files_of
@@ -17,8 +16,6 @@ from slipway.records.runs import Run, RunWriter
 from slipway.runs.recovery import take_in
 
 __all__ = ["erase_diffs", "take_in_runs"]
-
-_LETTER = re.compile(r"[^\W\d_]")
 
 
 def take_in_runs(workspace: Workspace) -> list[str]:
@@ -50,11 +47,11 @@ def erase_diffs(
     """
     saying = [run for run in runs if run.code.diff]
     kept = {run.code.diff for run in saying if workspace.blobs.has(run.code.diff)}
-    words = _words(target.columns)
-    if kept and words is None:
+    words = words_of(target.columns)
+    if kept and not has_letter(target.columns):
         told = f"{len(kept):,} kept differences of code from its commit: a value without letters cannot be told from others"
         return [], [f"{told}, so they were not looked into."]
-    hit = [digest for digest in sorted(kept) if words is not None and _names(workspace.blobs.get(digest), words)]
+    hit = [digest for digest in sorted(kept) if names(workspace.blobs.get(digest), words)]
     if not dry_run:
         for digest in hit:
             workspace.blobs.delete(digest)
@@ -68,14 +65,3 @@ def _say_no_more(workspace: Workspace, runs: Iterable[str]) -> None:
         with workspace.ledger.write() as tx:
             run = entries.as_stored(tx, Run, id)
             entries.put(tx, replace(run, code=replace(run.code, diff="", diff_bytes=0)))
-
-
-def _words(columns: Mapping[str, str]) -> list[re.Pattern[str]] | None:
-    if not any(_LETTER.search(value) for value in columns.values()):
-        return None
-    return [re.compile(rf"(?<!\w){re.escape(value)}(?!\w)") for value in columns.values()]
-
-
-def _names(patch: bytes, words: Iterable[re.Pattern[str]]) -> bool:
-    text = patch.decode("utf-8", "replace")
-    return all(word.search(text) for word in words)

@@ -90,7 +90,7 @@ def run_pipeline(
     use_cache: bool = True,
     resume: str | None = None,
     workers: int | None = None,
-    progress: Callable[[StepRun], None] | None = None,
+    progress: Callable[[StepRun, str], None] | None = None,
     begun: Callable[[WriteTransaction, str], None] | None = None,
 ) -> Released:
     """Run a pipeline; a model that it returns is packaged and registered.
@@ -153,7 +153,6 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
         )
     keep_views(workspace, endpoint.features)
     certificate = certificate_of(workspace, training.spec, endpoint.features.functions)
-    workspace.say(f"Skew certificate: {certificate.sentence}.")
     return package(
         workspace,
         model,

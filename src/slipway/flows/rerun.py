@@ -129,7 +129,7 @@ def _failure(answer: PipelineAnswer) -> SlipwayError:
         return kind(error.message)
     where = f"The step {error.step!r}" if error.step else "The rerun"
     return StepFailed(
-        f"{where} failed: {error.type}: {error.message}",
+        f"{where} failed: {error.told}",
         step=error.step,
         run_id=answer.run_id,
         trace=error.trace,

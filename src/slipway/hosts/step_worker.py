@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from slipway.code import reference
 from slipway.errors import Corrupt, InvalidInput, NotFound, RunStopped
@@ -32,7 +33,7 @@ from slipway.pipelines.hidden import hooks
 from slipway.pipelines.hidden.recorder import recording
 from slipway.pipelines.snapshot import PASSED_OVER
 from slipway.records.runs import Artifact, RunError
-from slipway.records.tasks import PROTOCOL, StepAnswer, StepTask
+from slipway.records.tasks import BEGUN, PROTOCOL, StepAnswer, StepTask
 
 __all__ = ["add_code", "main", "perform"]
 
@@ -41,27 +42,37 @@ class _Protocol(msgspec.Struct):
     protocol: int
 
 
-def perform(folder: Path, *, loaded: str | None = None) -> None:
+def perform(folder: Path, *, loaded: str | None = None, place: Path | None = None) -> None:
     """Carry out the task in a folder and write `result.json`, last and whole.
 
     Args:
         folder: The task's folder.
         loaded: The digest of the code that this process can import already, None for none.
+        place: Where that code lies.
     """
     try:
-        answer = _answer(folder, loaded)
+        answer = _answer(folder, loaded, place)
     except Exception as problem:  # the user's code may raise anything: it becomes the result
         answer = StepAnswer(state="failed", error=provenance.run_error(problem))
     _write_whole(folder / "result.json", msgspec.json.encode(answer))
 
 
-def _answer(folder: Path, loaded: str | None) -> StepAnswer:
+def _answer(folder: Path, loaded: str | None, place: Path | None) -> StepAnswer:
     task = _task(folder)
     hooks.install()
-    added = [] if task.code == loaded else add_code(folder, task, folder / "code")
+    if task.code != loaded or place is None:
+        place = folder / "code"
+        added = add_code(folder, task, place)
+    else:
+        added = []
     # Relative paths lead where they lead in the pipeline's process; on another machine that folder may not exist.
     with chdir(task.cwd) if os.path.isdir(task.cwd) else nullcontext():
-        return _computed(folder, task, added)
+        answer = _computed(folder, task, added)
+    if answer.error is None or not task.beside:
+        return answer
+    # The copy of the code is gone when somebody reads this: the lines are named where they can be mended.
+    trace = answer.error.trace.replace(f"{place}{os.sep}", f"{task.beside}{os.sep}")
+    return replace(answer, error=replace(answer.error, trace=trace))
 
 
 def _computed(folder: Path, task: StepTask, added: list[str]) -> StepAnswer:
@@ -70,6 +81,7 @@ def _computed(folder: Path, task: StepTask, added: list[str]) -> StepAnswer:
         inputs = {
             name: stored.decode(parts, lambda artifact: _bytes(folder, artifact)) for name, parts in task.inputs.items()
         }
+        (folder / BEGUN).touch()
         started = time.perf_counter()
         try:
             with (

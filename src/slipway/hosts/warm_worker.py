@@ -30,7 +30,7 @@ from slipway.errors import InvalidInput, SlipwayError
 from slipway.hosts import step_worker
 from slipway.hosts.descendants import adopt, die_with_parent, end_all, end_group, held_bytes
 from slipway.hosts.task_state import Seeds, can_fork
-from slipway.records.tasks import PROTOCOL, StepTask, WorkerOrder, WorkerReport
+from slipway.records.tasks import BEGUN, PROTOCOL, StepTask, WorkerOrder, WorkerReport
 
 __all__ = ["OUTPUT", "main", "serve"]
 
@@ -128,7 +128,7 @@ class _Worker:
             self._channel.close()
             os.chdir(folder)
             self._seeds.sow()
-            step_worker.perform(folder, loaded=self._code)
+            step_worker.perform(folder, loaded=self._code, place=self._scratch / "code")
             code = 0
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
@@ -148,12 +148,15 @@ class _Worker:
         events = select.poll()
         events.register(ended, select.POLLIN)
         events.register(self._channel, 0)  # its other end is closed: that is always told
+        begun: float | None = None
         try:
             while not (told := dict(events.poll(_LOOK_EVERY_MS))).get(ended):
                 if told:
                     raise _Alone
-                if order.timeout_s is not None and time.monotonic() - started > order.timeout_s:
-                    return f"took longer than {order.timeout_s:g} seconds"
+                if begun is None and (folder / BEGUN).exists():
+                    begun = time.monotonic()
+                if order.timeout_s is not None and (late := _late(order, started, begun)):
+                    return late
                 if order.memory_bytes is not None and held_bytes(order.memory_bytes) > order.memory_bytes:
                     return f"held more than the {order.memory_bytes / 1e6:,.0f} MB of memory that it was given"
                 _cut(folder / OUTPUT)
@@ -163,6 +166,15 @@ class _Worker:
         if code < 0:
             return f"was killed by {_signal_name(-code)}"
         return f"ended with exit code {code}" if code else ""
+
+
+def _late(order: WorkerOrder, started: float, begun: float | None) -> str:
+    """What a task is ended for that has a time-out: "" while it is in time."""
+    assert order.timeout_s is not None
+    now = time.monotonic()
+    if begun is None:
+        return f"did not begin within {order.begin_s:g} seconds" if now - started > order.begin_s else ""
+    return f"took longer than {order.timeout_s:g} seconds" if now - begun > order.timeout_s else ""
 
 
 class _Alone(Exception):

@@ -6,12 +6,15 @@ import re
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Callable
 from functools import cache
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from slipway.errors import StepFailed
 from slipway.records.runs import CodeVersion, Environment, Machine, RunError
@@ -212,28 +215,66 @@ def _started(pid: int) -> str:
 
 
 def user_trace(error: BaseException) -> str:
-    """The traceback as text, without Slipway's own frames; the same for the errors that led to it."""
+    """The traceback as text, without Slipway's own frames; the same for the errors that led to it.
+
+    Frames of libraries are counted and not shown, unless there are no others.
+    """
     told = traceback.TracebackException.from_exception(error)
     link: traceback.TracebackException | None = told
     seen: set[int] = set()
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         own = [frame for frame in link.stack if not os.path.abspath(frame.filename).startswith(_OWN_FOLDER)]
-        link.stack = traceback.StackSummary.from_list(own)
+        link.stack = (
+            _Trimmed(own) if any(not _library(frame) for frame in own) else traceback.StackSummary.from_list(own)
+        )
         link = link.__cause__ or link.__context__
     return "".join(told.format())
+
+
+class _Trimmed(traceback.StackSummary):
+    """A stack whose frames of libraries are one line each time."""
+
+    def format(self, **options: Any) -> list[str]:
+        lines: list[str] = []
+        for name, frames in groupby(self, _library):
+            shown = list(frames)
+            if not name:
+                lines += traceback.StackSummary.from_list(shown).format(**options)
+            else:
+                lines.append(f"  ... {len(shown)} {'call' if len(shown) == 1 else 'calls'} in {name}\n")
+        return lines
+
+
+def _library(frame: traceback.FrameSummary) -> str:
+    """The library whose frame it is: "polars"; "" for the user's own code."""
+    path = frame.filename
+    if path.startswith("<frozen "):
+        return "Python"
+    for kind, folder in _library_folders():
+        if path.startswith(folder):
+            return "Python" if "std" in kind else Path(path[len(folder) :]).parts[0].removesuffix(".py")
+    return ""
+
+
+@cache
+def _library_folders() -> tuple[tuple[str, str], ...]:
+    paths = sysconfig.get_paths()  # what is installed may lie below the standard library
+    return tuple((kind, paths[kind] + os.sep) for kind in ("purelib", "platlib", "stdlib", "platstdlib"))
 
 
 def run_error(error: BaseException, *, step: str = "") -> RunError:
     """What a record keeps of an error. Of a failed step: the user's own error, not its wrapping. Long text is cut."""
     if isinstance(error, StepFailed):
         step = step or error.step
-        if error.__cause__ is None:  # it happened in another process, which told of it in words
-            return _cut(type(error), error.what, step, error.trace)
+        if error.__cause__ is None:
+            kind, message = error.told or ("", error.what)
+            return _cut(kind or type(error).__name__, message, step, error.trace)
         error = error.__cause__
-    return _cut(type(error), str(error), step, user_trace(error))
+    if isinstance(error, KeyboardInterrupt):
+        return _cut("Interrupted", "it was ended by Ctrl-C (SIGINT)", step, "")
+    return _cut(type(error).__name__, str(error), step, user_trace(error))
 
 
-def _cut(kind: type, message: str, step: str, trace: str) -> RunError:
-    message, trace = message[:_ERROR_LENGTH], trace[-_ERROR_LENGTH:]
-    return RunError(type=kind.__name__, message=message, step=step, trace=trace)
+def _cut(kind: str, message: str, step: str, trace: str) -> RunError:
+    return RunError(type=kind, message=message[:_ERROR_LENGTH], step=step, trace=trace[-_ERROR_LENGTH:])

@@ -1,9 +1,12 @@
-"""Tags by which runs say what they were started from. They are for reading: what is loaded again goes by the lineage."""
+"""Tags by which runs say what they are, and what they were started from. They are for reading: what is loaded again goes by the lineage."""
 
-__all__ = ["RERUNS", "WARM_START"]
+__all__ = ["RERUNS", "SEARCH", "WARM_START"]
 
 RERUNS = "slipway.reruns"
 """The tag of a run that was started from another one with something changed: the other one's id."""
+
+SEARCH = "slipway.search"
+"""The tag of a run whose runs inside are the trials of a search: the name of what it trains."""
 
 WARM_START = "slipway.warm_start"
 """The tag of a run whose pipeline took the model of another one to start from: the other one's id."""

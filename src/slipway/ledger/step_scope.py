@@ -70,6 +70,7 @@ class StepCall:
         limits: What it needs and how often it is tried; executors may place it by that.
         tolerance: How far apart numbers of its result may be that count as reproduced, None for the default.
         allow: What it may use although nothing records it: "clock", "network", "subprocess".
+        part: Which call of a `map` it is, for whoever watches: "3/100 carrier=AA". It is shown, and nowhere kept.
     """
 
     name: str
@@ -82,6 +83,12 @@ class StepCall:
     tolerance: float | None = None
     limits: StepLimits = NO_LIMITS
     allow: tuple[str, ...] = ()
+    part: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The name with the part: "score[3/100 carrier=AA]"."""
+        return f"{self.name}[{self.part}]" if self.part else self.name
 
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]

@@ -42,10 +42,19 @@ __all__ = [
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
-    """A run with the latest point of each of its overall metrics."""
+    """A run with the latest point of each of its overall metrics.
+
+    Args:
+        run: The run.
+        metrics: The points' values.
+        trials: How many trials a search made that it is, or that is inside of it: 1,000 for that many or more.
+        inside: How many other runs are inside of it, the same.
+    """
 
     run: Run
     metrics: dict[str, float]
+    trials: int = 0
+    inside: int = 0
 
 
 class Runs(Struct, frozen=True, kw_only=True):

@@ -135,7 +135,7 @@ def _step(
 ) -> Compared | None:
     """What a step that differs comes to; None for one that is alike, which is counted."""
     if new.state == "failed" and old.state != "failed":
-        error = "it failed" if new.error is None else f"it failed: {new.error.type}: {new.error.message}"
+        error = "it failed" if new.error is None else f"it failed: {new.error.told}"
         reason = of_step(blobs, old, new, before, after).told(error)
         if reason.cause == "unknown" and new.error is not None and new.error.type == "FileNotFoundError":
             reason = Reason("data", f"{error}; a file beside the code is not kept: make a table or a file set of it")
@@ -213,7 +213,7 @@ def _named(step: str) -> str:
 
 def _failed(blobs: Blobs, before: Run, after: Run, count: _Count) -> Compared:
     error = after.error
-    words = f"the repetition is {after.state}" if error is None else f"it failed: {error.type}: {error.message}"
+    words = f"the repetition is {after.state}" if error is None else f"it failed: {error.told}"
     return _differs("" if error is None else error.step, of_body(blobs, before, after).told(words), count)
 
 

@@ -19,7 +19,7 @@ from slipway.ledger.step_scope import NO_LIMITS, Given, PlainCall, StepCall, Ste
 from slipway.pipelines import futures
 from slipway.pipelines.hidden.allowed import allowed
 from slipway.pipelines.limits import step_limits
-from slipway.pipelines.mapping import zipped
+from slipway.pipelines.mapping import parts, zipped
 
 __all__ = ["Pipeline", "Step", "pipeline", "pipelines_running", "step"]
 
@@ -141,7 +141,9 @@ class Step(_Declared[P, R]):
         scope = step_scope.get()
         if scope is None:
             return [self._plainly(given) for given in calls]
-        submitted = [scope.submit(self.name, self._made, given) for given in calls]
+        told = parts(self.signature, (args, kwargs), calls)
+        makers = [functools.partial(self._made, part=part) for part in told]
+        submitted = [scope.submit(self.name, make, given) for make, given in zip(makers, calls, strict=True)]
         return [one.result() for one in submitted]
 
     def _plainly(self, given: Given) -> R:
@@ -150,7 +152,7 @@ class Step(_Declared[P, R]):
         with plain_call.filled(PlainCall(self.name)):
             return self.__wrapped__(*given[0], **given[1])
 
-    def _made(self, given: Given) -> StepCall:
+    def _made(self, given: Given, part: str = "") -> StepCall:
         args, kwargs = given
         function: Callable[..., R] = self.__wrapped__
         return StepCall(
@@ -164,6 +166,7 @@ class Step(_Declared[P, R]):
             limits=self.limits,
             tolerance=self.tolerance,
             allow=self.allow,
+            part=part,
         )
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:

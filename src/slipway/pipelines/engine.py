@@ -57,7 +57,7 @@ def run(
     pins: Mapping[str, str] | None = None,
     workers: int | None = None,
     machine: Machine | None = None,
-    progress: Callable[[StepRun], None] | None = None,
+    progress: Callable[[StepRun, str], None] | None = None,
     begun: Callable[[WriteTransaction, str], None] | None = None,
 ) -> PipelineResult:
     """Run a pipeline and record it.
@@ -75,7 +75,7 @@ def run(
         pins: Versions at which tables are read: `<project>/<table>` -> hash; any other table is read as it is now.
         workers: How many submitted steps run at one time; what the workspace says when None, or one a core.
         machine: What steps may take together; when None what this machine has, or no limit where others carry them out.
-        progress: Is told of each step's record as it changes, by any thread.
+        progress: Is told of each step's record as it changes, and what to call the call, by any thread.
         begun: Is called before the first step, in a transaction, with the run's id; what it raises ends the run.
 
     Raises:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from slipway.errors import InvalidInput
 from slipway.ledger.step_scope import Given
 
-__all__ = ["StepFuture", "done", "pending", "values"]
+__all__ = ["LOOK_UP_S", "StepFuture", "done", "pending", "values"]
 
 R = TypeVar("R")
+
+LOOK_UP_S = 0.2
+"""How long a wait lasts before the next: a signal that the system gives to another thread is heard between two of them."""
 
 
 class StepFuture(Future[R]):
@@ -40,6 +43,8 @@ class StepFuture(Future[R]):
         if self._waiting is None:
             return super().result(timeout)
         with self._waiting(self):
+            while timeout is None and not self.done():
+                wait((self,), LOOK_UP_S)
             return super().result(timeout)
 
     def cancel(self) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any, TypeVar, cast
 
 from slipway.errors import InvalidInput
 from slipway.ledger.step_scope import Given
 
-__all__ = ["each", "zipped"]
+__all__ = ["each", "parts", "zipped"]
 
 T = TypeVar("T")
+
+_MOST_CHARACTERS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,33 @@ def zipped(step: str, given: Given) -> list[Given]:
         )
         for number in range(count)
     ]
+
+
+def parts(signature: inspect.Signature, given: Given, calls: list[Given]) -> list[str]:
+    """How to tell the calls of a `map` apart: "3/100 carrier=AA"; a value that is no short text is left out.
+
+    Args:
+        signature: The step's parameters.
+        given: The arguments, some of them by `each`.
+        calls: As `zipped` makes them.
+    """
+    chosen = [
+        name for name, value in signature.bind(*given[0], **given[1]).arguments.items() if isinstance(value, _Each)
+    ]
+    told = []
+    for number, (args, kwargs) in enumerate(calls, 1):
+        values = signature.bind(*args, **kwargs).arguments
+        named = [f"{name}={_short(values[name])}" for name in chosen if _short(values[name])]
+        told.append(" ".join([f"{number}/{len(calls)}", *named]))
+    return told
+
+
+def _short(value: Any) -> str:
+    """A plain value as it fits into a line; "" for every other."""
+    if not isinstance(value, str | int | float | date | timedelta | None):
+        return ""
+    text = " ".join(str(value).split())
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."
 
 
 def _at(value: Any, number: int) -> Any:

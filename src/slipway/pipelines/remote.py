@@ -189,8 +189,10 @@ class Remote:
         if answer.state == "stopped" and answer.error is not None:
             raise RunStopped(answer.error.message, run_id=log.id, fix=STOPPED)
         if answer.state != "finished":
-            told = "for no reason given" if answer.error is None else f"{answer.error.type}: {answer.error.message}"
-            raise self._failed(call, told, "" if answer.error is None else answer.error.trace)
+            if answer.error is None:
+                raise self._failed(call, "its process gave no reason", "")
+            raised = (answer.error.type, answer.error.message)
+            raise self._failed(call, ": ".join(raised), answer.error.trace, raised)
         if recorder is not None:
             recorder.take(answer.hidden, answer.undeclared)
         try:
@@ -198,10 +200,11 @@ class Remote:
         except (Corrupt, NotFound, IndexError) as problem:
             raise self._failed(call, f"its process left a result that cannot be used: {problem}", "") from problem
 
-    def _failed(self, call: StepCall, told: str, trace: str) -> StepFailed:
+    def _failed(self, call: StepCall, told: str, trace: str, raised: tuple[str, str] | None = None) -> StepFailed:
         return StepFailed(
             f"The step {call.name!r} failed: {told}",
             step=call.name,
             trace=trace,
+            told=raised or ("", told),
             fix="Mend it and run the pipeline again: the steps before it are found stored.",
         )

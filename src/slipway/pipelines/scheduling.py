@@ -20,7 +20,7 @@ from typing import Any
 from slipway.context import Slot
 from slipway.errors import InvalidInput
 from slipway.ledger.step_scope import NO_LIMITS, StepLimits
-from slipway.pipelines.futures import StepFuture
+from slipway.pipelines.futures import LOOK_UP_S, StepFuture
 
 __all__ = ["Machine", "Scheduler", "Task"]
 
@@ -147,7 +147,7 @@ class Scheduler:
         """Wait until every task has ended."""
         with self._lock:
             while self._open:
-                self._lock.wait()
+                self._lock.wait(LOOK_UP_S)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -199,7 +199,7 @@ class Scheduler:
             return
         with self._lock:
             while not self._fits(limits):
-                self._lock.wait()
+                self._lock.wait(LOOK_UP_S)
             self._take(limits)
             self._free += 1
         try:

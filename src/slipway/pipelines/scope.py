@@ -55,7 +55,7 @@ class Scope:
         room: How many submitted steps run at one time, and what they may take together.
         use_cache: Whether stored results may stand in for steps, and this run's for later ones.
         resumed: The steps of the runs that this one resumes, the newest run first.
-        progress: Is told of each step's record as it changes, by any thread.
+        progress: Is told of each step's record as it changes, and what to call the call, by any thread.
         earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
     """
 
@@ -67,7 +67,7 @@ class Scope:
         use_cache: bool = True,
         *,
         resumed: Iterable[Iterable[StepRun]] = (),
-        progress: Callable[[StepRun], None] | None = None,
+        progress: Callable[[StepRun, str], None] | None = None,
         earlier: reasons.Earlier | None = None,
     ) -> None:
         self._log = log
@@ -86,6 +86,7 @@ class Scope:
         self._flights = SingleFlight(log.workspace.root / "step-locks", self._over)
         self._untold: list[BaseException] = []
         self._running: dict[str, StepRun] = {}
+        self._parts: dict[str, str] = {}  # of the calls of a `map`: what to call them
         self._listening = listening()
         self.last: tuple[Any, tuple[Artifact, ...]] = (None, ())
 
@@ -128,6 +129,8 @@ class Scope:
         call = make(given)  # what does not fit the step's parameters is said here
         self.refuse_stopped()
         turn = self._turn(name)
+        if call.part:
+            self._parts[self._record(name, turn).id] = call.shown
 
         def work() -> object:
             try:
@@ -197,7 +200,10 @@ class Scope:
             self._running.pop(record.id, None)
         self._log.later(record)
         if self._progress is not None:
-            self._progress(record)
+            self._progress(record, self._called(record))
+
+    def _called(self, record: StepRun) -> str:
+        return self._parts.get(record.id, record.name)
 
     def _run(self, call: StepCall, turn: _Turn) -> object:
         started = time.perf_counter()
@@ -258,7 +264,7 @@ class Scope:
         if source.notes is not None:
             self._log.repeat(source.notes, source.parent_id)
         self.last = (hit.value, source.outputs)
-        self._workspace.say(f"{record.name}: taken from run {source.parent_id[:12]}")
+        self._workspace.say(f"{self._called(record)}: taken from run {source.parent_id[:12]}")
         return hit.value
 
     def _why(self, call: StepCall, present: StepKey, miss: Miss, occurrence: int) -> str:
@@ -330,7 +336,7 @@ class Scope:
         told = StepAttempt(error=provenance.run_error(error, step=work.call.name), seconds=seconds, pause_s=pause_s)
         work.record = replace(work.record, attempts=(*before, told))
         self._note(work.record)
-        self._workspace.say(f"{work.call.name}: attempt {len(before) + 1} failed: {told.told}")
+        self._workspace.say(f"{work.call.shown}: attempt {len(before) + 1} failed: {told.told}")
         work.kept.write(f"[attempt {len(before) + 1} failed: {told.told}]\n")
 
     def _output(self, work: _Work) -> StepOutput | None:
@@ -341,7 +347,7 @@ class Scope:
             work.kept.close()
             return store_output(self._workspace.blobs, output_folder(self._workspace, work.record.id))
         except SlipwayError as problem:  # what the step did matters more than what it printed
-            self._workspace.say(f"{work.call.name}: what it printed could not be kept: {problem}")
+            self._workspace.say(f"{work.call.shown}: what it printed could not be kept: {problem}")
             return None
 
     def _value(self, call: StepCall) -> Any:
@@ -366,7 +372,7 @@ class Scope:
         else:
             self._log.write()
         work.kept.remove()
-        self._workspace.say(f"{record.name}: {record.seconds:.1f} s ({record.reason})")
+        self._workspace.say(f"{self._called(record)}: {record.seconds:.1f} s ({record.reason})")
 
     def _note_failure(self, work: _Work, error: BaseException) -> None:
         told = provenance.run_error(error, step=work.call.name)
@@ -446,7 +452,7 @@ class _Work:
 def _words(reason: BaseException) -> str:
     if isinstance(reason, StepFailed):
         return f"the step {reason.step!r} had failed"
-    return f"the run was ended by {type(reason).__name__}"
+    return f"the run was ended by {'Ctrl-C' if isinstance(reason, KeyboardInterrupt) else type(reason).__name__}"
 
 
 def _judged(

@@ -27,6 +27,7 @@ from slipway.errors import InvalidDeclaration, InvalidInput, RunStopped, Slipway
 from slipway.ledger import run_log
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import STOPPED
+from slipway.ledger.run_tags import SEARCH
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines.declare import Pipeline, Step
 from slipway.pipelines.placing import Place, placed, room_of
@@ -89,7 +90,7 @@ def search(
             "seed": seed,
             **{f"space.{key}": one.told for key, one in dimensions.items()},
         },
-        tags={"slipway.search": called},
+        tags={SEARCH: called},
     )
     goal = _Goal(metric, towards, is_watched=pruner is not None)
     try:
@@ -313,7 +314,7 @@ class _Searching:
                 self._place,
                 self._room,
                 self._outer is None or self._outer.use_cache,
-                progress=lambda step: states.append(step.state),
+                progress=lambda step, _: states.append(step.state),
                 earlier=self._earlier,
             )
             with run_log.current_run.filled(log), self._under_way(scope), scope, step_scope.filled(scope):

@@ -63,6 +63,6 @@ def _told(call: StepRun) -> str:
     if call.state == "running":
         return f"is running, because: {call.reason}.{tried}"
     if call.state == "failed":
-        error = "" if call.error is None else f" {call.error.type}: {call.error.message}"
+        error = "" if call.error is None else f" {call.error.told}"
         return f"ran ({call.reason}) and failed after {call.seconds:.1f} s:{error}{tried}"
     return f"ran for {call.seconds:.1f} s, because: {call.reason}.{tried}"

@@ -19,13 +19,16 @@ class Resources(Struct, frozen=True, kw_only=True):
     """What a task may take. What an executor cannot hold it to is said at that executor.
 
     Args:
-        timeout_s: After how many seconds it is ended, None for never. Waiting for a worker does not count.
+        timeout_s: After how many seconds it is ended, None for never. They count from when its function begins: waiting for
+            a worker, importing the project and reading the arguments do not count.
+        begin_s: Within how many seconds its function begins once it has a worker, where there is a time-out.
         memory_bytes: How much memory it and what it starts may hold, None for no limit.
         cpus: How many processors it wants; for placing it, nothing stops it from using more.
         gpus: How many graphics processors it wants.
     """
 
     timeout_s: float | None = None
+    begin_s: float = 300.0
     memory_bytes: int | None = None
     cpus: float = 1.0
     gpus: float = 0.0

@@ -117,13 +117,18 @@ class RunError(Struct, frozen=True, kw_only=True):
         type: The exception's class.
         message: Its sentence.
         step: The step in which it was raised, "" outside steps.
-        trace: The user's traceback without Slipway's own frames.
+        trace: The user's traceback without frames of Slipway and of libraries.
     """
 
     type: str
     message: str
     step: str = ""
     trace: str = ""
+
+    @property
+    def told(self) -> str:
+        """Class and message; the message alone of what no code of the user's raised: its process was killed."""
+        return self.message if self.type == "StepFailed" else f"{self.type}: {self.message}"
 
 
 class Dataset(Struct, frozen=True, kw_only=True):
@@ -289,7 +294,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
                 ("commit", commit),
                 ("ended early", self.ended_early),
                 ("workers", self.worker_time),
-                ("failed", self.error and f"{self.error.type}: {self.error.message}"),
+                ("failed", self.error and self.error.told),
                 *((f"param {key}", value) for key, value in sorted(self.params.items())),
                 *((f"finding {one.kind}", one.told) for one in self.findings),
                 *((f"data {one.tags.get(CONTEXT, '')}".strip(), one.name) for one in self.datasets),
@@ -413,7 +418,7 @@ class StepAttempt(Struct, frozen=True, kw_only=True):
     @property
     def told(self) -> str:
         """The attempt in words."""
-        return f"{self.error.type}: {self.error.message} (after {self.seconds:.1f} s; again {self.pause_s:.1f} s later)"
+        return f"{self.error.told} (after {self.seconds:.1f} s; again {self.pause_s:.1f} s later)"
 
 
 class StepOutput(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 A step's folder holds `task.json` (a `StepTask`), `code.zip` (a project snapshot), `artifacts/<digest>` (inputs, and
 later outputs), `run-logs/` (what the step logs to its run, see `records/run_entries.py`), `output.log` (what it
-prints), and in the end `result.json` (a `StepAnswer`), which appears last and whole. A pipeline's folder holds
+prints), `begun` (from when the step's function runs), and in the end `result.json` (a `StepAnswer`), which appears last
+and whole. A pipeline's folder holds
 `task.json` (a `PipelineTask`) and in the end `result.json` (a `PipelineAnswer`); all else is in the store.
 """
 
@@ -14,9 +15,21 @@ from msgspec import Struct
 from slipway.records.people import Actor
 from slipway.records.runs import Artifact, HiddenInput, Run, RunError
 
-__all__ = ["PROTOCOL", "PipelineAnswer", "PipelineTask", "StepAnswer", "StepTask", "WorkerOrder", "WorkerReport"]
+__all__ = [
+    "BEGUN",
+    "PROTOCOL",
+    "PipelineAnswer",
+    "PipelineTask",
+    "StepAnswer",
+    "StepTask",
+    "WorkerOrder",
+    "WorkerReport",
+]
 
 PROTOCOL = 1
+
+BEGUN = "begun"
+"""The file of a step's folder that appears when its function begins: its time-out counts from there."""
 
 
 class StepTask(Struct, frozen=True, kw_only=True):
@@ -156,13 +169,15 @@ class WorkerOrder(Struct, frozen=True, kw_only=True):
     Args:
         protocol: The version of this file protocol; a worker refuses any other than its own.
         folder: The task's folder.
-        timeout_s: After how many seconds the task is ended, None for never.
+        timeout_s: After how many seconds of the step's function the task is ended, None for never.
+        begin_s: Within how many seconds the function begins, where there is a time-out.
         memory_bytes: How much memory it and what it starts may hold, None for no limit.
     """
 
     protocol: int = PROTOCOL
     folder: str
     timeout_s: float | None = None
+    begin_s: float = 300.0
     memory_bytes: int | None = None
 
 

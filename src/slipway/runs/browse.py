@@ -5,7 +5,7 @@ from slipway.ledger import entries, locks
 from slipway.ledger import search as ledger_search
 from slipway.ledger.attest import read_back
 from slipway.ledger.retention import goes_at, keep_days
-from slipway.ledger.run_tags import RERUNS
+from slipway.ledger.run_tags import RERUNS, SEARCH
 from slipway.operations.runs import (
     ArtifactContent,
     Curve,
@@ -18,16 +18,19 @@ from slipway.operations.runs import (
     RunRow,
     Runs,
 )
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.record import Entry
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Bucket, Run
-from slipway.records.search import Search
+from slipway.records.search import And, Compare, Condition, Field, IsNull, Not, Search
 from slipway.runs import search
 
 __all__ = ["artifact_named", "get_artifact", "get_curves", "get_diff", "get_run", "own_run", "place_of", "search_runs"]
 
 _HELD_BYTES = 8_000_000
 _MOST_CURVES, _MOST_BUCKETS = 1000, 10_000
+_MOST_INSIDE = 1000
 
 
 def search_runs(workspace: Workspace, request: Search) -> Runs:
@@ -39,11 +42,32 @@ def search_runs(workspace: Workspace, request: Search) -> Runs:
     with workspace.ledger.read() as tx:
         found = ledger_search.asked(tx, Run, workspace, request)
         points = tx.latest_points([run.id for run in found.records])
+        inside = {run.id: _inside(tx, run) for run in found.records}
     rows = [
-        RunRow(run=run, metrics={point.key: point.value for point in points[run.id] if _is_overall(point.key)})
+        RunRow(
+            run=run,
+            metrics={point.key: point.value for point in points[run.id] if _is_overall(point.key)},
+            trials=inside[run.id][0],
+            inside=inside[run.id][1],
+        )
         for run in found.records
     ]
     return Runs(runs=tuple(rows), token=found.next_token)
+
+
+def _inside(tx: ReadTransaction, run: Run) -> tuple[int, int]:
+    """How many trials are inside of a run, and how many other runs."""
+    every = _children(tx, run.project, run.id)
+    if SEARCH in run.tags or not every:
+        return len(every), 0
+    searches = _children(tx, run.project, run.id, Not(IsNull(Field("tag", SEARCH))))
+    trials = sum(len(_children(tx, run.project, search.id)) for search in searches)
+    return min(trials, _MOST_INSIDE), len(every) - len(searches)
+
+
+def _children(tx: ReadTransaction, project: str, id: str, *among: Condition) -> tuple[Entry, ...]:
+    where = And((Compare(Field("attribute", "parent"), "=", id), IsNull(Field("attribute", "deleted")), *among))
+    return tuple(tx.search(entries.kind_of(Run), project=project, where=where, limit=_MOST_INSIDE).entries)
 
 
 def _is_overall(key: str) -> bool:

@@ -23,11 +23,21 @@ def is_estimator_part(value: object) -> bool:
     return (home in _HOMES and kind not in _FUNCTIONS) or kind.__module__.startswith("numpy.random")
 
 
+_TREE_ITEMS = 13
+_TREE_COUNTERS = range(7, 11)  # trims, leaves, splits and calls, as sklearn.neighbors._binary_tree has them
+
+
 def state_of(value: Any) -> tuple[Any, ...]:
-    """What it hands to `pickle`: how it is made, out of what, and what it then holds."""
+    """What it hands to `pickle`: how it is made, out of what, and what it then holds.
+
+    A tree of neighbours counts its questions, and hands that to `pickle` too: it is no state, for no answer depends on it.
+    """
     reduced = value.__reduce_ex__(4)
     if isinstance(reduced, str):
         return (reduced,)
+    if hasattr(value, "reset_n_calls") and len(reduced) > 2 and len(reduced[2]) == _TREE_ITEMS:
+        made, given, held, *rest = reduced
+        reduced = (made, given, tuple(item for place, item in enumerate(held) if place not in _TREE_COUNTERS), *rest)
     return tuple(list(part) if index in (3, 4) and part is not None else part for index, part in enumerate(reduced))
 
 

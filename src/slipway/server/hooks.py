@@ -1,5 +1,8 @@
 """Requests that fire a schedule: outside the operations, for who sends them is known by the hook's secret alone."""
 
+from typing import Any
+
+from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -10,9 +13,33 @@ from slipway.operations import wire
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.server.errors import NotJson, TooLarge
 
-__all__ = ["PATH", "routes"]
+__all__ = ["PATH", "Delivered", "Delivery", "routes"]
 
 PATH = "/api/v1/hooks/{hook}"
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """What a request to a hook may say: parameters that the hook names. All other fields are let be."""
+
+    params: dict[str, Any] = {}
+
+
+class Delivered(Struct, frozen=True, kw_only=True):
+    """What came of a request to a hook.
+
+    Args:
+        firing: The id of the firing.
+        schedule: The schedule's name.
+        state: How the firing stands: "due", "started" and so on.
+        is_new: Whether this request made it; False for a delivery that came before.
+        sentence: What became of it, in words.
+    """
+
+    firing: str
+    schedule: str
+    state: str
+    is_new: bool
+    sentence: str
 
 
 def routes(workspace: Workspace) -> list[Route]:
@@ -29,8 +56,10 @@ def routes(workspace: Workspace) -> list[Route]:
             with current_workspace.filled(workspace):
                 found = hooks.deliver(workspace, request.path_params["hook"], body, dict(request.headers))
             one = found.firing
-            told = {"firing": one.id, "schedule": one.name, "state": one.state, "is_new": found.is_new}
-            return wire.encode(told | {"sentence": one.sentence})
+            told = Delivered(
+                firing=one.id, schedule=one.name, state=one.state, is_new=found.is_new, sentence=one.sentence
+            )
+            return wire.encode(told)
 
         return Response(await run_in_threadpool(work), media_type="application/json")
 

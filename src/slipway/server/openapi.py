@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from slipway.operations.declare import Operation
 from slipway.operations.table import OPERATIONS
+from slipway.server import hooks
 
 __all__ = ["as_json", "as_query", "document"]
 
@@ -23,6 +24,15 @@ _REFUSALS = {
     "422": "A field does not fit.",
     "500": "The store is damaged or failed.",
     "503": "Something is busy or full: try again after as many seconds as the header Retry-After says.",
+}
+_SECRETS = {
+    "hookSecret": {"type": "http", "scheme": "bearer"},
+    "hookSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Hub-Signature-256",
+        "description": "`sha256=` and the HMAC of the body, as GitHub's webhooks have it.",
+    },
 }
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 
@@ -49,7 +59,7 @@ def document(version: str) -> dict[str, Any]:
     Args:
         version: Slipway's.
     """
-    types: list[type[Struct]] = [Error]
+    types: list[type[Struct]] = [Error, hooks.Delivery, hooks.Delivered]
     for operation in OPERATIONS.values():
         types += [operation.request, operation.response]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
@@ -63,6 +73,7 @@ def document(version: str) -> dict[str, Any]:
     for operation in OPERATIONS.values():
         described = _operation(operation, references, components)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    paths[hooks.PATH] = {"post": _hook(references)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -72,22 +83,18 @@ def document(version: str) -> dict[str, Any]:
             "NaN, Infinity and -Infinity.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _SECRETS},
     }
 
 
 def _operation(operation: Operation, references: dict[type[Struct], Any], components: dict[str, Any]) -> dict[str, Any]:
-    failure = as_json(references[Error])
     described: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.noun],
         "summary": operation.summary,
         "description": f"Needs the permission `{operation.permission}`.",
         "parameters": [],
-        "responses": {
-            "200": {"description": "What was asked for.", "content": as_json(references[operation.response])},
-            **{status: {"description": words, "content": failure} for status, words in _REFUSALS.items()},
-        },
+        "responses": _responses(references[operation.response], references),
     }
     if "{project}" in operation.path:
         described["parameters"].append(
@@ -98,6 +105,34 @@ def _operation(operation: Operation, references: dict[type[Struct], Any], compon
     else:
         described["parameters"] += as_query(components[references[operation.request]["$ref"].rpartition("/")[2]])
     return described
+
+
+def _hook(references: dict[type[Struct], Any]) -> dict[str, Any]:
+    """The one route that is no operation: who sends to it is known by the hook's secret alone."""
+    return {
+        "operationId": "hooks.deliver",
+        "tags": ["schedules"],
+        "summary": "Fire a schedule; the same delivery again is answered with the firing that it made.",
+        "description": "Needs the secret that `schedules.hook` gives, as a bearer token, or its signature of the body.",
+        "security": [{name: []} for name in _SECRETS],
+        "parameters": [
+            {"name": "hook", "in": "path", "required": True, "schema": {"type": "string"}},
+            *(
+                {"name": name, "in": "header", "schema": {"type": "string"}, "description": "Names the delivery."}
+                for name in ("Idempotency-Key", "X-GitHub-Delivery")
+            ),
+        ],
+        "requestBody": {"required": False, "content": as_json(references[hooks.Delivery])},
+        "responses": _responses(references[hooks.Delivered], references),
+    }
+
+
+def _responses(answer: Any, references: dict[type[Struct], Any]) -> dict[str, Any]:
+    failure = as_json(references[Error])
+    return {
+        "200": {"description": "What was asked for.", "content": as_json(answer)},
+        **{status: {"description": words, "content": failure} for status, words in _REFUSALS.items()},
+    }
 
 
 def as_query(schema: dict[str, Any]) -> list[dict[str, Any]]:

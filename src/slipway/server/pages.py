@@ -38,6 +38,7 @@ __all__ = ["error_page", "log_in_page", "routes"]
 _STYLE = (files("slipway.server") / "static" / "style.css").read_bytes()
 _STYLE_PATH = f"/static/style-{digest(_STYLE)[:12]}.css"
 _A_YEAR = "public, max-age=31536000, immutable"
+_OUTERMOST = "parent is null"
 _EVENTS_A_PAGE = 200
 _TRASH_OF_A_SORT = 500
 _ACTIONS_A_QUESTION = 1000
@@ -131,14 +132,19 @@ def _overview(view: View, project: str) -> Context:
     details = [
         (row, inside.ask("endpoints.get", name=row.revision.name)) for row in (listed.endpoints if listed else ())
     ]
-    runs = inside.ask_if_allowed("runs.search", limit=6)
+    runs = inside.ask_if_allowed("runs.search", where=_OUTERMOST, limit=6)
     models = inside.ask_if_allowed("models.list")
     tables = inside.ask_if_allowed("tables.list")
     simulated = inside.ask_if_allowed("simulations.list", limit=50)
+    scheduled = inside.ask_if_allowed("schedules.list")
+    failing = [row.schedule.name for row in (scheduled.schedules if scheduled else ()) if row.incident]
     return {
         "name": project,
         "endpoints": [{"row": row, "detail": detail, "newest": _newest(detail.findings)} for row, detail in details],
         "incidents": [(row, each) for row, detail in details for each in detail.incidents if each.state == "open"],
+        "schedule_incidents": [
+            (name, each) for name in failing for each in inside.ask("schedules.get", name=name, limit=1).incidents
+        ],
         "runs": runs.runs if runs else None,
         "models": models.models[:6] if models else None,
         "tables": tables.tables if tables else None,
@@ -156,14 +162,21 @@ def _newest(records: Iterable[R]) -> list[R]:
 
 def _runs(view: View) -> Context:
     asked = {name: view.query[name] for name in ("where", "order", "best_per", "token") if view.query.get(name)}
-    search = {"asked": asked, "runs": (), "next": "", "refused": None}
+    search: Context = {"asked": asked, "runs": (), "next": "", "refused": None}
+    # What somebody searches for is searched everywhere; the plain list leaves trials to their search.
+    given = asked if asked.get("where") or "all" in view.query else asked | {"where": _OUTERMOST}
+    search["hides"] = given is not asked
     try:
-        found = view.ask("runs.search", limit=view.query.get("limit", "100"), **asked)
+        found = view.ask("runs.search", limit=view.query.get("limit", "100"), **given)
     except InvalidInput as problem:
         # A search that cannot be read is said under the box with its words, to be mended there.
         view.sources.pop()
         return search | {"refused": problem}
-    further = urlencode(asked | {"token": found.token, "limit": view.query.get("limit", "100")})
+    further = urlencode(
+        asked
+        | {"token": found.token, "limit": view.query.get("limit", "100")}
+        | ({"all": "1"} if "all" in view.query else {})
+    )
     return search | {"runs": found.runs, "next": f"?{further}" if found.token else ""}
 
 

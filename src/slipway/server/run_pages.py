@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway.errors import InvalidInput, NotFound
+from slipway.ledger.run_tags import SEARCH
 from slipway.operations.runs import Curves, RunChanges, RunDetail, Runs
 from slipway.records.runs import CONTEXT, Bucket, Run, StepRun
 from slipway.runs.browse import place_of
@@ -25,7 +26,7 @@ _PICTURES, _PICTURE_BYTES = 12, 2_000_000
 _DIFF_CHARACTERS = 50_000
 _SHOWN_VALUE = 60
 _LEAST_RUNS, _MOST_RUNS = 2, 10
-_COMMAND, _NOTE, _SEARCH = "slipway.command", "mlflow.note.content", "slipway.search"
+_COMMAND, _NOTE = "slipway.command", "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def run(view: View) -> Context:
         "changes": _changes(view, detail),
         "rerun": _rerun_command(own),
         "children": _children(view, own),
-        "searched": own.params.get("metric", "") if _SEARCH in own.tags else "",
+        "searched": own.params.get("metric", "") if SEARCH in own.tags else "",
         "registered": registered.models if registered else (),
         "artifacts": sorted(own.artifacts, key=lambda one: one.name),
         "pictures": _pictures(view, own),
@@ -92,7 +93,7 @@ def step_log(view: View) -> Context:
 def _children(view: View, own: Run) -> Runs:
     """The runs inside: of a search its trials, the best first."""
     by = ""
-    if _SEARCH in own.tags:
+    if SEARCH in own.tags:
         by = (
             f"metrics.`{own.params.get('metric', '')}` {'asc' if own.params.get('direction') == 'minimize' else 'desc'}"
         )
