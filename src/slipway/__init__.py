@@ -50,6 +50,14 @@ if TYPE_CHECKING:
     from slipway.flows.triggers import on_push as on_push
     from slipway.flows.triggers import on_table as on_table
     from slipway.flows.warm_start import warm_start as warm_start
+    from slipway.gates.behaviour import data_checks as data_checks
+    from slipway.gates.behaviour import documented as documented
+    from slipway.gates.behaviour import fair as fair
+    from slipway.gates.behaviour import invariant as invariant
+    from slipway.gates.behaviour import kpi as kpi
+    from slipway.gates.behaviour import monotonic as monotonic
+    from slipway.gates.behaviour import no_leakage as no_leakage
+    from slipway.gates.behaviour import robust as robust
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
@@ -115,13 +123,16 @@ _HOMES = {
     "consistent": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "cron": "slipway.flows.triggers",
+    "data_checks": "slipway.gates.behaviour",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.triggers",
     "delta": "slipway.data.sources",
+    "documented": "slipway.gates.behaviour",
     "each": "slipway.pipelines.mapping",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
+    "fair": "slipway.gates.behaviour",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
     "files": "slipway.data.sources",
@@ -129,6 +140,8 @@ _HOMES = {
     "fresh": "slipway.data.table_checks",
     "inputs": "slipway.models.inputs",
     "integers": "slipway.pipelines.search_space",
+    "invariant": "slipway.gates.behaviour",
+    "kpi": "slipway.gates.behaviour",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
     "matches": "slipway.data.checks",
@@ -136,7 +149,9 @@ _HOMES = {
     "mean": "slipway.features.windows",
     "metric": "slipway.gates.declare",
     "min": "slipway.features.windows:min_",
+    "monotonic": "slipway.gates.behaviour",
     "no_finding": "slipway.gates.declare",
+    "no_leakage": "slipway.gates.behaviour",
     "no_skew": "slipway.gates.declare",
     "not_null": "slipway.data.checks",
     "on_hook": "slipway.flows.triggers",
@@ -150,6 +165,7 @@ _HOMES = {
     "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
     "reproduced": "slipway.gates.declare",
+    "robust": "slipway.gates.behaviour",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",
     "search": "slipway.hosts.session",
@@ -197,13 +213,16 @@ __all__ = [
     "consistent",
     "count",
     "cron",
+    "data_checks",
     "decayed_mean",
     "degraded",
     "delta",
+    "documented",
     "each",
     "environment_resolves",
     "errors",
     "evaluate",
+    "fair",
     "feature",
     "feature_view",
     "files",
@@ -211,6 +230,8 @@ __all__ = [
     "fresh",
     "inputs",
     "integers",
+    "invariant",
+    "kpi",
     "last",
     "latency",
     "matches",
@@ -218,7 +239,9 @@ __all__ = [
     "mean",
     "metric",
     "min",
+    "monotonic",
     "no_finding",
+    "no_leakage",
     "no_skew",
     "not_null",
     "on_hook",
@@ -232,6 +255,7 @@ __all__ = [
     "redis_stream",
     "references",
     "reproduced",
+    "robust",
     "rows",
     "run",
     "search",

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from small_desk import BETTER, FIRST, GUESSING, NAME, Desk
 
 import slipway as sw
 from slipway.backends.ed25519_signer import Ed25519Signer
-from slipway.errors import Corrupt
 from slipway.flows.evidence import champion_of, collect
+from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.ledger import entries, lineage
 from slipway.ledger.attest import signed
 from slipway.models import registry
@@ -161,12 +160,56 @@ def test_latency_without_samples_is_of_the_rows_that_judged_and_without_these_no
     assert "latency" not in collected(desk, BETTER, gate)
 
 
-def test_a_damaged_champion_is_said_and_not_skipped(desk: Desk) -> None:
+def told(desk: Desk, number: int, gate: sw.Gate) -> list[tuple[str, str]]:
+    """What the gate says of comparisons with the champion."""
+    ruling = judge_version(
+        desk.workspace,
+        desk.version(number),
+        registry.bundle_of(desk.workspace, desk.version(number)),
+        msgspec.structs.replace(declared_endpoint(desk.workspace, NAME), gate=gate.spec),
+        keep=False,
+    )
+    return [(one.result, one.found) for one in ruling.outcomes if "champion" in one.check]
+
+
+COMPARED = sw.Gate(sw.metric("auc").not_worse_than("champion", margin=0.1), sw.latency(times_champion=9))
+
+
+def test_a_damaged_champion_closes_the_gate_with_a_sentence(desk: Desk) -> None:
     champion(desk, FIRST)
     own, other = (registry.bundle_of(desk.workspace, desk.version(number)) for number in (BETTER, FIRST))
     _damage(desk, next(digest for digest in _model_files(other) if digest not in _model_files(own)))
-    with pytest.raises(Corrupt):
-        collected(desk, BETTER, AGAINST)
+    found = told(desk, BETTER, COMPARED)
+    assert [result for result, _ in found] == ["cannot tell", "cannot tell"]
+    assert all("damaged" in why for _, why in found)
+    assert collected(desk, BETTER, COMPARED.spec)["loads"][0].values["holds"] is True
+
+
+def test_a_champion_that_points_at_nothing_loadable_closes_the_gate_with_a_sentence(desk: Desk) -> None:
+    assert {result for result, _ in told(desk, BETTER, COMPARED)} == {"not applicable"}
+    champion(desk, FIRST)
+    with desk.workspace.ledger.write() as tx:
+        first = desk.version(FIRST)
+        entries.put(tx, msgspec.structs.replace(first, bundle="", manifest="", signature=""))
+    found = told(desk, BETTER, COMPARED)
+    assert {result for result, _ in found} == {"cannot tell"}
+    assert found[0][1] == "The champion small-delays 1 has no bundle, so that it cannot be asked"
+    with desk.workspace.ledger.write() as tx:
+        tx.remove("model", first.id)
+    found = told(desk, BETTER, COMPARED)
+    assert {result for result, _ in found} == {"cannot tell"}
+    assert found[0][1] == "The model 'small-delays' has no alias 'champion'"
+
+
+def test_what_raises_while_it_is_collected_closes_its_own_check_and_names_itself(desk: Desk) -> None:
+    version = desk.version(FIRST)
+    certificate = registry.bundle_of(desk.workspace, version).certificate
+    assert certificate is not None
+    odd = msgspec.structs.replace(certificate, paths=None)
+    gate = sw.Gate(sw.no_skew(), sw.environment_resolves()).spec
+    found = collected(desk, FIRST, gate, certificate=odd)
+    assert found["no_skew"][0].values["untold"].startswith("collecting it raised TypeError")
+    assert found["environment"][0].values["differing"] == []
 
 
 def test_a_damaged_candidate_is_evidence_against_it(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.errors import GateRefused, InvalidInput
+from slipway.gates.behaviour import data_checks, documented, fair, invariant, kpi, monotonic, no_leakage, robust
 from slipway.gates.declare import (
     Check,
     Gate,
@@ -44,6 +45,14 @@ WEAK_AND_STRICT: list[tuple[Check, Check]] = [
     (consistent(0.1), consistent(0.001)),
     (reproduced(), reproduced(exactly=True)),
     (approval("accountable"), approval("accountable", count=2)),
+    (fair("selection_rate", by="sex", margin=0.1), fair("selection_rate", by="sex", margin=0.05)),
+    (robust(0.1, 0.1, drop=0.1), robust(0.1, 0.1, drop=0.02)),
+    (invariant("sex", share=0.1), invariant("sex")),
+    (monotonic("income", "increasing", share=0.1), monotonic("income", "increasing", share=0.01)),
+    (monotonic("income", "decreasing", share=0.1), monotonic("income", "decreasing", share=0.01)),
+    (no_leakage(0.99), no_leakage(0.9)),
+    (kpi("loss") <= 3, kpi("loss") <= 2),
+    (kpi("loss") >= 1, kpi("loss") >= 2),
 ]
 
 
@@ -55,6 +64,23 @@ def test_of_two_that_ask_the_same_the_stricter_counts(weak: Check, strict: Check
     with pytest.raises(GateRefused, match="weakens the floor of prod") as refused:
         effective(Gate(no_skew(), weak).spec, "prod", floor(strict))
     assert "slipway floor show" in refused.value.fix
+
+
+NEITHER_STRICTER: list[tuple[Check, Check]] = [
+    (fair("selection_rate", by="sex", margin=0.1), fair("selection_rate", by="sex", margin=0.1, least=50)),
+    (fair("selection_rate", by="sex", margin=0.1), fair("selection_rate", by="age", margin=0.2)),
+    (robust(0.1, 0.1, drop=0.1), robust(0.01, 0.3, drop=0.2)),
+    (invariant("sex", tolerance=0.1), invariant("sex", tolerance=0.01, share=0.2)),
+    (monotonic("income", "increasing"), monotonic("income", "decreasing", share=0.5)),
+    (documented("purpose"), documented("limits")),
+]
+
+
+@pytest.mark.parametrize(("asked", "own"), NEITHER_STRICTER)
+def test_of_two_that_ask_different_things_both_count(asked: Check, own: Check) -> None:
+    found = effective(Gate(own).spec, "prod", floor(asked)).checks
+    assert asked.spec in found
+    assert own.spec in found
 
 
 @given(st.lists(st.sampled_from([one for pair in WEAK_AND_STRICT for one in pair]), min_size=1, max_size=6))
@@ -94,6 +120,14 @@ def test_a_floor_says_whether_a_gate_must_be_declared() -> None:
         (" metric('log_loss', slice='carrier') <= 0.6 ", metric("log_loss", slice="carrier") <= 0.6),
         ("sw.metric('auc').not_worse_than('champion', margin=0.01)", WEAK_AND_STRICT[3][1]),
         ("sw.no_skew()", no_skew()),
+        ("sw.fair('auc', by='sex', margin=0.05, least=50)", fair("auc", by="sex", margin=0.05, least=50)),
+        ("sw.robust(missing=0.1, noise=0.1, drop=0.02)", robust(0.1, 0.1, drop=0.02)),
+        ("sw.invariant('sex')", invariant("sex")),
+        ("monotonic('income', 'decreasing')", monotonic("income", "decreasing")),
+        ("sw.no_leakage()", no_leakage()),
+        ("sw.data_checks()", data_checks()),
+        ("sw.documented('purpose', 'limits')", documented("purpose", "limits")),
+        ("sw.kpi('loss') <= 2.5", kpi("loss") <= 2.5),
         ("calibrated(0.01)", calibrated(0.01)),
         ("sw.approval('accountable', count=2)", approval("accountable", count=2)),
     ],
@@ -109,6 +143,7 @@ def test_a_check_is_read_as_a_project_writes_it(text: str, check: Check) -> None
         "__import__('os').system('true')", "sw.metric(open('/etc/passwd').read()) >= 1", "sw.metric('auc') >= x",
         "sw.metric('auc') >= 0.6 >= 0.5", "sw.no_skew(1)", "sw.approval('a', count=0)", "sw.Gate(sw.no_skew())",
         "sw.metric('auc').__class__('x')", "sw.metric('auc').not_worse_than('champion', margin=-1)", "(" * 500,
+        "sw.kpi('loss')", "sw.kpi('loss') > 2", "finite(1, 'x')", "sw.fair('auc')",
         "sw.metric(**{'name': 'auc'}) >= 0.7", "not sw.no_skew()", "sw.calibrated(1e999)",
     ],
 )  # fmt: skip

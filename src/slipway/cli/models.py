@@ -5,7 +5,7 @@ import click
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, figure, instant
 from slipway.cli.searching import next_page, search_options
-from slipway.operations.models import AliasMoved, FoundModels, ModelDetail, ModelHistory, Models
+from slipway.operations.models import AliasMoved, Documented, FoundModels, ModelDetail, ModelHistory, Models
 from slipway.records.gates import Outcome, Verdict
 from slipway.records.models import MetricValue
 
@@ -64,6 +64,21 @@ def alias(door: Door, name: str, version: str, alias: str, reason: str) -> None:
 def history(door: Door, name: str, at: str, alias: str) -> None:
     """Tell who moved which alias of MODEL when, why and on which evidence."""
     door.show(door.call("models.history", name=name, alias=alias, at=at), _history_text)
+
+
+@models.command()
+@click.argument("name", metavar="MODEL")
+@click.argument("field", metavar="purpose|harm|limits|owner")
+@click.argument("text")
+@opened
+def document(door: Door, name: str, field: str, text: str) -> None:
+    """Write down of MODEL what no evidence tells: its purpose, whom it may harm, its limits, its owner."""
+    door.show(door.call("models.document", name=name, field=field, text=text), _documented_text)
+
+
+def _documented_text(answer: Documented) -> str:
+    lines = [f"{field}: {text}" for field, text in answer.written.items()]
+    return "\n".join([*lines, f"Missing: {', '.join(answer.missing)}" if answer.missing else "Nothing is missing."])
 
 
 def _history_text(answer: ModelHistory) -> str:
@@ -181,7 +196,7 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def _outcome_line(outcome: Outcome) -> str:
-    fix = f" {outcome.fix}" if outcome.fix else ""
+    fix = (f" {outcome.fix}" if outcome.fix else "") + (f" (Who can help: {outcome.helper}.)" if outcome.helper else "")
     return f"  {outcome.result:<14}  {outcome.check}: {outcome.found}{fix}".rstrip(": ")
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from slipway.charts.consistency import sentence
-from slipway.errors import SlipwayError
+from slipway.errors import NotFound, SlipwayError
 from slipway.features.certificate import is_proof, proof_words
 from slipway.flows.consistency import latest_report
+from slipway.flows.evidence_behaviour import collect_behaviour
 from slipway.flows.reproduce import reproductions_of
 from slipway.gates import evidence as make
 from slipway.ledger import entries
@@ -25,7 +26,7 @@ from slipway.models.bundle import LoadedModel
 from slipway.models.evaluation import evaluated_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
-from slipway.records.gates import Evidence, GateSpec
+from slipway.records.gates import CheckKind, Evidence, GateSpec
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.projects import Project
 from slipway.records.runs import Run
@@ -39,6 +40,7 @@ CHAMPION = "champion"
 TARGET = "process"
 """Where a deployment goes: processes of Slipway's own."""
 
+_COMPARED: frozenset[CheckKind] = frozenset({"champion", "latency"})
 _TIMED_ROWS = 200
 
 
@@ -54,7 +56,10 @@ def champion_of(workspace: Workspace, name: str, *, endpoint: str = "", besides:
         besides: A bundle's digest: the champion is not compared with itself.
 
     Returns:
-        None when nothing was ever released there, or the champion is that very bundle.
+        None when nothing was ever released there, or the champion is that very bundle. What is found need not load.
+
+    Raises:
+        NotFound: What serves, or what the alias points at, is not in the registry.
     """
     with workspace.ledger.read() as tx:
         serving = tx.ref(workspace.project, "endpoint", endpoint or name)
@@ -65,8 +70,7 @@ def champion_of(workspace: Workspace, name: str, *, endpoint: str = "", besides:
         found = registry.find(workspace, name, CHAMPION)
     else:
         return None
-    # A version without a bundle cannot be asked, so that nothing can be compared with it.
-    return None if found.bundle in ("", besides) else found
+    return None if besides and found.bundle == besides else found
 
 
 def collect(
@@ -85,36 +89,96 @@ def collect(
     subject, now = candidate.bundle, workspace.clock.now()
     found = [make.figures(subject, now, bundle.metrics)] if bundle.metrics else []
     found.append(make.proof("parity", subject, now, holds=bool(bundle.parity), note=bundle.parity))
-    if bundle.certificate is not None and bundle.features is not None:
-        held = is_proof(bundle.certificate, bundle.features)
-        found.append(
-            make.proof("no_skew", subject, now, holds=held, note=proof_words(bundle.certificate, bundle.features))
-        )
-    if bundle.environment is not None:
-        differing, checked = _differing(bundle.environment.lock)
-        found.append(make.environment(subject, now, differing=differing, checked=checked))
-    names = {"format": bundle.format, "target": TARGET, "template": _template(workspace)}
-    found += [make.named(kind, subject, now, names[kind]) for kind in sorted(kinds & set(names))]
-    if "consistent" in kinds:
-        found += _consistency(workspace, subject, endpoint or candidate.name)
-    if "no_finding" in kinds:
-        found += _findings(workspace, bundle, subject, now)
-    if "reproduced" in kinds:
-        found += [
-            make.reproduction(subject, one.created_at, verdict=one.verdict, id=one.id, note=one.sentence)
-            for one in reproductions_of(workspace, subject)
-        ]
+    collectors: tuple[tuple[CheckKind, Callable[[], list[Evidence]]], ...] = (
+        ("no_skew", lambda: _skew(bundle, subject, now)),
+        ("environment", lambda: _environment(bundle, subject, now)),
+        ("template", lambda: [make.named("template", subject, now, _template(workspace))]),
+        ("consistent", lambda: _consistency(workspace, subject, endpoint or candidate.name)),
+        ("no_finding", lambda: _findings(workspace, bundle, subject, now)),
+        ("reproduced", lambda: _reproductions(workspace, subject)),
+    )
+    found += [make.named("format", subject, now, bundle.format), make.named("target", subject, now, TARGET)]
+    for kind, collector in collectors:
+        if kind in kinds or kind in ("no_skew", "environment"):
+            found += _told((kind,), subject, now, collector)
     with tempfile.TemporaryDirectory(prefix="slipway-evidence-") as temporary:
         folder = Path(temporary)
         model = _loading(workspace, candidate, folder / "candidate", found)
-        champion = champion_of(workspace, candidate.name, endpoint=endpoint, besides=subject)
-        if champion is not None and model is not None and kinds & {"champion", "latency"}:
-            other = _load(workspace, champion, folder / "champion")
-            metrics = sorted({check.metric for check in gate.checks if check.kind == "champion"})
-            found += _against(workspace, candidate, champion, model, other, metrics)
-            if "latency" in kinds:
-                found += _latency(workspace, candidate, model, other)
+        compared = tuple(sorted(kinds & _COMPARED))
+        if model is not None and compared:
+            side = _Side(workspace, candidate, model, gate, endpoint, folder / "champion")
+            found += _told(compared, subject, now, lambda: _beside_champion(side))
+        found += collect_behaviour(workspace, candidate, bundle, model, gate, endpoint=endpoint or candidate.name)
     return found
+
+
+def _told(
+    kinds: Sequence[CheckKind], subject: str, now: datetime, collector: Callable[[], list[Evidence]]
+) -> list[Evidence]:
+    """What a collector found; where it raised, that nobody can tell, so that the gate stays closed and says why."""
+    try:
+        return collector()
+    except SlipwayError as problem:
+        why, fix = problem.what.rstrip("."), problem.fix or problem.why
+    except Exception as problem:  # whatever it is: it must not hide what the other checks found
+        why, fix = f"collecting it raised {type(problem).__name__}: {problem}", "Mend that, and judge again."
+    return [make.untold(kind, subject, now, why=why, fix=fix) for kind in kinds]
+
+
+class _Side(NamedTuple):
+    """A candidate that is to be set beside the champion."""
+
+    workspace: Workspace
+    candidate: ModelVersion
+    model: LoadedModel
+    gate: GateSpec
+    endpoint: str
+    folder: Path
+
+
+def _beside_champion(side: _Side) -> list[Evidence]:
+    """What comparing with the champion shows; nothing where there is none.
+
+    Raises:
+        NotFound: What is called champion is not there, or has no bundle.
+        Corrupt: It does not load.
+    """
+    workspace, candidate, model = side.workspace, side.candidate, side.model
+    champion = champion_of(workspace, candidate.name, endpoint=side.endpoint, besides=candidate.bundle)
+    if champion is None:
+        return []
+    if not champion.bundle:
+        raise NotFound(
+            f"The champion {champion.name} {champion.number} has no bundle, so that it cannot be asked.",
+            fix=f"Point the alias at a version that was released: slipway models alias {champion.name} VERSION champion",
+        )
+    other = _load(workspace, champion, side.folder)
+    metrics = sorted({check.metric for check in side.gate.checks if check.kind == "champion"})
+    found = _against(workspace, candidate, champion, model, other, metrics)
+    if any(check.kind == "latency" for check in side.gate.checks):
+        found += _latency(workspace, candidate, model, other)
+    return found
+
+
+def _skew(bundle: Bundle, subject: str, now: datetime) -> list[Evidence]:
+    if bundle.certificate is None or bundle.features is None:
+        return []
+    held, words = is_proof(bundle.certificate, bundle.features), proof_words(bundle.certificate, bundle.features)
+    return [make.proof("no_skew", subject, now, holds=held, note=words)]
+
+
+def _environment(bundle: Bundle, subject: str, now: datetime) -> list[Evidence]:
+    if bundle.environment is None:
+        return []
+    differing, checked = _differing(bundle.environment.lock)
+    return [make.environment(subject, now, differing=differing, checked=checked)]
+
+
+def _reproductions(workspace: Workspace, subject: str) -> list[Evidence]:
+    return [
+        make.reproduction(subject, one.created_at, verdict=one.verdict, id=one.id, note=one.sentence)
+        for one in reproductions_of(workspace, subject)
+    ]
 
 
 def _template(workspace: Workspace) -> str:
@@ -169,6 +233,11 @@ def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found:
     except SlipwayError as problem:
         kind = "loads" if any(proof.kind == "signature" for proof in found) else "signature"
         found.append(make.proof(kind, subject, now, holds=False, note=str(problem)))  # type: ignore[arg-type]
+        return None
+    except Exception as problem:  # a framework's own: what raises where it is loaded would raise where it serves
+        kind = "loads" if any(proof.kind == "signature" for proof in found) else "signature"
+        note = f"loading it raised {type(problem).__name__}: {problem}"
+        found.append(make.proof(kind, subject, now, holds=False, note=note))  # type: ignore[arg-type]
         return None
     note = f"loaded here{': ' if checked.is_erased else ' and '}{checked.sentence}"
     found.append(make.proof("loads", subject, now, holds=True, note=note))

@@ -52,7 +52,10 @@ def judge_version(
     with workspace.ledger.read() as tx:
         floor = floor_of(tx, workspace.environment)
     gate = effective(declared.gate, workspace.environment, floor)
-    champion = champion_of(workspace, version.name, endpoint=declared.name)
+    try:
+        champion, is_known = champion_of(workspace, version.name, endpoint=declared.name), False
+    except NotFound:  # what is called champion is gone: the comparisons with it then cannot tell
+        champion, is_known = None, True
     now = workspace.clock.now()
     approvals = approvals_of(workspace, version.bundle)
     if standing is not None and any(
@@ -67,7 +70,7 @@ def judge_version(
         approvals,
         subject=version.bundle,
         at=now,
-        champion_known=champion is not None and champion.bundle != version.bundle,
+        champion_known=is_known or (champion is not None and champion.bundle != version.bundle),
         is_champion=champion is not None and champion.bundle == version.bundle,
         model=version.name,
         number=version.number,
@@ -116,6 +119,10 @@ def refusal(version: ModelVersion, ruling: Verdict) -> GateRefused:
     return GateRefused(
         f"{version.name} {version.number} was refused for {ruling.environment}: {first.check}.",
         why=f"{first.result.capitalize()}: {first.found}.{more}",
-        fix=first.fix or f"See the evidence: slipway models show {version.name}",
+        fix=(first.fix or f"See the evidence: slipway models show {version.name}") + _who(first.helper),
         verdict=ruling,
     )
+
+
+def _who(helper: str) -> str:
+    return f" (Who can help: {helper}.)" if helper else ""

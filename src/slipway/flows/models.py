@@ -8,7 +8,8 @@ from slipway.errors import NotFound
 from slipway.flows.approve import approvals_of
 from slipway.flows.reproduce import reproductions_of
 from slipway.ledger import entries, lineage, search
-from slipway.models import registry
+from slipway.models import registered, registry
+from slipway.models.card import answered
 from slipway.operations.declare import Empty
 from slipway.operations.models import (
     AliasMoved,
@@ -73,6 +74,7 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
             if link.target.startswith("verdict:")
         ]
         links = lineage.trace(tx, f"model:{version.id}")
+        written = registered.documents(tx, workspace, version.name)
     repeated = tuple(reproductions_of(workspace, version.bundle)) if bundle else ()
     return ModelDetail(
         version=version,
@@ -81,7 +83,7 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
         approvals=tuple(approvals_of(workspace, version.bundle)) if bundle else (),
         lineage=tuple(links),
-        card=_card(workspace, bundle) + _reproduced(version, repeated) if bundle else "",
+        card=answered(_card(workspace, bundle), written) + _reproduced(version, repeated) if bundle else "",
         reproductions=repeated,
     )
 

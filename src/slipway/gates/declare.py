@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from slipway.errors import InvalidDeclaration
+from slipway.gates.numbers import finite
 from slipway.gates.wording import describe
 from slipway.records.gates import CheckSpec, GateSpec
 
 __all__ = [
-    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "metric", "no_finding", "no_skew",
-    "reproduced",
+    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "metric", "no_finding",
+    "no_skew", "reproduced",
 ]  # fmt: skip
 
 # As `slipway.stats.metrics` has them, without loading NumPy for a declaration; a test holds the two together.
@@ -83,7 +83,7 @@ class Metric:
                 f"Nobody knows whether a higher {self.name!r} is better.",
                 fix=f"Say it: sw.metric({self.name!r}, better='lower').",
             )
-        _finite(margin, "margin", least=0.0)
+        finite(margin, "margin", least=0.0)
         op: Literal[">=", "<="] = ">=" if self.better == "higher" else "<="
         return Check(CheckSpec(kind="champion", metric=self.name, op=op, margin=float(margin)))
 
@@ -110,7 +110,7 @@ class Metric:
     __hash__ = None  # type: ignore[assignment]  # what cannot be compared cannot be a key
 
     def _limited(self, op: Literal[">=", "<="], limit: float) -> Check:
-        _finite(limit, "limit")
+        finite(limit, "limit")
         if (op, self.better) in ((">=", "lower"), ("<=", "higher")) and self.name in (*_HIGHER, *_LOWER):
             other = "<=" if op == ">=" else ">="
             raise InvalidDeclaration(
@@ -194,7 +194,7 @@ def calibrated(tolerance: float = 0.05) -> Check:
     Args:
         tolerance: The greatest difference that is tolerated, as a share of 1.
     """
-    _finite(tolerance, "tolerance", least=0.0)
+    finite(tolerance, "tolerance", least=0.0)
     return Check(CheckSpec(kind="calibrated", limit=float(tolerance)))
 
 
@@ -233,7 +233,7 @@ def consistent(max_share: float = 0.001) -> Check:
     Args:
         max_share: The share of a feature's values that may differ: 0.001 is one in a thousand.
     """
-    _finite(max_share, "max_share", least=0.0)
+    finite(max_share, "max_share", least=0.0)
     return Check(CheckSpec(kind="consistent", limit=float(max_share)))
 
 
@@ -243,7 +243,7 @@ def latency(*, times_champion: float) -> Check:
     Args:
         times_champion: Above 0; 1.5 tolerates half as much again.
     """
-    _finite(times_champion, "times_champion", least=0.0)
+    finite(times_champion, "times_champion", least=0.0)
     return Check(CheckSpec(kind="latency", limit=float(times_champion)))
 
 
@@ -283,9 +283,3 @@ def _refuse_other(check: object) -> None:
     raise InvalidDeclaration(
         f"The gate was given {check!r}, which is no check.", fix=f"Give it checks, for example {hint}."
     )
-
-
-def _finite(value: object, what: str, *, least: float = -math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
-        expected = "a number" if least == -math.inf else f"a number of at least {least:g}"
-        raise InvalidDeclaration(f"{value!r} is given as the {what} of a check.", why=f"It must be {expected}.")

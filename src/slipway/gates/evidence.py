@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from slipway.records.gates import CheckKind, Evidence
+from slipway.gates.wording import describe
+from slipway.records.gates import CheckKind, CheckSpec, Evidence
 from slipway.records.models import MetricValue
 
 __all__ = [
     "against_champion",
+    "behaviour",
     "consistency",
     "environment",
     "figures",
@@ -20,6 +22,7 @@ __all__ = [
     "named",
     "proof",
     "reproduction",
+    "untold",
 ]
 
 
@@ -148,6 +151,44 @@ def environment(subject: str, at: datetime, *, differing: Sequence[str], checked
     """
     values = {"differing": list(differing), "checked": checked}
     return Evidence(kind="environment", subject=subject, at=at, values=values)
+
+
+def behaviour(check: CheckSpec, subject: str, at: datetime, **values: Any) -> Evidence:
+    """What one of the checks of behaviour reads: found by that very check, whose words it carries.
+
+    Args:
+        check: For which check.
+        subject: The bundle's digest.
+        at: Business time.
+        **values: What its judge reads; see `judge_behaviour`. What is not finite is kept as null.
+    """
+    kept = {"check": describe(check), **_finite(values)}
+    return Evidence(kind=check.kind, subject=subject, at=at, values=kept)
+
+
+def untold(
+    kind: CheckKind, subject: str, at: datetime, *, why: str, fix: str, check: CheckSpec | None = None
+) -> Evidence:
+    """That evidence could not be collected: the checks that read it cannot tell.
+
+    Args:
+        kind: The kind of check that would have read it.
+        subject: The bundle's digest.
+        at: Business time.
+        why: What stood in the way, in words.
+        fix: What to do next.
+        check: The one check that it concerns; None for all of the kind.
+    """
+    values = {"untold": why, "fix": fix} | ({} if check is None else {"check": describe(check)})
+    return Evidence(kind=kind, subject=subject, at=at, values=values, note=why)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return _plain(value)
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: float) -> Any:

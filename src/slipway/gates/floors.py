@@ -91,11 +91,17 @@ def _others(asked: tuple[CheckSpec, ...], declared: tuple[CheckSpec, ...]) -> li
 
 def _question(check: CheckSpec) -> tuple[object, ...]:
     """What a check asks about, without how much it asks."""
-    return (check.kind, check.metric, check.op, check.slice, check.role)
+    about = (check.kind, check.metric, check.op, check.slice, check.role, check.column, check.columns, check.amounts)
+    # What makes two checks of these kinds neither stricter nor weaker than each other: both are judged.
+    apart = check.count if check.kind == "fair" else check.margin if check.kind in ("invariant", "monotonic") else None
+    return (*about, apart)
 
 
 def _sternness(check: CheckSpec) -> tuple[float, float, float]:
     """How much a check asks: of two with the same question the greater one is the stricter."""
-    limit = check.limit if check.op == ">=" else -check.limit
+    if check.kind in ("champion", "fair", "robust"):
+        asked = -check.margin
+    else:
+        asked = check.limit if check.kind in ("metric", "kpi") and check.op == ">=" else -check.limit
     names = -float(len(check.allowed)) if check.allowed else -math.inf
-    return (check.count, limit if check.kind != "champion" else -check.margin, names)
+    return (check.count, asked, names)

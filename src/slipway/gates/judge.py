@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
+
+import msgspec
 
 from slipway.errors import near
-from slipway.gates.evidence import figures_of
-from slipway.gates.wording import describe
+from slipway.gates.bench import Bench, listed, outcome, unknown, untold
+from slipway.gates.helpers import helper
+from slipway.gates.judge_behaviour import BEHAVIOUR
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
 from slipway.records.gates import Approval, CheckSpec, Evidence, GateSpec, Outcome, Verdict
@@ -25,37 +27,10 @@ from slipway.records.people import Actor
 
 __all__ = ["gate_fingerprint", "judge", "passes", "verdict"]
 
-Result = Literal["passed", "refused", "cannot tell", "not applicable", "not judged"]
 _PASSING = ("passed", "not applicable", "not judged")
 _BIAS = "calibration_in_the_large"
-_SHOWN = 5
 _RECENT = timedelta(days=7)
 """How old a report on what is served may be."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bench:
-    """What is on the table for one bundle."""
-
-    evidence: Sequence[Evidence]
-    approvals: Sequence[Approval]
-    at: datetime
-    champion_known: bool
-    is_champion: bool
-    model: str
-    number: int
-    authors: Sequence[str]
-
-    @property
-    def no_champion(self) -> str:
-        """Why there is nothing to compare with."""
-        return "it is the champion itself" if self.is_champion else "first release: there is no champion yet"
-
-    def of(self, kind: str) -> list[Evidence]:
-        return [found for found in self.evidence if found.kind == kind]
-
-    def figures(self) -> list[MetricValue]:
-        return [figure for found in self.of("metric") for figure in figures_of(found)]
 
 
 def judge(
@@ -88,7 +63,7 @@ def judge(
     Returns:
         One outcome a check, in the gate's order.
     """
-    bench = _Bench(
+    bench = Bench(
         evidence=[found for found in evidence if found.subject == subject],
         approvals=[given for given in approvals if given.bundle == subject],
         at=at,
@@ -98,7 +73,7 @@ def judge(
         number=number,
         authors=authors,
     )
-    return tuple(_JUDGES[check.kind](check, bench) for check in gate.checks)
+    return tuple(_judged(check, bench) for check in gate.checks)
 
 
 def passes(outcomes: Sequence[Outcome]) -> bool:
@@ -148,56 +123,67 @@ def gate_fingerprint(gate: GateSpec) -> str:
     return fingerprint(gate)
 
 
-def _metric(check: CheckSpec, bench: _Bench) -> Outcome:
+def _judged(check: CheckSpec, bench: Bench) -> Outcome:
+    try:
+        found = untold(check, bench) or (_JUDGES | BEHAVIOUR)[check.kind](check, bench)
+    except Exception as problem:  # evidence of another shape than the judge knows: it must not open the gate
+        told = f"judging it raised {type(problem).__name__}: {problem}"
+        found = unknown(check, told, "Judge again with the release of Slipway that collected the evidence.")
+    if found.result in _PASSING:
+        return found
+    return msgspec.structs.replace(found, helper=found.helper or helper(check))
+
+
+def _metric(check: CheckSpec, bench: Bench) -> Outcome:
     figures = bench.figures()
     if not figures:
-        return _unknown(check, "there is no evaluation", "Evaluate it in the pipeline: sw.evaluate(model, rows, ...).")
+        return unknown(check, "there is no evaluation", "Evaluate it in the pipeline: sw.evaluate(model, rows, ...).")
     named = [figure for figure in figures if figure.metric == check.metric]
     if not named:
         known = {figure.metric for figure in figures}
-        return _unknown(check, f"the evaluation has no {check.metric!r}", near(check.metric, known, what="metrics"))
+        return unknown(check, f"the evaluation has no {check.metric!r}", near(check.metric, known, what="metrics"))
     if check.slice:
         return _slices(check, [figure for figure in named if figure.slice.startswith(f"{check.slice}=")])
     overall = next((figure for figure in named if not figure.slice), None)
     if overall is None or math.isnan(overall.value):
         why = overall.note if overall else "the evaluation tells it by slice only"
-        return _unknown(check, why, "Evaluate on more rows.")
+        return unknown(check, why, "Evaluate on more rows.")
     held = _holds(check, overall)
     fix = "" if held else f"It misses by {abs(overall.value - check.limit):.4g}: improve the model, or argue the limit."
-    return _outcome(check, "passed" if held else "refused", _figure(overall), fix, **_values(overall))
+    return outcome(check, "passed" if held else "refused", _figure(overall), fix, **_values(overall))
 
 
 def _slices(check: CheckSpec, figures: Sequence[MetricValue]) -> Outcome:
     if not figures:
         fix = f"Evaluate by slice: sw.evaluate(model, rows, slices=[{check.slice!r}])."
-        return _unknown(check, f"the evaluation has no slices by {check.slice!r}", fix)
+        return unknown(check, f"the evaluation has no slices by {check.slice!r}", fix)
     told = [figure for figure in figures if not math.isnan(figure.value)]
     small = [f"{figure.slice} cannot tell, n={figure.n:,}" for figure in figures if math.isnan(figure.value)]
     if not told:
-        return _unknown(check, _listed(small), "Evaluate on more rows.")
+        return unknown(check, listed(small), "Evaluate on more rows.")
     failing = [figure for figure in told if not _holds(check, figure)]
     order = sorted(failing or told, key=lambda figure: figure.value, reverse=check.op == "<=")
     if failing:
-        found = _listed([f"{figure.slice}: {_figure(figure)}" for figure in order])
+        found = listed([f"{figure.slice}: {_figure(figure)}" for figure in order])
         fix = f"{len(failing)} of {len(told)} slices miss the limit: look at {order[0].slice} first."
-        return _outcome(check, "refused", found, fix, **_values(order[0]), slices=len(told))
+        return outcome(check, "refused", found, fix, **_values(order[0]), slices=len(told))
     found = f"all {len(told)} hold, the weakest is {order[0].slice}: {_figure(order[0])}"
-    return _outcome(check, "passed", "; ".join([found, *small]), "", **_values(order[0]), slices=len(told))
+    return outcome(check, "passed", "; ".join([found, *small]), "", **_values(order[0]), slices=len(told))
 
 
-def _champion(check: CheckSpec, bench: _Bench) -> Outcome:
+def _champion(check: CheckSpec, bench: Bench) -> Outcome:
     if not bench.champion_known:
-        return _outcome(check, "not applicable", bench.no_champion, "")
+        return outcome(check, "not applicable", bench.no_champion, "")
     found = next((e for e in bench.of("champion") if e.values.get("metric") == check.metric), None)
     if found is None:
-        return _unknown(
+        return unknown(
             check,
             f"{check.metric} was not compared with the champion's",
             "Evaluate with sw.evaluate, so that both can be asked for the same rows, and judge again.",
         )
     values = found.values
     if values["difference"] is None or values["low"] is None:
-        return _unknown(check, f"{values['n']:,} rows tell no difference", "Evaluate on more rows.")
+        return unknown(check, f"{values['n']:,} rows tell no difference", "Evaluate on more rows.")
     # Harm: how much worse than the champion, whichever way is better.
     sign = -1.0 if check.op == ">=" else 1.0
     harm = sign * values["difference"]
@@ -208,79 +194,79 @@ def _champion(check: CheckSpec, bench: _Bench) -> Outcome:
         f"({values['low']:+.4g} to {values['high']:+.4g}), {values['n']:,} rows"
     )
     if worst <= check.margin:
-        return _outcome(check, "passed", told, "", **values)
+        return outcome(check, "passed", told, "", **values)
     if harm > check.margin:
-        return _outcome(check, "refused", told, "Keep the champion, or improve the challenger.", **values)
+        return outcome(check, "refused", told, "Keep the champion, or improve the challenger.", **values)
     needed = math.ceil(values["n"] * ((worst - harm) / max(check.margin - harm, 1e-12)) ** 2)
     fix = f"About {needed:,} evaluation rows would show it, or state a wider margin."
-    return _outcome(check, "cannot tell", told, fix, **values)
+    return outcome(check, "cannot tell", told, fix, **values)
 
 
-def _calibrated(check: CheckSpec, bench: _Bench) -> Outcome:
+def _calibrated(check: CheckSpec, bench: Bench) -> Outcome:
     bias = next((f for f in bench.figures() if f.metric == _BIAS and not f.slice), None)
     if bias is None or math.isnan(bias.value):
-        return _unknown(
+        return unknown(
             check, "mean prediction and rate were not compared", "Evaluate it: sw.evaluate(model, rows, ...)."
         )
     held = abs(bias.value) <= check.limit
     found = f"mean prediction minus rate {bias.value:+.4f} ({bias.low:+.4f} to {bias.high:+.4f}), {bias.n:,} rows"
     fix = "" if held else "Calibrate on rows it was not trained on, or train on rows more like those to come."
-    return _outcome(check, "passed" if held else "refused", found, fix, **_values(bias))
+    return outcome(check, "passed" if held else "refused", found, fix, **_values(bias))
 
 
-def _latency(check: CheckSpec, bench: _Bench) -> Outcome:
+def _latency(check: CheckSpec, bench: Bench) -> Outcome:
     if not bench.champion_known:
-        return _outcome(check, "not applicable", bench.no_champion, "")
+        return outcome(check, "not applicable", bench.no_champion, "")
     found = bench.of("latency")
     if not found:
-        return _unknown(check, "nobody measured it", "Judge again where both bundles can be loaded.")
+        return unknown(check, "nobody measured it", "Judge again where both bundles can be loaded.")
     own, champion = found[0].values["candidate_ms"], found[0].values["champion_ms"]
     told = f"{own:.3g} ms a row, the champion {champion:.3g} ms"
     held = own <= check.limit * champion
     fix = "" if held else "Fewer or shallower trees, or fewer inputs, make it faster."
-    return _outcome(check, "passed" if held else "refused", told, fix, **found[0].values)
+    return outcome(check, "passed" if held else "refused", told, fix, **found[0].values)
 
 
-def _consistent(check: CheckSpec, bench: _Bench) -> Outcome:
+def _consistent(check: CheckSpec, bench: Bench) -> Outcome:
     found = bench.of("consistent")
     if not found and not bench.champion_known:
-        return _outcome(check, "not applicable", bench.no_champion, "")
+        return outcome(check, "not applicable", bench.no_champion, "")
     ask = f"slipway endpoints consistency {bench.model}"
     if not found:
-        return _unknown(check, "nobody computed again what is served", ask)
+        return unknown(check, "nobody computed again what is served", ask)
     values, reported = found[0].values, found[0].at
     if not values["compared"]:
-        return _unknown(check, "the newest report compared nothing", f"{ask} --since DATE")
+        return unknown(check, "the newest report compared nothing", f"{ask} --since DATE")
     if bench.at - reported > _RECENT:
-        return _unknown(check, f"the newest report is of {reported:%Y-%m-%d}", ask)
+        return unknown(check, f"the newest report is of {reported:%Y-%m-%d}", ask)
     if values["share"] > check.limit:
         fix = "Mend what differs before anything else is let through: it is served to callers now."
-        return _outcome(check, "refused", found[0].note, fix, **values)
-    return _outcome(check, "passed", found[0].note, "", **values)
+        return outcome(check, "refused", found[0].note, fix, **values)
+    return outcome(check, "passed", found[0].note, "", **values)
 
 
-def _environment(check: CheckSpec, bench: _Bench) -> Outcome:
+def _environment(check: CheckSpec, bench: Bench) -> Outcome:
     found = bench.of("environment")
     if not found:
-        return _unknown(check, "the lock was not compared", "Pack the model with its environment, and judge again.")
+        return unknown(check, "the lock was not compared", "Pack the model with its environment, and judge again.")
     differing = found[0].values["differing"]
     if differing:
         fix = "Install the lock's versions, or train again with what is installed."
-        return _outcome(check, "refused", _listed(differing), fix, **found[0].values)
-    return _outcome(check, "passed", f"{found[0].values['checked']:,} distributions agree", "", **found[0].values)
+        return outcome(check, "refused", listed(differing), fix, **found[0].values)
+    return outcome(check, "passed", f"{found[0].values['checked']:,} distributions agree", "", **found[0].values)
 
 
-def _proof(check: CheckSpec, bench: _Bench) -> Outcome:
+def _proof(check: CheckSpec, bench: Bench) -> Outcome:
     found = bench.of(check.kind)
     if not found:
-        return _unknown(check, "nobody proved it", _PROOFS[check.kind])
+        return unknown(check, "nobody proved it", _PROOFS[check.kind])
     refuted = next((e for e in found if e.values.get("holds") is not True), None)
     if refuted is not None:
-        return _outcome(check, "refused", refuted.note, _PROOFS[check.kind], **refuted.values)
-    return _outcome(check, "passed", found[0].note, "", **found[0].values)
+        return outcome(check, "refused", refuted.note, _PROOFS[check.kind], **refuted.values)
+    return outcome(check, "passed", found[0].note, "", **found[0].values)
 
 
-def _reproduced(check: CheckSpec, bench: _Bench) -> Outcome:
+def _reproduced(check: CheckSpec, bench: Bench) -> Outcome:
     """By the newest verdict that could tell; that nobody can repeat it any more takes nothing from what was shown."""
     version = f":{bench.number}" if bench.number else ""
     ask = f"slipway reproduce {bench.model}{version}"
@@ -288,15 +274,15 @@ def _reproduced(check: CheckSpec, bench: _Bench) -> Outcome:
     told = next((one for one in found if one.values["verdict"] != "cannot"), None)
     if told is None:
         why = f"it cannot be repeated: {found[0].note}" if found else "nobody repeated the run that made it"
-        return _unknown(check, why, ask if not found else "Train it again, and reproduce that run.")
+        return unknown(check, why, ask if not found else "Train it again, and reproduce that run.")
     note = f"{told.values['verdict']}, on {told.at:%Y-%m-%d}: {told.note}"
     good = ("equal", "within tolerance") if check.limit else ("equal",)
     if told.values["verdict"] in good:
-        return _outcome(check, "passed", note, "", **told.values)
-    return _outcome(check, "refused", note, f"Mend what differs, train it again, and: {ask}", **told.values)
+        return outcome(check, "passed", note, "", **told.values)
+    return outcome(check, "refused", note, f"Mend what differs, train it again, and: {ask}", **told.values)
 
 
-def _approval(check: CheckSpec, bench: _Bench) -> Outcome:
+def _approval(check: CheckSpec, bench: Bench) -> Outcome:
     latest: dict[tuple[str, str], Approval] = {}
     lapsed = own = 0
     for given in sorted(bench.approvals, key=lambda given: (given.created_at, given.id)):
@@ -317,22 +303,22 @@ def _approval(check: CheckSpec, bench: _Bench) -> Outcome:
     ]
     if any(given.decision == "rejected" for given in latest.values()):
         fix = f"Talk to them; who rejected may change their word: {ask}"
-        return _outcome(check, "refused", _listed(words), fix)
+        return outcome(check, "refused", listed(words), fix)
     if len(latest) >= check.count:
-        return _outcome(check, "passed", _listed(words), "", approvals=[given.id for given in latest.values()])
+        return outcome(check, "passed", listed(words), "", approvals=[given.id for given in latest.values()])
     notes = [*([f"{lapsed} lapsed"] if lapsed else []), *(["its author's own word does not count"] if own else [])]
     missing = f"{len(latest)} of {check.count} gave their word for these bytes" if latest else _NOBODY
-    return _unknown(check, _listed([missing, *words, *notes]), ask)
+    return unknown(check, listed([missing, *words, *notes]), ask)
 
 
-def _listed_kind(check: CheckSpec, bench: _Bench) -> Outcome:
+def _listed_kind(check: CheckSpec, bench: Bench) -> Outcome:
     found = bench.of(check.kind)
     if not found:
-        return _unknown(check, "nobody knows which it is", _LISTED[check.kind])
+        return unknown(check, "nobody knows which it is", _LISTED[check.kind])
     name = str(found[0].values["name"])
     if name in check.allowed:
-        return _outcome(check, "passed", name, "")
-    return _outcome(check, "refused", f"it is {name or 'none of them'}", _LISTED[check.kind])
+        return outcome(check, "passed", name, "")
+    return outcome(check, "refused", f"it is {name or 'none of them'}", _LISTED[check.kind])
 
 
 _NOBODY = "nobody gave their word for these bytes"
@@ -349,7 +335,7 @@ _PROOFS = {
     "no_skew": "Release it from a pipeline whose rows come from features.training_set(...).",
 }
 
-_JUDGES: dict[str, Callable[[CheckSpec, _Bench], Outcome]] = {
+_JUDGES: dict[str, Callable[[CheckSpec, Bench], Outcome]] = {
     "metric": _metric,
     "champion": _champion,
     "calibrated": _calibrated,
@@ -381,16 +367,3 @@ def _figure(figure: MetricValue) -> str:
 def _values(figure: MetricValue) -> dict[str, Any]:
     pairs = {"value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n, "slice": figure.slice}
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in pairs.items()}
-
-
-def _listed(words: Sequence[str]) -> str:
-    more = len(words) - _SHOWN
-    return "; ".join(words[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _unknown(check: CheckSpec, why: str, fix: str) -> Outcome:
-    return _outcome(check, "cannot tell", why, fix)
-
-
-def _outcome(check: CheckSpec, result: Result, found: str, fix: str, **values: Any) -> Outcome:
-    return Outcome(check=describe(check), result=result, found=found, fix=fix, values=values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from slipway.records.gates import CheckSpec
 
 __all__ = ["describe"]
@@ -18,11 +20,51 @@ def describe(check: CheckSpec) -> str:
         return "the run that made it was repeated, and came to the same" + ("" if check.limit else " exactly")
     if check.kind == "approval":
         return f"approved as {check.role}" + (f" by {check.count} people" if check.count > 1 else "")
+    if check.kind in _BEHAVIOUR:
+        return _BEHAVIOUR[check.kind](check)
     if check.allowed:
         return f"{_LISTS[check.kind]} {', '.join(check.allowed[:-1])}{' or ' if check.allowed[1:] else ''}{check.allowed[-1]}"
     return _PLAIN[check.kind].format(limit=check.limit, role=check.role)
 
 
+def _fair(check: CheckSpec) -> str:
+    among = f", groups of fewer than {check.count:,} rows aside" if check.count > 1 else ""
+    return f"{check.metric} apart by at most {check.margin:g} between any two of {check.slice}{among}"
+
+
+def _robust(check: CheckSpec) -> str:
+    missing, noise = check.amounts
+    figure = check.metric or "its figure"
+    return f"{figure} falls by at most {check.margin:g} with {missing:g} of the values missing, or noise of {noise:g} spreads"
+
+
+def _invariant(check: CheckSpec) -> str:
+    return f"answers stay within {check.margin:g} whatever {check.column} is{_but(check)}"
+
+
+def _monotonic(check: CheckSpec) -> str:
+    way = "fall" if check.op == ">=" else "rise"
+    by = f" by more than {check.margin:g}" if check.margin else ""
+    return f"answers do not {way}{by} as {check.column} grows{_but(check)}"
+
+
+def _but(check: CheckSpec) -> str:
+    return f", but for {check.limit:g} of the rows" if check.limit else ""
+
+
+def _kpi(check: CheckSpec) -> str:
+    what, side = ("gain", "at least") if check.op == ">=" else ("cost", "at most")
+    return f"{check.metric}: expected {what} a decision {side} {check.limit:g}"
+
+
+_BEHAVIOUR: dict[str, Callable[[CheckSpec], str]] = {
+    "fair": _fair,
+    "robust": _robust,
+    "invariant": _invariant,
+    "monotonic": _monotonic,
+    "kpi": _kpi,
+    "documented": lambda check: f"written down: {', '.join(check.columns)}",
+}
 _LISTS = {"format": "saved as", "target": "goes to", "template": "made from the template"}
 _PLAIN = {
     "calibrated": "mean prediction within {limit:g} of the rate",
@@ -34,4 +76,6 @@ _PLAIN = {
     "signature": "the bundle is signed by a trusted key",
     "parity": "the package answers as the trained model",
     "loads": "the bundle loads and answers its sample",
+    "no_leakage": "nothing tells the model its answer: no input alone predicts it above {limit:g}, no row was learnt",
+    "data_checks": "the tables that it was trained on passed their checks",
 }

@@ -10,13 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from slipway.errors import InvalidInput, SlipwayError, near
-from slipway.gates import declare
+from slipway.gates import behaviour, declare
+from slipway.gates.behaviour import Kpi
 from slipway.gates.declare import Check, Metric
 from slipway.records.gates import CheckSpec
 
 __all__ = ["read_check"]
 
-_MAKERS: dict[str, Callable[..., Any]] = {name: getattr(declare, name) for name in declare.__all__ if name[0].islower()}
+_MAKERS: dict[str, Callable[..., Any]] = {
+    name: getattr(room, name) for room in (declare, behaviour) for name in room.__all__ if name[0].islower()
+}
 _COMPARED: dict[type[ast.cmpop], str] = {ast.GtE: "__ge__", ast.LtE: "__le__"}
 
 
@@ -52,7 +55,7 @@ def _value(node: ast.expr) -> Any:
             return _MAKERS[name](*_positional(node), **_named(node))
         case ast.Compare(left=left, ops=[op], comparators=[limit]) if type(op) in _COMPARED:
             found = _value(left)
-            if isinstance(found, Metric):
+            if isinstance(found, Metric | Kpi):
                 return getattr(found, _COMPARED[type(op)])(_literal(limit))
         case _:
             pass

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from slipway.models.state import Evaluation
 from slipway.records.models import Bundle, MetricValue
 
-__all__ = ["card"]
+__all__ = ["answered", "card"]
 
 _ASKED = (
-    ("Purpose", "What is it for, and what should it not be used for?"),
-    ("Who may be harmed", "Whom does a wrong answer hurt, and how is that watched?"),
-    ("Known limits", "Where does it fail, beyond the slices below?"),
+    ("purpose", "Purpose", "What is it for, and what should it not be used for?"),
+    ("harm", "Who may be harmed", "Whom does a wrong answer hurt, and how is that watched?"),
+    ("limits", "Known limits", "Where does it fail, beyond the slices below?"),
 )
 
 
@@ -27,9 +29,26 @@ def card(bundle: Bundle, evaluation: Evaluation | None, *, actor: str) -> str:
     lines += ["## Inputs (auto)", "", "| input | type | may be missing |", "|---|---|---|"]
     lines += [f"| {f.name} | {f.type} | {'yes' if f.nullable else 'no'} |" for f in bundle.signature.inputs]
     lines += ["", *_quality(evaluation), "", *_limits(bundle, evaluation)]
-    for title, question in _ASKED:
-        lines += ["", f"## {title} (asked)", "", f"*{question}* Not answered yet."]
+    for _, title, question in _ASKED:
+        lines += ["", *_asked(title, question)]
     return "\n".join(lines) + "\n"
+
+
+def answered(text: str, said: Mapping[str, str]) -> str:
+    """The card with what people have written down since it was packed.
+
+    Args:
+        text: The card as it lies in the bundle.
+        said: What was written, by field: "purpose", "harm", "limits", "owner".
+    """
+    for field, title, question in _ASKED:
+        if field in said:
+            text = text.replace("\n".join(_asked(title, question)), f"## {title} (written)\n\n{said[field]}")
+    return text + (f"\n## Owner (written)\n\n{said['owner']}\n" if "owner" in said else "")
+
+
+def _asked(title: str, question: str) -> list[str]:
+    return [f"## {title} (asked)", "", f"*{question}* Not answered yet."]
 
 
 def _details(bundle: Bundle, actor: str) -> list[str]:

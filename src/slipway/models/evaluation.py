@@ -19,6 +19,7 @@ from slipway.models.frames import column_names
 from slipway.models.inputs import label_values
 from slipway.models.model import Model
 from slipway.models.state import Evaluation, ReliabilityBin
+from slipway.models.taught import overlap_of
 from slipway.ports.model_format import Task
 from slipway.records.models import Decision, MetricValue
 from slipway.schema.fingerprints import of_frame
@@ -146,6 +147,7 @@ def _evaluate(
         ),
         fingerprint=rows.fingerprint if isinstance(rows, Batches) else of_frame(rows),
         slices=slices,
+        overlap=None if isinstance(rows, Batches) else overlap_of(model.state.taught, rows),
     )
     kept = BytesIO()
     found.kept.write_parquet(kept)

@@ -23,6 +23,7 @@ from slipway.models.known import Known
 from slipway.models.prepared import PREPARE, OwnFolder, Prepared, load_prepared, rows_in
 from slipway.models.scoring import Scorer
 from slipway.models.state import EVALUATED_FILE, STATE_FILE, Case, Evaluation, ModelState, decode_state, encode_state
+from slipway.models.taught import taught_by
 from slipway.ports.model_format import FrameColumn, ModelFormat, Task
 from slipway.records.models import Decision
 from slipway.records.schema import Field, Signature
@@ -122,6 +123,7 @@ class Model:
             rows=fitted.n_rows,
             trust=tuple(trust),
             prepare="" if self._prepared is None else self._prepared.content(),
+            taught=taught_by(inputs.frame if isinstance(inputs, Inputs) else sample),
         )
         self.profile: Profile = fitted.profile
         self.evaluated = b""

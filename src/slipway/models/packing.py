@@ -139,6 +139,7 @@ def _of_model(model: Model, name: str) -> Bundle:
         decision=model.decision,
         metrics=model.evaluation.metrics if model.evaluation else (),
         label=model.evaluation.label if model.evaluation else "",
+        overlap=model.evaluation.overlap if model.evaluation else None,
     )
 
 

@@ -15,11 +15,20 @@ from slipway.ledger import entries, events
 from slipway.models import numbered
 from slipway.models.holding import refuse_held
 from slipway.models.registered_rules import check_model_name, check_text, refuse_signed, said, with_tags
+from slipway.operations.models import Documented, DocumentModel
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import RegisteredModel
 
-__all__ = ["change", "create", "delete", "get", "in_trash", "keep", "refuse_deleted", "rename", "restore"]
+__all__ = [
+    "WRITTEN", "change", "create", "delete", "document", "documents", "get", "in_trash", "keep", "refuse_deleted", "rename",
+    "restore",
+]  # fmt: skip
+
+WRITTEN = ("purpose", "harm", "limits", "owner")
+"""What people write down of a model, because nothing else can tell it."""
+_DOCUMENT = "document."
+_SAYS_NOTHING = 3
 
 
 def create(
@@ -99,6 +108,38 @@ def change(
     changed = said(present, workspace.clock.now(), description, tags, drop)
     entries.put(tx, changed)
     return changed
+
+
+def documents(tx: ReadTransaction, workspace: Workspace, name: str) -> dict[str, str]:
+    """What people wrote down of a model, by field.
+
+    Raises:
+        NotFound: There is no such model.
+    """
+    tags = get(tx, workspace, name).tags
+    return {key.removeprefix(_DOCUMENT): text for key, text in tags.items() if key.startswith(_DOCUMENT)}
+
+
+def document(workspace: Workspace, request: DocumentModel) -> Documented:
+    """Write down what a reader must know of a model and no evidence tells; it holds for all its versions.
+
+    Raises:
+        NotFound: There is no such model.
+        InvalidInput: There is no such field, or the text says nothing.
+    """
+    if request.field not in WRITTEN:
+        raise InvalidInput(
+            f"Nobody writes down {request.field!r}.", fix=near(request.field, WRITTEN, what="fields"), field="field"
+        )
+    text = request.text.strip()
+    if len(text) < _SAYS_NOTHING:
+        raise InvalidInput(f"{text!r} says nothing of the {request.field}.", fix="Write a sentence.", field="text")
+    with workspace.ledger.write() as tx:
+        keep(tx, workspace.project, request.name)
+        change(tx, workspace, request.name, tags={f"{_DOCUMENT}{request.field}": text})
+        _tell(tx, workspace, "models.document", request.name, field=request.field)
+        said = documents(tx, workspace, request.name)
+    return Documented(name=request.name, written=said, missing=tuple(field for field in WRITTEN if field not in said))
 
 
 def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str) -> RegisteredModel:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from slipway.errors import Corrupt
 from slipway.ports.model_format import FrameColumn, Task
-from slipway.records.models import Decision, MetricValue
+from slipway.records.models import Decision, MetricValue, Overlap
 from slipway.records.schema import Signature
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Evaluation",
     "ModelState",
     "ReliabilityBin",
+    "Taught",
     "decode_state",
     "encode_state",
     "without_cases",
@@ -65,6 +66,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
         reliability: The calibration curve, () for a regression.
         fingerprint: Of the scored rows: two models were compared on the same rows when it is equal.
         slices: The columns by which it was sliced.
+        overlap: Whether the scored rows had taught it, None where nobody can tell.
     """
 
     label: str
@@ -73,6 +75,27 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     reliability: tuple[ReliabilityBin, ...] = ()
     fingerprint: str = ""
     slices: tuple[str, ...] = ()
+    overlap: Overlap | None = None
+
+
+class Taught(Struct, frozen=True, kw_only=True):
+    """The rows that taught a model, to be recognised among others and not to be read: the smallest of their hashes.
+
+    Args:
+        columns: Which columns were hashed, sorted.
+        rows: How many rows there were.
+        distinct: Whether all of them differ.
+        hashes: The smallest different hashes, ascending, 8 bytes each.
+        whole: Whether these are all.
+        hashing: Which function made them: those of two are not compared.
+    """
+
+    columns: tuple[str, ...]
+    rows: int
+    distinct: bool
+    hashes: bytes
+    whole: bool
+    hashing: str
 
 
 class ModelState(Struct, frozen=True, kw_only=True):
@@ -90,6 +113,7 @@ class ModelState(Struct, frozen=True, kw_only=True):
         trust: Types outside the framework that may be loaded.
         evaluation: None before `sw.evaluate`.
         prepare: The digest of the function that prepares rows and of what it knows, "" for none.
+        taught: By what its training rows are recognised, None where nobody can.
     """
 
     format: str
@@ -103,6 +127,7 @@ class ModelState(Struct, frozen=True, kw_only=True):
     trust: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
     prepare: str = ""
+    taught: Taught | None = None
 
 
 def encode_state(content: str, state: ModelState) -> bytes:
@@ -126,7 +151,7 @@ def without_cases(data: bytes, is_theirs: Callable[[Mapping[str, Any]], bool]) -
     """The bytes of a state without some reference rows, and how many these were.
 
     Each edge case is one training row but for one input, and nothing says which row that was: with one case of
-    somebody, all edge cases go.
+    somebody, all edge cases go. So do the hashes by which training rows are recognised.
 
     Args:
         data: The bytes of `STATE_FILE`.
@@ -141,4 +166,4 @@ def without_cases(data: bytes, is_theirs: Callable[[Mapping[str, Any]], bool]) -
     if not gone:
         return data, 0
     left = tuple(case for case in state.cases if not case.column and case not in gone)
-    return encode_state(content, msgspec.structs.replace(state, cases=left)), len(gone)
+    return encode_state(content, msgspec.structs.replace(state, cases=left, taught=None)), len(gone)

@@ -15,6 +15,8 @@ from slipway.records.search import Search
 __all__ = [
     "AliasAt",
     "AliasMoved",
+    "DocumentModel",
+    "Documented",
     "FoundModels",
     "GetHistory",
     "GetLoggedModel",
@@ -151,6 +153,28 @@ class AliasMoved(Struct, frozen=True, kw_only=True):
     before: int
 
 
+class DocumentModel(Struct, frozen=True, kw_only=True):
+    """What is written down of a model.
+
+    Args:
+        name: The model.
+        field: "purpose", "harm", "limits" or "owner".
+        text: A sentence or more.
+    """
+
+    name: str
+    field: str
+    text: str
+
+
+class Documented(Struct, frozen=True, kw_only=True):
+    """What is written down of a model by now, by field, and the fields that are missing."""
+
+    name: str
+    written: dict[str, str]
+    missing: tuple[str, ...]
+
+
 operations = (
     Operation(
         name="models.list",
@@ -199,6 +223,15 @@ operations = (
         request=SetAlias,
         response=AliasMoved,
         body="slipway.flows.models:set_alias",
+        changes=True,
+    ),
+    Operation(
+        name="models.document",
+        summary="Write down what no evidence tells of a model: its purpose, whom it may harm, its limits, its owner.",
+        permission="models.document",
+        request=DocumentModel,
+        response=Documented,
+        body="slipway.models.registered:document",
         changes=True,
     ),
 )

@@ -9,7 +9,7 @@ __all__ = ["EXCLUDING", "RESERVED", "ROLES", "allowed", "is_right", "roles_with"
 
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
-    "business owner": ("*.read", "approvals.grant"),
+    "business owner": ("*.read", "approvals.grant", "models.document"),
     "data engineer": ("*.read", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
     "data scientist": (
         "*.read",
@@ -18,6 +18,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "projects.write",
         "runs.write",
         "models.write",
+        "models.document",
         "trash.write",
         "gates.check",
         "schedules.write",
@@ -31,6 +32,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "audit.seal",
         "floors.write",
         "gates.break",
+        "models.document",
     ),
     MEMBER: ("projects.read", "people.read", "tokens.read", "tokens.own"),
     "ml engineer": (
@@ -40,6 +42,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "projects.write",
         "runs.write",
         "models.write",
+        "models.document",
         "trash.write",
         "gates.check",
         "endpoints.deploy",

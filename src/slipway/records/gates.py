@@ -28,6 +28,14 @@ CheckKind = Literal[
     "format",
     "target",
     "template",
+    "fair",
+    "robust",
+    "invariant",
+    "monotonic",
+    "no_leakage",
+    "data_checks",
+    "documented",
+    "kpi",
 ]
 
 
@@ -36,16 +44,22 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
 
     Args:
         kind: "metric" compares a figure with a limit; "champion" compares it with the champion's on the same rows.
-        metric: For metric and champion.
-        op: For metric: ">=" or "<=".
+        metric: For metric, champion, fair and robust: which figure. For kpi: what the business calls it.
+        op: For metric and kpi: ">=" or "<=". For monotonic: ">=" where the answer may not fall, "<=" where it may not rise.
         limit: For metric: the limit. For calibrated: the greatest tolerated difference of mean prediction and rate.
             For latency: how many times the champion's. For consistent: the greatest share of served values that differ.
             For reproduced: 0 where only equal results will do, 1 where results within tolerance do too.
-        margin: For champion: how much worse is tolerated.
-        slice: For metric: the column whose every slice must hold, "" for overall.
+            For invariant and monotonic: the greatest share of rows that may break it. For no_leakage: how well one input
+            alone may predict the label.
+        margin: For champion: how much worse is tolerated; for robust, how much the figure may fall; for fair, how far
+            groups may lie apart; for invariant and monotonic, what change of an answer is none.
+        slice: For metric: the column whose every slice must hold, "" for overall. For fair: the column of the groups.
         role: For approval: who must approve.
-        count: For approval: how many people.
+        count: For approval: how many people. For fair: groups of fewer rows are named and not judged.
         allowed: For format, target and template: which ones may be.
+        column: For invariant and monotonic: which input is changed.
+        columns: For documented: what must be written.
+        amounts: For robust: the share of values that go missing, and the noise in standard deviations of a column.
     """
 
     kind: CheckKind
@@ -57,6 +71,9 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
     role: str = ""
     count: int = 1
     allowed: tuple[str, ...] = ()
+    column: str = ""
+    columns: tuple[str, ...] = ()
+    amounts: tuple[float, ...] = ()
 
 
 class GateSpec(Struct, frozen=True, kw_only=True):
@@ -92,6 +109,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         found: What the evidence shows, in words: "0.746 (0.738 to 0.754), 28,330 rows".
         fix: For a refusal: the shortest next step.
         values: The evidence's figures, to be checked again later.
+        helper: For a refusal: the role that can help with it.
     """
 
     check: str
@@ -99,6 +117,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     found: str = ""
     fix: str = ""
     values: dict[str, Any] = {}
+    helper: str = ""
 
 
 class Verdict(Record, frozen=True, kw_only=True, tag="verdict"):
@@ -121,10 +140,12 @@ class Verdict(Record, frozen=True, kw_only=True, tag="verdict"):
     actor: Actor
 
     def _repr_html_(self) -> str:
-        rows = [(one.check, one.result, one.found, one.fix) for one in self.outcomes]
+        rows = [(one.check, one.result, one.found, one.fix, one.helper) for one in self.outcomes]
         word = "passed" if self.passed else "refused"
         return table(
-            f"{word}: {self.name or self.bundle[:12]} in {self.environment}", ("check", "result", "found", "fix"), rows
+            f"{word}: {self.name or self.bundle[:12]} in {self.environment}",
+            ("check", "result", "found", "fix", "who can help"),
+            rows,
         )
 
 

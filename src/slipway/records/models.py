@@ -19,6 +19,7 @@ else:
     _Number = float | None
 
 __all__ = [
+    "DOCUMENTS",
     "Alias",
     "Bundle",
     "BundleFile",
@@ -27,8 +28,22 @@ __all__ = [
     "LoggedModel",
     "MetricValue",
     "ModelVersion",
+    "Overlap",
     "RegisteredModel",
 ]
+
+DOCUMENTS: dict[str, str] = {
+    "purpose": "business owner",
+    "harm": "governance",
+    "limits": "data scientist",
+    "owner": "business owner",
+    "evaluation": "data scientist",
+    "data": "data scientist",
+    "code": "data scientist",
+    "environment": "ml engineer",
+    "decision": "business owner",
+}
+"""What a reader must know of a model, and the role that can write it down or see to it. People write the first four."""
 
 
 class MetricValue(Struct, frozen=True, kw_only=True):
@@ -65,6 +80,22 @@ class Decision(Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     costs: dict[str, float] = {}
     unit: str = ""
+
+
+class Overlap(Struct, frozen=True, kw_only=True):
+    """Whether rows that a model was evaluated on had taught it.
+
+    Args:
+        rows: How many evaluated rows were looked up among those of training.
+        taught: How many of them were found there.
+        columns: By which columns: of one and the same row all are equal.
+        distinct: Whether the rows of training all differ in these: otherwise equal rows need not be the same.
+    """
+
+    rows: int
+    taught: int
+    columns: tuple[str, ...]
+    distinct: bool
 
 
 class BundleFile(Struct, frozen=True, kw_only=True):
@@ -105,6 +136,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
         trained_until: The greatest decision time it was trained on, None where unknown.
         held_out_from: From this decision time on no row of its training set taught it: the rows of its evaluation begin
             there, and those of the log are fair to judge it by. None where that is unknown.
+        overlap: Whether rows that it was evaluated on had taught it, None where that is unknown.
     """
 
     model: str
@@ -127,6 +159,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     run_id: str = ""
     trained_until: datetime | None = None
     held_out_from: datetime | None = None
+    overlap: Overlap | None = None
 
     @property
     def skew(self) -> str:
