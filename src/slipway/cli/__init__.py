@@ -85,8 +85,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError as asked:  # `slipway runs` asks what there is: that is no mistake
-            assert asked.ctx is not None
-            click.echo(asked.ctx.get_help(), color=asked.ctx.color)
+            click.echo(asked.format_message())
         except (SlipwayError, click.UsageError) as problem:
             from slipway.cli.exits import finish
 
