@@ -22,6 +22,7 @@ import msgspec
 
 from slipway.code import project_locks
 from slipway.code import wheels as packing
+from slipway.code.libraries import source_of
 from slipway.errors import BackendError, Corrupt, InvalidInput, MissingExtra, NotFound, SlipwayError
 from slipway.hashing import digest
 from slipway.ids import new_id
@@ -318,12 +319,13 @@ def _requirement(package: LockedPackage, path: Path, data: bytes) -> str:
 def _from_here(package: LockedPackage, stock: Path) -> str:
     """The requirement of a package that this interpreter has with the very same content, "" where it has not.
 
-    Hashes of an index's files cannot be compared with what is installed; a lock without any names a version only.
+    Hashes of an index's files cannot be compared with what is installed; a lock without any names a version only. What
+    came from no index is not meant by a version: its code changes without it.
     """
     found = packing.find(package.name)
     if found is None or packing.about(found).version != package.version:
         return ""
-    if packing.content_of(found) != package.content if package.content else package.hashes:
+    if packing.content_of(found) != package.content if package.content else (package.hashes or source_of(found)):
         return ""
     try:
         name, data = packing.pack(found)
