@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,55 @@ def test_a_version_of_a_lock_file_is_not_what_happens_to_be_edited_here(folder: 
     refused = slipway(folder, "run", "launch", "--isolated", code=5, **rope(folder, 7))
     assert "cannot be made from what can be reached here" in refused.stderr
     assert "boat-rope" in refused.stderr
+
+
+WITH_PYTHON = """
+import platform
+import slipway as sw
+
+@sw.step
+def told(n: int) -> str:
+    return f"{n} of {platform.python_version()}"
+
+@sw.pipeline
+def launch(n: int = 3) -> str:
+    return told(n)
+"""
+MADE_BY = """
+import sys
+from msgspec.structs import replace
+from slipway.hosts.project import open_project
+from slipway.ledger import locks
+from slipway.pipelines import isolation
+with open_project(".") as project:
+    project.module()
+    lock = replace(locks.present(project.workspace), python=sys.argv[1])
+    print(isolation.made(project.workspace, lock).python)
+"""
+
+
+@pytest.mark.full
+def test_a_run_of_another_python_is_reproduced_by_it_and_by_this_one_python_is_the_cause(folder: Path) -> None:
+    asked = ["/usr/bin/python3", "-c", "import platform; print(platform.python_version())"]
+    system = (
+        Path(asked[0]).exists() and subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    )
+    here = platform.python_version()
+    if not system or system == here or system.rpartition(".")[0] != here.rpartition(".")[0]:
+        pytest.skip("the system's Python is not another patch of this one's minor version")
+    (folder / "boats.py").write_text(WITH_PYTHON)
+    there = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder.parent / "cache"), "PATH": "/usr/bin:/bin"}
+
+    def by(*words: str) -> str:
+        return subprocess.run(words, cwd=folder, env=there, capture_output=True, text=True, check=True).stdout
+
+    python = by(sys.executable, "-c", MADE_BY, system).strip()
+    by(python, "-P", "-m", "slipway", "run", "launch")
+    run = newest(folder)
+    assert run["environment"]["python"] == system
+    said = slipway(folder, "reproduce", run["id"]).stdout
+    assert said.startswith("equal"), said
+    refused = slipway(folder, "reproduce", run["id"], "--here", "--json", code=3)
+    found = json.loads(refused.stdout)["reproduction"]
+    assert (found["verdict"], found["step"], found["cause"]) == ("differs", "told", "python")
+    assert f"Python {system} -> {here}" in found["sentence"]

@@ -8,6 +8,7 @@ the place, the result is compared with the lock before anybody sees it.
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -222,15 +223,19 @@ class UvEnvironments:
         return made
 
     def _venv(self, lock: Lock, part: Path) -> None:
-        minor = ".".join(lock.python.split(".")[:2])
-        own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        wanted = sys.executable if minor == own else minor
-        done = self._run(
-            "venv", "--no-project", "--relocatable", "--no-python-downloads", "--python", wanted, str(part)
-        )
+        """An empty environment of the lock's very Python, or else of the nearest one of its minor version."""
+        minor, own = ".".join(lock.python.split(".")[:2]), platform.python_version()
+        is_own_minor = own.startswith(f"{minor}.")
+        asked = ("venv", "--no-project", "--relocatable", "--no-python-downloads", "--python")
+        wanted = sys.executable if lock.python == own else lock.python
+        done = self._run(*asked, wanted, str(part))
+        if done.returncode and wanted != sys.executable:
+            done = self._run(*asked, sys.executable if is_own_minor else minor, str(part))
+            if done.returncode == 0:
+                self._say(f"Python {lock.python} is not on this machine: {_version(part)} is taken in its place.")
         if done.returncode == 0:
             return
-        if minor != own:
+        if not is_own_minor:
             raise NotFound(
                 f"The lock {lock.digest[:12]} wants Python {minor}, which is not on this machine; here is {own}.",
                 fix=f"Install it: uv python install {minor}; or your system's package of it.",
