@@ -4,14 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import endpoint_folder
+import httpx
 import msgspec
 import pytest
 
 from slipway.backends.clocks import SimulatedClock
+from slipway.backends.process_launcher import ProcessLauncher
 from slipway.errors import Conflict, InvalidInput, InvalidSetting, NotFound
 from slipway.hosts import on_demand
 from slipway.hosts.environment_use import using
@@ -338,3 +343,50 @@ def test_after_a_kill_before_any_change_the_next_look_goes_on(tmp_path: Path, ta
         killed += 1
     assert killed >= 1
     assert left == expected
+
+
+@pytest.mark.full
+def test_an_endpoint_that_serves_is_named_or_stopped_and_keeps_its_environment(home: Path) -> None:
+    store = make(home, "try")
+    with open_project(home, environment="try") as project:
+        endpoint_folder.deploy_plain(project.workspace)
+        folder = endpoint_folder.folder_of(project.workspace)
+    launcher = ProcessLauncher()
+    status = launcher.ensure(folder)
+    try:
+        url = f"{status.url}/endpoints/{endpoint_folder.NAME}/predict"
+        row = {"flight_id": "F1", "a": 20.0, "b": 40.0}
+        clock = SimulatedClock(datetime.now(UTC) + timedelta(days=400))
+        said: list[str] = []
+        on_demand.look_after(home, said.append, clock)
+        clock.advance_to(clock.now() + timedelta(days=6))
+        on_demand.look_after(home, said.append, clock)
+        assert said == [], "who answers is in use"
+        with pytest.raises(Conflict, match=r"In the environment 'try' an endpoint serves: delays\.") as refused:
+            on_demand.destroy(home, settings(home), "try")
+        assert "slipway env destroy try --stop-endpoints" in refused.value.fix
+        (store / "run-logs").mkdir(exist_ok=True)
+        (store / "run-logs" / "x.log").write_text("x")
+        answers: list[int] = []
+        asking = threading.Thread(target=_ask_until_refused, args=(url, row, answers))
+        asking.start()
+        while len(answers) < 3:
+            time.sleep(0.01)
+        assert on_demand.destroy(home, settings(home), "try", stops=True) is not None
+        asking.join()
+    finally:
+        launcher.stop(folder)
+    assert set(answers) == {200}, "what was asked before the end was answered"
+    assert not store.exists()
+    on_demand.restore(home, settings(home), "try")
+    assert (folder / "bundles").is_dir()
+    assert launcher.status(folder) is None
+
+
+def _ask_until_refused(url: str, row: dict[str, object], answers: list[int]) -> None:
+    """Ask one after the other until nobody answers there any more."""
+    while True:
+        try:
+            answers.append(httpx.post(url, json={"rows": [row]}, timeout=60, trust_env=False).status_code)
+        except httpx.ConnectError:
+            return

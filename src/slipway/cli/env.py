@@ -126,7 +126,12 @@ def destroy(
 def restore(home: Path, settings: Settings, name: str, as_json: bool) -> None:
     """Take the environment NAME out of the trash."""
     on_demand.restore(home, settings, name)
-    _shown(home, name, as_json, f"The environment {name!r} is there again.")
+    _shown(
+        home,
+        name,
+        as_json,
+        f"The environment {name!r} is there again. What served there starts again with: slipway deploy MODEL --env {name}",
+    )
 
 
 @env.command()
