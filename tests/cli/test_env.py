@@ -170,16 +170,18 @@ def test_the_projects_server_says_and_does_what_is_due(folder: Path) -> None:
     note_use(folder / ".slipway-try", month)
     command = [sys.executable, "-c", "from slipway.cli import main; main()", "up", "--port", "0"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
-        assert server.stdout is not None
-        assert "Slipway serves" in server.stdout.readline()
-        warning = server.stdout.readline()
-        assert f"The environment 'try' was last used on {month:%Y-%m-%d}. It goes into the trash after" in warning
-        assert "unused: into the trash after" in slipway("env", "list").stdout
-        text = (folder / "slipway.local.toml").read_text()
-        (folder / "slipway.local.toml").write_text(
-            re.sub('warned_at = "[^"]*"', f'warned_at = "{month + timedelta(days=8):%Y-%m-%dT%H:%M:%SZ}"', text)
-        )
-        assert "The environment 'try' was not used and is in the trash until" in server.stdout.readline()
-        server.terminate()
+        try:
+            assert server.stdout is not None
+            assert "Slipway serves" in server.stdout.readline()
+            warning = server.stdout.readline()
+            assert f"The environment 'try' was last used on {month:%Y-%m-%d}. It goes into the trash after" in warning
+            assert "unused: into the trash after" in slipway("env", "list").stdout
+            text = (folder / "slipway.local.toml").read_text()
+            (folder / "slipway.local.toml").write_text(
+                re.sub('warned_at = "[^"]*"', f'warned_at = "{month + timedelta(days=8):%Y-%m-%dT%H:%M:%SZ}"', text)
+            )
+            assert "The environment 'try' was not used and is in the trash until" in server.stdout.readline()
+        finally:
+            server.terminate()
     assert slipway("env", "restore", "try").exit_code == 0
     assert slipway("runs", "list", "--env", "try").exit_code == 0

@@ -228,14 +228,16 @@ def test_one_in_which_a_process_works_is_neither_warned_of_nor_destroyed(home: P
     clock = SimulatedClock(datetime.now(UTC))
     said: list[str] = []
     with subprocess.Popen([sys.executable, "-c", HOLD, str(home)], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"open\n"
-        for days in (400, 800):
-            clock.advance_to(datetime.now(UTC) + timedelta(days=days))
-            on_demand.look_after(home, said.append, clock)
-        with pytest.raises(Conflict, match="A process works in the environment 'try'"):
-            on_demand.destroy(home, settings(home), "try", stops=True, is_final=True)
-        holder.kill()
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"open\n"
+            for days in (400, 800):
+                clock.advance_to(datetime.now(UTC) + timedelta(days=days))
+                on_demand.look_after(home, said.append, clock)
+            with pytest.raises(Conflict, match="A process works in the environment 'try'"):
+                on_demand.destroy(home, settings(home), "try", stops=True, is_final=True)
+        finally:
+            holder.kill()
     assert said == []
     on_demand.look_after(home, said.append, clock)
     assert said == [], "it counts as used until the process ended"
