@@ -14,6 +14,7 @@ from slipway.errors import (
     InvalidInput,
     NotFound,
     SlipwayError,
+    Unauthenticated,
     Unavailable,
     UserError,
 )
@@ -23,6 +24,7 @@ __all__ = ["Connection"]
 
 _CLASS_OF_STATUS: dict[int, type[SlipwayError]] = {
     400: UserError,
+    401: Unauthenticated,
     403: Denied,
     404: NotFound,
     405: UserError,
@@ -106,7 +108,7 @@ class Connection:
             if answer.status_code in _WANTS_CREDENTIALS:
                 return Denied(
                     f"{self.url} answered {answer.status_code}: it wants to know who asks.",
-                    why="A Slipway server answers everybody who reaches it; something that stands before it does not.",
+                    why="That is not said in Slipway's words: something that stands before the server wants credentials of its own.",
                     fix="Reach the server itself, for example through an SSH tunnel, and name that address.",
                 )
             return BackendError(
