@@ -112,14 +112,22 @@ def test_doctor_says_what_an_isolated_run_needs(folder: Path) -> None:
 
 
 @pytest.mark.full
-def test_one_here_is_compared_with_one_at_a_server_and_bad_addresses_are_sentences(folder: Path) -> None:
+def test_one_here_is_compared_with_one_at_a_server_and_bad_addresses_are_sentences(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert slipway("env", "create", "try").exit_code == 0
     assert slipway("run", "count", "--env", "try").exit_code == 0
+    assert slipway("people", "add", "ada", "--role", "admin", "--env", "try").exit_code == 0
+    token = json.loads(slipway("tokens", "add", "--env", "try", "--json").stdout)["text"]
     with up(folder / ".slipway-try") as (url, process), guarded() as guard:
         toml = (folder / "slipway.toml").read_text()
         for name, address in (("there", url), ("guarded", guard)):
             toml += f'\n[environments.{name}]\nserver = "{address}"\n'
         (folder / "slipway.toml").write_text(toml)
+        monkeypatch.setenv("SLIPWAY_TOKEN", "wrong")
+        refused = slipway("env", "diff", "dev", "there")
+        assert (refused.exit_code, "Nobody is known by this token" in refused.stderr) == (7, True)
+        monkeypatch.setenv("SLIPWAY_TOKEN", token)
         said = slipway("env", "diff", "try", "there").stdout.splitlines()
         assert said == [
             f"settings: server is not set in try, '{url}' in there",
