@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
+from slipway.code.libraries import python_version
 from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.flows.distance import apart
 from slipway.flows.rebuilt import python_for
@@ -22,7 +23,7 @@ from slipway.pipelines.comparison import RESULT, Apart, Compared, Distance, Made
 from slipway.pipelines.reasons import steps_of
 from slipway.ports.runner import LOG_FILE
 from slipway.ports.workspace import Workspace
-from slipway.records.reproductions import Reproduction
+from slipway.records.reproductions import Reproduction, ReproductionCause
 from slipway.records.runs import Artifact, Run, RunError
 from slipway.runs import search
 from slipway.schema.fingerprints import of_value
@@ -31,6 +32,7 @@ __all__ = ["reproduce", "reproductions_of"]
 
 _MISSING = frozenset({"ModuleNotFoundError", "ImportError", "MissingExtra"})
 _ENVIRONMENT = "slipway.environment"
+_NOT_OURS = frozenset({"unknown", "python", "library", "hardware"})
 _READABLE = frozenset({"json", "parquet", "npy", "pandas", "model"})
 
 
@@ -56,12 +58,13 @@ def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
         try:
             _begin(workspace, run, name, request.environment)
         except SlipwayError as problem:
-            cannot = Compared(verdict="cannot", sentence=f"Its environment cannot be built: {problem}", cause="library")
+            told, cause = f"Its environment cannot be built: {problem}", _unbuilt_because(run)
+            cannot = Compared(verdict="cannot", sentence=told, cause=cause)
             return Reproduced(reproduction=_record(workspace, run, number, bundle, cannot, None))
     if workspace.runner.wait(folder, request.wait_s) == "running":
         return Reproduced(reproduction=None)
     found, again = _judged(workspace, run, folder)
-    if again is not None and found.verdict == "differs" and found.cause in ("unknown", "library", "hardware"):
+    if again is not None and found.verdict == "differs" and found.cause in _NOT_OURS:
         once_more = folder.with_name(f"{name}-again")
         if workspace.runner.state(once_more) == "absent":
             _begin(workspace, run, once_more.name, request.environment)
@@ -69,6 +72,12 @@ def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
             return Reproduced(reproduction=None)
         found = _by_chance(workspace, found, again, once_more)
     return Reproduced(reproduction=_record(workspace, run, number, bundle, found, again))
+
+
+def _unbuilt_because(run: Run) -> ReproductionCause:
+    """Another minor version of Python is missing, or what is installed here is built for this one."""
+    then = run.environment.python.split(".")[:2] if run.environment is not None else []
+    return "python" if then and ".".join(then) != python_version() else "library"
 
 
 def _begin(workspace: Workspace, run: Run, name: str, environment: Literal["lock", "here"]) -> None:

@@ -28,6 +28,7 @@ from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint, fed_by
 from slipway.flows.release import Released, run_pipeline
 from slipway.flows.warm_start import former_of
+from slipway.hosts.environment_use import using
 from slipway.hosts.executors import placement
 from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, EnvironmentSettings, read_settings
@@ -72,7 +73,7 @@ def _answer(folder: Path) -> PipelineAnswer:
         actor=task.actor,
         say=lambda line: print(line, flush=True),
     )
-    with closing(workspace.ledger), current_workspace.filled(workspace):
+    with using(workspace.root), closing(workspace.ledger), current_workspace.filled(workspace):
         projects.register(workspace)
         recover(workspace)
         try:

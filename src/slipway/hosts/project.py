@@ -11,13 +11,13 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
-from slipway.hosts import on_demand
 from slipway.hosts.blob_places import open_blobs
+from slipway.hosts.environment_use import using
 from slipway.hosts.executors import THREADS, placement
 from slipway.hosts.identity import local_actor
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
-from slipway.hosts.settings import FILE, Settings, locate
+from slipway.hosts.settings import FILE, Settings, locate, read_local
 from slipway.hosts.store_clock import open_clock
 from slipway.ledger import projects
 from slipway.ledger.provenance import user_trace
@@ -222,7 +222,7 @@ def open_project(
         implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
     Raises:
-        NotFound: There is no slipway.toml, or no such environment.
+        NotFound: There is no slipway.toml, no such environment, or its store was taken away.
         InvalidSetting: slipway.toml does not fit, or a server keeps the environment.
     """
     home, settings = locate(Path(folder), implicit=implicit)
@@ -234,25 +234,26 @@ def open_project(
             fix="Log runs with `sw.run`, which sends them there; for the rest open the store where the server keeps it.",
         )
     store = root or home / chosen.store
-    on_demand.note_use(store)
-    opened = open_workspace(
-        store,
-        project=settings.project.name,
-        environment=environment,
-        actor=actor,
-        clock=clock,
-        ledger=chosen.ledger if root is None else None,
-        blobs=chosen.blobs if root is None else "",
-        online=chosen.online if root is None else "",
-        executor=chosen.executor,
-        workers=chosen.workers,
-        memory_bytes=chosen.memory_bytes,
-        say=say,
-    )
-    try:
-        projects.register(opened, template=settings.project.template)
-        recover(opened)
-        with current_workspace.filled(opened):
-            yield Project(home, settings, opened)
-    finally:
-        opened.ledger.close()
+    is_on_demand = root is None and environment in read_local(home).made
+    with using(store, name=environment if is_on_demand else ""):
+        opened = open_workspace(
+            store,
+            project=settings.project.name,
+            environment=environment,
+            actor=actor,
+            clock=clock,
+            ledger=chosen.ledger if root is None else None,
+            blobs=chosen.blobs if root is None else "",
+            online=chosen.online if root is None else "",
+            executor=chosen.executor,
+            workers=chosen.workers,
+            memory_bytes=chosen.memory_bytes,
+            say=say,
+        )
+        try:
+            projects.register(opened, template=settings.project.template)
+            recover(opened)
+            with current_workspace.filled(opened):
+                yield Project(home, settings, opened)
+        finally:
+            opened.ledger.close()

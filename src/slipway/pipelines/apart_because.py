@@ -48,7 +48,7 @@ def of_step(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
             "data", f"its arguments and its code are the same, but not what it reads by itself: {listed(hidden)}"
         )
     if changes:
-        return Reason("library", listed(changes))
+        return Reason(_kind(changes), listed(changes))
     found = _around(blobs, before, after)
     return replace(found, words=f"its arguments and its code are the same{found.words}")
 
@@ -85,8 +85,14 @@ def _around(blobs: Blobs, before: Run, after: Run) -> Reason:
     told = [f"what is installed: {listed(installed)}"] if installed else []
     told += [f"what computed: {listed(computed)}"] if computed else []
     if told:
-        return Reason("library" if installed else "hardware", f", but not {', and not '.join(told)}")
+        cause = _kind(installed) if installed else "hardware"
+        return Reason(cause, f", but not {', and not '.join(told)}")
     return Reason("unknown", ", and so are the libraries and the machine: it depends on something that nobody records")
+
+
+def _kind(changes: Sequence[str]) -> ReproductionCause:
+    """Of what is installed otherwise: another Python brings other builds of libraries with it, so it comes first."""
+    return "python" if any(change.startswith("Python ") for change in changes) else "library"
 
 
 def installed_changes(blobs: Blobs, before: Run, after: Run) -> list[str]:

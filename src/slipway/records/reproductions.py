@@ -10,7 +10,9 @@ __all__ = ["REPRODUCED", "Reproduction", "ReproductionCause", "ReproductionVerdi
 ReproductionVerdict = Literal["equal", "within tolerance", "differs", "cannot", "altered"]
 REPRODUCED = frozenset({"equal", "within tolerance"})
 
-ReproductionCause = Literal["", "library", "data", "code", "seed", "hardware", "erased rows", "artifact", "unknown"]
+ReproductionCause = Literal[
+    "", "python", "library", "data", "code", "seed", "hardware", "erased rows", "artifact", "unknown"
+]
 
 
 class Reproduction(Record, frozen=True, kw_only=True, tag="reproduction"):
