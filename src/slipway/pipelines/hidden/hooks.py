@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.util import source_from_cache
+from importlib.util import find_spec, source_from_cache
 from types import FrameType
 from typing import Any, cast
 
@@ -155,7 +155,12 @@ def _forked(recorder: Recorder, caller: Any, *_: Any) -> None:
 
 def _unpickled(recorder: Recorder, caller: Any, module: str, *_: Any) -> None:
     """A class or function that data name is code that no statement of the step does."""
-    file = getattr(sys.modules.get(module), "__file__", None)
+    live = sys.modules.get(module)
+    try:
+        spec = find_spec(module) if live is None else None
+    except (ImportError, ValueError):  # the unpickling that follows says so itself
+        spec = None
+    file = getattr(live, "__file__", None) or (spec.origin if spec is not None else None)
     if file and not is_of_the_system(file, caller) and kind_of_file(file) == "user":
         recorder.file(file)
 
