@@ -16,6 +16,7 @@ from slipway.ports.workspace import Workspace
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # steps that open files as people do
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning"),
 ]
 
 Change = Callable[[Fresh], Any]

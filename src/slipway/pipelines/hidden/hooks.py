@@ -267,7 +267,7 @@ def _watch_links() -> None:
     @functools.wraps(access)
     def accessed(path: Any, mode: int, **options: Any) -> Any:
         if (recorder := current.get()) is not None and options.get("dir_fd") is None:
-            _looked(recorder, path, sys._getframe(1))
+            _looked(recorder, path, sys._getframe(1), "exists")
         return access(path, mode, **options)
 
     for mine, original in ((looked_at, lstat), (followed, readlink), (accessed, access)):
@@ -295,8 +295,7 @@ def _linked(recorder: Recorder, path: Any, frame: FrameType) -> None:
             recorder.file(name)  # its size tells of its content
 
 
-def _looked(recorder: Recorder, path: Any, frame: FrameType) -> None:
-    asked = ""
+def _looked(recorder: Recorder, path: Any, frame: FrameType, asked: str = "") -> None:
     inner: FrameType | None = frame
     while inner is not None and _is_about_paths(inner):
         asked = inner.f_code.co_name
