@@ -339,7 +339,8 @@ class HiddenInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that a step read by itself, beside its arguments and its code.
 
     Args:
-        kind: "file" for its content, "folder" for the names in it, "path" for whether there is one, "env" for a variable.
+        kind: "file" for its content, "folder" for the names in it, "path" for whether there is one, "link" for
+            where a link leads, "env" for a variable.
         name: The path, absolute or relative to the current folder; the variable's name.
         content: A digest of what was read; "" where there was none.
         beside: The path relative to the project, where the two lie near each other: it moves with the project.
@@ -348,7 +349,7 @@ class HiddenInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
         stamp: What the file system said of the file, by which an unchanged one is known again without reading it.
     """
 
-    kind: Literal["file", "folder", "path", "env"]
+    kind: Literal["file", "folder", "path", "link", "env"]
     name: str
     content: str = ""
     beside: str = ""
