@@ -18,7 +18,7 @@ from slipway.flows.erase_bundles import erase_bundles
 from slipway.flows.erase_person import Target
 from slipway.flows.erase_places import endpoints_of, erase_log, erase_reports, read_elsewhere, simulated
 from slipway.flows.erase_results import erase_results, runs_of
-from slipway.flows.erase_runs import erase_diffs, take_in_runs
+from slipway.flows.erase_runs import erase_beside, erase_diffs, take_in_runs
 from slipway.flows.erase_tables import chosen_tables, under_all_names
 from slipway.flows.feed import feed_anew
 from slipway.hashing import canonical, digest
@@ -197,8 +197,9 @@ def _look(
         results, told = erase_results(workspace, target, dry_run=dry_run)
         packed, kept = erase_bundles(workspace, target, dry_run=dry_run)
         patches, closed = erase_diffs(workspace, target, runs_of(workspace, target), dry_run=dry_run)
-        places += [*results, *packed, *patches]
-        notes += [*told, *kept, *closed]
+        beside, unread = erase_beside(workspace, target, dry_run=dry_run)
+        places += [*results, *packed, *patches, *beside]
+        notes += [*told, *kept, *closed, *unread]
     return places, list(dict.fromkeys(notes))
 
 

@@ -32,6 +32,7 @@ from slipway.records.run_entries import (
     LinkMade,
     ParamSet,
     Point,
+    ReadBeside,
     Resumed,
     RunEntry,
     StepKept,
@@ -237,8 +238,8 @@ class RunLog:
         with self._lock:
             self._keep(LinkMade(source, target, role))
 
-    def later(self, record: StepRun | WorkersHeld) -> None:
-        """Write a step's record, or what its workers took, with the next batch; of two with one id the later one counts."""
+    def later(self, record: StepRun | WorkersHeld | ReadBeside) -> None:
+        """Write a step's record, or a fact about the whole run, with the next batch; of two with one id the later one counts."""
         with self._lock:
             self._keep(StepKept(record) if isinstance(record, StepRun) else record)
 

@@ -1,9 +1,18 @@
-"""Tags by which runs say what they were started from. They are for reading: what is loaded again goes by the lineage."""
+"""Tags by which runs say what they are and were started from. They are for reading: what is loaded again goes by the lineage."""
 
-__all__ = ["RERUNS", "WARM_START"]
+__all__ = ["RERUNS", "RESTORED", "SEARCH", "TRIAL", "WARM_START"]
 
 RERUNS = "slipway.reruns"
 """The tag of a run that was started from another one with something changed: the other one's id."""
+
+RESTORED = "slipway.restored"
+"""The tag of a run that repeats another one: the variables about threads that were set for it as they were then."""
+
+SEARCH = "slipway.search"
+"""The tag of a search: its name."""
+
+TRIAL = "slipway.trial"
+"""The tag of a trial of a search: its number."""
 
 WARM_START = "slipway.warm_start"
 """The tag of a run whose pipeline took the model of another one to start from: the other one's id."""

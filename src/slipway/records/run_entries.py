@@ -5,7 +5,17 @@ from typing import Any
 
 from msgspec import Struct
 
-from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunError, RunFinding, StepRun, WorkerTime
+from slipway.records.runs import (
+    Artifact,
+    CodeVersion,
+    Dataset,
+    HiddenInput,
+    Run,
+    RunError,
+    RunFinding,
+    StepRun,
+    WorkerTime,
+)
 
 __all__ = [
     "EDITION",
@@ -20,6 +30,7 @@ __all__ = [
     "LinkMade",
     "ParamSet",
     "Point",
+    "ReadBeside",
     "Resumed",
     "RunEntry",
     "StepKept",
@@ -141,6 +152,12 @@ class WorkersHeld(Struct, frozen=True, array_like=True, tag="workers"):
     time: WorkerTime
 
 
+class ReadBeside(Struct, frozen=True, array_like=True, tag="beside"):
+    """What a pipeline read by itself between its steps; only the owner of the store may add it."""
+
+    hidden: tuple[HiddenInput, ...]
+
+
 class Finished(Struct, frozen=True, array_like=True, tag="end"):
     """The run ends; see `Run`."""
 
@@ -165,5 +182,6 @@ RunEntry = (
     | LinkMade
     | StepKept
     | WorkersHeld
+    | ReadBeside
     | Finished
 )
