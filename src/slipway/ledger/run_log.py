@@ -32,12 +32,11 @@ from slipway.records.run_entries import (
     LinkMade,
     ParamSet,
     Point,
-    ReadBeside,
     Resumed,
     RunEntry,
+    RunFact,
     StepKept,
     TagSet,
-    WorkersHeld,
 )
 from slipway.records.runs import (
     Artifact,
@@ -238,7 +237,7 @@ class RunLog:
         with self._lock:
             self._keep(LinkMade(source, target, role))
 
-    def later(self, record: StepRun | WorkersHeld | ReadBeside) -> None:
+    def later(self, record: StepRun | RunFact) -> None:
         """Write a step's record, or a fact about the whole run, with the next batch; of two with one id the later one counts."""
         with self._lock:
             self._keep(StepKept(record) if isinstance(record, StepRun) else record)

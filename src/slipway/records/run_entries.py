@@ -33,6 +33,7 @@ __all__ = [
     "ReadBeside",
     "Resumed",
     "RunEntry",
+    "RunFact",
     "StepKept",
     "TagSet",
     "WorkersHeld",
@@ -156,6 +157,10 @@ class ReadBeside(Struct, frozen=True, array_like=True, tag="beside"):
     """What a pipeline read by itself between its steps; only the owner of the store may add it."""
 
     hidden: tuple[HiddenInput, ...]
+
+
+RunFact = WorkersHeld | ReadBeside
+"""What is said of a run as a whole, once."""
 
 
 class Finished(Struct, frozen=True, array_like=True, tag="end"):
