@@ -5,7 +5,9 @@ import logging
 import math
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from slipway.ledger import entries
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import engine
+from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope
 from slipway.pipelines.search import search
 from slipway.ports.workspace import Workspace
@@ -347,7 +350,7 @@ OUTER: list[Scope] = []
 
 def _until_stopped() -> None:
     within = time.monotonic() + 30
-    while OUTER[0]._scheduler.stopped is None and time.monotonic() < within:
+    while OUTER[0].scheduler.stopped is None and time.monotonic() < within:
         time.sleep(0.001)
 
 
@@ -433,3 +436,58 @@ def test_a_run_that_takes_no_stored_results_takes_none_for_trials(workspace: Wor
     assert seen.calls == made  # stored
     engine.run(workspace, searched, use_cache=False)  # as a reproduction does
     assert seen.calls == made * 2
+
+
+class _Together(logging.Handler):
+    """How many steps are under way at once, by their beginnings and ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = self.most = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.running += 1 if record.getMessage() == "begins" else -1
+        self.most = max(self.most, self.running)
+
+
+def _under_way() -> Iterator[_Together]:
+    together = _Together()
+    logging.getLogger("together").addHandler(together)
+    logging.getLogger("together").propagate = False
+    yield together
+    logging.getLogger("together").removeHandler(together)
+
+
+together = pytest.fixture(_under_way)
+MACHINE = Machine(cpus=8, memory_bytes=10_000_000_000, gpus=0)
+
+
+@sw.step(memory="4GB", cache=False)
+def heavy(x: float) -> float:
+    logger = logging.getLogger("together")
+    logger.warning("begins")
+    time.sleep(0.02)  # room for another one to begin, if it may
+    logger.warning("ends")
+    return x
+
+
+arrived = threading.Barrier(4, timeout=60)
+
+
+@pytest.mark.parametrize("is_submitted", [False, True])
+def test_trials_share_what_the_machine_has(workspace: Workspace, together: _Together, is_submitted: bool) -> None:
+    def trial(x: float) -> float:
+        arrived.wait()
+        return heavy.submit(x).result() if is_submitted else heavy(x)
+
+    @sw.pipeline
+    def searched() -> float:
+        beside = [heavy.submit(float(n)) for n in range(3)]
+        found = sw.search(
+            sw.pipeline(trial), {"x": sw.uniform(0.0, 1.0)}, "loss", 8, 4, direction="minimize", sampler="random"
+        )
+        return found.best.value + sum(one.result() for one in beside)
+
+    engine.run(workspace, searched, workers=4, machine=MACHINE)
+    assert together.most == 2, "two steps of 4 GB have room in 10 GB, over all trials and the pipeline's own steps"
+    assert together.running == 0

@@ -25,6 +25,7 @@ __all__ = [
     "code_version",
     "command_line",
     "environment",
+    "holds_secret",
     "host",
     "is_host_gone",
     "machine",
@@ -145,6 +146,11 @@ def code_diff(folder: Path) -> bytes:
     for secret in sorted(_secrets(), key=len, reverse=True):
         found = found.replace(secret.encode("utf-8", "surrogateescape"), b"***")
     return found
+
+
+def holds_secret(data: bytes) -> bool:
+    """Whether some bytes hold the value of an environment variable whose name looks like a secret's."""
+    return any(value.encode("utf-8", "surrogateescape") in data for value in _secrets())
 
 
 def _secrets() -> set[str]:

@@ -32,6 +32,7 @@ from slipway.records.run_entries import (
     LinkMade,
     ParamSet,
     Point,
+    ReadBeside,
     Resumed,
     RunEntry,
     StepKept,
@@ -75,6 +76,8 @@ def applied(run: Run, entry: RunEntry) -> Run:
             change["findings"] = (*run.findings, finding)
         case WorkersHeld(time):
             change["worker_time"] = time
+        case ReadBeside(hidden):
+            change["hidden"] = hidden
         case Resumed(host):
             change |= {"state": "running", "host": host, "ended_at": None, "error": None, "ended_early": ""}
         case Finished(state, ended_at, error, ended_early):

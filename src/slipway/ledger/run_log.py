@@ -34,9 +34,9 @@ from slipway.records.run_entries import (
     Point,
     Resumed,
     RunEntry,
+    RunFact,
     StepKept,
     TagSet,
-    WorkersHeld,
 )
 from slipway.records.runs import (
     Artifact,
@@ -237,8 +237,8 @@ class RunLog:
         with self._lock:
             self._keep(LinkMade(source, target, role))
 
-    def later(self, record: StepRun | WorkersHeld) -> None:
-        """Write a step's record, or what its workers took, with the next batch; of two with one id the later one counts."""
+    def later(self, record: StepRun | RunFact) -> None:
+        """Write a step's record, or a fact about the whole run, with the next batch; of two with one id the later one counts."""
         with self._lock:
             self._keep(StepKept(record) if isinstance(record, StepRun) else record)
 

@@ -5,9 +5,14 @@ from pathlib import Path
 from slipway.ids import new_id
 from slipway.ledger.whole_files import write_once
 
-__all__ = ["folder_id"]
+__all__ = ["folder_id", "is_store"]
 
 _FILE = "folder.id"
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a store's: one that something was kept in."""
+    return (folder / _FILE).exists() or (folder / "ledger.db").exists()
 
 
 def folder_id(root: Path) -> str:

@@ -25,6 +25,7 @@ from slipway.ledger.step_output import KeptOutput, output_folder, store_output, 
 from slipway.ledger.step_scope import Given, MakeCall, StepCall, step_scope
 from slipway.pipelines import cache, futures, keys, reasons
 from slipway.pipelines.attempts import attempted, check_type
+from slipway.pipelines.beside import Keeper
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.futures import StepFuture
 from slipway.pipelines.hidden.present import place_of
@@ -57,6 +58,7 @@ class Scope:
         resumed: The steps of the runs that this one resumes, the newest run first.
         progress: Is told of each step's record as it changes, and what to call the call, by any thread.
         earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
+        beside: Runs other steps on this machine: what all need together is kept to.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Scope:
         resumed: Iterable[Iterable[StepRun]] = (),
         progress: Callable[[StepRun, str], None] | None = None,
         earlier: reasons.Earlier | None = None,
+        beside: Scheduler | None = None,
     ) -> None:
         self._log = log
         self.use_cache = use_cache
@@ -82,7 +85,8 @@ class Scope:
         self._closures: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._scheduler = Scheduler(*room)
+        self.scheduler = Scheduler(*room, beside)
+        self.keeper = Keeper(self._workspace, bool(log.run.code.snapshot))
         self._flights = SingleFlight(log.workspace.root / "step-locks", self._over)
         self._untold: list[BaseException] = []
         self._running: dict[str, StepRun] = {}
@@ -98,14 +102,14 @@ class Scope:
         if error is not None:
             self.stop(error)
         try:
-            self._scheduler.drain()
+            self.scheduler.drain()
         except BaseException as impatient:  # asked a second time to end
             for record in self._running.copy().values():
                 self._note(replace(record, state="failed", key="", error=provenance.run_error(impatient)))
             raise
         finally:
             self._over.set()
-            self._scheduler.close()
+            self.scheduler.close()
             self._listening.__exit__(None, None, None)
         if error is None and self._untold:
             raise self._untold[0]
@@ -119,8 +123,8 @@ class Scope:
         self.refuse_stopped()
         turn = self._turn(name)
         call = make(futures.values(given) if futures.pending(given) else given)
-        self._scheduler.check(name, call.limits)
-        with self._scheduler.held(call.limits):
+        self.scheduler.check(name, call.limits)
+        with self.scheduler.held(call.limits):
             return self._run(call, turn)
 
     def submit(self, name: str, make: MakeCall, given: Given) -> Future[Any]:
@@ -144,9 +148,9 @@ class Scope:
             self._note(replace(self._record(name, turn), state="cancelled", reason=words))
 
         future: StepFuture[Any] = StepFuture(name, self._waiting)
-        if after or not self._scheduler.has_room:
+        if after or not self.scheduler.has_room:
             self._note(replace(self._record(name, turn), state="waiting"))
-        self._scheduler.submit(
+        self.scheduler.submit(
             Task(turn.position, call.limits, work=work, future=future, after=after, passed_over=pass_over)
         )
         return future
@@ -154,7 +158,7 @@ class Scope:
     @contextmanager
     def _waiting(self, future: StepFuture[Any]) -> Iterator[None]:
         try:
-            with self._scheduler.waiting(future):
+            with self.scheduler.waiting(future):
                 yield
         finally:
             if self._untold and future.done():
@@ -167,15 +171,15 @@ class Scope:
             if all(error is not other for other in self._untold):
                 self._untold.append(error)
         self._over.set()
-        self._scheduler.stop(error)
+        self.scheduler.stop(error)
 
     def refuse_stopped(self) -> None:
         """Raise the failure that the pipeline does not know yet; one that it caught lets it go on."""
         if self._untold:
             raise self._untold.pop(0)
-        if self._scheduler.stopped is not None:
+        if self.scheduler.stopped is not None:
             self._over.clear()
-            self._scheduler.go_on()
+            self.scheduler.go_on()
 
     def _turn(self, name: str) -> _Turn:
         with self._lock:
@@ -218,14 +222,14 @@ class Scope:
         )
         found = self._find(present, call, turn)
         if isinstance(found, Hit):
-            return self._take(found, record, started)
-        with self._flights.alone(present.key if self.use_cache else "", self._scheduler.aside()) as is_alone:
+            return self._take(call, found, record, started)
+        with self._flights.alone(present.key if self.use_cache else "", self.scheduler.aside()) as is_alone:
             if not is_alone:
                 self.refuse_stopped()
             if present.key and self.use_cache and self._is_there(present.key):
                 found = self._find(present, call, turn)
             if isinstance(found, Hit):
-                return self._take(found, record, started)
+                return self._take(call, found, record, started)
             return self._compute(call, present, self._why(call, present, found, turn.occurrence), record, started)
 
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
@@ -240,7 +244,7 @@ class Scope:
         with self._workspace.ledger.read() as tx:
             return cache.is_kept(tx, self._workspace.project, key)
 
-    def _take(self, hit: Hit, record: StepRun, started: float) -> object:
+    def _take(self, call: StepCall, hit: Hit, record: StepRun, started: float) -> object:
         source = hit.source
         for node in source.reads:
             self._log.add_input(node)
@@ -256,7 +260,7 @@ class Scope:
                 closure=source.closure,
                 reads=source.reads,
                 notes=source.notes,
-                hidden=source.hidden,
+                hidden=self.keeper.kept(call.code, source.hidden),
                 output=source.output,
                 seconds=time.perf_counter() - started,
             )
@@ -305,7 +309,7 @@ class Scope:
                 reads=tuple(work.read),
                 notes=work.notes.taken(),
                 output=self._output(work),
-                hidden=seen,
+                hidden=self.keeper.kept(call.code, seen),
                 refusal=refusal or record.refusal,
             ),
             work,
@@ -324,6 +328,7 @@ class Scope:
                 step_scope.filled(None),
                 to_output.filled(work.kept),
             ):
+                work.hidden = hidden
                 value = self._value(work.call)
             return value, *_encoded(value, work.call), hidden
         finally:
@@ -359,7 +364,7 @@ class Scope:
 
     def _pause(self, seconds: float) -> bool:
         """Wait before another attempt; returns False when the run was ended meanwhile."""
-        with self._scheduler.aside():
+        with self.scheduler.aside():
             return not self._over.wait(seconds)
 
     def _finish(self, record: StepRun, work: _Work) -> None:
@@ -380,6 +385,7 @@ class Scope:
             work.record,
             key="",
             reads=tuple(work.read),
+            hidden=() if work.hidden is None else self.keeper.kept(work.call.code, work.hidden.taken()[0]),
             seconds=time.perf_counter() - work.started,
             output=self._output(work),
         )
@@ -439,6 +445,7 @@ class _Work:
         notes: What its present attempt logs.
         kept: What it prints.
         read: The table versions that its present attempt read.
+        hidden: What else its present attempt reads.
     """
 
     call: StepCall
@@ -447,6 +454,7 @@ class _Work:
     notes: run_log.Notes
     kept: KeptOutput
     read: list[str] = field(default_factory=list)
+    hidden: Recorder | None = None
 
 
 def _words(reason: BaseException) -> str:
