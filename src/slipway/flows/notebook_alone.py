@@ -17,7 +17,7 @@ from slipway.flows.notebook_prepare import Preparing
 from slipway.flows.notebook_run import kind_of
 from slipway.flows.notebook_sites import crossing_in
 from slipway.models.known import Known
-from slipway.models.prepared import rows_in, same_matrix
+from slipway.models.prepared import row_tuples, rows_in, same_matrix
 
 __all__ = ["ROWS", "needed_columns", "prove_alone", "sampled"]
 
@@ -74,6 +74,7 @@ def prove_alone(
             if not _is_same(whole, alone, made.raw, position):
                 raise _named(made, known, statements, pieces, space, position)
         _check_given(whole, made, statements)
+    made.whole = whole
     return len(where)
 
 
@@ -173,7 +174,7 @@ def _check_given(whole: Any, made: Preparing, statements: Sequence[Statement]) -
             why="A request would reach the model in another shape than training rows did.",
             fix="Make the model's input of the loaded rows in cells of their own.",
         )
-    have, want = Counter(_tuples(whole)), Counter(_tuples(given))
+    have, want = Counter(row_tuples(whole)), Counter(row_tuples(given))
     if lacking := want - have:
         raise InvalidInput(
             f"{sum(lacking.values())} of {sum(want.values())} rows with which the model is asked at {place} do not come out "
@@ -355,8 +356,8 @@ def _is_same(whole: Any, alone: Any, raw: Any, position: int) -> bool:
         return False
     one = _counterpart(whole, raw, position)
     if one is not None:
-        return _names(one) == _names(alone) and _near(_tuples(one)[0], _tuples(alone)[0])
-    return _names(whole) == _names(alone) and _tuples(alone)[0] in set(_tuples(whole))
+        return _names(one) == _names(alone) and _near(row_tuples(one)[0], row_tuples(alone)[0])
+    return _names(whole) == _names(alone) and row_tuples(alone)[0] in set(row_tuples(whole))
 
 
 def _near(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
@@ -376,7 +377,7 @@ def _column_of(whole: Any, alone: Any, raw: Any, position: int) -> str:
     one = _counterpart(whole, raw, position)
     if one is None or rows_in(alone) != 1:
         return ""
-    for name, a, b in zip(names, _tuples(one)[0], _tuples(alone)[0], strict=True):
+    for name, a, b in zip(names, row_tuples(one)[0], row_tuples(alone)[0], strict=True):
         if not _near((a,), (b,)):
             return name if hasattr(whole, "columns") else ""
     return ""
@@ -394,28 +395,3 @@ def _names(matrix: Any) -> list[str]:
         return [str(name) for name in matrix.columns]
     shape: tuple[int, ...] = getattr(matrix, "shape", (0,))
     return [str(i) for i in range(shape[1])] if len(shape) > 1 else ["value"]
-
-
-def _tuples(matrix: Any) -> list[tuple[Any, ...]]:
-    if hasattr(matrix, "toarray"):
-        matrix = matrix.toarray()
-    if hasattr(matrix, "iloc"):
-        columns = (
-            [matrix.iloc[:, i].tolist() for i in range(matrix.shape[1])] if matrix.ndim == 2 else [matrix.tolist()]
-        )
-        rows = list(zip(*columns, strict=True))
-    elif hasattr(matrix, "rows"):
-        rows = matrix.rows()
-    elif hasattr(matrix, "to_list"):
-        rows = [(value,) for value in matrix.to_list()]
-    else:
-        rows = [tuple(row) if isinstance(row, list) else (row,) for row in matrix.tolist()]
-    return [tuple(_plain(value) for value in row) for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    if value is None or value != value:
-        return "missing"
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        return float(f"{float(value):.10g}")  # linear algebra may sum many rows in another order than one
-    return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -54,7 +55,24 @@ def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
         if not rows or rows[0].fingerprint != fingerprint_of(drafted.made.raw):
             raise _differs(0, drafted.made.way.rows, drafted)
         equal += 1
-    return equal
+    return equal + _compare_evaluation(workspace, done, drafted)
+
+
+def _compare_evaluation(workspace: Workspace, done: dict[str, tuple[Artifact, ...]], drafted: Draft) -> int:
+    """Hold the pipeline's evaluation against what the notebook's model is worth on the rows that it held out."""
+    judged = drafted.judged
+    if judged is None:
+        return 0
+    model = artifacts.load(workspace.blobs, done.get("evaluate", ()))
+    found = [value.value for value in model.evaluation.metrics if value.metric == judged.metric and not value.slice]
+    if not found or not math.isclose(found[0], judged.value, rel_tol=1e-9, abs_tol=1e-9):
+        raise InvalidInput(
+            f"On the {judged.rows:,} rows that the notebook held out, {judged.metric} is {found} in the pipeline and "
+            f"{judged.value!r} in the notebook.",
+            why="Rows of a request would get other answers than the notebook's.",
+            fix="Make training and held-out rows by the same lines.",
+        )
+    return 1
 
 
 def _compare_learned(workspace: Workspace, done: dict[str, tuple[Artifact, ...]], drafted: Draft) -> None:
