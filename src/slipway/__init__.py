@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from slipway.hosts.session import search as search
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
-    from slipway.models.inputs import inputs as inputs
     from slipway.models.held_out_rows import held_out as held_out
+    from slipway.models.inputs import inputs as inputs
     from slipway.models.known import Known as Known
     from slipway.models.model import Model as Model
     from slipway.monitoring.declare import KPI as KPI

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from slipway.code.notebooks import Cell
 from slipway.errors import InvalidInput
 
-__all__ = ["Statement", "free_names", "gathered", "root_name", "statements_of"]
+__all__ = ["PLOTTING", "Statement", "free_names", "gathered", "root_name", "statements_of"]
 
 _BUILTINS = frozenset(vars(builtins)) | {"__name__", "__file__", "display", "get_ipython"}
 _CHANGING = frozenset(
@@ -47,6 +47,13 @@ _CHANGING = frozenset(
         "setfield",
     ]
 )
+PLOTTING = frozenset(
+    [
+        "matplotlib", "seaborn", "plotly", "altair", "bokeh", "missingno", "pylab", "IPython", "ydata_profiling",
+        "pandas_profiling", "holoviews", "hvplot", "graphviz", "dtreeviz", "yellowbrick", "scikitplot", "wordcloud",
+    ]
+)  # fmt: skip
+"""Libraries that only show something."""
 _DYNAMIC = frozenset({"exec", "eval", "globals", "locals", "vars", "compile", "__import__"})
 
 
@@ -139,8 +146,9 @@ def gathered(node: ast.stmt) -> dict[str, set[str]]:
 def _apart(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
     """The statements, with a line that imports several libraries as several: one of them may only plot."""
     for node in body:
-        if isinstance(node, ast.Import) and len(node.names) > 1:
-            yield from (ast.copy_location(ast.Import([alias]), node) for alias in node.names)
+        names = node.names if isinstance(node, ast.Import) else []
+        if len(names) > 1 and any(alias.name.split(".")[0] in PLOTTING for alias in names):
+            yield from (ast.copy_location(ast.Import([alias]), node) for alias in names)
         elif isinstance(node, ast.ImportFrom) and any(alias.name.endswith("Display") for alias in node.names):
             yield from (
                 ast.copy_location(ast.ImportFrom(node.module, [alias], node.level), node) for alias in node.names

@@ -172,8 +172,7 @@ def _is_model(value: Any) -> bool:
 def _loads_model(node: ast.stmt) -> bool:
     """Whether a statement reads a stored model: `joblib.load("model.pkl")`, `pickle.load(f)`."""
     return isinstance(node, ast.Assign | ast.With) and any(
-        isinstance(inner, ast.Call)
-        and (isinstance(inner.func, ast.Attribute) and ast.unparse(inner.func) in _LOADERS)
+        isinstance(inner, ast.Call) and (isinstance(inner.func, ast.Attribute) and ast.unparse(inner.func) in _LOADERS)
         for inner in ast.walk(node)
     )
 

@@ -106,9 +106,9 @@ def told(judged: Judged | None) -> str:
 def _calls(shown: Sequence[tuple[int, Statement]], methods: Sequence[str]) -> Iterator[tuple[int, ast.Call]]:
     for position, one in shown:
         for call in ast.walk(one.node):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in methods:
-                if call.args:
-                    yield position, call
+            is_method = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+            if is_method and call.func.attr in methods and call.args:  # type: ignore[attr-defined]  # it is a method's call
+                yield position, call  # type: ignore[misc]
 
 
 def _candidates(
@@ -193,7 +193,9 @@ def _figure(model: Any, rows: Any, truth: Any) -> tuple[str, float, Literal[">="
         try:
             classes = getattr(model, "classes_", None)
             if classes is None:
-                value = estimate("mae", values.astype(float), np.asarray(model.predict(rows), dtype=float).ravel()).value
+                value = estimate(
+                    "mae", values.astype(float), np.asarray(model.predict(rows), dtype=float).ravel()
+                ).value
             else:
                 scores = np.asarray(model.predict_proba(rows), dtype=float)[:, 1]
                 value = estimate("auc", (values == classes[1]).astype(float), scores).value

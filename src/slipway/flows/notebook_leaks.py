@@ -28,7 +28,8 @@ def refuse_leaks(statements: Sequence[Statement], made: Preparing) -> None:
         (position, site.node)
         for position, sites in made.sites.items()
         for site in sites
-        if 0 <= position < apart and site.kind in ("value", "fitted", "expression")  # which rows and which values there are is no figure
+        if 0 <= position < apart
+        and site.kind in ("value", "fitted", "expression")  # which rows and which values there are is no figure
     ]
     for name in made.states:
         for position in range(min(made.way.known[name], apart)):
@@ -71,11 +72,7 @@ def label_columns(statements: Sequence[Statement], made: Preparing) -> set[str]:
             found |= set().union(*(_texts(part) for part in given if not isinstance(part, ast.Name)))
         elif isinstance(target, ast.Name) and target.id in names:
             found |= _texts(value)
-            names |= (
-                _names(value)
-                - {made.way.rows}
-                - _frames(value, columns)
-            )
+            names |= _names(value) - {made.way.rows} - _frames(value, columns)
         elif (
             isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value in found
         ):

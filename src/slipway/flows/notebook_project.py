@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slipway.code.cell_flow import Statement
 from slipway.code.notebooks import Notebook
@@ -28,12 +28,14 @@ class Written:
         steps: Name of a step -> (its cell, what it gives), in order.
         rows_step: The step that loads the rows and nothing else, "" where a cell does just that.
         learners: The steps that keep what looks at other rows, in order.
+        lines: Name of a step -> the positions of its statements.
     """
 
     text: str
     steps: dict[str, tuple[int, tuple[str, ...]]]
     rows_step: str = ""
     learners: tuple[str, ...] = ()
+    lines: dict[str, list[int]] = field(default_factory=dict)
 
 
 class _Names:
@@ -130,6 +132,7 @@ def write_module(
     for step in plan.steps:
         parts.append(_step_text(step, statements, names, {}))
         done.steps[step.name] = (step.cell, tuple(step.gives))
+        done.lines[step.name] = list(step.statements)
     learners = _learners(statements, ran, plan, made, own)
     done.learners = tuple(learner.name for learner in learners)
     for learner in learners:

@@ -10,6 +10,7 @@ import numpy as np
 
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.flows.from_notebook import Draft
+from slipway.flows.notebook_printed import compare_printed
 from slipway.flows.notebook_run import fingerprint_of
 from slipway.ledger import artifacts
 from slipway.models.known import Known
@@ -23,7 +24,7 @@ __all__ = ["compare"]
 def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
     """Hold each value that a step gave against the notebook's, by logical fingerprint.
 
-    Models that carry how long their fitting took are compared by their answers.
+    What cells print is held against the notebook's too. Models that carry how long their fitting took are compared by their answers.
 
     Args:
         workspace: Where the run is.
@@ -37,7 +38,8 @@ def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
         InvalidInput: One differs; cell and variable are named.
     """
     with workspace.ledger.read() as tx:
-        done = {step.name: step.outputs for step in steps_of(tx, run_id)}
+        steps = {step.name: step for step in steps_of(tx, run_id)}
+    done = {name: step.outputs for name, step in steps.items()}
     equal = 0
     for name, (cell, gives) in drafted.written.steps.items():
         outputs = done.get(name, ())
@@ -49,6 +51,7 @@ def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
             if not own or (own[0].fingerprint != known and not _answers_alike(workspace, own, drafted, variable)):
                 raise _differs(cell, variable, drafted)
             equal += 1
+    equal += compare_printed(workspace, list(steps.values()), drafted)
     _compare_learned(workspace, done, drafted)
     if drafted.written.rows_step:
         rows = done.get(drafted.written.rows_step, ())

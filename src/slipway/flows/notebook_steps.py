@@ -216,7 +216,9 @@ def step_of(
         for name in names:
             if name in bound or name in module_names:
                 continue
-            if name in defined and (statements[defined[name]].cell != number or _is_definition(statements[defined[name]].node)):
+            if name in defined and (
+                statements[defined[name]].cell != number or _is_definition(statements[defined[name]].node)
+            ):
                 if defined[name] not in definitions:
                     definitions[defined[name]] = None
                     need(sorted(statements[defined[name]].reads))

@@ -145,7 +145,8 @@ def _follow(
             if len(touched) > 1:
                 raise _unclear(one, f"loads {', '.join(sorted(touched))}", "the model is asked with both")
             return
-        if _brings_rows(one, ran.kinds[position], origins[position], root):
+        beside = set().union(*(gathered(statements[lists[name]].node)[name] for name in one.reads & lists.keys()))
+        if _brings_rows(one, ran.kinds[position], origins[position], root, beside | lists.keys()):
             way.loading.append(position)
             continue
         way.path.append(position)
@@ -161,10 +162,14 @@ def _follow(
             reads = set().union(*(free_names(source) for _, source in parts))
         else:
             needed -= one.binds
-            reads = set(one.reads | one.keeps)
+            reads = {
+                name for name in one.reads | one.keeps if name not in beside or origins[position].get(name) == root
+            }
         for name in sorted(reads - fixed):
             is_list = name in lists and lists[name] < position
-            is_filled = is_list or name in one.changes and ran.kinds[position].get(name, Kind("code")).family == "other"
+            is_filled = is_list or (
+                name in one.changes and ran.kinds[position].get(name, Kind("code")).family == "other"
+            )
             if origins[position].get(name) == root or is_filled:
                 needed.add(name)  # rows, or a list or dictionary that the way itself fills
             elif name in defined and defined[name] < position:
@@ -294,8 +299,12 @@ def _asked(
             fix=f"Let a cell say {model}.fit(X, y) or {model}.predict(X), outside of functions.",
         )
     asks = [ask for ask in asks if not _some_rows(ask[2])] or asks
-    known = {(p, expression): {origins[p][n] for n in free_names(expression) if n in origins[p]} for _, p, expression in asks}
-    asks = [ask for ask in asks if not fitted or fitted & known[ask[1], ask[2]]] or asks  # other rows than it learned from
+    known = {
+        (p, expression): {origins[p][n] for n in free_names(expression) if n in origins[p]} for _, p, expression in asks
+    }
+    asks = [
+        ask for ask in asks if not fitted or fitted & known[ask[1], ask[2]]
+    ] or asks  # other rows than it learned from
     _, position, wanted = max(asks, key=lambda ask: ask[:2])
     return position, wanted, label
 
@@ -322,10 +331,10 @@ def _changed_by_call(one: Statement, ran: Ran) -> frozenset[str]:
     ) else frozenset()  # fmt: skip
 
 
-def _brings_rows(one: Statement, kinds: dict[str, Kind], origins: dict[str, int], root: int) -> bool:
+def _brings_rows(one: Statement, kinds: dict[str, Kind], origins: dict[str, int], root: int, beside: set[str]) -> bool:
     """Whether a statement adds what lies beside the rows: `df["target"] = data.target`."""
     length = next((kinds[name].length for name in one.reads if origins.get(name) == root and name in kinds), 0)
-    for name in one.reads:
+    for name in one.reads - beside:  # of a list of frames each is changed by itself
         kind = kinds.get(name)
         if kind is None or origins.get(name) == root:
             continue
