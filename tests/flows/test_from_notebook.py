@@ -194,7 +194,6 @@ def test_what_the_notebook_held_out_is_evaluated_and_the_gate_passes_for_its_own
     assert made.judged.value <= made.judged.limit <= 1.5 * made.judged.value + 1e-6
     assert 'sw.held_out(served_model, rows, Xt, yt, label="y")' in made.text
     assert f'gate = sw.Gate(sw.metric("mae") <= {made.judged.limit})' in made.text
-    assert re.search(r"X, Xt, y, yt, model = fit_model\(df\)|X, Xt, .*= fit_model", made.text) or "yt" in made.text
 
 
 def test_classes_of_texts_are_judged_by_the_second_of_them(tmp_path: Path) -> None:
@@ -221,7 +220,7 @@ def test_a_notebook_that_holds_nothing_out_has_no_gate_and_says_so(tmp_path: Pat
 
 def test_a_loop_over_a_list_of_frames_changes_them(tmp_path: Path) -> None:
     cells = [
-        LOAD + "\nother = df.head(20).drop('y', axis=1).copy()\nboth = [df, other]",
+        LOAD + "\nother = pd.DataFrame({'a': a[:20], 'b': 0.5})\nboth = [df, other]",
         "for d in both:\n    d['c'] = d['a'] * 2 + d['b'].fillna(d['b'].mean())",
         "model = LinearRegression().fit(df[['a', 'c']], df['y'])\nguess = model.predict(other[['a', 'c']])",
     ]

@@ -76,12 +76,12 @@ def positions_behind(prepared: Prepared, rows: Any, asked: Any) -> list[int]:
         positions.reverse()
     found = []
     for number, values in enumerate(row_tuples(asked)):
-        positions = behind.get(values)
-        if not positions:
+        alike = behind.get(values)
+        if not alike:
             raise InvalidInput(
                 f"Row {number} of {rows_in(asked):,} held-out rows comes of no loaded row: {values!r}"[:300] + ".",
                 why="It was made on another way than rows of a request are.",
                 fix="Make training and held-out rows by the same lines.",
             )
-        found.append(positions.pop() if len(positions) > 1 else positions[0])
+        found.append(alike.pop() if len(alike) > 1 else alike[0])
     return found
