@@ -211,6 +211,7 @@ __all__ = [
     "files",
     "fileset",
     "fresh",
+    "held_out",
     "inputs",
     "integers",
     "last",

@@ -419,3 +419,10 @@ def test_estimators_are_equal_when_they_answer_alike_and_know_the_same() -> None
         assert of_value(make(1).fit(x + y[:, None], y)) != one, "other data"
         assert of_value(make(1)) != one, "not fitted"
     assert of_argument({"model": linear.Ridge()})[1] == (linear.Ridge,)
+
+
+def test_texts_of_pandas_may_begin_with_missing_ones() -> None:
+    frame = pd.DataFrame({"cabin": pd.Series([None, None, "C85"], dtype="str")})
+    other = pd.DataFrame({"cabin": pd.Series([None, "C85", None], dtype="str")})
+    assert of_value(frame) == of_value(frame.copy())
+    assert of_value(frame) != of_value(other)
