@@ -170,8 +170,14 @@ class Prepared:
         if len(positions) <= 1:
             return [position for position in positions if self.keeps(take_rows(rows, [position]))]
         try:
-            if rows_in(self.native(take_rows(rows, positions))) == len(positions):
+            chosen = take_rows(rows, positions)
+            found = self.native(chosen)
+            if rows_in(found) == len(positions):
                 return list(positions)
+            labels, before = getattr(found, "index", None), getattr(chosen, "index", None)
+            is_told = labels is not None and before is not None and before.is_unique and labels.isin(before).all()
+            if is_told and list(labels) != list(range(len(labels))):  # they were not numbered anew
+                return [p for p, is_kept in zip(positions, before.isin(labels), strict=True) if is_kept]
         except InvalidInput:  # what comes after a row was left out may want one row at least
             pass
         half = len(positions) // 2
