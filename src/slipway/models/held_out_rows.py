@@ -79,7 +79,7 @@ def positions_behind(prepared: Prepared, rows: Any, asked: Any) -> list[int]:
         alike = behind.get(values)
         if not alike:
             raise InvalidInput(
-                f"Row {number} of {rows_in(asked):,} held-out rows comes of no loaded row: {values!r}"[:300] + ".",
+                f"Row {number} of {rows_in(asked):,} held-out rows comes of no loaded row: {repr(values)[:200]}.",
                 why="It was made on another way than rows of a request are.",
                 fix="Make training and held-out rows by the same lines.",
             )
