@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from slipway.hosts.session import search as search
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
+    from slipway.models.held_out_rows import held_out as held_out
     from slipway.models.inputs import inputs as inputs
     from slipway.models.known import Known as Known
     from slipway.models.model import Model as Model
@@ -98,6 +99,7 @@ _HOMES = {
     "Gate": "slipway.gates.declare",
     "KPI": "slipway.monitoring.declare",
     "Known": "slipway.models.known",
+    "held_out": "slipway.models.held_out_rows",
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
@@ -209,6 +211,7 @@ __all__ = [
     "files",
     "fileset",
     "fresh",
+    "held_out",
     "inputs",
     "integers",
     "last",

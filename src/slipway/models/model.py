@@ -140,6 +140,11 @@ class Model:
         return self.state.task
 
     @property
+    def prepared(self) -> Prepared | None:
+        """The function that prepares rows, None where the estimator takes them as they are."""
+        return self._prepared
+
+    @property
     def decision(self) -> Decision:
         """What is done with a score."""
         return self.state.decision
@@ -373,13 +378,9 @@ def _on_prepared(prepared: Prepared, sample: Any) -> _Fitted:
         fields = tuple(field_of(name, sample[name]) for name in names)
         missing = [[i for i, value in enumerate(sample[name].to_list()) if is_null(value)][:10] for name in names]
         where = positions(len(sample), missing)
+    where = prepared.kept(sample, where)  # rows that training left out have no answer
     picked = sample[where] if is_array else take(sample, where)
-    native = prepared.native(picked)
-    if rows_in(native) != len(where):  # rows that training left out have no answer
-        alone = [prepared.keeps(sample[[i]] if is_array else take(sample, [i])) for i in where]
-        where = [i for i, is_kept in zip(where, alone, strict=True) if is_kept]
-        picked = sample[where] if is_array else take(sample, where)
-        native = prepared.native(picked)
+    native = prepared.native(picked) if where else picked
     if not where or rows_in(native) != len(where):
         raise InvalidInput(
             f"prepare makes {rows_in(native)} rows of {len(where)} rows, each of which it keeps when it stands alone.",
