@@ -42,15 +42,8 @@ class TorchFormat:
             return estimator
         rows = _numbers(x)
         program = traced(estimator, rows.shape[1])
-        try:
-            _scores(in_float64(estimator), rows)
-            _check_alone(program, rows[:_ALONE])
-        except ValueError as problem:
-            raise InvalidInput(
-                f"The network {type(estimator).__name__} cannot be kept: it fails for rows that it was trained on: {problem}",
-                why="It is asked in float64, with missing values as NaN.",
-                fix="In its forward say x.dtype rather than float32, and fill missing values: torch.nan_to_num(x).",
-            ) from problem
+        _scores(in_float64(estimator), rows)
+        _check_alone(program, rows[:_ALONE])
         return program
 
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
@@ -112,7 +105,12 @@ def _scores(network: torch.nn.Module, x: NDArray[np.float64]) -> NDArray[np.floa
             try:
                 made = network(part)
             except (RuntimeError, IndexError) as problem:
-                raise ValueError((str(problem).strip() or type(problem).__name__).splitlines()[0]) from problem
+                told = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+                raise InvalidInput(
+                    f"The network refuses {'the row' if len(part) == 1 else f'one of {len(part)} rows'}: {told}.",
+                    why="It is asked in float64, with missing values as NaN.",
+                    fix="In its forward say x.dtype rather than float32, and fill missing values: torch.nan_to_num(x).",
+                ) from problem
             shape = tuple(made.shape) if isinstance(made, torch.Tensor) else None
             if shape not in ((len(part),), (len(part), 1)):
                 raise InvalidInput(

@@ -161,7 +161,7 @@ def traced(network: torch.nn.Module, inputs: int) -> Program:
             ).run_decompositions()
     except Exception as problem:  # the network's own code runs here, and may raise anything
         raise InvalidInput(
-            f"{told} {(str(problem).strip() or type(problem).__name__).splitlines()[0]}",
+            f"{told} it cannot be traced: {(str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip('.')}.",
             why="Its forward is traced by torch.export, on float64 of shape (rows, inputs), with any number of rows.",
             fix="Let forward take one tensor, and not decide by values; for a type say x.dtype rather than float32.",
         ) from problem
@@ -186,7 +186,9 @@ def _translated(found: Any, trained: Mapping[str, torch.Tensor], inputs: int, to
             continue
         tensor = found.state_dict.get(spec.target, found.constants.get(spec.target))
         if not isinstance(tensor, torch.Tensor):
-            raise InvalidInput(f"{told} it holds {spec.target!r}, which is no tensor.")
+            raise InvalidInput(
+                f"{told} it holds {spec.target!r}, which is no tensor.", fix="Keep tensors and plain numbers in it."
+            )
         weights.setdefault(spec.target, tensor)
         held.append(_Held(spec.target, _name(tensor.dtype)))
     output = nodes[-1].args[0][0]
@@ -251,7 +253,10 @@ def _plain(value: Any, numbers: Mapping[Any, int]) -> Any:
     for word, kind in _WORDS.items():
         if isinstance(value, kind):
             return {word: _name(value)}
-    raise InvalidInput(f"The network cannot be kept: one of its operations is given {value!r}.")
+    raise InvalidInput(
+        f"The network cannot be kept: one of its operations is given {value!r}.",
+        why="What is kept of it are tensors, numbers, texts and types.",
+    )
 
 
 def _name(value: Any) -> str:

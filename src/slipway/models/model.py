@@ -98,10 +98,8 @@ class Model:
             )
         _check_prepare(prepare, known, columns, inputs)
         self._prepared = None if prepare is None else Prepared.of(prepare, known, sample, columns)
-        if self._prepared is None:
-            fitted = _fitted_on(self._format, estimator, inputs, sample)
-        else:
-            fitted = _on_prepared(self._prepared, sample)
+        prepared = self._prepared
+        fitted = _on_prepared(prepared, sample) if prepared else _fitted_on(self._format, estimator, inputs, sample)
         self.estimator = self._format.as_kept(estimator, fitted.native)
         scorer = Scorer(
             self._format, self.estimator, found, Signature(fitted.fields, ()), fitted.layout, self._prepared
