@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,12 @@ from slipway.models.frames import column_names, field_of
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder
 from slipway.stats.profiles import Profile, profile_in_batches
-from slipway.tables.row_batches import Batches
+from slipway.tables.row_batches import Batches, check_batch_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InputBatches", "LearnedFrom", "Matrix", "batch_fields", "shuffled"]
+__all__ = ["InputBatches", "LearnedFrom", "Matrix", "batch_fields", "in_steps", "shuffled"]
 
 _FEW = 10
 _COUNT = "slipway:count"
@@ -141,11 +141,14 @@ class InputBatches:
         found = [self.labels_of(frame, self.label) for frame in self.rows.select([self.label])]
         return np.concatenate(found) if found else np.empty(0)
 
-    def batches(self, seed: int | None = None) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Encoded rows and their labels, batch by batch: for estimators with `partial_fit`.
+    def batches(
+        self, seed: int | None = None, *, rows: int | None = None
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Encoded rows and their labels, batch by batch: for `partial_fit`, and for loops that take steps on few rows.
 
         Args:
-            seed: Another order for each seed: of the batches, and of the rows in each. None for the rows' own order.
+            seed: Another order for each seed: of the stored batches, and of the rows in each. None for the rows' own order.
+            rows: How many rows are given at once; left out, as many as a stored batch has.
 
         Raises:
             InvalidInput: No label was named, or one is missing.
@@ -154,6 +157,9 @@ class InputBatches:
             raise InvalidInput(
                 "The inputs have no label.", fix="Name it: sw.inputs(rows, features, label='late').", field="label"
             )
+        yield from in_steps(self._shuffled(seed), rows)
+
+    def _shuffled(self, seed: int | None) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         encode = encoding(self.signature, self.rows.schema)
         for number, order in shuffled(self.rows.rows, self.rows.batch_rows, seed):
             frame = self.rows.slice(number * self.rows.batch_rows, self.rows.batch_rows, [*self.names, self.label])
@@ -259,6 +265,34 @@ def shuffled(rows: int, batch_rows: int, seed: int | None) -> Iterator[tuple[int
     for number in np.random.default_rng(seed).permutation(count).tolist():
         size = min(batch_rows, rows - number * batch_rows)
         yield number, np.random.default_rng((seed, number)).permutation(size)
+
+
+def in_steps(
+    batches: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]], rows: int | None
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """The same rows in the same order, so many at once; the last may be fewer.
+
+    Args:
+        batches: Rows and labels.
+        rows: How many are given at once; None for as they come.
+
+    Raises:
+        InvalidInput: It is less than 1.
+    """
+    if rows is None:
+        yield from batches
+        return
+    check_batch_rows(rows)
+    held: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None  # fewer rows than are given at once
+    for matrix, labels in batches:
+        if held is not None:
+            matrix, labels = np.concatenate([held[0], matrix]), np.concatenate([held[1], labels])
+        whole = len(labels) // rows * rows
+        for start in range(0, whole, rows):
+            yield matrix[start : start + rows], labels[start : start + rows]
+        held = matrix[whole:].copy(), labels[whole:].copy()
+    if held is not None and len(held[1]):
+        yield held
 
 
 def encoding(signature: Signature, schema: pl.Schema) -> Callable[[pl.DataFrame], NDArray[np.float64]]:
