@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import sys
 from functools import lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from slipway.code.wheels import about
 from slipway.hashing import digest, digest_file
 
 __all__ = ["distributions_of", "is_standard", "python_version", "version_of"]
@@ -40,20 +42,21 @@ def version_of(module: str) -> tuple[str, str]:
     """
     top = module.partition(".")[0]
     found = distributions_of(top)
+    told = [about(one) for one in found]
     if len(found) == 1 and not _is_editable(found[0]):
-        return str(found[0].metadata["Name"]), found[0].version
+        return told[0].name, told[0].version
     several = len(found) > 1
-    installed = ", ".join(f"{one.metadata['Name']} {one.version}" if several else one.version for one in found)
+    installed = ", ".join(f"{one.name} {one.version}" if several else one.version for one in told)
     content = _content(top) if not found or any(map(_is_editable, found)) else ""
-    name = top if several or not found else str(found[0].metadata["Name"])
-    told = [part for part in (installed, f"files {content}" if content else "") if part]
-    return name, " ".join(told) or "not installed"
+    name = top if several or not found else told[0].name
+    parts = [part for part in (installed, f"files {content}" if content else "") if part]
+    return name, " ".join(parts) or "not installed"
 
 
 def distributions_of(top: str) -> list[Distribution]:
     """All distributions that put files into a top-level module, by name: a namespace package has several."""
-    names = _by_module(tuple(sys.path)).get(top)
-    if names is not None:
+    names = _holders(top, tuple(sys.path))
+    if names:
         return [distribution(name) for name in names]
     try:
         named = distribution(top)
@@ -63,19 +66,18 @@ def distributions_of(top: str) -> list[Distribution]:
     return [named] if named.read_text("RECORD") is None or _is_editable(named) else []
 
 
-@lru_cache(maxsize=8)
-def _by_module(_path: tuple[str, ...]) -> dict[str, list[str]]:
-    """Top-level module -> the distributions whose own records list files of it."""
-    found: dict[str, set[str]] = {}
-    for one in distributions():
-        name = str(one.metadata["Name"])
-        # Read as text: `one.files` would look up every file on disk.
-        for line in (one.read_text("RECORD") or "").splitlines():
-            first, _, rest = line.partition(",")[0].strip('"').partition("/")
-            top = first if rest else first.partition(".")[0]
-            if (rest or first).endswith((".py", ".so", ".pyd")) and top.isidentifier():
-                found.setdefault(top, set()).add(name)
-    return {top: sorted(names) for top, names in found.items()}
+@lru_cache(maxsize=1024)
+def _holders(top: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The distributions whose own records list files of a top-level module."""
+    line = re.compile(rf'^"?{re.escape(top)}(?:/[^,\n]*|\.[^,/\n]*)?\.(?:py|so|pyd)"?(?:,|$)', re.MULTILINE)
+    holding = (one for one, record in _records(path) if top in record and line.search(record))
+    return tuple(sorted({about(one).name for one in holding}))
+
+
+@lru_cache(maxsize=1)
+def _records(_path: tuple[str, ...]) -> list[tuple[Distribution, str]]:
+    """All installed distributions with their records, as text: `Distribution.files` would look up every file on disk."""
+    return [(one, one.read_text("RECORD") or "") for one in distributions()]
 
 
 def _is_editable(found: Distribution) -> bool:
