@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,7 @@ from slipway.errors import BackendError, InvalidInput, RunStopped, SlipwayError,
 from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.artifacts import Encoded
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.run_repeat import repeat
 from slipway.ledger.step_output import KeptOutput, output_folder, store_output, to_output
 from slipway.ledger.step_scope import Given, MakeCall, StepCall, step_scope
 from slipway.pipelines import cache, futures, keys, reasons
@@ -57,6 +58,9 @@ class Scope:
         resumed: The steps of the runs that this one resumes, the newest run first.
         progress: Is told of each step's record as it changes, by any thread.
         earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
+        closures: The closures of code that are stored already, by their hashes; runs of one search share them.
+        is_trial: Whether the run is a trial, which as a rule ends with its only step: what that came to is written with
+            the run's end, within a second or before the next step, whichever is first. Until then its key is held.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class Scope:
         resumed: Iterable[Iterable[StepRun]] = (),
         progress: Callable[[StepRun], None] | None = None,
         earlier: reasons.Earlier | None = None,
+        closures: dict[tuple[str, ...], str] | None = None,
+        is_trial: bool = False,
     ) -> None:
         self._log = log
         self.use_cache = use_cache
@@ -79,7 +85,8 @@ class Scope:
         self._progress = progress
         self._positions = itertools.count(1)
         self._occurrences: Counter[str] = Counter()
-        self._closures: dict[tuple[str, ...], str] = {}
+        self._closures = {} if closures is None else closures
+        self._is_trial = is_trial
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._scheduler = Scheduler(*room)
@@ -120,7 +127,7 @@ class Scope:
         call = make(futures.values(given) if futures.pending(given) else given)
         self._scheduler.check(name, call.limits)
         with self._scheduler.held(call.limits):
-            return self._run(call, turn)
+            return self._run(call, turn, may_wait=self._is_trial)
 
     def submit(self, name: str, make: MakeCall, given: Given) -> Future[Any]:
         """See `StepScope.submit`."""
@@ -199,8 +206,10 @@ class Scope:
         if self._progress is not None:
             self._progress(record)
 
-    def _run(self, call: StepCall, turn: _Turn) -> object:
+    def _run(self, call: StepCall, turn: _Turn, *, may_wait: bool = False) -> object:
         started = time.perf_counter()
+        if self._log.is_waiting:
+            self._log.write()  # lest it waits for a key that this run holds itself
         present = keys.of_call(call)
         record = replace(
             self._record(call.name, turn),
@@ -213,14 +222,16 @@ class Scope:
         found = self._find(present, call, turn)
         if isinstance(found, Hit):
             return self._take(found, record, started)
-        with self._flights.alone(present.key if self.use_cache else "", self._scheduler.aside()) as is_alone:
-            if not is_alone:
+        with ExitStack() as held:
+            key = present.key if self.use_cache else ""
+            if not held.enter_context(self._flights.alone(key, self._scheduler.aside())):
                 self.refuse_stopped()
             if present.key and self.use_cache and self._is_there(present.key):
                 found = self._find(present, call, turn)
             if isinstance(found, Hit):
                 return self._take(found, record, started)
-            return self._compute(call, present, self._why(call, present, found, turn.occurrence), record, started)
+            reason = self._why(call, present, found, turn.occurrence)
+            return self._compute(call, present, reason, record, started, held if may_wait else None)
 
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
         if not self.use_cache:
@@ -256,7 +267,7 @@ class Scope:
             )
         )
         if source.notes is not None:
-            self._log.repeat(source.notes, source.parent_id)
+            repeat(self._log, source.notes, source.parent_id)
         self.last = (hit.value, source.outputs)
         self._workspace.say(f"{record.name}: taken from run {source.parent_id[:12]}")
         return hit.value
@@ -265,9 +276,12 @@ class Scope:
         if present.refusal:
             return f"not cached: {present.refusal}"
         earlier = self._earlier.call(call.name, occurrence)
-        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present, place_of(call.code))
+        closures = self._earlier.closures(earlier.closure) if earlier is not None else ()
+        return miss.reason or reasons.difference(earlier, closures, present, place_of(call.code))
 
-    def _compute(self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float) -> object:
+    def _compute(
+        self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float, held: ExitStack | None
+    ) -> object:
         record = replace(record, reason=reason, closure=self._keep_closures(present))
         kept = KeptOutput(output_folder(self._workspace, record.id))
         work = _Work(call, record, started, run_log.Notes(self._log.id), kept)
@@ -303,6 +317,7 @@ class Scope:
                 refusal=refusal or record.refusal,
             ),
             work,
+            held,
         )
         self.last = (value, encoded.artifacts)
         return value
@@ -356,12 +371,14 @@ class Scope:
         with self._scheduler.aside():
             return not self._over.wait(seconds)
 
-    def _finish(self, record: StepRun, work: _Work) -> None:
+    def _finish(self, record: StepRun, work: _Work, held: ExitStack | None) -> None:
         if not self._log.is_repeat:
             for artifact in record.outputs:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._note(record)
-        if record.key and self.use_cache:
+        if record.key and self.use_cache and held is not None:
+            self._log.write_soon(lambda tx: cache.remember(tx, record), held.pop_all().close)
+        elif record.key and self.use_cache:
             self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()
