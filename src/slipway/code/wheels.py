@@ -25,7 +25,6 @@ __all__ = ["About", "about", "altered", "content_of", "files_of", "find", "norma
 
 _OLD = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
-_LEVEL = 1  # the first run of a store waits for it: a tenth larger than the default, in half the time
 # What an installer writes: it says how it was installed, not what.
 _INSTALLERS = frozenset(
     {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json", "WHEEL"}
@@ -63,9 +62,8 @@ def find(name: str, path: str = "") -> Distribution | None:
 
 def about(found: Distribution) -> About:
     """The head of its metadata. Only the head is read: a description may be long."""
-    head = (found.read_text("METADATA") or found.read_text("PKG-INFO") or found.read_text("") or "").partition("\n\n")[
-        0
-    ]
+    text = found.read_text("METADATA") or found.read_text("PKG-INFO") or found.read_text("") or ""
+    head = text.partition("\n\n")[0]
     fields: dict[str, list[str]] = {}
     for line in head.splitlines():
         key, colon, value = line.partition(": ")
@@ -158,7 +156,7 @@ def pack(found: Distribution, *, modules: tuple[str, ...] = (), compressed: bool
             entry.create_system = _UNIX
             entry.external_attr = (0o100755 if ".data/scripts/" in name else 0o100644) << 16
             entry.compress_type = archive.compression
-            archive.writestr(entry, files[name], compresslevel=_LEVEL)
+            archive.writestr(entry, files[name])
     return f"{stem}-{tag}.whl", sink.getvalue()
 
 
