@@ -233,11 +233,9 @@ class RunLog:
             self._at_end.append(then)
 
     def write_soon(self, then: Callable[[WriteTransaction], None], over: Callable[[], None]) -> None:
-        """Do something in the transaction that brings what is kept to the ledger: within a second, or when the run ends.
+        """Do something in the transaction that brings what is kept to the ledger: in a second, or when the run ends.
 
-        Args:
-            then: Adds to the transaction.
-            over: Is called when it is committed, by whichever thread did it.
+        `over` is called once it is committed, by whichever thread did it.
         """
         with self._writing:
             self._waiting.work.append(then)
