@@ -47,7 +47,11 @@ _FLIGHTS = 336_776
 _UNTIL = date(2014, 1, 1)
 _LEAST_BYTES = 600 << 20
 _FRAME_BYTES = 312  # of a flight in the training set as a frame: 323, and one in 31 was never reported
-_ALLOCATOR = "dirty_decay_ms:100,muzzy_decay_ms:0,retain:false,narenas:2"  # Polars gives back what it has freed
+_LEAN = {  # what only looks like need: memory that Polars has freed, and buffers of OpenBLAS' threads (75 MB each, reserved)
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0,retain:false,narenas:2",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
 _NO_MEMORY = ("memory allocation of", "MemoryError", "bad_alloc", "Unable to allocate")
 
 
@@ -125,7 +129,7 @@ def limited(side: str, folder: str, limit: int) -> dict[str, float]:
         MemoryError: It ended before its end.
     """
     command = [sys.executable, "-m", __name__, side, folder, str(limit)]
-    environment = os.environ | {"_RJEM_MALLOC_CONF": _ALLOCATOR}
+    environment = os.environ | _LEAN
     home = Path(__file__).resolve().parents[1]
     ended = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode:
