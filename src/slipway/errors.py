@@ -13,6 +13,7 @@ An error is a sentence: what was given or found, why that cannot stand, what to 
     ├── NotFound              a name or id that the ledger does not know     (also LookupError)
     ├── Conflict              somebody else was first, or it exists already
     ├── Denied                the actor may not do this                      (also PermissionError)
+    │   └── Unauthenticated   nobody knows who asks
     ├── GateRefused           a gate said no; the verdict is on the error
     ├── Corrupt               stored bytes are not what their digest or signature says
     └── BackendError          a store, file system or server failed          (also OSError)
@@ -38,6 +39,7 @@ __all__ = [
     "RunStopped",
     "SlipwayError",
     "StepFailed",
+    "Unauthenticated",
     "Unavailable",
     "UserError",
     "near",
@@ -143,6 +145,10 @@ class Conflict(SlipwayError):
 
 class Denied(SlipwayError, PermissionError):
     """The actor may not do this."""
+
+
+class Unauthenticated(Denied):
+    """Nobody knows who asks: no token was shown, or one that is good for nothing."""
 
 
 class GateRefused(SlipwayError):

@@ -30,6 +30,15 @@ ENDPOINT, MODEL = {"name": "flight-delays"}, {"model": "flight-delays"}
 FIELDS: dict[str, dict[str, Any]] = {
     "projects.list": {},
     "projects.add": {"name": "another"},
+    "people.list": {},
+    "people.me": {},
+    "people.add": {"name": "eve", "roles": ["data scientist"]},
+    "people.change": {"name": "grace", "title": "Grace"},
+    "people.grant": {"name": "grace", "role": "executive viewer", "project": "flights"},
+    "people.revoke": {"name": "grace", "role": "business owner"},
+    "tokens.add": {"name": "grace"},
+    "tokens.list": {},
+    "tokens.revoke": {"id": "0" * 32},
     "tables.list": {},
     "tables.get": {"name": "flights"},
     "tables.history": {"name": "flights"},
@@ -115,7 +124,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "audit.verify": {},
     "audit.seal": {},
 }
-# Those that need a model that can be loaded, a snapshot or a running endpoint are performed in tests/journeys and flows.
+# Those that need a model that can be loaded, a snapshot, people or a running endpoint are performed
+# in tests/journeys, flows and governance.
 NEED_MORE = {
     "approvals.revoke",
     "approvals.stand",
@@ -126,6 +136,10 @@ NEED_MORE = {
     "erasures.start",
     "endpoints.consistency",
     "loop.reconcile",
+    "people.add",
+    "people.change",
+    "people.grant",
+    "people.revoke",
     "retrainings.start",
     "rollouts.abort",
     "runs.reproduce",
@@ -135,6 +149,8 @@ NEED_MORE = {
     "tables.clean",
     "tables.compact",
     "tables.merge",
+    "tokens.add",
+    "tokens.revoke",
 }
 ROLES_AND_NOBODY = [*ROLES, "no such role"]
 

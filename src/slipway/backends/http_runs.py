@@ -14,8 +14,8 @@ from slipway.errors import BackendError, InvalidSetting, SlipwayError, Unavailab
 __all__ = ["HttpRuns"]
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_READS = frozenset({"runs.get", "runs.search"})
-_ROUTES = {"projects.add": "/api/v1/projects/add"}
+_READS = frozenset({"projects.list", "runs.get", "runs.search"})
+_ROUTES = {"projects.add": "/api/v1/projects/add", "projects.list": "/api/v1/projects"}
 _AWAY = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -25,9 +25,10 @@ class HttpRuns:
     Args:
         url: Where `slipway up` answers.
         project: The project.
+        token: By which the server knows who sends, None for none.
     """
 
-    def __init__(self, url: str, project: str) -> None:
+    def __init__(self, url: str, project: str, token: str | None = None) -> None:
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL:
@@ -40,7 +41,8 @@ class HttpRuns:
         self._url = url.rstrip("/")
         self._home = f"/api/v1/projects/{quote(project, safe='')}"
         # Proxies of the environment are for the world outside, not for one's own servers.
-        self._http = httpx.Client(base_url=self._url, timeout=_TIMEOUT, trust_env=False)
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=_TIMEOUT, trust_env=False)
 
     @property
     def url(self) -> str:

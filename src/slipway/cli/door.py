@@ -15,6 +15,7 @@ import click
 from slipway.cli.layout import print_json
 from slipway.errors import InvalidInput
 from slipway.hosts import on_demand
+from slipway.hosts.identity import shown_token
 from slipway.hosts.ledgers import is_store
 from slipway.hosts.project import Project, open_project, open_workspace
 from slipway.hosts.settings import locate
@@ -144,7 +145,7 @@ class Way:
         if server:
             from slipway.client.api import Client
 
-            with Client(server, settings.project.name) as client:
+            with Client(server, settings.project.name, shown_token()) as client:
                 yield Door(client.project, client.perform, as_json=self.as_json, server=server)
             return
         with open_project(home, environment=self.environment, say=_say) as found:

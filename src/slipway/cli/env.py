@@ -16,7 +16,7 @@ from slipway.cli.door import Way, json_option
 from slipway.cli.layout import columns, count, instant, print_json
 from slipway.errors import InvalidInput
 from slipway.hosts import on_demand
-from slipway.hosts.project import user
+from slipway.hosts.identity import user
 from slipway.hosts.settings import FILE, LOCAL_FILE, Settings, locate, read_local
 
 __all__ = ["env"]

@@ -14,6 +14,7 @@ from slipway.errors import (
     InvalidInput,
     NotFound,
     SlipwayError,
+    Unauthenticated,
     Unavailable,
     UserError,
 )
@@ -23,6 +24,7 @@ __all__ = ["Connection"]
 
 _CLASS_OF_STATUS: dict[int, type[SlipwayError]] = {
     400: UserError,
+    401: Unauthenticated,
     403: Denied,
     404: NotFound,
     405: UserError,

@@ -1,7 +1,5 @@
 """A person's process: the project around the current folder, opened with its store and its declarations."""
 
-import getpass
-import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, Slipway
 from slipway.hosts import on_demand
 from slipway.hosts.blob_places import open_blobs
 from slipway.hosts.executors import THREADS, placement
+from slipway.hosts.identity import local_actor
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate
@@ -31,7 +30,7 @@ from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
 from slipway.runs.recovery import recover
 
-__all__ = ["Project", "open_project", "open_workspace", "user"]
+__all__ = ["Project", "open_project", "open_workspace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ def open_workspace(
         root: The store's folder; made when it is missing.
         project: The project.
         environment: "dev", "test" or "prod".
-        actor: Who acts; the user of the operating system when None, as admin of a store that is theirs.
+        actor: Who acts, None for whose process this is; see `local_actor`.
         clock: Business time; when None it is the store's own, see `open_clock`.
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
@@ -168,24 +167,26 @@ def open_workspace(
         memory_bytes: See `Workspace`.
         say: Receives lines of progress.
     """
-    placed = placement(executor, workers)
-    root = root.resolve()
+    placed, root = placement(executor, workers), root.resolve()
     opened = open_ledger(root, ledger)
     try:
         kept, open_parts = open_blobs(root, opened, blobs)
         index_anew(opened, {ModelVersion: found_by.completing(kept)})
+        clock = clock or open_clock(root)
+        acting, identity = (actor, None) if actor else local_actor(opened, project, clock.now())
     except BaseException:
         opened.close()
         raise
     return Workspace(
         project=project,
         environment=environment,
-        actor=actor or Actor(user(), roles=("admin",)),
+        actor=acting,
+        identity=identity,
         root=root,
         ledger=opened,
         blobs=kept,
         open_parts=open_parts,
-        clock=clock or open_clock(root),
+        clock=clock,
         signer=plugins.load("signer", "ed25519")(root / "keys"),
         launcher=plugins.load("launcher", "process")(),
         runner=plugins.load("runner", "process")(),
@@ -255,11 +256,3 @@ def open_project(
             yield Project(home, settings, opened)
     finally:
         opened.ledger.close()
-
-
-def user() -> str:
-    """The name of the user of the operating system."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container whose user id has no name
-        return "user-" + hashlib.blake2b(str(Path.home()).encode(), digest_size=4).hexdigest()

@@ -8,8 +8,8 @@ from typing import NoReturn
 
 from slipway import plugins
 from slipway.errors import UserError
+from slipway.hosts.identity import shown_token, user
 from slipway.hosts.online_stores import open_online
-from slipway.hosts.project import user
 from slipway.hosts.settings import Settings
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
@@ -38,7 +38,7 @@ def open_remote(
     """
     chosen = settings.environment(environment)
     root = (home / chosen.store / "outbox").resolve()
-    server = plugins.load("run_server", "http")(chosen.server, settings.project.name)
+    server = plugins.load("run_server", "http")(chosen.server, settings.project.name, shown_token())
     opened = Workspace(
         project=settings.project.name,
         environment=environment,

@@ -6,8 +6,9 @@ from slipway.errors import NotFound, near
 from slipway.ids import check_name
 from slipway.ledger import entries, events
 from slipway.operations.declare import Empty
+from slipway.operations.permissions import allowed
 from slipway.operations.projects import AddProject, Projects
-from slipway.ports.workspace import Workspace
+from slipway.ports.workspace import Workspace, in_project
 from slipway.records.projects import Project
 
 __all__ = ["add_project", "check_known", "list_projects", "register"]
@@ -57,7 +58,8 @@ def check_known(workspace: Workspace) -> None:
 
 
 def list_projects(workspace: Workspace, request: Empty) -> Projects:
-    """Every project of the store, by name."""
+    """Every project of the store that whoever asks has a role in, by name."""
     with workspace.ledger.read() as tx:
         found = entries.find(tx, Project, limit=_AT_MOST)
-    return Projects(projects=tuple(sorted(found, key=lambda project: project.name)))
+    seen = (project for project in found if allowed(in_project(workspace, project.name).actor, "projects.read"))
+    return Projects(projects=tuple(sorted(seen, key=lambda project: project.name)))

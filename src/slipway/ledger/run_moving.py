@@ -99,7 +99,7 @@ def _send(workspace: Workspace, server: RunServer, run_id: str, writer: str, off
         SlipwayError: The server refuses; in its words.
     """
     if offset == 0:
-        server.perform("projects.add", {"name": workspace.project})
+        _make_known(server, workspace.project)
     for entry in parse(data, first=offset == 0):
         if isinstance(entry, ArtifactKept):
             made = entry.artifact
@@ -109,6 +109,13 @@ def _send(workspace: Workspace, server: RunServer, run_id: str, writer: str, off
             _upload(workspace, server, "the code's difference", code.diff, code.diff_bytes)
     fields = {"run_id": run_id, "writer": writer, "offset": offset, "data": data}
     return int(server.perform("runs.sync", fields)["offset"])
+
+
+def _make_known(server: RunServer, project: str) -> None:
+    """Who only logs runs may not make projects; where theirs is known that is not asked for."""
+    known = server.perform("projects.list", {})["projects"]
+    if project not in (one["name"] for one in known):
+        server.perform("projects.add", {"name": project})
 
 
 def _upload(workspace: Workspace, server: RunServer, what: str, digest: str, size: int) -> None:

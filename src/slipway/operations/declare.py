@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from slipway.errors import Denied, InvalidInput
 from slipway.operations.permissions import allowed, roles_with
-from slipway.ports.workspace import Workspace
+from slipway.ports.workspace import Workspace, in_project
+from slipway.records.people import MEMBER, Actor
 
 __all__ = ["Empty", "Operation", "call", "check_allowed", "convert"]
 
@@ -75,6 +76,8 @@ def call(workspace: Workspace, operation: Operation, request: Any) -> Any:
     Raises:
         Denied: The actor's roles do not grant the permission.
     """
+    if operation.route:  # it belongs to no project: what somebody may do in one of them does not count
+        workspace = in_project(workspace, "") if workspace.identity else workspace
     check_allowed(workspace, operation.name, operation.permission)
     module, _, function = operation.body.partition(":")
     return getattr(import_module(module), function)(workspace, request)
@@ -92,11 +95,28 @@ def check_allowed(workspace: Workspace, name: str, permission: str) -> None:
         Denied: They do not.
     """
     if not allowed(workspace.actor, permission):
+        where = f"in {workspace.project!r}" if workspace.project else "in all of the store"
         raise Denied(
-            f"{workspace.actor.name} may not do {name} in {workspace.project!r}.",
-            why=f"It needs the permission {permission!r}, which these roles have: {', '.join(roles_with(permission))}.",
-            fix="Ask an admin for one of these roles, or somebody who has it to do this.",
+            f"{workspace.actor.name} may not do {name} {where}.",
+            why=_held(workspace.actor, permission),
+            fix=_way_in(workspace.actor),
         )
+
+
+def _way_in(actor: Actor) -> str:
+    if actor.roles:
+        return "Ask an admin for one of these roles, or somebody who has it to do this."
+    return (
+        "This store knows people: show your token (SLIPWAY_TOKEN), or ask an admin to make you known: "
+        f"slipway people add {actor.name} --account {actor.name} --role ROLE"
+    )
+
+
+def _held(actor: Actor, permission: str) -> str:
+    needed = f"It needs the permission {permission!r}, which these roles have: {', '.join(roles_with(permission))}."
+    held = ", ".join(role for role in actor.roles if role != MEMBER)
+    limit = f", and the token is limited to {', '.join(actor.scopes)}" if actor.scopes else ""
+    return f"{needed} {actor.name} holds {held or 'no role here'}{limit}."
 
 
 def convert(operation: Operation, values: Any, *, texts: bool = False) -> Any:

@@ -3,9 +3,9 @@
 A right is written `noun.right`; `*` stands for any. Reading is `noun.read`.
 """
 
-from slipway.records.people import Actor
+from slipway.records.people import MEMBER, Actor
 
-__all__ = ["ROLES", "allowed", "roles_with"]
+__all__ = ["EXCLUDING", "ROLES", "allowed", "is_right", "roles_with"]
 
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
@@ -24,6 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
     "governance": ("*.read", "tables.personal", "tables.erase", "approvals.grant", "audit.seal"),
+    MEMBER: ("projects.read", "people.read", "tokens.read", "tokens.own"),
     "ml engineer": (
         "*.read",
         "tables.write",
@@ -48,15 +49,31 @@ ROLES: dict[str, tuple[str, ...]] = {
     "software engineer": ("projects.read", "endpoints.read", "models.read"),
 }
 
+EXCLUDING: tuple[tuple[str, str], ...] = (
+    ("governance", "data scientist"),
+    ("governance", "ml engineer"),
+    ("executive viewer", "admin"),
+)
+"""Roles that nobody holds together: who sets the floor does not build what must stand on it."""
+
 
 def allowed(actor: Actor, permission: str) -> bool:
-    """Whether one of the actor's roles grants a permission. An unknown role grants nothing."""
+    """Whether one of the actor's roles grants a permission, and their token's scopes do. An unknown role grants nothing."""
+    if actor.scopes and not _grants(actor.scopes, permission):
+        return False
     return any(_grants(rights, permission) for role in actor.roles if (rights := ROLES.get(role)))
 
 
 def roles_with(permission: str) -> list[str]:
     """The roles that grant a permission, sorted."""
     return sorted(role for role, rights in ROLES.items() if _grants(rights, permission))
+
+
+def is_right(text: str) -> bool:
+    """Whether a text names a right that some role has: `noun.right`, with `*` for any noun or any right."""
+    nouns, rights = zip(*(right.split(".") for held in ROLES.values() for right in held), strict=True)
+    noun, _, right = text.partition(".")
+    return noun in nouns and right in rights
 
 
 def _grants(rights: tuple[str, ...], permission: str) -> bool:

@@ -10,6 +10,7 @@ from slipway.operations import (
     files,
     governance,
     models,
+    people,
     projects,
     rollouts,
     runs,
@@ -27,6 +28,7 @@ __all__ = ["OPERATIONS", "operation"]
 
 _NOUNS = (
     projects,
+    people,
     tables,
     table_checks,
     table_versions,

@@ -12,6 +12,7 @@ from slipway.errors import InvalidInput, UserError, near
 from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import step_scope
+from slipway.operations.declare import check_allowed
 from slipway.pipelines import cache, futures
 from slipway.pipelines.declare import Pipeline, pipelines_running
 from slipway.pipelines.hidden import hooks
@@ -83,7 +84,9 @@ def run(
             finished early, with the reason.
         InvalidInput: The parameters do not fit.
         NotFound: There is no such run to resume.
+        Denied: Whoever asks may not record runs here.
     """
+    check_allowed(workspace, "runs.start", "runs.write")
     earlier = run_to_resume(workspace, pipeline, resume) if resume else None
     arguments = _arguments(pipeline, _given(workspace, params, earlier))
     log = _started(workspace, pipeline, arguments, earlier, tags or {}, snapshot)

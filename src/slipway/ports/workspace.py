@@ -1,7 +1,7 @@
 """What a host hands to a stage: who asks, for which project, and the opened backends."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,9 +17,9 @@ from slipway.ports.run_server import RunServer
 from slipway.ports.runner import Runner
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
-from slipway.records.people import Actor
+from slipway.records.people import Actor, Identity
 
-__all__ = ["LARGEST_UPLOAD", "OpenOnline", "OpenParts", "Workspace", "current_workspace", "workspace"]
+__all__ = ["LARGEST_UPLOAD", "OpenOnline", "OpenParts", "Workspace", "current_workspace", "in_project", "workspace"]
 
 
 LARGEST_UPLOAD = 5_000_000_000
@@ -54,6 +54,8 @@ class Workspace:
         project: The project's name.
         environment: "dev", "test" or "prod".
         actor: Who asks.
+        identity: Who asks, for other projects than this one; None where the store knows no people, or for what acts by
+            itself: then the actor is the same in all of them.
         root: The store's folder: tables, blobs, endpoints live under it.
         open_parts: Opens what keeps the parts of a table; None where the folder does, and is no cache of them.
         ledger: The ledger's store.
@@ -83,6 +85,7 @@ class Workspace:
     launcher: Launcher
     runner: Runner
     open_online: OpenOnline
+    identity: Identity | None = None
     open_parts: OpenParts | None = None
     online: str = ""
     placement: Placement = THREADS
@@ -90,6 +93,17 @@ class Workspace:
     largest_upload: int = LARGEST_UPLOAD
     memory_bytes: int = 0
     say: Callable[[str], None] = field(default=lambda line: None)
+
+
+def in_project(workspace: Workspace, project: str) -> Workspace:
+    """The workspace for another project: whoever asks has the roles there that they hold there.
+
+    Args:
+        workspace: Of whatever project.
+        project: Which one, "" for what belongs to none.
+    """
+    known = workspace.identity
+    return replace(workspace, project=project, actor=workspace.actor if known is None else known.actor_in(project))
 
 
 current_workspace: Slot[Workspace] = Slot("slipway.workspace")

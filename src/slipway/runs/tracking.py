@@ -22,6 +22,7 @@ from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import WATCHED, Notes
 from slipway.ledger.run_rules import check_key
 from slipway.ledger.step_scope import plain_call
+from slipway.operations.declare import check_allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunFinding
 from slipway.runs import notebook
@@ -406,7 +407,9 @@ def start(
         InvalidInput: A name, parameter or tag does not fit.
         NotFound: There is no such run to go on with.
         Conflict: See `ActiveRun.log_param`; or the run to go on with is still running.
+        Denied: Whoever asks may not record runs here.
     """
+    check_allowed(workspace, "runs.start", "runs.write")
     script = Path(notebook.file_name() or sys.argv[0] or "notebook")
     called, code = name if name is not None else script.stem, _code(workspace, script.name)
     own = {"slipway.command": provenance.command_line()[:8000], **(tags or {})}

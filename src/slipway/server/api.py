@@ -1,7 +1,6 @@
 """The native API: one route an operation."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +15,9 @@ from slipway.ledger.projects import check_known
 from slipway.operations import declare, wire
 from slipway.operations.declare import Operation
 from slipway.operations.table import OPERATIONS
+from slipway.ports import workspace as ports
 from slipway.ports.workspace import Workspace, current_workspace
+from slipway.server.asking import asking
 from slipway.server.errors import NotJson, TooLarge
 
 __all__ = ["in_project", "perform", "routes"]
@@ -42,7 +43,7 @@ def in_project(workspace: Workspace, project: str) -> Workspace:
     Raises:
         NotFound: The store holds no such project.
     """
-    chosen = replace(workspace, project=project)
+    chosen = ports.in_project(workspace, project)
     check_known(chosen)
     return chosen
 
@@ -62,7 +63,8 @@ def _endpoint(workspace: Workspace, operation: Operation) -> Callable[[Request],
 
         def work() -> bytes:
             project = request.path_params.get("project")
-            chosen = workspace if project is None else in_project(workspace, project)
+            asked_by = asking(workspace, request)
+            chosen = asked_by if project is None else in_project(asked_by, project)
             return wire.encode(perform(chosen, operation, declare.convert(operation, values, texts=texts)))
 
         return Response(await run_in_threadpool(work), media_type="application/json")

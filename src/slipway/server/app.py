@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotFound, SlipwayError
 from slipway.ports.workspace import Workspace
-from slipway.server import api, errors, hooks, metrics, openapi, pages
+from slipway.server import access, api, errors, hooks, metrics, openapi, pages
 from slipway.server.guards import Guard
 from slipway.server.mlflow import openapi as mlflow_openapi
 from slipway.server.mlflow import table as mlflow
@@ -42,11 +42,12 @@ def make_app(workspace: Workspace) -> ASGIApp:
         *metrics.routes(workspace),
         *api.routes(workspace),
         *hooks.routes(workspace),
+        *access.routes(workspace, pages.log_in_page, is_https=False),
         *pages.routes(workspace),
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard), Middleware(_LastResort)],
+        middleware=[Middleware(Guard), Middleware(_LastResort), Middleware(access.Identified, workspace=workspace)],
         exception_handlers={SlipwayError: _say, HTTPException: _say_http},
     )
 

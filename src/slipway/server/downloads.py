@@ -14,6 +14,7 @@ from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.runs.browse import artifact_named
 from slipway.server import api, pictures, sending
+from slipway.server.asking import asking
 
 __all__ = ["routes"]
 
@@ -30,7 +31,7 @@ def routes(workspace: Workspace) -> list[Route]:
 def _endpoint(workspace: Workspace, send: Callable[[Workspace, str, str], Response]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         def work() -> Response:
-            chosen = api.in_project(workspace, request.path_params["project"])
+            chosen = api.in_project(asking(workspace, request), request.path_params["project"])
             return send(chosen, request.path_params["id"], request.query_params.get("name", ""))
 
         return await run_in_threadpool(work)

@@ -16,6 +16,7 @@ from slipway.errors import (
     NotFound,
     SlipwayError,
     StepFailed,
+    Unauthenticated,
     Unavailable,
     UserError,
 )
@@ -64,6 +65,7 @@ _STATUS: dict[type[SlipwayError], int] = {
     Conflict: 409,
     GateRefused: 409,
     Denied: 403,
+    Unauthenticated: 401,
     Unavailable: 503,
     BackendError: 500,
     SlipwayError: 500,

@@ -5,7 +5,6 @@ knows. Format: Prometheus' text exposition format 0.0.4.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,9 +14,10 @@ from starlette.routing import Route
 
 from slipway.operations import declare
 from slipway.operations.table import operation
-from slipway.ports.workspace import Workspace
+from slipway.ports.workspace import Workspace, in_project
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.server import api
+from slipway.server.asking import asking
 
 __all__ = ["routes"]
 
@@ -40,7 +40,7 @@ def routes(workspace: Workspace) -> list[Route]:
     """
 
     async def metrics(request: Request) -> Response:
-        return PlainTextResponse(await run_in_threadpool(_text, workspace), media_type=_TYPE)
+        return PlainTextResponse(await run_in_threadpool(_text, asking(workspace, request)), media_type=_TYPE)
 
     return [Route("/metrics", metrics)]
 
@@ -60,7 +60,7 @@ def _text(workspace: Workspace) -> str:
 def _reports(workspace: Workspace) -> Iterator[tuple[str, ConsistencyReport]]:
     """The newest report of every endpoint that has one."""
     for project in _ask(workspace, "projects.list").projects:
-        there = replace(workspace, project=project.name)
+        there = in_project(workspace, project.name)
         for report in _ask(there, "endpoints.reports").reports:
             yield project.name, report
 

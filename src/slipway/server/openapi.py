@@ -15,6 +15,7 @@ __all__ = ["as_json", "as_query", "document"]
 
 _REFUSALS = {
     "400": "The body is no JSON object, or a setting does not fit.",
+    "401": "Nobody knows who asks: the token is missing, or good for nothing.",
     "403": "The role may not, or the request comes from elsewhere.",
     "404": "There is no such thing.",
     "409": "Somebody else was first, it exists already, or a gate said no.",

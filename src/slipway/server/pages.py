@@ -1,14 +1,12 @@
 """The pages: facts from the operations, set in templates. No script, no request to anywhere else."""
 
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -16,7 +14,7 @@ from starlette.routing import Route
 from slipway.charts import consistency
 from slipway.errors import Corrupt, InvalidInput, SlipwayError
 from slipway.hashing import digest
-from slipway.ports.workspace import Workspace
+from slipway.ports.workspace import Workspace, in_project
 from slipway.records.loop import Action
 from slipway.records.record import Record
 from slipway.server import (
@@ -31,10 +29,11 @@ from slipway.server import (
     simulations,
     tables,
 )
+from slipway.server.asking import asking
 from slipway.server.view import Context, View
 from slipway.tables.catalog import quarantine_of
 
-__all__ = ["error_page", "routes"]
+__all__ = ["error_page", "log_in_page", "routes"]
 
 _STYLE = (files("slipway.server") / "static" / "style.css").read_bytes()
 _STYLE_PATH = f"/static/style-{digest(_STYLE)[:12]}.css"
@@ -69,28 +68,44 @@ def routes(workspace: Workspace) -> list[Route]:
 
 def error_page(error: SlipwayError, status: int) -> Response:
     """An error as a page."""
-    context = {"error": error, "status": status, "project": "", "sources": [], "here": "", "environment": ""}
+    context = {
+        "error": error,
+        "status": status,
+        "project": "",
+        "sources": [],
+        "here": "",
+        "environment": "",
+        "me": None,
+    }
     return _html(_templates.get_template("error.html").render(context), status)
+
+
+def log_in_page(context: Context, status: int) -> Response:
+    """The page where one logs in."""
+    common: Context = {"project": "", "sources": [], "here": "", "environment": "", "me": None}
+    return _html(_templates.get_template("login.html").render(common | context), status)
 
 
 def _page(
     workspace: Workspace, make: Callable[[View], Context], template: str
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    def work(path: dict[str, str], query: QueryParams) -> str:
-        project = path.get("project")
-        chosen = workspace if project is None else api.in_project(workspace, project)
-        view = View(chosen, path, query)
+    def work(request: Request) -> str:
+        path = dict(request.path_params)
+        project, asked_by = path.get("project"), asking(workspace, request)
+        chosen = asked_by if project is None else api.in_project(asked_by, project)
+        view = View(chosen, path, request.query_params)
         context = make(view)
         common = {
             "project": chosen.project,
             "environment": chosen.environment,
+            "me": asked_by.identity,
             "sources": list(dict.fromkeys(view.sources)),
             "here": template.removesuffix(".html"),
         }
         return _templates.get_template(template).render(common | context)
 
     async def page(request: Request) -> Response:
-        return _html(await run_in_threadpool(work, dict(request.path_params), request.query_params), 200)
+        return _html(await run_in_threadpool(work, request), 200)
 
     return page
 
@@ -111,7 +126,7 @@ def _one_project(view: View) -> Context:
 
 
 def _overview(view: View, project: str) -> Context:
-    inside = View(replace(view.workspace, project=project), view.path, view.query, view.sources)
+    inside = View(in_project(view.workspace, project), view.path, view.query, view.sources)
     listed = inside.ask_if_allowed("endpoints.list")
     details = [
         (row, inside.ask("endpoints.get", name=row.revision.name)) for row in (listed.endpoints if listed else ())

@@ -12,6 +12,7 @@ from slipway.ports.workspace import Workspace
 from slipway.schema.durations import in_words
 from slipway.schema.schedules import trigger_in_words
 from slipway.server import api
+from slipway.server.asking import asking
 from slipway.server.formats import href
 from slipway.server.view import Context, View
 
@@ -60,7 +61,8 @@ def buttons(workspace: Workspace) -> list[Route]:
         def work() -> None:
             wanted = operation(f"schedules.{verb}")
             given = {"name": name} | ({"reason": "pressed on the page"} if verb != "resume" else {})
-            api.perform(api.in_project(workspace, project), wanted, declare.convert(wanted, given))
+            chosen = api.in_project(asking(workspace, request), project)
+            api.perform(chosen, wanted, declare.convert(wanted, given))
 
         await run_in_threadpool(work)
         return RedirectResponse(href("projects", project, "schedules", name), 303)

@@ -7,7 +7,7 @@ first one.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,13 +21,14 @@ from starlette.types import Receive, Scope, Send
 from slipway.errors import Denied, InvalidInput, SlipwayError
 from slipway.ledger import entries, projects
 from slipway.operations.permissions import allowed, roles_with
-from slipway.ports.workspace import Workspace
+from slipway.ports.workspace import Workspace, in_project
 from slipway.records.projects import Project
 from slipway.server import api
+from slipway.server.asking import asking
 from slipway.server.errors import MethodNotAllowed
 from slipway.server.mlflow import wire
 
-__all__ = ["HOME", "Area", "Declared", "MlflowRoutes", "Raw", "read_body"]
+__all__ = ["HOME", "Area", "Declared", "MlflowRoutes", "Raw", "is_mlflow", "read_body"]
 
 HOME = "default"
 """The project of what is logged into a store that knows no project yet."""
@@ -120,7 +121,7 @@ class MlflowRoutes(BaseRoute):
 
     def __init__(self, workspace: Workspace, declared: list[Declared]) -> None:
         self._workspace = workspace
-        self._home: Workspace | None = None
+        self._home = ""
         self._fixed: dict[str, dict[str, Declared]] = {}
         self._open: list[tuple[re.Pattern[str], dict[str, Declared]]] = []
         for one in declared:
@@ -188,13 +189,13 @@ class MlflowRoutes(BaseRoute):
         if any("\0" in value for value in fields.values()):
             raise InvalidInput("The path holds the character NUL.", fix="Leave it out.")
         if declared.raw is not None:
-            chosen = await run_in_threadpool(self._chosen, project, declared)
+            chosen = await run_in_threadpool(self._chosen, request, project, declared)
             return await declared.raw(chosen, request, fields.get("path", ""))
         body = await read_body(request, declared.limit)
 
         def work() -> Response:
             assert declared.work is not None
-            chosen = self._chosen(project, declared)
+            chosen = self._chosen(request, project, declared)
             if request.method in ("GET", "HEAD"):
                 asked: Any = wire.read_query(request.query_params.multi_items(), declared.request)
             else:
@@ -205,8 +206,9 @@ class MlflowRoutes(BaseRoute):
 
         return await run_in_threadpool(work)
 
-    def _chosen(self, project: str | None, declared: Declared) -> Workspace:
-        chosen = self._of_store(declared) if project is None else api.in_project(self._workspace, project)
+    def _chosen(self, request: Request, project: str | None, declared: Declared) -> Workspace:
+        asked_by = asking(self._workspace, request)
+        chosen = self._of_store(asked_by, declared) if project is None else api.in_project(asked_by, project)
         if not allowed(chosen.actor, declared.permission):
             raise Denied(
                 f"{chosen.actor.name} may not ask for {declared.path} in {chosen.project!r}.",
@@ -216,19 +218,24 @@ class MlflowRoutes(BaseRoute):
             )
         return chosen
 
-    def _of_store(self, declared: Declared) -> Workspace:
+    def _of_store(self, workspace: Workspace, declared: Declared) -> Workspace:
         """The workspace of the store's first project: which one that is never changes."""
-        if self._home is None:
-            with self._workspace.ledger.read() as tx:
+        if not self._home:
+            with workspace.ledger.read() as tx:
                 first = oldest_project(entries.find(tx, Project, limit=10_000))
             if first is None:
-                empty = replace(self._workspace, project=HOME)
+                empty = in_project(workspace, HOME)
                 if not declared.permission.endswith(".write") or not allowed(empty.actor, declared.permission):
                     return empty
                 projects.register(empty)
                 first = HOME
-            self._home = replace(self._workspace, project=first)
-        return self._home
+            self._home = first
+        return in_project(workspace, self._home)
+
+
+def is_mlflow(path: str) -> bool:
+    """Whether a path is one of MLflow's API, with or without a project before it."""
+    return _WHERE.match(path) is not None
 
 
 def oldest_project(known: list[Project]) -> str | None:

@@ -26,6 +26,7 @@ from slipway.errors import (
     NotFound,
     SlipwayError,
     StepFailed,
+    Unauthenticated,
     Unavailable,
     UserError,
 )
@@ -70,6 +71,7 @@ _CODES: dict[type[SlipwayError], tuple[int, str]] = {
     Conflict: (409, _CONFLICT),
     GateRefused: (409, _CONFLICT),
     Denied: (403, "PERMISSION_DENIED"),
+    Unauthenticated: (401, "UNAUTHENTICATED"),
     Unavailable: (503, "TEMPORARILY_UNAVAILABLE"),
     Corrupt: (500, "DATA_LOSS"),
     SlipwayError: (500, "INTERNAL_ERROR"),

@@ -1,0 +1,182 @@
+"""Who asks: a bearer token, a token as the password of basic authentication, or a browser's session.
+
+Until the store knows somebody, whoever reaches the server may do everything, and it answers on the loopback address only.
+From then on nothing but a few routes answers to somebody who is not known: this stands before all routes, so that none
+can be forgotten. Sources: RFC 6750 (bearer tokens), RFC 7617 (basic authentication, for clients of MLflow), RFC 6265
+(cookies).
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request, cookie_parser
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from slipway.errors import InvalidInput, SlipwayError, Unauthenticated
+from slipway.governance import tokens
+from slipway.governance.people import somebody_is_known
+from slipway.operations.people import RevokeToken
+from slipway.ports.workspace import Workspace
+from slipway.records.people import Identity
+from slipway.server import errors
+from slipway.server.asking import IDENTITY, asking
+from slipway.server.mlflow import wire
+from slipway.server.mlflow.routes import is_mlflow
+
+__all__ = ["COOKIE", "Identified", "routes"]
+
+COOKIE = "slipway_session"
+LOG_IN = "/login"
+_OPEN = frozenset({"/health", LOG_IN})
+_OPEN_BELOW = ("/static/", "/api/v1/hooks/")  # a hook is known by its own secret
+_LARGEST_FORM = 4096
+
+
+class Identified:
+    """Finds out who asks, and refuses whom nobody knows.
+
+    Args:
+        app: What stands behind it.
+        workspace: The server's.
+    """
+
+    def __init__(self, app: ASGIApp, workspace: Workspace) -> None:
+        self._app = app
+        self._workspace = workspace
+        self._has_people = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            scope[IDENTITY] = await run_in_threadpool(self._identity, Headers(scope=scope), scope["path"])
+        except SlipwayError as problem:
+            await _refused(scope, problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _identity(self, headers: Headers, path: str) -> Identity | None:
+        if path in _OPEN or path.startswith(_OPEN_BELOW):
+            return None
+        if not self._has_people:
+            with self._workspace.ledger.read() as tx:
+                self._has_people = somebody_is_known(tx)  # there is always an admin left, so never back
+        if not self._has_people:
+            return None
+        shown = _shown(headers)
+        if shown is None:
+            raise Unauthenticated(
+                "This server does not know who asks.",
+                why="It knows people, and answers only to them.",
+                fix="Send the header 'Authorization: Bearer TOKEN' (the command line: SLIPWAY_TOKEN, clients of MLflow: "
+                "MLFLOW_TRACKING_TOKEN), or log in at /login. An admin makes tokens: slipway tokens add.",
+            )
+        return tokens.identified(self._workspace.ledger, shown, self._workspace.clock.now())
+
+
+def routes(workspace: Workspace, show: Callable[[dict[str, Any], int], Response], *, is_https: bool) -> list[Route]:
+    """The routes of logging in and out.
+
+    Args:
+        workspace: The server's.
+        show: Makes the log-in page of a context and a status.
+        is_https: Whether browsers reach the server by HTTPS, so that its cookie is sent that way alone.
+    """
+
+    async def form(request: Request) -> Response:
+        return show({"next": _inside(request.query_params.get("next", "")), "refused": None}, 200)
+
+    async def enter(request: Request) -> Response:
+        given = await _form(request)
+        after = _inside(given.get("next", ""))
+
+        def work() -> tuple[str, int]:
+            now = workspace.clock.now()
+            identity = tokens.identified(workspace.ledger, given.get("token", ""), now)
+            session, text = tokens.log_in(replace(workspace, actor=identity.actor_in("")), identity)
+            return text, int((session.expires_at - now).total_seconds())
+
+        try:
+            text, seconds = await run_in_threadpool(work)
+        except Unauthenticated as problem:
+            return show({"next": after, "refused": problem}, 401)
+        response = RedirectResponse(after, 303)
+        response.set_cookie(COOKIE, text, max_age=seconds, httponly=True, samesite="lax", secure=is_https)
+        return response
+
+    async def leave(request: Request) -> Response:
+        def work() -> None:
+            inside = asking(workspace, request)
+            if inside.identity is not None and inside.identity.token:
+                tokens.revoke_token(inside, RevokeToken(id=inside.identity.token))
+
+        await run_in_threadpool(work)
+        response = RedirectResponse(LOG_IN, 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    return [
+        Route(LOG_IN, form, methods=["GET"]),
+        Route(LOG_IN, enter, methods=["POST"]),
+        Route("/logout", leave, methods=["POST"]),
+    ]
+
+
+def _shown(headers: Headers) -> str | None:
+    """The token that a request shows."""
+    kind, _, rest = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return rest
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(rest, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
+
+
+def _refused(scope: Scope, problem: SlipwayError) -> Response:
+    """A refusal in the words of whoever asks: a browser is led to the log-in."""
+    path = scope["path"]
+    if is_mlflow(path):
+        response = wire.error_answer(problem, conflict="RESOURCE_CONFLICT")
+    elif path.startswith(("/api/", "/metrics")) or not isinstance(problem, Unauthenticated):
+        response = errors.answer(problem)
+    else:
+        query = scope.get("query_string", b"").decode("latin-1")
+        asked = quote(path) + (f"?{query}" if query else "")
+        return RedirectResponse(f"{LOG_IN}?{urlencode({'next': asked})}", 303)
+    if isinstance(problem, Unauthenticated):
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+def _inside(address: str) -> str:
+    """An address of this server's own pages; whatever else is asked for leads to the first page."""
+    parts = urlsplit(address)
+    is_own = address.startswith("/") and not address.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return address if is_own and "\\" not in address and address.isprintable() else "/"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    size, parts = 0, []
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > _LARGEST_FORM:
+                raise errors.TooLarge(f"The form has more than {_LARGEST_FORM:,} bytes.", fix="Send a token.")
+            parts.append(part)
+    except ClientDisconnect as problem:
+        raise InvalidInput("The request ended before its body did.", fix="Send the whole form.") from problem
+    fields = parse_qs(b"".join(parts).decode("utf-8", "replace"))
+    return {name: values[-1] for name, values in fields.items()}
