@@ -105,7 +105,7 @@ def _work(side: str, folder: Path, limit: int) -> dict[str, float | str]:
     workspace = open_workspace(folder, project="bench")
     size = catalog.head(workspace, "flights").rows * _FRAME_BYTES
     if side != "raw":
-        workspace = replace(workspace, memory_bytes=limit // 2 or max(size // 10, _LEAST_BYTES))
+        workspace = replace(workspace, memory_bytes=limit // 3 or max(size // 10, _LEAST_BYTES))
     with current_workspace.filled(workspace):
         started = time.perf_counter()
         params = {"until": _UNTIL, "in_batches": side != "raw", "parts": PARTS if side == "parts" else 1}
