@@ -235,9 +235,7 @@ def test_the_tables_behind_a_model_passed_their_checks(workspace: Workspace) -> 
 def test_what_is_not_written_down_is_named_with_who_should_write_it(workspace: Workspace, clean: ModelVersion) -> None:
     found = said(workspace, clean, sw.documented("purpose", "limits", "evaluation", "decision"))
     assert found.result == "refused"
-    assert found.found == (
-        "purpose is missing, for a business owner to write; limits is missing, for a data scientist to write"
-    )
+    assert found.found == "purpose is missing (business owner); limits is missing (data scientist)"
     assert found.fix == 'Write it: slipway models document loans purpose "..."'
     assert found.helper == "business owner"
     for field in ("purpose", "limits"):
@@ -248,7 +246,7 @@ def test_what_is_not_written_down_is_named_with_who_should_write_it(workspace: W
     assert "## Purpose (written)\n\nWhether a loan will fail.\n" in told
     assert "## Who may be harmed (asked)" in told
     whole = said(workspace, clean, sw.documented())
-    assert "harm is missing, for a governance to write" in whole.found
+    assert "harm is missing (governance)" in whole.found
     with pytest.raises(InvalidInput, match="says nothing"):
         registered.document(workspace, DocumentModel(name="loans", field="harm", text=" "))
     with pytest.raises(InvalidInput, match="Nobody writes down 'code'"):

@@ -197,7 +197,7 @@ def _documented(check: CheckSpec, bench: Bench) -> Outcome:
     missing = found["missing"]
     if not missing:
         return outcome(check, "passed", f"all {len(check.columns)} are there", "", **found)
-    told = listed([f"{one['field']} is missing, for a {one['role']} to write" for one in missing])
+    told = listed([f"{one['field']} is missing ({one['role']})" for one in missing])
     made = outcome(check, "refused", told, missing[0]["fix"], **found)
     return msgspec.structs.replace(made, helper=missing[0]["role"])
 

@@ -34,7 +34,7 @@ def _fair(check: CheckSpec) -> str:
 
 def _robust(check: CheckSpec) -> str:
     missing, noise = check.amounts
-    figure = check.metric or "its figure"
+    figure = check.metric or "auc or r2"
     return f"{figure} falls by at most {check.margin:g} with {missing:g} of the values missing, or noise of {noise:g} spreads"
 
 
