@@ -171,13 +171,15 @@ def _by_means(column: list[Any], truth: NDArray[np.float64]) -> NDArray[np.float
 
 def _bins(column: list[Any]) -> list[str]:
     """The values as texts; of numbers with many values the number of their quantile."""
-    numbers = [float(value) for value in column if isinstance(value, int | float)]
-    if len(set(numbers)) <= _BINS:
+    numbers = np.asarray([value if isinstance(value, int | float) else np.nan for value in column], dtype=np.float64)
+    known = numbers[~np.isnan(numbers)]
+    if np.unique(known).size <= _BINS:
         return [str(value) for value in column]
-    edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    places = np.searchsorted(edges, numbers).tolist()
     return [
-        str(value) if not isinstance(value, int | float) else str(np.searchsorted(edges, float(value)))
-        for value in column
+        str(place) if isinstance(value, int | float) else str(value)
+        for value, place in zip(column, places, strict=True)
     ]
 
 

@@ -62,7 +62,7 @@ def evaluate(
 
     Args:
         model: The trained model.
-        rows: With the model's inputs, the label and the slices' columns. Batches of a stored table are read once, one of
+        rows: With the model's inputs, the label and the slices' columns. Batches of a stored table are read twice, one of
             them in memory; of their rows the model keeps 100,000 with their scores.
         label: The column of the truth; left out, the one that the model was trained on.
         slices: Columns by whose values the figures are told apart.
@@ -147,7 +147,7 @@ def _evaluate(
         ),
         fingerprint=rows.fingerprint if isinstance(rows, Batches) else of_frame(rows),
         slices=slices,
-        overlap=None if isinstance(rows, Batches) else overlap_of(model.state.taught, rows),
+        overlap=overlap_of(model.state.taught, rows),
     )
     kept = BytesIO()
     found.kept.write_parquet(kept)

@@ -123,7 +123,7 @@ class Model:
             rows=fitted.n_rows,
             trust=tuple(trust),
             prepare="" if self._prepared is None else self._prepared.content(),
-            taught=taught_by(inputs.frame if isinstance(inputs, Inputs) else sample),
+            taught=taught_by(_taught_rows(inputs, sample)),
         )
         self.profile: Profile = fitted.profile
         self.evaluated = b""
@@ -320,6 +320,13 @@ def _fitted_on(format: ModelFormat, estimator: Any, inputs: Inputs | InputBatche
         f"The sample is a {type(sample).__module__}.{type(sample).__qualname__}.",
         why="A Polars or pandas DataFrame, or an array of numbers with rows and columns, is expected.",
     )
+
+
+def _taught_rows(inputs: Inputs | InputBatches | None, sample: Any) -> Any:
+    """The rows that taught an estimator, as they were given."""
+    if inputs is None:
+        return sample
+    return inputs.frame if isinstance(inputs, Inputs) else inputs.rows
 
 
 def _on_matrix(inputs: Inputs, native: Any = None) -> _Fitted:

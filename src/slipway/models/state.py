@@ -84,7 +84,7 @@ class Taught(Struct, frozen=True, kw_only=True):
     Args:
         columns: Which columns were hashed, sorted.
         rows: How many rows there were.
-        distinct: Whether all of them differ.
+        distinct: Whether all of those differ whose hashes are kept.
         hashes: The smallest different hashes, ascending, 8 bytes each.
         whole: Whether these are all.
         hashing: Which function made them: those of two are not compared.
