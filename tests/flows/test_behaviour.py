@@ -14,7 +14,7 @@ from slipway.errors import InvalidInput
 from slipway.flows.evidence_behaviour import KINDS
 from slipway.flows.models import get_model
 from slipway.gates import behaviour
-from slipway.ledger import entries
+from slipway.ledger import entries, lineage
 from slipway.models import registered, registry
 from slipway.operations.models import DocumentModel, GetModel
 from slipway.ports.workspace import Workspace
@@ -228,6 +228,12 @@ def test_the_tables_behind_a_model_passed_their_checks(workspace: Workspace) -> 
     assert judged(good, bare).result == "cannot tell"
     assert "weather declares no checks" in judged(good, bare).found
     assert judged(table(workspace, "few", result(undecided=True))).result == "cannot tell"
+    stored = table(workspace, "training.x", result(), source="features.training_batches('loans', label='failed')")
+    with workspace.ledger.write() as tx:
+        lineage.link(tx, bare, stored, "source")
+    assert "weather declares no checks" in judged(stored).found, (
+        "a stored training set does not hide what it was made of"
+    )
     assert judged().result == "cannot tell"
     assert judged("table:flights/gone@1").result == "cannot tell"
 

@@ -42,7 +42,7 @@ _ON_ROWS: dict[str, Callable[[StoredRows, CheckSpec], dict[str, Any]]] = {
 KINDS = frozenset({*_ON_ROWS, "fair", "kpi", "data_checks", "documented"})
 """The checks of behaviour."""
 
-_BY_SOURCE = "features.training_batches("
+_STORED = "features.training_batches("
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,9 @@ def _collected(asked: _Candidate, check: CheckSpec) -> Evidence:
         )
     except (NotFound, InvalidInput) as problem:
         why = (
-            problem.what if isinstance(problem, NotFound) or not problem.field else f"an {problem.field!r} does not fit"
+            problem.what
+            if isinstance(problem, NotFound) or not problem.field
+            else f"the {problem.field!r} does not fit"
         )
         return make.untold(check.kind, subject, now, why=why.rstrip("."), fix=problem.fix or problem.why, check=check)
     except SlipwayError as problem:
@@ -172,15 +174,16 @@ def _data_checks(asked: _Candidate, check: CheckSpec) -> dict[str, Any]:
 
 
 def _versions(tx: ReadTransaction, node: str) -> list[TableVersion]:
-    """A table's version; of one that Slipway wrote itself out of others, without checks, those others."""
+    """A table's version; of a training set that was stored, the versions that it was made of, too."""
     id = node.partition(":")[2]
     if tx.get(entries.kind_of(TableVersion), id) is None:
         raise NotFound(f"Nobody knows the version {node!r} any more.", fix="Train it again on a version that is there.")
     found = entries.get(tx, TableVersion, id)
-    if found.checks or not found.source.startswith(_BY_SOURCE):
+    if not found.source.startswith(_STORED):
         return [found]
-    sources = [link.source for link in tx.links(node, towards=True) if link.source.startswith("table:")]
-    return [one for source in sources for one in _versions(tx, source)] or [found]
+    sources = [link.source for link in tx.links(node, towards=True) if link.role == "source"]
+    made_of = [one for source in sources for one in _versions(tx, source)]
+    return [*made_of, found] if found.checks or not made_of else made_of
 
 
 def _checked(version: TableVersion) -> dict[str, Any]:
