@@ -181,7 +181,9 @@ def _versions(tx: ReadTransaction, node: str) -> list[TableVersion]:
     found = entries.get(tx, TableVersion, id)
     if not found.source.startswith(_STORED):
         return [found]
-    sources = [link.source for link in tx.links(node, towards=True) if link.role == "source"]
+    sources = [
+        link.source for link in tx.links(node, towards=True) if (link.role, link.source[:6]) == ("source", "table:")
+    ]
     made_of = [one for source in sources for one in _versions(tx, source)]
     return [*made_of, found] if found.checks or not made_of else made_of
 

@@ -50,10 +50,7 @@ def judge_version(
         standing: The standing approval under which the version was made; it counts as its giver's word.
     """
     gate = effective(declared.gate, workspace.environment, floor_in(workspace))
-    try:
-        champion, is_known = champion_of(workspace, version.name, endpoint=declared.name), False
-    except NotFound:  # what is called champion is gone: the comparisons with it then cannot tell
-        champion, is_known = None, True
+    is_known, is_itself = _champion(workspace, version, declared.name)
     now = workspace.clock.now()
     approvals = approvals_of(workspace, version.bundle)
     if standing is not None and any(
@@ -68,8 +65,8 @@ def judge_version(
         approvals,
         subject=version.bundle,
         at=now,
-        champion_known=is_known or (champion is not None and champion.bundle != version.bundle),
-        is_champion=champion is not None and champion.bundle == version.bundle,
+        champion_known=is_known,
+        is_champion=is_itself,
         model=version.name,
         number=version.number,
         authors=authors_of(workspace, version),
@@ -92,6 +89,16 @@ def judge_version(
                 lineage.link(tx, f"standing:{standing.id}", f"verdict:{ruling.id}", "approved")
             events.record(tx, workspace, "gates.judge", f"bundle:{version.bundle}", passed=ruling.passed)
     return ruling
+
+
+def _champion(workspace: Workspace, version: ModelVersion, endpoint: str) -> tuple[bool, bool]:
+    """Whether another version is the champion, and whether this very one is."""
+    try:
+        champion = champion_of(workspace, version.name, endpoint=endpoint)
+    except NotFound:  # what is called champion is gone: the comparisons with it then cannot tell
+        return True, False
+    is_itself = champion is not None and champion.bundle == version.bundle
+    return champion is not None and not is_itself, is_itself
 
 
 def _word(standing: StandingApproval, version: ModelVersion) -> Approval:

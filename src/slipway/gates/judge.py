@@ -17,7 +17,7 @@ import msgspec
 
 from slipway.errors import near
 from slipway.gates.bench import Bench, listed, outcome, unknown, untold
-from slipway.gates.helpers import helper
+from slipway.gates.who import helper
 from slipway.gates.judge_behaviour import BEHAVIOUR
 from slipway.hashing import fingerprint
 from slipway.ids import new_id

@@ -102,9 +102,7 @@ class Model:
         prepared = self._prepared
         fitted = _on_prepared(prepared, sample) if prepared else _fitted_on(self._format, estimator, inputs, sample)
         self.estimator = self._format.as_kept(estimator, fitted.native)
-        scorer = Scorer(
-            self._format, self.estimator, found, Signature(fitted.fields, ()), fitted.layout, self._prepared
-        )
+        scorer = Scorer(self._format, self.estimator, found, Signature(fitted.fields, ()), fitted.layout, prepared)
         answers = self._format.predict(estimator, fitted.native, found)
         cases = training_cases(fitted.positions, fitted.rows, answers)
         if self._prepared is None:
@@ -122,7 +120,7 @@ class Model:
             label=inputs.label if inputs is not None else "",
             rows=fitted.n_rows,
             trust=tuple(trust),
-            prepare="" if self._prepared is None else self._prepared.content(),
+            prepare=self._prepared.content() if self._prepared else "",
             taught=taught_by(_taught_rows(inputs, sample)),
         )
         self.profile: Profile = fitted.profile
