@@ -17,8 +17,8 @@ import msgspec
 
 from slipway.errors import near
 from slipway.gates.bench import Bench, listed, outcome, unknown, untold
-from slipway.gates.who import helper
 from slipway.gates.judge_behaviour import BEHAVIOUR
+from slipway.gates.who import helper
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
 from slipway.records.gates import Approval, CheckSpec, Evidence, GateSpec, Outcome, Verdict
