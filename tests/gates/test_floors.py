@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import GateRefused, InvalidInput
@@ -83,6 +83,7 @@ def test_of_two_that_ask_different_things_both_count(asked: Check, own: Check) -
     assert own.spec in found
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([one for pair in WEAK_AND_STRICT for one in pair]), min_size=1, max_size=6))
 def test_no_gate_asks_less_than_the_floor(checks: list[Check]) -> None:
     asked = floor(metric("auc") >= 0.65, approval("accountable"), calibrated(0.05), no_skew())
