@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from slipway.features.windows import sum_ as sum
     from slipway.features.windows import windows as windows
     from slipway.flows.endpoint import Endpoint as Endpoint
+    from slipway.flows.promotion import Promoted as Promoted
+    from slipway.flows.promotion import Promotion as Promotion
     from slipway.flows.retrain import Retrain as Retrain
     from slipway.flows.schedule import Schedule as Schedule
     from slipway.flows.schedule import today as today
@@ -99,6 +101,8 @@ _HOMES = {
     "KPI": "slipway.monitoring.declare",
     "Known": "slipway.models.known",
     "Model": "slipway.models.model",
+    "Promoted": "slipway.flows.promotion",
+    "Promotion": "slipway.flows.promotion",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Schedule": "slipway.flows.schedule",

@@ -161,6 +161,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
             files those of their logged model or run. Finite values only.
         params: Of the run that made it and of the logged model that it is, to be found by.
         deleted_at: When it was put into the trash, None while it counts.
+        made_by: Who made it, where it came from another store and its run is not here.
     """
 
     number: int
@@ -182,6 +183,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     metrics: dict[str, float] = {}
     params: dict[str, Any] = {}
     deleted_at: datetime | None = None
+    made_by: tuple[str, ...] = ()
 
     @property
     def shown_source(self) -> str:
