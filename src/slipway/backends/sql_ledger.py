@@ -333,7 +333,7 @@ def _root(index: int, body: bytes) -> Root:
 def _decode(body: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise Corrupt(
             f"The ledger's {what} cannot be read: {problem}.", fix="Restore the ledger from a backup."
         ) from None

@@ -154,8 +154,8 @@ def _span_text(endpoint: str, span: Served) -> str:
     for given in span.approvals:
         comment = f": {given.comment}" if given.comment else ""
         lines.append(f"  {given.decision} as {given.name} by {given.actor} on {instant(given.created_at)}{comment}")
-    for word in span.standing:
-        lines.append(f"  standing approval as {word.role} by {word.actor} until {instant(word.until)}")
+    for policy in span.standing:
+        lines.append(f"  standing approval as {policy.role} by {policy.actor} until {instant(policy.until)}")
     lines += [f"  data {node}" for node in span.data]
     if span.code.commit:
         lines.append(f"  code commit {span.code.commit}{' (with changes)' if span.code.dirty else ''}")

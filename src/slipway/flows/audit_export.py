@@ -84,7 +84,7 @@ def export(workspace: Workspace, target: Path, *, since: str, until: str = "") -
         raise InvalidInput(f"There is a file {target} already.", fix="Give another name: -o FILE.zip", field="output")
     events.verify(workspace.ledger, workspace.signer)  # nobody is handed what does not hold
     served = _served(workspace, begin, end)
-    content = {name: data for name, data in _content(workspace, begin, end, served)}
+    content = dict(_content(workspace, begin, end, served))
     listed = {name: digest(data) for name, data in sorted(content.items())}
     content["files.json"] = workspace.signer.sign(msgspec.json.encode(listed), LIST_TYPE)
     _write(target, content)

@@ -15,6 +15,7 @@ from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.feed import keep_views
 from slipway.flows.floors import floor_of
 from slipway.flows.judging import declared_endpoint, judge_version, refusal
+from slipway.flows.package import TRAINING_SET
 from slipway.flows.promotions import newest_of
 from slipway.gates.floors import effective
 from slipway.gates.judge import judge
@@ -128,7 +129,12 @@ def copy(way: Way) -> Came:
             command=f"slipway promote {way.version.name}:{way.version.number} --to {way.target.environment} "
             f"--trust {untrusted}",
         )
-    there = receive(way.source, way.target, way.version, authors=_makers(way))
+    run = _run(way)
+    # Who registered it, who ran what it came from, and whom an earlier store named.
+    authors = [way.version.actor.name, *([run.actor.name] if run else []), *way.version.made_by]
+    described = [one.digest for one in run.artifacts if one.name == TRAINING_SET] if run else []
+    training = way.version.training or next(iter(described), "")
+    there = receive(way.source, way.target, way.version, authors=authors, training=training)
     copy_verdicts(way.source, way.target, way.version)
     return Came(
         sentence=f"Version {there.number} in {way.target.environment}: digest {there.bundle[:16]} and signature hold there."
@@ -322,12 +328,11 @@ def _standing(promotion: Promotion) -> str:
     return next((one.name for one in promotion.stages if one.state != "done"), "the end")
 
 
-def _makers(way: Way) -> list[str]:
-    """Who registered a version, who ran what it came from, and whom an earlier store named."""
+def _run(way: Way) -> Run | None:
+    """The run that made the version, None where it is not here."""
     with way.source.ledger.read() as tx:
         known = way.version.run_id and entries.etag(tx, Run, way.version.run_id)
-        run = entries.as_stored(tx, Run, way.version.run_id) if known else None
-    return [way.version.actor.name, *([run.actor.name] if run else []), *way.version.made_by]
+        return entries.get(tx, Run, way.version.run_id) if known else None
 
 
 def _people(workspace: Workspace, role: str) -> tuple[str, ...]:

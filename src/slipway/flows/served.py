@@ -48,7 +48,8 @@ def serving(workspace: Workspace, request: AskServing) -> Serving:
     wanted = [
         (revision, end)
         for revision, end in spans
-        if (until is None or revision.created_at <= until) and (since is None or end is None or end > since)
+        if (until is None or revision.created_at < until or revision.created_at == since)
+        and (since is None or end is None or end > since)
     ]
     if not wanted:
         first = revisions[0]

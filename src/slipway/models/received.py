@@ -47,7 +47,9 @@ def signer_of(workspace: Workspace, version: ModelVersion) -> tuple[str, ...]:
         ) from problem
 
 
-def receive(source: Workspace, target: Workspace, version: ModelVersion, *, authors: Iterable[str]) -> ModelVersion:
+def receive(
+    source: Workspace, target: Workspace, version: ModelVersion, *, authors: Iterable[str], training: str = ""
+) -> ModelVersion:
     """Copy a version with all its bytes from one store into another; what is there already is not copied again.
 
     Nothing is registered before every file has the digest that the manifest names, the manifest the bundle's, and the
@@ -58,6 +60,7 @@ def receive(source: Workspace, target: Workspace, version: ModelVersion, *, auth
         target: Where it goes.
         version: At the source.
         authors: Who made it: they do not approve it there either.
+        training: The blob digest of what its run says of its training set, "" for nothing.
 
     Returns:
         The version at the target, under a number of its own.
@@ -67,13 +70,14 @@ def receive(source: Workspace, target: Workspace, version: ModelVersion, *, auth
         Corrupt: A digest or the signature does not hold.
     """
     bundle = registry.bundle_of(source, version)
-    for blob in _blobs_of(version, bundle):
+    for blob in (*_blobs_of(version, bundle), *([(training, True)] if training else [])):
         _copy(source, target, blob)
     with tempfile.TemporaryDirectory(prefix="slipway-received-") as temporary:
         folder = Path(temporary) / "bundle"
         bundles.unpack(target, version.manifest, folder, signature=version.signature, expect=version.bundle)
     known = is_there(target, version)
-    return known or _registered(source, target, version, bundle, tuple(dict.fromkeys(authors)))
+    described = msgspec.structs.replace(version, made_by=tuple(dict.fromkeys(authors)), training=training)
+    return known or _registered(source, target, described, bundle)
 
 
 def copy_verdicts(source: Workspace, target: Workspace, version: ModelVersion) -> int:
@@ -123,9 +127,7 @@ def _copy(source: Workspace, target: Workspace, blob: tuple[str, bool]) -> None:
         raise Corrupt(f"The blob {wanted[:16]} arrived as {stored[:16]}.", fix="Promote again: it is copied anew.")
 
 
-def _registered(
-    source: Workspace, target: Workspace, version: ModelVersion, bundle: Bundle, authors: tuple[str, ...]
-) -> ModelVersion:
+def _registered(source: Workspace, target: Workspace, version: ModelVersion, bundle: Bundle) -> ModelVersion:
     with target.ledger.write() as tx:
         newest = newest_of(tx, target.project, version.name)
         arrived = msgspec.structs.replace(
@@ -137,7 +139,6 @@ def _registered(
             aliases=(),
             logged_model_id="",
             updated_at=None,
-            made_by=authors,
         )
         entries.put(tx, arrived, expect=0)
         registered.keep(tx, target.project, arrived.name)

@@ -162,6 +162,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
         params: Of the run that made it and of the logged model that it is, to be found by.
         deleted_at: When it was put into the trash, None while it counts.
         made_by: Who made it, where it came from another store and its run is not here.
+        training: The blob digest of what its run says of its training set, where it came from another store.
     """
 
     number: int
@@ -184,6 +185,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     params: dict[str, Any] = {}
     deleted_at: datetime | None = None
     made_by: tuple[str, ...] = ()
+    training: str = ""
 
     @property
     def shown_source(self) -> str:
