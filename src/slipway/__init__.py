@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from slipway.features.windows import sum_ as sum
     from slipway.features.windows import windows as windows
     from slipway.flows.endpoint import Endpoint as Endpoint
+    from slipway.flows.promotion import Promoted as Promoted
+    from slipway.flows.promotion import Promotion as Promotion
     from slipway.flows.retrain import Retrain as Retrain
     from slipway.flows.schedule import Schedule as Schedule
     from slipway.flows.schedule import today as today
@@ -110,6 +112,8 @@ _HOMES = {
     "Known": "slipway.models.known",
     "held_out": "slipway.models.held_out_rows",
     "Model": "slipway.models.model",
+    "Promoted": "slipway.flows.promotion",
+    "Promotion": "slipway.flows.promotion",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Schedule": "slipway.flows.schedule",

@@ -69,6 +69,10 @@ class Ed25519Signer:
             raise Corrupt(
                 f"A signed envelope cannot be read: {problem}.", fix="Write it again with Slipway."
             ) from problem
+        if msgspec.json.encode(found) != envelope or any(
+            _text(base64.b64decode(text)) != text for text in (found.payload, *(s.sig for s in found.signatures))
+        ):  # base64 and JSON can say one thing in several ways; an envelope is written in one
+            raise Corrupt("A signed envelope is not as it was written: a byte of it was altered.")
         if found.payloadType != payload_type:
             raise Corrupt(f"A signed envelope holds {found.payloadType!r} where {payload_type!r} is expected.")
         trusted = self._trusted()

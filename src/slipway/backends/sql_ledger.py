@@ -22,6 +22,7 @@ __all__ = ["SqlTransaction"]
 T = TypeVar("T")
 
 _AT_ONCE = 500
+_EVENT = "seq, project, subject, verb, body"
 _ENTRY = "kind, id, project, name, number, state, parent, created_us, etag, body"
 
 
@@ -257,10 +258,12 @@ class SqlTransaction:
             if value is not None:
                 where += f" AND {column}=?"
                 values.append(value)
-        rows = self._execute(
-            f"SELECT seq, project, subject, verb, body FROM events WHERE {where} ORDER BY seq LIMIT ?", (*values, limit)
-        )
+        rows = self._execute(f"SELECT {_EVENT} FROM events WHERE {where} ORDER BY seq LIMIT ?", (*values, limit))
         return [_event(*row) for row in rows]
+
+    def written_events(self, *, after: int = 0, limit: int = 1000) -> list[tuple[Event, bytes]]:
+        rows = self._execute(f"SELECT {_EVENT} FROM events WHERE seq>? ORDER BY seq LIMIT ?", (after, limit))
+        return [(_event(*row), _written(row[4])) for row in rows]
 
     def append_root(self, root: Root) -> None:
         added = self._execute(
@@ -271,8 +274,11 @@ class SqlTransaction:
             raise Conflict(f"The audit log's root {root.index} exists already.", fix="Read the roots again.")
 
     def roots(self) -> list[Root]:
+        return [root for root, _ in self.written_roots()]
+
+    def written_roots(self) -> list[tuple[Root, bytes]]:
         rows = self._execute('SELECT "index", body FROM roots ORDER BY "index"')
-        return [_decode(body, Root, f"root {index}") for index, body in rows]
+        return [(_root(index, body), _written(body)) for index, body in rows]
 
     def take_lease(self, name: str, holder: str, *, seconds: float) -> bool:
         now = self._driver.now()
@@ -310,10 +316,24 @@ def _event(seq: int, project: str, subject: str, verb: str, body: bytes) -> Even
     return event
 
 
+def _written(body: bytes | str) -> bytes:
+    return body.encode() if isinstance(body, str) else bytes(body)  # a text, where somebody edited it by SQL
+
+
+def _root(index: int, body: bytes) -> Root:
+    root = _decode(body, Root, f"root {index}")
+    if root.index != index:
+        raise Corrupt(
+            f"The ledger's root {index} was altered: it says that it is root {root.index}.",
+            fix="Restore the ledger from a backup; keep the damaged one.",
+        )
+    return root
+
+
 def _decode(body: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise Corrupt(
             f"The ledger's {what} cannot be read: {problem}.", fix="Restore the ledger from a backup."
         ) from None

@@ -235,6 +235,11 @@ def _sentences(path: Path) -> Iterator[None]:
                 f"The ledger {path} cannot be written: {text}.",
                 fix="See that the disk has space and works, and try again.",
             ) from problem
+        if "decode to UTF-8" in text:
+            raise Corrupt(
+                f"The ledger {path} holds a text that is none: {text}.",
+                fix="Restore it from a backup; keep the damaged file.",
+            ) from problem
         raise BackendError(f"The ledger {path} failed: {text}.") from problem
     except sqlite3.DatabaseError as problem:
         raise Corrupt(

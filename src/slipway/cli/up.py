@@ -9,6 +9,7 @@ import click
 from slipway.cli.door import json_option
 from slipway.cli.layout import print_json
 from slipway.errors import NotFound
+from slipway.governance import anchors
 from slipway.hosts.control_plane import serve
 from slipway.hosts.settings import locate
 from slipway.ports.workspace import LARGEST_UPLOAD
@@ -73,4 +74,5 @@ def _of_project(environment: str) -> tuple[Path, Path, str, str]:
     except NotFound as problem:
         raise NotFound(problem.what, fix="Name a store: slipway up --root DIR") from problem
     chosen = settings.environment(environment)
+    anchors.remember(folder / chosen.store, settings.project.name, settings.audit.anchor, base=folder)
     return folder, folder / chosen.store, chosen.ledger, chosen.blobs

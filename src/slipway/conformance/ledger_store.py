@@ -248,6 +248,9 @@ class LedgerStoreSuite(LedgerMeasuresSuite):
             assert [event.seq for event in tx.events(project="ships")] == [3]
             assert [event.seq for event in tx.events(subject="model:m1")] == [2, 4]
             assert tx.events()[0] == msgspec.structs.replace(_EVENT, seq=1, id="e0", subject="model:m0")
+            pages = [*tx.written_events(limit=3), *tx.written_events(after=3)]
+            assert [msgspec.json.decode(data, type=Event) for _, data in pages] == [event for event, _ in pages]
+            assert [event for event, _ in pages] == tx.events()
         store.close()
 
     def test_roots_are_kept_in_order_and_never_replaced(self, tmp_path: Path) -> None:
@@ -270,6 +273,7 @@ class LedgerStoreSuite(LedgerMeasuresSuite):
             _raised(Conflict, lambda: tx.append_root(msgspec.structs.replace(first, root="ef")))
         with store.read() as tx:
             assert tx.roots() == [first, second]
+            assert tx.written_roots() == [(root, msgspec.json.encode(root)) for root in (first, second)]
         store.close()
 
     def test_a_lease_has_one_holder_until_it_runs_out(self, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def authors_of(workspace: Workspace, version: ModelVersion) -> tuple[str, ...]:
             return ()
         has_run = version.run_id and entries.etag(tx, Run, version.run_id)
         run = entries.as_stored(tx, Run, version.run_id) if has_run else None
-    return tuple(dict.fromkeys([version.actor.name, *([run.actor.name] if run else [])]))
+    return tuple(dict.fromkeys([version.actor.name, *([run.actor.name] if run else []), *version.made_by]))
 
 
 def _check_giver(workspace: Workspace, version: ModelVersion, request: Grant) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from slipway.errors import InvalidInput, NotFound
 from slipway.features.certificate import certificate_of, is_proof, proof_words
 from slipway.flows.endpoint import Endpoint
-from slipway.flows.package import training_set_of
+from slipway.flows.package import training_of
 from slipway.flows.replay import table_of
-from slipway.ledger import entries
 from slipway.models import registry
 from slipway.operations.features import Certified, Certify
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Run
 
 __all__ = ["certify", "certify_anew"]
 
@@ -53,8 +51,7 @@ def certify_anew(workspace: Workspace, endpoint: Endpoint, request: Certify) -> 
         InvalidInput: The endpoint has no features, or the version was not trained on a training set of features.
     """
     version = registry.get(workspace, request.model, request.version)
-    with workspace.ledger.read() as tx:
-        training = training_set_of(workspace, entries.get(tx, Run, version.run_id)) if version.run_id else None
+    training = training_of(workspace, version)
     if endpoint.features is None or training is None:
         raise InvalidInput(
             f"The features of {endpoint.name!r} cannot be proven.",

@@ -11,7 +11,7 @@ from slipway.flows.break_glass import break_glass
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.judging import declared_endpoint, judge_version, refusal
-from slipway.flows.package import training_set_of
+from slipway.flows.package import training_of
 from slipway.flows.publish import publish_revision
 from slipway.flows.turns import turn
 from slipway.ids import check_name
@@ -23,7 +23,6 @@ from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
-from slipway.records.runs import Run
 from slipway.records.schema import Field
 
 __all__ = ["deploy", "draft_of", "rollback"]
@@ -221,11 +220,7 @@ def _asked(bundle: Bundle) -> tuple[Field, ...]:
 
 
 def _columns(workspace: Workspace, version: ModelVersion) -> tuple[Field, ...]:
-    if not version.run_id:
-        return ()
-    with workspace.ledger.read() as tx:
-        run = entries.get(tx, Run, version.run_id)
-    training = training_set_of(workspace, run)
+    training = training_of(workspace, version)
     return training.columns if training else ()
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from slipway.features.column_lineage import REQUEST
 from slipway.features.specs import features_of
-from slipway.flows.package import training_set_of
+from slipway.flows.package import training_of, training_set_of
 from slipway.ledger import entries
 from slipway.models.numbered import versions_in
 from slipway.ports.ledger_store import ReadTransaction
@@ -169,6 +169,8 @@ def known_model(
     """One version with what its run left behind."""
     if not version.run_id:
         return KnownModel(version=version, training=None, endpoints=endpoints)
+    if version.made_by and not entries.etag(tx, Run, version.run_id):  # it came from another store
+        return KnownModel(version=version, training=training_of(workspace, version), endpoints=endpoints)
     run = entries.get(tx, Run, version.run_id)
     training = training_set_of(workspace, run)
     used = [node.removeprefix("publication:") for node in run.inputs if node.startswith("publication:")]

@@ -10,7 +10,7 @@ import msgspec
 from slipway import code
 from slipway.flows.held_out import held_out_from
 from slipway.hashing import combine, fingerprint
-from slipway.ledger import locks, provenance
+from slipway.ledger import entries, locks, provenance
 from slipway.models import registry
 from slipway.models.model import Model
 from slipway.models.packing import pack
@@ -19,7 +19,7 @@ from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSe
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run
 
-__all__ = ["package", "training_set_of"]
+__all__ = ["TRAINING_SET", "package", "training_of", "training_set_of"]
 
 TRAINING_SET = "training_set.json"
 CONTENT = "slipway.content"
@@ -92,6 +92,23 @@ def training_set_of(workspace: Workspace, run: Run) -> TrainingSet | None:
     if not found:
         return None
     return msgspec.json.decode(workspace.blobs.get(found[0].digest), type=TrainingSet)
+
+
+def training_of(workspace: Workspace, version: ModelVersion) -> TrainingSet | None:
+    """What a version was trained on, also where its run is in another store; None where nobody knows.
+
+    Raises:
+        NotFound: The run, or what it says of its training set, is gone.
+    """
+    if version.training:
+        return msgspec.json.decode(workspace.blobs.get(version.training), type=TrainingSet)
+    if not version.run_id:
+        return None
+    with workspace.ledger.read() as tx:
+        if version.made_by and not entries.etag(tx, Run, version.run_id):  # it made no training set, and is elsewhere
+            return None
+        run = entries.get(tx, Run, version.run_id)
+    return training_set_of(workspace, run)
 
 
 def _modules(sources: Mapping[str, str]) -> Sequence[str]:

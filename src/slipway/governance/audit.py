@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from slipway.errors import InvalidInput
+from slipway.governance import anchors
 from slipway.ledger import events
+from slipway.operations.audit import ListRoots, Roots
 from slipway.operations.declare import Empty
 from slipway.operations.governance import AuditState, Events, ListEvents, Sealed
 from slipway.ports.workspace import Workspace
 
-__all__ = ["head_of", "list_events", "seal", "verify"]
+__all__ = ["head_of", "list_events", "list_roots", "seal", "verify"]
 
 _MOST = 100_000
 
@@ -36,18 +38,31 @@ def list_events(workspace: Workspace, request: ListEvents) -> Events:
     return Events(events=tuple(found))
 
 
-def verify(workspace: Workspace, request: Empty) -> AuditState:
-    """Check every seal.
+def list_roots(workspace: Workspace, request: ListRoots) -> Roots:
+    """Signed roots in order.
 
     Raises:
-        Corrupt: An edit, deletion, swap or truncation, named.
+        InvalidInput: The limit is none.
+    """
+    if not 0 < request.limit <= _MOST:
+        raise InvalidInput(f"The limit {request.limit} does not fit.", fix=f"Give 1 to {_MOST:,}.", field="limit")
+    with workspace.ledger.read() as tx:
+        return Roots(roots=tuple([root for root in tx.roots() if root.index > request.after][: request.limit]))
+
+
+def verify(workspace: Workspace, request: Empty) -> AuditState:
+    """Check every seal, and compare with the anchors that can be read.
+
+    Raises:
+        Corrupt: An edit, deletion, swap or truncation, named; or an anchor says another history.
     """
     sealed, unsealed = events.verify(workspace.ledger, workspace.signer, head=head_of(workspace))
-    return AuditState(sealed=sealed, unsealed=unsealed)
+    return AuditState(sealed=sealed, unsealed=unsealed, anchors=anchors.look(workspace))
 
 
 def seal(workspace: Workspace, request: Empty) -> Sealed:
-    """Seal all events so far, the sealing itself among them."""
+    """Seal all events so far, the sealing itself among them, and write the roots to every anchor that lacks some."""
     with workspace.ledger.write() as tx:
         events.record(tx, workspace, "audit.seal", f"project:{workspace.project}")
-    return Sealed(root=events.seal(workspace.ledger, workspace.signer, head=head_of(workspace)))
+    root = events.seal(workspace.ledger, workspace.signer, head=head_of(workspace))
+    return Sealed(root=root, anchors=anchors.catch_up(workspace))

@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn._types import ASGIApplication
 
 from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
+from slipway.governance import anchors
 from slipway.governance.audit import head_of
 from slipway.hosts.blob_places import prove_blobs
 from slipway.hosts.controller import PASS_EVERY_S, Controller
@@ -153,6 +154,9 @@ def listen(host: str, port: int) -> socket.socket:
 class Sealer:
     """Seals the audit log from time to time; of several servers on one store the holder of a lease does it.
 
+    After each round every anchor is compared with the roots, and given those that it lacks: one that could not be written
+    is said once, and caught up when it can.
+
     Args:
         workspace: The store's.
         every_s: Seconds between two seals.
@@ -162,6 +166,7 @@ class Sealer:
         self._workspace = workspace
         self._every_s = every_s
         self._holder = f"{os.getpid()}-{new_id()}"
+        self._said: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="slipway-sealer", daemon=True)
 
@@ -186,12 +191,20 @@ class Sealer:
                 return False
         return events.seal(store, self._workspace.signer, head=head_of(self._workspace)) is not None
 
+    def anchor(self) -> None:
+        """Write the roots to every anchor that lacks some; says what an anchor's trouble is, once until it changes."""
+        for state in anchors.catch_up(self._workspace):
+            if state.problem and state.problem != self._said.get(state.anchor):
+                self._workspace.say(f"The audit log's roots are not anchored: {state.problem}")
+            self._said[state.anchor] = state.problem
+
     def _work(self) -> None:
         is_last = False
         while not is_last:
             is_last = self._stopping.wait(self._every_s)
             try:
                 self.seal()
+                self.anchor()
             except (BackendError, Conflict) as problem:  # busy, or another sealer was first: the next round mends it
                 self._workspace.say(f"The audit log was not sealed this time: {problem}")
             except SlipwayError as problem:

@@ -12,6 +12,7 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
+from slipway.governance import anchors
 from slipway.hosts.blob_places import open_blobs
 from slipway.hosts.environment_use import using
 from slipway.hosts.executors import THREADS, placement
@@ -295,6 +296,8 @@ def open_project(
             say=say,
         )
         try:
+            if root is None:  # a simulation's history is nobody's to prove
+                anchors.remember(store, settings.project.name, settings.audit.anchor, base=home)
             projects.register(opened, template=settings.project.template)
             recover(opened)
             with current_workspace.filled(opened):

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, near
+from slipway.governance.anchors import check_anchor
 from slipway.hosts.blob_places import check_place
 from slipway.hosts.executors import check_executor
 from slipway.ids import check_name
@@ -20,6 +21,7 @@ from slipway.serving.secret_urls import POSTGRES, check_url
 __all__ = [
     "FILE",
     "LOCAL_FILE",
+    "AuditSettings",
     "EnvironmentSettings",
     "LocalSettings",
     "Made",
@@ -95,6 +97,17 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidSetting(f"The setting memory is {self.memory!r}.", fix=problem.fix) from problem
 
 
+class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The section `[audit]`.
+
+    Args:
+        anchor: Where the audit log's signed roots are written too: "file:/mnt/audit/roots.log" for lines of a file,
+            "git:/srv/audit" for annotated tags of a repository. Relative paths begin where slipway.toml lies.
+    """
+
+    anchor: tuple[str, ...] = ()
+
+
 class Made(Struct, frozen=True, forbid_unknown_fields=True):
     """A section `[made.NAME]` of slipway.local.toml: where an environment on demand came from.
 
@@ -127,6 +140,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     project: ProjectSettings
     environments: dict[str, EnvironmentSettings] = field(default_factory=dict)
+    audit: AuditSettings = AuditSettings()
 
     def environment(self, name: str) -> EnvironmentSettings:
         """The settings of an environment; "dev" needs no section.
@@ -200,6 +214,8 @@ def read_settings(folder: Path) -> Settings:
         raise InvalidSetting(f"{path} does not fit: {problem}.", fix="See docs/reference/settings.md.") from problem
     check_name(settings.project.name, "project")
     settings = _with_local(folder, settings)
+    for anchor in settings.audit.anchor:
+        check_anchor(anchor)
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
         check_url(chosen.ledger, "The setting ledger", POSTGRES)
@@ -257,6 +273,7 @@ def _overridden(settings: Settings) -> Settings:
 def _check_keys(path: Path, values: dict[str, Any]) -> None:
     sections: list[tuple[str, Any, type[Struct]]] = [("", values, Settings)]
     sections.append(("project", values.get("project", {}), ProjectSettings))
+    sections.append(("audit", values.get("audit", {}), AuditSettings))
     environments = values.get("environments", {})
     if isinstance(environments, dict):
         sections += [(f"environments.{name}", section, EnvironmentSettings) for name, section in environments.items()]

@@ -1,9 +1,12 @@
 """Events of consequence: recorded with the change itself, sealed into signed Merkle roots afterwards.
 
-The Merkle tree is that of RFC 6962 section 2.1 (leaves and inner nodes hashed under different prefixes) over blake3.
+The Merkle tree is that of RFC 6962 section 2.1 (leaves and inner nodes hashed under different prefixes) over blake3. What
+is hashed and signed are the bytes that the store keeps, not what they mean: JSON can say one thing in several ways, and
+none of them but the one that was written is whole.
 """
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,17 +14,28 @@ from typing import Any
 import msgspec
 
 from slipway.errors import Corrupt
-from slipway.hashing import canonical, digest
+from slipway.hashing import digest
 from slipway.ids import new_id
 from slipway.ports.ledger_store import LedgerStore, ReadTransaction, WriteTransaction
 from slipway.ports.signer import Signer
 from slipway.ports.workspace import Workspace
 from slipway.records.events import Event, Root
 
-__all__ = ["merkle_root", "record", "seal", "verify"]
+__all__ = [
+    "HEAD_TYPE",
+    "ROOT_TYPE",
+    "head_line",
+    "leaf",
+    "link_of",
+    "merkle_root",
+    "record",
+    "seal",
+    "verify",
+    "written",
+]
 
-_ROOT_TYPE = "application/vnd.slipway.root+json"
-_HEAD_TYPE = "application/vnd.slipway.head+json"
+ROOT_TYPE = "application/vnd.slipway.root+json"
+HEAD_TYPE = "application/vnd.slipway.head+json"
 _BATCH = 1000
 
 
@@ -48,16 +62,31 @@ def record(tx: WriteTransaction, workspace: Workspace, verb: str, subject: str, 
     )
 
 
-def merkle_root(events: list[Event]) -> str:
-    """The Merkle root over events in order, 64 hex digits.
+def leaf(event: bytes) -> str:
+    """The leaf of one event, 64 hex digits: the hash of the bytes in which it was written."""
+    return digest(b"\x00" + event)
+
+
+def merkle_root(leaves: Iterable[str]) -> str:
+    """The Merkle root over events' leaves in order, 64 hex digits.
 
     Source: RFC 6962, section 2.1: leaf = H(0x00 | event), node = H(0x01 | left | right), odd nodes carried up.
     """
-    level = [digest(b"\x00" + canonical(event)) for event in events]
+    level = list(leaves)
     while len(level) > 1:
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
         level = [digest(b"\x01" + "".join(pair).encode()) if len(pair) == 2 else pair[0] for pair in pairs]
     return level[0] if level else digest(b"")
+
+
+def link_of(root: bytes) -> str:
+    """By what the next root, the head file and every anchor name a root: the digest of the bytes in which it was written."""
+    return digest(root)
+
+
+def head_line(signer: Signer, index: int, root: bytes) -> bytes:
+    """A signed line that names one root, and with it all before it: for the head file and for anchors."""
+    return signer.sign(msgspec.json.encode((index, link_of(root))), HEAD_TYPE)
 
 
 def seal(store: LedgerStore, signer: Signer, *, head: Path | None = None) -> Root | None:
@@ -67,38 +96,38 @@ def seal(store: LedgerStore, signer: Signer, *, head: Path | None = None) -> Roo
         store: The ledger's database.
         signer: Signs the root.
         head: A file outside the database that then names the newest root, signed, so that roots cut off at the end are
-            missed. Copy it elsewhere to be safe from whoever may write both.
+            missed. Copy it elsewhere to be safe from whoever may write both, or name anchors: see `slipway.governance.anchors`.
 
     Raises:
         Conflict: Another sealer was first.
     """
     with store.write() as tx:
-        roots = tx.roots()
-        last = roots[-1] if roots else None
-        events = _all_events(tx, after=last.last_seq if last else 0)
+        roots = tx.written_roots()
+        last, last_bytes = roots[-1] if roots else (None, b"")
+        events = list(written(tx, after=last.last_seq if last else 0))
         if not events:
             return None
         root = Root(
             index=last.index + 1 if last else 1,
-            first_seq=events[0].seq,
-            last_seq=events[-1].seq,
-            root=merkle_root(events),
-            previous=_link(last) if last else "",
+            first_seq=events[0][0].seq,
+            last_seq=events[-1][0].seq,
+            root=merkle_root(leaf(data) for _, data in events),
+            previous=link_of(last_bytes) if last else "",
             sealed_at=datetime.now(UTC),
             key_id=signer.key_id,
         )
-        envelope = signer.sign(msgspec.json.encode(root), _ROOT_TYPE)
+        envelope = signer.sign(msgspec.json.encode(root), ROOT_TYPE)
         root = msgspec.structs.replace(root, signature=envelope.decode())
         tx.append_root(root)
     if head is not None:
         part = head.with_name(f".{head.name}.{os.getpid()}.part")
-        part.write_bytes(signer.sign(msgspec.json.encode((root.index, _link(root))), _HEAD_TYPE))
+        part.write_bytes(head_line(signer, root.index, msgspec.json.encode(root)))
         part.replace(head)
     return root
 
 
 def verify(store: LedgerStore, signer: Signer, *, head: Path | None = None) -> tuple[int, int]:
-    """Check every root and every sealed event.
+    """Check every root and every sealed event, to the last byte.
 
     Args:
         store: The ledger's database.
@@ -113,12 +142,12 @@ def verify(store: LedgerStore, signer: Signer, *, head: Path | None = None) -> t
     """
     named = _read_head(head, signer)
     with store.read() as tx:
-        previous: Root | None = None
-        for root in tx.roots():
-            _check_root(tx, signer, root, previous)
-            previous = root
+        previous: tuple[Root, bytes] | None = None
+        for root, data in tx.written_roots():
+            _check_root(tx, signer, root, data, previous)
+            previous = root, data
             if named is not None and root.index == named[0]:
-                if _link(root) != named[1]:
+                if link_of(data) != named[1]:
                     raise Corrupt(f"Root {root.index} of the audit log is not the one that its head file names.")
                 named = None
         if named is not None:
@@ -126,42 +155,47 @@ def verify(store: LedgerStore, signer: Signer, *, head: Path | None = None) -> t
                 f"The audit log ends before root {named[0]}, which its head file names: it was cut off.",
                 fix="Restore the ledger from a backup; keep the damaged one.",
             )
-        sealed = previous.last_seq if previous else 0
-        return sealed, len(_all_events(tx, after=sealed))
+        sealed = previous[0].last_seq if previous else 0
+        return sealed, sum(1 for _ in written(tx, after=sealed))
 
 
 def _read_head(head: Path | None, signer: Signer) -> tuple[int, str] | None:
     if head is None or not head.exists():
         return None
-    return msgspec.json.decode(signer.verify(head.read_bytes(), _HEAD_TYPE), type=tuple[int, str])
+    return msgspec.json.decode(signer.verify(head.read_bytes(), HEAD_TYPE), type=tuple[int, str])
 
 
-def _check_root(tx: ReadTransaction, signer: Signer, root: Root, previous: Root | None) -> None:
+def _check_root(
+    tx: ReadTransaction, signer: Signer, root: Root, data: bytes, previous: tuple[Root, bytes] | None
+) -> None:
     where = f"Root {root.index} of the audit log"
-    expected = (previous.index + 1, previous.last_seq + 1, _link(previous)) if previous else (1, 1, "")
+    expected = (previous[0].index + 1, previous[0].last_seq + 1, link_of(previous[1])) if previous else (1, 1, "")
     if (root.index, root.first_seq, root.previous) != expected:
         raise Corrupt(f"{where} does not follow the one before it: a root was removed, swapped or altered.")
-    unsigned = msgspec.structs.replace(root, signature="")
-    if signer.verify(root.signature.encode(), _ROOT_TYPE) != msgspec.json.encode(unsigned):
+    signed = signer.verify(root.signature.encode(), ROOT_TYPE)
+    # The row is what was signed, with the envelope where nothing stood: so no byte of it can be another.
+    if signed.removesuffix(b'""}') + msgspec.json.encode(root.signature) + b"}" != data:
         raise Corrupt(f"{where} is not what was signed.")
-    events = _all_events(tx, after=root.first_seq - 1, until=root.last_seq)
-    if [event.seq for event in events] != list(range(root.first_seq, root.last_seq + 1)):
+    events = list(written(tx, after=root.first_seq - 1, until=root.last_seq))
+    if [event.seq for event, _ in events] != list(range(root.first_seq, root.last_seq + 1)):
         raise Corrupt(f"{where} covers events {root.first_seq} to {root.last_seq}, but some of them are missing.")
-    if merkle_root(events) != root.root:
+    if merkle_root(leaf(data) for _, data in events) != root.root:
         raise Corrupt(
             f"{where} does not match its events {root.first_seq} to {root.last_seq}: one of them was altered."
         )
 
 
-def _link(root: Root) -> str:
-    return digest(canonical(root))
+def written(tx: ReadTransaction, *, after: int = 0, until: int | None = None) -> Iterator[tuple[Event, bytes]]:
+    """Events in order beside the bytes in which they were written, read page by page.
 
-
-def _all_events(tx: ReadTransaction, *, after: int, until: int | None = None) -> list[Event]:
-    events: list[Event] = []
+    Args:
+        tx: An open transaction; it stays open until the last one was taken.
+        after: Only those behind this position.
+        until: Only those up to this position, None for all.
+    """
     while True:
-        page = tx.events(after=after, limit=_BATCH)
-        events += [event for event in page if until is None or event.seq <= until]
-        if len(page) < _BATCH or (until is not None and page[-1].seq >= until):
-            return events
-        after = page[-1].seq
+        page: Sequence[tuple[Event, bytes]] = tx.written_events(after=after, limit=_BATCH)
+        yield from (pair for pair in page if until is None or pair[0].seq <= until)
+        if len(page) < _BATCH or (until is not None and page[-1][0].seq >= until):
+            return
+        after = page[-1][0].seq

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from slipway.operations.audit import AnchorState
 from slipway.operations.declare import Empty, Operation
 from slipway.records.events import Event, Root
 from slipway.records.gates import Approval
@@ -107,16 +108,18 @@ class Events(Struct, frozen=True, kw_only=True):
 
 
 class AuditState(Struct, frozen=True, kw_only=True):
-    """What verification found: sealed events whose seals hold, and the unsealed tail."""
+    """What verification found: sealed events whose seals hold, the unsealed tail, and the anchors that agree."""
 
     sealed: int
     unsealed: int
+    anchors: tuple[AnchorState, ...] = ()
 
 
 class Sealed(Struct, frozen=True, kw_only=True):
-    """The new root, None when there was nothing to seal."""
+    """The new root, None when there was nothing to seal; and how the anchors stand then."""
 
     root: Root | None
+    anchors: tuple[AnchorState, ...] = ()
 
 
 operations = (

@@ -2,6 +2,7 @@
 
 from slipway.errors import NotFound, near
 from slipway.operations import (
+    audit,
     catalog,
     delta,
     endpoints,
@@ -13,6 +14,7 @@ from slipway.operations import (
     models,
     people,
     projects,
+    promotions,
     rollouts,
     runs,
     schedules,
@@ -46,6 +48,8 @@ _NOUNS = (
     schedules,
     simulations,
     governance,
+    audit,
+    promotions,
     floors,
     trash,
 )

@@ -122,8 +122,16 @@ class ReadTransaction(Protocol):
         """Events with seq above `after`, in order."""
         ...
 
+    def written_events(self, *, after: int = 0, limit: int = 1000) -> list[tuple[Event, bytes]]:
+        """The same of all projects, beside the very bytes in which each was written."""
+        ...
+
     def roots(self) -> list[Root]:
         """All roots, in order."""
+        ...
+
+    def written_roots(self) -> list[tuple[Root, bytes]]:
+        """The same beside the very bytes in which each was written."""
         ...
 
 

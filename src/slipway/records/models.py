@@ -194,6 +194,8 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
             files those of their logged model or run. Finite values only.
         params: Of the run that made it and of the logged model that it is, to be found by.
         deleted_at: When it was put into the trash, None while it counts.
+        made_by: Who made it, where it came from another store and its run is not here.
+        training: The blob digest of what its run says of its training set, where it came from another store.
     """
 
     number: int
@@ -215,6 +217,8 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     metrics: dict[str, float] = {}
     params: dict[str, Any] = {}
     deleted_at: datetime | None = None
+    made_by: tuple[str, ...] = ()
+    training: str = ""
 
     @property
     def shown_source(self) -> str:

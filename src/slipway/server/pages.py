@@ -23,6 +23,7 @@ from slipway.server import (
     figures,
     formats,
     markdown,
+    promotions,
     rollouts,
     run_pages,
     schedules,
@@ -187,8 +188,11 @@ def _models(view: View) -> Context:
 def _model(view: View) -> Context:
     detail = view.ask("models.get", name=view.path["name"], version=view.path["version"])
     metrics = detail.bundle.metrics if detail.bundle else ()
+    bundle = detail.version.bundle
+    promoted = view.ask("promotions.list", model=detail.version.name, bundle=bundle).promotions if bundle else ()
     return {
         "detail": detail,
+        "promotions": promotions.ways(promoted),
         "overall": [metric for metric in metrics if not metric.slice],
         "charts": figures.slice_charts(metrics),
         "lineage": figures.lineage(detail, view.workspace.project),
@@ -331,6 +335,7 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/catalog": (_catalog, "catalog.html"),
     "/projects/{project}/lineage": (_lineage, "lineage.html"),
     "/projects/{project}/endpoints/{name}": (_endpoint, "endpoint.html"),
+    "/projects/{project}/endpoints/{name}/served": (promotions.serving, "serving.html"),
     "/projects/{project}/simulations/{name}": (_simulation, "simulation.html"),
     "/projects/{project}/audit": (_audit, "audit.html"),
     "/projects/{project}/trash": (_trash, "trash.html"),
