@@ -193,6 +193,7 @@ def simulate(
     home, settings = locate(folder or Path())
     with open_project(home, environment=environment) as declared:
         wanted = pick_endpoint(declared, endpoint)
+        check_allowed(declared.workspace, "simulations.run", "runs.write")
         actor = Actor(declared.workspace.actor.name, kind="simulated", roles=("business owner",))
     done_at = last_day + 2 * label_delay_of(wanted)
     plan = Plan(since=first_day, until=last_day, done_at=done_at, tick=length, seed=seed)
