@@ -33,7 +33,11 @@ PHONE = 491701234567
 @sw.table(
     key="owner",
     personal=["owner", "phone"],
-    checks=[sw.between("age", 0, 90, severity="warn"), sw.between("age", 0, 200, severity="quarantine"), sw.not_null("city")],
+    checks=[
+        sw.between("age", 0, 90, severity="warn"),
+        sw.between("age", 0, 200, severity="quarantine"),
+        sw.not_null("city"),
+    ],
 )
 def people() -> None: ...
 
@@ -141,7 +145,15 @@ def pages(ask: Ask, begin: str = "/") -> Iterator[tuple[str, bytes]]:
 def requests(runs: list[str], steps: list[tuple[str, str]], names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each operation that reads, with what it can be asked of this store."""
     yield from ((name, {}) for name, one in OPERATIONS.items() if not one.changes and not one.request.__struct_fields__)
-    for name in ("runs.search", "models.search", "tables.search", "tables.list", "models.list", "trash.list", "audit.list"):
+    for name in (
+        "runs.search",
+        "models.search",
+        "tables.search",
+        "tables.list",
+        "models.list",
+        "trash.list",
+        "audit.list",
+    ):
         yield name, {}
     yield "runs.search", {"where": f"params.owner = '{CANARY}'"}
     yield "runs.search", {"where": f"params.{CANARY}"}
@@ -182,4 +194,3 @@ def shows(data: bytes) -> bool:
     if b"PAR1" in data[:4]:
         looked.append(str(pl.read_parquet(io.BytesIO(data[: data.rindex(b"PAR1") + 4])).rows()).encode())
     return any(needle in one for one in looked for needle in needles)
-

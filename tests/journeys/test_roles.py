@@ -217,10 +217,8 @@ def test_an_executive_viewer_sees_how_it_stands_and_nothing_behind_it(desk: Desk
 def test_governance_sets_the_floor_audits_approves_in_its_own_role_and_trains_nothing(desk: Desk) -> None:
     floor = desk.good("gus", "floors.set", environment="prod", checks=["sw.no_skew()"], reason="features are shared")
     assert floor["floor"]["name"] == "prod"
-    assert "cannot speak as business owner" in desk.refused(
-        "gus", "approvals.grant", model=NAME, role="business owner"
-    )
-    assert desk.good("gus", "approvals.grant", model=NAME, role="governance")["approval"]["role"] == "governance"
+    assert "cannot speak as business owner" in desk.refused("gus", "approvals.grant", model=NAME, role="business owner")
+    assert desk.good("gus", "approvals.grant", model=NAME, role="governance")["approval"]["name"] == "governance"
     verbs = [event["verb"] for event in desk.good("gus", "audit.list", limit=1000)["events"]]
     assert {"people.add", "floors.set", "approvals.grant"} <= set(verbs)
     assert desk.good("gus", "audit.seal")

@@ -187,6 +187,7 @@ def simulate(
     """
     from slipway.flows.simulate import Plan
     from slipway.hosts.simulation import label_delay_of, log_folder, pick_endpoint, refuse_to_move
+    from slipway.operations.declare import check_allowed
 
     first_day, last_day = day_of(since, "since"), day_of(until, "until")
     length = _length(tick)

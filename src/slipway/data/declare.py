@@ -274,14 +274,13 @@ def table(
         function: Given when the decorator is used without arguments.
         key: The column or columns that identify a row.
         time: The column of event time, aware datetimes.
-        checks: What must hold. Of the rows: `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`,
-            `sw.references`, `sw.check`. Of the whole table: `sw.rows`, `sw.fresh`, `sw.stable`.
+        checks: What must hold: of rows `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`,
+            `sw.references`, `sw.check`; of the whole table `sw.rows`, `sw.fresh`, `sw.stable`.
         owner: Who answers for it: a person or a team.
         description: What it holds, in a sentence; the function's docstring where it is "".
         tags: Words to find it by.
         personal: The column or columns that tell something of a person.
-        readers: The roles and people that may read it besides admins: "data engineer", "ada"; all who may read tables
-            where nobody is named.
+        readers: The roles and people that may read it besides admins; all who may read tables where none is named.
         source: Where its rows come from: `sw.files`, `sw.sql`, `sw.api`.
         watermark: The column of the source that grows with each change: a sync reads what is as new or newer.
         schedule: When the server syncs it: "0 3 * * *" in UTC, or `sw.cron(...)`.
@@ -290,11 +289,9 @@ def table(
         InvalidDeclaration: See `Table`.
 
     Example:
-        >>> import polars as pl
         >>> import slipway as sw
         >>> @sw.table(key="code", checks=[sw.unique("code")])
-        ... def airports():
-        ...     return pl.DataFrame({"code": ["EWR", "JFK", "LGA"]})
+        ... def airports(): return [{"code": "EWR"}, {"code": "JFK"}]
         >>> airports.key
         ('code',)
     """

@@ -98,15 +98,8 @@ def register(
         if run_id:
             link(tx, f"run:{run_id}", node, "made")
         link(tx, node, f"bundle:{packed.digest}", "packed")
-        events.record(
-            tx,
-            workspace,
-            "models.register",
-            node,
-            name=version.name,
-            number=version.number,
-            bundle=packed.digest,
-        )
+        told = {"name": version.name, "number": version.number, "bundle": packed.digest}
+        events.record(tx, workspace, "models.register", node, **told)
     workspace.say(f"Registered {version.name} version {version.number} (bundle {packed.digest[:12]}).")
     return version
 

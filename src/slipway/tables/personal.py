@@ -82,9 +82,7 @@ def check_readable(workspace: Workspace, table: str, *, project: str | None = No
         )
 
 
-def check_about(
-    workspace: Workspace, former: TableVersion | None, about: AboutTable, columns: Iterable[str]
-) -> None:
+def check_about(workspace: Workspace, former: TableVersion | None, about: AboutTable, columns: Iterable[str]) -> None:
     """Check that whoever writes a table opens nothing by it that is closed to them.
 
     Args:

@@ -150,9 +150,7 @@ _kept: dict[tuple[Path, str, frozenset[tuple[str, str]], bool], tuple[tuple[Any,
 """What was gathered for whom, with the versions that it was gathered from."""
 
 
-def _made(
-    workspace: Workspace, versions: list[TableVersion], closed: set[tuple[str, str]], people: list[str]
-) -> Veil:
+def _made(workspace: Workspace, versions: list[TableVersion], closed: set[tuple[str, str]], people: list[str]) -> Veil:
     known, sees = Personal(workspace), may_see(workspace.actor)
     chosen: list[tuple[TableVersion, tuple[str, ...]]] = []
     columns: set[str] = set()
@@ -230,4 +228,6 @@ def _veiled(value: Any, known: Mapping[str, list[str]]) -> Any:
 def _words_of(kind: type[msgspec.Struct]) -> frozenset[str]:
     """The fields of a struct that hold one of a few words: a state, a kind."""
     fields = msgspec.structs.fields(kind)
-    return frozenset(one.name for one in fields if any(get_origin(each) is Literal for each in (one.type, *get_args(one.type))))
+    return frozenset(
+        one.name for one in fields if any(get_origin(each) is Literal for each in (one.type, *get_args(one.type)))
+    )

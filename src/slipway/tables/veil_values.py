@@ -29,7 +29,6 @@ _SHORTEST, _DIGITS, _LOWERED, _IN_BYTES = 3, 6, 8, 5
 _AT_ONCE = 200_000
 _WORD = re.compile(r"[^\W_]+")
 _ENDS = r"^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$"
-_SCHEMA = {"value": pl.String, "head": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def gathered(
     every = pl.concat([pl.DataFrame(schema={"value": pl.String}), *found])
     lowered = every.filter(pl.col("value").str.len_chars() >= _LOWERED).with_columns(pl.col("value").str.to_lowercase())
     told = pl.concat([every, lowered]).unique().filter(~pl.col("value").is_in(list(exempt)))
-    return Hidden(told.with_columns(head=pl.col("value").str.extract(r"^([\p{L}\p{N}]+)")).cast(_SCHEMA))
+    return Hidden(told.with_columns(head=pl.col("value").str.extract(r"^([\p{L}\p{N}]+)")))
 
 
 def _texts(scan: pl.LazyFrame) -> list[pl.LazyFrame]:
