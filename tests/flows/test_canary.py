@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import pwd
+import random
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from slipway.records.tables import AboutTable
 from slipway.runs import search
 from slipway.tables.alters import alter
 from slipway.tables.veil import over
+from slipway.tables.veil_values import Hidden
 from slipway.tables.versions import Origin, append, overwrite
 
 BLIND = [role for role in [*ROLES, "no such role"] if not allowed(Actor("x", roles=(role,)), "tables.personal")]
@@ -155,6 +157,7 @@ def leaves(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
 
 def test_the_command_line_does_not_tell_it(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store opened here, by somebody who is known by their account: each command with what it could be asked."""
+
     def do(asking: Workspace, name: str, /, **fields: object) -> Any:
         return declare.call(asking, OPERATIONS[name], declare.convert(OPERATIONS[name], fields))
 
@@ -201,3 +204,16 @@ def test_what_was_personal_once_stays_hidden_after_a_rename_an_erasure_of_the_ma
     append(workspace, "staff", pl.DataFrame({"address": ["bob@example.org"], "n": [1]}))
     overwrite(workspace, "staff", pl.DataFrame({"n": [1]}))
     assert over(low).text("ada@example.org, bob@example.org") == "(personal), (personal)"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bytes_are_searched_as_by_looking_for_each_value(seed: int) -> None:
+    chance = random.Random(seed)
+    values = ["".join(chance.choices("abcä1", k=chance.randint(3, 9))) for _ in range(60)]
+    hidden = Hidden(pl.DataFrame({"value": values, "head": values}))
+    for _ in range(200):
+        data = bytes(chance.choices("abcä1\0".encode(), k=chance.randint(0, 60)))
+        looked = (data, data.replace(b"\0", b""))
+        wanted = any(value.encode() in one for value in values if len(value) >= 5 for one in looked)
+        assert hidden.are_in_bytes(data) == wanted
+    assert hidden.are_in_bytes(b"\xff" * 4_200_000 + max(values, key=len).encode() + b"\xff")
