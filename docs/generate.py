@@ -17,8 +17,9 @@ import slipway
 from slipway import errors
 from slipway.cli import COMMANDS
 from slipway.hosts import settings
-from slipway.operations.permissions import ROLES
+from slipway.operations.permissions import RIGHTS, ROLES, allowed
 from slipway.operations.table import OPERATIONS
+from slipway.records.people import MEMBER, Actor
 
 FOLDER = Path(__file__).parent / "reference"
 
@@ -105,17 +106,27 @@ def _errors() -> Iterator[str]:
 
 
 def _roles() -> Iterator[str]:
-    yield "# Roles\n\nWhich role may call which operation.\n"
-    roles = sorted(ROLES)
-    yield "| operation | " + " | ".join(roles) + " |"
-    yield "|---|" + "---|" * len(roles)
-    from slipway.operations.permissions import allowed
-    from slipway.records.people import Actor
-
+    yield "# Roles\n\nWhat each role may do, made from the one table that every face asks. A right is written `noun.right`.\n"
+    roles = [role for role in ROLES if role != MEMBER]
+    held = {role: Actor("x", roles=(role, MEMBER)) for role in roles}
+    used: dict[str, list[str]] = {}
     for operation in OPERATIONS.values():
-        marks = ["yes" if allowed(Actor("x", roles=(role,)), operation.permission) else "" for role in roles]
-        yield f"| {operation.name} | " + " | ".join(marks) + " |"
-    yield ""
+        used.setdefault(operation.permission, []).append(operation.name)
+    nouns: dict[str, list[str]] = {}
+    for right in sorted({*RIGHTS, *used}):
+        nouns.setdefault(right.partition(".")[0], []).append(right)
+    for noun, rights in nouns.items():
+        yield f"## {noun}\n"
+        yield "| may | " + " | ".join(roles) + " |"
+        yield "|---|" + "---|" * len(roles)
+        for right in rights:
+            marks = ["yes" if allowed(held[role], right) else "" for role in roles]
+            yield f"| {RIGHTS[right]} (`{right}`) | " + " | ".join(marks) + " |"
+        yield ""
+        for right in rights:
+            asked = ", ".join(f"`{name}`" for name in used.get(right, ()))
+            yield f"- `{right}`: {asked or 'asked by what needs the code or the store itself'}"
+        yield ""
 
 
 def _type(kind: Any) -> str:

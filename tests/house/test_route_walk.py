@@ -98,6 +98,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "endpoints.reports": {},
     "endpoints.get": ENDPOINT,
     "endpoints.deploy": {**MODEL, "dry_run": True},
+    "gates.check": MODEL,
     "endpoints.rollback": ENDPOINT,
     "endpoints.stop": ENDPOINT,
     "endpoints.watch": ENDPOINT,

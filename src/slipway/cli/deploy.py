@@ -29,12 +29,27 @@ def deploy(door: Door, model: str, endpoint: str, dry_run: bool, **more: Any) ->
     """Judge MODEL by its gate and, when it passes, let it serve, or begin the roll-out that its endpoint declares."""
     gate = _declare(door, endpoint or model, keep=not dry_run)
     wanted = {"model": model, "endpoint": endpoint, "dry_run": dry_run, **more}
-    answer = door.call("endpoints.deploy", **wanted, gate=gate if dry_run else None)
+    if not dry_run:
+        answer = door.call("endpoints.deploy", **wanted)
+    elif gate is None:
+        answer = door.call("gates.check", model=model, version=more["version"], endpoint=endpoint)
+    else:
+        answer = _judged(door, wanted | {"gate": gate})
     if not dry_run and door.checkout is not None and (door.checkout.folder / FILE).is_file():
         _publish_schedules(door)
     door.show(answer, deployed_text)
     if dry_run and not answer.verdict.passed:
         raise click.exceptions.Exit(REFUSED)
+
+
+def _judged(door: Door, wanted: dict[str, Any]) -> Deployed:
+    """What the gate that the file shows now would say: it stands here only, so it is judged here."""
+    from slipway.flows.deploy import deploy as judge
+    from slipway.operations.declare import check_allowed
+    from slipway.operations.endpoints import Deploy
+
+    check_allowed(door.workspace, "gates.check", "gates.check")
+    return judge(door.workspace, msgspec.convert(wanted, Deploy))
 
 
 @click.command()

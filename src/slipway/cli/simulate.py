@@ -187,12 +187,14 @@ def simulate(
     """
     from slipway.flows.simulate import Plan
     from slipway.hosts.simulation import label_delay_of, log_folder, pick_endpoint, refuse_to_move
+    from slipway.operations.declare import check_allowed
 
     first_day, last_day = day_of(since, "since"), day_of(until, "until")
     length = _length(tick)
     home, settings = locate(folder or Path())
     with open_project(home, environment=environment) as declared:
         wanted = pick_endpoint(declared, endpoint)
+        check_allowed(declared.workspace, "simulations.run", "runs.write")
         actor = Actor(declared.workspace.actor.name, kind="simulated", roles=("business owner",))
     done_at = last_day + 2 * label_delay_of(wanted)
     plan = Plan(since=first_day, until=last_day, done_at=done_at, tick=length, seed=seed)

@@ -27,7 +27,7 @@ from slipway.records.tables import CheckResult, TableRefusal, TableVersion
 from slipway.stats.column_profiles import TableProfile, to_bytes
 from slipway.tables.catalog import find_head
 from slipway.tables.commits import note_profile
-from slipway.tables.personal import MASK, Personal, may_see, shown, without_samples
+from slipway.tables.personal import MASK, Personal, check_readable, may_see, shown, without_samples
 from slipway.tables.resolve import resolve
 from slipway.tables.versions import read, reads
 
@@ -41,7 +41,9 @@ def profile_table(workspace: Workspace, request: GetProfile) -> Profile:
 
     Raises:
         NotFound: There is no such table or version.
+        Denied: The table names its readers, and the actor is none.
     """
+    check_readable(workspace, request.name)
     version = resolve(workspace, request.name, request.version)
     found = _profile(workspace, version)
     seen = may_see(workspace.actor)
@@ -62,7 +64,9 @@ def failing_rows(workspace: Workspace, request: ShowFailing) -> FailingRows:
     Raises:
         NotFound: There is no such table or version, nothing was refused, or no check has these words.
         InvalidInput: The limit is no number of rows.
+        Denied: The table names its readers, and the actor is none.
     """
+    check_readable(workspace, request.name)
     if not 1 <= request.limit <= 1000:
         raise InvalidInput(
             f"The limit is {request.limit}.", fix="Give 1 to 1,000: so many rows are kept.", field="limit"
@@ -89,7 +93,12 @@ def failing_rows(workspace: Workspace, request: ShowFailing) -> FailingRows:
 
 
 def list_refusals(workspace: Workspace, request: GetRefusals) -> Refusals:
-    """What was refused of a table's rows, newest first."""
+    """What was refused of a table's rows, newest first.
+
+    Raises:
+        Denied: The table names its readers, and the actor is none.
+    """
+    check_readable(workspace, request.name)
     with workspace.ledger.read() as tx:
         found = entries.find(tx, TableRefusal, project=workspace.project, name=request.name, limit=request.limit)
     known = Personal(workspace)

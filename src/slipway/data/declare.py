@@ -40,6 +40,7 @@ class Table:
         description: What it holds, in a sentence; the function's docstring where it is "".
         tags: Words to find it by.
         personal: The columns that tell something of a person.
+        readers: The roles and people that may read it besides admins, () for all who may read tables.
         source: Where its rows come from, None where the function fetches them.
         watermark: The column of the source that only grows.
         schedule: When it is synced.
@@ -53,7 +54,7 @@ class Table:
         key: The columns that identify a row.
         time: The column of event time, or "".
         checks: What must hold of the rows, as declared.
-        about: Owner, description, tags and personal columns.
+        about: Owner, description, tags, personal columns and readers.
         feed: Its source, watermark and schedule.
     """
 
@@ -70,6 +71,7 @@ class Table:
         description: str = "",
         tags: tuple[str, ...] = (),
         personal: tuple[str, ...] = (),
+        readers: tuple[str, ...] = (),
         source: SourceSpec | None = None,
         watermark: str = "",
         schedule: str | Scheduled | None = None,
@@ -95,6 +97,7 @@ class Table:
             description=description or (function.__doc__ or "").strip().partition("\n")[0],
             tags=tags,
             personal=personal,
+            readers=readers,
         )
         update_wrapper(self, function)
 
@@ -240,6 +243,7 @@ def table(
     description: str = "",
     tags: Iterable[str] = (),
     personal: str | Iterable[str] = (),
+    readers: str | Iterable[str] = (),
     source: SourceSpec | None = None,
     watermark: str = "",
     schedule: str | Scheduled | None = None,
@@ -257,6 +261,7 @@ def table(
     description: str = "",
     tags: Iterable[str] = (),
     personal: str | Iterable[str] = (),
+    readers: str | Iterable[str] = (),
     source: SourceSpec | None = None,
     watermark: str = "",
     schedule: str | Scheduled | None = None,
@@ -269,12 +274,13 @@ def table(
         function: Given when the decorator is used without arguments.
         key: The column or columns that identify a row.
         time: The column of event time, aware datetimes.
-        checks: What must hold. Of the rows: `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`,
-            `sw.references`, `sw.check`. Of the whole table: `sw.rows`, `sw.fresh`, `sw.stable`.
+        checks: What must hold: of rows `sw.unique`, `sw.not_null`, `sw.between`, `sw.one_of`, `sw.matches`,
+            `sw.references`, `sw.check`; of the whole table `sw.rows`, `sw.fresh`, `sw.stable`.
         owner: Who answers for it: a person or a team.
         description: What it holds, in a sentence; the function's docstring where it is "".
         tags: Words to find it by.
         personal: The column or columns that tell something of a person.
+        readers: The roles and people that may read it besides admins; all who may read tables where none is named.
         source: Where its rows come from: `sw.files`, `sw.sql`, `sw.api`.
         watermark: The column of the source that grows with each change: a sync reads what is as new or newer.
         schedule: When the server syncs it: "0 3 * * *" in UTC, or `sw.cron(...)`.
@@ -283,11 +289,9 @@ def table(
         InvalidDeclaration: See `Table`.
 
     Example:
-        >>> import polars as pl
         >>> import slipway as sw
         >>> @sw.table(key="code", checks=[sw.unique("code")])
-        ... def airports():
-        ...     return pl.DataFrame({"code": ["EWR", "JFK", "LGA"]})
+        ... def airports(): return [{"code": "EWR"}, {"code": "JFK"}]
         >>> airports.key
         ('code',)
     """
@@ -300,6 +304,7 @@ def table(
         description=description,
         tags=_listed(tags),
         personal=_listed(personal),
+        readers=_listed(readers),
         source=source,
         watermark=watermark,
         schedule=schedule,

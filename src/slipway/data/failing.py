@@ -81,6 +81,7 @@ def set_aside(workspace: Workspace, table: Table, rows: pl.DataFrame, *, source:
         description=f"Rows that the checks of {table.name} set aside.",
         tags=table.about.tags,
         personal=table.about.personal,
+        readers=table.about.readers,
     )
     made = Origin(source=f"checks of {table.name}", run_id=run_id, about=about)
     name = quarantine_of(table.name)

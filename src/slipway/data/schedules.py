@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slipway.data.declare import Table
 from slipway.ledger import entries
+from slipway.operations.declare import check_allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredTable, declared_id
 from slipway.schema.schedules import in_words
@@ -21,9 +22,16 @@ def declare_schedule(workspace: Workspace, table: Table, *, snapshot: str, folde
         table: Its declaration.
         snapshot: The digest of the project snapshot that declares it.
         folder: Where relative paths of its source begin.
+
+    Raises:
+        Denied: The actor may not write schedules.
     """
     wanted = table.feed.schedule
     id = declared_id(workspace.project, workspace.environment, table.name)
+    with workspace.ledger.read() as tx:
+        is_scheduled = tx.get(entries.kind_of(DeclaredTable), id) is not None
+    if wanted is not None or is_scheduled:
+        check_allowed(workspace, "tables.schedule", "schedules.write")
     with workspace.ledger.write() as tx:
         is_known = tx.get(entries.kind_of(DeclaredTable), id) is not None
         former = entries.get(tx, DeclaredTable, id) if is_known else None

@@ -39,7 +39,7 @@ from slipway.records.schema import Field, FieldType
 from slipway.records.tables import AboutTable, TableVersion
 from slipway.schema.fingerprints import of_frame
 from slipway.tables import catalog, row_batches, versions
-from slipway.tables.personal import Personal
+from slipway.tables.personal import Personal, common_readers
 from slipway.tables.row_batches import BATCH_ROWS, check_batch_rows, store
 
 __all__ = [
@@ -223,13 +223,14 @@ def training_batches(
 def _personal_of(work: _Work) -> AboutTable | None:
     """Which columns of a stored training set tell of a person: those, and features of those, that do so in a table.
 
-    Where nobody knows what the features read, all of them do.
+    Where nobody knows what the features read, all of them do. Who may not read a table that it is made of may not read it.
     """
     known = Personal(work.opened)
     told = {f"{name}.{column}" for name in work.read for column in known.names_in(work.tables.version(name))}
     told |= _told_by_owners(work, known)
+    readers = common_readers(work.tables.version(name).about for name in work.read)
     if not told:
-        return None
+        return AboutTable(readers=readers) if readers else None
     names = {*work.asked.key, work.asked.at, work.asked.label, *(field.name for field in work.made.request)}
     own = {name for name in names if f"{work.asked.table}.{name}" in told}
     asked = {f"{REQUEST}.{name}" for name in own}
@@ -238,7 +239,8 @@ def _personal_of(work: _Work) -> AboutTable | None:
         made = {field.name for field in work.made.features}
     else:
         made = {feature for feature, columns in reads.items() if (told | asked) & set(columns)}
-    return AboutTable(personal=tuple(sorted(own | made))) if own or made else None
+    personal = tuple(sorted(own | made))
+    return AboutTable(personal=personal, readers=readers) if personal or readers else None
 
 
 def _told_by_owners(work: _Work, known: Personal) -> set[str]:

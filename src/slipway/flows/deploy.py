@@ -17,7 +17,7 @@ from slipway.flows.turns import turn
 from slipway.ids import check_name
 from slipway.ledger import entries
 from slipway.models import registry
-from slipway.operations.endpoints import Deploy, Deployed, Rollback
+from slipway.operations.endpoints import Check, Deploy, Deployed, Rollback
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Contract, Revision, Served
@@ -25,7 +25,7 @@ from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.schema import Field
 
-__all__ = ["deploy", "draft_of", "rollback"]
+__all__ = ["check", "deploy", "draft_of", "rollback"]
 
 _GUARDED = "prod"
 
@@ -84,6 +84,16 @@ def deploy(workspace: Workspace, request: Deploy) -> Deployed:
         if registry.aliases(workspace, version.name).get(CHAMPION) != version.number:
             registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {name}")
     return Deployed(verdict=ruling, revision=revision, status=status)
+
+
+def check(workspace: Workspace, request: Check) -> Deployed:
+    """What the gate would say of a model version now; nothing is changed.
+
+    Raises:
+        NotFound: No such model or version.
+    """
+    wanted = Deploy(model=request.model, version=request.version, endpoint=request.endpoint, dry_run=True)
+    return deploy(workspace, wanted)
 
 
 def rollback(workspace: Workspace, request: Rollback) -> Deployed:

@@ -16,6 +16,7 @@ from slipway.flows.feed import keep_views
 from slipway.flows.package import package, training_set_of
 from slipway.ledger import entries, events
 from slipway.models.model import Model
+from slipway.operations.declare import check_allowed
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
 from slipway.ports.ledger_store import WriteTransaction
@@ -52,7 +53,11 @@ def declare_endpoint(
         endpoint: What the project's code declares now.
         simulation: Whether it takes decision times from its callers; None leaves that as it stands.
         snapshot: The digest of the project's snapshot, which a retraining runs; "" leaves the stored one.
+
+    Raises:
+        Denied: The actor may not declare endpoints.
     """
+    check_allowed(workspace, "endpoints.declare", "endpoints.declare")
     declared = endpoint.declared(
         workspace.project,
         workspace.clock.now(),

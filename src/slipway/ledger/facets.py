@@ -16,7 +16,7 @@ from slipway.records.tables import TableVersion
 
 __all__ = ["EDITION", "SEARCHED", "Attribute", "Searched", "dataset_figure", "facets", "milliseconds"]
 
-EDITION = 3
+EDITION = 4
 """Counts the changes of this file: records that were indexed by another edition are indexed anew."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -307,6 +307,7 @@ SEARCHED: Mapping[type[Record], Searched] = {
                 "text", lambda version: tuple(field.name for field in version.fields), ("columns",), is_ordered=False
             ),
             "personal": Attribute("text", lambda version: version.about.personal, is_ordered=False),
+            "readers": Attribute("text", lambda version: version.about.readers, is_ordered=False),
             "owner": Attribute("text", lambda version: version.about.owner),
             "description": Attribute("text", lambda version: version.about.description),
         },

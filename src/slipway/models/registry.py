@@ -27,6 +27,7 @@ from slipway.models.numbered import (
     versions_in,
 )
 from slipway.models.packing import Packed
+from slipway.operations.declare import check_allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, Bundle, ModelVersion
 
@@ -62,7 +63,11 @@ def register(
         run_id: The run that made it; the bundle's own where left out.
         description: Free text.
         tags: Free text by name.
+
+    Raises:
+        Denied: The actor may not register models.
     """
+    check_allowed(workspace, "models.register", "models.write")
     bundle = packed.bundle
     run_id = run_id or bundle.run_id
     with workspace.ledger.write() as tx:
@@ -93,15 +98,8 @@ def register(
         if run_id:
             link(tx, f"run:{run_id}", node, "made")
         link(tx, node, f"bundle:{packed.digest}", "packed")
-        events.record(
-            tx,
-            workspace,
-            "models.register",
-            node,
-            name=version.name,
-            number=version.number,
-            bundle=packed.digest,
-        )
+        told = {"name": version.name, "number": version.number, "bundle": packed.digest}
+        events.record(tx, workspace, "models.register", node, **told)
     workspace.say(f"Registered {version.name} version {version.number} (bundle {packed.digest[:12]}).")
     return version
 

@@ -10,6 +10,7 @@ from slipway.errors import Denied, InvalidInput
 from slipway.operations.permissions import allowed, roles_with
 from slipway.ports.workspace import Workspace, in_project
 from slipway.records.people import MEMBER, Actor
+from slipway.tables.personal import sees_all, veil
 
 __all__ = ["Empty", "Operation", "call", "check_allowed", "convert"]
 
@@ -65,6 +66,9 @@ class Operation(Struct, frozen=True, kw_only=True):
 def call(workspace: Workspace, operation: Operation, request: Any) -> Any:
     """Check the permission and run the body. Every face, local or remote, comes through here.
 
+    From somebody who may not see all there is, values of personal columns are hidden wherever they stand in the answer or
+    in the sentence of an error: see `slipway.tables.veil`.
+
     Args:
         workspace: Who asks, for which project, and the backends.
         operation: What to do.
@@ -80,7 +84,8 @@ def call(workspace: Workspace, operation: Operation, request: Any) -> Any:
         workspace = in_project(workspace, "") if workspace.identity else workspace
     check_allowed(workspace, operation.name, operation.permission)
     module, _, function = operation.body.partition(":")
-    return getattr(import_module(module), function)(workspace, request)
+    body = getattr(import_module(module), function)
+    return body(workspace, request) if sees_all(workspace) else veil().through(workspace, body, request)
 
 
 def check_allowed(workspace: Workspace, name: str, permission: str) -> None:

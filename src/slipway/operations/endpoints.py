@@ -12,6 +12,7 @@ from slipway.records.gates import GateSpec, Verdict
 from slipway.records.monitors import Finding, Incident
 
 __all__ = [
+    "Check",
     "Consistency",
     "Deploy",
     "Deployed",
@@ -86,6 +87,20 @@ class Deploy(Struct, frozen=True, kw_only=True):
     gate: GateSpec | None = None
     at_once: bool = False
     break_glass: str = ""
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """What the gate would say of a model version now.
+
+    Args:
+        model: The model's name.
+        version: A number, an alias, or "latest".
+        endpoint: The endpoint whose gate is asked, "" for the model's own name.
+    """
+
+    model: str
+    version: str = "latest"
+    endpoint: str = ""
 
 
 class Deployed(Struct, frozen=True, kw_only=True):
@@ -195,6 +210,14 @@ operations = (
         response=Deployed,
         body="slipway.flows.deploy:deploy",
         changes=True,
+    ),
+    Operation(
+        name="gates.check",
+        summary="Say what the gate would say of a model version now; nothing is changed.",
+        permission="gates.check",
+        request=Check,
+        response=Deployed,
+        body="slipway.flows.deploy:check",
     ),
     Operation(
         name="endpoints.rollback",

@@ -5,12 +5,22 @@ A right is written `noun.right`; `*` stands for any. Reading is `noun.read`.
 
 from slipway.records.people import MEMBER, Actor
 
-__all__ = ["EXCLUDING", "RESERVED", "ROLES", "allowed", "is_right", "roles_with"]
+__all__ = ["EXCLUDING", "RESERVED", "RIGHTS", "ROLES", "allowed", "is_right", "roles_with"]
 
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
     "business owner": ("*.read", "approvals.grant", "models.document"),
-    "data engineer": ("*.read", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
+    "data engineer": (
+        "*.read",
+        "tables.write",
+        "tables.personal",
+        "sharing.write",
+        "projects.write",
+        "runs.write",
+        "trash.write",
+        "schedules.write",
+        "endpoints.watch",
+    ),
     "data scientist": (
         "*.read",
         "tables.write",
@@ -21,14 +31,16 @@ ROLES: dict[str, tuple[str, ...]] = {
         "models.document",
         "trash.write",
         "gates.check",
+        "endpoints.declare",
         "schedules.write",
     ),
-    "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
+    "executive viewer": ("projects.read", "models.read", "endpoints.read"),
     "governance": (
         "*.read",
         "tables.personal",
         "tables.erase",
         "approvals.grant",
+        "gates.check",
         "audit.seal",
         "floors.write",
         "gates.break",
@@ -45,6 +57,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "models.document",
         "trash.write",
         "gates.check",
+        "endpoints.declare",
         "endpoints.deploy",
         "endpoints.watch",
         "schedules.write",
@@ -53,13 +66,55 @@ ROLES: dict[str, tuple[str, ...]] = {
         "*.read",
         "schedules.write",
         "trash.purge",
+        "gates.check",
         "gates.break",
+        "endpoints.declare",
         "endpoints.deploy",
         "endpoints.watch",
         "audit.seal",
     ),
-    "software engineer": ("projects.read", "endpoints.read", "models.read"),
+    "software engineer": ("projects.read", "endpoints.read"),
 }
+
+RIGHTS: dict[str, str] = {
+    "approvals.grant": "approve a version, or retrainings until a date",
+    "approvals.read": "see who approved what",
+    "audit.read": "read the audit log and verify it",
+    "audit.seal": "sign what happened so far",
+    "catalog.read": "search tables and features, and trace values back to source columns",
+    "endpoints.declare": "say which model, features, gate and monitors an endpoint has; running a pipeline that makes its "
+    "model says so too",
+    "endpoints.deploy": "deploy, roll back, stop and retrain",
+    "endpoints.read": "see endpoints, contracts, roll-outs, retrainings and what monitors found",
+    "endpoints.watch": "run the monitors now",
+    "features.read": "see features and prove that serving gives what training had",
+    "floors.read": "see what every model of an environment must show",
+    "floors.write": "set it; nobody has this right by having all of them",
+    "gates.break": "release what the gate refuses, for hours and with an incident",
+    "gates.check": "ask what a gate would say",
+    "models.read": "see models, their versions and what they measured",
+    "models.write": "register versions, name and describe them",
+    "people.read": "see who is known and which roles they hold",
+    "people.write": "let people in, give and take roles, make and end everybody's tokens",
+    "projects.read": "see which projects there are",
+    "projects.write": "begin a project",
+    "runs.read": "see runs, their files, their code and what steps printed",
+    "runs.write": "log runs, run pipelines, repeat runs, simulate",
+    "schedules.read": "see schedules and what they started",
+    "schedules.write": "publish, pause and fire schedules, also those by which tables are synced",
+    "sharing.read": "see what projects share",
+    "sharing.write": "offer a table, feature or step to other projects",
+    "tables.erase": "erase a person's rows everywhere",
+    "tables.personal": "see the values of personal columns",
+    "tables.read": "see tables, their checks, and their rows without personal values",
+    "tables.write": "ingest, write, name, branch, change and clean tables and sets of files",
+    "tokens.own": "make and end one's own tokens",
+    "tokens.read": "see one's own tokens",
+    "trash.purge": "remove for good what is in the trash",
+    "trash.read": "see what is in the trash",
+    "trash.write": "put runs and models into the trash, and take them back",
+}
+"""What each right is for, in words that complete "may"."""
 
 EXCLUDING: tuple[tuple[str, str], ...] = (
     ("governance", "data scientist"),

@@ -145,11 +145,13 @@ class ArtifactContent(Struct, frozen=True, kw_only=True):
         artifact: The artifact.
         data: Its bytes, verified; none where it has more than 8 million: those are downloaded.
         is_whole: Whether the bytes are here.
+        withheld: What is hidden of them from who asks, in a sentence; "" for nothing. `data` then is not what was stored.
     """
 
     artifact: Artifact
     data: bytes
     is_whole: bool
+    withheld: str = ""
 
 
 class GetRows(Struct, frozen=True, kw_only=True):

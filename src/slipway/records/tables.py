@@ -34,12 +34,14 @@ class AboutTable(Struct, frozen=True, kw_only=True):
         description: What it holds, in a sentence.
         tags: Words to find it by.
         personal: The columns that tell something of a person.
+        readers: The roles and people that may read it besides admins, () for all who may read tables.
     """
 
     owner: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
     personal: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
 
 
 class ColumnStats(Struct, frozen=True):
@@ -174,7 +176,7 @@ class TableVersion(Record, frozen=True, kw_only=True, tag="table"):
         source: Where it came from, in words.
         run_id: The run that wrote it, or "".
         data_until: The greatest event time in it, None without a time column.
-        about: Owner, description, tags and personal columns, as its declaration said.
+        about: Owner, description, tags, personal columns and readers, as its declaration said.
         profile: The digest of the blob with its profile (counts, nulls, histograms of the columns), "" for none.
         cleaned_at: When its rows were cleaned away, None while they are there.
         erased: Which rows were erased from it, oldest first. It keeps its hash; what it consists of is then said here.

@@ -25,6 +25,7 @@ from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Artifact, Bucket, Run
 from slipway.records.search import And, Compare, Condition, Field, IsNull, Not, Search
 from slipway.runs import search
+from slipway.tables.personal import sees_all, veil
 
 __all__ = ["artifact_named", "get_artifact", "get_curves", "get_diff", "get_run", "own_run", "place_of", "search_runs"]
 
@@ -151,7 +152,7 @@ def _is_curve(buckets: list[Bucket]) -> bool:
 
 
 def get_artifact(workspace: Workspace, request: GetArtifact) -> ArtifactContent:
-    """One artifact, with its bytes where they are not too many.
+    """One artifact, with its bytes where they are not too many, as the workspace's actor may see them.
 
     Raises:
         NotFound: There is no such run or artifact.
@@ -160,7 +161,15 @@ def get_artifact(workspace: Workspace, request: GetArtifact) -> ArtifactContent:
     found = artifact_named(own_run(workspace, request.id), request.name)
     if found.size_bytes > _HELD_BYTES:
         return ArtifactContent(artifact=found, data=b"", is_whole=False)
-    return ArtifactContent(artifact=found, data=workspace.blobs.get(found.digest), is_whole=True)
+    data = workspace.blobs.get(found.digest)
+    known = None if sees_all(workspace) else veil().over(workspace)
+    if known is None:
+        return ArtifactContent(artifact=found, data=data, is_whole=True)
+    shown, is_shown = known.file(found.name, data)
+    withheld = "" if is_shown else "It is not shown: it holds values of personal columns, or cannot be looked into."
+    if is_shown and shown != data:
+        withheld = "Values of personal columns are hidden in it."
+    return ArtifactContent(artifact=found, data=shown, is_whole=is_shown, withheld=withheld)
 
 
 def artifact_named(run: Run, name: str) -> Artifact:

@@ -24,6 +24,13 @@ def get_rows(workspace: Workspace, request: GetRows) -> Rows:
     if not 1 <= request.limit <= _MOST_ROWS:
         raise InvalidInput(f"limit is {request.limit}.", fix=f"Give 1 to {_MOST_ROWS:,}.", field="limit")
     content = get_artifact(workspace, GetArtifact(id=request.id, name=request.name))
+    if not content.is_whole and content.withheld:
+        raise InvalidInput(
+            f"{request.name!r} is not shown to {workspace.actor.name}.",
+            why=content.withheld,
+            fix="Ask somebody who may see personal columns: slipway people roles",
+            field="name",
+        )
     if not content.is_whole:
         raise InvalidInput(f"{request.name!r} is too large to be looked into.", fix="Download it.", field="name")
     try:

@@ -59,7 +59,12 @@ def _image(workspace: Workspace, id: str, name: str) -> Response:
     content = _ask(workspace, "runs.artifact", id=id, name=name)
     kind = pictures.kind_of(content.data)
     if not content.is_whole:
-        raise InvalidInput(f"{name!r} is too large to be shown.", fix="Download it.", field="name")
+        raise InvalidInput(
+            f"{name!r} is not shown." if content.withheld else f"{name!r} is too large to be shown.",
+            why=content.withheld,
+            fix="" if content.withheld else "Download it.",
+            field="name",
+        )
     if not kind:
         raise NotFound(
             f"{name!r} is no picture.", why="PNG, JPEG, GIF and WebP are known by their bytes.", fix="Download it."

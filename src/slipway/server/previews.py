@@ -7,7 +7,7 @@ show, and bytes that do not fit it are shown as text or not at all.
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -69,9 +69,14 @@ def of_rows(found: Rows) -> Preview:
 
 def preview(content: ArtifactContent) -> Preview:
     """What to show of an artifact."""
-    artifact, data = content.artifact, content.data
     if not content.is_whole:
-        return Preview("none", note="It is too large to be shown here.")
+        return Preview("none", note=content.withheld or "It is too large to be shown here.")
+    shown = _whole(content)
+    return replace(shown, note=f"{content.withheld} {shown.note}".strip()) if content.withheld else shown
+
+
+def _whole(content: ArtifactContent) -> Preview:
+    artifact, data = content.artifact, content.data
     if pictures.kind_of(data):
         return Preview("image")
     suffix = PurePosixPath(artifact.name).suffix.lower()

@@ -18,6 +18,7 @@ from slipway.charts.text import clean
 from slipway.ledger import uploads
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact
+from slipway.tables.personal import sees_all, veil
 
 __all__ = ["attachment", "disposition", "image", "stored"]
 
@@ -34,7 +35,13 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._ -]")
 
 
 def stored(workspace: Workspace, artifact: Artifact) -> Response:
-    """A stored file as a download, verified against its digest before the first of its bytes is sent."""
+    """A stored file as a download, verified against its digest before the first of its bytes is sent.
+
+    Raises:
+        Denied: It holds what the workspace's actor may not see.
+    """
+    if not sees_all(workspace):
+        veil().check_file(workspace, artifact)
     if artifact.size_bytes <= _HELD_BYTES:
         return attachment(artifact.name, workspace.blobs.get(artifact.digest))
     path = uploads.new_file(workspace)

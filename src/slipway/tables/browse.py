@@ -7,7 +7,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.search import Field, In, Search
 from slipway.records.tables import TableVersion
 from slipway.tables.catalog import BRANCH, TAG, head, heads, history, named_refs
-from slipway.tables.personal import Personal, shown
+from slipway.tables.personal import Personal, check_readable, shown
 from slipway.tables.resolve import resolve
 from slipway.tables.syncs import list_syncs
 
@@ -62,7 +62,9 @@ def get_table(workspace: Workspace, request: GetTable) -> TableDetail:
 
     Raises:
         NotFound: There is no such table or version.
+        Denied: The table names its readers, and the actor is none.
     """
+    check_readable(workspace, request.name)
     name, version = request.name, request.version
     found = (resolve(workspace, name, version),) if version else history(workspace, name)
     known = Personal(workspace)
@@ -74,7 +76,9 @@ def table_history(workspace: Workspace, request: HistoryOf) -> TableHistory:
 
     Raises:
         NotFound: There is no such table.
+        Denied: The table names its readers, and the actor is none.
     """
+    check_readable(workspace, request.name)
     known = Personal(workspace)
     found = tuple(shown(workspace, version, known) for version in history(workspace, request.name))
     with workspace.ledger.read() as tx:

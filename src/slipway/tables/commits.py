@@ -12,12 +12,13 @@ import msgspec
 
 from slipway.errors import Conflict, InvalidInput
 from slipway.ledger import entries, events, lineage, versions
+from slipway.operations.declare import check_allowed
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.sources import Synced
 from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChange, TableVersion
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
-from slipway.tables.personal import check_personal
+from slipway.tables.personal import check_about, check_personal, common_readers
 
 __all__ = ["Draft", "Origin", "again_on_conflict", "commit", "moved_head", "note_about", "note_profile", "note_synced"]
 
@@ -127,10 +128,13 @@ def commit(
         also: Writes what belongs to the version in the same transaction.
 
     Raises:
+        Denied: The actor may not write tables, or would open to themselves what is closed to them.
         Conflict: The head is no longer `former`, or `former` is not what the origin was judged beside.
         InvalidInput: What is said of the table calls a column personal that it does not have.
     """
+    check_allowed(workspace, verb, "tables.write")
     if origin.about is not None:
+        check_about(workspace, former, origin.about, {field.name for field in draft.manifest.fields})
         check_personal(table, origin.about, (field.name for field in draft.manifest.fields))
     if origin.onto is not None and origin.onto != (former.version if former else ""):
         raise _written_by_another(table)
@@ -223,8 +227,10 @@ def note_about(workspace: Workspace, version: TableVersion, about: AboutTable) -
     """Note with a version what its declaration says by now, where that alone has changed.
 
     Raises:
+        Denied: The actor would open to themselves what is closed to them.
         InvalidInput: It calls a column personal that is not there.
     """
+    check_about(workspace, version, about, (field.name for field in version.fields))
     check_personal(version.name, about, (field.name for field in version.fields))
     with workspace.ledger.write() as tx:
         known = entries.get(tx, TableVersion, version.id)
@@ -290,15 +296,17 @@ def _recorded(
 
 
 def _inherited(tx: WriteTransaction, draft: Draft, former: TableVersion | None, origin: Origin) -> AboutTable:
-    """What is known of a table of which nobody says anything: columns that are personal where they come from stay so."""
+    """What is known of a table of which nobody says anything: who may not see or read what it is made of may not here."""
     about = former.about if former else AboutTable()
     names = {field.name for field in draft.manifest.fields}
-    personal = set(about.personal)
-    for source in origin.inputs:
-        kind, _, id = source.partition(":")
-        if kind == "table" and tx.get(entries.kind_of(TableVersion), id) is not None:
-            personal |= set(entries.get(tx, TableVersion, id).about.personal)
-    return msgspec.structs.replace(about, personal=tuple(sorted(personal & names)))
+    sources = [
+        entries.get(tx, TableVersion, id)
+        for kind, _, id in (source.partition(":") for source in origin.inputs)
+        if kind == "table" and tx.get(entries.kind_of(TableVersion), id) is not None
+    ]
+    personal = {*about.personal, *(column for source in sources for column in source.about.personal)}
+    readers = common_readers((about, *(source.about for source in sources)))
+    return msgspec.structs.replace(about, personal=tuple(sorted(personal & names)), readers=readers)
 
 
 def _written_by_another(table: str) -> Conflict:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from slipway.errors import BackendError, InvalidInput, SlipwayError
+from slipway.errors import BackendError, Denied, InvalidInput, SlipwayError
 from slipway.ledger import events
 from slipway.operations.delta import DeltaExport, ExportDelta
 from slipway.ports.workspace import Workspace
@@ -16,7 +16,7 @@ from slipway.tables.catalog import history, manifest_of, subject
 from slipway.tables.delta_log import LOG, Snapshot, bounded_in, delta_type, refusal_of, table_id, write_log
 from slipway.tables.part_cache import part_folder
 from slipway.tables.part_folders import table_folder
-from slipway.tables.personal import Personal
+from slipway.tables.personal import PERMISSION, Personal, check_readable, may_see
 from slipway.tables.resolve import resolve
 from slipway.tables.scans import scan_parts
 
@@ -27,10 +27,19 @@ def export_delta(workspace: Workspace, request: ExportDelta) -> DeltaExport:
     """Bring a table's Delta log up to date and say how to read one version of it. No data is copied.
 
     Raises:
+        Denied: It has personal columns, or names its readers, and the actor may not see them, or is none.
         NotFound: There is no such table or version.
         InvalidInput: The version that was asked for cannot be read as Delta.
         Conflict: The table's folder holds a Delta log that is not Slipway's.
     """
+    check_readable(workspace, request.name)
+    personal = Personal(workspace).names_ever(workspace.project, request.name)
+    if personal and not may_see(workspace.actor):
+        raise Denied(
+            f"{workspace.actor.name} may not export the table {request.name!r}.",
+            why=f"Whoever reads its files reads its personal columns: {', '.join(sorted(personal))}.",
+            fix=f"Ask somebody with the permission {PERMISSION!r} (slipway people roles).",
+        )
     wanted = resolve(workspace, request.name, request.version)
     folder = table_folder(workspace, request.name)
     written, newest = _write(workspace, request.name)

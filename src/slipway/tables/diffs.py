@@ -16,7 +16,7 @@ from slipway.schema.dtypes import dtype_of
 from slipway.tables.alters import is_wider
 from slipway.tables.catalog import manifest_of, words
 from slipway.tables.part_cache import part_folder
-from slipway.tables.personal import MASK, Personal
+from slipway.tables.personal import MASK, Personal, check_readable
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import scan_parts
 
@@ -87,7 +87,12 @@ def diff(
 
 
 def diff_tables(workspace: Workspace, request: DiffTables) -> TableDiff:
-    """What differs between two versions; see `diff`."""
+    """What differs between two versions; see `diff`.
+
+    Raises:
+        Denied: The table names its readers, and the actor is none.
+    """
+    check_readable(workspace, request.name)
     return diff(workspace, request.name, request.before, request.after, sample=request.sample)
 
 

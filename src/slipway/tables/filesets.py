@@ -17,6 +17,7 @@ from slipway.hashing import digest as digest_of
 from slipway.hashing import fingerprint
 from slipway.ids import check_name
 from slipway.ledger import entries, events, lineage, versions
+from slipway.operations.declare import check_allowed
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.filesets import FileEntry, FileIndex, FileSetVersion
@@ -255,10 +256,12 @@ def commit(
     A version that existed before keeps its record, and the head returns to it.
 
     Raises:
+        Denied: The actor may not write tables and file sets.
         Conflict: The head is no longer `parent`.
         InvalidInput: These are the files of a version from which some were erased.
     """
     check_name(name, "file set")
+    check_allowed(workspace, "files.commit", "tables.write")
     version, blob, project = fingerprint(index), workspace.blobs.put(msgspec.json.encode(index)), workspace.project
     with workspace.ledger.write() as tx:
         if parent is not None and entries.get(tx, FileSetVersion, parent.id).erased != parent.erased:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
 import msgspec
 
-from slipway.errors import InvalidInput, SlipwayError, near
+from slipway.errors import Denied, InvalidInput, SlipwayError, near
 from slipway.ledger import entries
 from slipway.operations.permissions import allowed
 from slipway.ports.workspace import Workspace
@@ -22,7 +24,21 @@ from slipway.records.people import Actor
 from slipway.records.tables import AboutTable, CheckResult, TableVersion
 from slipway.tables.catalog import find_head, manifest_of, quarantine_of
 
-__all__ = ["MASK", "PERMISSION", "Personal", "check_personal", "may_see", "shown", "without_samples"]
+__all__ = [
+    "MASK",
+    "PERMISSION",
+    "Personal",
+    "check_about",
+    "check_personal",
+    "check_readable",
+    "common_readers",
+    "may_read",
+    "may_see",
+    "sees_all",
+    "shown",
+    "veil",
+    "without_samples",
+]
 
 MASK = "(personal)"
 """What stands in the place of a value that the actor may not see."""
@@ -33,6 +49,76 @@ _SET_ASIDE = quarantine_of("")
 def may_see(actor: Actor) -> bool:
     """Whether somebody may see the values of personal columns."""
     return allowed(actor, PERMISSION)
+
+
+def may_read(actor: Actor, about: AboutTable) -> bool:
+    """Whether somebody is among those that may read a table: all where it names nobody, and admins always."""
+    return not about.readers or "admin" in actor.roles or bool({actor.name, *actor.roles} & set(about.readers))
+
+
+def sees_all(workspace: Workspace) -> bool:
+    """Whether the workspace's actor sees whatever there is: then nothing needs to be looked through for them."""
+    return "admin" in workspace.actor.roles and may_see(workspace.actor)
+
+
+def check_readable(workspace: Workspace, table: str, *, project: str | None = None) -> None:
+    """Check that the actor may read a table; what its newest version says holds for all of them.
+
+    What the installation does by itself (a schedule, a retraining) reads what its project declares.
+
+    Raises:
+        Denied: The table names its readers, and the actor is none.
+    """
+    actor = workspace.actor
+    if "admin" in actor.roles or (actor.kind == "service" and workspace.identity is None):
+        return
+    with workspace.ledger.read() as tx:
+        head = find_head(tx, project or workspace.project, table.removeprefix(_SET_ASIDE))
+    if head is not None and not may_read(actor, head.about):
+        raise Denied(
+            f"{actor.name} may not read the table {table!r}.",
+            why=f"Its declaration says who may: {', '.join(head.about.readers)}.",
+            fix=f"Ask {head.about.owner or 'its owner'} to name you or your role: @sw.table(readers=[...]).",
+        )
+
+
+def check_about(workspace: Workspace, former: TableVersion | None, about: AboutTable, columns: Iterable[str]) -> None:
+    """Check that whoever writes a table opens nothing by it that is closed to them.
+
+    Args:
+        workspace: Whose actor writes. What the installation does by itself writes what its project declares.
+        former: The table's newest version, None for none.
+        about: What is to be said of the table from now on.
+        columns: What it will have.
+
+    Raises:
+        Denied: The table names its readers and the actor is none, or the actor may not see personal columns and a column
+            would be personal no more.
+    """
+    actor = workspace.actor
+    if former is None or (actor.kind == "service" and workspace.identity is None):
+        return
+    check_readable(workspace, former.name, project=former.project)
+    opened = sorted(({*former.about.personal} - {*about.personal}) & {*columns})
+    if opened and not may_see(actor):
+        raise Denied(
+            f"{actor.name} may not take {opened[0]!r} from the personal columns of the table {former.name!r}.",
+            why="Who may not see the values of personal columns cannot open them.",
+            fix=f"Declare it again: personal=[{opened[0]!r}]; or ask somebody with the permission {PERMISSION!r}.",
+        )
+
+
+def common_readers(abouts: Iterable[AboutTable]) -> tuple[str, ...]:
+    """Who may read what is made of tables: who is named by all that name somebody; admins alone where nobody is."""
+    named = [about.readers for about in abouts if about.readers]
+    if not named:
+        return ()
+    return tuple(one for one in named[0] if all(one in other for other in named)) or ("admin",)
+
+
+def veil() -> Any:
+    """The room that looks through answers and files, `slipway.tables.veil`; loaded when somebody may not see all."""
+    return import_module("slipway.tables.veil")
 
 
 class Personal:

@@ -27,6 +27,7 @@ from slipway.tables.catalog import (
 from slipway.tables.commits import Origin, commit, moved_head
 from slipway.tables.part_cache import part_folder
 from slipway.tables.parts import PartWriter
+from slipway.tables.personal import common_readers
 from slipway.tables.resolve import Version, check_ref_name, resolve
 from slipway.tables.scans import scan_parts
 from slipway.tables.staging import Staged
@@ -186,7 +187,8 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
         moved = moved_onto(workspace, writer, staged, ours)
         draft = appended(ours, manifests[2], moved)
         personal = tuple(dict.fromkeys((*ours.about.personal, *theirs.about.personal)))
-        about = msgspec.structs.replace(theirs.about, personal=personal)
+        readers = common_readers((ours.about, theirs.about))
+        about = msgspec.structs.replace(theirs.about, personal=personal, readers=readers)
         origin = Origin(source=f"the branch {name}", checks=theirs.checks, about=about)
         return commit(workspace, table, draft, former=ours, origin=origin, verb="tables.merge", also=move)
 

@@ -32,6 +32,7 @@ from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
 from slipway.tables.conform import check_declared
 from slipway.tables.part_cache import part_folder
 from slipway.tables.parts import PartWriter
+from slipway.tables.personal import check_readable
 from slipway.tables.resolve import Version, resolve
 from slipway.tables.scans import greatest, scan_parts, schema_of, verify_parts
 from slipway.tables.staging import Rows, Staged, cut, digests_of, joined_field, keep_tail, stage_with
@@ -82,8 +83,10 @@ def read(
     Raises:
         NotFound: There is no such table or version, or its rows were cleaned away.
         Corrupt: The manifest or a part is missing or altered.
+        Denied: The table names its readers, and the actor is none.
     """
     owner = project or workspace.project
+    check_readable(workspace, table, project=owner)
     found = resolve(workspace, table, version, project=owner)
     rows = scan(workspace, found, manifest_of(workspace, found))
     recorded = reads.get()

@@ -27,6 +27,7 @@ from slipway.server import api
 from slipway.server.asking import asking
 from slipway.server.errors import MethodNotAllowed
 from slipway.server.mlflow import wire
+from slipway.tables.personal import sees_all, veil
 
 __all__ = ["HOME", "Area", "Declared", "MlflowRoutes", "Raw", "is_mlflow", "read_body"]
 
@@ -202,7 +203,8 @@ class MlflowRoutes(BaseRoute):
                 asked = wire.read_json(body, declared.request)
             if fields:
                 asked = msgspec.structs.replace(asked, **fields)
-            return wire.answer(declared.work(chosen, asked))
+            told = declared.work(chosen, asked) if sees_all(chosen) else veil().through(chosen, declared.work, asked)
+            return wire.answer(told)
 
         return await run_in_threadpool(work)
 
