@@ -85,6 +85,7 @@ def _run(
             if not no_ingest:
                 _ingest(door)
             snapshot = project.snapshot()
+            project.declare_raci()
             with _blamed(chosen):
                 return run_pipeline(
                     workspace,

@@ -9,10 +9,11 @@ __all__ = ["EXCLUDING", "RESERVED", "ROLES", "allowed", "is_right", "roles_with"
 
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
-    "business owner": ("*.read", "approvals.grant"),
-    "data engineer": ("*.read", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
+    "business owner": ("*.read", "comments.write", "approvals.grant"),
+    "data engineer": ("*.read", "comments.write", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
     "data scientist": (
         "*.read",
+        "comments.write",
         "tables.write",
         "sharing.write",
         "projects.write",
@@ -22,9 +23,10 @@ ROLES: dict[str, tuple[str, ...]] = {
         "gates.check",
         "schedules.write",
     ),
-    "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
+    "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read", "comments.read", "comments.write"),
     "governance": (
         "*.read",
+        "comments.write",
         "tables.personal",
         "tables.erase",
         "approvals.grant",
@@ -32,9 +34,18 @@ ROLES: dict[str, tuple[str, ...]] = {
         "floors.write",
         "gates.break",
     ),
-    MEMBER: ("projects.read", "people.read", "tokens.read", "tokens.own"),
+    MEMBER: (
+        "projects.read",
+        "people.read",
+        "tokens.read",
+        "tokens.own",
+        "absences.own",
+        "notices.read",
+        "notices.own",
+    ),
     "ml engineer": (
         "*.read",
+        "comments.write",
         "tables.write",
         "sharing.write",
         "projects.write",
@@ -48,6 +59,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "platform engineer": (
         "*.read",
+        "comments.write",
         "schedules.write",
         "trash.purge",
         "gates.break",
@@ -55,7 +67,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.watch",
         "audit.seal",
     ),
-    "software engineer": ("projects.read", "endpoints.read", "models.read"),
+    "software engineer": ("projects.read", "endpoints.read", "models.read", "comments.read", "comments.write"),
 }
 
 EXCLUDING: tuple[tuple[str, str], ...] = (

@@ -3,6 +3,7 @@
 from slipway.errors import NotFound, near
 from slipway.operations import (
     catalog,
+    comments,
     delta,
     endpoints,
     erasures,
@@ -13,6 +14,7 @@ from slipway.operations import (
     models,
     people,
     projects,
+    responsibility,
     rollouts,
     runs,
     schedules,
@@ -30,6 +32,8 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     people,
+    responsibility,
+    comments,
     tables,
     table_checks,
     table_versions,
