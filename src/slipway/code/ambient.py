@@ -35,8 +35,29 @@ _CLOCK = {
     "uuid.uuid1": _MANY,
 }
 _MAKES_GENERATOR = frozenset({"numpy.random.RandomState", "numpy.random.default_rng", "random.Random"})
-_SEEDS = frozenset({"numpy.random.seed", "random.seed"})
+_SEEDS = frozenset({"numpy.random.seed", "random.seed", "torch.manual_seed"})
 _ALWAYS = frozenset({"os.urandom", "random.SystemRandom", "uuid.uuid4"})
+_TORCH = frozenset(
+    {
+        "bernoulli",
+        "multinomial",
+        "normal",
+        "rand",
+        "rand_like",
+        "randint",
+        "randint_like",
+        "randn",
+        "randn_like",
+        "randperm",
+    }
+)
+# Layers whose weights begin at random.
+_LAYERS = frozenset(
+    {
+        "Bilinear", "Conv1d", "Conv2d", "Embedding", "EmbeddingBag", "GRU", "LSTM", "Linear", "MultiheadAttention", "RNN",
+        "TransformerDecoderLayer", "TransformerEncoderLayer",
+    }
+)  # fmt: skip
 _NO_DRAWING = frozenset({"get_bit_generator", "get_state", "getstate", "set_bit_generator", "set_state", "setstate"})
 
 
@@ -58,6 +79,8 @@ def is_random(name: str, arguments: int) -> bool:
     module, _, last = name.rpartition(".")
     if name in _ALWAYS or module == "secrets":
         return True
+    if (module == "torch" and last in _TORCH) or (module == "torch.nn" and last in _LAYERS):
+        return arguments >= 0
     drawn = module in ("random", "numpy.random") and last[:1].islower() and last not in _NO_DRAWING
     return drawn and arguments >= 0 and name not in _SEEDS
 

@@ -10,29 +10,10 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 
 __all__ = [
-    "CONTEXT",
-    "Artifact",
-    "Bucket",
-    "CodeVersion",
-    "Dataset",
-    "Environment",
-    "Experiment",
-    "HiddenInput",
-    "Machine",
-    "MetricPoint",
-    "ModelUse",
-    "Run",
-    "RunArtifact",
-    "RunError",
-    "RunFinding",
-    "RunState",
-    "RunWriter",
-    "StepAttempt",
-    "StepNotes",
-    "StepOutput",
-    "StepRun",
-    "WorkerTime",
-]
+    "CONTEXT", "Artifact", "Bucket", "CodeVersion", "Dataset", "Environment", "Experiment", "HiddenInput",
+    "Machine", "MetricPoint", "ModelUse", "Run", "RunArtifact", "RunError", "RunFinding", "RunState", "RunWriter",
+    "StepAttempt", "StepNotes", "StepOutput", "StepRun", "WorkerTime",
+]  # fmt: skip
 
 CONTEXT = "mlflow.data.context"
 """The tag of a dataset that says what a run read it for: "training"."""
@@ -253,6 +234,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         findings: What was noticed while it ran, in order.
         ended_early: Why a finished run ended before its script's end, "" where it did not.
         worker_time: How long workers were held for its steps; None for a run without steps, or of an earlier release.
+        hidden: Files, folders and environment variables that a pipeline read by itself between its steps.
     """
 
     experiment_id: str = "0"
@@ -280,6 +262,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     machine: Machine | None = None
     tolerance: float | None = None
     worker_time: WorkerTime | None = None
+    hidden: "tuple[HiddenInput, ...]" = ()
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -347,6 +330,8 @@ class HiddenInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
         below: The path relative to the current folder, where it lies in it and was given as an absolute one.
         own: For a folder: names that do not count, because the step made them.
         stamp: What the file system said of the file, by which an unchanged one is known again without reading it.
+        kept: For a file whose bytes are stored under `content`: its path relative to the project's folder; "" for one
+            that is not kept.
     """
 
     kind: Literal["file", "folder", "path", "link", "env"]
@@ -356,6 +341,7 @@ class HiddenInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     below: str = ""
     own: tuple[str, ...] = ()
     stamp: str = ""
+    kept: str = ""
 
 
 class StepRun(Record, frozen=True, kw_only=True, tag="step"):

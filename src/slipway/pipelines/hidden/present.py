@@ -25,6 +25,7 @@ __all__ = [
     "identity",
     "link_state",
     "path_state",
+    "paths_of",
     "place_of",
     "variable_state",
 ]
@@ -160,14 +161,15 @@ def holds(read: HiddenInput, place: Place) -> bool:
     """
     if read.kind == "env":
         return variable_state(read.name) == read.content
-    found = [_state(read, path) for path in _paths(read, place)]
+    found = [_state(read, path) for path in paths_of(read, place)]
     if not read.content:
         return not any(found)
     there = [state for state in found if state]
     return bool(there) and all(state == read.content for state in there)
 
 
-def _paths(read: HiddenInput, place: Place) -> list[str]:
+def paths_of(read: HiddenInput, place: Place) -> list[str]:
+    """Where the file or folder that was read may lie now."""
     if not os.path.isabs(read.name):
         return [os.path.join(place.cwd, read.name)]
     found = [read.name]
@@ -205,7 +207,7 @@ def _change(read: HiddenInput, place: Place) -> str:
         gone = not variable_state(read.name)
         return f"environment variable {read.name} {'is no longer set' if gone else 'changed'}"
     name = read.beside if read.beside and not read.beside.startswith("..") else read.name
-    is_there = any(_state(read, path) for path in _paths(read, place))
+    is_there = any(_state(read, path) for path in paths_of(read, place))
     if read.kind in ("path", "link"):
         return f"{name} {'is something else' if read.content and is_there else 'is there' if is_there else 'is gone'}"
     if read.kind == "folder":
