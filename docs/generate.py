@@ -83,7 +83,11 @@ def _operations() -> Iterator[str]:
 
 def _settings() -> Iterator[str]:
     yield "# Settings: slipway.toml\n"
-    sections = (("project", settings.ProjectSettings), ("environments.NAME", settings.EnvironmentSettings))
+    sections = (
+        ("project", settings.ProjectSettings),
+        ("environments.NAME", settings.EnvironmentSettings),
+        ("raci.STAGE", settings.RaciSettings),
+    )
     for name, kind in sections:
         yield f"## [{name}]\n\n{_prose(inspect.getdoc(kind) or '')}\n"
         yield "| key | type | default |\n|---|---|---|"

@@ -66,7 +66,7 @@ def test_nobody_is_asked_for_what_fails_otherwise(still: Desk) -> None:
 
 
 def test_who_is_informed_hears_of_what_serves_and_of_the_way_back(still: Desk) -> None:
-    still.declare(gate=None, rollout=None)
+    still.declare(gate=sw.Gate(sw.metric("auc") >= 0.0), rollout=())
     still.deploy(FIRST)
     still.deploy(BETTER)
     still.rollback()
@@ -85,7 +85,7 @@ def test_broken_glass_is_owned_by_whose_word_was_gone_round(still: Desk) -> None
 
 
 def test_a_transaction_that_fails_tells_nobody(still: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    still.declare(gate=None, rollout=None)
+    still.declare(gate=sw.Gate(sw.metric("auc") >= 0.0), rollout=())
 
     def broken(*given: object, **more: object) -> Callable[..., None]:
         raise OSError("the disk is full")

@@ -45,9 +45,8 @@ def raci(door: Door) -> None:
     if door.checkout is not None:
         from slipway.hosts.settings import raci_rows
 
-        rows = raci_rows(door.checkout.settings)
-        if rows != (answer.raci.rows if answer.raci else ()):
-            note = "\n\nslipway.toml says otherwise by now; that holds once the project is run or deployed."
+        if raci_rows(door.checkout.settings) != (answer.raci.rows if answer.raci else ()):
+            note = "\n\nslipway.toml says otherwise by now, which holds once the project is run or deployed."
     door.show(answer, lambda table: _raci_text(table) + note)
 
 
@@ -174,7 +173,8 @@ def _gaps_text(answer: Gaps) -> str:
 
 def _raci_text(answer: RaciTable) -> str:
     if answer.raci is None or not answer.raci.rows:
-        return "Nobody is named yet. Write into slipway.toml, and run the project:\n\n" + (
+        return (
+            "The store knows of nobody yet. Say it in slipway.toml, and run the project:\n\n"
             '[raci.default]\nresponsible = ["NAME"]\naccountable = "NAME"'
         )
     rows = [(row.stage, *(", ".join(getattr(row, letter)) for letter in LETTERS)) for row in answer.raci.rows]

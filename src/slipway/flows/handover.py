@@ -34,6 +34,9 @@ LONGEST_RUN_BOOK = 200_000
 OWNED: tuple[Stage, ...] = ("deploy", "monitor", "retrain")
 """The stages for which whoever owns a model in production is responsible."""
 
+_UNANSWERED = "Not answered yet."
+"""What a card says below a question that only a person can answer."""
+
 
 def list_handovers(workspace: Workspace, request: ListHandovers) -> Handovers:
     """Hand-overs, newest first."""
@@ -224,7 +227,7 @@ def _items(tx: ReadTransaction, workspace: Workspace, detail: ModelDetail, book:
     version = detail.version
     name, which = version.name, f"{version.name} --version {version.number}"
     judged = next((one for one in detail.verdicts if one.environment == workspace.environment), None)
-    missing = detail.card.count("(missing)")
+    missing = detail.card.count("(missing)") + detail.card.count(_UNANSWERED)
     now = workspace.clock.now()
     words = [one for one in detail.approvals if one.expires_at is None or one.expires_at > now]
     given = ", ".join(f"{one.actor} {one.decision} as {one.name}" for one in words)

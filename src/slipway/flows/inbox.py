@@ -40,7 +40,8 @@ def inbox(workspace: Workspace, request: ListNotices) -> Inbox:
         offered = [one for one in entries.every(tx, Handover, state="offered") if one.to == me]
         seen = _Seen(workspace)
         waiting = [one for one in found if one.what == "approve" and seen(one.project) and _is_waited_for(tx, one, now)]
-    told = [one for one in found if one.what != "approve" and seen(one.project)]
+    listed = {f"incident:{one.id}" for one in incidents} | {f"handover:{one.id}" for one in offered}
+    told = [one for one in found if one.what != "approve" and one.parent_id not in listed and seen(one.project)]
     told.sort(key=lambda one: (one.created_at, one.id), reverse=True)
     return Inbox(
         approvals=tuple(waiting),

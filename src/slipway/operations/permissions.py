@@ -10,7 +10,14 @@ __all__ = ["EXCLUDING", "RESERVED", "ROLES", "allowed", "is_right", "roles_with"
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
     "business owner": ("*.read", "comments.write", "approvals.grant"),
-    "data engineer": ("*.read", "comments.write", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
+    "data engineer": (
+        "*.read",
+        "comments.write",
+        "tables.write",
+        "tables.personal",
+        "sharing.write",
+        "endpoints.watch",
+    ),
     "data scientist": (
         "*.read",
         "comments.write",
@@ -23,7 +30,14 @@ ROLES: dict[str, tuple[str, ...]] = {
         "gates.check",
         "schedules.write",
     ),
-    "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read", "comments.read", "comments.write"),
+    "executive viewer": (
+        "projects.read",
+        "models.read",
+        "endpoints.read",
+        "runs.read",
+        "comments.read",
+        "comments.write",
+    ),
     "governance": (
         "*.read",
         "comments.write",
