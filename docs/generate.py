@@ -88,6 +88,7 @@ def _settings() -> Iterator[str]:
         ("project", settings.ProjectSettings),
         ("environments.NAME", settings.EnvironmentSettings),
         ("audit", settings.AuditSettings),
+        ("raci.STAGE", settings.RaciSettings),
     )
     for name, kind in sections:
         yield f"## [{name}]\n\n{_prose(inspect.getdoc(kind) or '')}\n"

@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 
 from filled_loop import loop_records
+from filled_said import said_records
 from filled_schedules import HOOK, scheduled_records
 from hostile_files import FILES
 from slipway.data.failing import keep_failing
@@ -129,8 +130,10 @@ def fill(workspace: Workspace) -> None:
             *loop_records(digest),
             *scheduled_records(GOOD_RUN, NASTY),
             _publication(),
+            *said_records(digest, GOOD_RUN, MODELS[0], NASTY),
         ):
             entries.put(tx, record, expect=0)
+        tx.set_ref("flights", "raci", "dev", "flights/dev/1", expect=None)
         tx.set_ref("", "hook", HOOK, "flights/dev/nightly", expect=None)
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
         tx.set_ref("flights", "feature", "hour", FEATURE.id, expect=None)

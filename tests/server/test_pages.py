@@ -38,6 +38,8 @@ PAGES = [
     f"{HOME}/models",
     f"{HOME}/models/flight-delays/1",
     f"{HOME}/models/flight-delays/champion",
+    f"{HOME}/models/flight-delays/1/handover",
+    "/inbox",
     f"{HOME}/logged/{LOGGED}",
     f"{HOME}/tables",
     f"{HOME}/tables/flights",

@@ -69,6 +69,8 @@ def _declare(door: Door, name: str, *, keep: bool) -> Any:
     from slipway.flows.endpoint import Endpoint
     from slipway.flows.release import declare_endpoint
 
+    if keep:
+        door.checkout.declare_raci()
     declared = door.checkout.declared(Endpoint).get(name)
     if declared is None:
         return None

@@ -15,6 +15,7 @@ from slipway.cli.models import verdict_text
 from slipway.cli.rollout import rollout_line
 from slipway.errors import InvalidInput
 from slipway.operations.endpoints import Consistency, EndpointDetail, Endpoints, Stopped, Watched
+from slipway.operations.responsibility import whom
 from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import EndpointStatus
 from slipway.records.feeds import FeedCounts
@@ -220,7 +221,7 @@ def _findings(findings: tuple[Finding, ...]) -> str:
 
 def _incidents(incidents: tuple[Incident, ...]) -> str:
     lines = [
-        f"{found.state} incident for the {found.owner}{f', {found.cause}' if found.cause else ''}: {found.sentence}"
+        f"{found.state} incident for {whom(found.owner)}{f', {found.cause}' if found.cause else ''}: {found.sentence}"
         for found in incidents
     ]
     return "\n".join(lines)

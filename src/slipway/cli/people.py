@@ -6,6 +6,7 @@ import click
 
 from slipway.cli.door import Door, json_option, opened
 from slipway.cli.layout import columns, facts, instant, print_json
+from slipway.cli.responsibility import absences, away, back, check, raci
 from slipway.operations.people import Me, OnePerson, People, TokenMade, Tokens
 from slipway.operations.permissions import ROLES
 from slipway.records.people import MEMBER, Person, RoleGrant
@@ -80,6 +81,10 @@ def roles(as_json: bool) -> None:
         print_json(held)
     else:
         click.echo(columns(("role", "rights"), [(role, ", ".join(rights)) for role, rights in held.items()], empty=""))
+
+
+for _command in (check, raci, away, back, absences):
+    people.add_command(_command)
 
 
 @click.group()

@@ -86,6 +86,7 @@ def _run(
                 _ingest(door)
             # What is trained again is trained from what was published.
             snapshot = project.snapshot() if endpoint is None else project.published()
+            project.declare_raci()
             with _blamed(chosen):
                 return run_pipeline(
                     workspace,

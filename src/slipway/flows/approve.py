@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Literal, cast
 
 from slipway.errors import Denied, InvalidInput, near
+from slipway.governance.raci import check_speaks
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
 from slipway.models import registry
@@ -25,7 +26,7 @@ def grant(workspace: Workspace, request: Grant) -> Granted:
 
     Raises:
         InvalidInput: Neither "approved" nor "rejected", or the days do not fit.
-        Denied: Whoever asks made the bundle, or does not hold the role.
+        Denied: Whoever asks made the bundle, does not hold the role, or is not who slipway.toml makes accountable.
         NotFound: No such model or version.
     """
     if request.decision not in _DECISIONS:
@@ -89,6 +90,8 @@ def _check_giver(workspace: Workspace, version: ModelVersion, request: Grant) ->
             why="Who answers for a model is not who made it.",
             fix="Ask somebody else whose role may approve: slipway people list",
         )
+    if request.decision == "approved":  # against a model anybody with the right may speak
+        check_speaks(workspace, request.role)
     if workspace.identity is not None and request.role in ROLES and request.role not in giver.roles:
         raise Denied(
             f"{giver.name} cannot speak as {request.role}.",

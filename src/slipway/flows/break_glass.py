@@ -13,6 +13,7 @@ from slipway.errors import GateRefused, InvalidInput
 from slipway.flows.judging import refusal
 from slipway.gates.floors import ALWAYS
 from slipway.gates.wording import describe
+from slipway.governance.telling import assigned
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
 from slipway.operations.declare import Empty, check_allowed
@@ -91,7 +92,7 @@ def break_glass(
     )
     with workspace.ledger.write() as tx:
         entries.put(tx, used, expect=0)
-        entries.put(tx, opened, expect=0)
+        entries.put(tx, assigned(tx, workspace, opened), expect=0)
         lineage.link(tx, f"verdict:{ruling.id}", f"break_glass:{used.id}", "overruled")
         events.record(tx, workspace, "endpoints.break_glass", f"bundle:{version.bundle}", reason=reason.strip())
         events.record(tx, workspace, "incidents.open", f"incident:{incident}", monitor=CAUSE)

@@ -8,10 +8,11 @@ from slipway.flows.evidence import champion_of, collect
 from slipway.flows.floors import floor_in
 from slipway.gates.floors import effective
 from slipway.gates.judge import judge, verdict
+from slipway.governance.telling import tell_of_verdict
 from slipway.ledger import entries, events, lineage
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint, declared_id
-from slipway.records.gates import Approval, Verdict
+from slipway.records.gates import Approval, GateSpec, Verdict
 from slipway.records.loop import StandingApproval
 from slipway.records.models import Bundle, ModelVersion
 
@@ -87,6 +88,7 @@ def judge_version(
             lineage.link(tx, f"bundle:{version.bundle}", f"verdict:{ruling.id}", "judged")
             if standing is not None:
                 lineage.link(tx, f"standing:{standing.id}", f"verdict:{ruling.id}", "approved")
+            tell_of_verdict(tx, workspace, version, ruling, waits_for=_waits_for(gate, ruling))
             events.record(tx, workspace, "gates.judge", f"bundle:{version.bundle}", passed=ruling.passed)
     return ruling
 
@@ -99,6 +101,14 @@ def _champion(workspace: Workspace, version: ModelVersion, endpoint: str) -> tup
         return True, False
     is_itself = champion is not None and champion.bundle == version.bundle
     return champion is not None and not is_itself, is_itself
+
+
+def _waits_for(gate: GateSpec, ruling: Verdict) -> tuple[str, ...]:
+    """The roles whose words are all that is missing; () where something else is, or nothing."""
+    judged = zip(gate.checks, ruling.outcomes, strict=True)
+    against = [check for check, outcome in judged if outcome.result in ("refused", "cannot tell")]
+    is_only_words = all(check.kind == "approval" for check in against)
+    return tuple(dict.fromkeys(check.role for check in against)) if is_only_words else ()
 
 
 def _word(standing: StandingApproval, version: ModelVersion) -> Approval:

@@ -16,6 +16,7 @@ import msgspec
 from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound, Unavailable
 from slipway.flows.endpoints import folder_of
 from slipway.flows.feed import feed
+from slipway.governance.telling import tell_of_revision
 from slipway.ledger import entries, events, lineage
 from slipway.models import bundle as bundles
 from slipway.models import registry
@@ -73,6 +74,7 @@ def publish_revision(
         for version in versions[1:]:
             lineage.link(tx, f"bundle:{version.bundle}", f"revision:{revision.id}", "challenges")
         also(tx, revision)
+        tell_of_revision(tx, workspace, revision)
         events.record(
             tx,
             workspace,

@@ -20,6 +20,7 @@ from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedModel, ModelVersion, RegisteredModel
 from slipway.records.record import Record
+from slipway.records.responsibility import Comment, Notice
 from slipway.records.runs import Artifact, Environment, Experiment, Run, RunArtifact, RunWriter, StepRun
 
 __all__ = [
@@ -105,7 +106,7 @@ def remove_run(tx: WriteTransaction, workspace: Workspace, id: str, doomed: Doom
     for step in steps:
         if step.key:
             cache.forget(tx, step)
-    _remove(tx, doomed, run, *steps, *others)
+    _remove(tx, doomed, run, *steps, *others, *_said(tx, f"run:{id}"))
     tx.unlink(f"run:{id}")
     events.record(tx, workspace, "runs.purge", f"run:{id}", name=run.name)
     return ""
@@ -136,7 +137,7 @@ def remove_version(tx: WriteTransaction, workspace: Workspace, id: str, doomed: 
         return _RESTORED
     numbered.keep_number(tx, workspace.project, version.name)
     doomed.digests |= _in_version(workspace, version)
-    _remove(tx, doomed, version)
+    _remove(tx, doomed, version, *_said(tx, f"model:{id}"))
     if tx.ref(workspace.project, numbered.MODEL, version.name) == id:
         numbered.settle_newest(tx, workspace.project, version.name)
     tx.unlink(f"model:{id}")
@@ -202,6 +203,11 @@ def _parts(tx: ReadTransaction, run_id: str) -> tuple[list[StepRun], list[Record
     for kind in (RunWriter, RunArtifact):
         others += entries.find(tx, kind, parent=run_id, limit=_MANY)
     return entries.find(tx, StepRun, parent=run_id, limit=_MANY), others
+
+
+def _said(tx: ReadTransaction, node: str) -> list[Record]:
+    """What people said of something, and were told of that."""
+    return [*entries.every(tx, Comment, parent=node), *entries.every(tx, Notice, parent=node)]
 
 
 def _look(*records: Record, digests: set[str]) -> Look:

@@ -15,6 +15,7 @@ from slipway.flows import break_glass
 from slipway.flows.answered import answered_rows
 from slipway.flows.consistency import measure
 from slipway.flows.endpoints import folder_of, revision_of
+from slipway.governance.telling import assigned
 from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
@@ -263,7 +264,7 @@ def _update_incident(tx: WriteTransaction, workspace: Workspace, monitor: Monito
             owner=_OWNERS[monitor.kind],
             cause=_CAUSES[monitor.kind],
         )
-        entries.put(tx, incident, expect=0)
+        entries.put(tx, assigned(tx, workspace, incident), expect=0)
         events.record(tx, workspace, "incidents.open", f"incident:{incident.id}", monitor=monitor.name)
     elif finding.state == "alert":
         opened_by, *later = (*found[0].findings, finding.id)

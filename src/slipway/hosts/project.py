@@ -12,14 +12,14 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
-from slipway.governance import anchors
+from slipway.governance import anchors, raci
 from slipway.hosts.blob_places import open_blobs
 from slipway.hosts.environment_use import using
 from slipway.hosts.executors import THREADS, placement
 from slipway.hosts.identity import local_actor
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
-from slipway.hosts.settings import FILE, Settings, locate, read_local
+from slipway.hosts.settings import FILE, Settings, locate, raci_rows, read_local
 from slipway.hosts.store_clock import open_clock
 from slipway.ledger import entries, projects
 from slipway.ledger.provenance import user_trace
@@ -166,6 +166,10 @@ class Project:
         at_import = (name for name in _read_at_import.get(self.folder, ()) if not name.startswith(".."))
         chosen = beside.choose(self.workspace.blobs, self.folder, [*at_import, *read])
         return take(self.workspace, self.folder, declared=declared, files=chosen.files), chosen.left_out
+
+    def declare_raci(self) -> None:
+        """Keep what slipway.toml says of who answers for what, so that a server acts by it without the project's code."""
+        raci.declare(self.workspace, raci_rows(self.settings))
 
     def pick(self, kind: type | tuple[type, ...], name: str, what: str) -> Any:
         """The declaration of a kind and name.

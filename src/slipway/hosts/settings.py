@@ -16,6 +16,7 @@ from slipway.hosts.blob_places import check_place
 from slipway.hosts.executors import check_executor
 from slipway.ids import check_name
 from slipway.pipelines.limits import memory_bytes
+from slipway.records.responsibility import DEFAULT, LETTERS, STAGES, RaciRow
 from slipway.serving.secret_urls import POSTGRES, check_url
 
 __all__ = [
@@ -26,9 +27,11 @@ __all__ = [
     "LocalSettings",
     "Made",
     "ProjectSettings",
+    "RaciSettings",
     "Settings",
     "find_folder",
     "locate",
+    "raci_rows",
     "read_local",
     "read_settings",
 ]
@@ -108,6 +111,25 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True):
     anchor: tuple[str, ...] = ()
 
 
+class RaciSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A section `[raci.STAGE]`, or `[raci.default]` for every stage that does not say otherwise.
+
+    The stages are scope, data, feature, train, validate, approve, deploy, monitor, retrain and retire. People are named as
+    `slipway people list` does; a letter that a stage leaves out is the default's, [] is nobody.
+
+    Args:
+        responsible: Who does it: incidents are theirs.
+        accountable: Who answers for it: one person. Approvals are theirs.
+        consulted: Who is asked before it is decided.
+        informed: Who is told.
+    """
+
+    responsible: str | tuple[str, ...] | None = None
+    accountable: str | tuple[str, ...] | None = None
+    consulted: str | tuple[str, ...] | None = None
+    informed: str | tuple[str, ...] | None = None
+
+
 class Made(Struct, frozen=True, forbid_unknown_fields=True):
     """A section `[made.NAME]` of slipway.local.toml: where an environment on demand came from.
 
@@ -141,6 +163,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     project: ProjectSettings
     environments: dict[str, EnvironmentSettings] = field(default_factory=dict)
     audit: AuditSettings = AuditSettings()
+    raci: dict[str, RaciSettings] = field(default_factory=dict)
 
     def environment(self, name: str) -> EnvironmentSettings:
         """The settings of an environment; "dev" needs no section.
@@ -257,6 +280,24 @@ def _with_local(folder: Path, settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, environments=there | settings.environments)
 
 
+def raci_rows(settings: Settings) -> tuple[RaciRow, ...]:
+    """Who is what in each stage, the default put in where a stage leaves a letter out; () without any section."""
+    if not settings.raci:
+        return ()
+    default = settings.raci.get(DEFAULT, RaciSettings())
+    rows = []
+    for stage in STAGES:
+        own = settings.raci.get(stage, default)
+        named = {letter: _names(getattr(own, letter), getattr(default, letter)) for letter in LETTERS}
+        rows.append(RaciRow(stage=stage, **named))
+    return tuple(rows)
+
+
+def _names(*given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    found = next((one for one in given if one is not None), ())
+    return tuple(dict.fromkeys(filter(None, (found,) if isinstance(found, str) else found)))
+
+
 def _overridden(settings: Settings) -> Settings:
     override = {
         key: os.environ[variable]
@@ -277,6 +318,13 @@ def _check_keys(path: Path, values: dict[str, Any]) -> None:
     environments = values.get("environments", {})
     if isinstance(environments, dict):
         sections += [(f"environments.{name}", section, EnvironmentSettings) for name, section in environments.items()]
+    raci = values.get("raci", {})
+    if isinstance(raci, dict):
+        for name in raci:
+            if name not in (DEFAULT, *STAGES):
+                stages = near(name, (DEFAULT, *STAGES), what="stages")
+                raise InvalidSetting(f"{path}: there is no stage {name!r} in [raci].", fix=stages)
+        sections += [(f"raci.{name}", section, RaciSettings) for name, section in raci.items()]
     for name, section, kind in sections:
         for key in section if isinstance(section, dict) else ():
             if key not in kind.__struct_fields__:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import Conflict, Corrupt, SlipwayError
+from slipway.governance.telling import assigned
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
 from slipway.ledger import entries, events
@@ -219,7 +220,8 @@ def end(workspace: Workspace, id: str, answer: PipelineAnswer, *, why: str = "")
         ended = _ended(present, schedule, answer, why, now)
         entries.put(tx, ended)
         if ended.state != "due" and (wanted := _incident(tx, ended, now)) is not None:
-            entries.put(tx, wanted)
+            is_new = wanted.state == "open"
+            entries.put(tx, assigned(tx, workspace, wanted) if is_new else wanted)
         more = {"state": ended.state, "run": ended.run_id}
         events.record(tx, workspace, "schedules.end", f"schedule:{schedule.id}", firing=id, **more)
     return f"{ended.name}: {'failed, and is run again' if ended.state == 'due' else ended.state}"

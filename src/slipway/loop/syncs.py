@@ -12,6 +12,7 @@ import msgspec
 
 from slipway.data.sync import begin_sync
 from slipway.errors import Conflict, Corrupt, SlipwayError
+from slipway.governance.telling import assigned
 from slipway.ids import new_id
 from slipway.ledger import entries, provenance
 from slipway.loop import CONTROLLER
@@ -163,7 +164,8 @@ def _incidents(workspace: Workspace, table: str) -> list[str]:
         wanted = _incident(tx, workspace, table)
         if wanted is None:
             return []
-        entries.put(tx, wanted)
+        is_new = wanted.state == "open"
+        entries.put(tx, assigned(tx, workspace, wanted) if is_new else wanted)
     return [f"{table}: {'an incident was opened' if wanted.state == 'open' else 'its incident was closed'}"]
 
 

@@ -22,10 +22,13 @@ __all__ = ["HISTORY", "holder", "holders", "refuse_held"]
 HISTORY = frozenset(
     {
         "action",
+        "comment",
         "erasure",
         "experiment",
         "firing",
+        "handover",
         "logged_model",
+        "notice",
         "project",
         "purge",
         "registered_model",

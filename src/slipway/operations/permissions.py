@@ -9,9 +9,10 @@ __all__ = ["EXCLUDING", "RESERVED", "RIGHTS", "ROLES", "allowed", "is_right", "r
 
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
-    "business owner": ("*.read", "approvals.grant", "models.document"),
+    "business owner": ("*.read", "comments.write", "approvals.grant", "models.document"),
     "data engineer": (
         "*.read",
+        "comments.write",
         "tables.write",
         "tables.personal",
         "sharing.write",
@@ -23,6 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "data scientist": (
         "*.read",
+        "comments.write",
         "tables.write",
         "sharing.write",
         "projects.write",
@@ -34,9 +36,10 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.declare",
         "schedules.write",
     ),
-    "executive viewer": ("projects.read", "models.read", "endpoints.read"),
+    "executive viewer": ("projects.read", "models.read", "endpoints.read", "comments.read", "comments.write"),
     "governance": (
         "*.read",
+        "comments.write",
         "tables.personal",
         "tables.erase",
         "approvals.grant",
@@ -46,9 +49,18 @@ ROLES: dict[str, tuple[str, ...]] = {
         "gates.break",
         "models.document",
     ),
-    MEMBER: ("projects.read", "people.read", "tokens.read", "tokens.own"),
+    MEMBER: (
+        "projects.read",
+        "people.read",
+        "tokens.read",
+        "tokens.own",
+        "absences.own",
+        "notices.read",
+        "notices.own",
+    ),
     "ml engineer": (
         "*.read",
+        "comments.write",
         "tables.write",
         "sharing.write",
         "projects.write",
@@ -64,6 +76,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "platform engineer": (
         "*.read",
+        "comments.write",
         "schedules.write",
         "trash.purge",
         "gates.check",
@@ -73,7 +86,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.watch",
         "audit.seal",
     ),
-    "software engineer": ("projects.read", "endpoints.read"),
+    "software engineer": ("projects.read", "endpoints.read", "comments.read", "comments.write"),
 }
 
 RIGHTS: dict[str, str] = {

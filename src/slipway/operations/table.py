@@ -4,6 +4,7 @@ from slipway.errors import NotFound, near
 from slipway.operations import (
     audit,
     catalog,
+    comments,
     delta,
     endpoints,
     erasures,
@@ -15,6 +16,7 @@ from slipway.operations import (
     people,
     projects,
     promotions,
+    responsibility,
     rollouts,
     runs,
     schedules,
@@ -32,6 +34,8 @@ __all__ = ["OPERATIONS", "operation"]
 _NOUNS = (
     projects,
     people,
+    responsibility,
+    comments,
     tables,
     table_checks,
     table_versions,

@@ -38,9 +38,10 @@ class Incident(Record, frozen=True, kw_only=True, tag="incident"):
         state: Where it stands.
         findings: The finding that opened it and the newest ones since, by id.
         sentence: What changed, how much, since when, what to do.
-        owner: The role that must look.
+        owner: Who must look: who is responsible for its stage, the role where no RACI says who.
         cause: "broken feed", "quality", "kpi": what policy goes by.
         closed_at: When it was closed.
+        people: Who was responsible when it was opened, by name, whether there or away; () where no RACI says who.
     """
 
     parent_id: str
@@ -50,3 +51,4 @@ class Incident(Record, frozen=True, kw_only=True, tag="incident"):
     owner: str
     cause: str = ""
     closed_at: datetime | None = None
+    people: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from slipway.operations.responsibility import whom
 from slipway.records.endpoints import Contract
 from slipway.records.models import MetricValue
 from slipway.records.schema import Field
@@ -189,4 +190,5 @@ FILTERS = {
     "quoted": quoted,
     "sentence": sentence,
     "signed": signed,
+    "whom": whom,
 }

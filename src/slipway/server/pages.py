@@ -19,11 +19,13 @@ from slipway.records.loop import Action
 from slipway.records.record import Record
 from slipway.server import (
     api,
+    comments,
     downloads,
     figures,
     formats,
     markdown,
     promotions,
+    responsibility,
     rollouts,
     run_pages,
     schedules,
@@ -65,7 +67,8 @@ def routes(workspace: Workspace) -> list[Route]:
         return Response(_STYLE, media_type="text/css", headers={"cache-control": _A_YEAR})
 
     pages = [Route(path, _page(workspace, make, template)) for path, (make, template) in _PAGES.items()]
-    return [*pages, *schedules.buttons(workspace), *downloads.routes(workspace), Route(_STYLE_PATH, style)]
+    forms = [*schedules.buttons(workspace), *comments.forms(workspace), *responsibility.forms(workspace)]
+    return [*pages, *forms, *downloads.routes(workspace), Route(_STYLE_PATH, style)]
 
 
 def error_page(error: SlipwayError, status: int) -> Response:
@@ -95,7 +98,7 @@ def _page(
         path = dict(request.path_params)
         project, asked_by = path.get("project"), asking(workspace, request)
         chosen = asked_by if project is None else api.in_project(asked_by, project)
-        view = View(chosen, path, request.query_params)
+        view = View(chosen, path, request.query_params, request.url.path)
         context = make(view)
         common = {
             "project": chosen.project,
@@ -128,7 +131,7 @@ def _one_project(view: View) -> Context:
 
 
 def _overview(view: View, project: str) -> Context:
-    inside = View(in_project(view.workspace, project), view.path, view.query, view.sources)
+    inside = View(in_project(view.workspace, project), view.path, view.query, view.address, view.sources)
     listed = inside.ask_if_allowed("endpoints.list")
     details = [
         (row, inside.ask("endpoints.get", name=row.revision.name)) for row in (listed.endpoints if listed else ())
@@ -150,6 +153,7 @@ def _overview(view: View, project: str) -> Context:
         "models": models.models[:6] if models else None,
         "tables": tables.tables if tables else None,
         "simulations": _newest(simulated.simulations) if simulated else [],
+        "raci": inside.ask_if_allowed("raci.get"),
     }
 
 
@@ -197,6 +201,8 @@ def _model(view: View) -> Context:
         "charts": figures.slice_charts(metrics),
         "lineage": figures.lineage(detail, view.workspace.project),
         "card": markdown.to_html(detail.card),
+        "thread": comments.thread(view, f"model:{detail.version.id}"),
+        "on_verdict": comments.thread(view, f"verdict:{detail.verdicts[0].id}") if detail.verdicts else None,
     }
 
 
@@ -225,6 +231,7 @@ def _table(view: View) -> Context:
         "checked": checked,
         "by_version": by_version,
         "state_of": tables.state_of,
+        "thread": comments.thread(view, f"table:{name}"),
     }
 
 
@@ -256,6 +263,9 @@ def _endpoint(view: View) -> Context:
         "actions": list(reversed(_actions(view, name))),
         "latest": _LATEST_ACTIONS,
         "standing": standing.approvals if standing else (),
+        "threads": {
+            one.id: comments.thread(view, f"incident:{one.id}") for one in detail.incidents if one.state == "open"
+        },
         "simulations": view.ask("simulations.list", endpoint=name, limit=20).simulations,
     }
 
@@ -318,6 +328,7 @@ def _trash(view: View) -> Context:
 
 _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/": (_first, "overview.html"),
+    "/inbox": (responsibility.inbox, "inbox.html"),
     "/projects/{project}": (_one_project, "overview.html"),
     "/projects/{project}/runs": (_runs, "runs.html"),
     "/projects/{project}/runs/compare": (run_pages.compare, "compare.html"),
@@ -328,6 +339,7 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/logged/{id}": (run_pages.logged_model, "logged.html"),
     "/projects/{project}/models": (_models, "models.html"),
     "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
+    "/projects/{project}/models/{name}/{version}/handover": (responsibility.handover, "handover.html"),
     "/projects/{project}/tables": (_tables, "tables.html"),
     "/projects/{project}/tables/{name}": (_table, "table.html"),
     "/projects/{project}/schedules": (schedules.schedules, "schedules.html"),

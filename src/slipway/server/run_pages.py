@@ -12,7 +12,7 @@ from slipway.ledger.run_tags import SEARCH
 from slipway.operations.runs import Curves, RunChanges, RunDetail, Runs
 from slipway.records.runs import CONTEXT, Bucket, Run, StepRun
 from slipway.runs.browse import place_of
-from slipway.server import markdown, pictures, previews
+from slipway.server import comments, markdown, pictures, previews
 from slipway.server.formats import href
 from slipway.server.previews import Preview
 from slipway.server.run_charts import MetricChart, metric_chart
@@ -79,6 +79,7 @@ def run(view: View) -> Context:
         "artifacts": sorted(own.artifacts, key=lambda one: one.name),
         "pictures": _pictures(view, own),
         "diff": diff[:_DIFF_CHARACTERS],
+        "thread": comments.thread(view, f"run:{own.id}"),
         "diff_left_out": max(0, len(diff) - _DIFF_CHARACTERS),
     }
 

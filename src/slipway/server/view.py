@@ -25,12 +25,14 @@ class View:
         workspace: The project's.
         path: The parts of the page's address.
         query: Its query.
+        address: The page's address, without the query.
         sources: The API's addresses of what was asked.
     """
 
     workspace: Workspace
     path: dict[str, str]
     query: QueryParams
+    address: str = "/"
     sources: list[str] = field(default_factory=list)
 
     def ask(self, name: str, /, **fields: Any) -> Any:

@@ -1,0 +1,279 @@
+"""Comments on runs, versions, verdicts, incidents and tables; who is mentioned in one is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from slipway.errors import Denied, InvalidInput, NotFound, near
+from slipway.governance.notices import tell
+from slipway.governance.people import identity_of, known
+from slipway.governance.telling import place_of
+from slipway.ids import new_id
+from slipway.ledger import entries, events
+from slipway.operations.comments import (
+    AddComment,
+    CommentKept,
+    Comments,
+    DeleteComment,
+    EditComment,
+    ListComments,
+)
+from slipway.operations.declare import check_allowed
+from slipway.operations.permissions import allowed
+from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.gates import Verdict
+from slipway.records.models import ModelVersion
+from slipway.records.monitors import Incident
+from slipway.records.people import Person
+from slipway.records.record import Record
+from slipway.records.responsibility import Comment
+from slipway.records.runs import Run
+
+__all__ = ["LONGEST", "SORTS", "add", "delete", "edit", "list_comments"]
+
+R = TypeVar("R", bound=Record)
+
+LONGEST = 10_000
+_MENTION = re.compile(r"(?<![\w.@/`-])@([A-Za-z0-9](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?)")
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What a comment is about: its node, the right that reading it needs, its page, and what it is called."""
+
+    node: str
+    right: str
+    place: tuple[str, ...]
+    called: str
+
+
+def list_comments(workspace: Workspace, request: ListComments) -> Comments:
+    """The comments on something, oldest first; a deleted one is a mark without its text.
+
+    Raises:
+        InvalidInput: It does not say on what.
+        NotFound: There is no such thing.
+        Denied: Whoever asks may not see it.
+    """
+    with workspace.ledger.read() as tx:
+        subject = _subject(tx, workspace, request.about)
+        check_allowed(workspace, "comments.list", subject.right)
+        found = list(entries.every(tx, Comment, project=workspace.project, parent=subject.node))
+    return Comments(about=subject.node, comments=tuple(sorted(found, key=lambda one: (one.created_at, one.id))))
+
+
+def add(workspace: Workspace, request: AddComment) -> CommentKept:
+    """Say something of a thing.
+
+    Raises:
+        InvalidInput: It does not say of what, or the text is empty or too long.
+        NotFound: There is no such thing.
+        Denied: Whoever asks may not see it.
+    """
+    text = _checked(request.text)
+    with workspace.ledger.write() as tx:
+        subject = _subject(tx, workspace, request.about)
+        check_allowed(workspace, "comments.add", subject.right)
+        mentioned, unheard = _mentioned(tx, workspace, text, subject)
+        kept = Comment(
+            id=new_id(),
+            project=workspace.project,
+            created_at=workspace.clock.now(),
+            parent_id=subject.node,
+            text=text,
+            mentions=mentioned,
+            actor=workspace.actor,
+        )
+        entries.put(tx, kept, expect=0)
+        _tell_mentioned(tx, workspace, kept, subject)
+        events.record(tx, workspace, "comments.add", subject.node, comment=kept.id)
+    return CommentKept(comment=kept, unheard=unheard)
+
+
+def edit(workspace: Workspace, request: EditComment) -> CommentKept:
+    """Change a comment of one's own; it says that it was changed, and only who is mentioned anew is told.
+
+    Raises:
+        NotFound: There is none with that id, or it was deleted.
+        Denied: It is somebody else's.
+        InvalidInput: The text is empty or too long.
+    """
+    text = _checked(request.text)
+    with workspace.ledger.write() as tx:
+        present = _standing(tx, workspace, request.id)
+        _check_own(workspace, present, "changed")
+        subject = _subject(tx, workspace, present.parent_id)
+        check_allowed(workspace, "comments.edit", subject.right)
+        mentioned, unheard = _mentioned(tx, workspace, text, subject)
+        now = workspace.clock.now()
+        kept = msgspec.structs.replace(present, text=text, mentions=mentioned, edited_at=now)
+        entries.put(tx, kept)
+        _tell_mentioned(tx, workspace, kept, subject)
+        events.record(tx, workspace, "comments.edit", kept.parent_id, comment=kept.id)
+    return CommentKept(comment=kept, unheard=unheard)
+
+
+def delete(workspace: Workspace, request: DeleteComment) -> CommentKept:
+    """Delete a comment: its text is gone, that there was one stays. An admin may delete anybody's.
+
+    Raises:
+        NotFound: There is none with that id, or it was deleted.
+        Denied: It is somebody else's.
+    """
+    with workspace.ledger.write() as tx:
+        present = _standing(tx, workspace, request.id)
+        if not allowed(workspace.actor, "people.write"):
+            _check_own(workspace, present, "deleted")
+        now, who = workspace.clock.now(), workspace.actor.name
+        kept = msgspec.structs.replace(present, text="", mentions=(), deleted_at=now, deleted_by=who)
+        entries.put(tx, kept)
+        events.record(tx, workspace, "comments.delete", kept.parent_id, comment=kept.id)
+    return CommentKept(comment=kept)
+
+
+def _checked(text: str) -> str:
+    plain = text.strip()
+    if not plain or len(plain) > LONGEST:
+        raise InvalidInput(
+            "The comment is empty." if not plain else f"The comment has {len(plain):,} characters.",
+            fix=f"Write 1 to {LONGEST:,} characters; longer texts are artifacts of a run.",
+            field="text",
+        )
+    return plain
+
+
+def _standing(tx: ReadTransaction, workspace: Workspace, id: str) -> Comment:
+    found = entries.get(tx, Comment, id) if entries.etag(tx, Comment, id) else None
+    if found is None or found.project != workspace.project or found.deleted_at is not None:
+        raise NotFound(
+            f"There is no comment {id!r} in {workspace.project!r}{' any more' if found else ''}.",
+            fix="Ids are shown by: slipway comment WHAT",
+        )
+    return found
+
+
+def _check_own(workspace: Workspace, comment: Comment, verb: str) -> None:
+    if comment.actor.name != workspace.actor.name:
+        raise Denied(
+            f"A comment of {comment.actor} cannot be {verb} by {workspace.actor.name}.",
+            why="What somebody said stays theirs.",
+            fix=f'Answer it: slipway comment {comment.parent_id} "..."',
+        )
+
+
+def _mentioned(
+    tx: ReadTransaction, workspace: Workspace, text: str, subject: _Subject
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who is mentioned and may see the thing, and in sentences who is not told."""
+    names = dict.fromkeys(name.lower() for name in _MENTION.findall(_CODE.sub(" ", text)))
+    people = {person.name: person for person in known(tx)} if names else {}
+    heard, unheard = [], []
+    for name in names:
+        person = people.get(name)
+        if person is None:
+            hint = near(name, people, what="people")
+            unheard.append(f"@{name} is not told: nobody is known by that name. {hint}")
+        elif not _may_see(person, workspace.project, subject.right):
+            unheard.append(f"@{name} is not told: they may not see {subject.called}.")
+        else:
+            heard.append(name)
+    return tuple(heard), tuple(unheard)
+
+
+def _may_see(person: Person, project: str, right: str) -> bool:
+    return person.disabled_at is None and allowed(identity_of(person).actor_in(project), right)
+
+
+def _tell_mentioned(tx: WriteTransaction, workspace: Workspace, comment: Comment, subject: _Subject) -> None:
+    # Without the comment's text: what its author changes or deletes must not stay in somebody's notices.
+    told = f"{workspace.actor} mentions you in a comment on {subject.called}."
+    occasion, place = f"comment:{comment.id}", subject.place
+    tell(tx, workspace, comment.mentions, "mention", about=subject.node, sentence=told, place=place, occasion=occasion)
+
+
+def _run(tx: ReadTransaction, workspace: Workspace, id: str) -> _Subject:
+    run = _of_project(tx, workspace, Run, id, "run")
+    called = f"the run {run.name or run.pipeline or id[:12]}"
+    return _Subject(f"run:{id}", "runs.read", ("runs", id), called)
+
+
+def _model(tx: ReadTransaction, workspace: Workspace, name: str) -> _Subject:
+    called, _, wanted = name.rpartition(":")
+    if not called:  # as the node names it
+        version = _of_project(tx, workspace, ModelVersion, name, "model")
+    else:
+        found = list(entries.every(tx, ModelVersion, project=workspace.project, name=called, state=""))
+        if not found:
+            names = {one.name for one in entries.every(tx, ModelVersion, project=workspace.project, state="")}
+            raise NotFound(f"There is no model {called!r}.", fix=near(called, names, what="models"))
+        chosen = [one for one in found if wanted in (str(one.number), *one.aliases)] or (
+            [max(found, key=lambda one: one.number)] if wanted == "latest" else []
+        )
+        if not chosen:
+            raise NotFound(
+                f"{called!r} has no version {wanted!r}.",
+                fix="Its versions are: " + ", ".join(sorted((str(one.number) for one in found), key=int)) + ".",
+            )
+        version = chosen[0]
+    place = ("models", version.name, str(version.number))
+    return _Subject(f"model:{version.id}", "models.read", place, f"{version.name} {version.number}")
+
+
+def _verdict(tx: ReadTransaction, workspace: Workspace, id: str) -> _Subject:
+    verdict = _of_project(tx, workspace, Verdict, id, "verdict")
+    versions = entries.every(tx, ModelVersion, project=workspace.project, name=verdict.name)
+    version = next((one for one in versions if one.bundle == verdict.bundle), None)
+    place = ("models", version.name, str(version.number)) if version else ()
+    return _Subject(f"verdict:{id}", "models.read", place, f"the verdict on {verdict.name} for {verdict.environment}")
+
+
+def _incident(tx: ReadTransaction, workspace: Workspace, id: str) -> _Subject:
+    incident = _of_project(tx, workspace, Incident, id, "incident")
+    place = place_of(incident)
+    return _Subject(f"incident:{id}", "endpoints.read", place, f"the incident {incident.name} of {place[-1]}")
+
+
+def _table(tx: ReadTransaction, workspace: Workspace, name: str) -> _Subject:
+    name = name.removeprefix(f"{workspace.project}/")
+    heads = tx.refs(workspace.project, "head")
+    if name not in heads:
+        raise NotFound(f"There is no table {name!r}.", fix=near(name, heads, what="tables"))
+    return _Subject(f"table:{workspace.project}/{name}", "tables.read", ("tables", name), f"the table {name}")
+
+
+SORTS: dict[str, Callable[[ReadTransaction, Workspace, str], _Subject]] = {
+    "run": _run,
+    "model": _model,
+    "verdict": _verdict,
+    "incident": _incident,
+    "table": _table,
+}
+"""What can be commented on, by the first part of how it is written."""
+
+
+def _subject(tx: ReadTransaction, workspace: Workspace, about: str) -> _Subject:
+    sort, colon, name = about.partition(":")
+    if not colon or sort not in SORTS or not name:
+        raise InvalidInput(
+            f"{about!r} is nothing that can be commented on.",
+            why="It is written as run:ID, model:NAME:VERSION, verdict:ID, incident:ID or table:NAME.",
+            fix=near(sort, SORTS, what="sorts"),
+            field="about",
+        )
+    return SORTS[sort](tx, workspace, name)
+
+
+def _of_project(tx: ReadTransaction, workspace: Workspace, record_type: type[R], id: str, called: str) -> R:
+    found = entries.as_stored(tx, record_type, id) if entries.etag(tx, record_type, id) else None
+    if found is None or found.project != workspace.project:
+        raise NotFound(
+            f"There is no {called} {id!r} in {workspace.project!r}.", fix="Ids are shown by the list of their kind."
+        )
+    return found

@@ -1,0 +1,146 @@
+"""The RACI of a project as the ledger keeps it: who is what in which stage, with deputies put in for who is away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from slipway.errors import Denied, InvalidInput, near
+from slipway.governance import notices
+from slipway.governance.absences import deputies, stand_in
+from slipway.ledger import entries, events
+from slipway.operations.declare import Empty
+from slipway.operations.responsibility import RaciTable
+from slipway.ports.ledger_store import ReadTransaction
+from slipway.ports.workspace import Workspace
+from slipway.records.responsibility import LETTERS, STAGES, Letter, Raci, RaciRow, Stage
+
+__all__ = ["ACCOUNTABLE", "check_speaks", "declare", "declared_raci", "get_raci", "named", "responsible"]
+
+ACCOUNTABLE = "accountable"
+"""The role in which only those speak who are accountable for the stage approve, where a RACI is declared."""
+
+_REF = "raci"
+
+
+def declare(workspace: Workspace, rows: Sequence[RaciRow]) -> None:
+    """Keep what slipway.toml says of responsibility, so that a server acts by it without the project's code.
+
+    Who is accountable for approving decides what goes into production, so those who were and those who are hear of a
+    change of it.
+
+    Args:
+        workspace: The project's, in its environment.
+        rows: One a stage; () where slipway.toml says nothing.
+    """
+    with workspace.ledger.read() as tx:
+        former = declared_raci(tx, workspace)
+    if tuple(rows) == (former.rows if former else ()):
+        return
+    with workspace.ledger.write() as tx:
+        former = declared_raci(tx, workspace)
+        number = former.number + 1 if former else 1
+        kept = Raci(
+            id=f"{workspace.project}/{workspace.environment}/{number}",
+            project=workspace.project,
+            name=workspace.environment,
+            created_at=workspace.clock.now(),
+            number=number,
+            rows=tuple(rows),
+            actor=workspace.actor,
+        )
+        entries.put(tx, kept, expect=0)
+        tx.set_ref(workspace.project, _REF, workspace.environment, kept.id, expect=former.id if former else None)
+        before, after = (_of(one, "approve", "accountable") for one in (former, kept))
+        if before != after:
+            told = (
+                f"{workspace.actor} changed who is accountable for approving in {workspace.project} "
+                f"({workspace.environment}): {', '.join(before) or 'nobody'} before, {', '.join(after) or 'nobody'} now."
+            )
+            about = f"raci:{kept.id}"
+            notices.tell(tx, workspace, {*before, *after}, "told", about=about, sentence=told)
+        events.record(tx, workspace, "raci.declare", f"raci:{kept.id}", approve=list(after))
+
+
+def declared_raci(tx: ReadTransaction, workspace: Workspace) -> Raci | None:
+    """What was declared last for the workspace's environment; None while nothing was."""
+    id = tx.ref(workspace.project, _REF, workspace.environment)
+    return entries.get(tx, Raci, id) if id else None
+
+
+def get_raci(workspace: Workspace, request: Empty) -> RaciTable:
+    """Who is what in the project, and who stands in for whom now."""
+    with workspace.ledger.read() as tx:
+        found = declared_raci(tx, workspace)
+        away = deputies(tx, workspace.clock.now())
+    rows = found.rows if found else ()
+    meant = {name for row in rows for letter in LETTERS for name in getattr(row, letter)}
+    return RaciTable(raci=found, away={name: stand_in(away, name) for name in sorted(meant & set(away))})
+
+
+def named(tx: ReadTransaction, workspace: Workspace, stage: str, letter: Letter) -> tuple[str, ...]:
+    """Those whom slipway.toml names, whether they are there or away; () where it declares no RACI."""
+    return _of(declared_raci(tx, workspace), stage, letter)
+
+
+def responsible(workspace: Workspace, stage: str, letter: Letter, at: datetime) -> tuple[str, ...]:
+    """Who has a letter in a stage: names, deputies already put in for who is away.
+
+    Args:
+        workspace: The project's, in its environment.
+        stage: One of `STAGES`.
+        letter: One of `LETTERS`.
+        at: When, business time.
+
+    Returns:
+        Names, each once. Who is away without anybody to stand in stays: better a letter that waits than none. () where
+        no RACI is declared.
+
+    Raises:
+        InvalidInput: There is no such stage or letter.
+    """
+    for given, known, what in ((stage, STAGES, "stages"), (letter, LETTERS, "letters")):
+        if given not in known:
+            raise InvalidInput(f"{given!r} is none of the {what}.", fix=near(given, known, what=what), field=what)
+    with workspace.ledger.read() as tx:
+        names, away = named(tx, workspace, stage, letter), deputies(tx, at)
+    return tuple(dict.fromkeys(stand_in(away, name) or name for name in names))
+
+
+def check_speaks(workspace: Workspace, role: str) -> None:
+    """Make sure that whoever asks may give their word in a role.
+
+    Args:
+        workspace: Says who asks.
+        role: In which role; any but `ACCOUNTABLE` is not this table's matter.
+
+    Raises:
+        Denied: A RACI is declared, and neither they nor anybody for whom they stand in is accountable for approving.
+    """
+    if role != ACCOUNTABLE:
+        return
+    with workspace.ledger.read() as tx:
+        found = declared_raci(tx, workspace)
+        away = deputies(tx, workspace.clock.now())
+    if found is None or not found.rows:
+        return
+    names = _of(found, "approve", "accountable")
+    who = workspace.actor.name
+    if who in names or who in {stand_in(away, name) for name in names}:
+        return
+    answering = [
+        f"{name} (away, {stand_in(away, name) or 'nobody'} stands in)" if name in away else name for name in names
+    ]
+    raise Denied(
+        f"{who} is not accountable for approving in {workspace.project} ({workspace.environment}).",
+        why=f"slipway.toml makes accountable: {', '.join(answering) or 'nobody'}.",
+        fix=f"Ask {stand_in(away, names[0]) or names[0]} to do this."
+        if names
+        else 'Name one in slipway.toml, [raci.approve] accountable = "NAME", and run the project.',
+    )
+
+
+def _of(raci: Raci | None, stage: Stage | str, letter: Letter) -> tuple[str, ...]:
+    rows = raci.rows if raci else ()
+    found: tuple[str, ...] = next((getattr(row, letter) for row in rows if row.stage == stage), ())
+    return found
