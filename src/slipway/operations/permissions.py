@@ -10,7 +10,14 @@ __all__ = ["EXCLUDING", "RESERVED", "ROLES", "allowed", "is_right", "roles_with"
 ROLES: dict[str, tuple[str, ...]] = {
     "admin": ("*.*",),
     "business owner": ("*.read", "approvals.grant"),
-    "data engineer": ("*.read", "tables.write", "tables.personal", "sharing.write", "endpoints.watch"),
+    "data engineer": (
+        "*.read",
+        "tables.write",
+        "tables.personal",
+        "sharing.write",
+        "endpoints.watch",
+        "endpoints.push",
+    ),
     "data scientist": (
         "*.read",
         "tables.write",
@@ -21,6 +28,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "trash.write",
         "gates.check",
         "schedules.write",
+        "endpoints.predict",
     ),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "runs.read"),
     "governance": (
@@ -44,6 +52,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         "gates.check",
         "endpoints.deploy",
         "endpoints.watch",
+        "endpoints.predict",
+        "endpoints.push",
         "schedules.write",
     ),
     "platform engineer": (
@@ -53,9 +63,10 @@ ROLES: dict[str, tuple[str, ...]] = {
         "gates.break",
         "endpoints.deploy",
         "endpoints.watch",
+        "endpoints.predict",
         "audit.seal",
     ),
-    "software engineer": ("projects.read", "endpoints.read", "models.read"),
+    "software engineer": ("projects.read", "endpoints.read", "models.read", "endpoints.predict", "endpoints.push"),
 }
 
 EXCLUDING: tuple[tuple[str, str], ...] = (

@@ -84,13 +84,12 @@ class Identified:
         return tokens.identified(self._workspace.ledger, shown, self._workspace.clock.now())
 
 
-def routes(workspace: Workspace, show: Callable[[dict[str, Any], int], Response], *, is_https: bool) -> list[Route]:
+def routes(workspace: Workspace, show: Callable[[dict[str, Any], int], Response]) -> list[Route]:
     """The routes of logging in and out.
 
     Args:
         workspace: The server's.
         show: Makes the log-in page of a context and a status.
-        is_https: Whether browsers reach the server by HTTPS, so that its cookie is sent that way alone.
     """
 
     async def form(request: Request) -> Response:
@@ -111,6 +110,7 @@ def routes(workspace: Workspace, show: Callable[[dict[str, Any], int], Response]
         except Unauthenticated as problem:
             return show({"next": after, "refused": problem}, 401)
         response = RedirectResponse(after, 303)
+        is_https = request.scope["scheme"] == "https"  # then the cookie is sent that way alone
         response.set_cookie(COOKIE, text, max_age=seconds, httponly=True, samesite="lax", secure=is_https)
         return response
 
