@@ -21,11 +21,12 @@ from slipway.hosts.environment_use import using
 from slipway.hosts.project import open_workspace
 from slipway.ids import new_id
 from slipway.ledger import events, uploads
+from slipway.ledger.whole_files import write_whole
 from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
 from slipway.records.reach import Reach
 from slipway.runs.receiving import forget_abandoned
 from slipway.runs.recovery import take_in
-from slipway.serving.reach import checked
+from slipway.serving.reach import SERVER_REACH_FILE, checked, encoded
 from slipway.serving.tls import Tls
 
 __all__ = ["Sealer", "listen", "serve"]
@@ -87,6 +88,7 @@ def serve(
         with closing(workspace.ledger):
             if not reach.is_local:
                 _check_people(workspace, reach)
+            write_whole(workspace.root / SERVER_REACH_FILE, encoded(reach))
             controller = Controller(workspace, every_s=pass_every_s, home=home)
             address = reach.url(listener.getsockname()[1])
             server = _Server(make_app(workspace, reach), lambda: once_ready(address), tls)

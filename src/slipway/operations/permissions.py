@@ -39,6 +39,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "audit.seal",
         "floors.write",
         "gates.break",
+        "security.look",
     ),
     MEMBER: ("projects.read", "people.read", "tokens.read", "tokens.own"),
     "ml engineer": (
@@ -65,6 +66,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.watch",
         "endpoints.predict",
         "audit.seal",
+        "security.look",
     ),
     "software engineer": ("projects.read", "endpoints.read", "models.read", "endpoints.predict", "endpoints.push"),
 }
