@@ -19,6 +19,7 @@ from slipway.cli import COMMANDS
 from slipway.hosts import settings
 from slipway.operations.permissions import ROLES
 from slipway.operations.table import OPERATIONS
+from slipway.records.log_in import OidcSettings
 
 FOLDER = Path(__file__).parent / "reference"
 
@@ -83,7 +84,11 @@ def _operations() -> Iterator[str]:
 
 def _settings() -> Iterator[str]:
     yield "# Settings: slipway.toml\n"
-    sections = (("project", settings.ProjectSettings), ("environments.NAME", settings.EnvironmentSettings))
+    sections = (
+        ("project", settings.ProjectSettings),
+        ("environments.NAME", settings.EnvironmentSettings),
+        ("server.oidc", OidcSettings),
+    )
     for name, kind in sections:
         yield f"## [{name}]\n\n{_prose(inspect.getdoc(kind) or '')}\n"
         yield "| key | type | default |\n|---|---|---|"

@@ -11,7 +11,7 @@ from slipway.cli.layout import print_json
 from slipway.cli.reach import reach_options
 from slipway.errors import NotFound
 from slipway.hosts.control_plane import serve
-from slipway.hosts.settings import locate
+from slipway.hosts.settings import FILE, locate, read_settings
 from slipway.ports.workspace import LARGEST_UPLOAD
 from slipway.records.reach import Reach
 
@@ -48,6 +48,7 @@ def up(root: Path | None, reach: Reach, port: int, environment: str, megabytes: 
     """
     make_app = import_module(_APP).make_app
     home, store, ledger, blobs = (None, root, None, "") if root else _of_project(environment)
+    provider = None if home is None or not (home / FILE).is_file() else read_settings(home).server.oidc
     store = store.resolve()
 
     def ready(url: str) -> None:
@@ -58,7 +59,7 @@ def up(root: Path | None, reach: Reach, port: int, environment: str, megabytes: 
 
     serve(
         store,
-        make_app,
+        lambda workspace, reach: make_app(workspace, reach, provider),
         environment=environment,
         ledger=ledger,
         blobs=blobs,

@@ -15,6 +15,7 @@ from slipway.hosts.blob_places import check_place
 from slipway.hosts.executors import check_executor
 from slipway.ids import check_name
 from slipway.pipelines.limits import memory_bytes
+from slipway.records.log_in import OidcSettings, ServerSettings
 from slipway.serving.secret_urls import POSTGRES, check_no_command, check_url
 
 __all__ = [
@@ -128,6 +129,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     project: ProjectSettings
     environments: dict[str, EnvironmentSettings] = field(default_factory=dict)
+    server: ServerSettings = ServerSettings()
 
     def environment(self, name: str) -> EnvironmentSettings:
         """The settings of an environment; "dev" needs no section.
@@ -259,6 +261,9 @@ def _overridden(settings: Settings) -> Settings:
 def _check_keys(path: Path, values: dict[str, Any]) -> None:
     sections: list[tuple[str, Any, type[Struct]]] = [("", values, Settings)]
     sections.append(("project", values.get("project", {}), ProjectSettings))
+    server = values.get("server", {})
+    sections.append(("server", server, ServerSettings))
+    sections.append(("server.oidc", server.get("oidc", {}) if isinstance(server, dict) else {}, OidcSettings))
     environments = values.get("environments", {})
     if isinstance(environments, dict):
         sections += [(f"environments.{name}", section, EnvironmentSettings) for name, section in environments.items()]

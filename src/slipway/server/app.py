@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotFound, SlipwayError
 from slipway.ports.workspace import Workspace
+from slipway.records.log_in import OidcSettings
 from slipway.records.reach import Reach
 from slipway.server import access, api, errors, hooks, metrics, openapi, pages
 from slipway.server.guards import Guard
@@ -28,12 +29,13 @@ LOCAL = Reach()
 """The loopback address, where no other machine reaches the server."""
 
 
-def make_app(workspace: Workspace, reach: Reach = LOCAL) -> ASGIApp:
+def make_app(workspace: Workspace, reach: Reach = LOCAL, provider: OidcSettings | None = None) -> ASGIApp:
     """Make the application of one store.
 
     Args:
         workspace: The store's, with the server's own actor; each request gets it with its own project.
         reach: Where the server answers, and under which names.
+        provider: By which people log in to the pages besides tokens, None for none.
     """
 
     async def health(request: Request) -> Response:
@@ -47,7 +49,7 @@ def make_app(workspace: Workspace, reach: Reach = LOCAL) -> ASGIApp:
         *metrics.routes(workspace),
         *api.routes(workspace),
         *hooks.routes(workspace),
-        *access.routes(workspace, pages.log_in_page),
+        *access.routes(workspace, pages.log_in_page, provider),
         *pages.routes(workspace),
     ]
     return Starlette(
