@@ -6,6 +6,7 @@
 TYPE_CHECKING = False  # type checkers know the name; importing `typing` would load twenty modules
 if TYPE_CHECKING:
     from slipway import errors as errors
+    from slipway.backends.lightgbm_parts import lightgbm_in_parts as lightgbm_in_parts
     from slipway.data.checks import between as between
     from slipway.data.checks import check as check
     from slipway.data.checks import matches as matches
@@ -133,6 +134,7 @@ _HOMES = {
     "integers": "slipway.pipelines.search_space",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
+    "lightgbm_in_parts": "slipway.backends.lightgbm_parts",
     "matches": "slipway.data.checks",
     "max": "slipway.features.windows:max_",
     "mean": "slipway.features.windows",
@@ -216,6 +218,7 @@ __all__ = [
     "integers",
     "last",
     "latency",
+    "lightgbm_in_parts",
     "matches",
     "max",
     "mean",

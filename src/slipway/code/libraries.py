@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import sys
 from functools import lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
-from slipway.code.wheels import content_of, normal, origin_of
+from slipway.code.wheels import about, content_of, normal, origin_of
 from slipway.hashing import digest, digest_file
 
 __all__ = ["LOCK_FILE", "distributions_of", "is_standard", "python_version", "source_of", "version_of"]
@@ -49,8 +50,8 @@ def version_of(module: str) -> tuple[str, str]:
         content = _content(top)
         return top, f"files {content}" if content else "not installed"
     if len(found) == 1:
-        return str(found[0].metadata["Name"]), _version(found[0], top)
-    return top, ", ".join(f"{one.metadata['Name']} {_version(one, top)}" for one in found)
+        return about(found[0]).name, _version(found[0], top)
+    return top, ", ".join(f"{about(one).name} {_version(one, top)}" for one in found)
 
 
 def source_of(found: Distribution) -> str:
@@ -58,15 +59,14 @@ def source_of(found: Distribution) -> str:
 
     There all that was near is installed from a file, what an index has among it.
     """
-    known = _origins(sys.prefix).get(normal(str(found.metadata["Name"])))
+    known = _origins(sys.prefix).get(normal(about(found).name))
     return origin_of(found) if known is None else known
 
 
 def _version(found: Distribution, top: str) -> str:
     """Its version, with a short digest of its content where it came from no index."""
-    if not source_of(found):
-        return found.version
-    return f"{found.version} files {content_of(found, (top,))[:16] or _content(top)}"
+    version = about(found).version
+    return version if not source_of(found) else f"{version} files {content_of(found, (top,))[:16] or _content(top)}"
 
 
 @lru_cache(maxsize=1)
@@ -81,8 +81,8 @@ def _origins(prefix: str) -> dict[str, str]:
 
 def distributions_of(top: str) -> list[Distribution]:
     """All distributions that put files into a top-level module, by name: a namespace package has several."""
-    names = _by_module(tuple(sys.path)).get(top)
-    if names is not None:
+    names = _holders(top, tuple(sys.path))
+    if names:
         return [distribution(name) for name in names]
     try:
         named = distribution(top)
@@ -92,19 +92,18 @@ def distributions_of(top: str) -> list[Distribution]:
     return [named] if named.read_text("RECORD") is None or origin_of(named) == "editable" else []
 
 
-@lru_cache(maxsize=8)
-def _by_module(_path: tuple[str, ...]) -> dict[str, list[str]]:
-    """Top-level module -> the distributions whose own records list files of it."""
-    found: dict[str, set[str]] = {}
-    for one in distributions():
-        name = str(one.metadata["Name"])
-        # Read as text: `one.files` would look up every file on disk.
-        for line in (one.read_text("RECORD") or "").splitlines():
-            first, _, rest = line.partition(",")[0].strip('"').partition("/")
-            top = first if rest else first.partition(".")[0]
-            if (rest or first).endswith((".py", ".so", ".pyd")) and top.isidentifier():
-                found.setdefault(top, set()).add(name)
-    return {top: sorted(names) for top, names in found.items()}
+@lru_cache(maxsize=1024)
+def _holders(top: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The distributions whose own records list files of a top-level module."""
+    line = re.compile(rf'^"?{re.escape(top)}(?:/[^,\n]*|\.[^,/\n]*)?\.(?:py|so|pyd)"?(?:,|$)', re.MULTILINE)
+    holding = (one for one, record in _records(path) if top in record and line.search(record))
+    return tuple(sorted({about(one).name for one in holding}))
+
+
+@lru_cache(maxsize=1)
+def _records(_path: tuple[str, ...]) -> list[tuple[Distribution, str]]:
+    """All installed distributions with their records, as text: `Distribution.files` would look up every file on disk."""
+    return [(one, one.read_text("RECORD") or "") for one in distributions()]
 
 
 def _content(top: str) -> str:

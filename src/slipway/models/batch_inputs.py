@@ -23,7 +23,7 @@ from slipway.tables.row_batches import Batches, check_batch_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InputBatches", "LearnedFrom", "Matrix", "batch_fields", "in_steps", "shuffled"]
+__all__ = ["InputBatches", "LearnedFrom", "Matrix", "batch_fields", "check_parts", "in_steps", "shuffled"]
 
 _FEW = 10
 _COUNT = "slipway:count"
@@ -138,8 +138,11 @@ class InputBatches:
         """The truth as float64 of shape `(n_rows,)`, read when it is asked for; None where no label was named."""
         if not self.label:
             return None
-        found = [self.labels_of(frame, self.label) for frame in self.rows.select([self.label])]
-        return np.concatenate(found) if found else np.empty(0)
+        found, start = np.empty(self.rows.rows), 0  # filled in place: joined at the end they would be there twice
+        for frame in self.rows.select([self.label]):
+            found[start : start + frame.height] = self.labels_of(frame, self.label)
+            start += frame.height
+        return found
 
     def batches(
         self, seed: int | None = None, *, rows: int | None = None
@@ -165,6 +168,19 @@ class InputBatches:
             frame = self.rows.slice(number * self.rows.batch_rows, self.rows.batch_rows, [*self.names, self.label])
             matrix, labels = encode(frame), self.labels_of(frame, self.label)
             yield (matrix, labels) if order is None else (matrix[order], labels[order])
+
+    def parts(self, count: int, *, seed: int = 0) -> Iterator[InputBatches]:
+        """The rows in parts, each row in one of them by chance: where the algorithm holds what it learns from in memory.
+
+        Args:
+            count: How many parts; 1 gives these inputs themselves.
+            seed: Another choice for each seed. The same rows, count and seed are the same parts, in batches and in memory.
+
+        Raises:
+            InvalidInput: The count is no whole number from 1 to the number of rows.
+        """
+        check_parts(count, self.rows.rows)
+        return (self.encode(self.rows.part(number, count, seed)) for number in range(count))
 
     def encode(self, rows: Batches) -> InputBatches:
         """Other rows as the same inputs, for a validation set: a category that these never had is missing.
@@ -248,6 +264,21 @@ def batch_fields(rows: Batches, names: Sequence[str]) -> tuple[Field, ...]:
             one = Field(name, "category", True, tuple(sorted(values.to_series().to_list())))
         found.append(msgspec.structs.replace(one, nullable=True))
     return tuple(found)
+
+
+def check_parts(count: object, rows: int) -> None:
+    """Refuse what is no number of parts of so many rows.
+
+    Raises:
+        InvalidInput: It is no whole number, or some part would have no row.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= max(rows, 1):
+        raise InvalidInput(
+            f"{rows:,} rows cannot be divided into {count!r} parts.",
+            why="Each part has rows of its own.",
+            fix="Give a whole number from 1 to the number of rows.",
+            field="parts",
+        )
 
 
 def shuffled(rows: int, batch_rows: int, seed: int | None) -> Iterator[tuple[int, NDArray[np.intp] | None]]:

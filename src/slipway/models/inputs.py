@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import msgspec
 import numpy as np
 
 from slipway.errors import InvalidInput
-from slipway.models.batch_inputs import InputBatches, batch_fields, in_steps, shuffled
-from slipway.models.frames import column_names, field_of, is_frame
+from slipway.models.batch_inputs import InputBatches, batch_fields, check_parts, in_steps, shuffled
+from slipway.models.frames import column_names, field_of, is_frame, take
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder, is_null
-from slipway.tables.row_batches import BATCH_ROWS, Batches
+from slipway.tables.row_batches import BATCH_ROWS, Batches, part_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,6 +84,27 @@ class Inputs:
             inside = slice(number * BATCH_ROWS, (number + 1) * BATCH_ROWS)
             x, y = self.matrix[inside], labels[inside]
             yield (x, y) if order is None else (x[order], y[order])
+
+    def parts(self, count: int, *, seed: int = 0) -> Iterator[Inputs]:
+        """The rows in parts, each row in one of them by chance; see `InputBatches.parts`.
+
+        Raises:
+            InvalidInput: The count is no whole number from 1 to the number of rows.
+        """
+        check_parts(count, len(self.matrix))
+        return (self._part(number, count, seed) for number in range(count))
+
+    def _part(self, number: int, count: int, seed: int) -> Inputs:
+        if count == 1:
+            return self
+        numbers = np.concatenate(list(part_numbers(len(self.matrix), count, seed)))
+        places = np.flatnonzero(numbers == number)
+        return replace(
+            self,
+            matrix=self.matrix[places],
+            labels=None if self.labels is None else self.labels[places],
+            frame=take(self.frame, places.tolist()),
+        )
 
     def encode(self, rows: Any) -> Inputs:
         """Other rows as the same inputs, for a validation set: a category that these never had is missing.

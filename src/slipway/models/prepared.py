@@ -174,9 +174,15 @@ class Prepared:
             found = self.native(chosen)
             if rows_in(found) == len(positions):
                 return list(positions)
-            labels, before = getattr(found, "index", None), getattr(chosen, "index", None)
-            is_told = labels is not None and before is not None and before.is_unique and labels.isin(before).all()
-            if is_told and list(labels) != list(range(len(labels))):  # they were not numbered anew
+            labels: Any = getattr(found, "index", None)
+            before: Any = getattr(chosen, "index", None)
+            has_both = labels is not None and before is not None
+            if (
+                has_both
+                and before.is_unique
+                and labels.isin(before).all()
+                and list(labels) != list(range(len(labels)))  # they were not numbered anew
+            ):
                 return [p for p, is_kept in zip(positions, before.isin(labels), strict=True) if is_kept]
         except InvalidInput:  # what comes after a row was left out may want one row at least
             pass

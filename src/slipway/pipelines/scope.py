@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -17,10 +17,11 @@ from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
-from slipway.errors import BackendError, InvalidInput, RunStopped, SlipwayError, StepFailed
+from slipway.errors import BackendError, RunStopped, SlipwayError, StepFailed
 from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.artifacts import Encoded
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.run_repeat import repeat
 from slipway.ledger.step_output import KeptOutput, output_folder, store_output, to_output
 from slipway.ledger.step_scope import Given, MakeCall, StepCall, step_scope
 from slipway.pipelines import cache, futures, keys, reasons
@@ -32,11 +33,12 @@ from slipway.pipelines.hidden.present import place_of
 from slipway.pipelines.hidden.recorder import Recorder, recording
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.placing import Place, Room
+from slipway.pipelines.results import encoded_result, judged
 from slipway.pipelines.resuming import Resumed
 from slipway.pipelines.scheduling import Scheduler, Task
 from slipway.pipelines.single_flight import SingleFlight
 from slipway.pipelines.step_log import listening
-from slipway.records.runs import Artifact, HiddenInput, StepAttempt, StepOutput, StepRun
+from slipway.records.runs import Artifact, StepAttempt, StepOutput, StepRun
 from slipway.tables.versions import reads
 
 __all__ = ["Scope", "is_end"]
@@ -59,6 +61,9 @@ class Scope:
         progress: Is told of each step's record as it changes, and what to call the call, by any thread.
         earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
         beside: Runs other steps on this machine: what all need together is kept to.
+        closures: The closures of code that are stored already, by their hashes; runs of one search share them.
+        is_trial: Whether the run is a trial, which as a rule ends with its only step: what that came to is written with
+            the run's end, within a second or before the next step, whichever is first. Until then its key is held.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class Scope:
         progress: Callable[[StepRun, str], None] | None = None,
         earlier: reasons.Earlier | None = None,
         beside: Scheduler | None = None,
+        closures: dict[tuple[str, ...], str] | None = None,
+        is_trial: bool = False,
     ) -> None:
         self._log = log
         self.use_cache = use_cache
@@ -82,7 +89,8 @@ class Scope:
         self._progress = progress
         self._positions = itertools.count(1)
         self._occurrences: Counter[str] = Counter()
-        self._closures: dict[tuple[str, ...], str] = {}
+        self._closures = {} if closures is None else closures
+        self._is_trial = is_trial
         self._lock = threading.Lock()
         self._over = threading.Event()
         self.scheduler = Scheduler(*room, beside)
@@ -125,7 +133,7 @@ class Scope:
         call = make(futures.values(given) if futures.pending(given) else given)
         self.scheduler.check(name, call.limits)
         with self.scheduler.held(call.limits):
-            return self._run(call, turn)
+            return self._run(call, turn, may_wait=self._is_trial)
 
     def submit(self, name: str, make: MakeCall, given: Given) -> Future[Any]:
         """See `StepScope.submit`."""
@@ -209,8 +217,10 @@ class Scope:
     def _called(self, record: StepRun) -> str:
         return self._parts.get(record.id, record.name)
 
-    def _run(self, call: StepCall, turn: _Turn) -> object:
+    def _run(self, call: StepCall, turn: _Turn, *, may_wait: bool = False) -> object:
         started = time.perf_counter()
+        if self._log.is_waiting:
+            self._log.write()  # lest it waits for a key that this run holds itself
         present = keys.of_call(call)
         record = replace(
             self._record(call.name, turn),
@@ -223,14 +233,16 @@ class Scope:
         found = self._find(present, call, turn)
         if isinstance(found, Hit):
             return self._take(call, found, record, started)
-        with self._flights.alone(present.key if self.use_cache else "", self.scheduler.aside()) as is_alone:
-            if not is_alone:
+        with ExitStack() as held:
+            key = present.key if self.use_cache else ""
+            if not held.enter_context(self._flights.alone(key, self.scheduler.aside())):
                 self.refuse_stopped()
             if present.key and self.use_cache and self._is_there(present.key):
                 found = self._find(present, call, turn)
             if isinstance(found, Hit):
                 return self._take(call, found, record, started)
-            return self._compute(call, present, self._why(call, present, found, turn.occurrence), record, started)
+            reason = self._why(call, present, found, turn.occurrence)
+            return self._compute(call, present, reason, record, started, held if may_wait else None)
 
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
         if not self.use_cache:
@@ -266,7 +278,7 @@ class Scope:
             )
         )
         if source.notes is not None:
-            self._log.repeat(source.notes, source.parent_id)
+            repeat(self._log, source.notes, source.parent_id)
         self.last = (hit.value, source.outputs)
         self._workspace.say(f"{self._called(record)}: taken from run {source.parent_id[:12]}")
         return hit.value
@@ -275,9 +287,12 @@ class Scope:
         if present.refusal:
             return f"not cached: {present.refusal}"
         earlier = self._earlier.call(call.name, occurrence)
-        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present, place_of(call.code))
+        closures = self._earlier.closures(earlier.closure) if earlier is not None else ()
+        return miss.reason or reasons.difference(earlier, closures, present, place_of(call.code))
 
-    def _compute(self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float) -> object:
+    def _compute(
+        self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float, held: ExitStack | None
+    ) -> object:
         record = replace(record, reason=reason, closure=self._keep_closures(present))
         kept = KeptOutput(output_folder(self._workspace, record.id))
         work = _Work(call, record, started, run_log.Notes(self._log.id), kept)
@@ -290,7 +305,7 @@ class Scope:
             self._note_failure(work, error)
             self._blame(call, error)
             raise
-        seen, more, refusal = _judged(call, present, encoded, refusal, hidden)
+        seen, more, refusal = judged(call, present, encoded, refusal, hidden)
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
         except SlipwayError as error:  # the step did its work; the store did not: no `StepFailed`
@@ -313,6 +328,7 @@ class Scope:
                 refusal=refusal or record.refusal,
             ),
             work,
+            held,
         )
         self.last = (value, encoded.artifacts)
         return value
@@ -330,7 +346,7 @@ class Scope:
             ):
                 work.hidden = hidden
                 value = self._value(work.call)
-            return value, *_encoded(value, work.call), hidden
+            return value, *encoded_result(value, work.call), hidden
         finally:
             for node in work.read:
                 self._log.add_input(node)
@@ -367,12 +383,14 @@ class Scope:
         with self.scheduler.aside():
             return not self._over.wait(seconds)
 
-    def _finish(self, record: StepRun, work: _Work) -> None:
+    def _finish(self, record: StepRun, work: _Work, held: ExitStack | None) -> None:
         if not self._log.is_repeat:
             for artifact in record.outputs:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._note(record)
-        if record.key and self.use_cache:
+        if record.key and self.use_cache and held is not None:
+            self._log.write_soon(lambda tx: cache.remember(tx, record), held.pop_all().close)
+        elif record.key and self.use_cache:
             self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()
@@ -461,30 +479,3 @@ def _words(reason: BaseException) -> str:
     if isinstance(reason, StepFailed):
         return f"the step {reason.step!r} had failed"
     return f"the run was ended by {'Ctrl-C' if isinstance(reason, KeyboardInterrupt) else type(reason).__name__}"
-
-
-def _judged(
-    call: StepCall, present: StepKey, encoded: Encoded, refusal: str, hidden: Recorder
-) -> tuple[tuple[HiddenInput, ...], str, str]:
-    """What the call read, what is said of it beside its reason, and why no later call may take it, "" where one may."""
-    seen, undeclared = hidden.taken()
-    told = ""
-    if changed := keys.changed_inputs(call.inputs, present.inputs):
-        refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
-    elif encoded.pickled:
-        told = f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
-    if refusal:
-        told += f"; {refusal}"
-    elif undeclared and present.key:
-        refusal = "; ".join(undeclared)
-        told += f"; its result is not kept for later runs: {refusal}"
-    return seen, told + present.remark, refusal
-
-
-def _encoded(value: Any, call: StepCall) -> tuple[Encoded, str]:
-    try:
-        return cache.encode(value, call.returns), ""
-    except InvalidInput as problem:
-        if call.returns:
-            raise
-        return Encoded(()), f"its result is not stored: {problem.what}"

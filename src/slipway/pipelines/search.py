@@ -213,6 +213,7 @@ class _Searching:
         self._quiet = dataclasses.replace(log.workspace, say=lambda line: None)  # a trial is one line
         self._code = log.run.code
         self._earlier = Earlier(log.workspace, log.run)  # one look for all trials
+        self._closures: dict[tuple[str, ...], str] = {}
         self._trials: list[Trial] = []
         self._best: _Made | None = None
         self._lock = threading.Lock()
@@ -306,6 +307,7 @@ class _Searching:
             params=asked.params,
             tags={TRIAL: str(asked.number)},
             code=self._code,
+            is_one_of_many=True,
         )
         curve: dict[int, float] = {}
         log.listeners.append(lambda point: self._look(log, asked.number, point, curve))
@@ -320,6 +322,8 @@ class _Searching:
                 progress=lambda step, _: states.append(step.state),
                 earlier=self._earlier,
                 beside=self._beside,
+                closures=self._closures,
+                is_trial=True,
             )
             with run_log.current_run.filled(log), self._under_way(scope), scope, step_scope.filled(scope):
                 result = self._train(**self._fixed, **asked.params)
@@ -329,16 +333,16 @@ class _Searching:
             trial = replace(trial, value=value)
         except RunStopped as stopped:
             if stopped.run_id != log.id or not curve:
-                log.finish(stopped)
+                log.finish(stopped, is_one_of_many=True)
                 raise
-            log.finish(ended_early=stopped.what)
+            log.finish(ended_early=stopped.what, is_one_of_many=True)
             trial = replace(trial, value=_last(curve), state="pruned" if stopped.what == _HOPELESS else "finished")
         except Exception as problem:
             trial, ending = replace(trial, state="failed", error=_words(problem)), problem
         except BaseException as problem:
-            log.finish(problem)
+            log.finish(problem, is_one_of_many=True)
             raise
-        log.finish(ending)
+        log.finish(ending, is_one_of_many=True)
         is_cached = "cached" in states and not {"finished", "failed"} & set(states)
         return _Made(replace(trial, is_cached=is_cached, seconds=time.perf_counter() - started), result, curve)
 

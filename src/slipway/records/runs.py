@@ -10,29 +10,10 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 
 __all__ = [
-    "CONTEXT",
-    "Artifact",
-    "Bucket",
-    "CodeVersion",
-    "Dataset",
-    "Environment",
-    "Experiment",
-    "HiddenInput",
-    "Machine",
-    "MetricPoint",
-    "ModelUse",
-    "Run",
-    "RunArtifact",
-    "RunError",
-    "RunFinding",
-    "RunState",
-    "RunWriter",
-    "StepAttempt",
-    "StepNotes",
-    "StepOutput",
-    "StepRun",
-    "WorkerTime",
-]
+    "CONTEXT", "Artifact", "Bucket", "CodeVersion", "Dataset", "Environment", "Experiment", "HiddenInput",
+    "Machine", "MetricPoint", "ModelUse", "Run", "RunArtifact", "RunError", "RunFinding", "RunState", "RunWriter",
+    "StepAttempt", "StepNotes", "StepOutput", "StepRun", "WorkerTime",
+]  # fmt: skip
 
 CONTEXT = "mlflow.data.context"
 """The tag of a dataset that says what a run read it for: "training"."""

@@ -191,8 +191,7 @@ _lock = threading.Lock()
 def install() -> None:
     """Wrap what is loaded, and what is loaded later when it is."""
     sys.meta_path.insert(0, cast("Any", _Finder()))
-    for name in [name for name in _ROWS if name in sys.modules]:
-        _wrap(name, sys.modules[name])
+    _wrap(*((name, sys.modules[name]) for name in _ROWS if name in sys.modules))
 
 
 class _Finder:
@@ -209,26 +208,34 @@ class _Finder:
 
         def executed(module: ModuleType) -> None:
             execute(module)
-            _wrap(name, module)
+            _wrap((name, module))
 
         loader.exec_module = executed
         return spec
 
 
-def _wrap(called: str, module: ModuleType) -> None:
+def _wrap(*modules: tuple[str, ModuleType]) -> None:
+    rebound: dict[int, tuple[Any, Any]] = {}
     with _lock:
-        for act, names in _ROWS[called]:
-            for name in names:
-                owner: Any = module
-                *outer, last = name.split(".")
-                for part in outer:
-                    owner = getattr(owner, part, None)
-                held = None if owner is None else vars(owner).get(last)
-                if held is not None and not hasattr(held, "__slipway_seen__"):
-                    _replace(owner, last, held, act)
+        for called, module in modules:
+            _wrap_in(called, module, rebound)
+        if rebound:
+            _rebind(rebound)
 
 
-def _replace(owner: Any, name: str, held: Any, act: Act) -> None:
+def _wrap_in(called: str, module: ModuleType, rebound: dict[int, tuple[Any, Any]]) -> None:
+    for act, names in _ROWS[called]:
+        for name in names:
+            owner: Any = module
+            *outer, last = name.split(".")
+            for part in outer:
+                owner = getattr(owner, part, None)
+            held = None if owner is None else vars(owner).get(last)
+            if held is not None and not hasattr(held, "__slipway_seen__"):
+                _replace(owner, last, held, act, rebound)
+
+
+def _replace(owner: Any, name: str, held: Any, act: Act, rebound: dict[int, tuple[Any, Any]]) -> None:
     is_method = isinstance(owner, type)
     is_static = is_method and isinstance(held, staticmethod | builtins.type(dict.fromkeys))
     original = getattr(owner, name) if is_static else held
@@ -238,17 +245,21 @@ def _replace(owner: Any, name: str, held: Any, act: Act) -> None:
     except (AttributeError, TypeError):
         return  # a class that cannot be changed: docs/cache.md lists what is not seen
     if not is_method:
-        _rebind(original, wrapped)
+        rebound[id(original)] = original, wrapped
 
 
-def _rebind(original: Any, wrapped: Any) -> None:
-    """Modules of the project that imported the function by name before it was wrapped get the wrapped one."""
+def _rebind(rebound: dict[int, tuple[Any, Any]]) -> None:
+    """Modules of the project that imported functions by name before they were wrapped get the wrapped ones.
+
+    Args:
+        rebound: The functions, each with what it was wrapped into, by its id.
+    """
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if isinstance(module, ModuleType) and (file is None or not is_of_the_system(file, "user")):
             for name, value in list(vars(module).items()):
-                if value is original:
-                    setattr(module, name, wrapped)
+                if id(value) in rebound:
+                    setattr(module, name, rebound[id(value)][1])
 
 
 def _handing(original: Any, recorder: Recorder | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
