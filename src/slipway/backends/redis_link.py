@@ -78,16 +78,16 @@ class Link:
 
     def __init__(self, url: Address, *, patience_s: float) -> None:
         tell: Callable[[], str] = (lambda: url) if isinstance(url, str) else url
-        url = tell()
-        self.address = shown_address(url)
+        bare = tell()
+        self.address = shown_address(bare)
         self._patience_s = patience_s
         options: dict[str, Any] = {"socket_timeout": patience_s, "socket_connect_timeout": _CONNECT_S, "protocol": 2}
-        parts = urlsplit(url)
+        parts = urlsplit(bare)
         if parts.password:
             options["credential_provider"] = _Kept(tell)
-            url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         try:
-            self._pool = redis.ConnectionPool.from_url(url, **options)
+            self._pool = redis.ConnectionPool.from_url(bare, **options)
         except ValueError as problem:
             raise InvalidSetting(
                 f"{self.address or 'The URL of the online store'} does not name a Redis.",

@@ -44,7 +44,8 @@ class _Pending:
         self._kept: OrderedDict[str, tuple[Asking, str, float]] = OrderedDict()
 
     def begin(self, back: str, after: str) -> Asking:
-        asking = Asking(*(secrets.token_urlsafe(32) for _ in range(3)), back=back)
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        asking = Asking(state, nonce, verifier, back)
         with self._lock:
             self._kept[asking.state] = asking, after, time.monotonic()
             while len(self._kept) > _MOST:
