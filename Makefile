@@ -71,8 +71,8 @@ docs: $(STAMPS)/test  ## write the generated reference pages
 
 lock: $(BIN)/uv  ## compile requirements/*.txt anew
 	cd requirements && for name in demo test all mlflow2 mlflow3; do more=""; \
-	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra optuna --extra sql --extra envs ../pyproject.toml demo.in";; \
-	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra optuna --extra sql --extra envs --extra postgres --extra ray --extra xgboost ../pyproject.toml demo.in test.in";; \
+	  case $$name in demo) more="--extra demo ../pyproject.toml --no-emit-package pandas --no-emit-package python-dateutil --no-emit-package six";; test) more="-c demo.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra optuna --extra sql --extra envs --extra oidc ../pyproject.toml demo.in";; \
+	  all) more="-c test.txt --extra demo --extra sklearn --extra duckdb --extra redis --extra delta --extra objects --extra optuna --extra sql --extra envs --extra oidc --extra postgres --extra ray --extra xgboost ../pyproject.toml demo.in test.in";; \
 	  mlflow*) more="--override $$name.overrides";; esac; \
 	  ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$more $$name.in -o $$name.txt || exit 1; done
 	cd requirements && for name in s3 peers; do ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$name.in -o $$name.txt || exit 1; done

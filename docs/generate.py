@@ -19,6 +19,7 @@ from slipway.cli import COMMANDS
 from slipway.hosts import settings
 from slipway.operations.permissions import RIGHTS, ROLES, allowed
 from slipway.operations.table import OPERATIONS
+from slipway.records.log_in import OidcSettings
 from slipway.records.people import MEMBER, Actor
 
 FOLDER = Path(__file__).parent / "reference"
@@ -89,6 +90,7 @@ def _settings() -> Iterator[str]:
         ("environments.NAME", settings.EnvironmentSettings),
         ("audit", settings.AuditSettings),
         ("raci.STAGE", settings.RaciSettings),
+        ("server.oidc", OidcSettings),
     )
     for name, kind in sections:
         yield f"## [{name}]\n\n{_prose(inspect.getdoc(kind) or '')}\n"

@@ -26,7 +26,7 @@ def up(root: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        found = re.search(r"http://[^\s\"]+", line)
+        found = re.search(r"https?://[^\s\"]+", line)
         assert found, line + process.stdout.read()
         yield found[0], process
     finally:

@@ -1,9 +1,14 @@
 """A PostgreSQL for tests: the one on this machine, in a schema of the test's own, dropped afterwards."""
 
 import os
+import shutil
+import socket
+import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +53,60 @@ def emptied(url: str) -> None:
         open_connection.execute("SET LOCAL synchronous_commit = off")
         for table in ("entries", "facets", "series", "blocks", "bodies"):
             open_connection.execute(f"DELETE FROM {table}")
+
+
+class Cluster:
+    """A PostgreSQL of the test's own, which can be killed and started again."""
+
+    def __init__(self, home: Path, programs: Path) -> None:
+        self.home = home
+        self.programs = programs
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._run("initdb", "-D", str(home / "data"), "-A", "trust", "-U", "postgres")
+        rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        (home / "data" / "pg_hba.conf").write_text(rules)  # whoever else comes shows a password
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.home} -h 127.0.0.1"
+        self._run("pg_ctl", "-D", str(self.home / "data"), "-w", "-o", options, "-l", str(self.home / "log"), "start")
+
+    def kill(self) -> None:
+        """End it as a crash does: it recovers when it starts again."""
+        self._run("pg_ctl", "-D", str(self.home / "data"), "-w", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+        done = subprocess.run(
+            [self.programs / program, *arguments],
+            user=user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A running PostgreSQL of a test's own; skipped where its programs are not installed."""
+    pytest.importorskip("psycopg", reason="pip install 'slipway[postgres]'")
+    found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+    if found is None:
+        pytest.skip("PostgreSQL's own programs are not installed: apt-get install postgresql")
+    home = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
+    home.chmod(0o777)
+    made = Cluster(home, Path(found).parent)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(home)

@@ -25,6 +25,7 @@ _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL al
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
 _ENVS = "Install uv for it: pip install 'slipway[envs]'"
+_OIDC = "Install joserfc for it: pip install 'slipway[oidc]'"
 _RAY = "Install Ray for it: pip install 'slipway[ray]'"
 _OPTUNA = "Install Optuna for it: pip install 'slipway[optuna]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
@@ -50,6 +51,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "simulated": ("slipway.backends.clocks:SimulatedClock", ""),
         "file": ("slipway.backends.clocks:FileClock", ""),
     },
+    "log_in": {"oidc": ("slipway.backends.oidc:Oidc", _OIDC)},
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
     "environments": {"uv": ("slipway.backends.uv_environments:UvEnvironments", _ENVS)},
     "runner": {"process": ("slipway.backends.process_runner:ProcessRunner", "")},

@@ -17,13 +17,6 @@ from slipway.ledger import events
 from slipway.ports.workspace import Workspace
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
-def test_only_the_loopback_address_without_tokens(host: str) -> None:
-    with pytest.raises(InvalidInput, match="tokens come with the management of people") as refused:
-        listen(host, 0)
-    assert refused.value.field == "host"
-
-
 def test_answers_are_not_held_back() -> None:
     """Without TCP_NODELAY a small answer waits 40 ms for an acknowledgement."""
     with listen("127.0.0.1", 0) as listener:

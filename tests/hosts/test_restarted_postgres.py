@@ -1,19 +1,14 @@
 """A PostgreSQL that is killed and started again under a server: 503 meanwhile, nothing acknowledged lost, nothing doubled."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from hosts_up import up
+from postgres_here import Cluster, own_cluster
 from slipway.hosts.project import open_workspace
 
 pytestmark = pytest.mark.full
@@ -21,58 +16,10 @@ pytestmark = pytest.mark.full
 WRITERS = 4
 
 
-class Cluster:
-    """A PostgreSQL of the test's own, which can be killed and started again."""
-
-    def __init__(self, home: Path, programs: Path) -> None:
-        self.home = home
-        self.programs = programs
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self._run("initdb", "-D", str(home / "data"), "-A", "trust", "-U", "postgres")
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-
-    def start(self) -> None:
-        options = f"-p {self.port} -k {self.home} -h 127.0.0.1"
-        self._run("pg_ctl", "-D", str(self.home / "data"), "-w", "-o", options, "-l", str(self.home / "log"), "start")
-
-    def kill(self) -> None:
-        """End it as a crash does: it recovers when it starts again."""
-        self._run("pg_ctl", "-D", str(self.home / "data"), "-w", "-m", "immediate", "stop")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-        done = subprocess.run(
-            [self.programs / program, *arguments],
-            user=user,
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    pytest.importorskip("psycopg", reason="pip install 'slipway[postgres]'")
-    found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
-    if found is None:
-        pytest.skip("PostgreSQL's own programs are not installed: apt-get install postgresql")
-    home = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
-    home.chmod(0o777)
-    made = Cluster(home, Path(found).parent)
-    made.start()
-    try:
+    with own_cluster() as made:
         yield made
-    finally:
-        made.kill()
-        shutil.rmtree(home)
 
 
 def test_a_database_that_is_killed_and_comes_back(cluster: Cluster, tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ import msgspec
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.people import Actor
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow, ShadowRow
+from slipway.records.reach import Reach
 from slipway.records.schema import Field
 from slipway.serving import counters as count
 from slipway.serving.active import Active
 from slipway.serving.app import build
+from slipway.serving.callers import Admit, open_to_all
 from slipway.serving.contracts import ContractReader
 from slipway.serving.counters import Counters
 from slipway.serving.row_queue import Counted, RowQueue
@@ -84,6 +86,8 @@ class Desk:
     append: Callable[[list[PredictionRow]], None] | None = None
     keep: Callable[[list[Any]], None] | None = None
     counters: Counters = field(default_factory=Counters)
+    admit: Admit = open_to_all
+    reach: Reach = field(default_factory=Reach)
 
     def __post_init__(self) -> None:
         def append(rows: list[PredictionRow]) -> None:
@@ -106,6 +110,8 @@ class Desk:
             counters=self.counters,
             note=lambda: self.note,
             closing=lambda: self.closing,
+            reach=self.reach,
+            admit=self.admit,
         )
 
     def serve(self, **changes: Any) -> None:

@@ -14,7 +14,8 @@ from slipway.backends.http_download import Download, Web
 from slipway.backends.source_rows import EXACT, newer, not_exact
 from slipway.errors import InvalidInput, near
 from slipway.hashing import digest_file
-from slipway.ports.source import Ask, Reading, masked, resolved, scrubbed, secrets_of
+from slipway.ports.secrets import is_kept_elsewhere, read_secret
+from slipway.ports.source import Ask, Reading, masked, scrubbed, secrets_of
 from slipway.records.sources import ApiSource
 
 __all__ = ["ApiReader"]
@@ -33,12 +34,12 @@ class ApiReader:
 
     def read(self, ask: Ask, scratch: Path) -> Reading | None:
         """See `Source.read`."""
-        address = resolved(self._spec.url)
+        address = read_secret(self._spec.url)
         shown = self._spec.url if address != self._spec.url else masked(address)
-        headers = {name: resolved(value) for name, value in self._spec.headers.items()}
-        hidden = [headers[name] for name, value in self._spec.headers.items() if value.startswith("env:")]
+        headers = {name: read_secret(value) for name, value in self._spec.headers.items()}
+        hidden = [headers[name] for name, value in self._spec.headers.items() if is_kept_elsewhere(value)]
         secrets = secrets_of([address], hidden)
-        params = {name: resolved(value) for name, value in self._spec.params.items()}
+        params = {name: read_secret(value) for name, value in self._spec.params.items()}
         if self._spec.since and ask.since is not None:
             params[self._spec.since] = _text(ask.since)
         web = Web(headers, secrets=secrets)

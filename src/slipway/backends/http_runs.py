@@ -10,6 +10,7 @@ import msgspec
 
 from slipway import errors
 from slipway.errors import BackendError, InvalidSetting, SlipwayError, Unavailable
+from slipway.ports.trust import trusted, untrusted
 
 __all__ = ["HttpRuns"]
 
@@ -42,7 +43,9 @@ class HttpRuns:
         self._home = f"/api/v1/projects/{quote(project, safe='')}"
         # Proxies of the environment are for the world outside, not for one's own servers.
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=_TIMEOUT, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self._url, headers=headers, timeout=_TIMEOUT, trust_env=False, verify=trusted()
+        )
 
     @property
     def url(self) -> str:
@@ -59,10 +62,11 @@ class HttpRuns:
                 body = msgspec.json.encode(fields)
                 answer = self._http.post(path, content=body, headers={"content-type": "application/json"})
         except (httpx.TransportError, RuntimeError) as problem:  # httpx says so of a client that was closed meanwhile
-            raise Unavailable(
+            nobody = Unavailable(
                 f"Nobody answers at {self._url}: {problem or type(problem).__name__}.",
                 fix="Start the server: slipway up; what is logged is kept until then.",
-            ) from problem
+            )
+            raise untrusted(self._url, problem) or nobody from problem
         try:
             said = msgspec.json.decode(answer.content, type=dict[str, Any])
         except msgspec.DecodeError as problem:

@@ -7,7 +7,7 @@ Tables lie in the connection's current schema: "public", unless the URL or the r
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -35,10 +35,10 @@ class PostgresLedger:
     """A ledger store in one schema of a PostgreSQL database.
 
     Args:
-        url: "postgresql://user:password@host:5432/name". Its tables are made and migrated when they are missing or old.
+        url: "postgresql://user:password@host:5432/name", or what tells it when a connection is made. Its tables are made and migrated when they are missing or old.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | Callable[[], str]) -> None:
         self._link = Link(url)
         self._local = threading.local()
         self._fields: dict[tuple[str, str, str, str], int] = {}

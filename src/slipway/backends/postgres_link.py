@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,12 +69,13 @@ class Link:
     """Connections to one database. Safe for threads, and for processes that fork.
 
     Args:
-        url: "postgresql://user@host:5432/name" with its password; it is never shown.
+        url: "postgresql://user@host:5432/name" with its password; it is never shown. Or what tells it: it is asked
+            whenever a connection is made, so that a changed password counts from then on.
     """
 
-    def __init__(self, url: str) -> None:
-        self.shown = _shown(url)
-        self._url = url
+    def __init__(self, url: str | Callable[[], str]) -> None:
+        self._url: Callable[[], str] = (lambda: url) if isinstance(url, str) else url
+        self.shown = _shown(self._url())
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -150,7 +151,7 @@ class Link:
     def _connect(self) -> Any:
         try:
             connection = psycopg.connect(
-                self._url,
+                self._url(),
                 autocommit=True,  # transactions are begun and ended in words
                 connect_timeout=_CONNECT_WITHIN_S,
                 client_encoding="utf8",

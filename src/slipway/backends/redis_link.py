@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
@@ -20,7 +20,7 @@ from redis.exceptions import TimeoutError as Late
 
 from slipway.errors import BackendError, InvalidSetting, Unavailable
 
-__all__ = ["Link", "Script", "pack", "shown_address"]
+__all__ = ["Address", "Link", "Script", "pack", "shown_address"]
 
 _CONNECT_S = 2.0
 _REST_S = 0.2
@@ -51,6 +51,20 @@ def shown_address(url: str) -> str:
     return f"{parts.scheme}://{place}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
+Address = str | Callable[[], str]
+"""A URL, or what tells it: its user and password are asked for whenever a connection is made."""
+
+
+class _Kept(redis.CredentialProvider):  # type: ignore[misc]
+    def __init__(self, url: Callable[[], str]) -> None:
+        self._url = url
+
+    def get_credentials(self) -> tuple[str, ...]:
+        parts = urlsplit(self._url())
+        words = [unquote(word) for word in (parts.username, parts.password) if word]
+        return tuple(words)
+
+
 class Link:
     """Connections to one Redis, one a thread.
 
@@ -62,12 +76,18 @@ class Link:
         InvalidSetting: It is no such URL.
     """
 
-    def __init__(self, url: str, *, patience_s: float) -> None:
-        self.address = shown_address(url)
+    def __init__(self, url: Address, *, patience_s: float) -> None:
+        tell: Callable[[], str] = (lambda: url) if isinstance(url, str) else url
+        bare = tell()
+        self.address = shown_address(bare)
         self._patience_s = patience_s
         options: dict[str, Any] = {"socket_timeout": patience_s, "socket_connect_timeout": _CONNECT_S, "protocol": 2}
+        parts = urlsplit(bare)
+        if parts.password:
+            options["credential_provider"] = _Kept(tell)
+            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         try:
-            self._pool = redis.ConnectionPool.from_url(url, **options)
+            self._pool = redis.ConnectionPool.from_url(bare, **options)
         except ValueError as problem:
             raise InvalidSetting(
                 f"{self.address or 'The URL of the online store'} does not name a Redis.",
@@ -209,6 +229,6 @@ _REFUSALS: tuple[tuple[str, type[BackendError], str, str], ...] = (
         "AuthenticationError",
         BackendError,
         "It takes nobody without the right user and password.",
-        "Check the user and the password in the URL, and the environment variable that holds it.",
+        "Check the user and the password in the URL, and where it is kept.",
     ),
 )

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from slipway.backends.redis_layout import StreamPlan, ViewPlan, row_of, upper_bound
-from slipway.backends.redis_link import Link, Script, pack
+from slipway.backends.redis_link import Address, Link, Script, pack
 from slipway.backends.redis_writes import Transaction
 from slipway.errors import BackendError, Conflict, NotFound, Unavailable, near
 from slipway.ids import new_id
@@ -88,7 +88,7 @@ class RedisOnlineStore:
     """An online store in a Redis, for any number of threads, processes and machines.
 
     Args:
-        url: Where it is: redis://, rediss:// or unix://, with password and database.
+        url: Where it is: redis://, rediss:// or unix://, with password and database; or what tells it.
         namespace: Whose rows; endpoints of one namespace share what their features have in common.
         expected: Tells which content is expected, see `identity`; "" takes what is there. With an expectation, an
             emptied Redis is an error until it is loaded again, and streams and views are not defined anew.
@@ -97,7 +97,7 @@ class RedisOnlineStore:
         InvalidSetting: The URL does not fit.
     """
 
-    def __init__(self, url: str, namespace: str, expected: Callable[[], str] = str) -> None:
+    def __init__(self, url: Address, namespace: str, expected: Callable[[], str] = str) -> None:
         self._link = Link(url, patience_s=_ASK_S)
         self._writing_link = Link(url, patience_s=_WRITE_S)
         self._home = b"{" + namespace.encode() + b"}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from slipway.backends.redis_link import Link, pack
+from slipway.backends.redis_link import Address, Link, pack
 from slipway.errors import BackendError
 from slipway.ports.event_stream import Entry
 
@@ -25,7 +25,7 @@ class RedisStream:
     """A stream, read for a group.
 
     Args:
-        url: Where it is: redis://, rediss:// or unix://, with password and database.
+        url: Where it is: redis://, rediss:// or unix://, with password and database; or what tells it.
         name: The stream's key.
         group: Who reads.
 
@@ -33,7 +33,7 @@ class RedisStream:
         InvalidSetting: The URL does not fit.
     """
 
-    def __init__(self, url: str, name: str, group: str) -> None:
+    def __init__(self, url: Address, name: str, group: str) -> None:
         self._link = Link(url, patience_s=_PATIENCE_S)
         self._name = name.encode()
         self._group = group.encode()

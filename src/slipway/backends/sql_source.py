@@ -20,7 +20,8 @@ from sqlalchemy import exc
 from slipway.backends.source_rows import EXACT, joined
 from slipway.errors import InvalidInput, InvalidSetting, MissingExtra, NotFound, Unavailable, near
 from slipway.hashing import digest, digest_file
-from slipway.ports.source import Ask, Reading, masked, resolved, scrubbed, secrets_of
+from slipway.ports.secrets import is_kept_elsewhere, read_secret
+from slipway.ports.source import Ask, Reading, masked, scrubbed, secrets_of
 from slipway.records.sources import SqlSource
 
 __all__ = ["BATCH_ROWS", "SqlReader"]
@@ -46,9 +47,9 @@ class SqlReader:
 
     def read(self, ask: Ask, scratch: Path) -> Reading | None:
         """See `Source.read`."""
-        address = resolved(self._spec.url)
+        address = read_secret(self._spec.url)
         shown = masked(self._spec.url)
-        secrets = secrets_of([address], [address] if self._spec.url.startswith("env:") else [])
+        secrets = secrets_of([address], [address] if is_kept_elsewhere(self._spec.url) else [])
         with (
             _engine(address, self._folder, shown, secrets) as engine,
             _connected(engine, shown, secrets) as connection,

@@ -14,6 +14,7 @@ import click
 from msgspec import Struct
 
 from slipway import plugins
+from slipway.cli.doctor_security import security
 from slipway.cli.door import Way, way_options
 from slipway.cli.layout import print_json
 from slipway.code import project_locks
@@ -49,9 +50,13 @@ class Diagnosis(Struct, frozen=True):
 
 
 @click.command()
+@click.option("--security", "is_security", is_flag=True, help="Answer instead whether data and code are protected.")
 @way_options
-def doctor(way: Way) -> None:
+def doctor(way: Way, is_security: bool) -> None:
     """Look whether everything that Slipway needs is there, and say what to do where it is not."""
+    if is_security:
+        security(way)
+        return
     found = tuple(look(way))
     if way.as_json:
         print_json(found)

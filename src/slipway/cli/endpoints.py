@@ -12,6 +12,7 @@ from slipway.charts.consistency import sentence
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import age, columns, count, facts, instant, share
 from slipway.cli.models import verdict_text
+from slipway.cli.reach import reach_options
 from slipway.cli.rollout import rollout_line
 from slipway.errors import InvalidInput
 from slipway.operations.endpoints import Consistency, EndpointDetail, Endpoints, Stopped, Watched
@@ -21,6 +22,7 @@ from slipway.records.endpoints import EndpointStatus
 from slipway.records.feeds import FeedCounts
 from slipway.records.loop import Action
 from slipway.records.monitors import Finding, Incident
+from slipway.records.reach import Reach
 
 if TYPE_CHECKING:
     from slipway.features.views import FeatureView
@@ -99,6 +101,19 @@ def consistency(door: Door, name: str, since: str | None, sample: str | None) ->
 def stop(door: Door, name: str) -> None:
     """Stop the endpoint's processes; its revisions and logs stay."""
     door.show(door.call("endpoints.stop", name=name), _stop_text)
+
+
+@endpoints.command()
+@reach_options
+@opened
+def listen(door: Door, reach: Reach) -> None:
+    """Say where the endpoints of this store answer: here alone, or elsewhere by TLS, to whoever shows a token.
+
+    It counts for each endpoint from its next start. A certificate that is renewed in its files is used without one.
+    """
+    from slipway.hosts.endpoint_reach import let_endpoints_answer
+
+    door.show(let_endpoints_answer(door.workspace, reach), _listen_text)
 
 
 def _views(door: Door, name: str) -> dict[str, FeatureView]:
@@ -272,6 +287,15 @@ def _consistency_text(report: ConsistencyReport) -> str:
         "\n".join(firsts),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _listen_text(reach: Reach) -> str:
+    names = f", as {' or '.join(reach.names)}" if reach.names else ""
+    by = "by TLS" if reach.certificate else f"behind {', '.join(reach.proxies)}" if reach.proxies else "by plain HTTP"
+    return (
+        f"Endpoints answer on {reach.host}{names}, {by}, from their next start:\n"
+        "slipway endpoints stop NAME, then slipway deploy MODEL"
+    )
 
 
 def _stop_text(answer: Stopped) -> str:

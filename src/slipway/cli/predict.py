@@ -9,6 +9,7 @@ import msgspec
 from slipway.cli.door import Door, opened
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import InvalidInput, Unavailable
+from slipway.hosts.identity import shown_token
 
 __all__ = ["labels", "predict"]
 
@@ -46,7 +47,7 @@ def _client(door: Door, name: str) -> EndpointClient:
             f"The endpoint {name!r} does not run.",
             fix=f"Start it again: slipway deploy {served.model} --version {served.number}{named}",
         )
-    return EndpointClient(detail.status.url, name)
+    return EndpointClient(detail.status.url, name, shown_token())
 
 
 def _objects(text: str, what: str) -> list[dict[str, Any]]:

@@ -8,11 +8,13 @@ import click
 
 from slipway.cli.door import json_option
 from slipway.cli.layout import print_json
+from slipway.cli.reach import reach_options
 from slipway.errors import NotFound
 from slipway.governance import anchors
 from slipway.hosts.control_plane import serve
-from slipway.hosts.settings import locate
+from slipway.hosts.settings import FILE, locate, read_settings
 from slipway.ports.workspace import LARGEST_UPLOAD
+from slipway.records.reach import Reach
 
 __all__ = ["up"]
 
@@ -21,7 +23,7 @@ _APP = "slipway.server.app"  # by name: doors do not import each other
 
 @click.command()
 @click.option("--root", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="The store's folder.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@reach_options
 @click.option("--port", default=8300, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
 @click.option("--env", "environment", default="dev", show_default=True, help="Which environment the store is.")
 @click.option(
@@ -34,16 +36,20 @@ _APP = "slipway.server.app"  # by name: doors do not import each other
     help="The largest artifact that runs may send, in megabytes.",
 )
 @json_option
-def up(root: Path | None, host: str, port: int, environment: str, megabytes: int, as_json: bool) -> None:
+def up(root: Path | None, reach: Reach, port: int, environment: str, megabytes: int, as_json: bool) -> None:
     """Serve the pages and the API of a store, and look after its endpoints, until Ctrl-C.
 
     It is what watches them, trains again what is due, and takes challengers through their roll-outs.
 
     Without --root it is the store of the project in the present folder, or what runs logged there; then it also warns of
     the project's environments on demand that nobody uses, and takes them away when that was said long enough ago.
+
+    It answers elsewhere than on this machine only by TLS, its own or a proxy's, and only where the store knows people. A
+    certificate that is renewed in its files is used without a restart.
     """
     make_app = import_module(_APP).make_app
     home, store, ledger, blobs = (None, root, None, "") if root else _of_project(environment)
+    provider = None if home is None or not (home / FILE).is_file() else read_settings(home).server.oidc
     store = store.resolve()
 
     def ready(url: str) -> None:
@@ -54,11 +60,11 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
 
     serve(
         store,
-        make_app,
+        lambda workspace, reach: make_app(workspace, reach, provider),
         environment=environment,
         ledger=ledger,
         blobs=blobs,
-        host=host,
+        reach=reach,
         port=port,
         largest_upload=megabytes * 10**6,
         home=home,

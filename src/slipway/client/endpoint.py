@@ -30,15 +30,19 @@ class EndpointClient(Connection):
     Args:
         url: Where the endpoint's process answers: "http://127.0.0.1:41001".
         name: The endpoint's name.
+        token: Who asks; None where the endpoint's store knows nobody.
         timeout_s: Seconds to wait for an answer.
 
     Example:
         `EndpointClient(url, "flight-delays").predict([{"carrier": "AA", ...}])["predictions"][0]["score"]`
     """
 
-    def __init__(self, url: str, name: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, name: str, token: str | None = None, *, timeout_s: float = 30.0) -> None:
         super().__init__(
-            url, timeout_s=timeout_s, remedy=f"See whether the endpoint runs: slipway endpoints show {name}"
+            url,
+            token=token,
+            timeout_s=timeout_s,
+            remedy=f"See whether the endpoint runs: slipway endpoints show {name}",
         )
         self.name = name
         self._home = f"/endpoints/{name}"

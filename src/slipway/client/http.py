@@ -19,6 +19,7 @@ from slipway.errors import (
     UserError,
 )
 from slipway.operations.wire import error_from
+from slipway.ports.trust import trusted, untrusted
 
 __all__ = ["Connection"]
 
@@ -62,7 +63,9 @@ class Connection:
         self._remedy = remedy
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         # Proxies of the environment are for the world outside, not for one's own servers.
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False, verify=trusted()
+        )
 
     def send(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: bytes | None = None
@@ -80,7 +83,8 @@ class Connection:
         except httpx.TimeoutException as problem:
             raise Unavailable(f"{self.url} did not answer in time.", fix=self._remedy) from problem
         except httpx.TransportError as problem:
-            raise Unavailable(f"Nobody answers at {self.url}: {problem}.", fix=self._remedy) from problem
+            nobody = Unavailable(f"Nobody answers at {self.url}: {problem}.", fix=self._remedy)
+            raise untrusted(self.url, problem) or nobody from problem
         if answer.is_success:
             return answer.content
         raise self._error(answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from slipway.errors import InvalidDeclaration, near
+from slipway.ports.secrets import FORMS, is_kept_elsewhere
 from slipway.ports.source import masked
 from slipway.records.sources import ApiSource, DeltaSource, FilesSource, SourceSpec, SqlSource
 
@@ -43,7 +44,7 @@ def sql(url: str, query: str) -> SqlSource:
     """Read a table from a SQL database, through SQLAlchemy and the database's driver.
 
     Args:
-        url: "env:NAME" of the environment variable that holds SQLAlchemy's URL, or the URL itself where it holds no
+        url: "env:NAME", "file:/path" or "command:..." of what holds SQLAlchemy's URL, or the URL itself where it holds no
             password: "sqlite:///shop.db" (relative to slipway.toml's folder), "postgresql://localhost/shop".
         query: A select, or a table's name.
 
@@ -55,7 +56,7 @@ def sql(url: str, query: str) -> SqlSource:
         >>> @sw.table(key="id", source=sw.sql("env:SHOP_DB", "select * from orders"), watermark="updated_at")
         ... def orders(): ...
     """
-    if not isinstance(url, str) or not (url.startswith("env:") or "://" in url):
+    if not isinstance(url, str) or not (is_kept_elsewhere(url) or "://" in url):
         raise InvalidDeclaration(
             f"{url!r} is no database's URL.", fix='Write sw.sql("env:SHOP_DB", ...) or "sqlite:///shop.db".'
         )
@@ -79,7 +80,7 @@ def api(
     """Read a table from a JSON API, page after page. A `Link` header with rel="next" is followed unasked.
 
     Args:
-        url: Of the first page, or "env:NAME".
+        url: Of the first page, or "env:NAME", "file:/path" or "command:..." of what holds it.
         rows: Where in an answer the list of rows is: "data.items"; "" where the answer is the list.
         next: Where in an answer the next page's URL or token is: "paging.next".
         cursor: The query parameter that takes it, where it is a token.
@@ -96,7 +97,7 @@ def api(
         >>> @sw.table(key="id", source=sw.api("https://shop.example/orders", rows="items", next="links.next"))
         ... def orders(): ...
     """
-    if not isinstance(url, str) or not url.startswith(("http://", "https://", "env:")):
+    if not isinstance(url, str) or not url.startswith(("http://", "https://", *FORMS)):
         raise InvalidDeclaration(f"{url!r} is no web address.", fix="Write it with http:// or https://, or env:NAME.")
     if cursor and not next:
         raise InvalidDeclaration(
@@ -105,7 +106,7 @@ def api(
         )
     _refuse_secrets(url, "sw.api")
     for name, value in (headers or {}).items():
-        if name.lower() in ("authorization", "cookie", "x-api-key") and not value.startswith("env:"):
+        if name.lower() in ("authorization", "cookie", "x-api-key") and not is_kept_elsewhere(value):
             raise InvalidDeclaration(
                 f"sw.api() was given the header {name!r} in code.",
                 why="Code goes into each snapshot of the project, and its secrets with it.",

@@ -16,6 +16,7 @@ import msgspec
 from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound, Unavailable
 from slipway.flows.endpoints import folder_of
 from slipway.flows.feed import feed
+from slipway.governance.callers import tell_endpoint
 from slipway.governance.telling import tell_of_revision
 from slipway.ledger import entries, events, lineage
 from slipway.models import bundle as bundles
@@ -64,6 +65,7 @@ def publish_revision(
             workspace.say(f"{version.name} {version.number} is deployed without its self-check: {bundles.NO_SAMPLE}.")
     _feed(workspace, draft.name, versions, is_way_back=verb == "endpoints.rollback")
     serves = versions[0]
+    draft = msgspec.structs.replace(draft, by_token=tell_endpoint(workspace, draft.name))
     with workspace.ledger.write() as tx:
         former = tx.ref(workspace.project, "endpoint", draft.name)
         number = (entries.get(tx, Revision, former).number if former else 0) + 1
@@ -99,6 +101,7 @@ def converge(workspace: Workspace, revision: Revision) -> None:
         BackendError: The endpoint's process does not take the revision.
     """
     folder = folder_of(workspace, revision.name)
+    tell_endpoint(workspace, revision.name)
     _feed_again(workspace, revision)
     try:
         if read_revision(folder / REVISION_FILE, workspace.signer).number >= revision.number:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound, near
+from slipway.governance.callers import tell_endpoints
 from slipway.ids import check_name
 from slipway.ledger import entries, events
 from slipway.operations.declare import Empty
@@ -92,6 +93,7 @@ def add(workspace: Workspace, request: AddPerson) -> OnePerson:
         _check(tx, person)
         entries.put(tx, person, expect=0)
         _told(tx, workspace, "people.add", person)
+    tell_endpoints(workspace)
     return OnePerson(person=person)
 
 
@@ -109,7 +111,9 @@ def change(workspace: Workspace, request: ChangePerson) -> OnePerson:
         if request.disabled is not None:
             since = person.disabled_at or workspace.clock.now()
             person = msgspec.structs.replace(person, disabled_at=since if request.disabled else None)
-        return _kept(tx, workspace, "people.change", person)
+        _keep(tx, workspace, "people.change", person)
+    tell_endpoints(workspace)
+    return OnePerson(person=person)
 
 
 def grant(workspace: Workspace, request: ChangeRole) -> OnePerson:
@@ -123,7 +127,9 @@ def grant(workspace: Workspace, request: ChangeRole) -> OnePerson:
         person = person_named(tx, request.name)
         grants = {*person.grants, RoleGrant(request.role, request.project)}
         person = msgspec.structs.replace(person, grants=tuple(sorted(grants)))
-        return _kept(tx, workspace, "people.grant", person)
+        _keep(tx, workspace, "people.grant", person)
+    tell_endpoints(workspace)
+    return OnePerson(person=person)
 
 
 def revoke(workspace: Workspace, request: ChangeRole) -> OnePerson:
@@ -143,7 +149,10 @@ def revoke(workspace: Workspace, request: ChangeRole) -> OnePerson:
                 fix=f"They hold: {', '.join(held) or 'none'}.",
             )
         left = tuple(one for one in person.grants if one != taken)
-        return _kept(tx, workspace, "people.revoke", msgspec.structs.replace(person, grants=left))
+        person = msgspec.structs.replace(person, grants=left)
+        _keep(tx, workspace, "people.revoke", person)
+    tell_endpoints(workspace)
+    return OnePerson(person=person)
 
 
 def known(tx: ReadTransaction) -> list[Person]:
@@ -173,11 +182,10 @@ def identity_of(person: Person) -> Identity:
     return Identity(name=person.name, kind="service" if person.is_service else "person", grants=person.grants)
 
 
-def _kept(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person) -> OnePerson:
+def _keep(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person) -> None:
     _check(tx, person)
     entries.put(tx, person)
     _told(tx, workspace, verb, person)
-    return OnePerson(person=person)
 
 
 def _told(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person) -> None:

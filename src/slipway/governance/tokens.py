@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from slipway.errors import Denied, InvalidInput, NotFound, Unauthenticated, near
+from slipway.governance.callers import tell_endpoints
 from slipway.governance.people import identity_of, person_named
 from slipway.hashing import digest
 from slipway.ids import new_id
@@ -66,6 +67,7 @@ def add_token(workspace: Workspace, request: AddToken) -> TokenMade:
         made = msgspec.structs.replace(made, expires_at=workspace.clock.now() + timedelta(days=request.days))
         entries.put(tx, made, expect=0)
         events.record(tx, workspace, "tokens.add", f"token:{made.id}", person=name, scopes=made.scopes, only=made.only)
+    tell_endpoints(workspace)
     return TokenMade(token=_hidden(made), text=text)
 
 
@@ -98,6 +100,7 @@ def revoke_token(workspace: Workspace, request: RevokeToken) -> Tokens:
         token = msgspec.structs.replace(token, revoked_at=token.revoked_at or workspace.clock.now())
         entries.put(tx, token)
         events.record(tx, workspace, "tokens.revoke", f"token:{token.id}", person=token.name)
+    tell_endpoints(workspace)
     return Tokens(tokens=(_hidden(token),))
 
 

@@ -15,19 +15,27 @@ from uvicorn._types import ASGIApplication
 from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
 from slipway.governance import anchors
 from slipway.governance.audit import head_of
+from slipway.governance.people import somebody_is_known
 from slipway.hosts.blob_places import prove_blobs
 from slipway.hosts.controller import PASS_EVERY_S, Controller
 from slipway.hosts.environment_use import using
 from slipway.hosts.project import open_workspace
 from slipway.ids import new_id
 from slipway.ledger import events, uploads
+from slipway.ledger.whole_files import write_whole
 from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
+from slipway.records.reach import Reach
 from slipway.runs.receiving import forget_abandoned
 from slipway.runs.recovery import take_in
+from slipway.serving.reach import SERVER_REACH_FILE, checked, encoded
+from slipway.serving.tls import Tls
 
 __all__ = ["Sealer", "listen", "serve"]
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOCAL = Reach()
+"""The loopback address."""
+
+_RENEW_EVERY_S = 1.0
 _SEAL_EVERY_S = 10.0
 _STOP_WITHIN_S = 10
 _KEEP_ALIVE_S = 75  # a training that logs every few seconds keeps its connection
@@ -35,12 +43,12 @@ _KEEP_ALIVE_S = 75  # a training that logs every few seconds keeps its connectio
 
 def serve(
     root: Path,
-    make_app: Callable[[Workspace], ASGIApplication],
+    make_app: Callable[[Workspace, Reach], ASGIApplication],
     *,
     environment: str = "dev",
     ledger: str | None = None,
     blobs: str = "",
-    host: str = "127.0.0.1",
+    reach: Reach = LOCAL,
     port: int = 8300,
     say: Callable[[str], None],
     once_ready: Callable[[str], None],
@@ -57,7 +65,8 @@ def serve(
         environment: Which environment this store is: its floor is part of every gate that is judged here.
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers.
-        host: The address to listen on; only the loopback address, as long as there are no tokens.
+        reach: Where to answer, and for which names; elsewhere than on the machine itself only with TLS, and for a store
+            that knows people.
         port: The port, 0 for any free one.
         say: Receives lines for a person.
         once_ready: Receives the address when it answers.
@@ -67,18 +76,26 @@ def serve(
         home: The project's folder whose environments on demand are looked after; None for none.
 
     Raises:
-        InvalidInput: The address is not the loopback one, or the port is in use.
+        InvalidInput: It would answer elsewhere without TLS, or to anybody, the certificate cannot be used, or the port is
+            in use.
         InvalidSetting: The object store does not fit.
         NotFound: The store was one on demand, and was taken away just now.
     """
-    with closing(listen(host, port)) as listener, using(root):
+    reach = checked(reach, "The server")
+    tls = Tls(reach, say) if reach.certificate else None
+    with closing(listen(reach.host, port)) as listener, using(root):
         opened = open_workspace(root, project="", environment=environment, ledger=ledger, blobs=blobs, say=say)
         workspace = replace(_readied(opened), largest_upload=largest_upload)
-        controller = Controller(workspace, every_s=pass_every_s, home=home)
-        server = _Server(make_app(workspace), lambda: once_ready(_address(host, listener)))
-        _stop_quietly()
-        with closing(workspace.ledger), _working(Sealer(workspace, every_s=seal_every_s), controller):
-            server.run(sockets=[listener])
+        with closing(workspace.ledger):
+            if not reach.is_local:
+                _check_people(workspace, reach)
+            write_whole(workspace.root / SERVER_REACH_FILE, encoded(reach))
+            controller = Controller(workspace, every_s=pass_every_s, home=home)
+            address = reach.url(listener.getsockname()[1])
+            server = _Server(make_app(workspace, reach), lambda: once_ready(address), tls)
+            _stop_quietly()
+            with _working(Sealer(workspace, every_s=seal_every_s), controller), _renewing(tls):
+                server.run(sockets=[listener])
     say("Slipway has stopped.")
 
 
@@ -99,9 +116,34 @@ def _working(sealer: "Sealer", controller: Controller) -> Iterator[None]:
         sealer.stop()
 
 
-def _address(host: str, listener: socket.socket) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
+@contextmanager
+def _renewing(tls: Tls | None) -> Iterator[None]:
+    """Use a certificate's files anew when they change, as long as the block lasts."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while tls is not None and not done.wait(_RENEW_EVERY_S):
+            tls.look()
+
+    watcher = threading.Thread(target=watch, name="slipway-certificate", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _check_people(workspace: Workspace, reach: Reach) -> None:
+    with workspace.ledger.read() as tx:
+        if somebody_is_known(tx):
+            return
+    raise InvalidInput(
+        f"The server cannot listen on {reach.host!r}: this store knows nobody.",
+        why="Whoever reached the port might do everything.",
+        fix="Begin with yourself: slipway people add NAME --role admin; then give tokens: slipway tokens add --for NAME",
+        field="host",
+    )
 
 
 def _readied(workspace: Workspace) -> Workspace:
@@ -121,16 +163,8 @@ def listen(host: str, port: int) -> socket.socket:
     """Open the socket to answer on.
 
     Raises:
-        InvalidInput: The address is not the loopback one, or the port cannot be had.
+        InvalidInput: The address or the port cannot be had.
     """
-    if host not in _LOOPBACK:
-        raise InvalidInput(
-            f"The server cannot listen on {host!r}.",
-            why="Whoever reaches the port may do everything: tokens come with the management of people, which is not "
-            "built yet.",
-            fix="Listen on 127.0.0.1, and reach it from elsewhere through an SSH tunnel.",
-            field="host",
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named, and the option set on the listener, because asyncio sets TCP_NODELAY only on sockets whose
     # protocol it can see; without it small answers wait 40 ms for an acknowledgement.
@@ -213,10 +247,11 @@ class Sealer:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: ASGIApplication, once_ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApplication, once_ready: Callable[[], None], tls: Tls | None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                ssl_context_factory=None if tls is None else lambda config, default: tls.context,
                 access_log=False,
                 log_config=None,
                 lifespan="off",

@@ -10,13 +10,19 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from slipway import plugins
-from slipway.errors import Conflict
+from slipway.errors import Conflict, Denied
 from slipway.ports.signer import Signer
+from slipway.records.callers import CALLERS_FILE
+from slipway.records.endpoints import Revision
+from slipway.records.reach import Reach
+from slipway.serving.reach import checked, read_reach
 from slipway.serving.supervisor import Supervisor, hold
 from slipway.serving.swap import read_desired
 
-__all__ = ["keys_folder", "main", "open_signer", "start_logging"]
+__all__ = ["keys_folder", "main", "open_reach", "open_signer", "start_logging"]
 
 _KEYS = "keys"
 
@@ -32,10 +38,37 @@ def main(arguments: list[str]) -> int:
 
     try:
         with hold(folder):
-            return Supervisor(folder, partial(read_desired, folder, open_signer(folder)), command).run()
+            return Supervisor(folder, partial(_desired, folder), command, partial(_url, folder)).run()
     except Conflict as problem:
         logging.getLogger(__name__).error("%s", problem)
         return 1
+
+
+def open_reach(folder: Path) -> Reach:
+    """Where the endpoint in a folder answers, as its store says.
+
+    Raises:
+        InvalidInput: It would answer elsewhere without TLS, or its certificate cannot be used.
+        Corrupt: The store's file cannot be read.
+    """
+    return checked(read_reach(keys_folder(folder).parent), "The endpoint")
+
+
+def _desired(folder: Path) -> Revision:
+    """What should serve, on the address that the store says, if it says any."""
+    revision, reach = read_desired(folder, open_signer(folder)), open_reach(folder)
+    if not reach.is_local and not revision.by_token and not (folder / CALLERS_FILE).exists():
+        raise Denied(
+            f"The endpoint {folder.name!r} does not answer on {reach.host!r}: its store knows nobody.",
+            why="Whoever reached the port might ask it.",
+            fix="Begin with yourself: slipway people add NAME --role admin; or let endpoints answer here alone: "
+            "slipway endpoints listen",
+        )
+    return revision if reach == Reach() else msgspec.structs.replace(revision, host=reach.host)
+
+
+def _url(folder: Path, host: str, port: int) -> str:
+    return msgspec.structs.replace(open_reach(folder), host=host).url(port)
 
 
 def open_signer(folder: Path) -> Signer:

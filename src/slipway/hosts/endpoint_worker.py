@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from slipway.errors import BackendError, Corrupt
-from slipway.hosts.endpoint import keys_folder, open_signer, start_logging
+from slipway.hosts.endpoint import keys_folder, open_reach, open_signer, start_logging
 from slipway.hosts.endpoint_loader import Loader
 from slipway.hosts.online_stores import open_stream
 from slipway.hosts.store_clock import open_clock
@@ -20,6 +20,7 @@ from slipway.ports.clock import Clock
 from slipway.records.predictions import FailureRow, PredictionRow
 from slipway.serving import counters as count
 from slipway.serving.app import build
+from slipway.serving.callers import CallerCounts, CallerList
 from slipway.serving.counters import Counters
 from slipway.serving.http import for_callers
 from slipway.serving.row_queue import Counted, RowQueue
@@ -27,6 +28,7 @@ from slipway.serving.shadow import Shadow
 from slipway.serving.streams import StreamReader
 from slipway.serving.supervisor import COUNTERS_FILE
 from slipway.serving.swap import Swap
+from slipway.serving.tls import Tls
 from slipway.serving.worker import run_worker
 from slipway.serving.worker_state import CANNOT_LOAD, WorkerState, state_file
 from slipway.tables.segments import SegmentWriter
@@ -55,12 +57,16 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     loader = Loader(folder, signer, index)
     swap = Swap(folder, signer, loader.load, counters, state.serves)
     try:
+        reach = open_reach(folder)
+        tls = Tls(reach, _logger.error) if reach.certificate else None
         swap.load_first()
     except Exception as problem:
         _logger.error("Worker %d has nothing to serve: %s", index, problem)
         return CANNOT_LOAD
     assert swap.active is not None
     name = swap.active.revision.name
+    callers = CallerList(folder, signer, lambda: swap.active is not None and swap.active.revision.by_token)
+    counts = CallerCounts(state_file(folder, index).parent, index)
     segments = {kind: SegmentWriter(folder / _LOG, kind) for kind in _KINDS}
     log: RowQueue[PredictionRow] = RowQueue(segments["predictions"].append, counters, _PREDICTIONS, what="predictions")
     failures: RowQueue[FailureRow] = RowQueue(segments["failures"].append, counters, _FAILURES, what="failures")
@@ -87,12 +93,18 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
             counters=counters,
             note=lambda: swap.note,
             closing=closing,
+            reach=reach,
+            admit=callers.admit,
+            callers=counts,
         ),
         swap,
         listener,
         supervisor=supervisor,
         ready=lambda: state.accepts(swap),
+        tls=tls,
+        each_time=lambda: _look(callers, counts, tls),
     )
+    counts.write()
     streams.close()
     for queue in (log, failures, shadow):
         queue.close()
@@ -101,6 +113,14 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
         written.close()
     loader.close()
     return 0
+
+
+def _look(callers: CallerList, counts: CallerCounts, tls: Tls | None) -> None:
+    """What is looked at as often as for another revision."""
+    callers.look()
+    counts.write()
+    if tls is not None:
+        tls.look()
 
 
 def _present(clock: Clock) -> datetime:

@@ -4,6 +4,7 @@ The folder keeps the URL as settings write it, without any secret, so that whate
 (`slipway up --root`, pipelines and syncs that run detached) opens the same ledger.
 """
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,11 +56,11 @@ def open_ledger(root: Path, url: str | None = None) -> LedgerStore:
             fix='Name another folder for this environment: store = "..."; or leave the setting ledger out.',
         )
     check_url(wanted, "The setting ledger", POSTGRES)
-    address = resolved(wanted, is_quoted=True)
-    if urlsplit(address).scheme not in POSTGRES.schemes:
+    address = partial(resolved, wanted, is_quoted=True)
+    if urlsplit(address()).scheme not in POSTGRES.schemes:
         raise InvalidSetting(
             f"The setting ledger is {wanted!r}, which names no PostgreSQL database.",
-            fix=f"Correct the environment variable; {POSTGRES.example}",
+            fix=f"Correct it where it is kept; {POSTGRES.example}",
         )
     store = plugins.load("ledger", "postgres")(address)
     if wanted != kept:

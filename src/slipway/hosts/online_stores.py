@@ -11,7 +11,7 @@ from slipway.ports.event_stream import EventStream
 from slipway.ports.online_store import OnlineStore
 from slipway.records.endpoints import EMBEDDED, OnlinePlace, StreamSpec
 from slipway.serving.online_place import read_place
-from slipway.serving.secret_urls import resolved
+from slipway.serving.secret_urls import check_no_command, resolved
 
 __all__ = ["look_at", "open_online", "open_stream", "open_to_serve"]
 
@@ -24,7 +24,7 @@ def open_online(folder: Path, place: OnlinePlace = EMBEDDED) -> OnlineStore:
     if not place.url:
         store = plugins.load("online", "sqlite")(folder / "online.db")
     else:
-        store = _backend(place)(resolved(place.url), place.namespace)
+        store = _backend(place)(partial(resolved, place.url), place.namespace)
     return store
 
 
@@ -33,7 +33,9 @@ def open_to_serve(folder: Path) -> OnlineStore:
     place = read_place(folder)
     if not place.url:
         return open_online(folder)
-    store: OnlineStore = _backend(place)(resolved(place.url), place.namespace, partial(_expected, folder, place))
+    store: OnlineStore = _backend(place)(
+        partial(resolved, place.url), place.namespace, partial(_expected, folder, place)
+    )
     return store
 
 
@@ -45,24 +47,25 @@ def look_at(url: str) -> tuple[str, str]:
         MissingExtra: What it takes to ask there is not installed.
         BackendError: Nothing answers, or it refuses.
     """
-    with closing(_backend(OnlinePlace(url=url))(resolved(url), "slipway")) as store:
+    with closing(_backend(OnlinePlace(url=url))(partial(resolved, url), "slipway")) as store:
         found: tuple[str, str] = store.describe()
         return found
 
 
 def open_stream(spec: StreamSpec, group: str) -> EventStream:
     """Open a stream of events for a group of readers."""
-    stream: EventStream = plugins.load("stream", "redis")(resolved(spec.url), spec.name, group)
+    stream: EventStream = plugins.load("stream", "redis")(partial(resolved, spec.url), spec.name, group)
     return stream
 
 
 def _backend(place: OnlinePlace) -> type:
+    check_no_command(place.url, "The endpoint's online store")
     scheme = urlsplit(resolved(place.url)).scheme
     if scheme not in _BACKENDS:
         raise InvalidSetting(
             f"The online store's URL begins with {scheme!r}.",
             why=f"Known are: {', '.join(f'{known}://' for known in _BACKENDS)}.",
-            fix="Correct the environment variable that holds it.",
+            fix="Correct it where it is kept.",
         )
     found: type = plugins.load("online", _BACKENDS[scheme])
     return found

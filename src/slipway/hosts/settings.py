@@ -16,8 +16,9 @@ from slipway.hosts.blob_places import check_place
 from slipway.hosts.executors import check_executor
 from slipway.ids import check_name
 from slipway.pipelines.limits import memory_bytes
+from slipway.records.log_in import OidcSettings, ServerSettings
 from slipway.records.responsibility import DEFAULT, LETTERS, STAGES, RaciRow
-from slipway.serving.secret_urls import POSTGRES, check_url
+from slipway.serving.secret_urls import POSTGRES, check_no_command, check_url
 
 __all__ = [
     "FILE",
@@ -62,13 +63,14 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
         store: The folder of the store, relative to slipway.toml.
         ledger: The URL of the PostgreSQL database that keeps the ledger, "" for a file in the store's folder; several
             servers may share it. A password is named: "postgresql://slipway:${PGPASSWORD}@host/slipway", or
-            "env:DATABASE_URL" for the whole URL.
+            "env:DATABASE_URL" for the whole URL; a file or a command does as well: see docs/security.md.
         blobs: Where blobs and the parts of tables are kept: "s3://bucket/prefix", gs:// or az://; "" for the folder.
             Credentials, region and endpoint are read from the environment.
         server: The URL of a server that keeps the store; then the store is reached through it, and `sw.run` sends its
             runs there, by way of an outbox in the folder `store`.
         online: The URL of an online store that endpoints share, redis:// or rediss://; "" for one embedded in each
-            endpoint. A password is named: "redis://:${REDIS_PASSWORD}@host:6379/0", or "env:REDIS_URL" for the whole URL.
+            endpoint. A password is named: "redis://:${REDIS_PASSWORD}@host:6379/0", or "env:REDIS_URL" for the whole URL,
+            or a file; no command, for endpoints run none that their folder names.
         executor: Where pipelines carry out their steps: "threads" of the pipeline's process, "processes" of the same
             machine, "ray" for a Ray cluster that is started for each run, "ray://host:10001" or "ray:host:6379" for one that runs.
         workers: How many steps run at once, 0 for as many as there are processors.
@@ -164,6 +166,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     environments: dict[str, EnvironmentSettings] = field(default_factory=dict)
     audit: AuditSettings = AuditSettings()
     raci: dict[str, RaciSettings] = field(default_factory=dict)
+    server: ServerSettings = ServerSettings()
 
     def environment(self, name: str) -> EnvironmentSettings:
         """The settings of an environment; "dev" needs no section.
@@ -241,6 +244,7 @@ def read_settings(folder: Path) -> Settings:
         check_anchor(anchor)
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
+        check_no_command(chosen.online, "The setting online")
         check_url(chosen.ledger, "The setting ledger", POSTGRES)
         check_executor(chosen.executor, chosen.workers)
         _ = chosen.memory_bytes
@@ -315,6 +319,9 @@ def _check_keys(path: Path, values: dict[str, Any]) -> None:
     sections: list[tuple[str, Any, type[Struct]]] = [("", values, Settings)]
     sections.append(("project", values.get("project", {}), ProjectSettings))
     sections.append(("audit", values.get("audit", {}), AuditSettings))
+    server = values.get("server", {})
+    sections.append(("server", server, ServerSettings))
+    sections.append(("server.oidc", server.get("oidc", {}) if isinstance(server, dict) else {}, OidcSettings))
     environments = values.get("environments", {})
     if isinstance(environments, dict):
         sections += [(f"environments.{name}", section, EnvironmentSettings) for name, section in environments.items()]

@@ -19,6 +19,7 @@ from slipway.flows.judging import declared_endpoint
 from slipway.flows.publish import converge
 from slipway.flows.turns import turn
 from slipway.flows.watch import looks_back_to, watch_rows
+from slipway.governance.callers import tell_endpoints
 from slipway.ledger import entries, events
 from slipway.loop import CONTROLLER, evidence, retrain
 from slipway.loop.actions import act, put_action
@@ -79,6 +80,7 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         known = [request.endpoint]
     else:  # one whose folder is another machine's is looked after there: its log says nothing here
         known = [name for name in known if folder_of(workspace, name).is_dir()]
+    tell_endpoints(workspace)
     actions: list[Action] = []
     problems: list[SlipwayError] = []
     acting = replace(workspace, actor=CONTROLLER)  # whoever asks for a pass, what it does is the loop's doing

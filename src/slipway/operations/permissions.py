@@ -21,6 +21,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "trash.write",
         "schedules.write",
         "endpoints.watch",
+        "endpoints.push",
     ),
     "data scientist": (
         "*.read",
@@ -35,6 +36,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "gates.check",
         "endpoints.declare",
         "schedules.write",
+        "endpoints.predict",
     ),
     "executive viewer": ("projects.read", "models.read", "endpoints.read", "comments.read", "comments.write"),
     "governance": (
@@ -48,6 +50,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "floors.write",
         "gates.break",
         "models.document",
+        "security.look",
     ),
     MEMBER: (
         "projects.read",
@@ -72,6 +75,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.declare",
         "endpoints.deploy",
         "endpoints.watch",
+        "endpoints.predict",
+        "endpoints.push",
         "schedules.write",
     ),
     "platform engineer": (
@@ -84,9 +89,18 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.declare",
         "endpoints.deploy",
         "endpoints.watch",
+        "endpoints.predict",
         "audit.seal",
+        "security.look",
     ),
-    "software engineer": ("projects.read", "endpoints.read", "comments.read", "comments.write"),
+    "software engineer": (
+        "projects.read",
+        "endpoints.read",
+        "endpoints.predict",
+        "endpoints.push",
+        "comments.read",
+        "comments.write",
+    ),
 }
 
 RIGHTS: dict[str, str] = {

@@ -122,6 +122,8 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
         monitors: What watches it.
         challenger: What is being rolled out beside `served`, None outside roll-outs.
         streams: What is taken in besides pushes.
+        by_token: Whether the store knew people when it was published: then nobody is answered whom the endpoint's list
+            of callers does not name.
     """
 
     number: int
@@ -139,6 +141,7 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
     monitors: tuple[MonitorSpec, ...] = ()
     challenger: Challenger | None = None
     streams: tuple[StreamSpec, ...] = ()
+    by_token: bool = False
 
 
 class OnlinePlace(Struct, frozen=True, kw_only=True):

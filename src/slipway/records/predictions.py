@@ -26,6 +26,7 @@ class PredictionRow(Struct, frozen=True, array_like=True):
         revision: The revision that answered: its contract says what `request` means.
         arm: Which model of a roll-out answered.
         propensity: How likely the row's arm was.
+        caller: Who asked, "" where nobody asks who calls.
     """
 
     id: str
@@ -41,6 +42,7 @@ class PredictionRow(Struct, frozen=True, array_like=True):
     revision: int = 0
     arm: Arm = "champion"
     propensity: float = 1.0
+    caller: str = ""
 
 
 class ShadowRow(Struct, frozen=True, array_like=True):

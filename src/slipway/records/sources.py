@@ -27,7 +27,7 @@ class SqlSource(Struct, frozen=True, kw_only=True, tag="sql"):
     """A query of a SQL database.
 
     Args:
-        url: SQLAlchemy's URL without a password, or "env:NAME" of the environment variable that holds it.
+        url: SQLAlchemy's URL without a password, or "env:NAME", "file:/path" or "command:..." of what holds it.
         query: A select, or a table's name.
     """
 
@@ -39,14 +39,14 @@ class ApiSource(Struct, frozen=True, kw_only=True, tag="api", omit_defaults=True
     """A JSON API that answers in pages.
 
     Args:
-        url: Of the first page, or "env:NAME".
+        url: Of the first page, or "env:NAME", "file:/path" or "command:..." of what holds it.
         rows: Where in an answer the list of rows is: "data.items"; "" where the answer is the list.
         next: Where in an answer the next page's URL or token is, "" for none.
         cursor: The query parameter that takes that token, "" where it is a URL.
         page: The query parameter that counts pages from 1; the first page without rows ends it.
         since: The query parameter that takes the watermark, "" where the API has none.
         params: Other query parameters.
-        headers: Headers; values may be "env:NAME".
+        headers: Headers; values may be "env:NAME", "file:/path" or "command:...".
     """
 
     url: str

@@ -25,8 +25,9 @@ from slipway.governance import tokens
 from slipway.governance.people import somebody_is_known
 from slipway.operations.people import RevokeToken
 from slipway.ports.workspace import Workspace
+from slipway.records.log_in import OidcSettings
 from slipway.records.people import Identity
-from slipway.server import errors
+from slipway.server import errors, oidc
 from slipway.server.asking import IDENTITY, asking
 from slipway.server.mlflow import wire
 from slipway.server.mlflow.routes import is_mlflow
@@ -35,7 +36,7 @@ __all__ = ["COOKIE", "Identified", "routes"]
 
 COOKIE = "slipway_session"
 LOG_IN = "/login"
-_OPEN = frozenset({"/health", LOG_IN})
+_OPEN = frozenset({"/health", LOG_IN, oidc.BEGIN, oidc.BACK})
 _OPEN_BELOW = ("/static/", "/api/v1/hooks/")  # a hook is known by its own secret
 _LARGEST_FORM = 4096
 
@@ -84,14 +85,19 @@ class Identified:
         return tokens.identified(self._workspace.ledger, shown, self._workspace.clock.now())
 
 
-def routes(workspace: Workspace, show: Callable[[dict[str, Any], int], Response], *, is_https: bool) -> list[Route]:
+def routes(
+    workspace: Workspace, page: Callable[[dict[str, Any], int], Response], provider: OidcSettings | None = None
+) -> list[Route]:
     """The routes of logging in and out.
 
     Args:
         workspace: The server's.
-        show: Makes the log-in page of a context and a status.
-        is_https: Whether browsers reach the server by HTTPS, so that its cookie is sent that way alone.
+        page: Makes the log-in page of a context and a status.
+        provider: By which people log in besides tokens, None for none.
     """
+
+    def show(context: dict[str, Any], status: int) -> Response:
+        return page({**context, "provider": provider and provider.issuer}, status)
 
     async def form(request: Request) -> Response:
         return show({"next": _inside(request.query_params.get("next", "")), "refused": None}, 200)
@@ -110,9 +116,7 @@ def routes(workspace: Workspace, show: Callable[[dict[str, Any], int], Response]
             text, seconds = await run_in_threadpool(work)
         except Unauthenticated as problem:
             return show({"next": after, "refused": problem}, 401)
-        response = RedirectResponse(after, 303)
-        response.set_cookie(COOKIE, text, max_age=seconds, httponly=True, samesite="lax", secure=is_https)
-        return response
+        return _signed_in(request, text, seconds, after)
 
     async def leave(request: Request) -> Response:
         def work() -> None:
@@ -129,7 +133,16 @@ def routes(workspace: Workspace, show: Callable[[dict[str, Any], int], Response]
         Route(LOG_IN, form, methods=["GET"]),
         Route(LOG_IN, enter, methods=["POST"]),
         Route("/logout", leave, methods=["POST"]),
+        *(() if provider is None else oidc.routes(workspace, provider, show, _signed_in, _inside)),
     ]
+
+
+def _signed_in(request: Request, text: str, seconds: int, after: str) -> Response:
+    """The answer that begins a browser's session."""
+    response = RedirectResponse(after, 303)
+    is_https = request.scope["scheme"] == "https"  # then the cookie is sent that way alone
+    response.set_cookie(COOKIE, text, max_age=seconds, httponly=True, samesite="lax", secure=is_https)
+    return response
 
 
 def _shown(headers: Headers) -> str | None:

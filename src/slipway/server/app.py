@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotFound, SlipwayError
 from slipway.ports.workspace import Workspace
+from slipway.records.log_in import OidcSettings
+from slipway.records.reach import Reach
 from slipway.server import access, api, errors, hooks, metrics, openapi, pages
 from slipway.server.guards import Guard
 from slipway.server.mlflow import openapi as mlflow_openapi
@@ -23,12 +25,17 @@ from slipway.server.mlflow import table as mlflow
 
 __all__ = ["make_app"]
 
+LOCAL = Reach()
+"""The loopback address, where no other machine reaches the server."""
 
-def make_app(workspace: Workspace) -> ASGIApp:
+
+def make_app(workspace: Workspace, reach: Reach = LOCAL, provider: OidcSettings | None = None) -> ASGIApp:
     """Make the application of one store.
 
     Args:
         workspace: The store's, with the server's own actor; each request gets it with its own project.
+        reach: Where the server answers, and under which names.
+        provider: By which people log in to the pages besides tokens, None for none.
     """
 
     async def health(request: Request) -> Response:
@@ -42,12 +49,16 @@ def make_app(workspace: Workspace) -> ASGIApp:
         *metrics.routes(workspace),
         *api.routes(workspace),
         *hooks.routes(workspace),
-        *access.routes(workspace, pages.log_in_page, is_https=False),
+        *access.routes(workspace, pages.log_in_page, provider),
         *pages.routes(workspace),
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard), Middleware(_LastResort), Middleware(access.Identified, workspace=workspace)],
+        middleware=[
+            Middleware(Guard, reach=reach),
+            Middleware(_LastResort),
+            Middleware(access.Identified, workspace=workspace),
+        ],
         exception_handlers={SlipwayError: _say, HTTPException: _say_http},
     )
 

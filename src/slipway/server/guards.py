@@ -1,21 +1,19 @@
 """What stands before every route: who may be asked for by name, from where, and what browsers may do with an answer.
 
-A server without tokens answers on the loopback address only. Any page that a browser has open could still send requests
-there: a foreign name that resolves to the loopback address is refused by the Host header, a foreign page's POST by the
-Origin header.
+Any page that a browser has open could send requests to a server that the browser reaches: a foreign name that resolves to
+its address is refused by the Host header, a foreign page's POST by the Origin header.
 """
-
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import Denied
+from slipway.records.reach import Reach
 from slipway.server import errors
+from slipway.serving.reach import Asked, asked
 
-__all__ = ["LOOPBACK", "Guard"]
+__all__ = ["Guard"]
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = {
     "content-security-policy": (
@@ -27,58 +25,63 @@ _HEADERS = {
     "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+_ONLY_HTTPS = "max-age=31536000"  # RFC 6797: a year without plain HTTP to this name
 
 
 class Guard:
     """Checks Host and Origin, and adds the security headers to every answer.
 
+    What stands behind it sees the request as its sender sent it: by which scheme, for which host.
+
     Args:
         app: What stands behind it.
-        hosts: The names under which the server may be asked, without port.
+        reach: Where the server answers.
     """
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] = LOOPBACK) -> None:
+    def __init__(self, app: ASGIApp, reach: Reach) -> None:
         self._app = app
-        self._hosts = hosts
+        self._reach = reach
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        is_https = False
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if is_https:
+                    headers.setdefault("strict-transport-security", _ONLY_HTTPS)
             await send(message)
 
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
-        app = self._app if refusal is None else errors.answer(refusal)
-        await app(scope, receive, send_guarded)
-
-    def _refusal(self, method: str, headers: Headers) -> Denied | None:
-        host = _host_of(f"//{headers.get('host', '')}")
-        if host not in self._hosts:
-            return Denied(
-                f"This server does not answer for the host {headers.get('host', '')!r}.",
-                why="Without tokens it answers only as localhost, so that no web page can reach it under another name.",
-                fix="Ask for http://localhost or http://127.0.0.1, with the server's port.",
-            )
-        origin = headers.get("origin")
-        if origin is None or method in _SAFE_METHODS:
-            return None
-        if origin == f"http://{headers.get('host')}":
-            return None
-        return Denied(
-            f"A request that changes something may not come from a page of {origin!r}.",
-            fix="Send it from this server's own pages, or without an Origin header from a program.",
-        )
+        try:
+            found = asked(scope, self._reach)
+            is_https = found.is_https
+            _check_origin(scope["method"], Headers(scope=scope), found)
+        except Denied as refusal:
+            await errors.answer(refusal)(scope, receive, send_guarded)
+            return
+        await self._app(_as_sent(scope, found), receive, send_guarded)
 
 
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # an unbalanced bracket
-        return ""
+def _check_origin(method: str, headers: Headers, found: Asked) -> None:
+    origin = headers.get("origin")
+    if origin is None or method in _SAFE_METHODS:
+        return
+    if origin == f"{'https' if found.is_https else 'http'}://{found.host}":
+        return
+    raise Denied(
+        f"A request that changes something may not come from a page of {origin!r}.",
+        fix="Send it from this server's own pages, or without an Origin header from a program.",
+    )
+
+
+def _as_sent(scope: Scope, found: Asked) -> Scope:
+    if not found.is_https:
+        return scope
+    others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    return {**scope, "scheme": "https", "headers": [(b"host", found.host.encode("latin-1")), *others]}

@@ -59,8 +59,8 @@ class Scorer:
         """Which model is served."""
         return ModelName(served.model, served.number, served.bundle)
 
-    def __call__(self, active: Active, request: Request) -> tuple[bytes, list[PredictionRow]]:
-        """Score a request's rows.
+    def __call__(self, active: Active, request: Request, caller: str = "") -> tuple[bytes, list[PredictionRow]]:
+        """Score a request's rows, for a caller who is named in the log.
 
         Returns:
             The answer as JSON, and one log row an answered row.
@@ -98,6 +98,7 @@ class Scorer:
                     number,
                     arm,
                     likely,
+                    caller,
                 )
             )
         return _encode(_Answer(predictions, self.model_of(revision.served), number)), logged

@@ -17,9 +17,11 @@ import msgspec
 
 from slipway.errors import BackendError, Corrupt, NotFound, SlipwayError, StepFailed, Unavailable
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow
+from slipway.records.reach import Reach
 from slipway.serving import counters as count
 from slipway.serving.active import Active, LoadedChallenger, Received
 from slipway.serving.answers import Scorer
+from slipway.serving.callers import Admit, CallerCounts, open_to_all
 from slipway.serving.counters import Counters, request_counter
 from slipway.serving.http import (
     App,
@@ -41,6 +43,12 @@ from slipway.serving.shadow import Shadow
 
 __all__ = ["build"]
 
+LOCAL = Reach()
+"""The loopback address, where no other machine reaches an endpoint."""
+
+CALLER = "slipway.caller"
+"""Under this key of a request's scope stands the name of whoever sent it, "" where nobody asks."""
+
 _PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _encode = msgspec.json.Encoder().encode
 _logger = logging.getLogger("slipway.serving")
@@ -60,6 +68,9 @@ def build(
     counters: Counters,
     note: Callable[[], str] = str,
     closing: Callable[[], bool] = bool,
+    reach: Reach = LOCAL,
+    admit: Admit = open_to_all,
+    callers: CallerCounts | None = None,
 ) -> App:
     """Build the app of one worker.
 
@@ -76,12 +87,29 @@ def build(
         counters: This worker's.
         note: A sentence where something is wrong, "" otherwise.
         closing: Whether the worker is about to stop: answers then end their connections.
+        reach: Where the endpoint answers.
+        admit: Finds out who calls, and refuses whom nobody knows or who may not.
+        callers: Counts requests by caller, None for counts of this process alone.
 
     Returns:
         The ASGI app for HTTP scopes.
     """
     return _Endpoint(
-        name, current, now, log, failures, shadow, append_labels, append_events, writer, counters, note, closing
+        name,
+        current,
+        now,
+        log,
+        failures,
+        shadow,
+        append_labels,
+        append_events,
+        writer,
+        counters,
+        note,
+        closing,
+        reach,
+        admit,
+        callers or CallerCounts(),
     )
 
 
@@ -99,6 +127,9 @@ class _Endpoint:
     counters: Counters
     note: Callable[[], str]
     closing: Callable[[], bool]
+    reach: Reach
+    admit: Admit
+    callers: CallerCounts
 
     def __post_init__(self) -> None:
         home = f"/endpoints/{self.name}"
@@ -116,11 +147,15 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, status = "other", 200
         try:
-            check_caller(scope)
+            check_caller(scope, self.reach)
             found = self._routes.get(scope["path"])
+            route, method, answer = found or (route, "", self._health)
+            if route != "health":
+                caller = self.admit(scope["headers"], route, self.now)
+                self.callers.add(caller, route)
+                scope[CALLER] = caller
             if found is None:
                 raise self._nothing_here(scope["path"])
-            route, method, answer = found
             if scope["method"] != method:
                 raise MethodNotAllowed(scope["method"], scope["path"], method)
             await answer(scope, receive, send)
@@ -137,7 +172,7 @@ class _Endpoint:
         active = self._active()
         body = await read_body(scope, receive, active.revision.contract.max_bytes)
         started = time.perf_counter_ns()
-        answer, rows = self._score(active, active.contract.decode(body))
+        answer, rows = self._score(active, active.contract.decode(body), scope[CALLER])
         # Counted before it is answered: whoever has the answer finds it in the counters, written or still under way.
         self.counters.add(count.ROWS, len(rows))
         if active.revision.log_sync:
@@ -208,6 +243,7 @@ class _Endpoint:
         text = self.counters.text(self.name)
         if active is not None and active.feeds is not None:
             text += active.feeds.text(self.name)
+        text += self.callers.text(self.name)
         text += "# HELP slipway_revision The revision that answers.\n# TYPE slipway_revision gauge\n"
         text += f'slipway_revision{{endpoint="{self.name}"}} {active.revision.number if active else 0}\n'
         await send(sender, 200, text.encode(), closing=self.closing(), content_type=_PROMETHEUS)

@@ -50,7 +50,7 @@ MAX_WORKERS = 64
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 _ROUTES = ("predict", "labels", "events", "endpoint", "health", "metrics", "other")
-_STATUSES = (200, 403, 404, 405, 413, 422, 499, 500, 503)
+_STATUSES = (200, 401, 403, 404, 405, 413, 422, 499, 500, 503)
 _REQUESTS = {(route, status): i for i, (route, status) in enumerate((r, s) for r in _ROUTES for s in _STATUSES)}
 
 _first = len(_REQUESTS)

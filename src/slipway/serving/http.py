@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
-from slipway.errors import BackendError, Denied, InvalidInput, NotFound, SlipwayError, Unavailable
+from slipway.errors import BackendError, Denied, InvalidInput, NotFound, SlipwayError, Unauthenticated, Unavailable
+from slipway.records.reach import Reach
+from slipway.serving.reach import asked
 
 __all__ = [
     "App",
@@ -60,15 +62,23 @@ class MethodNotAllowed(SlipwayError):
         self.allowed = allowed
 
 
-def check_caller(scope: Scope) -> None:
-    """Refuse what a web page of elsewhere sends through a browser on this machine.
+def check_caller(scope: Scope, reach: Reach) -> None:
+    """Refuse what a web page of elsewhere sends through a browser, and what comes in another way than it should.
 
-    A page's request carries its `Origin`. A foreign name that was made to resolve to the loopback address, under which
-    a page counts as our own, stands in `Host`; it is only judged where the connection came to the loopback address.
+    A page's request carries its `Origin`. A foreign name that was made to resolve to the endpoint's address, under which
+    a page counts as our own, stands in `Host`; on the loopback address alone it is only judged where the connection came
+    to that address.
+
+    Args:
+        scope: ASGI's.
+        reach: Where the endpoint answers.
 
     Raises:
-        Denied: `Origin` or `Host` is no name of this machine's loopback address.
+        Denied: `Origin` is no name of this machine's loopback address, `Host` is none of the endpoint's names, or the
+            request came neither by TLS nor from the machine itself.
     """
+    if not reach.is_local or reach.certificate:
+        asked(scope, reach, "This endpoint")
     for name, value in scope["headers"]:
         if name == b"origin" and not _LOOPBACK_ORIGIN(value):
             raise Denied(
@@ -76,7 +86,7 @@ def check_caller(scope: Scope) -> None:
                 why="A browser would let any page that is open on this machine ask it.",
                 fix="Ask from a program, which sends no Origin header.",
             )
-        if name == b"host" and not _LOOPBACK_HOST(value) and _is_loopback(scope.get("server")):
+        if name == b"host" and not (reach.names or _LOOPBACK_HOST(value)) and _is_loopback(scope.get("server")):
             raise Denied(
                 f"This endpoint does not answer for the host {_readable(value)}.",
                 why="It was reached on the loopback address, which a web page may have found under another name.",
@@ -165,6 +175,8 @@ async def send_error(sender: Send, error: SlipwayError, *, closing: bool = False
         more = ((b"allow", error.allowed.encode()),)
     elif status == 503:
         more = ((b"retry-after", b"1"),)
+    elif status == 401:
+        more = ((b"www-authenticate", b"Bearer"),)
     # A body that was not read to its end makes the connection useless for another request.
     await send(sender, status, _encode(error_body(error)), closing=closing or status == 413, more_headers=more)
     return status
@@ -207,7 +219,7 @@ def status_of(error: SlipwayError) -> int:
     if isinstance(error, MethodNotAllowed):
         return 405
     if isinstance(error, Denied):
-        return 403
+        return 401 if isinstance(error, Unauthenticated) else 403
     if isinstance(error, Unavailable):
         return 503
     return 503 if isinstance(error, BackendError) else 500

@@ -25,6 +25,7 @@ import msgspec
 from slipway.errors import BackendError, Conflict, SlipwayError
 from slipway.ports.launcher import LOCK_FILE, STATUS_FILE
 from slipway.records.endpoints import EndpointStatus, Revision
+from slipway.records.reach import Reach
 from slipway.serving.counters import MAX_WORKERS
 from slipway.serving.feed_counters import forget_former
 from slipway.serving.worker_state import CANNOT_LOAD, DRAIN_S, FINISH_S, WorkerState, state_file
@@ -110,14 +111,20 @@ class Supervisor:
         folder: The endpoint's folder, held by this process.
         desired: Reads the revision that should serve: its address and number of workers count here.
         command: The command of the worker with an index that serves on an inherited file descriptor.
+        url_of: A host and a port to the address that callers are told.
     """
 
     def __init__(
-        self, folder: Path, desired: Callable[[], Revision], command: Callable[[int, int], Sequence[str]]
+        self,
+        folder: Path,
+        desired: Callable[[], Revision],
+        command: Callable[[int, int], Sequence[str]],
+        url_of: Callable[[str, int], str] = lambda host, port: Reach(host=host).url(port),
     ) -> None:
         self._folder = folder
         self._desired = desired
         self._command = command
+        self._url_of = url_of
         self._name = folder.name
         self._url = ""
         self._told: EndpointStatus | None = None
@@ -143,8 +150,7 @@ class Supervisor:
             listener = listen(revision.host, revision.port, former_port=former)
         except SlipwayError as problem:
             return self._fail(str(problem))
-        shown = f"[{revision.host}]" if ":" in revision.host else revision.host
-        self._url = f"http://{shown}:{listener.getsockname()[1]}"
+        self._url = self._url_of(revision.host, listener.getsockname()[1])
         self._shape = (revision.host, revision.port, revision.workers)
         self._prepare()
         self._scale(revision.workers)
@@ -162,7 +168,12 @@ class Supervisor:
     def _prepare(self) -> None:
         states = state_file(self._folder, 0).parent
         states.mkdir(exist_ok=True)
-        for left in (*states.glob("*.json"), *states.glob(".*.part"), *self._folder.glob(".*.part")):
+        for left in (
+            *states.glob("*.json"),
+            *states.glob("*.callers"),
+            *states.glob(".*.part"),
+            *self._folder.glob(".*.part"),
+        ):
             left.unlink(missing_ok=True)
         forget_former(self._folder)
         (self._folder / COUNTERS_FILE).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import uvicorn
 
 from slipway.serving.http import App
 from slipway.serving.swap import Swap
+from slipway.serving.tls import Tls
 from slipway.serving.worker_state import DRAIN_S, FINISH_S
 
 __all__ = ["run_worker"]
@@ -31,6 +32,8 @@ def run_worker(
     *,
     supervisor: int,
     ready: Callable[[], None],
+    tls: Tls | None = None,
+    each_time: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or the supervisor's death, then finish what was begun and return.
 
@@ -40,16 +43,19 @@ def run_worker(
         listener: The bound socket; closed on the way out.
         supervisor: The parent's process id; when another process is the parent, the supervisor is dead.
         ready: Called once connections are accepted.
+        tls: What the listener speaks TLS with, None for plain HTTP.
+        each_time: Called as often as another revision is looked for.
     """
     # uvicorn sends itself the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = _Server(make_app, ready)
+    server = _Server(make_app, ready, tls)
     stop = threading.Event()
     orphaned_at: float | None = None
 
     def look_up() -> None:
         nonlocal orphaned_at
+        each_time()
         if os.getppid() == supervisor:
             return
         server.should_exit = True
@@ -67,12 +73,15 @@ def run_worker(
 class _Server(uvicorn.Server):
     """uvicorn with a drain: idle keep-alive connections get the time to send one more request and be told to close."""
 
-    def __init__(self, make_app: Callable[[Callable[[], bool]], App], ready: Callable[[], None]) -> None:
+    def __init__(
+        self, make_app: Callable[[Callable[[], bool]], App], ready: Callable[[], None], tls: Tls | None
+    ) -> None:
         self.closing = False
         self._ready = ready
         super().__init__(
             uvicorn.Config(
                 make_app(lambda: self.closing),
+                ssl_context_factory=None if tls is None else lambda config, default: tls.context,
                 http="httptools",
                 loop="auto",
                 ws="none",
