@@ -56,9 +56,11 @@ if TYPE_CHECKING:
     from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
+    from slipway.gates.declare import load as load
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.gates.declare import replayed as replayed
     from slipway.gates.declare import reproduced as reproduced
     from slipway.hosts.session import baselines as baselines
     from slipway.hosts.session import open as open
@@ -131,6 +133,7 @@ _HOMES = {
     "integers": "slipway.pipelines.search_space",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
+    "load": "slipway.gates.declare",
     "matches": "slipway.data.checks",
     "max": "slipway.features.windows:max_",
     "mean": "slipway.features.windows",
@@ -149,6 +152,7 @@ _HOMES = {
     "quantile": "slipway.features.windows",
     "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
+    "replayed": "slipway.gates.declare",
     "reproduced": "slipway.gates.declare",
     "rows": "slipway.data.table_checks",
     "run": "slipway.hosts.session",

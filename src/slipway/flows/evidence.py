@@ -16,6 +16,7 @@ from slipway.charts.consistency import sentence
 from slipway.errors import SlipwayError
 from slipway.features.certificate import is_proof, proof_words
 from slipway.flows.consistency import latest_report
+from slipway.flows.evidence_measured import measured
 from slipway.flows.reproduce import reproductions_of
 from slipway.gates import evidence as make
 from slipway.ledger import entries
@@ -99,6 +100,7 @@ def collect(
         found += _consistency(workspace, subject, endpoint or candidate.name)
     if "no_finding" in kinds:
         found += _findings(workspace, bundle, subject, now)
+    found += measured(workspace, candidate, bundle, gate)
     if "reproduced" in kinds:
         found += [
             make.reproduction(subject, one.created_at, verdict=one.verdict, id=one.id, note=one.sentence)

@@ -91,7 +91,8 @@ def _others(asked: tuple[CheckSpec, ...], declared: tuple[CheckSpec, ...]) -> li
 
 def _question(check: CheckSpec) -> tuple[object, ...]:
     """What a check asks about, without how much it asks."""
-    return (check.kind, check.metric, check.op, check.slice, check.role)
+    asked = check.count if check.kind == "load" else 0  # another load is another question, and both are asked
+    return (check.kind, check.metric, check.op, check.slice, check.role, check.rate, check.where, asked)
 
 
 def _sternness(check: CheckSpec) -> tuple[float, float, float]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from slipway.errors import near
 from slipway.gates.evidence import figures_of
+from slipway.gates.load import judge_load, judge_replayed
 from slipway.gates.wording import describe
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
@@ -260,9 +261,12 @@ def _consistent(check: CheckSpec, bench: _Bench) -> Outcome:
 
 
 def _environment(check: CheckSpec, bench: _Bench) -> Outcome:
-    found = bench.of("environment")
+    found = [one for one in bench.of("environment") if one.values.get("where", "") == check.where]
     if not found:
         return _unknown(check, "the lock was not compared", "Pack the model with its environment, and judge again.")
+    if found[0].values.get("unknown"):
+        ask = "Let uv ask its index: sw.environment_resolves(..., ask_index=True)"
+        return _unknown(check, found[0].values["unknown"], ask)
     differing = found[0].values["differing"]
     if differing:
         fix = "Install the lock's versions, or train again with what is installed."
@@ -325,6 +329,14 @@ def _approval(check: CheckSpec, bench: _Bench) -> Outcome:
     return _unknown(check, _listed([missing, *words, *notes]), ask)
 
 
+def _load(check: CheckSpec, bench: _Bench) -> Outcome:
+    return judge_load(check, bench.of("load"), bench.at, model=bench.model, number=bench.number)
+
+
+def _replayed(check: CheckSpec, bench: _Bench) -> Outcome:
+    return judge_replayed(check, bench.of("replayed"), model=bench.model, number=bench.number)
+
+
 def _listed_kind(check: CheckSpec, bench: _Bench) -> Outcome:
     found = bench.of(check.kind)
     if not found:
@@ -361,6 +373,8 @@ _JUDGES: dict[str, Callable[[CheckSpec, _Bench], Outcome]] = {
     "format": _listed_kind,
     "target": _listed_kind,
     "template": _listed_kind,
+    "load": _load,
+    "replayed": _replayed,
     "signature": _proof,
     "parity": _proof,
     "loads": _proof,

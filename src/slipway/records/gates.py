@@ -28,6 +28,8 @@ CheckKind = Literal[
     "format",
     "target",
     "template",
+    "load",
+    "replayed",
 ]
 
 
@@ -41,11 +43,15 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
         limit: For metric: the limit. For calibrated: the greatest tolerated difference of mean prediction and rate.
             For latency: how many times the champion's. For consistent: the greatest share of served values that differ.
             For reproduced: 0 where only equal results will do, 1 where results within tolerance do too.
+            For load: milliseconds, bytes, or requests a second. For replayed: the share of rows that may differ.
+            For environment: 1 where an index may be asked.
         margin: For champion: how much worse is tolerated.
         slice: For metric: the column whose every slice must hold, "" for overall.
         role: For approval: who must approve.
-        count: For approval: how many people.
+        count: For approval: how many people. For load: rows a request. For replayed: how many rows.
         allowed: For format, target and template: which ones may be.
+        rate: For load: requests a second.
+        where: For environment: the target, "<platform> <Python>", "" for this machine and its own Python.
     """
 
     kind: CheckKind
@@ -57,6 +63,8 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
     role: str = ""
     count: int = 1
     allowed: tuple[str, ...] = ()
+    rate: float = 0.0
+    where: str = ""
 
 
 class GateSpec(Struct, frozen=True, kw_only=True):
