@@ -2,6 +2,7 @@
 
 import click
 
+from slipway.cli.deploy import shown_gate
 from slipway.cli.door import Door, opened
 from slipway.cli.exits import REFUSED
 from slipway.cli.layout import columns, facts, figure
@@ -26,7 +27,8 @@ def check_load(door: Door, target: str, rate: float, rows: int, seconds: float, 
     evidence about these bytes; what the endpoint's gate asks by sw.load(...) is answered. The exit code is 3 where it does
     not hold.
     """
-    asked = {"target": target, "rate": rate, "rows": rows, "seconds": seconds, "endpoint": endpoint}
+    gate = shown_gate(door, endpoint or target.partition(":")[0])
+    asked = {"target": target, "rate": rate, "rows": rows, "seconds": seconds, "endpoint": endpoint, "gate": gate}
     answer: CheckedLoad = door.call("models.load", **asked)
     door.show(answer, _load_text)
     if not answer.holds:

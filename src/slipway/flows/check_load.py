@@ -27,7 +27,7 @@ from slipway.models import registry
 from slipway.models.evaluation import evaluated_rows
 from slipway.operations.load import CheckedLoad, CheckLoad
 from slipway.ports.workspace import Workspace
-from slipway.records.gates import CheckSpec
+from slipway.records.gates import CheckSpec, GateSpec
 from slipway.records.load import LoadReport
 from slipway.records.models import Bundle, ModelVersion
 from slipway.serving.footprint import cpu_seconds, family, load_average, memory_bytes, this_machine
@@ -59,8 +59,8 @@ def check_load(workspace: Workspace, request: CheckLoad) -> CheckedLoad:
     declared = declared_endpoint(workspace, name, model=version.name)
     with workspace.ledger.read() as tx:
         floor = floor_of(tx, workspace.environment)
-    gate = effective(declared.gate, workspace.environment, floor) if declared.gate else None
-    needs = [check for check in (gate.checks if gate else ()) if check.kind == "load"]
+    gate = effective(request.gate or declared.gate or GateSpec(checks=()), workspace.environment, floor)
+    needs = [check for check in gate.checks if check.kind == "load"]
     rate = request.rate or max((check.rate for check in needs), default=0.0) or _RATE
     _check(request, rate)
     bodies = _bodies(workspace, version, bundle, request.rows)

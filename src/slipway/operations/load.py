@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
-from slipway.records.gates import Outcome
+from slipway.records.gates import GateSpec, Outcome
 from slipway.records.load import LoadReport, Replay
 
 __all__ = ["CheckLoad", "CheckedLoad", "ReplayModel", "Replayed", "operations"]
@@ -18,6 +18,7 @@ class CheckLoad(Struct, frozen=True, kw_only=True):
         rows: Rows a request.
         seconds: For how long.
         endpoint: Whose gate and number of workers; an endpoint of the model's own name when empty.
+        gate: A gate instead of the one that was declared, None for that one.
     """
 
     target: str
@@ -25,6 +26,7 @@ class CheckLoad(Struct, frozen=True, kw_only=True):
     rows: int = 1
     seconds: float = 5.0
     endpoint: str = ""
+    gate: GateSpec | None = None
 
 
 class CheckedLoad(Struct, frozen=True, kw_only=True):
