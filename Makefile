@@ -5,7 +5,7 @@ STAMPS := .venv/stamps
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test test-all bench docs lint lock clean
+.PHONY: help setup demo test test-all test-torch bench docs lint lock clean
 
 help:  ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -34,6 +34,12 @@ $(STAMPS)/s3: requirements/s3.txt $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python .venv/s3/bin/python --require-hashes -r requirements/s3.txt
 	@mkdir -p $(STAMPS) && touch $@
 
+# For whoever works on PyTorch models; nothing else installs it. By pip, which takes a smaller build for CPUs where pip is
+# set up to find one; the default one on Linux has a GPU's libraries, some gigabytes.
+$(STAMPS)/torch: requirements/torch.txt $(STAMPS)/all
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	@touch $@
+
 $(STAMPS)/peers: requirements/peers.txt $(BIN)/uv
 	$(BIN)/uv venv --quiet --clear .venv/peers
 	$(BIN)/uv pip install --quiet --python .venv/peers/bin/python --require-hashes -r requirements/peers.txt
@@ -53,6 +59,9 @@ test: lint  ## what must be green before every commit; no server needed
 
 test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full -n 2 --dist loadfile
+
+test-torch: $(STAMPS)/torch  ## what `make test-all` leaves out unless PyTorch (gigabytes) is installed
+	$(BIN)/pytest -q -m full tests/models/test_torch.py tests/docs/test_larger_page.py
 
 bench: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/mlflow3 $(STAMPS)/peers  ## time the hot paths beside the raw operation; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

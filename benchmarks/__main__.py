@@ -1,6 +1,7 @@
 """`python -m benchmarks [--only NAME ...] [--full]`: measure every path, print the tables, and write RESULTS.md.
 
-With `--only` nothing is written: RESULTS.md is always one run of all paths.
+With `--only` nothing is written, unless `--write` puts the path's section in its place: it then says when it was measured by
+itself. `--full` takes the largest sizes too.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import importlib
 import inspect
 import os
 import platform
+import re
 import sys
 import time
 from pathlib import Path
@@ -62,6 +64,15 @@ def section(module: Any, rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def placed(page: str, made: str) -> str:
+    """The page with a section in the place of the one of its heading, or at the end where there is none yet."""
+    parts = re.split(r"(?m)^(?=## )", page)
+    title = made.partition("\n")[0]
+    found = [number for number, part in enumerate(parts) if part.partition("\n")[0] == title]
+    parts[found[0] if found else len(parts) :] = [made.rstrip("\n") + "\n\n", *(parts[found[0] + 1 :] if found else [])]
+    return "".join(part.rstrip("\n") + "\n\n" for part in parts).rstrip("\n") + "\n"
+
+
 def _line(row: dict[str, Any]) -> str:
     ratio = "" if row["ratio"] is None else f"{_figure(row['ratio'])}x"
     cells = [row["what"], "" if row["raw"] is None else _figure(row["raw"]), _figure(row["slipway"]), ratio, _goal(row)]
@@ -93,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Hot paths beside the raw operation.")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--full", action="store_true", help="the largest sizes too, where a path has such")
+    parser.add_argument("--write", action="store_true", help="with --only: put its section into RESULTS.md")
     given = parser.parse_args()
     only = given.only
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -109,6 +121,9 @@ def main() -> None:
         sections.append(section(module, rows))
         print(sections[-1], flush=True)
     if only:
+        for made in sections if given.write else ():
+            own = f"Measured by itself: load average {before:.1f} before and {os.getloadavg()[0]:.1f} after.\n"
+            RESULTS.write_text(placed(RESULTS.read_text(), f"{made}\n{own}"))
         return
     intro = _INTRO.format(
         first=NAMES[0],

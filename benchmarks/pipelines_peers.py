@@ -25,8 +25,9 @@ REMARK = """\
 The same work is not done on all sides. Kedro keeps no key: again it looks whether files exist, and serves what is there
 whatever changed. Dagster skips nothing: again is a whole run. Hamilton's key knows a function's own source and its inputs,
 but no helper, constant, library or file (10 of 13 kinds of change go unnoticed); Slipway's knows all of these, and it
-records each call with its reason and lineage. Each side's first run is the first of its process: Slipway's holds 0.2 s for
-reading once what is installed, 2 ms a step here; without it a step is what the section on step overhead says.
+records each call with its reason and lineage. Each side's first run is the first of its process: Slipway's also reads
+once what is installed, and packs its own wheel for the new store; without these a step is what the section on step
+overhead says.
 """
 
 _PATH = "pipelines beside their peers"

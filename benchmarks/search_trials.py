@@ -23,8 +23,8 @@ from slipway.pipelines.search_space import uniform
 
 TRIALS, PAIRS, WORKERS = 100, 3, 4
 REMARK = """\
-Optuna keeps a trial in several transactions of its own, and its four workers wait for one lock. A trial of Slipway's is three
-transactions (the run begins, its step, its end) and one file. Asking and telling happen in one thread and in memory.
+Optuna keeps a trial in several transactions of its own, and its four workers wait for one lock. A trial of Slipway's is one
+transaction and two files: its run's, by which a killed trial is known, and its step's result. Asking and telling happen in one thread and in memory.
 """
 
 _PATH = "trials of a search"

@@ -146,28 +146,33 @@ def split(rows: Rows, days: int = 14) -> tuple[Rows, Rows]:
 
 
 @sw.step
-def train(rows: Rows, learning_rate: float = 0.08) -> sw.Model:
-    """Gradient-boosted trees on all features."""
+def train(rows: Rows, learning_rate: float = 0.08, parts: int = 1) -> sw.Model:
+    """Gradient-boosted trees on all features; in parts where LightGBM could not hold all rows at once."""
     inputs = sw.inputs(rows, features, label="late")
     settings = {
         "objective": "binary", "learning_rate": learning_rate, "num_leaves": 31, "min_data_in_leaf": 100, "max_bin": 63,
         "feature_fraction": 0.5, "bagging_fraction": 0.8, "bagging_freq": 1,
         "seed": 1, "deterministic": True, "force_col_wise": True, "num_threads": 1, "verbose": -1,
     }  # fmt: skip
-    data = lgb.Dataset(inputs.matrix, inputs.labels, categorical_feature=inputs.categorical)
-    booster = lgb.train(settings, data, num_boost_round=120)
+    if parts == 1:
+        data = lgb.Dataset(inputs.matrix, inputs.labels, categorical_feature=inputs.categorical)
+        booster = lgb.train(settings, data, num_boost_round=120)
+    else:
+        booster = sw.lightgbm_in_parts(settings, inputs, num_boost_round=120, parts=parts)
     # an assumption, stated: a warning costs 10 $ of attention, an unannounced delay 50 $ of rebooking
     decision = sw.threshold(costs={"true_positive": 10, "false_positive": 10, "false_negative": 50}, unit="USD")
     return sw.Model(booster, inputs=inputs, decision=decision)
 
 
 @sw.pipeline
-def release(until: date = date(2013, 4, 1), learning_rate: float = 0.08, in_batches: bool = False) -> sw.Model:
-    """From the tables as they are to an evaluated model; in batches where its rows would not fit in memory."""
+def release(
+    until: date = date(2013, 4, 1), learning_rate: float = 0.08, in_batches: bool = False, parts: int = 1
+) -> sw.Model:
+    """From the tables as they are to an evaluated model; in batches, and parts, where its rows would not fit in memory."""
     training_rows = features.training_batches if in_batches else features.training_set
     rows = training_rows(flights, label="late", at="asked_at", known="labelled_at", until=until)
     fit, test = split(rows)
-    return sw.evaluate(train(fit, learning_rate), test, label="late", slices=["carrier", "origin"])
+    return sw.evaluate(train(fit, learning_rate, parts), test, label="late", slices=["carrier", "origin"])
 
 
 # --- production: what a model must pass, where it answers, what watches it ---

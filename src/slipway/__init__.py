@@ -6,6 +6,7 @@
 TYPE_CHECKING = False  # type checkers know the name; importing `typing` would load twenty modules
 if TYPE_CHECKING:
     from slipway import errors as errors
+    from slipway.backends.lightgbm_parts import lightgbm_in_parts as lightgbm_in_parts
     from slipway.data.checks import between as between
     from slipway.data.checks import check as check
     from slipway.data.checks import matches as matches
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from slipway.hosts.session import search as search
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
+    from slipway.models.held_out_rows import held_out as held_out
     from slipway.models.inputs import inputs as inputs
     from slipway.models.known import Known as Known
     from slipway.models.model import Model as Model
@@ -100,6 +102,7 @@ _HOMES = {
     "Gate": "slipway.gates.declare",
     "KPI": "slipway.monitoring.declare",
     "Known": "slipway.models.known",
+    "held_out": "slipway.models.held_out_rows",
     "Model": "slipway.models.model",
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
@@ -133,6 +136,7 @@ _HOMES = {
     "integers": "slipway.pipelines.search_space",
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
+    "lightgbm_in_parts": "slipway.backends.lightgbm_parts",
     "load": "slipway.gates.declare",
     "matches": "slipway.data.checks",
     "max": "slipway.features.windows:max_",
@@ -213,10 +217,12 @@ __all__ = [
     "files",
     "fileset",
     "fresh",
+    "held_out",
     "inputs",
     "integers",
     "last",
     "latency",
+    "lightgbm_in_parts",
     "matches",
     "max",
     "mean",

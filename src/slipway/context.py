@@ -4,9 +4,8 @@ A slot is a typed context variable. Hosts and stages fill it around a call; `sw.
 it. Nothing else in Slipway is ambient.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from typing import Generic, TypeVar
 
 __all__ = ["Slot"]
@@ -28,11 +27,24 @@ class Slot(Generic[T]):
         """What is current here, or None."""
         return self._variable.get()
 
-    @contextmanager
-    def filled(self, value: T) -> Iterator[T]:
+    def filled(self, value: T) -> AbstractContextManager[T]:
         """Make a value current inside a `with` block; the former one returns after it."""
-        token = self._variable.set(value)
-        try:
-            yield value
-        finally:
-            self._variable.reset(token)
+        return _Filled(self._variable, value)
+
+
+class _Filled(Generic[T]):
+    """A class, not a generator: a step enters a dozen of these."""
+
+    __slots__ = ("_token", "_value", "_variable")
+    _token: Token[T | None]
+
+    def __init__(self, variable: ContextVar[T | None], value: T) -> None:
+        self._variable = variable
+        self._value = value
+
+    def __enter__(self) -> T:
+        self._token = self._variable.set(self._value)
+        return self._value
+
+    def __exit__(self, *_: object) -> None:
+        self._variable.reset(self._token)

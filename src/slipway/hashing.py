@@ -32,10 +32,10 @@ def digest(data: bytes | bytearray | memoryview) -> str:
     return blake3.blake3(data).hexdigest()
 
 
-def digest_file(path: Path) -> str:
+def digest_file(path: Path | str) -> str:
     """The storage digest of a file's content, read in chunks of 1 MiB."""
     hasher = blake3.blake3()
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0) as file:
         while chunk := file.read(_FILE_CHUNK_BYTES):
             hasher.update(chunk)
     return hasher.hexdigest()

@@ -20,6 +20,7 @@ _LIGHTGBM = (
 _XGBOOST = (
     "Install XGBoost for it: pip install 'slipway[xgboost]', or the wheel `xgboost`, which has a GPU's libraries too"
 )
+_TORCH = "Install PyTorch for it: pip install 'slipway[torch]', or before it a build of PyTorch for CPUs only, which is smaller"
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
@@ -75,6 +76,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "format": {
         "lightgbm": ("slipway.backends.lightgbm_format:LightgbmFormat", _LIGHTGBM),
         "xgboost": ("slipway.backends.xgboost_format:XgboostFormat", _XGBOOST),
+        "torch": ("slipway.backends.torch_format:TorchFormat", _TORCH),
         "skops": ("slipway.backends.skops_format:SkopsFormat", _SKLEARN),
         "pickle": ("slipway.backends.pickle_format:PickleFormat", ""),
     },

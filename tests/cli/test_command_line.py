@@ -76,6 +76,25 @@ def _leaves(command: click.Command) -> list[click.Command]:
     return [leaf for inner in command.commands.values() for leaf in _leaves(inner)]
 
 
+def _groups(command: click.Command, *path: str) -> list[tuple[str, ...]]:
+    if not isinstance(command, click.Group):
+        return []
+    context = click.Context(command)
+    inner = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
+    return [path, *(found for name, one in inner if one is not None for found in _groups(one, *path, name))]
+
+
+@pytest.mark.parametrize("path", _groups(main), ids=lambda path: " ".join(path) or "slipway")
+def test_every_group_without_a_command_says_what_there_is(path: tuple[str, ...]) -> None:
+    answer = slipway(*path)
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert answer.stdout == slipway(*path, "--help").stdout
+    assert "\nCommands:\n" in answer.stdout
+    wrong = slipway(*path, "no-such-command")
+    assert wrong.exit_code in (2, 5)
+    assert "no-such-command" in wrong.stderr
+
+
 def test_the_version() -> None:
     assert slipway("--version").output.startswith("slipway 0.")
 

@@ -1,13 +1,22 @@
 """`slipway env`: words in, words out."""
 
 import json
+import re
+import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from hosts_up import up
 from slipway.cli import main
+from slipway.hosts.environment_use import note_use
 
 MODULE = """
 import polars as pl
@@ -100,3 +109,87 @@ def test_doctor_says_what_an_isolated_run_needs(folder: Path) -> None:
     answer = slipway("doctor")
     assert "pylock.toml cannot be read" in answer.stdout
     assert answer.exit_code == 1
+
+
+@pytest.mark.full
+def test_one_here_is_compared_with_one_at_a_server_and_bad_addresses_are_sentences(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert slipway("env", "create", "try").exit_code == 0
+    assert slipway("run", "count", "--env", "try").exit_code == 0
+    assert slipway("people", "add", "ada", "--role", "admin", "--env", "try").exit_code == 0
+    token = json.loads(slipway("tokens", "add", "--env", "try", "--json").stdout)["text"]
+    with up(folder / ".slipway-try") as (url, process), guarded() as guard:
+        toml = (folder / "slipway.toml").read_text()
+        for name, address in (("there", url), ("guarded", guard)):
+            toml += f'\n[environments.{name}]\nserver = "{address}"\n'
+        (folder / "slipway.toml").write_text(toml)
+        monkeypatch.setenv("SLIPWAY_TOKEN", "wrong")
+        refused = slipway("env", "diff", "dev", "there")
+        assert (refused.exit_code, "Nobody is known by this token" in refused.stderr) == (7, True)
+        monkeypatch.setenv("SLIPWAY_TOKEN", token)
+        said = slipway("env", "diff", "try", "there").stdout.splitlines()
+        assert said == [
+            f"settings: server is not set in try, '{url}' in there",
+            "settings: store is '.slipway-try' in try, not set in there",
+        ]
+        said = slipway("env", "diff", "there", "dev").stdout.splitlines()
+        assert said[2].startswith("table: boats: version 1 (")
+        assert said[2].endswith(") in there, not in dev")
+        refused = slipway("env", "diff", "dev", "guarded")
+        assert (refused.exit_code, f"{guard} answered 401: it wants to know who asks" in refused.stderr) == (7, True)
+        refused = slipway("env", "destroy", "try", "--confirm", "try")
+        assert (refused.exit_code, "A process works in the environment 'try'" in refused.stderr) == (6, True)
+        process.kill()
+        process.wait()
+        refused = slipway("env", "diff", "try", "there")
+        assert (refused.exit_code, f"Nobody answers at {url}" in refused.stderr) == (75, True)
+    assert slipway("env", "destroy", "try", "--confirm", "try").exit_code == 0, "a killed server uses nothing"
+
+
+@contextmanager
+def guarded() -> Iterator[str]:
+    """The address of something that stands before a server and wants a token."""
+
+    class Guard(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Guard) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.full
+def test_the_projects_server_says_and_does_what_is_due(folder: Path) -> None:
+    assert slipway("env", "create", "try").exit_code == 0
+    assert slipway("run", "count", "--env", "try").exit_code == 0
+    month = datetime.now(UTC) - timedelta(days=30)
+    note_use(folder / ".slipway-try", month)
+    command = [sys.executable, "-c", "from slipway.cli import main; main()", "up", "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert "Slipway serves" in server.stdout.readline()
+            warning = server.stdout.readline()
+            assert f"The environment 'try' was last used on {month:%Y-%m-%d}. It goes into the trash after" in warning
+            assert "unused: into the trash after" in slipway("env", "list").stdout
+            text = (folder / "slipway.local.toml").read_text()
+            (folder / "slipway.local.toml").write_text(
+                re.sub('warned_at = "[^"]*"', f'warned_at = "{month + timedelta(days=8):%Y-%m-%dT%H:%M:%SZ}"', text)
+            )
+            assert "The environment 'try' was not used and is in the trash until" in server.stdout.readline()
+        finally:
+            server.terminate()
+    assert slipway("env", "restore", "try").exit_code == 0
+    assert slipway("runs", "list", "--env", "try").exit_code == 0

@@ -15,7 +15,7 @@ from filled_store import GOOD_RUN, fill
 from hosts_up import up
 from slipway.client.api import Client
 from slipway.client.endpoint import EndpointClient
-from slipway.errors import BackendError, InvalidInput, NotFound, SlipwayError, Unavailable
+from slipway.errors import BackendError, Denied, InvalidInput, NotFound, SlipwayError, Unavailable
 from slipway.operations import declare, wire
 from slipway.operations.table import OPERATIONS
 from slipway.ports.workspace import Workspace
@@ -127,6 +127,7 @@ def test_what_is_no_address_is_said(url: str) -> None:
     [
         ((200, b"<html>"), BackendError, "cannot be read"),
         ((404, b"<html>not here</html>"), BackendError, "answered 404, and not in Slipway's words"),
+        ((401, b"who are you?"), Denied, "answered 401: it wants to know who asks"),
         ((500, b'{"error": "text"}'), BackendError, "not in Slipway's words"),
         ((302, b""), BackendError, "answered 302"),
         ((418, b'{"error": {"code": "Teapot", "what": "I am a teapot."}}'), BackendError, "teapot"),

@@ -184,3 +184,99 @@ def test_polars_expressions_over_all_rows_are_taken_from_training(tmp_path: Path
         drafted(tmp_path, load, "df = df.with_columns(c=pl.col('b').mean().over(pl.col('a') > 0))\ncols = ['c']", FIT)
     with pytest.raises(InvalidInput, match=r"Cell 2, line 1, column 'c': `shift`"):
         drafted(tmp_path, load, "df = df.with_columns(c=pl.col('b').shift(1).fill_null(0))\ncols = ['c']", FIT)
+
+
+def test_what_the_notebook_held_out_is_evaluated_and_the_gate_passes_for_its_own_model(tmp_path: Path) -> None:
+    made = drafted(tmp_path, LOAD, "cols = ['a']", FIT, "df.head()")
+    assert made.judged is not None
+    assert (made.judged.asked, made.judged.truth, made.judged.rows, made.judged.label) == ("Xt", "yt", 15, "y")
+    assert made.judged.metric == "mae"
+    assert made.judged.value <= made.judged.limit <= 1.5 * made.judged.value + 1e-6
+    assert 'sw.held_out(served_model, rows, Xt, yt, label="y")' in made.text
+    assert f'gate = sw.Gate(sw.metric("mae") <= {made.judged.limit})' in made.text
+
+
+def test_classes_of_texts_are_judged_by_the_second_of_them(tmp_path: Path) -> None:
+    cells = [
+        LOAD + "\ndf['z'] = np.where(df['y'] > 0, 'yes', 'no')",
+        "X_train, X_test, y_train, y_test = train_test_split(df[['a']], df['z'], random_state=0)",
+        "model = LogisticRegression().fit(X_train, y_train)\nmodel.score(X_test, y_test)",
+    ]
+    made = drafted(tmp_path, *cells)
+    assert made.judged is not None
+    assert made.judged.metric == "auc"
+    assert made.judged.value > 0.9
+    assert 0.5 < made.judged.limit < made.judged.value
+
+
+def test_a_notebook_that_holds_nothing_out_has_no_gate_and_says_so(tmp_path: Path) -> None:
+    made = drafted(
+        tmp_path, LOAD, "model = LinearRegression().fit(df[['a']], df['y'])\nmodel.score(df[['a']], df['y'])"
+    )
+    assert made.judged is None
+    assert "gate" not in made.text
+    assert any(note.startswith("nothing is evaluated") for note in made.notes)
+
+
+def test_a_loop_over_a_list_of_frames_changes_them(tmp_path: Path) -> None:
+    cells = [
+        LOAD + "\nother = pd.DataFrame({'a': a[:20], 'b': 0.5})\nboth = [df, other]",
+        "for d in both:\n    d['c'] = d['a'] * 2 + d['b'].fillna(d['b'].mean())",
+        "model = LinearRegression().fit(df[['a', 'c']], df['y'])\nguess = model.predict(other[['a', 'c']])",
+    ]
+    made = drafted(tmp_path, *cells)
+    assert "both = [df]  # cell 1, with what becomes of these rows" in prepare_in(made)
+    assert made.made.columns == ["a", "b"], "rows that it learned from are served, and what is like them"
+    step = made.text.split('"""Cell 2:')[1].split("@sw.step")[0]
+    assert "both = [df, other]" in step, "the list is made anew of what the step has"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "columns"),
+    [
+        ("import pandas as pd, matplotlib.pyplot as plt\nplt.plot([1])", "", ["a"]),
+        ("df = df.sort_values('k')\ntrain = df[df['k'] == 'u']\ntest = df[df['k'] != 'u']", "model = LinearRegression().fit(train[['a']], train['y'])\nmodel.predict(test[['a']])", ["a"]),
+        ("", "import joblib\njoblib.dump(model, 'model.joblib')\nagain = joblib.load('model.joblib')", ["a"]),
+        ("", "model.predict(Xt[:2])\nmodel.predict(Xt.head())\nmodel.predict(Xt.iloc[[1]])", ["a"]),
+        ("", "new = pd.DataFrame({'a': [1.0, 2.0]})\nmodel.predict(new)", ["a"]),
+        ("df = pd.get_dummies(df.drop(columns='y'), columns=['k']).assign(y=df['y'])", "", ["a"]),
+    ],
+)  # fmt: skip
+def test_what_public_tutorials_do(tmp_path: Path, before: str, after: str, columns: list[str]) -> None:
+    cells = [LOAD, before, "cols = ['a']", *([] if "model =" in after else [FIT]), after, "df.describe()"]
+    made = drafted(tmp_path, *(cell for cell in cells if cell))
+    assert made.made.columns == columns
+    assert "matplotlib" not in made.text
+    assert re.search(r"served_model\(.*model", made.text)
+
+
+def test_columns_of_values_in_polars_are_those_of_training(tmp_path: Path) -> None:
+    load = LOAD + "\nimport polars as pl\ndf = pl.DataFrame({'a': a, 'k': df['k'].tolist(), 'y': y})"
+    cell = "df = df.to_dummies(columns=['k'])\ncols = ['a', 'k_u', 'k_v']"
+    made = drafted(tmp_path, load, cell, FIT)
+    assert [site.kind for site in made.made.all_sites] == ["dummies"]
+    assert made.made.columns == ["a", "k"]
+    assert made.rows_alone == 60
+
+
+def test_a_proposed_window_has_the_notebooks_own_names(tmp_path: Path) -> None:
+    days = "\n".join(f"2024-01-{day:02d},{shop},{day * 3 % 7 + 1}" for day in range(1, 31) for shop in "ab")
+    (tmp_path / "sales.csv").write_text(f"day,shop,sold\n{days}\n")
+    cells = [
+        "import pandas as pd\nfrom sklearn.linear_model import LinearRegression\n"
+        "df = pd.read_csv('sales.csv')\ndf['when'] = pd.to_datetime(df['day'])",
+        "df['before'] = df.groupby('shop')['sold'].shift(7).fillna(0)",
+        "model = LinearRegression().fit(df[['before']], df['sold'])",
+    ]
+    with pytest.raises(InvalidInput) as refused:
+        drafted(tmp_path, *cells)
+    assert 'sw.windows("sales", time="day", by=[\'shop\'], before=sw.last("sold", "1w"))' in str(refused.value)
+
+
+def test_a_figure_of_a_group_without_a_time_is_proposed_as_a_table_that_is_accepted(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        drafted(tmp_path, LOAD, "df['p'] = df.groupby('k')['a'].transform('max')\ncols = ['a', 'p']", FIT)
+    found = re.search(r"from training: (p_by = .*?), then\s+(df\['p'\] = .*?)\. Each", str(refused.value), re.DOTALL)
+    assert found, str(refused.value)
+    cell = "\n".join(re.sub(r"\s+", " ", line) for line in found.groups())
+    assert drafted(tmp_path, LOAD, f"{cell}\ncols = ['a', 'p']", FIT).rows_alone == 60

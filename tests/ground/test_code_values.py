@@ -1,6 +1,9 @@
 """Kinds of objects that a function may reach, what is alive in them, and what is refused."""
 
+import io
 import re
+import sys
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ from typing import Any
 import pytest
 from fresh_projects import Files, cells, imported, write
 
-from slipway.code import closure, explain_change, reference
+from slipway.code import closure, explain_change, reference, wheels
 from slipway.code.libraries import version_of
 from slipway.errors import InvalidDeclaration
 
@@ -358,10 +361,12 @@ def test_code_without_source_is_refused_in_a_sentence() -> None:
 
 
 def test_a_cell_whose_content_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
-    text = "import io\ndef make(file):\n    def use():\n        return file\n    return use\nuse = make(io.StringIO('a'))\n"
+    text = "import io\ndef make(file):\n    def use():\n        return file\n    return use\nuse = make(io.BufferedReader(io.BytesIO(b'a')))\n"
     with (
         imported(tmp_path, {"opaque.py": text}, "opaque") as module,
-        pytest.raises(InvalidDeclaration, match=r"The value of file of opaque:make.<locals>.use is a _io.StringIO"),
+        pytest.raises(
+            InvalidDeclaration, match=r"The value of file of opaque:make.<locals>.use is a _io.BufferedReader"
+        ),
     ):
         closure(module.use)
 
@@ -555,6 +560,64 @@ def test_a_module_belongs_to_the_distribution_that_lists_it_and_not_to_its_names
     with imported(library, {}, "twin"):
         version_of.cache_clear()
         assert version_of("twin") == ("real-twin", "2.0")
+    version_of.cache_clear()
+
+
+_EDITABLE = '{"url": "file:///x", "dir_info": {"editable": true}}'
+_ARCHIVE = '{"url": "file:///x.whl", "archive_info": {}}'
+
+
+def test_what_came_from_no_index_counts_by_its_content_however_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In editable form, and as its wheel in an environment that was made from a lock which says so."""
+    prefix = tmp_path / "environment"
+    write(
+        prefix, {"slipway-lock.json": '{"packages": [{"name": "boat-rope", "origin": "editable"}, {"name": "other"}]}'}
+    )
+    about = "boat_rope-1.0.dist-info"
+    told = []
+    for number, source in enumerate(("LENGTH = 1\n", "LENGTH = 2\n", "LENGTH = 1\n")):
+        place = tmp_path / str(number)
+        write(place, {"boat_rope/__init__.py": source})
+        write(place, {key: text for key, text in _installed("boat-rope", "1.0").items() if key.startswith(about)})
+        write(place, {f"{about}/direct_url.json": _EDITABLE})
+        with imported(place, {}, "boat_rope"):
+            version_of.cache_clear()
+            told.append(version_of("boat_rope"))
+            found = wheels.find("boat-rope", str(place))
+            assert found is not None
+            data = wheels.pack(found)[1]
+        site = place / "site-packages"
+        zipfile.ZipFile(io.BytesIO(data)).extractall(site)
+        (site / about / "direct_url.json").write_text(_ARCHIVE)
+        for where in (sys.prefix, str(prefix)):
+            with imported(site, {}, "boat_rope"), monkeypatch.context() as patch:
+                patch.setattr(sys, "prefix", where)
+                version_of.cache_clear()
+                assert version_of("boat_rope") == told[-1], "the wheel is the same library"
+        (site / about / "direct_url.json").unlink()
+        with imported(site, {}, "boat_rope"):
+            version_of.cache_clear()
+            assert version_of("boat_rope") == ("boat-rope", "1.0"), "of an index's the version is enough"
+    version_of.cache_clear()
+    assert told[0] == told[2] != told[1]
+    assert told[0][1].startswith("1.0 files ")
+
+
+def test_what_an_index_has_counts_by_its_version_though_an_environment_has_it_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"slipway-lock.json": '{"packages": [{"name": "sail"}]}'})
+    site = tmp_path / "site-packages"
+    write(site, _installed("sail", "1.0", "sail.py"))
+    (site / "sail-1.0.dist-info" / "direct_url.json").write_text(_ARCHIVE)
+    with imported(site, {}, "sail"), monkeypatch.context() as patch:
+        version_of.cache_clear()
+        assert version_of("sail")[1].startswith("1.0 files ")
+        patch.setattr(sys, "prefix", str(tmp_path))
+        version_of.cache_clear()
+        assert version_of("sail") == ("sail", "1.0")
     version_of.cache_clear()
 
 

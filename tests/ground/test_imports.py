@@ -1,8 +1,10 @@
 """What code imports, read from its text, and what that needs, read from metadata."""
 
+import csv
+from importlib.metadata import distributions
 from pathlib import Path
 
-from slipway.code import imports
+from slipway.code import imports, libraries
 
 SOURCE = """
 import click, jinja2.ext as j
@@ -54,3 +56,16 @@ def test_own_code_is_what_lies_in_no_library() -> None:
     files = imports.own().files
     assert __file__ in files
     assert not [file for file in files if "site-packages" in file or "/slipway/code/" in file]
+
+
+def test_modules_are_those_that_records_list() -> None:
+    listed: dict[str, set[str]] = {}
+    for one in distributions():
+        for row in csv.reader((one.read_text("RECORD") or "").splitlines()):
+            first, _, rest = row[0].partition("/")
+            top = first if rest else first.partition(".")[0]
+            if (rest or first).endswith((".py", ".so", ".pyd")) and top.isidentifier():
+                listed.setdefault(top, set()).add(one.metadata["Name"])
+    assert len(listed) > 20
+    for top, names in listed.items():
+        assert [one.metadata["Name"] for one in libraries.distributions_of(top)] == sorted(names), top

@@ -88,3 +88,23 @@ def test_slipway_itself_is_whole(tmp_path: Path) -> None:
     assert {"slipway/__init__.py", "slipway/py.typed", "slipway/server/templates/run.html"} <= set(names)
     assert any(name.endswith(".dist-info/entry_points.txt") for name in names)
     assert not [name for name in names if name.endswith(".pyc")]
+
+
+def recorded(folder: Path, record: str) -> Distribution:
+    info = folder / "comma_mod-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: comma-mod\nVersion: 1.0\n")
+    (info / "RECORD").write_text(record)
+    found = wheels.find("comma-mod", str(folder))
+    assert found is not None
+    return found
+
+
+def test_a_record_is_read_with_and_without_quoted_names(tmp_path: Path) -> None:
+    plain = recorded(tmp_path / "plain", "a/b.py,sha256=x,1\n\na/c.py,sha256=y,2\n")
+    quoted = recorded(tmp_path / "quoted", '"a/b.py",sha256=x,1\n"a/c.py",sha256=y,2\n')
+    named = recorded(tmp_path / "named", '"a/b,d.py",sha256=x,1\na/c.py,sha256=y,2\n')
+    assert wheels.files_of(plain) == wheels.files_of(quoted) == {"a/b.py", "a/c.py"}
+    assert wheels.content_of(plain) == wheels.content_of(quoted)
+    assert wheels.files_of(named) == {"a/b,d.py", "a/c.py"}
+    assert wheels.content_of(named) != wheels.content_of(plain)

@@ -17,9 +17,11 @@ from looping_desk import opened as opened_in_its_time
 from looping_hand import HandRunner, by_hand
 from slipway.backends.clocks import SimulatedClock
 from slipway.flows.endpoints import folder_of
-from slipway.hosts import controller, simulation
+from slipway.hosts import controller, on_demand, simulation
 from slipway.hosts.controller import Controller
+from slipway.hosts.environment_use import note_use
 from slipway.hosts.project import open_project
+from slipway.hosts.settings import LOCAL_FILE, read_settings
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ledger import entries
 from slipway.ledger.projects import register
@@ -32,6 +34,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.events import Event
 from slipway.records.runs import Run
+from slipway.runs import tracking
 
 GOOD = 2
 SERVED, CONTRACT = Served(model="m", number=1, bundle="b" * 64), Contract(fields=())
@@ -41,7 +44,8 @@ from pathlib import Path
 from slipway.hosts.control_plane import serve
 from slipway.server.app import make_app
 said = lambda line: print(line, flush=True)
-serve(Path(sys.argv[1]), make_app, port=0, say=said, once_ready=said, pass_every_s=0.05)
+home = Path(sys.argv[2]) if sys.argv[2:] else None
+serve(Path(sys.argv[1]), make_app, port=0, say=said, once_ready=said, pass_every_s=0.05, home=home)
 """
 
 
@@ -149,6 +153,82 @@ def test_an_endpoint_is_looked_after_where_its_folder_lies(
     assert not Controller(workspace, every_s=600).look(), "its folder has a server"
 
 
+def environment(home: Path, clock: SimulatedClock) -> Path:
+    """A project with an environment on demand in which something was done; gives its store."""
+    (home / "slipway.toml").write_text('[project]\nname = "flights"\n')
+    made = on_demand.create(home, read_settings(home), "try", by="ada", expires="7d", clock=clock)
+    with open_project(home, environment="try") as project, tracking.start(project.workspace):
+        pass
+    note_use(home / made.store, clock.now())
+    return home / made.store
+
+
+def test_environments_that_nobody_uses_are_warned_of_and_go(
+    workspace: Workspace, clock: SimulatedClock, said: list[str], tmp_path: Path
+) -> None:
+    (home := tmp_path / "home").mkdir()
+    store = environment(home, clock)
+    controller = Controller(workspace, home=home)
+    other = Controller(workspace, home=home)  # of another of the project's stores, and so beside this one
+
+    def after(**more: float) -> list[str]:
+        said.clear()
+        clock.advance_to(clock.now() + timedelta(**more))
+        controller.look()
+        controller.look()
+        return list(said)
+
+    assert after(days=6) == []
+    (line,) = after(days=2)
+    assert "'try' was last used on 2013-04-01. It goes into the trash after 2013-04-11 00:00 UTC" in line
+    assert after(days=1) == []
+    note_use(store, clock.now())
+    assert after(days=6) == []
+    (line,) = after(days=2)
+    assert "was last used on 2013-04-10" in line, "use ended the first warning"
+    (line,) = after(days=3)
+    assert line.startswith("The environment 'try' was not used and is in the trash until 2013-05-21")
+    other.look()
+    assert len(said) == 1
+    assert not store.exists()
+    on_demand.restore(home, read_settings(home), "try")
+    with open_project(home, environment="try") as project, project.workspace.ledger.read() as tx:
+        assert len(tx.find("run", limit=10)) == 1
+    on_demand.destroy(home, read_settings(home), "try", clock=clock)
+    assert after(days=29) == []
+    assert list(home.glob(".slipway*")) != []
+    after(days=2)
+    assert [path.name for path in home.iterdir()] == ["slipway.toml"]
+
+
+def test_trouble_with_environments_is_said_once_and_stops_nothing(
+    workspace: Workspace, clock: SimulatedClock, said: list[str], tmp_path: Path
+) -> None:
+    (home := tmp_path / "home").mkdir()
+    environment(home, clock)
+    text = (home / LOCAL_FILE).read_text()
+    (home / LOCAL_FILE).write_text("[")
+    controller = Controller(workspace, home=home)
+    assert [controller.look(), controller.look()] == [True, True]
+    assert len(said) == 1
+    assert "slipway.local.toml cannot be read" in said[0]
+    (home / LOCAL_FILE).write_text(text)
+    clock.advance_to(clock.now() + timedelta(days=8))
+    controller.look()
+    assert "It goes into the trash after" in said[1]
+
+
+@pytest.mark.full
+def test_a_server_of_a_project_takes_away_what_was_warned_of(tmp_path: Path) -> None:
+    store = environment(tmp_path, SimulatedClock(datetime.now(UTC) - timedelta(days=30)))
+    on_demand.look_after(tmp_path, lambda line: None, SimulatedClock(datetime.now(UTC) - timedelta(days=20)))
+    with serving(tmp_path / ".slipway", tmp_path) as (_, process):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+    assert "'try' was not used and is in the trash until" in line
+    assert not store.exists()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "looping"
@@ -158,9 +238,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serving(root: Path, home: Path | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A control plane that passes every 50 ms, unless the store lives in simulated time."""
-    command = [sys.executable, "-P", "-c", SERVE, str(root)]
+    command = [sys.executable, "-P", "-c", SERVE, str(root), *([str(home)] if home else [])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:

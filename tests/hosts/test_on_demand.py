@@ -1,15 +1,25 @@
 """Environments on demand: made beside slipway.toml, warned of, put into the trash, taken back."""
 
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import endpoint_folder
+import httpx
 import msgspec
 import pytest
 
+from slipway.backends.clocks import SimulatedClock
+from slipway.backends.process_launcher import ProcessLauncher
 from slipway.errors import Conflict, InvalidInput, InvalidSetting, NotFound
 from slipway.hosts import on_demand
+from slipway.hosts.environment_use import using
 from slipway.hosts.project import open_project
 from slipway.hosts.settings import LOCAL_FILE, Settings, read_local, read_settings
 from slipway.runs import tracking
@@ -164,7 +174,7 @@ def test_nobody_loses_one_without_a_warning(home: Path) -> None:
     assert not (home / ".slipway-try").exists()
     let_pass(home, "try", 29)
     assert look(home) == []
-    assert (home / ".slipway-try.destroyed").exists()
+    assert (home / ".slipway.trash-try").exists()
     let_pass(home, "try", 2)
     assert look(home) == []
     assert sorted(path.name for path in home.iterdir()) == ["slipway.toml"]
@@ -202,3 +212,183 @@ def test_a_kill_between_is_mended(home: Path) -> None:
     assert make(home, "try") == store
     with open_project(home, environment="try") as project, closing(project.workspace.ledger):
         pass
+
+
+HOLD = """
+import sys, time
+from slipway.hosts.project import open_project
+with open_project(sys.argv[1], environment="try"):
+    print("open", flush=True)
+    time.sleep(3600)
+"""
+
+
+def test_one_in_which_a_process_works_is_neither_warned_of_nor_destroyed(home: Path) -> None:
+    make(home, "try")
+    clock = SimulatedClock(datetime.now(UTC))
+    said: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(home)], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"open\n"
+            for days in (400, 800):
+                clock.advance_to(datetime.now(UTC) + timedelta(days=days))
+                on_demand.look_after(home, said.append, clock)
+            with pytest.raises(Conflict, match="A process works in the environment 'try'"):
+                on_demand.destroy(home, settings(home), "try", stops=True, is_final=True)
+        finally:
+            holder.kill()
+    assert said == []
+    on_demand.look_after(home, said.append, clock)
+    assert said == [], "it counts as used until the process ended"
+    clock.advance_to(clock.now() + timedelta(days=7))
+    on_demand.look_after(home, said.append, clock)
+    assert "It goes into the trash after" in said[0]
+    assert on_demand.destroy(home, settings(home), "try") is None
+
+
+def test_who_comes_when_it_was_just_taken_away_makes_no_second_store(home: Path) -> None:
+    store = make(home, "try")
+    store.rename(home / "away")
+    with pytest.raises(NotFound, match="The store of the environment 'try' is not in"), using(store, name="try"):
+        pass
+    with pytest.raises(NotFound, match="slipway env restore try"), open_project(home, environment="try"):
+        pass
+    assert not store.exists()
+    assert on_demand.destroy(home, settings(home), "try") is None, "what is left of it can be let go of"
+
+
+def test_no_name_of_an_environment_is_that_of_the_trash(home: Path) -> None:
+    for name in ("try", "try.destroyed", "try.going", "trash-try", "going-1"):
+        make(home, name)
+        use(home, name)
+    on_demand.destroy(home, settings(home), "try")
+    on_demand.destroy(home, settings(home), "try", is_final=True)
+    assert {"try.destroyed", "try.going", "trash-try", "going-1"} <= settings(home).environments.keys()
+    for name in ("try.destroyed", "try.going", "trash-try", "going-1"):
+        with open_project(home, environment=name) as project, project.workspace.ledger.read() as tx:
+            assert len(tx.find("run", limit=10)) == 1
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from slipway.backends.clocks import SimulatedClock
+from slipway.hosts import on_demand
+from slipway.hosts.settings import read_settings
+home, task, now, left = Path(sys.argv[1]), sys.argv[2], datetime.fromisoformat(sys.argv[3]), int(sys.argv[4])
+clock = SimulatedClock(now)
+
+def before_each_change(event, arguments):
+    global left
+    is_change = event in ("os.rename", "shutil.rmtree", "os.rmdir") or (
+        event == "open" and str(home) in str(arguments[0]) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    )
+    if is_change:
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(before_each_change)
+if task == "look":
+    on_demand.look_after(home, lambda line: None, clock)
+else:
+    on_demand.destroy(home, read_settings(home), "try", is_final=task == "final", clock=clock)
+"""
+
+
+@pytest.mark.parametrize(("task", "days"), [("look", 8), ("look", 11), ("look", 60), ("trash", 0), ("final", 0)])
+def test_after_a_kill_before_any_change_the_next_look_goes_on(tmp_path: Path, task: str, days: int) -> None:
+    """Warned of, put into the trash, gone for good; by itself and by command."""
+    expected = {
+        ("look", 8): [".slipway-try", "slipway.local.toml", "slipway.toml"],
+        ("look", 11): [".slipway.trash-try", "slipway.local.toml", "slipway.toml"],
+        ("trash", 0): [".slipway.trash-try", "slipway.local.toml", "slipway.toml"],
+    }.get((task, days), ["slipway.toml"])
+    killed = 0
+    while True:
+        home = tmp_path / str(killed)
+        home.mkdir()
+        (home / "slipway.toml").write_text(TOML)
+        store = make(home, "try")
+        with open_project(home, environment="try"):
+            pass
+        (store / "run-logs").mkdir(exist_ok=True)
+        (store / "run-logs" / "x.log").write_text("x")
+        clock = SimulatedClock(datetime.now(UTC) + timedelta(days=7.5))
+        if days > 8:
+            on_demand.look_after(home, lambda line: None, clock)  # warns
+        if days > 11:
+            clock.advance_to(clock.now() + timedelta(days=2.5))
+            on_demand.look_after(home, lambda line: None, clock)  # puts it into the trash
+        now = datetime.now(UTC) + timedelta(days=days)
+        words = [sys.executable, "-c", KILLED, str(home), task, now.isoformat(), str(killed)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        clock.advance_to(max(now, clock.now()))
+        on_demand.look_after(home, lambda line: None, clock)
+        left = sorted(path.name for path in home.iterdir())
+        if done.returncode == 0:
+            break
+        told = read_local(home).made.get("try")
+        logs = list(home.glob(".slipway*/run-logs/x.log"))
+        assert len(logs) == (told is not None), (killed, left)
+        assert [path for path in left if "going" in path] == []
+        if told is not None:
+            assert logs[0].parent.parent.name == (".slipway-try" if told.destroyed_at is None else ".slipway.trash-try")
+        if task != "look":  # who was killed says it again
+            if told is not None:
+                on_demand.destroy(home, settings(home), "try", is_final=task == "final", clock=clock)
+            left = sorted(path.name for path in home.iterdir())
+        assert left == expected, killed
+        killed += 1
+    assert killed >= 1
+    assert left == expected
+
+
+@pytest.mark.full
+def test_an_endpoint_that_serves_is_named_or_stopped_and_keeps_its_environment(home: Path) -> None:
+    store = make(home, "try")
+    with open_project(home, environment="try") as project:
+        endpoint_folder.deploy_plain(project.workspace)
+        folder = endpoint_folder.folder_of(project.workspace)
+    launcher = ProcessLauncher()
+    status = launcher.ensure(folder)
+    try:
+        url = f"{status.url}/endpoints/{endpoint_folder.NAME}/predict"
+        row = {"flight_id": "F1", "a": 20.0, "b": 40.0}
+        clock = SimulatedClock(datetime.now(UTC) + timedelta(days=400))
+        said: list[str] = []
+        on_demand.look_after(home, said.append, clock)
+        clock.advance_to(clock.now() + timedelta(days=6))
+        on_demand.look_after(home, said.append, clock)
+        assert said == [], "who answers is in use"
+        with pytest.raises(Conflict, match=r"In the environment 'try' an endpoint serves: delays\.") as refused:
+            on_demand.destroy(home, settings(home), "try")
+        assert "slipway env destroy try --stop-endpoints" in refused.value.fix
+        (store / "run-logs").mkdir(exist_ok=True)
+        (store / "run-logs" / "x.log").write_text("x")
+        answers: list[int] = []
+        asking = threading.Thread(target=_ask_until_refused, args=(url, row, answers))
+        asking.start()
+        while len(answers) < 3:
+            time.sleep(0.01)
+        assert on_demand.destroy(home, settings(home), "try", stops=True) is not None
+        asking.join()
+    finally:
+        launcher.stop(folder)
+    assert set(answers) == {200}, "what was asked before the end was answered"
+    assert not store.exists()
+    on_demand.restore(home, settings(home), "try")
+    assert (folder / "bundles").is_dir()
+    assert launcher.status(folder) is None
+
+
+def _ask_until_refused(url: str, row: dict[str, object], answers: list[int]) -> None:
+    """Ask one after the other until nobody answers there any more."""
+    while True:
+        try:
+            answers.append(httpx.post(url, json={"rows": [row]}, timeout=60, trust_env=False).status_code)
+        except httpx.ConnectError:
+            return

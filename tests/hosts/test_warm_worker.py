@@ -137,6 +137,16 @@ def test_random_numbers_are_what_the_module_seeds_or_new_in_each_task(pool: Proc
     assert first[1] != second[1]  # type: ignore[index]
 
 
+@pytest.mark.full
+def test_random_numbers_of_pytorch_are_so_too(pool: ProcessExecutor, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed: make .venv/stamps/torch")
+    drawing = "import torch\n{}\ndef draw():\n    return [float(torch.rand(()))]\n"
+    seeded = _drawn(pool, tmp_path, drawing.format("torch.manual_seed(7)"))
+    assert seeded[0] == seeded[1]
+    first, second = _drawn(pool, tmp_path, drawing.format(""))
+    assert first != second
+
+
 def test_a_worker_that_dies_or_hangs_while_it_imports_is_one_failed_task(pool: ProcessExecutor, tmp_path: Path) -> None:
     from slipway.ports.executor import Resources
 

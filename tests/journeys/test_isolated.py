@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,18 @@ def strength(n: int) -> int:
 @sw.pipeline
 def launch(n: int = 3) -> int:
     return strength(n)
+"""
+WITH_ROPE = """
+import slipway as sw
+import boat_rope
+
+@sw.step
+def knot(n: int) -> str:
+    return sw.errors.near("rope", ["rope"], what="knots") + str(n * boat_rope.LENGTH)
+
+@sw.pipeline
+def launch(n: int = 3) -> str:
+    return knot(n)
 """
 
 
@@ -112,3 +125,93 @@ def test_what_cannot_be_had_is_a_sentence(folder: Path) -> None:
     refused = slipway(folder, "run", "launch", "--isolated", code=2)
     assert "pylock.toml cannot be read" in refused.stderr
     assert not list(folder.glob(".slipway/environments/*/"))
+
+
+def rope(folder: Path, length: int) -> dict[str, str]:
+    """A library in editable form, as the present interpreter sees it."""
+    site = folder.parent / "site"
+    info = site / "boat_rope-1.0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (site / "boat_rope").mkdir(exist_ok=True)
+    (site / "boat_rope" / "__init__.py").write_text(f"LENGTH = {length}\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: boat-rope\nVersion: 1.0\n")
+    (info / "RECORD").write_text("".join(f"boat_rope-1.0.dist-info/{name},,\n" for name in ("METADATA", "RECORD")))
+    (info / "direct_url.json").write_text('{"url": "file:///x", "dir_info": {"editable": true}}')
+    return {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.mark.full
+def test_what_is_installed_in_editable_form_is_the_same_library_there(folder: Path) -> None:
+    """Slipway itself among it, in this checkout: equal content hits the cache on both sides, other content on neither."""
+    (folder / "boats.py").write_text(WITH_ROPE)
+
+    def ran(length: int, *options: str) -> str:
+        said = slipway(folder, "run", "launch", *options, **rope(folder, length)).stderr
+        return "taken" if "knot: taken from run" in said else "computed"
+
+    assert [ran(7), ran(7, "--isolated"), ran(7, "--isolated"), ran(7)] == ["computed", "taken", "taken", "taken"]
+    assert [ran(8, "--isolated"), ran(8), ran(8, "--isolated")] == ["computed", "taken", "taken"]
+    assert [ran(7), ran(7, "--isolated")] == ["taken", "taken"]
+    shown = json.loads(slipway(folder, "runs", "show", newest(folder)["id"], "--json", **rope(folder, 7)).stdout)
+    assert next(one for one in shown["lock"]["packages"] if one["name"] == "boat-rope")["origin"] == "editable"
+
+
+@pytest.mark.full
+def test_a_version_of_a_lock_file_is_not_what_happens_to_be_edited_here(folder: Path) -> None:
+    (folder / "boats.py").write_text(WITH_ROPE)
+    (folder / "requirements.lock").write_text("boat-rope==1.0\n")
+    refused = slipway(folder, "run", "launch", "--isolated", code=5, **rope(folder, 7))
+    assert "cannot be made from what can be reached here" in refused.stderr
+    assert "boat-rope" in refused.stderr
+
+
+WITH_PYTHON = """
+import platform
+import slipway as sw
+
+@sw.step
+def told(n: int) -> str:
+    return f"{n} of {platform.python_version()}"
+
+@sw.pipeline
+def launch(n: int = 3) -> str:
+    return told(n)
+"""
+MADE_BY = """
+import sys
+from msgspec.structs import replace
+from slipway.hosts.project import open_project
+from slipway.ledger import locks
+from slipway.pipelines import isolation
+with open_project(".") as project:
+    project.module()
+    lock = replace(locks.present(project.workspace), python=sys.argv[1])
+    print(isolation.made(project.workspace, lock).python)
+"""
+
+
+@pytest.mark.full
+def test_a_run_of_another_python_is_reproduced_by_it_and_by_this_one_python_is_the_cause(folder: Path) -> None:
+    asked = ["/usr/bin/python3", "-c", "import platform; print(platform.python_version())"]
+    system = (
+        Path(asked[0]).exists() and subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    )
+    here = platform.python_version()
+    if not system or system == here or system.rpartition(".")[0] != here.rpartition(".")[0]:
+        pytest.skip("the system's Python is not another patch of this one's minor version")
+    (folder / "boats.py").write_text(WITH_PYTHON)
+    there = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder.parent / "cache"), "PATH": "/usr/bin:/bin"}
+
+    def by(*words: str) -> str:
+        return subprocess.run(words, cwd=folder, env=there, capture_output=True, text=True, check=True).stdout
+
+    python = by(sys.executable, "-c", MADE_BY, system).strip()
+    by(python, "-P", "-m", "slipway", "run", "launch")
+    run = newest(folder)
+    assert run["environment"]["python"] == system
+    said = slipway(folder, "reproduce", run["id"]).stdout
+    assert said.startswith("equal"), said
+    refused = slipway(folder, "reproduce", run["id"], "--here", "--json", code=3)
+    found = json.loads(refused.stdout)["reproduction"]
+    assert (found["verdict"], found["step"], found["cause"]) == ("differs", "told", "python")
+    assert f"Python {system} -> {here}" in found["sentence"]

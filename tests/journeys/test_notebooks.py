@@ -120,3 +120,35 @@ def test_a_pipeline_that_gives_other_values_is_refused_and_leaves_nothing(home: 
     told = slipway("new", "--from-notebook", "process.ipynb", cwd=home, fails=2)
     assert "After cell 2 the variable 'wine' is another in the pipeline than in the notebook" in told
     assert not (home / "process").exists()
+
+
+PRINTS = [
+    "import os\nimport pandas as pd\nfrom sklearn.linear_model import LinearRegression\n"
+    'wine = pd.read_csv("wine.csv", sep=";").dropna()\ntrain = wine[wine.index % 3 > 0]\ntest = wine[wine.index % 3 == 0]',
+    "model = LinearRegression().fit(train[['Ash', 'Hue ']], train['Proline'])",
+    "print('r2', model.score(test[['Ash', 'Hue ']], test['Proline']))\nprint('by', model)",
+]
+
+
+def test_what_cells_print_is_compared_and_what_differs_each_time_is_said(home: Path) -> None:
+    def noted(*cells: str) -> dict[str, Any]:
+        document = {"cells": [{"cell_type": "code", "source": cell} for cell in cells]}
+        (home / "prints.ipynb").write_text(json.dumps(document))
+        return answer("new", "--from-notebook", "prints.ipynb", cwd=home)
+
+    plain = noted(*PRINTS)
+    with_process = noted(
+        *PRINTS, "print(os.getpid(), model.coef_.shape)\nr2 = model.score(test[['Ash', 'Hue ']], test['Proline'])"
+    )
+    assert not any("cannot be compared" in note for note in plain["notes"])
+    assert any(
+        note.startswith("cell 4 prints 1 line that cannot be compared, for it tells its process")
+        for note in with_process["notes"]
+    )
+    document = {
+        "cells": [{"cell_type": "code", "source": cell} for cell in [*PRINTS[:2], PRINTS[2] + "\nprint(__name__)"]]
+    }
+    (home / "named.ipynb").write_text(json.dumps(document))
+    told = slipway("new", "--from-notebook", "named.ipynb", cwd=home, fails=2)
+    assert "Cell 3 prints '__main__' in the notebook, and not so in the pipeline" in told
+    assert not (home / "named").exists()

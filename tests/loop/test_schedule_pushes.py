@@ -7,6 +7,7 @@ import pytest
 
 from scheduled import CODE, Desk
 from slipway.errors import SlipwayError
+from slipway.pipelines.snapshot import contents_of
 
 
 def git(folder: Path, *words: str) -> str:
@@ -45,13 +46,18 @@ def commit(desk: Desk, words: str, factor: int = 1) -> str:
 
 def test_what_was_pushed_is_what_runs(desk: Desk) -> None:
     assert desk.decide() == []  # where the branch was when it was declared
+    (desk.folder / "rates.csv").write_text("rate\n1\n")
     pushed = commit(desk, "second", factor=2)
+    (desk.folder / "rates.csv").write_text("rate\n2\n")
     (desk.folder / "nights.py").write_text("raise ValueError('unfinished work in the folder')\n")
     desk.look(2)
     (one,) = desk.firings()
     assert (one.state, one.commit, one.trigger) == ("finished", pushed, "push main")
     assert desk.log() == ["None 2"]
     assert one.snapshot != desk.schedule().snapshot
+    with desk.opened() as project:
+        files = contents_of(project.workspace, one.snapshot).files
+        assert project.workspace.blobs.get(files["rates.csv"]) == b"rate\n1\n"
 
 
 def test_a_branch_that_returns_has_moved_and_one_that_stands_has_not(desk: Desk) -> None:

@@ -19,7 +19,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from slipway.errors import InvalidInput
 from slipway.models.batch_inputs import encoding
-from slipway.models.inputs import Inputs, inputs
+from slipway.models.inputs import inputs
 from slipway.models.model import Model
 from slipway.ports.workspace import Workspace
 from slipway.records.schema import Signature
@@ -69,31 +69,42 @@ def test_a_validation_set_stops_it_early_alike(workspace: Workspace) -> None:
     assert rounds(lambda rows, name: rows)[0] < 200
 
 
-def test_an_estimator_with_partial_fit_learns_batch_by_batch(workspace: Workspace) -> None:
+@pytest.mark.parametrize("rows", [None, 64])
+def test_an_estimator_with_partial_fit_learns_batch_by_batch(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, rows: int | None
+) -> None:
     frame = flights(2000).drop_nulls()
+    monkeypatch.setattr("slipway.models.inputs.BATCH_ROWS", 333)
 
-    def fitted(fixed: Any, **more: int) -> Model:
+    def fitted(fixed: Any) -> Model:
         scale, line = MinMaxScaler(), SGDClassifier(loss="log_loss", random_state=1)
-        for x, _ in fixed.batches(**more):
+        for x, _ in fixed.batches(rows=rows):
             scale.partial_fit(x)
         for epoch in range(3):
-            for x, y in fixed.batches(seed=epoch, **more):
+            for x, y in fixed.batches(seed=epoch, rows=rows):
                 line.partial_fit(scale.transform(x), y, classes=[0.0, 1.0])
         return Model(make_pipeline(scale, line), inputs=fixed)
 
-    here, there = fitted(inputs(frame, label="late"), rows=333), fitted(inputs(stored(workspace, frame), label="late"))
+    here, there = fitted(inputs(frame, label="late")), fitted(inputs(stored(workspace, frame), label="late"))
     assert here.slipway_fingerprint() == there.slipway_fingerprint()
 
 
-def test_each_seed_is_an_order_of_all_rows(workspace: Workspace) -> None:
+def test_each_seed_is_an_order_of_all_rows(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipway.models.inputs.BATCH_ROWS", 7)
     frame = pl.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0)})
     for fixed in (inputs(frame, label="y"), inputs(stored(workspace, frame, 7), label="y")):
-        more = {"rows": 7} if isinstance(fixed, Inputs) else {}
-        orders = [np.concatenate([y for _, y in fixed.batches(seed, **more)]).tolist() for seed in (None, 1, 1, 2)]
+        orders = [np.concatenate([y for _, y in fixed.batches(seed)]).tolist() for seed in (None, 1, 1, 2)]
         assert orders[0] == list(range(50))
         assert orders[1] == orders[2] != orders[3]
         assert sorted(orders[1]) == sorted(orders[3]) == orders[0] != orders[1]
-        assert all(x[0] == y[0] for x, y in zip(*zip(*fixed.batches(3, **more), strict=True), strict=True))
+        assert all(x[0] == y[0] for x, y in zip(*zip(*fixed.batches(3), strict=True), strict=True))
+        for rows in (1, 3, 7, 20, 50, 99):
+            some = list(fixed.batches(1, rows=rows))
+            assert [len(y) for _, y in some] == [rows] * (50 // rows) + [50 % rows] * bool(50 % rows)
+            assert np.concatenate([y for _, y in some]).tolist() == orders[1]
+            assert np.concatenate([x for x, _ in some])[:, 0].tolist() == orders[1]
+        with pytest.raises(InvalidInput, match="Batches of 0 rows"):
+            next(fixed.batches(1, rows=0))
 
 
 KINDS = {

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput
+from slipway.models.held_out_rows import held_out
 from slipway.models.known import Known, decode_known, encode_known
 from slipway.models.model import Model, load
 
@@ -157,3 +158,27 @@ def test_places_are_given_back_in_order_and_no_more_often() -> None:
     with pytest.raises(InvalidInput, match="comes to p 3 times, in training 2 times"):
         again.value("p", lambda: 0)
     assert learned.replayed().value("p", lambda: 0) == 3
+
+
+def test_rows_that_were_held_out_are_found_among_the_loaded_ones(project: ModuleType) -> None:
+    model, kept, answers = made(project)
+    every = rows()
+    assert model.prepared is not None
+    asked = model.prepared.native(kept)[[40, 3, 77]]  # an array: nothing says which rows they were
+    truth = np.asarray([1.0, 2.0, 3.0])
+    held = held_out(model, every, asked, truth, label="double")
+    assert held.columns == ["a", "b", "k", "double"]
+    assert held["a"].to_list() == kept["a"].iloc[[40, 3, 77]].to_list()
+    assert held["double"].to_list() == [1.0, 2.0, 3.0]
+    assert model.predict(held) == pytest.approx(answers[[40, 3, 77]])
+    with pytest.raises(InvalidInput, match="Row 1 of 2 held-out rows comes of no loaded row"):
+        held_out(model, every, np.vstack([asked[:1], asked[:1] + 1]), truth[:2])
+    with pytest.raises(InvalidInput, match="3 held-out rows, and the truth of 2"):
+        held_out(model, every, asked, truth[:2])
+
+
+def test_rows_that_are_alike_stand_for_each_other_each_once(project: ModuleType) -> None:
+    every = pd.DataFrame({"a": [1.0, 1.0, 2.0, 3.0] * 5, "b": [0.0] * 20})
+    model = Model(linear.Ridge().fit(every, every["a"]), sample=every, prepare=project.alone)
+    held = held_out(model, every, every.iloc[[0, 1, 2]], np.asarray([1.0, 1.0, 2.0]))
+    assert held["a"].to_list() == [1.0, 1.0, 2.0]

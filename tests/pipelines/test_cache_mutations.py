@@ -16,6 +16,7 @@ from slipway.ports.workspace import Workspace
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # steps that open files as people do
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning"),
 ]
 
 Change = Callable[[Fresh], Any]
@@ -338,6 +339,107 @@ CODE = [
         "library loose files",
         before=lambda project: (project.installed / "loose.py").write_text("def one():\n    return 1\n"),
     ),
+    Row(
+        "seed set for a library at the top of a module",
+        "import numpy as np\nnp.random.seed(1)\n@sw.step\ndef answer():\n    return float(np.random.rand())\n",
+        edit("seed(1)", "seed(2)"),
+        "settings of flow:np changed",
+    ),
+    Row(
+        "option of a library set in another module",
+        "from tools import a\nimport decimal\n@sw.step\ndef answer():\n    return a.one(str(decimal.Decimal(1) / 3))\n"
+        "# file: tools/a.py\nimport decimal\ndecimal.getcontext().prec = 10\ndef one(x):\n    return x\n",
+        edit("= 10", "= 5", "tools/a.py"),
+        "settings of tools.a:decimal changed",
+    ),
+    Row(
+        "function of a library replaced",
+        "import json\ndef mine(x):\n    return '1'\njson.dumps = mine\n@sw.step\ndef answer():\n    return json.dumps(1)\n",
+        edit("return '1'", "return '2'"),
+        "helper flow:mine changed",
+    ),
+    Row(
+        "subclass found by its base",
+        "class B:\n    pass\nclass A(B):\n    def f(self):\n        return 1\n"
+        "@sw.step\ndef answer():\n    return [kind().f() for kind in B.__subclasses__()]\n",
+        edit("return 1", "return 2"),
+        "file flow.py changed",
+    ),
+    Row(
+        "name taken from a function's globals",
+        "X = 1\ndef f():\n    return 0\n@sw.step\ndef answer():\n    return f.__globals__['X']\n",
+        edit("X = 1", "X = 2"),
+        "file flow.py changed",
+    ),
+    Row(
+        "module loaded from its file",
+        "import importlib.util, pathlib\n@sw.step\ndef answer():\n"
+        "    spec = importlib.util.spec_from_file_location('plug', pathlib.Path(__file__).parent / 'plug.py')\n"
+        "    made = importlib.util.module_from_spec(spec)\n    spec.loader.exec_module(made)\n    return made.one()\n"
+        "# file: plug.py\ndef one():\n    return 1\n",
+        edit("return 1", "return 22", "plug.py"),
+        "file plug.py changed",
+    ),
+    Row(
+        "function that a pickle names",
+        "import pickle\n@sw.step\ndef answer():\n    return pickle.loads(b'ctools.b\\none\\n.')()\n"
+        "# file: tools/b.py\ndef one():\n    return 1\n",
+        edit("return 1", "return 2", "tools/b.py"),
+        "file tools/b.py changed",
+    ),
+    Row(
+        "docstring that is read",
+        "def f():\n    '''Say A.'''\n@sw.step\ndef answer():\n    return f.__doc__\n",
+        edit("Say A", "Say B"),
+        "helper flow:f changed",
+    ),
+    Row(
+        "docstring that is asked for",
+        "import inspect\nclass F:\n    '''Say A.'''\n@sw.step\ndef answer():\n    return inspect.getdoc(F)\n",
+        edit("Say A", "Say B"),
+        "class flow:F changed",
+    ),
+    *(
+        Row(
+            f"{kind} of a module that was read from a file",
+            f"{made}\n@sw.step\ndef answer():\n    return str({read})\n",
+            put("conf", after),
+            "constant flow:C changed",
+            before=put("conf", before),
+        )
+        for kind, made, read, before, after in (
+            (
+                "ConfigParser",
+                "import configparser\nC = configparser.ConfigParser()\nC.read('conf')",
+                "C['a']['b']",
+                "[a]\nb=1",
+                "[a]\nb=2",
+            ),
+            (
+                "Namespace",
+                "import argparse\nP = argparse.ArgumentParser()\nP.add_argument('--r')\nC = P.parse_args(open('conf').read().split())",
+                "C.r",
+                "--r 1",
+                "--r 2",
+            ),
+            (
+                "ElementTree",
+                "import xml.etree.ElementTree as E\nC = E.parse('conf')",
+                "C.getroot().text",
+                "<a>1</a>",
+                "<a>2</a>",
+            ),
+            ("UserDict", "from collections import UserDict\nC = UserDict(a=open('conf').read())", "C['a']", "1", "2"),
+            ("address", "import ipaddress\nC = ipaddress.ip_address(open('conf').read())", "C", "10.0.0.1", "10.0.0.2"),
+            (
+                "estimator",
+                "from sklearn.linear_model import Ridge\nC = Ridge(alpha=float(open('conf').read()))",
+                "C.alpha",
+                "1",
+                "2",
+            ),
+        )
+    ),
 ]
 
 ARGUMENTS = [
@@ -587,6 +689,88 @@ HIDDEN = [
         "folder d holds other files",
         before=put("d/a.csv", ONE),
     ),
+    *(
+        Row(
+            f"resource by {read}",
+            reading(read, imports),
+            lambda project: project.write("tools/in.txt", "2"),
+            "file tools/in.txt changed",
+            before=several(
+                lambda project: project.write("tools/a.py", ""), lambda project: project.write("tools/in.txt", "1")
+            ),
+        )
+        for read, imports in {
+            "resources.files('tools').joinpath('in.txt').read_text()": "from importlib import resources",
+            "resources.read_text('tools', 'in.txt')": "from importlib import resources",
+            "resources.open_text('tools', 'in.txt').read()": "from importlib import resources",
+            "pkgutil.get_data('tools', 'in.txt')": "import pkgutil",
+        }.items()
+    ),
+    *(
+        Row(f"{read}, where it was not there", reading(read, imports), put("flag", ""), "flag is there")
+        for read, imports in {
+            "os.path.lexists('flag')": "import os",
+            "os.access('flag', os.R_OK)": "import os",
+            "glob.glob('flag')": "import glob",
+        }.items()
+    ),
+    *(
+        Row(
+            f"{read}, where the folders stay",
+            reading(f"sorted({read})", imports),
+            put("d/b/x.txt", ""),
+            "d/b/x.txt is there",
+            before=several(put("d/a/x.txt", ""), put("d/b/y.txt", "")),
+        )
+        for read, imports in {
+            "glob.glob('d/*/x.txt')": "import glob",
+            "Path('d').glob('*/x.txt')": "from pathlib import Path",
+        }.items()
+    ),
+    *(
+        Row(
+            f"link by {read}",
+            reading(read, imports),
+            lambda project: _link(project.data, "b"),
+            "now is something else",
+            before=several(put("a", "1"), put("b", "1"), lambda project: _link(project.data, "a")),
+        )
+        for read, imports in {
+            "os.readlink('now')": "import os",
+            "Path('now').resolve().name": "from pathlib import Path",
+        }.items()
+    ),
+    Row(
+        "size by lstat",
+        reading("os.lstat('in.csv').st_size", "import os"),
+        put("in.csv", "longer than it was"),
+        "file in.csv changed",
+        before=FIRST,
+    ),
+    *(
+        Row(
+            f"file read by {kind}",
+            f"{imports}\nfrom reads import text\n@sw.step\ndef answer():\n    return {read}\n"
+            "# file: reads.py\ndef text(path):\n    return open(path).read()\n",
+            OTHER,
+            "file in.csv changed",
+            before=several(FIRST, lambda project: _no_workers()),
+        )
+        for kind, imports, read in (
+            (
+                "workers of joblib",
+                "from joblib import Parallel, delayed",
+                "Parallel(n_jobs=2)(delayed(text)('in.csv') for _ in range(9))[8]",
+            ),
+            (
+                "processes of a pool",
+                "from concurrent.futures import ProcessPoolExecutor",
+                "next(ProcessPoolExecutor(1).map(text, ['in.csv']))",
+            ),
+            ("threads of a pool", "from multiprocessing.pool import ThreadPool", "ThreadPool(1).map(text, ['in.csv'])"),
+            ("a thread of asyncio", "import asyncio", "asyncio.run(asyncio.to_thread(text, 'in.csv'))"),
+        )
+    ),
     Row(
         "database of SQLite",
         reading("sqlite3.connect('in.db').execute('select n from t').fetchall()", "import sqlite3"),
@@ -618,6 +802,13 @@ def _sqlite(path: Path, n: int) -> None:
         db.execute("delete from t")
         db.execute("insert into t values (?)", (n,))
     db.close()
+
+
+def _no_workers() -> None:
+    """End joblib's workers: they would go on with the modules and the folder of another test."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def _link(folder: Path, target: str) -> None:
@@ -713,6 +904,26 @@ MUST_NOT = [
         "library imported for the first time inside the step",
         "@sw.step\ndef answer():\n    import colorsys, statistics\n    return statistics.mean([1, 2])\n",
         env("OTHER", "3"),
+    ),
+    Row(
+        "workers of joblib that read nothing",
+        "from joblib import Parallel, delayed\n@sw.step\ndef answer():\n    return Parallel(n_jobs=2)(delayed(abs)(n) for n in range(9))\n",
+        put("other.csv", "1"),
+        before=lambda project: _no_workers(),
+    ),
+    Row(
+        "model that the step saves and loads",
+        "import lightgbm, tempfile\nimport numpy as np\n@sw.step\ndef answer():\n"
+        "    data = lightgbm.Dataset(np.arange(100.0).reshape(-1, 1), np.arange(100) % 2)\n"
+        "    with tempfile.TemporaryDirectory() as made:\n"
+        "        lightgbm.train({'verbose': -1}, data, 1).save_model(made + '/m')\n"
+        "        return lightgbm.Booster(model_file=made + '/m').num_trees()\n",
+        env("OTHER", "4"),
+    ),
+    Row(
+        "setting of a library that is not used",
+        "import decimal\ndecimal.getcontext().prec = 10\n@sw.step\ndef answer():\n    return 1\n",
+        edit("= 10", "= 5"),
     ),
     Row(
         "annotation that is not read",

@@ -182,6 +182,7 @@ def test_the_cause_is_a_kind_of_its_own(workspace: Workspace) -> None:
         ({"machine": replace(machine, threads={})}, "hardware", "OMP_NUM_THREADS 1 -> (not set)"),
         ({"machine": replace(machine, cpu="M3", cores=8)}, "hardware", "processor Zen 4 -> M3, cores 2 -> 8"),
         ({"machine": machine}, "unknown", "nobody records"),
+        ({"machine": machine, "environment": replace(HERE, python="3.12.1")}, "python", "Python 3.11.7 -> 3.12.1"),
         ({"machine": machine, "environment": replace(HERE, lock=())}, "library", "numpy 2.0.0 -> (absent)"),
     ):
         found = told(workspace, before, run(step("a", kept("2")), result=kept("2"), **changed))

@@ -1,5 +1,6 @@
 """What a step reads by itself: recorded, compared, found again; and what nothing can compare."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -80,6 +81,11 @@ def test_a_mixture_names_each_cause(tmp_path: Path, workspace: Workspace) -> Non
         ("import time\n@sw.step{allow}\ndef answer():\n    return time.time() > 0\n", "clock", "its code reads the clock (time.time in flow:answer)"),
         ("from datetime import datetime as d\ndef now():\n    return d.now()\n@sw.step{allow}\ndef answer():\n    return now().year > 0\n", "clock", "datetime.datetime.now in flow:now"),
         ("import datetime\n@sw.step{allow}\ndef answer():\n    return datetime.date.today().year > 0\n", "clock", "datetime.date.today in flow:answer"),
+        ("from datetime import datetime\nnow = datetime.now\n@sw.step{allow}\ndef answer():\n    return now().year > 0\n", "clock", "datetime.datetime.now in flow:now"),
+        ("import time\nD = {'t': time.time}\n@sw.step{allow}\ndef answer():\n    return D['t']() > 0\n", "clock", "time.time in flow:D"),
+        ("import numpy as np\n@sw.step{allow}\ndef answer():\n    return len(str(np.datetime64('now')))\n", "clock", "numpy.datetime64.now in flow:answer"),
+        ("import pandas as pd\n@sw.step{allow}\ndef answer():\n    return pd.to_datetime('today').year > 0\n", "clock", "pandas.to_datetime.today in flow:answer"),
+        ("import duckdb\n@sw.step{allow}\ndef answer():\n    return len(duckdb.sql('select year(now())').fetchall())\n", "clock", "its SQL reads the clock (now())"),
         ("import time\n@sw.step{allow}\ndef answer():\n    return len(time.strftime('%Y'))\n", "clock", "time.strftime in flow:answer"),
         ("import time\n@sw.step{allow}\ndef answer():\n    return time.localtime()[0] > 0\n", "clock", "time.localtime in flow:answer"),
         ("from dataclasses import dataclass, field\nfrom time import time\n@dataclass\nclass A:\n    at: float = field(default_factory=time)\n@sw.step{allow}\ndef answer():\n    return A().at > 0\n", "clock", "time.time in flow:A"),
@@ -310,3 +316,56 @@ def test_what_runs_outside_a_step_is_not_recorded(tmp_path: Path, workspace: Wor
     assert project.answer().hidden == ()
     os.environ["RATE"] = "1"
     assert project.answer().reason == "argument x changed"
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("C = open('in.txt')\ndef read():\n    C.seek(0)\n    return C.read()", "flow:C (_io.TextIOWrapper)"),
+        ("import random\nC = random.Random(1)\nread = C.random", "random.Random"),
+        ("C = {'rows': iter([1, 2])}\ndef read():\n    return next(C['rows'])", "flow:C"),
+        ("class C:\n    rows = open('in.txt')\ndef read():\n    C.rows.seek(0)\n    return C.rows.read()", "a _io.TextIOWrapper in flow:C"),
+        ("from pyarrow import fs\ndef read():\n    return fs.LocalFileSystem().open_input_stream('in.txt').read()", "pyarrow.fs.LocalFileSystem"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_value_that_gives_something_else_each_time_is_refused(
+    made: str, told: str, tmp_path: Path, workspace: Workspace
+) -> None:
+    project = Fresh(tmp_path, workspace, f"{made}\n@sw.step\ndef answer():\n    return str(read())\n")
+    (project.data / "in.txt").write_text("1")
+    assert told in project.answer().refusal
+    assert project.answer().state == "finished"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_worker_that_does_not_answer_is_said(tmp_path: Path, workspace: Workspace) -> None:
+    code = (
+        "from concurrent.futures import ProcessPoolExecutor\n@sw.step\ndef answer():\n"
+        "    with ProcessPoolExecutor(1) as pool:\n        return str(type(pool.submit(len, 1).exception()))\n"
+    )
+    assert "a worker process did not answer" in Fresh(tmp_path, workspace, code).answer().refusal
+
+
+def test_files_of_h5py_deltalake_and_onnxruntime_are_seen(tmp_path: Path, workspace: Workspace) -> None:
+    """Held against whichever of them is installed; at least Delta tables are."""
+    reads = {"deltalake": "deltalake.DeltaTable('in').version()"}
+    for name, read in (
+        ("h5py", "h5py.File('in.h5')['n'][()]"),
+        ("onnxruntime", "onnxruntime.InferenceSession('in.onnx')"),
+    ):
+        if importlib.util.find_spec(name):
+            reads[name] = read
+    deltalake = pytest.importorskip("deltalake")
+    for number, (name, read) in enumerate(reads.items()):
+        code = f"import {name}\n@sw.step\ndef answer():\n    try:\n        return str({read})\n    except Exception:\n        return ''\n"
+        project = Fresh(tmp_path / str(number), workspace, code)
+        deltalake.write_deltalake(str(project.data / "in"), pl.DataFrame({"n": [1]}).to_arrow())
+        (project.data / "in.h5").write_bytes(b"no HDF5")
+        (project.data / "in.onnx").write_bytes(b"no model")
+        project.answer()
+        deltalake.write_deltalake(str(project.data / "in"), pl.DataFrame({"n": [2]}).to_arrow(), mode="append")
+        (project.data / "in.h5").write_bytes(b"something else")
+        (project.data / "in.onnx").write_bytes(b"something else")
+        reason = project.answer().reason
+        assert "changed" in reason or "holds other files" in reason, (name, reason)

@@ -5,7 +5,9 @@ import logging
 import math
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from slipway.ledger import entries
 from slipway.ledger.run_log import current_run
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines import engine
+from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope
 from slipway.pipelines.search import search
 from slipway.ports.workspace import Workspace
-from slipway.records.runs import Run
+from slipway.records.runs import Run, RunWriter
 from slipway.runs import recovery
 from slipway.runs import search as found_runs
 
@@ -347,7 +350,7 @@ OUTER: list[Scope] = []
 
 def _until_stopped() -> None:
     within = time.monotonic() + 30
-    while OUTER[0]._scheduler.stopped is None and time.monotonic() < within:
+    while OUTER[0].scheduler.stopped is None and time.monotonic() < within:
         time.sleep(0.001)
 
 
@@ -433,3 +436,126 @@ def test_a_run_that_takes_no_stored_results_takes_none_for_trials(workspace: Wor
     assert seen.calls == made  # stored
     engine.run(workspace, searched, use_cache=False)  # as a reproduction does
     assert seen.calls == made * 2
+
+
+class _Together(logging.Handler):
+    """How many steps are under way at once, by their beginnings and ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = self.most = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.running += 1 if record.getMessage() == "begins" else -1
+        self.most = max(self.most, self.running)
+
+
+def _under_way() -> Iterator[_Together]:
+    together = _Together()
+    logging.getLogger("together").addHandler(together)
+    logging.getLogger("together").propagate = False
+    yield together
+    logging.getLogger("together").removeHandler(together)
+
+
+together = pytest.fixture(_under_way)
+MACHINE = Machine(cpus=8, memory_bytes=10_000_000_000, gpus=0)
+
+
+@sw.step(memory="4GB", cache=False)
+def heavy(x: float) -> float:
+    logger = logging.getLogger("together")
+    logger.warning("begins")
+    time.sleep(0.02)  # room for another one to begin, if it may
+    logger.warning("ends")
+    return x
+
+
+arrived = threading.Barrier(4, timeout=60)
+
+
+@pytest.mark.parametrize("is_submitted", [False, True])
+def test_trials_share_what_the_machine_has(workspace: Workspace, together: _Together, is_submitted: bool) -> None:
+    def trial(x: float) -> float:
+        arrived.wait()
+        return heavy.submit(x).result() if is_submitted else heavy(x)
+
+    @sw.pipeline
+    def searched() -> float:
+        beside = [heavy.submit(float(n)) for n in range(3)]
+        found = sw.search(
+            sw.pipeline(trial), {"x": sw.uniform(0.0, 1.0)}, "loss", 8, 4, direction="minimize", sampler="random"
+        )
+        return found.best.value + sum(one.result() for one in beside)
+
+    engine.run(workspace, searched, workers=4, machine=MACHINE)
+    assert together.most == 2, "two steps of 4 GB have room in 10 GB, over all trials and the pipeline's own steps"
+    assert together.running == 0
+
+
+@sw.step
+def halved(x: int) -> float:
+    logging.getLogger("trials").warning(f"halved {x}")
+    return x / 2
+
+
+@sw.step
+def failing(half: float) -> float:
+    raise ValueError(f"no way on from {half}")
+
+
+def etags(workspace: Workspace, ids: list[str]) -> list[int]:
+    with workspace.ledger.read() as tx:
+        return [entries.etag(tx, Run, id) for id in ids]
+
+
+def test_a_trial_of_one_step_is_one_transaction(workspace: Workspace) -> None:
+    found = sw.search(bowl, SPACE, "loss", 24, 4, direction="minimize")
+    stored = etags(workspace, [trial.run_id for trial in found.trials])
+    # once a second whatever runs then is written too: that makes some of them two
+    assert stored.count(1) >= 12
+    with workspace.ledger.read() as tx:
+        left = {one.parent_id for one in entries.every(tx, RunWriter)}
+    assert not left & {trial.run_id for trial in found.trials}
+
+
+def test_a_trial_that_goes_on_after_a_step_keeps_what_that_came_to(workspace: Workspace) -> None:
+    @sw.pipeline
+    def train(x: int) -> float:
+        return failing(halved(x))
+
+    with pytest.raises(StepFailed, match="no way on from"):
+        sw.search(train, {"x": [1, 2, 3]}, "loss", 3, 2, direction="minimize", sampler="grid")
+    assert sorted(seen.calls) == ["halved 1", "halved 2", "halved 3"]
+    seen.calls.clear()
+    found = sw.search(halved, {"x": [1, 2, 3]}, "loss", 3, direction="minimize", sampler="grid")
+    assert seen.calls == []
+    assert all(trial.is_cached for trial in found.trials)
+
+
+def test_a_trial_may_make_one_call_twice_and_does_not_wait_for_itself(workspace: Workspace) -> None:
+    @sw.pipeline
+    def train(x: int) -> float:
+        return halved(x) + halved(x) + halved.submit(x).result()
+
+    found = sw.search(train, {"x": [4]}, "loss", 1, direction="minimize", sampler="grid")
+    assert (found.best.value, seen.calls) == (6.0, ["halved 4"])
+
+
+def test_two_trials_that_make_one_call_at_one_time_compute_it_once(workspace: Workspace) -> None:
+    both, meeting = [], threading.Barrier(2)
+
+    @sw.pipeline
+    def train(x: int, turn: int) -> float:
+        meeting.wait(60)  # both are under way
+        both.append(halved(x) + turn)
+        if len(both) == 1:
+            assert others.wait(60)  # the first one's step has ended, its trial has not
+        else:
+            others.set()
+        return both[-1]
+
+    others = threading.Event()
+    space = {"turn": [0, 1]}
+    sw.search(train, space, "loss", 2, 2, direction="minimize", sampler="grid", fixed={"x": 8})
+    assert (sorted(both), seen.calls) == ([4.0, 5.0], ["halved 8"])

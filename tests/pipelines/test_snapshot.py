@@ -7,7 +7,7 @@ import pytest
 
 from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.ledger import archive
-from slipway.pipelines import snapshot
+from slipway.pipelines import beside, snapshot
 from slipway.ports.workspace import Workspace
 
 
@@ -49,29 +49,44 @@ def test_it_comes_back_whole(workspace: Workspace, tmp_path: Path) -> None:
     assert (tmp_path / "back" / "slipway.toml").exists()
 
 
-def test_unpacked_once_it_is_mended_where_it_was_tampered_with(workspace: Workspace, tmp_path: Path) -> None:
-    digest = snapshot.take(workspace, _project(tmp_path / "one"))
-    folder = snapshot.unpacked(workspace, digest)
-    before = (folder / "flow.py").stat().st_ino
-    assert snapshot.unpacked(workspace, digest) == folder
-    assert (folder / "flow.py").stat().st_ino == before
-    for damage in (
-        lambda: (folder / "flow.py").write_text("x = 2\n"),
-        lambda: (folder / "polars.py").write_text(""),
-        lambda: (folder / "deep" / "more.py").unlink(),
-        lambda: (folder / "link").symlink_to(tmp_path),
-    ):
-        damage()
-        assert snapshot.unpacked(workspace, digest) == folder
-        assert sorted(path.name for path in folder.rglob("*")) == [
-            "deep",
-            "flow.py",
-            "more.py",
-            "slipway.toml",
-            "snapshot.json",
-        ]
-        assert (folder / "flow.py").read_text() == "x = 1\n"
-    assert not list(folder.parent.glob("*.part"))
+def test_files_beside_the_code_are_named_and_lie_there_again(workspace: Workspace, tmp_path: Path) -> None:
+    home = _project(tmp_path / "one")
+    (home / "data").mkdir()
+    (home / "data" / "prices.csv").write_text("price\n1\n")
+    (home / "data" / "own.env").write_text("A=1")
+    (home / "outside.csv").symlink_to(tmp_path / "else.csv")
+    (tmp_path / "else.csv").write_text("far away")
+    named = ["data/prices.csv", "data/own.env", "outside.csv", "gone.csv"]
+    chosen = beside.choose(workspace.blobs, home, named)
+    assert chosen.files.keys() == {"data/prices.csv"}
+    assert chosen.left_out == (
+        "data/own.env (by its name it is a secret)",
+        "outside.csv (it is a link that leads out of the project)",
+    )
+    digest = snapshot.take(workspace, home, files=chosen.files)
+    assert snapshot.take(workspace, home, files=chosen.files) == digest != snapshot.take(workspace, home)
+    (home / "data" / "prices.csv").write_text("price\n2\n")
+    snapshot.fetch(workspace, digest, tmp_path / "back")
+    assert (tmp_path / "back" / "data" / "prices.csv").read_text() == "price\n1\n"
+    other = workspace.blobs.put(b"price\n3\n")
+    snapshot.fetch(workspace, digest, tmp_path / "then", files={"data/prices.csv": other, "more.txt": other})
+    assert (tmp_path / "then" / "data" / "prices.csv").read_text() == "price\n3\n"
+    assert (tmp_path / "then" / "more.txt").read_text() == "price\n3\n"
+    workspace.blobs.delete(chosen.files["data/prices.csv"])
+    with pytest.raises(NotFound, match=r"The file data/prices\.csv beside the code"):
+        snapshot.fetch(workspace, digest, tmp_path / "late")
+
+
+def test_no_more_is_kept_than_there_is_room_for(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "ALL_BYTES", 1000)
+    for name in "abc":
+        (tmp_path / f"{name}.csv").write_bytes(name.encode() * 400)
+    chosen = beside.choose(workspace.blobs, tmp_path, ["a.csv", "b.csv", "c.csv"])
+    assert chosen.files.keys() == {"a.csv", "b.csv"}
+    assert len(chosen.left_out) == 1
+    assert chosen.left_out[0].startswith("c.csv (with it they would be more than")
 
 
 def test_what_is_no_snapshot_is_refused(workspace: Workspace, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from slipway.backends.local_blobs import LocalBlobs
 from slipway.errors import Conflict, InvalidInput
-from slipway.ledger import run_log
+from slipway.ledger import projects, run_log
+from slipway.operations.declare import Empty
 from slipway.operations.runs import SyncRun, Upload
 from slipway.ports.workspace import Workspace
 from slipway.runs import outside, receiving, recovery, resuming, search, tracking
@@ -25,6 +26,8 @@ class Server:
 
     def perform(self, name: str, fields: dict[str, Any]) -> dict[str, Any]:
         done: Any = {}
+        if name == "projects.list":
+            done = projects.list_projects(self.store, Empty())
         if name == "runs.sync":
             done = receiving.sync_run(self.store, SyncRun(**fields))
         if name == "runs.upload":

@@ -73,6 +73,18 @@ def test_secrets_of_the_environment_are_masked(
     assert provenance.command_line() == "train.py ***"
 
 
+def test_what_is_masked_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "was-secret, is-secret"
+    monkeypatch.setenv("SERVICE_TOKEN", "was-secret")
+    assert provenance.without_secrets(told) == "***, is-secret"
+    monkeypatch.setenv("SERVICE_TOKEN", "is-secret")
+    assert provenance.without_secrets(told) == "was-secret, ***"
+    monkeypatch.delenv("SERVICE_TOKEN")
+    assert provenance.without_secrets(told) == told
+    monkeypatch.setenv("SERVICE_NAME", "is-secret")
+    assert provenance.without_secrets(told) == told
+
+
 def test_a_long_difference_is_cut_off(workspace: Workspace, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "_DIFF_BYTES", 5000)
     (repository / "train.py").write_text("".join(f"line = {n}\n" for n in range(20_000)))

@@ -431,3 +431,10 @@ def test_asking_a_tree_of_neighbours_changes_nothing(algorithm: str) -> None:
     assert model._tree.get_n_calls() > 0
     assert of_argument(model)[0] == before
     assert of_argument(neighbors.KNeighborsClassifier(algorithm=algorithm).fit(x + 1e-9, x[:, 0] > 0))[0] != before
+
+
+def test_texts_of_pandas_may_begin_with_missing_ones() -> None:
+    frame = pd.DataFrame({"cabin": pd.Series([None, None, "C85"], dtype="str")})
+    other = pd.DataFrame({"cabin": pd.Series([None, "C85", None], dtype="str")})
+    assert of_value(frame) == of_value(frame.copy())
+    assert of_value(frame) != of_value(other)

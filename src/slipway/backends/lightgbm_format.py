@@ -45,6 +45,10 @@ class LightgbmFormat:
             fix="Train one booster a class with the objective 'binary', or a regression.",
         )
 
+    def as_kept(self, estimator: Any, x: Any) -> Any:
+        """See `ModelFormat.as_kept`."""
+        return estimator
+
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
         """See `ModelFormat.save`. The text holds the trees up to the best iteration."""
         sealed_files.write(folder / _FILE, self.content(estimator))

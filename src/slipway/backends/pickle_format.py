@@ -35,6 +35,10 @@ class PickleFormat:
         """See `ModelFormat.task`."""
         return task_of(estimator)
 
+    def as_kept(self, estimator: Any, x: Any) -> Any:
+        """See `ModelFormat.as_kept`."""
+        return estimator
+
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
         """See `ModelFormat.save`."""
         sealed_files.write(folder / _FILE, self.content(estimator))

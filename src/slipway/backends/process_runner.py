@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class ProcessRunner:
         self._python = python or sys.executable
         self._children: set[int] = set()
 
-    def start(self, folder: Path, *, python: str = "") -> None:
+    def start(self, folder: Path, *, python: str = "", variables: Mapping[str, str | None] | None = None) -> None:
         """See `Runner.start`."""
         self._reap()
         folder = folder.resolve()
@@ -40,7 +41,7 @@ class ProcessRunner:
         try:
             if not (folder / RESULT_FILE).exists():
                 os.ftruncate(lock, 0)  # the process id of one that was killed
-                self._children.add(self._spawn(folder, lock, python or self._python))
+                self._children.add(self._spawn(folder, lock, python or self._python, variables or {}))
         except OSError as problem:
             raise BackendError(
                 f"The task in {folder} cannot be started with {python or self._python}: {problem}.",
@@ -83,9 +84,10 @@ class ProcessRunner:
             time.sleep(_LOOK_EVERY_S)
         self._reap()
 
-    def _spawn(self, folder: Path, lock: int, python: str) -> int:
+    def _spawn(self, folder: Path, lock: int, python: str, variables: Mapping[str, str | None]) -> int:
         # -P and no PYTHONPATH: where the starter happens to stand, and what it imports from, is no part of the task.
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        wanted = {**os.environ, "PYTHONPATH": None, **variables}
+        environment = {name: value for name, value in wanted.items() if value is not None}
         return os.posix_spawn(
             python,
             [python, "-P", "-m", _MODULE, str(folder)],

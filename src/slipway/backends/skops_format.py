@@ -45,6 +45,10 @@ class SkopsFormat:
         """See `ModelFormat.task`."""
         return task_of(estimator)
 
+    def as_kept(self, estimator: Any, x: Any) -> Any:
+        """See `ModelFormat.as_kept`."""
+        return estimator
+
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
         """See `ModelFormat.save`. Types of scikit-learn, NumPy and SciPy need no trust; all others do."""
         data = self.content(estimator)

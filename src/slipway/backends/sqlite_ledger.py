@@ -24,7 +24,7 @@ _LOOKS = 50_000
 
 
 class SqliteLedger:
-    """A ledger store in one file. One connection a thread; writers queue on SQLite's lock.
+    """A ledger store in one file. One connection a thread; a process's writers take turns, and those of several queue on SQLite's lock.
 
     Args:
         path: The file; made and migrated when it is missing or old.
@@ -43,7 +43,7 @@ class SqliteLedger:
         self._power_safe = power_safe
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._lock, self._turn = threading.Lock(), threading.Lock()
         self._fields: dict[tuple[str, str, str, str], int] = {}
         with _sentences(path):
             self._migrate()
@@ -75,16 +75,22 @@ class SqliteLedger:
                 raise BackendError(
                     "A ledger transaction was opened inside another one.", fix="Pass the open transaction down instead."
                 )
-            connection.execute("BEGIN IMMEDIATE")
-            transaction = SqlTransaction(SqliteDriver(connection), self._fields)
+            # This process's other threads are woken when it is their turn; SQLite would let them sleep for a while.
+            if not self._turn.acquire(timeout=_BUSY_S):
+                raise _locked(self._path)
             try:
-                yield transaction
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:  # a full disk has undone it already
-                    connection.execute("ROLLBACK")
-                raise
-            transaction.fields.keep()
+                connection.execute("BEGIN IMMEDIATE")
+                transaction = SqlTransaction(SqliteDriver(connection), self._fields)
+                try:
+                    yield transaction
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:  # a full disk has undone it already
+                        connection.execute("ROLLBACK")
+                    raise
+                transaction.fields.keep()
+            finally:
+                self._turn.release()
 
     def close(self) -> None:
         """See `LedgerStore.close`."""
@@ -208,6 +214,13 @@ def _fits(operator: str, pattern: str, text: str | None) -> bool:
     return regex(pattern)(text) if operator == "MATCHES" else like(pattern, operator == "ILIKE")(text)
 
 
+def _locked(path: Path) -> Unavailable:
+    return Unavailable(
+        f"The ledger {path} stayed locked for {_BUSY_S:.0f} seconds.",
+        fix="See which process holds it, and try again.",
+    )
+
+
 @contextmanager
 def _sentences(path: Path) -> Iterator[None]:
     """Turn the driver's errors into sentences."""
@@ -216,10 +229,7 @@ def _sentences(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as problem:
         text = str(problem)
         if "locked" in text or "busy" in text:
-            raise Unavailable(
-                f"The ledger {path} stayed locked for {_BUSY_S:.0f} seconds.",
-                fix="See which process holds it, and try again.",
-            ) from problem
+            raise _locked(path) from problem
         if "full" in text or "disk I/O error" in text:  # SQLite says the latter where a file cannot grow
             raise Unavailable(
                 f"The ledger {path} cannot be written: {text}.",

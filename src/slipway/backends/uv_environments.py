@@ -8,6 +8,7 @@ the place, the result is compared with the lock before anybody sees it.
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import msgspec
 
 from slipway.code import project_locks
 from slipway.code import wheels as packing
+from slipway.code.libraries import source_of
 from slipway.errors import BackendError, Corrupt, InvalidInput, MissingExtra, NotFound, SlipwayError
 from slipway.hashing import digest
 from slipway.ids import new_id
@@ -234,15 +236,19 @@ class UvEnvironments:
         return made
 
     def _venv(self, lock: Lock, part: Path) -> None:
-        minor = ".".join(lock.python.split(".")[:2])
-        own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        wanted = sys.executable if minor == own else minor
-        done = self._run(
-            "venv", "--no-project", "--relocatable", "--no-python-downloads", "--python", wanted, str(part)
-        )
+        """An empty environment of the lock's very Python, or else of the nearest one of its minor version."""
+        minor, own = ".".join(lock.python.split(".")[:2]), platform.python_version()
+        is_own_minor = own.startswith(f"{minor}.")
+        asked = ("venv", "--no-project", "--relocatable", "--no-python-downloads", "--python")
+        wanted = sys.executable if lock.python == own else lock.python
+        done = self._run(*asked, wanted, str(part))
+        if done.returncode and wanted != sys.executable:
+            done = self._run(*asked, sys.executable if is_own_minor else minor, str(part))
+            if done.returncode == 0:
+                self._say(f"Python {lock.python} is not on this machine: {_version(part)} is taken in its place.")
         if done.returncode == 0:
             return
-        if minor != own:
+        if not is_own_minor:
             raise NotFound(
                 f"The lock {lock.digest[:12]} wants Python {minor}, which is not on this machine; here is {own}.",
                 fix=f"Install it: uv python install {minor}; or your system's package of it.",
@@ -331,12 +337,13 @@ def _requirement(package: LockedPackage, path: Path, data: bytes) -> str:
 def _from_here(package: LockedPackage, stock: Path) -> str:
     """The requirement of a package that this interpreter has with the very same content, "" where it has not.
 
-    Hashes of an index's files cannot be compared with what is installed; a lock without any names a version only.
+    Hashes of an index's files cannot be compared with what is installed; a lock without any names a version only. What
+    came from no index is not meant by a version: its code changes without it.
     """
     found = packing.find(package.name)
     if found is None or packing.about(found).version != package.version:
         return ""
-    if packing.content_of(found) != package.content if package.content else package.hashes:
+    if packing.content_of(found) != package.content if package.content else (package.hashes or source_of(found)):
         return ""
     try:
         name, data = packing.pack(found)

@@ -40,6 +40,10 @@ class XgboostFormat:
             fix="Train with the objective 'binary:logistic', one booster a class, or with a regression.",
         )
 
+    def as_kept(self, estimator: Any, x: Any) -> Any:
+        """See `ModelFormat.as_kept`."""
+        return estimator
+
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
         """See `ModelFormat.save`."""
         sealed_files.write(folder / _FILE, self.content(estimator))

@@ -60,7 +60,7 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["slipway.json"] = "--json" in args  # errors are said that way too, those of parsing among them
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, args or ["--help"])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -90,6 +90,8 @@ class _Commands(click.Group):
 
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError as asked:  # `slipway runs` asks what there is: that is no mistake
+            click.echo(asked.format_message())
         except (SlipwayError, click.UsageError) as problem:
             from slipway.cli.exits import finish
 

@@ -99,7 +99,7 @@ def _declare(door: Door, tables: list["Table"]) -> None:
     """What was synced by hand and worked is what the server goes on with."""
     from slipway.data.schedules import declare_schedule
 
-    snapshot = door.project.snapshot()
+    snapshot = door.project.published()
     for table in tables:
         declare_schedule(door.workspace, table, snapshot=snapshot, folder=door.project.folder)
 

@@ -58,7 +58,7 @@ def shown_gate(door: Door, name: str, *, keep: bool = False) -> Any:
     if declared is None:
         return None
     if keep:
-        declare_endpoint(door.workspace, declared, snapshot=door.checkout.snapshot())
+        declare_endpoint(door.workspace, declared, snapshot=door.checkout.published())
     return None if declared.gate is None else msgspec.to_builtins(declared.gate.spec)
 
 

@@ -15,6 +15,7 @@ import click
 from slipway.cli.layout import print_json
 from slipway.errors import InvalidInput
 from slipway.hosts import on_demand
+from slipway.hosts.environment_use import using
 from slipway.hosts.identity import shown_token
 from slipway.hosts.ledgers import is_store
 from slipway.hosts.project import Project, open_project, open_workspace
@@ -224,13 +225,14 @@ def _open_store(root: Path | None, project: str | None, environment: str) -> Ite
             fix="Name the folder that `slipway up --root` serves, or a project's .slipway.",
             field="root",
         )
-    workspace = open_workspace(root, project=project, environment=environment, say=_say)
-    try:
-        check_known(workspace)
-        with current_workspace.filled(workspace):
-            yield workspace
-    finally:
-        workspace.ledger.close()
+    with using(root):
+        workspace = open_workspace(root, project=project, environment=environment, say=_say)
+        try:
+            check_known(workspace)
+            with current_workspace.filled(workspace):
+                yield workspace
+        finally:
+            workspace.ledger.close()
 
 
 def _perform_in(workspace: Workspace) -> Callable[[declare.Operation, Any], Any]:

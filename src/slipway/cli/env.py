@@ -16,6 +16,7 @@ from slipway.cli.door import Way, json_option
 from slipway.cli.layout import columns, count, instant, print_json
 from slipway.errors import InvalidInput
 from slipway.hosts import on_demand
+from slipway.hosts.environment_use import last_used, note_use, serving
 from slipway.hosts.identity import user
 from slipway.hosts.settings import FILE, LOCAL_FILE, Settings, locate, read_local
 
@@ -31,6 +32,7 @@ class EnvironmentRow(Struct, frozen=True, kw_only=True):
         declared_in: "slipway.toml", "slipway.local.toml", or "" for a dev that nobody declared.
         used_at: When it was last used; for one on demand.
         goes_at: When it counts as unused, None for never.
+        trashed_at: When it goes into the trash unless somebody uses it; None while nobody was warned of that.
         kept_until: Until when it can be taken back; for one in the trash.
         serving: The endpoints whose processes run there.
     """
@@ -40,6 +42,7 @@ class EnvironmentRow(Struct, frozen=True, kw_only=True):
     declared_in: str
     used_at: datetime | None = None
     goes_at: datetime | None = None
+    trashed_at: datetime | None = None
     kept_until: datetime | None = None
     serving: tuple[str, ...] = ()
 
@@ -123,7 +126,12 @@ def destroy(
 def restore(home: Path, settings: Settings, name: str, as_json: bool) -> None:
     """Take the environment NAME out of the trash."""
     on_demand.restore(home, settings, name)
-    _shown(home, name, as_json, f"The environment {name!r} is there again.")
+    _shown(
+        home,
+        name,
+        as_json,
+        f"The environment {name!r} is there again. What served there starts again with: slipway deploy MODEL --env {name}",
+    )
 
 
 @env.command()
@@ -133,7 +141,7 @@ def restore(home: Path, settings: Settings, name: str, as_json: bool) -> None:
 def keep(home: Path, settings: Settings, name: str, expires: str, as_json: bool) -> None:
     """Set how long the environment NAME may go unused."""
     on_demand.keep(home, settings, name, expires)
-    on_demand.note_use(home / read_local(home).environments[name].store)
+    note_use(home / read_local(home).environments[name].store)
     _shown(home, name, as_json, f"The environment {name!r} may be unused for {expires} from now on.")
 
 
@@ -245,14 +253,17 @@ def _row(home: Path, settings: Settings, name: str) -> EnvironmentRow:
         name=name,
         where=chosen.server or chosen.store,
         declared_in=declared,
-        used_at=on_demand.last_used(store),
+        used_at=last_used(store),
         goes_at=on_demand.goes_at(store, told) if told is not None and not gone else None,
+        trashed_at=on_demand.trashed_at(store, told) if told is not None and not gone else None,
         kept_until=told.destroyed_at + on_demand.KEEP if told is not None and told.destroyed_at is not None else None,
-        serving=() if gone or chosen.server else on_demand.serving(store),
+        serving=() if gone or chosen.server else serving(store),
     )
 
 
 def _fate(one: EnvironmentRow) -> str:
     if one.kept_until is not None:
         return f"in the trash until {instant(one.kept_until)}"
+    if one.trashed_at is not None:
+        return f"unused: into the trash after {instant(one.trashed_at)}"
     return "" if one.goes_at is None else f"{instant(one.goes_at)} if unused"

@@ -63,6 +63,8 @@ def seen(home: Path, settings: Settings, name: str) -> Seen:
     """
     chosen = settings.environment(name)
     written = {key: str(value) for key, value in asdict(chosen).items()}
+    if chosen.server:
+        written["store"] = ""  # the folder holds what waits to be sent there, and is no store
     if not chosen.server and not chosen.ledger and not is_store(home / chosen.store):
         return Seen(settings=written)
     with Way(home, environment=name).open() as door:

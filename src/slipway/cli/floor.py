@@ -31,11 +31,11 @@ def show(door: Door, history: bool) -> None:
 
 
 @floor.command("set")
-@click.argument("environment")
+@click.argument("which", metavar="ENVIRONMENT")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--reason", required=True, help="Why; every project has to keep it.")
 @opened
-def set_(door: Door, environment: str, file: Path, reason: str) -> None:
+def set_(door: Door, which: str, file: Path, reason: str) -> None:
     r"""Set the floor of ENVIRONMENT to what the TOML FILE says.
 
     \b
@@ -43,7 +43,7 @@ def set_(door: Door, environment: str, file: Path, reason: str) -> None:
     needs_gate = true
     formats = ["lightgbm", "skops", "onnx"]
     """
-    door.show(door.call("floors.set", environment=environment, reason=reason, **_read(file)), _set_text)
+    door.show(door.call("floors.set", environment=which, reason=reason, **_read(file)), _set_text)
 
 
 @floor.command()

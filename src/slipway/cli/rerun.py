@@ -68,7 +68,7 @@ def _asked(door: Door, code: str, asked: dict[str, Any]) -> Reran:
     from slipway.operations.runs import Rerun
 
     check_allowed(door.workspace, "runs.rerun", "runs.write")
-    return started(door.workspace, Rerun(**asked), checkout=door.project.snapshot())
+    return started(door.workspace, Rerun(**asked), checkout=door.project.published())
 
 
 def _params(settings: tuple[str, ...]) -> dict[str, str]:

@@ -84,7 +84,8 @@ def _run(
 
             if not no_ingest:
                 _ingest(door)
-            snapshot = project.snapshot()
+            # What is trained again is trained from what was published.
+            snapshot = project.snapshot() if endpoint is None else project.published()
             with _blamed(chosen):
                 return run_pipeline(
                     workspace,
@@ -177,9 +178,12 @@ def _ingest(door: Door) -> None:
     from slipway.data.schedules import declare_schedule
 
     project, workspace = door.project, door.workspace
-    for table in project.declared(Table).values():
+    tables = list(project.declared(Table).values())
+    is_synced = any(table.feed.schedule is not None for table in tables)
+    snapshot = project.published() if is_synced else project.snapshot()
+    for table in tables:
         ingest(workspace, table, folder=project.folder)
-        declare_schedule(workspace, table, snapshot=project.snapshot(), folder=project.folder)
+        declare_schedule(workspace, table, snapshot=snapshot, folder=project.folder)
 
 
 class Terminated(BaseException):

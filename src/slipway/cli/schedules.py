@@ -111,7 +111,7 @@ def publish(door: Door) -> list[Schedule]:
     return declare_schedules(
         door.workspace,
         named(vars(project.module())),
-        snapshot=project.snapshot(),
+        snapshot=project.published(),
         folder=project.folder,
         pipelines=project.declared(Pipeline),
         endpoints=list(project.declared(Endpoint).values()),

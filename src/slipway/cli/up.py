@@ -38,10 +38,11 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
 
     It is what watches them, trains again what is due, and takes challengers through their roll-outs.
 
-    Without --root it is the store of the project in the present folder, or what runs logged there.
+    Without --root it is the store of the project in the present folder, or what runs logged there; then it also warns of
+    the project's environments on demand that nobody uses, and takes them away when that was said long enough ago.
     """
     make_app = import_module(_APP).make_app
-    store, ledger, blobs = (root, None, "") if root else _of_project(environment)
+    home, store, ledger, blobs = (None, root, None, "") if root else _of_project(environment)
     store = store.resolve()
 
     def ready(url: str) -> None:
@@ -59,16 +60,17 @@ def up(root: Path | None, host: str, port: int, environment: str, megabytes: int
         host=host,
         port=port,
         largest_upload=megabytes * 10**6,
+        home=home,
         say=lambda line: click.echo(line, err=True),
         once_ready=ready,
     )
 
 
-def _of_project(environment: str) -> tuple[Path, str, str]:
-    """The folder of the project's store, and where its settings say that the ledger and the blobs are kept."""
+def _of_project(environment: str) -> tuple[Path, Path, str, str]:
+    """The project's folder, that of its store, and where its settings say that the ledger and the blobs are kept."""
     try:
         folder, settings = locate(Path())
     except NotFound as problem:
         raise NotFound(problem.what, fix="Name a store: slipway up --root DIR") from problem
     chosen = settings.environment(environment)
-    return folder / chosen.store, chosen.ledger, chosen.blobs
+    return folder, folder / chosen.store, chosen.ledger, chosen.blobs

@@ -33,6 +33,7 @@ _CLASS_OF_STATUS: dict[int, type[SlipwayError]] = {
     422: InvalidInput,
     503: Unavailable,
 }
+_WANTS_CREDENTIALS = frozenset({401, 403, 407})
 
 
 class Connection:
@@ -104,6 +105,12 @@ class Connection:
         except msgspec.DecodeError:
             said = None
         if not isinstance(said, dict) or not isinstance(said.get("error"), dict):
+            if answer.status_code in _WANTS_CREDENTIALS:
+                return Denied(
+                    f"{self.url} answered {answer.status_code}: it wants to know who asks.",
+                    why="That is not said in Slipway's words: something that stands before the server wants credentials of its own.",
+                    fix="Reach the server itself, for example through an SSH tunnel, and name that address.",
+                )
             return BackendError(
                 f"{answer.request.url} answered {answer.status_code}, and not in Slipway's words.",
                 why="Something else than a Slipway server may answer there.",

@@ -3,31 +3,10 @@
 import ast
 from collections.abc import Sequence
 
-from slipway.code.cell_flow import Statement, root_name
+from slipway.code.cell_flow import PLOTTING, Statement, root_name
 
 __all__ = ["plots_in", "shows_only"]
 
-_PLOTTING = frozenset(
-    [
-        "matplotlib",
-        "seaborn",
-        "plotly",
-        "altair",
-        "bokeh",
-        "missingno",
-        "pylab",
-        "IPython",
-        "ydata_profiling",
-        "pandas_profiling",
-        "holoviews",
-        "hvplot",
-        "graphviz",
-        "dtreeviz",
-        "yellowbrick",
-        "scikitplot",
-        "wordcloud",
-    ]
-)
 _LOADING = ("load_dataset", ".data.")  # data that comes with a plotting library
 _PLOT_METHODS = frozenset({"plot", "hist", "boxplot", "plotting", "hvplot"})
 
@@ -85,9 +64,9 @@ def _draws(node: ast.stmt, names: set[str]) -> bool:
 
 def _imports_plots(node: ast.stmt) -> bool:
     if isinstance(node, ast.Import):
-        return all(alias.name.split(".")[0] in _PLOTTING for alias in node.names)
+        return all(alias.name.split(".")[0] in PLOTTING for alias in node.names)
     if isinstance(node, ast.ImportFrom):
-        return (node.module or "").split(".")[0] in _PLOTTING or _imports_displays(node)
+        return (node.module or "").split(".")[0] in PLOTTING or _imports_displays(node)
     return False
 
 

@@ -6,13 +6,13 @@ runs the notebook finds out.
 
 import ast
 import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from slipway.code.notebooks import Cell
 from slipway.errors import InvalidInput
 
-__all__ = ["Statement", "free_names", "root_name", "statements_of"]
+__all__ = ["PLOTTING", "Statement", "free_names", "gathered", "root_name", "statements_of"]
 
 _BUILTINS = frozenset(vars(builtins)) | {"__name__", "__file__", "display", "get_ipython"}
 _CHANGING = frozenset(
@@ -47,6 +47,13 @@ _CHANGING = frozenset(
         "setfield",
     ]
 )
+PLOTTING = frozenset(
+    [
+        "matplotlib", "seaborn", "plotly", "altair", "bokeh", "missingno", "pylab", "IPython", "ydata_profiling",
+        "pandas_profiling", "holoviews", "hvplot", "graphviz", "dtreeviz", "yellowbrick", "scikitplot", "wordcloud",
+    ]
+)  # fmt: skip
+"""Libraries that only show something."""
 _DYNAMIC = frozenset({"exec", "eval", "globals", "locals", "vars", "compile", "__import__"})
 
 
@@ -94,15 +101,18 @@ def statements_of(cells: Iterable[Cell]) -> list[Statement]:
         InvalidInput: A cell runs code that is made while it runs, or binds a global from inside a function.
     """
     found: list[Statement] = []
+    lists: dict[str, set[str]] = {}
     for cell in cells:
         lines, above = cell.lines, 0
-        for node in cell.tree.body:
+        for node in _apart(cell.tree.body):
             _refuse_dynamic(cell.number, node)
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
             last = node.end_lineno or node.lineno
-            text = _own_text(lines, node, first, last)
-            flow = _Flow()
+            own = any(node is given for given in cell.tree.body)
+            text = _own_text(lines, node, first, last) if own else ast.unparse(node)
+            flow = _Flow(lists)
             flow.take(node)
+            lists = {name: held for name, held in lists.items() if name not in flow.binds} | gathered(node)
             found.append(
                 Statement(
                     cell.number,
@@ -121,6 +131,30 @@ def statements_of(cells: Iterable[Cell]) -> list[Statement]:
             )
             above = last
     return found
+
+
+def gathered(node: ast.stmt) -> dict[str, set[str]]:
+    """For `both = [train, test]`: the list with what it holds, which a loop over it may change."""
+    if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
+        return {}
+    if not isinstance(node.value, ast.List | ast.Tuple) or not node.value.elts:
+        return {}
+    held = {part.id for part in node.value.elts if isinstance(part, ast.Name)}
+    return {node.targets[0].id: held} if len(held) == len(node.value.elts) else {}
+
+
+def _apart(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    """The statements, with a line that imports several libraries as several: one of them may only plot."""
+    for node in body:
+        names = node.names if isinstance(node, ast.Import) else []
+        if len(names) > 1 and any(alias.name.split(".")[0] in PLOTTING for alias in names):
+            yield from (ast.copy_location(ast.Import([alias]), node) for alias in names)
+        elif isinstance(node, ast.ImportFrom) and any(alias.name.endswith("Display") for alias in node.names):
+            yield from (
+                ast.copy_location(ast.ImportFrom(node.module, [alias], node.level), node) for alias in node.names
+            )
+        else:
+            yield node
 
 
 def _own_text(lines: list[str], node: ast.stmt, first: int, last: int) -> str:
@@ -164,7 +198,8 @@ def _refuse_dynamic(number: int, node: ast.stmt) -> None:
 class _Flow:
     """Walks one statement in the order in which Python evaluates it."""
 
-    def __init__(self) -> None:
+    def __init__(self, lists: Mapping[str, set[str]] | None = None) -> None:
+        self._lists = lists or {}
         self.reads: set[str] = set()
         self.binds: set[str] = set()
         self.changes: set[str] = set()
@@ -252,6 +287,10 @@ class _Flow:
         if isinstance(node.target, ast.Name) and isinstance(node.iter, ast.List | ast.Tuple):
             held = {part.id for part in node.iter.elts if isinstance(part, ast.Name)}
             self._aliases[node.target.id] = held
+        elif isinstance(node.target, ast.Name) and isinstance(node.iter, ast.Name):
+            held = self._lists.get(node.iter.id, set())
+            self._aliases[node.target.id] = held
+            self.reads |= held - self.binds
         before = set(self.binds)
         self._bind(node.target)
         for part in node.body:

@@ -18,7 +18,7 @@ from slipway.hashing import combine
 __all__ = ["CodeClosure", "closure", "explain_change", "memos_of", "project_of", "reference"]
 
 _CLOSURES_KEPT = 1024
-_KIND_WORDS = {"function": "helper", "class": "class", "constant": "constant", "file": "file"}
+_KIND_WORDS = {"function": "helper ", "class": "class ", "constant": "constant ", "file": "file ", "setting": ""}
 
 
 class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,11 +123,11 @@ def explain_change(old: CodeClosure, new: CodeClosure) -> list[str]:
     for name in sorted(old.entries.keys() | new.entries.keys()):
         word = _word(new if name in new.entries else old, name)
         if name not in old.entries:
-            found.append(f"new: {word} {name}")
+            found.append(f"new: {word}{name}")
         elif name not in new.entries:
-            found.append(f"no longer used: {word} {name}")
+            found.append(f"no longer used: {word}{name}")
         elif old.entries[name] != new.entries[name]:
-            found.append(f"{word} {name} changed")
+            found.append(f"{word}{name} changed")
     for name in sorted(old.libraries.keys() | new.libraries.keys()):
         before, after = old.libraries.get(name), new.libraries.get(name)
         if before is None:
@@ -168,7 +168,7 @@ def _closed(root: str, hasher: Hasher) -> CodeClosure:
 def _word(of: CodeClosure, name: str) -> str:
     kind = of.kinds.get(name, "constant")
     top = of.root.split(".<locals>")[0]
-    return "function" if kind == "function" and name in (of.root, top) else _KIND_WORDS[kind]
+    return "function " if kind == "function" and name in (of.root, top) else _KIND_WORDS[kind]
 
 
 def _label(function: Any) -> str:

@@ -4,18 +4,20 @@ A function or class is its syntax, what its names stand for, and what it holds w
 decorators). A constant is its value; where that cannot be read, the statement that defines it.
 """
 
+import ast
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
-from typing import Any, NamedTuple
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
 
-from slipway.code.ambient import fixes_seed, is_random, reads_clock
+from slipway.code.ambient import fixes_seed, is_random, reads_clock, reads_docs, reads_unseen
+from slipway.code.held import Held, content, is_own, is_set, is_written, names_in, same_items
 from slipway.code.libraries import is_standard, version_of
 from slipway.code.project import Module, Project, is_slipway, unwrap
 from slipway.code.scopes import Imported, Use, uses
-from slipway.code.sources import Source, code_text, dump, parsed_file, source_of_code
+from slipway.code.sources import Source, code_text, docs, dump, parsed_file, source_of_code
 from slipway.code.values import Encoder, Opaque
 from slipway.code.walk import MISSING, Target, Walk, external
 from slipway.errors import InvalidDeclaration
@@ -24,36 +26,9 @@ from slipway.hashing import combine, digest
 __all__ = ["Hasher"]
 
 _MEMO = type(lru_cache(len))
-_MADE = frozenset({"__module__", "__doc__", "__qualname__", "__firstlineno__"})
+# Libraries whose settings change what is told, not what is computed; `sys.path` and its like are held elsewhere.
+_TOLD = frozenset({"logging", "os", "slipway", "sys", "warnings"})
 _TYPES_ONLY = frozenset({"decorator", "annotation", "signature"})
-
-
-class _Function(NamedTuple):
-    """What a function consisted of when it was hashed."""
-
-    function: Any  # a function; its class would make it a method for type checkers
-    code: CodeType
-    defaults: tuple[Any, ...] | None
-    keyword_defaults: tuple[Any, ...]
-    cells: tuple[Any, ...]
-    attributes: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, function: FunctionType) -> "_Function":
-        keyword = tuple((function.__kwdefaults__ or {}).values())
-        cells = tuple(_content(cell) for cell in function.__closure__ or ())
-        return cls(function, function.__code__, function.__defaults__, keyword, cells, dict(function.__dict__))
-
-    def still_holds(self) -> bool:
-        function = self.function
-        if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
-            return False
-        keyword, cells = function.__kwdefaults__, function.__closure__
-        if (function.__dict__ or self.attributes) and not _same_items(function.__dict__, self.attributes):
-            return False
-        return (not keyword or _identical(tuple(keyword.values()), self.keyword_defaults)) and (
-            not cells or all(_content(cell) is held for cell, held in zip(cells, self.cells, strict=True))
-        )
 
 
 class Hasher:
@@ -85,11 +60,14 @@ class Hasher:
         self.is_dynamic = False
         self._owner = ""
         self._pending: list[tuple[Module, str]] = []
-        self._functions: dict[int, _Function] = {}
+        self._functions: dict[int, Held] = {}
         self._classes: dict[int, tuple[type, Mapping[str, Any]]] = {}
         self._changeable: list[tuple[Any, str, bytes]] = []
         self._inside: list[int] = []
         self._lenient = False
+        self._has_docs = False
+        self._texts: dict[str, list[ast.AST]] = {}
+        self._used: set[str] = set()
         self._lock = threading.Lock()
 
     def reach(self, root: Any, label: str) -> str:
@@ -112,21 +90,41 @@ class Hasher:
         else:
             self.entries[label] = digest(self._encoded(root, label))
             self.kinds[label] = "class" if isinstance(root, type) else "function"
-        while self._pending:
+        while self._pending or self._settings():
             module, name = self._pending.pop()
             key = f"{module.name}:{name}"
             if key not in self.entries:
                 self.entries[key] = ""
                 self._owner = key
                 self.entries[key] = digest(self._name(module, name, key).encode("utf-8", "surrogatepass"))
+        if self._has_docs:
+            for key, nodes in self._texts.items():
+                self.entries[key] = combine(self.entries.get(key, ""), *map(docs, nodes))
         return label
+
+    def _settings(self) -> bool:
+        """Statements that set something in a library that the closure uses, in whichever of its modules they stand.
+
+        Returns:
+            Whether they reach anything that is not yet followed.
+        """
+        for module in self.walk.met():
+            source = module.source
+            for name, indices in source.settings.items() if source is not None else ():
+                imported, key = source.imports.get(name) if source else None, f"settings of {module.name}:{name}"
+                top = imported.module.partition(".")[0] if imported is not None and not imported.level else ""
+                if top in self._used - _TOLD and key not in self.entries and source is not None:
+                    self._owner, self.kinds[key] = f"{module.name}:{name}", "setting"
+                    found = [use for index in indices for use in source.uses(index)]
+                    self.entries[key] = combine(*map(source.dump, indices), self._links(module, found))
+        return bool(self._pending)
 
     def still_holds(self) -> bool:
         """Whether everything that the entries rest on is what it was. Safe to ask from several threads."""
         return (
             all(namespace.get(name, MISSING) is value for namespace, name, value in self.walk.looked_up.values())
             and all(function.still_holds() for function in self._functions.values())
-            and all(_same_items(vars(kind), held) for kind, held in self._classes.values())
+            and all(same_items(vars(kind), held) for kind, held in self._classes.values())
             and self._same_values()
         )
 
@@ -175,7 +173,7 @@ class Hasher:
         except Opaque as reason:
             if source is None or not indices:
                 raise _unreadable(label, reason.kind) from None
-            if not (is_standard(kind.__module__) or is_slipway(kind.__module__)):
+            if not reason.is_plain:
                 self.unknown[f"{label} ({kind.__module__}.{kind.__qualname__})"] = None
                 self.walk.notes[
                     f"{label} ({kind.__module__}.{kind.__qualname__}) is known by the statement that defines it, "
@@ -186,6 +184,7 @@ class Hasher:
     def _statements(self, module: Module, source: Source, name: str) -> str:
         """The statements that define a name, and what the names in them stand for."""
         indices = source.definitions[name]
+        self._texts[f"{module.name}:{name}"] = [source.statements[index] for index in indices]
         found = [use for index in indices for use in source.uses(index)]
         return combine(*(source.dump(index) for index in indices), self._links(module, found))
 
@@ -199,6 +198,7 @@ class Hasher:
             if use.where == "import" and target.kind == "module":
                 continue  # what is used of it is a use of its own
             path = use.path or ()
+            self._has_docs = self._has_docs or reads_docs(path[-1] if path else "")
             if target.kind == "external" and use.where == "body":
                 self._is_ambient(target.label, use.arguments)
             links.add(f"{'.'.join(path)} {self._reached(target, f'{module.name} ({chr(46).join(path)})', use.where)}")
@@ -207,8 +207,12 @@ class Hasher:
     def _is_ambient(self, label: str, arguments: int) -> None:
         """Take down a use of what no key can hold: the clock, random numbers."""
         name = label.removeprefix("external ").replace(":", ".")
+        if reads_unseen(name):
+            self.unknown[f"{name} in {self._owner}"] = None
         if reads_clock(name, arguments):
             self.clock[f"{name} in {self._owner}"] = None
+        elif reads_docs(name):
+            self._has_docs = True
         elif is_random(name, arguments):
             self.random[f"{name} in {self._owner}"] = None
         self.has_seed = self.has_seed or fixes_seed(name, arguments)
@@ -222,6 +226,7 @@ class Hasher:
             names = module.source.definitions if module.source else module.namespace
             self._pending += [(module, n) for n in names if not n.startswith("__") and not self._is_import(module, n)]
         elif target.kind == "external" and not (is_slipway(target.name) and where in _TYPES_ONLY):
+            self._used.add(target.name.partition(".")[0])
             self._library(target.name)
         elif target.kind == "dynamic":
             self._everything(f"{by} uses {target.label}")
@@ -295,13 +300,13 @@ class Hasher:
         for name, value in sorted(vars(kind).items()):
             self._remembers(value.__func__ if isinstance(value, staticmethod | classmethod) else value)
             function = unwrap(value.fget if isinstance(value, property) else value)
-            if isinstance(function, FunctionType) and _is_own(function, kind, name):
+            if isinstance(function, FunctionType) and is_own(function, kind, name):
                 module = self.walk.view(function.__globals__)
                 held = self._held(function, code=False)
-                is_own = _is_written(function) and self.walk.is_followed(function.__globals__)
-                current = not is_own or self._is_current(module, function)
+                is_ours = is_written(function) and self.walk.is_followed(function.__globals__)
+                current = not is_ours or self._is_current(module, function)
                 parts.append(combine(name, held if current else self._held(function, code=True)))
-            elif not name.startswith("_") or not name.endswith("_") or _is_set(function, name):
+            elif not name.startswith("_") or not name.endswith("_") or is_set(function, name):
                 parts.append(combine(name, self._try(value)))
         return combine(*parts)
 
@@ -309,7 +314,7 @@ class Hasher:
         """What a function holds: defaults and cells; with `code` also what it does."""
         if id(function) in self._inside:
             return f"again {len(self._inside) - self._inside.index(id(function))}"
-        self._functions[id(function)] = _Function.of(function)
+        self._functions[id(function)] = Held.of(function)
         self._inside.append(id(function))
         try:
             module = self.walk.view(function.__globals__)
@@ -319,7 +324,7 @@ class Hasher:
             values |= {f"default {name}": value for name, value in (function.__kwdefaults__ or {}).items()}
             parts += [combine(name, self._part(value, label, name)) for name, value in values.items()]
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-                parts.append(combine(name, self._part(_content(cell), label, name)))
+                parts.append(combine(name, self._part(content(cell), label, name)))
             if function.__dict__.keys() - {"__wrapped__"}:
                 parts.append(self._try(function.__dict__))
             return combine(*parts)
@@ -340,7 +345,7 @@ class Hasher:
             self.walk.notes[
                 f"{label} runs as it was before its file was edited; start Python again, or reload the module."
             ] = None
-            names = [Use((name,), "body") for name in sorted(_names(code))]
+            names = [Use((name,), "body") for name in sorted(names_in(code))]
             return combine("code", code_text(code), self._links(module, list(names)))
         found = [use for node in nodes for use in uses(node, code.co_freevars)]
         exact = code_text(code) if len(nodes) > 1 else ""
@@ -355,6 +360,9 @@ class Hasher:
             return self._reached(Target("module", module.name, module), "a value")
         if isinstance(value, BuiltinFunctionType):
             owner = value.__self__
+            self._is_ambient(external(value.__module__ or "", (value.__qualname__,)).label, -1)
+            if isinstance(owner, type):
+                self._is_ambient(external(owner.__module__, (owner.__qualname__, value.__name__)).label, -1)
             held = "" if owner is None or isinstance(owner, ModuleType | type) else self._encode(owner).hex()
             return combine(self._reached(external(value.__module__ or "builtins", (value.__qualname__,)), ""), held)
         home = self.walk.home(value)
@@ -387,7 +395,7 @@ class Hasher:
             return "again"
         self._inside.append(id(kind))
         try:
-            functions = [f for f in map(unwrap, vars(kind).values()) if isinstance(f, FunctionType) and _is_written(f)]
+            functions = [f for f in map(unwrap, vars(kind).values()) if isinstance(f, FunctionType) and is_written(f)]
             parts = [self._refer(base) for base in kind.__bases__]
             for function in functions:
                 source = source_of_code(function.__code__, function.__globals__.get("__file__"))
@@ -417,7 +425,11 @@ class Hasher:
     def _try(self, value: Any) -> str:
         try:
             return self._encode(value).hex()
-        except (Opaque, InvalidDeclaration):
+        except Opaque as reason:
+            if reason.is_source:
+                self.unknown[f"a {reason.kind} in {self._owner}"] = None
+            return "by its syntax"
+        except InvalidDeclaration:
             return "by its syntax"
 
     def _encoded(self, value: Any, label: str) -> bytes:
@@ -458,40 +470,3 @@ def _next(value: Any) -> Any:
         return value.__func__
     inner = getattr(value, "__wrapped__", MISSING)
     return value.function if inner is MISSING else inner
-
-
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not yet assigned
-        return MISSING
-
-
-def _identical(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
-
-
-def _same_items(now: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
-    return len(now) == len(held) and all(now.get(name, MISSING) is value for name, value in held.items())
-
-
-def _is_own(function: FunctionType, kind: type, name: str) -> bool:
-    """Whether a method is the one that the class's statement made under this name, and not another's set later."""
-    return function.__module__ == kind.__module__ and function.__qualname__ == f"{kind.__qualname__}.{name}"
-
-
-def _is_set(value: Any, name: str) -> bool:
-    """Whether an attribute with underscores on both ends is code or a plain value that a person may have set."""
-    if isinstance(value, FunctionType):
-        return _is_written(value)
-    return name not in _MADE and isinstance(value, bool | int | float | str | bytes | None)
-
-
-def _is_written(function: FunctionType) -> bool:
-    """Whether a person wrote a method, and not a class decorator that made it from text."""
-    return not function.__code__.co_filename.startswith("<") or function.__code__.co_filename.startswith("<ipython")
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
-    return set(code.co_names).union(*inner)

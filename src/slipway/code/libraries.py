@@ -2,15 +2,20 @@
 
 import json
 import os
+import re
 import sys
 from functools import lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from slipway.code.wheels import about, content_of, normal, origin_of
 from slipway.hashing import digest, digest_file
 
-__all__ = ["distributions_of", "is_standard", "python_version", "version_of"]
+__all__ = ["LOCK_FILE", "distributions_of", "is_standard", "python_version", "source_of", "version_of"]
+
+LOCK_FILE = "slipway-lock.json"
+"""The file in an environment that holds the lock it was made from; it is written last."""
 
 
 def python_version() -> str:
@@ -28,8 +33,9 @@ def is_standard(module: str) -> bool:
 def version_of(module: str) -> tuple[str, str]:
     """The distribution that a module comes from and its version, looked up once a process.
 
-    What is installed in editable form, or lies on the path without being installed, is known by its files' content,
-    for its version does not change when its code does.
+    What came from no index, or lies on the path without being installed, is known by its files' content too, for its
+    version does not change when its code does. The content is the same however it is installed, so that an editable
+    copy here and its wheel in an environment made from a lock are the same library.
 
     Args:
         module: The name of a module outside the project and the standard library.
@@ -40,47 +46,64 @@ def version_of(module: str) -> tuple[str, str]:
     """
     top = module.partition(".")[0]
     found = distributions_of(top)
-    if len(found) == 1 and not _is_editable(found[0]):
-        return str(found[0].metadata["Name"]), found[0].version
-    several = len(found) > 1
-    installed = ", ".join(f"{one.metadata['Name']} {one.version}" if several else one.version for one in found)
-    content = _content(top) if not found or any(map(_is_editable, found)) else ""
-    name = top if several or not found else str(found[0].metadata["Name"])
-    told = [part for part in (installed, f"files {content}" if content else "") if part]
-    return name, " ".join(told) or "not installed"
+    if not found:
+        content = _content(top)
+        return top, f"files {content}" if content else "not installed"
+    if len(found) == 1:
+        return about(found[0]).name, _version(found[0], top)
+    return top, ", ".join(f"{about(one).name} {_version(one, top)}" for one in found)
+
+
+def source_of(found: Distribution) -> str:
+    """Where a distribution came from at first: as `origin_of`, but in an environment made from a lock as the lock says.
+
+    There all that was near is installed from a file, what an index has among it.
+    """
+    known = _origins(sys.prefix).get(normal(about(found).name))
+    return origin_of(found) if known is None else known
+
+
+def _version(found: Distribution, top: str) -> str:
+    """Its version, with a short digest of its content where it came from no index."""
+    version = about(found).version
+    return version if not source_of(found) else f"{version} files {content_of(found, (top,))[:16] or _content(top)}"
+
+
+@lru_cache(maxsize=1)
+def _origins(prefix: str) -> dict[str, str]:
+    """Of each package of the lock that an environment was made from, where it came from; {} for any other environment."""
+    try:
+        told = json.loads(Path(prefix, LOCK_FILE).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return {one["name"]: one.get("origin", "") for one in told["packages"]}
 
 
 def distributions_of(top: str) -> list[Distribution]:
     """All distributions that put files into a top-level module, by name: a namespace package has several."""
-    names = _by_module(tuple(sys.path)).get(top)
-    if names is not None:
+    names = _holders(top, tuple(sys.path))
+    if names:
         return [distribution(name) for name in names]
     try:
         named = distribution(top)
     except PackageNotFoundError:
         return []
     # One that lists its files does not hold this module, unless it is installed in editable form.
-    return [named] if named.read_text("RECORD") is None or _is_editable(named) else []
+    return [named] if named.read_text("RECORD") is None or origin_of(named) == "editable" else []
 
 
-@lru_cache(maxsize=8)
-def _by_module(_path: tuple[str, ...]) -> dict[str, list[str]]:
-    """Top-level module -> the distributions whose own records list files of it."""
-    found: dict[str, set[str]] = {}
-    for one in distributions():
-        name = str(one.metadata["Name"])
-        # Read as text: `one.files` would look up every file on disk.
-        for line in (one.read_text("RECORD") or "").splitlines():
-            first, _, rest = line.partition(",")[0].strip('"').partition("/")
-            top = first if rest else first.partition(".")[0]
-            if (rest or first).endswith((".py", ".so", ".pyd")) and top.isidentifier():
-                found.setdefault(top, set()).add(name)
-    return {top: sorted(names) for top, names in found.items()}
+@lru_cache(maxsize=1024)
+def _holders(top: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The distributions whose own records list files of a top-level module."""
+    line = re.compile(rf'^"?{re.escape(top)}(?:/[^,\n]*|\.[^,/\n]*)?\.(?:py|so|pyd)"?(?:,|$)', re.MULTILINE)
+    holding = (one for one, record in _records(path) if top in record and line.search(record))
+    return tuple(sorted({about(one).name for one in holding}))
 
 
-def _is_editable(found: Distribution) -> bool:
-    origin = found.read_text("direct_url.json")
-    return origin is not None and bool(json.loads(origin).get("dir_info", {}).get("editable"))
+@lru_cache(maxsize=1)
+def _records(_path: tuple[str, ...]) -> list[tuple[Distribution, str]]:
+    """All installed distributions with their records, as text: `Distribution.files` would look up every file on disk."""
+    return [(one, one.read_text("RECORD") or "") for one in distributions()]
 
 
 def _content(top: str) -> str:

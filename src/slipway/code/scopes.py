@@ -23,6 +23,9 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _PASSIVE_DECORATORS = frozenset({"staticmethod", "classmethod", "property", "cached_property", "override", "overload"})
 _SEVERAL = 99
 _IMPORTERS = frozenset({"import_module", "__import__"})
+# Attributes by which code reaches more than its names say, whatever object they are taken from.
+_REACHING = frozenset({"__doc__", "__globals__", "__subclasses__", "f_globals"})
+_PRESENT = frozenset({"now", "today"})
 
 
 class Use(NamedTuple):
@@ -165,14 +168,22 @@ class _Uses(ast.NodeVisitor):
             self._use((node.id,))
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._reaches(node)
         path = _path(node)
         if path:
             self._use(path)
         else:
             self.visit(node.value)
 
+    def _reaches(self, node: ast.AST) -> None:
+        while isinstance(node, ast.Attribute):
+            if node.attr in _REACHING:
+                self.found.append(Use((node.attr,), self.where))
+            node = node.value
+
     def visit_Call(self, node: ast.Call) -> None:
         func, args = node.func, node.args
+        self._reaches(func)
         path = _path(func)
         constant = args[-1].value if args and isinstance(args[-1], ast.Constant) else None
         if path == ("getattr",) and len(args) >= 2 and _path(args[0]):
@@ -194,6 +205,8 @@ class _Uses(ast.NodeVisitor):
         else:
             is_known = not any(isinstance(a, ast.Starred) for a in args) and all(k.arg for k in node.keywords)
             self._use(path, arguments=len(args) + len(node.keywords) if is_known else _SEVERAL)
+            if args and isinstance(args[0], ast.Constant) and args[0].value in _PRESENT:
+                self._use((*path, str(args[0].value)), arguments=0)  # `Timestamp("now")` is `Timestamp.now()`
         for part in (*args, *node.keywords):
             self.visit(part)
 

@@ -6,6 +6,7 @@ The dump of a statement is what its hash rests on. Comments, docstrings, layout 
 import ast
 import linecache
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ from slipway.code.parsing import parse
 from slipway.code.scopes import Imported, Use, bindings, uses
 from slipway.hashing import digest
 
-__all__ = ["Node", "Source", "code_text", "dump", "parsed_file", "same_code", "source_of_code"]
+__all__ = ["Node", "Source", "code_text", "docs", "dump", "parsed_file", "same_code", "source_of_code"]
 
 Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 
+_SETTER = re.compile(r"(set|seed|manual_seed|use|enable|disable|register|patch|config|add_|reset)")
 _WORDS = frozenset({"owner", "description", "tags", "examples"})
 
 _RACY_NS = 2_000_000_000  # a file younger than this when read may change again without changing its time
@@ -37,6 +39,7 @@ class Source:
         definitions: Name -> indices of the top-level statements that bind or change it.
         imports: Name -> what it stands for, where a top-level import statement binds it.
         stars: Indices of the `from x import *` statements.
+        settings: Imported name -> indices of the statements that set something in what it stands for.
         reworded: The lines of the functions whose decorators say less here than in the text: see `_without_words`.
     """
 
@@ -53,6 +56,7 @@ class Source:
         self.definitions: dict[str, list[int]] = {}
         self.imports: dict[str, Imported] = {}
         self.stars: list[int] = []
+        self.settings: dict[str, list[int]] = {}
         self.reworded: set[int] = set()
         self._dumps: dict[int, str] = {}
         self._uses: dict[int, tuple[Use | Imported, ...]] = {}
@@ -82,6 +86,8 @@ class Source:
                     known = self.definitions.get(name, [])
                     if known and name not in imported and index not in known:
                         known.append(index)
+                for name in sorted(set(_set_up(statement)) & imported):
+                    self.settings.setdefault(name, []).append(index)
         for indices in self.definitions.values():
             indices.sort()
 
@@ -259,6 +265,11 @@ def _dump_field(node: ast.AST, name: str) -> str:
     return dump(value)
 
 
+def docs(node: ast.AST) -> str:
+    """The docstrings in a piece of syntax, for code that reads them as values."""
+    return repr([part.value.value for part in ast.walk(node) if _is_bare_text(part)])  # type: ignore[attr-defined]
+
+
 def _is_bare_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
@@ -307,6 +318,21 @@ def _changed(statement: ast.stmt) -> Iterator[str]:
         for child in ast.iter_child_nodes(statement):
             inner = child.body if isinstance(child, ast.ExceptHandler | ast.match_case) else [child]
             yield from (name for part in inner if isinstance(part, ast.stmt) for name in _changed(part))
+
+
+def _set_up(statement: ast.stmt) -> Iterator[str]:
+    """Names of libraries in which a top-level statement sets something: `np.random.seed(1)`, `json.dumps = mine`."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        called = statement.value.func
+        if _SETTER.match(getattr(called, "attr", _bare(statement.value))):
+            yield _root(called) or _bare(statement.value)
+    elif isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
+        targets = statement.targets if isinstance(statement, ast.Assign | ast.Delete) else [statement.target]
+        yield from (_root(target) for target in targets)
+    elif isinstance(statement, ast.If | ast.Try | ast.With | ast.For):
+        for child in ast.iter_child_nodes(statement):
+            inner = child.body if isinstance(child, ast.ExceptHandler) else [child]
+            yield from (name for part in inner if isinstance(part, ast.stmt) for name in _set_up(part))
 
 
 def _root(node: ast.AST) -> str:

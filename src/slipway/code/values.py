@@ -6,10 +6,12 @@ which answers with what they are called or what they consist of. What has no con
 """
 
 import os
+import random
 import re
 import struct
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -33,7 +35,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from slipway.code.project import unwrap
+from slipway.code.libraries import is_standard
+from slipway.code.project import is_slipway, unwrap
 from slipway.hashing import canonical
 
 __all__ = ["Encoder", "Opaque"]
@@ -41,16 +44,29 @@ __all__ = ["Encoder", "Opaque"]
 _ATOMS = (type(None), bool, int, float, complex, bytes, bytearray, Decimal, date, timedelta)
 _BY_REPR = (range, slice, Fraction, UUID, timezone, type(Ellipsis), type(NotImplemented))
 _EMPTY = frozenset({"logging.Logger", "_thread.lock", "_thread.RLock", "threading.Condition", "threading.Event"})
+_SOURCES = frozenset(
+    {"_ssl", "_sqlite3", "dbm", "mmap", "shelve", "socket", "_socket", "sqlite3", "tarfile", "zipfile"}
+)
 _TYPING = frozenset({"typing", "_typing"})
 
 
 class Opaque(Exception):
-    """A value whose content cannot be read. Caught within this package, never shown."""
+    """A value whose content cannot be read. Caught within this package, never shown.
+
+    Attributes:
+        kind: Its class.
+        is_source: Whether it gives something else each time: an open file or database, an iterator, a generator of
+            random numbers.
+        is_plain: Whether the statement that makes it says all of it.
+    """
 
     def __init__(self, value: object) -> None:
         kind = type(value)
         super().__init__(f"{kind.__module__}.{kind.__qualname__}")
         self.kind = str(self)
+        self.is_source = _is_source(value)
+        # Python's own classes are as their statement says, but for what reads further each time that it is asked.
+        self.is_plain = (is_standard(kind.__module__) or is_slipway(kind.__module__)) and not self.is_source
 
 
 class Encoder:
@@ -181,8 +197,8 @@ class Encoder:
             return _emit(kind.__name__, repr(value.dtype).encode(), str(value.shape).encode(), value.tobytes())
         if kind.__name__ == "dtype" or kind.__name__.endswith("DType"):
             return _emit("dtype", repr(value).encode())
-        if kind.__name__ == "ufunc":
-            return _emit("ufunc", value.__name__.encode())
+        if kind.__name__ == "ufunc" and value is vars(sys.modules["numpy"]).get(getattr(value, "__name__", "")):
+            return _emit("ufunc", repr(value).encode())
         raise Opaque(value)
 
     def _instance(self, value: Any) -> bytes:
@@ -194,7 +210,9 @@ class Encoder:
             held = {name: getattr(value, name) for name in value.__struct_fields__}
         elif kind is object:
             held = {}  # a sentinel: nothing but its identity
-        elif (label := self.refer(kind)).startswith("external ") or _is_native(kind):
+        elif (label := self.refer(kind)).startswith("external ") and not _is_parser(kind):
+            return self._reduced(value)
+        elif label.startswith("external ") or _is_native(kind):
             raise Opaque(value)
         else:
             slots = [name for base in kind.__mro__ for name in _slots(base)]
@@ -202,6 +220,20 @@ class Encoder:
             held.update(getattr(value, "__dict__", {}))
             return _emit("instance", label.encode(), self.encode(held))
         return _emit("record", self.refer(kind).encode(), self.encode(held))
+
+    def _reduced(self, value: Any) -> bytes:
+        """A library's object by what it would be copied from: its class, arguments and state."""
+        if _is_source(value):
+            raise Opaque(value)
+        try:
+            made = value.__reduce_ex__(4)
+        except Exception:  # whatever its class raises to say that it cannot be copied
+            raise Opaque(value) from None
+        if isinstance(made, str):
+            raise Opaque(value)
+        call, arguments, state, items, pairs = (*made, None, None, None)[:5]
+        parts = (call, arguments, state, None if items is None else list(items), None if pairs is None else list(pairs))
+        return _emit("made", self.refer(type(value)).encode(), *map(self.encode, parts))
 
     def _text(self, text: str) -> str:
         place = self.place
@@ -224,6 +256,20 @@ def _is_wrapper(value: Any) -> bool:
 def _is_native(kind: type) -> bool:
     """Whether part of an instance's state may lie outside Python: a base that is neither `object` nor a Python class."""
     return any(base.__flags__ & (1 << 9) == 0 and base is not object for base in kind.__mro__)
+
+
+def _is_source(value: Any) -> bool:
+    """Whether a value gives something else each time that it is asked."""
+    top = type(value).__module__.partition(".")[0]
+    if top in ("_io", "io") and callable(readable := getattr(value, "readable", None)):
+        in_memory = hasattr(value, "getvalue")
+        return not in_memory and not value.closed and bool(readable())
+    return top in _SOURCES or isinstance(value, Iterator | random.Random)
+
+
+def _is_parser(kind: type) -> bool:
+    """Parsers of arguments hold the program's name; what they are is what their statements say."""
+    return any(base.__name__ == "_ActionsContainer" for base in kind.__mro__)
 
 
 def _slots(kind: type) -> tuple[str, ...]:

@@ -24,10 +24,13 @@ __all__ = ["MISSING", "Hop", "Target", "Walk"]
 MISSING: Any = object()
 Hop = tuple[Module, str]
 
-_EVALUATING = frozenset({"exec", "eval", "__import__", "globals"})
+_EVALUATING = frozenset({"exec", "eval", "__import__", "globals", "__globals__", "__subclasses__", "f_globals"})
 _DYNAMIC = {
     "builtins": _EVALUATING,
     "importlib": frozenset({"import_module", "__import__", "reload"}),
+    "importlib.machinery": frozenset({"SourceFileLoader"}),
+    "importlib.util": frozenset({"module_from_spec", "spec_from_file_location"}),
+    "pkgutil": frozenset({"iter_modules", "resolve_name", "walk_packages"}),
     "sys": frozenset({"modules"}),
     "runpy": frozenset({"run_path", "run_module"}),
 }
@@ -81,6 +84,10 @@ class Walk:
         if id(namespace) not in self._modules:
             self._modules[id(namespace)] = module_of(namespace)
         return self._modules[id(namespace)]
+
+    def met(self) -> list[Module]:
+        """The project's modules of which something was looked at."""
+        return [module for module in self._modules.values() if self.is_followed(module.namespace)]
 
     def module_named(self, name: str) -> Module | None:
         """A project's module by its absolute name, imported where it is not yet; None for all other modules."""
@@ -243,8 +250,11 @@ def class_namespace(kind: type) -> Mapping[str, Any] | None:
 def external(module: str, path: tuple[str, ...]) -> Target:
     """Something of a library, or code found by a computed name through one."""
     label = f"external {module}:{'.'.join(path)}"
-    if path and path[0] in _DYNAMIC.get(module, ()):
-        return Target("dynamic", f"{module}.{path[0]}", name=module)
+    parts = (*module.split("."), *path)
+    for place in range(1, len(parts)):
+        within = ".".join(parts[:place])
+        if parts[place] in _DYNAMIC.get(within, ()):
+            return Target("dynamic", f"{within}.{parts[place]}", name=module)
     return Target("external", label, name=module)
 
 

@@ -54,25 +54,30 @@ class ModelFormatSuite:
     def test_a_loaded_estimator_answers_bit_for_bit(self, tmp_path: Path) -> None:
         """Save, load, ask: no bit may differ."""
         for number, fitted in enumerate(self.estimators()):
-            loaded = self._kept(fitted, tmp_path / str(number))
-            before = self.make().predict(fitted.estimator, fitted.x, fitted.task)
+            kept = self._as_kept(fitted)
+            loaded = self._loaded(kept, tmp_path / str(number))
+            before = self.make().predict(kept, fitted.x, fitted.task)
             after = self.make().predict(loaded, fitted.x, fitted.task)
             assert before.dtype == after.dtype == np.float64
             assert before.shape == (len(fitted.x),)
             assert before.tobytes() == after.tobytes()
+            # Bringing an estimator into the form that is kept changes no answer, but for the last bits of sums.
+            trained = self.make().predict(fitted.estimator, fitted.x, fitted.task)
+            np.testing.assert_allclose(before, trained, rtol=1e-12, atol=1e-12)
 
     def test_saving_twice_writes_the_same_bytes(self, tmp_path: Path) -> None:
         """Bundles are addressed by their content."""
         for number, fitted in enumerate(self.estimators()):
-            loaded = self._kept(fitted, tmp_path / f"{number}a")
-            self._kept(fitted, tmp_path / f"{number}b")
+            one, two = self._as_kept(fitted), self._as_kept(fitted)
+            loaded = self._loaded(one, tmp_path / f"{number}a")
+            self._loaded(two, tmp_path / f"{number}b")
             assert _files(tmp_path / f"{number}a") == _files(tmp_path / f"{number}b")
             if self.content_survives_loading:
-                assert self.make().content(loaded) == self.make().content(fitted.estimator)
+                assert self.make().content(loaded) == self.make().content(one)
 
     def test_different_estimators_differ_in_content(self) -> None:
         """A fingerprint tells estimators apart."""
-        contents = [self.make().content(fitted.estimator) for fitted in self.estimators()]
+        contents = [self.make().content(self._as_kept(fitted)) for fitted in self.estimators()]
         assert len(set(contents)) == len(contents)
 
     def test_it_says_what_is_predicted(self) -> None:
@@ -96,7 +101,7 @@ class ModelFormatSuite:
     def test_many_threads_get_the_same_answers(self, tmp_path: Path) -> None:
         """A loaded estimator is shared by an endpoint's threads."""
         fitted = self.estimators()[0]
-        loaded = self._kept(fitted, tmp_path / "m")
+        loaded = self._loaded(self._as_kept(fitted), tmp_path / "m")
         format = self.make()
         expected = format.predict(loaded, fitted.x, fitted.task).tobytes()
         with ThreadPoolExecutor(4) as pool:
@@ -106,7 +111,7 @@ class ModelFormatSuite:
     def test_damaged_files_are_refused(self, tmp_path: Path) -> None:
         """Cut short, emptied or gone: never another estimator, never another kind of error."""
         fitted = self.estimators()[0]
-        self._kept(fitted, tmp_path / "m")
+        self._loaded(self._as_kept(fitted), tmp_path / "m")
         for name, data in _files(tmp_path / "m").items():
             for damaged in (data[: len(data) // 3], b"", None):
                 path = tmp_path / "m" / name
@@ -119,9 +124,12 @@ class ModelFormatSuite:
                     raise AssertionError(f"{name} was loaded though it was damaged.")
                 path.write_bytes(data)
 
-    def _kept(self, fitted: Fitted, folder: Path) -> Any:
+    def _as_kept(self, fitted: Fitted) -> Any:
+        return self.make().as_kept(fitted.estimator, fitted.x)
+
+    def _loaded(self, kept: Any, folder: Path) -> Any:
         folder.mkdir(parents=True)
-        self.make().save(fitted.estimator, folder)
+        self.make().save(kept, folder)
         return self.make().load(folder)
 
 

@@ -56,18 +56,7 @@ def break_glass(
         InvalidInput: No reason is given.
         GateRefused: The verdict refused it for something that no word lets through.
     """
-    check_allowed(workspace, "endpoints.break_glass", "gates.break")
-    if len(reason.strip()) < 10:
-        raise InvalidInput(
-            f"Breaking the glass needs a reason, and {reason!r} is none.",
-            why="Whoever is told of it, and whoever audits it, reads why.",
-            fix='Say what happens otherwise: --break-glass "the champion answers nothing since 10:00"',
-            field="break_glass",
-        )
-    if any(one.check in _NEVER and one.result not in ("passed", "not applicable") for one in ruling.outcomes):
-        refused: GateRefused = refusal(version, ruling)
-        refused.why += " Nobody's word lets that through."
-        raise refused
+    _check(workspace, version, ruling, reason)
     now = workspace.clock.now()
     incident, against = new_id(), [one for one in ruling.outcomes if one.result in ("refused", "cannot tell")]
     sentence = (
@@ -108,6 +97,21 @@ def break_glass(
         events.record(tx, workspace, "incidents.open", f"incident:{incident}", monitor=CAUSE)
     workspace.say(sentence)
     return used
+
+
+def _check(workspace: Workspace, version: ModelVersion, ruling: Verdict, reason: str) -> None:
+    check_allowed(workspace, "endpoints.break_glass", "gates.break")
+    if len(reason.strip()) < 10:
+        raise InvalidInput(
+            f"Breaking the glass needs a reason, and {reason!r} is none.",
+            why="Whoever is told of it, and whoever audits it, reads why.",
+            fix='Say what happens otherwise: --break-glass "the champion answers nothing since 10:00"',
+            field="break_glass",
+        )
+    if any(one.check in _NEVER and one.result not in ("passed", "not applicable") for one in ruling.outcomes):
+        refused: GateRefused = refusal(version, ruling)
+        refused.why += " Nobody's word lets that through."
+        raise refused
 
 
 def look_after(tx: WriteTransaction, workspace: Workspace, revision: Revision, now: datetime) -> None:

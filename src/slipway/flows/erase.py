@@ -19,7 +19,7 @@ from slipway.flows.erase_logs import erase_logs
 from slipway.flows.erase_person import Target
 from slipway.flows.erase_places import endpoints_of, erase_log, erase_reports, read_elsewhere, simulated
 from slipway.flows.erase_results import erase_results, runs_of
-from slipway.flows.erase_runs import erase_diffs, take_in_runs
+from slipway.flows.erase_runs import erase_beside, erase_diffs, take_in_runs
 from slipway.flows.erase_tables import chosen_tables, under_all_names
 from slipway.flows.feed import feed_anew
 from slipway.hashing import canonical, digest
@@ -199,8 +199,9 @@ def _look(
         packed, kept = erase_bundles(workspace, target, dry_run=dry_run)
         patches, closed = erase_diffs(workspace, target, runs_of(workspace, target), dry_run=dry_run)
         logs, running = erase_logs(workspace, target, every, dry_run=dry_run)
-        places += [*results, *packed, *patches, *logs]
-        notes += [*told, *kept, *closed, *running]
+        beside, unread = erase_beside(workspace, target, dry_run=dry_run)
+        places += [*results, *packed, *patches, *logs, *beside]
+        notes += [*told, *kept, *closed, *running, *unread]
     return places, list(dict.fromkeys(notes))
 
 

@@ -12,7 +12,7 @@ from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Floor
 
-__all__ = ["floor_of", "list_floors", "set_floor"]
+__all__ = ["floor_in", "floor_of", "list_floors", "set_floor"]
 
 _ENVIRONMENTS = ("dev", "test", "prod")
 _TARGETS = ("process",)
@@ -24,6 +24,12 @@ def floor_of(tx: ReadTransaction, environment: str) -> Floor | None:
     return max(
         entries.find(tx, Floor, name=floor_name(environment), limit=_MOST), key=lambda one: one.number, default=None
     )
+
+
+def floor_in(workspace: Workspace) -> Floor | None:
+    """What was set for a workspace's environment last; None while nothing was."""
+    with workspace.ledger.read() as tx:
+        return floor_of(tx, workspace.environment)
 
 
 def list_floors(workspace: Workspace, request: Empty) -> Floors:

@@ -22,6 +22,7 @@ from slipway.code.cell_flow import Statement, statements_of
 from slipway.code.notebooks import Notebook, read_notebook
 from slipway.errors import InvalidInput, near
 from slipway.flows.notebook_alone import needed_columns, prove_alone
+from slipway.flows.notebook_judged import Judged, find_judged, told
 from slipway.flows.notebook_leaks import refuse_leaks
 from slipway.flows.notebook_prepare import Preparing, indented, learn, prepare_pieces
 from slipway.flows.notebook_project import Written, cell_before, wanted_of, write_module
@@ -33,6 +34,7 @@ from slipway.models.known import Known
 __all__ = ["Draft", "draft"]
 
 _MOST_SHOWN = 8
+_LOADERS = ("joblib.load", "pickle.load", "pickle.loads", "cloudpickle.load", "dill.load")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Draft:
         model: The model's name in the notebook.
         made: The function that serves a request, and what it is made of.
         rows_alone: How many rows were prepared alone and compared.
+        judged: What the notebook held out of training, None where that is not seen.
     """
 
     notebook: Notebook
@@ -62,6 +65,7 @@ class Draft:
     model: str
     made: Preparing
     rows_alone: int
+    judged: Judged | None = None
 
 
 def draft(path: Path, *, project: str, model: str = "", say: Callable[[str], None] = lambda line: None) -> Draft:
@@ -95,9 +99,10 @@ def draft(path: Path, *, project: str, model: str = "", say: Callable[[str], Non
     own = _own_names(statements)
     say("Comparing rows prepared alone with the same rows among all.")
     alone = _prove(notebook, statements, ran, module, made, own)
-    plan = plan_steps(statements, ran, plots, wanted_of(statements, made, chosen), own)
+    judged = find_judged(statements, ran, plots, module, made, chosen)
+    plan = plan_steps(statements, ran, plots, wanted_of(statements, made, chosen, judged), own)
     written = write_module(
-        notebook, statements, ran, plots, plan, made, project=project, model=chosen, own=_own_names(statements)
+        notebook, statements, ran, plots, plan, made, judged, project=project, model=chosen, own=_own_names(statements)
     )
     _check_syntax(written.text)
     return Draft(
@@ -105,12 +110,13 @@ def draft(path: Path, *, project: str, model: str = "", say: Callable[[str], Non
         text=written.text,
         files=_files(notebook, statements, ran) | _modules(notebook),
         requirements=notebook.requirements,
-        notes=[*notebook.notes, *_notes(statements, plots, plan, made)],
+        notes=[*notebook.notes, *_notes(statements, plots, plan, made, judged)],
         ran=ran,
         written=written,
         model=chosen,
         made=made,
         rows_alone=alone,
+        judged=judged,
     )
 
 
@@ -135,9 +141,11 @@ def _choose(ran: Ran, statements: Sequence[Statement], wanted: str) -> str:
             fix="Give the fitted model a name in a cell of its own, outside of functions.",
         )
     turned = {name for one in statements if isinstance(one.node, ast.For) for name in _bound(one.node.target)}
+    names_loaded = {name for one in statements if _loads_model(one.node) for name in one.binds}
     best = {id(getattr(ran.namespace[name], "best_estimator_", None)): name for name in found}
     names = [name for name in found if name not in turned] or list(found)
     names = [name for name in names if not any(best.get(id(ran.namespace[other])) == name for other in names)]
+    names = [name for name in names if name not in names_loaded] or names  # what a cell stored, and loads again
     if len(names) > 1:
         same = {id(ran.namespace[name]) for name in names}
         if len(same) > 1:
@@ -158,6 +166,14 @@ def _is_model(value: Any) -> bool:
     held = getattr(value, "__dict__", {})
     return hasattr(value, "fit") and (
         any(name.endswith("_") and not name.startswith("_") for name in held) or hasattr(value, "n_features_in_")
+    )
+
+
+def _loads_model(node: ast.stmt) -> bool:
+    """Whether a statement reads a stored model: `joblib.load("model.pkl")`, `pickle.load(f)`."""
+    return isinstance(node, ast.Assign | ast.With) and any(
+        isinstance(inner, ast.Call) and (isinstance(inner.func, ast.Attribute) and ast.unparse(inner.func) in _LOADERS)
+        for inner in ast.walk(node)
     )
 
 
@@ -287,8 +303,10 @@ def _check_syntax(text: str) -> None:
         ) from problem
 
 
-def _notes(statements: Sequence[Statement], plots: frozenset[int], plan: Plan, made: Preparing) -> list[str]:
-    notes = []
+def _notes(
+    statements: Sequence[Statement], plots: frozenset[int], plan: Plan, made: Preparing, judged: Judged | None
+) -> list[str]:
+    notes = [told(judged)]
     if plots:
         cells = sorted({statements[p].cell for p in plots})
         notes.append(f"plots are left out: cell{'s' if len(cells) > 1 else ''} {', '.join(map(str, cells))}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from io import BytesIO
 
-import numpy as np
 import polars as pl
 
 from slipway.ledger import artifacts, entries
@@ -66,18 +65,17 @@ def _held_out_of(
     stored = {one.node if isinstance(one, Batches) else "" for one in found}
     if stored != {judged.node} or training.stored != judged.node or any(not step.outputs for step in steps):
         return None
-    is_judged, whole = judged.positions(), judged.whole()
-    instants = [frame[training.at] for frame in whole.select([training.at])]
-    ends = np.cumsum([len(one) for one in instants])[:-1]
-    judged_in = np.split(is_judged, ends)
-    firsts = [one.filter(mask).min() for one, mask in zip(instants, judged_in, strict=True)]
+    firsts = [frame[training.at].min() for frame in judged.select([training.at])]
     first = min((one for one in firsts if isinstance(one, datetime)), default=None)
     if first is None:
         return None
-    later = [(one >= first).to_numpy() for one in instants]
-    before = whole.rows - sum(int(one.sum()) for one in later)
-    among = all(bool(mask[one].all()) for one, mask in zip(later, judged_in, strict=True))
-    return first.astimezone(UTC) if fitted <= before and among else None
+    is_judged, whole, later, start = judged.positions(), judged.whole(), 0, 0
+    for frame in whole.select([training.at]):
+        is_later = (frame[training.at] >= first).fill_null(value=False).to_numpy()
+        if not is_judged[start : start + frame.height][is_later].all():
+            return None
+        later, start = later + int(is_later.sum()), start + frame.height
+    return first.astimezone(UTC) if fitted <= whole.rows - later else None
 
 
 def _training_sets(workspace: Workspace, run: Run, training: TrainingSet, names: list[str]) -> list[pl.DataFrame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slipway.errors import GateRefused, NotFound
 from slipway.flows.approve import approvals_of, authors_of
 from slipway.flows.evidence import champion_of, collect
-from slipway.flows.floors import floor_of
+from slipway.flows.floors import floor_in
 from slipway.gates.floors import effective
 from slipway.gates.judge import judge, verdict
 from slipway.ledger import entries, events, lineage
@@ -49,9 +49,7 @@ def judge_version(
         keep: Whether the verdict goes into the ledger.
         standing: The standing approval under which the version was made; it counts as its giver's word.
     """
-    with workspace.ledger.read() as tx:
-        floor = floor_of(tx, workspace.environment)
-    gate = effective(declared.gate, workspace.environment, floor)
+    gate = effective(declared.gate, workspace.environment, floor_in(workspace))
     champion = champion_of(workspace, version.name, endpoint=declared.name)
     now = workspace.clock.now()
     approvals = approvals_of(workspace, version.bundle)

@@ -16,8 +16,9 @@ from slipway.errors import InvalidInput
 from slipway.flows.notebook_prepare import Preparing
 from slipway.flows.notebook_run import kind_of
 from slipway.flows.notebook_sites import crossing_in
+from slipway.flows.notebook_windows import proposed_window
 from slipway.models.known import Known
-from slipway.models.prepared import rows_in, same_matrix
+from slipway.models.prepared import row_tuples, rows_in, same_matrix
 
 __all__ = ["ROWS", "needed_columns", "prove_alone", "sampled"]
 
@@ -74,6 +75,7 @@ def prove_alone(
             if not _is_same(whole, alone, made.raw, position):
                 raise _named(made, known, statements, pieces, space, position)
         _check_given(whole, made, statements)
+    made.whole = whole
     return len(where)
 
 
@@ -173,7 +175,7 @@ def _check_given(whole: Any, made: Preparing, statements: Sequence[Statement]) -
             why="A request would reach the model in another shape than training rows did.",
             fix="Make the model's input of the loaded rows in cells of their own.",
         )
-    have, want = Counter(_tuples(whole)), Counter(_tuples(given))
+    have, want = Counter(row_tuples(whole)), Counter(row_tuples(given))
     if lacking := want - have:
         raise InvalidInput(
             f"{sum(lacking.values())} of {sum(want.values())} rows with which the model is asked at {place} do not come out "
@@ -199,13 +201,13 @@ def _named(
             for names in both:
                 exec(compile(text.replace("return ", "__result__ = ", 1) if at == made.way.asked else text, "<prepare>", "exec"), names)  # fmt: skip
         except Exception as problem:
-            return _sentence(made, one, "", f"{type(problem).__name__} for one row: {problem}")
+            return _sentence(statements, made, one, "", f"{type(problem).__name__} for one row: {problem}")
         touched = set() if one is None else one.binds | one.changes
         for name in sorted(touched | ({"__result__"} if at == made.way.asked else set())):
             whole, alone = both[0].get(name), both[1].get(name)
             if kind_of(whole).family in ("frame", "series", "array") and not _is_same(whole, alone, made.raw, position):
-                return _sentence(made, one, _column_of(whole, alone, made.raw, position), "")
-    return _sentence(made, None, "", "")
+                return _sentence(statements, made, one, _column_of(whole, alone, made.raw, position), "")
+    return _sentence(statements, made, None, "", "")
 
 
 def _is_left_out(
@@ -248,7 +250,9 @@ def _both(made: Preparing, known: Known, space: dict[str, Any], position: int) -
     return [{**space, rows: given, known_name: known.replayed()} for given in (made.raw, _rows(made.raw, [position]))]
 
 
-def _sentence(made: Preparing, one: Statement | None, column: str, problem: str) -> InvalidInput:
+def _sentence(
+    statements: Sequence[Statement], made: Preparing, one: Statement | None, column: str, problem: str
+) -> InvalidInput:
     if one is None:
         return InvalidInput(
             "One row by itself comes out otherwise than among all rows, and no single line does it.",
@@ -265,45 +269,8 @@ def _sentence(made: Preparing, one: Statement | None, column: str, problem: str)
         f"{f' ({problem})' if problem else ''}.",
         why="What is known of other rows when a request comes is not what the notebook had before it: it held rows of "
         "later times, and those on which the model is judged.",
-        fix=_proposal(one.node, name, column),
+        fix=proposed_window(statements, made, one.node, name, column),
         field=f"cell {one.cell}: {column}" if column else f"cell {one.cell}",
-    )
-
-
-def _proposal(node: ast.AST, name: str, column: str) -> str:
-    by = [
-        ast.unparse(call.args[0])
-        for call in ast.walk(node)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("groupby", "group_by", "over") and call.args
-    ]  # fmt: skip
-    of = [
-        part.slice.value
-        for part in ast.walk(node)
-        if isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant) and isinstance(part.ctx, ast.Load)
-    ] or [
-        call.args[0].value
-        for call in ast.walk(node)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "col"
-        and call.args and isinstance(call.args[0], ast.Constant)
-    ]  # fmt: skip
-    value = str(of[0]) if of else "COLUMN"
-    keys = by[0] if by else "KEY"
-    keys = keys if keys.startswith("[") else f"[{keys}]"
-    feature = column or "NAME"
-    feature = feature if feature.isidentifier() else "NAME"
-    if name in ("shift", "diff", "ffill", "forward_fill", "pct_change"):
-        aggregate = f'sw.last("{value}", "7d")'
-    elif name in ("cumcount", "duplicated"):
-        aggregate = 'sw.count("7d")'
-    elif name in ("cumsum", "cum_sum"):
-        aggregate = f'sw.sum("{value}", "7d")'
-    elif name in ("rolling", "expanding", "ewm", "groupby", "group_by", "transform", "over", "rolling_mean"):
-        aggregate = f'sw.mean("{value}", "7d")'
-    else:
-        return "Compute it from one row, or from figures of training rows that are assigned to a name first."
-    return (
-        f'Declare a window, which is computed alike for training and requests: sw.windows("TABLE", time="TIME", by={keys}, '
-        f"{feature}={aggregate})."
     )
 
 
@@ -355,8 +322,8 @@ def _is_same(whole: Any, alone: Any, raw: Any, position: int) -> bool:
         return False
     one = _counterpart(whole, raw, position)
     if one is not None:
-        return _names(one) == _names(alone) and _near(_tuples(one)[0], _tuples(alone)[0])
-    return _names(whole) == _names(alone) and _tuples(alone)[0] in set(_tuples(whole))
+        return _names(one) == _names(alone) and _near(row_tuples(one)[0], row_tuples(alone)[0])
+    return _names(whole) == _names(alone) and row_tuples(alone)[0] in set(row_tuples(whole))
 
 
 def _near(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
@@ -376,7 +343,7 @@ def _column_of(whole: Any, alone: Any, raw: Any, position: int) -> str:
     one = _counterpart(whole, raw, position)
     if one is None or rows_in(alone) != 1:
         return ""
-    for name, a, b in zip(names, _tuples(one)[0], _tuples(alone)[0], strict=True):
+    for name, a, b in zip(names, row_tuples(one)[0], row_tuples(alone)[0], strict=True):
         if not _near((a,), (b,)):
             return name if hasattr(whole, "columns") else ""
     return ""
@@ -394,28 +361,3 @@ def _names(matrix: Any) -> list[str]:
         return [str(name) for name in matrix.columns]
     shape: tuple[int, ...] = getattr(matrix, "shape", (0,))
     return [str(i) for i in range(shape[1])] if len(shape) > 1 else ["value"]
-
-
-def _tuples(matrix: Any) -> list[tuple[Any, ...]]:
-    if hasattr(matrix, "toarray"):
-        matrix = matrix.toarray()
-    if hasattr(matrix, "iloc"):
-        columns = (
-            [matrix.iloc[:, i].tolist() for i in range(matrix.shape[1])] if matrix.ndim == 2 else [matrix.tolist()]
-        )
-        rows = list(zip(*columns, strict=True))
-    elif hasattr(matrix, "rows"):
-        rows = matrix.rows()
-    elif hasattr(matrix, "to_list"):
-        rows = [(value,) for value in matrix.to_list()]
-    else:
-        rows = [tuple(row) if isinstance(row, list) else (row,) for row in matrix.tolist()]
-    return [tuple(_plain(value) for value in row) for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    if value is None or value != value:
-        return "missing"
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        return float(f"{float(value):.10g}")  # linear algebra may sum many rows in another order than one
-    return str(value)

@@ -25,7 +25,11 @@ def refuse_leaks(statements: Sequence[Statement], made: Preparing) -> None:
     columns = _columns(made.raw, statements)
     apart = min((position for position in made.way.same), default=len(statements))
     looked: list[tuple[int, ast.AST]] = [
-        (position, site.node) for position, sites in made.sites.items() for site in sites if 0 <= position < apart
+        (position, site.node)
+        for position, sites in made.sites.items()
+        for site in sites
+        if 0 <= position < apart
+        and site.kind in ("value", "fitted", "expression")  # which rows and which values there are is no figure
     ]
     for name in made.states:
         for position in range(min(made.way.known[name], apart)):
@@ -51,7 +55,11 @@ def refuse_leaks(statements: Sequence[Statement], made: Preparing) -> None:
 
 def label_columns(statements: Sequence[Statement], made: Preparing) -> set[str]:
     """The columns from which the truth is made."""
-    names, found = set(made.way.label), set[str]()
+    label = made.way.label
+    if label is None:
+        return set()
+    columns = _columns(made.raw, statements)
+    names, found = _names(label) - _frames(label, columns), _texts(label) & columns
     for position in range(made.way.asked, -1, -1):
         one = statements[position]
         if not isinstance(one.node, ast.Assign):
@@ -64,11 +72,7 @@ def label_columns(statements: Sequence[Statement], made: Preparing) -> set[str]:
             found |= set().union(*(_texts(part) for part in given if not isinstance(part, ast.Name)))
         elif isinstance(target, ast.Name) and target.id in names:
             found |= _texts(value)
-            names |= (
-                {inner.id for inner in ast.walk(value) if isinstance(inner, ast.Name)}
-                - {made.way.rows}
-                - _frames(value)
-            )
+            names |= _names(value) - {made.way.rows} - _frames(value, columns)
         elif (
             isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value in found
         ):
@@ -78,11 +82,18 @@ def label_columns(statements: Sequence[Statement], made: Preparing) -> set[str]:
     return found
 
 
-def _frames(node: ast.AST) -> set[str]:
+def _names(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+
+
+def _frames(node: ast.AST, columns: set[str]) -> set[str]:
+    """The names of which a column is taken: `df["late"]`, `df.late`."""
     return {
         i.value.id
         for i in ast.walk(node)
-        if isinstance(i, ast.Subscript | ast.Attribute) and isinstance(i.value, ast.Name)
+        if isinstance(i, ast.Subscript | ast.Attribute)
+        and isinstance(i.value, ast.Name)
+        and (isinstance(i, ast.Subscript) or i.attr in columns)
     }
 
 

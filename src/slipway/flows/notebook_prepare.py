@@ -37,6 +37,7 @@ class Preparing:
         states: What the names that come from training held.
         columns: The columns that a request carries.
         is_search: Whether the model is a search among models, of which the best one is served.
+        whole: What the function makes of all loaded rows.
     """
 
     way: Way
@@ -48,6 +49,7 @@ class Preparing:
     states: dict[str, Any]
     columns: list[str] = field(default_factory=list)
     is_search: bool = False
+    whole: Any = None
 
     @property
     def all_sites(self) -> list[Site]:
@@ -66,7 +68,7 @@ def learn(
     """Run the statements that lead to the model's input once more, and keep what looks at other rows."""
     sources = {cell.number: cell.source for cell in notebook.cells}
     reached = _reached(statements, way)
-    places = [p for p in [*way.path, *reached] if p not in way.same]
+    places = [p for p in [*way.path, *reached] if p not in way.same and p not in way.lists]
     candidates = {p: sites_in(statements[p].cell, statements[p].node) for p in places}
     for p in way.path:  # what no row goes into looks at no row
         candidates[p] = [
@@ -206,6 +208,9 @@ def prepare_pieces(
                 pieces.append(
                     (position, f"{name} = {source}  # cell {one.cell} takes rows apart; one row stays what it is")
                 )
+            continue
+        if position in way.lists:
+            pieces.append((position, f"{way.lists[position]}  # cell {one.cell}, with what becomes of these rows"))
             continue
         if one.cell != cell:
             cell = one.cell

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slipway.code.cell_flow import Statement
 from slipway.code.notebooks import Notebook
+from slipway.flows.notebook_judged import Judged
 from slipway.flows.notebook_prepare import Preparing, indented, prepare_pieces
 from slipway.flows.notebook_run import Ran
 from slipway.flows.notebook_sites import rewritten
@@ -27,12 +28,14 @@ class Written:
         steps: Name of a step -> (its cell, what it gives), in order.
         rows_step: The step that loads the rows and nothing else, "" where a cell does just that.
         learners: The steps that keep what looks at other rows, in order.
+        lines: Name of a step -> the positions of its statements.
     """
 
     text: str
     steps: dict[str, tuple[int, tuple[str, ...]]]
     rows_step: str = ""
     learners: tuple[str, ...] = ()
+    lines: dict[str, list[int]] = field(default_factory=dict)
 
 
 class _Names:
@@ -48,11 +51,14 @@ class _Names:
             own("served_model"),
         )
         self.release, self.endpoint, self.seed = own("release"), own("endpoint"), own("seed")
+        self.held_out, self.gate = own("held_out_rows"), own("gate")
 
 
-def wanted_of(statements: Sequence[Statement], made: Preparing, model: str) -> dict[int, set[str]]:
-    """Which names the served model needs, by the cell after which they are as it needs them."""
-    wanted: dict[int, set[str]] = {max(one.cell for one in statements): {model}}
+def wanted_of(
+    statements: Sequence[Statement], made: Preparing, model: str, judged: Judged | None
+) -> dict[int, set[str]]:
+    """Which names the served model and its evaluation need, by the cell after which they are as these need them."""
+    wanted: dict[int, set[str]] = {max(one.cell for one in statements): {model, *(judged.names if judged else ())}}
     for name, position in made.way.known.items():
         if name in made.states:
             wanted.setdefault(cell_before(statements, name, position), set()).add(name)
@@ -91,6 +97,7 @@ def write_module(
     plots: frozenset[int],
     plan: Plan,
     made: Preparing,
+    judged: Judged | None,
     *,
     project: str,
     model: str,
@@ -125,6 +132,7 @@ def write_module(
     for step in plan.steps:
         parts.append(_step_text(step, statements, names, {}))
         done.steps[step.name] = (step.cell, tuple(step.gives))
+        done.lines[step.name] = list(step.statements)
     learners = _learners(statements, ran, plan, made, own)
     done.learners = tuple(learner.name for learner in learners)
     for learner in learners:
@@ -134,8 +142,10 @@ def write_module(
         parts.append(_step_text(rows_step, statements, names, {}))
     parts.append(_prepare_text(notebook, statements, made, names))
     parts.append(_served_text(statements, made, names, model, learners))
-    parts.append(_pipeline_text(statements, plan, made, names, model, learners, rows_step, own))
-    parts.append(f'{names.endpoint} = {names.sw}.Endpoint("{project}", pipeline={names.release})\n')
+    if judged is not None:
+        parts.append(_held_out_text(judged, names))
+    parts.append(_pipeline_text(statements, plan, made, judged, names, model, learners, rows_step, own))
+    parts.append(_endpoint_text(judged, names, project))
     done.text = "\n\n\n".join(parts)
     if rows_step is not None:
         done.rows_step = rows_step.name
@@ -309,10 +319,30 @@ def _served_text(
     return "\n".join(head)
 
 
+def _held_out_text(judged: Judged, names: _Names) -> str:
+    """The step that finds what the notebook held out of training among the loaded rows."""
+    head = [f"@{names.sw}.step", *_wrapped(f"def {names.held_out}(", [names.rows, names.served, *judged.names], "):")]
+    head.append('    """What the notebook held out of training, as it was loaded, with its truth."""')
+    given = [names.rows, judged.asked, judged.truth, f'label="{judged.label}"']
+    body = _wrapped(f"return {names.sw}.held_out({names.served}, ", given, ")")
+    return "\n".join([*head, *(f"    {line}" for line in body)])
+
+
+def _endpoint_text(judged: Judged | None, names: _Names, project: str) -> str:
+    if judged is None:
+        return f'{names.endpoint} = {names.sw}.Endpoint("{project}", pipeline={names.release})\n'
+    return (
+        f"# A first limit, {judged.why}: set it to what is good enough.\n"
+        f'{names.gate} = {names.sw}.Gate({names.sw}.metric("{judged.metric}") {judged.op} {judged.limit})\n\n'
+        f'{names.endpoint} = {names.sw}.Endpoint("{project}", pipeline={names.release}, gate={names.gate})\n'
+    )
+
+
 def _pipeline_text(
     statements: Sequence[Statement],
     plan: Plan,
     made: Preparing,
+    judged: Judged | None,
     names: _Names,
     model: str,
     learners: Sequence[PlannedStep],
@@ -346,7 +376,13 @@ def _pipeline_text(
             cell = cell_before(statements, name, made.way.known[name])
             given.append(aliases.get((name, cell), name))
     given += [f"learned_{step.cell}" for step in learners]
-    body += _wrapped(f"return {names.served}(", given, ")")
+    if judged is None:
+        body += _wrapped(f"return {names.served}(", given, ")")
+    else:
+        served, held = own("served"), own("held")
+        body += _wrapped(f"{served} = {names.served}(", given, ")")
+        body += _wrapped(f"{held} = {names.held_out}(", [rows, served, *judged.names], ")")
+        body.append(f'return {names.sw}.evaluate({served}, {held}, label="{judged.label}")')
     head = [f"@{names.sw}.pipeline", f"def {names.release}({', '.join(takes)}) -> {names.sw}.Model:"]
     return "\n".join([*head, *(f"    {line}" for line in body)])
 

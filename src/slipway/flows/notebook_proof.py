@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.flows.from_notebook import Draft
+from slipway.flows.notebook_printed import compare_printed
 from slipway.flows.notebook_run import fingerprint_of
 from slipway.ledger import artifacts
 from slipway.models.known import Known
@@ -22,7 +24,7 @@ __all__ = ["compare"]
 def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
     """Hold each value that a step gave against the notebook's, by logical fingerprint.
 
-    Models that carry how long their fitting took are compared by their answers.
+    What cells print is held against the notebook's too. Models that carry how long their fitting took are compared by their answers.
 
     Args:
         workspace: Where the run is.
@@ -36,7 +38,8 @@ def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
         InvalidInput: One differs; cell and variable are named.
     """
     with workspace.ledger.read() as tx:
-        done = {step.name: step.outputs for step in steps_of(tx, run_id)}
+        steps = {step.name: step for step in steps_of(tx, run_id)}
+    done = {name: step.outputs for name, step in steps.items()}
     equal = 0
     for name, (cell, gives) in drafted.written.steps.items():
         outputs = done.get(name, ())
@@ -48,13 +51,31 @@ def compare(workspace: Workspace, run_id: str, drafted: Draft) -> int:
             if not own or (own[0].fingerprint != known and not _answers_alike(workspace, own, drafted, variable)):
                 raise _differs(cell, variable, drafted)
             equal += 1
+    equal += compare_printed(workspace, list(steps.values()), drafted)
     _compare_learned(workspace, done, drafted)
     if drafted.written.rows_step:
         rows = done.get(drafted.written.rows_step, ())
         if not rows or rows[0].fingerprint != fingerprint_of(drafted.made.raw):
             raise _differs(0, drafted.made.way.rows, drafted)
         equal += 1
-    return equal
+    return equal + _compare_evaluation(workspace, done, drafted)
+
+
+def _compare_evaluation(workspace: Workspace, done: dict[str, tuple[Artifact, ...]], drafted: Draft) -> int:
+    """Hold the pipeline's evaluation against what the notebook's model is worth on the rows that it held out."""
+    judged = drafted.judged
+    if judged is None:
+        return 0
+    model = artifacts.load(workspace.blobs, done.get("evaluate", ()))
+    found = [value.value for value in model.evaluation.metrics if value.metric == judged.metric and not value.slice]
+    if not found or not math.isclose(found[0], judged.value, rel_tol=1e-9, abs_tol=1e-9):
+        raise InvalidInput(
+            f"On the {judged.rows:,} rows that the notebook held out, {judged.metric} is {found} in the pipeline and "
+            f"{judged.value!r} in the notebook.",
+            why="Rows of a request would get other answers than the notebook's.",
+            fix="Make training and held-out rows by the same lines.",
+        )
+    return 1
 
 
 def _compare_learned(workspace: Workspace, done: dict[str, tuple[Artifact, ...]], drafted: Draft) -> None:

@@ -60,6 +60,7 @@ class Ran:
         namespace: The names at the end.
         kinds: Before each statement, and at the end: what each name held then.
         prints: What each cell printed, by its number.
+        said: What each statement printed, by its position.
         changed: The names whose objects each cell changed in place.
         unchanged: The names whose objects each cell surely left as they were.
         written: The fingerprint of each name that a cell bound or changed, at the end of the cell; "" where it has none.
@@ -72,6 +73,7 @@ class Ran:
     namespace: dict[str, Any]
     kinds: list[dict[str, Kind]] = field(default_factory=list)
     prints: dict[int, str] = field(default_factory=dict)
+    said: dict[int, str] = field(default_factory=dict)
     changed: dict[int, frozenset[str]] = field(default_factory=dict)
     unchanged: dict[int, frozenset[str]] = field(default_factory=dict)
     written: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -167,7 +169,9 @@ def _run_cell(ran: Ran, number: int, statements: Sequence[tuple[int, Statement]]
                 ran.draws.append(frozenset())
                 continue
             states, exact = _random_states(), (np.random.get_state(), random.getstate())
+            begin = printed.tell()
             _execute(ran.namespace, one, printed)
+            ran.said[position] = printed.getvalue()[begin:]
             if isinstance(one.node, ast.Import | ast.ImportFrom):  # a library that draws numbers when it is loaded
                 np.random.set_state(exact[0])
                 random.setstate(exact[1])

@@ -87,7 +87,7 @@ class Site(NamedTuple):
     """
 
     name: str
-    kind: Literal["value", "fitted", "categories", "selected", "expression"]
+    kind: Literal["value", "fitted", "categories", "dummies", "selected", "expression"]
     node: ast.AST
     frame: str = ""
 
@@ -110,6 +110,8 @@ def _visit(cell: int, node: ast.AST, frame: str, found: list[Site]) -> None:
             chosen: Any = node.args[0]
             chosen.columns_said = next((k.value for k in node.keywords if k.arg == "columns"), None)
             found.append(Site(name, "categories", chosen))
+        elif method == "to_dummies" and receiver is not None:
+            found.append(Site(name, "dummies", node))
         elif method == "astype" and [getattr(arg, "value", "") for arg in node.args] == ["category"]:
             found.append(Site(name, "categories", node))
         elif method in _SELECTING and receiver is not None and not frame and not _is_expression(receiver):
@@ -220,6 +222,8 @@ def _around(source: str, site: Site, known: str, span: Callable[[Any], tuple[int
         return f"{known}.value({place}, lambda: ", ")"
     if site.kind == "expression":
         return f"{known}.expression({place}, {site.frame}, ", ")"
+    if site.kind == "dummies":
+        return f"{known}.dummies({place}, ", ")"
     if site.kind == "categories":
         return f"{known}.categories({place}, ", f"{_columns_said(source, node, span)})"
     if site.kind == "fitted":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slipway.code.cell_display import shows_only
-from slipway.code.cell_flow import Statement
+from slipway.code.cell_flow import Statement, gathered
 from slipway.errors import InvalidInput
 from slipway.flows.notebook_run import Ran
 
@@ -97,7 +97,10 @@ def plan_steps(
         kept = [
             position
             for position, one in enumerate(statements)
-            if one.cell == number and position not in module and position not in plots and position not in inner
+            if one.cell == number
+            and position not in module
+            and position not in plots
+            and (position not in inner or gathered(one.node))
         ]
         computing = [
             p for p in kept if not shows_only(statements[p]) or ran.draws[p] or _changes_unseen(statements, p, ran)
@@ -180,11 +183,14 @@ def _is_setting(one: Statement) -> bool:
 
 
 def _inner_definitions(statements: Sequence[Statement], module: set[int], plots: frozenset[int]) -> set[int]:
-    """Functions and classes that read data: they stand inside of the steps that use them."""
+    """What stands inside of the steps that use it: functions and classes that read data, and lists of frames.
+
+    A list such as `both = [train, test]` holds the very objects, so each step makes it anew of those that it has.
+    """
     return {
         position
         for position, one in enumerate(statements)
-        if _is_definition(one.node) and position not in module and position not in plots
+        if (_is_definition(one.node) or gathered(one.node)) and position not in module and position not in plots
     }
 
 
@@ -210,7 +216,9 @@ def step_of(
         for name in names:
             if name in bound or name in module_names:
                 continue
-            if name in defined:
+            if name in defined and (
+                statements[defined[name]].cell != number or _is_definition(statements[defined[name]].node)
+            ):
                 if defined[name] not in definitions:
                     definitions[defined[name]] = None
                     need(sorted(statements[defined[name]].reads))
@@ -282,7 +290,7 @@ def _gives(step: PlannedStep, statements: Sequence[Statement], ran: Ran, seeded:
 def _prune(plan: Plan, statements: Sequence[Statement], ran: Ran, wanted: Mapping[int, set[str]]) -> None:
     """What each step gives is what is read after it; a step that gives nothing stays for what it prints."""
     needed: set[str] = set()
-    last = max((step.cell for step in plan.steps), default=0)
+    last = max([*(step.cell for step in plan.steps), *wanted], default=0)
     kept: list[PlannedStep] = []
     threaded = {name for step in plan.steps for name in step.takes if name in _STATES.values()}
     for step in reversed(plan.steps):

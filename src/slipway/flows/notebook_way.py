@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from slipway.code.cell_flow import Statement, free_names, root_name
+from slipway.code.cell_flow import Statement, free_names, gathered, root_name
 from slipway.errors import InvalidInput
 from slipway.flows.notebook_run import Kind, Ran
 
@@ -79,8 +79,9 @@ class Way:
         definitions: The positions of functions that the path calls and that read data.
         result: What the model is asked with, as text.
         asked: The position of the statement that asks or fits the model.
-        label: The names from which the truth is made.
+        label: The truth that the model is fitted on, None where no cell says it.
         row_names: Every name that holds rows somewhere.
+        lists: Of a statement that gathers frames in a list: the same with those that are the rows.
     """
 
     rows: str
@@ -91,8 +92,9 @@ class Way:
     definitions: list[int]
     result: ast.expr
     asked: int
-    label: list[str] = field(default_factory=list)
+    label: ast.expr | None = None
     row_names: set[str] = field(default_factory=set)
+    lists: dict[int, str] = field(default_factory=dict)
 
 
 def find_way(
@@ -132,6 +134,7 @@ def _follow(
     defined = {
         name: p for p, one in enumerate(statements) if isinstance(one.node, ast.FunctionDef) for name in one.binds
     }
+    lists = {name: p for p, one in enumerate(statements[: way.asked]) for name in gathered(one.node)}
     for position in range(way.asked - 1, -1, -1):
         one = statements[position]
         touched = (one.binds | one.changes | _changed_by_call(one, ran)) & needed
@@ -142,20 +145,31 @@ def _follow(
             if len(touched) > 1:
                 raise _unclear(one, f"loads {', '.join(sorted(touched))}", "the model is asked with both")
             return
-        if _brings_rows(one, ran.kinds[position], origins[position], root):
+        beside = set().union(*(gathered(statements[lists[name]].node)[name] for name in one.reads & lists.keys()))
+        if _brings_rows(one, ran.kinds[position], origins[position], root, beside | lists.keys()):
             way.loading.append(position)
             continue
         way.path.append(position)
         parts = _same_rows(statements, position, ran.kinds[position], touched)
+        if held := next(iter(gathered(one.node).items()), None):
+            needed -= {held[0]}
+            kept = [part.id for part in one.node.value.elts if part.id in needed]  # type: ignore[attr-defined]  # names
+            way.lists[position] = f"{held[0]} = [{', '.join(kept)}]"
+            continue
         if parts:
             way.same[position] = [(name, ast.unparse(source)) for name, source in parts]
             needed -= {name for name, _ in parts}
             reads = set().union(*(free_names(source) for _, source in parts))
         else:
             needed -= one.binds
-            reads = set(one.reads | one.keeps)
+            reads = {
+                name for name in one.reads | one.keeps if name not in beside or origins[position].get(name) == root
+            }
         for name in sorted(reads - fixed):
-            is_filled = name in one.changes and ran.kinds[position].get(name, Kind("code")).family == "other"
+            is_list = name in lists and lists[name] < position
+            is_filled = is_list or (
+                name in one.changes and ran.kinds[position].get(name, Kind("code")).family == "other"
+            )
             if origins[position].get(name) == root or is_filled:
                 needed.add(name)  # rows, or a list or dictionary that the way itself fills
             elif name in defined and defined[name] < position:
@@ -256,10 +270,11 @@ def _in_order(node: ast.AST) -> Iterator[str]:
 
 def _asked(
     statements: Sequence[Statement], ran: Ran, origins: Sequence[dict[str, int]], plots: frozenset[int], model: str
-) -> tuple[int, ast.expr, list[str]]:
-    """Where the model is asked or fitted, with what, and the name of the truth that it was fitted on."""
+) -> tuple[int, ast.expr, ast.expr | None]:
+    """Where the model is asked or fitted, with what, and the truth that it was fitted on."""
     asks: list[tuple[int, int, ast.expr]] = []
-    label: list[str] = []
+    fitted: set[int] = set()
+    label: ast.expr | None = None
     for position, one in enumerate(statements):
         if position in plots or isinstance(one.node, ast.FunctionDef | ast.ClassDef):
             continue
@@ -270,9 +285,11 @@ def _asked(
             if method not in (*_ASKS, "fit") or not any(name in origins[position] for name in free_names(call.args[0])):
                 continue
             if method == "fit" and len(call.args) > 1:
-                label = sorted(free_names(call.args[1])) if own or not label else label
+                label = call.args[1] if own or label is None else label
             if method == "fit" and len(call.args) < 2:
                 continue  # a transformer
+            if method == "fit" and own:
+                fitted |= {origins[position][name] for name in free_names(call.args[0]) if name in origins[position]}
             rank = (4 if method in _ASKS[:3] else 3 if method == "score" else 2) + (4 if own else 0)
             asks.append((rank, position, call.args[0]))
     if not asks:
@@ -281,8 +298,25 @@ def _asked(
             why="Neither its fit nor its predict stands in a cell by itself with rows that are loaded.",
             fix=f"Let a cell say {model}.fit(X, y) or {model}.predict(X), outside of functions.",
         )
+    asks = [ask for ask in asks if not _some_rows(ask[2])] or asks
+    known = {
+        (p, expression): {origins[p][n] for n in free_names(expression) if n in origins[p]} for _, p, expression in asks
+    }
+    asks = [
+        ask for ask in asks if not fitted or fitted & known[ask[1], ask[2]]
+    ] or asks  # other rows than it learned from
     _, position, wanted = max(asks, key=lambda ask: ask[:2])
     return position, wanted, label
+
+
+def _some_rows(node: ast.expr) -> bool:
+    """Whether a few rows are asked for, to look at the answers: `X_test[:5]`, `X_test.head()`, `X.iloc[[3]]`."""
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr in ("iloc", "loc"):
+        rows = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
+        return not (isinstance(rows, ast.Slice) and rows.lower is None and rows.upper is None)
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Slice | ast.UnaryOp) or isinstance(getattr(node.slice, "value", None), int)
+    return isinstance(node, ast.Call) and _methods(node)[:1] in (["head"], ["tail"], ["sample"], ["reshape"])
 
 
 def _belongs(call: ast.Call, one: Statement, model: str) -> bool:
@@ -297,10 +331,10 @@ def _changed_by_call(one: Statement, ran: Ran) -> frozenset[str]:
     ) else frozenset()  # fmt: skip
 
 
-def _brings_rows(one: Statement, kinds: dict[str, Kind], origins: dict[str, int], root: int) -> bool:
+def _brings_rows(one: Statement, kinds: dict[str, Kind], origins: dict[str, int], root: int, beside: set[str]) -> bool:
     """Whether a statement adds what lies beside the rows: `df["target"] = data.target`."""
     length = next((kinds[name].length for name in one.reads if origins.get(name) == root and name in kinds), 0)
-    for name in one.reads:
+    for name in one.reads - beside:  # of a list of frames each is changed by itself
         kind = kinds.get(name)
         if kind is None or origins.get(name) == root:
             continue

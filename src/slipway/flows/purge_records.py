@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -14,6 +14,8 @@ from slipway.ledger import entries, events, locks
 from slipway.models import numbered
 from slipway.models.bundle import decode_manifest
 from slipway.pipelines import cache
+from slipway.pipelines.beside import files_of
+from slipway.pipelines.snapshot import contents_of
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import LoggedModel, ModelVersion, RegisteredModel
@@ -210,8 +212,9 @@ def _in_files(files: Iterable[Artifact]) -> set[str]:
     return {file.digest for file in files}
 
 
-def _in_run(workspace: Workspace, run: Run, steps: Iterable[StepRun]) -> set[str]:
-    found = {run.code.diff, run.code.snapshot} | _in_files(run.artifacts) | _in_lock(workspace, run.environment)
+def _in_run(workspace: Workspace, run: Run, steps: Sequence[StepRun]) -> set[str]:
+    found = {run.code.diff, *_in_snapshot(workspace, run.code.snapshot)} | _in_files(run.artifacts)
+    found |= _in_lock(workspace, run.environment) | set(files_of(run, steps).values())
     for step in steps:
         found |= (
             {step.closure, step.output.digest if step.output else ""}
@@ -219,6 +222,13 @@ def _in_run(workspace: Workspace, run: Run, steps: Iterable[StepRun]) -> set[str
             | _in_files(step.notes.artifacts if step.notes else ())
         )
     return found - {""}
+
+
+def _in_snapshot(workspace: Workspace, digest: str) -> set[str]:
+    """A project's snapshot, and the files beside its code."""
+    with suppress(NotFound, Corrupt):  # then a sweep finds its files
+        return {digest, *contents_of(workspace, digest).files.values()} if digest else set()
+    return {digest}
 
 
 def _in_lock(workspace: Workspace, environment: Environment | None) -> set[str]:

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 from slipway.errors import InvalidInput, NotFound
 from slipway.ledger import entries
+from slipway.ledger.run_tags import SEARCH, TRIAL
 from slipway.models import registry
+from slipway.pipelines import beside
+from slipway.pipelines.reasons import steps_of
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.filesets import FileSetVersion
 from slipway.records.models import ModelVersion
@@ -15,7 +19,16 @@ from slipway.records.tables import TableVersion
 from slipway.runs import search
 from slipway.tables import filesets, versions
 
-__all__ = ["check_pipelines", "check_snapshot", "erased_since", "pins_of", "run_meant"]
+__all__ = [
+    "beside_of",
+    "check_pipelines",
+    "check_snapshot",
+    "erased_since",
+    "pins_of",
+    "run_meant",
+    "searches_of",
+    "trials_of",
+]
 
 
 def run_meant(workspace: Workspace, target: str) -> tuple[Run, str]:
@@ -80,6 +93,42 @@ def check_snapshot(run: Run) -> None:
             fix=f"Start it with `slipway run {run.pipeline}`, which keeps one, and go on from that run.",
             field="target",
         )
+
+
+def beside_of(workspace: Workspace, run: Run) -> tuple[dict[str, str], str]:
+    """The files beside the code that a run read, its trials too, as they were then; and the folder in which it was.
+
+    Returns:
+        The digest of each file by its path relative to the project's folder; the folder relative to that, or "".
+
+    Raises:
+        NotFound: One of them is gone.
+    """
+    with workspace.ledger.read() as tx:
+        steps = steps_of(tx, run.id)
+        for found in searches_of(tx, run):
+            steps += [step for trial in trials_of(tx, found) for step in steps_of(tx, trial.id)]
+    files = beside.files_of(run, steps)
+    for name, content in files.items():
+        if not workspace.blobs.has(content):
+            raise NotFound(
+                f"The file {name}, which the run {run.id[:12]} read beside its code, is not stored any more.",
+                why="It was erased or purged, and no other bytes are those that it read.",
+                fix=f"Run its pipeline anew: slipway run {run.pipeline}",
+            )
+    return files, beside.cwd_of(run, steps)
+
+
+def searches_of(tx: ReadTransaction, run: Run) -> list[Run]:
+    """The searches that a run made, in their order."""
+    found = entries.every(tx, Run, parent=run.id)
+    return sorted((one for one in found if SEARCH in one.tags), key=lambda one: (one.started_at, one.id))
+
+
+def trials_of(tx: ReadTransaction, search: Run) -> list[Run]:
+    """The trials of a search, in their order."""
+    found = (one for one in entries.every(tx, Run, parent=search.id) if TRIAL in one.tags)
+    return sorted(found, key=lambda one: int(one.tags[TRIAL]))
 
 
 def pins_of(workspace: Workspace, run: Run) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from slipway.errors import InvalidInput, NotFound, Unavailable
 from slipway.hashing import digest
+from slipway.pipelines.beside import choose, of_all
 from slipway.pipelines.snapshot import pack
 from slipway.ports.source import masked
 from slipway.ports.workspace import Workspace
@@ -111,7 +112,8 @@ def snapshot_at(workspace: Workspace, place: Place, branch: str, commit: str) ->
                 why="What was pushed is what runs, so it must be a project.",
                 fix="Commit slipway.toml, or apply the schedules from the folder in which it lies.",
             )
-        return workspace.blobs.put(pack(Path(name)))
+        chosen = choose(workspace.blobs, Path(name), of_all(Path(name)))
+        return workspace.blobs.put(pack(Path(name), files=chosen.files))
 
 
 def _git(*words: str) -> bytes:

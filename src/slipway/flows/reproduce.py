@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from slipway.code.libraries import python_version
 from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.flows.distance import apart
 from slipway.flows.rebuilt import python_for
-from slipway.flows.repeatable import check_pipelines, check_snapshot, erased_since, pins_of, run_meant
+from slipway.flows.repeatable import beside_of, check_pipelines, check_snapshot, erased_since, pins_of, run_meant
+from slipway.flows.trials_compared import compare_searches, with_trials
 from slipway.flows.warm_start import started_from
-from slipway.ledger import entries, events, lineage
+from slipway.ledger import entries, events, lineage, provenance
 from slipway.ledger.attest import read_back, signed
 from slipway.ledger.run_log import REPRODUCES
+from slipway.ledger.run_tags import RESTORED
 from slipway.operations.runs import Reproduce, Reproduced
 from slipway.pipelines import cache, snapshot, staging
 from slipway.pipelines.comparison import RESULT, Apart, Compared, Distance, Made, compare, disagree
 from slipway.pipelines.reasons import steps_of
 from slipway.ports.runner import LOG_FILE
 from slipway.ports.workspace import Workspace
-from slipway.records.reproductions import Reproduction
+from slipway.records.reproductions import Reproduction, ReproductionCause, SearchCompared
 from slipway.records.runs import Artifact, Run, RunError
 from slipway.runs import search
 from slipway.schema.fingerprints import of_value
@@ -31,6 +35,7 @@ __all__ = ["reproduce", "reproductions_of"]
 
 _MISSING = frozenset({"ModuleNotFoundError", "ImportError", "MissingExtra"})
 _ENVIRONMENT = "slipway.environment"
+_NOT_OURS = frozenset({"unknown", "python", "library", "hardware"})
 _READABLE = frozenset({"json", "parquet", "npy", "pandas", "model"})
 
 
@@ -56,25 +61,36 @@ def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
         try:
             _begin(workspace, run, name, request.environment)
         except SlipwayError as problem:
-            cannot = Compared(verdict="cannot", sentence=f"Its environment cannot be built: {problem}", cause="library")
+            told, cause = f"Its environment cannot be built: {problem}", _unbuilt_because(run)
+            cannot = Compared(verdict="cannot", sentence=told, cause=cause)
             return Reproduced(reproduction=_record(workspace, run, number, bundle, cannot, None))
     if workspace.runner.wait(folder, request.wait_s) == "running":
         return Reproduced(reproduction=None)
-    found, again = _judged(workspace, run, folder)
-    if again is not None and found.verdict == "differs" and found.cause in ("unknown", "library", "hardware"):
+    found, again, searches = _judged(workspace, run, folder)
+    if again is not None and found.verdict == "differs" and found.cause in _NOT_OURS:
         once_more = folder.with_name(f"{name}-again")
         if workspace.runner.state(once_more) == "absent":
             _begin(workspace, run, once_more.name, request.environment)
         if workspace.runner.wait(once_more, request.wait_s) == "running":
             return Reproduced(reproduction=None)
         found = _by_chance(workspace, found, again, once_more)
-    return Reproduced(reproduction=_record(workspace, run, number, bundle, found, again))
+    return Reproduced(reproduction=_record(workspace, run, number, bundle, found, again, searches))
+
+
+def _unbuilt_because(run: Run) -> ReproductionCause:
+    """Another minor version of Python is missing, or what is installed here is built for this one."""
+    then = run.environment.python.split(".")[:2] if run.environment is not None else []
+    return "python" if then and ".".join(then) != python_version() else "library"
 
 
 def _begin(workspace: Workspace, run: Run, name: str, environment: Literal["lock", "here"]) -> None:
     """Write the task of a repetition and start it, in the environment that was asked for."""
     python = python_for(workspace, run) if environment == "lock" else ""
     tags = {REPRODUCES: run.id, _ENVIRONMENT: "the lock" if python else "here"}
+    threads = _threads_of(run)
+    if told := ", ".join(f"{name} {'(not set)' if said is None else said}" for name, said in threads.items()):
+        tags[RESTORED] = told
+    files, cwd = beside_of(workspace, run)
     task = staging.task(
         workspace,
         snapshot=run.code.snapshot,
@@ -85,8 +101,18 @@ def _begin(workspace: Workspace, run: Run, name: str, environment: Literal["lock
         use_cache=False,
         register=False,
         warm_start=started_from(workspace, run),
+        files=files,
+        cwd=cwd,
     )
-    workspace.runner.start(staging.stage(workspace, name, task), python=python)
+    workspace.runner.start(staging.stage(workspace, name, task), python=python, variables=threads)
+
+
+def _threads_of(run: Run) -> dict[str, str | None]:
+    """What the run was told of threads and this process is told otherwise; None for what it was not told."""
+    if run.machine is None:
+        return {}
+    then, now = run.machine.threads, provenance.machine().threads
+    return {name: then.get(name) for name in provenance.THREADS if then.get(name) != now.get(name)}
 
 
 def _check(run: Run) -> None:
@@ -106,12 +132,17 @@ def _stands_against(workspace: Workspace, run: Run) -> Compared | None:
     is_erased = bool(erased_since(workspace, run))
     try:
         pins_of(workspace, run)
+        beside_of(workspace, run)
     except (NotFound, Corrupt) as problem:
         return Compared(verdict="cannot", sentence=str(problem), cause="erased rows" if is_erased else "data")
     try:
-        snapshot.unpacked(workspace, run.code.snapshot)
+        code = snapshot.contents_of(workspace, run.code.snapshot)
     except (NotFound, Corrupt) as problem:
         return Compared(verdict="cannot", sentence=str(problem), cause="code")
+    try:
+        snapshot.check_files(workspace, code)
+    except NotFound as problem:
+        return Compared(verdict="cannot", sentence=str(problem), cause="data")
     with workspace.ledger.read() as tx:
         steps = steps_of(tx, run.id)
     kept = [(step.name, step.outputs) for step in steps]
@@ -161,19 +192,35 @@ def reproductions_of(workspace: Workspace, bundle: str) -> list[Reproduction]:
     return sorted(found, key=lambda one: (one.parent_id, one.number), reverse=True)
 
 
-def _judged(workspace: Workspace, run: Run, folder: Path) -> tuple[Compared, Run | None]:
+class _Judged(NamedTuple):
+    """What came of a repetition: the verdict, its run (None where none began), and its searches."""
+
+    found: Compared
+    again: Run | None = None
+    searches: tuple[SearchCompared, ...] = ()
+
+
+def _judged(workspace: Workspace, run: Run, folder: Path) -> _Judged:
     answer = staging.answer(folder)
     if answer is None:
-        return Compared(verdict="cannot", sentence=f"It was killed; see {folder / LOG_FILE}.", cause="unknown"), None
+        told = f"It was killed; see {folder / LOG_FILE}."
+        return _Judged(Compared(verdict="cannot", sentence=told, cause="unknown"))
     error = answer.error
     if not answer.run_id:
         told = error.message if error else "It came to nothing."
-        return Compared(verdict="cannot", sentence=told, cause="library" if _is_missing(error) else "unknown"), None
+        return _Judged(Compared(verdict="cannot", sentence=told, cause="library" if _is_missing(error) else "unknown"))
     before, after = (_made(workspace, id) for id in (run.id, answer.run_id))
     if after.run.error is not None and _is_missing(after.run.error):
         told = f"A library is missing: {after.run.error.message}. Install what the run's lock names."
-        return Compared(verdict="cannot", sentence=told, cause="library"), after.run
-    return compare(workspace.blobs, before, after, _distance(workspace)), after.run
+        return _Judged(Compared(verdict="cannot", sentence=told, cause="library"), after.run)
+    found = compare(workspace.blobs, before, after, _distance(workspace))
+    searches, first = compare_searches(workspace, before.run, after.run, partial(_compared, workspace))
+    return _Judged(with_trials(found, searches, first), after.run, searches)
+
+
+def _compared(workspace: Workspace, before: Run, after: Run) -> Compared:
+    made = (_made(workspace, before.id), _made(workspace, after.id))
+    return compare(workspace.blobs, *made, _distance(workspace))
 
 
 def _is_missing(error: RunError | None) -> bool:
@@ -191,7 +238,12 @@ def _by_chance(workspace: Workspace, found: Compared, again: Run, once_more: Pat
     answer = staging.answer(once_more)
     if answer is None or not answer.run_id:
         return found
-    if disagree(_made(workspace, again.id), _made(workspace, answer.run_id), found.step):
+    first, second = _made(workspace, again.id), _made(workspace, answer.run_id)
+    if found.step.startswith("trial "):
+        is_chance = compare_searches(workspace, first.run, second.run, partial(_compared, workspace))[1] is not None
+    else:
+        is_chance = disagree(first, second, found.step)
+    if is_chance:
         told = (
             f"{found.sentence} Two repetitions from the same code, data and libraries disagree there too: it depends on "
             "chance (random numbers without a seed, the order of threads), the clock or the network."
@@ -213,8 +265,16 @@ def _distance(workspace: Workspace) -> Distance:
 
 
 def _record(
-    workspace: Workspace, run: Run, number: int, bundle: str, found: Compared, again: Run | None
+    workspace: Workspace,
+    run: Run,
+    number: int,
+    bundle: str,
+    found: Compared,
+    again: Run | None,
+    searches: tuple[SearchCompared, ...] = (),
 ) -> Reproduction:
+    restored = "" if again is None else again.tags.get(RESTORED, "")
+    told = f" What it was told of threads was restored: {restored}." if restored else ""
     took = 0.0 if again is None or again.ended_at is None else (again.ended_at - again.started_at).total_seconds()
     made = Reproduction(
         id=f"{run.id}-{number}",
@@ -224,7 +284,7 @@ def _record(
         parent_id=run.id,
         number=number,
         verdict=found.verdict,
-        sentence=found.sentence,
+        sentence=f"{found.sentence}{told}",
         step=found.step,
         cause=found.cause,
         compared=found.compared,
@@ -233,6 +293,7 @@ def _record(
         bundle=bundle,
         seconds=took,
         actor=workspace.actor,
+        searches=searches,
     )
     made = signed(made, workspace.signer)
     node = f"reproduction:{made.id}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from slipway import errors
 from slipway.errors import Conflict, InvalidInput, NotFound, SlipwayError, StepFailed, near
-from slipway.flows.repeatable import check_pipelines, check_snapshot, pins_of, run_meant
+from slipway.flows.repeatable import beside_of, check_pipelines, check_snapshot, pins_of, run_meant
 from slipway.flows.run_changes import changes
 from slipway.flows.warm_start import former_of, started_from
 from slipway.ids import new_id
@@ -61,7 +61,10 @@ def _staged(workspace: Workspace, run: Run, request: Rerun, key: str, checkout: 
     if not checkout:
         check_snapshot(run)
         _check_names(run, request.params)
-    snapshot.unpacked(workspace, checkout or run.code.snapshot)
+    snapshot.check_files(workspace, snapshot.contents_of(workspace, checkout or run.code.snapshot))
+    # With the data of now go the files of now, which are those of the checkout where one is named.
+    is_as_then = request.data == "same" or not checkout
+    files, cwd = beside_of(workspace, run) if is_as_then else ({}, "")
     start = run.id if request.warm_start else started_from(workspace, run)
     if start:
         former_of(workspace, start)
@@ -75,6 +78,8 @@ def _staged(workspace: Workspace, run: Run, request: Rerun, key: str, checkout: 
         pins=pins_of(workspace, run) if request.data == "same" else {},
         is_release=True,
         warm_start=start,
+        files=files,
+        cwd=cwd,
     )
     folder = staging.stage(workspace, f"rerun-{key}", task)
     workspace.runner.start(folder)

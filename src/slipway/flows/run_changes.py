@@ -10,6 +10,7 @@ from slipway.errors import InvalidInput, NotFound
 from slipway.ledger.run_tags import RERUNS, WARM_START
 from slipway.operations.runs import GetChanges, MetricChange, RunChanges
 from slipway.pipelines.apart_because import installed_changes, is_library, machine_changes
+from slipway.pipelines.beside import files_of
 from slipway.pipelines.reasons import code_changes, read_closures
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run, StepRun
@@ -57,7 +58,7 @@ def changes(workspace: Workspace, before: Run, after: Run) -> RunChanges:
         run_id=after.id,
         other_id=before.id,
         params=tuple(_params(before.params, after.params)),
-        data=tuple(_data(workspace, before, after)),
+        data=(*_data(workspace, before, after), *_files(before, after, old, new)),
         code=tuple(code),
         libraries=(*installed, *further, *machine_changes(before, after)),
         start=_start(before, after),
@@ -100,6 +101,12 @@ def _data(workspace: Workspace, before: Run, after: Run) -> list[str]:
         was, is_now = (_version(workspace, place, read.get(place, ())) for read in (old, new))
         told.append(f"{place[1].removeprefix(f'{workspace.project}/')}: {was} -> {is_now}")
     return told
+
+
+def _files(before: Run, after: Run, old: list[StepRun], new: list[StepRun]) -> list[str]:
+    """The files beside the code that both read, and that are others now."""
+    was, is_now = files_of(before, old), files_of(after, new)
+    return [f"file {name} changed" for name in sorted(was.keys() & is_now.keys()) if was[name] != is_now[name]]
 
 
 def _versions(run: Run) -> dict[tuple[str, str], tuple[str, ...]]:

@@ -56,7 +56,9 @@ def _value(node: ast.expr) -> Any:
                 return getattr(found, _COMPARED[type(op)])(_literal(limit))
         case _:
             pass
-    raise InvalidInput(f"{ast.unparse(node)!r} is not understood.")
+    raise InvalidInput(
+        f"{ast.unparse(node)!r} is not understood.", why="Only the words of a gate are, compared with >= or <=."
+    )
 
 
 def _positional(call: ast.Call) -> list[Any]:
@@ -71,7 +73,9 @@ def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, MemoryError, RecursionError) as problem:
-        raise InvalidInput(f"{ast.unparse(node)[:80]!r} is no number, text or list of these.") from problem
+        raise InvalidInput(
+            f"{ast.unparse(node)[:80]!r} is given to a check.", why="It takes numbers, texts and lists of these."
+        ) from problem
 
 
 def _refusal(text: str, why: str) -> InvalidInput:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 
+from slipway.flows.repeatable import beside_of
 from slipway.pipelines import staging
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
@@ -43,6 +44,7 @@ def blind_beside(workspace: Workspace, run: Run, months: list[date], until: str)
     """
     names = sorted({node.partition("/")[2].partition("@")[0] for node in run.inputs if node.startswith("table:")})
     pins = {name: versions.head(workspace, name).version for name in names}
+    files, cwd = beside_of(workspace, run)
     stopping = threading.Event()
     folders: list[Path] = []
 
@@ -58,6 +60,8 @@ def blind_beside(workspace: Workspace, run: Run, months: list[date], until: str)
                 tags={"slipway.policy": "blind"},
                 pins=pins,
                 register=False,
+                files=files,
+                cwd=cwd,
             )
             folders.append(staging.stage(workspace, f"blind-{month:%Y-%m}", task))
             workspace.runner.start(folders[-1])

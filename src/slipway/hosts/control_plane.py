@@ -4,7 +4,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from slipway.errors import BackendError, Conflict, InvalidInput, SlipwayError
 from slipway.governance.audit import head_of
 from slipway.hosts.blob_places import prove_blobs
 from slipway.hosts.controller import PASS_EVERY_S, Controller
+from slipway.hosts.environment_use import using
 from slipway.hosts.project import open_workspace
-from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
 from slipway.ledger import events, uploads
 from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
@@ -45,6 +46,7 @@ def serve(
     seal_every_s: float = _SEAL_EVERY_S,
     pass_every_s: float = PASS_EVERY_S,
     largest_upload: int = LARGEST_UPLOAD,
+    home: Path | None = None,
 ) -> None:
     """Serve a store until SIGINT or SIGTERM, then finish what was begun and return.
 
@@ -61,34 +63,39 @@ def serve(
         seal_every_s: Seconds between two seals of the audit log.
         pass_every_s: Seconds of machine time between two passes of the loop.
         largest_upload: How many bytes an artifact may have that runs send over HTTP.
+        home: The project's folder whose environments on demand are looked after; None for none.
 
     Raises:
         InvalidInput: The address is not the loopback one, or the port is in use.
         InvalidSetting: The object store does not fit.
+        NotFound: The store was one on demand, and was taken away just now.
     """
-    listener = listen(host, port)
-    try:
+    with closing(listen(host, port)) as listener, using(root):
         opened = open_workspace(root, project="", environment=environment, ledger=ledger, blobs=blobs, say=say)
         workspace = replace(_readied(opened), largest_upload=largest_upload)
-        sealer = Sealer(workspace, every_s=seal_every_s)
-        controller = Controller(workspace, every_s=pass_every_s)
-        # In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.
-        is_simulated = (root / CLOCK_FILE).exists()
+        controller = Controller(workspace, every_s=pass_every_s, home=home)
         server = _Server(make_app(workspace), lambda: once_ready(_address(host, listener)))
         _stop_quietly()
-        sealer.start()
-        if not is_simulated:
-            controller.start()
-        try:
+        with closing(workspace.ledger), _working(Sealer(workspace, every_s=seal_every_s), controller):
             server.run(sockets=[listener])
-        finally:
-            if not is_simulated:
-                controller.stop()
-            sealer.stop()
-            workspace.ledger.close()
-    finally:
-        listener.close()
     say("Slipway has stopped.")
+
+
+@contextmanager
+def _working(sealer: "Sealer", controller: Controller) -> Iterator[None]:
+    """Let both work as long as the block lasts, the controller unless the store lives in simulated time.
+
+    In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.
+    """
+    sealer.start()
+    if not controller.is_simulated:
+        controller.start()
+    try:
+        yield
+    finally:
+        if not controller.is_simulated:
+            controller.stop()
+        sealer.stop()
 
 
 def _address(host: str, listener: socket.socket) -> str:

@@ -1,6 +1,7 @@
 """The controller of a store: lets the loop pass over all projects again and again, for as long as the server runs.
 
-Once a day it purges what has been in the trash long enough.
+Once a day it purges what has been in the trash long enough. Where it serves a project's store it looks after the
+project's environments on demand too.
 """
 
 import os
@@ -9,10 +10,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from msgspec import Struct
 
 from slipway.errors import SlipwayError
+from slipway.hosts import on_demand
+from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
 from slipway.ledger.projects import list_projects
 from slipway.ledger.store_folder import folder_id
@@ -46,15 +50,23 @@ class Controller:
     Args:
         workspace: The store's.
         every_s: Seconds of machine time between two passes.
+        home: The project's folder whose environments on demand it looks after, in the workspace's business time; None
+            for none. Every server of the project does: that is no matter of one store.
     """
 
-    def __init__(self, workspace: Workspace, *, every_s: float = PASS_EVERY_S) -> None:
+    def __init__(self, workspace: Workspace, *, every_s: float = PASS_EVERY_S, home: Path | None = None) -> None:
         self._workspace = workspace
+        self._home = home
         self._every_s = every_s
         self._holder = f"{os.getpid()}-{new_id()}"
         self._said: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="slipway-controller", daemon=True)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the store lives in simulated time, in which nothing happens by itself."""
+        return (self._workspace.root / CLOCK_FILE).exists()
 
     def start(self) -> None:
         """Begin."""
@@ -69,6 +81,7 @@ class Controller:
 
     def look(self) -> bool:
         """Pass over every project once, unless another server of this folder does; says whether it did."""
+        self._environments()
         try:
             take_in(self._workspace)  # each server what lies in its own folder
             if self._workspace.open_parts is not None:
@@ -84,6 +97,20 @@ class Controller:
         with self._renewing():
             self._pass(projects, is_all=is_all)
         return True
+
+    def _environments(self) -> None:
+        """Warn of environments on demand that nobody uses, and take away what was warned of; each line is said once."""
+        if self._home is None:
+            return
+        what = f"The care for the environments of {self._home}"
+        try:
+            on_demand.look_after(self._home, lambda line: self._say(line, line), self._workspace.clock)
+        except SlipwayError as problem:
+            self._say(what, f"{what} did not finish: {problem}")
+        except Exception:  # a full disk there must not keep this store's endpoints unattended
+            self._say(what, f"{what} failed:\n{traceback.format_exc()}")
+        else:
+            self._say(what, "")
 
     def _lease(self, seconds: float) -> tuple[bool, bool]:
         """Take or keep the turn at this folder's endpoints, and with it, where no other folder's server has it, at all."""

@@ -1,8 +1,11 @@
-"""Environments on demand: made, looked after and taken away by command, in a file beside slipway.toml.
+"""Environments on demand: made, looked after and taken away, in a file beside slipway.toml.
 
 slipway.toml is its author's: it is read and never written. What `slipway env create` makes is in `slipway.local.toml`,
 which belongs to this checkout and not into version control. An environment that nobody used for as long as it was made
 for is warned of, and goes into the trash when the warning is old; from there it goes for good after 30 days.
+
+Commands of the project look, and so does its `slipway up` at each pass. Whoever looks compares what is written with what
+lies there and does what is due: after a kill at any place the next one goes on.
 """
 
 from __future__ import annotations
@@ -12,30 +15,33 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from slipway import plugins
 from slipway.errors import Conflict, InvalidDeclaration, InvalidInput, InvalidSetting, NotFound, near
+from slipway.hosts.environment_use import MARK, free, last_used, note_use, serving
 from slipway.hosts.ledgers import is_store, open_ledger
 from slipway.hosts.settings import FILE, LOCAL_FILE, EnvironmentSettings, LocalSettings, Made, Settings, read_local
 from slipway.ids import check_name, new_id
 from slipway.ledger.entries import kind_of
 from slipway.ledger.naming import kinds
 from slipway.ledger.whole_files import write_whole
+from slipway.ports.clock import Clock
 from slipway.records.projects import Project
 from slipway.schema import durations
 
-__all__ = ["KEEP", "create", "destroy", "goes_at", "keep", "last_used", "look_after", "note_use", "restore", "serving"]
+__all__ = ["KEEP", "create", "destroy", "goes_at", "keep", "look_after", "restore", "trashed_at"]
 
 KEEP = timedelta(days=30)
 """How long a destroyed environment that held something can be taken back."""
 
 _WARNING = timedelta(days=2)
-_MARK = "on-demand"
-"""The file in a store that says which environment it was made for; its time says when that was last used."""
+_PREFIX = ".slipway-"
+_GOING = ".slipway.going-*"
+_HALF = f".{LOCAL_FILE}.*.part"
 _PLACES = frozenset({"store", "ledger", "blobs", "server", "online"})
 _NEVER = "never"
 _HEAD = f"""# Environments that `slipway env create` made. Written by slipway; {FILE} is yours.
@@ -44,7 +50,14 @@ _HEAD = f"""# Environments that `slipway env create` made. Written by slipway; {
 
 
 def create(
-    home: Path, settings: Settings, name: str, *, by: str, expires: str = "7d", like: str = "dev"
+    home: Path,
+    settings: Settings,
+    name: str,
+    *,
+    by: str,
+    expires: str = "7d",
+    like: str = "dev",
+    clock: Clock | None = None,
 ) -> EnvironmentSettings:
     """Make an environment with a store of its own, empty, beside the project's others.
 
@@ -55,6 +68,7 @@ def create(
         by: Who makes it.
         expires: For how long it may be unused: "12h", "7d"; "never".
         like: The environment whose settings it takes over, but for places: store, ledger, blobs, server, online store.
+        clock: Business time; the machine's when None.
 
     Raises:
         InvalidInput: The name or the duration does not fit.
@@ -86,14 +100,22 @@ def create(
             )
         made = msgspec.structs.replace(taken, **_own_places(name))
         _make_store(home / made.store, name)
-        told = Made(like=like, made_at=datetime.now(UTC), made_by=by, expires=expires)
+        now = _now(clock)
+        note_use(home / made.store, now)
+        told = Made(like=like, made_at=now, made_by=by, expires=expires)
         environments, others = local.environments | {name: made}, local.made | {name: told}
         _write(home, LocalSettings(environments=environments, made=others))
     return made
 
 
 def destroy(
-    home: Path, settings: Settings, name: str, *, stops: bool = False, is_final: bool = False
+    home: Path,
+    settings: Settings,
+    name: str,
+    *,
+    stops: bool = False,
+    is_final: bool = False,
+    clock: Clock | None = None,
 ) -> datetime | None:
     """Take an environment away: what it holds goes into the trash, an empty one is gone at once.
 
@@ -101,8 +123,10 @@ def destroy(
         home: The project's folder.
         settings: What its files say.
         name: Which.
-        stops: Whether endpoints that serve are stopped; otherwise they are a reason to refuse.
+        stops: Whether endpoints that serve are stopped, after what they are answering; otherwise they are a reason to
+            refuse.
         is_final: Whether nothing is kept, not even what is in the trash already.
+        clock: Business time; the machine's when None.
 
     Returns:
         Until when it can be taken back, None where it is gone.
@@ -110,7 +134,7 @@ def destroy(
     Raises:
         NotFound: There is no such environment.
         InvalidInput: slipway.toml declares it.
-        Conflict: Endpoints serve, or its folder is not the one that was made for it.
+        Conflict: Endpoints serve, a process works there, or its folder is not the one that was made for it.
     """
     with _alone(home):
         local = read_local(home)
@@ -118,29 +142,24 @@ def destroy(
         store = home / local.environments[name].store
         if told.destroyed_at is None and store.exists():
             _check_mark(store, name)
-            running = serving(store)
-            if running and not stops:
-                raise Conflict(
-                    f"In the environment {name!r} {_listed(running)}.",
-                    why="Whoever asks there would get no answer any more.",
-                    fix=f"Stop them with it: slipway env destroy {name} --stop-endpoints",
-                )
-            _stop(store)
-        if is_final or (told.destroyed_at is None and _is_empty(store)):
-            _forget(home, local, name)
-            return None
-        told = msgspec.structs.replace(told, destroyed_at=told.destroyed_at or datetime.now(UTC))
-        _write(home, msgspec.structs.replace(local, made=local.made | {name: told}))
-        _move(store, _trash(store))
-        assert told.destroyed_at is not None
-        return told.destroyed_at + KEEP
+            _clear(store, name, stops=stops)
+        with free(store) as is_free:
+            if not is_free:
+                raise _busy(name)
+            if is_final or (told.destroyed_at is None and _is_empty(store)):
+                _forget(home, local, name, _now(clock))
+                return None
+            at = told.destroyed_at or _now(clock)
+            _note(home, local, name, msgspec.structs.replace(told, destroyed_at=at))
+            _move(store, _trash(store))
+        return at + KEEP
 
 
 def restore(home: Path, settings: Settings, name: str) -> None:
     """Take an environment out of the trash.
 
     Raises:
-        NotFound: There is none of this name.
+        NotFound: There is none of this name, or its store is gone.
         InvalidInput: slipway.toml declares it, or it is not in the trash.
     """
     with _alone(home):
@@ -150,9 +169,13 @@ def restore(home: Path, settings: Settings, name: str) -> None:
             raise InvalidInput(f"The environment {name!r} is not in the trash.", fix="See `slipway env list`.")
         store = home / local.environments[name].store
         _move(_trash(store), store)
+        if not store.exists():
+            raise NotFound(
+                f"The environment {name!r} cannot be taken back: its store is neither in {store} nor in the trash.",
+                fix=f"Let go of what is left of it: slipway env destroy {name} --now",
+            )
         note_use(store)
-        told = msgspec.structs.replace(told, destroyed_at=None, warned_at=None)
-        _write(home, msgspec.structs.replace(local, made=local.made | {name: told}))
+        _note(home, local, name, msgspec.structs.replace(told, destroyed_at=None, warned_at=None))
 
 
 def keep(home: Path, settings: Settings, name: str, expires: str) -> Made:
@@ -166,40 +189,42 @@ def keep(home: Path, settings: Settings, name: str, expires: str) -> Made:
     with _alone(home):
         local = read_local(home)
         told = msgspec.structs.replace(_made(local, settings, name), expires=expires, warned_at=None)
-        _write(home, msgspec.structs.replace(local, made=local.made | {name: told}))
+        _note(home, local, name, told)
     return told
 
 
-def look_after(home: Path, say: Callable[[str], None]) -> None:
-    """Warn of what nobody has used for long, and take away what was warned of long ago. It costs a file's look-up."""
-    if not (home / LOCAL_FILE).exists():
+def look_after(home: Path, say: Callable[[str], None], clock: Clock | None = None) -> None:
+    """Warn of what nobody has used for long, and take away what was warned of long ago. It costs a file's look-up.
+
+    Args:
+        home: The project's folder.
+        say: Receives a line for each environment that is warned of or goes.
+        clock: Business time; the machine's when None.
+
+    Raises:
+        InvalidSetting: The file of the environments is damaged.
+    """
+    if not (home / LOCAL_FILE).exists() and not _left(home):
         return
-    now = datetime.now(UTC)
+    now = _now(clock)
     with _alone(home):
         for name, told in read_local(home).made.items():
             local = read_local(home)
             store = home / local.environments[name].store
-            if told.destroyed_at is not None:
-                if now >= told.destroyed_at + KEEP:
-                    _forget(home, local, name)
-                else:
+            goes, is_destroyed = goes_at(store, told), told.destroyed_at is not None
+            is_over = told.destroyed_at is not None and now >= told.destroyed_at + KEEP
+            if not (is_over or (store.exists() if is_destroyed else goes is not None and now >= goes)):
+                continue
+            with free(store) as is_free:
+                if not is_free:
+                    note_use(store, now)
+                elif is_over:
+                    _forget(home, local, name, now)
+                elif is_destroyed:
                     _move(store, _trash(store))  # where a kill came between
-            elif (due := goes_at(store, told)) is not None and now >= due and not _serves(store):
-                _unused(home, local, name, say)
-
-
-def note_use(store: Path) -> None:
-    """An environment is used now; for a store that was not made on demand this does nothing."""
-    if (store / _MARK).exists():
-        os.utime(store / _MARK)
-
-
-def last_used(store: Path) -> datetime | None:
-    """When an environment was last used; None where nobody noted it."""
-    try:
-        return datetime.fromtimestamp((store / _MARK).stat().st_mtime, UTC)
-    except FileNotFoundError:
-        return None
+                else:
+                    _unused(home, local, name, now, say)
+        _sweep(home)
 
 
 def goes_at(store: Path, told: Made) -> datetime | None:
@@ -208,18 +233,15 @@ def goes_at(store: Path, told: Made) -> datetime | None:
     return None if told.expires == _NEVER or used is None else used + _length(told.expires)
 
 
-def serving(store: Path) -> tuple[str, ...]:
-    """The endpoints whose processes run in a store, as "project/endpoint"."""
-    launcher = plugins.load("launcher", "process")()
-    return tuple(
-        f"{folder.parent.name}/{folder.name}"
-        for folder in sorted((store / "endpoints").glob("*/*"))
-        if folder.is_dir() and launcher.status(folder) is not None
-    )
+def trashed_at(store: Path, told: Made) -> datetime | None:
+    """When an environment goes into the trash unless somebody uses it; None while nobody was warned of that."""
+    if told.warned_at is None or told.expires == _NEVER or told.warned_at < (last_used(store) or told.warned_at):
+        return None
+    return told.warned_at + min(_WARNING, _length(told.expires))
 
 
 def _own_places(name: str) -> dict[str, str]:
-    return {**dict.fromkeys(_PLACES, ""), "store": f".slipway-{name}"}
+    return {**dict.fromkeys(_PLACES, ""), "store": f"{_PREFIX}{name}"}
 
 
 def _check_expires(expires: str) -> None:
@@ -240,19 +262,19 @@ def _length(expires: str) -> timedelta:
 
 
 def _make_store(store: Path, name: str) -> None:
-    if store.exists() and not (store / _MARK).is_file():
+    if store.exists() and not (store / MARK).is_file():
         raise Conflict(
             f"The store of {name!r} would lie in {store}, where something lies already.",
             fix="Move it away, or give the environment another name.",
         )
     store.mkdir(exist_ok=True)
     (store / ".gitignore").write_text("*\n")
-    write_whole(store / _MARK, f"{name}\n".encode())
+    write_whole(store / MARK, f"{name}\n".encode())
 
 
 def _check_mark(store: Path, name: str) -> None:
     try:
-        marked = (store / _MARK).read_text().strip()
+        marked = (store / MARK).read_text().strip()
     except FileNotFoundError:
         marked = ""
     if marked != name:
@@ -275,47 +297,59 @@ def _made(local: LocalSettings, settings: Settings, name: str) -> Made:
     raise NotFound(f"There is no environment {name!r}.", fix=near(name, local.made, what="environments on demand"))
 
 
-def _unused(home: Path, local: LocalSettings, name: str, say: Callable[[str], None]) -> None:
-    told, now = local.made[name], datetime.now(UTC)
+def _unused(home: Path, local: LocalSettings, name: str, now: datetime, say: Callable[[str], None]) -> None:
+    """Warn of an environment that is due, or take it away where the warning is old. It is free."""
+    told = local.made[name]
     store = home / local.environments[name].store
-    warning = min(_WARNING, _length(told.expires))
-    warned = told.warned_at
-    if warned is None or warned < (last_used(store) or warned):
-        warned = now
-        _write(home, msgspec.structs.replace(local, made=local.made | {name: _warned(told, now)}))
-    if now < warned + warning:
+    until = trashed_at(store, told)
+    if until is None:
+        told = msgspec.structs.replace(told, warned_at=now)
+        _note(home, local, name, told)
+        until = trashed_at(store, told) or now
+    if now < until:
         say(
             f"The environment {name!r} was last used on {last_used(store):%Y-%m-%d}. It goes into the trash after "
-            f"{warned + warning:%Y-%m-%d %H:%M} UTC, unless somebody uses it: slipway env keep {name} --expires 30d"
+            f"{until:%Y-%m-%d %H:%M} UTC, unless somebody uses it: slipway env keep {name} --expires 30d"
         )
-        return
-    if _is_empty(store):
-        _forget(home, local, name)
+    elif _is_empty(store):
+        _forget(home, local, name, now)
         say(f"The environment {name!r}, which was empty and unused, is gone.")
-        return
-    told = msgspec.structs.replace(told, destroyed_at=now)
-    _write(home, msgspec.structs.replace(local, made=local.made | {name: told}))
-    _move(store, _trash(store))
-    say(
-        f"The environment {name!r} was not used and is in the trash until {now + KEEP:%Y-%m-%d}: slipway env restore {name}"
+    else:
+        _note(home, local, name, msgspec.structs.replace(told, destroyed_at=now))
+        _move(store, _trash(store))
+        say(
+            f"The environment {name!r} was not used and is in the trash until {now + KEEP:%Y-%m-%d}: "
+            f"slipway env restore {name}"
+        )
+
+
+def _clear(store: Path, name: str, *, stops: bool) -> None:
+    """Let nothing serve in an environment.
+
+    Raises:
+        Conflict: Endpoints serve and may not be stopped, or a process works there, which might start them again.
+    """
+    running = serving(store)
+    if running and not stops:
+        raise Conflict(
+            f"In the environment {name!r} {_listed(running)}.",
+            why="Whoever asks there would get no answer any more.",
+            fix=f"Stop them with it: slipway env destroy {name} --stop-endpoints",
+        )
+    with free(store, despite_endpoints=True) as is_free:
+        if not is_free:
+            raise _busy(name)
+        launcher = plugins.load("launcher", "process")()
+        for folder in (store / "endpoints").glob("*/*/"):  # those that are just starting too
+            launcher.stop(folder)
+
+
+def _busy(name: str) -> Conflict:
+    return Conflict(
+        f"A process works in the environment {name!r}: a run, a notebook, or `slipway up`.",
+        why="Its store would be taken away from under it.",
+        fix=f"Let it end, or stop it; then: slipway env destroy {name}",
     )
-
-
-def _warned(told: Made, at: datetime) -> Made:
-    return msgspec.structs.replace(told, warned_at=at)
-
-
-def _serves(store: Path) -> bool:
-    """Whether an endpoint answers there: then it is in use, whoever types commands."""
-    if found := bool(serving(store)):
-        note_use(store)
-    return found
-
-
-def _stop(store: Path) -> None:
-    launcher = plugins.load("launcher", "process")()
-    for name in serving(store):
-        launcher.stop(store / "endpoints" / name)
 
 
 def _is_empty(store: Path) -> bool:
@@ -329,7 +363,7 @@ def _is_empty(store: Path) -> bool:
 
 
 def _trash(store: Path) -> Path:
-    return store.with_name(f"{store.name}.destroyed")
+    return store.with_name(store.name.replace(_PREFIX, ".slipway.trash-", 1))  # no environment's store is called so
 
 
 def _move(source: Path, target: Path) -> None:
@@ -337,18 +371,44 @@ def _move(source: Path, target: Path) -> None:
         source.rename(target)
 
 
-def _forget(home: Path, local: LocalSettings, name: str) -> None:
-    """Remove an environment and what is said of it, in an order that a kill cannot make wrong."""
+def _forget(home: Path, local: LocalSettings, name: str, now: datetime) -> None:
+    """Remove an environment and what is said of it.
+
+    First it is written that its time in the trash is over: after a kill whoever looks next goes on, and the name is not
+    given to a new environment before the old store is gone.
+    """
+    told = msgspec.structs.replace(local.made[name], destroyed_at=now - KEEP)
+    _note(home, local, name, told)
     store = home / local.environments[name].store
     for folder in (store, _trash(store)):
         if folder.exists():
-            going = folder.with_name(f"{folder.name}.{new_id()}.going")
-            folder.rename(going)
+            folder.rename(home / _GOING.replace("*", new_id()))
     environments = {key: value for key, value in local.environments.items() if key != name}
     others = {key: value for key, value in local.made.items() if key != name}
     _write(home, LocalSettings(environments=environments, made=others))
-    for left in home.glob(f"{store.name}*.going"):
-        shutil.rmtree(left)
+    _sweep(home)
+
+
+def _left(home: Path) -> list[Path]:
+    """What a killed command left half removed or half written."""
+    return [path for pattern in (_GOING, _HALF) for path in home.glob(pattern)]
+
+
+def _sweep(home: Path) -> None:
+    for left in _left(home):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def _note(home: Path, local: LocalSettings, name: str, told: Made) -> None:
+    _write(home, msgspec.structs.replace(local, made=local.made | {name: told}))
+
+
+def _now(clock: Clock | None) -> datetime:
+    chosen: Clock = clock or plugins.load("clock", "system")()
+    return chosen.now()
 
 
 def _listed(running: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import site
 import sys
@@ -28,6 +29,7 @@ from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint, fed_by
 from slipway.flows.release import Released, run_pipeline
 from slipway.flows.warm_start import former_of
+from slipway.hosts.environment_use import using
 from slipway.hosts.executors import placement
 from slipway.hosts.project import Project, open_workspace
 from slipway.hosts.settings import FILE, EnvironmentSettings, read_settings
@@ -50,6 +52,9 @@ from slipway.runs.recovery import recover
 
 __all__ = ["main", "perform"]
 
+_PROJECT = "project"
+"""The folder of the task's folder in which the project lies while it runs."""
+
 
 def perform(folder: Path) -> None:
     """Carry out the task in a folder and write `result.json`, last and whole.
@@ -60,6 +65,9 @@ def perform(folder: Path) -> None:
         answer = _answer(folder)
     except (Exception, SystemExit) as problem:  # the user's code may raise anything: it becomes the result
         answer = PipelineAnswer(state="failed", error=_told(problem))
+    finally:
+        os.chdir(folder)
+        shutil.rmtree(folder / _PROJECT, ignore_errors=True)
     write_whole(folder / RESULT_FILE, msgspec.json.encode(answer))
 
 
@@ -72,16 +80,16 @@ def _answer(folder: Path) -> PipelineAnswer:
         actor=task.actor,
         say=lambda line: print(line, flush=True),
     )
-    with closing(workspace.ledger), current_workspace.filled(workspace):
+    with using(workspace.root), closing(workspace.ledger), current_workspace.filled(workspace):
         projects.register(workspace)
         recover(workspace)
         try:
             if task.sync:
-                _sync(task, workspace)
+                _sync(task, workspace, folder)
                 return PipelineAnswer(state="finished")
             if task.firing:
-                return _fire(task, workspace)
-            return _released(_run(task, workspace))
+                return _fire(task, workspace, folder)
+            return _released(_run(task, workspace, folder))
         except (Exception, SystemExit) as problem:
             run = None if task.sync else _own_run(workspace)
             return PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
@@ -101,27 +109,32 @@ def _released(released: Released) -> PipelineAnswer:
     )
 
 
-def _project(task: PipelineTask, workspace: Workspace) -> Project:
-    """The project as its snapshot declares it."""
-    code = snapshot.unpacked(workspace, task.snapshot)
-    _import_only(code)
+def _project(task: PipelineTask, workspace: Workspace, folder: Path) -> Project:
+    """The project as its snapshot has it, in a folder of its own: what a step writes there is seen by no other run."""
+    code = folder / _PROJECT
+    shutil.rmtree(code, ignore_errors=True)  # of one that was killed
+    snapshot.fetch(workspace, task.snapshot, code, files=task.files)
+    _import_only(code, task.snapshot)
+    if not task.sync:  # the source's relative paths begin where its table was declared
+        (code / task.cwd).mkdir(parents=True, exist_ok=True)
+        os.chdir(code / task.cwd)
     settings = read_settings(code)
     chosen = settings.environments.get(task.environment, EnvironmentSettings())
     placed = placement(chosen.executor, chosen.workers)
     return Project(code, settings, replace(workspace, placement=placed))
 
 
-def _sync(task: PipelineTask, workspace: Workspace) -> None:
+def _sync(task: PipelineTask, workspace: Workspace, folder: Path) -> None:
     """Carry out a sync that the loop has written down; what comes of it is in its record."""
     with workspace.ledger.read() as tx:
         begun = entries.get(tx, Sync, task.sync)
     if begun.state != "running":  # this process's forerunner was killed when all was done
         return
-    table = _project(task, workspace).pick(Table, begun.name, "table")
+    table = _project(task, workspace, folder).pick(Table, begun.name, "table")
     sync(workspace, table, Path(task.folder), full=begun.full, begun=begun)
 
 
-def _fire(task: PipelineTask, workspace: Workspace) -> PipelineAnswer:
+def _fire(task: PipelineTask, workspace: Workspace, folder: Path) -> PipelineAnswer:
     """Carry out a firing of a schedule, unless it was done, and tell its end in the ledger.
 
     Raises:
@@ -131,7 +144,7 @@ def _fire(task: PipelineTask, workspace: Workspace) -> PipelineAnswer:
         if present.state != "started":  # this process's forerunner was killed when all was done
             return PipelineAnswer(state="finished", run_id=present.run_id)
         try:
-            answered = _earlier(task, workspace) or _released(_run(task, workspace))
+            answered = _earlier(task, workspace) or _released(_run(task, workspace, folder))
         except (Exception, SystemExit) as problem:  # the user's code may raise anything
             run = _own_run(workspace)
             answered = PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
@@ -173,8 +186,8 @@ def _earlier(task: PipelineTask, workspace: Workspace) -> PipelineAnswer | None:
     )
 
 
-def _run(task: PipelineTask, workspace: Workspace) -> Released:
-    project = _project(task, workspace)
+def _run(task: PipelineTask, workspace: Workspace, folder: Path) -> Released:
+    project = _project(task, workspace, folder)
     workspace = project.workspace
     pipeline: Pipeline[..., Any] = project.pick(Pipeline, task.pipeline, "pipeline")
     endpoint = project.pick(Endpoint, task.endpoint, "endpoint") if task.endpoint else None
@@ -215,11 +228,11 @@ def _params_of(task: PipelineTask, workspace: Workspace, pipeline: Pipeline[...,
     return {name: value for name, value in (kept or {}).items() if name in pipeline.signature.parameters}
 
 
-def _import_only(code: Path) -> None:
+def _import_only(code: Path, digest: str) -> None:
     """Let the project's modules come from the snapshot alone: no checkout of this or another project may stand in."""
     if not (code / FILE).is_file():
         raise NotFound(
-            f"The snapshot {code.name[:12]} has no slipway.toml, so nobody knows which module is the project's.",
+            f"The snapshot {digest[:12]} has no slipway.toml, so nobody knows which module is the project's.",
             fix='Write one: [project], name = "...", module = "..."; then run the pipeline again: slipway run PIPELINE',
         )
     own = str(Path(slipway.__file__).parents[1])

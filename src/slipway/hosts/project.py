@@ -1,8 +1,9 @@
 """A person's process: the project around the current folder, opened with its store and its declarations."""
 
 import importlib
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +12,34 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
-from slipway.hosts import on_demand
 from slipway.hosts.blob_places import open_blobs
+from slipway.hosts.environment_use import using
 from slipway.hosts.executors import THREADS, placement
 from slipway.hosts.identity import local_actor
 from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
-from slipway.hosts.settings import FILE, Settings, locate
+from slipway.hosts.settings import FILE, Settings, locate, read_local
 from slipway.hosts.store_clock import open_clock
-from slipway.ledger import projects
+from slipway.ledger import entries, projects
 from slipway.ledger.provenance import user_trace
 from slipway.ledger.reindex import index_anew
 from slipway.models import found_by
+from slipway.pipelines import beside
+from slipway.pipelines.hidden import hooks
+from slipway.pipelines.hidden.recorder import recording
 from slipway.pipelines.snapshot import take
 from slipway.ports.clock import Clock
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
+from slipway.records.runs import Run, StepRun
 from slipway.runs.recovery import recover
 
 __all__ = ["Project", "open_project", "open_workspace"]
+
+_STEPS_LOOKED_AT = 2000
+_RUNS_LOOKED_AT = 200
+_read_at_import: dict[Path, set[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,16 @@ class Project:
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         importlib.invalidate_caches()
+        hooks.install()
         try:
-            return importlib.import_module(name)
+            with recording(()) as reads:
+                found = importlib.import_module(name)
+            _read_at_import.setdefault(self.folder, set()).update(
+                os.path.relpath(os.path.abspath(one.name), self.folder)
+                for one in reads.taken()[0]
+                if one.kind == "file"
+            )
+            return found
         except ModuleNotFoundError as problem:
             if problem.name != name:
                 raise StepFailed(
@@ -113,14 +130,41 @@ class Project:
         return [value for value in vars(self.module()).values() if isinstance(value, kind)]
 
     def snapshot(self) -> str:
-        """Keep the project's code, settings and lock as one blob; returns its digest. The same code gives the same one.
+        """Keep the project's code, settings and lock as one blob; returns its digest. The same project gives the same one.
+
+        Files beside the code belong to it that the project's module read when it was imported; what a run reads is kept
+        with the run.
 
         Raises:
             InvalidInput: There is no Python file in the project's folder.
         """
+        return self._taken(())[0]
+
+    def published(self) -> str:
+        """The snapshot of what shall run without this folder; says what it lacks.
+
+        Files beside the code belong to it that git tracks, and that runs have read.
+
+        Raises:
+            InvalidInput: There is no Python file in the project's folder.
+        """
+        with self.workspace.ledger.read() as tx:
+            steps = entries.find(tx, StepRun, project=self.name, limit=_STEPS_LOOKED_AT)
+            runs = entries.find(tx, Run, project=self.name, limit=_RUNS_LOOKED_AT)
+        digest, left_out = self._taken([*beside.tracked(self.folder), *beside.kept_in((*steps, *runs))])
+        if left_out:
+            self.workspace.say(
+                f"Left out beside the code: {beside.listed(left_out)}. What runs without this folder does not find them: "
+                "make a table or a file set of what it needs."
+            )
+        return digest
+
+    def _taken(self, read: Iterable[str]) -> tuple[str, tuple[str, ...]]:
         named = vars(self.module()).items()
         declared = [name for name, value in named if type(value).__module__.startswith("slipway.")]
-        return take(self.workspace, self.folder, declared=declared)
+        at_import = (name for name in _read_at_import.get(self.folder, ()) if not name.startswith(".."))
+        chosen = beside.choose(self.workspace.blobs, self.folder, [*at_import, *read])
+        return take(self.workspace, self.folder, declared=declared, files=chosen.files), chosen.left_out
 
     def pick(self, kind: type | tuple[type, ...], name: str, what: str) -> Any:
         """The declaration of a kind and name.
@@ -222,7 +266,7 @@ def open_project(
         implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
     Raises:
-        NotFound: There is no slipway.toml, or no such environment.
+        NotFound: There is no slipway.toml, no such environment, or its store was taken away.
         InvalidSetting: slipway.toml does not fit, or a server keeps the environment.
     """
     home, settings = locate(Path(folder), implicit=implicit)
@@ -234,25 +278,26 @@ def open_project(
             fix="Log runs with `sw.run`, which sends them there; for the rest open the store where the server keeps it.",
         )
     store = root or home / chosen.store
-    on_demand.note_use(store)
-    opened = open_workspace(
-        store,
-        project=settings.project.name,
-        environment=environment,
-        actor=actor,
-        clock=clock,
-        ledger=chosen.ledger if root is None else None,
-        blobs=chosen.blobs if root is None else "",
-        online=chosen.online if root is None else "",
-        executor=chosen.executor,
-        workers=chosen.workers,
-        memory_bytes=chosen.memory_bytes,
-        say=say,
-    )
-    try:
-        projects.register(opened, template=settings.project.template)
-        recover(opened)
-        with current_workspace.filled(opened):
-            yield Project(home, settings, opened)
-    finally:
-        opened.ledger.close()
+    is_on_demand = root is None and environment in read_local(home).made
+    with using(store, name=environment if is_on_demand else ""):
+        opened = open_workspace(
+            store,
+            project=settings.project.name,
+            environment=environment,
+            actor=actor,
+            clock=clock,
+            ledger=chosen.ledger if root is None else None,
+            blobs=chosen.blobs if root is None else "",
+            online=chosen.online if root is None else "",
+            executor=chosen.executor,
+            workers=chosen.workers,
+            memory_bytes=chosen.memory_bytes,
+            say=say,
+        )
+        try:
+            projects.register(opened, template=settings.project.template)
+            recover(opened)
+            with current_workspace.filled(opened):
+                yield Project(home, settings, opened)
+        finally:
+            opened.ledger.close()

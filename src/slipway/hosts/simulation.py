@@ -260,7 +260,7 @@ def first_model(project: Project, endpoint: Endpoint, since: datetime) -> ModelV
         {name: since if is_instant else since.date()},
         endpoint=endpoint,
         simulation=True,
-        snapshot=project.snapshot(),
+        snapshot=project.published(),
     )
     assert done.version is not None  # an endpoint's pipeline that returns no model was refused
     return done.version

@@ -29,9 +29,9 @@ from slipway.ledger.run_apart import logged_in
 from slipway.ledger.run_log import current_run, notes
 from slipway.pipelines import cache
 from slipway.pipelines.attempts import only_here
+from slipway.pipelines.beside import PASSED_OVER
 from slipway.pipelines.hidden import hooks
 from slipway.pipelines.hidden.recorder import recording
-from slipway.pipelines.snapshot import PASSED_OVER
 from slipway.records.runs import Artifact, RunError
 from slipway.records.tasks import BEGUN, PROTOCOL, StepAnswer, StepTask
 

@@ -36,7 +36,7 @@ def can_fork() -> bool:
 
 
 class Seeds:
-    """The global random numbers of Python and NumPy in tasks that are forked off one process.
+    """The global random numbers of Python, NumPy and PyTorch in tasks that are forked off one process.
 
     A module that seeds them when it is imported gets what it asked for, in each task the same. Where none does, each
     task begins with other numbers, as processes of their own would.
@@ -59,6 +59,9 @@ class Seeds:
             random.setstate(self._seeded["random"])
         if (numpy := sys.modules.get("numpy.random")) is not None and "numpy" not in self._seeded:
             numpy.seed()
+        # It may be a module's import that loads PyTorch, which seeds itself with 64 random bits: others were given.
+        if (torch := sys.modules.get("torch")) is not None and torch.initial_seed() >= 1 << 32:
+            torch.seed()
 
 
 def _states() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slipway.errors import Corrupt
 
-__all__ = ["pack", "read", "unpack"]
+__all__ = ["check_inside", "pack", "read", "unpack"]
 
 _OLD = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
@@ -37,9 +37,18 @@ def read(data: bytes) -> dict[str, bytes]:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as problem:
         raise Corrupt(f"A stored archive cannot be read: {problem}.") from problem
     for name in files:
-        if name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"):
-            raise Corrupt(f"A stored archive holds a file {name!r}, which would lie outside its folder.")
+        check_inside(name)
     return files
+
+
+def check_inside(name: str) -> None:
+    """See that a relative path leads nowhere outside.
+
+    Raises:
+        Corrupt: It may.
+    """
+    if name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"):
+        raise Corrupt(f"A stored archive holds a file {name!r}, which would lie outside its folder.")
 
 
 def unpack(data: bytes, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -20,6 +20,7 @@ EDITION = 3
 """Counts the changes of this file: records that were indexed by another edition are indexed anew."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _Sort = Literal["text", "number", "time"]
 
 
@@ -89,18 +90,20 @@ def facets(record: Record) -> tuple[Facet, ...]:
     searched = SEARCHED.get(type(record))
     if searched is None:
         return ()
-    found = [
-        facet
-        for name, attribute in searched.attributes.items()
-        for value in _several(attribute.of(record))
-        if (facet := _attribute(name, value)) is not None
-    ]
+    found: list[Facet] = []
+    for name, attribute in searched.attributes.items():
+        value = attribute.of(record)
+        if value is None or value == "":
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            if (facet := _attribute(name, one)) is not None:
+                found.append(facet)
     return tuple(dict.fromkeys((*found, *searched.more(record))))
 
 
 def milliseconds(instant: datetime) -> float:
     """An aware instant as milliseconds since the epoch."""
-    return (instant - _EPOCH) / timedelta(milliseconds=1)
+    return (instant - _EPOCH) / _MILLISECOND
 
 
 def dataset_figure(key: str, name: str, digest: str = "") -> str:
@@ -108,11 +111,9 @@ def dataset_figure(key: str, name: str, digest: str = "") -> str:
     return f"{key}[{name}@{digest}]" if digest else f"{key}[{name}]"
 
 
-def _several(value: object) -> Iterable[object]:
-    return value if isinstance(value, tuple) else (value,)
-
-
 def _attribute(name: str, value: object) -> Facet | None:
+    if type(value) is str:
+        return Facet("attribute", name, value, number_of(value)) if value else None
     if isinstance(value, datetime):
         return Facet("attribute", name, number=milliseconds(value))
     if isinstance(value, int | float):

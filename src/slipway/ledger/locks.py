@@ -180,7 +180,8 @@ def _packed(name: str, _content: str) -> tuple[str, bytes]:
     """The wheel of an installed distribution; none where it is told by its content alone: compiled in place, or altered."""
     found = wheels.find(name)
     try:
-        return wheels.pack(found, compressed=True) if found is not None else ("", b"")
+        # The first run of a store waits for Slipway's own, which is a few megabytes: compressing takes ten times as long.
+        return wheels.pack(found, compressed=name != RUNTIME) if found is not None else ("", b"")
     except InvalidInput:
         return "", b""
 

@@ -28,14 +28,16 @@ from slipway.records.projects import Project
 from slipway.records.record import Entry, Record
 from slipway.records.trash import Purge
 
-__all__ = ["every_entry", "keep_unnamed", "kinds", "naming"]
+__all__ = ["every_entry", "keep_unnamed", "kinds", "naming", "snapshots_named"]
 
 _PAGE = 500
 _CHUNK_BYTES = 1 << 20
 _WORD = re.compile(rb"[0-9a-f]{32,}")
 _DIGEST_LENGTH = 64
-_LOCK = re.compile(rb'"imports":"([0-9a-f]{64})"')
-"""How a run, or a bundle, names its lock: a blob that names the wheels that are kept with it."""
+_LOCK = re.compile(rb'"(?:imports|snapshot)":"([0-9a-f]{64})"')
+"""How a record names its lock, a blob that names the wheels that are kept with it, and the project's snapshot, which names
+files beside the code."""
+_SNAPSHOT = re.compile(rb'"snapshot":"([0-9a-f]{64})"')
 _HEX = bytes(ord("h") if chr(code) in "0123456789abcdef" else ord(".") for code in range(256))
 _REFS = ("certificate",)
 """The sorts of references that point at blobs."""
@@ -79,6 +81,12 @@ def naming(
             for entry in every_entry(tx, kind, project):
                 if found := words & frozenset(_WORD.findall(entry.body)):
                     yield entry, found
+
+
+def snapshots_named(tx: ReadTransaction, project: str) -> set[str]:
+    """The digests of the project snapshots that any record of a project names."""
+    bodies = (entry.body for kind in kinds() for entry in every_entry(tx, kind, project))
+    return {digest.decode() for body in bodies for digest in _SNAPSHOT.findall(body)}
 
 
 def keep_unnamed(

@@ -10,11 +10,11 @@ import sysconfig
 import threading
 import traceback
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from slipway.errors import StepFailed
 from slipway.records.runs import CodeVersion, Environment, Machine, RunError
@@ -25,6 +25,7 @@ __all__ = [
     "code_version",
     "command_line",
     "environment",
+    "holds_secret",
     "host",
     "is_host_gone",
     "machine",
@@ -147,9 +148,21 @@ def code_diff(folder: Path) -> bytes:
     return found
 
 
-def _secrets() -> set[str]:
+def holds_secret(data: bytes) -> bool:
+    """Whether some bytes hold the value of an environment variable whose name looks like a secret's."""
+    return any(value.encode("utf-8", "surrogateescape") in data for value in _secrets())
+
+
+def _secrets() -> frozenset[str]:
     """The values of environment variables whose names look like a secret's."""
-    return {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= _SECRET_LENGTH}
+    # As they are held: decoding all of them for each step took longer than anything else that a step costs.
+    return _secrets_in(tuple(dict(cast("Any", os.environ)._data).items()))
+
+
+@lru_cache(maxsize=1)
+def _secrets_in(variables: tuple[tuple[bytes, bytes], ...]) -> frozenset[str]:
+    named = (value for name, value in variables if _SECRET.search(os.fsdecode(name)))
+    return frozenset(text for value in named if len(text := os.fsdecode(value)) >= _SECRET_LENGTH)
 
 
 def command_line() -> str:
@@ -187,7 +200,7 @@ def masking() -> Callable[[str], str]:
 
 def host() -> str:
     """This process as `pid.start@hostname`; `start` tells it from another process with the same id later."""
-    return f"{os.getpid()}.{_started(os.getpid())}@{socket.gethostname()}"
+    return f"{os.getpid()}.{_began(os.getpid())}@{socket.gethostname()}"
 
 
 def is_host_gone(host: str) -> bool:
@@ -203,6 +216,11 @@ def is_host_gone(host: str) -> bool:
     except PermissionError:
         return False
     return bool(started) and started != _started(int(pid))
+
+
+@lru_cache(maxsize=1)
+def _began(own_pid: int) -> str:
+    return _started(own_pid)
 
 
 def _started(pid: int) -> str:

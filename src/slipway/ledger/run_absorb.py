@@ -5,9 +5,11 @@ Whoever is killed, the other side knows from the ledger where to go on; a piece 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -32,6 +34,7 @@ from slipway.records.run_entries import (
     LinkMade,
     ParamSet,
     Point,
+    ReadBeside,
     Resumed,
     RunEntry,
     StepKept,
@@ -41,6 +44,10 @@ from slipway.records.run_entries import (
 from slipway.records.runs import Artifact, MetricPoint, Run, RunFinding, RunWriter, StepRun
 
 __all__ = ["REPRODUCES", "absorb", "applied", "forget", "node_of"]
+
+_VERBS: dict[type, str] = {Begun: "runs.start", Resumed: "runs.resume", Finished: "runs.finish"}
+_spent: dict[Path, list[str]] = {}
+_spent_lock = threading.Lock()
 
 REPRODUCES = "slipway.reproduces"
 """The tag of a run that repeats another one to compare with it: the other one's id."""
@@ -75,6 +82,8 @@ def applied(run: Run, entry: RunEntry) -> Run:
             change["findings"] = (*run.findings, finding)
         case WorkersHeld(time):
             change["worker_time"] = time
+        case ReadBeside(hidden):
+            change["hidden"] = hidden
         case Resumed(host):
             change |= {"state": "running", "host": host, "ended_at": None, "error": None, "ended_early": ""}
         case Finished(state, ended_at, error, ended_early):
@@ -121,7 +130,7 @@ def absorb(
         if found is not None:
             if found.project != workspace.project:
                 raise _elsewhere(workspace, run_id)
-            done = entries.get(tx, RunWriter, mark).offset
+            done = entries.decoded(found, RunWriter).offset
         fresh = data[done - offset :] if offset <= done else b""
         if fresh:
             told = parse(fresh, first=done == 0)
@@ -140,7 +149,21 @@ def absorb(
             )
         if then is not None:
             then(tx)
+        _forget_spent(tx, workspace)
     return done
+
+
+def forget_later(workspace: Workspace, marks: Iterable[str]) -> None:
+    """The same as `forget`, with the next piece that this process takes in; if it is killed before, by the next process."""
+    with _spent_lock:
+        _spent.setdefault(workspace.root, []).extend(marks)
+
+
+def _forget_spent(tx: WriteTransaction, workspace: Workspace) -> None:
+    with _spent_lock:
+        marks = _spent.pop(workspace.root, ())
+    for mark in marks:
+        tx.remove(entries.kind_of(RunWriter), mark)
 
 
 def forget(workspace: Workspace, marks: Iterable[str]) -> None:
@@ -219,9 +242,10 @@ class _Piece:
         return run
 
     def _run(self) -> Run | None:
-        if self.tx.get(entries.kind_of(Run), self.run_id) is None:
+        found = self.tx.get(entries.kind_of(Run), self.run_id)
+        if found is None:
             return None
-        run = entries.as_stored(self.tx, Run, self.run_id)
+        run = entries.decoded(found, Run)
         if run.project != self.workspace.project:
             raise _elsewhere(self.workspace, self.run_id)
         return run
@@ -261,9 +285,9 @@ class _Piece:
 
     def _tell(self, told: Sequence[RunEntry], run: Run) -> None:
         # Events name who did it: a left-over file is another's work, told by whoever finds it.
-        who = replace(self.workspace, actor=run.actor)
+        who = self.workspace if run.actor == self.workspace.actor else replace(self.workspace, actor=run.actor)
         for entry in told:
-            verb = {Begun: "runs.start", Resumed: "runs.resume", Finished: "runs.finish"}.get(type(entry))
+            verb = _VERBS.get(type(entry))
             if verb is not None:
                 state = entry.state if isinstance(entry, Finished) else "running"
                 body = {"name": run.name, "pipeline": run.pipeline, "state": state}

@@ -159,9 +159,13 @@ class RunFile:
         writer = new_id()
         path = folder / f"{run_id}.{writer}{_SUFFIX}"
         frames = [framed(FileBegun(EDITION, project, run_id, writer, is_forked)), *map(framed, entries)]
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                handle = os.open(path, flags, 0o600)
+            except FileNotFoundError:
+                folder.mkdir(parents=True, exist_ok=True)
+                handle = os.open(path, flags, 0o600)
         except OSError as problem:
             raise BackendError(
                 f"The run's file {path} cannot be made: {problem.strerror or problem}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -17,8 +17,9 @@ from slipway.ledger.run_absorb import REPRODUCES, absorb, applied, node_of
 from slipway.ledger.run_file import RunFile, framed
 from slipway.ledger.run_flusher import Flusher
 from slipway.ledger.run_moving import files_of, is_gone, move, remove
-from slipway.ledger.run_notes import WATCHED, Listener, Notes, notes, points_of, spot, tell, watched_of
+from slipway.ledger.run_notes import WATCHED, Listener, Notes, notes, spot, tell, watched_of
 from slipway.ledger.run_rules import check_key, check_step, metric_value, set_params, set_tags
+from slipway.ledger.run_waiting import Waiting
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.run_entries import (
@@ -34,9 +35,9 @@ from slipway.records.run_entries import (
     Point,
     Resumed,
     RunEntry,
+    RunFact,
     StepKept,
     TagSet,
-    WorkersHeld,
 )
 from slipway.records.runs import (
     Artifact,
@@ -46,7 +47,6 @@ from slipway.records.runs import (
     Run,
     RunError,
     RunFinding,
-    StepNotes,
     StepRun,
 )
 
@@ -86,6 +86,7 @@ class RunLog:
         self._keys: set[str] = set()
         self._lock, self._writing = threading.Lock(), threading.RLock()
         self._at_end: list[Callable[[WriteTransaction], None]] = []
+        self._waiting = Waiting()
         self._is_noticed = self._is_finished = self._is_closed = self._is_gone = False
         self.listeners: list[Listener] = []
         self.feature_names: dict[str, tuple[str, ...]] = {}  # by set; steps in other processes cannot look them up
@@ -180,30 +181,8 @@ class RunLog:
         if (kept := self._noting(within)) is not None:
             kept.artifacts.append(artifact)
 
-    def repeat(self, logged: StepNotes, source_run_id: str) -> None:
-        """Log again what a step logged when it ran, at the present business time.
-
-        Args:
-            logged: What it logged.
-            source_run_id: The run in which it ran.
-
-        Raises:
-            RunStopped: Whoever watches this run says so of what was logged; all of it is kept.
-        """
-        self.log_params(logged.params)
-        self.set_tags(logged.tags)
-        self.add_watched(logged.watched)
-        for node, role in logged.inputs:
-            self.add_input(node, role)
-        for dataset in logged.datasets:
-            self.add_dataset(dataset)
-        for artifact in logged.artifacts:
-            self.add_artifact(artifact)
-        for finding in logged.findings:
-            self.add_finding(replace(finding, source_run_id=finding.source_run_id or source_run_id))
-        now = entries.microseconds(self.workspace.clock.now())
-        # none at the time of another: they are not the same
-        points = [replace(point, at_us=now + n) for n, point in enumerate(points_of(logged))]
+    def add_points(self, points: Sequence[MetricPoint]) -> None:
+        """The same for several at once, which no step of this run logged itself."""
         with self._lock:
             self._append(b"".join(framed(Point(one.key, one.value, one.step, one.at_us)) for one in points))
         tell(self.listeners, points)
@@ -237,8 +216,8 @@ class RunLog:
         with self._lock:
             self._keep(LinkMade(source, target, role))
 
-    def later(self, record: StepRun | WorkersHeld) -> None:
-        """Write a step's record, or what its workers took, with the next batch; of two with one id the later one counts."""
+    def later(self, record: StepRun | RunFact) -> None:
+        """Write a step's record, or a fact about the whole run, with the next batch; of two with one id the later one counts."""
         with self._lock:
             self._keep(StepKept(record) if isinstance(record, StepRun) else record)
 
@@ -253,6 +232,20 @@ class RunLog:
             self._refuse_finished()
             self._at_end.append(then)
 
+    def write_soon(self, then: Callable[[WriteTransaction], None], over: Callable[[], None]) -> None:
+        """Do something in the transaction that brings what is kept to the ledger: in a second, or when the run ends.
+
+        `over` is called once it is committed, by whichever thread did it.
+        """
+        with self._writing:
+            self._waiting.work.append(then)
+            self._waiting.over.append(over)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `write_soon` was asked for something that is not in the ledger yet."""
+        return bool(self._waiting.work)
+
     def write(self, then: Callable[[WriteTransaction], None] | None = None) -> None:
         """Bring all that is kept to the ledger now, or to the server; `then` adds to the last transaction.
 
@@ -266,14 +259,16 @@ class RunLog:
                 return
             with self._lock:
                 self._is_noticed = False
+            waiting = len(self._waiting.work)
             try:
-                self._done = move(self.workspace, self._file, self._done, then=then)
+                self._done = move(self.workspace, self._file, self._done, then=self._waiting.joined(then))
             except BaseException as problem:
                 if isinstance(problem, NotFound) and then is None and is_gone(self.workspace, self.id):
                     self._drop()
                     return
                 self._notice()
                 raise
+            self._waiting.committed(waiting)
             full = None
             with self._lock:
                 if self._file.size == self._done > _TURN_BYTES:
@@ -282,7 +277,7 @@ class RunLog:
             if full is not None:
                 remove(self.workspace, full)
 
-    def finish(self, error: BaseException | None = None, *, ended_early: str = "") -> Run:
+    def finish(self, error: BaseException | None = None, *, ended_early: str = "", is_one_of_many: bool = False) -> Run:
         """End the run and write everything.
 
         With a server that does not answer, what is not written yet stays in the run's file, and is sent later.
@@ -290,6 +285,7 @@ class RunLog:
         Args:
             error: What ended it, None when it finished well.
             ended_early: Why it finished before its script's end, "" where it did not.
+            is_one_of_many: Whether another run of this process ends soon, whose transaction then tidies up for this one.
 
         Returns:
             The final record.
@@ -318,7 +314,7 @@ class RunLog:
                 self._file.close()
             else:
                 if not self._is_gone:
-                    remove(self.workspace, self._file)
+                    remove(self.workspace, self._file, is_one_of_many=is_one_of_many)
             self._is_closed = True
         return self.run
 
@@ -350,6 +346,7 @@ class RunLog:
         with self._lock:
             self._is_gone = self._is_closed = True
         self._file.remove()
+        self._waiting.committed(len(self._waiting.over))
         self.workspace.say(f"The run {self.id} was deleted for good: what it logs is not kept any more.")
 
     def _keep(self, *told: RunEntry) -> None:
@@ -421,6 +418,7 @@ def start(
     tags: Mapping[str, object] | None = None,
     code: CodeVersion | None = None,
     tolerance: float | None = None,
+    is_one_of_many: bool = False,
 ) -> RunLog:
     """Record that a run begins; inside another run it becomes that run's child.
 
@@ -435,6 +433,8 @@ def start(
         tags: Tags known from the start.
         code: Which code runs.
         tolerance: See `Run`.
+        is_one_of_many: Whether the ledger shall know it with the first that it brings there, within a second, and not
+            in a transaction of its own: in its file it is at once.
 
     Raises:
         InvalidInput: A parameter or tag does not fit.
@@ -458,7 +458,7 @@ def start(
         host=provenance.host(),
         tolerance=tolerance,
     )
-    return _opened(workspace, run, Begun(run, experiment))
+    return _opened(workspace, run, Begun(run, experiment), is_one_of_many=is_one_of_many)
 
 
 def resume(workspace: Workspace, run: Run) -> RunLog:
@@ -483,10 +483,10 @@ def resume(workspace: Workspace, run: Run) -> RunLog:
     return _opened(workspace, applied(run, entry), entry)
 
 
-def _opened(workspace: Workspace, run: Run, entry: Begun | Resumed) -> RunLog:
+def _opened(workspace: Workspace, run: Run, entry: Begun | Resumed, *, is_one_of_many: bool = False) -> RunLog:
     file = RunFile.begun(files_of(workspace), run.project, run.id, [entry])
     log = RunLog(workspace, run, file)
-    if workspace.run_server is not None:
+    if workspace.run_server is not None or is_one_of_many:
         log._notice()
         return log
     try:

@@ -1,12 +1,18 @@
 """Tags by which runs say what they are, and what they were started from. They are for reading: what is loaded again goes by the lineage."""
 
-__all__ = ["RERUNS", "SEARCH", "WARM_START"]
+__all__ = ["RERUNS", "RESTORED", "SEARCH", "TRIAL", "WARM_START"]
 
 RERUNS = "slipway.reruns"
 """The tag of a run that was started from another one with something changed: the other one's id."""
 
+RESTORED = "slipway.restored"
+"""The tag of a run that repeats another one: the variables about threads that were set for it as they were then."""
+
 SEARCH = "slipway.search"
 """The tag of a run whose runs inside are the trials of a search: the name of what it trains."""
+
+TRIAL = "slipway.trial"
+"""The tag of a trial of a search: its number."""
 
 WARM_START = "slipway.warm_start"
 """The tag of a run whose pipeline took the model of another one to start from: the other one's id."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,12 @@ from slipway.models.frames import column_names, field_of
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder
 from slipway.stats.profiles import Profile, profile_in_batches
-from slipway.tables.row_batches import Batches
+from slipway.tables.row_batches import Batches, check_batch_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InputBatches", "LearnedFrom", "Matrix", "batch_fields", "shuffled"]
+__all__ = ["InputBatches", "LearnedFrom", "Matrix", "batch_fields", "check_parts", "in_steps", "shuffled"]
 
 _FEW = 10
 _COUNT = "slipway:count"
@@ -138,14 +138,20 @@ class InputBatches:
         """The truth as float64 of shape `(n_rows,)`, read when it is asked for; None where no label was named."""
         if not self.label:
             return None
-        found = [self.labels_of(frame, self.label) for frame in self.rows.select([self.label])]
-        return np.concatenate(found) if found else np.empty(0)
+        found, start = np.empty(self.rows.rows), 0  # filled in place: joined at the end they would be there twice
+        for frame in self.rows.select([self.label]):
+            found[start : start + frame.height] = self.labels_of(frame, self.label)
+            start += frame.height
+        return found
 
-    def batches(self, seed: int | None = None) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Encoded rows and their labels, batch by batch: for estimators with `partial_fit`.
+    def batches(
+        self, seed: int | None = None, *, rows: int | None = None
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Encoded rows and their labels, batch by batch: for `partial_fit`, and for loops that take steps on few rows.
 
         Args:
-            seed: Another order for each seed: of the batches, and of the rows in each. None for the rows' own order.
+            seed: Another order for each seed: of the stored batches, and of the rows in each. None for the rows' own order.
+            rows: How many rows are given at once; left out, as many as a stored batch has.
 
         Raises:
             InvalidInput: No label was named, or one is missing.
@@ -154,11 +160,27 @@ class InputBatches:
             raise InvalidInput(
                 "The inputs have no label.", fix="Name it: sw.inputs(rows, features, label='late').", field="label"
             )
+        yield from in_steps(self._shuffled(seed), rows)
+
+    def _shuffled(self, seed: int | None) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         encode = encoding(self.signature, self.rows.schema)
         for number, order in shuffled(self.rows.rows, self.rows.batch_rows, seed):
             frame = self.rows.slice(number * self.rows.batch_rows, self.rows.batch_rows, [*self.names, self.label])
             matrix, labels = encode(frame), self.labels_of(frame, self.label)
             yield (matrix, labels) if order is None else (matrix[order], labels[order])
+
+    def parts(self, count: int, *, seed: int = 0) -> Iterator[InputBatches]:
+        """The rows in parts, each row in one of them by chance: where the algorithm holds what it learns from in memory.
+
+        Args:
+            count: How many parts; 1 gives these inputs themselves.
+            seed: Another choice for each seed. The same rows, count and seed are the same parts, in batches and in memory.
+
+        Raises:
+            InvalidInput: The count is no whole number from 1 to the number of rows.
+        """
+        check_parts(count, self.rows.rows)
+        return (self.encode(self.rows.part(number, count, seed)) for number in range(count))
 
     def encode(self, rows: Batches) -> InputBatches:
         """Other rows as the same inputs, for a validation set: a category that these never had is missing.
@@ -244,6 +266,21 @@ def batch_fields(rows: Batches, names: Sequence[str]) -> tuple[Field, ...]:
     return tuple(found)
 
 
+def check_parts(count: object, rows: int) -> None:
+    """Refuse what is no number of parts of so many rows.
+
+    Raises:
+        InvalidInput: It is no whole number, or some part would have no row.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= max(rows, 1):
+        raise InvalidInput(
+            f"{rows:,} rows cannot be divided into {count!r} parts.",
+            why="Each part has rows of its own.",
+            fix="Give a whole number from 1 to the number of rows.",
+            field="parts",
+        )
+
+
 def shuffled(rows: int, batch_rows: int, seed: int | None) -> Iterator[tuple[int, NDArray[np.intp] | None]]:
     """The numbers of the batches and the order of the rows in each, None for as they are.
 
@@ -259,6 +296,34 @@ def shuffled(rows: int, batch_rows: int, seed: int | None) -> Iterator[tuple[int
     for number in np.random.default_rng(seed).permutation(count).tolist():
         size = min(batch_rows, rows - number * batch_rows)
         yield number, np.random.default_rng((seed, number)).permutation(size)
+
+
+def in_steps(
+    batches: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]], rows: int | None
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """The same rows in the same order, so many at once; the last may be fewer.
+
+    Args:
+        batches: Rows and labels.
+        rows: How many are given at once; None for as they come.
+
+    Raises:
+        InvalidInput: It is less than 1.
+    """
+    if rows is None:
+        yield from batches
+        return
+    check_batch_rows(rows)
+    held: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None  # fewer rows than are given at once
+    for matrix, labels in batches:
+        if held is not None:
+            matrix, labels = np.concatenate([held[0], matrix]), np.concatenate([held[1], labels])
+        whole = len(labels) // rows * rows
+        for start in range(0, whole, rows):
+            yield matrix[start : start + rows], labels[start : start + rows]
+        held = matrix[whole:].copy(), labels[whole:].copy()
+    if held is not None and len(held[1]):
+        yield held
 
 
 def encoding(signature: Signature, schema: pl.Schema) -> Callable[[pl.DataFrame], NDArray[np.float64]]:

@@ -22,6 +22,8 @@ def format_for(estimator: Any, *, trust_pickle: bool) -> ModelFormat:
         return format_named("lightgbm")
     if "xgboost" in homes:
         return format_named("xgboost")
+    if "torch" in homes and not trust_pickle:
+        return format_named("torch")
     if trust_pickle:
         return format_named("pickle")
     if "sklearn" in homes:
@@ -29,7 +31,7 @@ def format_for(estimator: Any, *, trust_pickle: bool) -> ModelFormat:
     raise InvalidInput(
         f"A {type(estimator).__module__}.{type(estimator).__qualname__} can only be kept as a pickle.",
         why="Loading a pickle may run any code, so Slipway never chooses it by itself.",
-        fix="Say sw.Model(..., trust_pickle=True) if you trust where it comes from, or use LightGBM, XGBoost or scikit-learn.",
+        fix="Say sw.Model(..., trust_pickle=True) if you trust where it comes from, or use LightGBM, XGBoost, PyTorch or scikit-learn.",
     )
 
 

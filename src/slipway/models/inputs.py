@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import msgspec
 import numpy as np
 
 from slipway.errors import InvalidInput
-from slipway.models.batch_inputs import InputBatches, batch_fields, shuffled
-from slipway.models.frames import column_names, field_of, is_frame
+from slipway.models.batch_inputs import InputBatches, batch_fields, check_parts, in_steps, shuffled
+from slipway.models.frames import column_names, field_of, is_frame, take
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder, is_null
-from slipway.tables.row_batches import BATCH_ROWS, Batches
+from slipway.tables.row_batches import BATCH_ROWS, Batches, part_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,13 +59,14 @@ class Inputs:
         return [i for i, item in enumerate(self.signature.inputs) if item.type == "category"]
 
     def batches(
-        self, seed: int | None = None, *, rows: int = BATCH_ROWS
+        self, seed: int | None = None, *, rows: int | None = None
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """The matrix and its labels in batches: for estimators with `partial_fit`; see `InputBatches.batches`.
+        """The matrix and its labels in batches, as `InputBatches.batches` gives those of a stored table.
 
         Args:
-            seed: Another order for each seed: of the batches, and of the rows in each. None for the rows' own order.
-            rows: How many rows a batch has.
+            seed: Another order for each seed: of stretches of 100,000 rows, and of the rows in each. None for the rows'
+                own order.
+            rows: How many rows are given at once; 100,000 when left out.
 
         Raises:
             InvalidInput: No label was named.
@@ -74,10 +75,36 @@ class Inputs:
             raise InvalidInput(
                 "The inputs have no label.", fix="Name it: sw.inputs(rows, features, label='late').", field="label"
             )
-        for number, order in shuffled(len(self.matrix), rows, seed):
-            inside = slice(number * rows, (number + 1) * rows)
-            matrix, labels = self.matrix[inside], self.labels[inside]
-            yield (matrix, labels) if order is None else (matrix[order], labels[order])
+        yield from in_steps(self._shuffled(self.labels, seed), rows)
+
+    def _shuffled(
+        self, labels: NDArray[np.float64], seed: int | None
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        for number, order in shuffled(len(labels), BATCH_ROWS, seed):
+            inside = slice(number * BATCH_ROWS, (number + 1) * BATCH_ROWS)
+            x, y = self.matrix[inside], labels[inside]
+            yield (x, y) if order is None else (x[order], y[order])
+
+    def parts(self, count: int, *, seed: int = 0) -> Iterator[Inputs]:
+        """The rows in parts, each row in one of them by chance; see `InputBatches.parts`.
+
+        Raises:
+            InvalidInput: The count is no whole number from 1 to the number of rows.
+        """
+        check_parts(count, len(self.matrix))
+        return (self._part(number, count, seed) for number in range(count))
+
+    def _part(self, number: int, count: int, seed: int) -> Inputs:
+        if count == 1:
+            return self
+        numbers = np.concatenate(list(part_numbers(len(self.matrix), count, seed)))
+        places = np.flatnonzero(numbers == number)
+        return replace(
+            self,
+            matrix=self.matrix[places],
+            labels=None if self.labels is None else self.labels[places],
+            frame=take(self.frame, places.tolist()),
+        )
 
     def encode(self, rows: Any) -> Inputs:
         """Other rows as the same inputs, for a validation set: a category that these never had is missing.

@@ -99,6 +99,31 @@ class Known:
         known = self._keep(place, _texts_of(rows, columns)) if self._is_learning else self._kept(place)
         return _with_categories(rows, known)
 
+    def dummies(self, place: str, frame: Any) -> Any:
+        """What Polars' `to_dummies` gives, with the columns that training had; those of a value that is not there are 0.
+
+        Args:
+            place: Where in the code.
+            frame: What `to_dummies` gives for the rows at hand.
+
+        Raises:
+            InvalidInput: A row holds a value that training did not have, and so has a column that nobody knows.
+        """
+        if self._is_learning:
+            return self._keep(place, frame)
+        pl: Any = sys.modules["polars"]  # the frame is of it
+        none = self._kept(place).clear()
+        if others := [name for name in frame.columns if name not in none.columns]:
+            raise InvalidInput(
+                f"A row would have the column {others[0]!r}, which training did not have.",
+                why=f"{place} makes a column of each value.",
+                fix="Give a value that training had.",
+            )
+        lacking = [name for name in none.columns if name not in frame.columns]
+        return frame.with_columns([pl.lit(0, dtype=none.schema[name]).alias(name) for name in lacking]).select(
+            none.columns
+        )
+
     def selected(self, place: str, rows: Any, select: Callable[[], Any]) -> Any:
         """What a selection among training rows gives while learning, afterwards all rows: it says nothing about one row.
 

@@ -45,8 +45,8 @@ class Model:
     """A fitted estimator with everything that serving it rightly needs.
 
     Args:
-        estimator: A LightGBM booster, a scikit-learn estimator or pipeline, or, with `trust_pickle`, any object with
-            `predict`.
+        estimator: A LightGBM or XGBoost booster, a scikit-learn estimator or pipeline, a PyTorch network, or, with
+            `trust_pickle`, any object with `predict`.
         inputs: The inputs that it was trained on, for an estimator that was fitted on `inputs.matrix`.
         sample: Rows that it was trained on, for an estimator that was fitted on a frame (pandas or Polars) or on an
             array: their names, types and missing values are how it will be asked. One of `inputs` and `sample` is due.
@@ -89,7 +89,6 @@ class Model:
                 why="One of them says what the estimator was fitted on.",
                 fix="sw.Model(booster, inputs=inputs) after sw.inputs(...), or sw.Model(estimator, sample=X).",
             )
-        self.estimator = estimator
         self._format = format_for(estimator, trust_pickle=trust_pickle)
         found = task or self._format.task(estimator)
         if found is None:
@@ -99,11 +98,12 @@ class Model:
             )
         _check_prepare(prepare, known, columns, inputs)
         self._prepared = None if prepare is None else Prepared.of(prepare, known, sample, columns)
-        if self._prepared is None:
-            fitted = _fitted_on(self._format, estimator, inputs, sample)
-        else:
-            fitted = _on_prepared(self._prepared, sample)
-        scorer = Scorer(self._format, estimator, found, Signature(fitted.fields, ()), fitted.layout, self._prepared)
+        prepared = self._prepared
+        fitted = _on_prepared(prepared, sample) if prepared else _fitted_on(self._format, estimator, inputs, sample)
+        self.estimator = self._format.as_kept(estimator, fitted.native)
+        scorer = Scorer(
+            self._format, self.estimator, found, Signature(fitted.fields, ()), fitted.layout, self._prepared
+        )
         answers = self._format.predict(estimator, fitted.native, found)
         cases = training_cases(fitted.positions, fitted.rows, answers)
         if self._prepared is None:
@@ -138,6 +138,11 @@ class Model:
     def task(self) -> Task:
         """What it predicts."""
         return self.state.task
+
+    @property
+    def prepared(self) -> Prepared | None:
+        """The function that prepares rows, None where the estimator takes them as they are."""
+        return self._prepared
 
     @property
     def decision(self) -> Decision:
@@ -373,13 +378,9 @@ def _on_prepared(prepared: Prepared, sample: Any) -> _Fitted:
         fields = tuple(field_of(name, sample[name]) for name in names)
         missing = [[i for i, value in enumerate(sample[name].to_list()) if is_null(value)][:10] for name in names]
         where = positions(len(sample), missing)
+    where = prepared.kept(sample, where)  # rows that training left out have no answer
     picked = sample[where] if is_array else take(sample, where)
-    native = prepared.native(picked)
-    if rows_in(native) != len(where):  # rows that training left out have no answer
-        alone = [prepared.keeps(sample[[i]] if is_array else take(sample, [i])) for i in where]
-        where = [i for i, is_kept in zip(where, alone, strict=True) if is_kept]
-        picked = sample[where] if is_array else take(sample, where)
-        native = prepared.native(picked)
+    native = prepared.native(picked) if where else picked
     if not where or rows_in(native) != len(where):
         raise InvalidInput(
             f"prepare makes {rows_in(native)} rows of {len(where)} rows, each of which it keeps when it stands alone.",

@@ -21,7 +21,7 @@ from slipway.models.formats import format_named
 from slipway.models.known import Known, decode_known, encode_known
 from slipway.ports.model_format import FrameColumn
 
-__all__ = ["PREPARE", "OwnFolder", "Prepared", "load_prepared", "rows_in"]
+__all__ = ["PREPARE", "OwnFolder", "Prepared", "load_prepared", "row_tuples", "rows_in", "same_matrix", "take_rows"]
 
 PREPARE = "prepare"
 """The folder of a model or bundle that holds the function's code, what it knows, and how its frame is built."""
@@ -128,11 +128,10 @@ class Prepared:
         others = [name for name in self.spec.columns if name not in self.spec.names]
         if not others and self.spec.kind == "pandas":
             return
-        rows = _take(sample, range(min(_TRIED, len(sample))))
+        spread = np.linspace(0, len(sample) - 1, min(_TRIED, len(sample))).round().astype(int).tolist()
+        kept = self.kept(sample, spread) or self.kept(sample, range(len(sample)))[:_TRIED]
+        rows = take_rows(sample, kept)
         wanted = self.native(rows)
-        if rows_in(wanted) != len(rows):
-            rows = _take(rows, [i for i in range(len(rows)) if self.keeps(_take(rows, [i]))])
-            wanted = self.native(rows)
         for choose in (_neutral, _most_frequent):
             self.known.values[_ROW] = _one_row(sample, choose)
             try:
@@ -165,6 +164,30 @@ class Prepared:
                 why="Rows like it were not among those of training.",
                 fix="Give values like those of training.",
             ) from problem
+
+    def kept(self, rows: Any, positions: Sequence[int]) -> list[int]:
+        """Those of some positions whose rows are not left out: by halves, since a row comes out alike beside others."""
+        if len(positions) <= 1:
+            return [position for position in positions if self.keeps(take_rows(rows, [position]))]
+        try:
+            chosen = take_rows(rows, positions)
+            found = self.native(chosen)
+            if rows_in(found) == len(positions):
+                return list(positions)
+            labels: Any = getattr(found, "index", None)
+            before: Any = getattr(chosen, "index", None)
+            has_both = labels is not None and before is not None
+            if (
+                has_both
+                and before.is_unique
+                and labels.isin(before).all()
+                and list(labels) != list(range(len(labels)))  # they were not numbered anew
+            ):
+                return [p for p, is_kept in zip(positions, before.isin(labels), strict=True) if is_kept]
+        except InvalidInput:  # what comes after a row was left out may want one row at least
+            pass
+        half = len(positions) // 2
+        return self.kept(rows, positions[:half]) + self.kept(rows, positions[half:])
 
     def keeps(self, row: Any) -> bool:
         """Whether a frame of one row comes out as one row."""
@@ -268,6 +291,35 @@ def rows_in(matrix: Any) -> int:
     return int(shape[0]) if shape else len(matrix)
 
 
+def row_tuples(matrix: Any) -> list[tuple[Any, ...]]:
+    """The rows of a frame, series or matrix as plain values that can be held against each other.
+
+    Numbers are rounded to 10 digits, since linear algebra may sum many rows in another order than one.
+    """
+    if hasattr(matrix, "toarray"):
+        matrix = matrix.toarray()
+    if hasattr(matrix, "iloc"):
+        columns = (
+            [matrix.iloc[:, i].tolist() for i in range(matrix.shape[1])] if matrix.ndim == 2 else [matrix.tolist()]
+        )
+        rows = list(zip(*columns, strict=True))
+    elif hasattr(matrix, "rows"):
+        rows = matrix.rows()
+    elif hasattr(matrix, "to_list"):
+        rows = [(value,) for value in matrix.to_list()]
+    else:
+        rows = [tuple(row) if isinstance(row, list) else (row,) for row in matrix.tolist()]
+    return [tuple(_comparable(value) for value in row) for row in rows]
+
+
+def _comparable(value: Any) -> Any:
+    if value is None or value != value:
+        return "missing"
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return float(f"{float(value):.10g}")
+    return str(value)
+
+
 def same_matrix(one: Any, other: Any) -> bool:
     """Whether two prepared frames hold the same values in the same columns, whatever the names of their rows."""
     if one is None or type(one) is not type(other) or rows_in(one) != rows_in(other):
@@ -313,13 +365,14 @@ def _columns_of(sample: Any) -> list[str]:
     return list(sample.columns)
 
 
-def _take(sample: Any, positions: Sequence[int]) -> Any:
+def take_rows(sample: Any, positions: Sequence[int]) -> Any:
+    """Some rows of a frame or array, by position."""
     return sample.iloc[list(positions)] if hasattr(sample, "iloc") else sample[list(positions)]
 
 
 def _one_row(sample: Any, choose: Callable[[Any], Any]) -> Any:
     """One row of a sample's types with a value for each column that is not asked for."""
-    first = _take(sample, [0])
+    first = take_rows(sample, [0])
     if hasattr(sample, "iloc"):
         return type(sample)({name: choose(sample[name]) for name in sample.columns}).reset_index(drop=True)
     return first.with_columns([choose(sample[name]).alias(name) for name in sample.columns])

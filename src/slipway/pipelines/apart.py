@@ -12,6 +12,7 @@ from slipway.errors import NotFound
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import snapshot
+from slipway.pipelines.beside import around
 from slipway.pipelines.remote import Remote
 from slipway.ports.executor import Executor
 from slipway.records.runs import WorkerTime
@@ -38,7 +39,7 @@ class Apart:
     def __call__(self, call: StepCall, log: RunLog) -> Any:
         """The step's result; see `Remote.__call__`."""
         assert call.function is not None
-        folder = _around(call.function) if self._snapshot else _project_of(call.function)
+        folder = around(call.function) if self._snapshot else _project_of(call.function)
         with self._lock:
             if self._executor is None:
                 self._executor = self._opening()
@@ -65,12 +66,6 @@ class Apart:
         except NotFound:  # it was purged: the code that runs here is at hand
             pass
         return snapshot.pack(_project_of(function))
-
-
-def _around(function: Callable[..., Any]) -> Path | None:
-    """The folder that a snapshot of the function's project was taken of, None where nothing tells."""
-    places = Path(function.__code__.co_filename).resolve().parents
-    return next((folder for folder in places if (folder / snapshot.SETTINGS).is_file()), None)
 
 
 def _project_of(function: Callable[..., Any]) -> Path:

@@ -13,7 +13,16 @@ from slipway.ports.blobs import Blobs
 from slipway.records.reproductions import ReproductionCause
 from slipway.records.runs import HiddenInput, Machine, Run, StepRun
 
-__all__ = ["Reason", "installed_changes", "is_library", "listed", "machine_changes", "of_body", "of_step"]
+__all__ = [
+    "Reason",
+    "hidden_changes",
+    "installed_changes",
+    "is_library",
+    "listed",
+    "machine_changes",
+    "of_body",
+    "of_step",
+]
 
 _SHOWN = 5
 _LONG = re.compile(r"(@[0-9a-f]{12})[0-9a-f]{52}")
@@ -43,31 +52,33 @@ def of_step(blobs: Blobs, old: StepRun, new: StepRun, before: Run, after: Run) -
         return Reason("code", listed(own))
     if set(old.reads) != set(new.reads):
         return Reason("data", f"it read {_set(new.reads)}, and {_set(old.reads)} before")
-    if hidden := _hidden_changes(old, new):
+    if hidden := hidden_changes(old.hidden, new.hidden):
         return Reason(
             "data", f"its arguments and its code are the same, but not what it reads by itself: {listed(hidden)}"
         )
     if changes:
-        return Reason("library", listed(changes))
+        return Reason(_kind(changes), listed(changes))
     found = _around(blobs, before, after)
     return replace(found, words=f"its arguments and its code are the same{found.words}")
 
 
-def _hidden_changes(old: StepRun, new: StepRun) -> list[str]:
-    """What a step read beside its arguments and is another now, in words. What is said of threads is of the machine."""
-    was, is_now = ({(one.kind, _place(one)): one.content for one in step.hidden} for step in (old, new))
+def hidden_changes(old: Sequence[HiddenInput], new: Sequence[HiddenInput]) -> list[str]:
+    """What was read beside arguments and tables and is another now, in words. What is said of threads is of the machine."""
+    now = {(one.kind, place): one.content for one in new for place in _places(one)}
     told = []
-    for kind, name in sorted(was.keys() & is_now.keys()):
-        if was[kind, name] == is_now[kind, name] or (kind == "env" and name in provenance.THREADS):
+    for one in sorted(old, key=lambda one: (one.kind, _places(one)[0])):
+        found = next((now[one.kind, place] for place in _places(one) if (one.kind, place) in now), one.content)
+        if found == one.content or (one.kind == "env" and one.name in provenance.THREADS):
             continue
-        what = "environment variable" if kind == "env" else kind
-        told.append("other environment variables" if name == ALL_VARIABLES else f"{what} {name}")
+        what = "environment variable" if one.kind == "env" else one.kind
+        told.append("other environment variables" if one.name == ALL_VARIABLES else f"{what} {_places(one)[0]}")
     return told
 
 
-def _place(read: HiddenInput) -> str:
-    """Where it lies: relative to the project where it belongs to it, which is another folder in a repetition."""
-    return read.beside if read.beside and not read.beside.startswith("..") else read.name
+def _places(read: HiddenInput) -> list[str]:
+    """What it is called: first relative to the project where it belongs to it, which is another folder in a repetition."""
+    beside = read.beside if not read.beside.startswith("..") else ""
+    return [place for place in (read.kept, beside, read.name) if place]
 
 
 def of_body(blobs: Blobs, before: Run, after: Run) -> Reason:
@@ -76,6 +87,8 @@ def of_body(blobs: Blobs, before: Run, after: Run) -> Reason:
         return Reason("code", "it ran from another snapshot of the project")
     if set(before.inputs) != set(after.inputs) and after.state == "finished":
         return Reason("data", f"the run read {_set(after.inputs)}, and {_set(before.inputs)} before")
+    if hidden := hidden_changes(before.hidden, after.hidden):
+        return Reason("data", f"the code is the same, but not what the pipeline reads by itself: {listed(hidden)}")
     found = _around(blobs, before, after)
     return replace(found, words=f"the code is the same{found.words}")
 
@@ -85,8 +98,14 @@ def _around(blobs: Blobs, before: Run, after: Run) -> Reason:
     told = [f"what is installed: {listed(installed)}"] if installed else []
     told += [f"what computed: {listed(computed)}"] if computed else []
     if told:
-        return Reason("library" if installed else "hardware", f", but not {', and not '.join(told)}")
+        cause = _kind(installed) if installed else "hardware"
+        return Reason(cause, f", but not {', and not '.join(told)}")
     return Reason("unknown", ", and so are the libraries and the machine: it depends on something that nobody records")
+
+
+def _kind(changes: Sequence[str]) -> ReproductionCause:
+    """Of what is installed otherwise: another Python brings other builds of libraries with it, so it comes first."""
+    return "python" if any(change.startswith("Python ") for change in changes) else "library"
 
 
 def installed_changes(blobs: Blobs, before: Run, after: Run) -> list[str]:

@@ -137,8 +137,9 @@ def _step(
     if new.state == "failed" and old.state != "failed":
         error = "it failed" if new.error is None else f"it failed: {new.error.told}"
         reason = of_step(blobs, old, new, before, after).told(error)
-        if reason.cause == "unknown" and new.error is not None and new.error.type == "FileNotFoundError":
-            reason = Reason("data", f"{error}; a file beside the code is not kept: make a table or a file set of it")
+        if reason.cause in ("unknown", "data") and new.error is not None and new.error.type == "FileNotFoundError":
+            words = f"{reason.words}; what lies beside the code and is not kept with a run must lie there: make a table of it"
+            reason = Reason("data", words)
         return _differs(old.name, reason, count)
     if _cannot_tell(old.outputs, new.outputs):
         count.without.append(old.name)

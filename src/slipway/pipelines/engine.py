@@ -16,6 +16,7 @@ from slipway.operations.declare import check_allowed
 from slipway.pipelines import cache, futures
 from slipway.pipelines.declare import Pipeline, pipelines_running
 from slipway.pipelines.hidden import hooks
+from slipway.pipelines.hidden.recorder import recording
 from slipway.pipelines.placing import placed, room_of
 from slipway.pipelines.remote import Remote
 from slipway.pipelines.resuming import PARAMS, RESUMES, code_since, params_of, run_to_resume, steps_resumed
@@ -23,6 +24,7 @@ from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope, is_end
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.run_entries import ReadBeside
 from slipway.records.runs import CodeVersion, Run, StepRun
 from slipway.schema.fingerprints import of_value
 from slipway.tables import catalog
@@ -132,8 +134,10 @@ def _body(
     hooks.install()
     read: list[str] = []
     named = (f"{pipeline.__module__}:{pipeline.name}",)
+    body = (pipeline.function,)
     try:
         with (
+            recording(body) as beside,
             run_log.current_run.filled(log),
             reads.filled(read),
             catalog.pins.filled(pins),
@@ -146,6 +150,10 @@ def _body(
     finally:
         for node in read:
             log.add_input(node)
+        if seen := beside.taken()[0]:
+            log.later(ReadBeside(scope.keeper.kept(body, seen)))
+        if told := scope.keeper.told:
+            log.workspace.say(told)
 
 
 def _resumed(log: RunLog, earlier: Run) -> list[list[StepRun]]:

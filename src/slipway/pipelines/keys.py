@@ -26,7 +26,7 @@ from slipway.schema.fingerprints import of_argument
 __all__ = ["StepKey", "changed_inputs", "of_call"]
 
 # Count up when what goes into the key changes its meaning: results stored before are then not found, never misread.
-_SCHEME = 2
+_SCHEME = 3
 _UNCHANGING = (bool, int, float, str, bytes, date, timedelta, type(None), pl.LazyFrame)
 
 

@@ -34,6 +34,7 @@ class Earlier:
         self._run = run
         self._by_name: dict[str, list[StepRun]] | None = None
         self._latest: dict[str, StepRun | None] = {}
+        self._closures: dict[str, tuple[CodeClosure, ...]] = {}
 
     def call(self, name: str, occurrence: int) -> StepRun | None:
         """The earlier call to compare with: the step's call of the same number in the last run, or its latest one.
@@ -54,6 +55,13 @@ class Earlier:
             others = (step for step in found if step.parent_id != self._run.id and step.state != "running")
             self._latest[name] = next(others, None)
         return self._latest[name]
+
+    def closures(self, digest: str) -> tuple[CodeClosure, ...] | None:
+        """See `read_closures`; calls of one step have the same, which are read once."""
+        found = self._closures.get(digest) or read_closures(self._workspace.blobs, digest)
+        if found:
+            self._closures[digest] = found
+        return found
 
     def _last_run(self, tx: ReadTransaction) -> dict[str, list[StepRun]]:
         last = self._run.tags.get(RERUNS, "")
@@ -86,12 +94,14 @@ def read_closures(blobs: Blobs, digest: str) -> tuple[CodeClosure, ...] | None:
         return None
 
 
-def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey, place: Place) -> str:
+def difference(
+    earlier: StepRun | None, closures: tuple[CodeClosure, ...] | None, present: StepKey, place: Place
+) -> str:
     """What differs between an earlier call and the present one, in words.
 
     Args:
-        blobs: Hold the closures.
         earlier: The call to compare with, None for none.
+        closures: The closures of its code, None where they are gone.
         present: The present call.
         place: Where its paths begin.
     """
@@ -107,7 +117,6 @@ def difference(blobs: Blobs, earlier: StepRun | None, present: StepKey, place: P
         ("is gone", [name for name in before if name not in now]),
     ):
         changed += [f"argument {name} {words}" for name in names]
-    closures = read_closures(blobs, earlier.closure)
     if closures is None:
         changed.append("its code may have changed (what it was is no longer stored)")
     else:

@@ -90,17 +90,20 @@ class Scheduler:
     Args:
         workers: How many of them may run at one time.
         machine: What they may take together.
+        beside: Runs steps of another run on this machine: what both take counts together, against its `machine`.
     """
 
-    def __init__(self, workers: int, machine: Machine) -> None:
+    def __init__(self, workers: int, machine: Machine, beside: Scheduler | None = None) -> None:
         self._workers = workers
         self._machine = Machine(max(machine.cpus, workers), machine.memory_bytes, machine.gpus)
         self._lock = threading.Condition(threading.Lock())
+        self._taken = [0.0, 0.0, 0.0]
+        if beside is not None:  # one list and one lock: whoever gives something back wakes who waits in any of them
+            self._machine, self._lock, self._taken = beside._machine, beside._lock, beside._taken
         self._queue: list[tuple[int, Task]] = []
         self._open: dict[Future[Any], Task] = {}
         self._free = workers
         self._idle = self._threads = 0
-        self._taken = [0.0, 0.0, 0.0]
         self._stopped: BaseException | None = None
         self._is_closed = False
 
@@ -309,11 +312,13 @@ class Scheduler:
 
     def _take(self, limits: StepLimits) -> None:
         self._free -= 1
-        self._taken = [taken + needed for taken, needed in zip(self._taken, self._needs(limits), strict=True)]
+        self._taken[:] = [taken + needed for taken, needed in zip(self._taken, self._needs(limits), strict=True)]
 
     def _put_back(self, limits: StepLimits) -> None:
         self._free += 1
-        self._taken = [round(taken - needed, 6) for taken, needed in zip(self._taken, self._needs(limits), strict=True)]
+        self._taken[:] = [
+            round(taken - needed, 6) for taken, needed in zip(self._taken, self._needs(limits), strict=True)
+        ]
 
     def _give_back(self, task: Task) -> None:
         with self._lock:

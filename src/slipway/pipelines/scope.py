@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -17,25 +17,28 @@ from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
-from slipway.errors import BackendError, InvalidInput, RunStopped, SlipwayError, StepFailed
+from slipway.errors import BackendError, RunStopped, SlipwayError, StepFailed
 from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.artifacts import Encoded
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.run_repeat import repeat
 from slipway.ledger.step_output import KeptOutput, output_folder, store_output, to_output
 from slipway.ledger.step_scope import Given, MakeCall, StepCall, step_scope
 from slipway.pipelines import cache, futures, keys, reasons
 from slipway.pipelines.attempts import attempted, check_type
+from slipway.pipelines.beside import Keeper
 from slipway.pipelines.cache import Hit, Miss
 from slipway.pipelines.futures import StepFuture
 from slipway.pipelines.hidden.present import place_of
 from slipway.pipelines.hidden.recorder import Recorder, recording
 from slipway.pipelines.keys import StepKey
 from slipway.pipelines.placing import Place, Room
+from slipway.pipelines.results import encoded_result, judged
 from slipway.pipelines.resuming import Resumed
 from slipway.pipelines.scheduling import Scheduler, Task
 from slipway.pipelines.single_flight import SingleFlight
 from slipway.pipelines.step_log import listening
-from slipway.records.runs import Artifact, HiddenInput, StepAttempt, StepOutput, StepRun
+from slipway.records.runs import Artifact, StepAttempt, StepOutput, StepRun
 from slipway.tables.versions import reads
 
 __all__ = ["Scope", "is_end"]
@@ -57,6 +60,10 @@ class Scope:
         resumed: The steps of the runs that this one resumes, the newest run first.
         progress: Is told of each step's record as it changes, and what to call the call, by any thread.
         earlier: The calls that this run's are compared with; None for those of the pipeline's last run.
+        beside: Runs other steps on this machine: what all need together is kept to.
+        closures: The closures of code that are stored already, by their hashes; runs of one search share them.
+        is_trial: Whether the run is a trial, which as a rule ends with its only step: what that came to is written with
+            the run's end, within a second or before the next step, whichever is first. Until then its key is held.
     """
 
     def __init__(
@@ -69,6 +76,9 @@ class Scope:
         resumed: Iterable[Iterable[StepRun]] = (),
         progress: Callable[[StepRun, str], None] | None = None,
         earlier: reasons.Earlier | None = None,
+        beside: Scheduler | None = None,
+        closures: dict[tuple[str, ...], str] | None = None,
+        is_trial: bool = False,
     ) -> None:
         self._log = log
         self.use_cache = use_cache
@@ -79,10 +89,12 @@ class Scope:
         self._progress = progress
         self._positions = itertools.count(1)
         self._occurrences: Counter[str] = Counter()
-        self._closures: dict[tuple[str, ...], str] = {}
+        self._closures = {} if closures is None else closures
+        self._is_trial = is_trial
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._scheduler = Scheduler(*room)
+        self.scheduler = Scheduler(*room, beside)
+        self.keeper = Keeper(self._workspace, bool(log.run.code.snapshot))
         self._flights = SingleFlight(log.workspace.root / "step-locks", self._over)
         self._untold: list[BaseException] = []
         self._running: dict[str, StepRun] = {}
@@ -98,14 +110,14 @@ class Scope:
         if error is not None:
             self.stop(error)
         try:
-            self._scheduler.drain()
+            self.scheduler.drain()
         except BaseException as impatient:  # asked a second time to end
             for record in self._running.copy().values():
                 self._note(replace(record, state="failed", key="", error=provenance.run_error(impatient)))
             raise
         finally:
             self._over.set()
-            self._scheduler.close()
+            self.scheduler.close()
             self._listening.__exit__(None, None, None)
         if error is None and self._untold:
             raise self._untold[0]
@@ -119,9 +131,9 @@ class Scope:
         self.refuse_stopped()
         turn = self._turn(name)
         call = make(futures.values(given) if futures.pending(given) else given)
-        self._scheduler.check(name, call.limits)
-        with self._scheduler.held(call.limits):
-            return self._run(call, turn)
+        self.scheduler.check(name, call.limits)
+        with self.scheduler.held(call.limits):
+            return self._run(call, turn, may_wait=self._is_trial)
 
     def submit(self, name: str, make: MakeCall, given: Given) -> Future[Any]:
         """See `StepScope.submit`."""
@@ -144,9 +156,9 @@ class Scope:
             self._note(replace(self._record(name, turn), state="cancelled", reason=words))
 
         future: StepFuture[Any] = StepFuture(name, self._waiting)
-        if after or not self._scheduler.has_room:
+        if after or not self.scheduler.has_room:
             self._note(replace(self._record(name, turn), state="waiting"))
-        self._scheduler.submit(
+        self.scheduler.submit(
             Task(turn.position, call.limits, work=work, future=future, after=after, passed_over=pass_over)
         )
         return future
@@ -154,7 +166,7 @@ class Scope:
     @contextmanager
     def _waiting(self, future: StepFuture[Any]) -> Iterator[None]:
         try:
-            with self._scheduler.waiting(future):
+            with self.scheduler.waiting(future):
                 yield
         finally:
             if self._untold and future.done():
@@ -167,15 +179,15 @@ class Scope:
             if all(error is not other for other in self._untold):
                 self._untold.append(error)
         self._over.set()
-        self._scheduler.stop(error)
+        self.scheduler.stop(error)
 
     def refuse_stopped(self) -> None:
         """Raise the failure that the pipeline does not know yet; one that it caught lets it go on."""
         if self._untold:
             raise self._untold.pop(0)
-        if self._scheduler.stopped is not None:
+        if self.scheduler.stopped is not None:
             self._over.clear()
-            self._scheduler.go_on()
+            self.scheduler.go_on()
 
     def _turn(self, name: str) -> _Turn:
         with self._lock:
@@ -205,8 +217,10 @@ class Scope:
     def _called(self, record: StepRun) -> str:
         return self._parts.get(record.id, record.name)
 
-    def _run(self, call: StepCall, turn: _Turn) -> object:
+    def _run(self, call: StepCall, turn: _Turn, *, may_wait: bool = False) -> object:
         started = time.perf_counter()
+        if self._log.is_waiting:
+            self._log.write()  # lest it waits for a key that this run holds itself
         present = keys.of_call(call)
         record = replace(
             self._record(call.name, turn),
@@ -218,15 +232,17 @@ class Scope:
         )
         found = self._find(present, call, turn)
         if isinstance(found, Hit):
-            return self._take(found, record, started)
-        with self._flights.alone(present.key if self.use_cache else "", self._scheduler.aside()) as is_alone:
-            if not is_alone:
+            return self._take(call, found, record, started)
+        with ExitStack() as held:
+            key = present.key if self.use_cache else ""
+            if not held.enter_context(self._flights.alone(key, self.scheduler.aside())):
                 self.refuse_stopped()
             if present.key and self.use_cache and self._is_there(present.key):
                 found = self._find(present, call, turn)
             if isinstance(found, Hit):
-                return self._take(found, record, started)
-            return self._compute(call, present, self._why(call, present, found, turn.occurrence), record, started)
+                return self._take(call, found, record, started)
+            reason = self._why(call, present, found, turn.occurrence)
+            return self._compute(call, present, reason, record, started, held if may_wait else None)
 
     def _find(self, present: StepKey, call: StepCall, turn: _Turn) -> Hit | Miss:
         if not self.use_cache:
@@ -240,7 +256,7 @@ class Scope:
         with self._workspace.ledger.read() as tx:
             return cache.is_kept(tx, self._workspace.project, key)
 
-    def _take(self, hit: Hit, record: StepRun, started: float) -> object:
+    def _take(self, call: StepCall, hit: Hit, record: StepRun, started: float) -> object:
         source = hit.source
         for node in source.reads:
             self._log.add_input(node)
@@ -256,13 +272,13 @@ class Scope:
                 closure=source.closure,
                 reads=source.reads,
                 notes=source.notes,
-                hidden=source.hidden,
+                hidden=self.keeper.kept(call.code, source.hidden),
                 output=source.output,
                 seconds=time.perf_counter() - started,
             )
         )
         if source.notes is not None:
-            self._log.repeat(source.notes, source.parent_id)
+            repeat(self._log, source.notes, source.parent_id)
         self.last = (hit.value, source.outputs)
         self._workspace.say(f"{self._called(record)}: taken from run {source.parent_id[:12]}")
         return hit.value
@@ -271,9 +287,12 @@ class Scope:
         if present.refusal:
             return f"not cached: {present.refusal}"
         earlier = self._earlier.call(call.name, occurrence)
-        return miss.reason or reasons.difference(self._workspace.blobs, earlier, present, place_of(call.code))
+        closures = self._earlier.closures(earlier.closure) if earlier is not None else ()
+        return miss.reason or reasons.difference(earlier, closures, present, place_of(call.code))
 
-    def _compute(self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float) -> object:
+    def _compute(
+        self, call: StepCall, present: StepKey, reason: str, record: StepRun, started: float, held: ExitStack | None
+    ) -> object:
         record = replace(record, reason=reason, closure=self._keep_closures(present))
         kept = KeptOutput(output_folder(self._workspace, record.id))
         work = _Work(call, record, started, run_log.Notes(self._log.id), kept)
@@ -286,7 +305,7 @@ class Scope:
             self._note_failure(work, error)
             self._blame(call, error)
             raise
-        seen, more, refusal = _judged(call, present, encoded, refusal, hidden)
+        seen, more, refusal = judged(call, present, encoded, refusal, hidden)
         try:
             outputs = artifacts.store(self._workspace.blobs, encoded)
         except SlipwayError as error:  # the step did its work; the store did not: no `StepFailed`
@@ -305,10 +324,11 @@ class Scope:
                 reads=tuple(work.read),
                 notes=work.notes.taken(),
                 output=self._output(work),
-                hidden=seen,
+                hidden=self.keeper.kept(call.code, seen),
                 refusal=refusal or record.refusal,
             ),
             work,
+            held,
         )
         self.last = (value, encoded.artifacts)
         return value
@@ -324,8 +344,9 @@ class Scope:
                 step_scope.filled(None),
                 to_output.filled(work.kept),
             ):
+                work.hidden = hidden
                 value = self._value(work.call)
-            return value, *_encoded(value, work.call), hidden
+            return value, *encoded_result(value, work.call), hidden
         finally:
             for node in work.read:
                 self._log.add_input(node)
@@ -359,15 +380,17 @@ class Scope:
 
     def _pause(self, seconds: float) -> bool:
         """Wait before another attempt; returns False when the run was ended meanwhile."""
-        with self._scheduler.aside():
+        with self.scheduler.aside():
             return not self._over.wait(seconds)
 
-    def _finish(self, record: StepRun, work: _Work) -> None:
+    def _finish(self, record: StepRun, work: _Work, held: ExitStack | None) -> None:
         if not self._log.is_repeat:
             for artifact in record.outputs:
                 self._log.add_link(self._log.node, f"artifact:{artifact.digest}", "output")
         self._note(record)
-        if record.key and self.use_cache:
+        if record.key and self.use_cache and held is not None:
+            self._log.write_soon(lambda tx: cache.remember(tx, record), held.pop_all().close)
+        elif record.key and self.use_cache:
             self._log.write(lambda tx: cache.remember(tx, record))
         else:
             self._log.write()
@@ -380,6 +403,7 @@ class Scope:
             work.record,
             key="",
             reads=tuple(work.read),
+            hidden=() if work.hidden is None else self.keeper.kept(work.call.code, work.hidden.taken()[0]),
             seconds=time.perf_counter() - work.started,
             output=self._output(work),
         )
@@ -439,6 +463,7 @@ class _Work:
         notes: What its present attempt logs.
         kept: What it prints.
         read: The table versions that its present attempt read.
+        hidden: What else its present attempt reads.
     """
 
     call: StepCall
@@ -447,36 +472,10 @@ class _Work:
     notes: run_log.Notes
     kept: KeptOutput
     read: list[str] = field(default_factory=list)
+    hidden: Recorder | None = None
 
 
 def _words(reason: BaseException) -> str:
     if isinstance(reason, StepFailed):
         return f"the step {reason.step!r} had failed"
     return f"the run was ended by {'Ctrl-C' if isinstance(reason, KeyboardInterrupt) else type(reason).__name__}"
-
-
-def _judged(
-    call: StepCall, present: StepKey, encoded: Encoded, refusal: str, hidden: Recorder
-) -> tuple[tuple[HiddenInput, ...], str, str]:
-    """What the call read, what is said of it beside its reason, and why no later call may take it, "" where one may."""
-    seen, undeclared = hidden.taken()
-    told = ""
-    if changed := keys.changed_inputs(call.inputs, present.inputs):
-        refusal = f"it changed its argument {', '.join(changed)} in place, so its result cannot stand in for it"
-    elif encoded.pickled:
-        told = f"; its result holds {', '.join(sorted(set(encoded.pickled)))}, which only pickle can store"
-    if refusal:
-        told += f"; {refusal}"
-    elif undeclared and present.key:
-        refusal = "; ".join(undeclared)
-        told += f"; its result is not kept for later runs: {refusal}"
-    return seen, told + present.remark, refusal
-
-
-def _encoded(value: Any, call: StepCall) -> tuple[Encoded, str]:
-    try:
-        return cache.encode(value, call.returns), ""
-    except InvalidInput as problem:
-        if call.returns:
-            raise
-        return Encoded(()), f"its result is not stored: {problem.what}"

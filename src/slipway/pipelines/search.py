@@ -27,11 +27,12 @@ from slipway.errors import InvalidDeclaration, InvalidInput, RunStopped, Slipway
 from slipway.ledger import run_log
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import STOPPED
-from slipway.ledger.run_tags import SEARCH
+from slipway.ledger.run_tags import SEARCH, TRIAL
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines.declare import Pipeline, Step
 from slipway.pipelines.placing import Place, placed, room_of
 from slipway.pipelines.reasons import Earlier
+from slipway.pipelines.scheduling import Scheduler
 from slipway.pipelines.scope import Scope
 from slipway.pipelines.search_space import check_space
 from slipway.pipelines.searched import Search, Trial
@@ -207,9 +208,12 @@ class _Searching:
         self._place = place
         self._outer = outer
         self._room = room_of(log.workspace, workers=1)
+        # What steps need together is kept to over all trials, and beside the pipeline's own steps.
+        self._beside = Scheduler(*self._room) if outer is None else outer.scheduler
         self._quiet = dataclasses.replace(log.workspace, say=lambda line: None)  # a trial is one line
         self._code = log.run.code
         self._earlier = Earlier(log.workspace, log.run)  # one look for all trials
+        self._closures: dict[tuple[str, ...], str] = {}
         self._trials: list[Trial] = []
         self._best: _Made | None = None
         self._lock = threading.Lock()
@@ -301,8 +305,9 @@ class _Searching:
             name=f"trial {asked.number}",
             parent_id=self._log.id,
             params=asked.params,
-            tags={"slipway.trial": str(asked.number)},
+            tags={TRIAL: str(asked.number)},
             code=self._code,
+            is_one_of_many=True,
         )
         curve: dict[int, float] = {}
         log.listeners.append(lambda point: self._look(log, asked.number, point, curve))
@@ -316,6 +321,9 @@ class _Searching:
                 self._outer is None or self._outer.use_cache,
                 progress=lambda step, _: states.append(step.state),
                 earlier=self._earlier,
+                beside=self._beside,
+                closures=self._closures,
+                is_trial=True,
             )
             with run_log.current_run.filled(log), self._under_way(scope), scope, step_scope.filled(scope):
                 result = self._train(**self._fixed, **asked.params)
@@ -325,16 +333,16 @@ class _Searching:
             trial = replace(trial, value=value)
         except RunStopped as stopped:
             if stopped.run_id != log.id or not curve:
-                log.finish(stopped)
+                log.finish(stopped, is_one_of_many=True)
                 raise
-            log.finish(ended_early=stopped.what)
+            log.finish(ended_early=stopped.what, is_one_of_many=True)
             trial = replace(trial, value=_last(curve), state="pruned" if stopped.what == _HOPELESS else "finished")
         except Exception as problem:
             trial, ending = replace(trial, state="failed", error=_words(problem)), problem
         except BaseException as problem:
-            log.finish(problem)
+            log.finish(problem, is_one_of_many=True)
             raise
-        log.finish(ending)
+        log.finish(ending, is_one_of_many=True)
         is_cached = "cached" in states and not {"finished", "failed"} & set(states)
         return _Made(replace(trial, is_cached=is_cached, seconds=time.perf_counter() - started), result, curve)
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from slipway.errors import BackendError
@@ -45,7 +45,7 @@ class SingleFlight:
         if not key:
             yield True
             return
-        path = self._folder / key
+        path = f"{self._folder}{os.sep}{key}"
         handle = self._locked(path)
         if handle is None:
             with waiting:
@@ -57,11 +57,12 @@ class SingleFlight:
             yield handle is not None
         finally:
             if handle is not None:
-                path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
                 fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was forked off has the handle too
                 os.close(handle)
 
-    def _locked(self, path: Path) -> int | None:
+    def _locked(self, path: str) -> int | None:
         """The open file, locked; None where another one has it."""
         try:
             if not self._is_made:

@@ -1,24 +1,24 @@
-"""A project's code as one blob: what a worker or a controller needs to run it without anybody's checkout."""
+"""A project's code as one blob: what a worker or a controller needs to run it without anybody's checkout.
+
+Files beside the code are blobs of their own, which it names (see `pipelines/beside.py`).
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from slipway.errors import BackendError, Corrupt, InvalidInput
-from slipway.ids import new_id
+from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound
 from slipway.ledger import archive, provenance
+from slipway.pipelines.beside import PASSED_OVER, SETTINGS
 from slipway.ports.workspace import Workspace
 
-__all__ = ["PASSED_OVER", "SETTINGS", "Contents", "fetch", "pack", "take", "unpacked"]
+__all__ = ["Contents", "check_files", "contents_of", "fetch", "pack", "take"]
 
 _CONTENTS = "snapshot.json"
-SETTINGS = "slipway.toml"
-PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"})
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,14 +28,16 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
         declared: The names that the project declares: "pipeline release", "endpoint flight-delays".
         lock: "name==version" of what was installed when it was taken.
         python: The version of Python then.
+        files: What belongs beside the code: the digest of each file by its path.
     """
 
     declared: tuple[str, ...] = ()
     lock: tuple[str, ...] = ()
     python: str = ""
+    files: dict[str, str] = {}
 
 
-def pack(folder: Path, *, declared: Sequence[str] = ()) -> bytes:
+def pack(folder: Path, *, declared: Sequence[str] = (), files: Mapping[str, str] | None = None) -> bytes:
     """A project's Python files and slipway.toml as an archive: the same content gives the same bytes anywhere.
 
     Hidden folders, virtual environments and caches are passed over.
@@ -43,18 +45,24 @@ def pack(folder: Path, *, declared: Sequence[str] = ()) -> bytes:
     Args:
         folder: The project's folder.
         declared: The names that the project declares.
+        files: What belongs beside the code: the digest of each stored file by its path.
 
     Raises:
         InvalidInput: There is no Python file in it.
     """
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in _files(folder)}
-    if not any(name.endswith(".py") for name in files):
+    code = {path.relative_to(folder).as_posix(): path.read_bytes() for path in _files(folder)}
+    if not any(name.endswith(".py") for name in code):
         raise InvalidInput(
             f"There is no Python file in {folder}.", fix="Name the folder in which slipway.toml and the code lie."
         )
     environment = provenance.environment()
-    contents = Contents(declared=tuple(sorted(declared)), lock=environment.lock, python=environment.python)
-    return archive.pack(files | {_CONTENTS: msgspec.json.encode(contents)})
+    contents = Contents(
+        declared=tuple(sorted(declared)),
+        lock=environment.lock,
+        python=environment.python,
+        files=dict(sorted((files or {}).items())),
+    )
+    return archive.pack(code | {_CONTENTS: msgspec.json.encode(contents)})
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -68,67 +76,79 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in names if name.endswith(".py") or (name == SETTINGS and here == folder))
 
 
-def take(workspace: Workspace, folder: Path, *, declared: Sequence[str] = ()) -> str:
-    """Store a project's snapshot; returns its digest.
+def take(
+    workspace: Workspace, folder: Path, *, declared: Sequence[str] = (), files: Mapping[str, str] | None = None
+) -> str:
+    """Store a project's snapshot; returns its digest. See `pack`.
 
     Raises:
         InvalidInput: There is no Python file in it.
     """
-    return workspace.blobs.put(pack(folder, declared=declared))
+    return workspace.blobs.put(pack(folder, declared=declared, files=files))
 
 
-def fetch(workspace: Workspace, digest: str, folder: Path) -> Contents:
-    """Write a stored snapshot's files below a folder; returns what it says of itself.
+def fetch(workspace: Workspace, digest: str, folder: Path, *, files: Mapping[str, str] | None = None) -> Contents:
+    """Write a stored snapshot's code, and the files that belong beside it, below a folder; returns what it says of itself.
 
-    Raises:
-        NotFound: No such snapshot is stored.
-        Corrupt: It is damaged, or no snapshot.
-    """
-    data = workspace.blobs.get(digest)
-    contents = _contents(digest, archive.read(data))
-    archive.unpack(data, folder)
-    return contents
-
-
-def unpacked(workspace: Workspace, digest: str) -> Path:
-    """The folder in the store where a snapshot lies unpacked: whole, with nothing added or altered.
-
-    It is unpacked the first time; each time every byte is compared with what is stored. A folder that was tampered with
-    is set aside and unpacked anew.
+    Args:
+        workspace: Where it is stored.
+        digest: Its digest.
+        folder: Where to; made when it is missing.
+        files: More files, or others in the place of the snapshot's: the digest of each by its path.
 
     Raises:
-        NotFound: No such snapshot is stored.
+        NotFound: No such snapshot is stored, or one of its files is gone.
         Corrupt: It is damaged, or no snapshot.
         BackendError: The file system failed.
     """
     data = workspace.blobs.get(digest)
-    files = archive.read(data)
-    _contents(digest, files)
-    home = workspace.root / "snapshots"
-    target = home / digest
+    contents = _contents(digest, archive.read(data))
     try:
-        if target.exists():
-            if _lies_there(target, files):
-                return target
-            target.rename(home / f"{digest}.altered-{new_id()}")
-        part = home / f".{digest}.{new_id()}.part"
-        archive.unpack(data, part)
-        try:
-            part.rename(target)
-        except OSError:
-            shutil.rmtree(part, ignore_errors=True)
-            if not _lies_there(target, files):  # or else another process was first
-                raise
+        archive.unpack(data, folder)
+        for name, content in {**contents.files, **(files or {})}.items():
+            archive.check_inside(name)
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_beside(workspace, name, content))
     except OSError as problem:
-        raise BackendError(f"The snapshot {digest[:12]} cannot be unpacked in {home}: {problem}.") from problem
-    return target
+        raise BackendError(f"The snapshot {digest[:12]} cannot be unpacked in {folder}: {problem}.") from problem
+    return contents
 
 
-def _lies_there(folder: Path, files: dict[str, bytes]) -> bool:
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-    if found.keys() != files.keys() or any(path.is_symlink() for path in folder.rglob("*")):
-        return False
-    return all(path.read_bytes() == files[name] for name, path in found.items())
+def contents_of(workspace: Workspace, digest: str) -> Contents:
+    """What a snapshot says of itself, when its code is there and whole.
+
+    Raises:
+        NotFound: No such snapshot is stored.
+        Corrupt: It is damaged, or no snapshot.
+    """
+    return _contents(digest, archive.read(workspace.blobs.get(digest)))
+
+
+def check_files(workspace: Workspace, contents: Contents) -> None:
+    """See that the files beside a snapshot's code are there.
+
+    Raises:
+        NotFound: One of them is gone.
+    """
+    for name, content in contents.files.items():
+        if not workspace.blobs.has(content):
+            raise _gone(name)
+
+
+def _beside(workspace: Workspace, name: str, content: str) -> bytes:
+    try:
+        return workspace.blobs.get(content)
+    except NotFound as problem:
+        raise _gone(name) from problem
+
+
+def _gone(name: str) -> NotFound:
+    return NotFound(
+        f"The file {name} beside the code, as it was then, is not stored any more.",
+        why="It was erased or purged.",
+        fix="Publish the project anew where a schedule or an endpoint runs it: slipway schedules apply, slipway deploy.",
+    )
 
 
 def _contents(digest: str, files: dict[str, bytes]) -> Contents:

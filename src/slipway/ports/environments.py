@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from slipway.code.libraries import LOCK_FILE
 from slipway.records.locks import KeptEnvironment, Lock, LockedPackage, MadeEnvironment
 
 __all__ = ["HELD_FILE", "LOCK_FILE", "Environments", "OpenEnvironments"]
-
-LOCK_FILE = "slipway-lock.json"
-"""The file in an environment that holds the lock it was made from; it is written last."""
 
 HELD_FILE = ".held"
 """Beside an environment's folder, with its name before it: who uses the environment holds a shared `flock` on it, and

@@ -53,11 +53,23 @@ class ModelFormat(Protocol):
         """
         ...
 
+    def as_kept(self, estimator: Any, x: Any) -> Any:
+        """The estimator in the form that `save`, `content` and an endpoint's `predict` are given: mostly itself.
+
+        Args:
+            estimator: A fitted estimator.
+            x: Some rows as it takes them.
+
+        Raises:
+            InvalidInput: It cannot be brought into that form; the sentence says why.
+        """
+        ...
+
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
         """Write the estimator's files into an existing empty folder.
 
         Args:
-            estimator: A fitted estimator.
+            estimator: As `as_kept` gives it.
             folder: Where its files go.
             trust: Full names of types outside the framework that may be loaded again.
 
@@ -78,7 +90,7 @@ class ModelFormat(Protocol):
         """One score a row: the probability of the positive class, or the value.
 
         Args:
-            estimator: As given to `save` or returned by `load`.
+            estimator: As trained, as given to `save`, or returned by `load`.
             x: What the estimator itself takes: a float64 matrix of shape `(n_rows, n_inputs)` or a frame.
             task: What is asked for.
         """

@@ -5,6 +5,7 @@ holds its process id; a file with a number in it proves nothing, because its wri
 goes to `LOG_FILE`; what came of it is in `RESULT_FILE`, which appears last and whole.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -28,7 +29,7 @@ class Runner(Protocol):
     by many processes at once and after a kill -9 of any of them.
     """
 
-    def start(self, folder: Path, *, python: str = "") -> None:
+    def start(self, folder: Path, *, python: str = "", variables: Mapping[str, str | None] | None = None) -> None:
         """Start the task in a folder. One that runs, or has a result, is left alone; one that was killed starts again.
 
         When it returns, `state` is "running" or "ended" until the task's process is gone.
@@ -36,6 +37,7 @@ class Runner(Protocol):
         Args:
             folder: The task's.
             python: The interpreter that runs it; "" for the runner's own. It has Slipway installed.
+            variables: Environment variables that it shall have, beside the runner's own; None for one that it shall not.
 
         Raises:
             BackendError: No process can be started for it.

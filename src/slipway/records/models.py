@@ -84,7 +84,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
 
     Args:
         model: The model's name.
-        format: "lightgbm", "skops", "onnx", "pickle".
+        format: "lightgbm", "xgboost", "torch", "skops", "pickle".
         task: What kind of answer: "classification" or "regression".
         files: Everything in it.
         signature: What the model takes and gives.

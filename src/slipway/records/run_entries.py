@@ -5,7 +5,17 @@ from typing import Any
 
 from msgspec import Struct
 
-from slipway.records.runs import Artifact, CodeVersion, Dataset, Run, RunError, RunFinding, StepRun, WorkerTime
+from slipway.records.runs import (
+    Artifact,
+    CodeVersion,
+    Dataset,
+    HiddenInput,
+    Run,
+    RunError,
+    RunFinding,
+    StepRun,
+    WorkerTime,
+)
 
 __all__ = [
     "EDITION",
@@ -20,8 +30,10 @@ __all__ = [
     "LinkMade",
     "ParamSet",
     "Point",
+    "ReadBeside",
     "Resumed",
     "RunEntry",
+    "RunFact",
     "StepKept",
     "TagSet",
     "WorkersHeld",
@@ -141,6 +153,16 @@ class WorkersHeld(Struct, frozen=True, array_like=True, tag="workers"):
     time: WorkerTime
 
 
+class ReadBeside(Struct, frozen=True, array_like=True, tag="beside"):
+    """What a pipeline read by itself between its steps; only the owner of the store may add it."""
+
+    hidden: tuple[HiddenInput, ...]
+
+
+RunFact = WorkersHeld | ReadBeside
+"""What is said of a run as a whole, once."""
+
+
 class Finished(Struct, frozen=True, array_like=True, tag="end"):
     """The run ends; see `Run`."""
 
@@ -165,5 +187,6 @@ RunEntry = (
     | LinkMade
     | StepKept
     | WorkersHeld
+    | ReadBeside
     | Finished
 )

@@ -10,29 +10,10 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 
 __all__ = [
-    "CONTEXT",
-    "Artifact",
-    "Bucket",
-    "CodeVersion",
-    "Dataset",
-    "Environment",
-    "Experiment",
-    "HiddenInput",
-    "Machine",
-    "MetricPoint",
-    "ModelUse",
-    "Run",
-    "RunArtifact",
-    "RunError",
-    "RunFinding",
-    "RunState",
-    "RunWriter",
-    "StepAttempt",
-    "StepNotes",
-    "StepOutput",
-    "StepRun",
-    "WorkerTime",
-]
+    "CONTEXT", "Artifact", "Bucket", "CodeVersion", "Dataset", "Environment", "Experiment", "HiddenInput",
+    "Machine", "MetricPoint", "ModelUse", "Run", "RunArtifact", "RunError", "RunFinding", "RunState", "RunWriter",
+    "StepAttempt", "StepNotes", "StepOutput", "StepRun", "WorkerTime",
+]  # fmt: skip
 
 CONTEXT = "mlflow.data.context"
 """The tag of a dataset that says what a run read it for: "training"."""
@@ -253,6 +234,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
         findings: What was noticed while it ran, in order.
         ended_early: Why a finished run ended before its script's end, "" where it did not.
         worker_time: How long workers were held for its steps; None for a run without steps, or of an earlier release.
+        hidden: Files, folders and environment variables that a pipeline read by itself between its steps.
     """
 
     experiment_id: str = "0"
@@ -280,6 +262,7 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     machine: Machine | None = None
     tolerance: float | None = None
     worker_time: WorkerTime | None = None
+    hidden: "tuple[HiddenInput, ...]" = ()
 
     def _repr_html_(self) -> str:
         commit = self.code.commit and f"{self.code.commit[:12]}{' with changes' if self.code.dirty else ''}"
@@ -339,22 +322,26 @@ class HiddenInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that a step read by itself, beside its arguments and its code.
 
     Args:
-        kind: "file" for its content, "folder" for the names in it, "path" for whether there is one, "env" for a variable.
+        kind: "file" for its content, "folder" for the names in it, "path" for whether there is one, "link" for
+            where a link leads, "env" for a variable.
         name: The path, absolute or relative to the current folder; the variable's name.
         content: A digest of what was read; "" where there was none.
         beside: The path relative to the project, where the two lie near each other: it moves with the project.
         below: The path relative to the current folder, where it lies in it and was given as an absolute one.
         own: For a folder: names that do not count, because the step made them.
         stamp: What the file system said of the file, by which an unchanged one is known again without reading it.
+        kept: For a file whose bytes are stored under `content`: its path relative to the project's folder; "" for one
+            that is not kept.
     """
 
-    kind: Literal["file", "folder", "path", "env"]
+    kind: Literal["file", "folder", "path", "link", "env"]
     name: str
     content: str = ""
     beside: str = ""
     below: str = ""
     own: tuple[str, ...] = ()
     stamp: str = ""
+    kept: str = ""
 
 
 class StepRun(Record, frozen=True, kw_only=True, tag="step"):

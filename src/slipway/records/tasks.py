@@ -116,6 +116,8 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
         sync: The id of the `Sync` that it shall carry out, "" for a pipeline.
         firing: The id of the `Firing` that it is for, "" for none.
         folder: For a sync: where relative paths of the source begin.
+        files: Files beside the code as a run read them, in the place of the snapshot's: the digest of each by its path.
+        cwd: The current folder, relative to the project's.
     """
 
     protocol: int = PROTOCOL
@@ -137,6 +139,8 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     sync: str = ""
     firing: str = ""
     folder: str = ""
+    files: dict[str, str] = {}
+    cwd: str = ""
 
 
 class PipelineAnswer(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from slipway.records.run_entries import (
     InputRead,
     LinkMade,
     Point,
+    ReadBeside,
     Resumed,
     RunEntry,
     StepKept,
@@ -223,7 +224,7 @@ class _Stranger:
                     raise InvalidInput(
                         f"A run cannot end as {state!r}.", fix="It is finished, failed or killed.", field="data"
                     )
-            case LinkMade() | StepKept() | WorkersHeld():
+            case LinkMade() | StepKept() | WorkersHeld() | ReadBeside():
                 raise InvalidInput(
                     "A process that logs over HTTP cannot speak of steps or of the lineage of other things.",
                     fix="Run pipelines where the store is.",

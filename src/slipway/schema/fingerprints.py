@@ -240,7 +240,7 @@ class _Reader:
         if isinstance(dtype, pandas.DatetimeTZDtype):
             return str(dtype), repr(dtype.tz), self._items(series.to_numpy(dtype=f"M8[{dtype.unit}]"), "ndarray")
         if isinstance(dtype, pandas.StringDtype):
-            texts = pl.Series(series.to_numpy(dtype=object, na_value=None), dtype=pl.String)
+            texts = pl.Series(series.to_numpy(dtype=object, na_value=None).tolist(), dtype=pl.String)
             return repr(dtype), of_frame(texts.to_frame())
         return repr(dtype), [self.plain(item) for item in series.array]
 

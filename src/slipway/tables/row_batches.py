@@ -31,7 +31,7 @@ from slipway.tables.part_cache import part_folder
 from slipway.tables.part_folders import PartFolder, table_folder
 from slipway.tables.staging import stage
 
-__all__ = ["BATCH_ROWS", "Batches", "Reference", "batches_of", "check_batch_rows", "referred", "store"]
+__all__ = ["BATCH_ROWS", "Batches", "Reference", "batches_of", "check_batch_rows", "part_numbers", "referred", "store"]
 
 BATCH_ROWS = 100_000
 _KEPT = "slipway:kept"
@@ -220,6 +220,27 @@ class Batches:
             found = whole
         return Batches(self._reference, self.batch_rows, None if found.all() else np.packbits(found))
 
+    def part(self, number: int, count: int, seed: int = 0) -> Batches:
+        """One of so many parts of the rows. Which part a row lies in is chance, the same each time, and reads nothing.
+
+        A part's rows lie among all others: its batches have as many rows fewer, so that no more is read at once.
+
+        Args:
+            number: Which part, from 0.
+            count: How many there are.
+            seed: Of the chance.
+        """
+        if count == 1:
+            return self
+        found = np.concatenate(
+            [np.empty(0, dtype=bool), *(one == number for one in part_numbers(self.rows, count, seed))]
+        )
+        if self._chosen is not None:
+            whole = self._kept.to_numpy(writable=True)
+            whole[whole] = found
+            found = whole
+        return Batches(self._reference, max(self.batch_rows // count, 1), np.packbits(found))
+
     def _between(self, start: int, stop: int, columns: list[str] | None) -> pl.DataFrame:
         return scans.rows_between(self._folder(), self._reference.manifest, self._words, start, stop, columns)
 
@@ -354,6 +375,19 @@ class Batches:
     def __reduce__(self) -> tuple[Any, ...]:
         """For engines that carry objects by pickle: the same reference, without what was remembered of it."""
         return Batches, (self._reference, self.batch_rows, self._chosen)
+
+
+def part_numbers(rows: int, count: int, seed: int) -> Iterator[NDArray[np.uint32]]:
+    """For each row, in order, the number of its part by chance; in stretches of 65,536 rows.
+
+    Args:
+        rows: How many rows there are.
+        count: How many parts.
+        seed: Of the chance.
+    """
+    for start in range(0, rows, _STRETCH):
+        random = np.random.default_rng((seed, start))
+        yield random.integers(0, count, min(_STRETCH, rows - start), dtype=np.uint32)
 
 
 @cache

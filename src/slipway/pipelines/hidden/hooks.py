@@ -11,14 +11,16 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec, source_from_cache
 from types import FrameType
 from typing import Any, cast
 
 from slipway.pipelines.hidden import natives
 from slipway.pipelines.hidden.present import ALL_VARIABLES
-from slipway.pipelines.hidden.readers import is_of_the_system, is_passed_over, kind_of, reader
+from slipway.pipelines.hidden.readers import is_of_the_system, is_passed_over, kind_of, kind_of_file, reader
 from slipway.pipelines.hidden.recorder import Recorder, current
+from slipway.pipelines.hidden.workers import is_of_a_pool
 
 __all__ = ["install"]
 
@@ -26,7 +28,23 @@ _lock = threading.Lock()
 _installed: list[bool] = []
 # Programs by which libraries count cores and name the machine.
 _ABOUT_THE_MACHINE = frozenset({"gcc", "ldconfig", "lscpu", "nvidia-smi", "sysctl", "uname", "wmic"})
-_ASKING = frozenset({"exists", "isdir", "isfile", "is_dir", "is_file", "stat", "getsize"})
+_ASKING = frozenset(
+    {
+        "exists",
+        "getsize",
+        "glob",
+        "glob0",
+        "glob1",
+        "iglob",
+        "is_dir",
+        "is_file",
+        "isdir",
+        "isfile",
+        "rglob",
+        "stat",
+        "_iglob",
+    }
+)
 _MAPPINGS = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
 _WHOLE = os.O_TRUNC | os.O_EXCL
 
@@ -70,6 +88,8 @@ def _text(path: Any) -> str:
 
 def _opened(recorder: Recorder, caller: Any, path: Any, mode: Any, flags: Any) -> None:
     name = _text(path)
+    if name.endswith(".pyc") and "__pycache__" in name and caller == "standard":
+        name = source_from_cache(name)  # a module that is loaded by hand: its text counts
     if not name or is_of_the_system(name, caller):
         return
     kind = flags & os.O_ACCMODE if isinstance(flags, int) else os.O_RDONLY
@@ -129,7 +149,20 @@ def _started(recorder: Recorder, caller: Any, *arguments: Any) -> None:
 
 
 def _forked(recorder: Recorder, caller: Any, *_: Any) -> None:
-    recorder.uses("subprocess", "it forks its process")
+    if not is_of_a_pool(sys._getframe(1)):
+        recorder.uses("subprocess", "it forks its process")
+
+
+def _unpickled(recorder: Recorder, caller: Any, module: str, *_: Any) -> None:
+    """A class or function that data name is code that no statement of the step does."""
+    live = sys.modules.get(module)
+    try:
+        spec = find_spec(module) if live is None else None
+    except (ImportError, ValueError):  # the unpickling that follows says so itself
+        spec = None
+    file = getattr(live, "__file__", None) or (spec.origin if spec is not None else None)
+    if file and not is_of_the_system(file, caller) and kind_of_file(file) == "user":
+        recorder.file(file)
 
 
 def _set(recorder: Recorder, caller: Any, name: Any, *_: Any) -> None:
@@ -149,6 +182,7 @@ _ACTS: dict[str, Callable[..., None]] = {
     "os.scandir": _listed,
     "os.system": _started,
     "os.unsetenv": _set,
+    "pickle.find_class": _unpickled,
     "socket.connect": _connected,
     "socket.getaddrinfo": _asked_names,
     "socket.gethostbyname": _asked_names,
@@ -211,10 +245,57 @@ def _watch_paths() -> None:
         if original in able:
             able.add(stat)
     os.stat = stat
+    _watch_links()
 
 
-def _looked(recorder: Recorder, path: Any, frame: FrameType) -> None:
-    asked = ""
+def _watch_links() -> None:
+    """`os.lstat` and `os.readlink` ask of the link itself, `os.access` of what may be done with a file."""
+    lstat, readlink, access = cast("Any", os.lstat), cast("Any", os.readlink), cast("Any", os.access)
+
+    @functools.wraps(lstat)
+    def looked_at(path: Any, *, dir_fd: int | None = None) -> Any:
+        if (recorder := current.get()) is not None and dir_fd is None:
+            _linked(recorder, path, sys._getframe(1))
+        return lstat(path, dir_fd=dir_fd)
+
+    @functools.wraps(readlink)
+    def followed(path: Any, *, dir_fd: int | None = None) -> Any:
+        if (recorder := current.get()) is not None and dir_fd is None:
+            _linked(recorder, path, sys._getframe(1))
+        return readlink(path, dir_fd=dir_fd)
+
+    @functools.wraps(access)
+    def accessed(path: Any, mode: int, **options: Any) -> Any:
+        if (recorder := current.get()) is not None and options.get("dir_fd") is None:
+            _looked(recorder, path, sys._getframe(1), "exists")
+        return access(path, mode, **options)
+
+    for mine, original in ((looked_at, lstat), (followed, readlink), (accessed, access)):
+        for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
+            if original in able:
+                able.add(mine)
+    os.lstat, os.readlink, os.access = looked_at, followed, accessed
+
+
+def _linked(recorder: Recorder, path: Any, frame: FrameType) -> None:
+    inner: FrameType | None = frame
+    while inner is not None and _is_about_paths(inner):
+        inner = inner.f_back
+    name = _text(path)
+    if inner is None or not name or kind_of(inner) == "standard":
+        return
+    caller = reader(inner)
+    # Each folder on the way of a path that is resolved is asked; what counts of these is a link.
+    on_the_way = frame.f_code.co_name in ("_joinrealpath", "realpath") and not os.path.islink(name)
+    if not caller or is_of_the_system(name, caller) or on_the_way:
+        return
+    with current.filled(None):
+        recorder.link(name)
+        if caller == "user" and inner is frame and os.path.isfile(name):
+            recorder.file(name)  # its size tells of its content
+
+
+def _looked(recorder: Recorder, path: Any, frame: FrameType, asked: str = "") -> None:
     inner: FrameType | None = frame
     while inner is not None and _is_about_paths(inner):
         asked = inner.f_code.co_name
@@ -234,8 +315,10 @@ def _looked(recorder: Recorder, path: Any, frame: FrameType) -> None:
 
 def _is_about_paths(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
-    return file.endswith(("genericpath.py", "posixpath.py", "<frozen genericpath>", "<frozen posixpath>")) or (
-        "pathlib" in file and kind_of(frame) == "standard"
+    return (
+        file.endswith(("genericpath.py", "posixpath.py", "<frozen genericpath>", "<frozen posixpath>"))
+        or (file.endswith(f"{os.sep}glob.py") and kind_of(frame) == "standard")
+        or ("pathlib" in file and kind_of(frame) == "standard")
     )
 
 
@@ -262,6 +345,14 @@ def _watch_threads() -> None:
         return submit(self, _handed_over, recorder, function, *args, **kwargs)
 
     thread.start, pool.submit = started, submitted
+    then = cast("Any", Future).add_done_callback
+
+    @functools.wraps(then)
+    def called_back(self: Any, function: Any) -> None:
+        recorder = current.get()
+        then(self, function if recorder is None else functools.partial(_handed_over, recorder, function))
+
+    cast("Any", Future).add_done_callback = called_back
 
 
 def _handed_over(recorder: Recorder, function: Any, /, *args: Any, **kwargs: Any) -> Any:

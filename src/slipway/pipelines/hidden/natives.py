@@ -21,12 +21,17 @@ from urllib.parse import unquote, urlsplit
 
 from slipway.pipelines.hidden.readers import is_of_the_system, reader
 from slipway.pipelines.hidden.recorder import Recorder, current
+from slipway.pipelines.hidden.workers import handed, is_of_a_pool
 
 __all__ = ["install"]
 
 Act = Callable[[Recorder, tuple[Any, ...], Mapping[str, Any]], None]
 
 _GLOB = re.compile(r"[*?\[{]")
+_NOW = re.compile(
+    r"\b(current_date|current_time|current_timestamp|localtime|localtimestamp|(now|today|get_current_timestamp)\s*\(\s*\))",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r"'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"")
 _FUNCTION = re.compile(r"\b(?:read_\w+|\w+_scan|glob|sniff_csv)\s*\(\s*", re.IGNORECASE)
 _TEXT = r"(?:'(?:[^']|'')*'|\?\d*|\$\w+)"
@@ -78,6 +83,8 @@ def _statement(recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, A
     """Files that a statement of SQL names: each quoted text in it, and the texts given beside it, may be one."""
     texts = [value for value in (*args, *kwargs.values()) if isinstance(value, str)]
     for text in texts:
+        if found := _NOW.search(text):
+            recorder.uses("clock", f"its SQL reads the clock ({found[0].strip()})")
         if any(not _LITERAL.match(text, call.end()) for call in _FUNCTION.finditer(text)):
             recorder.cannot_tell("it names a file inside SQL by a computed name, so its content cannot be compared")
         for found in _QUOTED.finditer(text):
@@ -107,7 +114,21 @@ def _network(recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
 
 def _process(recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    recorder.uses("subprocess", "it starts a process")
+    if not is_of_a_pool(sys._getframe(2)):
+        recorder.uses("subprocess", "it starts a process")
+
+
+def _pool(recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Work for a pool of processes or threads: see `_handing`."""
+
+
+def _elsewhere(recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    recorder.uses("subprocess", "it hands work to Ray")
+
+
+def _written(recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    for one in _texts(args[0] if args else next(iter(kwargs.values()), "")):
+        recorder.writes(one, is_whole=True)
 
 
 _DUCKDB = ("execute", "executemany", "from_query", "query", "query_df", "sql", "table_function")
@@ -118,10 +139,14 @@ _ROWS: dict[str, list[tuple[Act, tuple[str, ...]]]] = {
         (_statement, tuple(f"DuckDBPyConnection.{name}" for name in _DUCKDB)),
         (_paths, tuple(f"DuckDBPyConnection.{name}" for name in _DUCKDB_FILES)),
     ],
+    "concurrent.futures.process": [(_pool, ("ProcessPoolExecutor.submit",))],
     "deltalake": [(_paths, ("DeltaTable.__init__",))],
     "duckdb": [(_statement, _DUCKDB), (_paths, _DUCKDB_FILES), (_database, ("connect",))],
     "h5py": [(_paths, ("File.__init__",))],
-    "lightgbm.basic": [(_paths, ("Booster.__init__", "Dataset.__init__"))],
+    "joblib.externals.loky.process_executor": [(_pool, ("ProcessPoolExecutor.submit",))],
+    "lightgbm.basic": [(_paths, ("Booster.__init__", "Dataset.__init__")), (_written, ("Booster.save_model",))],
+    "loky.process_executor": [(_pool, ("ProcessPoolExecutor.submit",))],
+    "multiprocessing.pool": [(_pool, ("Pool._map_async", "Pool.apply_async", "Pool.imap", "Pool.imap_unordered"))],
     "multiprocessing.process": [(_process, ("BaseProcess.start",))],
     "onnxruntime": [(_paths, ("InferenceSession.__init__",))],
     "polars": [
@@ -153,6 +178,8 @@ _ROWS: dict[str, list[tuple[Act, tuple[str, ...]]]] = {
         (_paths, ("read_schema", "read_table")),
     ],
     "pyodbc": [(_network, ("connect",))],
+    "ray.actor": [(_elsewhere, ("ActorMethod._remote",))],
+    "ray.remote_function": [(_elsewhere, ("RemoteFunction._remote",))],
     "safetensors": [(_paths, ("safe_open",))],
     "xgboost.core": [(_paths, ("Booster.__init__", "Booster.load_model", "DMatrix.__init__"))],
 }  # fmt: skip
@@ -164,8 +191,7 @@ _lock = threading.Lock()
 def install() -> None:
     """Wrap what is loaded, and what is loaded later when it is."""
     sys.meta_path.insert(0, cast("Any", _Finder()))
-    for name in [name for name in _ROWS if name in sys.modules]:
-        _wrap(name, sys.modules[name])
+    _wrap(*((name, sys.modules[name]) for name in _ROWS if name in sys.modules))
 
 
 class _Finder:
@@ -182,26 +208,34 @@ class _Finder:
 
         def executed(module: ModuleType) -> None:
             execute(module)
-            _wrap(name, module)
+            _wrap((name, module))
 
         loader.exec_module = executed
         return spec
 
 
-def _wrap(called: str, module: ModuleType) -> None:
+def _wrap(*modules: tuple[str, ModuleType]) -> None:
+    rebound: dict[int, tuple[Any, Any]] = {}
     with _lock:
-        for act, names in _ROWS[called]:
-            for name in names:
-                owner: Any = module
-                *outer, last = name.split(".")
-                for part in outer:
-                    owner = getattr(owner, part, None)
-                held = None if owner is None else vars(owner).get(last)
-                if held is not None and not hasattr(held, "__slipway_seen__"):
-                    _replace(owner, last, held, act)
+        for called, module in modules:
+            _wrap_in(called, module, rebound)
+        if rebound:
+            _rebind(rebound)
 
 
-def _replace(owner: Any, name: str, held: Any, act: Act) -> None:
+def _wrap_in(called: str, module: ModuleType, rebound: dict[int, tuple[Any, Any]]) -> None:
+    for act, names in _ROWS[called]:
+        for name in names:
+            owner: Any = module
+            *outer, last = name.split(".")
+            for part in outer:
+                owner = getattr(owner, part, None)
+            held = None if owner is None else vars(owner).get(last)
+            if held is not None and not hasattr(held, "__slipway_seen__"):
+                _replace(owner, last, held, act, rebound)
+
+
+def _replace(owner: Any, name: str, held: Any, act: Act, rebound: dict[int, tuple[Any, Any]]) -> None:
     is_method = isinstance(owner, type)
     is_static = is_method and isinstance(held, staticmethod | builtins.type(dict.fromkeys))
     original = getattr(owner, name) if is_static else held
@@ -211,17 +245,45 @@ def _replace(owner: Any, name: str, held: Any, act: Act) -> None:
     except (AttributeError, TypeError):
         return  # a class that cannot be changed: docs/cache.md lists what is not seen
     if not is_method:
-        _rebind(original, wrapped)
+        rebound[id(original)] = original, wrapped
 
 
-def _rebind(original: Any, wrapped: Any) -> None:
-    """Modules of the project that imported the function by name before it was wrapped get the wrapped one."""
+def _rebind(rebound: dict[int, tuple[Any, Any]]) -> None:
+    """Modules of the project that imported functions by name before they were wrapped get the wrapped ones.
+
+    Args:
+        rebound: The functions, each with what it was wrapped into, by its id.
+    """
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if isinstance(module, ModuleType) and (file is None or not is_of_the_system(file, "user")):
             for name, value in list(vars(module).items()):
-                if value is original:
-                    setattr(module, name, wrapped)
+                if id(value) in rebound:
+                    setattr(module, name, rebound[id(value)][1])
+
+
+def _handing(original: Any, recorder: Recorder | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Hand work to a pool: what its worker reads is the step's."""
+    if recorder is None:
+        return original(*args, **kwargs)
+    pool, *rest = args
+    if any(base.__name__ == "ThreadPool" for base in type(pool).__mro__):
+        work: Any = functools.partial(_handed_over, recorder, rest[0]) if rest else None
+    else:
+        if getattr(pool, "_initializer", None) is not None and "loky" not in type(pool).__module__:
+            recorder.uses("subprocess", "it starts worker processes with an initializer")
+        work = handed(rest[0], recorder) if rest else None
+    if work is None:
+        recorder.uses("subprocess", "it hands work to another process")
+    if kwargs.get("callback") is not None:
+        kwargs = {**kwargs, "callback": functools.partial(_handed_over, recorder, kwargs["callback"])}
+    with current.filled(None):
+        return original(pool, *([work, *rest[1:]] if rest else ()), **kwargs)
+
+
+def _handed_over(recorder: Recorder, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+    with current.filled(recorder):
+        return function(*args, **kwargs)
 
 
 def _seen(original: Any, act: Act, skips: int) -> Any:
@@ -229,6 +291,8 @@ def _seen(original: Any, act: Act, skips: int) -> Any:
     def called(*args: Any, **kwargs: Any) -> Any:
         frame = sys._getframe(1)
         recorder = current.get()
+        if act is _pool:
+            return _handing(original, recorder if reader(frame) else None, args, kwargs)
         if recorder is not None and reader(frame):
             with current.filled(None):
                 act(recorder, args[skips:], kwargs)

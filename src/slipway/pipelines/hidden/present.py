@@ -23,7 +23,9 @@ __all__ = [
     "folder_state",
     "holds",
     "identity",
+    "link_state",
     "path_state",
+    "paths_of",
     "place_of",
     "variable_state",
 ]
@@ -132,6 +134,14 @@ def path_state(path: str) -> str:
     return "folder" if modes.S_ISDIR(mode) else "file" if modes.S_ISREG(mode) else "other"
 
 
+def link_state(path: str) -> str:
+    """Where a link leads, "no link" for what is none, "" for nothing."""
+    try:
+        return f"link to {os.readlink(path)}"
+    except (OSError, ValueError):
+        return "no link" if os.path.lexists(path) else ""
+
+
 def variable_state(name: str) -> str:
     """A digest of an environment variable's value, "" where it is not set. A value itself is stored nowhere."""
     if name == ALL_VARIABLES:
@@ -151,14 +161,15 @@ def holds(read: HiddenInput, place: Place) -> bool:
     """
     if read.kind == "env":
         return variable_state(read.name) == read.content
-    found = [_state(read, path) for path in _paths(read, place)]
+    found = [_state(read, path) for path in paths_of(read, place)]
     if not read.content:
         return not any(found)
     there = [state for state in found if state]
     return bool(there) and all(state == read.content for state in there)
 
 
-def _paths(read: HiddenInput, place: Place) -> list[str]:
+def paths_of(read: HiddenInput, place: Place) -> list[str]:
+    """Where the file or folder that was read may lie now."""
     if not os.path.isabs(read.name):
         return [os.path.join(place.cwd, read.name)]
     found = [read.name]
@@ -172,6 +183,8 @@ def _paths(read: HiddenInput, place: Place) -> list[str]:
 def _state(read: HiddenInput, path: str) -> str:
     if read.kind == "file":
         return file_state(path, read)[0]
+    if read.kind == "link":
+        return link_state(path)
     return folder_state(path, read.own) if read.kind == "folder" else path_state(path)
 
 
@@ -194,8 +207,8 @@ def _change(read: HiddenInput, place: Place) -> str:
         gone = not variable_state(read.name)
         return f"environment variable {read.name} {'is no longer set' if gone else 'changed'}"
     name = read.beside if read.beside and not read.beside.startswith("..") else read.name
-    is_there = any(_state(read, path) for path in _paths(read, place))
-    if read.kind == "path":
+    is_there = any(_state(read, path) for path in paths_of(read, place))
+    if read.kind in ("path", "link"):
         return f"{name} {'is something else' if read.content and is_there else 'is there' if is_there else 'is gone'}"
     if read.kind == "folder":
         return (

@@ -7,7 +7,7 @@ import sysconfig
 from types import FrameType
 from typing import Literal
 
-__all__ = ["HANDED", "Reader", "kind_of", "is_of_the_system", "is_passed_over", "reader"]
+__all__ = ["HANDED", "Reader", "kind_of", "kind_of_file", "is_of_the_system", "is_passed_over", "reader"]
 
 Reader = Literal["user", "library", "standard", ""]
 """Who called the reading function, on behalf of the user's code; "" for a read that does not count."""
@@ -29,6 +29,8 @@ _FOR_ITSELF = frozenset(
         "zoneinfo",
     }
 )  # fmt: skip
+# What a loader is asked for by hand; an import statement goes through other functions of the import system too.
+_LOADING = frozenset({"exec_module", "get_code", "get_data", "load_module"})
 _NEVER = ("/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo", "/etc/localtime", "/etc/timezone")
 _MACHINE = ("/usr/", "/lib", "/etc/")
 _CACHES = ("/.cache/matplotlib/", "/.config/matplotlib/", "/fontconfig/", f"{os.sep}__pycache__{os.sep}")
@@ -59,14 +61,19 @@ def reader(frame: FrameType | None) -> Reader:
         kind = _kinds.get(name) or _kind(name)
         if kind == "user":
             return caller or "user"
-        if kind in ("slipway", "import", "itself"):
+        if kind in ("slipway", "itself") or (kind == "import" and frame.f_code.co_name not in _LOADING):
             return ""
         if kind == "skip" and frame.f_code.co_name == HANDED:
             return caller or "user"  # a thread's first frame: the step handed it this work
-        if not caller and (kind == "standard" or kind == "library"):
-            caller = kind
+        if not caller and kind in ("standard", "library", "import"):
+            caller = "library" if kind == "library" else "standard"
         frame = frame.f_back
     return "library" if caller == "library" else ""
+
+
+def kind_of_file(name: str) -> _Kind:
+    """What a file of code belongs to."""
+    return _kinds.get(name) or _kind(name)
 
 
 def kind_of(frame: FrameType) -> _Kind:
@@ -89,7 +96,7 @@ def _kind(name: str) -> _Kind:
     elif name.startswith(_STANDARD):
         place = next(place for place in _STANDARD if name.startswith(place))
         top = name[len(place) :].split(os.sep)[0].removesuffix(".py")
-        found = "itself" if top in _FOR_ITSELF else "standard"
+        found = "itself" if top in _FOR_ITSELF and f"{top}{os.sep}resources" not in name else "standard"
     _kinds[name] = found
     return found
 

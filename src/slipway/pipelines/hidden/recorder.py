@@ -16,6 +16,7 @@ from slipway.pipelines.hidden.present import (
     Place,
     file_state,
     folder_state,
+    link_state,
     path_state,
     place_of,
     variable_state,
@@ -28,7 +29,7 @@ _MOST = 20_000
 _Key = tuple[str, str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Recorder:
     """What one step reads. Safe for the threads that the step starts.
 
@@ -49,6 +50,7 @@ class Recorder:
     _variables: set[str] = field(default_factory=set)
     _used: set[str] = field(default_factory=set)
     _undeclared: dict[str, None] = field(default_factory=dict)
+    _handed: set[str] = field(default_factory=set)
     _memos: Memos = field(default_factory=Memos)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -105,6 +107,14 @@ class Recorder:
             if name not in self._variables and ("env", name) not in self._reads:
                 self._reads["env", name] = HiddenInput(kind="env", name=name, content=variable_state(name))
             self._note("env", name)
+
+    def link(self, path: str) -> None:
+        """It asks whether a path is a link, and where that leads."""
+        name, absolute = self._named(path)
+        with self._lock:
+            if ("link", name) not in self._reads and not self._is_own(absolute):
+                self._add("link", name, absolute, link_state(absolute))
+            self._note("link", name)
 
     # What it makes itself: that is no input
 
@@ -166,15 +176,23 @@ class Recorder:
 
     # Outcome
 
-    def take(self, hidden: Sequence[HiddenInput], undeclared: Sequence[str]) -> None:
+    def hands(self, token: str) -> None:
+        """Work is handed to a worker process, which answers with `take`."""
+        with self._lock:
+            self._handed.add(token)
+
+    def take(self, hidden: Sequence[HiddenInput], undeclared: Sequence[str], token: str = "") -> None:
         """Add what another process recorded for this step."""
         with self._lock:
+            self._handed.discard(token)
             self._reads |= {(one.kind, one.name): one for one in hidden}
             self._undeclared |= dict.fromkeys(undeclared)
 
     def taken(self) -> tuple[tuple[HiddenInput, ...], tuple[str, ...]]:
         """What was read, in a fixed order, and the sentences about what nothing can compare."""
         with self._lock:
+            if self._handed:
+                self.cannot_tell("a worker process did not answer, so what it read is not known")
             remembered, sentences = self._memos.taken()
             self._reads = {(one.kind, one.name): one for one in remembered} | self._reads
             self._undeclared |= dict.fromkeys(sentences)
