@@ -46,7 +46,7 @@ def judged(desk: Desk, check: Any, found: list[Any] | None = None) -> Outcome:
 def test_a_bundle_is_measured_kept_and_judged(desk: Desk) -> None:
     desk.declare(gate=needs(sw.load(rate=10, p95_ms=HOUR_MS), sw.load(rate=10, memory="100GB"), sw.load(size="1kB")))
     assert judged(desk, sw.load(rate=10, p95_ms=HOUR_MS)).result == "cannot tell"
-    answer = measured(desk, rate=0)  # the rate is the gate's
+    answer = measured(desk, rate=None)  # the rate is the gate's
     report = answer.report
     assert (report.parent_id, report.number, report.rate, report.sent) == (desk.version(FIRST).bundle, FIRST, 10, 10)
     assert (report.failed, report.failure, report.workers) == (0, "", 1)
@@ -86,9 +86,10 @@ def test_a_report_that_was_edited_counts_for_nothing(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
+        ({"rate": 0.0}, "rate 0 cannot"),
         ({"rate": -1.0}, "rate -1"),
         ({"rate": float("nan")}, "rate nan"),
-        ({"rate": 1e9}, "at most 1e"),
+        ({"rate": 1e9}, "at most 1,000,000"),
         ({"seconds": 0.0}, "seconds 0"),
         ({"seconds": 1e6}, "at most 600"),
         ({"rows": 0}, "rows 0"),

@@ -12,16 +12,22 @@ from small_desk import FIRST, NAME, Desk, tables
 import slipway as sw
 from slipway.errors import InvalidInput, NotFound
 from slipway.flows import passing as passing_module
+from slipway.flows.check_load import _failure
 from slipway.flows.deploy import deploy
-from slipway.flows.replay_rows import replay, replay_rows, requests_of
+from slipway.flows.replay_rows import replay, replay_rows, requests_of, without_values
 from slipway.flows.stored_rows import StoredRows, choose, spread, stored_rows
 from slipway.ledger import entries
 from slipway.models import registry
 from slipway.operations.endpoints import Deploy
 from slipway.operations.load import ReplayModel
+from slipway.records.load import Comparison, Replay
 from slipway.records.runs import StepRun
 from slipway.records.schema import Field
+from slipway.records.tables import AboutTable
+from slipway.serving.open_loop import Answer
 from slipway.tables import versions
+from slipway.tables.personal import MASK
+from slipway.tables.versions import Origin
 
 
 def asked(desk: Desk, rows: int = 60):  # type: ignore[no-untyped-def]
@@ -106,6 +112,22 @@ def test_a_process_that_is_not_ready_in_time_is_ended(
     told = asked(desk).replay
     assert told.verdict == "cannot"
     assert "was not ready within 6 seconds" in told.sentence
+
+
+def test_values_of_personal_columns_are_in_no_kept_sentence(desk: Desk) -> None:
+    column = Comparison(column="age", compared=9, differing=2, first="age is 36 in the training set, for mail 'ada'")
+    found = Replay(verdict="differs", sentence=column.first, rows=9, of=9, columns=(column,))
+    refused = Replay(verdict="differs", sentence="The endpoint refuses 1 row, first 'ada'", rows=9, of=9)
+    assert without_values(desk.workspace, found) == found  # nothing is personal here
+    about = Origin(about=AboutTable(personal=("mail",)))
+    versions.overwrite(desk.workspace, "people", pl.DataFrame({"mail": ["ada"]}), origin=about)
+    told = without_values(desk.workspace, found)
+    assert told.sentence == "age differs in 2 of 9 rows"
+    assert told.columns[0].first == MASK
+    assert "ada" not in str(told)
+    assert "ada" not in str(without_values(desk.workspace, refused))
+    assert "no answer" in _failure(desk.workspace, [Answer(0, 0.0, 0.0, b"ada")])
+    assert "ada" not in _failure(desk.workspace, [Answer(422, 0.0, 0.0, b"ada")])
 
 
 def rows_of(**columns: list[object]) -> StoredRows:

@@ -14,12 +14,12 @@ __all__ = ["check_load", "replay"]
 
 @click.command("check-load")
 @click.argument("target", metavar="RUN|MODEL[:VERSION]")
-@click.option("--rate", default=0.0, help="Requests a second; what the gate asks for, or 200, when missing.")
+@click.option("--rate", type=float, help="Requests a second; what the gate asks for, or 200, when missing.")
 @click.option("--rows", default=1, show_default=True, help="Rows a request.")
 @click.option("--seconds", default=5.0, show_default=True, help="For how long.")
 @click.option("--endpoint", default="", help="Whose gate and workers; the model's own when missing.")
 @opened
-def check_load(door: Door, target: str, rate: float, rows: int, seconds: float, endpoint: str) -> None:
+def check_load(door: Door, target: str, rate: float | None, rows: int, seconds: float, endpoint: str) -> None:
     """Does the model of a RUN, or a MODEL, hold its load on this machine? Nothing is deployed.
 
     Starts the bundle's endpoint process, sends stored rows over HTTP at the rate (whether or not those before were

@@ -32,6 +32,8 @@ from slipway.records.load import LoadReport
 from slipway.records.models import Bundle, ModelVersion
 from slipway.serving.footprint import cpu_seconds, family, load_average, memory_bytes, this_machine
 from slipway.serving.open_loop import Answer, at_rate, one_after_another, saturated
+from slipway.tables.catalog import heads
+from slipway.tables.personal import MASK
 
 __all__ = ["check_load"]
 
@@ -61,7 +63,8 @@ def check_load(workspace: Workspace, request: CheckLoad) -> CheckedLoad:
         floor = floor_of(tx, workspace.environment)
     gate = effective(request.gate or declared.gate or GateSpec(checks=()), workspace.environment, floor)
     needs = [check for check in gate.checks if check.kind == "load"]
-    rate = request.rate or max((check.rate for check in needs), default=0.0) or _RATE
+    asked = max((check.rate for check in needs), default=0.0) or _RATE
+    rate = asked if request.rate is None else request.rate
     _check(request, rate)
     bodies = _bodies(workspace, version, bundle, request.rows)
     workspace.say(f"Starting the endpoint process of {version.name} {version.number}; nothing is deployed.")
@@ -112,7 +115,7 @@ def _check(request: CheckLoad, rate: float) -> None:
         if not (math.isfinite(value) and 0 < value <= most):
             raise InvalidInput(
                 f"A load of {what} {value:g} cannot be sent.",
-                why=f"It is above 0 and at most {most:,g}.",
+                why=f"It is above 0 and at most {most:,.0f}.",
                 fix=f"For example {given}",
                 field=what,
             )
@@ -191,7 +194,7 @@ def _measured(
         workers=workers,
         sent=len(answers),
         failed=len(failures),
-        failure=failures[0].words if failures else "",
+        failure=_failure(workspace, failures),
         p50_ms=_rank(good, 0.50),
         p95_ms=_rank(good, 0.95),
         p99_ms=_rank(good, 0.99),
@@ -216,6 +219,14 @@ def _check_answers(warm: Sequence[Answer]) -> None:
             why="Figures of errors say nothing about the model.",
             fix="Mend what it says; a replay names the column: slipway replay MODEL",
         )
+
+
+def _failure(workspace: Workspace, failures: Sequence[Answer]) -> str:
+    """What the first failure said; of a value that may be somebody's, only that there was one: a report is kept."""
+    if not failures:
+        return ""
+    is_personal = any(head.about.personal for head in heads(workspace))
+    return f"{failures[0].status or 'no answer'} {MASK}" if is_personal else failures[0].words
 
 
 def _rank(ordered: Sequence[float], share: float) -> float | None:

@@ -23,6 +23,7 @@ from slipway.errors import InvalidInput, NotFound, SlipwayError
 from slipway.flows.contracts import request_fields
 from slipway.flows.passing import passing, stop
 from slipway.flows.stored_rows import StoredRows, choose, spread, stored_rows
+from slipway.ledger import events
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel
@@ -58,6 +59,9 @@ def replay(workspace: Workspace, request: ReplayModel) -> Replayed:
     if request.rows < 1:
         raise InvalidInput(f"{request.rows} rows cannot be replayed.", fix="Give 1 or more: --rows 500", field="rows")
     found = replay_rows(workspace, version, registry.bundle_of(workspace, version), request.rows)
+    with workspace.ledger.write() as tx:
+        told = {"verdict": found.verdict, "rows": found.rows}
+        events.record(tx, workspace, "models.replay", f"bundle:{version.bundle}", **told)
     if not may_see(workspace.actor):
         found = without_values(workspace, found)
     return Replayed(model=version.name, number=version.number, bundle=version.bundle, replay=found)
