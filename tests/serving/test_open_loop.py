@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from slipway.errors import InvalidInput
-from slipway.serving.open_loop import at_rate, one_after_another, saturated
+from slipway.serving.open_loop import Answer, _asked, _Pool, at_rate, one_after_another, saturated
 
 Handler = Callable[[int, bytes], Awaitable[bytes]]
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -83,8 +84,6 @@ def test_a_server_that_stops_for_a_while_is_charged_for_every_request_of_that_wh
 
     async def handle(number: int, body: bytes) -> bytes:
         if number == 1:
-            import time
-
             time.sleep(held)  # the whole server stands
         return GOOD
 
@@ -135,3 +134,16 @@ def test_no_rate_is_refused(rate: float, seconds: float) -> None:
 def test_no_request_is_refused() -> None:
     with pytest.raises(InvalidInput, match="at least one row"):
         at_rate("http://127.0.0.1:9", "/p", [], rate=1, seconds=1)
+
+
+def test_a_request_that_was_sent_late_is_charged_from_when_it_was_due() -> None:
+    async def late() -> Answer:
+        pool = _Pool("http://127.0.0.1:9", "/p")
+        try:
+            return await _asked(pool, b"a", time.perf_counter() - 5.0, 1.0)
+        finally:
+            await pool.close()
+
+    answer = asyncio.run(late())
+    assert answer.late_s >= 5.0
+    assert answer.took_s >= answer.late_s
