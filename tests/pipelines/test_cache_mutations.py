@@ -1,5 +1,6 @@
 """Kinds of change that must run a step again and be named, and kinds that must not: one row each."""
 
+import decimal
 import os
 import shutil
 from collections.abc import Callable
@@ -354,9 +355,10 @@ CODE = [
     ),
     Row(
         "function of a library replaced",
-        "import json\ndef mine(x):\n    return '1'\njson.dumps = mine\n@sw.step\ndef answer():\n    return json.dumps(1)\n",
+        "import loose\ndef mine(x):\n    return '1'\nloose.dumps = mine\n@sw.step\ndef answer():\n    return loose.dumps(1)\n",
         edit("return '1'", "return '2'"),
         "helper flow:mine changed",
+        before=lambda project: (project.installed / "loose.py").write_text("def dumps(x):\n    return 'x'\n"),
     ),
     Row(
         "subclass found by its base",
@@ -934,9 +936,12 @@ MUST_NOT = [
 
 
 @pytest.fixture(autouse=True)
-def _environment() -> Any:
-    kept = dict(os.environ)
-    yield
+def _as_it_was() -> Any:
+    """What the projects set for the whole process ends with them."""
+    kept, drawn = dict(os.environ), np.random.get_state()
+    with decimal.localcontext():
+        yield
+    np.random.set_state(drawn)
     os.environ.clear()
     os.environ.update(kept)
 
