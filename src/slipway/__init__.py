@@ -67,9 +67,11 @@ if TYPE_CHECKING:
     from slipway.gates.declare import consistent as consistent
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
+    from slipway.gates.declare import load as load
     from slipway.gates.declare import metric as metric
     from slipway.gates.declare import no_finding as no_finding
     from slipway.gates.declare import no_skew as no_skew
+    from slipway.gates.declare import replayed as replayed
     from slipway.gates.declare import reproduced as reproduced
     from slipway.hosts.session import baselines as baselines
     from slipway.hosts.session import open as open
@@ -152,6 +154,7 @@ _HOMES = {
     "last": "slipway.features.windows",
     "latency": "slipway.gates.declare",
     "lightgbm_in_parts": "slipway.backends.lightgbm_parts",
+    "load": "slipway.gates.declare",
     "matches": "slipway.data.checks",
     "max": "slipway.features.windows:max_",
     "mean": "slipway.features.windows",
@@ -172,6 +175,7 @@ _HOMES = {
     "quantile": "slipway.features.windows",
     "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
+    "replayed": "slipway.gates.declare",
     "reproduced": "slipway.gates.declare",
     "robust": "slipway.gates.behaviour",
     "rows": "slipway.data.table_checks",
@@ -244,6 +248,7 @@ __all__ = [
     "last",
     "latency",
     "lightgbm_in_parts",
+    "load",
     "matches",
     "max",
     "mean",
@@ -264,6 +269,7 @@ __all__ = [
     "quantile",
     "redis_stream",
     "references",
+    "replayed",
     "reproduced",
     "robust",
     "rows",

@@ -116,6 +116,19 @@ class UvEnvironments:
             )
         return done.stdout
 
+    def unresolved(
+        self, packages: Sequence[LockedPackage], platform: str, python: str, *, ask_index: bool = False
+    ) -> tuple[str, bool]:
+        """See `Environments.unresolved`."""
+        wanted = "".join(f"{one.name}=={one.version}\n" for one in packages)
+        target = (*(("--python-platform", platform) if platform else ()), "--python-version", python)
+        fixed = ("--no-deps", "--only-binary", ":all:", "--quiet", "--no-header", "--no-annotate")
+        done = self._run("pip", "compile", *fixed, *target, *(() if ask_index else ("--offline",)), "-", given=wanted)
+        if done.returncode == 0:
+            return "", False
+        said = _said(done)
+        return said, not ask_index and any(word in said.lower() for word in ("network", "offline", "cache"))
+
     def _exported(self, path: Path) -> tuple[project_locks.Pin, ...]:
         """What the project itself needs of all that its `uv.lock` names: no development groups."""
         asked = (

@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "erase": ("slipway.cli.erase", "erase", "Erase a person's rows everywhere, and prove it."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
     "trash": ("slipway.cli.trash", "trash", "Delete runs, experiments and models; restore or purge them."),
+    "check-load": ("slipway.cli.check_load", "check_load", "Measure a model under load before it is released."),
+    "replay": ("slipway.cli.check_load", "replay", "Ask stored training rows over HTTP, and compare."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),
     "floor": ("slipway.cli.floor", "floor", "See or set what an environment asks of every model."),
     "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),

@@ -11,7 +11,7 @@ from slipway.cli.models import verdict_text
 from slipway.hosts.settings import FILE
 from slipway.operations.endpoints import Deployed
 
-__all__ = ["deploy", "rollback"]
+__all__ = ["deploy", "deployed_text", "rollback", "shown_gate"]
 
 
 @click.command()
@@ -27,7 +27,7 @@ __all__ = ["deploy", "rollback"]
 @opened
 def deploy(door: Door, model: str, endpoint: str, dry_run: bool, **more: Any) -> None:
     """Judge MODEL by its gate and, when it passes, let it serve, or begin the roll-out that its endpoint declares."""
-    gate = _declare(door, endpoint or model, keep=not dry_run)
+    gate = shown_gate(door, endpoint or model, keep=not dry_run)
     wanted = {"model": model, "endpoint": endpoint, "dry_run": dry_run, **more}
     if not dry_run:
         answer = door.call("endpoints.deploy", **wanted)
@@ -62,7 +62,7 @@ def rollback(door: Door, name: str, to: int, reason: str) -> None:
     door.show(door.call("endpoints.rollback", name=name, to=to, reason=reason), deployed_text)
 
 
-def _declare(door: Door, name: str, *, keep: bool) -> Any:
+def shown_gate(door: Door, name: str, *, keep: bool = False) -> Any:
     """The gate that the file shows now; a deployment keeps the whole declaration, a dry run changes nothing."""
     if door.checkout is None or not (door.checkout.folder / FILE).is_file():
         return None

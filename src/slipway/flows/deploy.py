@@ -8,6 +8,7 @@ from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, No
 from slipway.flows import rollouts
 from slipway.flows.approve import approvals_of
 from slipway.flows.break_glass import break_glass
+from slipway.flows.contracts import request_fields
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.judging import declared_endpoint, judge_version, refusal
@@ -211,7 +212,7 @@ def _check_port(port: int) -> None:
 
 def _contract(workspace: Workspace, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint) -> Contract:
     """The request's fields: what the model needs, and the declared key."""
-    fields = list(bundle.features.request if bundle.features else _asked(bundle))
+    fields = list(request_fields(bundle))
     known = {field.name for field in fields}
     columns = {field.name: field for field in _columns(workspace, version)}
     for name in declared.key:
@@ -219,14 +220,6 @@ def _contract(workspace: Workspace, version: ModelVersion, bundle: Bundle, decla
             found = columns.get(name, Field(name, "string"))
             fields.append(msgspec.structs.replace(found, nullable=False))
     return Contract(fields=tuple(fields), key=declared.key, strict=declared.strict)
-
-
-def _asked(bundle: Bundle) -> tuple[Field, ...]:
-    # A request may carry a category that the model has never seen, so it asks for text.
-    return tuple(
-        Field(field.name, "string", field.nullable) if field.type == "category" else field
-        for field in bundle.signature.inputs
-    )
 
 
 def _columns(workspace: Workspace, version: ModelVersion) -> tuple[Field, ...]:

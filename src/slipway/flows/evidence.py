@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from slipway.errors import NotFound, SlipwayError
 from slipway.features.certificate import is_proof, proof_words
 from slipway.flows.consistency import latest_report
 from slipway.flows.evidence_behaviour import collect_behaviour
+from slipway.flows.evidence_measured import measured
 from slipway.flows.reproduce import reproductions_of
 from slipway.gates import evidence as make
 from slipway.ledger import entries
@@ -101,6 +103,9 @@ def collect(
     for kind, collector in collectors:
         if kind in kinds or kind in ("no_skew", "environment"):
             found += _told((kind,), subject, now, collector)
+    for kind in sorted(kinds & {"load", "replayed", "environment"}):
+        asked = GateSpec(checks=tuple(check for check in gate.checks if check.kind == kind))
+        found += _told((kind,), subject, now, partial(measured, workspace, candidate, bundle, asked))
     with tempfile.TemporaryDirectory(prefix="slipway-evidence-") as temporary:
         folder = Path(temporary)
         model = _loading(workspace, candidate, folder / "candidate", found)

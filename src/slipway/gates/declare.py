@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from slipway.errors import InvalidDeclaration
 from slipway.gates.numbers import finite
@@ -11,8 +12,8 @@ from slipway.gates.wording import describe
 from slipway.records.gates import CheckSpec, GateSpec
 
 __all__ = [
-    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "metric", "no_finding",
-    "no_skew", "reproduced",
+    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "load", "metric", "no_finding", "no_skew",
+    "replayed", "reproduced",
 ]  # fmt: skip
 
 # As `slipway.stats.metrics` has them, without loading NumPy for a declaration; a test holds the two together.
@@ -247,9 +248,108 @@ def latency(*, times_champion: float) -> Check:
     return Check(CheckSpec(kind="latency", limit=float(times_champion)))
 
 
-def environment_resolves() -> Check:
-    """The versions in the bundle's lock are those installed where it will serve; the network is never asked."""
-    return Check(CheckSpec(kind="environment"))
+def environment_resolves(*, platform: str = "", python: str = "", ask_index: bool = False) -> Check:
+    """The versions in the bundle's lock are those installed where it will serve, or can be installed on a named target.
+
+    Without a target the lock is compared with what is installed here, which is what an endpoint's process gets. For a
+    target, uv (the extra `envs`) looks whether each version has a wheel for it: in its cache and the wheel folders that
+    it knows, and at an index only where that is asked for.
+
+    Args:
+        platform: As uv calls it: "x86_64-manylinux_2_28", "aarch64-unknown-linux-gnu", "macos"; this machine's if empty.
+        python: The target's Python: "3.12"; the lock's own if empty.
+        ask_index: Whether uv may ask its index.
+
+    Raises:
+        InvalidDeclaration: It is no name of a platform or no version of Python.
+    """
+    for value, pattern, what in (
+        (platform, r"[A-Za-z0-9_.-]*", "platform"),
+        (python, r"(\d+\.\d+(\.\d+)?)?", "Python"),
+    ):
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise InvalidDeclaration(
+                f"{value!r} is no {what} on which a lock could resolve.",
+                fix="For example sw.environment_resolves(platform='aarch64-unknown-linux-gnu', python='3.12').",
+            )
+    where = " ".join((platform or "here", python)).strip() if platform or python else ""
+    return Check(CheckSpec(kind="environment", where=where, limit=1.0 if ask_index else 0.0))
+
+
+def load(
+    *,
+    rate: float = 0.0,
+    rows: int = 1,
+    p50_ms: float | None = None,
+    p95_ms: float | None = None,
+    p99_ms: float | None = None,
+    cpu_ms: float | None = None,
+    throughput: float | None = None,
+    memory: str | int | None = None,
+    size: str | int | None = None,
+) -> Check:
+    """One need of the bundle's endpoint process under load, as `slipway check-load` measured it on this machine.
+
+    The newest measurement of these very bytes counts that was made here, within 30 days, at this rate or a greater one,
+    with as many rows a request or more. A request that was not answered refuses.
+
+    Args:
+        rate: Requests a second, sent whether or not those before were answered.
+        rows: Rows a request.
+        p50_ms: The median latency is at most this, in milliseconds.
+        p95_ms: Of 100 answers 95 take at most this.
+        p99_ms: Of 100 answers 99 do.
+        cpu_ms: An answer takes at most this much CPU time, in milliseconds.
+        throughput: At least so many requests a second are answered when as many as possible are sent.
+        memory: All processes of the endpoint take at most this, each shared page counted once: "500MB".
+        size: The bundle's files take at most this: "50MB". It is known without a measurement.
+
+    Raises:
+        InvalidDeclaration: Not exactly one need is given, or it cannot be.
+
+    Example:
+        >>> load(rate=200, p95_ms=50).spec.limit
+        50.0
+    """
+    given: dict[str, Any] = {
+        "p50_ms": p50_ms, "p95_ms": p95_ms, "p99_ms": p99_ms, "cpu_ms": cpu_ms, "throughput": throughput,
+        "memory": memory, "size": size,
+    }  # fmt: skip
+    asked = {name: value for name, value in given.items() if value is not None}
+    if len(asked) != 1:
+        raise InvalidDeclaration(
+            f"A check of load was given {len(asked)} needs: {', '.join(asked) or 'none'}.",
+            why="Each need is a check of its own, with its own answer in the verdict.",
+            fix="For example sw.load(rate=200, p95_ms=50), sw.load(rate=200, memory='500MB').",
+        )
+    ((name, value),) = asked.items()
+    limit: Any = _bytes(value) if name in ("memory", "size") else value
+    finite(limit, name, least=0.0)
+    finite(rate, "rate", least=0.0)
+    _count(rows, "rows")
+    op: Literal[">=", "<="] = ">=" if name == "throughput" else "<="
+    if name in ("size", "throughput"):
+        rate = 0.0  # they do not depend on it
+    return Check(CheckSpec(kind="load", metric=name, op=op, limit=float(limit), rate=float(rate), count=rows))
+
+
+def replayed(rows: int = 500, *, max_share: float = 0.0) -> Check:
+    """Stored training rows, asked over HTTP of the bundle's endpoint process, are served as they were trained on.
+
+    Each row's request goes to the real process, as of the row's own decision time, with an online store that is loaded
+    from the tables as they are now. What the model was given is compared with the training set column by column, bit for
+    bit, its answer with the offline one, and with that of its evaluation. It is done whenever the gate is judged.
+
+    Args:
+        rows: How many rows, chosen at the edges of each column and evenly over time.
+        max_share: The share of them that may differ: above 0 only where tables are corrected after the fact.
+
+    Raises:
+        InvalidDeclaration: It is no number of rows, or no share.
+    """
+    _count(rows, "rows")
+    finite(max_share, "max_share", least=0.0)
+    return Check(CheckSpec(kind="replayed", count=rows, limit=float(max_share)))
 
 
 def approval(role: str, *, count: int = 1) -> Check:
@@ -269,6 +369,24 @@ def approval(role: str, *, count: int = 1) -> Check:
             f"{count!r} is no number of people.", fix="For example sw.approval('accountable', count=2)."
         )
     return Check(CheckSpec(kind="approval", role=role, count=count))
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def _bytes(given: object) -> object:
+    """A size in bytes out of "500MB" or a number."""
+    if not isinstance(given, str):
+        return given
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", given)
+    if found is None or found[2].upper() not in _UNITS:
+        raise InvalidDeclaration(f"{given!r} is no size.", fix="For example '500MB', '1.5GB' or '512MiB'.")
+    return float(found[1]) * _UNITS[found[2].upper()]
+
+
+def _count(given: object, what: str) -> None:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidDeclaration(f"{given!r} is no number of {what}.", fix=f"Give 1 or more: {what}=500.")
 
 
 def _refuse_other(check: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -19,10 +19,13 @@ __all__ = [
     "figures",
     "figures_of",
     "latency",
+    "load",
     "named",
     "proof",
+    "replayed",
     "reproduction",
     "untold",
+    "size",
 ]
 
 
@@ -140,7 +143,69 @@ def latency(subject: str, at: datetime, *, candidate_ms: float, champion_ms: flo
     return Evidence(kind="latency", subject=subject, at=at, values=values)
 
 
-def environment(subject: str, at: datetime, *, differing: Sequence[str], checked: int) -> Evidence:
+def load(
+    subject: str,
+    at: datetime,
+    *,
+    here: bool,
+    machine: str,
+    rate: float,
+    rows: int,
+    sent: int,
+    failed: int,
+    failure: str,
+    figures: Mapping[str, float | None],
+) -> Evidence:
+    """A load test: for `load`; one record a test.
+
+    Args:
+        subject: The bundle's digest.
+        at: Business time.
+        here: Whether it was made on this machine.
+        machine: The machine's name.
+        rate: Requests a second that were asked for.
+        rows: Rows a request.
+        sent: Requests that were sent.
+        failed: How many were not answered.
+        failure: What the first of them said.
+        figures: By name, in milliseconds, bytes and requests a second; None where nobody knows.
+    """
+    values = {"here": here, "machine": machine, "rate": rate, "rows": rows, "sent": sent, "failed": failed}
+    return Evidence(
+        kind="load", subject=subject, at=at, values={**values, "failure": failure, "figures": dict(figures)}
+    )
+
+
+def size(subject: str, at: datetime, bundle_bytes: int) -> Evidence:
+    """How large the bundle's files are: for `load`, like a test at any rate."""
+    return load(
+        subject, at, here=True, machine="", rate=math.inf, rows=1 << 40, sent=0, failed=0, failure="",
+        figures={"size": float(bundle_bytes)},
+    )  # fmt: skip
+
+
+def replayed(
+    subject: str, at: datetime, *, verdict: str, rows: int, of: int, share: float, note: str, fix: str = ""
+) -> Evidence:
+    """What a replay of stored training rows through HTTP found: for `replayed`.
+
+    Args:
+        subject: The bundle's digest.
+        at: Business time.
+        verdict: "equal", "differs" or "cannot".
+        rows: How many rows were asked.
+        of: How many there are.
+        share: The greatest share of them that differ in one column.
+        note: It in words.
+        fix: Where nothing could be compared: the next step.
+    """
+    values = {"verdict": verdict, "rows": rows, "of": of, "share": share, "fix": fix}
+    return Evidence(kind="replayed", subject=subject, at=at, values=values, note=note)
+
+
+def environment(
+    subject: str, at: datetime, *, differing: Sequence[str], checked: int, where: str = "", unknown: str = ""
+) -> Evidence:
     """The bundle's lock beside what is installed where it will serve: for `environment`.
 
     Args:
@@ -148,8 +213,10 @@ def environment(subject: str, at: datetime, *, differing: Sequence[str], checked
         at: Business time.
         differing: What differs, in words: "numpy 2.4.6 in the lock, 2.3.1 installed".
         checked: How many distributions were looked at.
+        where: The target, "" for this machine.
+        unknown: Why nobody can tell, "" where somebody can.
     """
-    values = {"differing": list(differing), "checked": checked}
+    values = {"differing": list(differing), "checked": checked, "where": where, "unknown": unknown}
     return Evidence(kind="environment", subject=subject, at=at, values=values)
 
 

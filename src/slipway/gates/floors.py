@@ -93,8 +93,9 @@ def _question(check: CheckSpec) -> tuple[object, ...]:
     """What a check asks about, without how much it asks."""
     about = (check.kind, check.metric, check.op, check.slice, check.role, check.column, check.columns, check.amounts)
     # What makes two checks of these kinds neither stricter nor weaker than each other: both are judged.
-    apart = check.count if check.kind == "fair" else check.margin if check.kind in ("invariant", "monotonic") else None
-    return (*about, apart)
+    apart = check.margin if check.kind in ("invariant", "monotonic") else None
+    apart = check.count if check.kind in ("fair", "load") else apart
+    return (*about, check.rate, check.where, apart)
 
 
 def _sternness(check: CheckSpec) -> tuple[float, float, float]:

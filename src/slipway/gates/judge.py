@@ -18,6 +18,7 @@ import msgspec
 from slipway.errors import near
 from slipway.gates.bench import Bench, listed, outcome, unknown, untold
 from slipway.gates.judge_behaviour import BEHAVIOUR
+from slipway.gates.load import judge_load, judge_replayed
 from slipway.gates.who import helper
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
@@ -246,9 +247,12 @@ def _consistent(check: CheckSpec, bench: Bench) -> Outcome:
 
 
 def _environment(check: CheckSpec, bench: Bench) -> Outcome:
-    found = bench.of("environment")
+    found = [one for one in bench.of("environment") if one.values.get("where", "") == check.where]
     if not found:
         return unknown(check, "the lock was not compared", "Pack the model with its environment, and judge again.")
+    if found[0].values.get("unknown"):
+        ask = "Let uv ask its index: sw.environment_resolves(..., ask_index=True)"
+        return unknown(check, found[0].values["unknown"], ask)
     differing = found[0].values["differing"]
     if differing:
         fix = "Install the lock's versions, or train again with what is installed."
@@ -311,6 +315,14 @@ def _approval(check: CheckSpec, bench: Bench) -> Outcome:
     return unknown(check, listed([missing, *words, *notes]), ask)
 
 
+def _load(check: CheckSpec, bench: Bench) -> Outcome:
+    return judge_load(check, bench.of("load"), bench.at, model=bench.model, number=bench.number)
+
+
+def _replayed(check: CheckSpec, bench: Bench) -> Outcome:
+    return judge_replayed(check, bench.of("replayed"), model=bench.model, number=bench.number)
+
+
 def _listed_kind(check: CheckSpec, bench: Bench) -> Outcome:
     found = bench.of(check.kind)
     if not found:
@@ -347,6 +359,8 @@ _JUDGES: dict[str, Callable[[CheckSpec, Bench], Outcome]] = {
     "format": _listed_kind,
     "target": _listed_kind,
     "template": _listed_kind,
+    "load": _load,
+    "replayed": _replayed,
     "signature": _proof,
     "parity": _proof,
     "loads": _proof,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from slipway.records.gates import CheckSpec
 
-__all__ = ["describe"]
+__all__ = ["describe", "load_figure"]
 
 
 def describe(check: CheckSpec) -> str:
@@ -22,6 +22,15 @@ def describe(check: CheckSpec) -> str:
         return f"approved as {check.role}" + (f" by {check.count} people" if check.count > 1 else "")
     if check.kind in _BEHAVIOUR:
         return _BEHAVIOUR[check.kind](check)
+    if check.kind == "load":
+        at = f" at {check.rate:g} requests a second" if check.rate else ""
+        of = f" of {check.count:,} rows" if check.count > 1 else ""
+        return f"{_LOAD[check.metric]} {'at least' if check.op == '>=' else 'at most'} {load_figure(check.metric, check.limit)}{at}{of}"
+    if check.kind == "replayed":
+        told = f"{check.count:,} training rows, asked over HTTP, are served as they were trained on"
+        return told + (f", all but {check.limit:g} of them" if check.limit else "")
+    if check.kind == "environment" and check.where:
+        return f"the lock resolves on {check.where}"
     if check.allowed:
         return f"{_LISTS[check.kind]} {', '.join(check.allowed[:-1])}{' or ' if check.allowed[1:] else ''}{check.allowed[-1]}"
     return _PLAIN[check.kind].format(limit=check.limit, role=check.role)
@@ -64,6 +73,24 @@ _BEHAVIOUR: dict[str, Callable[[CheckSpec], str]] = {
     "monotonic": _monotonic,
     "kpi": _kpi,
     "documented": lambda check: f"written down: {', '.join(check.columns)}",
+}
+
+
+def load_figure(name: str, value: float) -> str:
+    """A figure of a load test with its unit."""
+    if name in ("memory", "size"):
+        return f"{value / 1e6:,.4g} MB"
+    return f"{value:,.4g} a second" if name == "throughput" else f"{value:,.3g} ms"
+
+
+_LOAD = {
+    "p50_ms": "the median answer takes",
+    "p95_ms": "95 of 100 answers take",
+    "p99_ms": "99 of 100 answers take",
+    "cpu_ms": "the CPU time of an answer is",
+    "throughput": "requests answered are",
+    "memory": "the memory of its processes is",
+    "size": "the bundle's size is",
 }
 _LISTS = {"format": "saved as", "target": "goes to", "template": "made from the template"}
 _PLAIN = {

@@ -64,6 +64,22 @@ class Environments(Protocol):
         """
         ...
 
+    def unresolved(
+        self, packages: Sequence[LockedPackage], platform: str, python: str, *, ask_index: bool = False
+    ) -> tuple[str, bool]:
+        """Whether packages can be installed on another machine, as wheels; nothing is installed.
+
+        Args:
+            packages: Exactly these.
+            platform: The machine, as the installer calls it; this one's when empty.
+            python: Its version of Python.
+            ask_index: Whether an index may be asked; otherwise only what is kept on this machine counts.
+
+        Returns:
+            What stands against it in words, "" for nothing; and whether that is only what cannot be told from here.
+        """
+        ...
+
     def kept(self) -> tuple[KeptEnvironment, ...]:
         """The environments that are there, the one that was used last first."""
         ...

@@ -36,6 +36,8 @@ CheckKind = Literal[
     "data_checks",
     "documented",
     "kpi",
+    "load",
+    "replayed",
 ]
 
 
@@ -50,16 +52,20 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
             For latency: how many times the champion's. For consistent: the greatest share of served values that differ.
             For reproduced: 0 where only equal results will do, 1 where results within tolerance do too.
             For invariant and monotonic: the greatest share of rows that may break it. For no_leakage: how well one input
-            alone may predict the label.
+            alone may predict the label. For load: milliseconds, bytes, or requests a second. For replayed: the share of
+            rows that may differ. For environment: 1 where an index may be asked.
         margin: For champion: how much worse is tolerated; for robust, how much the figure may fall; for fair, how far
             groups may lie apart; for invariant and monotonic, what change of an answer is none.
         slice: For metric: the column whose every slice must hold, "" for overall. For fair: the column of the groups.
         role: For approval: who must approve.
-        count: For approval: how many people. For fair: groups of fewer rows are named and not judged.
+        count: For approval: how many people. For fair: groups of fewer rows are named and not judged. For load: rows a
+            request. For replayed: how many rows.
         allowed: For format, target and template: which ones may be.
         column: For invariant and monotonic: which input is changed.
         columns: For documented: what must be written.
         amounts: For robust: the share of values that go missing, and the noise in standard deviations of a column.
+        rate: For load: requests a second.
+        where: For environment: the target, "<platform> <Python>", "" for this machine and its own Python.
     """
 
     kind: CheckKind
@@ -74,6 +80,8 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
     column: str = ""
     columns: tuple[str, ...] = ()
     amounts: tuple[float, ...] = ()
+    rate: float = 0.0
+    where: str = ""
 
 
 class GateSpec(Struct, frozen=True, kw_only=True):
