@@ -108,11 +108,16 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     streams.close()
     for queue in (log, failures, shadow):
         queue.close()
+    _close(writer, segments, loader)
+    return 0
+
+
+def _close(writer: ThreadPoolExecutor, segments: dict[str, SegmentWriter], loader: Loader) -> None:
+    """Close what writes and what reads, when nothing comes any more."""
     writer.shutdown()
     for written in segments.values():
         written.close()
     loader.close()
-    return 0
 
 
 def _look(callers: CallerList, counts: CallerCounts, tls: Tls | None) -> None:
