@@ -16,4 +16,4 @@ def test_up_serves_what_a_script_logged_without_a_project(tmp_path: Path, monkey
         _of_project("dev")
     with sw.run("alone"):
         pass
-    assert _of_project("dev")[0] == tmp_path / ".slipway"
+    assert _of_project("dev")[:2] == (tmp_path, tmp_path / ".slipway")

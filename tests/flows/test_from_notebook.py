@@ -99,7 +99,10 @@ def test_rows_that_are_left_out_are_left_out_alone_too(tmp_path: Path) -> None:
             "df['p'] = 1\ndf['p'] = df['a'].rolling(3, min_periods=1).mean()",
             r"Cell 2, line 2, column 'p': `rolling`.*sw.windows",
         ),
-        ("df['p'] = df.groupby('k')['a'].transform('max')", r"Cell 2, line 1, column 'p': `transform`.*by=\['k'\]"),
+        (
+            "df['p'] = df.groupby('k')['a'].transform('max')",
+            r"Cell 2, line 1, column 'p': `transform`.*df.groupby\('k'\)\['a'\].max\(\)",
+        ),
         ("df['p'] = df['a'].rank()", r"Cell 2, line 1, column 'p': `rank`"),
         ("df['p'] = pd.qcut(df['a'], 3, labels=False)", r"Cell 2, line 1, column 'p': `qcut`"),
         ("df['p'] = df.groupby('k')['y'].transform('mean')", r"Cell 2, line 1, column 'y': .*the truth of other rows"),

@@ -255,7 +255,7 @@ _ARTIFACT = {"name": "result", "fingerprint": "f", "format": "json", "size_bytes
         (_Fake(_leave({"state": "odd"})), "a result that cannot be read"),
         (_Fake(_leave({"state": "finished", "protocol": 2})), "answered in protocol 2, expected was 1"),
         (_Fake(_leave({"state": "finished"})), "a result that cannot be used"),
-        (_Fake(_leave({"state": "failed"})), "for no reason given"),
+        (_Fake(_leave({"state": "failed"})), "gave no reason"),
         (_Fake(_leave({"state": "finished", "outputs": [_ARTIFACT | {"digest": "a" * 64}]})), "are missing"),
         (_Fake(_leave({"state": "finished", "outputs": [_ARTIFACT | {"digest": "../../task.json"}]})), "is not a digest"),
         (_Fake(lambda folder: None, Ending(problem="took longer than 5 seconds")), "took longer than 5 seconds"),

@@ -15,7 +15,7 @@ from slipway.ledger import projects
 from slipway.operations import declare, wire
 from slipway.operations.table import OPERATIONS
 from slipway.ports.workspace import Workspace
-from slipway.server import api
+from slipway.server import api, hooks
 from slipway.server.errors import status_of
 
 HOME = "/api/v1/projects/flights"
@@ -234,7 +234,7 @@ def test_openapi_describes_every_operation_and_nothing_else(ask: Ask) -> None:
     }
     assert {key: what["operationId"] for key, what in described.items()} == {
         (operation.path, operation.method): operation.name for operation in OPERATIONS.values()
-    }
+    } | {(hooks.PATH, "POST"): "hooks.deliver"}
     schemas = document["components"]["schemas"]
     for reference in _references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas
