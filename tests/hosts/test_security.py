@@ -73,6 +73,9 @@ def test_people_and_admins(store: Workspace, do: Do) -> None:
     do("people.add", name="dee", roles=["data engineer"], project=store.project)
     assert point(store, "admins").state == "good"
     assert "ada, bob, dee" in point(store, "right tables.personal").found
+    assert point(store, "right floors.write").state == "to mend", "nobody may"
+    do("people.add", name="gov", roles=["governance"])
+    assert point(store, "right floors.write").state == "good"
     for name in ("eve", "fay", "gus", "hal"):
         do("people.add", name=name, roles=["admin"])
     assert point(store, "admins").state == "to mend"

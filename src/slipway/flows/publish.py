@@ -101,7 +101,6 @@ def converge(workspace: Workspace, revision: Revision) -> None:
         BackendError: The endpoint's process does not take the revision.
     """
     folder = folder_of(workspace, revision.name)
-    tell_endpoint(workspace, revision.name)
     _feed_again(workspace, revision)
     try:
         if read_revision(folder / REVISION_FILE, workspace.signer).number >= revision.number:

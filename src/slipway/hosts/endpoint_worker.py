@@ -106,13 +106,23 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
     )
     counts.write()
     streams.close()
-    for queue in (log, failures, shadow):
+    _close((log, failures, shadow), writer, segments, loader)
+    return 0
+
+
+def _close(
+    queues: tuple[RowQueue[PredictionRow], RowQueue[FailureRow], Shadow],
+    writer: ThreadPoolExecutor,
+    segments: dict[str, SegmentWriter],
+    loader: Loader,
+) -> None:
+    """Close what writes and what reads, when nothing comes any more."""
+    for queue in queues:
         queue.close()
     writer.shutdown()
     for written in segments.values():
         written.close()
     loader.close()
-    return 0
 
 
 def _look(callers: CallerList, counts: CallerCounts, tls: Tls | None) -> None:

@@ -109,7 +109,9 @@ def _rights(people: list[Person]) -> Iterator[Point]:
         holders = [one.name for one in people if _holds(one, right)]
         if people:
             found = f"May {what}: {', '.join(holders) or 'nobody'}."
-            yield Point(about=f"right {right}", state="good", found=found)
+            lacks = not holders and right == "floors.write"
+            fix = "slipway people add NAME --role governance" if lacks else ""
+            yield Point(about=f"right {right}", state="to mend" if lacks else "good", found=found, fix=fix)
 
 
 def _holds(person: Person, right: str) -> bool:
