@@ -94,6 +94,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "models.history": {"name": "flight-delays"},
     "models.logged": {"id": LOGGED},
     "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
+    "models.document": {"name": "flight-delays", "field": "purpose", "text": "Whether a departure will be late."},
     "endpoints.list": {},
     "endpoints.reports": {},
     "endpoints.get": ENDPOINT,
