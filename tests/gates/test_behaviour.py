@@ -121,6 +121,18 @@ def groups(random: np.random.Generator, rates: list[float], n: int) -> list[dict
     ]  # fmt: skip
 
 
+def test_one_group_that_can_be_told_beside_small_ones_tells_nothing() -> None:
+    check = sw.fair("calibration", by="g", margin=0.1)
+    told = {"group": "a", "n": 900, "value": 0.1, "low": 0.08, "high": 0.12, "note": ""}
+    small = {"group": "b", "n": 3, "value": None, "low": None, "high": None, "note": "3 rows are too few"}
+    without = {"group": "c", "n": 900, "value": 0.1, "low": None, "high": None, "note": ""}
+    found = said(check, groups=[told, small, without])
+    assert (found.result, found.found) == (
+        "cannot tell", "g=b cannot tell: 3 rows are too few; g=c cannot tell: it has no interval",
+    )  # fmt: skip
+    assert said(check, groups=[told]).found == "there are 1 groups by g"
+
+
 @pytest.mark.parametrize("count", [2, 8])
 def test_what_is_fair_is_rarely_refused_and_what_is_unfair_rarely_passes(count: int) -> None:
     """Over 400 worlds each: at the margin itself, the worst case, neither error is made in more than 5 of 100."""

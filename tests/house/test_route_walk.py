@@ -111,6 +111,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
     "models.load": {"target": GOOD_RUN},
     "models.replay": MODEL,
+    "models.document": {"name": "flight-delays", "field": "purpose", "text": "Whether a departure will be late."},
     "endpoints.list": {},
     "endpoints.reports": {},
     "endpoints.get": ENDPOINT,

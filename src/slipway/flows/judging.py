@@ -131,13 +131,10 @@ def refusal(version: ModelVersion, ruling: Verdict) -> GateRefused:
     against = [outcome for outcome in ruling.outcomes if outcome.result in ("refused", "cannot tell")]
     first = against[0]
     more = f" ({len(against) - 1} more checks did not pass.)" if len(against) > 1 else ""
+    helped = f" Who can help: {first.helper}." if first.helper else ""
     return GateRefused(
         f"{version.name} {version.number} was refused for {ruling.environment}: {first.check}.",
-        why=f"{first.result.capitalize()}: {first.found}.{more}",
-        fix=(first.fix or f"See the evidence: slipway models show {version.name}") + _who(first.helper),
+        why=f"{first.result.capitalize()}: {first.found}.{more}{helped}",
+        fix=first.fix or f"See the evidence: slipway models show {version.name}",
         verdict=ruling,
     )
-
-
-def _who(helper: str) -> str:
-    return f" (Who can help: {helper}.)" if helper else ""

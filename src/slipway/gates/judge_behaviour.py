@@ -47,13 +47,17 @@ def _fair(check: CheckSpec, bench: Bench) -> Outcome:
     groups = [one for one in found["groups"] if one["n"] >= check.count]
     aside = [f"{check.slice}={one['group']} aside, n={one['n']:,}" for one in found["groups"] if one not in groups]
     told = [one for one in groups if one["value"] is not None and one["low"] is not None]
-    small = [f"{check.slice}={one['group']} cannot tell: {one['note']}" for one in groups if one not in told]
+    small = [
+        f"{check.slice}={one['group']} cannot tell: {one['note'] or 'it has no interval'}"
+        for one in groups
+        if one not in told
+    ]
     if len(groups) < 2 or len(groups) > _MOST_GROUPS:
         fix = "Compare by a column of a few groups, which the evaluated rows hold."
         return unknown(check, listed([f"there are {len(groups):,} groups by {check.slice}", *aside]), fix)
     # An excess is claimed of the worst of all pairs, and so each is corrected for all; that all are within is one claim.
     apart = [_apart(one, other, 1.0) for one, other in combinations(told, 2)]
-    wider = _z(_CONFIDENCE, len(apart)) / _z(_CONFIDENCE, 1)
+    wider = _z(_CONFIDENCE, max(len(apart), 1)) / _z(_CONFIDENCE, 1)
     shown = [pair for pair in (_apart(p.first, p.second, wider) for p in apart) if pair.low > check.margin]
     if shown:
         worst = max(shown, key=lambda pair: pair.value)
