@@ -119,6 +119,11 @@ def test_the_floor_and_the_project_each_ask_for_their_own_load() -> None:
         effective(GateSpec(checks=(sw.load(rate=200, p95_ms=60).spec,)), "prod", asked)
     with pytest.raises(GateRefused, match="weakens the floor"):
         effective(GateSpec(checks=(sw.replayed(rows=10).spec,)), "prod", floor("sw.replayed(500)"))
+    asked = floor("sw.load(throughput=400)")  # here more is stricter
+    found = effective(GateSpec(checks=(sw.load(throughput=500).spec,)), "prod", asked).checks
+    assert [check.limit for check in found if check.kind == "load"] == [500.0]
+    with pytest.raises(GateRefused, match="weakens the floor"):
+        effective(GateSpec(checks=(sw.load(throughput=300).spec,)), "prod", asked)
 
 
 def test_needs_in_words() -> None:
