@@ -189,6 +189,8 @@ __all__ = [
     "KPI",
     "Known",
     "Model",
+    "Promoted",
+    "Promotion",
     "Quality",
     "Retrain",
     "Schedule",
