@@ -209,6 +209,8 @@ __all__ = [
     "KPI",
     "Known",
     "Model",
+    "Promoted",
+    "Promotion",
     "Quality",
     "Retrain",
     "Schedule",

@@ -146,6 +146,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "audit.list": {},
     "audit.verify": {},
     "audit.seal": {},
+    "audit.roots": {},
+    "audit.serving": {"endpoint": "flight-delays"},
+    "promotions.list": {},
 }
 # Those that need a model that can be loaded, a snapshot, people or a running endpoint are performed
 # in tests/journeys, flows and governance.

@@ -79,7 +79,11 @@ def export(workspace: Workspace, target: Path, *, since: str, until: str = "") -
     check_allowed(workspace, "audit.export", "audit.read")
     begin, end = moment(since, field="since"), moment(until, field="until") if until else workspace.clock.now()
     if end <= begin:
-        raise InvalidInput(f"The period from {since} until {until or 'now'} has no length.", field="until")
+        raise InvalidInput(
+            f"The period from {since} until {until or 'now'} has no length.",
+            fix="Let it end after it begins.",
+            field="until",
+        )
     if target.exists():
         raise InvalidInput(f"There is a file {target} already.", fix="Give another name: -o FILE.zip", field="output")
     events.verify(workspace.ledger, workspace.signer)  # nobody is handed what does not hold

@@ -90,13 +90,10 @@ def promote(
         InvalidInput: Source and target are one environment.
         GateRefused: A gate or a person said no.
         Conflict: Somebody else promotes the model there now, or an earlier environment is missing.
-        StepFailed: The project's own stage raised.
+        StepFailed: A stage of the project's own raised.
     """
     check_allowed(target, "promotions.start", "endpoints.deploy")
-    if source.environment == target.environment:
-        raise InvalidInput(
-            f"{version.name} is in {target.environment} already.", fix="Name another environment with --to.", field="to"
-        )
+    _check_apart(source, target, version)
     places = _places(target, source, *others)
     with _alone(target, version.name):
         promotion = _begun(places, source, target, version, workflow, check_name(endpoint or version.name, "endpoint"))
@@ -105,32 +102,18 @@ def promote(
             former = next(one for one in promotion.stages if one.name == name_of(stage))
             if former.state == "done":
                 continue
-            promotion = _set(places, promotion, PromotionStage(name=former.name, state="under way"))
             way = Way(
                 source=source,
                 target=target,
                 version=version,
-                promotion=promotion,
+                promotion=_set(places, promotion, PromotionStage(name=former.name, state="under way")),
                 former=former.state,
                 features=features,
                 port=port,
                 ask=ask,
             )
-            try:
-                came = _carried_out(way, stage)
-            except SlipwayError as problem:
-                _set(places, promotion, PromotionStage(name=former.name, state="failed", sentence=str(problem)))
-                raise
-            promotion = _with_number(way, promotion)
-            promotion = _set(
-                places,
-                promotion,
-                PromotionStage(
-                    name=former.name, state=came.state, sentence=came.sentence, asked=came.asked, command=came.command
-                ),
-            )
-            target.say(f"{former.name}: {came.sentence}")
-            if came.state == "waiting":
+            promotion = _through(way, stage, places)
+            if promotion.state == "waiting":
                 break
     return promotion
 
@@ -165,6 +148,13 @@ def trust(source: Workspace, target: Workspace, key: str) -> None:
         events.record(tx, target, "keys.trust", f"key:{key}", source=source.environment)
     place.parent.mkdir(parents=True, exist_ok=True)
     write_whole(place, public)
+
+
+def _check_apart(source: Workspace, target: Workspace, version: ModelVersion) -> None:
+    if source.environment == target.environment:
+        raise InvalidInput(
+            f"{version.name} is in {target.environment} already.", fix="Name another environment with --to.", field="to"
+        )
 
 
 def _places(*workspaces: Workspace) -> list[Workspace]:
@@ -225,6 +215,19 @@ def _set(places: Sequence[Workspace], promotion: Promotion, stage: PromotionStag
     after = moved(promotion, timed)
     verb = "promotions.end" if after.state == "done" else "promotions.stage"
     return keep(places, after, verb=verb)
+
+
+def _through(way: Way, stage: Stage, places: Sequence[Workspace]) -> Promotion:
+    """The promotion after one stage of it, written down whatever came of it."""
+    name = name_of(stage)
+    try:
+        came = _carried_out(way, stage)
+    except SlipwayError as problem:
+        _set(places, way.promotion, PromotionStage(name=name, state="failed", sentence=str(problem)))
+        raise
+    way.target.say(f"{name}: {came.sentence}")
+    told = PromotionStage(name=name, state=came.state, sentence=came.sentence, asked=came.asked, command=came.command)
+    return _set(places, _with_number(way, way.promotion), told)
 
 
 def _with_number(way: Way, promotion: Promotion) -> Promotion:

@@ -102,11 +102,10 @@ def arrived(way: Way) -> ModelVersion | None:
 def evidence(way: Way) -> Came:
     """These very bytes have been through the environment before this one."""
     found = newest_of(way.source, way.version.name, way.source.environment, bundle=way.version.bundle)
-    name = f"{way.version.name}:{way.version.number}"
     if found is None or found.state != "done":
-        stands = f"stands at {_standing(found)!r} there" if found else f"was never promoted to {way.source.environment}"
+        stands = f"its promotion stands at {_standing(found)!r} there" if found else "it was never promoted there"
         raise Conflict(
-            f"{name} {stands}.",
+            f"{way.version.name} {way.version.number} is not through {way.source.environment}: {stands}.",
             why=f"What goes to {way.target.environment} has shown itself in {way.source.environment} before.",
             fix=f"slipway promote {way.version.name} --to {way.source.environment}",
         )
@@ -122,9 +121,9 @@ def copy(way: Way) -> Came:
     if untrusted:
         return Came(
             state="waiting",
-            sentence=f"The store of {way.target.environment} does not trust the key {untrusted}, by which "
-            f"{way.source.environment} signed it. Whoever answers for {way.target.environment} compares these digits "
-            f"with those of the file in keys/trusted of {way.source.environment}'s store, and trusts it once.",
+            sentence=f"The store of {way.target.environment} does not trust the key {untrusted}, by which it was signed. "
+            f"Whoever answers for {way.target.environment} compares these digits with those of the file in keys/trusted "
+            f"of {way.source.environment}'s store, and trusts it once.",
             asked=_people(way.target, "admin"),
             command=f"slipway promote {way.version.name}:{way.version.number} --to {way.target.environment} "
             f"--trust {untrusted}",

@@ -4,8 +4,8 @@ Whoever holds a store's folder and its key can write another history and seal it
 they cannot change is what lies elsewhere: lines of a file on another disk, annotated tags of a repository that was pushed.
 Each line names one root by the digest of its bytes, and with it, since roots are chained, all before it.
 
-    file:/mnt/audit/roots.log     lines are appended and on the disk before the next one is written
-    git:/srv/audit                an annotated tag `slipway-root-N` a root, on a blob that holds the same line
+    file:../elsewhere/roots.log     lines are appended and on the disk before the next one is written
+    git:../audit-roots                an annotated tag `slipway-root-N` a root, on a blob that holds the same line
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def check_anchor(text: str) -> None:
         raise InvalidSetting(
             f"The setting anchor names {text!r}.",
             why="An anchor is a file or a git repository.",
-            fix='For example: anchor = ["file:/mnt/audit/roots.log", "git:/srv/audit"]',
+            fix='For example: anchor = ["file:../elsewhere/roots.log", "git:../audit-roots"]',
         )
 
 

@@ -106,8 +106,8 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[audit]`.
 
     Args:
-        anchor: Where the audit log's signed roots are written too: "file:/mnt/audit/roots.log" for lines of a file,
-            "git:/srv/audit" for annotated tags of a repository. Relative paths begin where slipway.toml lies.
+        anchor: Where the audit log's signed roots are written too: "file:../elsewhere/roots.log" for lines of a file,
+            "git:../audit-roots" for annotated tags of a repository. Relative paths begin where slipway.toml lies.
     """
 
     anchor: tuple[str, ...] = ()
