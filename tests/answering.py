@@ -22,8 +22,8 @@ PEOPLE = {
     "grace": ["business owner"],
     "gov": ["governance"],
     "mia": ["ml engineer"],
-    "eve": ["executive viewer"],
-    "sam": ["software engineer"],
+    "eve": ["data engineer"],
+    "sam": ["executive viewer"],
 }
 ROWS = tuple(
     RaciRow(stage=stage, responsible=("mia",), accountable=("grace",), consulted=("gov",), informed=("eve",))

@@ -153,6 +153,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 # Those that need a model that can be loaded, a snapshot, people or a running endpoint are performed
 # in tests/journeys, flows and governance.
 NEED_MORE = {
+    "approvals.grant",
     "absences.add",
     "absences.end",
     "approvals.revoke",

@@ -103,6 +103,6 @@ def _sternness(check: CheckSpec) -> tuple[float, float, float]:
     if check.kind in ("champion", "fair", "robust"):
         asked = -check.margin
     else:
-        asked = check.limit if check.kind in ("metric", "kpi") and check.op == ">=" else -check.limit
+        asked = check.limit if check.kind in ("metric", "kpi", "load") and check.op == ">=" else -check.limit
     names = -float(len(check.allowed)) if check.allowed else -math.inf
     return (check.count, asked, names)

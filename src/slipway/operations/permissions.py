@@ -98,8 +98,6 @@ ROLES: dict[str, tuple[str, ...]] = {
         "endpoints.read",
         "endpoints.predict",
         "endpoints.push",
-        "comments.read",
-        "comments.write",
     ),
 }
 
