@@ -140,7 +140,7 @@ def test_changes(store: list[str]) -> None:
     assert "(before: version 1)" in again.output
     told = slipway("models", "history", "flight-delays", "--alias", "challenger", *store).output
     assert ("challenger: version 1" in told, "trial" in told) == (True, True)
-    assert "approved the bundle" in slipway("approve", "flight-delays", "--comment", "Fine.", *store).output
+    assert "approved the bundle" in slipway("approve", "flight-delays", "--role", "business owner", *store).output
     assert "rejected the bundle" in slipway("approve", "flight-delays", "--reject", *store).output
     assert "Sealed events 1 to" in slipway("audit", "seal", *store).output
     assert slipway("endpoints", "stop", "flight-delays", *store).output == "It was not running.\n"

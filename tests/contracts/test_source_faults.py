@@ -289,7 +289,7 @@ def shop(folder: Path, *statements: str) -> None:
         ("sqlite:///shop.db", "select id, id from orders", InvalidInput, "two columns 'id'"),
         ("sqlite:///shop.db", "select name from orders", InvalidInput, "column 'name' .* holds int and str"),
         ("strange://host/db", "orders", InvalidSetting, "knows no database"),
-        ("env:NOT_SET", "orders", InvalidSetting, "environment variable 'NOT_SET' is not set"),
+        ("env:NOT_SET", "orders", InvalidSetting, "environment variable NOT_SET is not set"),
         ("oracle+oracledb://host/db", "orders", MissingExtra, "needs the module 'oracledb'"),
     ],
 )

@@ -378,7 +378,7 @@ from slipway.records.people import Actor
 from slipway.tables import commits, versions
 
 root, place = Path(sys.argv[1]), sys.argv[2]
-given = dict(project="flights", environment="dev", actor=Actor("ada"), root=root,
+given = dict(project="flights", environment="dev", actor=Actor("ada", roles=("admin",)), root=root,
     ledger=SqliteLedger(root / "ledger.db"), blobs=LocalBlobs(root / "blobs"), clock=SystemClock(),
     signer=Ed25519Signer(root / "keys"), say=print)
 workspace = Workspace(**{field.name: given.get(field.name) for field in fields(Workspace)})

@@ -76,7 +76,7 @@ def kind_of(dtype: pl.DataType) -> Kind:
 def key_of(value: float, kind: Kind) -> int:
     """The key of a value: keys are ordered as the values are."""
     if kind == "number":
-        return int(_float_keys(np.array([value], dtype=np.float64))[0])
+        return int(_float_keys(np.array([value + 0.0], dtype=np.float64))[0])  # -0.0 is 0.0
     return int(value) + (1 << 63)
 
 
