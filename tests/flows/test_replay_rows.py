@@ -14,7 +14,7 @@ from slipway.errors import InvalidInput, NotFound
 from slipway.flows import passing as passing_module
 from slipway.flows.check_load import _failure
 from slipway.flows.deploy import deploy
-from slipway.flows.replay_rows import replay, replay_rows, requests_of, without_values
+from slipway.flows.replay_rows import _apart, replay, replay_rows, requests_of, without_values
 from slipway.flows.trained_rows import TrainedRows, choose, spread, trained_rows
 from slipway.ledger import entries
 from slipway.models import registry
@@ -163,3 +163,10 @@ def test_a_request_carries_the_row_and_its_own_decision_time() -> None:
     assert first == {"rows": [{"id": "a", "x": 1.5}], "at": "2013-01-01T00:00:00Z"}
     assert second["rows"] == [{"id": "b", "x": None}]
     assert [len(json.loads(body)["rows"]) for body in requests_of(fields, rows, "at", 2)] == [2]
+
+
+def test_the_last_bit_of_an_answer_is_no_skew_and_a_missing_one_is() -> None:
+    nan, answer = float("nan"), 0.2599327153913647
+    served = pl.Series([0.2599327153913646, nan, nan, answer, 0.26])
+    offline = pl.Series([answer, nan, answer, nan, answer])
+    assert _apart(served, offline).tolist() == [False, False, True, True, True]
