@@ -133,7 +133,8 @@ def test_whatever_opens_the_store_opens_the_same_ledger_and_nothing_keeps_the_pa
         assert url
     assert "er2" not in (store / "ledger.url").read_text()
     for path in store.rglob("*"):
-        assert not path.is_file() or b"er2" not in path.read_bytes(), path
+        data = path.read_bytes() if path.is_file() else b""
+        assert not [word for word in (b"t@er2", b"t%40er2") if word in data], path
     with closing(open_ledger(store)) as opened, opened.read() as tx:
         assert tx.get("run", run_id) is not None
     with open_project(tmp_path, environment="prod", root=tmp_path / "simulation"):

@@ -46,7 +46,7 @@ def test_a_person_walks_from_home_to_the_lineage_of_what_serves(page: tuple[obje
     assert tab.get_by_role("heading", name="Endpoints").is_visible()
     tab.get_by_role("link", name="Models").first.click()
     tab.locator("main a[href$='/models/flight-delays/1']").first.click()
-    assert tab.get_by_role("heading", name="Verdict").is_visible()
+    assert tab.get_by_role("heading", name="Verdict", exact=True).is_visible()
     picture = tab.locator("figure svg").first
     assert picture.is_visible()
     assert "bundle" in picture.inner_html()
@@ -77,7 +77,7 @@ def test_a_business_person_finds_what_retraining_was_worth_and_why(page: tuple[o
 def test_a_person_compares_two_runs_and_looks_at_a_picture(page: tuple[object, str, list[str]]) -> None:
     tab, address, wrong = page
     assert isinstance(tab, sync_api.Page)
-    tab.goto(f"{address}/projects/flights/runs")
+    tab.goto(f"{address}/projects/flights/runs?all=1")
     for box in tab.get_by_role("checkbox").all():
         box.check()
     tab.get_by_role("button", name="Compare the chosen").click()

@@ -16,6 +16,7 @@ from mlflow_desk import Desk
 from filled_store import fill
 from house.test_route_walk import FIELDS, NEED_MORE
 from slipway.ledger import projects
+from slipway.operations.permissions import allowed
 from slipway.operations.table import OPERATIONS
 from slipway.ports.workspace import Workspace
 from slipway.server import errors, openapi
@@ -82,7 +83,8 @@ def test_an_operation_answers_as_described(workspace: Workspace, sending: Any, n
     place = {"project": "flights"} if "{project}" in declared.path else {}
     if name not in NEED_MORE:
         how = "body" if declared.changes else "query"
-        assert sending(operation.Case(path_parameters=place, **{how: FIELDS[name]})).status_code == 200
+        status = 200 if allowed(workspace.actor, declared.permission) else 403
+        assert sending(operation.Case(path_parameters=place, **{how: FIELDS[name]})).status_code == status
     walk(sending, operation, bool(declared.request.__struct_fields__), path_parameters=place)
     walk(sending, operation, False)
 
