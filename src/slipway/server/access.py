@@ -10,17 +10,18 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request, cookie_parser
+from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway.errors import InvalidInput, SlipwayError, Unauthenticated
+from slipway.errors import SlipwayError, Unauthenticated
 from slipway.governance import tokens
 from slipway.governance.people import somebody_is_known
 from slipway.operations.people import RevokeToken
@@ -29,6 +30,7 @@ from slipway.records.log_in import OidcSettings
 from slipway.records.people import Identity
 from slipway.server import errors, oidc
 from slipway.server.asking import IDENTITY, asking
+from slipway.server.forms import inside, read_form
 from slipway.server.mlflow import wire
 from slipway.server.mlflow.routes import is_mlflow
 
@@ -39,6 +41,8 @@ LOG_IN = "/login"
 _OPEN = frozenset({"/health", LOG_IN, oidc.BEGIN, oidc.BACK})
 _OPEN_BELOW = ("/static/", "/api/v1/hooks/")  # a hook is known by its own secret
 _LARGEST_FORM = 4096
+_LOOK_EVERY_S = 1.0
+"""How often a store that knows nobody is asked whether it still does: each request of a team of one would pay for it."""
 
 
 class Identified:
@@ -53,23 +57,32 @@ class Identified:
         self._app = app
         self._workspace = workspace
         self._has_people = False
+        self._looked_at = -_LOOK_EVERY_S
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._is_for_all(scope["path"]):
+            await self._app(scope, receive, send)
+            return
         try:
-            scope[IDENTITY] = await run_in_threadpool(self._identity, Headers(scope=scope), scope["path"])
+            scope[IDENTITY] = await run_in_threadpool(self._identity, Headers(scope=scope))
         except SlipwayError as problem:
             await _refused(scope, problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _identity(self, headers: Headers, path: str) -> Identity | None:
+    def _is_for_all(self, path: str) -> bool:
+        """Whether nobody is asked who they are: of an open path, or where nobody was known a moment ago."""
         if path in _OPEN or path.startswith(_OPEN_BELOW):
-            return None
+            return True
+        return not self._has_people and monotonic() - self._looked_at < _LOOK_EVERY_S
+
+    def _identity(self, headers: Headers) -> Identity | None:
         if not self._has_people:
+            self._looked_at = monotonic()
             with self._workspace.ledger.read() as tx:
                 self._has_people = somebody_is_known(tx)  # there is always an admin left, so never back
         if not self._has_people:
@@ -100,11 +113,11 @@ def routes(
         return page({**context, "provider": provider and provider.issuer}, status)
 
     async def form(request: Request) -> Response:
-        return show({"next": _inside(request.query_params.get("next", "")), "refused": None}, 200)
+        return show({"next": inside(request.query_params.get("next", "")), "refused": None}, 200)
 
     async def enter(request: Request) -> Response:
-        given = await _form(request)
-        after = _inside(given.get("next", ""))
+        given = await read_form(request, _LARGEST_FORM)
+        after = inside(given.get("next", ""))
 
         def work() -> tuple[str, int]:
             now = workspace.clock.now()
@@ -120,9 +133,9 @@ def routes(
 
     async def leave(request: Request) -> Response:
         def work() -> None:
-            inside = asking(workspace, request)
-            if inside.identity is not None and inside.identity.token:
-                tokens.revoke_token(inside, RevokeToken(id=inside.identity.token))
+            asked_by = asking(workspace, request)
+            if asked_by.identity is not None and asked_by.identity.token:
+                tokens.revoke_token(asked_by, RevokeToken(id=asked_by.identity.token))
 
         await run_in_threadpool(work)
         response = RedirectResponse(LOG_IN, 303)
@@ -133,7 +146,7 @@ def routes(
         Route(LOG_IN, form, methods=["GET"]),
         Route(LOG_IN, enter, methods=["POST"]),
         Route("/logout", leave, methods=["POST"]),
-        *(() if provider is None else oidc.routes(workspace, provider, show, _signed_in, _inside)),
+        *(() if provider is None else oidc.routes(workspace, provider, show, _signed_in, inside)),
     ]
 
 
@@ -172,24 +185,3 @@ def _refused(scope: Scope, problem: SlipwayError) -> Response:
     if isinstance(problem, Unauthenticated):
         response.headers["www-authenticate"] = "Bearer"
     return response
-
-
-def _inside(address: str) -> str:
-    """An address of this server's own pages; whatever else is asked for leads to the first page."""
-    parts = urlsplit(address)
-    is_own = address.startswith("/") and not address.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return address if is_own and "\\" not in address and address.isprintable() else "/"
-
-
-async def _form(request: Request) -> dict[str, str]:
-    size, parts = 0, []
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > _LARGEST_FORM:
-                raise errors.TooLarge(f"The form has more than {_LARGEST_FORM:,} bytes.", fix="Send a token.")
-            parts.append(part)
-    except ClientDisconnect as problem:
-        raise InvalidInput("The request ended before its body did.", fix="Send the whole form.") from problem
-    fields = parse_qs(b"".join(parts).decode("utf-8", "replace"))
-    return {name: values[-1] for name, values in fields.items()}

@@ -17,7 +17,7 @@ from slipway.server import api
 from slipway.server.asking import asking
 from slipway.server.errors import TooLarge
 
-__all__ = ["form_route", "inside"]
+__all__ = ["form_route", "inside", "read_form"]
 
 _LARGEST = 200_000
 """In bytes: the longest comment, every letter of it escaped."""
@@ -36,7 +36,7 @@ def form_route(
     """
 
     async def sent(request: Request) -> Response:
-        given = await _form(request)
+        given = await read_form(request, _LARGEST)
 
         def work() -> None:
             project, wanted = request.path_params.get("project"), operation(name)
@@ -57,13 +57,22 @@ def inside(address: str) -> str:
     return address if is_own and "\\" not in address and address.isprintable() else "/"
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, largest: int) -> dict[str, str]:
+    """The fields of a form, the last value of each.
+
+    Args:
+        request: What the form sent.
+        largest: How many bytes it may have.
+
+    Raises:
+        InvalidInput: It is larger, or it ended before all was sent.
+    """
     size, parts = 0, []
     try:
         async for part in request.stream():
             size += len(part)
-            if size > _LARGEST:
-                raise TooLarge(f"The form has more than {_LARGEST:,} bytes.", fix="Write less.")
+            if size > largest:
+                raise TooLarge(f"The form has more than {largest:,} bytes.", fix="Send less.")
             parts.append(part)
     except ClientDisconnect as problem:
         raise InvalidInput("The request ended before its body did.", fix="Send the whole form.") from problem
