@@ -56,7 +56,9 @@ def share_interval(hits: int, n: int, confidence: float = 0.95) -> Estimate:
     z, p = _z(confidence), hits / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
-    return Estimate(value=p, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n, confidence=confidence)
+    low = max(0.0, centre - half) if hits else 0.0  # they are that exactly, and rounding would leave 4e-19
+    high = min(1.0, centre + half) if hits < n else 1.0
+    return Estimate(value=p, low=low, high=high, n=n, confidence=confidence)
 
 
 def auc_interval(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95) -> Estimate:
