@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import InvalidInput
-from slipway.ids import check_name, new_experiment_id, new_id, new_model_id, new_run_id
+from slipway.ids import check_name, new_experiment_id, new_id, new_ids, new_model_id, new_run_id
 
 
 def test_ids_have_the_forms_that_mlflow_clients_accept() -> None:
@@ -53,3 +53,10 @@ def test_what_is_refused_comes_with_a_name_that_fits(name: str) -> None:
 def test_ids_of_one_process_grow() -> None:
     made = [new_id() for _ in range(5000)]
     assert made == sorted(set(made))
+
+
+def test_ids_that_are_made_together_are_ids_among_others() -> None:
+    made = [new_id(), *new_ids(1000), new_id(), *new_ids(1), *new_ids(0), new_id()]
+    assert len(made) == 1004
+    assert made == sorted(set(made))
+    assert all(re.fullmatch(r"[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}", id) for id in made)

@@ -52,6 +52,13 @@ def test_compiled_ones_keep_their_tags() -> None:
     assert not name.endswith("none-any.whl")
 
 
+def test_scripts_of_entry_points_are_left_to_the_installer_also_with_a_dot_in_their_name() -> None:
+    found = distribution("pytest")
+    assert "py.test" in {entry.name for entry in found.entry_points}
+    names = zipfile.ZipFile(io.BytesIO(wheels.pack(found)[1])).namelist()
+    assert not [name for name in names if ".data/" in name]
+
+
 def test_an_altered_file_is_found_and_not_packed(tmp_path: Path) -> None:
     again = unpacked(wheels.pack(distribution("click"))[1], tmp_path, "click")
     file = tmp_path / "click" / "core.py"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from model_flights import rows as flights
 
@@ -74,3 +75,22 @@ def test_several_classes_are_refused() -> None:
     )
     with pytest.raises(InvalidInput, match="objective is 'multi:softprob'"):
         Model(several, sample=MATRIX)
+
+
+@pytest.mark.parametrize(
+    ("objective", "target", "scale"),
+    [
+        ("binary:logistic", YES, "log-odds"),
+        ("reg:squarederror", MATRIX[:, 0], "value"),
+        ("count:poisson", YES * 3.0, "log of the value"),
+    ],
+)
+def test_an_answer_is_explained_by_its_own_trees(objective: str, target: Any, scale: str) -> None:
+    frame = pd.DataFrame(MATRIX, columns=["a", "b", "c"]).assign(y=target)
+    model = Model(booster(objective, target), inputs=inputs(frame, label="y"))
+    for case in model.state.cases[:20]:
+        found = model.explain(case.row, 2)
+        assert (found.scale, found.how) == (scale, "exact, by the trees")
+        assert abs(found.residual) < 1e-4
+        told = found.base + sum(one.contribution for one in found.contributions) + found.rest + found.residual
+        assert told == pytest.approx(found.score, abs=1e-9)

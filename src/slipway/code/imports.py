@@ -125,7 +125,7 @@ def needed(code: Own) -> dict[str, Distribution]:
     extras = _extras(runtime) if runtime else {}
     chosen = code.backends.union(*(_read_file(file).extras for file in code.files))
     for extra in sorted(extras):
-        parts = extras[extra] - (extras.get(_ALWAYS, set()) if extra != _ALWAYS else set())
+        parts = extras[extra].difference(*(less for less in extras.values() if less < extras[extra]))
         if extra == _ALWAYS or extra in chosen or any(name in found for name in parts):
             _add(_RUNTIME, (extra,), found, seen)
     return dict(sorted(found.items()))

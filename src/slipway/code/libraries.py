@@ -5,11 +5,11 @@ import os
 import re
 import sys
 from functools import lru_cache
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
+from importlib.metadata import Distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from slipway.code.wheels import about, content_of, normal, origin_of
+from slipway.code.wheels import about, content_of, find, installed, normal, origin_of
 from slipway.hashing import digest, digest_file
 
 __all__ = ["LOCK_FILE", "distributions_of", "is_standard", "python_version", "source_of", "version_of"]
@@ -83,10 +83,9 @@ def distributions_of(top: str) -> list[Distribution]:
     """All distributions that put files into a top-level module, by name: a namespace package has several."""
     names = _holders(top, tuple(sys.path))
     if names:
-        return [distribution(name) for name in names]
-    try:
-        named = distribution(top)
-    except PackageNotFoundError:
+        return [one for one in map(find, names) if one is not None]
+    named = find(top)
+    if named is None:
         return []
     # One that lists its files does not hold this module, unless it is installed in editable form.
     return [named] if named.read_text("RECORD") is None or origin_of(named) == "editable" else []
@@ -103,7 +102,7 @@ def _holders(top: str, path: tuple[str, ...]) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _records(_path: tuple[str, ...]) -> list[tuple[Distribution, str]]:
     """All installed distributions with their records, as text: `Distribution.files` would look up every file on disk."""
-    return [(one, one.read_text("RECORD") or "") for one in distributions()]
+    return [(one, one.read_text("RECORD") or "") for one in installed()]
 
 
 def _content(top: str) -> str:

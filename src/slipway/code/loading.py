@@ -18,7 +18,7 @@ from typing import Any
 
 from slipway.errors import Corrupt
 
-__all__ = ["load_extracted"]
+__all__ = ["imported_from", "load_extracted"]
 
 _lock = threading.RLock()
 
@@ -49,6 +49,16 @@ def load_extracted(folder: Path, modules: tuple[str, ...]) -> dict[str, ModuleTy
                 )
             importlib.import_module(name)
     return {name: version.modules[name] for name in modules}
+
+
+@contextmanager
+def imported_from(folder: Path) -> Iterator[None]:
+    """Let imports of the modules that a folder holds come from there while this lasts; see `load_extracted`.
+
+    What is built of them meanwhile, by a library that imports by name, keeps them alive.
+    """
+    with _Version(folder.resolve()).present():
+        yield
 
 
 class _Version:

@@ -10,10 +10,12 @@ import io
 import json
 import os
 import re
+import site
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from functools import lru_cache
+from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,23 @@ from typing import NamedTuple
 from slipway.errors import InvalidInput
 from slipway.hashing import digest
 
-__all__ = ["About", "about", "altered", "content_of", "files_of", "find", "normal", "origin_of", "pack"]
+__all__ = [
+    "About",
+    "Sources",
+    "about",
+    "altered",
+    "content_of",
+    "files_of",
+    "find",
+    "installed",
+    "normal",
+    "origin_of",
+    "pack",
+    "sources_of",
+]
+
+Sources = dict[str, tuple[bytes, str]]
+"""The files that a wheel would hold, by name: what is in each, and its hash as records write it."""
 
 _OLD = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
@@ -50,14 +68,25 @@ def find(name: str, path: str = "") -> Distribution | None:
 
     Args:
         name: Its name.
-        path: The one folder to look in, "" for the process's own path.
+        path: The one folder to look in, "" for all where this process's distributions are; see `installed`.
     """
-    try:
-        if not path:
-            return distribution(name)
-        return next(iter(Distribution.discover(name=name, path=[path])), None)
-    except PackageNotFoundError:
-        return None
+    places = [path] if path else list(_places(tuple(sys.path)))
+    return next(iter(distributions(name=name, path=places)), None)
+
+
+def installed() -> list[Distribution]:
+    """Every distribution that this process can import and that was installed, in the order of the path.
+
+    What a library carries inside itself and puts on the path when it is imported, as Ray does with colorama and psutil,
+    is of that library's version: whether it was imported before this is asked must not change the answer.
+    """
+    return list(distributions(path=list(_places(tuple(sys.path)))))
+
+
+@lru_cache(maxsize=16)
+def _places(path: tuple[str, ...]) -> tuple[str, ...]:
+    roots = [os.path.realpath(root) + os.sep for root in site.getsitepackages()]
+    return tuple(one for one in path if not os.path.realpath(one).startswith(tuple(roots)))
 
 
 def about(found: Distribution) -> About:
@@ -84,17 +113,32 @@ def origin_of(found: Distribution) -> str:
     return "repository" if "vcs_info" in origin else "archive"
 
 
-def content_of(found: Distribution, modules: tuple[str, ...] = ()) -> str:
+def sources_of(found: Distribution, modules: tuple[str, ...] = ()) -> Sources | None:
+    """The files of an editable one as they are now, None for any other: what those are, their record says.
+
+    Args:
+        found: The distribution.
+        modules: Its top-level modules, beside those that its name tells.
+    """
+    if origin_of(found) != "editable":
+        return None
+    return {name: (data, _hash(data)) for name, data in _editable(found, modules)}
+
+
+def content_of(found: Distribution, modules: tuple[str, ...] = (), *, sources: Sources | None = None) -> str:
     """A digest of what its files are: the same wherever and by whatever it is installed, "" where nobody knows them.
 
     Its own record is read, not the files; those of an editable one are.
 
     Args:
         found: The distribution.
-        modules: For an editable one: its top-level modules, beside those that its name tells.
+        modules: See `sources_of`.
+        sources: What `sources_of` gave, where they were read already.
     """
-    if origin_of(found) == "editable":
-        lines = [f"{name} {_hash(data)}" for name, data in _editable(found, modules) if not _is_installers(name)]
+    if sources is None:
+        sources = sources_of(found, modules)
+    if sources is not None:
+        lines = [f"{name} {known}" for name, (_, known) in sources.items() if not _is_installers(name)]
     else:
         lines = [f"{name} {known}" for name, known, _ in _recorded(found) if not _is_outside(name)]
     return digest("\n".join(sorted(lines)).encode()) if lines else ""
@@ -124,12 +168,12 @@ def altered(found: Distribution, *, is_read: bool = True) -> str:
     return ""
 
 
-def pack(found: Distribution, *, modules: tuple[str, ...] = (), compressed: bool = False) -> tuple[str, bytes]:
+def pack(found: Distribution, *, sources: Sources | None = None, compressed: bool = False) -> tuple[str, bytes]:
     """The distribution as a wheel: its file's name and its bytes. The same content gives the same bytes.
 
     Args:
         found: The distribution.
-        modules: See `content_of`.
+        sources: See `content_of`.
         compressed: Whether it shall be small rather than quick.
 
     Raises:
@@ -137,26 +181,27 @@ def pack(found: Distribution, *, modules: tuple[str, ...] = (), compressed: bool
     """
     told = about(found)
     stem = f"{re.sub(r'[-_.]+', '_', told.name)}-{told.version}"
-    if origin_of(found) == "editable":
-        files, tag = dict(_editable(found, modules)), "py3-none-any"
-        binary = [name for name in files if name.endswith((".so", ".pyd"))]
-        if binary:
-            raise _unknown(told.name, f"it is installed in editable form and holds compiled code ({binary[0]})")
-    else:
-        files, tag = dict(_installed(found, f"{stem}.data")), _tag(found.read_text("WHEEL") or "")
-    if not any(name.endswith("/METADATA") for name in files):
+    tag = "py3-none-any"
+    if sources is None:
+        sources = sources_of(found)
+    if sources is None:
+        sources, tag = dict(_installed(found, f"{stem}.data")), _tag(found.read_text("WHEEL") or "")
+    elif binary := [name for name in sources if name.endswith((".so", ".pyd"))]:
+        raise _unknown(told.name, f"it is installed in editable form and holds compiled code ({binary[0]})")
+    info = next((name.partition("/")[0] for name in sources if name.endswith(".dist-info/METADATA")), None)
+    if info is None:
         raise _unknown(told.name, "nobody recorded which files are its own")
-    info = next(name.partition("/")[0] for name in files if name.endswith(".dist-info/METADATA"))
-    lines = [f"{name},{_hash(data)},{len(data)}" for name, data in sorted(files.items())]
-    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
+    files = sorted(sources.items())
+    lines = [f"{name},{known},{len(data)}" for name, (data, known) in files]
+    record = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
+        for name, (data, _) in sorted([*files, (f"{info}/RECORD", (record, ""))]):
             entry = zipfile.ZipInfo(name, _OLD)
             entry.create_system = _UNIX
             entry.external_attr = (0o100755 if ".data/scripts/" in name else 0o100644) << 16
             entry.compress_type = archive.compression
-            archive.writestr(entry, files[name])
+            archive.writestr(entry, data)
     return f"{stem}-{tag}.whl", sink.getvalue()
 
 
@@ -195,7 +240,7 @@ def _rows(found: Distribution) -> Iterable[list[str]]:
     return (line.split(",") for line in lines if line)  # the same in a third of the time
 
 
-def _installed(found: Distribution, data_folder: str) -> Iterator[tuple[str, bytes]]:
+def _installed(found: Distribution, data_folder: str) -> Iterator[tuple[str, tuple[bytes, str]]]:
     made = {entry.name for entry in found.entry_points if entry.group in ("console_scripts", "gui_scripts")}
     site = Path(str(found.locate_file("")))
     wheel = found.read_text("WHEEL")
@@ -205,17 +250,18 @@ def _installed(found: Distribution, data_folder: str) -> Iterator[tuple[str, byt
             data = path.read_bytes()
         except OSError as problem:
             raise _unknown(str(found.metadata["Name"]), f"its file {name} is gone") from problem
-        if known and _hash(data) != known:
+        if (hashed := _hash(data)) != known and known:
             raise _unknown(str(found.metadata["Name"]), f"its file {name} was altered since it was installed")
         if not _is_outside(name):
-            yield name, data
+            yield name, (data, hashed)
             if wheel is not None and name.endswith(".dist-info/METADATA"):
-                yield name.replace("/METADATA", "/WHEEL"), wheel.encode()
+                yield name.replace("/METADATA", "/WHEEL"), (wheel.encode(), _hash(wheel.encode()))
         elif path.parent.name in ("bin", "Scripts"):
-            if path.stem not in made:  # those of entry points are made by the installer
-                yield f"{data_folder}/scripts/{path.name}", re.sub(rb"\A#!.*python[\d.]*", b"#!python", data)
+            if path.name.removesuffix(".exe") not in made:  # those of entry points are made by the installer
+                data = re.sub(rb"\A#!.*python[\d.]*", b"#!python", data)
+                yield f"{data_folder}/scripts/{path.name}", (data, _hash(data))
         elif (place := os.path.relpath(path, sys.prefix)) and not place.startswith(".."):
-            yield f"{data_folder}/data/{Path(place).as_posix()}", data
+            yield f"{data_folder}/data/{Path(place).as_posix()}", (data, hashed)
         else:
             raise _unknown(str(found.metadata["Name"]), f"its file {name} lies outside {site}")
 

@@ -1,6 +1,7 @@
 """Released bundles: fetched, verified to the last byte, loaded, and asked. An endpoint needs nothing else of a model.
 
-Loading imports the model's own framework and no other: neither Polars nor the project that trained it.
+Loading imports the model's own framework and no other: neither Polars nor the project that trained it. A compiled model
+is loaded and asked without that too.
 
 Everything that the manifest names must be there with its very bytes. The one exception is the reference sample: it holds
 training rows, and goes when a person's rows are erased. A bundle without it answers as before and cannot be checked again.
@@ -9,7 +10,8 @@ training rows, and goes when a person's rows are erased. A bundle without it ans
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -18,13 +20,19 @@ import msgspec
 
 from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.hashing import digest, digest_file
+from slipway.models.compiled.program import decode_program
+from slipway.models.compiled.running import Compiled
+from slipway.models.compiled.tree_shares import Shares, tree_shares
+from slipway.models.explain import TREES, Explainer
 from slipway.models.formats import format_named
+from slipway.models.own_code import OWN, own_imports
 from slipway.models.prepared import load_prepared
 from slipway.models.scoring import TOLERANCE, Scorer
 from slipway.models.state import Case
-from slipway.ports.model_format import FrameColumn
+from slipway.ports.model_format import FrameColumn, ModelFormat
 from slipway.ports.signer import Signer
 from slipway.ports.workspace import Workspace
+from slipway.records.explanations import Explanation
 from slipway.records.models import Bundle, Decision
 from slipway.records.schema import Signature
 
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "LAYOUT", "MANIFEST", "MODEL", "NO_SAMPLE", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE", "LoadedModel", "SelfCheck",
+    "COMPILED", "LAYOUT", "MANIFEST", "MODEL", "NO_SAMPLE", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE", "LoadedModel", "SelfCheck",
     "bundle_digest", "decode_cases", "decode_manifest", "encode_manifest", "load", "unpack", "verify",
 ]  # fmt: skip
 
@@ -44,10 +52,13 @@ LAYOUT = "layout.json"
 SAMPLE = "sample.json"
 """Training rows and edge cases with the trained estimator's own answers. It may have been erased."""
 MODEL = "model"
+COMPILED = "compiled.bin"
+"""The estimator as a program of plain data, where there is one that was proven to answer as it does."""
 PAYLOAD_TYPE = "application/vnd.slipway.bundle+json"
 NO_SAMPLE = (
     "the reference sample was erased with a person's rows, so that no answer was compared with those of training"
 )
+_Ask = Callable[[Sequence[Sequence[Any]]], "NDArray[np.float64]"]
 _FETCH_ANEW = "Deploy the version again: its files are fetched anew."
 
 
@@ -73,8 +84,35 @@ class SelfCheck:
         )
 
 
+class _Kept:
+    """The estimator in a bundle's folder, loaded when it is first needed: that imports its framework. Safe for threads.
+
+    That may be long after the bundle was verified, so its files are verified again.
+    """
+
+    def __init__(self, folder: Path, bundle: Bundle) -> None:
+        self._folder, self._bundle = folder, bundle
+        self._loading = threading.Lock()
+        self._loaded: tuple[ModelFormat, Any] | None = None
+
+    def __call__(self) -> tuple[ModelFormat, Any]:
+        if self._loaded is None:
+            with self._loading:
+                if self._loaded is None:
+                    for file in self._bundle.files:
+                        if PurePosixPath(file.path).parts[0] in (MODEL, OWN):
+                            _check_file(self._folder, file.path, file.digest)
+                    format = format_named(self._bundle.format)
+                    with own_imports(self._folder):
+                        self._loaded = (format, format.load(self._folder / MODEL))
+        return self._loaded
+
+
 class LoadedModel:
     """A bundle's model, ready to answer. Safe for threads.
+
+    A compiled estimator answers without the framework that trained it; the estimator itself is loaded for the first row
+    that needs it.
 
     Args:
         folder: The unpacked bundle.
@@ -87,15 +125,35 @@ class LoadedModel:
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         self.folder = folder
         self.bundle = bundle
-        format, layout = format_named(bundle.format), _layout(folder)
+        layout, compiled = _layout(folder), _compiled(folder, bundle.signature)
         self._prepared = load_prepared(folder)
-        estimator = format.load(folder / MODEL)
-        self._scorer = Scorer(format, estimator, bundle.task, bundle.signature, layout, self._prepared)
+        original = _Kept(folder, bundle)
+        if compiled is None:
+            original()  # each row is for it
+        self._scorer = Scorer(original, bundle.task, bundle.signature, layout, self._prepared, compiled)
+        self._explainer = Explainer(
+            self._scorer, bundle.task, self.cases, has_trees=bundle.format in TREES, trees=self._tree_shares
+        )
+
+    def _tree_shares(self) -> Shares | None:
+        """Of the compiled estimator, read anew: no process keeps it that is never asked to explain."""
+        if not self._scorer.is_compiled:
+            return None
+        for file in self.bundle.files:
+            if file.path == COMPILED:
+                _check_file(self.folder, file.path, file.digest)
+        program = decode_program((self.folder / COMPILED).read_bytes())
+        return None if program is None else tree_shares(program)
 
     @property
     def signature(self) -> Signature:
         """What the model takes and gives."""
         return self.bundle.signature
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether rows are answered without the estimator, as far as they are usual."""
+        return self._scorer.is_compiled
 
     @property
     def decision(self) -> Decision:
@@ -108,6 +166,8 @@ class LoadedModel:
         Raises:
             InvalidInput: A value does not fit, or the model refuses the row.
         """
+        if len(rows) == 1 and (score := self._scorer.alone(rows[0])) is not None:
+            return [score]
         scores: list[float] = self._scorer.rows(rows).tolist()
         return scores
 
@@ -118,6 +178,14 @@ class LoadedModel:
             InvalidInput: A column is missing or of another type, or the model refuses a row.
         """
         return self._scorer.frame(frame)
+
+    def explain(self, row: Sequence[Any], score: float, top: int) -> Explanation:
+        """How the model's answer to one row comes about; see `Explainer`.
+
+        Raises:
+            InvalidInput: It cannot be explained.
+        """
+        return self._explainer(row, score, top)
 
     def as_seen(self, row: Sequence[Any]) -> list[Any]:
         """The values of one row as the estimator sees them."""
@@ -134,10 +202,14 @@ class LoadedModel:
         except FileNotFoundError:
             return None
 
-    def check_sample(self) -> SelfCheck:
-        """Ask every row of the reference sample again, together and the edge cases one by one.
+    def check_sample(self, *, whole: bool = False) -> SelfCheck:
+        """Ask the rows of the reference sample again, together and the edge cases one by one.
 
         Rows that are prepared first are all asked one by one too: a request holds one row, and training held many.
+
+        Args:
+            whole: Where the estimator is compiled, ask the estimator itself too, which loads it. Without it, rows that a
+                compiled estimator leaves to it are not asked, so that a process is soon ready.
 
         Raises:
             Corrupt: An answer differs; row and input are named.
@@ -145,20 +217,23 @@ class LoadedModel:
         cases = self.cases()
         if cases is None:
             return SelfCheck(is_erased=True)
+        asked = cases if whole else tuple(case for case in cases if not self._is_left(case))
+        greatest = self._check(asked, self._scorer.rows)
+        if whole and self.is_compiled:
+            greatest = max(greatest, self._check(asked, self._scorer.by_estimator))
+        return SelfCheck(rows=len(asked), greatest=greatest)
+
+    def _is_left(self, case: Case) -> bool:
+        return self.is_compiled and self._scorer.needs_estimator(case.row)
+
+    def _check(self, cases: Sequence[Case], ask: _Ask) -> float:
         together = [case for case in cases if case.answer is not None]
-        greatest = 0.0
-        for case, answer in zip(together, self.predict_rows([case.row for case in together]), strict=True):
-            greatest = max(greatest, self._compare(case, answer))
+        answers = ask([case.row for case in together]).tolist() if together else []
+        differences = [self._compare(case, answer) for case, answer in zip(together, answers, strict=True)]
         for case in cases:
             if case.column or case is cases[0] or self._prepared is not None:
-                greatest = max(greatest, self._compare(case, self._ask(case.row)))
-        return SelfCheck(rows=len(cases), greatest=greatest)
-
-    def _ask(self, row: Sequence[Any]) -> float | None:
-        try:
-            return self.predict_rows([row])[0]
-        except InvalidInput:
-            return None
+                differences.append(self._compare(case, _asked(ask, case.row)))
+        return max(differences, default=0.0)
 
     def _compare(self, case: Case, answer: float | None) -> float:
         if case.answer is None or answer is None:
@@ -177,6 +252,13 @@ class LoadedModel:
             why="A model that answers differently here would answer differently for callers too.",
             fix="Install the versions in the bundle's lock, or pack the model again in this environment.",
         )
+
+
+def _asked(ask: _Ask, row: Sequence[Any]) -> float | None:
+    try:
+        return float(ask([row])[0])
+    except InvalidInput:
+        return None
 
 
 def load(folder: Path, *, expect: str = "", signer: Signer | None = None) -> LoadedModel:
@@ -216,12 +298,17 @@ def verify(folder: Path, *, expect: str = "", signer: Signer | None = None) -> B
     for name, expected in known.items():
         if name == SAMPLE and name not in present:
             continue
-        if name not in present or digest_file(folder / name) != expected:
-            raise Corrupt(
-                f"{name!r} in the bundle {folder} is {'altered' if name in present else 'missing'}.",
-                fix=_FETCH_ANEW,
-            )
+        _check_file(folder, name, expected)
     return bundle
+
+
+def _check_file(folder: Path, name: str, expected: str) -> None:
+    is_there = (folder / name).is_file()
+    if not is_there or digest_file(folder / name) != expected:
+        raise Corrupt(
+            f"{name!r} in the bundle {folder} is {'altered' if is_there else 'missing'}.",
+            fix=_FETCH_ANEW,
+        )
 
 
 def unpack(workspace: Workspace, manifest: str, folder: Path, *, signature: str = "", expect: str = "") -> Bundle:
@@ -288,6 +375,12 @@ def decode_cases(data: bytes) -> tuple[Case, ...]:
         return msgspec.json.decode(data, type=tuple[Case, ...])
     except msgspec.DecodeError as problem:
         raise Corrupt(f"A bundle's {SAMPLE} cannot be read: {problem}.") from problem
+
+
+def _compiled(folder: Path, signature: Signature) -> Compiled | None:
+    path = folder / COMPILED
+    program = decode_program(path.read_bytes()) if path.exists() else None
+    return None if program is None else Compiled(program, [field.name for field in signature.inputs])
 
 
 def _layout(folder: Path) -> tuple[FrameColumn, ...]:

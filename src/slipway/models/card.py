@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from slipway.models.explained_words import told
 from slipway.models.state import Evaluation
 from slipway.records.models import Bundle, MetricValue
 
@@ -28,7 +29,7 @@ def card(bundle: Bundle, evaluation: Evaluation | None, *, actor: str) -> str:
     lines += ["## Details (auto)", "", *_details(bundle, actor), ""]
     lines += ["## Inputs (auto)", "", "| input | type | may be missing |", "|---|---|---|"]
     lines += [f"| {f.name} | {f.type} | {'yes' if f.nullable else 'no'} |" for f in bundle.signature.inputs]
-    lines += ["", *_quality(evaluation), "", *_limits(bundle, evaluation)]
+    lines += ["", *_quality(evaluation), "", *told(bundle), "", *_limits(bundle, evaluation)]
     for _, title, question in _ASKED:
         lines += ["", *_asked(title, question)]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from slipway.errors import InvalidInput
@@ -11,27 +13,45 @@ from slipway.ports.model_format import ModelFormat
 __all__ = ["format_for", "format_named"]
 
 
-def format_for(estimator: Any, *, trust_pickle: bool) -> ModelFormat:
+def format_for(estimator: Any, *, trust_pickle: bool, trust: Sequence[str] = ()) -> ModelFormat:
     """The safest format that keeps an estimator, judged by where its classes come from.
 
+    Args:
+        estimator: A fitted one.
+        trust_pickle: Whether a person said that a pickle may be loaded.
+        trust: Full names of types that may be loaded, beside those of the frameworks.
+
     Raises:
-        InvalidInput: Only a pickle could keep it, and nobody said that pickles may be trusted.
+        InvalidInput: It is of no known framework, and nobody trusts its class; or it has no `predict`.
     """
+    if isinstance(estimator, bytes | bytearray | str | Path):
+        return format_named("onnx")  # a file, or the bytes of one
     homes = {cls.__module__.partition(".")[0] for cls in type(estimator).__mro__}
     if "lightgbm" in homes:
         return format_named("lightgbm")
     if "xgboost" in homes:
         return format_named("xgboost")
+    if "onnx" in homes:
+        return format_named("onnx")
     if "torch" in homes and not trust_pickle:
         return format_named("torch")
     if trust_pickle:
         return format_named("pickle")
     if "sklearn" in homes:
         return format_named("skops")
+    name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    if not callable(getattr(estimator, "predict", None)) and not callable(getattr(estimator, "predict_proba", None)):
+        raise InvalidInput(
+            f"A {name} has no predict and no predict_proba.",
+            why="A model is asked by one of them: rows in, one value a row out.",
+            fix="Give the fitted estimator, or an object of a class with `def predict(self, rows)`.",
+        )
+    if name in trust:
+        return format_named("skops")
     raise InvalidInput(
-        f"A {type(estimator).__module__}.{type(estimator).__qualname__} can only be kept as a pickle.",
-        why="Loading a pickle may run any code, so Slipway never chooses it by itself.",
-        fix="Say sw.Model(..., trust_pickle=True) if you trust where it comes from, or use LightGBM, XGBoost, PyTorch or scikit-learn.",
+        f"A {name} is of no framework that Slipway knows.",
+        why="Loading it runs the code of its class, in the endpoint too, so somebody must trust that class.",
+        fix=f"Read it, then say so: sw.Model(..., trust=[{name!r}]); or trust_pickle=True, if skops cannot keep what it holds.",
     )
 
 

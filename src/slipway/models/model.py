@@ -15,6 +15,8 @@ from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput
 from slipway.hashing import combine, digest, fingerprint
 from slipway.models.batch_inputs import InputBatches
 from slipway.models.cases import check_alone, check_served, edge_cases, positions, training_cases
+from slipway.models.compiled.compilation import Compilation, compiled_and_proven
+from slipway.models.explain import Explainer
 from slipway.models.formats import format_for, format_named
 from slipway.models.frames import column_names, field_of, is_frame, plain_rows, take
 from slipway.models.inputs import Inputs, inputs_of_array
@@ -25,6 +27,7 @@ from slipway.models.scoring import Scorer
 from slipway.models.state import EVALUATED_FILE, STATE_FILE, Case, Evaluation, ModelState, decode_state, encode_state
 from slipway.models.taught import taught_by
 from slipway.ports.model_format import FrameColumn, ModelFormat, Task
+from slipway.records.explanations import Explained, Explanation
 from slipway.records.models import Decision
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder, is_null
@@ -46,8 +49,8 @@ class Model:
     """A fitted estimator with everything that serving it rightly needs.
 
     Args:
-        estimator: A LightGBM or XGBoost booster, a scikit-learn estimator or pipeline, a PyTorch network, or, with
-            `trust_pickle`, any object with `predict`.
+        estimator: A LightGBM or XGBoost booster, a scikit-learn estimator or pipeline, a PyTorch network, a model of ONNX
+            (itself, its bytes or a path), or, with `trust` or `trust_pickle`, any object with `predict`.
         inputs: The inputs that it was trained on, for an estimator that was fitted on `inputs.matrix`.
         sample: Rows that it was trained on, for an estimator that was fitted on a frame (pandas or Polars) or on an
             array: their names, types and missing values are how it will be asked. One of `inputs` and `sample` is due.
@@ -90,7 +93,8 @@ class Model:
                 why="One of them says what the estimator was fitted on.",
                 fix="sw.Model(booster, inputs=inputs) after sw.inputs(...), or sw.Model(estimator, sample=X).",
             )
-        self._format = format_for(estimator, trust_pickle=trust_pickle)
+        self._format = format_for(estimator, trust_pickle=trust_pickle, trust=trust)
+        estimator = self._format.opened(estimator)
         found = task or self._format.task(estimator)
         if found is None:
             raise InvalidInput(
@@ -98,17 +102,14 @@ class Model:
                 fix="Say it: sw.Model(..., task='classification') or task='regression'.",
             )
         _check_prepare(prepare, known, columns, inputs)
-        self._prepared = None if prepare is None else Prepared.of(prepare, known, sample, columns)
-        prepared = self._prepared
+        prepared = self._prepared = None if prepare is None else Prepared.of(prepare, known, sample, columns)
         fitted = _on_prepared(prepared, sample) if prepared else _fitted_on(self._format, estimator, inputs, sample)
         self.estimator = self._format.as_kept(estimator, fitted.native)
-        scorer = Scorer(self._format, self.estimator, found, Signature(fitted.fields, ()), fitted.layout, prepared)
+        original = (self._format, self.estimator)
+        scorer = Scorer(lambda: original, found, Signature(fitted.fields, ()), fitted.layout, prepared)
         answers = self._format.predict(estimator, fitted.native, found)
         cases = training_cases(fitted.positions, fitted.rows, answers)
-        if self._prepared is None:
-            check_served(cases, scorer, fitted.native)
-        else:
-            check_alone(cases, scorer)
+        check_served(cases, scorer, fitted.native) if prepared is None else check_alone(cases, scorer)
         edges = edge_cases(fitted.fields, cases, scorer)
         self.state = ModelState(
             format=self._format.name,
@@ -127,6 +128,7 @@ class Model:
         self.evaluated = b""
         self.judged_on: Batches | None = None
         self._scorer = scorer
+        self._explainer = Explainer(scorer, found, lambda: cases)
         self._content = ""
 
     @property
@@ -177,6 +179,24 @@ class Model:
         scores: list[float] = self._scorer.rows(rows).tolist()
         return scores
 
+    def explain(self, row: Sequence[Any], top: int = 5) -> Explanation:
+        """How the answer to one row comes about, exactly as an endpoint will tell it.
+
+        Args:
+            row: Plain values in the signature's order.
+            top: How many contributions are told one by one, the greatest first.
+
+        Raises:
+            InvalidInput: A value does not fit, or the answer cannot be explained.
+        """
+        return self._explainer(row, self.predict_rows([row])[0], top)
+
+    def compiled(self) -> Compilation:
+        """The estimator compiled to plain data and proven to answer as it does, or why it is not."""
+        if self._prepared is not None:
+            return Compilation(None, "a function of the project prepares its rows")
+        return compiled_and_proven(self._format, self.estimator, self.state, self.predict_rows)
+
     def with_evaluation(
         self, evaluation: Evaluation, evaluated: bytes, scores: Column, judged_on: Batches | None = None
     ) -> Model:
@@ -196,6 +216,12 @@ class Model:
         columns = [column for column in self.profile.columns if column.name in inputs]
         score = msgspec.structs.replace(scores, name=SCORE)
         other.profile = msgspec.structs.replace(self.profile, columns=(*columns, score))
+        return other
+
+    def with_explained(self, explained: Explained) -> Model:
+        """The same model with what its answers rest on."""
+        other = copy.copy(self)
+        other.state = msgspec.structs.replace(self.state, explained=explained)
         return other
 
     def save_estimator(self, folder: Path) -> None:
@@ -259,7 +285,9 @@ def load(folder: Path) -> Model:
     # Its rows may be gone by now, and are wanted by nobody but who asks what it was judged on.
     model.judged_on = Batches.kept_in(folder / _JUDGED_ON) if (folder / _JUDGED_ON).is_dir() else None
     model._prepared = _own_prepared(folder)
-    model._scorer = Scorer(model._format, model.estimator, state.task, state.signature, state.layout, model._prepared)
+    original = (model._format, model.estimator)
+    model._scorer = Scorer(lambda: original, state.task, state.signature, state.layout, model._prepared)
+    model._explainer = Explainer(model._scorer, state.task, lambda: state.cases)
     model._content = content
     return model
 

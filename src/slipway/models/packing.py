@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import msgspec
 from slipway.errors import Corrupt, InvalidInput
 from slipway.ids import check_name
 from slipway.models.bundle import (
+    COMPILED,
     LAYOUT,
     MANIFEST,
     MODEL,
@@ -28,6 +29,7 @@ from slipway.models.bundle import (
 )  # fmt: skip
 from slipway.models.card import card
 from slipway.models.model import Model
+from slipway.models.own_parts import save_own
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec, SkewCertificate, View, Windows
 from slipway.records.models import Bundle, BundleFile
@@ -42,7 +44,7 @@ _CHECK = """
 import sys
 from pathlib import Path
 from slipway.models.bundle import load
-load(Path(sys.argv[1])).check_sample()
+load(Path(sys.argv[1])).check_sample(whole=True)
 """
 _CARD = "card.md"
 
@@ -71,6 +73,7 @@ def pack(
     model: Model,
     *,
     name: str,
+    through: Callable[[LoadedModel], str] = lambda model: "",
     features: FeatureSetSpec | None = None,
     code: Mapping[str, str] | None = None,
     modules: Sequence[str] = (),
@@ -89,6 +92,7 @@ def pack(
         workspace: Where the files go; its signer signs.
         model: The trained model.
         name: The model's name in the registry.
+        through: Asks the packaged model through every route that serving offers, and says in a sentence what was proven.
         features: The feature set that its inputs come from, None when it takes them as they are.
         code: The reduced modules' sources by path: "features.py".
         modules: The reduced modules, in import order.
@@ -112,14 +116,12 @@ def pack(
         folder = Path(temporary)
         _write(folder, model, code or {})
         unsigned = msgspec.structs.replace(
-            _of_model(model, name),
-            features=features,
+            _proven(folder, model, name, features, through),
             modules=tuple(modules),
             environment=environment,
             code=code_version or CodeVersion(),
             data=tuple(data),
             training_set=training_set,
-            parity=prove(folder, model),
             certificate=certificate,
             run_id=run_id,
             trained_until=trained_until,
@@ -140,7 +142,17 @@ def _of_model(model: Model, name: str) -> Bundle:
         metrics=model.evaluation.metrics if model.evaluation else (),
         label=model.evaluation.label if model.evaluation else "",
         overlap=model.evaluation.overlap if model.evaluation else None,
+        explained=model.state.explained,
     )
+
+
+def _proven(
+    folder: Path, model: Model, name: str, features: FeatureSetSpec | None, through: Callable[[LoadedModel], str]
+) -> Bundle:
+    """The same with what was proven of the files, to which the compiled model is added."""
+    parity = prove(folder, model)  # of the estimator itself: it is asked before a compiled one is there
+    found = msgspec.structs.replace(_of_model(model, name), features=features, compiled=_compile(folder, model))
+    return msgspec.structs.replace(found, parity=f"{parity} {through(LoadedModel(folder, found))}".rstrip())
 
 
 def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) -> Packed:
@@ -154,7 +166,7 @@ def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) 
     (folder / MANIFEST).write_bytes(manifest)
     (folder / SIGNATURE).write_bytes(envelope)
     load(folder, expect=bundle_digest(bundle), signer=workspace.signer)
-    if model.state.format == "pickle" or model.state.trust:
+    if _may_be_own(model):
         _prove_elsewhere(folder)
     return Packed(
         bundle=bundle,
@@ -195,6 +207,18 @@ def prove(folder: Path, model: Model) -> str:
     return f"{rows} training rows and {edges} edge cases answered by the package as by the trained model, {how}."
 
 
+def _compile(folder: Path, model: Model) -> str:
+    """Add the compiled estimator to the bundle's files, if it has a form that is proven to answer alike.
+
+    Returns:
+        The sentence for the manifest.
+    """
+    found = model.compiled()
+    if found.data is not None:
+        (folder / COMPILED).write_bytes(found.data)
+    return found.sentence
+
+
 def _prove_elsewhere(folder: Path) -> None:
     """Load the bundle in a new process that sees installed packages only, as an endpoint does.
 
@@ -208,9 +232,14 @@ def _prove_elsewhere(folder: Path) -> None:
         told = done.stderr.strip().rpartition("\n")[2]
         raise InvalidInput(
             f"The packaged model does not load in a process of its own: {told}",
-            why="An endpoint has the installed packages, and not the project that trained the model.",
-            fix="Build the pipeline of the framework's own parts, or move its own classes into an installed package.",
+            why="An endpoint has the installed packages and the classes that the model consists of, and not the project.",
+            fix="Let its classes import what they need at the top of their module, and read no files of the project.",
         )
+
+
+def _may_be_own(model: Model) -> bool:
+    """Whether the model may hold classes that are not its framework's."""
+    return model.state.format == "pickle" or bool(model.state.trust)
 
 
 def _reason(model: Model, sentence: str) -> str:
@@ -251,6 +280,8 @@ def _sent_names(model: Model, features: FeatureSetSpec | None) -> list[str]:
 def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:
     (folder / MODEL).mkdir()
     model.save_estimator(folder / MODEL)
+    if _may_be_own(model):
+        save_own(model.estimator, folder)
     model.save_prepare(folder)
     (folder / LAYOUT).write_bytes(msgspec.json.encode(model.state.layout))
     (folder / SAMPLE).write_bytes(msgspec.json.encode(model.state.cases))

@@ -12,14 +12,19 @@ from slipway.errors import Corrupt, NotFound
 from slipway.hashing import digest
 from slipway.ids import new_model_id
 from slipway.ledger import entries, events, lineage
+from slipway.ledger.sealed_records import kept
 from slipway.models import bundle as bundles
 from slipway.models import registered, registry
 from slipway.models.numbered import MODEL, newest_of, next_number, versions_in
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
+from slipway.records.load import LoadReport
 from slipway.records.models import Bundle, ModelVersion
+from slipway.records.reproductions import Reproduction
+from slipway.records.runs import Run
 
-__all__ = ["copy_verdicts", "is_there", "receive", "signer_of"]
+__all__ = ["copy_known", "is_there", "receive", "run_stayed", "signer_of", "verdicts_of"]
 
 
 def is_there(target: Workspace, version: ModelVersion) -> ModelVersion | None:
@@ -80,22 +85,48 @@ def receive(
     return known or _registered(source, target, described, bundle)
 
 
-def copy_verdicts(source: Workspace, target: Workspace, version: ModelVersion) -> int:
-    """Copy what the source's gates said of a bundle, as evidence: it lets nothing through where it is copied to.
+def copy_known(source: Workspace, target: Workspace, version: ModelVersion) -> None:
+    """Copy what is known of a bundle besides its bytes: verdicts, load tests, reproductions, and what people wrote of its model.
 
-    Returns:
-        How many were new.
+    Verdicts let nothing through where they are copied to. Load tests and reproductions are signed, and count as far as the
+    signer is trusted there. What was written down at the target stays as it is.
     """
     node = f"bundle:{version.bundle}"
+    rulings = verdicts_of(source, version.bundle)
     with source.ledger.read() as tx:
-        ids = [link.target.partition(":")[2] for link in tx.links(node, towards=False) if ":" in link.target]
-        found = [entries.get(tx, Verdict, id) for id in ids if entries.etag(tx, Verdict, id)]
+        repeated = [link for link in tx.links(node, towards=False) if link.target.startswith("reproduction:")]
+        repetitions = [(link, entries.get(tx, Reproduction, link.target.partition(":")[2])) for link in repeated]
+        reports = entries.find(tx, LoadReport, parent=version.bundle, limit=1000)
+        written = registered.documents(tx, source, version.name)
     with target.ledger.write() as tx:
-        new = [ruling for ruling in found if not entries.etag(tx, Verdict, ruling.id)]
-        for ruling in new:
-            entries.put(tx, ruling, expect=0)
-            lineage.link(tx, node, f"verdict:{ruling.id}", "judged")
-    return len(new)
+        for ruling in rulings:
+            if not entries.etag(tx, Verdict, ruling.id):
+                entries.put(tx, ruling, expect=0)
+                lineage.link(tx, node, f"verdict:{ruling.id}", "judged")
+                told = {"environment": ruling.environment, "passed": ruling.passed, "kept": kept(ruling)}
+                events.record(tx, target, "gates.copy", node, **told)
+        for link, repetition in repetitions:
+            if not entries.etag(tx, Reproduction, repetition.id):
+                entries.put(tx, repetition, expect=0)
+                lineage.link(tx, node, link.target, link.role)
+        for report in reports:
+            if not entries.etag(tx, LoadReport, report.id):
+                entries.put(tx, report, expect=0)
+        registered.keep_documents(tx, target, version.name, written)
+
+
+def run_stayed(tx: ReadTransaction, version: ModelVersion) -> bool:
+    """Whether a version came from another store and the run that made it is there, and not here."""
+    return bool(version.made_by) and not entries.etag(tx, Run, version.run_id)
+
+
+def verdicts_of(workspace: Workspace, bundle: str) -> list[Verdict]:
+    """What gates said of a bundle, in whichever environment, newest first."""
+    with workspace.ledger.read() as tx:
+        links = tx.links(f"bundle:{bundle}", towards=False)
+        ids = [link.target.partition(":")[2] for link in links if ":" in link.target]
+        found = [entries.get(tx, Verdict, id) for id in ids if entries.etag(tx, Verdict, id)]
+    return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)
 
 
 def _blobs_of(version: ModelVersion, bundle: Bundle) -> Iterator[tuple[str, bool]]:

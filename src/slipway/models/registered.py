@@ -21,7 +21,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.models import RegisteredModel
 
 __all__ = [
-    "WRITTEN", "change", "create", "delete", "document", "documents", "get", "in_trash", "keep", "refuse_deleted", "rename",
+    "WRITTEN", "change", "create", "delete", "document", "documents", "get", "in_trash", "keep", "keep_documents", "refuse_deleted", "rename",
     "restore",
 ]  # fmt: skip
 
@@ -140,6 +140,14 @@ def document(workspace: Workspace, request: DocumentModel) -> Documented:
         _tell(tx, workspace, "models.document", request.name, field=request.field)
         said = documents(tx, workspace, request.name)
     return Documented(name=request.name, written=said, missing=tuple(field for field in WRITTEN if field not in said))
+
+
+def keep_documents(tx: WriteTransaction, workspace: Workspace, name: str, written: Mapping[str, str]) -> None:
+    """Take over what was written down of a model in another store, as far as nobody wrote it down here."""
+    said = documents(tx, workspace, name)
+    new = {f"{_DOCUMENT}{field}": text for field, text in written.items() if field not in said}
+    if new:
+        change(tx, workspace, name, tags=new)
 
 
 def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str) -> RegisteredModel:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slipway.errors import InvalidInput
+from slipway.models.compiled.running import Compiled
 from slipway.models.frames import column_names, plain_rows
 from slipway.models.prepared import Prepared, rows_in
-from slipway.ports.model_format import FrameColumn, ModelFormat, Task
+from slipway.ports.model_format import Attributed, FrameColumn, ModelFormat, Task
 from slipway.records.schema import Signature
 from slipway.schema.encoding import Encoder
 
@@ -31,31 +32,39 @@ class Scorer:
     A row's score never depends on the rows beside it: rows are put into one frame only where the frame has the same
     column types for each of them.
 
+    Rows of plain values are answered by the compiled estimator where there is one, and by the estimator itself where that
+    leaves one of them to it: what the estimator may refuse, it refuses in its own words.
+
     Args:
-        format: How the estimator is asked.
-        estimator: The estimator.
+        original: The estimator's format and the estimator; called each time it is needed.
         task: What is asked for.
         signature: The inputs, in order.
         layout: The pandas columns that the estimator was fitted on, () for the encoded matrix.
         prepare: Makes the rows of a request into what the estimator takes, None where it takes them as they are.
+        compiled: The same answers without the estimator, None where nobody proved that there are any.
+
+    Attributes:
+        alone: The score of one row where the compiled estimator has a short way to it, else None: it is asked by `rows`.
     """
 
     def __init__(
         self,
-        format: ModelFormat,
-        estimator: Any,
+        original: Callable[[], tuple[ModelFormat, Any]],
         task: Task,
         signature: Signature,
         layout: tuple[FrameColumn, ...],
         prepare: Prepared | None = None,
+        compiled: Compiled | None = None,
     ) -> None:
-        self._format = format
-        self._estimator = estimator
+        self._original = original
+        self._compiled = compiled
+        self.alone: Callable[[Sequence[Any]], float | None] = _nothing if compiled is None else compiled.alone
         self._task: Task = task
         self._layout = layout
         self.names = tuple(field.name for field in signature.inputs)
         self._prepare = prepare
         self._encoder = None if layout or prepare is not None else Encoder(signature)
+        self._is_plain = bool(layout) and all(column.dtype == "plain" for column in layout)
         # Types of NumPy that have no place for a missing value.
         self._strict = tuple(
             i
@@ -69,6 +78,26 @@ class Scorer:
         Raises:
             InvalidInput: A value does not fit, or the estimator refuses a row; the input is named where it is known.
         """
+        if self._compiled is not None:
+            scores = self._compiled.rows(rows)
+            if scores is not None:
+                return scores
+        return self.by_estimator(rows)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether there is a compiled estimator."""
+        return self._compiled is not None
+
+    def needs_estimator(self, row: Sequence[Any]) -> bool:
+        """Whether the estimator itself must be asked for a row."""
+        try:
+            return self._compiled is None or self._compiled.rows([row]) is None
+        except InvalidInput:
+            return False
+
+    def by_estimator(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+        """As `rows`, by the estimator itself."""
         if self._encoder is not None:
             return self._ask(self._encoder.rows(rows))
         for index, row in enumerate(rows):
@@ -78,10 +107,14 @@ class Scorer:
                     why=f"The model takes {len(self.names)}: {', '.join(self.names)}.",
                     fix="Give one value an input, in this order.",
                 )
+        if self._is_plain:
+            return self._ask(self._frame(rows))
         return self._ask_frames([[_without_nan(value) for value in row] for row in rows])
 
     def frame(self, frame: Any) -> NDArray[np.float64]:
         """The scores of a Polars or pandas frame's rows; columns are found by name.
+
+        A frame is many rows at once, for which the estimator itself is as quick: it is always the one that is asked.
 
         Raises:
             InvalidInput: A column is missing or of another type.
@@ -101,26 +134,79 @@ class Scorer:
             return list(self._encoder.rows([row])[0])
         if self._prepare is not None:
             return list(row)
-        return list(self._format.frame(self._layout, [row]).iloc[0])
+        frame = self._frame([list(row)])
+        return list(frame.iloc[0]) if hasattr(frame, "iloc") else list(row)
 
-    def _ask_frames(self, rows: list[list[Any]]) -> NDArray[np.float64]:
+    @property
+    def is_prepared(self) -> bool:
+        """Whether rows are made into something else before the estimator takes them."""
+        return self._prepare is not None
+
+    def attributed(self, rows: Sequence[Sequence[Any]]) -> Attributed | None:
+        """What the framework says that the answers to rows are made of; see `ModelFormat.attributed`.
+
+        Raises:
+            InvalidInput: A value does not fit, or the rows cannot be prepared.
+        """
+        format, estimator = self._original()
+        found: list[tuple[list[int], Attributed]] = []
+        for members, x in self._natives(rows):
+            told = format.attributed(estimator, x)
+            if told is None or (found and told.parts.shape[1] != found[0][1].parts.shape[1]):
+                return None
+            found.append((members, told))
+        if len(found) == 1:
+            return found[0][1]
+        parts, base = np.empty((len(rows), found[0][1].parts.shape[1])), np.empty(len(rows))
+        for members, told in found:
+            parts[members], base[members] = told.parts, told.base
+        return Attributed(parts, base, found[0][1].is_sum)
+
+    def columns(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64] | None:
+        """What the estimator takes, as numbers of shape `(n_rows, n_columns)`; None where it takes something else."""
+        found: NDArray[np.float64] | None = None
+        for members, x in self._natives(rows):
+            values = np.asarray(x)
+            if values.ndim != 2 or values.dtype.kind not in "biuf":
+                return None
+            found = np.empty((len(rows), values.shape[1])) if found is None else found
+            found[members] = values
+        return found
+
+    def _natives(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[list[int], Any]]:
+        """Rows as the estimator takes them, in frames or in one matrix, with their positions among all."""
+        if self._encoder is not None:
+            yield list(range(len(rows))), self._encoder.rows(rows)
+            return
+        plain = [[_without_nan(value) for value in row] for row in rows]
+        for members in self._alike(plain):
+            yield members, self._frame([plain[i] for i in members])
+
+    def _alike(self, rows: list[list[Any]]) -> list[list[int]]:
+        """The positions of rows whose frame has the same column types."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, row in enumerate(rows):
             groups.setdefault(tuple(i for i in self._strict if row[i] is None), []).append(index)
+        return list(groups.values())
+
+    def _ask_frames(self, rows: list[list[Any]]) -> NDArray[np.float64]:
         scores = np.empty(len(rows), dtype=np.float64)
-        for members in groups.values():
+        for members in self._alike(rows):
             scores[members] = self._ask(self._frame([rows[i] for i in members]))
         return scores
 
-    def _frame(self, rows: list[list[Any]]) -> Any:
-        return self._format.frame(self._layout, rows) if self._prepare is None else self._prepare(rows)
+    def _frame(self, rows: Sequence[Sequence[Any]]) -> Any:
+        return self._original()[0].frame(self._layout, rows) if self._prepare is None else self._prepare(rows)
 
     def _ask(self, x: Any) -> NDArray[np.float64]:
         n = rows_in(x)
         if not n:
             return np.empty(0, dtype=np.float64)
+        format, estimator = self._original()
         try:
-            scores = self._format.predict(self._estimator, x, self._task)
+            scores = format.predict(estimator, x, self._task)
+        except InvalidInput:
+            raise  # the format's own sentence, which may name the field
         except (ValueError, TypeError) as problem:
             raise InvalidInput(
                 f"The model refuses {'the row' if n == 1 else f'one of {n} rows'}: {problem}",
@@ -134,6 +220,10 @@ class Scorer:
                 fix="Look at the row's values, and at how the pipeline treats missing ones.",
             )
         return scores
+
+
+def _nothing(row: Sequence[Any]) -> None:
+    return None
 
 
 def _without_nan(value: Any) -> Any:

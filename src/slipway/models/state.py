@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from slipway.errors import Corrupt
 from slipway.ports.model_format import FrameColumn, Task
+from slipway.records.explanations import Explained
 from slipway.records.models import Decision, MetricValue, Overlap
 from slipway.records.schema import Signature
 
@@ -114,6 +115,7 @@ class ModelState(Struct, frozen=True, kw_only=True):
         evaluation: None before `sw.evaluate`.
         prepare: The digest of the function that prepares rows and of what it knows, "" for none.
         taught: By what its training rows are recognised, None where nobody can.
+        explained: What its answers rest on, None before `sw.explain`.
     """
 
     format: str
@@ -128,6 +130,7 @@ class ModelState(Struct, frozen=True, kw_only=True):
     evaluation: Evaluation | None = None
     prepare: str = ""
     taught: Taught | None = None
+    explained: Explained | None = None
 
 
 def encode_state(content: str, state: ModelState) -> bytes:
