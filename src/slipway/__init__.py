@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     from slipway.features.windows import std as std
     from slipway.features.windows import sum_ as sum
     from slipway.features.windows import windows as windows
+    from slipway.flows.batch_endpoint import BatchEndpoint as BatchEndpoint
     from slipway.flows.endpoint import Endpoint as Endpoint
+    from slipway.flows.fallback import Fallback as Fallback
+    from slipway.flows.fallback import earlier_version as earlier_version
+    from slipway.flows.log import Log as Log
     from slipway.flows.promotion import Promoted as Promoted
     from slipway.flows.promotion import Promotion as Promotion
     from slipway.flows.retrain import Retrain as Retrain
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from slipway.hosts.session import search as search
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
+    from slipway.models.explained import explain as explain
     from slipway.models.held_out_rows import held_out as held_out
     from slipway.models.inputs import inputs as inputs
     from slipway.models.known import Known as Known
@@ -96,24 +101,29 @@ if TYPE_CHECKING:
     from slipway.pipelines.search_space import uniform as uniform
     from slipway.rollout.declare import Canary as Canary
     from slipway.rollout.declare import Shadow as Shadow
+    from slipway.rollout.old_system import OldSystem as OldSystem
     from slipway.runs.tracking import active_run as active_run
     from slipway.tables.row_batches import Batches as Batches
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchEndpoint": "slipway.flows.batch_endpoint",
     "Batches": "slipway.tables.row_batches",
     "Canary": "slipway.rollout.declare",
     "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
+    "Fallback": "slipway.flows.fallback",
     "FeatureSet": "slipway.features.sets",
     "Freshness": "slipway.monitoring.declare",
     "Gate": "slipway.gates.declare",
     "KPI": "slipway.monitoring.declare",
     "Known": "slipway.models.known",
+    "Log": "slipway.flows.log",
     "held_out": "slipway.models.held_out_rows",
     "Model": "slipway.models.model",
+    "OldSystem": "slipway.rollout.old_system",
     "Promoted": "slipway.flows.promotion",
     "Promotion": "slipway.flows.promotion",
     "Quality": "slipway.monitoring.declare",
@@ -138,9 +148,11 @@ _HOMES = {
     "delta": "slipway.data.sources",
     "documented": "slipway.gates.behaviour",
     "each": "slipway.pipelines.mapping",
+    "earlier_version": "slipway.flows.fallback",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
+    "explain": "slipway.models.explained",
     "fair": "slipway.gates.behaviour",
     "feature": "slipway.features.scalars",
     "feature_view": "slipway.features.views",
@@ -198,17 +210,21 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchEndpoint",
     "Batches",
     "Canary",
     "Consistency",
     "Drift",
     "Endpoint",
+    "Fallback",
     "FeatureSet",
     "Freshness",
     "Gate",
     "KPI",
     "Known",
+    "Log",
     "Model",
+    "OldSystem",
     "Promoted",
     "Promotion",
     "Quality",
@@ -233,9 +249,11 @@ __all__ = [
     "delta",
     "documented",
     "each",
+    "earlier_version",
     "environment_resolves",
     "errors",
     "evaluate",
+    "explain",
     "fair",
     "feature",
     "feature_view",

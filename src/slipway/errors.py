@@ -17,6 +17,7 @@ An error is a sentence: what was given or found, why that cannot stand, what to 
     ├── GateRefused           a gate said no; the verdict is on the error
     ├── Corrupt               stored bytes are not what their digest or signature says
     └── BackendError          a store, file system or server failed          (also OSError)
+        ├── NoAnswer          a model that is judged did not answer in time
         └── Unavailable       the same, but trying again later is sensible
 
 HTTP numbers and exit codes are mapped at the doors, never here.
@@ -35,6 +36,7 @@ __all__ = [
     "InvalidInput",
     "InvalidSetting",
     "MissingExtra",
+    "NoAnswer",
     "NotFound",
     "RunStopped",
     "SlipwayError",
@@ -184,6 +186,10 @@ class Corrupt(SlipwayError):
 
 class BackendError(SlipwayError, OSError):
     """A store, file system or server failed; trying again does not help by itself."""
+
+
+class NoAnswer(BackendError):
+    """A model did not answer within the time that it had."""
 
 
 class Unavailable(BackendError):

@@ -11,10 +11,13 @@ import time
 
 from slipway.errors import InvalidInput
 
-__all__ = ["check_name", "new_experiment_id", "new_id", "new_model_id", "new_run_id"]
+__all__ = ["check_name", "new_experiment_id", "new_id", "new_ids", "new_model_id", "new_run_id"]
 
 _lock = threading.Lock()
 _last = 0
+_VERSION = 7 << 76 | 2 << 62
+_RANDOM = (1 << 80) - 1 & ~(15 << 76 | 3 << 62)
+"""The bits of UUID version 7 that tell its version, and those of its last 80 that are drawn."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,126}[a-z0-9])?\Z")
 
 
@@ -23,14 +26,24 @@ def new_id() -> str:
 
     Within a process each is greater than the one before it, so that ids tell the order in which things were made.
     """
+    return f"{_first_of(1):032x}"
+
+
+def new_ids(count: int) -> list[str]:
+    """New identifiers of things that are made together, as `new_id` gives them, each the one after the one before."""
+    first = _first_of(count)
+    return [f"{number:032x}" for number in range(first, first + count)]
+
+
+def _first_of(count: int) -> int:
+    """The first of so many numbers in a row that nobody else has."""
     global _last
-    millis = time.time_ns() // 1_000_000
-    random = bytearray(os.urandom(10))
-    random[0] = (random[0] & 0x0F) | 0x70
-    random[2] = (random[2] & 0x3F) | 0x80
+    random = int.from_bytes(os.urandom(10), "big") & _RANDOM | _VERSION
+    drawn = time.time_ns() // 1_000_000 << 80 | random
     with _lock:
-        _last = max((millis << 80) | int.from_bytes(random, "big"), _last + 1)
-        return f"{_last:032x}"
+        first = drawn if drawn > _last else _last + 1
+        _last = first + count - 1
+    return first
 
 
 def new_run_id() -> str:

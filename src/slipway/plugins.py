@@ -21,13 +21,16 @@ _XGBOOST = (
     "Install XGBoost for it: pip install 'slipway[xgboost]', or the wheel `xgboost`, which has a GPU's libraries too"
 )
 _TORCH = "Install PyTorch for it: pip install 'slipway[torch]', or before it a build of PyTorch for CPUs only, which is smaller"
+_ONNX = "Install onnxruntime for it: pip install 'slipway[onnx]'"
 _SQL = "Install SQLAlchemy for it: pip install 'slipway[sql]'; for PostgreSQL also 'slipway[postgres]'"
 _POSTGRES = "Install psycopg for it: pip install 'slipway[postgres]'"
 _OBJECTS = "Install obstore for it: pip install 'slipway[objects]'"
+_OTEL = "Install it: pip install 'slipway[otel]'"
 _ENVS = "Install uv for it: pip install 'slipway[envs]'"
 _OIDC = "Install joserfc for it: pip install 'slipway[oidc]'"
 _RAY = "Install Ray for it: pip install 'slipway[ray]'"
 _OPTUNA = "Install Optuna for it: pip install 'slipway[optuna]'"
+_ARROW = "Install pyarrow for it: pip install 'slipway[arrow]'"
 _REDIS = "Install Redis's client for it: pip install 'slipway[redis]'"
 
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
@@ -44,14 +47,17 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "redis": ("slipway.backends.redis_online:RedisOnlineStore", _REDIS),
     },
     "stream": {"redis": ("slipway.backends.redis_stream:RedisStream", _REDIS)},
+    "bulk": {"arrow": ("slipway.backends.arrow_stream:ArrowStream", _ARROW)},
     "run_server": {"http": ("slipway.backends.http_runs:HttpRuns", "")},
     "signer": {"ed25519": ("slipway.backends.ed25519_signer:Ed25519Signer", "")},
+    "plain_key": {"ec": ("slipway.backends.ec_key:EcKey", "")},
     "clock": {
         "system": ("slipway.backends.clocks:SystemClock", ""),
         "simulated": ("slipway.backends.clocks:SimulatedClock", ""),
         "file": ("slipway.backends.clocks:FileClock", ""),
     },
     "log_in": {"oidc": ("slipway.backends.oidc:Oidc", _OIDC)},
+    "tracer": {"otlp": ("slipway.backends.otlp_tracer:OtlpTracer", _OTEL)},
     "launcher": {"process": ("slipway.backends.process_launcher:ProcessLauncher", "")},
     "environments": {"uv": ("slipway.backends.uv_environments:UvEnvironments", _ENVS)},
     "runner": {"process": ("slipway.backends.process_runner:ProcessRunner", "")},
@@ -79,6 +85,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "lightgbm": ("slipway.backends.lightgbm_format:LightgbmFormat", _LIGHTGBM),
         "xgboost": ("slipway.backends.xgboost_format:XgboostFormat", _XGBOOST),
         "torch": ("slipway.backends.torch_format:TorchFormat", _TORCH),
+        "onnx": ("slipway.backends.onnx_format:OnnxFormat", _ONNX),
         "skops": ("slipway.backends.skops_format:SkopsFormat", _SKLEARN),
         "pickle": ("slipway.backends.pickle_format:PickleFormat", ""),
     },

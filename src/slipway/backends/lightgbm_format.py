@@ -11,7 +11,7 @@ import numpy as np
 
 from slipway.backends import sealed_files
 from slipway.errors import Corrupt, InvalidInput
-from slipway.ports.model_format import FrameColumn, Task
+from slipway.ports.model_format import Attributed, FrameColumn, Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,10 @@ class LightgbmFormat:
     """Keeps a `lightgbm.Booster`, and of LightGBM's scikit-learn estimators the booster inside."""
 
     name = "lightgbm"
+
+    def opened(self, estimator: Any) -> Any:
+        """See `ModelFormat.opened`."""
+        return estimator
 
     def task(self, estimator: Any) -> Task | None:
         """See `ModelFormat.task`: read from the booster's objective."""
@@ -65,6 +69,15 @@ class LightgbmFormat:
         """See `ModelFormat.predict`."""
         scores = _booster(estimator).predict(x, num_threads=1)
         return np.asarray(scores, dtype=np.float64).reshape(len(x))
+
+    def attributed(self, estimator: Any, x: Any) -> Attributed | None:
+        """See `ModelFormat.attributed`: Shapley values of the trees (Lundberg et al. 2020)."""
+        try:
+            found = _booster(estimator).predict(x, pred_contrib=True, num_threads=1)
+        except lightgbm.basic.LightGBMError:  # trees with linear leaves have none
+            return None
+        values = np.asarray(found, dtype=np.float64)
+        return Attributed(values[:, :-1], values[:, -1])
 
     def layout(self, sample: Any) -> tuple[FrameColumn, ...]:
         """See `ModelFormat.layout`: boosters take the encoded matrix."""

@@ -261,7 +261,8 @@ class LocalBlobs:
         # All at once: each alone would make the blob that needs it wait for the disk once more.
         self._folder.mkdir(parents=True, exist_ok=True)
         for number in range(256):
-            (self._folder / f"{number:02x}").mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(f"{self._begin}{number:02x}")  # a `Path` takes as long to make as the folder
         _sync_folder(self._folder)
 
     @staticmethod

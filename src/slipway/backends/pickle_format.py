@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from slipway.backends import sealed_files
 from slipway.backends.pandas_frames import build, layout_of
 from slipway.backends.sklearn_scores import scores, task_of
+from slipway.backends.sklearn_terms import terms
 from slipway.errors import Corrupt, InvalidInput
-from slipway.ports.model_format import FrameColumn, Task
+from slipway.ports.model_format import Attributed, FrameColumn, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,10 @@ class PickleFormat:
     """Keeps any object with `predict`, or with `predict_proba` and two `classes_`."""
 
     name = "pickle"
+
+    def opened(self, estimator: Any) -> Any:
+        """See `ModelFormat.opened`."""
+        return estimator
 
     def task(self, estimator: Any) -> Task | None:
         """See `ModelFormat.task`."""
@@ -60,6 +65,10 @@ class PickleFormat:
     def predict(self, estimator: Any, x: Any, task: Task) -> NDArray[np.float64]:
         """See `ModelFormat.predict`."""
         return scores(estimator, x, task)
+
+    def attributed(self, estimator: Any, x: Any) -> Attributed | None:
+        """See `ModelFormat.attributed`: the terms of a linear model, after the steps before it."""
+        return terms(estimator, x)
 
     def layout(self, sample: Any) -> tuple[FrameColumn, ...]:
         """See `ModelFormat.layout`."""

@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -28,11 +30,15 @@ class ProcessLauncher:
     Args:
         python: The interpreter; this process's own when empty.
         ready_within_s: How long a start may take.
+        environment: Variables of what is started, where this process has no other value of them.
     """
 
-    def __init__(self, python: str = "", *, ready_within_s: float = 60.0) -> None:
+    def __init__(
+        self, python: str = "", *, ready_within_s: float = 60.0, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._python = python or sys.executable
         self._ready_within_s = ready_within_s
+        self._environment = environment
         self._children: set[int] = set()
 
     def ensure(self, folder: Path) -> EndpointStatus:
@@ -95,7 +101,7 @@ class ProcessLauncher:
         child = os.posix_spawn(
             self._python,
             [self._python, "-P", "-m", _MODULE, str(folder)],
-            os.environ,
+            {**self._environment, **os.environ},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),

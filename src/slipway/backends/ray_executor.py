@@ -26,6 +26,9 @@ from slipway.records.runs import WorkerTime
 __all__ = ["RayExecutor"]
 
 _MODULE = "slipway.backends.ray_driver"
+_BIRTHS = 4
+_DIED_AT_BIRTH = ("Starting Ray client server failed", "in start_specific_server")
+"""What the proxy says then: it finds the process gone, or dying."""
 _OUTPUT = "ray.log"
 _START_WITHIN_S = 300.0
 _CLOSE_WITHIN_S = 60.0
@@ -67,7 +70,7 @@ class RayExecutor:
             if self._is_closed:
                 raise BackendError("The Ray executor is closed.", fix="Run the pipeline again.")
             if self._driver is None:
-                self._driver = _Driver(self._address, self._workers)
+                self._driver = _reached(self._address, self._workers)
         ending = self._driver.ask(Call(folder=str(folder.resolve()), needs=needs)).ending
         assert ending is not None
         return ending
@@ -88,6 +91,21 @@ class RayExecutor:
         with suppress(Unavailable, TimeoutError):
             self._time = self._driver.ask(Call(closes=True), timeout_s=_CLOSE_WITHIN_S).time or self._time
         self._driver.end()
+
+
+def _reached(address: str, workers: int) -> _Driver:
+    """A process that speaks to the cluster.
+
+    The proxy behind "ray://" starts a process for each client by a fork beside its own threads, and now and then that one
+    dies at birth. The next client gets another; it is a process of its own, for what is left of the first may end it.
+    """
+    for _ in range(_BIRTHS - 1):
+        try:
+            return _Driver(address, workers)
+        except Unavailable as problem:
+            if not any(said in str(problem) for said in _DIED_AT_BIRTH):
+                raise
+    return _Driver(address, workers)
 
 
 class _Driver:

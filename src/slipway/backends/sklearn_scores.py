@@ -40,10 +40,29 @@ def task_of(estimator: Any) -> Task | None:
 
 
 def scores(estimator: Any, x: Any, task: Task) -> NDArray[np.float64]:
-    """The probability of the second of the two classes, or the value; shape `(n_rows,)`."""
-    if task == "classification":
-        return np.asarray(estimator.predict_proba(x), dtype=np.float64)[:, 1]
-    return np.asarray(estimator.predict(x), dtype=np.float64).reshape(len(x))
+    """The probability of the second of the two classes, or the value; shape `(n_rows,)`.
+
+    Raises:
+        InvalidInput: It does not answer with one number a row.
+    """
+    name = "predict_proba" if task == "classification" else "predict"
+    ask = getattr(estimator, name, None)
+    if ask is None:
+        raise InvalidInput(
+            f"The {type(estimator).__name__} has no {name}, which a {task} is asked by.",
+            why="Of a classification the score is a probability, and of a regression a value.",
+            fix=f"Give it one: def {name}(self, rows), {'two columns or the probability of the positive class' if task == 'classification' else 'one value a row'}; or say the other task.",
+        )
+    found = np.asarray(ask(x), dtype=np.float64)
+    if task == "classification" and found.ndim == 2 and found.shape[1] == 2:
+        return found[:, 1]
+    if found.shape not in ((len(x),), (len(x), 1)):
+        raise InvalidInput(
+            f"The {type(estimator).__name__} gives the shape {found.shape} for {len(x)} rows by {name}.",
+            why="Slipway serves one score a row: the probability of one class, or a value.",
+            fix="Let it give one number a row; of two classes, also both probabilities.",
+        )
+    return found.reshape(len(x))
 
 
 def _says_regressor(estimator: Any) -> bool:

@@ -21,8 +21,9 @@ from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundExc
 from slipway.backends import sealed_files
 from slipway.backends.pandas_frames import build, layout_of
 from slipway.backends.sklearn_scores import scores, task_of
+from slipway.backends.sklearn_terms import terms
 from slipway.errors import Corrupt, InvalidInput
-from slipway.ports.model_format import FrameColumn, Task
+from slipway.ports.model_format import Attributed, FrameColumn, Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,10 @@ __all__ = ["SkopsFormat"]
 _FILE = "model.skops"
 _TRUSTED = "trusted.json"
 # Parts of the frameworks themselves that skops does not list as safe yet: compiled trees, losses, boosters.
-_FRAMEWORKS = ("sklearn", "numpy", "scipy")
+_FRAMEWORKS = ("sklearn", "numpy", "scipy", "lightgbm")
+# A function of which some arguments are fixed: the function itself is named beside it, and needs trust of its own. And a
+# dictionary: what it holds is named too.
+_HARMLESS = ("functools.partial", "collections.OrderedDict")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -40,6 +44,10 @@ class SkopsFormat:
     """Keeps estimators and pipelines of scikit-learn."""
 
     name = "skops"
+
+    def opened(self, estimator: Any) -> Any:
+        """See `ModelFormat.opened`."""
+        return estimator
 
     def task(self, estimator: Any) -> Task | None:
         """See `ModelFormat.task`."""
@@ -50,10 +58,17 @@ class SkopsFormat:
         return estimator
 
     def save(self, estimator: Any, folder: Path, *, trust: Sequence[str] = ()) -> None:
-        """See `ModelFormat.save`. Types of scikit-learn, NumPy and SciPy need no trust; all others do."""
+        """See `ModelFormat.save`. Types of scikit-learn, LightGBM, NumPy and SciPy need no trust; all others do."""
         data = self.content(estimator)
         untrusted = skops.io.get_untrusted_types(data=data)
-        foreign = [name for name in untrusted if name.partition(".")[0] not in _FRAMEWORKS and name not in trust]
+        known = (*_HARMLESS, *trust)
+        foreign = [name for name in untrusted if name.partition(".")[0] not in _FRAMEWORKS and name not in known]
+        if nameless := [name for name in foreign if "<" in name]:
+            raise InvalidInput(
+                f"The estimator holds functions without a name: {', '.join(nameless)}.",
+                why="They are kept by their names, and imported again.",
+                fix="Define them with `def` at the top level of a module, and import them from there.",
+            )
         if foreign:
             raise InvalidInput(
                 f"The estimator holds types that nobody trusted: {', '.join(foreign)}.",
@@ -78,6 +93,10 @@ class SkopsFormat:
     def predict(self, estimator: Any, x: Any, task: Task) -> NDArray[np.float64]:
         """See `ModelFormat.predict`."""
         return scores(estimator, x, task)
+
+    def attributed(self, estimator: Any, x: Any) -> Attributed | None:
+        """See `ModelFormat.attributed`: the terms of a linear model, after the steps before it."""
+        return terms(estimator, x)
 
     def layout(self, sample: Any) -> tuple[FrameColumn, ...]:
         """See `ModelFormat.layout`."""

@@ -32,6 +32,10 @@ class TorchFormat:
 
     name = "torch"
 
+    def opened(self, estimator: Any) -> Any:
+        """See `ModelFormat.opened`."""
+        return estimator
+
     def task(self, estimator: Any) -> Task | None:
         """See `ModelFormat.task`: a network does not say."""
         return None
@@ -66,6 +70,9 @@ class TorchFormat:
                 fix="Let it end with a sigmoid: sw.Model(torch.nn.Sequential(network, torch.nn.Sigmoid()), ...).",
             )
         return scores
+
+    def attributed(self, estimator: Any, x: Any) -> None:
+        """See `ModelFormat.attributed`: a network cannot tell."""
 
     def layout(self, sample: Any) -> tuple[FrameColumn, ...]:
         """See `ModelFormat.layout`: networks take the encoded matrix."""

@@ -98,6 +98,21 @@ class UvEnvironments:
             is_new=found is None,
         )
 
+    def fill(self, lock: Lock, wheels: Callable[[str], bytes], folder: Path, machine: str) -> None:
+        """See `Environments.fill`."""
+        part = folder.with_name(f".{folder.name}.part")
+        stock = part.with_suffix(".wheels.part")
+        stock.mkdir(parents=True)
+        # Not --target: what lies outside of packages, as scripts do, would become part of their content there.
+        where = ("--prefix", str(part), "--python-platform", machine, "--python-version", lock.python)
+        try:
+            self._install(lock, wheels, stock, *where)
+            _compared(lock, _site(part))
+            _site(part).rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(stock, ignore_errors=True)
+
     def locked(self, path: Path) -> tuple[LockedPackage, ...]:
         """See `Environments.locked`."""
         pins = self._exported(path) if path.name == "uv.lock" else project_locks.pins(path)
@@ -222,8 +237,8 @@ class UvEnvironments:
             )
             self._venv(lock, part)
             stock.mkdir()
-            self._install(lock, part, stock, {one.name: self._kept(one, wheels, stock) for one in lock.packages})
-            made = _Made(_version(part), _compared(lock, part))
+            self._install(lock, wheels, stock, "--python", str(part / "bin" / "python"), "--compile-bytecode")
+            made = _Made(_version(part), _compared(lock, _site(part)))
             fits = self._run("pip", "check", "--python", str(part / "bin" / "python"))
             if fits.returncode:  # the lock says so, and it may be meant: nobody is stopped
                 self._say(f"The packages do not fit each other. uv says: {_said(fits)}")
@@ -264,31 +279,35 @@ class UvEnvironments:
             raise Corrupt(f"The kept wheel of {package.name} {package.version} is damaged.")
         return _requirement(package, stock / package.file, data)
 
-    def _install(self, lock: Lock, part: Path, stock: Path, kept: dict[str, str]) -> None:
+    def _install(self, lock: Lock, wheels: Callable[[str], bytes], stock: Path, *where: str) -> None:
+        kept = {one.name: self._kept(one, wheels, stock) for one in lock.packages}
         plain = {one.name: kept[one.name] or _pin(one) for one in lock.packages}
         if not plain:
             return
-        done = self._try(part, stock, plain, "--offline")
+        done = self._try(stock, plain, *where, "--offline")
         if done.returncode:
-            own = {one.name: line for one in lock.packages if not one.wheel and (line := _from_here(one, stock))}
+            is_here = lock.platform == sysconfig.get_platform() and _minor(lock.python) == _minor(
+                platform.python_version()
+            )
+            near = [one for one in lock.packages if not one.wheel] if is_here else []
+            own = {one.name: line for one in near if (line := _from_here(one, stock))}
             lines = plain | own
             if own:
                 self._say(f"{len(own)} of them are taken from this interpreter, {sys.prefix}.")
-                done = self._try(part, stock, lines, "--offline")
+                done = self._try(stock, lines, *where, "--offline")
             if done.returncode and not os.environ.get("UV_OFFLINE"):
                 self._say(
                     f"{len(lines) - len(own) - sum(map(bool, kept.values()))} of them are asked for at the index."
                 )
-                done = self._try(part, stock, lines)
+                done = self._try(stock, lines, *where)
         if done.returncode:
             raise _refusal(lock, done)
 
-    def _try(self, part: Path, stock: Path, lines: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    def _try(self, stock: Path, lines: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
         wanted = stock / "requirements.txt"
         wanted.write_text("\n".join(lines.values()) + "\n")
-        given = ("--python", str(part / "bin" / "python"), "--requirements", str(wanted))
-        fixed = ("--no-deps", "--no-build", "--link-mode", "copy", "--compile-bytecode")
-        return self._run("pip", "install", *given, *fixed, *options)
+        fixed = ("--no-deps", "--no-build", "--link-mode", "copy")
+        return self._run("pip", "install", "--requirements", str(wanted), *fixed, *options)
 
     def _run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         ours = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_PROJECT"}
@@ -356,8 +375,12 @@ def _site(environment: Path) -> Path:
     return next(environment.glob("lib/python*/site-packages"))
 
 
-def _installed(environment: Path) -> dict[str, Distribution]:
-    return {packing.normal(one.name): one for one in distributions(path=[str(_site(environment))])}
+def _installed(site: Path) -> dict[str, Distribution]:
+    return {packing.normal(one.name): one for one in distributions(path=[str(site)])}
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def _version(environment: Path) -> str:
@@ -372,13 +395,13 @@ def _version(environment: Path) -> str:
     return done.stdout.strip()
 
 
-def _compared(lock: Lock, environment: Path) -> dict[str, str]:
-    """The content of each distribution, once all are what the lock says.
+def _compared(lock: Lock, site: Path) -> dict[str, str]:
+    """The content of each distribution in a folder, once all are what the lock says.
 
     Raises:
         Corrupt: One is not.
     """
-    installed = _installed(environment)
+    installed = _installed(site)
     wanted = {one.name: one for one in lock.packages}
     contents = {name: packing.content_of(one) for name, one in installed.items()}
     for name, package in wanted.items():
@@ -403,7 +426,7 @@ def _fault(environment: Path, lock: Lock, *, is_checked: bool) -> str:
         made = msgspec.json.decode((environment / _MADE_FILE).read_bytes(), type=_Made)
         if not (environment / "bin" / "python").exists():
             return "its Python is gone from this machine"
-        installed = _installed(environment)
+        installed = _installed(_site(environment))
         if {name: packing.content_of(one) for name, one in installed.items()} != made.contents:
             return "its distributions are others"
         return _files_fault(environment, installed, is_checked=is_checked)

@@ -12,7 +12,7 @@ import xgboost
 
 from slipway.backends import sealed_files
 from slipway.errors import Corrupt, InvalidInput
-from slipway.ports.model_format import FrameColumn, Task
+from slipway.ports.model_format import Attributed, FrameColumn, Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,10 @@ class XgboostFormat:
     """Keeps an `xgboost.Booster`, and of XGBoost's scikit-learn estimators the booster inside."""
 
     name = "xgboost"
+
+    def opened(self, estimator: Any) -> Any:
+        """See `ModelFormat.opened`."""
+        return estimator
 
     def task(self, estimator: Any) -> Task | None:
         """See `ModelFormat.task`: read from the booster's objective."""
@@ -62,10 +66,19 @@ class XgboostFormat:
     def predict(self, estimator: Any, x: Any, task: Task) -> NDArray[np.float64]:
         """See `ModelFormat.predict`; of a training that stopped early, by the trees up to the best round."""
         booster = _booster(estimator)
-        best = booster.attr("best_iteration")
-        rounds = (0, 0 if best is None else int(best) + 1)
-        scores = booster.inplace_predict(np.asarray(x), iteration_range=rounds, validate_features=False)
+        scores = booster.inplace_predict(np.asarray(x), iteration_range=_rounds(booster), validate_features=False)
         return np.asarray(scores, dtype=np.float64).reshape(len(x))
+
+    def attributed(self, estimator: Any, x: Any) -> Attributed | None:
+        """See `ModelFormat.attributed`: Shapley values of the trees (Lundberg et al. 2020), in float32."""
+        booster = _booster(estimator)
+        rows = xgboost.DMatrix(np.asarray(x), nthread=1)
+        try:
+            found = booster.predict(rows, pred_contribs=True, iteration_range=_rounds(booster), validate_features=False)
+        except xgboost.core.XGBoostError:
+            return None
+        values = np.asarray(found, dtype=np.float64)
+        return Attributed(values[:, :-1], values[:, -1])
 
     def layout(self, sample: Any) -> tuple[FrameColumn, ...]:
         """See `ModelFormat.layout`: boosters take the encoded matrix."""
@@ -84,6 +97,12 @@ class XgboostFormat:
     def content(self, estimator: Any) -> bytes:
         """See `ModelFormat.content`."""
         return bytes(_booster(estimator).save_raw("ubj"))
+
+
+def _rounds(booster: Any) -> tuple[int, int]:
+    """Which trees answer: all, or those up to the best round of a training that stopped early."""
+    best = booster.attr("best_iteration")
+    return 0, 0 if best is None else int(best) + 1
 
 
 def _booster(estimator: Any) -> Any:

@@ -119,6 +119,7 @@ def _verify_text(answer: AuditState, against: str, named: int) -> str:
     else:
         tail = f" {count(answer.unsealed, 'event')} not sealed yet." if answer.unsealed else ""
         first = f"{count(answer.sealed, 'sealed event')}, every seal holds.{tail}"
+        first += f" {count(answer.records, 'record')} as they were kept." if answer.records else ""
     return "\n".join([first, *lines])
 
 

@@ -29,6 +29,7 @@ _EXTRAS = {
     "data": ("polars", "numpy"),
     "sklearn": ("sklearn", "pandas", "pyarrow", "skops"),
     "lightgbm": ("lightgbm",),
+    "onnx": ("onnxruntime",),
     "duckdb": ("duckdb",),
     "redis": ("redis",),
     "postgres": ("psycopg",),

@@ -146,7 +146,7 @@ class Way:
         if server:
             from slipway.client.api import Client
 
-            with Client(server, settings.project.name, shown_token()) as client:
+            with Client(server, settings.project.name, shown_token(self.environment)) as client:
                 yield Door(client.project, client.perform, as_json=self.as_json, server=server)
             return
         with open_project(home, environment=self.environment, say=_say) as found:

@@ -9,16 +9,19 @@ import click
 import msgspec
 
 from slipway.charts.consistency import sentence
+from slipway.charts.log_lines import log_line
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import age, columns, count, facts, instant, share
 from slipway.cli.models import verdict_text
 from slipway.cli.reach import reach_options
 from slipway.cli.rollout import rollout_line
+from slipway.cli.scorings import batch_facts, scoring_line, scoring_rows
 from slipway.errors import InvalidInput
-from slipway.operations.endpoints import Consistency, EndpointDetail, Endpoints, Stopped, Watched
+from slipway.operations.endpoints import Callers, Consistency, EndpointDetail, EndpointRow, Endpoints, Stopped, Watched
+from slipway.operations.old_systems import Agreement
 from slipway.operations.responsibility import whom
 from slipway.records.consistency import ConsistencyReport
-from slipway.records.endpoints import EndpointStatus
+from slipway.records.endpoints import EndpointStatus, FallbackSpec
 from slipway.records.feeds import FeedCounts
 from slipway.records.loop import Action
 from slipway.records.monitors import Finding, Incident
@@ -67,9 +70,27 @@ def show(door: Door, name: str) -> None:
 @endpoints.command()
 @click.argument("name", metavar="ENDPOINT")
 @opened
+def callers(door: Door, name: str) -> None:
+    """List who may call the endpoint, who answers for them, and when they called last."""
+    door.show(door.call("endpoints.callers", name=name), _callers_text)
+
+
+@endpoints.command()
+@click.argument("name", metavar="ENDPOINT")
+@opened
 def watch(door: Door, name: str) -> None:
     """Judge what the endpoint has answered so far: drift, quality, cost."""
     door.show(door.call("endpoints.watch", name=name), _watch_text)
+
+
+@endpoints.command()
+@click.argument("name", metavar="ENDPOINT")
+@click.option("--days", type=click.IntRange(1), default=7, show_default=True, help="Over how many days of decisions.")
+@click.option("--most", type=click.IntRange(0, 1000), default=10, show_default=True, help="How many differences.")
+@opened
+def agreement(door: Door, name: str, days: int, most: int) -> None:
+    """Say how often the endpoint's answers agree with those of the old system that it declares."""
+    door.show(door.call("endpoints.agreement", endpoint=name, days=days, most=most), _agreement_text)
 
 
 @endpoints.command()
@@ -99,20 +120,31 @@ def consistency(door: Door, name: str, since: str | None, sample: str | None) ->
 @click.argument("name", metavar="ENDPOINT")
 @opened
 def stop(door: Door, name: str) -> None:
-    """Stop the endpoint's processes; its revisions and logs stay."""
+    """Stop the endpoint's processes, or the scoring of a batch endpoint; its revisions and logs stay."""
     door.show(door.call("endpoints.stop", name=name), _stop_text)
 
 
 @endpoints.command()
 @reach_options
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="One port for all of them; 0 gives each its own."
+)
 @opened
-def listen(door: Door, reach: Reach) -> None:
+def listen(door: Door, reach: Reach, port: int) -> None:
     """Say where the endpoints of this store answer: here alone, or elsewhere by TLS, to whoever shows a token.
 
     It counts for each endpoint from its next start. A certificate that is renewed in its files is used without one.
     """
     from slipway.hosts.endpoint_reach import let_endpoints_answer
 
+    declared = 0 if door.checkout is None else door.checkout.settings.environment(door.workspace.environment).port
+    if declared and port not in (0, declared):
+        raise InvalidInput(
+            f"{port} is not the port of all endpoints that slipway.toml names: {declared}.",
+            fix=f"Change the setting port of the environment {door.workspace.environment!r}, or leave --port out.",
+            field="port",
+        )
+    reach = msgspec.structs.replace(reach, port=declared or port)
     door.show(let_endpoints_answer(door.workspace, reach), _listen_text)
 
 
@@ -174,11 +206,11 @@ def _list_text(answer: Endpoints) -> str:
         rows.append(
             (
                 revision.name,
-                row.status.state if row.status else "stopped",
+                _row_state(row),
                 f"{served.model} {served.number}",
                 str(revision.number),
                 instant(revision.created_at),
-                row.status.url if row.status else "",
+                row.status.url if row.status else f"scores {revision.batch.table}" if revision.batch else "",
             )
         )
     return columns(
@@ -186,6 +218,14 @@ def _list_text(answer: Endpoints) -> str:
         rows,
         empty="Nothing is deployed yet. Let a model serve: slipway deploy MODEL",
     )
+
+
+def _row_state(row: EndpointRow) -> str:
+    if row.revision.batch is None:
+        return _short_state(row.status)
+    last, due = row.scoring, f"next {instant(row.next_at)}" if row.next_at else ""
+    told = f"{last.state} {last.rows:,} rows {instant(last.created_at)}" if last else "never scored"
+    return ", ".join(part for part in (told, due) if part)
 
 
 def _show_text(answer: EndpointDetail) -> str:
@@ -208,13 +248,24 @@ def _show_text(answer: EndpointDetail) -> str:
             [
                 ("endpoint", newest.name),
                 ("environment", newest.environment),
-                ("state", _state(answer.status)),
-                ("answers at", answer.status.url if answer.status else ""),
-                ("requests carry", ", ".join(f"{field.name}: {field.type}" for field in contract.fields)),
+                *(
+                    _live_facts(answer.status, newest.fallback)
+                    if newest.batch is None
+                    else batch_facts(newest.batch, answer.next_at)
+                ),
+                (
+                    "requests carry" if newest.batch is None else "rows carry",
+                    ", ".join(f"{field.name}: {field.type}" for field in contract.fields),
+                ),
                 ("key", ", ".join(contract.key)),
+                ("log", log_line(newest.log)),
+                ("not logged", _unlogged(answer.status)),
+                ("way back", _drilled(answer)),
             ]
         ),
         columns(("revision", "model", "since (UTC)", "by", "why"), revisions, empty="") + more,
+        scoring_rows(answer.scorings),
+        scoring_line(answer.scorings[0]) if answer.scorings else "",
         verdict_text(answer.verdict) if answer.verdict else "",
         _findings(answer.findings),
         _feeds(answer.feeds),
@@ -223,10 +274,66 @@ def _show_text(answer: EndpointDetail) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _drilled(answer: EndpointDetail) -> str:
+    """What the newest drill showed."""
+    if not answer.drills:
+        return ""
+    last = answer.drills[0]
+    seconds = "" if last.back_s is None else f", back in {last.back_s:.2f} s"
+    return (
+        f"drill {last.state} {instant(last.created_at)} by {last.actor}, from revision {last.present} to {last.back_to}"
+        f"{seconds}. {last.sentence}"
+    )
+
+
+def _live_facts(status: EndpointStatus | None, fallback: FallbackSpec | None) -> list[tuple[str, str]]:
+    return [
+        ("state", _state(status)),
+        ("answers at", status.url if status else ""),
+        ("in its place", _behind(fallback)),
+        ("replaced", _replaced(status)),
+    ]
+
+
+def _behind(spec: FallbackSpec | None) -> str:
+    """What answers where the model does not."""
+    if spec is None:
+        return "nothing: callers are told of the failure"
+    ways = [
+        f"{way.served.model} {way.served.number}"
+        if way.served is not None
+        else f"the rule {way.rule.function.name}"
+        if way.rule is not None
+        else f"{way.value:g}"
+        for way in spec.ways
+    ]
+    return f"{', then '.join(ways)}, within {spec.within_us / 1000:g} ms"
+
+
+def _replaced(status: EndpointStatus | None) -> str:
+    if status is None or not status.restarts:
+        return ""
+    return f"{status.restarts} workers; the last one: {status.replaced}"
+
+
 def _state(status: EndpointStatus | None) -> str:
     if status is None:
         return "stopped"
-    return f"{status.state}. {status.note}" if status.note else status.state
+    is_asleep = status.state == "ready" and status.workers == 0
+    told = "asleep, the next request wakes it" if is_asleep else str(status.state)
+    if status.workers:
+        told += f", {count(status.workers, 'worker')}"
+    return f"{told}. {status.note}" if status.note else told
+
+
+def _short_state(status: EndpointStatus | None) -> str:
+    if status is None:
+        return "stopped"
+    return f"{status.state}, {_unlogged(status)} not logged" if status.unlogged else status.state
+
+
+def _unlogged(status: EndpointStatus | None) -> str:
+    return count(status.unlogged, "row") if status is not None and status.unlogged else ""
 
 
 def _findings(findings: tuple[Finding, ...]) -> str:
@@ -240,6 +347,27 @@ def _incidents(incidents: tuple[Incident, ...]) -> str:
         for found in incidents
     ]
     return "\n".join(lines)
+
+
+def _callers_text(answer: Callers) -> str:
+    rows = [
+        (
+            one.name if one.may else f"{one.name} (no good token)",
+            ", ".join(one.owners),
+            "" if one.predict is None else instant(one.predict),
+            "" if one.push is None else instant(one.push),
+            "" if one.limited is None else instant(one.limited),
+        )
+        for one in answer.callers
+    ]
+    head = ("caller", "answers for it", "asked last (UTC)", "sent last (UTC)", "was beyond its limit last (UTC)")
+    return columns(head, rows, empty="Nobody is known by a token: whoever reaches the endpoint may ask it.")
+
+
+def _agreement_text(found: Agreement) -> str:
+    rows = [(one.prediction, f"{one.ours:.6g}", f"{one.theirs:.6g}") for one in found.greatest]
+    table = columns(("furthest apart", "here", "old system"), rows, empty="No row is further apart.")
+    return f"{found.sentence}\n\n{table}"
 
 
 def _watch_text(answer: Watched) -> str:
@@ -293,7 +421,8 @@ def _listen_text(reach: Reach) -> str:
     names = f", as {' or '.join(reach.names)}" if reach.names else ""
     by = "by TLS" if reach.certificate else f"behind {', '.join(reach.proxies)}" if reach.proxies else "by plain HTTP"
     return (
-        f"Endpoints answer on {reach.host}{names}, {by}, from their next start:\n"
+        f"Endpoints answer on {reach.host}{f', all on port {reach.port}' if reach.port else ''}{names}, {by}, "
+        "from their next start:\n"
         "slipway endpoints stop NAME, then slipway deploy MODEL"
     )
 

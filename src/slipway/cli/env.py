@@ -203,10 +203,12 @@ def lock(home: Path, settings: Settings, output: str, as_json: bool) -> None:
 @_of_project
 def clean(home: Path, settings: Settings, unused: str, as_json: bool) -> None:
     """Remove isolated runs' environments that nobody used for long. They are made again when needed."""
+    from slipway.operations.declare import check_allowed
     from slipway.pipelines import isolation
     from slipway.schema.durations import microseconds
 
     with Way(home).open() as door:
+        check_allowed(door.workspace, "environments.clean", "environments.write")
         store = isolation.opened(door.workspace)
         sizes = {one.lock: one.size_bytes for one in store.kept()}
         gone = isolation.clean(store, microseconds(unused) / 1e6)

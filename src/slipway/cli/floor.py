@@ -9,6 +9,7 @@ import click
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, instant
 from slipway.errors import InvalidInput, near
+from slipway.hosts.settings import Settings
 from slipway.operations.floors import BrokenGlass, Floors, FloorSet, SetFloor
 from slipway.records.gates import Floor
 
@@ -43,6 +44,7 @@ def set_(door: Door, which: str, file: Path, reason: str) -> None:
     needs_gate = true
     formats = ["lightgbm", "skops", "onnx"]
     """
+    _check_that_it_holds(door, which, file)
     door.show(door.call("floors.set", environment=which, reason=reason, **_read(file)), _set_text)
 
 
@@ -51,6 +53,31 @@ def set_(door: Door, which: str, file: Path, reason: str) -> None:
 def broken(door: Door) -> None:
     """Show what was let through against its gate (`slipway deploy --break-glass`)."""
     door.show(door.call("floors.broken"), _broken_text)
+
+
+def _check_that_it_holds(door: Door, which: str, file: Path) -> None:
+    """Refuse a floor that is kept where none of the environments that have it would ever look."""
+    from slipway.gates.floors import floor_name
+
+    if door.checkout is None:
+        return
+    settings = door.checkout.settings
+    present = door.workspace.environment
+    meant = [name for name in sorted({"dev", present, *settings.environments}) if floor_name(name) == which]
+    if not meant or any(_place(settings, name) == _place(settings, present) for name in meant):
+        return
+    raise InvalidInput(
+        f"A floor of {which} in the store of {present} would hold nowhere: {' and '.join(meant)} "
+        f"{'keeps its' if len(meant) == 1 else 'keep their'} ledger elsewhere.",
+        why="A floor counts in the store in which it was set.",
+        fix=f"slipway floor set {which} {file} --env {meant[0]} --reason ...",
+        field="environment",
+    )
+
+
+def _place(settings: Settings, environment: str) -> tuple[str, str]:
+    one = settings.environment(environment)
+    return (one.server, "") if one.server else ("", one.ledger or one.store)
 
 
 def _read(file: Path) -> dict[str, Any]:

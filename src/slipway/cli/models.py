@@ -167,6 +167,7 @@ def _facts_of(answer: ModelDetail) -> list[tuple[str, str]]:
         ("trained until", instant(bundle.trained_until)),
         ("data", "\n".join(bundle.data)),
         ("packaging", bundle.parity),
+        ("fast path", bundle.compiled),
         ("skew", bundle.skew),
         ("reproduced", _reproduced(answer)),
         ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
@@ -196,8 +197,9 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def _outcome_line(outcome: Outcome) -> str:
-    fix = (f" {outcome.fix}" if outcome.fix else "") + (f" (Who can help: {outcome.helper}.)" if outcome.helper else "")
-    return f"  {outcome.result:<14}  {outcome.check}: {outcome.found}{fix}".rstrip(": ")
+    told = f"  {outcome.result:<14}  {outcome.check}: {outcome.found}".rstrip(": ")
+    helped = f" (Who can help: {outcome.helper}.)" if outcome.helper else ""
+    return f"{told}\n{'':<18}Next: {outcome.fix}{helped}" if outcome.fix else told + helped
 
 
 def _alias_text(answer: AliasMoved) -> str:

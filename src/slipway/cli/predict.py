@@ -7,21 +7,28 @@ import click
 import msgspec
 
 from slipway.cli.door import Door, opened
+from slipway.cli.layout import columns, figure
 from slipway.client.endpoint import EndpointClient
-from slipway.errors import InvalidInput, Unavailable
+from slipway.errors import Conflict, InvalidInput, Unavailable
 from slipway.hosts.identity import shown_token
+from slipway.operations.endpoints import EndpointDetail
+from slipway.records.explanations import Explanation
 
-__all__ = ["labels", "predict"]
+__all__ = ["answers_at", "explanation_text", "labels", "predict"]
+
+_SHOWN = 5e-5
+"""A residual of rounding is not shown."""
 
 
 @click.command()
 @click.argument("name", metavar="ENDPOINT")
 @click.argument("rows", metavar="ROWS")
+@click.option("--explain", type=int, default=0, metavar="N", help="Tell the N inputs that moved each answer most.")
 @opened
-def predict(door: Door, name: str, rows: str) -> None:
+def predict(door: Door, name: str, rows: str, explain: int) -> None:
     """Ask ENDPOINT about ROWS: a JSON object, a list of them, or - for standard input."""
     with _client(door, name) as client:
-        answer = client.predict(_objects(rows, "row"))
+        answer = client.predict(_objects(rows, "row"), explain=explain)
     door.show(answer, _answers)
 
 
@@ -31,13 +38,35 @@ def predict(door: Door, name: str, rows: str) -> None:
 @opened
 def labels(door: Door, name: str, labels: str) -> None:
     """Tell ENDPOINT what became true: JSON objects with "value" and "key" or "prediction", or - for standard input."""
-    with _client(door, name) as client:
-        accepted = client.labels(_objects(labels, "label"))
+    detail = door.call("endpoints.get", name=name)
+    if detail.revisions[0].batch is not None:
+        accepted = door.call("scorings.label", name=name, labels=_objects(labels, "label")).accepted
+    else:
+        with _client_of(detail, name) as client:
+            accepted = client.labels(_objects(labels, "label"))
     door.show({"accepted": accepted}, lambda answer: f"{answer['accepted']} labels accepted.")
 
 
 def _client(door: Door, name: str) -> EndpointClient:
-    detail = door.call("endpoints.get", name=name)
+    return _client_of(door.call("endpoints.get", name=name), name)
+
+
+def _client_of(detail: EndpointDetail, name: str) -> EndpointClient:
+    return EndpointClient(answers_at(detail, name), name, shown_token(detail.revisions[0].environment))
+
+
+def answers_at(detail: EndpointDetail, name: str) -> str:
+    """Where an endpoint answers.
+
+    Raises:
+        Conflict: It is a batch endpoint.
+        Unavailable: It does not run.
+    """
+    if detail.revisions[0].batch is not None:
+        raise Conflict(
+            f"The batch endpoint {name!r} scores a table, and answers no requests.",
+            fix=f"Score its new rows: slipway score {name}",
+        )
     if detail.status is None or not detail.status.url:
         newest = detail.revisions[0]
         served = newest.served
@@ -47,7 +76,7 @@ def _client(door: Door, name: str) -> EndpointClient:
             f"The endpoint {name!r} does not run.",
             fix=f"Start it again: slipway deploy {served.model} --version {served.number}{named}",
         )
-    return EndpointClient(detail.status.url, name, shown_token())
+    return detail.status.url
 
 
 def _objects(text: str, what: str) -> list[dict[str, Any]]:
@@ -70,6 +99,32 @@ def _answers(answer: dict[str, Any]) -> str:
     for prediction in answer["predictions"]:
         decision = prediction.get("decision")
         told = "" if decision is None else f"  {'yes' if decision else 'no'}"
+        by = prediction.get("fallback")
+        told += "" if by is None else f"  (by the fallback: {by['by']}, {by['reason']})"
         lines.append(f"{prediction['score']:.4f}{told}  {prediction['id']}")
+        if prediction.get("explanation") is not None:
+            lines.append(explanation_text(msgspec.convert(prediction["explanation"], Explanation)))
+        elif "unexplained" in prediction:
+            lines.append(prediction["unexplained"])
     model = answer["model"]
     return "\n".join([*lines, f"{model['name']} {model['version']}, revision {answer['revision']}"])
+
+
+def explanation_text(found: Explanation) -> str:
+    """An explanation as a table of what adds up to the score."""
+    rows = [("base", "", figure(found.base))]
+    rows += [(one.input, _value(one.value), _signed(one.contribution)) for one in found.contributions]
+    rows += [("all others", "", _signed(found.rest))] if found.rest else []
+    rows += [("residual", "", _signed(found.residual))] if abs(found.residual) >= _SHOWN else []
+    rows.append((f"score ({found.scale})", "", figure(found.score)))
+    return columns(("input", "value", found.how), rows, empty="")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4g}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "missing"
+    return figure(value) if isinstance(value, float) else str(value)

@@ -137,6 +137,7 @@ def _promoted(
     workflow = _workflow(here, there.workspace.environment)
     if key:
         flow.trust(there.workspace, here.workspace, key)
+    here.declare_raci()  # who is accountable there is who slipway.toml says now
     declared = here.declared(Endpoint).get(endpoint or name)
     if declared is not None:
         declare_endpoint(here.workspace, declared, snapshot=here.snapshot())
@@ -197,9 +198,12 @@ def _text(found: Promotion) -> str:
     parts = [head, "", columns(("", "stage", "what came of it"), rows, empty="")]
     for stage in found.stages:
         if stage.state == "waiting":
-            asked = f"Asked: {', '.join(stage.asked)}\n" if stage.asked else ""
             again = f"slipway promote {found.name}:{found.version} --to {found.target}"
-            parts += ["", f"{asked}Next:  {stage.command}\nThen:  {again}"]
+            people = {"Asked": stage.asked, "Consulted": stage.consulted, "Told": stage.informed}
+            said = {what: ", ".join(names) for what, names in people.items() if names}
+            said |= {"Next": stage.command, "Then": again}
+            width = max(map(len, said)) + 2
+            parts += ["", *(f"{f'{what}:':<{width}}{words}" for what, words in said.items())]
     return "\n".join(parts)
 
 

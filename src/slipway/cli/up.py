@@ -12,7 +12,8 @@ from slipway.cli.reach import reach_options
 from slipway.errors import NotFound
 from slipway.governance import anchors
 from slipway.hosts.control_plane import serve
-from slipway.hosts.settings import FILE, locate, read_settings
+from slipway.hosts.endpoint_port import keep_port
+from slipway.hosts.settings import FILE, EnvironmentSettings, locate, read_settings
 from slipway.ports.workspace import LARGEST_UPLOAD
 from slipway.records.reach import Reach
 
@@ -48,7 +49,7 @@ def up(root: Path | None, reach: Reach, port: int, environment: str, megabytes: 
     certificate that is renewed in its files is used without a restart.
     """
     make_app = import_module(_APP).make_app
-    home, store, ledger, blobs = (None, root, None, "") if root else _of_project(environment)
+    home, store, chosen = (None, root, None) if root else _of_project(environment)
     provider = None if home is None or not (home / FILE).is_file() else read_settings(home).server.oidc
     store = store.resolve()
 
@@ -62,23 +63,25 @@ def up(root: Path | None, reach: Reach, port: int, environment: str, megabytes: 
         store,
         lambda workspace, reach: make_app(workspace, reach, provider),
         environment=environment,
-        ledger=ledger,
-        blobs=blobs,
+        ledger=chosen.ledger if chosen else None,
+        blobs=chosen.blobs if chosen else "",
         reach=reach,
         port=port,
         largest_upload=megabytes * 10**6,
         home=home,
+        traces=chosen.traces if chosen else "",
         say=lambda line: click.echo(line, err=True),
         once_ready=ready,
     )
 
 
-def _of_project(environment: str) -> tuple[Path, Path, str, str]:
-    """The project's folder, that of its store, and where its settings say that the ledger and the blobs are kept."""
+def _of_project(environment: str) -> tuple[Path, Path, EnvironmentSettings]:
+    """The project's folder, that of its store, and the environment's settings."""
     try:
         folder, settings = locate(Path())
     except NotFound as problem:
         raise NotFound(problem.what, fix="Name a store: slipway up --root DIR") from problem
     chosen = settings.environment(environment)
     anchors.remember(folder / chosen.store, settings.project.name, settings.audit.anchor, base=folder)
-    return folder, folder / chosen.store, chosen.ledger, chosen.blobs
+    keep_port(folder / chosen.store, chosen.port)
+    return folder, folder / chosen.store, chosen

@@ -18,8 +18,9 @@ _COUNT = re.compile(r"^(slipway_\w+)\{endpoint=\"[^\"]*\"\} (\d+)$", re.MULTILIN
 _PAUSE_S = (0.002, 0.05)
 # What an endpoint began, what that is called in a sentence, and the counters that tell what became of each.
 _ACCOUNTS = (
-    ("slipway_rows_total", "answered rows", ("log_written", "log_dropped", "log_failed")),
+    ("slipway_rows_total", "answered rows", ("log_written", "log_dropped", "log_passed_over", "log_failed")),
     ("slipway_shadow_sampled_total", "rows of the comparison", ("shadow_compared", "shadow_dropped")),
+    ("slipway_old_system_sampled_total", "rows for the old system", ("old_system_compared", "old_system_dropped")),
     ("slipway_failures_total", "failures", ("failures_written", "failures_lost")),
 )
 
@@ -47,22 +48,29 @@ class EndpointClient(Connection):
         self.name = name
         self._home = f"/endpoints/{name}"
 
-    def predict(self, rows: Sequence[Mapping[str, Any]], at: datetime | None = None) -> dict[str, Any]:
+    def predict(
+        self, rows: Sequence[Mapping[str, Any]], at: datetime | None = None, *, explain: int = 0
+    ) -> dict[str, Any]:
         """Ask for predictions.
 
         Args:
             rows: The request's rows: plain values, aware datetimes, dates.
             at: The decision time, aware; only an endpoint that was started for simulation takes one.
+            explain: How many contributions of each row are told, the greatest first; 0 for no explanation.
 
         Returns:
-            `{"predictions": [{"id", "score", "decision", "version"}, ...], "model": {...}, "revision": n}`.
+            `{"predictions": [{"id", "score", "decision", "version"}, ...], "model": {...}, "revision": n}`. Where it was
+            asked for, each prediction has its "explanation": `{"scale", "how", "score", "base", "contributions":
+            [{"input", "value", "contribution"}, ...], "rest", "residual"}`, or None with the reason
+            as "unexplained".
 
         Raises:
             InvalidInput: A row does not fit the endpoint's contract; `field` names the place.
-            Unavailable: Nobody answers, or the endpoint is still loading.
+            Unavailable: Nobody answers, the endpoint is still loading, or it explains as much as it may at once.
         """
         body = {"rows": rows} if at is None else {"rows": rows, "at": at}
-        return self._post("predict", body)
+        query = {"explain": str(explain)} if explain else None
+        return self._answer(self.send("POST", f"{self._home}/predict", query=query, body=_encode(body)))
 
     def labels(self, labels: Sequence[Mapping[str, Any]]) -> int:
         """Send labels that became known.

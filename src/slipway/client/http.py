@@ -32,6 +32,7 @@ _CLASS_OF_STATUS: dict[int, type[SlipwayError]] = {
     409: Conflict,
     413: InvalidInput,
     422: InvalidInput,
+    429: Unavailable,
     503: Unavailable,
 }
 _WANTS_CREDENTIALS = frozenset({401, 403, 407})

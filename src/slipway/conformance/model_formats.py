@@ -98,6 +98,19 @@ class ModelFormatSuite:
                 assert before.tobytes() == after.tobytes()
                 assert len(format.frame(layout, [])) == 0
 
+    def test_what_answers_are_made_of_is_told_by_row(self) -> None:
+        """Parts and base, of numbers, one set a row, whichever rows stand beside it."""
+        for fitted in self.estimators():
+            format, kept = self.make(), self._as_kept(fitted)
+            told = format.attributed(kept, fitted.x)
+            if told is None:
+                continue
+            assert told.parts.dtype == told.base.dtype == np.float64
+            assert (len(told.parts), told.parts.ndim, told.base.shape) == (len(fitted.x), 2, (len(fitted.x),))
+            alone = format.attributed(kept, fitted.x[:1])
+            assert alone is not None
+            np.testing.assert_allclose(alone.parts[0], told.parts[0], rtol=1e-6, atol=1e-9)
+
     def test_many_threads_get_the_same_answers(self, tmp_path: Path) -> None:
         """A loaded estimator is shared by an endpoint's threads."""
         fitted = self.estimators()[0]

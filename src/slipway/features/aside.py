@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from operator import xor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,9 +21,11 @@ import polars as pl
 from slipway.errors import BackendError
 from slipway.ids import new_id
 
-__all__ = ["BUFFER_BYTES", "Aside", "all_of", "aside_folder", "partition_of", "put_aside", "taken_back"]
+__all__ = ["BUFFER_BYTES", "Aside", "Span", "all_of", "aside_folder", "partition_of"]
 
 BUFFER_BYTES = 1 << 26
+Span = tuple[int, int]
+"""The least and the greatest instant, microseconds since 1970."""
 _LOCK = ".in-use"
 
 
@@ -76,13 +79,22 @@ def partition_of(keys: pl.DataFrame, partitions: int) -> pl.Series:
     return keys.select((reduce(xor, hashes) % partitions).cast(pl.UInt16)).to_series()
 
 
+class _Chunk(NamedTuple):
+    """Rows that were written together: where they lie in their part's file, and from when to when they are."""
+
+    start: int
+    size: int
+    span: Span | None
+
+
 class Aside:
-    """Rows by part, in files of a folder; a bounded number of them is in memory meanwhile.
+    """Rows by part, each part in one file of a folder; a bounded number of them is in memory meanwhile.
 
     Args:
         folder: Where the files go.
         partitions: How many parts there are.
         buffer_bytes: How much is gathered before it is written.
+        span_of: From when to when rows are, None where there is none: what lies outside of a span is then not read for it.
 
     Raises:
         BackendError: The disk is full or not writable.
@@ -91,12 +103,20 @@ class Aside:
         rows: How many rows each part was given.
     """
 
-    def __init__(self, folder: Path, partitions: int, *, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        partitions: int,
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+        span_of: Callable[[pl.DataFrame], Span | None] | None = None,
+    ) -> None:
         self._folder = folder
         self._limit = buffer_bytes
+        self._span_of = span_of
         self._held = 0
         self._buffers: list[list[pl.DataFrame]] = [[] for _ in range(partitions)]
-        self._files: list[list[Path]] = [[] for _ in range(partitions)]
+        self._chunks: list[list[_Chunk]] = [[] for _ in range(partitions)]
         self.rows = [0] * partitions
 
     def add(self, rows: pl.DataFrame, parts: pl.Series) -> None:
@@ -118,41 +138,53 @@ class Aside:
         """Write what is gathered."""
         for part, frames in enumerate(self._buffers):
             if frames:
-                path = self._folder / f"{part:03}-{len(self._files[part]):06}.arrow"
-                put_aside(pl.concat(frames), path)
-                self._files[part].append(path)
+                rows = pl.concat(frames)
+                span = self._span_of(rows) if self._span_of else None
+                self._chunks[part].append(_Chunk(*_appended(rows, self._file(part)), span))
                 frames.clear()
         self._held = 0
 
-    def read(self, part: int) -> Iterator[pl.DataFrame]:
-        """What was put aside of a part, in order. Call `flush` first."""
-        for path in self._files[part]:
-            yield taken_back(path)
+    def read(self, part: int, near: Span | None = None) -> Iterator[pl.DataFrame]:
+        """What was put aside of a part, in order; with `near`, what may lie in that span, and more. Call `flush` first."""
+        for chunk in self._chunks[part]:
+            if near is None or self._span_of is None or _meet(chunk.span, near):
+                yield _taken_back(self._file(part), chunk)
 
     def drop(self, part: int) -> None:
         """Remove what was put aside of a part."""
-        for path in self._files[part]:
-            path.unlink(missing_ok=True)
-        self._files[part].clear()
+        self._file(part).unlink(missing_ok=True)
+        self._chunks[part].clear()
+
+    def _file(self, part: int) -> Path:
+        return self._folder / f"{part:06}.arrows"
 
 
-def put_aside(rows: pl.DataFrame, path: Path) -> None:
-    """Write rows to a file.
+def _meet(one: Span | None, other: Span) -> bool:
+    return one is not None and one[0] <= other[1] and other[0] <= one[1]
+
+
+def _appended(rows: pl.DataFrame, path: Path) -> tuple[int, int]:
+    """Write rows at the end of a file, as an Arrow stream of its own. Returns where they lie.
 
     Raises:
         BackendError: The disk is full or not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows.write_ipc(path, compression="uncompressed")
+        with path.open("ab") as file:
+            start = file.tell()
+            rows.write_ipc_stream(file, compression="uncompressed")
+            file.flush()
+            return start, file.tell() - start
     except (OSError, pl.exceptions.PolarsError) as problem:
         raise _full(path.parent, problem) from problem
 
 
-def taken_back(path: Path) -> pl.DataFrame:
-    """Read a file that `put_aside` wrote."""
+def _taken_back(path: Path, chunk: _Chunk) -> pl.DataFrame:
     try:
-        return pl.read_ipc(path)
+        with path.open("rb") as file:
+            file.seek(chunk.start)
+            return pl.read_ipc_stream(file.read(chunk.size))
     except (OSError, pl.exceptions.PolarsError) as problem:
         raise BackendError(
             f"Rows that were put aside cannot be read again: {problem}.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from slipway.errors import Corrupt
-from slipway.features.aside import BUFFER_BYTES, Aside, all_of, aside_folder, partition_of, put_aside, taken_back
+from slipway.features.aside import BUFFER_BYTES, Aside, Span, all_of, aside_folder, partition_of
 from slipway.features.offline import (
     Answer,
     History,
@@ -33,8 +34,9 @@ from slipway.features.offline import (
     notes_of,
     prepare,
     side_by_side,
+    widest,
 )
-from slipway.features.point_in_time import Instants, Notes, check_whole, key_columns, sentences
+from slipway.features.point_in_time import Instants, Notes, check_whole, key_columns, microseconds, sentences
 from slipway.records.features import FeatureSetSpec, View, Windows
 
 __all__ = ["Batches", "Limits", "Rows"]
@@ -121,8 +123,8 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         with aside_folder(self._folder) as folder:
             groups = _groups(self._spec, folder, self._limits)
-            self._read_history(groups)
-            self._answer_parts([group for group in groups if group.is_aside])
+            heights = self._read_history(groups)
+            self._answer_parts([group for group in groups if group.is_aside], heights)
             for group in groups:
                 group.be_ready()
             for number, rows in enumerate(self._rows([*self._request, self._at])):
@@ -134,10 +136,15 @@ class Batches:
                 yield rows, assemble(self._spec, asked, found, self._functions)
             self._sum_up(groups)
 
-    def _read_history(self, groups: Sequence[_Group]) -> None:
-        """Every part's history, into memory or on disk; events that no row can reach are left out."""
+    def _read_history(self, groups: Sequence[_Group]) -> list[int]:
+        """Every part's history, into memory or on disk; events that no row can reach are left out.
+
+        Returns how many rows each batch has.
+        """
         reach: list[tuple[int, int, int]] = []
+        heights: list[int] = []
         for rows in self._rows([self._at]):
+            heights.append(rows.height)
             if rows.height:
                 at = decision_times(rows, self._at)
                 reach.append((int(at.min()), int(at.max()), rows.height))
@@ -158,8 +165,9 @@ class Batches:
                     if (is_long or held > self._limits.history_bytes) and not group.is_aside:
                         held -= group.go_aside()
             group.end()
+        return heights
 
-    def _answer_parts(self, groups: Sequence[_Group]) -> None:
+    def _answer_parts(self, groups: Sequence[_Group], heights: Sequence[int]) -> None:
         if not groups:
             return
         wanted = {name for group in groups for name in group.by}
@@ -170,7 +178,7 @@ class Batches:
             for group in groups:
                 group.put_keys_aside(number, asked, at)
         for group in groups:
-            group.answer_parts()
+            group.answer_parts(_Answers(group.folder / "answers", heights, self._limits))
 
     def _sum_up(self, groups: Sequence[_Group]) -> None:
         parts = [part for part in self._spec.parts if isinstance(part, Windows | View)]
@@ -206,15 +214,21 @@ class _Group:
         self.notes: dict[int, Notes] = {id(part): Counter() for part in parts}
         self.unmatched: Counter[int] = Counter()
         self.by, self._types = keys_of(parts[0]), key_types_of(parts[0])
-        self._folder, self._limits = folder, limits
+        self.folder, self._limits = folder, limits
         self._held: dict[int, list[pl.DataFrame]] = {id(part): [] for part in parts}
         self._aside = {
-            id(part): Aside(folder / f"history-{place}", limits.partitions, buffer_bytes=limits.buffer_bytes)
+            id(part): Aside(
+                folder / f"history-{place}",
+                limits.partitions,
+                buffer_bytes=limits.buffer_bytes,
+                span_of=partial(_span, part) if isinstance(part, Windows) else None,
+            )
             for place, part in enumerate(parts)
         }
         self._schemas: dict[int, pl.Schema] = {}
         self._keys = Aside(folder / "keys", limits.partitions, buffer_bytes=limits.buffer_bytes)
         self._ready: list[tuple[Windows | View, Any]] = []
+        self._answers: _Answers | None = None
 
     def reading(self, part: Windows | View, frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
         """Take a part's history in, chunk by chunk; each is given while it is in memory."""
@@ -258,20 +272,23 @@ class _Group:
         )
         self._keys.add(rows, partition_of(keys, self._limits.partitions))
 
-    def answer_parts(self) -> None:
+    def answer_parts(self, answers: _Answers) -> None:
         """Answer each part of the keys from the same part of the history, and put the answers aside by batch."""
+        self._answers = answers
         self._keys.flush()
         for place in range(self._limits.partitions):
             history = [_PartHistory(self, part, place) for part in self.parts]
-            for piece, rows in enumerate(_gathered(self._keys.read(place), self._limits.part_rows)):
+            for rows in _gathered(self._keys.read(place), self._limits.part_rows):
                 instants = Instants(rows[_AT].to_numpy())
                 ready = [(one.part, one.ready(instants)) for one in history]
-                self._answer_piece(ready, rows, instants, f"{place:03}-{piece:06}.arrow")
+                found = self._answered(ready, rows.select(self.by), instants)
+                answers.add(rows.select(_BATCH, _PLACE).with_columns(**found))
                 del ready
             for one in history:
                 one.finish()
             for aside in (self._keys, *self._aside.values()):
                 aside.drop(place)
+        answers.end()
 
     def history_of(self, part: Windows | View, place: int) -> tuple[Aside, pl.Schema]:
         """What was put aside of a part's history."""
@@ -281,17 +298,6 @@ class _Group:
     def part_rows(self) -> int:
         """How many rows are answered at once."""
         return self._limits.part_rows
-
-    def _answer_piece(
-        self, ready: Sequence[tuple[Windows | View, Any]], rows: pl.DataFrame, instants: Instants, name: str
-    ) -> None:
-        keys = rows.select(self.by)
-        found = rows.select(_BATCH, _PLACE).with_columns(**self._answered(ready, keys, instants))
-        for (batch,), values in found.partition_by(_BATCH, as_dict=True, include_key=False).items():
-            put_aside(values, self._answers(int(str(batch))) / name)
-
-    def _answers(self, number: int) -> Path:
-        return self._folder / "answers" / f"{number:06}"
 
     def be_ready(self) -> None:
         """What is held in memory is prepared once, for all batches."""
@@ -304,19 +310,11 @@ class _Group:
         """The features of a batch, in the order of its rows."""
         if not self.is_aside:
             return self._answered(self._ready, asked.select(key_columns(self.by, self._types)), instants)
-        paths = sorted(self._answers(number).glob("*.arrow"))
-        found = pl.concat([taken_back(path) for path in paths]).sort(_PLACE) if paths else pl.DataFrame()
-        for path in paths:
-            path.unlink()
-        if asked.height and not np.array_equal(found[_PLACE].to_numpy(), np.arange(asked.height)):
-            raise Corrupt("The parts of a training set do not hold each of its rows once.")
-        if not asked.height:
-            nothing = Instants(np.empty(0, dtype=np.int64))
-            ready = [
-                (part, prepare(part, pl.DataFrame(schema=self._schemas[id(part)]), Counter())) for part in self.parts
-            ]
-            return self._answered(ready, asked.select(key_columns(self.by, self._types)), nothing)
-        return {name: found[name] for name in found.columns if name != _PLACE}
+        if asked.height and self._answers is not None:
+            return self._answers.of(number)
+        nothing = Instants(np.empty(0, dtype=np.int64))
+        ready = [(part, prepare(part, pl.DataFrame(schema=self._schemas[id(part)]), Counter())) for part in self.parts]
+        return self._answered(ready, asked.select(key_columns(self.by, self._types)), nothing)
 
     def _answered(
         self, ready: Sequence[tuple[Windows | View, Any]], keys: pl.DataFrame, instants: Instants
@@ -329,6 +327,43 @@ class _Group:
             found.update(made.values)
             self.unmatched[id(part)] += made.unmatched
         return found
+
+
+class _Answers:
+    """What was answered part by part, for batches in their order: on disk by stretches of batches, read stretch by stretch.
+
+    Files by part and batch would be as many as both multiplied.
+    """
+
+    def __init__(self, folder: Path, heights: Sequence[int], limits: Limits) -> None:
+        self._heights = heights
+        self._stretch_of = pl.Series((np.cumsum([0, *heights])[:-1] // limits.part_rows).astype(np.uint32))
+        stretches = int(self._stretch_of[-1]) + 1 if heights else 1
+        self._aside = Aside(folder, stretches, buffer_bytes=min(limits.buffer_bytes, BUFFER_BYTES))
+        self._read = -1
+        self._of: dict[int, pl.DataFrame] = {}
+
+    def add(self, found: pl.DataFrame) -> None:
+        """Put answers aside, with the numbers of their batches and their places in these."""
+        self._aside.add(found, self._stretch_of.gather(found[_BATCH]))
+
+    def end(self) -> None:
+        """All was answered."""
+        self._aside.flush()
+
+    def of(self, number: int) -> dict[str, pl.Series]:
+        """The answers of a batch that has rows, once, in the order of its rows; batches are asked for in their order."""
+        stretch = int(self._stretch_of[number])
+        if stretch != self._read:
+            whole = pl.concat(list(self._aside.read(stretch)))
+            self._of = {int(str(batch)): rows for (batch,), rows in whole.partition_by(_BATCH, as_dict=True).items()}
+            self._aside.drop(stretch)
+            self._read = stretch
+        found = self._of.pop(number) if number in self._of else None
+        found = None if found is None else found.sort(_PLACE)
+        if found is None or not np.array_equal(found[_PLACE].to_numpy(), np.arange(self._heights[number])):
+            raise Corrupt("The parts of a training set do not hold each of its rows once.")
+        return {name: found[name] for name in found.columns if name not in (_BATCH, _PLACE)}
 
 
 class _PartHistory:
@@ -366,13 +401,21 @@ class _PartHistory:
             prepare(self.part, all_of(list(self._aside.read(self._place)), self._schema), self._notes)
 
     def _within(self, part: Windows, first: int, last: int) -> pl.DataFrame:
+        near = first - widest(part), last
         found = []
-        for frame in self._aside.read(self._place):
+        for frame in self._aside.read(self._place, near if self._is_noted else None):
             if not self._is_noted:
                 self._notes.update(notes_of(part, frame))
             found.append(in_reach(part, frame.lazy(), first, last).collect())
         self._is_noted = True
         return all_of(found, self._schema)
+
+
+def _span(part: Windows, rows: pl.DataFrame) -> Span | None:
+    """From when to when events are; None where none has a time."""
+    at = microseconds(rows, part.time, f"table {part.source!r}")
+    least, greatest = rows.select(at.min().alias("least"), at.max().alias("greatest")).row(0)
+    return None if least is None else (least, greatest)
 
 
 def _gathered(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:

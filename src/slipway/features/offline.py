@@ -59,6 +59,7 @@ __all__ = [
     "prepare",
     "query_failed",
     "side_by_side",
+    "widest",
 ]
 
 T = TypeVar("T")
@@ -225,8 +226,12 @@ def in_reach(windows: Windows, source: pl.LazyFrame, first_us: int, last_us: int
         last_us: The greatest.
     """
     known = microseconds(source, windows.time, f"table {windows.source!r}")
-    widest = max(aggregate.width_us for aggregate in windows.aggregates)
-    return source.filter(known.is_null() | known.is_between(first_us - widest, last_us))
+    return source.filter(known.is_null() | known.is_between(first_us - widest(windows), last_us))
+
+
+def widest(windows: Windows) -> int:
+    """How far back the widest of the windows looks, microseconds."""
+    return max(aggregate.width_us for aggregate in windows.aggregates)
 
 
 def history_columns(spec: FeatureSetSpec) -> dict[str, list[str]]:

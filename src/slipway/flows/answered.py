@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 import polars as pl
 
@@ -15,11 +17,19 @@ from slipway.tables import prediction_log
 __all__ = ["answered_rows"]
 
 
-def answered_rows(workspace: Workspace, revision: Revision, bundle: Bundle) -> pl.DataFrame:
+def answered_rows(
+    workspace: Workspace, revision: Revision, bundle: Bundle, since: datetime | None = None
+) -> pl.DataFrame:
     """What a revision's bundle answered at its endpoint, with the labels that came: see `prediction_log.joined`.
 
     Earlier revisions may have served the same bundle under another contract; then the columns are those of all. Where
     the contract has a key, a case that was asked again for the same decision time counts once, with its last answer.
+
+    Args:
+        workspace: Where the endpoint's folder lies.
+        revision: Whose bundle.
+        bundle: Its bundle.
+        since: Only rows whose decision time is at or after this, None for all: days before it are not read.
     """
     log = folder_of(workspace, revision.name) / "log"
     with workspace.ledger.read() as tx:
@@ -35,6 +45,7 @@ def answered_rows(workspace: Workspace, revision: Revision, bundle: Bundle) -> p
             bundle.signature,
             bundle=revision.served.bundle,
             revisions={found.number for found in same},
+            since=since,
         )
         for same in by_contract.values()
     ]

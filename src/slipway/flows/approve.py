@@ -7,6 +7,7 @@ from slipway.errors import Denied, InvalidInput, near
 from slipway.governance.raci import check_speaks
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
+from slipway.ledger.sealed_records import kept
 from slipway.models import registry
 from slipway.operations.governance import Grant, Granted
 from slipway.operations.permissions import ROLES
@@ -65,6 +66,7 @@ def grant(workspace: Workspace, request: Grant) -> Granted:
             number=version.number,
             role=request.role,
             decision=request.decision,
+            kept=kept(approval),
         )
     return Granted(approval=approval)
 

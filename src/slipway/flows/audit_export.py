@@ -15,7 +15,7 @@ import msgspec
 from slipway.errors import BackendError, InvalidInput, NotFound
 from slipway.flows.served import serving
 from slipway.hashing import digest
-from slipway.ledger import entries, events
+from slipway.ledger import entries, events, sealed_records
 from slipway.models.bundle import decode_manifest
 from slipway.operations.audit import AskServing, Served
 from slipway.operations.declare import check_allowed
@@ -87,6 +87,7 @@ def export(workspace: Workspace, target: Path, *, since: str, until: str = "") -
     if target.exists():
         raise InvalidInput(f"There is a file {target} already.", fix="Give another name: -o FILE.zip", field="output")
     events.verify(workspace.ledger, workspace.signer)  # nobody is handed what does not hold
+    sealed_records.verify(workspace.ledger)
     served = _served(workspace, begin, end)
     content = dict(_content(workspace, begin, end, served))
     listed = {name: digest(data) for name, data in sorted(content.items())}

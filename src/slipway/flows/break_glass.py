@@ -16,6 +16,7 @@ from slipway.gates.wording import describe
 from slipway.governance.telling import assigned
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
+from slipway.ledger.sealed_records import kept
 from slipway.operations.declare import Empty, check_allowed
 from slipway.operations.floors import BrokenGlass
 from slipway.ports.ledger_store import WriteTransaction
@@ -25,7 +26,7 @@ from slipway.records.gates import BreakGlass, Verdict
 from slipway.records.models import ModelVersion
 from slipway.records.monitors import Incident
 
-__all__ = ["CAUSE", "break_glass", "list_broken", "look_after"]
+__all__ = ["CAUSE", "break_glass", "list_broken", "look_after", "pass_over"]
 
 CAUSE = "break-glass"
 _HOLDS = timedelta(hours=24)
@@ -94,7 +95,8 @@ def break_glass(
         entries.put(tx, used, expect=0)
         entries.put(tx, assigned(tx, workspace, opened), expect=0)
         lineage.link(tx, f"verdict:{ruling.id}", f"break_glass:{used.id}", "overruled")
-        events.record(tx, workspace, "endpoints.break_glass", f"bundle:{version.bundle}", reason=reason.strip())
+        told = {"reason": reason.strip(), "kept": kept(used)}
+        events.record(tx, workspace, "endpoints.break_glass", f"bundle:{version.bundle}", **told)
         events.record(tx, workspace, "incidents.open", f"incident:{incident}", monitor=CAUSE)
     workspace.say(sentence)
     return used
@@ -134,3 +136,19 @@ def look_after(tx: WriteTransaction, workspace: Workspace, revision: Revision, n
         elif used.expires_at <= now and not incident.sentence.startswith(_LATE):
             entries.put(tx, msgspec.structs.replace(incident, sentence=_LATE + incident.sentence))
             events.record(tx, workspace, "incidents.escalate", f"incident:{incident.id}", monitor=CAUSE)
+
+
+def pass_over(workspace: Workspace, revision: Revision, now: datetime) -> None:
+    """Look after what broken glass opened at an endpoint, monitors or none; without any nothing is written.
+
+    Args:
+        workspace: The project's.
+        revision: What serves.
+        now: Business time.
+    """
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        if not entries.find(tx, Incident, parent=parent, name=CAUSE, state="open", limit=1):
+            return
+    with workspace.ledger.write() as tx:
+        look_after(tx, workspace, revision, now)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import polars as pl
+
 from slipway.errors import NotFound, near
 from slipway.features.column_lineage import REQUEST
 from slipway.features.specs import features_of
@@ -27,9 +29,9 @@ from slipway.records.models import Bundle
 from slipway.records.predictions import PredictionRow
 from slipway.records.tables import TableVersion
 from slipway.tables import catalog
+from slipway.tables.log_rows import read_rows
 from slipway.tables.personal import MASK, Personal, may_see
 from slipway.tables.prediction_log import PREDICTIONS
-from slipway.tables.segments import Cursor, read_segments
 
 __all__ = ["trace"]
 
@@ -262,10 +264,10 @@ def _prediction(workspace: Workspace, id: str) -> Trace | None:
     with workspace.ledger.read() as tx:
         endpoints = sorted(tx.refs(workspace.project, "endpoint"))
     for name in endpoints:
-        after: Cursor | None = None
+        log, after = folder_of(workspace, name) / "log", None
         while True:
-            rows, after = read_segments(
-                folder_of(workspace, name) / "log", PREDICTIONS, PredictionRow, after, limit=_ROWS_AT_ONCE
+            rows, after = read_rows(
+                log, PREDICTIONS, PredictionRow, after, limit=_ROWS_AT_ONCE, where=pl.col("id") == id
             )
             if not rows:
                 break
@@ -279,8 +281,8 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
     with workspace.ledger.read() as tx:
         (revision,) = entries.find(tx, Revision, project=workspace.project, name=endpoint, number=row.revision, limit=1)
     served = revision.served
-    if not served.bundle.startswith(row.bundle) and revision.challenger is not None:
-        served = revision.challenger.served
+    beside = [one.served for one in revision.challengers]
+    served = next((one for one in (served, *beside) if one.bundle.startswith(row.bundle)), served)
     version = registry.get(workspace, served.model, served.number)
     bundle: Bundle = registry.bundle_of(workspace, version)
     with workspace.ledger.read() as tx:

@@ -39,7 +39,8 @@ from slipway.records.endpoints import Revision
 from slipway.records.features import FeatureSetSpec, View
 from slipway.records.models import Bundle
 from slipway.records.predictions import PushedRow
-from slipway.tables.segments import read_segments
+from slipway.tables.log_rows import read_rows
+from slipway.tables.prediction_log import by_models
 
 __all__ = ["consistency", "latest_report", "measure"]
 
@@ -70,7 +71,7 @@ def consistency(
     home = folder / "bundles" / revision.served.bundle
     bundle = bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer)
     since = request.since or workspace.clock.now() - DAY
-    rows = answered_rows(workspace, revision, bundle).filter(pl.col("at") >= since)
+    rows = by_models(answered_rows(workspace, revision, bundle, since))
     report = measure(workspace, revision, bundle, home, rows, sample=request.sample, views=views)
     with workspace.ledger.write() as tx:
         entries.put(tx, report, expect=0)
@@ -108,7 +109,7 @@ def measure(
         views: See `consistency`.
 
     Raises:
-        InvalidInput: The share is none, or the model takes its inputs as they are.
+        InvalidInput: The share is none, the model takes its inputs as they are, or the log has not what was asked.
         NotFound: A table has no version any more.
     """
     if bundle.features is None:
@@ -119,7 +120,7 @@ def measure(
         )
     if not 0.0 <= sample <= 1.0:
         raise InvalidInput(f"{sample:g} is no share of the keys.", fix="Give one from 0 to 1: 1/16.", field="sample")
-    own = rows.filter(pl.col("bundle") == revision.served.bundle[:16])
+    own = _own(revision, rows)
     sample = sample or min(1.0, 2.0 ** -np.ceil(np.log2(max(1, own.height) / _MOST)))
     taken = own.filter(_sampled(own, sample))
     report = ConsistencyReport(
@@ -242,10 +243,26 @@ class _Again:
     def _pushes(self) -> dict[str, pl.DataFrame]:
         if self._pushed is None:
             found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-            for row in read_segments(self._log, "events", PushedRow)[0]:
+            for row in read_rows(self._log, "events", PushedRow)[0]:
                 found.setdefault(row.name, []).append((row.received_us, row.row))
             self._pushed = pushed_frames(self._spec, found)
         return self._pushed
+
+
+def _own(revision: Revision, rows: pl.DataFrame) -> pl.DataFrame:
+    """What the serving bundle answered.
+
+    Raises:
+        InvalidInput: What a request carried is not in the log, so that its features cannot be computed again.
+    """
+    fields = {field.name for field in revision.contract.fields}
+    if hidden := sorted(fields & set(revision.log.redacted)):
+        raise InvalidInput(
+            f"The features that {revision.name!r} served cannot be computed again: {hidden[0]!r} is not in its log.",
+            why="It is personal, and the endpoint is declared with log=sw.Log(redact='personal').",
+            fix="Leave sw.Consistency() out of its monitors, or its fields in the log.",
+        )
+    return rows.filter(pl.col("bundle") == revision.served.bundle[:16])
 
 
 class _Excuses:

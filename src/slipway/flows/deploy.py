@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import msgspec
 
 from slipway.errors import BackendError, Conflict, GateRefused, InvalidInput, NotFound
 from slipway.flows import rollouts
+from slipway.flows.abtest_state import refuse_while_testing
 from slipway.flows.approve import approvals_of
+from slipway.flows.behind import fallback_for
 from slipway.flows.break_glass import break_glass
+from slipway.flows.callers import check_breaks, tell_breaks
 from slipway.flows.contracts import request_fields
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.judging import declared_endpoint, judge_version, refusal
+from slipway.flows.old_system import check_fields
 from slipway.flows.package import training_of
 from slipway.flows.publish import publish_revision
-from slipway.flows.turns import turn
+from slipway.flows.revision_changes import change_of
+from slipway.flows.rollout_due import is_due, refuse_unlike
+from slipway.flows.rollout_words import worded
+from slipway.flows.score import spec_of
+from slipway.flows.scored_rows import point_back
+from slipway.flows.turns import check_seen, turn
 from slipway.ids import check_name
 from slipway.ledger import entries
 from slipway.models import registry
 from slipway.operations.endpoints import Check, Deploy, Deployed, Rollback
+from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
+from slipway.records.rollouts import RevisionChange
 from slipway.records.schema import Field
+from slipway.serving.reach import read_reach
 
-__all__ = ["check", "deploy", "draft_of", "rollback"]
+__all__ = ["check", "contract_of", "deploy", "draft_of", "earlier", "rollback"]
 
 _GUARDED = "prod"
 
@@ -41,7 +55,8 @@ def deploy(workspace: Workspace, request: Deploy) -> Deployed:
         NotFound: No such model or version.
         InvalidInput: A name or port that cannot be.
         GateRefused: A check refused or could not tell; the verdict is on the error and in the ledger.
-        Conflict: The endpoint is prod's, a roll-out is under way, or others deploy to it all the time.
+        Conflict: The endpoint is prod's, a roll-out is under way, others deploy to it all the time, or its contract would
+            break a caller that was seen lately.
         BackendError: The endpoint's process did not take the revision; the former one still serves.
     """
     _check_port(request.port)
@@ -50,14 +65,12 @@ def deploy(workspace: Workspace, request: Deploy) -> Deployed:
     name = check_name(request.endpoint or version.name, "endpoint")
     declared = declared_endpoint(workspace, name, model=version.name)
     if request.dry_run:
-        if request.gate is not None:
-            declared = msgspec.structs.replace(declared, gate=request.gate)
-        ruling = judge_version(workspace, version, bundle, declared, keep=False)
-        return Deployed(verdict=ruling, revision=None, status=None)
+        return _only_judged(workspace, request, version, bundle, declared)
     with turn(workspace, name):
-        _check_environment(workspace, name)
+        _check_place(workspace, declared, request.expect)
         if not request.at_once and not request.break_glass:
             rollouts.refuse_while_under_way(workspace, name)
+            refuse_while_testing(workspace, name)
         ruling = judge_version(workspace, version, bundle, declared, keep=True)
         is_broken = bool(request.break_glass) and not ruling.passed
         if is_broken:
@@ -70,8 +83,12 @@ def deploy(workspace: Workspace, request: Deploy) -> Deployed:
         draft = msgspec.structs.replace(draft, port=request.port or draft.port, verdict_id=ruling.id)
         if is_broken:
             draft = msgspec.structs.replace(draft, reason=f"break-glass: {broken.reason}")
-        if not request.at_once and not is_broken and rollouts.is_due(workspace, declared, draft):
-            begun = rollouts.begin(workspace, declared, draft)
+        audited = check_breaks(workspace, draft, request.breaking)
+        former = _present(workspace, name)
+        if not is_broken and _is_rolled_out(workspace, request, declared, draft):
+            begun = rollouts.begin(
+                workspace, declared, draft, also=lambda tx, rollout: audited(tx, rollout.is_under_way)
+            )
             if not begun.is_under_way:
                 raise BackendError(
                     f"{version.name} {version.number} cannot be rolled out at {name!r}; the champion serves on.",
@@ -80,11 +97,66 @@ def deploy(workspace: Workspace, request: Deploy) -> Deployed:
                 )
             revision = revision_of(workspace, name)
             status = workspace.launcher.status(folder_of(workspace, name))
-            return Deployed(verdict=ruling, revision=revision, status=status)
-        revision, status = publish_revision(workspace, draft, [version], "endpoints.deploy")
+            return Deployed(verdict=ruling, revision=revision, status=status, change=change_of(former, revision))
+        revision, status = publish_revision(
+            workspace, draft, [version], "endpoints.deploy", also=lambda tx, revision: audited(tx)
+        )
         if registry.aliases(workspace, version.name).get(CHAMPION) != version.number:
             registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=f"serves {name}")
-    return Deployed(verdict=ruling, revision=revision, status=status)
+    change = change_of(former, revision, told=_again(former, draft))
+    return Deployed(verdict=ruling, revision=revision, status=status, change=change)
+
+
+def _is_rolled_out(workspace: Workspace, request: Deploy, declared: DeclaredEndpoint, draft: Revision) -> bool:
+    if request.at_once:
+        return False
+    refuse_unlike(workspace, declared, draft)
+    return is_due(workspace, declared, draft)
+
+
+def _only_judged(
+    workspace: Workspace, request: Deploy, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint
+) -> Deployed:
+    """What would be said of a deployment now; nothing is changed."""
+    if request.gate is not None:
+        declared = msgspec.structs.replace(declared, gate=request.gate)
+    ruling = judge_version(workspace, version, bundle, declared, keep=False)
+    draft = draft_of(workspace, version, bundle, declared)
+    tell_breaks(workspace, draft)
+    change = _would_change(workspace, request, declared, draft) if ruling.passed else None
+    return Deployed(verdict=ruling, revision=None, status=None, change=change)
+
+
+def _would_change(workspace: Workspace, request: Deploy, declared: DeclaredEndpoint, draft: Revision) -> RevisionChange:
+    """What a deployment would change now, and what would keep it from it."""
+    present = _present(workspace, draft.name)
+    try:
+        _check_place(workspace, declared, request.expect)
+        if not request.at_once:
+            rollouts.refuse_while_under_way(workspace, draft.name, is_dry=True)
+            refuse_unlike(workspace, declared, draft)
+    except (Conflict, NotFound) as problem:
+        return change_of(present, draft, obstacle=str(problem))
+    if present is not None and not request.at_once and is_due(workspace, declared, draft):
+        begun = rollouts.planned(workspace, declared, draft)
+        first = msgspec.structs.replace(draft, served=present.served, challenger=rollouts.challenger(workspace, begun))
+        way = f"canary at {begun.percent} % of the rows" if begun.percent else "in shadow"
+        return change_of(present, first, told=(f"The declared roll-out begins {way}.",))
+    return change_of(present, draft, told=_again(present, draft))
+
+
+def _again(present: Revision | None, draft: Revision) -> tuple[str, ...]:
+    """Says so where the version serves already."""
+    if present is None or present.served.bundle != draft.served.bundle:
+        return ()
+    served = f"{draft.served.model} {draft.served.number}"
+    return (f"{served} serves already, as revision {present.number}: who answers is the same before and after.",)
+
+
+def _present(workspace: Workspace, name: str) -> Revision | None:
+    with workspace.ledger.read() as tx:
+        id = tx.ref(workspace.project, "endpoint", name)
+        return entries.get(tx, Revision, id) if id else None
 
 
 def check(workspace: Workspace, request: Check) -> Deployed:
@@ -106,49 +178,93 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
         Conflict: There is nothing to go back to, or the endpoint or the revision is another environment's.
         BackendError: The endpoint's process did not take the revision; the present one still serves.
     """
-    revision_of(workspace, request.name)
-    with turn(workspace, request.name):
+    present = revision_of(workspace, request.name)
+    if request.scores:
+        spec_of(present)
+    with nullcontext() if request.dry_run else turn(workspace, request.name):
+        check_seen(workspace, request.name, request.expect)
         _check_environment(workspace, request.name)
-        found = _earlier(workspace, request)
+        found = earlier(workspace, request.name, request.to)
         _refuse_rejected(workspace, found)
-        with workspace.ledger.read() as tx:
-            ruling = entries.get(tx, Verdict, found.verdict_id)
-        if not ruling.passed:
-            raise GateRefused(
-                f"Revision {found.number} of {request.name!r} was let through by break-glass: its gate refused it.",
-                why="Going back there would let it serve without anybody's word for it now.",
-                fix=f"Go back further: slipway rollback {request.name} --to N",
-                verdict=ruling,
-            )
+        ruling = _passed(workspace, found)
         reason = f"rollback to {found.number}" + (f": {request.reason}" if request.reason else "")
         draft = msgspec.structs.replace(
-            found, reason=reason, actor=workspace.actor, created_at=workspace.clock.now(), challenger=None
+            found,
+            reason=reason,
+            actor=workspace.actor,
+            created_at=workspace.clock.now(),
+            challenger=None,
+            beside=(),
+            split=None,
         )
+        present, rolling = revision_of(workspace, request.name), rollouts.under_way(workspace, request.name)
+        told = [f"It equals revision {found.number}."]
+        if rolling is not None:
+            told.append(f"The roll-out of {rollouts.challenger_name(rolling)} ends.")
+        change = change_of(present, draft, told=told)
+        if request.dry_run:
+            return Deployed(verdict=ruling, revision=None, status=None, change=change)
         version = registry.get(workspace, draft.served.model, draft.served.number)
-        revision, status = publish_revision(workspace, draft, [version], "endpoints.rollback")
+        audited = check_breaks(workspace, draft, reason)  # the way back stays open, and says whom it breaks
+
+        def written(tx: WriteTransaction, revision: Revision) -> None:
+            audited(tx)
+            if rolling is not None:
+                why = f"{workspace.actor} went back to revision {found.number}" + (
+                    f": {request.reason}" if request.reason else "."
+                )
+                rollouts.put_ended(tx, workspace, worded(workspace, rolling, "rollback", request.reason), why)
+
+        revision, status = publish_revision(workspace, draft, [version], "endpoints.rollback", also=written)
         registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=reason)
-    return Deployed(verdict=ruling, revision=revision, status=status)
+        if request.scores:
+            point_back(workspace, revision, reason=reason)
+    return Deployed(verdict=ruling, revision=revision, status=status, change=change)
 
 
-def _earlier(workspace: Workspace, request: Rollback) -> Revision:
-    """The revision to go back to."""
-    newest = revision_of(workspace, request.name)
-    wanted = request.to or _one_before(workspace, newest)
+def _passed(workspace: Workspace, found: Revision) -> Verdict:
+    """The verdict by which an earlier revision serves; one that its gate refused does not come back."""
+    with workspace.ledger.read() as tx:
+        ruling = entries.get(tx, Verdict, found.verdict_id)
+    if not ruling.passed:
+        raise GateRefused(
+            f"Revision {found.number} of {found.name!r} was let through by break-glass: its gate refused it.",
+            why="Going back there would let it serve without anybody's word for it now.",
+            fix=f"Go back further: slipway rollback {found.name} --to N",
+            verdict=ruling,
+        )
+    return ruling
+
+
+def earlier(workspace: Workspace, name: str, to: int = 0) -> Revision:
+    """The revision to go back to.
+
+    Args:
+        workspace: Whose endpoint.
+        name: The endpoint.
+        to: Its number; 0 for the last one that answered otherwise than the newest.
+
+    Raises:
+        NotFound: There is no such revision.
+        Conflict: There is nothing to go back to, or it is another environment's.
+    """
+    newest = revision_of(workspace, name)
+    wanted = to or _one_before(workspace, newest)
     if wanted == 0:
         raise Conflict(
-            f"{request.name!r} has never served anything else: there is nothing to go back to.",
-            fix=f"Stop it instead: slipway endpoints stop {request.name}",
+            f"{name!r} has never served anything else: there is nothing to go back to.",
+            fix=f"Stop it instead: slipway endpoints stop {name}",
         )
     with workspace.ledger.read() as tx:
-        found = entries.find(tx, Revision, project=workspace.project, name=request.name, number=wanted, limit=1)
+        found = entries.find(tx, Revision, project=workspace.project, name=name, number=wanted, limit=1)
     if not found:
-        raise NotFound(f"{request.name!r} has no revision {wanted}.", fix=f"Its revisions are 1 to {newest.number}.")
+        raise NotFound(f"{name!r} has no revision {wanted}.", fix=f"Its revisions are 1 to {newest.number}.")
     if workspace.environment == _GUARDED != found[0].environment:
         raise Conflict(
-            f"Revision {wanted} of {request.name!r} was let through for {found[0].environment}, not for {_GUARDED}.",
+            f"Revision {wanted} of {name!r} was let through for {found[0].environment}, not for {_GUARDED}.",
             why="What another environment lets through was not judged by this one's gate.",
             fix=f"Let it be judged: slipway deploy {found[0].served.model} --version {found[0].served.number} "
-            f"--endpoint {request.name} --env {_GUARDED}",
+            f"--endpoint {name} --env {_GUARDED}",
         )
     return found[0]
 
@@ -169,6 +285,8 @@ def _one_before(workspace: Workspace, newest: Revision) -> int:
             reason="",
             verdict_id="",
             challenger=None if revision is not newest else revision.challenger,
+            beside=() if revision is not newest else revision.beside,
+            split=None if revision is not newest else revision.split,
         )
 
     with workspace.ledger.read() as tx:
@@ -192,11 +310,16 @@ def _refuse_rejected(workspace: Workspace, revision: Revision) -> None:
         )
 
 
+def _check_place(workspace: Workspace, declared: DeclaredEndpoint, expect: int | None) -> None:
+    """What is deployed goes where it may, and where whoever asks believes that it goes."""
+    check_seen(workspace, declared.name, expect)
+    _check_environment(workspace, declared.name)
+    _check_kind(workspace, declared)
+
+
 def _check_environment(workspace: Workspace, name: str) -> None:
     """What serves in prod is replaced only by what prod's own gate lets through."""
-    with workspace.ledger.read() as tx:
-        id = tx.ref(workspace.project, "endpoint", name)
-        present = entries.get(tx, Revision, id) if id else None
+    present = _present(workspace, name)
     if present is not None and present.environment == _GUARDED != workspace.environment:
         raise Conflict(
             f"The endpoint {name!r} serves in {_GUARDED}, and this is {workspace.environment}.",
@@ -205,12 +328,24 @@ def _check_environment(workspace: Workspace, name: str) -> None:
         )
 
 
+def _check_kind(workspace: Workspace, declared: DeclaredEndpoint) -> None:
+    """What answers requests stays so, and what scores tables too: the log of one name has one meaning."""
+    present = _present(workspace, declared.name)
+    if present is not None and (present.batch is None) != (declared.batch is None):
+        is_now = "answers requests" if present.batch is None else "scores a table"
+        raise Conflict(
+            f"The endpoint {declared.name!r} {is_now}, and is now declared as the other kind.",
+            why="Its revisions and its log go on under one name.",
+            fix="Give the other kind a name of its own.",
+        )
+
+
 def _check_port(port: int) -> None:
     if not 0 <= port <= 65535:
         raise InvalidInput(f"There is no port {port}.", fix="Give one from 1 to 65535, or 0 for any.", field="port")
 
 
-def _contract(workspace: Workspace, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint) -> Contract:
+def contract_of(workspace: Workspace, version: ModelVersion, bundle: Bundle, declared: DeclaredEndpoint) -> Contract:
     """The request's fields: what the model needs, and the declared key."""
     fields = list(request_fields(bundle))
     known = {field.name for field in fields}
@@ -231,6 +366,11 @@ def draft_of(workspace: Workspace, version: ModelVersion, bundle: Bundle, declar
     """The revision by which an endpoint would serve a version at once, without its number."""
     status = workspace.launcher.status(folder_of(workspace, declared.name))
     port = int(status.url.rpartition(":")[2]) if status and status.url else 0
+    if port == read_reach(workspace.root).port:
+        port = 0  # it is no address of its own
+    served = Served(model=version.name, number=version.number, bundle=version.bundle)
+    contract = contract_of(workspace, version, bundle, declared)
+    check_fields(declared.name, declared.old_system, contract)
     return Revision(
         id="",
         project=workspace.project,
@@ -238,12 +378,20 @@ def draft_of(workspace: Workspace, version: ModelVersion, bundle: Bundle, declar
         created_at=workspace.clock.now(),
         number=0,
         environment=workspace.environment,
-        served=Served(model=version.name, number=version.number, bundle=version.bundle),
-        contract=_contract(workspace, version, bundle, declared),
+        served=served,
+        contract=contract,
         workers=declared.workers,
+        least=declared.least,
+        idle_us=declared.idle_us,
         simulation=declared.simulation,
         port=port,
         actor=workspace.actor,
         monitors=declared.monitors,
         streams=declared.streams,
+        log=declared.log,
+        fallback=fallback_for(workspace, bundle, served, contract, declared),
+        memory_bytes=declared.memory_bytes,
+        batch=declared.batch,
+        caller_rate=declared.caller_rate,
+        old_system=declared.old_system,
     )

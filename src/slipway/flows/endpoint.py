@@ -9,15 +9,21 @@ from typing import Any
 
 from slipway.errors import InvalidDeclaration
 from slipway.features.sets import FeatureSet
+from slipway.flows.fallback import Fallback
+from slipway.flows.log import Log
 from slipway.flows.retrain import Retrain
 from slipway.gates.declare import Gate
 from slipway.ids import check_name
 from slipway.monitoring.declare import KPI, Consistency, Drift, Freshness, Quality
 from slipway.pipelines.declare import Pipeline
+from slipway.pipelines.limits import memory_bytes
 from slipway.records.declarations import DeclaredEndpoint, declared_id
-from slipway.records.endpoints import StreamSpec
+from slipway.records.endpoints import MonitorSpec, StreamSpec
 from slipway.records.rollouts import RolloutSpec
 from slipway.rollout.declare import Canary, Shadow
+from slipway.rollout.old_system import OldSystem
+from slipway.schema.durations import in_words, microseconds
+from slipway.schema.rates import per_second
 
 __all__ = ["Endpoint", "fed_by"]
 
@@ -35,16 +41,24 @@ class Endpoint:
         gate: What a model must pass, on top of the environment's floor.
         key: The request's field or fields that name a row, so that late labels find their prediction.
         strict: Whether unknown request fields are refused; otherwise they are counted and shown.
-        workers: Processes that answer, at most 64.
+        workers: Processes that answer, at most 64; `(1, 4)` for one to four, as the load asks for; `(0, 4)` lets the endpoint
+            sleep when nobody asks: the first request wakes it, and waits for it.
+        idle: For how long fewer workers must have been enough before one goes: "10m".
         monitors: What watches it.
         rollout: How a challenger gets to all traffic: `[sw.Shadow(), sw.Canary()]`; none lets what passes the gate serve
             at once.
         retrain: When its model is trained again, None for never by itself.
         streams: Where it takes in events by itself, besides what is pushed: `[sw.redis_stream(url, name, source=...)]`.
+        log: How its predictions are logged: `sw.Log(keep="400d")`.
+        fallback: What answers where the model does not; None tells callers of the failure.
+        memory: A worker that comes to take more memory than this is replaced: "2GB". None sets no limit.
+        per_caller: How many requests each caller may send, of any kind: "100/s", "600/m". None sets no limit.
+        old_system: What its answers are compared with, off the requests' path: `sw.OldSystem(url, score="score")`.
 
     Raises:
         InvalidInput: The name does not fit.
-        InvalidDeclaration: Something given is no declaration of its kind, or two monitors share a name.
+        InvalidDeclaration: Something given is no declaration of its kind, two monitors share a name, or one looks further
+            back than the log is kept.
     """
 
     name: str
@@ -53,11 +67,17 @@ class Endpoint:
     gate: Gate | None = None
     key: str | Sequence[str] = ()
     strict: bool = False
-    workers: int = 1
+    workers: int | tuple[int, int] = 1
     monitors: Sequence[Drift | Quality | KPI | Consistency | Freshness] = ()
     rollout: Sequence[Shadow | Canary] = ()
     retrain: Retrain | None = None
     streams: Sequence[StreamSpec] = ()
+    idle: str = "10m"
+    log: Log = Log()  # noqa: RUF009  # frozen
+    fallback: Fallback | None = None
+    memory: str | int | None = None
+    per_caller: str | None = None
+    old_system: OldSystem | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "endpoint")
@@ -65,12 +85,14 @@ class Endpoint:
             ("pipeline", self.pipeline, Pipeline, "a function under @sw.pipeline"),
             ("features", self.features, FeatureSet, "sw.FeatureSet(...)"),
             ("gate", self.gate, Gate, "sw.Gate(sw.metric('auc') >= 0.7)"),
+            ("log", self.log, Log, "sw.Log(keep='400d')"),
             ("retrain", self.retrain, Retrain, "sw.Retrain(pipeline, when=[sw.cron('0 3 1 * *')])"),
+            ("fallback", self.fallback, Fallback, "sw.Fallback(sw.earlier_version(), within='200ms')"),
+            ("old_system", self.old_system, OldSystem, "sw.OldSystem('https://old.example/score', score='score')"),
         ):
             if given is not None and not isinstance(given, kind):
                 raise self._unfit(what, given, f"Give {example}, or leave it out.")
-        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or not 1 <= self.workers <= _MAX_WORKERS:
-            raise self._unfit("workers", self.workers, f"Give a number from 1 to {_MAX_WORKERS}.")
+        self._check_workers()
         key = self.key_fields
         if not all(isinstance(field, str) and field for field in key) or len(set(key)) < len(key):
             raise self._unfit("key", self.key, "Give the names of request fields, each once: key=['flight_id'].")
@@ -80,7 +102,7 @@ class Endpoint:
                 self.monitors,
                 "Give a list of sw.Drift(), sw.Quality(...), sw.KPI(...), sw.Consistency() and sw.Freshness(...).",
             )
-        names = [monitor.spec().name for monitor in self.monitors]
+        names = [spec.name for spec in self._watched()]
         if twice := {name for name in names if names.count(name) > 1}:
             raise InvalidDeclaration(
                 f"The endpoint {self.name!r} has two monitors called {sorted(twice)[0]!r}.", fix="Remove one of them."
@@ -95,14 +117,45 @@ class Endpoint:
                 why="Each entry is given to an endpoint once, so the two would take entries from each other.",
                 fix="Write the rows of each table and view to a stream of their own.",
             )
+        self._check_keep()
+        _ = self._memory_bytes, self._caller_rate  # refused here, and not when it is deployed
         kinds = [type(phase) for phase in self.rollout]
         if kinds not in ([], [Shadow], [Canary], [Shadow, Canary]):
             raise self._unfit("rollout", self.rollout, "Give [sw.Shadow(), sw.Canary()], or one of them.")
+
+    def _check_workers(self) -> None:
+        given = self.workers if isinstance(self.workers, tuple) else (self.workers, self.workers)
+        fits = len(given) == 2 and all(isinstance(one, int) and not isinstance(one, bool) for one in given)
+        if not fits or not 0 <= given[0] <= given[1] <= _MAX_WORKERS or given[1] < 1:
+            fix = f"Give a number from 1 to {_MAX_WORKERS}, or the least and the most: (1, 4)."
+            raise self._unfit("workers", self.workers, fix)
+        if given[0] == 0 and self.streams:
+            raise self._unfit(
+                "workers", self.workers, "Let at least one stay, which reads the streams: workers=(1, 4)."
+            )
+        microseconds(self.idle, f"idle of the endpoint {self.name!r}")
+
+    @property
+    def scale(self) -> tuple[int, int]:
+        """How many workers there are at least and at most."""
+        return self.workers if isinstance(self.workers, tuple) else (self.workers, self.workers)
 
     @property
     def key_fields(self) -> tuple[str, ...]:
         """The request's fields that name a row."""
         return (self.key,) if isinstance(self.key, str) else tuple(self.key)
+
+    def _check_keep(self) -> None:
+        keep_us = self.log.spec().keep_us
+        for monitor in self.monitors:
+            spec = monitor.spec()
+            if keep_us and spec.kind != "freshness" and spec.label_delay_us + spec.window_us > keep_us:
+                reach = in_words(spec.label_delay_us + spec.window_us)
+                raise InvalidDeclaration(
+                    f"The endpoint {self.name!r} keeps its log for {self.log.keep}, and its monitor {spec.name!r} looks "
+                    f"{reach} back.",
+                    fix="Keep the log longer: log=sw.Log(keep=...), or give the monitor a shorter window.",
+                )
 
     def _unfit(self, what: str, given: object, fix: str) -> InvalidDeclaration:
         return InvalidDeclaration(f"The endpoint {self.name!r} was given {given!r} as its {what}.", fix=fix)
@@ -120,14 +173,36 @@ class Endpoint:
             gate=None if self.gate is None else self.gate.spec,
             key=self.key_fields,
             strict=self.strict,
-            workers=self.workers,
-            monitors=tuple(monitor.spec() for monitor in self.monitors),
+            workers=self.scale[1],
+            least=None if self.scale[0] == self.scale[1] else self.scale[0],
+            idle_us=microseconds(self.idle),
+            monitors=self._watched(),
             simulation=simulation,
             rollout=self._plan(),
             retrain=None if self.retrain is None else self.retrain.spec(),
             snapshot=snapshot,
             streams=tuple(self.streams),
+            log=self.log.spec(),
+            fallback=None if self.fallback is None else self.fallback.spec(),
+            memory_bytes=self._memory_bytes,
+            caller_rate=self._caller_rate,
+            old_system=None if self.old_system is None else self.old_system.spec(),
         )
+
+    @property
+    def _memory_bytes(self) -> int:
+        return 0 if self.memory is None else memory_bytes(self.memory)
+
+    @property
+    def _caller_rate(self) -> float:
+        return (
+            0.0 if self.per_caller is None else per_second(self.per_caller, f"per_caller of the endpoint {self.name!r}")
+        )
+
+    def _watched(self) -> tuple[MonitorSpec, ...]:
+        """What watches the endpoint; how often its fallback answers is watched without being asked for."""
+        behind = None if self.fallback is None else self.fallback.monitor()
+        return (*(monitor.spec() for monitor in self.monitors), *([behind] if behind else []))
 
     def _plan(self) -> RolloutSpec | None:
         phases = {type(phase): phase for phase in self.rollout}
@@ -151,6 +226,8 @@ def fed_by(declared: Iterable[Endpoint], pipeline: Pipeline[..., Any]) -> Endpoi
         InvalidDeclaration: It feeds several.
     """
     fed = [endpoint for endpoint in declared if endpoint.pipeline is pipeline]
+    # A batch endpoint beside one that answers requests takes that one's models: slipway deploy MODEL --endpoint NAME.
+    fed = [endpoint for endpoint in fed if type(endpoint) is Endpoint] or fed
     if len(fed) > 1:
         raise InvalidDeclaration(
             f"The pipeline {pipeline.name!r} feeds {len(fed)} endpoints: {', '.join(repr(e.name) for e in fed)}.",

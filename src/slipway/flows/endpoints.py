@@ -1,5 +1,6 @@
 """Endpoints as people see them: revisions, process, findings, incidents."""
 
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -8,16 +9,30 @@ from slipway.errors import NotFound, near
 from slipway.ledger import entries, events
 from slipway.operations.declare import Empty
 from slipway.operations.endpoints import EndpointDetail, EndpointRow, Endpoints, GetEndpoint, Reports, Stop, Stopped
+from slipway.ports.launcher import STATUS_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport
-from slipway.records.endpoints import Revision
+from slipway.records.endpoints import EndpointStatus, Revision
 from slipway.records.gates import Verdict
 from slipway.records.monitors import Finding, Incident
+from slipway.records.rollouts import Drill
+from slipway.records.scorings import Scoring
+from slipway.schema.schedules import next_time
 from slipway.serving.feed_counters import read_feeds
 from slipway.tables.catalog import heads
 from slipway.tables.personal import MASK, may_see
 
-__all__ = ["folder_of", "get_endpoint", "list_endpoints", "list_reports", "report_shown", "revision_of", "stop"]
+__all__ = [
+    "folder_of", "get_endpoint", "last_status", "list_endpoints", "list_reports", "next_scoring", "report_shown", "revision_of", "stop",
+]  # fmt: skip
+
+
+def last_status(folder: Path) -> EndpointStatus | None:
+    """What an endpoint's process said of itself last, whether it still runs or not; None where it never began."""
+    try:
+        return msgspec.json.decode((folder / STATUS_FILE).read_bytes(), type=EndpointStatus)
+    except FileNotFoundError:
+        return None
 
 
 def folder_of(workspace: Workspace, name: str) -> Path:
@@ -45,8 +60,25 @@ def list_endpoints(workspace: Workspace, request: Empty) -> Endpoints:
     """All endpoints of the project by name."""
     with workspace.ledger.read() as tx:
         revisions = [entries.get(tx, Revision, id) for id in tx.refs(workspace.project, "endpoint").values()]
-    rows = [EndpointRow(revision=r, status=workspace.launcher.status(folder_of(workspace, r.name))) for r in revisions]
-    return Endpoints(endpoints=tuple(rows))
+    return Endpoints(endpoints=tuple(_row(workspace, revision) for revision in revisions))
+
+
+def _row(workspace: Workspace, revision: Revision) -> EndpointRow:
+    if revision.batch is None:
+        return EndpointRow(revision=revision, status=workspace.launcher.status(folder_of(workspace, revision.name)))
+    with workspace.ledger.read() as tx:
+        last = tx.ref(workspace.project, "scoring", revision.name)
+        scoring = entries.get(tx, Scoring, last) if last else None
+    return EndpointRow(
+        revision=revision, status=None, scoring=scoring, next_at=next_scoring(revision, workspace.clock.now())
+    )
+
+
+def next_scoring(revision: Revision, now: datetime) -> datetime | None:
+    """When the clocks of a batch endpoint's schedule begin the next scoring, None without a clock."""
+    when = revision.batch.when if revision.batch is not None else ()
+    found = [next_time(one.cron, one.timezone, now) for one in when if one.kind == "cron"]
+    return min((at for at in found if at is not None), default=None)
 
 
 def list_reports(workspace: Workspace, request: Empty) -> Reports:
@@ -79,6 +111,9 @@ def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:
             incidents=tuple(entries.find(tx, Incident, parent=parent, limit=20)),
             consistency=None if report is None else report_shown(workspace, report),
             feeds=tuple(read_feeds(folder_of(workspace, request.name))),
+            scorings=tuple(sorted(entries.find(tx, Scoring, parent=parent, limit=50), key=lambda one: -one.number)),
+            next_at=next_scoring(newest, workspace.clock.now()),
+            drills=tuple(entries.find(tx, Drill, parent=parent, limit=10)),
         )
 
 

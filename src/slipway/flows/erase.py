@@ -17,7 +17,7 @@ from slipway.flows.endpoints import folder_of
 from slipway.flows.erase_bundles import erase_bundles
 from slipway.flows.erase_logs import erase_logs
 from slipway.flows.erase_person import Target
-from slipway.flows.erase_places import endpoints_of, erase_log, erase_reports, read_elsewhere, simulated
+from slipway.flows.erase_places import endpoints_of, erase_log, erase_parts, erase_reports, read_elsewhere, simulated
 from slipway.flows.erase_results import erase_results, runs_of
 from slipway.flows.erase_runs import erase_beside, erase_diffs, take_in_runs
 from slipway.flows.erase_tables import chosen_tables, under_all_names
@@ -25,7 +25,7 @@ from slipway.flows.feed import feed_anew
 from slipway.hashing import canonical, digest
 from slipway.ids import new_id
 from slipway.ledger import entries, events
-from slipway.operations.declare import Empty
+from slipway.operations.declare import Empty, check_allowed
 from slipway.operations.erasures import Erase, ErasureReport, Erasures
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -61,7 +61,9 @@ def erase(workspace: Workspace, request: Erase) -> ErasureReport:
         NotFound: There is no such table.
         Conflict: A table is written all the time.
         Corrupt: Something that is to be searched is damaged.
+        Denied: Whoever asks may not erase.
     """
+    check_allowed(workspace, _VERB, "tables.erase")
     if not request.dry_run and not request.reason.strip():
         raise InvalidInput(
             "An erasure needs a reason.", fix='Say why: --reason "request 17 of 2026-05-02"', field="reason"
@@ -194,6 +196,7 @@ def _look(
                 places.append(_place(found))
         for revision, _ in endpoints_of(workspace, target):
             places += erase_log(workspace, revision.name, target, dry_run=dry_run)
+            places += erase_parts(workspace, revision.name, target, dry_run=dry_run)
             places += erase_reports(workspace, revision.name, target, dry_run=dry_run)
         results, told = erase_results(workspace, target, dry_run=dry_run)
         packed, kept = erase_bundles(workspace, target, dry_run=dry_run)
@@ -294,6 +297,8 @@ def _feed_anew(workspace: Workspace, target: Target) -> list[Place]:
     everywhere = endpoints_of(workspace, Target(columns=target.columns))
     places = {revision.name: read_place(folder_of(workspace, revision.name)) for revision, _ in everywhere}
     for revision, bundles in endpoints_of(workspace, target):
+        if revision.batch is not None:  # it has no online store
+            continue
         folder, place = folder_of(workspace, revision.name), places[revision.name]
         sharing = [name for name, other in places.items() if other == place and place.url] or [revision.name]
         logs = [folder_of(workspace, name) / "log" for name in sharing]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from slipway.flows.endpoints import folder_of
 from slipway.flows.erase_person import Target, is_key, is_theirs
+from slipway.flows.score import PREFIX, ROWS_FILE
 from slipway.ledger import entries
 from slipway.models import registry
 from slipway.ports.workspace import Workspace
@@ -18,27 +22,28 @@ from slipway.records.endpoints import Revision
 from slipway.records.erasures import Place
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.runs import Run
+from slipway.serving.log_policy import hashed, read_key
 from slipway.tables.erasing import ERASED
 from slipway.tables.log_erasing import erase_rows, finish_erasing
 
-__all__ = ["endpoints_of", "erase_log", "erase_reports", "read_elsewhere", "simulated"]
+__all__ = ["endpoints_of", "erase_log", "erase_parts", "erase_reports", "read_elsewhere", "simulated"]
 
 _KEY_OF_FIRST = re.compile(r" is right, for (.*) at \S+$", re.DOTALL)
 
 
 def endpoints_of(workspace: Workspace, target: Target) -> list[tuple[Revision, list[Bundle]]]:
-    """The endpoints whose models were made from the table that is meant: newest revision, and all their bundles."""
+    """The endpoints whose models were made from the table that is meant, or that score it: newest revision, all bundles."""
     found = []
     with workspace.ledger.read() as tx:
         for id in tx.refs(workspace.project, "endpoint").values():
             newest = entries.get(tx, Revision, id)
             revisions = entries.find(tx, Revision, project=workspace.project, name=newest.name, limit=100_000)
-            served = {one.served.bundle for one in revisions} | {
-                one.challenger.served.bundle for one in revisions if one.challenger is not None
-            }
+            served = {version.bundle for one in revisions for version in one.versions}
             models = [m for m in entries.every(tx, ModelVersion, project=workspace.project) if m.bundle in served]
             bundles = [registry.bundle_of(workspace, model) for model in models]
-            if not target.table or any(_reads(bundle, workspace.project, target.table) for bundle in bundles):
+            scores = {one.batch.table for one in revisions if one.batch is not None}
+            is_read = any(_reads(bundle, workspace.project, target.table) for bundle in bundles)
+            if not target.table or is_read or target.table in scores:
                 found.append((newest, bundles))
     return found
 
@@ -59,16 +64,19 @@ def erase_log(workspace: Workspace, endpoint: str, target: Target, *, dry_run: b
     keys = {one.number: one.contract.key for one in revisions}
     ids: set[str] = set()
 
+    ways = _ways(folder.parent, revisions, target)
+
     def predicted(row: list[Any]) -> bool:
         number = row[10] if len(row) > 10 else 0
         asked = dict(zip(fields.get(number, ()), row[6], strict=False))
-        theirs = is_theirs(asked, target.columns) or is_key(keys.get(number, ()), row[5], target.columns)
+        key = keys.get(number, ())
+        theirs = any(is_theirs(asked, columns) or is_key(key, row[5], columns) for columns in ways)
         if theirs:
             ids.add(row[0])
         return theirs
 
     def labelled(row: list[Any]) -> bool:
-        return row[0] in ids or any(is_key(key, row[1], target.columns) for key in set(keys.values()))
+        return row[0] in ids or any(is_key(key, row[1], columns) for key in set(keys.values()) for columns in ways)
 
     found = [erase_rows(folder, "predictions", predicted, dry_run=True)]
     # What hangs on a prediction's id goes before the prediction: after a kill the ids can still be found.
@@ -81,6 +89,35 @@ def erase_log(workspace: Workspace, endpoint: str, target: Target, *, dry_run: b
         erase_rows(folder, "predictions", predicted)
     words = ("prediction log", "shadow answers", "labels", "pushed events")
     return [Place(place=f"{what} of {endpoint}", rows=rows) for what, rows in zip(words, found, strict=True) if rows]
+
+
+def _ways(folder: Path, revisions: Sequence[Revision], target: Target) -> list[Mapping[str, str]]:
+    """By what columns a log may name the person: in clear, and by hashes where personal columns are not in clear."""
+    hidden = {one.log.redacted for one in revisions if one.log.redacted}
+    secret = read_key(folder) if hidden else b""
+    return [
+        target.columns,
+        *(
+            {name: hashed(secret, text) if name in names else text for name, text in target.columns.items()}
+            for names in sorted(hidden)
+        ),
+    ]
+
+
+def erase_parts(workspace: Workspace, endpoint: str, target: Target, *, dry_run: bool) -> list[Place]:
+    """Erase what unfinished scorings keep, where the person is in it, or count their rows: it is scored again."""
+    found = []
+    for folder in sorted((folder_of(workspace, endpoint) / "scorings").glob("*")):
+        rows = [
+            row
+            for path in sorted(folder.glob(f"{PREFIX}*/{ROWS_FILE}"))
+            for row in pl.read_ipc(path).to_dicts()
+            if is_theirs(row, target.columns)
+        ]
+        if rows and not dry_run:
+            shutil.rmtree(folder)
+        found += rows
+    return [Place(place=f"unfinished scorings of {endpoint}", rows=len(found))] if found else []
 
 
 def erase_reports(workspace: Workspace, endpoint: str, target: Target, *, dry_run: bool) -> list[Place]:

@@ -8,7 +8,9 @@ from itertools import product
 
 from slipway.errors import InvalidInput, near
 from slipway.flows.erase_person import Target
+from slipway.flows.scored_rows import SCORED
 from slipway.ledger import entries
+from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.tables import TableRefusal, TableVersion
 from slipway.tables.catalog import heads, history, manifest_of, node, quarantine_of
@@ -144,6 +146,15 @@ def _refused(workspace: Workspace, there: set[str]) -> list[_Columns]:
     return [_Columns(name, frozenset(personal), frozenset(personal)) for name, personal in found.items()]
 
 
+def _is_scored(tx: ReadTransaction, head: TableVersion, meant: str) -> bool:
+    """Whether a table holds scores of another one's rows: then it has their keys."""
+    return any(
+        link.role == SCORED and link.source.startswith(meant)
+        for each in entries.every(tx, TableVersion, project=head.project, name=head.name)
+        for link in tx.links(node(each.project, each.name, each.version), towards=True)
+    )
+
+
 def _with_derived(workspace: Workspace, current: Iterable[TableVersion], target: Target) -> tuple[list[str], list[str]]:
     """A table and what Slipway made from it; and of other tables that were made from it, a sentence each."""
     meant = f"table:{workspace.project}/{target.table}@"
@@ -155,7 +166,11 @@ def _with_derived(workspace: Workspace, current: Iterable[TableVersion], target:
             is_made = any(link.source.startswith(meant) and link.role != "parent" for link in links)
             if version.name == target.table or not names & {field.name for field in version.fields}:
                 continue
-            if version.name == quarantine_of(target.table) or (is_made and version.name.startswith(_DERIVED)):
+            if (
+                version.name == quarantine_of(target.table)
+                or (is_made and version.name.startswith(_DERIVED))
+                or _is_scored(tx, version, meant)
+            ):
                 chosen.append(version.name)
             elif is_made:
                 untold.append(

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from slipway.charts.consistency import sentence
-from slipway.errors import NotFound, SlipwayError
+from slipway.code.wheels import find
+from slipway.errors import NoAnswer, NotFound, SlipwayError
 from slipway.features.certificate import is_proof, proof_words
+from slipway.flows.asking import AskedModel, loaded_within
 from slipway.flows.consistency import latest_report
 from slipway.flows.evidence_behaviour import collect_behaviour
 from slipway.flows.evidence_measured import measured
@@ -26,6 +27,7 @@ from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel
 from slipway.models.evaluation import evaluated_rows
+from slipway.models.received import run_stayed
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.gates import CheckKind, Evidence, GateSpec
@@ -42,6 +44,7 @@ CHAMPION = "champion"
 TARGET = "process"
 """Where a deployment goes: processes of Slipway's own."""
 
+_LOADING: tuple[CheckKind, ...] = ("signature", "loads")
 _COMPARED: frozenset[CheckKind] = frozenset({"champion", "latency"})
 _TIMED_ROWS = 200
 
@@ -97,7 +100,7 @@ def collect(
         ("template", lambda: [make.named("template", subject, now, _template(workspace))]),
         ("consistent", lambda: _consistency(workspace, subject, endpoint or candidate.name)),
         ("no_finding", lambda: _findings(workspace, bundle, subject, now)),
-        ("reproduced", lambda: _reproductions(workspace, subject)),
+        ("reproduced", lambda: _reproductions(workspace, candidate)),
     )
     found += [make.named("format", subject, now, bundle.format), make.named("target", subject, now, TARGET)]
     for kind, collector in collectors:
@@ -135,7 +138,7 @@ class _Side(NamedTuple):
 
     workspace: Workspace
     candidate: ModelVersion
-    model: LoadedModel
+    model: AskedModel
     gate: GateSpec
     endpoint: str
     folder: Path
@@ -179,11 +182,20 @@ def _environment(bundle: Bundle, subject: str, now: datetime) -> list[Evidence]:
     return [make.environment(subject, now, differing=differing, checked=checked)]
 
 
-def _reproductions(workspace: Workspace, subject: str) -> list[Evidence]:
-    return [
+def _reproductions(workspace: Workspace, candidate: ModelVersion) -> list[Evidence]:
+    subject = candidate.bundle
+    found = [
         make.reproduction(subject, one.created_at, verdict=one.verdict, id=one.id, note=one.sentence)
         for one in reproductions_of(workspace, subject)
     ]
+    with workspace.ledger.read() as tx:
+        has_stayed = run_stayed(tx, candidate)
+    if not found and has_stayed:
+        note = "its run stayed in the store that it came from, where nobody has reproduced it"
+        fix = f"Reproduce it there (slipway reproduce {candidate.name}), then promote it again."
+        now = workspace.clock.now()
+        found = [make.reproduction(subject, now, verdict="cannot", id="", note=note, fix=fix)]
+    return found
 
 
 def _template(workspace: Workspace) -> str:
@@ -228,13 +240,18 @@ def _findings(workspace: Workspace, bundle: Bundle, subject: str, now: datetime)
     return [make.proof("no_finding", subject, now, holds=not bad, note=note)]
 
 
-def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found: list[Evidence]) -> LoadedModel | None:
+def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found: list[Evidence]) -> AskedModel | None:
     """Load the bundle as an endpoint will; what that shows is evidence for signature and loading."""
     subject, now = candidate.bundle, workspace.clock.now()
     try:
         model = _load(workspace, candidate, folder)
         found.append(make.proof("signature", subject, now, holds=True, note="signed by a key that is trusted here"))
-        checked = model.check_sample()
+        checked = model.check_sample(whole=True)
+    except NoAnswer as problem:
+        missing: tuple[CheckKind, ...] = ("loads",) if any(one.kind == "signature" for one in found) else _LOADING
+        for each in missing:
+            found.append(make.untold(each, subject, now, why=problem.what.rstrip("."), fix=problem.fix))
+        return None
     except SlipwayError as problem:
         kind = "loads" if any(proof.kind == "signature" for proof in found) else "signature"
         found.append(make.proof(kind, subject, now, holds=False, note=str(problem)))  # type: ignore[arg-type]
@@ -249,9 +266,9 @@ def _loading(workspace: Workspace, candidate: ModelVersion, folder: Path, found:
     return model
 
 
-def _load(workspace: Workspace, version: ModelVersion, folder: Path) -> LoadedModel:
+def _load(workspace: Workspace, version: ModelVersion, folder: Path) -> AskedModel:
     bundles.unpack(workspace, version.manifest, folder, signature=version.signature, expect=version.bundle)
-    return bundles.load(folder, expect=version.bundle, signer=workspace.signer)
+    return loaded_within(folder, expect=version.bundle, signer=workspace.signer)
 
 
 def _differing(lock: Sequence[str]) -> tuple[list[str], int]:
@@ -259,13 +276,11 @@ def _differing(lock: Sequence[str]) -> tuple[list[str], int]:
     differing = []
     for pinned in lock:
         name, _, wanted = pinned.partition("==")
-        try:
-            here = version(name)
-        except PackageNotFoundError:
+        here = find(name)
+        if here is None:
             differing.append(f"{name} {wanted} in the lock, not installed here")
-            continue
-        if here != wanted:
-            differing.append(f"{name} {wanted} in the lock, {here} installed here")
+        elif here.version != wanted:
+            differing.append(f"{name} {wanted} in the lock, {here.version} installed here")
     return differing, len(lock)
 
 
@@ -308,11 +323,11 @@ def _rows(frame: pl.DataFrame, names: list[str]) -> list[list[Any]]:
     return [list(row) for row in frame.select(names).rows()]
 
 
-def _latency(workspace: Workspace, candidate: ModelVersion, model: LoadedModel, other: LoadedModel) -> list[Evidence]:
+def _latency(workspace: Workspace, candidate: ModelVersion, model: AskedModel, other: AskedModel) -> list[Evidence]:
     asked, theirs = (_timed_rows(workspace, model, one) for one in (model, other))
     if not asked or not theirs:
         return []  # no row is left that it could be asked: nobody measured, the gate says
-    own, champion = _milliseconds(model, asked), _milliseconds(other, theirs)
+    own, champion = model.within(_milliseconds, model, asked), other.within(_milliseconds, other, theirs)
     return [make.latency(candidate.bundle, workspace.clock.now(), candidate_ms=own, champion_ms=champion)]
 
 

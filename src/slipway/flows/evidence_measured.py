@@ -5,9 +5,9 @@ from __future__ import annotations
 from slipway.errors import MissingExtra
 from slipway.flows.load_evidence import load_evidence
 from slipway.flows.replay_rows import replay_rows, without_values
+from slipway.flows.target import packages_of, resolve
 from slipway.gates import evidence as make
-from slipway.ledger import locks
-from slipway.pipelines import isolation
+from slipway.models.received import run_stayed, verdicts_of
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import CheckSpec, Evidence, GateSpec
 from slipway.records.locks import LockedPackage
@@ -38,6 +38,8 @@ def measured(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate
 
 
 def _replay(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate: GateSpec) -> Evidence:
+    if carried := _replayed_elsewhere(workspace, candidate):
+        return carried
     count = max(check.count for check in gate.checks if check.kind == "replayed")
     workspace.say(f"Replaying {count:,} training rows through the endpoint process of the bundle.")
     # A verdict is kept, and read by people who may not see personal values.
@@ -53,6 +55,40 @@ def _replay(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, gate:
     )
 
 
+def _replayed_elsewhere(workspace: Workspace, candidate: ModelVersion) -> Evidence | None:
+    """What the gate of another store found, where the version came from there: its training rows stayed there too."""
+    with workspace.ledger.read() as tx:
+        if not run_stayed(tx, candidate):
+            return None
+    for ruling in verdicts_of(workspace, candidate.bundle):
+        for outcome in ruling.outcomes:
+            if ruling.environment != workspace.environment and outcome.values.keys() >= {
+                "verdict",
+                "rows",
+                "of",
+                "share",
+            }:
+                where = outcome.values.get("where") or f"in {ruling.environment} on {ruling.created_at:%Y-%m-%d}"
+                told = outcome.found if "where" in outcome.values else f"{where}: {outcome.found}"
+                return Evidence(
+                    kind="replayed",
+                    subject=candidate.bundle,
+                    at=ruling.created_at,
+                    values=outcome.values | {"where": where},
+                    note=told,
+                )
+    return make.replayed(
+        candidate.bundle,
+        workspace.clock.now(),
+        verdict="cannot",
+        rows=0,
+        of=0,
+        share=0.0,
+        note="its training rows stayed in the store that it came from, whose gate has not replayed them",
+        fix=f"Let that gate judge it with sw.replayed() in it (slipway deploy {candidate.name}), then promote it again.",
+    )
+
+
 def _target(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, check: CheckSpec) -> Evidence:
     """Whether a lock resolves on a named target."""
     name, _, python = check.where.partition(" ")
@@ -64,28 +100,15 @@ def _target(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, check
     if environment is None:
         unknown = "the bundle names no lock"
     else:
-        lock = locks.lock_of(workspace.blobs, environment)
-        packages = lock.packages if lock is not None else _named(environment.lock)
+        packages = packages_of(workspace, environment)
         python = python or environment.python
         if _minor(python) != _minor(environment.python):
             differing.append(f"Python {environment.python} in the lock, {python} on the target")
-        own = [one for one in packages if one.wheel or one.origin]
-        differing += [
-            f"{one.name} {one.version} is kept as {one.file}, for this kind of machine only"
-            for one in own
-            if platform and not one.file.endswith("-none-any.whl")
-        ]
         try:
-            others = [one for one in packages if one not in own]
-            said, is_unknown = isolation.opened(workspace).unresolved(
-                others, platform, python, ask_index=bool(check.limit)
-            )
+            faults, unknown = resolve(workspace, packages, platform, python, ask_index=bool(check.limit))
+            differing += faults
         except MissingExtra as problem:
-            said, is_unknown = str(problem), True
-        if said and is_unknown:
-            unknown = said
-        elif said:
-            differing.append(said)
+            unknown = str(problem)
     return make.environment(
         candidate.bundle,
         workspace.clock.now(),
@@ -94,11 +117,6 @@ def _target(workspace: Workspace, candidate: ModelVersion, bundle: Bundle, check
         where=check.where,
         unknown="" if differing else unknown,
     )
-
-
-def _named(lock: tuple[str, ...]) -> tuple[LockedPackage, ...]:
-    pairs = (pinned.partition("==") for pinned in lock)
-    return tuple(LockedPackage(name=name, version=version) for name, _, version in pairs)
 
 
 def _minor(python: str) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ from slipway.records.models import Bundle
 from slipway.records.predictions import PushedRow
 from slipway.records.tables import TableVersion
 from slipway.tables import versions
-from slipway.tables.segments import Cursor, read_segments
+from slipway.tables.log_rows import read_rows
+from slipway.tables.segments import Cursor
 from slipway.tables.versions import Origin
 
 __all__ = ["feed", "feed_anew", "from_tables", "keep_view", "keep_views", "view_table"]
@@ -172,7 +173,7 @@ def _pushed_again(
     known = {part.source for part in spec.parts if isinstance(part, Windows)}
     known |= {part.name for part in spec.parts if isinstance(part, View)}
     while True:
-        rows, after = read_segments(log, "events", PushedRow, after, limit=_PUSHED_AT_ONCE)
+        rows, after = read_rows(log, "events", PushedRow, after, limit=_PUSHED_AT_ONCE)
         by_name: dict[str, list[dict[str, Any]]] = {}
         for row in sorted(rows, key=lambda row: row.received_us):
             if row.name in known:

@@ -6,6 +6,7 @@ from slipway.errors import InvalidInput, near
 from slipway.gates.floors import ALWAYS, floor_name
 from slipway.gates.written import read_check
 from slipway.ledger import entries, events
+from slipway.ledger.sealed_records import kept
 from slipway.operations.declare import Empty
 from slipway.operations.floors import Floors, FloorSet, SetFloor
 from slipway.ports.ledger_store import ReadTransaction
@@ -83,5 +84,6 @@ def set_floor(workspace: Workspace, request: SetFloor) -> FloorSet:
             reason=request.reason,
         )
         entries.put(tx, floor, expect=0)
-        events.record(tx, workspace, "floors.set", f"floor:{floor.id}", checks=list(floor.written), reason=floor.reason)
+        told = {"checks": list(floor.written), "reason": floor.reason, "kept": kept(floor)}
+        events.record(tx, workspace, "floors.set", f"floor:{floor.id}", **told)
     return FloorSet(floor=floor)

@@ -71,11 +71,15 @@ def _notices(tx: ReadTransaction, name: str, state: str | None) -> list[Notice]:
 
 
 def _is_waited_for(tx: ReadTransaction, notice: Notice, now: datetime) -> bool:
-    """Whether nobody has given a word, in the role, that still counts for the bundle."""
+    """Whether words in the role are still missing for the bundle, theirs among them, and nobody spoke against it."""
+    given: dict[str, Approval] = {}
     for link in tx.links(notice.parent_id, towards=False):
         kind, _, id = link.target.partition(":")
-        if kind == "approval":
-            word = entries.get(tx, Approval, id)
-            if word.name == "accountable" and (word.expires_at is None or word.expires_at > now):
-                return False
-    return True
+        word = entries.get(tx, Approval, id) if kind == "approval" else None
+        counts = word is not None and (word.expires_at is None or word.expires_at > now)
+        if word is not None and counts and word.name == notice.waits_for.role:
+            given[word.actor.name] = max(
+                given.get(word.actor.name, word), word, key=lambda one: (one.created_at, one.id)
+            )
+    is_rejected = any(word.decision == "rejected" for word in given.values())
+    return not is_rejected and notice.name not in given and len(given) < notice.waits_for.count

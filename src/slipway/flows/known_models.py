@@ -17,6 +17,7 @@ from slipway.features.specs import features_of
 from slipway.flows.package import training_of, training_set_of
 from slipway.ledger import entries
 from slipway.models.numbered import versions_in
+from slipway.models.received import run_stayed
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision, Served
@@ -169,7 +170,7 @@ def known_model(
     """One version with what its run left behind."""
     if not version.run_id:
         return KnownModel(version=version, training=None, endpoints=endpoints)
-    if version.made_by and not entries.etag(tx, Run, version.run_id):  # it came from another store
+    if run_stayed(tx, version):  # it came from another store
         return KnownModel(version=version, training=training_of(workspace, version), endpoints=endpoints)
     run = entries.get(tx, Run, version.run_id)
     training = training_set_of(workspace, run)
@@ -193,9 +194,8 @@ def _serving(tx: ReadTransaction, project: str) -> Iterator[tuple[str, Served]]:
     """Endpoints and what they answer with now."""
     for name, id in sorted(tx.refs(project, "endpoint").items()):
         revision = entries.get(tx, Revision, id)
-        yield name, revision.served
-        if revision.challenger is not None:
-            yield name, revision.challenger.served
+        for served in revision.versions:
+            yield name, served
 
 
 def _numbered(tx: ReadTransaction, newest: ModelVersion, number: int) -> ModelVersion:

@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from slipway.flows.stored_rows import StoredRows
 from slipway.records.features import TrainingSet, Windows
 from slipway.records.gates import CheckSpec
-from slipway.stats.classification import auc, midranks
-from slipway.stats.intervals import auc_interval
+from slipway.stats.alone import SURE, alone
 from slipway.stats.metrics import MIN_SLICE_ROWS
 
 __all__ = ["leaks"]
 
-_BINS = 32
-_SURE = 0.9
-"""What the lower bound of an input's own AUC must be above, besides the AUC itself: few rows tell little."""
 _BY_CHANCE = 0.01
 """Rows that have no key may be equal without being the same: more of them than this are told."""
 _SPLIT = "Hold rows out by time or key, and evaluate on those: rows.filter(pl.col('at') >= cut), after sw.inputs on the others."
@@ -31,10 +25,10 @@ def leaks(rows: StoredRows, check: CheckSpec) -> dict[str, Any]:
     named = {one["column"] for one in findings}
     strongest, by = 0.0, ""
     for position, name in enumerate(rows.names):
-        strength, low = _alone(rows, position)
+        strength, low = alone([row[position] for row in rows.values], rows.truth, is_binary=_is_binary(rows))
         if strength > strongest:
             strongest, by = strength, name
-        if strength >= check.limit and low > _SURE and name not in named:
+        if strength >= check.limit and low > SURE and name not in named:
             what = f"it alone predicts the label with {_figure(rows)} of {strength:.4g}"
             fix = f"See when {name} becomes known: leave it out if that is with the label or after the decision."
             findings.append({"column": name, "found": what, "fix": fix})
@@ -127,68 +121,6 @@ def _early_labels(rows: StoredRows, training: TrainingSet) -> list[dict[str, str
 
 def _table(training: TrainingSet) -> str:
     return training.table.partition(":")[2].rpartition("@")[0].partition("/")[2]
-
-
-def _alone(rows: StoredRows, position: int) -> tuple[float, float]:
-    """How well one input alone predicts the label, and a lower bound: by its order, or by the mean label of its values.
-
-    The means come from the other half of the rows, so that many values do not predict by being learnt.
-    """
-    if len(rows.values) < MIN_SLICE_ROWS or np.unique(rows.truth).size < 2:
-        return 0.0, 0.0
-    column = [row[position] for row in rows.values]
-    told = [_by_means(column, rows.truth)]
-    if all(value is None or isinstance(value, int | float) for value in column):
-        known = np.asarray([np.nan if value is None else float(value) for value in column])
-        least = np.nanmin(known) if np.isfinite(known).any() else 0.0
-        told.append(np.where(np.isnan(known), least - 1, known))
-    if not _is_binary(rows):
-        best = max(abs(_correlation(values, rows.truth)) for values in told)
-        return best, best
-    strengths = [
-        max((auc(rows.truth, values), values), (auc(rows.truth, -values), -values), key=lambda one: one[0])
-        for values in told
-    ]
-    strength, values = max(strengths, key=lambda one: one[0])
-    low = auc_interval(rows.truth, values).low
-    return strength, 0.0 if np.isnan(low) else low
-
-
-def _by_means(column: list[Any], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row's value replaced by the mean label that the other half of the rows has for it."""
-    groups = np.asarray(_bins(column), dtype=object)
-    half = np.random.default_rng(0).integers(0, 2, truth.size)
-    found = np.full(truth.size, truth.mean())
-    for mine in (0, 1):
-        others, own = half != mine, half == mine
-        frame = pl.DataFrame(
-            {"group": groups[others].tolist(), "truth": truth[others]}, schema_overrides={"group": pl.String}
-        )
-        means = dict(frame.group_by("group").agg(pl.col("truth").mean()).iter_rows())
-        found[own] = [means.get(group, truth.mean()) for group in groups[own]]
-    return found
-
-
-def _bins(column: list[Any]) -> list[str]:
-    """The values as texts; of numbers with many values the number of their quantile."""
-    numbers = np.asarray([value if isinstance(value, int | float) else np.nan for value in column], dtype=np.float64)
-    known = numbers[~np.isnan(numbers)]
-    if np.unique(known).size <= _BINS:
-        return [str(value) for value in column]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    places = np.searchsorted(edges, numbers).tolist()
-    return [
-        str(place) if isinstance(value, int | float) else str(value)
-        for value, place in zip(column, places, strict=True)
-    ]
-
-
-def _correlation(values: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    """Spearman's: the correlation of ranks."""
-    one, other = midranks(values), midranks(truth)
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(np.corrcoef(one, other)[0, 1])
 
 
 def _learnt(rows: StoredRows) -> tuple[list[dict[str, str]], str, str]:

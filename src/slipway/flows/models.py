@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from slipway.errors import NotFound
+import msgspec
+
+from slipway.errors import Denied, NotFound
 from slipway.flows.approve import approvals_of
 from slipway.flows.reproduce import reproductions_of
+from slipway.flows.stored_rows import check_readable_behind, personal_inputs
 from slipway.ledger import entries, lineage, search
 from slipway.models import registered, registry
 from slipway.models.card import answered
@@ -25,8 +28,9 @@ from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.reproductions import Reproduction
 from slipway.records.search import Search
+from slipway.tables.personal import may_see, sees_all
 
-__all__ = ["get_model", "list_models", "search_models", "set_alias"]
+__all__ = ["card_of", "get_model", "list_models", "search_models", "set_alias"]
 
 
 def list_models(workspace: Workspace, request: Empty) -> Models:
@@ -66,7 +70,7 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         NotFound: No such model or version.
     """
     version = registry.find(workspace, request.name, request.version)
-    bundle = registry.bundle_of(workspace, version) if version.bundle else None
+    bundle = _shown(workspace, version, registry.bundle_of(workspace, version)) if version.bundle else None
     with workspace.ledger.read() as tx:
         judged = [
             entries.get(tx, Verdict, link.target.partition(":")[2])
@@ -83,9 +87,25 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
         approvals=tuple(approvals_of(workspace, version.bundle)) if bundle else (),
         lineage=tuple(links),
-        card=answered(_card(workspace, bundle), written) + _reproduced(version, repeated) if bundle else "",
+        card=answered(card_of(workspace, bundle), written) + _reproduced(version, repeated) if bundle else "",
         reproductions=repeated,
     )
+
+
+def _shown(workspace: Workspace, version: ModelVersion, bundle: Bundle) -> Bundle:
+    """A manifest without the values of inputs that whoever asks may not see: of persons, and of tables closed to them."""
+    if bundle.explained is None or sees_all(workspace):
+        return bundle
+    hidden = frozenset() if may_see(workspace.actor) else personal_inputs(workspace, version, bundle)
+    try:
+        check_readable_behind(workspace, bundle)
+    except Denied:
+        hidden = frozenset(field.name for field in bundle.signature.inputs)
+    shown = tuple(
+        msgspec.structs.replace(one, values=(), answers=()) if one.input in hidden else one
+        for one in bundle.explained.dependences
+    )
+    return msgspec.structs.replace(bundle, explained=msgspec.structs.replace(bundle.explained, dependences=shown))
 
 
 def set_alias(workspace: Workspace, request: SetAlias) -> AliasMoved:
@@ -103,7 +123,12 @@ def set_alias(workspace: Workspace, request: SetAlias) -> AliasMoved:
     return AliasMoved(alias=moved.alias, number=moved.number, before=before)
 
 
-def _card(workspace: Workspace, bundle: Bundle) -> str:
+def card_of(workspace: Workspace, bundle: Bundle) -> str:
+    """The card as it was packed.
+
+    Raises:
+        NotFound: The bundle has none.
+    """
     for file in bundle.files:
         if file.path == "card.md":
             return workspace.blobs.get(file.digest).decode()

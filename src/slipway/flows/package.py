@@ -9,11 +9,13 @@ import msgspec
 
 from slipway import code
 from slipway.flows.held_out import held_out_from
+from slipway.flows.routes import prove_routes
 from slipway.hashing import combine, fingerprint
 from slipway.ledger import entries, locks, provenance
 from slipway.models import registry
 from slipway.models.model import Model
 from slipway.models.packing import pack
+from slipway.models.received import run_stayed
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet
 from slipway.records.models import ModelVersion
@@ -71,6 +73,7 @@ def package(
         workspace,
         model,
         name=name,
+        through=prove_routes,
         features=features,
         code=sources,
         modules=_modules(sources),
@@ -105,7 +108,7 @@ def training_of(workspace: Workspace, version: ModelVersion) -> TrainingSet | No
     if not version.run_id:
         return None
     with workspace.ledger.read() as tx:
-        if version.made_by and not entries.etag(tx, Run, version.run_id):  # it made no training set, and is elsewhere
+        if run_stayed(tx, version):  # it made no training set, and is elsewhere
             return None
         run = entries.get(tx, Run, version.run_id)
     return training_set_of(workspace, run)

@@ -22,9 +22,10 @@ import msgspec
 
 from slipway.errors import BackendError
 from slipway.flows.contracts import request_fields
+from slipway.flows.endpoints import last_status
 from slipway.flows.feed import feed
 from slipway.models import bundle as bundles
-from slipway.ports.launcher import LOG_FILE, STATUS_FILE
+from slipway.ports.launcher import LOG_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import EMBEDDED, Contract, EndpointStatus, OnlinePlace, Revision, Served
 from slipway.records.models import Bundle, ModelVersion
@@ -177,7 +178,7 @@ def _ready(folder: Path, process: subprocess.Popen[bytes]) -> str:
     until = time.monotonic() + _READY_WITHIN_S
     while time.monotonic() < until:
         ended = process.poll() is not None  # looked at first: what it wrote before it ended is read below
-        status = _status(folder)
+        status = last_status(folder)
         if status is not None and status.state == "ready" and status.pid == process.pid and not ended:
             return status.url
         if ended or (status is not None and status.state == "failed"):
@@ -189,16 +190,9 @@ def _ready(folder: Path, process: subprocess.Popen[bytes]) -> str:
         time.sleep(_LOOK_EVERY_S)
     raise BackendError(
         f"The bundle's endpoint process was not ready within {_READY_WITHIN_S:g} seconds.",
-        why=_last_words(folder, _status(folder)),
+        why=_last_words(folder, last_status(folder)),
         fix="Ask again when the machine is less busy, or look at what its code does when it is loaded.",
     )
-
-
-def _status(folder: Path) -> EndpointStatus | None:
-    try:
-        return msgspec.json.decode((folder / STATUS_FILE).read_bytes(), type=EndpointStatus)
-    except FileNotFoundError:
-        return None
 
 
 def _last_words(folder: Path, status: EndpointStatus | None) -> str:

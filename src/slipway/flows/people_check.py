@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from slipway.errors import near
 from slipway.flows.approve import authors_of
+from slipway.flows.floors import floor_of
 from slipway.flows.handover import mismatches
 from slipway.governance.absences import deputies, stand_in
+from slipway.governance.asked import asked
 from slipway.governance.people import identity_of, known
 from slipway.governance.raci import declared_raci
 from slipway.ledger import entries
@@ -17,6 +19,7 @@ from slipway.operations.responsibility import Gap, Gaps
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.gates import CheckSpec
 from slipway.records.models import ModelVersion
 from slipway.records.people import Person
 from slipway.records.responsibility import DEFAULT, LETTERS, Raci, RaciRow
@@ -59,7 +62,7 @@ def check_rows(workspace: Workspace, rows: Sequence[RaciRow]) -> Gaps:
         gaps += _absent(workspace, rows, people, away)
         raci = Raci(id="", project="", created_at=now, number=0, rows=tuple(rows), actor=workspace.actor)
         gaps += [_mismatch(said) for said in mismatches(tx, workspace, raci)]
-        gaps += _too_many_words(tx, workspace)
+        gaps += _words(tx, workspace, rows)
         newest = _newest_versions(tx, workspace)
     gaps += _authors(workspace, rows, newest)
     return Gaps(gaps=tuple(gaps), stages=len(rows))
@@ -159,18 +162,31 @@ def _authors(workspace: Workspace, rows: Sequence[RaciRow], newest: Iterable[Mod
             )
 
 
-def _too_many_words(tx: ReadTransaction, workspace: Workspace) -> Iterator[Gap]:
-    """One person who is accountable cannot give two words."""
+def _words(tx: ReadTransaction, workspace: Workspace, rows: Sequence[RaciRow]) -> Iterator[Gap]:
+    """Every word that a gate or the floor asks for can be given, by so many people as it asks."""
+    people, said = asked(tx, workspace, rows), set()
+    for whose, check in _approvals(tx, workspace):
+        never = people.too_few(check.role, check.count)
+        if never is not None and (check.role, check.count) not in said:
+            said.add((check.role, check.count))
+            yield Gap(
+                stage="approve",
+                sentence=f"{whose} can never be passed: {never.found}.",
+                fix=f"{never.fix.rstrip('.')}.",
+            )
+
+
+def _approvals(tx: ReadTransaction, workspace: Workspace) -> Iterator[tuple[str, CheckSpec]]:
+    """Which words are asked for in the environment, and by what."""
+    floor = floor_of(tx, workspace.environment)
+    for check in floor.checks if floor else ():
+        if check.kind == "approval":
+            yield f"The floor of {workspace.environment}", check
     prefix = f"{workspace.project}/{workspace.environment}/"
     for declared in entries.every(tx, DeclaredEndpoint, project=workspace.project):
-        checks = declared.gate.checks if declared.gate and declared.id.startswith(prefix) else ()
-        for one in checks:
-            if one.kind == "approval" and one.role == "accountable" and one.count > 1:
-                yield Gap(
-                    stage="approve",
-                    sentence=f"The gate of {declared.name} asks {one.count} people to approve as accountable, and one is.",
-                    fix="Ask for the other word in another role: sw.approval('accountable'), sw.approval('governance')",
-                )
+        for check in declared.gate.checks if declared.gate and declared.id.startswith(prefix) else ():
+            if check.kind == "approval":
+                yield f"The gate of {declared.name}", check
 
 
 def _mismatch(said: str) -> Gap:

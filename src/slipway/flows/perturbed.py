@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slipway.errors import InvalidInput, NotFound, SlipwayError, near
+from slipway.errors import InvalidInput, NoAnswer, NotFound, SlipwayError, near
 from slipway.flows.stored_rows import StoredRows
 from slipway.records.gates import CheckSpec
 from slipway.records.schema import Field
@@ -56,6 +56,8 @@ def dirty(rows: StoredRows, check: CheckSpec) -> dict[str, Any]:
     ):
         try:
             answers = rows.ask(spoilt)
+        except NoAnswer:
+            raise  # nobody can tell then, and why is said
         except Exception as problem:  # whatever a framework raises: that it does is what is looked for
             refused.append(_Refused("it", what, type(problem).__name__))
             continue
@@ -127,6 +129,8 @@ def _said(rows: StoredRows, asked: list[list[Any]]) -> str:
     """What is wrong with the answers, "" for nothing."""
     try:
         answers = rows.ask(asked)
+    except NoAnswer:
+        raise  # nobody can tell then, and why is said
     except SlipwayError as problem:  # its sentence may hold the values of a row
         return f"refuses the row ({problem.code})"
     except Exception as problem:  # whatever a framework raises: that it does is what is looked for

@@ -17,8 +17,10 @@ from slipway.features.sets import FeatureSet
 from slipway.flows.endpoints import folder_of
 from slipway.flows.promotion import Promoted, Stage, name_of
 from slipway.flows.promotion import Promotion as Workflow
-from slipway.flows.promotion_stages import STAGES, Ask, Came, Way, arrived
+from slipway.flows.promotion_stages import STAGES
+from slipway.flows.promotion_way import Ask, Came, Way, arrived
 from slipway.flows.promotions import bring_along, keep, moved, newest_of
+from slipway.flows.replay_rows import Serve, over_http
 from slipway.hashing import digest
 from slipway.ids import check_name
 from slipway.ledger import events
@@ -68,6 +70,7 @@ def promote(
     others: Sequence[Workspace] = (),
     port: int = 0,
     ask: Ask,
+    serve: Serve = over_http,
 ) -> Promotion:
     """Take a version through its stages as far as it comes now.
 
@@ -81,6 +84,7 @@ def promote(
         others: Further environments whose pages show where it stands.
         port: The port that the endpoint is to listen on, 0 for any.
         ask: Asks an endpoint over HTTP.
+        serve: Asks stored rows of the bundle as it serves at the target; its endpoint process, unless something else is given.
 
     Returns:
         The promotion as it stands: done, or waiting for somebody or something.
@@ -102,16 +106,13 @@ def promote(
             former = next(one for one in promotion.stages if one.name == name_of(stage))
             if former.state == "done":
                 continue
+            begun = _set(places, promotion, PromotionStage(name=former.name, state="under way"))
+            # fmt: off
             way = Way(
-                source=source,
-                target=target,
-                version=version,
-                promotion=_set(places, promotion, PromotionStage(name=former.name, state="under way")),
-                former=former.state,
-                features=features,
-                port=port,
-                ask=ask,
+                source=source, target=target, version=version, promotion=begun, former=former.state, features=features,
+                port=port, ask=ask, serve=serve,
             )
+            # fmt: on
             promotion = _through(way, stage, places)
             if promotion.state == "waiting":
                 break
@@ -226,8 +227,20 @@ def _through(way: Way, stage: Stage, places: Sequence[Workspace]) -> Promotion:
         _set(places, way.promotion, PromotionStage(name=name, state="failed", sentence=str(problem)))
         raise
     way.target.say(f"{name}: {came.sentence}")
-    told = PromotionStage(name=name, state=came.state, sentence=came.sentence, asked=came.asked, command=came.command)
-    return _set(places, _with_number(way, way.promotion), told)
+    told = PromotionStage(
+        name=name,
+        state=came.state,
+        sentence=came.sentence,
+        asked=came.asked,
+        consulted=came.consulted,
+        informed=came.informed,
+        command=came.command,
+        replay=came.replay,
+    )
+    after = _set(places, _with_number(way, way.promotion), told)
+    if came.problem is not None:
+        raise came.problem
+    return after
 
 
 def _with_number(way: Way, promotion: Promotion) -> Promotion:

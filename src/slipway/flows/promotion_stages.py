@@ -2,101 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 from slipway.errors import Conflict, GateRefused, InvalidInput, NotFound, SlipwayError
-from slipway.features.sets import FeatureSet
 from slipway.flows import rollouts
 from slipway.flows.approve import approvals_of, authors_of
 from slipway.flows.deploy import deploy
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.feed import keep_views
 from slipway.flows.floors import floor_of
-from slipway.flows.judging import declared_endpoint, judge_version, refusal
+from slipway.flows.judging import declared_endpoint, judge_version, judge_words, refusal
 from slipway.flows.package import TRAINING_SET
+from slipway.flows.promotion_replay import replayed
+from slipway.flows.promotion_way import Came, Way
 from slipway.flows.promotions import newest_of
+from slipway.flows.who_can import is_hopeless, words_of
 from slipway.gates.floors import effective
-from slipway.gates.judge import judge
+from slipway.governance.asked import Asked, asked
+from slipway.governance.raci import ACCOUNTABLE, named
 from slipway.ledger import entries
 from slipway.models import bundle as bundles
 from slipway.models import registry
-from slipway.models.received import copy_verdicts, is_there, receive, signer_of
+from slipway.models.received import copy_known, receive, signer_of
 from slipway.models.scoring import TOLERANCE
 from slipway.operations.endpoints import Deploy
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
-from slipway.records.gates import GateSpec
-from slipway.records.models import Bundle, ModelVersion
-from slipway.records.people import Person
-from slipway.records.promotions import Promotion, StageState
+from slipway.records.gates import CheckSpec, Outcome
+from slipway.records.models import Bundle
+from slipway.records.promotions import Promotion
+from slipway.records.responsibility import Letter, Stage
 from slipway.records.rollouts import Rollout
 from slipway.records.runs import Run
 
-__all__ = ["STAGES", "Came", "Way", "arrived"]
-
-Ask = Callable[[str, str, Sequence[Mapping[str, Any]]], Sequence[float]]
-"""Asks an endpoint over HTTP: where it answers, its name, rows; returns the scores."""
+__all__ = ["STAGES"]
 
 _ASKED_ROWS = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """What a stage may use.
-
-    Args:
-        source: The environment that the version comes from.
-        target: The environment that it goes into.
-        version: At the source.
-        promotion: As it stands.
-        former: The state in which the stage was found, before this attempt at it.
-        features: The feature set of the endpoint, as the project's code declares it now; None without one.
-        port: The port that the endpoint is to listen on, 0 for any.
-        ask: Asks an endpoint over HTTP.
-    """
-
-    source: Workspace
-    target: Workspace
-    version: ModelVersion
-    promotion: Promotion
-    former: StageState
-    features: FeatureSet | None
-    port: int
-    ask: Ask
-
-    @property
-    def is_one_store(self) -> bool:
-        """Whether both environments keep their things in one place."""
-        return self.source.root == self.target.root
-
-    @property
-    def env(self) -> str:
-        """The end of a command that is meant for the target."""
-        return f" --env {self.target.environment}"
-
-    @property
-    def here(self) -> ModelVersion:
-        """The version at the target."""
-        found = arrived(self)
-        assert found is not None  # the stage "copy" is before every other
-        return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Came:
-    """What came of a stage: see `PromotionStage`."""
-
-    sentence: str
-    state: StageState = "done"
-    asked: tuple[str, ...] = ()
-    command: str = ""
-
-
-def arrived(way: Way) -> ModelVersion | None:
-    """The version at the target, None before it is there."""
-    return way.version if way.is_one_store else is_there(way.target, way.version)
 
 
 def evidence(way: Way) -> Came:
@@ -114,7 +55,7 @@ def evidence(way: Way) -> Came:
 
 
 def copy(way: Way) -> Came:
-    """The bundle's bytes, manifest, signature and verdicts are in the target's store, verified there."""
+    """The bundle's bytes, manifest and signature are in the target's store, verified there."""
     if way.is_one_store:
         return Came(sentence=f"{way.source.environment} and {way.target.environment} share a store; nothing to copy.")
     untrusted = _untrusted(way)
@@ -124,7 +65,7 @@ def copy(way: Way) -> Came:
             sentence=f"The store of {way.target.environment} does not trust the key {untrusted}, by which it was signed. "
             f"Whoever answers for {way.target.environment} compares these digits with those of the file in keys/trusted "
             f"of {way.source.environment}'s store, and trusts it once.",
-            asked=_people(way.target, "admin"),
+            asked=_holders(way.target, "admin"),
             command=f"slipway promote {way.version.name}:{way.version.number} --to {way.target.environment} "
             f"--trust {untrusted}",
         )
@@ -134,7 +75,6 @@ def copy(way: Way) -> Came:
     described = [one.digest for one in run.artifacts if one.name == TRAINING_SET] if run else []
     training = way.version.training or next(iter(described), "")
     there = receive(way.source, way.target, way.version, authors=authors, training=training)
-    copy_verdicts(way.source, way.target, way.version)
     return Came(
         sentence=f"Version {there.number} in {way.target.environment}: digest {there.bundle[:16]} and signature hold there."
     )
@@ -142,15 +82,20 @@ def copy(way: Way) -> Came:
 
 def gate(way: Way) -> Came:
     """The target's gate lets it through, but for words that people have yet to give."""
+    if not way.is_one_store:  # here and not when it was copied: what a gate lacks may be shown at the source meanwhile
+        copy_known(way.source, way.target, way.version)
     declared = declared_endpoint(way.target, way.promotion.endpoint, model=way.version.name)
     version = way.here
     ruling = judge_version(way.target, version, registry.bundle_of(way.target, version), declared, keep=True)
     against = [one for one in ruling.outcomes if one.result in ("refused", "cannot tell")]
-    if [one for one in against if not one.check.startswith(_APPROVED)]:
+    if [one for one in against if is_hopeless(one) or one.kind != "approval"]:
         raise refusal(version, ruling)
     passed = sum(one.result == "passed" for one in ruling.outcomes)
     asks = f"; {len(against)} ask for somebody's word" if against else ""
-    return Came(sentence=f"{passed} of {len(ruling.outcomes)} checks passed{asks} (verdict {ruling.id}).")
+    return Came(
+        sentence=f"{passed} of {len(ruling.outcomes)} checks passed{asks} (verdict {ruling.id}).",
+        informed=_named(way, "validate", "informed"),
+    )
 
 
 def approval(way: Way) -> Came:
@@ -158,32 +103,21 @@ def approval(way: Way) -> Came:
     declared = declared_endpoint(way.target, way.promotion.endpoint, model=way.version.name)
     with way.target.ledger.read() as tx:
         floor = floor_of(tx, way.target.environment)
+        people = asked(tx, way.target)
     effective_gate = effective(declared.gate, way.target.environment, floor)
     checks = tuple(check for check in effective_gate.checks if check.kind == "approval")
     if not checks:
         return Came(sentence="The gate asks for nobody's word.")
     version = way.here
-    outcomes = judge(
-        GateSpec(checks=checks),
-        [],
-        approvals_of(way.target, version.bundle),
-        subject=version.bundle,
-        at=way.target.clock.now(),
-        champion_known=False,
-        model=version.name,
-        number=version.number,
-        authors=authors_of(way.target, version),
-    )
+    outcomes = judge_words(way.target, version, checks)
     for check, outcome in zip(checks, outcomes, strict=True):
         if outcome.result == "refused":
-            raise GateRefused(f"{version.name} {version.number}: {outcome.found}.", fix=outcome.fix + way.env)
-        if outcome.result != "passed":
-            return Came(
-                state="waiting",
-                sentence=f"{outcome.check[:1].upper()}{outcome.check[1:]}: {outcome.found}.",
-                asked=_people(way.target, check.role),
-                command=outcome.fix + way.env,
+            fix = outcome.fix if is_hopeless(outcome) else outcome.fix + way.env
+            raise GateRefused(
+                f"{version.name} {version.number}: {outcome.found}.", why=f"Who can help: {outcome.helper}.", fix=fix
             )
+        if outcome.result != "passed":
+            return _asked(way, people, check, outcome)
     return Came(sentence="; ".join(outcome.found for outcome in outcomes))
 
 
@@ -197,7 +131,8 @@ def deployed(way: Way) -> Came:
     present = _present(way)
     if present is not None and present.served.bundle == version.bundle:
         how = f", rolled out: {mine.reason}" if mine is not None and mine.state == "promoted" else ""
-        return Came(sentence=f"Serves as revision {present.number} of {name}{how}.")
+        informed = _named(way, "deploy", "informed")
+        return Came(sentence=f"Serves as revision {present.number} of {name}{how}.", informed=informed)
     if mine is not None and way.former == "waiting":  # it was waited for, and ended otherwise
         raise Conflict(
             f"The roll-out of {version.name} {version.number} at {name} ended: {mine.state}.",
@@ -210,25 +145,26 @@ def deployed(way: Way) -> Came:
     begun = rollouts.under_way(way.target, name)
     if begun is not None and begun.challenger.bundle == version.bundle:
         return _rolling(way, begun)
-    return Came(sentence=f"Serves as revision {revision_of(way.target, name).number} of {name}.")
+    informed = _named(way, "deploy", "informed")
+    return Came(sentence=f"Serves as revision {revision_of(way.target, name).number} of {name}.", informed=informed)
 
 
 def experiment(way: Way) -> Came:
-    """It was tried where it serves: by its roll-out, or by rows whose answers are known, asked over HTTP."""
+    """It was tried as it serves there: by its roll-out, or by rows whose inputs and answers are known, asked over HTTP."""
     version, name = way.here, way.promotion.endpoint
     rollout = rollouts.newest(way.target, name)
     if rollout is not None and rollout.challenger.bundle == version.bundle and rollout.state == "promoted":
         return Came(sentence=f"Beside {rollout.champion.model} {rollout.champion.number}: {rollout.reason}")
     bundle = registry.bundle_of(way.target, version)
+    if bundle.features is not None:
+        return replayed(way, bundle)
+    if revision_of(way.target, name).batch is not None:
+        return Came(sentence="It scores a table and answers no requests: its package was proven on its sample.")
     status = way.target.launcher.status(folder_of(way.target, name))
     if status is None or not status.url:
         raise NotFound(
             f"The endpoint {name!r} does not run in {way.target.environment}, so it cannot be asked.",
             fix=f"Deploy it again: slipway deploy {version.name} --version {version.number}{way.env}",
-        )
-    if bundle.features is not None:
-        return Came(
-            sentence="Nothing served beside it. Its features are looked up, and its gate's proof of them (no skew) holds."
         )
     return _asked_again(way, bundle, status.url)
 
@@ -263,7 +199,6 @@ STAGES: dict[str, Callable[[Way], Came]] = {
     "registry": registered,
     "monitors": monitors,
 }
-_APPROVED = "approved as"
 
 
 def _asked_again(way: Way, bundle: Bundle, url: str) -> Came:
@@ -311,6 +246,7 @@ def _rolling(way: Way, rollout: Rollout) -> Came:
         sentence=f"In {rollout.state} beside {rollout.champion.model} {rollout.champion.number} since "
         f"{rollout.since:%Y-%m-%d %H:%M}; `slipway up{way.env}` decides.{last}",
         command=f"slipway rollout status {name}{way.env}",
+        informed=_named(way, "deploy", "informed"),
     )
 
 
@@ -334,14 +270,30 @@ def _run(way: Way) -> Run | None:
         return entries.get(tx, Run, way.version.run_id) if known else None
 
 
-def _people(workspace: Workspace, role: str) -> tuple[str, ...]:
-    """Who holds a role there; the role itself where nobody is known to, or it is a word of the project's own."""
-    with workspace.ledger.read() as tx:
-        people = entries.find(tx, Person, limit=10_000)
-    held = sorted(
-        person.name
-        for person in people
-        if person.disabled_at is None
-        and any(grant.role == role and grant.project in ("", workspace.project) for grant in person.grants)
+def _named(way: Way, stage: Stage, letter: Letter) -> tuple[str, ...]:
+    with way.target.ledger.read() as tx:
+        return named(tx, way.target, stage, letter)
+
+
+def _asked(way: Way, people: Asked, check: CheckSpec, outcome: Outcome) -> Came:
+    """That a word is waited for: of whom, who is consulted first, and who was told that it waits."""
+    version = way.here
+    given = words_of(approvals_of(way.target, version.bundle), (), way.target.clock.now()).given.get(check.role, ())
+    if check.role == ACCOUNTABLE and people.rows:
+        names, who = people.acting("approve", "accountable"), f" Accountable: {people.shown('approve', 'accountable')}."
+    else:
+        names, who = people.speakers(check.role, authors_of(way.target, version)) or (check.role,), ""
+    return Came(
+        state="waiting",
+        sentence=f"{outcome.check[:1].upper()}{outcome.check[1:]}: {outcome.found}.{who}",
+        asked=tuple(name for name in names if name not in given),
+        consulted=people.acting("approve", "consulted"),
+        informed=people.named("validate", "informed"),
+        command=outcome.fix + way.env,
     )
-    return tuple(held) or (role,)
+
+
+def _holders(workspace: Workspace, role: str) -> tuple[str, ...]:
+    """Who holds a role there; the role itself where nobody is known to."""
+    with workspace.ledger.read() as tx:
+        return asked(tx, workspace).holders(role) or (role,)

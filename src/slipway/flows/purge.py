@@ -25,6 +25,7 @@ from slipway.ledger.naming import keep_unnamed
 from slipway.ledger.retention import keep_days
 from slipway.ledger.run_file import RunFile
 from slipway.ledger.run_moving import files_of
+from slipway.operations.declare import check_allowed
 from slipway.operations.trash import Kept, Purged, PurgeTrash, SweepBlobs, Swept
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -61,7 +62,9 @@ def purge(workspace: Workspace, request: PurgeTrash) -> Purged:
         InvalidInput: Something is not in the trash, a name cannot be read, or days are negative.
         NotFound: There is nothing of a name, and never was.
         Corrupt: A list of files is damaged: no bytes are removed then.
+        Denied: Whoever asks may not purge.
     """
+    check_allowed(workspace, "trash.purge", "trash.purge")
     before = _before(request.grace_days)
     plan = plan_named(workspace, request.items) if request.items else _due(workspace, request.older_than_days)
     if request.dry_run:
@@ -96,7 +99,9 @@ def sweep(workspace: Workspace, request: SweepBlobs) -> Swept:
     Raises:
         InvalidInput: The grace is negative.
         Corrupt: A list of files is damaged: nothing is removed then.
+        Denied: Whoever asks may not purge.
     """
+    check_allowed(workspace, "trash.sweep", "trash.purge")
     before = _before(request.grace_days)
     sizes = {blob.digest.encode(): blob.size_bytes for blob in workspace.blobs.stored() if blob.put_at < before}
     unnamed = set(sizes)

@@ -14,6 +14,8 @@ from slipway.features.certificate import certificate_of
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.feed import keep_views
 from slipway.flows.package import package, training_set_of
+from slipway.governance.asked import Asked, asked
+from slipway.governance.raci import ACCOUNTABLE
 from slipway.ledger import entries, events
 from slipway.models.model import Model
 from slipway.operations.declare import check_allowed
@@ -22,6 +24,7 @@ from slipway.pipelines.declare import Pipeline
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
+from slipway.records.gates import GateSpec
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run, StepRun
 
@@ -56,6 +59,7 @@ def declare_endpoint(
 
     Raises:
         Denied: The actor may not declare endpoints.
+        InvalidDeclaration: Its gate asks for words that the project's RACI leaves nobody to give.
     """
     check_allowed(workspace, "endpoints.declare", "endpoints.declare")
     declared = endpoint.declared(
@@ -66,7 +70,11 @@ def declare_endpoint(
         snapshot=snapshot,
     )
     declared = msgspec.structs.replace(declared, online=workspace.online)
+    if declared.batch is not None:
+        placed = msgspec.structs.replace(declared.batch, executor=workspace.placement.setting)
+        declared = msgspec.structs.replace(declared, batch=placed)
     with workspace.ledger.write() as tx:
+        _check_words(asked(tx, workspace), declared.name, declared.gate)
         try:
             former = entries.get(tx, DeclaredEndpoint, declared.id)
         except NotFound:
@@ -78,6 +86,20 @@ def declare_endpoint(
                 return
         entries.put(tx, declared)
         events.record(tx, workspace, "endpoints.declare", f"endpoint:{declared.id}", model=declared.model)
+
+
+def _check_words(people: Asked, endpoint: str, gate: GateSpec | None) -> None:
+    """A gate that no version can ever pass is refused before one is made: slipway.toml and the gate contradict each other."""
+    for check in gate.checks if gate and people.rows else ():
+        if check.kind != "approval" or check.role != ACCOUNTABLE:
+            continue
+        never = people.too_few_named(check.count)
+        if never is not None:
+            raise InvalidDeclaration(
+                f"The gate of {endpoint!r} can never be passed: {never.found}.",
+                why="Where slipway.toml says who is accountable for approving, nobody else's word counts as theirs.",
+                fix=never.fix,
+            )
 
 
 def run_pipeline(
@@ -120,7 +142,11 @@ def run_pipeline(
     Raises:
         StepFailed: A step raised; the run is kept as failed.
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
+        InvalidDeclaration: The endpoint's gate asks for words that the project's RACI leaves nobody to give.
     """
+    if endpoint is not None and declare and register:
+        with workspace.ledger.read() as tx:
+            _check_words(asked(tx, workspace), endpoint.name, endpoint.gate.spec if endpoint.gate else None)
     run = partial(engine.run, workspace, pipeline, params, snapshot=snapshot, tags=tags, pins=pins)
     result = run(use_cache=use_cache, resume=resume, workers=workers, progress=progress, begun=begun)
     version = None
@@ -146,6 +172,7 @@ def release(workspace: Workspace, model: Model, run: Run, *, endpoint: Endpoint 
 
     Raises:
         InvalidInput: The model cannot be packaged with equal answers, or its features are not proven equal.
+        InvalidDeclaration: The endpoint's gate asks for words that the project's RACI leaves nobody to give.
     """
     if endpoint is None or endpoint.features is None:
         return package(workspace, model, run, name=endpoint.name if endpoint else name)

@@ -19,12 +19,12 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from slipway.errors import InvalidInput, NotFound, SlipwayError
+from slipway.errors import InvalidInput, NoAnswer, NotFound, SlipwayError
+from slipway.flows.asking import loaded_within
 from slipway.flows.contracts import request_fields
 from slipway.flows.passing import passing, stop
 from slipway.flows.trained_rows import TrainedRows, choose, spread, trained_rows
 from slipway.ledger import events
-from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel
 from slipway.models.evaluation import SCORED, evaluated_rows
@@ -41,10 +41,21 @@ from slipway.tables import prediction_log
 from slipway.tables.catalog import heads
 from slipway.tables.personal import MASK, may_see
 
-__all__ = ["ANSWER", "Serve", "Served", "fitted_rows", "replay", "replay_rows", "requests_of", "without_values"]
+__all__ = [
+    "ANSWER",
+    "Serve",
+    "Served",
+    "fitted_rows",
+    "over_http",
+    "replay",
+    "replay_rows",
+    "requests_of",
+    "without_values",
+]
 
 ANSWER = "the answer"
 _ROWS = 500
+_ANSWER_WITHIN_S = 60.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -106,7 +117,7 @@ def replay_rows(
     """
     began = time.monotonic()
     try:
-        found = _replayed(workspace, version, bundle, count, serve or _over_http)
+        found = _replayed(workspace, version, bundle, count, serve or over_http)
     except SlipwayError as problem:
         found = Replay(verdict="cannot", sentence=str(problem))
     return msgspec.structs.replace(found, seconds=round(time.monotonic() - began, 3))
@@ -134,11 +145,24 @@ def _replayed(workspace: Workspace, version: ModelVersion, bundle: Bundle, count
     return _compared(served, served.given, stored, rows, judged)
 
 
-def _over_http(workspace: Workspace, version: ModelVersion, bundle: Bundle, bodies: Sequence[bytes]) -> Served:
+def over_http(workspace: Workspace, version: ModelVersion, bundle: Bundle, bodies: Sequence[bytes]) -> Served:
+    """Ask the bundle's endpoint process, whose online store is loaded from the workspace's tables.
+
+    Raises:
+        BackendError: It does not start, or not in time.
+        NoAnswer: It does not answer a row in time.
+        NotFound: A table that its features read has no version any more.
+    """
     with passing(workspace, version, bundle) as endpoint:
-        answers = one_after_another(endpoint.url, endpoint.path, bodies)
+        answers = one_after_another(endpoint.url, endpoint.path, bodies, timeout_s=_ANSWER_WITHIN_S)
+        if len(answers) < len(bodies):
+            raise NoAnswer(
+                f"The endpoint process of {version.name} {version.number} did not answer row {len(answers):,} of "
+                f"{len(bodies):,} within {_ANSWER_WITHIN_S:g} s.",
+                fix="Ask it for such a row in a notebook, and mend what takes so long.",
+            )
         stop(endpoint.pid)  # so that its log is whole
-        model = bundles.load(endpoint.bundle, expect=version.bundle, signer=workspace.signer)
+        model = loaded_within(endpoint.bundle, expect=version.bundle, signer=workspace.signer)
         if not all(answer.is_good for answer in answers):
             return Served(answers=answers, given=None, model=model)
         ids = [msgspec.json.decode(answer.body)["predictions"][0]["id"] for answer in answers]

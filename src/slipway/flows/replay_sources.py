@@ -22,7 +22,8 @@ from slipway.records.predictions import LabelRow, PredictionRow, PushedRow
 from slipway.records.schema import Field
 from slipway.schema.types import polars_schema
 from slipway.tables import versions
-from slipway.tables.segments import read_segments
+from slipway.tables.log_folder import dropped_before
+from slipway.tables.log_rows import read_rows
 
 __all__ = ["Source", "log_source", "table_source"]
 
@@ -128,15 +129,19 @@ def log_source(
     """
     names = [item.name for item in contract.fields]
     key = key or _only_key(contract)
-    answered, _ = read_segments(folder, "predictions", PredictionRow)
+    answered, _ = read_rows(folder, "predictions", PredictionRow, since=since, until=until)
     rows = sorted((row for row in answered if since <= _instant(row.at_us) < until), key=lambda row: row.at_us)
     columns = [_column(item, [_nth(row.request, i) for row in rows]) for i, item in enumerate(contract.fields)]
     questions = pl.DataFrame([*columns, pl.Series(_AT, [_instant(row.at_us) for row in rows])])
-    _refuse_empty(questions, "The prediction log has", since, until)
+    gone = dropped_before(folder)
+    is_short = gone is not None and since.date() < gone
+    lacks = f"Days before {gone} were dropped from the log, which is not kept for ever." if is_short else ""
+    _refuse_empty(questions, "The prediction log has", since, until, lacks)
     place = names.index(key)
     by_key = {row.key: row.request[place] for row in rows}
     key_of_id = {row.id: row.key for row in rows}
     arrivals, passed_over = _arrivals(folder, spec)
+    left_out = f"{passed_over:,} pushed rows that no feature reads, or without a time, are left out."
     return Source(
         questions=questions,
         key=key,
@@ -144,17 +149,15 @@ def log_source(
         arrivals=arrivals,
         views=frozenset(part.name for part in spec.parts if isinstance(part, View)),
         labels=list(_labels(folder, key, by_key, key_of_id)),
-        told=(f"{passed_over:,} pushed rows that no feature reads, or without a time, are left out.",)
-        if passed_over
-        else (),
+        told=tuple(filter(None, (left_out if passed_over else "", lacks))),
     )
 
 
-def _refuse_empty(questions: pl.DataFrame, who: str, since: datetime, until: datetime) -> None:
+def _refuse_empty(questions: pl.DataFrame, who: str, since: datetime, until: datetime, why: str = "") -> None:
     if questions.is_empty():
         raise InvalidInput(
             f"{who} no row that was decided from {since.isoformat()} to {until.isoformat()}.",
-            why="There is nothing to replay.",
+            why=why or "There is nothing to replay.",
             fix="Choose a period of which there are rows: --since DATE --until DATE",
         )
 
@@ -171,7 +174,7 @@ def _only_key(contract: Contract) -> str:
 
 def _labels(folder: Path, key: str, by_key: Mapping[str, Any], key_of_id: Mapping[str, str]) -> Iterator[Label]:
     """Labels of the rows that are asked, in the order in which they were observed; corrections come again."""
-    told, _ = read_segments(folder, "labels", LabelRow)
+    told, _ = read_rows(folder, "labels", LabelRow)
     for row in sorted(told, key=lambda row: (row.observed_us, row.received_us)):
         named = key_of_id.get(row.prediction, "") if row.prediction else row.key
         if named in by_key:
@@ -187,7 +190,7 @@ def _arrivals(folder: Path, spec: FeatureSetSpec) -> tuple[list[Arrival], int]:
             times.setdefault(("source", part.source), set()).add(part.time)
         elif isinstance(part, View) and part.time:
             times.setdefault(("view", part.name), set()).add(part.time)
-    pushed, _ = read_segments(folder, "events", PushedRow)
+    pushed, _ = read_rows(folder, "events", PushedRow)
     arrivals = []
     for row in pushed:
         known = [_read(row.row.get(column)) for column in times.get((row.kind, row.name), ())]

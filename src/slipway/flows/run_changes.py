@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slipway.errors import InvalidInput, NotFound
@@ -17,7 +17,7 @@ from slipway.records.runs import Run, StepRun
 from slipway.runs import search
 from slipway.tables import versions
 
-__all__ = ["changes", "get_changes"]
+__all__ = ["changes", "data_changes", "get_changes"]
 
 _LONGEST = 60
 
@@ -58,7 +58,7 @@ def changes(workspace: Workspace, before: Run, after: Run) -> RunChanges:
         run_id=after.id,
         other_id=before.id,
         params=tuple(_params(before.params, after.params)),
-        data=(*_data(workspace, before, after), *_files(before, after, old, new)),
+        data=(*data_changes(workspace, before.inputs, after.inputs), *_files(before, after, old, new)),
         code=tuple(code),
         libraries=(*installed, *further, *machine_changes(before, after)),
         start=_start(before, after),
@@ -91,9 +91,15 @@ def _word(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _data(workspace: Workspace, before: Run, after: Run) -> list[str]:
-    """The tables and file sets of which the runs read other versions."""
-    old, new = (_versions(run) for run in (before, after))
+def data_changes(workspace: Workspace, before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """The tables and file sets that were read in other versions, in words.
+
+    Args:
+        workspace: Whose tables.
+        before: What was read, as nodes of the lineage.
+        after: The same, later.
+    """
+    old, new = (_versions(nodes) for nodes in (before, after))
     told = []
     for place in sorted(old.keys() | new.keys()):
         if old.get(place) == new.get(place):
@@ -109,9 +115,9 @@ def _files(before: Run, after: Run, old: list[StepRun], new: list[StepRun]) -> l
     return [f"file {name} changed" for name in sorted(was.keys() & is_now.keys()) if was[name] != is_now[name]]
 
 
-def _versions(run: Run) -> dict[tuple[str, str], tuple[str, ...]]:
+def _versions(nodes: Sequence[str]) -> dict[tuple[str, str], tuple[str, ...]]:
     found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for node in run.inputs:
+    for node in nodes:
         kind, _, rest = node.partition(":")
         name, at, version = rest.rpartition("@")
         if at:

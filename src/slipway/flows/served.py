@@ -128,9 +128,9 @@ def _served(workspace: Workspace, revision: Revision, end: datetime | None, unti
 
 
 def _arms(revision: Revision) -> tuple[Arm, ...]:
-    challenger = revision.challenger
-    share = challenger.fraction if challenger else 0.0
-    served = [(revision.served, 1.0 - share), *([(challenger.served, share)] if challenger else [])]
+    beside = revision.challengers
+    share = sum(one.fraction for one in beside)
+    served = [(revision.served, 1.0 - share), *((one.served, one.fraction) for one in beside)]
     return tuple(Arm(model=one.model, version=one.number, bundle=one.bundle, share=part) for one, part in served)
 
 

@@ -205,6 +205,7 @@ def answered_between(
 def _read(contract: Contract, signature: Signature, log: Path, same: Sequence[Revision]) -> pl.DataFrame:
     """The rows that revisions of one contract answered; inputs under a name that no column of the log has."""
     rows = prediction_log.predictions(log, contract, signature, revisions={revision.number for revision in same})
+    rows = prediction_log.by_models(rows)
     own = rows.select("id", "key", "at", "answered_at", "version", "score")
     inputs = [
         pl.col(f"feature.{field.name}" if f"feature.{field.name}" in rows.columns else field.name)
@@ -228,7 +229,7 @@ def _revisions(workspace: Workspace, endpoint: str) -> list[Revision]:
 
 def _shared_signature(workspace: Workspace, endpoint: str, revisions: Sequence[Revision]) -> Signature:
     """The inputs that all models of an endpoint take."""
-    arms = [one for r in revisions for one in (r.served, r.challenger.served if r.challenger else None) if one]
+    arms = [one for r in revisions for one in (r.served, *(beside.served for beside in r.challengers))]
     served = {one.bundle: one for one in arms}
     signatures = [_bundle_of(workspace, one).signature for one in served.values()]
     kinds = {tuple((field.name, field.type) for field in one.inputs) for one in signatures}

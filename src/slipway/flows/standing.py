@@ -14,6 +14,7 @@ from slipway.governance.raci import check_speaks
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
+from slipway.ledger.sealed_records import kept
 from slipway.operations.governance import ListStanding, Revoke, Stand, Standing, StandingApprovals
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
@@ -81,6 +82,7 @@ def stand(workspace: Workspace, request: Stand) -> Standing:
             role=request.role,
             policy=approval.policy,
             until=request.until.isoformat(),
+            kept=kept(approval),
         )
     return Standing(approval=approval)
 
@@ -113,7 +115,9 @@ def revoke(workspace: Workspace, request: Revoke) -> Standing:
             )
         found = msgspec.structs.replace(found, revoked_at=workspace.clock.now())
         entries.put(tx, found)
-        events.record(tx, workspace, "approvals.revoke", f"standing:{found.id}", comment=request.comment)
+        events.record(
+            tx, workspace, "approvals.revoke", f"standing:{found.id}", comment=request.comment, kept=kept(found)
+        )
     return Standing(approval=found)
 
 

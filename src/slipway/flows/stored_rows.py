@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from slipway.errors import InvalidInput, NotFound, near
+from slipway.flows import package
 from slipway.flows.package import training_set_of
 from slipway.ledger import entries
 from slipway.models.bundle import LoadedModel
@@ -18,11 +19,11 @@ from slipway.models.evaluation import evaluated_rows
 from slipway.models.frames import plain_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.features import TrainingSet
-from slipway.records.models import Bundle
+from slipway.records.models import Bundle, ModelVersion
 from slipway.records.runs import Run
-from slipway.tables.personal import MASK, Personal
+from slipway.tables.personal import MASK, Personal, check_readable
 
-__all__ = ["StoredRows", "stored_rows", "training_of"]
+__all__ = ["StoredRows", "check_readable_behind", "personal_inputs", "personal_names", "stored_rows", "training_of"]
 
 _MOST = 10_000
 """Rows that are asked; of more, so many that lie evenly among them."""
@@ -130,6 +131,37 @@ def training_of(workspace: Workspace, bundle: Bundle) -> TrainingSet | None:
             return None
         run = entries.get(tx, Run, bundle.run_id)
     return training_set_of(workspace, run)
+
+
+def check_readable_behind(workspace: Workspace, bundle: Bundle) -> None:
+    """Check that the actor may read all tables behind a bundle: else nothing of their rows is told by way of the model.
+
+    Raises:
+        Denied: One names its readers, and the actor is none.
+    """
+    for node in bundle.data:
+        project, _, table = node.partition(":")[2].rpartition("@")[0].partition("/")
+        check_readable(workspace, table, project=project)
+
+
+def personal_inputs(workspace: Workspace, version: ModelVersion, bundle: Bundle) -> frozenset[str]:
+    """A version's inputs that tell of a person: personal columns, and features that read one.
+
+    All of them where tables behind it have personal columns and nobody knows any more what its features read.
+    """
+    return personal_names(workspace, version, bundle) & {field.name for field in bundle.signature.inputs}
+
+
+def personal_names(workspace: Workspace, version: ModelVersion, bundle: Bundle) -> frozenset[str]:
+    """The same, with fields of a request that are called as a personal column is."""
+    try:
+        training = package.training_of(workspace, version)
+    except NotFound:
+        training, is_known = None, False
+    else:
+        is_known = bundle.features is None or (training is not None and bool(training.reads))
+    found = _personal(workspace, bundle, training)
+    return found if is_known or not found else found | {field.name for field in bundle.signature.inputs}
 
 
 def _personal(workspace: Workspace, bundle: Bundle, training: TrainingSet | None) -> frozenset[str]:

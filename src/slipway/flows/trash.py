@@ -31,6 +31,7 @@ from slipway.ledger.experiments import get_experiment, number_of
 from slipway.ledger.facets import milliseconds
 from slipway.ledger.retention import goes_at, keep_days
 from slipway.models import logged, registered, registered_versions
+from slipway.operations.declare import check_allowed
 from slipway.operations.trash import KeepTrash, ListTrash, PutInTrash, RestoreFromTrash, Trash, TrashItem, TrashMoved
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -51,7 +52,9 @@ def put_in_trash(workspace: Workspace, request: PutInTrash) -> TrashMoved:
     Raises:
         NotFound: There is no such thing; nothing was moved.
         InvalidInput: A name cannot be read, or a version with a signed bundle is held. What came before it was moved.
+        Denied: Whoever asks may not.
     """
+    check_allowed(workspace, "trash.put", "trash.write")
     items = [find_item(workspace, words) for words in request.items]
     for item in items:
         _put(workspace, item, request.reason)
@@ -64,7 +67,9 @@ def restore(workspace: Workspace, request: RestoreFromTrash) -> TrashMoved:
     Raises:
         NotFound: There is no such thing; nothing was moved.
         InvalidInput: A name cannot be read, or a version's model is in the trash. What came before it was moved.
+        Denied: Whoever asks may not.
     """
+    check_allowed(workspace, "trash.restore", "trash.write")
     items = [find_item(workspace, words) for words in request.items]
     for item in items:
         _take_back(workspace, item, request.reason)
@@ -178,7 +183,9 @@ def keep(workspace: Workspace, request: KeepTrash) -> TrashRule:
 
     Raises:
         InvalidInput: It is less than a day.
+        Denied: Whoever asks may not.
     """
+    check_allowed(workspace, "trash.keep", "trash.purge")
     if request.days is not None and request.days < 1:
         raise InvalidInput(
             f"Things cannot stay in the trash for {request.days} days.",

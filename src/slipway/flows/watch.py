@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from slipway.errors import SlipwayError
-from slipway.flows import break_glass
+from slipway.flows import break_glass, rollout_incidents
 from slipway.flows.answered import answered_rows
 from slipway.flows.consistency import measure
 from slipway.flows.endpoints import folder_of, revision_of
@@ -20,6 +20,7 @@ from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
 from slipway.monitoring import consistency, feeds, judge
+from slipway.monitoring import fallback as standing_in
 from slipway.monitoring.freshness import freshness
 from slipway.monitoring.judge import Found
 from slipway.operations.endpoints import Watch, Watched
@@ -31,9 +32,11 @@ from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
 from slipway.serving.feed_counters import read_feeds
 from slipway.stats.profiles import Profile, from_bytes
+from slipway.tables.log_sampling import is_logged
+from slipway.tables.prediction_log import by_models
 from slipway.tables.strays import stray_labels
 
-__all__ = ["answered_rows", "looks_back_to", "watch", "watch_rows"]
+__all__ = ["answered_rows", "fallback_monitor", "looks_back_to", "watch", "watch_fallback", "watch_rows"]
 
 _OWNERS = {
     "drift": "data engineer",
@@ -41,6 +44,7 @@ _OWNERS = {
     "quality": "data scientist",
     "kpi": "business owner",
     "consistency": "data engineer",
+    "fallback": "ml engineer",
 }
 _CAUSES = {
     "drift": "broken feed",
@@ -48,6 +52,7 @@ _CAUSES = {
     "quality": "quality",
     "kpi": "kpi",
     "consistency": "skew",
+    "fallback": "fallback",
 }
 _NEWEST_FINDINGS = 4
 _LOOKED_BACK = 50
@@ -66,7 +71,7 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
     bundle = bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer)
     now = workspace.clock.now()
     rows = _with_earlier_models(workspace, revision, bundle, answered_rows(workspace, revision, bundle), now)
-    strays = stray_labels(folder / "log")
+    strays = stray_labels(folder / "log", _least_share(workspace, request.name))
     return msgspec.structs.replace(
         watch_rows(workspace, revision, bundle, home, rows, now),
         unmatched=strays.labels,
@@ -102,26 +107,27 @@ def watch_rows(
             answered belong to them.
         now: Business time.
     """
-    key = _log_name(revision)
-    own = rows.filter(pl.col("bundle") == key)
-    reference = _reference(home)
+    rows = _evenly(rows)
+    asked, rows = rows.filter(pl.col("bundle") == _log_name(revision)), by_models(rows)
+    own = by_models(asked)
+    reference = _without(_reference(home), revision.log.redacted)
     found = []
     reports: list[ConsistencyReport] = []
     for monitor in revision.monitors:
         if monitor.kind == "consistency":
             recent = own.filter(pl.col("at") > now - timedelta(microseconds=monitor.window_us))
-            try:
-                reports.append(measure(workspace, revision, bundle, home, recent))
-                one = consistency.found(reports[-1], monitor)
-            except SlipwayError as problem:  # a table that is gone must not keep the other monitors from their look
-                one = Found(state="cannot tell", sentence=str(problem), rows=recent.height, values={})
+            one, report = _recomputed(workspace, revision, bundle, home, recent, monitor)
+            reports += [report] if report else []
         elif monitor.kind == "drift":
             faulty = _faulty(workspace, revision, monitor)
-            one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=key)
+            one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=_log_name(revision))
         elif monitor.kind == "freshness":
             one = freshness(monitor, read_feeds(home.parents[1]), _last_values(workspace, revision, monitor))
+        elif monitor.kind == "fallback":
+            one = _share_of_fallback(asked, monitor, now)
         else:
             one = judge.quality(own, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
+            one = standing_in.counted_apart(one, asked, monitor, bundle.decision, now)
         found.append(_finding(workspace, revision, monitor, one, now))
     with workspace.ledger.write() as tx:
         for record in (*reports, *found):
@@ -146,12 +152,88 @@ def watch_rows(
     )
 
 
+def _recomputed(
+    workspace: Workspace, revision: Revision, bundle: Bundle, home: Path, recent: pl.DataFrame, monitor: MonitorSpec
+) -> tuple[Found, ConsistencyReport | None]:
+    try:
+        report = measure(workspace, revision, bundle, home, recent)
+    except SlipwayError as problem:  # a table that is gone must not keep the other monitors from their look
+        return Found(state="cannot tell", sentence=str(problem), rows=recent.height, values={}), None
+    return consistency.found(report, monitor), report
+
+
+def _share_of_fallback(asked: pl.DataFrame, monitor: MonitorSpec, now: datetime) -> Found:
+    recent = asked.filter(pl.col("at") > standing_in.spans(monitor, now))
+    return standing_in.fallback(recent.group_by("fallback").len("rows"), monitor)
+
+
+def watch_fallback(workspace: Workspace, revision: Revision, counted: pl.DataFrame, now: datetime) -> bool:
+    """Open or close the incident of an endpoint's fallback as soon as it is due: a day would be long.
+
+    Args:
+        workspace: Where findings and incidents go.
+        revision: What serves, with its monitors.
+        counted: Answers since `monitoring.fallback.spans`, see `LogReader.answers_by`.
+        now: Business time.
+
+    Returns:
+        Whether one was opened or closed; otherwise nothing is written.
+    """
+    monitor = fallback_monitor(revision)
+    if monitor is None:
+        return False
+    found = standing_in.fallback(counted.filter(pl.col("bundle") == _log_name(revision)), monitor)
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        is_open = bool(entries.find(tx, Incident, parent=parent, name=monitor.name, state="open", limit=1))
+    if found.state == "cannot tell" or (found.state == "alert") == is_open:
+        return False
+    finding = _finding(workspace, revision, monitor, found, now)
+    with workspace.ledger.write() as tx:
+        entries.put(tx, finding, expect=0)
+        _update_incident(tx, workspace, monitor, finding)
+    return True
+
+
+def fallback_monitor(revision: Revision) -> MonitorSpec | None:
+    """What watches how often a revision's fallback answers."""
+    return next((monitor for monitor in revision.monitors if monitor.kind == "fallback"), None)
+
+
 def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> list[dict[str, Any]]:
     """The values of a monitor's last findings, the newest first."""
     parent = f"{workspace.project}/{revision.name}"
     with workspace.ledger.read() as tx:
         found = entries.find(tx, Finding, parent=parent, name=monitor.name, limit=_LOOKED_BACK)
     return [finding.values for finding in found]
+
+
+def _without(reference: Profile | None, redacted: Collection[str]) -> Profile | None:
+    """A profile of what the log has in clear: a hash cannot be compared with what training saw."""
+    if reference is None or not redacted:
+        return reference
+    return msgspec.structs.replace(
+        reference, columns=tuple(column for column in reference.columns if column.name not in redacted)
+    )
+
+
+def _evenly(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of which each stands for as many: where a greater share was logged at times, those that the least share has.
+
+    Shares and means are those of all traffic then.
+    """
+    if "log_share" not in rows.columns or rows["log_share"].n_unique() < 2:
+        return rows
+    least = float(rows["log_share"].min())  # type: ignore[arg-type]  # a column of numbers
+    names = pl.when(pl.col("key") != "").then("key").otherwise("id")
+    return rows.filter(pl.Series([is_logged(name, least) for name in rows.select(names).to_series()]))
+
+
+def _least_share(workspace: Workspace, name: str) -> float:
+    """The least share of its rows that an endpoint ever logged."""
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=name, limit=100_000)
+    return min((one.log.sample for one in known), default=1.0)
 
 
 def _log_name(revision: Revision) -> str:
@@ -177,7 +259,7 @@ def _with_earlier_models(
             break
         other = _bundle_kept(workspace, found)
         if other is not None and other.signature.inputs == bundle.signature.inputs:
-            frames.append(answered_rows(workspace, found, other).filter(pl.col("at") > since))
+            frames.append(answered_rows(workspace, found, other, since).filter(pl.col("at") > since))
             reach = pl.concat([frame.select("at") for frame in frames])["at"].min()
     shared = [name for name in rows.columns if all(name in frame.columns for frame in frames)]
     return pl.concat([frame.select(shared) for frame in frames])
@@ -279,7 +361,7 @@ def _close_unwatched(tx: WriteTransaction, workspace: Workspace, revision: Revis
     names = {monitor.name for monitor in revision.monitors}
     parent = f"{workspace.project}/{revision.name}"
     for incident in entries.find(tx, Incident, parent=parent, state="open", limit=1000):
-        if incident.name not in names and incident.cause != break_glass.CAUSE:
+        if incident.name not in names and incident.cause not in (break_glass.CAUSE, rollout_incidents.CAUSE):
             _close(tx, workspace, incident, "its monitor is no longer declared", now)
 
 

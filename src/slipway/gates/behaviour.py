@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 from slipway.errors import InvalidDeclaration, near
 from slipway.gates.declare import Check
 from slipway.gates.numbers import finite
-from slipway.records.gates import CheckSpec
+from slipway.records.gates import LEAKS_FROM, CheckSpec
 from slipway.records.models import DOCUMENTS
 
 __all__ = ["Kpi", "data_checks", "documented", "fair", "invariant", "kpi", "monotonic", "no_leakage", "robust"]
@@ -150,7 +150,7 @@ def monotonic(
     return Check(CheckSpec(kind="monotonic", column=column, op=op, margin=tolerated, limit=_share(share)))
 
 
-def no_leakage(alone: float = 0.98) -> Check:
+def no_leakage(alone: float = LEAKS_FROM) -> Check:
     """Nothing told the model what it will not be told in production; each finding names the column.
 
     Looked for are the label among the inputs, an input that alone predicts it too well, an input that is known only after

@@ -71,4 +71,4 @@ def unknown(check: CheckSpec, why: str, fix: str) -> Outcome:
 
 def outcome(check: CheckSpec, result: Result, found: str, fix: str, **values: Any) -> Outcome:
     """What one check said."""
-    return Outcome(check=describe(check), result=result, found=found, fix=fix, values=values)
+    return Outcome(check=describe(check), kind=check.kind, result=result, found=found, fix=fix, values=values)

@@ -124,7 +124,7 @@ def consistency(
     return Evidence(kind="consistent", subject=subject, at=at, values=values, note=note)
 
 
-def reproduction(subject: str, at: datetime, *, verdict: str, id: str, note: str) -> Evidence:
+def reproduction(subject: str, at: datetime, *, verdict: str, id: str, note: str, fix: str = "") -> Evidence:
     """What came of repeating the run that made the model: for `reproduced`; one record a repetition, newest first.
 
     Args:
@@ -133,8 +133,10 @@ def reproduction(subject: str, at: datetime, *, verdict: str, id: str, note: str
         verdict: As read back: "altered" where it is not what was signed.
         id: The reproduction's.
         note: It in words.
+        fix: Where nothing could be compared: the next step.
     """
-    return Evidence(kind="reproduced", subject=subject, at=at, values={"verdict": verdict, "id": id}, note=note)
+    values = {"verdict": verdict, "id": id} | ({"next_step": fix} if fix else {})
+    return Evidence(kind="reproduced", subject=subject, at=at, values=values, note=note)
 
 
 def latency(subject: str, at: datetime, *, candidate_ms: float, champion_ms: float) -> Evidence:

@@ -278,7 +278,8 @@ def _reproduced(check: CheckSpec, bench: Bench) -> Outcome:
     told = next((one for one in found if one.values["verdict"] != "cannot"), None)
     if told is None:
         why = f"it cannot be repeated: {found[0].note}" if found else "nobody repeated the run that made it"
-        return unknown(check, why, ask if not found else "Train it again, and reproduce that run.")
+        again = found[0].values.get("next_step", "Train it again, and reproduce that run.") if found else ask
+        return unknown(check, why, again)
     note = f"{told.values['verdict']}, on {told.at:%Y-%m-%d}: {told.note}"
     good = ("equal", "within tolerance") if check.limit else ("equal",)
     if told.values["verdict"] in good:

@@ -146,7 +146,7 @@ def _rule(check: CheckSpec, bench: Bench) -> Outcome:
         return unknown(check, f"nobody asked with other values of {check.column!r}", "Judge it again.")
     if not found["is_input"]:
         return outcome(check, "passed", f"{check.column} is neither an input nor part of one", "", **found)
-    interval = f"{found['low']:.4g} to {found['high']:.4g}"
+    interval = f"{round(found['low'], 12):.4g} to {found['high']:.4g}"
     told = f"{found['broken']:,} of {found['n']:,} rows break it (a share of {interval})"
     if found["broken"]:
         told += f"; the worst is {found['worst']}"

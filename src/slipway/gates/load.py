@@ -106,7 +106,7 @@ def _outcome(
     fix: str,
     values: dict[str, Any] | None = None,
 ) -> Outcome:
-    return Outcome(check=describe(check), result=result, found=found, fix=fix, values=values or {})
+    return Outcome(check=describe(check), kind=check.kind, result=result, found=found, fix=fix, values=values or {})
 
 
 _FIXES = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slipway.errors import InvalidInput
 from slipway.governance import anchors
-from slipway.ledger import events
+from slipway.ledger import events, sealed_records
 from slipway.operations.audit import ListRoots, Roots
 from slipway.operations.declare import Empty
 from slipway.operations.governance import AuditState, Events, ListEvents, Sealed
@@ -51,13 +51,14 @@ def list_roots(workspace: Workspace, request: ListRoots) -> Roots:
 
 
 def verify(workspace: Workspace, request: Empty) -> AuditState:
-    """Check every seal, and compare with the anchors that can be read.
+    """Check every seal, hold the records that decide to what was sealed of them, and compare with the anchors.
 
     Raises:
-        Corrupt: An edit, deletion, swap or truncation, named; or an anchor says another history.
+        Corrupt: An edit, deletion, swap or truncation, named; a record is another; or an anchor says another history.
     """
     sealed, unsealed = events.verify(workspace.ledger, workspace.signer, head=head_of(workspace))
-    return AuditState(sealed=sealed, unsealed=unsealed, anchors=anchors.look(workspace))
+    records = sealed_records.verify(workspace.ledger)
+    return AuditState(sealed=sealed, unsealed=unsealed, records=records, anchors=anchors.look(workspace))
 
 
 def seal(workspace: Workspace, request: Empty) -> Sealed:

@@ -16,7 +16,7 @@ from slipway.ledger import entries, events
 from slipway.operations.comments import MarkNotices, NoticesMarked
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.responsibility import Notice, NoticeKind
+from slipway.records.responsibility import Notice, NoticeKind, Words
 
 __all__ = ["mark", "tell"]
 
@@ -33,6 +33,7 @@ def tell(
     sentence: str,
     place: tuple[str, ...] = (),
     occasion: str = "",
+    waits_for: Words | None = None,
 ) -> None:
     """Tell people of something. Whoever did it is not told of it, and nobody twice.
 
@@ -45,6 +46,7 @@ def tell(
         sentence: In words.
         place: The parts of the page's address within the project.
         occasion: What makes two notices the same one, where that is not `about`.
+        waits_for: Of "approve": which words.
     """
     for name in dict.fromkeys(people):
         if name == workspace.actor.name and what in ("told", "mention"):
@@ -62,6 +64,7 @@ def tell(
             sentence=sentence,
             place=place,
             actor=workspace.actor,
+            waits_for=waits_for or Words(),
         )
         entries.put(tx, notice, expect=0)
 

@@ -8,6 +8,7 @@ from slipway.errors import Conflict, InvalidInput, NotFound, near
 from slipway.governance.callers import tell_endpoints
 from slipway.ids import check_name
 from slipway.ledger import entries, events
+from slipway.ledger.sealed_records import kept
 from slipway.operations.declare import Empty
 from slipway.operations.people import AddPerson, ChangePerson, ChangeRole, Me, OnePerson, People
 from slipway.operations.permissions import EXCLUDING, ROLES, allowed
@@ -190,7 +191,8 @@ def _keep(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person)
 
 def _told(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person) -> None:
     roles = [_words(one) for one in person.grants]
-    events.record(tx, workspace, verb, f"person:{person.name}", roles=roles, disabled=person.disabled_at is not None)
+    told = {"roles": roles, "disabled": person.disabled_at is not None, "kept": kept(person)}
+    events.record(tx, workspace, verb, f"person:{person.name}", **told)
 
 
 def _check(tx: WriteTransaction, person: Person) -> None:
@@ -209,7 +211,8 @@ def _check(tx: WriteTransaction, person: Person) -> None:
             raise NotFound(
                 f"This store holds no project {one.project!r}.", fix=near(one.project, names, what="projects")
             )
-    _check_excluding(person)
+    held = entries.get(tx, Person, person.name).grants if entries.etag(tx, Person, person.name) else ()
+    _check_excluding(person, held)
     others = [other for other in entries.find(tx, Person, limit=_MOST) if other.name != person.name]
     owner = next((other for other in others if person.account and other.account == person.account), None)
     if owner is not None:
@@ -226,17 +229,24 @@ def _check(tx: WriteTransaction, person: Person) -> None:
         )
 
 
-def _check_excluding(person: Person) -> None:
+def _check_excluding(person: Person, held: tuple[RoleGrant, ...]) -> None:
+    """Refuse roles that exclude each other; of those that they `held` before, the next step names one to be taken."""
     for first, second in EXCLUDING:
         places = {one.project for one in person.grants if one.role == first}
         for other in (one for one in person.grants if one.role == second):
             if other.project in places or "" in places or (not other.project and places):
+                taken = next((one for one in held if one.role in (first, second)), None)
                 raise InvalidInput(
                     f"{person.name} would be {first} and {second} {_where(other.project)}.",
                     why="These roles exclude each other: who watches over the rules does not build what must keep them.",
-                    fix=f"Take one of them away first: slipway people revoke {person.name} {second!r}",
+                    fix=_revoke_first(person, taken) if taken else f"Give {person.name} one of the two.",
                     field="role",
                 )
+
+
+def _revoke_first(person: Person, grant: RoleGrant) -> str:
+    place = f" --in {grant.project}" if grant.project else ""
+    return f"Take one of them away first: slipway people revoke {person.name} {grant.role!r}{place}"
 
 
 def _is_admin(person: Person) -> bool:

@@ -9,7 +9,8 @@ from slipway.errors import Denied, InvalidInput, near
 from slipway.governance import notices
 from slipway.governance.absences import deputies, stand_in
 from slipway.ledger import entries, events
-from slipway.operations.declare import Empty
+from slipway.operations.declare import Empty, check_allowed
+from slipway.operations.permissions import allowed
 from slipway.operations.responsibility import RaciTable
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
@@ -32,11 +33,16 @@ def declare(workspace: Workspace, rows: Sequence[RaciRow]) -> None:
     Args:
         workspace: The project's, in its environment.
         rows: One a stage; () where slipway.toml says nothing.
+
+    Raises:
+        Denied: It is another than before, and whoever asks may neither run the project nor deploy it.
     """
     with workspace.ledger.read() as tx:
         former = declared_raci(tx, workspace)
     if tuple(rows) == (former.rows if former else ()):
         return
+    if not allowed(workspace.actor, "runs.write"):  # whoever may run the project may change the table
+        check_allowed(workspace, "raci.declare", "endpoints.deploy")
     with workspace.ledger.write() as tx:
         former = declared_raci(tx, workspace)
         number = former.number + 1 if former else 1

@@ -5,18 +5,23 @@ Each function writes into the transaction of what happened.
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection, Mapping
+
 import msgspec
 
 from slipway.governance.absences import deputies, stand_in
+from slipway.governance.asked import asked
 from slipway.governance.notices import tell
-from slipway.governance.raci import named
+from slipway.governance.raci import ACCOUNTABLE, named
+from slipway.operations.permissions import ROLES
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.gates import Verdict
 from slipway.records.models import ModelVersion
 from slipway.records.monitors import Incident
-from slipway.records.responsibility import Letter, Stage
+from slipway.records.responsibility import Letter, Stage, Words
 
 __all__ = ["WHOSE", "assigned", "place_of", "tell_of_revision", "tell_of_verdict"]
 
@@ -27,6 +32,7 @@ WHOSE: dict[str, tuple[Stage, Letter]] = {
     "schedule": ("train", "responsible"),
     "quality": ("monitor", "responsible"),
     "kpi": ("monitor", "responsible"),
+    "rollout": ("deploy", "accountable"),  # they decide what the evidence leaves open
     "break-glass": ("approve", "accountable"),  # whose word was gone round; who is responsible may have done it
 }
 """Whose an incident is, by its cause."""
@@ -59,7 +65,13 @@ def assigned(tx: WriteTransaction, workspace: Workspace, incident: Incident) -> 
 
 
 def tell_of_verdict(
-    tx: WriteTransaction, workspace: Workspace, version: ModelVersion, ruling: Verdict, *, waits_for: tuple[str, ...]
+    tx: WriteTransaction,
+    workspace: Workspace,
+    version: ModelVersion,
+    ruling: Verdict,
+    *,
+    waits_for: Mapping[str, int],
+    authors: Collection[str],
 ) -> None:
     """Tell the informed of a verdict; where nothing but words is missing, ask who gives them and who is consulted.
 
@@ -68,7 +80,9 @@ def tell_of_verdict(
         workspace: The project's.
         version: What was judged.
         ruling: The verdict.
-        waits_for: The roles whose approval is all that is missing; () where something else is, or nothing.
+        waits_for: The roles whose approval is all that is missing, and of how many people; none where something else is, or
+            nothing.
+        authors: Who made it: they are not asked.
     """
     name, where = f"{version.name} {version.number}", ruling.environment
     place = ("models", version.name, str(version.number))
@@ -80,15 +94,35 @@ def tell_of_verdict(
     if not waits_for:
         return
     about, occasion = f"bundle:{version.bundle}", f"bundle:{version.bundle} in {where}"
-    ask = f"slipway approve {version.name} --version {version.number}"
-    sentence = f"{name} waits for your approval for {where}: {ask}"
-    if "accountable" in waits_for:
-        people = named(tx, workspace, "approve", "accountable")
-        tell(tx, workspace, people, "approve", about=about, sentence=sentence, place=place, occasion=occasion)
-    say = f'slipway comment model:{version.name}:{version.number} "..."'
-    asked = f"{name} waits for approval for {where}, and you are consulted: {say}"
+    holders = asked(tx, workspace)
+    there = "" if where == "dev" else f" --env {where}"
+    for role, count in waits_for.items():
+        is_named = role == ACCOUNTABLE
+        people = (
+            named(tx, workspace, "approve", "accountable")
+            if is_named
+            else holders.holders(role)
+            if role in ROLES
+            else ()
+        )
+        speaks = "" if is_named else f" --role {shlex.quote(role)}"
+        sentence = f"{name} waits for your approval for {where}: "
+        sentence += f"slipway approve {version.name} --version {version.number}{speaks}{there}"
+        tell(
+            tx,
+            workspace,
+            [one for one in people if one not in authors],
+            "approve",
+            about=about,
+            sentence=sentence,
+            place=place,
+            occasion=occasion + ("" if is_named else f" as {role}"),
+            waits_for=Words(role=role, count=count),
+        )
+    say = f'slipway comment model:{version.name}:{version.number} "..."{there}'
+    question = f"{name} waits for approval for {where}, and you are consulted: {say}"
     consulted = named(tx, workspace, "approve", "consulted")
-    tell(tx, workspace, consulted, "asked", about=about, sentence=asked, place=place, occasion=occasion)
+    tell(tx, workspace, consulted, "asked", about=about, sentence=question, place=place, occasion=occasion)
 
 
 def tell_of_revision(tx: WriteTransaction, workspace: Workspace, revision: Revision) -> None:
@@ -99,10 +133,10 @@ def tell_of_revision(tx: WriteTransaction, workspace: Workspace, revision: Revis
         workspace: The project's.
         revision: The revision.
     """
-    beside = revision.challenger
+    beside = ", ".join(f"{one.served.model} {one.served.number}" for one in revision.challengers)
     told = (
         f"{revision.name} in {revision.environment}: {revision.served.model} {revision.served.number} serves"
-        + (f", {beside.served.model} {beside.served.number} beside it" if beside else "")
+        + (f", {beside} beside it" if beside else "")
         + f" ({revision.reason})."
     )
     informed = named(tx, workspace, "deploy", "informed")

@@ -198,6 +198,7 @@ def _hidden(token: Token) -> Token:
 def _unknown() -> Unauthenticated:
     return Unauthenticated(
         "Nobody is known by this token.",
-        why="It was mistyped, or made by another store.",
-        fix="Ask an admin of this store for one: slipway tokens add",
+        why="It was mistyped, or made by another store: each environment's knows its own.",
+        fix="Ask an admin of this store for one: slipway tokens add. The variable SLIPWAY_TOKEN_PROD shows one to the "
+        "environment 'prod' alone.",
     )

@@ -4,10 +4,11 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn._types import ASGIApplication
@@ -20,6 +21,7 @@ from slipway.hosts.blob_places import prove_blobs
 from slipway.hosts.controller import PASS_EVERY_S, Controller
 from slipway.hosts.environment_use import using
 from slipway.hosts.project import open_workspace
+from slipway.hosts.traces import open_tracer
 from slipway.ids import new_id
 from slipway.ledger import events, uploads
 from slipway.ledger.whole_files import write_whole
@@ -56,6 +58,7 @@ def serve(
     pass_every_s: float = PASS_EVERY_S,
     largest_upload: int = LARGEST_UPLOAD,
     home: Path | None = None,
+    traces: str = "",
 ) -> None:
     """Serve a store until SIGINT or SIGTERM, then finish what was begun and return.
 
@@ -74,6 +77,7 @@ def serve(
         pass_every_s: Seconds of machine time between two passes of the loop.
         largest_upload: How many bytes an artifact may have that runs send over HTTP.
         home: The project's folder whose environments on demand are looked after; None for none.
+        traces: The URL of the receiver of traces that the environment's settings name, "" for none.
 
     Raises:
         InvalidInput: It would answer elsewhere without TLS, or to anybody, the certificate cannot be used, or the port is
@@ -84,7 +88,9 @@ def serve(
     reach = checked(reach, "The server")
     tls = Tls(reach, say) if reach.certificate else None
     with closing(listen(reach.host, port)) as listener, using(root):
-        opened = open_workspace(root, project="", environment=environment, ledger=ledger, blobs=blobs, say=say)
+        opened = open_workspace(
+            root, project="", environment=environment, ledger=ledger, blobs=blobs, traces=traces, say=say
+        )
         workspace = replace(_readied(opened), largest_upload=largest_upload)
         with closing(workspace.ledger):
             if not reach.is_local:
@@ -92,11 +98,25 @@ def serve(
             write_whole(workspace.root / SERVER_REACH_FILE, encoded(reach))
             controller = Controller(workspace, every_s=pass_every_s, home=home)
             address = reach.url(listener.getsockname()[1])
-            server = _Server(make_app(workspace, reach), lambda: once_ready(address), tls)
             _stop_quietly()
-            with _working(Sealer(workspace, every_s=seal_every_s), controller), _renewing(tls):
-                server.run(sockets=[listener])
+            working = _working(Sealer(workspace, every_s=seal_every_s), controller)
+            with _traced(make_app(workspace, reach), traces) as app, working, _renewing(tls):
+                _Server(app, lambda: once_ready(address), tls).run(sockets=[listener])
     say("Slipway has stopped.")
+
+
+@contextmanager
+def _traced(app: Any, traces: str) -> Iterator[Any]:
+    """The application as it is, or with spans of its requests where somebody asks for traces."""
+    tracer = open_tracer("slipway", traces, route_of=_route_of)
+    yield app if tracer is None else tracer.around(app)
+    if tracer is not None:
+        tracer.close()
+
+
+def _route_of(scope: MutableMapping[str, Any]) -> str:
+    """A request's route as it is declared: its path names projects, models and people."""
+    return str(getattr(scope.get("route"), "path", ""))
 
 
 @contextmanager

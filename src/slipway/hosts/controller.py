@@ -6,6 +6,7 @@ project's environments on demand too.
 
 import os
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from slipway.ledger.projects import list_projects
 from slipway.ledger.store_folder import folder_id
 from slipway.loop import CONTROLLER
 from slipway.operations.declare import Empty, call
-from slipway.operations.rollouts import Reconcile
+from slipway.operations.rollouts import Reconcile, Reconciled
 from slipway.operations.table import operation
 from slipway.operations.trash import PurgeTrash
 from slipway.ports.workspace import Workspace
@@ -30,10 +31,15 @@ from slipway.records.people import Actor
 from slipway.runs.recovery import take_in
 from slipway.tables.part_cache import forget_erased
 
-__all__ = ["PASS_EVERY_S", "Controller"]
+__all__ = ["PASS_EVERY_S", "QUICK_EVERY_S", "Controller"]
 
 PASS_EVERY_S = 10.0
 """Seconds of machine time between two passes."""
+QUICK_EVERY_S = 1.0
+"""The same over a project with a roll-out under way: what is wrong with a challenger hurts until somebody looks."""
+
+_PAUSES = 9
+"""A quick pass is followed by a pause so many times as long, whatever it takes: it has a tenth of a processor at most."""
 
 _A_DAY_S = 86_400.0
 _UPKEEP = Actor("upkeep", kind="service", roles=("platform engineer",))
@@ -46,6 +52,7 @@ class Controller:
     Whatever goes wrong at one endpoint is said and tried again at the next pass; it never ends the others' turn. Of
     several servers on one folder the holder of a lease looks after the endpoints that lie there, and of several folders
     on one ledger one does all else: tables and the daily purge. When it is gone, another goes on in three passes' time.
+    Between two passes, projects with a roll-out under way are passed over by themselves, as often as once a second.
 
     Args:
         workspace: The store's.
@@ -60,6 +67,7 @@ class Controller:
         self._every_s = every_s
         self._holder = f"{os.getpid()}-{new_id()}"
         self._said: dict[str, str] = {}
+        self._rolling_out: set[str] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="slipway-controller", daemon=True)
 
@@ -81,6 +89,7 @@ class Controller:
 
     def look(self) -> bool:
         """Pass over every project once, unless another server of this folder does; says whether it did."""
+        self._rolling_out.clear()
         self._environments()
         try:
             take_in(self._workspace)  # each server what lies in its own folder
@@ -96,6 +105,23 @@ class Controller:
         self._say("", "")
         with self._renewing():
             self._pass(projects, is_all=is_all)
+        return True
+
+    def look_again(self) -> bool:
+        """Pass once over the projects in which a roll-out was under way at their last pass; says whether there are any."""
+        projects = sorted(self._rolling_out)
+        if not projects:
+            return False
+        try:
+            is_mine, is_all = self._lease(3 * self._every_s)
+        except SlipwayError as problem:  # the next pass over all says it if it lasts
+            self._say("", f"The loop cannot go on with what is being rolled out: {problem}")
+            return False
+        if not is_mine:
+            return False
+        self._say("", "")
+        with self._renewing():
+            self._reconcile(projects, is_all=is_all)
         return True
 
     def _environments(self) -> None:
@@ -138,28 +164,38 @@ class Controller:
             keeper.join()
 
     def _pass(self, projects: list[str], *, is_all: bool) -> None:
+        self._reconcile(projects, is_all=is_all)
+        if is_all and not self._stopping.is_set() and self._is_new_day():
+            for project in projects:
+                self._do(f"The daily purge of {project}", project, _UPKEEP, "trash.purge", PurgeTrash())
+
+    def _reconcile(self, projects: list[str], *, is_all: bool) -> None:
         for project in projects:
+            is_rolling_out = False
             for request in [Reconcile()] if is_all else self._of_folder(project):
                 if self._stopping.is_set():
                     return
-                self._do(f"The loop of {project}", project, CONTROLLER, "loop.reconcile", request)
-        if is_all and self._is_new_day():
-            for project in projects:
-                self._do(f"The daily purge of {project}", project, _UPKEEP, "trash.purge", PurgeTrash())
+                done = self._do(f"The loop of {project}", project, CONTROLLER, "loop.reconcile", request)
+                is_rolling_out |= isinstance(done, Reconciled) and done.rolling_out > 0
+            # What did not finish is left to the next pass over all: trouble is not hurried.
+            (self._rolling_out.add if is_rolling_out else self._rolling_out.discard)(project)
 
     def _of_folder(self, project: str) -> list[Reconcile]:
         folder = self._workspace.root / "endpoints" / project
         return [Reconcile(endpoint=path.name) for path in sorted(folder.glob("*/"))]
 
-    def _do(self, what: str, project: str, actor: Actor, name: str, request: Struct) -> None:
+    def _do(self, what: str, project: str, actor: Actor, name: str, request: Struct) -> Struct | None:
+        """Carry out an operation; None where it did not finish, which is said."""
         try:
-            call(replace(self._workspace, project=project, actor=actor), operation(name), request)
+            done: Struct = call(replace(self._workspace, project=project, actor=actor), operation(name), request)
         except SlipwayError as problem:
             self._say(what, f"{what} did not finish: {problem}")
         except Exception:  # a bug in one project's pass must not leave the others unattended
             self._say(what, f"{what} failed:\n{traceback.format_exc()}")
         else:
             self._say(what, "")
+            return done
+        return None
 
     def _is_new_day(self) -> bool:
         """Whether a day has passed since any server of this store last asked: the lease that it took has run out."""
@@ -176,5 +212,16 @@ class Controller:
         self._said[what] = line
 
     def _work(self) -> None:
-        while not self._stopping.wait(self._every_s):
-            self.look()
+        pause_s, all_at = self._every_s, time.monotonic() + self._every_s
+        while not self._stopping.wait(pause_s):
+            began = time.monotonic()
+            is_all = began >= all_at
+            if is_all:
+                self.look()
+            else:
+                self.look_again()
+            ended = time.monotonic()
+            if is_all:
+                all_at = ended + self._every_s
+            quick_s = max(QUICK_EVERY_S, _PAUSES * (ended - began)) if self._rolling_out else self._every_s
+            pause_s = max(0.0, min(quick_s, all_at - ended))

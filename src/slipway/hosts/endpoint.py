@@ -7,41 +7,75 @@ opens the ledger, and serves and restarts while the control plane is away.
 import logging
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
 from slipway import plugins
-from slipway.errors import Conflict, Denied
+from slipway.errors import Denied, SlipwayError
 from slipway.ports.signer import Signer
 from slipway.records.callers import CALLERS_FILE
 from slipway.records.endpoints import Revision
 from slipway.records.reach import Reach
+from slipway.serving.interpreter import write_base
+from slipway.serving.log_roller import LogRoller
 from slipway.serving.reach import checked, read_reach
-from slipway.serving.supervisor import Supervisor, hold
-from slipway.serving.swap import read_desired
+from slipway.serving.supervisor import SharedPort, Supervisor, hold
+from slipway.serving.swap import read_desired, read_good
 
-__all__ = ["keys_folder", "main", "open_reach", "open_signer", "start_logging"]
+__all__ = ["keys_folder", "main", "open_reach", "open_signer", "python_of", "start_logging"]
 
 _KEYS = "keys"
+_ENVIRONMENTS = "environments"
 
 
-def main(arguments: list[str]) -> int:
-    """Run the endpoint in a folder until told to stop; returns the process's exit code."""
+def main(arguments: list[str], shared_port: Callable[[Path, int], SharedPort] | None = None) -> int:
+    """Run the endpoint in a folder until told to stop; returns the process's exit code.
+
+    Args:
+        arguments: The folder.
+        shared_port: Opens the port that the endpoints of a store share, where it names one; None to have a port of its own.
+    """
     start_logging()
     folder = Path(arguments[0]).resolve()
 
-    def command(index: int, listener: int) -> list[str]:
+    def command(index: int, listener: int, environment: str) -> list[str]:
+        python = python_of(folder, environment)
         module = "slipway.hosts.endpoint_worker"
-        return [sys.executable, "-P", "-m", module, str(folder), str(index), str(listener), str(os.getpid())]
+        return [python, "-P", "-m", module, str(folder), str(index), str(listener), str(os.getpid()), environment]
+
+    def front(listener: int, slot: int, tells: int) -> list[str]:
+        module = "slipway.hosts.front"
+        numbers = (str(number) for number in (listener, slot, tells, os.getpid()))
+        return [sys.executable, "-P", "-m", module, str(folder), *numbers]
 
     try:
         with hold(folder):
-            return Supervisor(folder, partial(_desired, folder), command, partial(_url, folder)).run()
-    except Conflict as problem:
+            write_base(folder)
+            good = partial(_good, folder)
+            desired, url_of = partial(_desired, folder), partial(_url, folder)
+            port = read_reach(keys_folder(folder).parent).port  # unchecked: the supervisor tells what is wrong
+            shared = shared_port(folder.parents[1], port) if port and shared_port else None
+            beside = LogRoller(folder / "log", _roll_command(folder)).look
+            return Supervisor(
+                folder, desired, command, url_of, front=front, good=good, beside=beside, shared=shared
+            ).run()
+    except SlipwayError as problem:
         logging.getLogger(__name__).error("%s", problem)
         return 1
+
+
+def _roll_command(folder: Path) -> list[str]:
+    """What makes Parquet of the log; nothing does where Polars is not installed: the segments stay then, and are read."""
+    if find_spec("polars") is None:
+        logging.getLogger(__name__).warning(
+            "The log stays in segments: pip install 'slipway[data]' to have it as Parquet."
+        )
+        return []
+    return [sys.executable, "-P", "-m", "slipway.hosts.log_roller", str(folder)]
 
 
 def open_reach(folder: Path) -> Reach:
@@ -67,6 +101,15 @@ def _desired(folder: Path) -> Revision:
     return revision if reach == Reach() else msgspec.structs.replace(revision, host=reach.host)
 
 
+def _good(folder: Path) -> Revision | None:
+    return read_good(folder, open_signer(folder))
+
+
+def python_of(folder: Path, environment: str) -> str:
+    """The interpreter of a lock's environment, beside the endpoints in their store; this process's own for ""."""
+    return str(folder.parents[2] / _ENVIRONMENTS / environment / "bin" / "python") if environment else sys.executable
+
+
 def _url(folder: Path, host: str, port: int) -> str:
     return msgspec.structs.replace(open_reach(folder), host=host).url(port)
 
@@ -90,4 +133,6 @@ def start_logging() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from slipway.hosts.shared_front import SharedFront
+
+    sys.exit(main(sys.argv[1:], SharedFront))

@@ -1,6 +1,8 @@
 """From a revision to what answers: its bundles verified, loaded and warm, with their features over one online store."""
 
 import logging
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,28 +13,36 @@ import msgspec
 
 from slipway import code
 from slipway.errors import Corrupt, InvalidInput, near
+from slipway.features.calls import row_caller
 from slipway.features.extracted import functions_in
 from slipway.features.online import Received, Resolver, build_receiver, build_resolver
+from slipway.hashing import fingerprint
 from slipway.hosts.online_stores import open_to_serve
 from slipway.models import bundle as bundles
 from slipway.models.bundle import LoadedModel
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.signer import Signer
-from slipway.records.endpoints import EMBEDDED, Challenger, Revision
-from slipway.records.features import FeatureSetSpec, RequestField, Scalar, View, Windows
+from slipway.ports.tracer import Call, Tracer
+from slipway.records.endpoints import EMBEDDED, Challenger, FallbackSpec, Revision, Rule, Served, Way
+from slipway.records.features import FeatureSetSpec, Part, RequestField, Scalar, View, Windows
 from slipway.records.feeds import feeds_of
 from slipway.records.schema import Field
-from slipway.serving.active import Active, LoadedChallenger, Resolve, Rows, RowsCheck, reads_nothing
+from slipway.serving.active import Active, Joining, LoadedChallenger, Resolve, Rows, RowsCheck, reads_nothing
 from slipway.serving.active import Received as Pushed
+from slipway.serving.caller_limit import LIMITS_FILE, CallerLimit
 from slipway.serving.contracts import ContractReader
+from slipway.serving.fallback import LoadedFallback, LoadedWay, is_probability
 from slipway.serving.feed_counters import FeedCounters
+from slipway.serving.joining import MEASURED_ROWS, measured
+from slipway.serving.log_policy import LogPolicy, read_key
 from slipway.serving.online_place import read_place
 from slipway.serving.pushed_rows import checks_of
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "resolver_over"]
 
 _BUNDLES = "bundles"
 _CODE = "code"
+_RULES = "rules"
 _logger = logging.getLogger(__name__)
 
 
@@ -44,12 +54,14 @@ class Loader:
 
     Args:
         folder: The endpoint's folder.
-        signer: Verifies bundles.
+        signer: Verifies bundles; None where the folder as a whole was verified, as an image is by its digest.
         slot: The index of the worker that counts.
+        tracer: Makes spans of look-ups and models, None for none.
     """
 
-    def __init__(self, folder: Path, signer: Signer, slot: int = 0) -> None:
+    def __init__(self, folder: Path, signer: Signer | None, slot: int = 0, tracer: Tracer | None = None) -> None:
         self._folder = folder
+        self._tracer = tracer
         self._slot = slot
         self._signer = signer
         self._store: OnlineStore | None = None
@@ -64,28 +76,36 @@ class Loader:
             SlipwayError: One is altered or not signed, does not answer as it did when it was packaged, or does not fit the
                 contract.
         """
-        wanted = [revision.served.bundle, *([revision.challenger.served.bundle] if revision.challenger else [])]
+        wanted = [one.bundle for one in revision.versions]
         models = {digest: self._known.get(digest) or self._load(digest) for digest in wanted}
         champion = models[revision.served.bundle]
         reads = _Reads(champion.spec, None if champion.spec is None else self._open_store(champion.spec))
-        challenger = None
-        if revision.challenger is not None:
-            rival = models[revision.challenger.served.bundle]
-            challenger = self._challenger(revision, revision.challenger, champion, rival)
-            if extra := _extra(champion.spec, rival.spec):
-                reads = _Reads(champion.spec, self._open_store(extra), extra)
+        beside = [
+            self._challenger(revision, plan, champion, models[plan.served.bundle]) for plan in revision.challengers
+        ]
+        if extra := _extra(champion.spec, [model.spec for model in models.values()]):
+            reads = _Reads(champion.spec, self._open_store(extra), extra)
         feeds = FeedCounters(self._folder, feeds_of(champion.spec), self._slot)
         active = Active(
             revision=revision,
             contract=ContractReader(revision.contract),
-            resolve=self._resolve(champion, revision.contract.fields, feeds),
+            resolve=self._traced("features", self._resolve(champion, revision.contract.fields, feeds)),
             feeds=feeds,
-            predict=champion.loaded.predict_rows,
+            predict=self._traced("model", champion.loaded.predict_rows, "champion", revision.served),
+            explain=champion.loaded.explain,
             threshold=champion.loaded.decision.threshold,
             sources=reads.sources,
             views=reads.views,
             receive=reads.receive,
-            challenger=challenger,
+            challenger=beside[0] if beside else None,
+            beside=tuple(beside[1:]),
+            log_policy=self._log_policy(revision, models),
+            fallback=None if revision.fallback is None else self._fallback(revision, revision.fallback, models),
+            joining=champion.joining,
+            width=len(champion.loaded.signature.inputs),
+            caller_limit=CallerLimit(revision.caller_rate, self._folder / LIMITS_FILE)
+            if revision.caller_rate
+            else None,
         )
         self._known = models
         return active
@@ -95,6 +115,22 @@ class Loader:
         for store in self._stores:
             store.close()
 
+    def _traced(self, name: str, call: Call, arm: str = "", served: Served | None = None) -> Call:
+        if self._tracer is None:
+            return call
+        told: dict[str, str | int] = {}
+        if served is not None:
+            told = {"slipway.arm": arm, "slipway.model": served.model, "slipway.version": served.number}
+        return self._tracer.inside(name, call, told)
+
+    def _log_policy(self, revision: Revision, models: Mapping[str, "_Model"]) -> LogPolicy | None:
+        spec, contract = revision.log, revision.contract
+        if spec.sample >= 1 and not spec.redacted:
+            return None
+        inputs = {digest[:16]: model.loaded.signature.inputs for digest, model in models.items()}
+        secret = read_key(self._folder) if spec.redacted else b""
+        return LogPolicy(spec, contract.fields, contract.key, inputs, secret)
+
     def _load(self, digest: str) -> "_Model":
         folder = self._folder / _BUNDLES / digest
         loaded = bundles.load(folder, expect=digest, signer=self._signer)
@@ -102,17 +138,45 @@ class Loader:
         if checked.is_erased:
             _logger.warning("The model %s is served without its self-check: %s.", loaded.bundle.model, checked.sentence)
         spec = loaded.bundle.features
-        return _Model(loaded, {} if spec is None else _functions(folder, loaded.bundle.modules, spec))
+        functions = {} if spec is None else _functions(folder, loaded.bundle.modules, spec)
+        return _Model(loaded, functions, measured(loaded.predict_rows, _sample(loaded)))
+
+    def _fallback(self, revision: Revision, spec: FallbackSpec, models: Mapping[str, "_Model"]) -> LoadedFallback:
+        champion, fields = models[revision.served.bundle].loaded, revision.contract.fields
+        names = [field.name for field in champion.signature.inputs]
+        return LoadedFallback(
+            spec=spec,
+            ways=tuple(self._way(way, fields, models) for way in spec.ways),
+            is_valid=is_probability if champion.bundle.task == "classification" else math.isfinite,
+            required=tuple((name, names.index(name)) for name in spec.required),
+            sent=frozenset(field.name for field in fields),
+        )
+
+    def _way(self, way: Way, fields: Sequence[Field], models: Mapping[str, "_Model"]) -> LoadedWay:
+        if way.served is not None:
+            model = models[way.served.bundle]
+            resolve, predict = self._resolve(model, fields), model.loaded.predict_rows
+            return LoadedWay(
+                by="version",
+                ask=lambda rows, at: predict(resolve(rows, at)),
+                version=way.served.number,
+                threshold=model.loaded.decision.threshold,
+            )
+        if way.rule is not None:
+            return LoadedWay(by="rule", ask=_rule(self._folder / _RULES, way.rule, fields))
+        return LoadedWay(by="value", ask=lambda rows, at: [way.value] * len(rows), value=way.value)
 
     def _challenger(
         self, revision: Revision, plan: Challenger, champion: "_Model", challenger: "_Model"
     ) -> LoadedChallenger:
-        resolve = self._resolve(challenger, revision.contract.fields)
+        resolve = self._traced("features", self._resolve(challenger, revision.contract.fields))
         return LoadedChallenger(
             plan=plan,
-            predict=challenger.loaded.predict_rows,
+            predict=self._traced("model", challenger.loaded.predict_rows, plan.name, plan.served),
+            explain=challenger.loaded.explain,
             threshold=challenger.loaded.decision.threshold,
             resolve=None if challenger.takes_the_same(champion) else resolve,
+            is_valid=is_probability if challenger.loaded.bundle.task == "classification" else math.isfinite,
         )
 
     def _resolve(self, model: "_Model", fields: Sequence[Field], feeds: FeedCounters | None = None) -> Resolve:
@@ -122,7 +186,7 @@ class Loader:
             return lambda rows, at: [take(row) for row in rows]
         cells = feeds.cells if feeds is not None else None
         resolve = build_resolver(model.spec, model.functions, self._open_store(model.spec), cells=cells)
-        return _resolver(resolve, fields, model.spec, inputs)
+        return resolver_over(resolve, fields, model.spec, inputs)
 
     def _open_store(self, spec: FeatureSetSpec) -> OnlineStore | None:
         if all(isinstance(part, Scalar | RequestField) for part in spec.parts):
@@ -141,6 +205,7 @@ class _Model:
 
     loaded: LoadedModel
     functions: Mapping[str, Callable[..., Any]]
+    joining: Joining | None = None
 
     @property
     def spec(self) -> FeatureSetSpec | None:
@@ -204,16 +269,44 @@ class _Reads:
         return received
 
 
-def _extra(champion: FeatureSetSpec | None, challenger: FeatureSetSpec | None) -> FeatureSetSpec | None:
-    """The challenger's windows and views that the champion does not have, None where there are none."""
-    if challenger is None:
-        return None
-    known = () if champion is None else champion.parts
-    parts = tuple(part for part in challenger.parts if isinstance(part, Windows | View) and part not in known)
-    return msgspec.structs.replace(challenger, parts=parts) if parts else None
+def _extra(champion: FeatureSetSpec | None, others: Sequence[FeatureSetSpec | None]) -> FeatureSetSpec | None:
+    """The windows and views of the other models that the champion does not have, None where there are none."""
+    known = [] if champion is None else list(champion.parts)
+    parts: list[Part] = []
+    for part in (part for other in others if other is not None for part in other.parts):
+        if isinstance(part, Windows | View) and part not in known and part not in parts:
+            parts.append(part)
+    first = next((other for other in others if other is not None), None)
+    return msgspec.structs.replace(first, parts=tuple(parts)) if first is not None and parts else None
 
 
-def _resolver(
+def _rule(folder: Path, rule: Rule, fields: Sequence[Field]) -> Callable[[list[list[Any]], datetime], list[Any]]:
+    """A rule of a revision as it answers rows in the contract's order; its code is kept in a folder of its own."""
+    home = folder / fingerprint(rule.sources)[:16]
+    for path, text in rule.sources.items():
+        target = home / path
+        if not target.is_file() or target.read_text(encoding="utf-8") != text:  # what lies there is not signed
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.{os.getpid()}.part")
+            part.write_text(text, encoding="utf-8")
+            part.rename(target)
+    for found in sorted(home.rglob("*")):
+        is_known = found.is_dir() or found.suffix == ".part" or found.relative_to(home).as_posix() in rule.sources
+        if found.is_symlink() or not is_known:
+            raise Corrupt(f"{found} is not part of the rule that the revision names.", fix=f"Remove {home}.")
+    module = code.load_extracted(home, (rule.function.module,))[rule.function.module]
+    call = row_caller(rule.function, {rule.function.name: getattr(module, rule.function.name)})
+    take = _taker(fields, rule.function.arguments, "rule")
+    return lambda rows, at: [call(tuple(take(row)), place) for place, row in enumerate(rows)]
+
+
+def _sample(loaded: LoadedModel) -> list[list[Any]]:
+    """Rows of the reference sample that the model answers by itself as it does others."""
+    cases = () if loaded.is_compiled else loaded.cases() or ()
+    return [list(case.row) for case in cases if case.answer is not None][:MEASURED_ROWS]
+
+
+def resolver_over(
     resolve: Resolver, fields: Sequence[Field], spec: FeatureSetSpec, inputs: Sequence[Field]
 ) -> Callable[[list[list[Any]], datetime], Rows]:
     """From rows in the contract's order to rows in the signature's, by way of the features."""

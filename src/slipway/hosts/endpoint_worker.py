@@ -4,33 +4,48 @@
 pipeline, no ledger, no SQLAlchemy and no Polars; a test counts.
 """
 
+import fcntl
 import logging
+import os
 import socket
 import sys
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from slipway.errors import BackendError, Corrupt
 from slipway.hosts.endpoint import keys_folder, open_reach, open_signer, start_logging
 from slipway.hosts.endpoint_loader import Loader
 from slipway.hosts.online_stores import open_stream
 from slipway.hosts.store_clock import open_clock
+from slipway.hosts.traces import open_tracer
 from slipway.ports.clock import Clock
+from slipway.ports.environments import HELD_FILE, LOCK_FILE
+from slipway.ports.tracer import Tracer
+from slipway.records.endpoints import Revision
 from slipway.records.predictions import FailureRow, PredictionRow
+from slipway.records.reach import Reach
 from slipway.serving import counters as count
 from slipway.serving.app import build
+from slipway.serving.behind_front import behind_front
 from slipway.serving.callers import CallerCounts, CallerList
-from slipway.serving.counters import Counters
-from slipway.serving.http import for_callers
+from slipway.serving.counters import COUNTERS_FILE, Counters
+from slipway.serving.front_routes import Figures
+from slipway.serving.http import REQUEST_ID, App, for_callers
+from slipway.serving.old_system import OldSystem
+from slipway.serving.overdue import Overdue
 from slipway.serving.row_queue import Counted, RowQueue
 from slipway.serving.shadow import Shadow
 from slipway.serving.streams import StreamReader
-from slipway.serving.supervisor import COUNTERS_FILE
 from slipway.serving.swap import Swap
 from slipway.serving.tls import Tls
 from slipway.serving.worker import run_worker
-from slipway.serving.worker_state import CANNOT_LOAD, WorkerState, state_file
+from slipway.serving.worker_state import CANNOT_LOAD, WorkerState, answering, state_file
 from slipway.tables.segments import SegmentWriter
 
 __all__ = ["main"]
@@ -38,7 +53,13 @@ __all__ = ["main"]
 _LOG = "log"
 _PREDICTIONS = Counted(count.LOG_WRITTEN, count.LOG_DROPPED, count.LOG_FAILED)
 _FAILURES = Counted(count.FAILURES_WRITTEN, count.FAILURES_DROPPED, count.FAILURES_LOST)
+_UNKNOWN_EVERY_S = 2.0
 _KINDS = ("predictions", "failures", "shadows", "labels", "events")
+_ROUTES = (
+    "/endpoints/{}", "/endpoints/{}/predict", "/endpoints/{}/labels", "/endpoints/{}/events", "/invocations",
+    "/v2", "/v2/models/{}", "/v2/models/{}/ready", "/v2/models/{}/infer",
+)  # fmt: skip
+"""What a trace calls by its path; any other path may be somebody's name."""
 _logger = logging.getLogger(__name__)
 
 
@@ -46,42 +67,35 @@ def main(arguments: list[str]) -> int:
     """Load what is deployed and answer until told to stop; returns the process's exit code."""
     start_logging()
     folder, index, listener, supervisor = Path(arguments[0]), *map(int, arguments[1:4])
-    return _work(folder, index, socket.socket(fileno=listener), supervisor)
+    environment = arguments[4]
+    hold_environment()
+    return _work(folder, index, socket.socket(fileno=listener), supervisor, environment)
 
 
-def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) -> int:
-    state = _State(state_file(folder, index))
-    counters = Counters(folder / COUNTERS_FILE, index)
-    counters.take_over()
+def _work(folder: Path, index: int, listener: socket.socket, supervisor: int, environment: str) -> int:
+    state, counters = _State(state_file(folder, index)), _open_counters(folder, index)
     signer = open_signer(folder)
-    loader = Loader(folder, signer, index)
-    swap = Swap(folder, signer, loader.load, counters, state.serves)
+    loader = Loader(folder, signer, index, tracer := _open_tracer(folder, counters))
+    swap = Swap(folder, signer, loader.load, counters, state.serves, environment=environment)
     try:
-        reach = open_reach(folder)
-        tls = Tls(reach, _logger.error) if reach.certificate else None
+        reach, tls = _opened(folder, listener)
         swap.load_first()
     except Exception as problem:
         _logger.error("Worker %d has nothing to serve: %s", index, problem)
         return CANNOT_LOAD
     assert swap.active is not None
-    name = swap.active.revision.name
-    callers = CallerList(folder, signer, lambda: swap.active is not None and swap.active.revision.by_token)
-    counts = CallerCounts(state_file(folder, index).parent, index)
-    segments = {kind: SegmentWriter(folder / _LOG, kind) for kind in _KINDS}
-    log: RowQueue[PredictionRow] = RowQueue(segments["predictions"].append, counters, _PREDICTIONS, what="predictions")
-    failures: RowQueue[FailureRow] = RowQueue(segments["failures"].append, counters, _FAILURES, what="failures")
-    shadow = Shadow(segments["shadows"].append, counters)
-    writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
-    clock = open_clock(keys_folder(folder).parent)
     served = swap.active.revision
-    group = f"slipway:{served.project}:{served.environment}:{name}"
-    streams = StreamReader(
-        folder, lambda: swap.active, lambda spec: open_stream(spec, group), segments["events"].append, counters
-    )
-    streams.start()
-    run_worker(
-        lambda closing: build(
-            name=name,
+    callers = CallerList(folder, signer, lambda: swap.active is not None and swap.active.revision.by_token)
+    clock = open_clock(keys_folder(folder).parent)
+    counts = CallerCounts(state_file(folder, index).parent, index, home=folder, now=lambda: _present(clock))
+    segments, overdue = {kind: SegmentWriter(folder / _LOG, kind) for kind in _KINDS}, Overdue()
+    log, failures, shadow, old_system = queues = _open_queues(segments, swap, counters)
+    writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+    streams = _reading(folder, swap, served, segments["events"], counters)
+
+    def make_app(closing: Callable[[], bool]) -> App:
+        app = build(
+            name=served.name,
             current=lambda: swap.active,
             now=lambda: _present(clock),
             log=log,
@@ -96,39 +110,140 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int) ->
             reach=reach,
             admit=callers.admit,
             callers=counts,
-        ),
+            overdue=overdue,
+            unknown=state.unknown,
+            old_system=old_system,
+            front=partial(Figures(folder).text, served.name) if _is_fronted(listener) else str,
+            workers=lambda: answering(folder),
+        )
+        return _wrapped(app, tracer, listener)
+
+    run_worker(
+        make_app,
         swap,
         listener,
         supervisor=supervisor,
         ready=lambda: state.accepts(swap),
         tls=tls,
-        each_time=lambda: _look(callers, counts, tls),
+        each_time=lambda: _look(callers, counts, tls, segments.values(), swap),
+        overdue=overdue,
+        beat=lambda: state.beats(swap, overdue.trouble),
     )
     counts.write()
-    streams.close()
-    _close((log, failures, shadow), writer, segments, loader)
+    _close(streams, queues, writer, segments, loader, tracer)
     return 0
 
 
+def _opened(folder: Path, listener: socket.socket) -> tuple[Reach, Tls | None]:
+    """Where the endpoint answers, and what this worker speaks TLS with."""
+    reach = open_reach(folder)
+    return reach, Tls(reach, _logger.error) if reach.certificate and not _is_fronted(listener) else None
+
+
+def _wrapped(app: App, tracer: Tracer | None, listener: socket.socket) -> App:
+    """An app as it is asked: what the front says of a connection is taken first, so that traces tell of it too."""
+    traced = app if tracer is None else tracer.around(app)
+    return behind_front(traced) if _is_fronted(listener) else traced
+
+
+def _open_counters(folder: Path, index: int) -> Counters:
+    counters = Counters(folder / COUNTERS_FILE, index)
+    counters.take_over()
+    return counters
+
+
+class _Queues(NamedTuple):
+    """What was answered, what failed, what the other model and what an old system is to answer."""
+
+    log: RowQueue[PredictionRow]
+    failures: RowQueue[FailureRow]
+    shadow: Shadow
+    old_system: OldSystem
+
+
+def _open_queues(segments: dict[str, SegmentWriter], swap: Swap, counters: Counters) -> _Queues:
+    """What takes rows off the request's path."""
+
+    def append(rows: list[PredictionRow]) -> None:
+        segments["predictions"].append(rows, sync=swap.active is not None and swap.active.revision.log.sync)
+
+    return _Queues(
+        RowQueue(append, counters, _PREDICTIONS, what="predictions"),
+        RowQueue(segments["failures"].append, counters, _FAILURES, what="failures"),
+        Shadow(segments["shadows"].append, counters),
+        OldSystem(segments["shadows"].append, counters),
+    )
+
+
+def _open_tracer(folder: Path, counters: Counters) -> Tracer | None:
+    routes = {path.format(folder.name) for path in _ROUTES}
+    return open_tracer(
+        folder.name,
+        told={"slipway.project": folder.parent.name, "slipway.endpoint": folder.name},
+        request_id=lambda: REQUEST_ID.get().decode(),
+        route_of=lambda scope: scope["path"] if scope["path"] in routes else "",
+        sent=partial(counters.add, count.SPANS_SENT),
+        dropped=partial(counters.add, count.SPANS_DROPPED),
+        lost=partial(counters.add, count.SPANS_LOST),
+    )
+
+
+def _is_fronted(listener: socket.socket) -> bool:
+    """Whether a front asks, which ends TLS; otherwise clients do."""
+    return listener.family == socket.AF_UNIX
+
+
+def hold_environment() -> None:
+    """Where this process runs in an environment that was made from a lock: nobody drops it as long as the process lives."""
+    if Path(sys.prefix, LOCK_FILE).is_file():
+        held = os.open(f"{sys.prefix}{HELD_FILE}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)  # held until the process ends: nobody closes it
+
+
+def _reading(folder: Path, swap: Swap, served: Revision, events: SegmentWriter, counters: Counters) -> StreamReader:
+    """The worker's part in reading streams, begun."""
+    group = f"slipway:{served.project}:{served.environment}:{served.name}"
+    streams = StreamReader(
+        folder,
+        lambda: None if swap.stands_by else swap.active,  # entries are for the environment that serves
+        lambda spec: open_stream(spec, group),
+        events.append,
+        counters,
+    )
+    streams.start()
+    return streams
+
+
 def _close(
-    queues: tuple[RowQueue[PredictionRow], RowQueue[FailureRow], Shadow],
+    streams: StreamReader,
+    queues: _Queues,
     writer: ThreadPoolExecutor,
     segments: dict[str, SegmentWriter],
     loader: Loader,
+    tracer: Tracer | None,
 ) -> None:
     """Close what writes and what reads, when nothing comes any more."""
+    streams.close()
     for queue in queues:
         queue.close()
     writer.shutdown()
     for written in segments.values():
         written.close()
     loader.close()
+    if tracer is not None:
+        tracer.close()
 
 
-def _look(callers: CallerList, counts: CallerCounts, tls: Tls | None) -> None:
+def _look(
+    callers: CallerList, counts: CallerCounts, tls: Tls | None, segments: Iterable[SegmentWriter], swap: Swap
+) -> None:
     """What is looked at as often as for another revision."""
     callers.look()
     counts.write()
+    for writer in segments:
+        if swap.active is not None:
+            writer.roll_age_s = swap.active.revision.log.roll_us / 1e6
+        writer.close_if_old()
     if tls is not None:
         tls.look()
 
@@ -147,10 +262,30 @@ class _State:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ready = False
+        self._trouble = ""
+        self._told = (0, 0.0)
+        self.unknown: dict[str, int] = {}
 
     def serves(self, swap: Swap) -> None:
-        said = WorkerState(ready=self._ready, revision=swap.number, refused=swap.refused, note=swap.note)
+        said = WorkerState(
+            ready=self._ready,
+            revision=swap.number,
+            refused=swap.refused,
+            note=swap.note,
+            trouble=self._trouble,
+            unknown=dict(self.unknown),
+            stands_by=swap.stands_by,
+        )
         said.write(self._path)
+
+    def beats(self, swap: Swap, trouble: str) -> None:
+        seen, now = sum(list(self.unknown.values())), time.monotonic()
+        is_news = seen != self._told[0] and now - self._told[1] > _UNKNOWN_EVERY_S
+        if is_news or (trouble and not self._trouble):
+            self._trouble, self._told = trouble, (seen, now)
+            self.serves(swap)
+        with suppress(OSError):  # a full disk is told of elsewhere
+            os.utime(self._path)
 
     def accepts(self, swap: Swap) -> None:
         self._ready = True

@@ -45,10 +45,10 @@ def placement(given: str, workers: int) -> Placement:
     if given == THREADS:
         return Placement(workers=workers)
     if given == "processes":
-        return Placement(lambda: _opened("processes", workers), workers)
+        return Placement(lambda: _opened("processes", workers), workers, setting=given)
     match = _RAY.fullmatch(given)
     address = "" if match is None else given if "://" in given else match["place"]
-    return Placement(lambda: _opened("ray", address, workers), workers, is_elsewhere=True)
+    return Placement(lambda: _opened("ray", address, workers), workers, is_elsewhere=True, setting=given)
 
 
 def _opened(name: str, *given: object) -> Executor:

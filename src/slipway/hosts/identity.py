@@ -8,6 +8,7 @@ import getpass
 import hashlib
 import os
 import pwd
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -32,18 +33,26 @@ def user() -> str:
         return "user-" + hashlib.blake2b(str(Path.home()).encode(), digest_size=4).hexdigest()
 
 
-def shown_token() -> str | None:
-    """The token that this process shows to servers and stores, None for none."""
-    return os.environ.get(TOKEN_VARIABLE, "").strip() or None
+def shown_token(environment: str = "") -> str | None:
+    """The token that this process shows to an environment's server and store, None for none.
+
+    `SLIPWAY_TOKEN_PROD` is for the environment `prod`, `SLIPWAY_TOKEN` for each that has none of its own: a token is known
+    to one store, and a promotion goes from one into another.
+    """
+    own = f"{TOKEN_VARIABLE}_{re.sub(r'[^A-Z0-9]', '_', environment.upper())}"
+    return os.environ.get(own, "").strip() or os.environ.get(TOKEN_VARIABLE, "").strip() or None
 
 
-def local_actor(ledger: LedgerStore, project: str, now: datetime) -> tuple[Actor, Identity | None]:
+def local_actor(
+    ledger: LedgerStore, project: str, now: datetime, environment: str = ""
+) -> tuple[Actor, Identity | None]:
     """Who acts in this process.
 
     Args:
         ledger: The store's.
         project: In which project, "" for none.
         now: Business time.
+        environment: Whose store it is, "" where that is not known: it may have a token of its own.
 
     Returns:
         The actor there, and their identity in other projects. While nobody is known it is the user of the operating
@@ -56,7 +65,7 @@ def local_actor(ledger: LedgerStore, project: str, now: datetime) -> tuple[Actor
         people = known(tx)
     if not people:
         return Actor(user(), roles=ALONE), None
-    token = shown_token()
+    token = shown_token(environment)
     if token is not None:
         identity = identified(ledger, token, now)
     else:

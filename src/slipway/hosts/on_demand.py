@@ -24,6 +24,7 @@ from slipway import plugins
 from slipway.errors import Conflict, InvalidDeclaration, InvalidInput, InvalidSetting, NotFound, near
 from slipway.hosts.environment_use import MARK, free, last_used, note_use, serving
 from slipway.hosts.ledgers import is_store, open_ledger
+from slipway.hosts.local_rights import check_in_stores
 from slipway.hosts.settings import FILE, LOCAL_FILE, EnvironmentSettings, LocalSettings, Made, Settings, read_local
 from slipway.ids import check_name, new_id
 from slipway.ledger.entries import kind_of
@@ -75,6 +76,7 @@ def create(
         InvalidSetting: An environment variable gives every environment the same store or server.
         Conflict: There is one of this name, or something lies where its store would.
         NotFound: There is no environment to take settings from.
+        Denied: The store of dev, or of the environment whose settings it takes, knows people, and whoever acts may not.
     """
     check_name(name, "environment")
     _check_expires(expires)
@@ -87,6 +89,7 @@ def create(
             )
     taken = settings.environment(like)
     with _alone(home):
+        _check_may(home, settings, like, "create", clock)
         local = read_local(home)
         if name in local.made and local.made[name].destroyed_at is not None:
             raise Conflict(
@@ -135,10 +138,12 @@ def destroy(
         NotFound: There is no such environment.
         InvalidInput: slipway.toml declares it.
         Conflict: Endpoints serve, a process works there, or its folder is not the one that was made for it.
+        Denied: Its store or that of dev knows people, and whoever acts may not.
     """
     with _alone(home):
         local = read_local(home)
         told = _made(local, settings, name)
+        _check_may(home, settings, name, "destroy", clock)
         store = home / local.environments[name].store
         if told.destroyed_at is None and store.exists():
             _check_mark(store, name)
@@ -161,12 +166,14 @@ def restore(home: Path, settings: Settings, name: str) -> None:
     Raises:
         NotFound: There is none of this name, or its store is gone.
         InvalidInput: slipway.toml declares it, or it is not in the trash.
+        Denied: Its store or that of dev knows people, and whoever acts may not.
     """
     with _alone(home):
         local = read_local(home)
         told = _made(local, settings, name)
         if told.destroyed_at is None:
             raise InvalidInput(f"The environment {name!r} is not in the trash.", fix="See `slipway env list`.")
+        _check_may(home, settings, name, "restore")
         store = home / local.environments[name].store
         _move(_trash(store), store)
         if not store.exists():
@@ -184,11 +191,13 @@ def keep(home: Path, settings: Settings, name: str, expires: str) -> Made:
     Raises:
         NotFound: There is none of this name.
         InvalidInput: slipway.toml declares it, or the duration does not fit.
+        Denied: Its store or that of dev knows people, and whoever acts may not.
     """
     _check_expires(expires)
     with _alone(home):
         local = read_local(home)
         told = msgspec.structs.replace(_made(local, settings, name), expires=expires, warned_at=None)
+        _check_may(home, settings, name, "keep")
         _note(home, local, name, told)
     return told
 
@@ -238,6 +247,15 @@ def trashed_at(store: Path, told: Made) -> datetime | None:
     if told.warned_at is None or told.expires == _NEVER or told.warned_at < (last_used(store) or told.warned_at):
         return None
     return told.warned_at + min(_WARNING, _length(told.expires))
+
+
+def _check_may(home: Path, settings: Settings, name: str, verb: str, clock: Clock | None = None) -> None:
+    """Ask for the right in the store of dev, which is the checkout's, and in the environment's own, wherever it lies."""
+    environments = settings.environments | read_local(home).environments
+    chosen = [settings.environment("dev"), *([environments[name]] if name in environments else [])]
+    stores = [home / one.store for one in chosen if not one.server]
+    stores = [place for store in stores for place in (store, _trash(store))]
+    check_in_stores(stores, settings.project.name, f"environments.{verb}", "environments.write", _now(clock))
 
 
 def _own_places(name: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """The process that runs a pipeline, or syncs a table, from a stored project snapshot: a task folder in, a run in the ledger and a result out.
 
+It carries out scorings of batch endpoints too, for which a bundle is all the code that there is.
+
     python -m slipway.hosts.pipeline_run FOLDER
 
 It opens the store and writes the ledger, as `slipway run` does; unlike that it imports the project from the snapshot and
@@ -32,6 +34,7 @@ from slipway.flows.warm_start import former_of
 from slipway.hosts.environment_use import using
 from slipway.hosts.executors import placement
 from slipway.hosts.project import Project, open_workspace
+from slipway.hosts.score_run import carry_out
 from slipway.hosts.settings import FILE, EnvironmentSettings, read_settings
 from slipway.ledger import entries, projects, provenance
 from slipway.ledger.search import search
@@ -87,11 +90,14 @@ def _answer(folder: Path) -> PipelineAnswer:
             if task.sync:
                 _sync(task, workspace, folder)
                 return PipelineAnswer(state="finished")
+            if task.scoring:
+                carry_out(workspace, task.scoring)
+                return PipelineAnswer(state="finished")
             if task.firing:
                 return _fire(task, workspace, folder)
             return _released(_run(task, workspace, folder))
         except (Exception, SystemExit) as problem:
-            run = None if task.sync else _own_run(workspace)
+            run = None if task.sync or task.scoring else _own_run(workspace)
             return PipelineAnswer(state="failed", run_id=run.id if run else "", error=_told(problem))
 
 

@@ -14,6 +14,7 @@ from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
 from slipway.governance import anchors, raci
 from slipway.hosts.blob_places import open_blobs
+from slipway.hosts.endpoint_port import keep_port
 from slipway.hosts.environment_use import using
 from slipway.hosts.executors import THREADS, placement
 from slipway.hosts.identity import local_actor
@@ -21,6 +22,7 @@ from slipway.hosts.ledgers import open_ledger
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate, raci_rows, read_local
 from slipway.hosts.store_clock import open_clock
+from slipway.hosts.traces import traces_environment
 from slipway.ledger import entries, projects
 from slipway.ledger.provenance import user_trace
 from slipway.ledger.reindex import index_anew
@@ -30,6 +32,7 @@ from slipway.pipelines.hidden import hooks
 from slipway.pipelines.hidden.recorder import recording
 from slipway.pipelines.snapshot import take
 from slipway.ports.clock import Clock
+from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
@@ -198,6 +201,7 @@ def open_workspace(
     executor: str = THREADS,
     workers: int = 0,
     memory_bytes: int = 0,
+    traces: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Workspace:
     """Open a store's backends by name.
@@ -207,25 +211,23 @@ def open_workspace(
         project: The project.
         environment: "dev", "test" or "prod".
         actor: Who acts, None for whose process this is; see `local_actor`.
-        clock: Business time; when None it is the store's own, see `open_clock`.
+        clock: Business time, None for the store's own; see `open_clock`.
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers; see `open_blobs`.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
         executor: Where pipelines carry out their steps; see `placement`.
         workers: How many steps run at once, 0 for as many as there is room for.
         memory_bytes: See `Workspace`.
+        traces: The URL of the settings' receiver of traces, "" for none.
         say: Receives lines of progress.
     """
     placed, root = placement(executor, workers), root.resolve()
     opened = open_ledger(root, ledger)
-    try:
+    with _closed_if_it_fails(opened):
         kept, open_parts = open_blobs(root, opened, blobs)
         index_anew(opened, {ModelVersion: found_by.completing(kept)})
         clock = clock or open_clock(root)
-        acting, identity = (actor, None) if actor else local_actor(opened, project, clock.now())
-    except BaseException:
-        opened.close()
-        raise
+        acting, identity = (actor, None) if actor else local_actor(opened, project, clock.now(), environment)
     return Workspace(
         project=project,
         environment=environment,
@@ -237,7 +239,7 @@ def open_workspace(
         open_parts=open_parts,
         clock=clock,
         signer=plugins.load("signer", "ed25519")(root / "keys"),
-        launcher=plugins.load("launcher", "process")(),
+        launcher=plugins.load("launcher", "process")(environment=traces_environment(traces)),
         runner=plugins.load("runner", "process")(),
         open_online=open_online,
         online=online,
@@ -245,6 +247,21 @@ def open_workspace(
         memory_bytes=memory_bytes,
         say=say,
     )
+
+
+def _remember(home: Path, store: Path, settings: Settings, port: int) -> None:
+    """Tell a store what others learn from its folder: where roots are written too, and where endpoints answer."""
+    anchors.remember(store, settings.project.name, settings.audit.anchor, base=home)
+    keep_port(store, port)
+
+
+@contextmanager
+def _closed_if_it_fails(opened: LedgerStore) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        opened.close()
+        raise
 
 
 @contextmanager
@@ -265,8 +282,7 @@ def open_project(
         environment: Which environment.
         actor: Who acts; see `open_workspace`.
         clock: Business time; see `open_workspace`.
-        root: Another store than slipway.toml names; its ledger and its blobs are where it says, and its endpoints'
-            online stores are embedded.
+        root: Another store than slipway.toml names; ledger and blobs are where it says, online stores are embedded.
         say: Receives lines of progress.
         implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
@@ -295,13 +311,14 @@ def open_project(
             blobs=chosen.blobs if root is None else "",
             online=chosen.online if root is None else "",
             executor=chosen.executor,
+            traces=chosen.traces,
             workers=chosen.workers,
             memory_bytes=chosen.memory_bytes,
             say=say,
         )
         try:
             if root is None:  # a simulation's history is nobody's to prove
-                anchors.remember(store, settings.project.name, settings.audit.anchor, base=home)
+                _remember(home, store, settings, chosen.port)
             projects.register(opened, template=settings.project.template)
             recover(opened)
             with current_workspace.filled(opened):

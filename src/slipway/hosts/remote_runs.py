@@ -38,7 +38,7 @@ def open_remote(
     """
     chosen = settings.environment(environment)
     root = (home / chosen.store / "outbox").resolve()
-    server = plugins.load("run_server", "http")(chosen.server, settings.project.name, shown_token())
+    server = plugins.load("run_server", "http")(chosen.server, settings.project.name, shown_token(environment))
     opened = Workspace(
         project=settings.project.name,
         environment=environment,

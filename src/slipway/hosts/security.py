@@ -11,15 +11,17 @@ from pathlib import Path
 from slipway.errors import Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.flows.endpoints import folder_of
 from slipway.flows.floors import floor_of
+from slipway.gates.floors import floor_name
 from slipway.governance.audit import head_of
 from slipway.governance.people import identity_of, known
 from slipway.hosts.settings_secrets import plain_secrets
-from slipway.ledger import entries, events
+from slipway.ledger import entries, events, sealed_records
 from slipway.models import bundle as bundles
 from slipway.operations.declare import check_allowed
 from slipway.operations.permissions import allowed
 from slipway.ports.workspace import Workspace, in_project
 from slipway.records.callers import CALLERS_FILE
+from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Revision
 from slipway.records.gates import Verdict
 from slipway.records.people import Person, Token
@@ -218,11 +220,10 @@ def _endpoints(workspace: Workspace, projects: list[str], has_people: bool) -> I
 
 def _bundle_check(workspace: Workspace, homes: dict[str, Path], *, unsigned: bool) -> Callable[[Revision], bool]:
     def is_well(one: Revision) -> bool:
-        served = [one.served, *([one.challenger.served] if one.challenger else [])]
         try:
             found = [
                 bundles.verify(homes[one.id] / "bundles" / each.bundle, expect=each.bundle, signer=workspace.signer)
-                for each in served
+                for each in one.versions
             ]
         except (Corrupt, NotFound):
             return not unsigned
@@ -232,12 +233,25 @@ def _bundle_check(workspace: Workspace, homes: dict[str, Path], *, unsigned: boo
 
 
 def _floors(workspace: Workspace) -> Point:
+    """Of those environments that this store keeps: the one that is looked at, and where something was declared."""
     with workspace.ledger.read() as tx:
-        missing = [name for name in _GUARDED if floor_of(tx, name) is None]
+        declared = entries.find(tx, DeclaredEndpoint, limit=_MOST)
+        kept = {floor_name(name) for name in (workspace.environment, *(one.id.split("/")[1] for one in declared))}
+        guarded = [name for name in _GUARDED if name in kept]
+        missing = [name for name in guarded if floor_of(tx, name) is None]
+    if not guarded:
+        found = f"This store keeps neither test nor prod, and {workspace.environment} needs no floor."
+        return Point(about="floors", state="cannot tell", found=found, fix="slipway doctor --security --env prod")
     if not missing:
-        return Point(about="floors", state="good", found="What every model must show is set for test and prod.")
+        found = f"What every model must show is set for {' and '.join(guarded)}."
+        return Point(about="floors", state="good", found=found)
     found = f"No floor is set for {' and '.join(missing)}: each project decides for itself what its models must show."
-    return Point(about="floors", state="to mend", found=found, fix=f"slipway floor set {missing[-1]}")
+    return Point(
+        about="floors",
+        state="to mend",
+        found=found,
+        fix=f"slipway floor set {missing[-1]} FILE --reason WHY --env {missing[-1]}",
+    )
 
 
 def _files(root: Path, ledger_url: str) -> Iterator[Point]:
@@ -245,7 +259,12 @@ def _files(root: Path, ledger_url: str) -> Iterator[Point]:
     loose = [path for path in (root, root / "keys", root / "endpoints", root / "blobs") if _mode(path) & 0o022]
     reached = _mode(root) & 0o011  # who may not enter the folder reads nothing in it, whatever a file says
     others, group = (0o006 if reached & 0o001 else 0), (0o060 if reached & 0o010 else 0)
-    private = [(key, others | group), *([] if ledger_url else [(root / "ledger.db", others)])]
+    further = key.with_name("model-signing.pem")
+    private = [
+        (key, others | group),
+        (further, others | group),
+        *([] if ledger_url else [(root / "ledger.db", others)]),
+    ]
     readable = [path for path, open_to in private if _mode(path) & open_to]
     yield Point(
         about="who may write the store's files",
@@ -293,6 +312,7 @@ def _keys(root: Path) -> Point:
 def _audit(workspace: Workspace) -> Iterator[Point]:
     try:
         sealed, unsealed = events.verify(workspace.ledger, workspace.signer, head=head_of(workspace))
+        sealed_records.verify(workspace.ledger)
     except SlipwayError as problem:
         yield Point(about="audit log", state="to mend", found=problem.what, fix="slipway audit verify")
     else:

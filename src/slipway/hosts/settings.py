@@ -76,6 +76,10 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
         workers: How many steps run at once, 0 for as many as there are processors.
         memory: How much memory the making of a training set may take, all of its process counted, about: "2GB"; "" for
             half of what is free.
+        traces: The URL of a receiver of OpenTelemetry's traces, OTLP over HTTP: "http://collector:4318"; "" for none.
+            Endpoints and the server send them. OpenTelemetry's environment variables have the last word.
+        port: One port for all endpoints of the store, 1 to 65535, each from its next start; 0 for what
+            `slipway endpoints listen` says.
     """
 
     store: str = ".slipway"
@@ -86,6 +90,8 @@ class EnvironmentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     executor: str = "threads"
     workers: int = 0
     memory: str = ""
+    traces: str = ""
+    port: int = 0
 
     @property
     def memory_bytes(self) -> int:
@@ -248,6 +254,7 @@ def read_settings(folder: Path) -> Settings:
         check_url(chosen.ledger, "The setting ledger", POSTGRES)
         check_executor(chosen.executor, chosen.workers)
         _ = chosen.memory_bytes
+        _check_port(chosen.port)
     settings = _overridden(settings)
     for chosen in settings.environments.values():
         check_place(chosen.blobs, "The setting blobs")
@@ -275,6 +282,13 @@ def read_local(folder: Path) -> LocalSettings:
         why="It is written by `slipway env`, and by nobody else.",
         fix="Mend it, or remove it: the stores beside it, .slipway-NAME, stay.",
     )
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise InvalidSetting(
+            f"The setting port is {port}.", fix="Give a port that is free, from 1 to 65535: port = 8080"
+        )
 
 
 def _with_local(folder: Path, settings: Settings) -> Settings:

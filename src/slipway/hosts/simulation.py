@@ -25,6 +25,7 @@ from slipway import plugins
 from slipway.data.declare import Table
 from slipway.data.ingest import ingest
 from slipway.errors import Conflict, InvalidInput, NotFound
+from slipway.flows.batch_endpoint import BatchEndpoint
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.endpoints import folder_of
 from slipway.flows.faults import BrokenFeed, Injected, tell_of
@@ -57,7 +58,7 @@ from slipway.records.rollouts import Rollout
 from slipway.records.runs import Run
 from slipway.records.simulations import Simulation
 from slipway.serving.swap import REVISION_FILE, read_revision
-from slipway.tables.segments import read_segments
+from slipway.tables.log_rows import read_rows
 
 __all__ = [
     "First",
@@ -199,7 +200,13 @@ def pick_endpoint(project: Project, name: str | None) -> Endpoint:
         NotFound: The project declares no endpoint of that name.
         InvalidInput: No name was given and there is not exactly one, or the endpoint cannot be simulated.
     """
-    declared = project.declared(Endpoint)
+    # What scores a table is asked by nobody: there are no requests that could be played again.
+    declared = {key: one for key, one in project.declared(Endpoint).items() if not isinstance(one, BatchEndpoint)}
+    if name is not None and isinstance(project.declared(Endpoint).get(name), BatchEndpoint):
+        raise InvalidInput(
+            f"The batch endpoint {name!r} cannot be simulated: it answers no requests.",
+            fix=f"Score rows of the past with it: slipway score {name} --table-version VERSION",
+        )
     if name is None and len(declared) != 1:
         raise InvalidInput(
             f"The project {project.name!r} declares {len(declared)} endpoints{': ' if declared else ''}"
@@ -438,7 +445,7 @@ assert PredictionRow.__struct_fields__[:4] == _Answered.__struct_fields__
 
 def _answered(folder: Path) -> dict[int, int]:
     """How many rows each model version answered."""
-    rows, _ = read_segments(folder, "predictions", _Answered)
+    rows, _ = read_rows(folder, "predictions", _Answered)
     counts: dict[int, int] = {}
     for row in rows:
         counts[row.version] = counts.get(row.version, 0) + 1

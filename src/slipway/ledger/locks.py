@@ -12,7 +12,6 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -36,6 +35,7 @@ _KEPT_FILE = "kept-wheels.json"
 _guard = threading.Lock()
 _known: dict[tuple[str, imports.Own], tuple[Environment, float]] = {}
 _here: dict[imports.Own, tuple[LockedPackage, ...]] = {}
+_packed_here: dict[tuple[str, str], tuple[str, bytes]] = {}
 
 
 def environment(workspace: Workspace) -> Environment:
@@ -68,11 +68,12 @@ def present(workspace: Workspace, code: imports.Own | None = None) -> Lock:
     made_from = Path(sys.prefix) / LOCK_FILE
     if made_from.is_file():
         return decoded(made_from.read_bytes())
-    packages = _packages(code or imports.own())
+    read: dict[str, wheels.Sources | None] = {}
+    packages = _packages(code or imports.own(), read)
     return Lock(
         python=platform.python_version(),
         platform=sysconfig.get_platform(),
-        packages=tuple(_with_wheel(workspace, one) for one in packages),
+        packages=tuple(_with_wheel(workspace, one, read.get(one.name)) for one in packages),
     )
 
 
@@ -95,13 +96,14 @@ def names_of(blobs: Blobs, told: Environment | None) -> tuple[str, ...]:
     return lock.names if lock is not None else () if told is None else told.lock
 
 
-def differences(blobs: Blobs, before: Environment, after: Environment) -> list[str]:
+def differences(blobs: Blobs, before: Environment, after: Environment, *, are_whole: bool = False) -> list[str]:
     """In words, which packages of two records are others: by version, and by their files where both know these.
 
-    What only one of them names is a difference where both say what was installed; a lock says what code imports.
+    What only one of them names is a difference where both say what was installed; a lock says what code imports, and so
+    it counts there only where the two locks themselves are compared (`are_whole`).
     """
     old, new = (_by_name(blobs, one) for one in (before, after))
-    are_whole = not before.imports and not after.imports
+    are_whole = are_whole or (not before.imports and not after.imports)
     absent = ("(absent)", "")
     found = []
     for name in sorted(old.keys() | new.keys() if are_whole else old.keys() & new.keys()):
@@ -140,34 +142,42 @@ def _environment(*, imports: str = "", names: tuple[str, ...] = ()) -> Environme
     return Environment(python=platform.python_version(), platform=platform.platform(), lock=names, imports=imports)
 
 
-def _packages(code: imports.Own) -> tuple[LockedPackage, ...]:
+def _packages(code: imports.Own, read: dict[str, wheels.Sources | None] | None = None) -> tuple[LockedPackage, ...]:
+    """What some code needs, as it was when the process first asked; `read` takes the files that were read for it now."""
     with _guard:
         if code not in _here:
             hashes = project_locks.hashes(code.files)
             found = imports.needed(code)
-            _here[code] = tuple(_package(name, one, hashes) for name, one in found.items())
+            taken = {} if read is None else read
+            taken |= {name: wheels.sources_of(one) for name, one in found.items()}
+            _here[code] = tuple(_package(name, one, hashes, taken[name]) for name, one in found.items())
         return _here[code]
 
 
-def _package(name: str, found: Distribution, hashes: Callable[[str, str], tuple[str, ...]]) -> LockedPackage:
+def _package(
+    name: str,
+    found: Distribution,
+    hashes: Callable[[str, str], tuple[str, ...]],
+    sources: wheels.Sources | None,
+) -> LockedPackage:
     version = wheels.about(found).version
     return LockedPackage(
         name=name,
         version=version,
         hashes=hashes(name, version),
-        content=wheels.content_of(found),
+        content=wheels.content_of(found, sources=sources),
         origin=wheels.origin_of(found),
     )
 
 
-def _with_wheel(workspace: Workspace, package: LockedPackage) -> LockedPackage:
+def _with_wheel(workspace: Workspace, package: LockedPackage, sources: wheels.Sources | None) -> LockedPackage:
     """The package with its wheel, where it must be kept: no index need have it later."""
     if not package.origin and package.name != RUNTIME:
         return package
     kept = _Kept(workspace)
     known = kept.find(package)
     if known is None:
-        file, data = _packed(package.name, package.content)
+        file, data = _packed(package, sources)
         if not data or len(data) > _WHEEL_BYTES:
             return package
         known = (workspace.blobs.put(data), file)
@@ -175,15 +185,27 @@ def _with_wheel(workspace: Workspace, package: LockedPackage) -> LockedPackage:
     return msgspec.structs.replace(package, wheel=known[0], file=known[1])
 
 
-@lru_cache(maxsize=8)
-def _packed(name: str, _content: str) -> tuple[str, bytes]:
-    """The wheel of an installed distribution; none where it is told by its content alone: compiled in place, or altered."""
-    found = wheels.find(name)
+def _packed(package: LockedPackage, sources: wheels.Sources | None) -> tuple[str, bytes]:
+    """The wheel of an installed distribution; none where it is told by its content alone.
+
+    That is so where it is compiled in place, or is no longer what it was when its content was read.
+    """
+    key = (package.name, package.content)
+    if key in _packed_here:
+        return _packed_here[key]
+    found = wheels.find(package.name)
+    if found is not None and sources is None:
+        sources = wheels.sources_of(found)
+        if wheels.content_of(found, sources=sources) != package.content:
+            found = None
+    if found is None:
+        return "", b""
     try:
         # The first run of a store waits for Slipway's own, which is a few megabytes: compressing takes ten times as long.
-        return wheels.pack(found, compressed=name != RUNTIME) if found is not None else ("", b"")
+        _packed_here[key] = wheels.pack(found, sources=sources, compressed=package.name != RUNTIME)
     except InvalidInput:
         return "", b""
+    return _packed_here[key]
 
 
 class _Kept:

@@ -11,11 +11,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import cache, lru_cache
-from importlib import metadata
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from slipway.code.wheels import installed
 from slipway.errors import StepFailed
 from slipway.records.runs import CodeVersion, Environment, Machine, RunError
 
@@ -56,9 +56,9 @@ _SECRET = re.compile(r"(?i)(password|passwd|secret|token|credential|api[-_]?key)
 
 @cache
 def environment() -> Environment:
-    """The interpreter, the platform and every distribution that can be imported; read once in a process."""
+    """The interpreter, the platform and every distribution that is installed; read once in a process."""
     found: dict[str, str] = {}
-    for distribution in metadata.distributions():
+    for distribution in installed():
         name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
         # The first one on the path is the one that is imported.
         found.setdefault(name, f"{name}=={distribution.version}")

@@ -5,11 +5,9 @@ Whoever is killed, the other side knows from the ledger where to go on; a piece 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
@@ -46,8 +44,6 @@ from slipway.records.runs import Artifact, MetricPoint, Run, RunFinding, RunWrit
 __all__ = ["REPRODUCES", "absorb", "applied", "forget", "node_of"]
 
 _VERBS: dict[type, str] = {Begun: "runs.start", Resumed: "runs.resume", Finished: "runs.finish"}
-_spent: dict[Path, list[str]] = {}
-_spent_lock = threading.Lock()
 
 REPRODUCES = "slipway.reproduces"
 """The tag of a run that repeats another one to compare with it: the other one's id."""
@@ -133,44 +129,40 @@ def absorb(
             done = entries.decoded(found, RunWriter).offset
         fresh = data[done - offset :] if offset <= done else b""
         if fresh:
-            told = parse(fresh, first=done == 0)
-            _Piece(tx, workspace, run_id, writer).take(told if check is None else check(told))
+            read = parse(fresh, first=done == 0)
+            told = read if check is None else check(read)
+            piece = _Piece(tx, workspace, run_id, writer)
             done += len(fresh)
-            entries.put(
-                tx,
-                RunWriter(
-                    id=mark,
-                    name=folder_id(workspace.root) if is_here else "",
-                    project=workspace.project,
-                    created_at=workspace.clock.now(),
-                    parent_id=run_id,
-                    offset=done,
-                ),
-            )
+            if is_here and found is None and _is_whole(told):
+                piece.take_whole(told)
+            else:
+                piece.take(told)
+                name = folder_id(workspace.root) if is_here else ""
+                at = workspace.clock.now()
+                counted = RunWriter(
+                    id=mark, name=name, project=workspace.project, created_at=at, parent_id=run_id, offset=done
+                )
+                entries.put(tx, counted)
         if then is not None:
             then(tx)
-        _forget_spent(tx, workspace)
     return done
 
 
-def forget_later(workspace: Workspace, marks: Iterable[str]) -> None:
-    """The same as `forget`, with the next piece that this process takes in; if it is killed before, by the next process."""
-    with _spent_lock:
-        _spent.setdefault(workspace.root, []).extend(marks)
-
-
-def _forget_spent(tx: WriteTransaction, workspace: Workspace) -> None:
-    with _spent_lock:
-        marks = _spent.pop(workspace.root, ())
-    for mark in marks:
-        tx.remove(entries.kind_of(RunWriter), mark)
+def _is_whole(told: Sequence[RunEntry]) -> bool:
+    """Whether a file's first piece is all of it: a run from its begin to its end."""
+    return len(told) > 2 and isinstance(told[1], Begun) and isinstance(told[-1], Finished)
 
 
 def forget(workspace: Workspace, marks: Iterable[str]) -> None:
     """Forget how much of files is in the ledger, of which nothing can come again: they are removed."""
+    kind = entries.kind_of(RunWriter)
+    with workspace.ledger.read() as tx:
+        known = [mark for mark in marks if tx.get(kind, mark) is not None]
+    if not known:  # they were taken whole: no transaction for nothing
+        return
     with workspace.ledger.write() as tx:
-        for mark in marks:
-            tx.remove(entries.kind_of(RunWriter), mark)
+        for mark in known:
+            tx.remove(kind, mark)
 
 
 def _elsewhere(workspace: Workspace, run_id: str) -> Conflict:
@@ -187,6 +179,11 @@ class _Piece:
     workspace: Workspace
     run_id: str
     writer: str
+
+    def take_whole(self, told: Sequence[RunEntry]) -> None:
+        """Take a run from its begin to its end. Nothing counts it: where the run is known, all of it came with that."""
+        if self._run() is None:
+            self.take(told)
 
     def take(self, told: Sequence[RunEntry]) -> None:
         before = run = self._run()

@@ -277,7 +277,7 @@ class RunLog:
             if full is not None:
                 remove(self.workspace, full)
 
-    def finish(self, error: BaseException | None = None, *, ended_early: str = "", is_one_of_many: bool = False) -> Run:
+    def finish(self, error: BaseException | None = None, *, ended_early: str = "") -> Run:
         """End the run and write everything.
 
         With a server that does not answer, what is not written yet stays in the run's file, and is sent later.
@@ -285,7 +285,6 @@ class RunLog:
         Args:
             error: What ended it, None when it finished well.
             ended_early: Why it finished before its script's end, "" where it did not.
-            is_one_of_many: Whether another run of this process ends soon, whose transaction then tidies up for this one.
 
         Returns:
             The final record.
@@ -295,7 +294,7 @@ class RunLog:
         failure: RunError | None = None if error is None else provenance.run_error(error)
         state = "finished" if failure is None else "failed"
         for path in RunFile.all_in(files_of(self.workspace), self.id):  # what processes that were forked off left
-            if (left := RunFile.left(path)) is not None:
+            if path != self._file.path and (left := RunFile.left(path)) is not None:
                 self._take_over(left)
         end = Finished(state, datetime.now(UTC), failure, ended_early)
         if self._at_end and failure is None:
@@ -314,7 +313,7 @@ class RunLog:
                 self._file.close()
             else:
                 if not self._is_gone:
-                    remove(self.workspace, self._file, is_one_of_many=is_one_of_many)
+                    remove(self.workspace, self._file)
             self._is_closed = True
         return self.run
 

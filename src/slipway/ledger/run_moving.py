@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound
 from slipway.ledger import entries
-from slipway.ledger.run_absorb import absorb, forget, forget_later
+from slipway.ledger.run_absorb import absorb, forget
 from slipway.ledger.run_file import RunFile, parse
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.run_server import RunServer
@@ -76,17 +76,11 @@ def move(
     return done
 
 
-def remove(workspace: Workspace, file: RunFile, *, is_one_of_many: bool = False) -> None:
-    """Remove a file all of which is where runs are kept; then what counts its bytes there is needed no more.
-
-    Args:
-        workspace: Where runs are kept.
-        file: The file.
-        is_one_of_many: Whether the next transaction of this process forgets it, rather than one of its own.
-    """
+def remove(workspace: Workspace, file: RunFile) -> None:
+    """Remove a file all of which is where runs are kept; then what counts its bytes there is needed no more."""
     file.remove()
     if workspace.run_server is None:
-        (forget_later if is_one_of_many else forget)(workspace, [f"{file.run_id}.{file.writer}"])
+        forget(workspace, [f"{file.run_id}.{file.writer}"])
 
 
 def is_gone(workspace: Workspace, run_id: str) -> bool:

@@ -22,10 +22,26 @@ from slipway.models import registry
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision, Served
 from slipway.records.models import Bundle
+from slipway.records.predictions import Arm
 from slipway.records.rollouts import Rollout
+from slipway.rollout.judge_unseen import Unseen
+from slipway.serving.arms import share_of
+from slipway.serving.shadow import SHADOW_SALT
 from slipway.tables.log_reader import LogReader
+from slipway.tables.prediction_log import by_models
 
-__all__ = ["Replays", "canary_counts", "canary_revisions", "fair_from", "latencies", "pairs", "scored_each"]
+__all__ = [
+    "Replays",
+    "bundles_of",
+    "canary_counts",
+    "canary_fractions",
+    "fair_from",
+    "latencies",
+    "pairs",
+    "scored_each",
+    "step_rows",
+    "unseen",
+]
 
 _DIGITS = 16
 
@@ -65,7 +81,7 @@ def pairs(workspace: Workspace, reader: LogReader, replays: Replays, rollout: Ro
     Columns: `at`, `label`, `champion`, `challenger`, `source` ("live" or "replayed").
     """
     fair = fair_from(workspace, rollout)
-    answered = reader.answered(since=min(fair, rollout.created_at) if fair else rollout.created_at)
+    answered = by_models(reader.answered(since=min(fair, rollout.created_at) if fair else rollout.created_at))
     live = _live(answered, reader.shadows(since=rollout.created_at), rollout)
     rows = [live.select("at", "label", "champion", "challenger", pl.lit("live").alias("source"))]
     if fair is not None:
@@ -74,31 +90,92 @@ def pairs(workspace: Workspace, reader: LogReader, replays: Replays, rollout: Ro
         scored = replays(workspace, rollout, before)
         replayed = before.join(scored, on="id", how="inner", maintain_order="left")
         rows.append(replayed.select("at", "label", "champion", "challenger", pl.lit("replayed").alias("source")))
-    return pl.concat(rows).filter(pl.col("label").is_in([0.0, 1.0])).sort("at", maintain_order=True)
+    fits = pl.col("label").is_in([0.0, 1.0]) if is_of_classes(rollout) else pl.col("label").is_finite()
+    return pl.concat(rows).filter(fits).sort("at", maintain_order=True)
 
 
-def canary_revisions(workspace: Workspace, rollout: Rollout) -> frozenset[int]:
-    """The numbers of the revisions under which a roll-out's challenger answered some rows."""
+def is_of_classes(rollout: Rollout) -> bool:
+    """Whether a roll-out's shadow judges yes and no, and not a quantity."""
+    return rollout.spec.shadow is None or rollout.spec.shadow.metric in ("brier", "log_loss")
+
+
+def unseen(workspace: Workspace, reader: LogReader, rollout: Rollout) -> Unseen:
+    """The rows that the champion answered since a shadow began, and what the challenger made of them.
+
+    A row that was to be compared and was not, though a later one was, counts as dropped.
+    """
+    share = 1.0 if rollout.spec.shadow is None else rollout.spec.shadow.sample
+    mine = pl.col("revision").is_in(sorted(_shadow_revisions(workspace, rollout)))
+    answered = by_models(reader.answered(since=rollout.created_at)).filter(mine)
+    if share < 1.0:
+        answered = answered.filter([share_of(SHADOW_SALT, id) < share for id in answered["id"].to_list()])
+    theirs = reader.shadows(since=rollout.created_at).filter(pl.col("bundle") == rollout.challenger.bundle[:_DIGITS])
+    second = theirs.unique("prediction", keep="last", maintain_order=True).select(
+        pl.col("prediction").alias("id"),
+        pl.col("score").alias("challenger"),
+        "problem",
+        "took_ns",
+        "beside_ns",
+        pl.lit(value=True).alias("compared"),
+    )
+    rows = answered.select("id", "at", "answered_at", "decision", pl.col("score").alias("champion")).join(
+        second, on="id", how="left", maintain_order="left"
+    )
+    rows = rows.with_columns(pl.col("compared").fill_null(value=False))
+    threshold = _bundle(workspace, rollout.challenger).decision.threshold
+    other = pl.lit(None, pl.Boolean) if threshold is None else pl.col("challenger") >= threshold
+    rows = rows.with_columns(flips=other != pl.col("decision"))
+    last = rows.filter("compared")["answered_at"].max()
+    waiting = ~pl.col("compared") if last is None else ~pl.col("compared") & (pl.col("answered_at") > last)
+    failed = reader.failures(since=rollout.created_at).filter(mine & (pl.col("arm") == "champion"))
+    return Unseen(
+        rows=rows,
+        failures=failed.select("at", "rows"),
+        waiting=rows.filter(waiting).height,
+        share=share,
+    )
+
+
+def canary_fractions(workspace: Workspace, rollout: Rollout) -> dict[int, float]:
+    """The revisions under which a roll-out's challenger answered some rows, by number, with its share of them."""
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=rollout.name, limit=100_000)
+    return {
+        revision.number: found.fraction
+        for revision in sorted(known, key=lambda one: one.number)
+        if (found := revision.challenger) is not None and found.rollout_id == rollout.id and found.fraction > 0.0
+    }
+
+
+def bundles_of(workspace: Workspace, rollout: Rollout) -> dict[Arm, Bundle]:
+    """What both models of a roll-out are."""
+    return {"champion": _bundle(workspace, rollout.champion), "challenger": _bundle(workspace, rollout.challenger)}
+
+
+def _shadow_revisions(workspace: Workspace, rollout: Rollout) -> frozenset[int]:
     with workspace.ledger.read() as tx:
         known = entries.find(tx, Revision, project=workspace.project, name=rollout.name, limit=100_000)
     return frozenset(
         revision.number
         for revision in known
-        if (found := revision.challenger) is not None and found.rollout_id == rollout.id and found.fraction > 0.0
+        if (found := revision.challenger) is not None and found.rollout_id == rollout.id and found.fraction == 0.0
     )
 
 
 def canary_counts(reader: LogReader, rollout: Rollout, revisions: Collection[int]) -> pl.DataFrame:
     """Rows and failures of both arms, hour by hour of decision time, over the whole canary.
 
-    Columns: `at`, `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`. Rows that the champion
-    answered in the challenger's place are failures of the challenger, and no rows of the champion.
+    Columns: `at`, `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`. Rows that one arm
+    answered in the other's place are failures of that other one, and no rows of who answered.
     """
     hour = pl.col("at").dt.truncate("1h")
     mine = pl.col("revision").is_in(sorted(revisions))
-    answered = reader.answered(since=rollout.created_at).filter(mine)
+    answered = by_models(reader.answered(since=rollout.created_at)).filter(mine)  # the others stand among the failures
     failed = reader.failures(since=rollout.created_at).filter(mine)
-    covered = pl.col("rows") * ((pl.col("arm") == "challenger") & pl.col("was_covered")).cast(pl.Int64)
+    covered = {
+        arm: pl.col("rows") * ((pl.col("arm") == arm) & pl.col("was_covered")).cast(pl.Int64)
+        for arm in ("champion", "challenger")
+    }
     rows = pl.concat(
         [
             answered.select(
@@ -108,8 +185,8 @@ def canary_counts(reader: LogReader, rollout: Rollout, revisions: Collection[int
             ),
             failed.select(
                 hour,
-                (_failed_by("champion") - covered).alias("champion_rows"),
-                _failed_by("challenger").alias("challenger_rows"),
+                (_failed_by("champion") - covered["challenger"]).alias("champion_rows"),
+                (_failed_by("challenger") - covered["champion"]).alias("challenger_rows"),
             ),
         ]
     )
@@ -124,6 +201,16 @@ def canary_counts(reader: LogReader, rollout: Rollout, revisions: Collection[int
     return joined.sort("at").select(
         "at", "champion_rows", "champion_failures", "challenger_rows", "challenger_failures"
     )
+
+
+def step_rows(reader: LogReader, rollout: Rollout, revisions: Collection[int]) -> int:
+    """How many rows came to the challenger since the canary's present step began, those on which it failed included.
+
+    The blocks do not tell: the step may have begun within one.
+    """
+    mine = pl.col("revision").is_in(sorted(revisions)) & (pl.col("arm") == "challenger")
+    answered = by_models(reader.answered(since=rollout.since)).filter(mine).height
+    return answered + int(reader.failures(since=rollout.since).filter(mine)["rows"].sum())
 
 
 def latencies(reader: LogReader, rollout: Rollout) -> tuple[float, float] | None:

@@ -6,42 +6,53 @@ Nothing is kept here but what can be read again: the endpoint's log, read once a
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from slipway.errors import NotFound, SlipwayError
-from slipway.flows import rollouts
+from slipway.errors import SlipwayError
+from slipway.flows import break_glass, rollout_incidents, rollouts
+from slipway.flows.abtest_state import running_abtest
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.judging import declared_endpoint
+from slipway.flows.log_retention import drop_old_days
+from slipway.flows.logged_rows import layout_of
 from slipway.flows.publish import converge
 from slipway.flows.turns import turn
-from slipway.flows.watch import looks_back_to, watch_rows
+from slipway.flows.watch import fallback_monitor, looks_back_to, watch_fallback, watch_rows
 from slipway.governance.callers import tell_endpoints
 from slipway.ledger import entries, events
-from slipway.loop import CONTROLLER, evidence, retrain
+from slipway.loop import CONTROLLER, evidence, guards, retrain
+from slipway.loop.abtests import pass_over_abtest
 from slipway.loop.actions import act, put_action
+from slipway.loop.after import watch_over
+from slipway.loop.alarms import alarm, close_former, crashed
 from slipway.loop.policy import answer
 from slipway.loop.schedules import pass_over_schedules, running_firings, settle_firings
+from slipway.loop.scorings import is_scoring, pass_over_scorings, settle_scoring
 from slipway.loop.syncs import pass_over_tables, running_syncs, settle_syncs
 from slipway.loop.triggers import due
 from slipway.models import registry
+from slipway.monitoring.fallback import spans
 from slipway.operations.rollouts import Reconcile, Reconciled
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint
-from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.endpoints import Revision
 from slipway.records.loop import Action, ActionKind, Retraining
 from slipway.records.monitors import Finding, Incident
 from slipway.records.rollouts import Look, Rollout
-from slipway.records.schema import Signature
-from slipway.rollout.judge import judge_canary, judge_shadow
+from slipway.rollout.judge_canary import judge_canary
+from slipway.rollout.judge_shadow import judge_shadow
+from slipway.rollout.judge_unseen import Unseen, Vetoes, judge_unseen
 from slipway.tables.log_reader import LogReader
 from slipway.tables.prediction_log import answers_frame
 
-__all__ = ["reconcile"]
+__all__ = ["looking", "reconcile"]
 
 _DIGITS = 16
 _MANY = 100_000
@@ -82,35 +93,35 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         known = [name for name in known if folder_of(workspace, name).is_dir()]
     tell_endpoints(workspace)
     actions: list[Action] = []
+    told: dict[str, list[str]] = {"scorings": [], "tables": [], "schedules": []}
     problems: list[SlipwayError] = []
     acting = replace(workspace, actor=CONTROLLER)  # whoever asks for a pass, what it does is the loop's doing
     for name in known:
         if request.settle:
-            retrain.settle(workspace, name)
+            _settle(workspace, name)
         try:
             with _desk(folder_of(workspace, name)) as desk, turn(workspace, name):
                 actions += _reconcile(acting, name, desk)
+                told["scorings"] += _score(acting, name)
         except SlipwayError as problem:
             problems.append(problem)
-    synced: list[str] = []
-    fired: list[str] = []
     if not request.endpoint:
         try:
             if request.settle:
                 settle_syncs(workspace)
-            synced = pass_over_tables(acting)
+            told["tables"] += pass_over_tables(acting)
         except SlipwayError as problem:
             problems.append(problem)
         try:  # after tables and incidents, so that what they brought is found in the same pass
             if request.settle:
                 settle_firings(workspace)
-            fired = pass_over_schedules(acting)
+            told["schedules"] += pass_over_schedules(acting)
         except SlipwayError as problem:
             problems.append(problem)
-    if actions or synced or fired:  # a pass that found nothing to do is no news, and there are thousands a day
+    more = {name: lines for name, lines in told.items() if lines}
+    if actions or more:  # a pass that found nothing to do is no news, and there are thousands a day
         with workspace.ledger.write() as tx:
             done = [f"{one.parent_id} {one.number}" for one in actions]
-            more = {name: told for name, told in (("tables", synced), ("schedules", fired)) if told}
             events.record(tx, workspace, "loop.reconcile", f"project:{workspace.project}", actions=done, **more)
     if problems:
         for other in problems[1:]:
@@ -122,7 +133,18 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
         rolling_out=sum(rollouts.under_way(workspace, name) is not None for name in known),
         syncing=len(running_syncs(workspace)),
         firing=len(running_firings(workspace)),
+        scoring=sum(is_scoring(workspace, name) for name in known),
     )
+
+
+def _settle(workspace: Workspace, name: str) -> None:
+    retrain.settle(workspace, name)
+    settle_scoring(workspace, name)
+
+
+def _score(workspace: Workspace, name: str) -> list[str]:
+    revision = revision_of(workspace, name)
+    return pass_over_scorings(workspace, revision) if revision.environment == workspace.environment else []
 
 
 class _desk:  # a context manager that reads like a function
@@ -146,14 +168,23 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
     declared = declared_endpoint(workspace, name, model=revision.served.model)
     now = workspace.clock.now()
     _read_log(workspace, revision, desk, now)
+    break_glass.pass_over(workspace, revision, now)
     actions: list[Action] = []
-    if revision.monitors and _watched_on(workspace, name) != _day(now):
+    if revision.monitors and _watched_on(workspace, revision) != _day(now):
         _watch(workspace, revision, desk, now)
         desk.told_on = None
+    if (behind := fallback_monitor(revision)) is not None:
+        counted = desk.reader.answers_by(spans(behind, now))
+        if watch_fallback(workspace, revision, counted, now):
+            desk.told_on = None
     if desk.told_on != _day(now):
         actions += _tell_of_incidents(workspace, name)
         actions += _note_drift(workspace, revision)
+        drop_old_days(workspace, revision, now)
         desk.told_on = _day(now)
+    actions += pass_over_abtest(workspace, name, now)
+    if running_abtest(workspace, name) is not None:
+        return actions  # what answers stays as it is while it is compared
     actions += retrain.absorb(workspace, declared)
     actions += _roll_out(workspace, name, desk, now)
     actions += _train_again(workspace, declared, now)
@@ -164,35 +195,19 @@ def _day(instant: datetime) -> date:
     return instant.astimezone(UTC).date()
 
 
-def _watched_on(workspace: Workspace, name: str) -> date | None:
-    """The business day on which an endpoint's monitors looked for the last time."""
+def _watched_on(workspace: Workspace, revision: Revision) -> date | None:
+    """The business day on which an endpoint's monitors looked for the last time; that of its fallback looks at any time."""
+    parent = f"{workspace.project}/{revision.name}"
+    names: list[str | None] = [monitor.name for monitor in revision.monitors if monitor.kind != "fallback"]
     with workspace.ledger.read() as tx:
-        found = entries.find(tx, Finding, parent=f"{workspace.project}/{name}", limit=1)
-    return _day(found[0].created_at) if found else None
+        found = [
+            one for name in names or [None] for one in entries.find(tx, Finding, parent=parent, name=name, limit=1)
+        ]
+    return max((_day(one.created_at) for one in found), default=None)
 
 
 def _read_log(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> None:
-    served: dict[str, Served] = {}
-    contracts: dict[int, Contract] = {}
-
-    def layout(number: int, bundle: str) -> tuple[Contract, Signature]:
-        if number not in contracts or bundle not in served:
-            with workspace.ledger.read() as tx:
-                known = entries.find(tx, Revision, project=workspace.project, name=revision.name, limit=100_000)
-            for one in known:
-                contracts[one.number] = one.contract
-                for found in (one.served, one.challenger.served if one.challenger else one.served):
-                    served[found.bundle[:_DIGITS]] = found
-        if number not in contracts or bundle not in served:
-            raise NotFound(
-                f"The log of {revision.name!r} has rows of revision {number} and bundle {bundle}, which nobody published.",
-                fix="Restore the ledger that belongs to this endpoint's folder.",
-            )
-        found = served[bundle]
-        version = registry.get(workspace, found.model, str(found.number))
-        return contracts[number], registry.bundle_of(workspace, version).signature
-
-    desk.reader.refresh(layout)
+    desk.reader.refresh(layout_of(workspace, revision.name), now - _KEEP)
     if desk.told_on != _day(now):
         desk.reader.forget(now - _KEEP)
 
@@ -225,6 +240,8 @@ def _tell_of_incidents(workspace: Workspace, name: str) -> list[Action]:
     actions = []
     for one in sorted(incidents, key=lambda one: (one.created_at, one.name)):  # ids say nothing to two runs of one seed
         subject = f"incident:{one.id}"
+        if one.name == rollout_incidents.ASKED:  # told when it was asked
+            continue
         if one.state == "open" and subject not in alerted:
             subjects = (subject, *(f"finding:{finding}" for finding in one.findings))
             told = f"{one.name}: {one.sentence}"
@@ -256,7 +273,7 @@ def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime) -> li
     """Look at the roll-out under way and take it as far as its evidence allows."""
     present = rollouts.under_way(workspace, name)
     if present is None:
-        return []
+        return watch_over(workspace, name, desk.reader, desk.replays, now)
     actions: list[Action] = []
 
     def superseded(tx: WriteTransaction, ended: Rollout) -> None:
@@ -273,15 +290,20 @@ def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime) -> li
     def moved(tx: WriteTransaction, onward: Rollout) -> None:
         actions.append(_told(tx, workspace, onward))
 
+    close_former(workspace, present)
+
     if not rollouts.is_carried(workspace, present):
         rollouts.supersede(workspace, present, also=superseded)
         return actions
-    against = rollouts.objection(workspace, present)
+    against = rollouts.objection(workspace, present) or crashed(workspace, present)
     if against:
         rollouts.stop(workspace, present, against, also=objected)
         return actions
     look = _look(workspace, present, desk, now)
     if look is not None:
+        if look.values.get("is_void"):
+            with workspace.ledger.write() as tx:
+                alarm(tx, workspace, present, f"{present.name}: {look.sentence}")
         rollouts.advance(workspace, present, look, also=moved)
     return actions
 
@@ -291,7 +313,9 @@ def _told(tx: WriteTransaction, workspace: Workspace, onward: Rollout) -> Action
     look = onward.looks[-1]
     challenger = f"{onward.challenger.model} {onward.challenger.number}"
     kind: ActionKind
-    if onward.state == "canary":
+    if onward.is_under_way and onward.asked_at is not None:
+        kind, told = "ask", f"{challenger} is at its deadline, and somebody is asked to decide. {look.sentence}"
+    elif onward.state == "canary":
         spec = onward.spec.canary
         assert spec is not None  # it is in that phase
         kind, told = "canary", f"{challenger} answers {spec.steps[onward.step]} % of the rows. {look.sentence}"
@@ -301,47 +325,82 @@ def _told(tx: WriteTransaction, workspace: Workspace, onward: Rollout) -> Action
         kind, told = "stop", f"{challenger} was taken back; the champion goes on. {look.sentence}"
     else:
         kind, told = "undecided", f"{challenger} was not promoted; the champion goes on. {onward.reason}"
-    owner = {"stop": "data scientist", "undecided": "business owner"}.get(kind, "")
+    owner = {"stop": "data scientist", "ask": "business owner", "undecided": "business owner"}.get(kind, "")
     # What machine time says stays with the look: an action must be the same in two runs of one seed.
-    figures = {key: value for key, value in look.values.items() if key != "took_ms"}
+    figures = {key: value for key, value in look.values.items() if key not in ("took", "took_ms")}
     subjects = (f"rollout:{onward.id}",)
     return put_action(tx, workspace, onward.name, kind, told, owner=owner, evidence=figures, subjects=subjects)
 
 
-def _look(workspace: Workspace, present: Rollout, desk: _Desk, now: datetime) -> Look | None:
+@contextmanager
+def looking(workspace: Workspace, name: str) -> Iterator[Callable[[Rollout], Look | None]]:
+    """Hold what is kept of an endpoint's log, for looks at its roll-out by hand; its turn is taken after that, not before.
+
+    Args:
+        workspace: Whose endpoint.
+        name: The endpoint's name.
+    """
+    with _desk(folder_of(workspace, name)) as desk:
+
+        def look(present: Rollout) -> Look | None:
+            now = workspace.clock.now()
+            _read_log(workspace, revision_of(workspace, name), desk, now)
+            return _look(workspace, present, desk, now, is_by_hand=True)
+
+        yield look
+
+
+def _look(
+    workspace: Workspace, present: Rollout, desk: _Desk, now: datetime, *, is_by_hand: bool = False
+) -> Look | None:
     """A look at the evidence of a roll-out's phase; None where nothing can have changed.
 
-    Quality is judged by whole days, so in shadow once a day is enough. In canary it may still stop a roll-out.
+    Quality is judged by whole days, so in shadow once a day is enough, unless what needs no label has news. In canary it
+    may still stop a roll-out.
     """
     if now <= present.since:  # no time has passed in this phase
         return None
-    shadow, canary = present.spec.shadow, present.spec.canary
-    is_new_day = not present.looks or _day(present.looks[-1].at) != _day(now)
+    shadow, canary = present.plan.shadow, present.plan.canary
+    is_new_day = is_by_hand or not present.looks or _day(present.looks[-1].at) != _day(now)
     quality = None
+    simulated = revision_of(workspace, present.name).simulation
+    beside = None
+    if shadow is not None and present.state == "shadow":
+        beside = evidence.unseen(workspace, desk.reader, present)
+        is_new_day = is_new_day or _is_news(present, beside, judge_unseen(shadow, beside, in_simulation=simulated))
     if shadow is not None and is_new_day:
         found = evidence.pairs(workspace, desk.reader, desk.replays, present)
-        delay = _label_delay(revision_of(workspace, present.name))
-        quality = judge_shadow(shadow, found, since=present.since, now=now, label_delay=delay)
+        delay = rollouts.label_delay(revision_of(workspace, present.name))
+        quality = judge_shadow(
+            shadow, found, since=present.since, now=now, label_delay=delay, unseen=beside, in_simulation=simulated
+        )
     if present.state == "shadow":
         return quality
     if quality is not None and quality.verdict == "worse":
         return quality
     assert canary is not None  # it is in that phase
-    revisions = evidence.canary_revisions(workspace, present)
+    fractions = evidence.canary_fractions(workspace, present)
+    counts = evidence.canary_counts(desk.reader, present, fractions)
+    bundles = evidence.bundles_of(workspace, present)
     return judge_canary(
         canary,
-        evidence.canary_counts(desk.reader, present, revisions),
+        counts,
         step=present.step,
         since=present.since,
         now=now,
+        rows_since=evidence.step_rows(desk.reader, present, fractions),
+        seen=guards.seen(desk.reader, present, canary, fractions, counts, bundles, is_timed=not simulated),
+        is_quality_shown=shadow is not None,
         took_ms=evidence.latencies(desk.reader, present),
-        in_simulation=revision_of(workspace, present.name).simulation,
+        in_simulation=simulated,
     )
 
 
-def _label_delay(revision: Revision) -> timedelta:
-    """How long a label may take, by what the endpoint's monitors declare."""
-    return timedelta(microseconds=max((monitor.label_delay_us for monitor in revision.monitors), default=0))
+def _is_news(present: Rollout, unseen: Unseen, vetoes: Vetoes) -> bool:
+    """Whether a shadow shows more than at its last look: a veto, or twice as many rows that were compared."""
+    seen = present.looks[-1].values.get("unseen", {}).get("compared", 0) if present.looks else 0
+    compared = int(unseen.rows["compared"].sum())
+    return bool(vetoes.said) or (compared > seen and compared >= 2 * seen)
 
 
 def _train_again(workspace: Workspace, declared: DeclaredEndpoint, now: datetime) -> list[Action]:

@@ -10,11 +10,14 @@ import msgspec
 
 from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.flows import rollouts
+from slipway.flows.abtest_state import refuse_while_testing
+from slipway.flows.callers import check_breaks
 from slipway.flows.deploy import draft_of
 from slipway.flows.endpoints import revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.flows.publish import publish_revision
+from slipway.flows.rollout_due import is_due
 from slipway.flows.standing import standing_for
 from slipway.flows.turns import turn
 from slipway.ids import new_id
@@ -83,6 +86,7 @@ def start_by_hand(workspace: Workspace, request: StartRetraining) -> Started:
     declared = declared_endpoint(workspace, request.endpoint)
     with turn(workspace, request.endpoint):
         rollouts.refuse_while_under_way(workspace, request.endpoint)
+        refuse_while_testing(workspace, request.endpoint)
         present = running(workspace, request.endpoint)
         if present is not None:
             raise Conflict(
@@ -252,7 +256,12 @@ def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retrain
             ended = msgspec.structs.replace(made, state="refused", sentence=told)
             return _close(workspace, ended, "refuse", owner="data scientist", subjects=subjects)
         draft = msgspec.structs.replace(draft_of(workspace, version, bundle, declared), verdict_id=ruling.id)
-        if rollouts.is_due(workspace, declared, draft):
+        try:
+            check_breaks(workspace, draft, "")
+        except Conflict as problem:  # nobody is at hand who could say why it may
+            ended = msgspec.structs.replace(made, state="refused", sentence=f"It waits for a person: {problem}")
+            return _close(workspace, ended, "refuse", owner="ml engineer", subjects=subjects)
+        if is_due(workspace, declared, draft):
             covered = f", under the standing approval of {standing.actor}" if standing is not None else ""
             return _roll_out(workspace, declared, draft, made, subjects, f"passed its gate{covered}", _figures(ruling))
         if declared.rollout is not None:  # nobody is at hand who could let it serve without what was declared

@@ -12,7 +12,7 @@ from slipway.ports.workspace import Workspace, in_project
 from slipway.records.people import MEMBER, Actor
 from slipway.tables.personal import sees_all, veil
 
-__all__ = ["Empty", "Operation", "call", "check_allowed", "convert"]
+__all__ = ["Empty", "Operation", "call", "check_actor", "check_allowed", "convert"]
 
 
 class Empty(Struct, frozen=True):
@@ -99,13 +99,24 @@ def check_allowed(workspace: Workspace, name: str, permission: str) -> None:
     Raises:
         Denied: They do not.
     """
-    if not allowed(workspace.actor, permission):
-        where = f"in {workspace.project!r}" if workspace.project else "in all of the store"
-        raise Denied(
-            f"{workspace.actor.name} may not do {name} {where}.",
-            why=_held(workspace.actor, permission),
-            fix=_way_in(workspace.actor),
-        )
+    check_actor(workspace.actor, workspace.project, name, permission)
+
+
+def check_actor(actor: Actor, project: str, name: str, permission: str) -> None:
+    """The same where no workspace is open.
+
+    Args:
+        actor: Who asks.
+        project: For which project, "" for none.
+        name: What is to be done.
+        permission: What the actor's roles must grant.
+
+    Raises:
+        Denied: They do not.
+    """
+    if not allowed(actor, permission):
+        where = f"in {project!r}" if project else "in all of the store"
+        raise Denied(f"{actor.name} may not do {name} {where}.", why=_held(actor, permission), fix=_way_in(actor))
 
 
 def _way_in(actor: Actor) -> str:

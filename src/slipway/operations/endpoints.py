@@ -10,18 +10,25 @@ from slipway.records.endpoints import EndpointStatus, Revision
 from slipway.records.feeds import FeedCounts
 from slipway.records.gates import GateSpec, Verdict
 from slipway.records.monitors import Finding, Incident
+from slipway.records.rollouts import Drill, RevisionChange
+from slipway.records.scorings import Scoring
 
 __all__ = [
+    "AskCallers",
+    "CallerRow",
+    "Callers",
     "Check",
     "Consistency",
     "Deploy",
     "Deployed",
+    "Drilled",
     "EndpointDetail",
     "EndpointRow",
     "Endpoints",
     "GetEndpoint",
     "Reports",
     "Rollback",
+    "StartDrill",
     "Stop",
     "Stopped",
     "Watch",
@@ -31,10 +38,15 @@ __all__ = [
 
 
 class EndpointRow(Struct, frozen=True, kw_only=True):
-    """An endpoint's newest revision beside what its process says of itself."""
+    """An endpoint's newest revision beside what its process says of itself.
+
+    A batch endpoint has no process: `scoring` is its newest one, and `next_at` when its clocks begin another.
+    """
 
     revision: Revision
     status: EndpointStatus | None
+    scoring: Scoring | None = None
+    next_at: datetime | None = None
 
 
 class Endpoints(Struct, frozen=True, kw_only=True):
@@ -53,7 +65,8 @@ class EndpointDetail(Struct, frozen=True, kw_only=True):
     """Revisions (newest first), process, verdict of the newest, findings and incidents (newest first), and its feeds.
 
     Feeds are what the process that runs, or ran last, found when it looked features up; `consistency` is the newest
-    report on the features that it served.
+    report on the features that it served. `scorings` are those of a batch endpoint, newest first, and `next_at` is when its
+    clocks begin another. `drills` are the proofs that its way back works, newest first.
     """
 
     revisions: tuple[Revision, ...]
@@ -63,6 +76,43 @@ class EndpointDetail(Struct, frozen=True, kw_only=True):
     incidents: tuple[Incident, ...]
     consistency: ConsistencyReport | None = None
     feeds: tuple[FeedCounts, ...] = ()
+    scorings: tuple[Scoring, ...] = ()
+    next_at: datetime | None = None
+    drills: tuple[Drill, ...] = ()
+
+
+class AskCallers(Struct, frozen=True, kw_only=True):
+    """Who calls which endpoint."""
+
+    name: str
+
+
+class CallerRow(Struct, frozen=True, kw_only=True):
+    """Somebody who may ask an endpoint or send to it, or did.
+
+    Args:
+        name: Theirs, as their token says.
+        is_service: Whether it is a program.
+        owners: Who answers for it: who made the tokens of a program that are good, or the person.
+        may: Whether a token of theirs is good here now.
+        predict: When they asked for predictions last (business time, to the minute), None for never.
+        push: When they sent labels or events last.
+        limited: When one of their requests was beyond the limit of a caller last.
+    """
+
+    name: str
+    is_service: bool
+    owners: tuple[str, ...]
+    may: bool
+    predict: datetime | None = None
+    push: datetime | None = None
+    limited: datetime | None = None
+
+
+class Callers(Struct, frozen=True, kw_only=True):
+    """Everybody who may call an endpoint or did, those seen last first. () where its store knows nobody."""
+
+    callers: tuple[CallerRow, ...]
 
 
 class Deploy(Struct, frozen=True, kw_only=True):
@@ -77,6 +127,8 @@ class Deploy(Struct, frozen=True, kw_only=True):
         gate: For a dry run: judge by this gate instead of the one that is kept.
         at_once: Let it serve without the declared roll-out, in place of whatever serves or is being rolled out.
         break_glass: Why it must serve although its gate refuses it, "" otherwise. It serves at once, everybody is told.
+        breaking: Why its contract may break callers that were seen lately, "" where it may not.
+        expect: Refuse unless this is the number of the endpoint's newest revision, 0 for none; None not to ask.
     """
 
     model: str
@@ -87,6 +139,8 @@ class Deploy(Struct, frozen=True, kw_only=True):
     gate: GateSpec | None = None
     at_once: bool = False
     break_glass: str = ""
+    breaking: str = ""
+    expect: int | None = None
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -104,19 +158,56 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 class Deployed(Struct, frozen=True, kw_only=True):
-    """The verdict, and after a deployment the revision and where it answers."""
+    """The verdict, and after a deployment the revision and where it answers.
+
+    Args:
+        verdict: What the gate says; of a way back the verdict by which it served.
+        revision: The new one, None of a dry run.
+        status: What its process says of itself.
+        change: What was changed or, in a dry run, would be; None where the gate refuses it.
+    """
 
     verdict: Verdict
     revision: Revision | None
     status: EndpointStatus | None
+    change: RevisionChange | None = None
 
 
 class Rollback(Struct, frozen=True, kw_only=True):
-    """Go back to an earlier revision: a new revision equal to it. `to` 0 means the one before the present."""
+    """Go back to an earlier revision: a new revision equal to it. `to` 0 means the one before the present.
+
+    With `scores`, for a batch endpoint, its table is again what that model scored last. With `dry_run` nothing is changed.
+    With `expect` it is refused unless that is the number of the newest revision.
+    """
 
     name: str
     to: int = 0
     reason: str = ""
+    scores: bool = False
+    dry_run: bool = False
+    expect: int | None = None
+
+
+class StartDrill(Struct, frozen=True, kw_only=True):
+    """Prove that the way back works.
+
+    Args:
+        name: The endpoint.
+        to: The revision to go back to; 0 for the one before the present.
+        live: Really go back and forward again, under the traffic of the time; otherwise no caller notices.
+        reason: Why.
+    """
+
+    name: str
+    to: int = 0
+    live: bool = False
+    reason: str = ""
+
+
+class Drilled(Struct, frozen=True, kw_only=True):
+    """What was shown."""
+
+    drill: Drill
 
 
 class Stop(Struct, frozen=True, kw_only=True):
@@ -203,6 +294,14 @@ operations = (
         body="slipway.flows.endpoints:list_reports",
     ),
     Operation(
+        name="endpoints.callers",
+        summary="List who may call an endpoint, who answers for them, and when they called last.",
+        permission="endpoints.read",
+        request=AskCallers,
+        response=Callers,
+        body="slipway.flows.callers:list_callers",
+    ),
+    Operation(
         name="endpoints.deploy",
         summary="Judge a model version by its gate and, when it passes, let it serve.",
         permission="endpoints.deploy",
@@ -229,12 +328,21 @@ operations = (
         changes=True,
     ),
     Operation(
+        name="endpoints.drill",
+        summary="Prove that the way back works, and time it.",
+        permission="endpoints.deploy",
+        request=StartDrill,
+        response=Drilled,
+        body="slipway.flows.drill:drill",
+        changes=True,
+    ),
+    Operation(
         name="endpoints.stop",
-        summary="Stop an endpoint's processes.",
+        summary="Stop an endpoint's processes, or the scoring of a batch endpoint.",
         permission="endpoints.deploy",
         request=Stop,
         response=Stopped,
-        body="slipway.flows.endpoints:stop",
+        body="slipway.flows.score:stop_scoring",
         changes=True,
     ),
     Operation(

@@ -108,10 +108,11 @@ class Events(Struct, frozen=True, kw_only=True):
 
 
 class AuditState(Struct, frozen=True, kw_only=True):
-    """What verification found: sealed events whose seals hold, the unsealed tail, and the anchors that agree."""
+    """What verification found: sealed events whose seals hold, the unsealed tail, records as they were kept, and anchors."""
 
     sealed: int
     unsealed: int
+    records: int = 0
     anchors: tuple[AnchorState, ...] = ()
 
 

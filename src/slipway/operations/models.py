@@ -1,10 +1,12 @@
 """Models: versions in the registry, their bundles, verdicts and approvals."""
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
 from slipway.operations.declare import Empty, Operation
+from slipway.records.explanations import Explanation
 from slipway.records.gates import Approval, Verdict
 from slipway.records.models import Bundle, LoggedModel, ModelVersion
 from slipway.records.people import Actor
@@ -15,7 +17,9 @@ from slipway.records.search import Search
 __all__ = [
     "AliasAt",
     "AliasMoved",
+    "AskedRow",
     "DocumentModel",
+    "DiffVersions",
     "Documented",
     "FoundModels",
     "GetHistory",
@@ -26,7 +30,12 @@ __all__ = [
     "ModelMove",
     "ModelRow",
     "Models",
+    "MovedPart",
     "SetAlias",
+    "Turned",
+    "WhatIf",
+    "WhatIfAnswer",
+    "VersionsDiff",
     "operations",
 ]
 
@@ -175,6 +184,105 @@ class Documented(Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...]
 
 
+class WhatIf(Struct, frozen=True, kw_only=True):
+    """What a version is asked about.
+
+    Args:
+        name: The model.
+        version: A number, an alias, or "latest".
+        row: A row that it was evaluated on: its key, or "#3" for the third; the first when left out.
+        given: Instead of it, a row's inputs as a JSON object.
+        changed: The inputs that are to be others, as a JSON object.
+        keep: Inputs that stay as they are in the search for what turns the decision, separated by commas.
+    """
+
+    name: str
+    version: str = "latest"
+    row: str = ""
+    given: str = ""
+    changed: str = ""
+    keep: str = ""
+
+
+class AskedRow(Struct, frozen=True, kw_only=True):
+    """A row, the answer to it, and how that comes about; `unexplained` says why nobody can tell."""
+
+    values: dict[str, Any]
+    score: float
+    decision: bool | None
+    explanation: Explanation | None
+    unexplained: str = ""
+
+
+class Turned(Struct, frozen=True, kw_only=True):
+    """The smallest change that was found to turn the decision: `passed` is the share of known rows that it passes."""
+
+    changes: dict[str, Any]
+    score: float
+    decision: bool
+    passed: float
+
+
+class WhatIfAnswer(Struct, frozen=True, kw_only=True):
+    """The answers to a row as it is and as it would be. It tells how the model behaves, not what causes what.
+
+    Args:
+        model: The model.
+        version: Which version.
+        row: What the row is called.
+        before: As it is.
+        after: With the changes, None without any.
+        threshold: From which score on the decision is yes, None where the score itself is the answer.
+        turned: What would turn the decision on it (with the changes, where there are any); None where nothing of one or two
+            inputs was found, or there is no decision.
+        behaviour: What all of this is, in a sentence.
+    """
+
+    model: str
+    version: int
+    row: str
+    before: AskedRow
+    after: AskedRow | None
+    threshold: float | None
+    turned: Turned | None
+    behaviour: str
+
+
+class DiffVersions(Struct, frozen=True, kw_only=True):
+    """Which two versions.
+
+    Args:
+        target: MODEL or MODEL:VERSION (a number, an alias, latest), or endpoint:NAME for the version that serves there.
+        before: The version that it is compared with, said likewise; "" for the one that was registered before it.
+    """
+
+    target: str
+    before: str = ""
+
+
+class MovedPart(Struct, frozen=True, kw_only=True):
+    """A part of a version that is another, and what of it, in words."""
+
+    part: str
+    changes: tuple[str, ...]
+
+
+class VersionsDiff(Struct, frozen=True, kw_only=True):
+    """Which parts of two versions moved.
+
+    Args:
+        before: The version that it is compared with.
+        after: The version.
+        moved: The parts that are others, in the order in which a model comes about; () where nothing moved.
+        same: The parts that both have alike.
+    """
+
+    before: ModelVersion
+    after: ModelVersion
+    moved: tuple[MovedPart, ...]
+    same: tuple[str, ...]
+
+
 operations = (
     Operation(
         name="models.list",
@@ -209,12 +317,28 @@ operations = (
         body="slipway.models.logged:logged_model",
     ),
     Operation(
+        name="models.what_if",
+        summary="Ask a version about a row with some inputs changed, and for the smallest change that turns its decision.",
+        permission="tables.read",
+        request=WhatIf,
+        response=WhatIfAnswer,
+        body="slipway.flows.what_if:what_if",
+    ),
+    Operation(
         name="models.history",
         summary="Tell who moved which alias of a model when, why and on which evidence, and what served at a moment.",
         permission="models.read",
         request=GetHistory,
         response=ModelHistory,
         body="slipway.models.history:model_history",
+    ),
+    Operation(
+        name="models.diff",
+        summary="Say in words which parts of two versions moved: data, code, libraries, signature, model, metrics, card.",
+        permission="models.read",
+        request=DiffVersions,
+        response=VersionsDiff,
+        body="slipway.flows.version_changes:diff_versions",
     ),
     Operation(
         name="models.alias",

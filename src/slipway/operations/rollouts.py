@@ -4,17 +4,20 @@ from msgspec import Struct
 
 from slipway.operations.declare import Operation
 from slipway.records.loop import Action, Retraining
-from slipway.records.rollouts import Rollout
+from slipway.records.rollouts import RevisionChange, Rollout
 
 __all__ = [
     "Abort",
     "Actions",
+    "Advance",
     "GetRollout",
     "ListActions",
     "ListRetrainings",
     "ListRollouts",
+    "Pause",
     "Reconcile",
     "Reconciled",
+    "Resume",
     "Retrainings",
     "RolloutDetail",
     "Rollouts",
@@ -45,16 +48,85 @@ class GetRollout(Struct, frozen=True, kw_only=True):
 
 
 class RolloutDetail(Struct, frozen=True, kw_only=True):
-    """One roll-out with all its looks."""
+    """One roll-out with all its looks, and what is to be known of it now.
+
+    Args:
+        rollout: The roll-out; of a dry run as it stands.
+        change: What was changed or, in a dry run, would be; None where nothing was asked for.
+        is_dry: Whether nothing was changed.
+        asked: Who decides at the deadline, in words, "" where slipway.toml names nobody.
+    """
 
     rollout: Rollout
+    change: RevisionChange | None = None
+    is_dry: bool = False
+    asked: str = ""
 
 
-class Abort(Struct, frozen=True, kw_only=True):
-    """End the roll-out under way: the champion answers everything again."""
+class Pause(Struct, frozen=True, kw_only=True):
+    """Let the traffic of the roll-out under way stay as it is.
+
+    Args:
+        endpoint: At which endpoint.
+        reason: Why; it is kept.
+        dry_run: Say what would change, and change nothing.
+        expect: Refuse unless this is the number of the endpoint's newest revision; None not to ask.
+    """
 
     endpoint: str
     reason: str = ""
+    dry_run: bool = False
+    expect: int | None = None
+
+
+class Resume(Struct, frozen=True, kw_only=True):
+    """Let a roll-out go on that was paused or has come to its deadline, or give it more time.
+
+    Args:
+        endpoint: At which endpoint.
+        more: How much more time its present phase or step gets, business time: "7d".
+        reason: Why; it is kept.
+        dry_run: Say what would change, and change nothing.
+        expect: Refuse unless this is the number of the endpoint's newest revision; None not to ask.
+    """
+
+    endpoint: str
+    more: str = ""
+    reason: str = ""
+    dry_run: bool = False
+    expect: int | None = None
+
+
+class Advance(Struct, frozen=True, kw_only=True):
+    """Let the roll-out under way take one step although its evidence is undecided.
+
+    Args:
+        endpoint: At which endpoint.
+        reason: Why; it is kept.
+        dry_run: Say what would change, and change nothing.
+        expect: Refuse unless this is the number of the endpoint's newest revision; None not to ask.
+    """
+
+    endpoint: str
+    reason: str
+    dry_run: bool = False
+    expect: int | None = None
+
+
+class Abort(Struct, frozen=True, kw_only=True):
+    """End the roll-out under way: the champion answers everything again.
+
+    Args:
+        endpoint: At which endpoint.
+        reason: Why; it is kept.
+        dry_run: Say what would change, and change nothing.
+        expect: Refuse unless this is the number of the endpoint's newest revision; None not to ask.
+    """
+
+    endpoint: str
+    reason: str = ""
+    dry_run: bool = False
+    expect: int | None = None
 
 
 class ListActions(Struct, frozen=True, kw_only=True):
@@ -84,13 +156,14 @@ class Reconcile(Struct, frozen=True, kw_only=True):
 
 
 class Reconciled(Struct, frozen=True, kw_only=True):
-    """What was done, and how many retrainings, roll-outs, syncs of tables and firings of schedules are under way."""
+    """What was done; and how many retrainings, roll-outs, syncs of tables, firings and scorings are under way."""
 
     actions: tuple[Action, ...]
     retraining: int
     rolling_out: int
     syncing: int = 0
     firing: int = 0
+    scoring: int = 0
 
 
 class StartRetraining(Struct, frozen=True, kw_only=True):
@@ -126,7 +199,7 @@ operations = (
         permission="endpoints.read",
         request=ListRollouts,
         response=Rollouts,
-        body="slipway.flows.rollouts:list_rollouts",
+        body="slipway.flows.rollout_words:list_rollouts",
     ),
     Operation(
         name="rollouts.get",
@@ -134,15 +207,42 @@ operations = (
         permission="endpoints.read",
         request=GetRollout,
         response=RolloutDetail,
-        body="slipway.flows.rollouts:get_rollout",
+        body="slipway.flows.rollout_words:get_rollout",
+    ),
+    Operation(
+        name="rollouts.pause",
+        summary="Let the traffic of the roll-out under way stay as it is.",
+        permission="rollouts.decide",
+        request=Pause,
+        response=RolloutDetail,
+        body="slipway.flows.rollout_words:pause",
+        changes=True,
+    ),
+    Operation(
+        name="rollouts.resume",
+        summary="Let a paused or overdue roll-out go on, or give it more time.",
+        permission="rollouts.decide",
+        request=Resume,
+        response=RolloutDetail,
+        body="slipway.flows.rollout_words:resume",
+        changes=True,
+    ),
+    Operation(
+        name="rollouts.advance",
+        summary="Let the roll-out under way take one step though its evidence is undecided.",
+        permission="rollouts.decide",
+        request=Advance,
+        response=RolloutDetail,
+        body="slipway.loop.by_hand:advance",
+        changes=True,
     ),
     Operation(
         name="rollouts.abort",
         summary="End the roll-out under way; the champion answers everything again.",
-        permission="endpoints.deploy",
+        permission="rollouts.decide",
         request=Abort,
         response=RolloutDetail,
-        body="slipway.flows.rollouts:abort",
+        body="slipway.flows.rollout_words:abort",
         changes=True,
     ),
     Operation(

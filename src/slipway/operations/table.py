@@ -2,6 +2,7 @@
 
 from slipway.errors import NotFound, near
 from slipway.operations import (
+    abtests,
     audit,
     catalog,
     comments,
@@ -14,6 +15,7 @@ from slipway.operations import (
     governance,
     load,
     models,
+    old_systems,
     people,
     projects,
     promotions,
@@ -21,6 +23,7 @@ from slipway.operations import (
     rollouts,
     runs,
     schedules,
+    scorings,
     sharing,
     simulations,
     table_checks,
@@ -50,7 +53,10 @@ _NOUNS = (
     models,
     load,
     endpoints,
+    old_systems,
     rollouts,
+    abtests,
+    scorings,
     schedules,
     simulations,
     governance,

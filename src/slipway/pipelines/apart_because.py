@@ -11,10 +11,11 @@ from slipway.pipelines.hidden.present import ALL_VARIABLES
 from slipway.pipelines.reasons import code_changes, read_closures
 from slipway.ports.blobs import Blobs
 from slipway.records.reproductions import ReproductionCause
-from slipway.records.runs import HiddenInput, Machine, Run, StepRun
+from slipway.records.runs import Environment, HiddenInput, Machine, Run, StepRun
 
 __all__ = [
     "Reason",
+    "environment_changes",
     "hidden_changes",
     "installed_changes",
     "is_library",
@@ -111,10 +112,20 @@ def _kind(changes: Sequence[str]) -> ReproductionCause:
 def installed_changes(blobs: Blobs, before: Run, after: Run) -> list[str]:
     """What is installed otherwise, in words: "numpy 2.0.0 -> 2.1.0"."""
     old, new = before.environment, after.environment
-    if old is None or new is None:
-        return []
+    return [] if old is None or new is None else environment_changes(blobs, old, new)
+
+
+def environment_changes(blobs: Blobs, old: Environment, new: Environment, *, are_whole: bool = False) -> list[str]:
+    """What two environments have installed otherwise, in words.
+
+    Args:
+        blobs: Where locks are kept.
+        old: The earlier one.
+        new: The later one.
+        are_whole: Whether what only one of them names is a difference too.
+    """
     changes = [] if old.python == new.python else [f"Python {old.python} -> {new.python}"]
-    return changes + locks.differences(blobs, old, new)
+    return changes + locks.differences(blobs, old, new, are_whole=are_whole)
 
 
 def machine_changes(before: Run, after: Run) -> list[str]:

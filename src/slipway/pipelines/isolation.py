@@ -17,7 +17,7 @@ from slipway.ports.environments import HELD_FILE, LOCK_FILE, Environments
 from slipway.ports.workspace import Workspace
 from slipway.records.locks import Lock, MadeEnvironment
 
-__all__ = ["FOLDER", "UNUSED_S", "clean", "hold", "made", "opened", "wanted"]
+__all__ = ["FOLDER", "UNUSED_S", "clean", "hold", "made", "opened", "to_serve", "wanted"]
 
 FOLDER = "environments"
 """Where a store keeps environments, each under the digest of its lock."""
@@ -90,6 +90,22 @@ def wanted(workspace: Workspace, path: Path) -> Lock:
         named.setdefault(package.name, package)
     packages = tuple(named[name] for name in sorted(named))
     return msgspec.structs.replace(runtime, source=path.name, packages=packages)
+
+
+def to_serve(workspace: Workspace, lock: Lock) -> Lock:
+    """A model's lock with the present Slipway in place of the one that trained it, and with what that needs.
+
+    The processes of an endpoint speak with each other, so they are of one release; that the model answers as it did is
+    compared when it is loaded.
+    """
+    runtime = locks.present(workspace, imports.Own(()))
+    named = {one.name: one for one in lock.packages}
+    for package in runtime.packages:
+        if package.name == locks.RUNTIME:
+            named[package.name] = package
+        else:
+            named.setdefault(package.name, package)
+    return msgspec.structs.replace(lock, packages=tuple(named[name] for name in sorted(named)))
 
 
 def hold() -> None:

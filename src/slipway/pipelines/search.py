@@ -333,16 +333,16 @@ class _Searching:
             trial = replace(trial, value=value)
         except RunStopped as stopped:
             if stopped.run_id != log.id or not curve:
-                log.finish(stopped, is_one_of_many=True)
+                log.finish(stopped)
                 raise
-            log.finish(ended_early=stopped.what, is_one_of_many=True)
+            log.finish(ended_early=stopped.what)
             trial = replace(trial, value=_last(curve), state="pruned" if stopped.what == _HOPELESS else "finished")
         except Exception as problem:
             trial, ending = replace(trial, state="failed", error=_words(problem)), problem
         except BaseException as problem:
-            log.finish(problem, is_one_of_many=True)
+            log.finish(problem)
             raise
-        log.finish(ending, is_one_of_many=True)
+        log.finish(ending)
         is_cached = "cached" in states and not {"finished", "failed"} & set(states)
         return _Made(replace(trial, is_cached=is_cached, seconds=time.perf_counter() - started), result, curve)
 

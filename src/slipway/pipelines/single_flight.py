@@ -27,7 +27,6 @@ class SingleFlight:
     def __init__(self, folder: Path, over: threading.Event) -> None:
         self._folder = folder
         self._over = over
-        self._is_made = False
 
     @contextmanager
     def alone(self, key: str, waiting: AbstractContextManager[None]) -> Iterator[bool]:
@@ -64,11 +63,13 @@ class SingleFlight:
 
     def _locked(self, path: str) -> int | None:
         """The open file, locked; None where another one has it."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            if not self._is_made:
+            try:
+                handle = os.open(path, flags, 0o600)
+            except FileNotFoundError:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._is_made = True
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                handle = os.open(path, flags, 0o600)
         except OSError as problem:
             raise BackendError(
                 f"The lock {path} of a step's result cannot be made: {problem.strerror or problem}.",

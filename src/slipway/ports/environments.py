@@ -44,6 +44,22 @@ class Environments(Protocol):
         """
         ...
 
+    def fill(self, lock: Lock, wheels: Callable[[str], bytes], folder: Path, machine: str) -> None:
+        """Install what a lock names into a plain folder, for a machine that need not be this one; wheels only.
+
+        Args:
+            lock: What; its platform and Python are those of the machine.
+            wheels: Gives the bytes of a kept wheel by its digest.
+            folder: Made for it.
+            machine: The machine, as the installer calls it.
+
+        Raises:
+            NotFound: A package has no wheel there, or cannot be reached from here.
+            Corrupt: What was found is not what the lock says.
+            BackendError: The file system failed.
+        """
+        ...
+
     def locked(self, path: Path) -> tuple[LockedPackage, ...]:
         """What a project's lock file wants installed to run the project; see `slipway.code.project_locks.FILES`.
 

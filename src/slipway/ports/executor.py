@@ -88,11 +88,13 @@ class Placement:
         open: Opens the executor of one run; None for threads of the run's own process.
         workers: How many steps run at one time, 0 for as many as there is room for.
         is_elsewhere: Whether other machines carry them out, so that what this one has limits nothing.
+        setting: The environment's setting `executor` that says so.
     """
 
     open: Callable[[], Executor] | None = None
     workers: int = 0
     is_elsewhere: bool = False
+    setting: str = "threads"
 
 
 THREADS = Placement()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FrameColumn", "ModelFormat", "Task"]
+__all__ = ["Attributed", "FrameColumn", "ModelFormat", "Task"]
 
 Task = Literal["classification", "regression"]
 
@@ -22,7 +23,8 @@ class FrameColumn(Struct, frozen=True):
 
     Args:
         name: The column's name.
-        dtype: Its pandas type by name: "int64", "object", "str", "category".
+        dtype: Its pandas type by name: "int64", "object", "str", "category"; "plain" where no frame is built, and values stay
+            as a request carries them.
         missing: What stood for a missing value: "none", "nan" or "na" (pandas' NA).
         categories: For "category": the values in the order of their codes.
         ordered: For "category": whether they are ordered.
@@ -35,6 +37,23 @@ class FrameColumn(Struct, frozen=True):
     ordered: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """What a framework says that its answers are made of: base + parts, on whatever scale it adds up.
+
+    Args:
+        parts: One a column of what the estimator takes, or of what its own steps make of that; float64 of shape
+            `(n_rows, n_columns)`.
+        base: What they are added to; float64 of shape `(n_rows,)`.
+        is_sum: Whether the parts are the terms of a sum, each of its column's value alone. Otherwise they are Shapley
+            values, one a column of what the estimator takes, and the base is the model's mean.
+    """
+
+    parts: NDArray[np.float64]
+    base: NDArray[np.float64]
+    is_sum: bool = False
+
+
 class ModelFormat(Protocol):
     """Saves, loads and asks estimators of one framework.
 
@@ -44,6 +63,14 @@ class ModelFormat(Protocol):
     """
 
     name: str
+
+    def opened(self, estimator: Any) -> Any:
+        """What a person gave as the estimator, in the form that every other method takes: mostly itself.
+
+        Raises:
+            InvalidInput: It is nothing that the format keeps; the sentence says why.
+        """
+        ...
 
     def task(self, estimator: Any) -> Task | None:
         """What the estimator predicts, None when it does not say.
@@ -93,6 +120,17 @@ class ModelFormat(Protocol):
             estimator: As trained, as given to `save`, or returned by `load`.
             x: What the estimator itself takes: a float64 matrix of shape `(n_rows, n_inputs)` or a frame.
             task: What is asked for.
+        """
+        ...
+
+    def attributed(self, estimator: Any, x: Any) -> Attributed | None:
+        """What answers are made of, as the framework itself can tell without asking again; None where it cannot.
+
+        Whoever asks compares the sum with the answer: what does not add up to it on a known scale is not believed.
+
+        Args:
+            estimator: As given to `save`, or returned by `load`.
+            x: What the estimator itself takes.
         """
         ...
 

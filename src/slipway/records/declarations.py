@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from slipway.records.endpoints import MonitorSpec, StreamSpec
+from slipway.records.endpoints import BatchSpec, FallbackSpec, LogSpec, MonitorSpec, OldSystemSpec, StreamSpec
 from slipway.records.gates import GateSpec
 from slipway.records.loop import RetrainSpec, TriggerSpec
 from slipway.records.record import Record
@@ -24,7 +24,9 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
         gate: The declared gate, None where none was declared.
         key: The request's fields that name a row and match late labels.
         strict: Whether unknown request fields are refused.
-        workers: Processes that answer.
+        workers: Processes that answer, at most.
+        least: Processes that answer at least, None for as many.
+        idle_us: For how long fewer must have been enough before one goes.
         monitors: What watches it.
         simulation: Whether requests may carry their own decision time.
         rollout: How a challenger is rolled out; None lets what passes its gate serve at once.
@@ -33,6 +35,12 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
         online: The URL of the online store that the environment's settings name, without password; "" for the embedded
             one.
         streams: What is taken in besides pushes.
+        log: How its predictions are logged.
+        fallback: What answers where the model does not, None for nothing.
+        memory_bytes: A worker that comes to take more memory is replaced, 0 for no limit.
+        batch: What it scores, None for an endpoint that answers requests.
+        caller_rate: How many requests a second each caller may send, 0 for no limit.
+        old_system: What its answers are compared with, None for nothing.
     """
 
     model: str
@@ -40,6 +48,8 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     key: tuple[str, ...] = ()
     strict: bool = False
     workers: int = 1
+    least: int | None = None
+    idle_us: int = 600_000_000
     monitors: tuple[MonitorSpec, ...] = ()
     simulation: bool = False
     rollout: RolloutSpec | None = None
@@ -47,6 +57,12 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     snapshot: str = ""
     online: str = ""
     streams: tuple[StreamSpec, ...] = ()
+    log: LogSpec = LogSpec()
+    fallback: FallbackSpec | None = None
+    memory_bytes: int = 0
+    batch: BatchSpec | None = None
+    caller_rate: float = 0.0
+    old_system: OldSystemSpec | None = None
 
 
 class DeclaredTable(Record, frozen=True, kw_only=True, tag="declared_table"):

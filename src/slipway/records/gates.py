@@ -9,7 +9,12 @@ from slipway.records.display import table
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
-__all__ = ["Approval", "BreakGlass", "CheckKind", "CheckSpec", "Evidence", "Floor", "GateSpec", "Outcome", "Verdict"]
+__all__ = [
+    "LEAKS_FROM", "Approval", "BreakGlass", "CheckKind", "CheckSpec", "Evidence", "Floor", "GateSpec", "Outcome", "Verdict",
+]  # fmt: skip
+
+LEAKS_FROM = 0.98
+"""An input that alone predicts the label with this AUC or rank correlation is looked at as a leak."""
 
 CheckKind = Literal[
     "metric",
@@ -117,11 +122,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
         found: What the evidence shows, in words: "0.746 (0.738 to 0.754), 28,330 rows".
         fix: For a refusal: the shortest next step.
         values: The evidence's figures, to be checked again later.
-        helper: For a refusal: the role that can help with it.
+        helper: For a refusal: who can help with it: by the RACI, else by role.
+        kind: The check's, "" in verdicts of before it was written.
     """
 
     check: str
     result: Literal["passed", "refused", "cannot tell", "not applicable", "not judged"]
+    kind: CheckKind | Literal[""] = ""
     found: str = ""
     fix: str = ""
     values: dict[str, Any] = {}

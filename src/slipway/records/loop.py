@@ -95,8 +95,8 @@ class Retraining(Record, frozen=True, kw_only=True, tag="retraining"):
 
 
 ActionKind = Literal[
-    "ignore", "note", "alert", "close", "retrain", "hold", "refuse", "shadow", "canary", "promote", "stop", "undecided",
-    "superseded",
+    "ignore", "note", "alert", "close", "retrain", "hold", "refuse", "shadow", "canary", "promote", "stop", "ask",
+    "undecided", "superseded", "abtest",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
+from slipway.records.explanations import Explained
 from slipway.records.features import FeatureSetSpec, SkewCertificate
 from slipway.records.people import Actor
 from slipway.records.record import Record
@@ -110,12 +111,13 @@ class Bundle(Struct, frozen=True, kw_only=True):
     """The manifest of the immutable unit that is released. Its bytes' digest is the bundle's.
 
     Files: `model/...` (in the format named), `code/...` (reduced modules), `layout.json` (how the estimator is asked),
+    `compiled.bin` (the estimator as plain data, where that was proven to answer alike),
     `sample.json` (reference rows with the answers given at packaging; it alone may have been erased), `profile.bin`
     (reference profile), `card.md`.
 
     Args:
         model: The model's name.
-        format: "lightgbm", "xgboost", "torch", "skops", "pickle".
+        format: "lightgbm", "xgboost", "torch", "onnx", "skops", "pickle".
         task: What kind of answer: "classification" or "regression".
         files: Everything in it.
         signature: What the model takes and gives.
@@ -131,12 +133,15 @@ class Bundle(Struct, frozen=True, kw_only=True):
         evaluated: The blob digest of the rows that it was evaluated on, a Parquet file: a later challenger is compared
             with it on its own. They stay with the registry and go to no endpoint. "" where it was never evaluated.
         parity: The sentence that says how the packaged model was proven equal to the trained one.
+        compiled: The sentence that says how the compiled estimator was proven to answer as the estimator does, or why
+            there is none and the estimator itself answers every row. "" where nobody tried.
         certificate: What came out of comparing the features' paths, None where there are no features.
         run_id: The run that made it.
         trained_until: The greatest decision time it was trained on, None where unknown.
         held_out_from: From this decision time on no row of its training set taught it: the rows of its evaluation begin
             there, and those of the log are fair to judge it by. None where that is unknown.
         overlap: Whether rows that it was evaluated on had taught it, None where that is unknown.
+        explained: What its answers rest on, None where nobody asked.
     """
 
     model: str
@@ -155,11 +160,13 @@ class Bundle(Struct, frozen=True, kw_only=True):
     label: str = ""
     evaluated: str = ""
     parity: str = ""
+    compiled: str = ""
     certificate: SkewCertificate | None = None
     run_id: str = ""
     trained_until: datetime | None = None
     held_out_from: datetime | None = None
     overlap: Overlap | None = None
+    explained: Explained | None = None
 
     @property
     def skew(self) -> str:

@@ -4,9 +4,25 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-__all__ = ["Arm", "FailureRow", "LabelRow", "PredictionRow", "PushedRow", "ShadowRow"]
+__all__ = [
+    "Arm",
+    "FailureRow",
+    "FallbackReason",
+    "LabelRow",
+    "PredictionRow",
+    "PushedRow",
+    "ShadowProblem",
+    "ShadowRow",
+]
 
-Arm = Literal["champion", "challenger"]
+Arm = str
+"""Which model of several was asked: "champion", "challenger" in a roll-out, in an A/B test the name of the version."""
+FallbackReason = Literal["timeout", "error", "invalid", "features"]
+"""Why a model did not answer: it took too long, it failed, its score is none, or its features were missing."""
+
+ShadowProblem = Literal["", "error", "invalid", "features", "refused", "timeout", "unreadable"]
+"""Why an unseen score is missing: the model failed, its score is none (of its task), its features failed, it refuses the
+row; an old system took too long, failed or could not be reached ("error"), or its answer has no score ("unreadable")."""
 
 
 class PredictionRow(Struct, frozen=True, array_like=True):
@@ -24,9 +40,16 @@ class PredictionRow(Struct, frozen=True, array_like=True):
         score: The answer.
         decision: What was decided, None without a threshold.
         revision: The revision that answered: its contract says what `request` means.
-        arm: Which model of a roll-out answered.
+        arm: Which model of a roll-out answered; in an A/B test the arm of the row's entity, also where that arm failed and
+            the champion, whose `version` it then is, answered in its place.
         propensity: How likely the row's arm was.
         caller: Who asked, "" where nobody asks who calls.
+        log_share: How likely such a row was to be logged: each stands for 1 / `log_share` that were answered.
+        fallback: Why the model did not answer and the revision's fallback did, "" where the model did. `version` is then
+            the one that answered; `arm`, `propensity` and `bundle` are of the model that was asked, whose inputs are all
+            written as null.
+        took_us: Machine time that the features and the model of the row's arm took over the rows that it had in the
+            request, 0 where no roll-out was under way: then nobody measures it.
     """
 
     id: str
@@ -43,28 +66,36 @@ class PredictionRow(Struct, frozen=True, array_like=True):
     arm: Arm = "champion"
     propensity: float = 1.0
     caller: str = ""
+    log_share: float = 1.0
+    fallback: FallbackReason | Literal[""] = ""
+    took_us: int = 0
 
 
 class ShadowRow(Struct, frozen=True, array_like=True):
-    """What the arm that did not answer would have answered to one row.
+    """What the arm that did not answer, or an old system, would have answered to one row.
 
     Args:
         prediction: The answered row's id.
         at_us: Its decision time (business), microseconds since the epoch.
         revision: The revision under which it was compared.
-        arm: Which model scored it here: the one that did not answer.
-        bundle: First 16 digits of that model's digest.
+        arm: Which model scored it here: the one that did not answer; "reference" for an old system.
+        bundle: First 16 digits of that model's digest; of an old system those of its declaration.
         score: Its score, None where it failed.
         took_ns: Machine time spent on it.
+        problem: Why there is no score, "" where there is one or where an earlier release wrote the row.
+        beside_ns: Machine time that the model which answered took when it was asked once more beside it; 0 for most rows,
+            on which nobody measured.
     """
 
     prediction: str
     at_us: int
     revision: int
-    arm: Arm
+    arm: Arm | Literal["reference"]
     bundle: str
     score: float | None
     took_ns: int = 0
+    problem: ShadowProblem = ""
+    beside_ns: int = 0
 
 
 class FailureRow(Struct, frozen=True, array_like=True):
@@ -78,7 +109,8 @@ class FailureRow(Struct, frozen=True, array_like=True):
         bundle: First 16 digits of its digest.
         rows: How many rows.
         step: "features" or "predict".
-        was_covered: Whether the champion answered them in its place.
+        was_covered: Whether the other model answered them in its place.
+        kind: Why, "" where it was written before there was such a field.
     """
 
     at_us: int
@@ -89,6 +121,7 @@ class FailureRow(Struct, frozen=True, array_like=True):
     rows: int
     step: str
     was_covered: bool = False
+    kind: FallbackReason | Literal[""] = ""
 
 
 class LabelRow(Struct, frozen=True, array_like=True):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from slipway.records.load import Replay
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
@@ -20,17 +21,24 @@ class PromotionStage(Struct, frozen=True, kw_only=True):
         name: A built-in stage's, or the name of the project's function.
         state: "waiting" is for somebody or something else; "under way" after a kill means that it begins again.
         sentence: What came of it, or what it waits for.
-        asked: Who is asked, by name; () where nobody is.
+        asked: Who is asked for the next step, by name; () where nobody is. Deputies are put in for who is away.
+        consulted: Who is asked what they think of it meanwhile.
+        informed: Who was told of what came of it.
         command: What to type next, "" for nothing.
         at: When it came to that state; None while it is to do.
+        replay: What was found when stored training rows were asked of the model as it serves there; None where it was not
+            looked for.
     """
 
     name: str
     state: StageState = "to do"
     sentence: str = ""
     asked: tuple[str, ...] = ()
+    consulted: tuple[str, ...] = ()
+    informed: tuple[str, ...] = ()
     command: str = ""
     at: datetime | None = None
+    replay: Replay | None = None
 
 
 class Promotion(Record, frozen=True, kw_only=True, tag="promotion"):

@@ -17,6 +17,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         certificate: The file of its certificate, with the chain up to its authority; "" for no TLS of its own.
         key: The file of the certificate's private key.
         proxies: The addresses or networks of the proxies that end TLS in front of it; () for none.
+        port: The one port of all endpoints of a store, 0 where each has its own.
     """
 
     host: str = "127.0.0.1"
@@ -24,6 +25,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     certificate: str = ""
     key: str = ""
     proxies: tuple[str, ...] = ()
+    port: int = 0
 
     @property
     def is_local(self) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "Raci",
     "RaciRow",
     "Stage",
+    "Words",
 ]
 
 Stage = Literal["scope", "data", "feature", "train", "validate", "approve", "deploy", "monitor", "retrain", "retire"]
@@ -99,6 +100,13 @@ class Absence(Record, frozen=True, kw_only=True, tag="absence"):
 NoticeKind = Literal["approve", "asked", "incident", "mention", "handover", "told"]
 
 
+class Words(Struct, frozen=True, kw_only=True):
+    """In which role, and from how many people, words are waited for."""
+
+    role: str = "accountable"
+    count: int = 1
+
+
 class Notice(Record, frozen=True, kw_only=True, tag="notice"):
     """Something that one person is told, written with what happened and once; name: whose.
 
@@ -111,6 +119,7 @@ class Notice(Record, frozen=True, kw_only=True, tag="notice"):
         sentence: In words, with the next step where there is one.
         place: Where it is shown: the parts of the page's address within the project.
         actor: Who or what did what they are told of.
+        waits_for: Of "approve": which words.
         state: Whether they have read it.
         read_at: When.
     """
@@ -120,6 +129,7 @@ class Notice(Record, frozen=True, kw_only=True, tag="notice"):
     sentence: str
     place: tuple[str, ...] = ()
     actor: Actor
+    waits_for: Words = Words()
     state: Literal["unread", "read"] = "unread"
     read_at: datetime | None = None
 

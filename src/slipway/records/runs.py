@@ -307,7 +307,8 @@ class RunWriter(Record, frozen=True, kw_only=True, tag="run-writer"):
     """How much of a process's file on a run is in the ledger. Id: "<run id>.<writer>"; name: the store's folder that has it.
 
     It is written in the transaction of what it counts, so that a piece that is sent twice counts once. That of a file of
-    a store's folder goes when the file is gone. That of a file elsewhere stays: nobody here knows when it will not come again.
+    a store's folder goes when the file is gone; one that is taken in one piece, a run from its begin to its end, has none:
+    the run's own record says that it was. That of a file elsewhere stays: nobody here knows when it will not come again.
 
     Args:
         parent_id: The run.

@@ -93,7 +93,7 @@ class StepAnswer(Struct, frozen=True, kw_only=True):
 
 
 class PipelineTask(Struct, frozen=True, kw_only=True):
-    """A pipeline that a process of its own shall run from a stored project snapshot, or a table that it shall sync.
+    """A pipeline that a process of its own shall run from a stored project snapshot, or a table that it shall sync or score.
 
     Args:
         protocol: The version of this file protocol; a process refuses any other than its own.
@@ -115,6 +115,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
         warm_start: The run whose model `slipway.warm_start()` gives, "" for none.
         sync: The id of the `Sync` that it shall carry out, "" for a pipeline.
         firing: The id of the `Firing` that it is for, "" for none.
+        scoring: The id of the `Scoring` that it shall carry out, "" for none; it needs no snapshot.
         folder: For a sync: where relative paths of the source begin.
         files: Files beside the code as a run read them, in the place of the snapshot's: the digest of each by its path.
         cwd: The current folder, relative to the project's.
@@ -138,6 +139,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     warm_start: str = ""
     sync: str = ""
     firing: str = ""
+    scoring: str = ""
     folder: str = ""
     files: dict[str, str] = {}
     cwd: str = ""

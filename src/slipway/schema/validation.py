@@ -7,7 +7,6 @@ made from the contract's fields; what it refuses is looked at a second time only
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -53,18 +52,19 @@ _SHOWN = 60
 _ODD = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A validated request.
 
     Args:
         rows: One list a row, its values in the order of the contract: Python scalars, None for null, instants aware
             in UTC.
         at: The decision time that the request carries, aware UTC, or None.
+        has_unknown: Whether a row carries a field that the contract does not know.
     """
 
     rows: list[list[Any]]
     at: datetime | None
+    has_unknown: bool = False
 
 
 class RequestDecoder:
@@ -82,18 +82,9 @@ class RequestDecoder:
     def __init__(self, fields: tuple[Field, ...], *, strict: bool = False) -> None:
         check_field_names(field.name for field in fields)
         self._fields = {field.name: field for field in fields}
-        # Python's names of the attributes are positions: a field's own name may be no identifier.
-        row = msgspec.defstruct(
-            "Row",
-            [_attribute(position, field) for position, field in enumerate(fields)],
-            rename={f"f{position}": field.name for position, field in enumerate(fields)},
-            kw_only=True,
-            gc=False,
-            forbid_unknown_fields=strict,
-        )
-        rows: Any = list[row]  # type: ignore[valid-type]  # made at run time
-        body = msgspec.defstruct("Body", [("rows", rows), ("at", _Instant | None, None)], forbid_unknown_fields=True)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+        self._known = self._fields.keys()
+        self._decoder = _body_decoder(fields, strict=True)
+        self._lenient = None if strict else _body_decoder(fields, strict=False)
         self._names = msgspec.json.Decoder(_NamesOnly)
         self._instants = [position for position, field in enumerate(fields) if field.type == "datetime"]
 
@@ -104,27 +95,34 @@ class RequestDecoder:
             InvalidInput: It does not fit; `field` names the place (`rows[3].distance`) and the sentence says what was
                 given and what is expected.
         """
+        has_unknown = False
         try:
-            decoded = self._decoder.decode(body)
+            try:
+                # Most bodies carry what the contract knows and nothing else: what the strict decoder takes has no unknown
+                # field, and nobody needs to look for one.
+                decoded = self._decoder.decode(body)
+            except ValidationError:
+                if self._lenient is None:
+                    raise
+                decoded, has_unknown = self._lenient.decode(body), True
         except (DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise self._refusal(body, problem) from None
-        as_tuple = msgspec.structs.astuple
-        rows = [list(as_tuple(row)) for row in decoded.rows]
+        rows = list(map(list, map(msgspec.structs.astuple, decoded.rows)))
         for position in self._instants:
             for index, values in enumerate(rows):
                 if values[position] is not None:
                     name = list(self._fields)[position]
                     values[position] = _utc(values[position], f"rows[{index}].{name}")
-        return Request(rows, None if decoded.at is None else _utc(decoded.at, "at"))
+        return Request(rows, None if decoded.at is None else _utc(decoded.at, "at"), has_unknown)
 
     def unknown_fields(self, body: bytes) -> dict[str, int]:
         """How many rows of a valid body carry which field that the contract does not know.
 
-        It reads the body a second time, so call it off the request's critical path.
+        It reads the body a second time, so call it off the request's critical path, and only where `has_unknown` says so.
         """
         counts: dict[str, int] = {}
         for row in self._names.decode(body).rows:
-            for name in row.keys() - self._fields.keys():
+            for name in row.keys() - self._known:
                 counts[name] = counts.get(name, 0) + 1
         return counts
 
@@ -209,6 +207,21 @@ def check_field_names(names: Iterable[str]) -> None:
 def decoder(fields: tuple[Field, ...], strict: bool = False) -> RequestDecoder:
     """A request decoder for a contract's fields; see `RequestDecoder`."""
     return RequestDecoder(fields, strict=strict)
+
+
+def _body_decoder(fields: tuple[Field, ...], *, strict: bool) -> msgspec.json.Decoder[Any]:
+    # Python's names of the attributes are positions: a field's own name may be no identifier.
+    row = msgspec.defstruct(
+        "Row",
+        [_attribute(position, field) for position, field in enumerate(fields)],
+        rename={f"f{position}": field.name for position, field in enumerate(fields)},
+        kw_only=True,
+        gc=False,
+        forbid_unknown_fields=strict,
+    )
+    rows: Any = list[row]  # type: ignore[valid-type]  # made at run time
+    body = msgspec.defstruct("Body", [("rows", rows), ("at", _Instant | None, None)], forbid_unknown_fields=True)
+    return msgspec.json.Decoder(body)
 
 
 class _NamesOnly(Struct):

@@ -1,22 +1,18 @@
 """Numbers, times and names as a person reads them on a page."""
 
-import json
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
+from slipway.charts.log_lines import log_line
 from slipway.operations.responsibility import whom
-from slipway.records.endpoints import Contract
 from slipway.records.models import MetricValue
-from slipway.records.schema import Field
 
 __all__ = [
     "FILTERS",
     "count",
-    "curl_line",
     "cut",
     "duration",
     "figure",
@@ -153,28 +149,6 @@ def node_name(node: str) -> str:
     return f"{kind} {rest[:14] if len(rest) > 24 else rest}"
 
 
-def curl_line(url: str, endpoint: str, contract: Contract) -> str:
-    """A command that asks the endpoint for one prediction, with a value of the right type for each field."""
-    row = {field.name: _example(field) for field in contract.fields}
-    body = json.dumps({"rows": [row]}, indent=1).replace("'", r"'\''")
-    return f"curl -s {url}/endpoints/{endpoint}/predict -d '{body}'"
-
-
-def _example(field: Field) -> Any:
-    if field.type == "category":
-        return field.categories[0] if field.categories else None
-    examples: dict[str, Any] = {
-        "bool": True,
-        "int": 1,
-        "float": 1.5,
-        "string": "text",
-        "datetime": "2013-04-01T12:00:00Z",
-        "date": "2013-04-01",
-        "duration": "PT1H",
-    }
-    return examples.get(field.type)
-
-
 FILTERS = {
     "count": count,
     "cut": cut,
@@ -191,4 +165,5 @@ FILTERS = {
     "sentence": sentence,
     "signed": signed,
     "whom": whom,
+    "log_line": log_line,
 }

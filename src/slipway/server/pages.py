@@ -12,15 +12,20 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from slipway.charts import consistency
-from slipway.errors import Corrupt, InvalidInput, SlipwayError
+from slipway.client import endpoint_openapi
+from slipway.errors import Corrupt, InvalidInput, NotFound, SlipwayError
 from slipway.hashing import digest
+from slipway.operations.models import VersionsDiff
 from slipway.ports.workspace import Workspace, in_project
 from slipway.records.loop import Action
+from slipway.records.models import ModelVersion
 from slipway.records.record import Record
 from slipway.server import (
+    abtests,
     api,
     comments,
     downloads,
+    explained,
     figures,
     formats,
     markdown,
@@ -31,6 +36,7 @@ from slipway.server import (
     schedules,
     simulations,
     tables,
+    what_if,
 )
 from slipway.server.asking import asking
 from slipway.server.view import Context, View
@@ -197,13 +203,24 @@ def _model(view: View) -> Context:
     return {
         "detail": detail,
         "promotions": promotions.ways(promoted),
+        "since": _since_before(view, detail.version) if bundle else None,
         "overall": [metric for metric in metrics if not metric.slice],
         "charts": figures.slice_charts(metrics),
+        "rests": explained.figures(detail.bundle),
         "lineage": figures.lineage(detail, view.workspace.project),
         "card": markdown.to_html(detail.card),
         "thread": comments.thread(view, f"model:{detail.version.id}"),
         "on_verdict": comments.thread(view, f"verdict:{detail.verdicts[0].id}") if detail.verdicts else None,
     }
+
+
+def _since_before(view: View, version: ModelVersion) -> VersionsDiff | None:
+    try:
+        found: VersionsDiff = view.ask("models.diff", target=f"{version.name}:{version.number}")
+    except NotFound:  # it is the first one, or what it was made of is gone
+        view.sources.pop()
+        return None
+    return found
 
 
 def _tables(view: View) -> Context:
@@ -254,11 +271,14 @@ def _endpoint(view: View) -> Context:
     return {
         "detail": detail,
         "newest": newest,
+        "callers": view.ask("endpoints.callers", name=name).callers,
         "findings": _newest(detail.findings),
+        "agreement": view.ask("endpoints.agreement", endpoint=name) if newest.old_system else None,
         "consistency": detail.consistency
         and {"report": detail.consistency, "sentence": consistency.sentence(detail.consistency)},
-        "curl": formats.curl_line(where, newest.name, newest.contract),
+        "curl": endpoint_openapi.curl(newest, where),
         "rollouts": [(one, rollouts.stages(one), rollouts.plan(one), rollouts.evidence_chart(one)) for one in rolled],
+        "abtests": [(one, abtests.effect_charts(one)) for one in view.ask("abtests.list", endpoint=name).tests],
         "retrainings": view.ask("retrainings.list", endpoint=name, limit=100).retrainings,
         "actions": list(reversed(_actions(view, name))),
         "latest": _LATEST_ACTIONS,
@@ -339,6 +359,7 @@ _PAGES: dict[str, tuple[Callable[[View], Context], str]] = {
     "/projects/{project}/logged/{id}": (run_pages.logged_model, "logged.html"),
     "/projects/{project}/models": (_models, "models.html"),
     "/projects/{project}/models/{name}/{version}": (_model, "model.html"),
+    "/projects/{project}/models/{name}/{version}/what-if": (what_if.what_if, "what_if.html"),
     "/projects/{project}/models/{name}/{version}/handover": (responsibility.handover, "handover.html"),
     "/projects/{project}/tables": (_tables, "tables.html"),
     "/projects/{project}/tables/{name}": (_table, "table.html"),

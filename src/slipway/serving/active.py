@@ -1,24 +1,52 @@
 """What answers now: one revision, loaded and warm, as plain functions."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from slipway.errors import InvalidInput
 from slipway.records.endpoints import Challenger, Revision
+from slipway.records.explanations import Explanation
+from slipway.serving.arms import Assign, assigner
+from slipway.serving.caller_limit import CallerLimit
 from slipway.serving.contracts import ContractReader
 from slipway.serving.feed_counters import FeedCounters
+from slipway.serving.log_policy import LogPolicy
 
-__all__ = ["Active", "LoadedChallenger", "Predict", "Received", "Resolve", "RowsCheck", "Rows", "reads_nothing"]
+if TYPE_CHECKING:
+    from slipway.serving.fallback import LoadedFallback
+
+__all__ = [
+    "Active",
+    "Explain",
+    "Joining",
+    "LoadedChallenger",
+    "Predict",
+    "Received",
+    "Resolve",
+    "RowsCheck",
+    "Rows",
+    "reads_nothing",
+]
 
 Rows = Sequence[Sequence[Any]]
 Resolve = Callable[[list[list[Any]], datetime], Rows]
 """Rows in the contract's order and the decision time to rows of a model's inputs."""
 Predict = Callable[[Rows], Sequence[float]]
 """Rows of a model's inputs to one score a row."""
+Explain = Callable[[Sequence[Any], float, int], Explanation]
+"""A row of a model's inputs, its score, and how many contributions are told one by one, to how the score comes about."""
 RowsCheck = Callable[[Sequence[Mapping[str, Any]]], None]
 """Refuses pushed rows that do not fit, by their place."""
+
+
+class Joining(NamedTuple):
+    """Whether requests that wait are scored by one call of the model, and the sentence why, or why not."""
+
+    pays: bool
+    why: str
 
 
 class Received(Protocol):
@@ -51,12 +79,16 @@ class LoadedChallenger:
         predict: As the champion's.
         threshold: Its own.
         resolve: Its own features, None where it takes the very rows that the champion's features give.
+        explain: Explains its scores, None where nothing does.
+        is_valid: Whether a number can be a score of its task.
     """
 
     plan: Challenger
     predict: Predict
     threshold: float | None = None
     resolve: Resolve | None = None
+    explain: Explain | None = None
+    is_valid: Callable[[float], bool] = math.isfinite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +104,15 @@ class Active:
         sources: Checks of the rows of each table whose events this revision's windows read.
         views: Checks of the rows of each feature view.
         receive: A table's or view's name and checked rows into the online store.
-        challenger: A second model for the time of a roll-out, None outside.
+        challenger: A second model for the time of a roll-out, None outside; the first arm of an A/B test.
+        beside: The further arms of an A/B test.
         feeds: Freshness and nulls of what the champion's features look up.
+        explain: Explains the champion's scores, None where nothing does.
+        log_policy: What of a row is logged, None for all of every row.
+        fallback: What answers where the champion does not, None for nothing.
+        joining: Whether requests that wait are scored together, None where nobody measured it.
+        width: How many inputs the champion has.
+        caller_limit: Refuses what a caller sends beyond its rate, None for no limit.
     """
 
     revision: Revision
@@ -85,4 +124,23 @@ class Active:
     views: Mapping[str, RowsCheck] = field(default_factory=dict)
     receive: Callable[[str, Sequence[Mapping[str, Any]]], Received] = reads_nothing
     challenger: LoadedChallenger | None = None
+    beside: tuple[LoadedChallenger, ...] = ()
     feeds: FeedCounters | None = None
+    explain: Explain | None = None
+    log_policy: LogPolicy | None = None
+    fallback: "LoadedFallback | None" = None
+    joining: Joining | None = None
+    width: int = 0
+    caller_limit: CallerLimit | None = None
+    is_aside: bool = field(init=False)
+    challengers: tuple[LoadedChallenger, ...] = field(init=False)
+    assign: Assign = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Rows are scored beside the loop where a model must not be waited for, or is asked for many requests at once.
+        is_joined = self.joining is not None and self.joining.pays
+        object.__setattr__(self, "is_aside", self.fallback is not None or is_joined)
+        first = [] if self.challenger is None else [self.challenger]
+        object.__setattr__(self, "challengers", (*first, *self.beside))
+        plans = [one.plan for one in self.challengers]
+        object.__setattr__(self, "assign", assigner(plans, self.revision.split, self.contract))

@@ -3,22 +3,20 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from slipway.errors import InvalidInput
-from slipway.ids import new_id
-from slipway.records.endpoints import Revision, Served
-from slipway.records.predictions import PredictionRow
+from slipway.ids import new_ids
+from slipway.records.endpoints import Contract, FallbackBy, Revision, Served
+from slipway.records.predictions import FallbackReason, PredictionRow
 from slipway.schema.validation import Request
 from slipway.serving.active import Active
 from slipway.serving.http import TooLarge
-from slipway.serving.scoring import RowScorer, microseconds
+from slipway.serving.row_scorer import RowScorer
+from slipway.serving.scoring import EPOCH, MICROSECOND, ScoredRows
 
-__all__ = ["ModelName", "Scorer"]
-
-_encode = msgspec.json.Encoder().encode
+__all__ = ["Answer", "ByFallback", "ModelName", "Prediction", "Scorer", "encode", "fallback_reasons", "too_many"]
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -29,17 +27,39 @@ class ModelName(msgspec.Struct, frozen=True):
     bundle: str
 
 
-class _Prediction(msgspec.Struct, frozen=True):
+class ByFallback(msgspec.Struct, frozen=True):
+    """That the fallback answered: which kind of it, and why the model did not."""
+
+    by: FallbackBy
+    reason: FallbackReason
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """One row's answer. `fallback` is written only where the model did not give it."""
+
     id: str
     score: float
     decision: bool | None
     version: int
+    fallback: ByFallback | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    predictions: list[_Prediction]
+class Answer(msgspec.Struct, frozen=True):
+    """A request's answer, one prediction a row and in their order."""
+
+    predictions: list[Prediction]
     model: ModelName
     revision: int
+
+
+def fallback_reasons(answer: Answer) -> list[str] | None:
+    """Why the fallback gave each row's answer, "" where a model did; None where models gave them all."""
+    found = ["" if one.fallback is msgspec.UNSET else one.fallback.reason for one in answer.predictions]
+    return found if any(found) else None
+
+
+encode: Callable[[Answer], bytes] = msgspec.json.Encoder().encode
+"""An answer as the endpoint's own JSON."""
 
 
 class Scorer:
@@ -59,30 +79,49 @@ class Scorer:
         """Which model is served."""
         return ModelName(served.model, served.number, served.bundle)
 
-    def __call__(self, active: Active, request: Request, caller: str = "") -> tuple[bytes, list[PredictionRow]]:
+    def __call__(self, active: Active, request: Request, caller: str = "") -> tuple[Answer, list[PredictionRow]]:
         """Score a request's rows, for a caller who is named in the log.
 
         Returns:
-            The answer as JSON, and one log row an answered row.
+            The answer, and one log row an answered row.
 
         Raises:
             InvalidInput: There is no row, or too many, or a decision time where none may be.
             StepFailed: Features or model failed, or a score is not a finite number.
             BackendError: The online store failed.
         """
+        at = self.decided_at(active, request)
+        return self.answer(active, request, at, self._score(active, request.rows, at), caller)
+
+    def decided_at(self, active: Active, request: Request) -> datetime:
+        """The decision time of a request's rows, after a look at how many there are.
+
+        Raises:
+            InvalidInput: There is no row, or too many, or a decision time where none may be.
+        """
         rows, revision = request.rows, active.revision
-        _check_size(rows, revision)
-        at = self._decision_time(request.at, revision)
-        inputs, scores, sides = self._score(active, rows, at)
-        at_us, answered_us, number = microseconds(at), time.time_ns() // 1000, revision.number
-        predictions: list[_Prediction] = []
+        if not rows:
+            raise InvalidInput("The request has no rows.", fix='Send {"rows": [{...}]}.', field="rows")
+        if len(rows) > revision.contract.max_rows:
+            raise too_many(len(rows), revision.contract)
+        return self._now() if request.at is None else _given_time(request.at, revision)
+
+    def answer(
+        self, active: Active, request: Request, at: datetime, scored: ScoredRows, caller: str = ""
+    ) -> tuple[Answer, list[PredictionRow]]:
+        """The answer to a request whose rows are scored, and one log row an answered row."""
+        rows, revision = request.rows, active.revision
+        inputs, scores, sides, _ = scored
+        at_us, answered_us, number = (at - EPOCH) // MICROSECOND, time.time_ns() // 1000, revision.number
+        predictions: list[Prediction] = []
         logged: list[PredictionRow] = []
-        for row, values, score, (arm, likely, version, bundle, threshold) in zip(
-            rows, inputs, scores, sides, strict=True
+        # What can be had for all rows at once is: a request of a hundred should not pay a hundred times.
+        for id, key, row, values, score, (arm, likely, version, bundle, threshold, fell, took_us) in zip(
+            new_ids(len(rows)), active.contract.keys_of(rows), rows, inputs, scores, sides, strict=True
         ):
             decision = None if threshold is None else score >= threshold
-            id = new_id()
-            predictions.append(_Prediction(id, score, decision, version))
+            by = msgspec.UNSET if fell is None else ByFallback(*fell)
+            predictions.append(Prediction(id, score, decision, version, by))
             logged.append(
                 PredictionRow(
                     id,
@@ -90,7 +129,7 @@ class Scorer:
                     answered_us,
                     version,
                     bundle,
-                    active.contract.key_of(row),
+                    key,
                     row,
                     list(values),
                     score,
@@ -99,30 +138,31 @@ class Scorer:
                     arm,
                     likely,
                     caller,
+                    1.0,
+                    "" if fell is None else fell.reason,
+                    took_us,
                 )
             )
-        return _encode(_Answer(predictions, self.model_of(revision.served), number)), logged
-
-    def _decision_time(self, given: datetime | None, revision: Revision) -> datetime:
-        if given is None:
-            return self._now()
-        if not revision.simulation:
-            raise InvalidInput(
-                "The request carries its own decision time, and this endpoint decides by its own clock.",
-                why="Only an endpoint started for simulation lets its callers choose the time.",
-                fix="Leave 'at' out.",
-                field="at",
-            )
-        return given
+        served = revision.served
+        return Answer(predictions, ModelName(served.model, served.number, served.bundle), number), logged
 
 
-def _check_size(rows: list[list[Any]], revision: Revision) -> None:
-    if not rows:
-        raise InvalidInput("The request has no rows.", fix='Send {"rows": [{...}]}.', field="rows")
-    if len(rows) > revision.contract.max_rows:
-        raise TooLarge(
-            f"The request has {len(rows):,} rows.",
-            why=f"This endpoint takes at most {revision.contract.max_rows:,} a request.",
-            fix="Send them in several requests.",
-            field="rows",
+def _given_time(given: datetime, revision: Revision) -> datetime:
+    if not revision.simulation:
+        raise InvalidInput(
+            "The request carries its own decision time, and this endpoint decides by its own clock.",
+            why="Only an endpoint started for simulation lets its callers choose the time.",
+            fix="Leave 'at' out.",
+            field="at",
         )
+    return given
+
+
+def too_many(rows: int, contract: Contract, field: str = "rows") -> TooLarge:
+    """What a request is told that has more rows than the contract allows."""
+    return TooLarge(
+        f"The request has {rows:,} rows.",
+        why=f"This endpoint takes at most {contract.max_rows:,} a request.",
+        fix="Send them in several requests.",
+        field=field,
+    )

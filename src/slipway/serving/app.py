@@ -7,38 +7,57 @@ the closures given to `build`; the app knows order, limits, identifiers and sent
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from importlib.metadata import version
+from itertools import count as counting
 from typing import Any
 
 import msgspec
 
 from slipway.errors import BackendError, Corrupt, NotFound, SlipwayError, StepFailed, Unavailable
+from slipway.ids import new_id
+from slipway.records.endpoints import Revision
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow
 from slipway.records.reach import Reach
 from slipway.serving import counters as count
+from slipway.serving import protocols, v2
 from slipway.serving.active import Active, LoadedChallenger, Received
-from slipway.serving.answers import Scorer
-from slipway.serving.callers import Admit, CallerCounts, open_to_all
+from slipway.serving.answers import Answer, Scorer, encode
+from slipway.serving.aside import Aside
+from slipway.serving.caller_limit import CallerLimit
+from slipway.serving.callers import LIMITED, Admit, CallerCounts, open_to_all
 from slipway.serving.counters import Counters, request_counter
+from slipway.serving.dialects import Dialect
+from slipway.serving.explaining import Explaining, wanted
 from slipway.serving.http import (
+    HEADERS,
+    JSON,
+    REQUEST_ID,
     App,
     ClientGone,
     MethodNotAllowed,
     Receive,
     Scope,
     Send,
+    TooMany,
     check_caller,
     for_callers,
+    is_request_name,
     read_body,
     send,
     send_error,
 )
+from slipway.serving.log_policy import LogPolicy
+from slipway.serving.old_system import OldSystem
+from slipway.serving.overdue import Overdue
 from slipway.serving.pushes import EventsBody, LabelsBody, decode_body, find_check, label_rows, take_in
 from slipway.serving.row_queue import RowQueue
-from slipway.serving.scoring import RowScorer
+from slipway.serving.row_scorer import RowScorer
+from slipway.serving.scoring import ScoredRows
 from slipway.serving.shadow import Shadow
 
 __all__ = ["build"]
@@ -48,6 +67,11 @@ LOCAL = Reach()
 
 CALLER = "slipway.caller"
 """Under this key of a request's scope stands the name of whoever sent it, "" where nobody asks."""
+
+MOST_AT_ONCE = 1000
+"""Prediction requests that one worker may hold at once, from their first byte to their answer."""
+
+NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
 
 _PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _encode = msgspec.json.Encoder().encode
@@ -71,6 +95,12 @@ def build(
     reach: Reach = LOCAL,
     admit: Admit = open_to_all,
     callers: CallerCounts | None = None,
+    overdue: Overdue | None = None,
+    unknown: dict[str, int] | None = None,
+    most_at_once: int = MOST_AT_ONCE,
+    front: Callable[[], str] = str,
+    workers: Callable[[], int] = lambda: 1,
+    old_system: OldSystem | None = None,
 ) -> App:
     """Build the app of one worker.
 
@@ -90,27 +120,22 @@ def build(
         reach: Where the endpoint answers.
         admit: Finds out who calls, and refuses whom nobody knows or who may not.
         callers: Counts requests by caller, None for counts of this process alone.
+        overdue: Is told when a model begins to score in this thread, and when it is done.
+        unknown: Takes how often which field came that the contract does not know.
+        most_at_once: Prediction requests that may be under way; more are told to come back.
+        front: What the front counts, in Prometheus's format; "" where there is none.
+        workers: How many processes answer for the endpoint now, this one among them.
+        old_system: Takes answered rows for the old system that a revision names, None where none is ever asked.
 
     Returns:
         The ASGI app for HTTP scopes.
     """
     return _Endpoint(
-        name,
-        current,
-        now,
-        log,
-        failures,
-        shadow,
-        append_labels,
-        append_events,
-        writer,
-        counters,
-        note,
-        closing,
-        reach,
-        admit,
-        callers or CallerCounts(),
-    )
+        name, current, now, log, failures, shadow, append_labels, append_events, writer, counters, note, closing, reach,
+        admit, callers or CallerCounts(), overdue or Overdue(), {} if unknown is None else unknown, most_at_once, front,
+        workers,
+        old_system,
+    )  # fmt: skip
 
 
 @dataclass
@@ -130,11 +155,24 @@ class _Endpoint:
     reach: Reach
     admit: Admit
     callers: CallerCounts
+    overdue: Overdue
+    unknown: dict[str, int]
+    most_at_once: int
+    front: Callable[[], str]
+    workers: Callable[[], int]
+    old_system: OldSystem | None
 
     def __post_init__(self) -> None:
         home = f"/endpoints/{self.name}"
-        self._score = Scorer(self.now, RowScorer(self.counters, self._note_failure))
-        self._unknown: dict[str, int] = {}
+        self._rows = RowScorer(self.counters, self._note_failure)
+        self._score = Scorer(self.now, self._rows)
+        self._aside = Aside(self._rows, self.counters, limit_s=self.overdue.limit_s)
+        self.overdue.aside = self._aside.stuck
+        self._at_once = 0
+        self.shadow.is_live = lambda: self._at_once > 0
+        self._explaining = Explaining()
+        self._requests = counting(1)
+        self._worker = new_id()[-12:].encode()
         self._routes: dict[str, tuple[str, str, Callable[[Scope, Receive, Send], Awaitable[None]]]] = {
             f"{home}/predict": ("predict", "POST", self._predict),
             f"{home}/labels": ("labels", "POST", self._labels),
@@ -142,17 +180,28 @@ class _Endpoint:
             home: ("endpoint", "GET", self._describe),
             "/health": ("health", "GET", self._health),
             "/metrics": ("metrics", "GET", self._metrics),
+            "/v2": ("endpoint", "GET", self._v2_server),
+            "/v2/health/live": ("health", "GET", self._v2_live),
+            "/v2/health/ready": ("health", "GET", self._health),
+            f"/v2/models/{self.name}": ("endpoint", "GET", self._v2_model),
+            f"/v2/models/{self.name}/ready": ("health", "GET", self._health),
         }
+        for path, dialect in protocols.dialects(self.name).items():
+            self._routes[path] = ("predict", "POST", partial(self._predict, dialect=dialect))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, status = "other", 200
+        headers = scope[HEADERS] = dict(scope["headers"])
+        given = headers.get(b"x-request-id")
+        REQUEST_ID.set(given if given and is_request_name(given) else b"%b-%x" % (self._worker, next(self._requests)))
         try:
             check_caller(scope, self.reach)
             found = self._routes.get(scope["path"])
             route, method, answer = found or (route, "", self._health)
             if route != "health":
                 caller = self.admit(scope["headers"], route, self.now)
-                self.callers.add(caller, route)
+                if caller:
+                    self.callers.add(caller, route)
                 scope[CALLER] = caller
             if found is None:
                 raise self._nothing_here(scope["path"])
@@ -162,45 +211,110 @@ class _Endpoint:
         except ClientGone:
             status = 499
         except SlipwayError as error:
-            status = await send_error(send, error, closing=self.closing())
+            status = await send_error(send, error, closing=self.closing(), form=protocols.error_form(scope))
         except Exception:
-            _logger.exception("A request to %s failed.", scope["path"])
-            status = await send_error(send, _our_fault(), closing=self.closing())
+            _logger.exception("A request to %s failed. [%s]", scope["path"], REQUEST_ID.get().decode())
+            status = await send_error(send, _our_fault(), closing=self.closing(), form=protocols.error_form(scope))
         self.counters.add(request_counter(route, status))
 
-    async def _predict(self, scope: Scope, receive: Receive, sender: Send) -> None:
-        active = self._active()
-        body = await read_body(scope, receive, active.revision.contract.max_bytes)
+    async def _predict(self, scope: Scope, receive: Receive, sender: Send, dialect: Dialect | None = None) -> None:
+        if self._at_once >= self.most_at_once:
+            raise Unavailable(
+                "The endpoint has as many requests as it may hold; this one was not looked at.",
+                why=f"{self._at_once:,} are under way in this worker.",
+                fix="Send it again in a moment; more workers answer more requests at once.",
+            )
+        self._at_once += 1
+        try:
+            await self._answer(scope, receive, sender, dialect)
+        finally:
+            self._at_once -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, sender: Send, dialect: Dialect | None) -> None:
+        active, headers = self.current(), scope[HEADERS]
+        if active is None:
+            raise self._still_loading()
+        if active.caller_limit is not None:
+            self._check_rate(active.caller_limit, scope[CALLER])
+        body = await read_body(headers, receive, active.revision.contract.max_bytes)
         started = time.perf_counter_ns()
-        answer, rows = self._score(active, active.contract.decode(body), scope[CALLER])
-        # Counted before it is answered: whoever has the answer finds it in the counters, written or still under way.
-        self.counters.add(count.ROWS, len(rows))
-        if active.revision.log_sync:
-            await asyncio.wrap_future(self.log.put_and_tell(rows))
-        else:
-            self.log.put(rows)
-        if active.challenger is not None:
-            self.shadow.put(active, rows)
-        await send(sender, 200, answer, closing=self.closing())
-        self.counters.observe_ns(time.perf_counter_ns() - started)
-        if unknown := active.contract.unknown_fields(body):
-            self._count_unknown(unknown)
+        write, kind = encode, JSON
+        if dialect is None and (given := headers.get(b"content-type")) in protocols.BY_TYPE:
+            dialect = protocols.BY_TYPE[given]
+        # Looked up without a call: who asks for no explanation pays nothing for those who do.
+        query = scope["query_string"] if "query_string" in scope else b""  # noqa: SIM401
+        top = wanted(query, is_own=dialect is None) if query else 0
+        if dialect is not None:
+            (body, write), kind = dialect.read(body, headers, active.revision), (b"content-type", dialect.content_type)
+        request = active.contract.decode(body)
+        if top:
+            self._explaining.take_place(len(request.rows))
+        try:
+            at = self._score.decided_at(active, request)
+            if active.is_aside:
+                begun = time.monotonic() - (time.perf_counter_ns() - started) / 1e9
+                scored: ScoredRows = await self._aside(active, request.rows, at, begun)
+            else:
+                self.overdue.begun_ns = started
+                try:
+                    scored = self._rows(active, request.rows, at)
+                finally:
+                    self.overdue.begun_ns = 0
+            answer, rows = self._score.answer(active, request, at, scored, scope[CALLER])
+            # Counted before it is answered: whoever has the answer finds it in the counters, written or still under way.
+            self.counters.add(count.ROWS, len(rows))
+            kept, written = (rows, rows) if active.log_policy is None else self._chosen(active.log_policy, rows)
+            if active.revision.log.sync and written:
+                await asyncio.wrap_future(self.log.put_and_tell(written))
+            else:
+                self.log.put(written)
+            if active.challenger is not None and active.revision.split is None:
+                self.shadow.put(active, [row for row in kept if not row.fallback])
+            if active.revision.old_system is not None and self.old_system is not None:
+                self.old_system.put(active.revision, [row for row in kept if not row.fallback])
+            if top:
+                await self._send_explained(active, answer, rows, top, sender)
+            else:
+                marked = NO_HEADERS if active.fallback is None else _marked(rows)
+                await send(sender, 200, write(answer), closing=self.closing(), content_type=kind, more_headers=marked)
+                self.counters.observe_ns(time.perf_counter_ns() - started)
+        finally:
+            if top:
+                self._explaining.leave_place()
+        if request.has_unknown:
+            self._count_unknown(active.contract.unknown_fields(body))
+
+    def _chosen(self, policy: LogPolicy, rows: list[PredictionRow]) -> tuple[list[PredictionRow], list[PredictionRow]]:
+        """The rows of which something is logged, and what of them."""
+        kept = policy.kept(rows)
+        self.counters.add(count.LOG_PASSED_OVER, len(rows) - len(kept))
+        return kept, policy.written(kept)
+
+    async def _send_explained(
+        self, active: Active, answer: Answer, rows: list[PredictionRow], top: int, sender: Send
+    ) -> None:
+        """Send an answer with its explanations; the histogram of predictions does not tell of them."""
+        explained = await self._explaining.add(active, encode(answer), rows, top)
+        self.counters.add(count.EXPLAINED_ROWS, len(rows))
+        await send(sender, 200, explained, closing=self.closing())
 
     def _note_failure(self, row: FailureRow) -> None:
         self.counters.add(count.FAILURES)
         self.failures.put([row])
 
     async def _labels(self, scope: Scope, receive: Receive, sender: Send) -> None:
-        active = self._active()
-        body = decode_body(await read_body(scope, receive, active.revision.contract.max_bytes), LabelsBody)
+        active = self._active_for(scope[CALLER])
+        body = decode_body(await read_body(scope[HEADERS], receive, active.revision.contract.max_bytes), LabelsBody)
         rows = label_rows(body, active, self.now())
+        if active.log_policy is not None:
+            rows = active.log_policy.labels(rows)
         await self._in_writer(self.append_labels, rows)
         self.counters.add(count.LABELS, len(rows))
         await send(sender, 200, _encode({"accepted": len(rows)}), closing=self.closing())
 
     async def _events(self, scope: Scope, receive: Receive, sender: Send) -> None:
-        active = self._active()
-        body = decode_body(await read_body(scope, receive, active.revision.contract.max_bytes), EventsBody)
+        active = self._active_for(scope[CALLER])
+        body = decode_body(await read_body(scope[HEADERS], receive, active.revision.contract.max_bytes), EventsBody)
         kind, name, check = find_check(body, active)
 
         def store() -> Received:
@@ -222,10 +336,13 @@ class _Endpoint:
             "environment": revision.environment,
             "model": Scorer.model_of(revision.served),
             "challenger": _told(active.challenger),
+            "arms": [_told(one) for one in active.challengers] if revision.split is not None else None,
             "revision": revision.number,
+            "fallback": _behind(revision),
+            "joining": None if active.joining is None else active.joining._asdict(),
             "simulation": revision.simulation,
             "contract": revision.contract,
-            "unknown_fields": self._unknown,
+            "unknown_fields": self.unknown,
             "note": self.note(),
         }
         await send(sender, 200, _encode(said), closing=self.closing())
@@ -236,16 +353,28 @@ class _Endpoint:
             raise Unavailable(f"The endpoint {self.name!r} is stopping.", fix="Send no new requests.")
         await send(sender, 200, _encode({"status": "ready", "revision": revision.number}))
 
+    async def _v2_server(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        await send(sender, 200, _encode(v2.server_metadata("slipway", version("slipway"))), closing=self.closing())
+
+    async def _v2_live(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        await send(sender, 200, _encode({"live": True}), closing=self.closing())
+
+    async def _v2_model(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        await send(sender, 200, _encode(v2.model_metadata(self._active().revision)), closing=self.closing())
+
     async def _metrics(self, scope: Scope, receive: Receive, sender: Send) -> None:
         active = self.current()
-        for queue in (self.log, self.failures, self.shadow):
-            queue.hurry()
+        for queue in (self.log, self.failures, self.shadow, self.old_system):
+            if queue is not None:
+                queue.hurry()
         text = self.counters.text(self.name)
         if active is not None and active.feeds is not None:
             text += active.feeds.text(self.name)
-        text += self.callers.text(self.name)
+        text += self.callers.text(self.name) + self.front()
         text += "# HELP slipway_revision The revision that answers.\n# TYPE slipway_revision gauge\n"
         text += f'slipway_revision{{endpoint="{self.name}"}} {active.revision.number if active else 0}\n'
+        text += "# HELP slipway_workers Worker processes that answer now.\n# TYPE slipway_workers gauge\n"
+        text += f'slipway_workers{{endpoint="{self.name}"}} {self.workers()}\n'
         await send(sender, 200, text.encode(), closing=self.closing(), content_type=_PROMETHEUS)
 
     async def _in_writer(self, write: Callable[..., Any], *arguments: Any) -> Any:
@@ -257,17 +386,35 @@ class _Endpoint:
     def _active(self) -> Active:
         active = self.current()
         if active is None:
-            raise Unavailable(
-                f"The endpoint {self.name!r} is still loading its first model.",
-                fix="Ask again in a moment; GET /health answers 200 once it is warm.",
-            )
+            raise self._still_loading()
         return active
+
+    def _active_for(self, caller: str) -> Active:
+        """What answers, after a look at how many requests the caller sent."""
+        active = self._active()
+        if active.caller_limit is not None:
+            self._check_rate(active.caller_limit, caller)
+        return active
+
+    def _check_rate(self, limit: CallerLimit, caller: str) -> None:
+        try:
+            limit.check(caller)
+        except TooMany:
+            if caller:
+                self.callers.add(caller, LIMITED)
+            raise
+
+    def _still_loading(self) -> Unavailable:
+        return Unavailable(
+            f"The endpoint {self.name!r} is still loading its first model.",
+            fix="Ask again in a moment; GET /health answers 200 once it is warm.",
+        )
 
     def _count_unknown(self, unknown: Mapping[str, int]) -> None:
         self.counters.add(count.UNKNOWN_FIELDS, sum(unknown.values()))
         for field, times in unknown.items():
-            if field in self._unknown or len(self._unknown) < 20:  # callers choose the names: keep the list short
-                self._unknown[field] = self._unknown.get(field, 0) + times
+            if field in self.unknown or len(self.unknown) < 20:  # callers choose the names: keep the list short
+                self.unknown[field] = self.unknown.get(field, 0) + times
 
     def _nothing_here(self, path: str) -> NotFound:
         return NotFound(
@@ -283,6 +430,27 @@ def _told(challenger: LoadedChallenger | None) -> Mapping[str, Any] | None:
     plan = challenger.plan
     model = msgspec.to_builtins(Scorer.model_of(plan.served))
     return {**model, "fraction": plan.fraction, "rollout": plan.rollout_id}
+
+
+def _marked(rows: Sequence[PredictionRow]) -> tuple[tuple[bytes, bytes], ...]:
+    """The header that says how many rows the fallback answered, also where a protocol has no place for it."""
+    fallen = sum(row.fallback != "" for row in rows)
+    return ((b"x-slipway-fallback", b"%d" % fallen),) if fallen else NO_HEADERS
+
+
+def _behind(revision: Revision) -> Mapping[str, Any] | None:
+    """What stands behind the model, without the code of rules."""
+    spec = revision.fallback
+    if spec is None:
+        return None
+    ways = [
+        {"by": way.by}
+        | ({"version": way.served.number} if way.served else {})
+        | ({"rule": way.rule.function.name} if way.rule else {})
+        | ({"value": way.value} if way.by == "value" else {})
+        for way in spec.ways
+    ]
+    return {"ways": ways, "within_ms": spec.within_us / 1000, "required": spec.required}
 
 
 def _our_fault() -> SlipwayError:

@@ -1,17 +1,22 @@
-"""Which of two models answers a row: sticky by the row's key, so that nobody changes sides while a roll-out goes on."""
+"""Which of several models answers a row: sticky, so that nobody changes sides.
 
-from collections.abc import Sequence
+In a roll-out by the row's key, in an A/B test by its entity.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import blake3
 import msgspec
 
-from slipway.records.endpoints import Challenger
+from slipway.records.endpoints import Challenger, Split
 from slipway.records.predictions import Arm
-from slipway.serving.contracts import ContractReader
+from slipway.serving.contracts import ContractReader, key_text
 
-__all__ = ["arm_of", "propensity", "share_of"]
+__all__ = ["Assign", "arm_of", "assigner", "entity_arm", "propensity", "share_of"]
 
+Assign = Callable[[Sequence[Any]], int]
+"""A row in the contract's order to the place of its challenger, -1 for the champion."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -45,6 +50,47 @@ def arm_of(challenger: Challenger, contract: ContractReader, row: Sequence[Any])
     text: str | bytes = contract.key_of(row)
     share = share_of(f"{challenger.served.model}/{challenger.served.number}", text or _encode(row))
     return "challenger" if share < challenger.fraction else "champion"
+
+
+def entity_arm(salt: str, fractions: Sequence[float], text: str | bytes) -> int:
+    """The arm of an entity in an A/B test: the place of its fraction, -1 for the champion, who has what is left.
+
+    Args:
+        salt: The test's.
+        fractions: Of the challengers, together below 1.
+        text: What names the entity.
+    """
+    share, above = share_of(salt, text), 0.0
+    for place, fraction in enumerate(fractions):
+        above += fraction
+        if share < above:
+            return place
+    return -1
+
+
+def assigner(plans: Sequence[Challenger], split: Split | None, contract: ContractReader) -> Assign:
+    """What assigns a revision's rows; made once a revision.
+
+    Args:
+        plans: Its challengers.
+        split: How an A/B test assigns, None in a roll-out, which has one challenger.
+        contract: The endpoint's.
+    """
+    if not plans:
+        return lambda row: -1
+    if split is None:
+        only = plans[0]
+        return lambda row: 0 if arm_of(only, contract, row) == "challenger" else -1
+    names = [one.name for one in contract.contract.fields]
+    positions = [names.index(name) for name in split.entity]
+    fractions, salt = [plan.fraction for plan in plans], split.salt
+
+    def assign(row: Sequence[Any]) -> int:
+        # One without an entity goes by all its values, as in a roll-out.
+        text = key_text([row[at] for at in positions]) if positions else contract.key_of(row)
+        return entity_arm(salt, fractions, text or _encode(row))
+
+    return assign
 
 
 def propensity(challenger: Challenger, arm: Arm) -> float:

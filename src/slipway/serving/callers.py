@@ -10,23 +10,28 @@ import hmac
 import logging
 import os
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from slipway.errors import Corrupt, Denied, Unauthenticated
+from slipway.errors import Corrupt, Denied, SlipwayError, Unauthenticated
 from slipway.hashing import digest
 from slipway.ports.signer import Signer
 from slipway.records.callers import CALLERS_FILE, CALLERS_TYPE, PREDICT, PUSH, READ, Caller, Callers
 
-__all__ = ["CallerCounts", "CallerList", "open_to_all"]
+__all__ = ["LIMITED", "CallerCounts", "CallerList", "open_to_all", "read_seen"]
 
 _RIGHTS = {"predict": PREDICT, "labels": PUSH, "events": PUSH, "endpoint": READ, "metrics": READ}
 """The right that a route asks for; none asks for being found healthy."""
 
+LIMITED = "limited"
+"""What a request counts as besides its route that was one too many of its caller."""
+
 _WORDS = {PREDICT: "ask for predictions", PUSH: "send labels or events", READ: "see what it says of itself"}
 _BEARER = b"bearer "
+_SEEN = "seen"
+_SEEN_EVERY_US = 60_000_000
 _US = 1_000_000
 _logger = logging.getLogger("slipway.serving")
 
@@ -135,34 +140,49 @@ class CallerList:
 class CallerCounts:
     """How many requests each caller sent to each route, of all workers: each keeps a small file for the others.
 
+    When each was seen last is kept by the endpoint's folder, to the minute, and outlives its processes: a contract must not
+    break a caller because the endpoint was started anew.
+
     Args:
         folder: Where the files lie, None for this process's alone.
         slot: The worker's index; it goes on from what its predecessor in the slot had written.
+        home: The endpoint's folder, None to keep nothing of when.
+        now: Business time.
     """
 
-    def __init__(self, folder: Path | None = None, slot: int = 0) -> None:
+    def __init__(
+        self, folder: Path | None = None, slot: int = 0, *, home: Path | None = None, now: Now | None = None
+    ) -> None:
         self._file = None if folder is None else folder / f"{slot}.callers"
+        self._seen_file = None if home is None else home / _SEEN / f"{slot}.json"
+        self._seen = {} if self._seen_file is None else _read_counts(self._seen_file)
+        self._now = now
         self._mine: dict[str, int] = {} if self._file is None else _read_counts(self._file)
         self._written = dict(self._mine)
 
     def add(self, caller: str, route: str) -> None:
-        """Count one request; of nobody it counts nothing."""
-        if caller:
-            key = f"{route} {caller}"
-            self._mine[key] = self._mine.get(key, 0) + 1
+        """Count one request of somebody who is known."""
+        key = f"{route} {caller}"
+        self._mine[key] = self._mine.get(key, 0) + 1
 
     def write(self) -> None:
         """Tell the other workers, where something was counted since."""
         mine = dict(self._mine)
         if self._file is None or mine == self._written:
             return
-        part = self._file.with_suffix(".part")
-        try:
-            part.write_bytes(msgspec.json.encode(mine))
-            part.replace(self._file)
-        except OSError as problem:  # a full disk keeps no endpoint from answering
-            _logger.error("%s cannot be written: %s", self._file, problem)
+        _write_counts(self._file, mine)
+        if self._seen_file is not None and self._now is not None:
+            self._note_seen(self._seen_file, self._now, [key for key in mine if mine[key] != self._written.get(key)])
         self._written = mine
+
+    def _note_seen(self, file: Path, now: Now, keys: list[str]) -> None:
+        try:
+            at_us = int(now().timestamp() * _US)
+        except SlipwayError:  # a simulation's clock that cannot be read was told to the log
+            return
+        if any(at_us - self._seen.get(key, 0) >= _SEEN_EVERY_US for key in keys):
+            self._seen.update(dict.fromkeys(keys, at_us))
+            _write_counts(file, self._seen)
 
     def text(self, endpoint: str) -> str:
         """All of it in Prometheus's text format."""
@@ -173,10 +193,46 @@ class CallerCounts:
                 total[key] = total.get(key, 0) + count
         name = "slipway_caller_requests_total"
         lines = [f"# HELP {name} Requests by caller and route.", f"# TYPE {name} counter"]
+        limited = []
         for key, count in sorted(total.items()):
             route, _, caller = key.partition(" ")
-            lines.append(f'{name}{{endpoint="{endpoint}",caller="{caller}",route="{route}"}} {count}')
+            who = f'endpoint="{endpoint}",caller="{caller}"'
+            if route == LIMITED:
+                limited.append(f"slipway_caller_limited_total{{{who}}} {count}")
+            else:
+                lines.append(f'{name}{{{who},route="{route}"}} {count}')
+        if limited:
+            name = "slipway_caller_limited_total"
+            lines += [f"# HELP {name} Those beyond their caller's limit.", f"# TYPE {name} counter", *limited]
         return "\n".join(lines) + "\n" if total else ""
+
+
+def read_seen(home: Path) -> dict[str, dict[str, datetime]]:
+    """When who called an endpoint last (business time, to the minute), by caller and route: "predict", "labels", "events".
+
+    Under "limited" stands when one of its requests was one too many.
+
+    Args:
+        home: The endpoint's folder.
+    """
+    found: dict[str, dict[str, datetime]] = {}
+    for path in sorted((home / _SEEN).glob("*.json")):
+        for key, at_us in _read_counts(path).items():
+            route, _, caller = key.partition(" ")
+            at = datetime.fromtimestamp(at_us / _US, UTC)
+            of_caller = found.setdefault(caller, {})
+            of_caller[route] = max(at, of_caller.get(route, at))
+    return found
+
+
+def _write_counts(file: Path, counts: dict[str, int]) -> None:
+    part = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(exist_ok=True)
+        part.write_bytes(msgspec.json.encode(counts))
+        part.replace(file)
+    except OSError as problem:  # a full disk keeps no endpoint from answering
+        _logger.error("%s cannot be written: %s", file, problem)
 
 
 def _read_counts(path: Path) -> dict[str, int]:

@@ -46,6 +46,10 @@ class ContractReader:
         """The key of a row in the contract's order, as text; "" when the contract has no key."""
         return key_text([row[at] for at in self._positions])
 
+    def keys_of(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+        """The keys of rows, as `key_of` gives them."""
+        return [self.key_of(row) for row in rows] if self._positions else [""] * len(rows)
+
     def decode_key(self, key: Mapping[str, Any], where: str) -> str:
         """A label's key, by field name, as the same text.
 
@@ -78,5 +82,5 @@ def key_text(values: Sequence[Any]) -> str:
 def _part(value: Any) -> str:
     if value is None:
         return ""
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    text = value if type(value) is str else value.isoformat() if isinstance(value, datetime) else str(value)
     return re.sub(r"([\\|])", r"\\\1", text) if "|" in text or "\\" in text else text

@@ -9,29 +9,46 @@ import mmap
 import os
 from bisect import bisect_left
 from pathlib import Path
+from typing import get_args
+
+from slipway.records.endpoints import FallbackBy
+from slipway.records.predictions import FallbackReason
 
 __all__ = [
     "CHALLENGER_ROWS",
+    "COUNTERS_FILE",
     "COVERED_ROWS",
     "EVENTS",
     "EVENTS_NEW",
+    "EXPLAINED_ROWS",
     "FAILURES",
     "FAILURES_DROPPED",
     "FAILURES_LOST",
     "FAILURES_WRITTEN",
+    "FALLBACK_ROWS",
+    "JOINED_REQUESTS",
     "LABELS",
     "LATENCY_BUCKETS_S",
     "LOG_DROPPED",
     "LOG_FAILED",
+    "LOG_PASSED_OVER",
     "LOG_WRITTEN",
     "MAX_WORKERS",
     "MODEL_FAILURES",
     "ROWS",
+    "OLD_COMPARED",
+    "OLD_DROPPED",
+    "OLD_FAILED",
+    "OLD_LOST",
+    "OLD_SAMPLED",
     "SHADOW_COMPARED",
     "SHADOW_DROPPED",
     "SHADOW_FAILED",
     "SHADOW_LOST",
     "SHADOW_SAMPLED",
+    "SPANS_DROPPED",
+    "SPANS_LOST",
+    "SPANS_SENT",
     "STREAM_BEHIND",
     "STREAM_NEW",
     "STREAM_REFUSED",
@@ -46,11 +63,12 @@ __all__ = [
 
 _logger = logging.getLogger("slipway.serving")
 
+COUNTERS_FILE = "counters.bin"
 MAX_WORKERS = 64
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 _ROUTES = ("predict", "labels", "events", "endpoint", "health", "metrics", "other")
-_STATUSES = (200, 401, 403, 404, 405, 413, 422, 499, 500, 503)
+_STATUSES = (200, 401, 403, 404, 405, 413, 415, 422, 429, 499, 500, 503, 504)
 _REQUESTS = {(route, status): i for i, (route, status) in enumerate((r, s) for r in _ROUTES for s in _STATUSES)}
 
 _first = len(_REQUESTS)
@@ -63,6 +81,7 @@ _first = len(_REQUESTS)
     EVENTS_NEW,
     LOG_WRITTEN,
     LOG_DROPPED,
+    LOG_PASSED_OVER,
     LOG_FAILED,
     SWAPS,
     SWAPS_REFUSED,
@@ -81,19 +100,38 @@ _first = len(_REQUESTS)
     STREAM_NEW,
     STREAM_REFUSED,
     STREAM_BEHIND,
+    EXPLAINED_ROWS,
+    JOINED_REQUESTS,
+    SPANS_SENT,
+    SPANS_DROPPED,
+    SPANS_LOST,
+    OLD_SAMPLED,
+    OLD_COMPARED,
+    OLD_DROPPED,
+    OLD_LOST,
+    OLD_FAILED,
     _LATENCY_SUM_NS,
     _LATENCY,
-) = range(_first, _first + 28)
-_WIDTH = _LATENCY + len(LATENCY_BUCKETS_S) + 1
+) = range(_first, _first + 39)
+_behind = _LATENCY + len(LATENCY_BUCKETS_S) + 1
+FALLBACK_ROWS: dict[tuple[FallbackBy, FallbackReason], int] = {
+    (by, reason): _behind + i
+    for i, (by, reason) in enumerate((b, r) for b in get_args(FallbackBy) for r in get_args(FallbackReason))
+}
+"""The counters of rows that the fallback answered, by what did and why."""
+_WIDTH = _behind + len(FALLBACK_ROWS)
 
 # What is begun, and the counters that between them count each of it once when it is done; the last is for what is lost.
 _ACCOUNTS = (
-    (ROWS, (LOG_WRITTEN, LOG_DROPPED, LOG_FAILED)),
+    (ROWS, (LOG_WRITTEN, LOG_DROPPED, LOG_PASSED_OVER, LOG_FAILED)),
     (SHADOW_SAMPLED, (SHADOW_COMPARED, SHADOW_DROPPED, SHADOW_LOST)),
     (FAILURES, (FAILURES_WRITTEN, FAILURES_DROPPED, FAILURES_LOST)),
+    (OLD_SAMPLED, (OLD_COMPARED, OLD_DROPPED, OLD_LOST)),
 )
 _PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
     ((ROWS,), "slipway_rows_total", "Rows answered."),
+    ((EXPLAINED_ROWS,), "slipway_explained_rows_total", "Those whose answer was explained."),
+    ((JOINED_REQUESTS,), "slipway_joined_requests_total", "Requests that were scored together with others."),
     ((UNKNOWN_FIELDS,), "slipway_unknown_fields_total", "Values in requests that the contract does not know."),
     ((MODEL_FAILURES,), "slipway_model_failures_total", "Requests on which features or model failed."),
     ((LABELS,), "slipway_labels_total", "Labels accepted."),
@@ -101,6 +139,7 @@ _PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
     ((EVENTS_NEW,), "slipway_events_new_total", "Pushed rows that the online store had not seen."),
     ((LOG_WRITTEN,), "slipway_log_written_total", "Prediction rows written to the log."),
     ((LOG_DROPPED,), "slipway_log_dropped_total", "Prediction rows dropped because the queue was full."),
+    ((LOG_PASSED_OVER,), "slipway_log_passed_over_total", "Prediction rows outside the share that is logged."),
     ((LOG_FAILED,), "slipway_log_failed_total", "Prediction rows lost: unwritable log, or a worker killed before."),
     ((SWAPS,), "slipway_swaps_total", "Revisions loaded, summed over workers."),
     ((SWAPS_REFUSED,), "slipway_swaps_refused_total", "Revisions that could not be loaded, summed over workers."),
@@ -110,19 +149,24 @@ _PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
     ((SHADOW_COMPARED,), "slipway_shadow_compared_total", "Those whose second score, or its failure, is written."),
     ((SHADOW_DROPPED, SHADOW_LOST), "slipway_shadow_dropped_total", "Those that were dropped or lost instead."),
     ((SHADOW_FAILED,), "slipway_shadow_failed_total", "Those compared whose second model failed on them."),
+    ((OLD_SAMPLED,), "slipway_old_system_sampled_total", "Answered rows that the old system is to be asked for too."),
+    ((OLD_COMPARED,), "slipway_old_system_compared_total", "Those whose answer by it, or its failure, is written."),
+    ((OLD_DROPPED, OLD_LOST), "slipway_old_system_dropped_total", "Those that were dropped or lost instead."),
+    ((OLD_FAILED,), "slipway_old_system_failed_total", "Those compared for which it gave no score."),
     ((FAILURES,), "slipway_failures_total", "Failures of either model to be noted in the log."),
     ((FAILURES_WRITTEN,), "slipway_failures_written_total", "Failures noted in the log."),
     ((STREAM_TAKEN,), "slipway_stream_taken_total", "Entries of streams that the online store has."),
     ((STREAM_NEW,), "slipway_stream_new_total", "Those that the online store had not seen."),
     ((STREAM_REFUSED,), "slipway_stream_refused_total", "Entries of streams that did not fit, put aside."),
+    ((SPANS_SENT,), "slipway_spans_sent_total", "Spans of traces that their receiver has."),
+    ((SPANS_DROPPED, SPANS_LOST), "slipway_spans_dropped_total", "Spans dropped: full queue, or no receiver."),
     ((FAILURES_DROPPED, FAILURES_LOST), "slipway_failures_lost_total", "Failures that could not be noted."),
 )
 
 
 def request_counter(route: str, status: int) -> int:
     """The counter of a route's answers with an HTTP status; a status that is not listed counts as 500."""
-    found = _REQUESTS.get((route, status))
-    return _REQUESTS[route, 500] if found is None else found
+    return _REQUESTS[(route, status) if (route, status) in _REQUESTS else (route, 500)]
 
 
 def mapped(path: Path, size: int) -> mmap.mmap | None:
@@ -189,6 +233,11 @@ class Counters:
         for (route, status), counter in _REQUESTS.items():
             if count := self.total(counter):
                 lines.append(f'slipway_requests_total{{{label},route="{route}",status="{status}"}} {count}')
+        name = "slipway_fallback_rows_total"
+        lines += [f"# HELP {name} Rows that the fallback answered, by what did and why.", f"# TYPE {name} counter"]
+        for (by, reason), counter in FALLBACK_ROWS.items():
+            if count := self.total(counter):
+                lines.append(f'{name}{{{label},by="{by}",reason="{reason}"}} {count}')
         for name, said, found in self._plain():
             lines += [f"# HELP {name} {said}", f"# TYPE {name} counter", f"{name}{{{label}}} {found}"]
         name = "slipway_stream_behind"

@@ -13,7 +13,7 @@ from pathlib import Path
 from slipway.hashing import fingerprint
 from slipway.records.load import MeasuredOn
 
-__all__ = ["cpu_seconds", "family", "load_average", "memory_bytes", "this_machine"]
+__all__ = ["cpu_seconds", "family", "load_average", "memory_bytes", "resident_bytes", "this_machine"]
 
 
 def family(pid: int) -> list[int]:
@@ -48,6 +48,13 @@ def memory_bytes(pids: Sequence[int]) -> tuple[int, int]:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             shares += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     return shares, resident
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process holds, shared pages included; 0 where unknown."""
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def load_average() -> float | None:

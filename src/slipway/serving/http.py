@@ -3,24 +3,42 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 
-from slipway.errors import BackendError, Denied, InvalidInput, NotFound, SlipwayError, Unauthenticated, Unavailable
+from slipway.errors import (
+    BackendError,
+    Denied,
+    InvalidInput,
+    NotFound,
+    SlipwayError,
+    StepFailed,
+    Unauthenticated,
+    Unavailable,
+)
 from slipway.records.reach import Reach
 from slipway.serving.reach import asked
 
 __all__ = [
+    "HEADERS",
+    "JSON",
+    "REQUEST_ID",
     "App",
     "ClientGone",
+    "Headers",
     "MethodNotAllowed",
     "Receive",
     "Scope",
     "Send",
     "TooLarge",
+    "TooMany",
+    "TooSlow",
+    "UnknownFormat",
     "check_caller",
     "for_callers",
+    "is_request_name",
     "read_body",
     "send",
     "send_error",
@@ -31,8 +49,20 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
 
-_JSON = (b"content-type", b"application/json")
+REQUEST_ID: ContextVar[bytes] = ContextVar("REQUEST_ID", default=b"")
+"""What names the request that is answered, in its answer and in the log: the caller's own word for it, or one made here."""
+
+HEADERS = "slipway.headers"
+"""Under this key of a request's scope stand its headers by name."""
+
+JSON = (b"content-type", b"application/json")
+"""The header of an answer in JSON."""
+
+is_request_name = re.compile(rb"[!-~]{1,128}").fullmatch
+"""Whether a caller's own word for its request, from `X-Request-Id`, can be one."""
+
 _encode = msgspec.json.Encoder().encode
 _logger = logging.getLogger("slipway.serving")
 _LOOPBACK = rb"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d*)?"
@@ -46,6 +76,32 @@ class ClientGone(Exception):
 
 class TooLarge(InvalidInput):
     """A request's body is larger than the endpoint takes."""
+
+
+class TooMany(SlipwayError):
+    """A caller sends more requests than it may.
+
+    Args:
+        what: The sentence for the caller.
+        why: Which limit there is.
+        fix: What to do.
+        after_s: After how many seconds one more is taken.
+    """
+
+    def __init__(self, what: str, *, why: str, fix: str, after_s: int) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.after_s = after_s
+
+
+class TooSlow(StepFailed):
+    """A model did not answer a request within the time that it had."""
+
+    def __init__(self, what: str, *, fix: str = "") -> None:
+        super().__init__(what, step="predict", fix=fix)
+
+
+class UnknownFormat(InvalidInput):
+    """A request's body is in a format that this endpoint does not read."""
 
 
 class MethodNotAllowed(SlipwayError):
@@ -102,16 +158,16 @@ def _readable(header: bytes) -> str:
     return repr(header[:200].decode("latin-1"))
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+async def read_body(headers: Headers, receive: Receive, limit_bytes: int) -> bytes:
     """A request's body, read no further than the limit.
 
     Raises:
         TooLarge: The announced or received length is over the limit.
         ClientGone: The connection ended first.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit_bytes:  # httptools let only digits through
-            raise _too_large(f"{int(value):,}", limit_bytes)
+    announced = headers.get(b"content-length")
+    if announced is not None and int(announced) > limit_bytes:  # httptools let only digits through
+        raise _too_large(f"{int(announced):,}", limit_bytes)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
@@ -122,15 +178,15 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
         return body
     parts = [body]
     size = len(body)
-    while message.get("more_body", False):
+    while size <= limit_bytes:
+        if not message.get("more_body", False):
+            return b"".join(parts)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > limit_bytes:
-            raise _too_large(f"more than {limit_bytes:,}", limit_bytes)
-    return b"".join(parts)
+    raise _too_large(f"more than {limit_bytes:,}", limit_bytes)
 
 
 def _too_large(given: str, limit_bytes: int) -> TooLarge:
@@ -147,10 +203,10 @@ async def send(
     body: bytes,
     *,
     closing: bool = False,
-    content_type: tuple[bytes, bytes] = _JSON,
+    content_type: tuple[bytes, bytes] = JSON,
     more_headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> None:
-    """Send a whole answer.
+    """Send a whole answer, under the request's id.
 
     Args:
         send: ASGI's.
@@ -160,25 +216,42 @@ async def send(
         content_type: The header.
         more_headers: What else to say.
     """
-    headers = [content_type, (b"content-length", b"%d" % len(body)), *more_headers]
+    named = (b"x-request-id", REQUEST_ID.get())
+    headers = [content_type, (b"content-length", b"%d" % len(body)), named, *more_headers]
     if closing:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(sender: Send, error: SlipwayError, *, closing: bool = False) -> int:
-    """Send an error as `{"error": {code, what, why, fix, field}}`; returns its HTTP status."""
+async def send_error(
+    sender: Send,
+    error: SlipwayError,
+    *,
+    closing: bool = False,
+    form: Callable[[SlipwayError, int], Any] | None = None,
+) -> int:
+    """Send an error; returns its HTTP status.
+
+    Args:
+        sender: ASGI's.
+        error: What went wrong.
+        closing: Whether to tell the client that the connection ends with this answer.
+        form: The error and its HTTP status as another protocol writes them; `error_body` otherwise.
+    """
     status = status_of(error)
+    body = _encode(error_body(error) if form is None else form(error, status))
     more: tuple[tuple[bytes, bytes], ...] = ()
     if isinstance(error, MethodNotAllowed):
         more = ((b"allow", error.allowed.encode()),)
-    elif status == 503:
+    elif isinstance(error, TooMany):
+        more = ((b"retry-after", b"%d" % error.after_s),)
+    elif status in (503, 504):
         more = ((b"retry-after", b"1"),)
     elif status == 401:
         more = ((b"www-authenticate", b"Bearer"),)
     # A body that was not read to its end makes the connection useless for another request.
-    await send(sender, status, _encode(error_body(error)), closing=closing or status == 413, more_headers=more)
+    await send(sender, status, body, closing=closing or status == 413, more_headers=more)
     return status
 
 
@@ -187,7 +260,7 @@ def for_callers(error: SlipwayError) -> SlipwayError:
 
     The error itself names places of this machine, which are none of a caller's.
     """
-    _logger.error("A request failed: %s", error)
+    _logger.error("A request failed: %s [%s]", error, REQUEST_ID.get().decode())
     kind = Unavailable if isinstance(error, Unavailable) else BackendError
     return kind(
         "The endpoint's store could not be read or written.",
@@ -196,7 +269,7 @@ def for_callers(error: SlipwayError) -> SlipwayError:
 
 
 def error_body(error: SlipwayError) -> Mapping[str, Mapping[str, str]]:
-    """An error as plain values."""
+    """An error as plain values: `{"error": {code, what, why, fix, field}}`."""
     return {
         "error": {
             "code": error.code,
@@ -212,6 +285,8 @@ def status_of(error: SlipwayError) -> int:
     """The HTTP status that says the same as an error."""
     if isinstance(error, TooLarge):
         return 413
+    if isinstance(error, UnknownFormat):
+        return 415
     if isinstance(error, InvalidInput):
         return 422
     if isinstance(error, NotFound):
@@ -220,6 +295,8 @@ def status_of(error: SlipwayError) -> int:
         return 405
     if isinstance(error, Denied):
         return 401 if isinstance(error, Unauthenticated) else 403
-    if isinstance(error, Unavailable):
-        return 503
+    if isinstance(error, TooMany):
+        return 429
+    if isinstance(error, TooSlow):
+        return 504
     return 503 if isinstance(error, BackendError) else 500

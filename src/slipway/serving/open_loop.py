@@ -85,12 +85,16 @@ def saturated(
 
 
 def one_after_another(url: str, path: str, bodies: Sequence[bytes], *, timeout_s: float = 60.0) -> list[Answer]:
-    """Send requests one after another on one connection."""
+    """Send requests one after another on one connection; none is sent after one that was not answered in time."""
 
     async def ask() -> list[Answer]:
-        pool = _Pool(url, path)
+        pool, answers = _Pool(url, path), list[Answer]()
         try:
-            return [await _asked(pool, body, time.perf_counter(), timeout_s) for body in bodies]
+            for body in bodies:
+                answers.append(await _asked(pool, body, time.perf_counter(), timeout_s))
+                if not answers[-1].status and answers[-1].took_s >= timeout_s:
+                    break
+            return answers
         finally:
             await pool.close()
 

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
 from slipway.errors import InvalidInput, near
 from slipway.records.predictions import LabelRow, PushedRow
 from slipway.serving.active import Active, Received, RowsCheck
+from slipway.serving.contracts import ContractReader
 from slipway.serving.scoring import microseconds
 
 __all__ = ["EventsBody", "LabelsBody", "decode_body", "event_rows", "find_check", "label_rows", "take_in"]
@@ -71,7 +72,16 @@ def _too_deep() -> InvalidInput:
     return InvalidInput("The request is nested too deeply.", why="Labels and rows are flat objects.")
 
 
-def label_rows(body: LabelsBody, active: Active, now: datetime) -> list[LabelRow]:
+class HasContract(Protocol):
+    """What knows how labels' keys are read."""
+
+    @property
+    def contract(self) -> ContractReader:
+        """The contract."""
+        ...
+
+
+def label_rows(body: LabelsBody, active: HasContract, now: datetime) -> list[LabelRow]:
     """Check labels and bring them into the log's form.
 
     Raises:
@@ -100,7 +110,7 @@ def _observed(i: int, label: Label, now: datetime) -> datetime:
     return observed
 
 
-def _key(i: int, label: Label, active: Active) -> str:
+def _key(i: int, label: Label, active: HasContract) -> str:
     key = active.contract.contract.key
     if bool(label.prediction) == (label.key is not None):
         raise InvalidInput(

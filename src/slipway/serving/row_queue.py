@@ -2,8 +2,8 @@
 
 Durability: a row is safe against kill -9 of the process once the thread has appended it (the bytes are with the
 operating system), which happens within about `LINGER_S` of the answer. What is still queued when the process is killed
-is lost; with `log_sync` an answer waits for its rows, and nothing answered is lost. Power loss is another matter and is
-up to the segment writer.
+is lost. In sync mode an answer waits for its rows, which are on the disk then, those of all requests that wait at the
+time by one fsync: nothing answered is lost.
 """
 
 import logging
@@ -44,27 +44,31 @@ class RowQueue(Generic[T]):
     """A bounded queue of rows and the thread that appends them.
 
     Args:
-        append: Appends rows to the log; when it returns they are with the operating system. Called by one thread.
+        append: Appends rows to the log; when it returns they are with the operating system. Called by one thread. May
+            return how many of them it has taken; the others are counted as failed.
         counters: This worker's.
         counted: Which of them count this queue's rows.
         what: What the rows are, for the log's sentence: "predictions".
         capacity_rows: How many rows may wait; what comes on top is dropped and counted.
+        batch_rows: After how many rows no more are taken into one call of `append`.
     """
 
     def __init__(
         self,
-        append: Callable[[list[T]], None],
+        append: Callable[[list[T]], int | None],
         counters: Counters,
         counted: Counted,
         *,
         what: str,
         capacity_rows: int = 50_000,
+        batch_rows: int = _BATCH_ROWS,
     ) -> None:
         self._append = append
         self._counters = counters
         self._counted = counted
         self._what = what
         self._capacity = capacity_rows
+        self._batch = batch_rows
         self._queue: deque[tuple[list[T], Future[None] | None]] = deque()
         self._put_rows = 0  # counted by the request's thread
         self._taken_rows = 0  # counted by the writing thread
@@ -82,7 +86,7 @@ class RowQueue(Generic[T]):
 
     def put(self, rows: list[T]) -> bool:
         """Queue rows without waiting; False when the queue is full and they were dropped and counted."""
-        if self._closing or self.waiting_rows + len(rows) > self._capacity:
+        if self._closing or self._put_rows - self._taken_rows + len(rows) > self._capacity:
             self._counters.add(self._counted.dropped, len(rows))
             return False
         self._enqueue(rows, None)
@@ -108,12 +112,21 @@ class RowQueue(Generic[T]):
         if self.waiting_rows:
             self._urgent.set()
 
-    def close(self) -> None:
-        """Write what waits, then stop the thread."""
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closing
+
+    def close(self, within_s: float | None = None) -> None:
+        """Write what waits, then stop the thread.
+
+        Args:
+            within_s: After that long the thread is left to end with its process; None to wait for it.
+        """
         self._closing = True
         self._urgent.set()
         self._wake.set()
-        self._thread.join()
+        self._thread.join(within_s)
 
     def _enqueue(self, rows: list[T], done: Future[None] | None) -> None:
         self._put_rows += len(rows)
@@ -136,7 +149,7 @@ class RowQueue(Generic[T]):
     def _take(self) -> tuple[list[T], list[Future[None]]]:
         rows: list[T] = []
         waiting: list[Future[None]] = []
-        while self._queue and len(rows) < _BATCH_ROWS:
+        while self._queue and len(rows) < self._batch:
             some, done = self._queue.popleft()
             rows += some
             if done is not None:
@@ -145,7 +158,7 @@ class RowQueue(Generic[T]):
 
     def _write(self, rows: list[T], waiting: list[Future[None]]) -> None:
         try:
-            self._append(rows)
+            taken = self._append(rows)
         except Exception:
             # A log that cannot be written must not stop the answers: counted, said, and told to whoever waits.
             self._counters.add(self._counted.failed, len(rows))
@@ -155,7 +168,9 @@ class RowQueue(Generic[T]):
             for done in waiting:
                 done.set_exception(_unwritten("the log could not be written"))
         else:
-            self._counters.add(self._counted.written, len(rows))
+            written = len(rows) if taken is None else taken
+            self._counters.add(self._counted.written, written)
+            self._counters.add(self._counted.failed, len(rows) - written)
             for done in waiting:
                 done.set_result(None)
         finally:

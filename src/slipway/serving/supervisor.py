@@ -15,10 +15,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -26,20 +25,23 @@ from slipway.errors import BackendError, Conflict, SlipwayError
 from slipway.ports.launcher import LOCK_FILE, STATUS_FILE
 from slipway.records.endpoints import EndpointStatus, Revision
 from slipway.records.reach import Reach
-from slipway.serving.counters import MAX_WORKERS
+from slipway.serving.counters import COUNTERS_FILE, LOG_DROPPED, LOG_FAILED, Counters
 from slipway.serving.feed_counters import forget_former
-from slipway.serving.worker_state import CANNOT_LOAD, DRAIN_S, FINISH_S, WorkerState, state_file
+from slipway.serving.front_keeper import FrontKeeper
+from slipway.serving.front_routes import FIGURES_FILE
+from slipway.serving.plan import Plan
+from slipway.serving.relief import Relief
+from slipway.serving.worker_pool import Ended, WorkerPool
+from slipway.serving.worker_state import CANNOT_LOAD, DRAIN_S, FINISH_S, SILENT_S, state_file
 
-__all__ = ["COUNTERS_FILE", "Supervisor", "hold", "listen"]
+__all__ = ["COUNTERS_FILE", "SharedPort", "Supervisor", "hold", "listen"]
 
-COUNTERS_FILE = "counters.bin"
 _LOOK_EVERY_S = 0.1
 _LOCK_WAIT_S = 2.0
 _PORT_WAIT_S = 10.0
-_MAX_PAUSE_S = 10.0
-_STEADY_S = 10.0
 _FIRST_TRIES = 3
 _BACKLOG = 2048
+_CRASHES = 20
 _logger = logging.getLogger("slipway.serving")
 
 
@@ -96,48 +98,68 @@ def listen(host: str, port: int, *, former_port: int = 0) -> socket.socket:
                 ) from problem
 
 
-@dataclass
-class _Worker:
-    index: int
-    process: subprocess.Popen[bytes]
-    started: float
-    tries: int
+class SharedPort(Protocol):
+    """The port that the endpoints of a store share."""
+
+    port: int
+
+    def ensure(self) -> None:
+        """Have a front on it; called all the time."""
+        ...
 
 
 class Supervisor:
-    """Runs an endpoint's workers on one socket until told to stop.
+    """Runs an endpoint's workers until told to stop.
+
+    As long as all of them run in one environment and their number is fixed, they accept on the endpoint's own socket.
+    Otherwise a front does, and they answer it: it is started when it is first needed, and stays. See `serving.plan`.
 
     Args:
         folder: The endpoint's folder, held by this process.
-        desired: Reads the revision that should serve: its address and number of workers count here.
-        command: The command of the worker with an index that serves on an inherited file descriptor.
+        desired: Reads the revision that should serve: its address, environment and number of workers count here.
+        command: The command of the worker with an index, that serves on an inherited file descriptor, in an environment.
         url_of: A host and a port to the address that callers are told.
+        front: The command of a front: file descriptor of the socket, slot, and descriptor to which it tells.
+        good: Reads the revision that served last, None for none.
+        beside: Looks after what else is done beside the workers; called at each look.
+        silent_s: How long a worker may give no sign of life once it is ready.
+        shared: The port that the endpoints of the store share, None where each has its own.
     """
 
     def __init__(
         self,
         folder: Path,
         desired: Callable[[], Revision],
-        command: Callable[[int, int], Sequence[str]],
+        command: Callable[[int, int, str], Sequence[str]],
         url_of: Callable[[str, int], str] = lambda host, port: Reach(host=host).url(port),
+        *,
+        front: Callable[[int, int, int], Sequence[str]] | None = None,
+        good: Callable[[], Revision | None] = lambda: None,
+        beside: Callable[[], None] = lambda: None,
+        silent_s: float = SILENT_S,
+        shared: SharedPort | None = None,
     ) -> None:
         self._folder = folder
         self._desired = desired
-        self._command = command
         self._url_of = url_of
+        self._front = front
+        self._good = good
+        self._beside = beside
+        self._counters: Counters | None = None
+        self._shared = shared
         self._name = folder.name
         self._url = ""
         self._told: EndpointStatus | None = None
         self._untold: EndpointStatus | None = None
-        self._workers: dict[int, _Worker] = {}
-        self._leaving: list[_Worker] = []
-        self._due: dict[int, tuple[float, int]] = {}
         self._restarts = 0
+        self._replaced = ""
+        self._crashes: tuple[tuple[int, datetime], ...] = ()
         self._was_ready = False
-        self._stopping = False
+        self._stopping = self._renewing = False
         self._note = ""
-        self._shape: tuple[str, int, int] = ("", 0, 0)
         self._number = 0
+        self._pool = WorkerPool(folder, command)
+        self._relief = Relief(folder, self._pool, silent_s)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the process's exit code."""
@@ -147,127 +169,119 @@ class Supervisor:
         try:
             revision = self._desired()
             self._name = revision.name
-            listener = listen(revision.host, revision.port, former_port=former)
+            listener = None if self._shared else listen(revision.host, revision.port, former_port=former)
         except SlipwayError as problem:
             return self._fail(str(problem))
-        self._url = self._url_of(revision.host, listener.getsockname()[1])
-        self._shape = (revision.host, revision.port, revision.workers)
+        port = self._shared.port if self._shared else listener.getsockname()[1] if listener else 0
+        self._url = self._url_of(revision.host, port)
         self._prepare()
-        self._scale(revision.workers)
+        self._pool.listener = listener
+        keeper = None
+        if self._front is not None and listener is not None:
+            keeper = FrontKeeper(listener, self._front, self._folder / "workers")
+        plan = Plan(self._folder, self._pool, keeper, revision, is_shared=self._shared is not None)
         while not self._stopping:
-            refusal = self._replace_the_dead()
+            refusal = self._step(plan, revision)
             if refusal:
-                listener.close()
+                if listener is not None:
+                    listener.close()
                 return self._fail(refusal)
-            self._start_due(listener.fileno())
-            self._look_at_workers()
+            self._beside()
             if select.select([wake], [], [], _LOOK_EVERY_S)[0]:
                 wake.recv(4096)
-        return self._drain(listener)
+        return self._drain(plan, listener, keeper)
 
     def _prepare(self) -> None:
         states = state_file(self._folder, 0).parent
         states.mkdir(exist_ok=True)
-        for left in (
-            *states.glob("*.json"),
-            *states.glob("*.callers"),
-            *states.glob(".*.part"),
-            *self._folder.glob(".*.part"),
-        ):
+        patterns = ("*.json", "*.callers", "*.sock", "*.hung", ".*.part")
+        lefts = [left for pattern in patterns for left in states.glob(pattern)]
+        for left in (*lefts, *self._folder.glob(".*.part")):
             left.unlink(missing_ok=True)
         forget_former(self._folder)
         (self._folder / COUNTERS_FILE).unlink(missing_ok=True)
+        self._counters = Counters(self._folder / COUNTERS_FILE)
+        if self._shared is None:  # a front that others use too goes on counting there
+            (self._folder / FIGURES_FILE).unlink(missing_ok=True)
 
-    def _scale(self, workers: int) -> None:
-        wanted = range(min(max(workers, 1), MAX_WORKERS))
-        for index in wanted:
-            if index not in self._workers and index not in self._due:
-                self._due[index] = (0.0, 0)
-        for index in [i for i in self._due if i not in wanted]:
-            del self._due[index]
-        for index in [i for i in self._workers if i not in wanted]:
-            worker = self._workers.pop(index)
-            worker.process.terminate()
-            self._leaving.append(worker)
-
-    def _start_due(self, listener: int) -> None:
-        now = time.monotonic()
-        owned = {worker.index for worker in self._leaving}  # who drains still counts in its slot
-        for index, (at, tries) in list(self._due.items()):
-            if at <= now and index not in owned:
-                del self._due[index]
-                process = subprocess.Popen(
-                    self._command(index, listener), pass_fds=(listener,), stdin=subprocess.DEVNULL
-                )
-                self._workers[index] = _Worker(index, process, now, tries)
-
-    def _replace_the_dead(self) -> str:
-        """Take note of dead workers and plan their successors; returns why the endpoint cannot start, or ""."""
-        for worker in [worker for worker in self._leaving if worker.process.poll() is not None]:
-            self._leaving.remove(worker)
-            self._forget(worker)
-        for worker in list(self._workers.values()):
-            code = worker.process.poll()
-            if code is None:
-                continue
-            del self._workers[worker.index]
-            steady = time.monotonic() - worker.started > _STEADY_S
-            tries = 0 if steady else worker.tries + 1
-            note = self._state_of(worker).note
-            self._forget(worker)
-            ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-            said = note or f"A worker ended with {ended}; front.log may say why."
-            if not self._was_ready and (code == CANNOT_LOAD or tries >= _FIRST_TRIES):
-                return said
-            _logger.error("Worker %d (process %d) ended with %s.", worker.index, worker.process.pid, ended)
+    def _step(self, plan: Plan, started_with: Revision) -> str:
+        """Do what is due; returns why the endpoint cannot start, or ""."""
+        for ended in self._pool.ended():
+            if refusal := self._take_note(plan, ended):
+                return refusal
+        if (revision := plan.look(self._read)) is not None:
+            self._warn_of_address(revision, started_with)
+        if self._renewing:
+            self._renewing = False
+            plan.renew_front()
+        self._pool.look()
+        for why in self._relief.look(plan.memory_bytes):
             self._restarts += 1
-            self._note = said if code == CANNOT_LOAD else ""
-            pause = 0.0 if tries <= 1 else min(0.1 * 2**tries, _MAX_PAUSE_S)
-            self._due[worker.index] = (time.monotonic() + pause, tries)
+            self._replaced = why
+        plan.follow()
+        if self._shared is not None:
+            self._shared.ensure()
+        self._pool.start_due()
+        self._look_at_workers(plan)
         return ""
 
-    def _look_at_workers(self) -> None:
-        states = [self._state_of(worker) for worker in self._workers.values()]
+    def _take_note(self, plan: Plan, ended: Ended) -> str:
+        """What the end of a worker means; returns why the endpoint cannot start, or ""."""
+        worker, code, note, tries = ended
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        said = note or f"A worker ended with {how}; front.log may say why."
+        is_hopeless = code == CANNOT_LOAD or tries >= _FIRST_TRIES
+        if plan.gives_up(worker, said, is_hopeless=is_hopeless):
+            return ""
+        if not self._was_ready and is_hopeless:
+            return "" if plan.falls_back(self._good(), said) else said
+        _logger.error("Worker %d (process %d) ended with %s.", worker.index, worker.process.pid, how)
+        self._restarts += 1
+        self._replaced = worker.killed or f"It ended with {how}."
+        if code != CANNOT_LOAD:
+            self._crashes = (*self._crashes, (self._number, datetime.now(UTC)))[-_CRASHES:]
+        self._note = said if code == CANNOT_LOAD else ""
+        return ""
+
+    def _look_at_workers(self, plan: Plan) -> None:
+        states = plan.states()
         serving = [state for state in states if state.ready]
         self._was_ready = self._was_ready or bool(serving)
-        number = min((state.revision for state in serving), default=0)
-        if number and number != self._number:
-            self._number = number
-            self._follow()
-        if len(serving) == len(self._workers) and not self._due and serving:
+        if plan.is_taken_up:
+            plan.number = self._number = min((state.revision for state in serving), default=plan.number)
+        if plan.is_full and serving:
             self._note = ""
-        notes = dict.fromkeys(note for note in [self._note, *(state.note for state in states)] if note)
+        notes = [self._note, plan.note, *(state.note for state in states)]
+        if not plan.is_taken_up and self._number == 0 and serving:
+            notes.append(f"No front has begun to answer on {self._url}; front.log may say why.")
         complete = self._told is not None and self._told.state == "ready" and serving
-        everybody = len(serving) == len(self._workers) and not self._due
-        refused = max((state.refused for state in states), default=0)
-        self._tell("ready" if complete or (everybody and serving) else "starting", " ".join(notes), refused)
+        sleeps = self._was_ready and plan.target == 0
+        refused = max([plan.refused, *(state.refused for state in states)])
+        is_ready = complete or (plan.is_full and serving and self._number) or sleeps
+        said = " ".join(dict.fromkeys(note for note in notes if note))
+        self._tell("ready" if is_ready else "starting", said, refused, len(serving))
 
-    def _follow(self) -> None:
-        """Bring the number of workers to what the revision that now serves asks for."""
+    def _read(self) -> Revision | None:
         try:
-            revision = self._desired()
+            return self._desired()
         except SlipwayError as problem:
             _logger.error("The published revision cannot be read: %s", problem)
-            return
+            return None
+
+    def _warn_of_address(self, revision: Revision, started_with: Revision) -> None:
         answers_at = int(self._url.rpartition(":")[2])
-        if revision.host != self._shape[0] or revision.port not in (0, answers_at):
+        if revision.host != started_with.host or revision.port not in (0, answers_at):
             _logger.warning("The endpoint's new address counts from its next start; it answers at %s.", self._url)
-        if revision.workers != self._shape[2]:
-            self._shape = (*self._shape[:2], revision.workers)
-            self._scale(revision.workers)
 
-    def _state_of(self, worker: _Worker) -> WorkerState:
-        return WorkerState.read(state_file(self._folder, worker.index, worker.process.pid))
-
-    def _forget(self, worker: _Worker) -> None:
-        state_file(self._folder, worker.index, worker.process.pid).unlink(missing_ok=True)
-
-    def _drain(self, listener: socket.socket) -> int:
+    def _drain(self, plan: Plan, listener: socket.socket | None, keeper: FrontKeeper | None) -> int:
         self._tell("draining")
-        listener.close()
-        left = [*self._workers.values(), *self._leaving]
-        for worker in left:
-            worker.process.terminate()
+        if listener is not None:
+            listener.close()
+        if keeper is not None:
+            keeper.tell_to_stop()
+            keeper.wait(DRAIN_S + FINISH_S)  # while it has clients, workers are needed
+        plan.leave_front()
+        left = self._pool.tell_to_stop()
         until = time.monotonic() + DRAIN_S + FINISH_S + 5
         for worker in left:
             try:
@@ -280,15 +294,17 @@ class Supervisor:
         return 0
 
     def _fail(self, why: str) -> int:
-        for worker in self._workers.values():
-            worker.process.kill()
-            worker.process.wait()
+        self._pool.kill()
         _logger.error("The endpoint cannot start: %s", why)
         self._tell("failed", why)
         return 1
 
     def _tell(
-        self, state: Literal["starting", "ready", "draining", "failed"], note: str = "", refused: int = 0
+        self,
+        state: Literal["starting", "ready", "draining", "failed"],
+        note: str = "",
+        refused: int = 0,
+        workers: int = 0,
     ) -> None:
         said = EndpointStatus(
             endpoint=self._name,
@@ -298,7 +314,12 @@ class Supervisor:
             state=state,
             note=note,
             restarts=self._restarts,
+            replaced=self._replaced,
             refused=refused,
+            unlogged=self._unlogged(),
+            unknown=self._pool.unknown(),
+            workers=workers,
+            crashes=self._crashes,
             at=self._told.at if self._told else datetime.fromtimestamp(0, UTC),
         )
         if said == self._told:
@@ -315,6 +336,9 @@ class Supervisor:
             return
         self._told = told
 
+    def _unlogged(self) -> int:
+        return 0 if self._counters is None else sum(map(self._counters.total, (LOG_DROPPED, LOG_FAILED)))
+
     def _listen_to_signals(self) -> socket.socket:
         def stop(*_: object) -> None:
             self._stopping = True
@@ -324,7 +348,12 @@ class Supervisor:
             end.setblocking(False)
         self._wakers = (ours, pythons)  # kept open as long as the supervisor lives
         signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
+
+        def renew(*_: object) -> None:
+            self._renewing = True
+
         signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGHUP, renew)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop: a dead worker is replaced at once
         return ours

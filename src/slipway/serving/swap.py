@@ -25,8 +25,10 @@ __all__ = [
     "REVISION_FILE",
     "REVISION_TYPE",
     "Swap",
+    "former_file",
     "publish",
     "read_desired",
+    "read_good",
     "read_revision",
 ]
 
@@ -55,6 +57,11 @@ def read_revision(path: Path, signer: Signer) -> Revision:
     return _decode(_read(path), signer)
 
 
+def former_file(folder: Path, environment: str) -> Path:
+    """Where what last served in an environment is kept once another environment serves: its workers stay warm with it."""
+    return folder / f"revision.good.{environment[:16] or 'own'}.json"
+
+
 def read_desired(folder: Path, signer: Signer) -> Revision:
     """What an endpoint's folder says should serve: the published revision, or the last good one if that is refused.
 
@@ -62,7 +69,7 @@ def read_desired(folder: Path, signer: Signer) -> Revision:
         NotFound: Nothing was published.
         Corrupt: Neither can be trusted.
     """
-    good = _last_good(folder, signer)
+    good = read_good(folder, signer)
     try:
         desired = read_revision(folder / REVISION_FILE, signer)
         _check_home(folder, desired)
@@ -83,11 +90,14 @@ class Swap:
         load: Loads a revision's bundle and warms it up; raises when anything about it is wrong.
         counters: Where swaps and refusals are counted.
         changed: Called with this object after each swap and each refusal.
+        environment: The lock of the environment that this process runs in, "" for the endpoint's own interpreter. What
+            is published for another one is other workers' matter; what serves here stays warm for the way back.
 
     Attributes:
         active: What answers now, None before the first revision is loaded.
         refused: The number of a published revision that cannot be loaded, 0 for none.
         note: A sentence where something is wrong, "" otherwise.
+        stands_by: Whether what is published is for another environment.
     """
 
     def __init__(
@@ -97,6 +107,8 @@ class Swap:
         load: Callable[[Revision], Active],
         counters: Counters,
         changed: Callable[["Swap"], None] = lambda swap: None,
+        *,
+        environment: str = "",
     ) -> None:
         self._folder = folder
         self._signer = signer
@@ -106,7 +118,9 @@ class Swap:
         self._seen: tuple[int, int, int] | None = None
         self._refusal: Exception | None = None
         self._trying = 0
+        self._environment = environment
         self.active: Active | None = None
+        self.stands_by = False
         self.refused = 0
         self.note = ""
 
@@ -124,8 +138,14 @@ class Swap:
         self.look()
         if self.active is not None:
             return
+        good = read_good(self._folder, self._signer)
+        serves_elsewhere = good is None or good.served.environment != self._environment
+        if self.stands_by:
+            kept = former_file(self._folder, self._environment) if serves_elsewhere else self._folder / GOOD_FILE
+            self._take(_read(kept), is_former=True)
+            return
         note, refused = self.note, self.refused
-        if _last_good(self._folder, self._signer) is None:
+        if serves_elsewhere:
             raise self._refusal or _no_revision(self._folder / REVISION_FILE)
         self._take(_read(self._folder / GOOD_FILE))
         self.refused, self.note = refused, f"{note} Revision {self.number}, the last good one, serves."
@@ -160,19 +180,34 @@ class Swap:
             each_time()
             self.look()
 
-    def _take(self, envelope: bytes) -> bool:
+    def _take(self, envelope: bytes, *, is_former: bool = False) -> bool:
+        """Load what an envelope holds, and let it serve.
+
+        Args:
+            envelope: The signed revision.
+            is_former: Whether it is what served in this environment before another one took over.
+        """
         revision = _decode(envelope, self._signer)
         _check_home(self._folder, revision)
+        if revision.served.environment != self._environment:
+            if not self.stands_by:
+                self.stands_by = True
+                self._tell()
+            return False
+        self.stands_by = is_former
         if self.active is not None and revision == self.active.revision:
             self.refused, self.note = 0, ""
             self._tell()
             return False
         # At a first load the last good one stands for what served before: an old file is no roll-back then either.
-        _check_follows(self.active.revision if self.active else _last_good(self._folder, self._signer), revision)
+        if not is_former:
+            _check_follows(self.active.revision if self.active else read_good(self._folder, self._signer), revision)
         self._trying = revision.number
         loaded = self._load(revision)
-        good = _last_good(self._folder, self._signer)
+        good = read_good(self._folder, self._signer)
         if good is None or good.number < revision.number:  # another worker may be ahead
+            if good is not None and good.served.environment != self._environment:
+                _replace(former_file(self._folder, good.served.environment), _read(self._folder / GOOD_FILE))
             _replace(self._folder / GOOD_FILE, envelope)
         self.active = loaded  # one assignment: a request sees the old one or the new one, never a mixture
         self.refused, self.note = 0, ""
@@ -191,7 +226,7 @@ class Swap:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def _last_good(folder: Path, signer: Signer) -> Revision | None:
+def read_good(folder: Path, signer: Signer) -> Revision | None:
     """The revision of this endpoint that last served, None where there is none that can be trusted."""
     try:
         good = read_revision(folder / GOOD_FILE, signer)

@@ -6,6 +6,7 @@ for another worker. When told to stop, or when its supervisor is gone, it accept
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -15,14 +16,22 @@ from collections.abc import Callable
 
 import uvicorn
 
+from slipway.serving.connections import SLOW_S, Connection, look_at
 from slipway.serving.http import App
-from slipway.serving.swap import Swap
+from slipway.serving.overdue import Overdue
+from slipway.serving.swap import LOOK_EVERY_S, Swap
 from slipway.serving.tls import Tls
 from slipway.serving.worker_state import DRAIN_S, FINISH_S
 
-__all__ = ["run_worker"]
+__all__ = ["DrainingServer", "run_worker"]
 
 _KEEP_ALIVE_S = 75
+_YOUNG = 10_000
+"""How many objects more than before make Python look for cycles among the new ones.
+
+By its default of 700 it does so for every few hundred rows that wait for the log, which have no cycles, and time and again
+among all that is loaded: a tenth of what a request of a hundred rows costs, and more where a framework is loaded.
+"""
 
 
 def run_worker(
@@ -34,6 +43,9 @@ def run_worker(
     ready: Callable[[], None],
     tls: Tls | None = None,
     each_time: Callable[[], None] = lambda: None,
+    overdue: Overdue | None = None,
+    beat: Callable[[], None] = lambda: None,
+    slow_s: float = SLOW_S,
 ) -> None:
     """Serve until SIGTERM, SIGINT or the supervisor's death, then finish what was begun and return.
 
@@ -45,11 +57,15 @@ def run_worker(
         ready: Called once connections are accepted.
         tls: What the listener speaks TLS with, None for plain HTTP.
         each_time: Called as often as another revision is looked for.
+        overdue: Ends a model that does not come back; the app has the same one.
+        slow_s: See `DrainingServer`.
+        beat: Called several times a second by a thread that does nothing else: while it is, this process runs Python.
     """
+    overdue = overdue or Overdue()
     # uvicorn sends itself the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = _Server(make_app, ready, tls)
+    server = DrainingServer(make_app, ready=ready, tls=tls, slow_s=slow_s)
     stop = threading.Event()
     orphaned_at: float | None = None
 
@@ -63,6 +79,13 @@ def run_worker(
         if time.monotonic() - orphaned_at > DRAIN_S + FINISH_S + 5:
             os._exit(1)  # a request that never ends must not keep an orphan alive
 
+    def pulse() -> None:
+        while not stop.wait(LOOK_EVERY_S):
+            overdue.look()
+            beat()
+
+    overdue.install()
+    threading.Thread(target=pulse, name="pulse", daemon=True).start()  # loading a revision may take the other a while
     watcher = threading.Thread(target=swap.watch, args=(stop, look_up), name="swap", daemon=True)
     watcher.start()
     server.run(sockets=[listener])
@@ -70,19 +93,38 @@ def run_worker(
     watcher.join()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn with a drain: idle keep-alive connections get the time to send one more request and be told to close."""
+class DrainingServer(uvicorn.Server):
+    """uvicorn with a drain: idle keep-alive connections get the time to send one more request and be told to close.
+
+    Args:
+        make_app: Makes the app, given a function that tells whether the server is stopping.
+        ready: Called once connections are accepted.
+        tls: What it speaks TLS with, None for plain HTTP.
+        host: Where it listens, unless it is run on sockets.
+        port: Likewise.
+        slow_s: How long a client may take over the head of a request, and as long again over its body.
+    """
 
     def __init__(
-        self, make_app: Callable[[Callable[[], bool]], App], ready: Callable[[], None], tls: Tls | None
+        self,
+        make_app: Callable[[Callable[[], bool]], App],
+        *,
+        ready: Callable[[], None] = lambda: None,
+        tls: Tls | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        slow_s: float = SLOW_S,
     ) -> None:
         self.closing = False
+        self._slow_s = slow_s
         self._ready = ready
         super().__init__(
             uvicorn.Config(
                 make_app(lambda: self.closing),
+                host=host,
+                port=port,
                 ssl_context_factory=None if tls is None else lambda config, default: tls.context,
-                http="httptools",
+                http=Connection,
                 loop="auto",
                 ws="none",
                 lifespan="off",
@@ -98,10 +140,19 @@ class _Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, and say so."""
+        gc.set_threshold(_YOUNG)
         await super().startup(sockets)
         self._ready()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Look at the connections once a second; more often where clients have less time."""
+        if counter % 10 == 0 or self._slow_s < 1.0:
+            look_at(self.server_state.connections, self._slow_s)
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, and wait for clients to go."""
         self.closing = True
         for server in self.servers:
             server.close()

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["CANNOT_LOAD", "DRAIN_S", "FINISH_S", "WorkerState", "state_file"]
+__all__ = ["CANNOT_LOAD", "DRAIN_S", "FINISH_S", "SILENT_S", "WorkerState", "answering", "state_file"]
 
 CANNOT_LOAD = 78  # exit code, sysexits.h's EX_CONFIG: starting again would not help
 DRAIN_S = 2.0  # for idle clients to send one more request and be told to close
 FINISH_S = 30.0  # for requests that were begun
+SILENT_S = 60.0  # without a beat, of a worker that was ready
 _FOLDER = "workers"
 _logger = logging.getLogger("slipway.serving")
 
@@ -23,12 +24,18 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
         revision: The number that it serves, 0 for none.
         refused: The number of a published revision that cannot be loaded, 0 for none.
         note: A sentence where something is wrong.
+        unknown: How often which field came that the contract does not know, some of them.
+        trouble: Why it should be replaced although it answers, "" otherwise.
+        stands_by: Whether another environment answers, and this worker only stays warm for the way back.
     """
 
     ready: bool
     revision: int
     refused: int = 0
     note: str = ""
+    trouble: str = ""
+    unknown: dict[str, int] = {}
+    stands_by: bool = False
 
     def write(self, path: Path) -> None:
         """Replace the file; that it cannot be written is logged, and no reason for a worker not to answer."""
@@ -55,3 +62,22 @@ def state_file(folder: Path, index: int, pid: int | None = None) -> Path:
     its successor's.
     """
     return folder / _FOLDER / f"{index}-{pid or os.getpid()}.json"
+
+
+def answering(folder: Path) -> int:
+    """How many workers of the endpoint in `folder` accept requests now; what a killed one left behind does not count."""
+    found = 0
+    for path in (folder / _FOLDER).glob("*-*.json"):
+        state, (_, _, pid) = WorkerState.read(path), path.stem.partition("-")
+        found += state.ready and not state.stands_by and pid.isdigit() and _lives(int(pid))
+    return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's: the number was given anew
+        return False
+    return True

@@ -20,9 +20,19 @@ from slipway.records.tables import AboutTable, CheckResult, Manifest, TableChang
 from slipway.tables.catalog import COMMIT, head_ref, node, record_id, subject
 from slipway.tables.personal import check_about, check_personal, common_readers
 
-__all__ = ["Draft", "Origin", "again_on_conflict", "commit", "moved_head", "note_about", "note_profile", "note_synced"]
+__all__ = [
+    "Also", "Draft", "Origin", "again_on_conflict", "alone", "commit", "moved_head", "note_about", "note_profile",
+    "note_synced",
+]  # fmt: skip
+
+Also = Callable[[WriteTransaction, str], None]
+"""Writes what belongs to a version, given its hash, in the transaction that makes it known."""
 
 _WAIT_S = 0.02
+
+
+def alone(tx: WriteTransaction, version: str) -> None:
+    """Write nothing else with a version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +120,7 @@ def commit(
     branch: str = "",
     verb: str = COMMIT,
     settle: Callable[[], None] = lambda: None,
-    also: Callable[[WriteTransaction, str], None] = lambda tx, version: None,
+    also: Also = alone,
 ) -> TableVersion:
     """Make a draft known, in one transaction: the version's record, the head, lineage, the event.
 

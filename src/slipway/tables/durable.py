@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slipway.ids import new_id
 
-__all__ = ["put_new", "replace_file", "sync_folder"]
+__all__ = ["put_new", "replace_file", "sync_file", "sync_folder"]
 
 
 def put_new(path: Path, content: bytes, *, mtime_s: float | None = None) -> None:
@@ -39,6 +39,15 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until what a file holds is on the disk.
+
+    Raises:
+        OSError: The file system failed.
+    """
+    sync_folder(path)
 
 
 def sync_folder(folder: Path) -> None:

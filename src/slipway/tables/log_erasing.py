@@ -1,22 +1,28 @@
 """Rows of one person in an endpoint's log: erased where they lie, while the endpoint goes on writing.
 
-A frame keeps its place and its length, so that neither the processes that append nor those that remember how far they
+A Parquet file is replaced by one of the same name without them. A frame keeps its place and its length, so that neither the processes that append nor those that remember how far they
 have read notice. What a segment's frames become is written beside it first: a kill in between is made good by the next
 erasure.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from slipway.errors import BackendError
 from slipway.tables.durable import replace_file, sync_folder
+from slipway.tables.log_folder import changing
+from slipway.tables.log_parquet import KINDS, as_rows, columns_in, to_write
 from slipway.tables.segments import JOURNAL, erased_frame, frames_of
 
-__all__ = ["erase_rows", "finish_erasing"]
+__all__ = ["erase_rows", "finish_erasing", "finish_journals"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[list[Any]]).decode
@@ -39,21 +45,46 @@ def erase_rows(folder: Path, kind: str, is_theirs: Callable[[list[Any]], bool], 
         Corrupt: The log is damaged.
         BackendError: The file system failed.
     """
+    if not folder.exists():
+        return 0
+    with changing(folder) as files:  # no segment becomes Parquet meanwhile
+        erased = sum(_erase_in_parquet(path, kind, is_theirs, dry_run=dry_run) for path in files.parquet(kind))
+        for path in files.segments(kind):
+            erased += _erase_in_segment(path, is_theirs, dry_run=dry_run)
+    return erased
+
+
+def _erase_in_parquet(path: Path, kind: str, is_theirs: Callable[[list[Any]], bool], *, dry_run: bool) -> int:
+    columns = columns_in(path) if kind == "predictions" else None
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    rows = as_rows(frame, KINDS[kind], columns)
+    stays = [not is_theirs(list(msgspec.structs.astuple(row))) for row in rows]
+    erased = stays.count(False)
+    if erased and not dry_run:
+        kept = BytesIO()
+        frame.filter(pl.Series(stays)).write_parquet(kept, metadata=to_write(columns))
+        try:
+            replace_file(path, kept.getvalue())
+        except OSError as problem:
+            raise _failed(path, problem) from problem
+    return erased
+
+
+def _erase_in_segment(path: Path, is_theirs: Callable[[list[Any]], bool], *, dry_run: bool) -> int:
     erased = 0
-    for path in sorted(folder.glob(f"{kind}-*.seg")):
-        changes = []
-        for offset, length, payload in frames_of(path):
-            rows = _decode(payload)
-            kept = [row for row in rows if not is_theirs(row)]
-            if len(kept) < len(rows):
-                erased += len(rows) - len(kept)
-                changes.append((offset, erased_frame(_encode(kept), length)))
-        if changes and not dry_run:
-            try:
-                replace_file(path.with_name(path.name + JOURNAL), _encode(changes))
-            except OSError as problem:
-                raise _failed(path, problem) from problem
-            _apply(path, changes)
+    changes = []
+    for offset, length, payload in frames_of(path):
+        rows = _decode(payload)
+        kept = [row for row in rows if not is_theirs(row)]
+        if len(kept) < len(rows):
+            erased += len(rows) - len(kept)
+            changes.append((offset, erased_frame(_encode(kept), length)))
+    if changes and not dry_run:
+        try:
+            replace_file(path.with_name(path.name + JOURNAL), _encode(changes))
+        except OSError as problem:
+            raise _failed(path, problem) from problem
+        _apply(path, changes)
     return erased
 
 
@@ -63,6 +94,14 @@ def finish_erasing(folder: Path) -> None:
     Raises:
         BackendError: The file system failed.
     """
+    if not folder.exists():
+        return
+    with changing(folder):
+        finish_journals(folder)
+
+
+def finish_journals(folder: Path) -> None:
+    """The same, for who holds `changing`: a segment that is half erased must not become Parquet."""
     for journal in folder.glob(f"*.seg{JOURNAL}"):
         _apply(journal.with_name(journal.name.removesuffix(JOURNAL)), _decode_journal(journal.read_bytes()))
 

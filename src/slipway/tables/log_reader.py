@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
 from slipway.records.endpoints import Contract
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, ShadowRow
 from slipway.records.schema import Signature
+from slipway.tables.log_rows import read_parts, read_rows
 from slipway.tables.prediction_log import (
     FAILURES,
     INSTANT,
@@ -19,11 +20,12 @@ from slipway.tables.prediction_log import (
     PREDICTIONS,
     SHADOWS,
     answers_frame,
+    as_answers,
     joined,
     labels_frame,
     supersedes,
 )
-from slipway.tables.segments import Cursor, read_segments
+from slipway.tables.segments import Cursor
 
 __all__ = ["Layout", "LogReader"]
 
@@ -43,6 +45,8 @@ _SHADOW_SCHEMA = pl.Schema(
         "bundle": pl.String(),
         "score": pl.Float64(),
         "took_ns": pl.Int64(),
+        "problem": pl.String(),
+        "beside_ns": pl.Int64(),
     }
 )
 _FAILURE_SCHEMA = pl.Schema(
@@ -55,6 +59,7 @@ _FAILURE_SCHEMA = pl.Schema(
         "rows": pl.Int64(),
         "step": pl.String(),
         "was_covered": pl.Boolean(),
+        "kind": pl.String(),
     }
 )
 
@@ -68,6 +73,7 @@ class LogReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._since: datetime | None = None
         self._cursors: dict[str, Cursor] = {}
         self._layouts: dict[tuple[int, str], tuple[Contract, Signature]] = {}
         self._answers: dict[tuple[tuple[str, pl.DataType], ...], _Answers] = {}
@@ -76,17 +82,19 @@ class LogReader:
         self._shadows = _Blocks(_SHADOW_SCHEMA)
         self._failures = _Blocks(_FAILURE_SCHEMA)
 
-    def refresh(self, layout: Layout) -> None:
+    def refresh(self, layout: Layout, since: datetime | None = None) -> None:
         """Read what was added since the last time. Where it raises, it has read the log up to some row and goes on there.
 
         Args:
             layout: Tells how rows are laid out; called once for each pair of a revision and a bundle.
+            since: What will be forgotten anyway: days before this one that are Parquet by now are not read.
 
         Raises:
             Corrupt: The log is damaged.
             InvalidInput: Rows do not fit their contract and signature.
         """
-        self._read(PREDICTIONS, PredictionRow, lambda rows: self._add_answers(rows, layout))
+        self._since = since
+        self._read_answers(layout)
         self._read(LABELS, LabelRow, self._add_labels)
         self._read(SHADOWS, ShadowRow, lambda rows: self._shadows.append(_shadows_frame(rows)))
         self._read(FAILURES, FailureRow, lambda rows: self._failures.append(_failures_frame(rows)))
@@ -109,18 +117,31 @@ class LogReader:
         frame = frame[_order(frame)]
         return joined(frame, self._labels_of(frame))
 
+    def answers_by(self, since: datetime) -> pl.DataFrame:
+        """How many rows were answered since a decision time, by the model that was asked and why the fallback did.
+
+        Columns: `bundle`, `fallback` ("" where a model answered), `rows`. Each answer counts, also to a case asked before;
+        where a share is logged, each stands for those that are not.
+        """
+        by = ["bundle", "fallback"]
+        empty = pl.DataFrame(schema={"bundle": pl.String, "fallback": pl.String, "log_share": pl.Float64})
+        found = [answers.blocks.between(since, None).select(empty.columns) for answers in self._answers.values()]
+        answered = (1 / pl.col("log_share")).sum().round().cast(pl.UInt32).alias("rows")
+        return pl.concat([empty, *found]).group_by(by).agg(answered).sort(by)
+
     def shadows(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
         """What the model that did not answer would have: of rows whose decision time is in [since, until).
 
-        Columns: `prediction`, `at` (the decision time), `revision`, `arm`, `bundle`, `score`, `took_ns`; see `ShadowRow`.
+        Columns: `prediction`, `at` (the decision time), `revision`, `arm`, `bundle`, `score`, `took_ns`, `problem`,
+        `beside_ns`; see `ShadowRow`.
         """
         return self._shadows.between(since, until)
 
     def failures(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
         """Failures to answer whose decision time is in [since, until).
 
-        Columns: `at` (the decision time), `answered_at`, `revision`, `arm`, `bundle`, `rows`, `step`, `was_covered`; see
-        `FailureRow`.
+        Columns: `at` (the decision time), `answered_at`, `revision`, `arm`, `bundle`, `rows`, `step`, `was_covered`,
+        `kind`; see `FailureRow`.
         """
         return self._failures.between(since, until)
 
@@ -139,19 +160,39 @@ class LogReader:
             self._by_key.pop(key, None)
 
     def _read(self, kind: str, row_type: type[T], take: Callable[[list[T]], None]) -> None:
-        rows, cursor = read_segments(self._folder, kind, row_type, self._cursors.get(kind), limit=_READ_ROWS)
-        while rows:
-            take(rows)
+        while True:
+            since = None if kind == LABELS else self._since  # they are kept by what they judge, not by their own time
+            known = self._cursors.get(kind)
+            rows, cursor = read_rows(self._folder, kind, row_type, known, limit=_READ_ROWS, since=since)
+            if rows:
+                take(rows)
             self._cursors[kind] = cursor
             if len(rows) < _READ_ROWS:
                 return
-            rows, cursor = read_segments(self._folder, kind, row_type, cursor, limit=_READ_ROWS)
 
-    def _add_answers(self, rows: Sequence[PredictionRow], layout: Layout) -> None:
+    def _read_answers(self, layout: Layout) -> None:
+        while True:
+            kept, rows, cursor = read_parts(
+                self._folder,
+                PREDICTIONS,
+                PredictionRow,
+                self._cursors.get(PREDICTIONS),
+                limit=_READ_ROWS,
+                since=self._since,
+            )
+            frames = [(part.frame["revision"].max(), as_answers(part)) for part in kept]
+            self._add_answers(rows, layout, frames)
+            self._cursors[PREDICTIONS] = cursor
+            if len(rows) + sum(frame.height for _, frame in frames) < _READ_ROWS:
+                return
+
+    def _add_answers(
+        self, rows: Sequence[PredictionRow], layout: Layout, kept: Sequence[tuple[Any, pl.DataFrame]]
+    ) -> None:
         groups: dict[tuple[int, str], list[PredictionRow]] = {}
         for row in rows:
             groups.setdefault((row.revision, row.bundle), []).append(row)
-        frames: list[tuple[int, pl.DataFrame]] = []
+        frames: list[tuple[int, pl.DataFrame]] = list(kept)
         for of, group in groups.items():
             if of not in self._layouts:
                 self._layouts[of] = layout(*of)
@@ -273,6 +314,8 @@ def _shadows_frame(rows: Sequence[ShadowRow]) -> pl.DataFrame:
         "bundle": [row.bundle for row in rows],
         "score": [row.score for row in rows],
         "took_ns": [row.took_ns for row in rows],
+        "problem": [row.problem for row in rows],
+        "beside_ns": [row.beside_ns for row in rows],
     }
     return _typed(columns, _SHADOW_SCHEMA)
 
@@ -287,6 +330,7 @@ def _failures_frame(rows: Sequence[FailureRow]) -> pl.DataFrame:
         "rows": [row.rows for row in rows],
         "step": [row.step for row in rows],
         "was_covered": [row.was_covered for row in rows],
+        "kind": [row.kind for row in rows],
     }
     return _typed(columns, _FAILURE_SCHEMA)
 

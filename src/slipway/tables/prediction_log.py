@@ -15,11 +15,11 @@ from slipway.records.endpoints import Contract
 from slipway.records.predictions import LabelRow, PredictionRow
 from slipway.records.schema import Field, Signature
 from slipway.schema.types import polars_schema
-from slipway.tables.segments import read_segments
+from slipway.tables.log_rows import Kept, read_parts, read_rows, within
 
 __all__ = [
     "FAILURES", "INSTANT", "LABELS", "PREDICTIONS", "SHADOWS",
-    "answers_frame", "joined", "labels", "labels_frame", "predictions", "supersedes",
+    "answers_frame", "as_answers", "by_models", "joined", "kept_frame", "labels", "labels_frame", "predictions", "supersedes",
 ]  # fmt: skip
 
 PREDICTIONS = "predictions"
@@ -28,10 +28,27 @@ SHADOWS = "shadows"
 FAILURES = "failures"
 
 INSTANT = pl.Datetime("us", "UTC")
-_OWN = (
-    "id", "at", "answered_at", "version", "bundle", "key", "score", "decision", "revision", "arm", "propensity",
-    "label", "labelled_at",
-)  # fmt: skip
+_OWN_SCHEMA = pl.Schema(
+    {
+        "id": pl.String(),
+        "at": INSTANT,
+        "answered_at": INSTANT,
+        "version": pl.Int64(),
+        "bundle": pl.String(),
+        "key": pl.String(),
+        "score": pl.Float64(),
+        "decision": pl.Boolean(),
+        "revision": pl.Int64(),
+        "arm": pl.String(),
+        "propensity": pl.Float64(),
+        "log_share": pl.Float64(),
+        "fallback": pl.String(),
+        "took_us": pl.Int64(),
+    }
+)
+_OWN = (*_OWN_SCHEMA, "label", "labelled_at")
+_ABSENT = {"log_share": 1.0, "fallback": "", "took_us": 0}
+"""What rows have that were written before there was such a column."""
 _LABEL_SCHEMA = pl.Schema(
     {
         "prediction": pl.String(),
@@ -51,11 +68,14 @@ def predictions(
     *,
     bundle: str = "",
     revisions: Collection[int] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> pl.DataFrame:
     """The answered rows of a prediction log, in the order of the log.
 
     Columns: `id`, `at` (the decision time), `answered_at`, `version`, `bundle` (16 digits), `key`, `score`, `decision`,
-    `revision`, `arm`, `propensity`; then the request's fields and the model's inputs under their own names, a name that
+    `revision`, `arm`, `propensity`, `log_share`, `fallback` (why the fallback answered, "" where a model did),
+    `took_us` (how long its arm took, 0 where nobody measured); then the request's fields and the model's inputs under their own names, a name that
     both have once. One that has the name of a column above, or of `label` or `labelled_at`, is written `request.<name>`
     or `feature.<name>`. Categories are strings, because a request may carry one that the model does not know.
 
@@ -67,17 +87,80 @@ def predictions(
             read one by one.
         revisions: Only rows that these revisions answered, None for all. Contracts that do not continue each other must
             be read one by one.
+        since: Only rows whose decision time is at or after this.
+        until: Only rows whose decision time is before this.
 
     Raises:
         Corrupt: The log is damaged.
         InvalidInput: Rows do not fit contract and signature.
     """
-    rows, _ = read_segments(folder, PREDICTIONS, PredictionRow)
+    wanted = [] if not bundle else [pl.col("bundle") == bundle[:16]]
+    wanted += [] if revisions is None else [pl.col("revision").is_in(list(revisions))]
+    span = within(PREDICTIONS, since, until)
+    where = [*wanted, *([] if span is None else [span])]
+    kept, rows, _ = read_parts(
+        folder, PREDICTIONS, PredictionRow, since=since, until=until,
+        where=pl.all_horizontal(where) if where else None,
+    )  # fmt: skip
     if bundle:
         rows = [row for row in rows if row.bundle == bundle[:16]]
     if revisions is not None:
         rows = [row for row in rows if row.revision in revisions]
-    return answers_frame(rows, contract, signature)
+    latest = answers_frame(rows, contract, signature)
+    if span is not None:
+        latest = latest.filter(span)
+    return pl.concat([*(kept_frame(part, contract, signature) for part in kept), latest])
+
+
+def kept_frame(part: Kept, contract: Contract, signature: Signature) -> pl.DataFrame:
+    """The same as `answers_frame`, of rows that are columns already; values are taken by their places, as they are there.
+
+    Raises:
+        InvalidInput: Rows do not fit contract and signature.
+    """
+    frame, columns = part
+    assert columns is not None  # only predictions come here
+    if len(columns.fields) > len(contract.fields) or len(columns.inputs) != len(signature.inputs):
+        raise _misfit("a row has another number of values")
+    found = [_own(frame, name, dtype) for name, dtype in _OWN_SCHEMA.items()]
+    by_name = dict(zip((name for name, _ in columns.inputs), columns.of_inputs, strict=True))
+    inputs = {field.name for field in signature.inputs}
+    for position, field in enumerate(contract.fields):
+        if field.name not in inputs:
+            source = None
+            if position < len(columns.fields):
+                named = columns.of_fields[position]
+                source = named if named in frame.columns else by_name[columns.fields[position][0]]
+            found.append(_kept_column("request", field, frame, source))
+    for position, field in enumerate(signature.inputs):
+        found.append(_kept_column("feature", field, frame, columns.of_inputs[position]))
+    return pl.DataFrame(found)
+
+
+def as_answers(part: Kept) -> pl.DataFrame:
+    """Rows that are columns already, under the contract and signature that they were written with."""
+    assert part.columns is not None  # only predictions come here
+    fields = tuple(Field(name, kind) for name, kind in part.columns.fields)
+    inputs = tuple(Field(name, kind) for name, kind in part.columns.inputs)
+    return kept_frame(part, Contract(fields=fields), Signature(inputs, ()))
+
+
+def _own(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
+    if name in frame.columns:
+        return frame[name]
+    return pl.Series(name, [_ABSENT[name]], dtype).new_from_index(0, frame.height)
+
+
+def _kept_column(role: str, field: Field, frame: pl.DataFrame, source: str | None) -> pl.Series:
+    if source is None:
+        return _column(role, field, [None] * frame.height)
+    if field.type == "object":
+        return _column(role, field, [None if one is None else msgspec.json.decode(one) for one in frame[source]])
+    plain = Field(field.name, "string" if field.type == "category" else field.type)
+    try:
+        return frame[source].cast(polars_schema((plain,))[field.name]).alias(_name(role, field))
+    except pl.exceptions.PolarsError as problem:
+        raise _misfit(f"{field.name!r} is no {field.type}: {str(problem).splitlines()[0]}") from problem
 
 
 def answers_frame(rows: Sequence[PredictionRow], contract: Contract, signature: Signature) -> pl.DataFrame:
@@ -98,6 +181,9 @@ def answers_frame(rows: Sequence[PredictionRow], contract: Contract, signature: 
         pl.Series("revision", [row.revision for row in rows], pl.Int64),
         pl.Series("arm", [row.arm for row in rows], pl.String),
         pl.Series("propensity", [row.propensity for row in rows], pl.Float64),
+        pl.Series("log_share", [row.log_share for row in rows], pl.Float64),
+        pl.Series("fallback", [row.fallback for row in rows], pl.String),
+        pl.Series("took_us", [row.took_us for row in rows], pl.Int64),
     ]
     inputs = {field.name for field in signature.inputs}
     for position, field in enumerate(contract.fields):
@@ -109,6 +195,11 @@ def answers_frame(rows: Sequence[PredictionRow], contract: Contract, signature: 
         raise _misfit("a row has another number of values")
     columns += [_column("feature", f, [row.features[i] for row in rows]) for i, f in enumerate(signature.inputs)]
     return pl.DataFrame(columns)
+
+
+def by_models(answered: pl.DataFrame) -> pl.DataFrame:
+    """The answers that models gave: what a fallback answered tells nothing of them, and holds none of their inputs."""
+    return answered.filter(pl.col("fallback") == "")
 
 
 def labels(folder: Path) -> pl.DataFrame:
@@ -123,7 +214,7 @@ def labels(folder: Path) -> pl.DataFrame:
     Raises:
         Corrupt: The log is damaged.
     """
-    rows, _ = read_segments(folder, LABELS, LabelRow)
+    rows, _ = read_rows(folder, LABELS, LabelRow)
     latest: dict[tuple[str, str], LabelRow] = {}
     counts: dict[tuple[str, str], int] = {}
     for row in rows:
@@ -198,8 +289,12 @@ def _side(truths: pl.DataFrame, on: str, suffix: str) -> pl.DataFrame:
     )
 
 
+def _name(role: str, field: Field) -> str:
+    return f"{role}.{field.name}" if field.name in _OWN else field.name
+
+
 def _column(role: str, field: Field, values: Sequence[Any]) -> pl.Series:
-    name = f"{role}.{field.name}" if field.name in _OWN else field.name
+    name = _name(role, field)
     plain = Field(name, "string" if field.type == "category" else field.type)
     python: Any = {"datetime": datetime, "date": date, "duration": timedelta}.get(field.type)
     try:

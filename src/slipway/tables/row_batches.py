@@ -220,6 +220,10 @@ class Batches:
             found = whole
         return Batches(self._reference, self.batch_rows, None if found.all() else np.packbits(found))
 
+    def at(self, places: NDArray[np.bool_]) -> Batches:
+        """The rows at some places of the version: one truth value a row of it."""
+        return Batches(self._reference, self.batch_rows, np.packbits(places))
+
     def part(self, number: int, count: int, seed: int = 0) -> Batches:
         """One of so many parts of the rows. Which part a row lies in is chance, the same each time, and reads nothing.
 

@@ -3,8 +3,12 @@
 A segment is a file of frames: `[u32 length][u32 crc32][payload]`, both little-endian, the payload a MessagePack array
 of rows. Each process writes files of its own, so writers need no lock among themselves. A process killed in the middle
 of a frame leaves a torn tail, which ends its file: nothing is ever appended after it.
+
+Who appends to a segment holds a lock on it, which the system frees with the process, however that ends: a segment that
+is not locked is closed for good, and `log_rolling` makes Parquet of it.
 """
 
+import fcntl
 import os
 import struct
 import threading
@@ -19,8 +23,11 @@ import msgspec
 
 from slipway.errors import BackendError, Corrupt
 from slipway.ids import check_name, new_id
+from slipway.tables.durable import sync_folder
 
-__all__ = ["ERASED", "JOURNAL", "Cursor", "SegmentWriter", "erased_frame", "frames_of", "read_segments"]
+__all__ = [
+    "ERASED", "JOURNAL", "Cursor", "SegmentWriter", "erased_frame", "frames_of", "is_closed", "read_files", "read_segments",
+]  # fmt: skip
 
 T = TypeVar("T")
 Cursor = dict[str, int]
@@ -51,7 +58,7 @@ class SegmentWriter:
         kind: What they hold: "predictions", "labels", "events". It begins the files' names.
         sync: Whether every append waits for the disk.
         roll_bytes: A file at least this large is followed by a new one.
-        roll_age_s: So is one this old, in seconds of machine time.
+        roll_age_s: So is one this old, in seconds of machine time; may be set at any time.
     """
 
     def __init__(
@@ -67,16 +74,21 @@ class SegmentWriter:
         self._kind = check_name(kind, "log")
         self._sync = sync
         self._roll_bytes = roll_bytes
-        self._roll_age_s = roll_age_s
+        self.roll_age_s = roll_age_s
         self._encoder = msgspec.msgpack.Encoder()
         self._lock = threading.Lock()
         self._file: int | None = None
         self._size = 0
         self._opened_s = 0.0
+        self._is_named = False
         folder.mkdir(parents=True, exist_ok=True)
 
-    def append(self, rows: Sequence[object]) -> None:
+    def append(self, rows: Sequence[object], *, sync: bool = False) -> None:
         """Append rows as one frame: after a crash all of them are there or none.
+
+        Args:
+            rows: What is appended.
+            sync: Whether this append waits for the disk, where not every one does.
 
         Raises:
             BackendError: The file system failed; none of the rows is in the log.
@@ -87,7 +99,7 @@ class SegmentWriter:
         frame = _HEADER.pack(len(payload), crc32(payload)) + payload
         with self._lock:
             try:
-                self._write(frame)
+                self._write(frame, sync=sync or self._sync)
             except OSError as problem:
                 raise BackendError(
                     f"{len(rows)} rows could not be appended to the {self._kind} log in {self._folder}: {problem}.",
@@ -99,9 +111,14 @@ class SegmentWriter:
         with self._lock:
             self._close()
 
-    def _write(self, frame: bytes) -> None:
+    def close_if_old(self) -> None:
+        """Close the current file if it is due, though nothing is appended: an endpoint that is not asked closes it too."""
+        if self._file is not None and time.monotonic() - self._opened_s >= self.roll_age_s:
+            self.close()
+
+    def _write(self, frame: bytes, *, sync: bool) -> None:
         if self._file is not None and (
-            self._size >= self._roll_bytes or time.monotonic() - self._opened_s >= self._roll_age_s
+            self._size >= self._roll_bytes or time.monotonic() - self._opened_s >= self.roll_age_s
         ):
             self._close()
         if self._file is None:
@@ -111,8 +128,11 @@ class SegmentWriter:
             written = 0
             while written < len(frame):
                 written += os.write(self._file, memoryview(frame)[written:])
-            if self._sync:
+            if sync:
                 os.fsync(self._file)
+                if not self._is_named:
+                    sync_folder(self._folder)
+                    self._is_named = True
         except OSError:
             # Should cutting it off fail too, it is a torn tail: that ends this file, and the next append begins another.
             with suppress(OSError):
@@ -124,15 +144,19 @@ class SegmentWriter:
     def _open(self) -> None:
         # The names of one kind sort by the time of opening, whichever process made them.
         name = f"{self._kind}-{time.time_ns() // 1000:016d}-{os.getpid()}-{new_id()[-8:]}.seg"
-        self._file = os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
+        part = self._folder / f".{name}.part"
+        file = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            part.rename(self._folder / name)  # locked before anybody can see it: an unlocked segment is a closed one
+        except OSError:
+            os.close(file)
+            part.unlink(missing_ok=True)
+            raise
+        self._file = file
         self._size = 0
         self._opened_s = time.monotonic()
-        if self._sync:
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        self._is_named = False
 
     def _close(self) -> None:
         if self._file is not None:
@@ -160,14 +184,33 @@ def read_segments(
     Raises:
         Corrupt: A frame in the middle of a file is not what was written, or is no row of the type.
     """
+    return read_files(sorted(folder.glob(f"{kind}-*.seg")), row_type, after, limit=limit)
+
+
+def read_files(
+    paths: Sequence[Path], row_type: type[T], after: Mapping[str, int] | None = None, *, limit: int | None = None
+) -> tuple[list[T], Cursor]:
+    """Read the rows of some segments that were appended after a cursor; see `read_segments`."""
     decoder = msgspec.msgpack.Decoder(list[row_type])  # type: ignore[valid-type]  # given at run time
     rows: list[T] = []
     cursor: Cursor = {}
-    for path in sorted(folder.glob(f"{kind}-*.seg")):
+    for path in paths:
         cursor[path.name] = (after or {}).get(path.name, 0)
         if limit is None or len(rows) < limit:
             cursor[path.name] = _read_file(path, cursor[path.name], decoder, rows, limit)
     return rows, cursor
+
+
+def is_closed(path: Path) -> bool:
+    """Whether nobody will append to a segment any more."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 def frames_of(path: Path, offset: int = 0) -> Iterator[tuple[int, int, bytes]]:

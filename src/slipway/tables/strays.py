@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 
 from slipway.records.predictions import LabelRow
+from slipway.tables.log_rows import read_parts, read_rows
+from slipway.tables.log_sampling import is_logged
 from slipway.tables.prediction_log import LABELS, PREDICTIONS
-from slipway.tables.segments import read_segments
 
 __all__ = ["Strays", "stray_labels"]
 
@@ -36,21 +37,28 @@ class _Named(msgspec.Struct, frozen=True, array_like=True):
     key: str
 
 
-def stray_labels(folder: Path) -> Strays:
+def stray_labels(folder: Path, sample: float = 1.0) -> Strays:
     """Find the labels that match no prediction. Labels may come before what they judge, so it is no error to send one.
 
     Args:
         folder: The endpoint's log.
+        sample: The least share of rows that was ever logged: a label of a row that may not be in the log is none.
 
     Raises:
         Corrupt: The log is damaged.
     """
-    sent, _ = read_segments(folder, LABELS, LabelRow)
-    answered = read_segments(folder, PREDICTIONS, _Named)[0] if sent else []
+    sent, _ = read_rows(folder, LABELS, LabelRow)
+    if not sent:
+        return Strays(labels=0)
+    kept, answered, _ = read_parts(folder, PREDICTIONS, _Named, wanted=("id", "key"))
     ids, keys = {row.id for row in answered}, {row.key for row in answered}
+    for part in kept:
+        ids.update(part.frame["id"].to_list())
+        keys.update(part.frame["key"].to_list())
     names = [
         f"prediction {row.prediction}" if row.prediction else f"key {row.key}"
         for row in sent
         if (row.prediction not in ids if row.prediction else row.key not in keys)
+        and (sample >= 1 or (not row.prediction and is_logged(row.key, sample)))
     ]
     return Strays(labels=len(set(names)), example=names[0] if names else "")

@@ -20,7 +20,7 @@ from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.schema.frame_digests import BLOCK_ROWS, LEAF_ROWS, FrameDigests, of_blocks
 from slipway.schema.types import fields_of
 from slipway.tables.catalog import head, manifest_of, words
-from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
+from slipway.tables.commits import Also, Draft, Origin, again_on_conflict, alone, commit
 from slipway.tables.conform import conformed
 from slipway.tables.part_cache import part_folder
 from slipway.tables.parts import PartWriter, plain_bound
@@ -39,6 +39,7 @@ def upsert(
     newest_wins: bool = False,
     origin: Origin | None = None,
     branch: str = "",
+    also: Also = alone,
 ) -> TableVersion:
     """Replace the rows of the keys that are given, and add those whose key is new. Nothing changed: no version.
 
@@ -53,6 +54,7 @@ def upsert(
         newest_wins: Whether an older row never replaces a newer one.
         origin: Where they came from.
         branch: The branch that is written, "" for the table itself.
+        also: Writes what belongs to the version in its transaction; not called where there is no new version.
 
     Returns:
         The new version, with `added_rows` and `changed_rows`, or the current one when nothing changed.
@@ -78,7 +80,9 @@ def upsert(
                 return former
             if not branch:
                 draft = replace(draft, manifest=gathered(workspace, writer, former, draft.manifest))
-            return commit(workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish)
+            return commit(
+                workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish, also=also
+            )
 
         return again_on_conflict(table, attempt, once=told.onto is not None)
 

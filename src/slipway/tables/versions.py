@@ -28,7 +28,7 @@ from slipway.tables.catalog import (
     reads,
     words,
 )
-from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
+from slipway.tables.commits import Also, Draft, Origin, again_on_conflict, alone, commit
 from slipway.tables.conform import check_declared
 from slipway.tables.part_cache import part_folder
 from slipway.tables.parts import PartWriter
@@ -128,6 +128,7 @@ def overwrite(
     time: str = "",
     origin: Origin | None = None,
     branch: str = "",
+    also: Also = alone,
 ) -> TableVersion:
     """Make rows the table's content. The same content again makes no new version.
 
@@ -139,6 +140,7 @@ def overwrite(
         time: The column of event time.
         origin: Where it came from.
         branch: The branch that is written, "" for the table itself.
+        also: Writes what belongs to the version in its transaction; not called where there is no new version.
 
     Returns:
         The new version, or the current one when content, key and time are the same.
@@ -174,13 +176,18 @@ def overwrite(
             fingerprint=staged.fingerprint,
             data_until=greatest(manifest),
         )
-        return commit(
-            workspace, table, draft, former=former, origin=origin or Origin(), branch=branch, settle=writer.finish
-        )
+        told, settle = origin or Origin(), writer.finish
+        return commit(workspace, table, draft, former=former, origin=told, branch=branch, settle=settle, also=also)
 
 
 def append(
-    workspace: Workspace, table: str, rows: Rows, *, origin: Origin | None = None, branch: str = ""
+    workspace: Workspace,
+    table: str,
+    rows: Rows,
+    *,
+    origin: Origin | None = None,
+    branch: str = "",
+    also: Also = alone,
 ) -> TableVersion:
     """Add rows after those that are there. Old parts are neither read (but for one leaf of rows) nor written.
 
@@ -192,6 +199,7 @@ def append(
         rows: What `overwrite` takes, with the table's columns, in any order.
         origin: Where it came from.
         branch: The branch that is written, "" for the table itself.
+        also: Writes what belongs to the version in its transaction; not called where there is no new version.
 
     Returns:
         The new version, or the current one when there are no rows.
@@ -219,7 +227,9 @@ def append(
             draft = appended(former, manifest_of(workspace, former), staged)
             if not branch:
                 draft = replace(draft, manifest=gathered(workspace, writer, former, draft.manifest))
-            made = commit(workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish)
+            made = commit(
+                workspace, table, draft, former=former, origin=told, branch=branch, settle=writer.finish, also=also
+            )
             keep_tail(made.version, staged)
             return made
 

@@ -1,0 +1,147 @@
+"""The rows of an A/B test out of an endpoint's log: whose they are, which arm answered, and what the metric says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+import polars as pl
+
+from slipway.flows.endpoints import folder_of
+from slipway.ledger import entries
+from slipway.models import registry
+from slipway.ports.workspace import Workspace
+from slipway.records.abtests import ABTest
+from slipway.records.endpoints import Revision, Served
+from slipway.records.models import Bundle
+from slipway.stats.metrics import CostMatrix
+from slipway.tables.prediction_log import INSTANT, joined, labels, predictions
+
+__all__ = ["abtest_rows"]
+
+_BEFORE = timedelta(days=28)
+_SCHEMA = {
+    "entity": pl.String(),
+    "arm": pl.String(),
+    "at": INSTANT,
+    "value": pl.Float64(),
+    "labelled_at": INSTANT,
+    "covariate": pl.Float64(),
+    "covered": pl.Boolean(),
+}
+
+
+def abtest_rows(workspace: Workspace, test: ABTest) -> pl.DataFrame:
+    """What was answered under a test, as `judge_abtest` takes it.
+
+    Raises:
+        Corrupt: The log is damaged.
+    """
+    with workspace.ledger.read() as tx:
+        known = entries.find(tx, Revision, project=workspace.project, name=test.name, limit=100_000)
+    mine = [one for one in known if one.split is not None and one.split.salt == test.salt]
+    if not mine:
+        return pl.DataFrame(schema=_SCHEMA)
+    numbers = {arm.name: arm.served.number for arm in test.arms}
+    control = _bundle(workspace, test.control)
+    of_test = [one.number for one in mine]
+    parts = [
+        _rows(workspace, test, mine[0], served, of_test, control)
+        for served in (test.control, *(arm.served for arm in test.arms))
+    ]
+    found = pl.concat(parts)
+    found = found.with_columns(
+        covered=pl.col("arm").replace_strict(numbers, default=test.control.number, return_dtype=pl.Int64)
+        != pl.col("version")
+    )
+    if test.spec.covariate == "prior":
+        found = found.drop("covariate").join(_prior(workspace, test, known, control), on="entity", how="left")
+    return found.select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
+
+
+def _rows(
+    workspace: Workspace,
+    test: ABTest,
+    revision: Revision,
+    served: Served,
+    numbers: Collection[int],
+    control: Bundle,
+    *,
+    is_before: bool = False,
+) -> pl.DataFrame:
+    spec, log = test.spec, folder_of(workspace, test.name) / "log"
+    since, until = (test.created_at - _BEFORE, test.created_at) if is_before else (test.created_at, None)
+    answered = predictions(
+        log,
+        revision.contract,
+        _bundle(workspace, served).signature,
+        bundle=served.bundle,
+        revisions=numbers,
+        since=since,
+        until=until,
+    )
+    found = joined(answered, labels(log))
+    value = pl.col("label").cast(pl.Float64)
+    if spec.metric == "cost":
+        value = _cost(CostMatrix(**control.decision.costs))
+    if spec.times:
+        value = value * _field(found, spec.times).cast(pl.Float64)
+    covariate = pl.lit(None, pl.Float64)
+    if spec.covariate and spec.covariate != "prior":
+        covariate = _field(found, spec.covariate).cast(pl.Float64)
+    return found.select(
+        entity=_entity(found, spec.entity),
+        arm=pl.col("arm"),
+        at=pl.col("at"),
+        value=value,
+        labelled_at=pl.col("labelled_at"),
+        covariate=covariate,
+        version=pl.col("version"),
+    )
+
+
+def _prior(workspace: Workspace, test: ABTest, known: Sequence[Revision], control: Bundle) -> pl.DataFrame:
+    """Each entity's mean of the metric before the test, in what the control answered, by the labels that were known then."""
+    (present, *_) = [one for one in known if one.split is not None and one.split.salt == test.salt]
+    earlier = [
+        one.number
+        for one in known
+        if one.number < present.number and one.contract == present.contract and one.split is None
+    ]
+    rows = _rows(workspace, test, present, test.control, earlier, control, is_before=True)
+    rows = rows.filter(pl.col("labelled_at") <= pl.lit(test.created_at))
+    return rows.group_by("entity").agg(covariate=pl.col("value").mean())
+
+
+def _entity(frame: pl.DataFrame, names: Sequence[str]) -> pl.Expr:
+    """What names a row's entity; a row that nothing names is one of its own."""
+    if not names:
+        return pl.when(pl.col("key") != "").then("key").otherwise("id")
+    text = pl.concat_str([_field(frame, name).cast(pl.String) for name in names], separator="|")
+    return pl.when(text.is_not_null()).then(text).otherwise("id")
+
+
+def _field(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """A request's field, under the name that the log gives it beside its own columns."""
+    apart = [f"request.{name}", f"feature.{name}"]
+    return pl.col(next((one for one in apart if one in frame.columns), name))
+
+
+def _cost(matrix: CostMatrix) -> pl.Expr:
+    """What a decision cost, null without a label or a decision."""
+    yes, truth = pl.col("decision"), pl.col("label") == 1.0
+    return (
+        pl.when(yes.is_null() | pl.col("label").is_null())
+        .then(None)
+        .when(yes & truth)
+        .then(matrix.true_positive)
+        .when(yes)
+        .then(matrix.false_positive)
+        .when(truth)
+        .then(matrix.false_negative)
+        .otherwise(matrix.true_negative)
+    )
+
+
+def _bundle(workspace: Workspace, served: Served) -> Bundle:
+    return registry.bundle_of(workspace, registry.get(workspace, served.model, str(served.number)))

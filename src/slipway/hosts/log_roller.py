@@ -1,0 +1,30 @@
+"""Makes Parquet of what an endpoint's log has in closed segments: `python -m slipway.hosts.log_roller FOLDER`, once."""
+
+import logging
+import sys
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+from slipway.hosts.endpoint import start_logging
+from slipway.tables.log_rolling import roll
+
+__all__ = ["main"]
+
+_logger = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    """Roll the log in an endpoint's folder; returns the process's exit code."""
+    start_logging()
+    try:
+        done = roll(Path(arguments[0]) / "log")
+    except SlipwayError as problem:
+        _logger.error("The log is not rolled: %s", problem)
+        return 1
+    for sentence in done.left:
+        _logger.error("%s", sentence)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,232 @@
+"""What a canary shows at one look: does the challenger fail more often than the champion beside it?
+
+The verdict holds however often one looks. "Not worse" has to be shown: nothing bad seen is "undecided".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from slipway.records.rollouts import CanarySpec, Look, RolloutVerdict
+from slipway.rollout.guardrails import (
+    COUNTS,
+    GUARDRAILS,
+    SHIFT_FLOOR,
+    Guarded,
+    Seen,
+    blocks_of,
+    guarded,
+    shifted,
+    split_evidence,
+)
+from slipway.rollout.looks import dated, is_overdue, plain, points
+from slipway.stats.evidence import difference_bound, rows_factor
+
+__all__ = ["judge_canary", "judge_guards"]
+
+_NOTHING_ELSE = Seen()
+
+
+def judge_canary(
+    spec: CanarySpec,
+    counts: pl.DataFrame,
+    *,
+    step: int,
+    since: datetime,
+    now: datetime,
+    rows_since: int | None = None,
+    seen: Seen = _NOTHING_ELSE,
+    is_quality_shown: bool = False,
+    took_ms: tuple[float, float] | None = None,
+    in_simulation: bool = False,
+) -> Look:
+    """Does anything go wrong more often with the challenger than with the champion beside it, and by how much at most?
+
+    It is worse as soon as one guardrail shows it, each at alpha over their number; a slow answer's share must be greater
+    by the margin too. A split that is not the declared one voids the verdict. A prediction shift stops nobody, it leaves
+    the canary undecided; where labels have shown the quality it is told alone.
+
+    Args:
+        spec: The phase as declared.
+        counts: One row a block of time, in order, of the whole canary, earlier steps included: `at` (its beginning),
+            `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`. A block should be short
+            enough that both arms saw the same troubles in it.
+        step: The present step, counted from 0.
+        since: When the step began, business time.
+        now: Business time.
+        rows_since: How many rows came to the challenger since then; None for those of the blocks that begin after it.
+        seen: What else is guarded.
+        is_quality_shown: Whether a shadow has shown by labels that the challenger is not worse.
+        took_ms: Median time of an answer, champion's and challenger's, where it was measured.
+        in_simulation: Whether business time is simulated: then the measured times are not those of the traffic.
+
+    Returns:
+        A look whose values hold the counts of each block, so that it can be judged again.
+    """
+    blocks = [counts[name].to_numpy() for name in COUNTS]
+    found = judge_guards(spec, counts, seen)
+    bound = difference_bound(*blocks, alpha=spec.alpha)
+    if rows_since is None:
+        rows_since = int(counts.filter(pl.col("at") >= since)["challenger_rows"].sum())
+    missing = _missing_in_canary(spec, blocks, bound, rows_since, step) + _missing_labels(spec, seen)
+    if found.is_shifted and not is_quality_shown:
+        missing.append(found.shift_words)
+    is_open = found.is_void or (bool(missing) and not found.worse)
+    verdict: RolloutVerdict = "undecided" if is_open else "worse" if found.worse else "not worse"
+    values: dict[str, Any] = {
+        **_counted(spec, counts, step),
+        "log_e": found.failures.log_e,
+        "bound": bound,
+        "rows_since": rows_since,
+        "guards": found.values,
+        "is_void": found.is_void,
+        "took_ms": [plain(each) for each in took_ms] if took_ms else None,
+        "is_overdue": is_overdue(spec, since, now),
+    }
+    told = [_canary_words(spec.steps[step], blocks), *_verdict_words(spec, found, missing, bound)]
+    told.append(_latency_words(took_ms, in_simulation))
+    sentence = dated(" ".join(part for part in told if part), spec, since, now)
+    return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    failures: Guarded
+    worse: list[Guarded]
+    is_shifted: bool
+    shift_words: str
+    is_void: bool
+    split_words: str
+    values: dict[str, Any]
+
+
+def judge_guards(spec: CanarySpec, counts: pl.DataFrame, seen: Seen) -> _Found:
+    """What each guardrail shows by now; needed: log(m / alpha) for each of m."""
+    needed = math.log(len(GUARDRAILS) / spec.alpha)
+    each = [guarded(name, blocks) for name, blocks in {"failures": counts, **seen.guards}.items()]
+    worse = [
+        one for one in each if one.log_e >= needed and (one.name != "slow answers" or one.difference >= spec.margin)
+    ]
+    values: dict[str, Any] = {one.name: {"log_e": one.log_e, **one.values} for one in each if one.name != "failures"}
+    shift = shifted(seen)
+    is_shifted = shift is not None and shift.log_e >= needed and abs(shift.difference) >= SHIFT_FLOOR
+    shift_words = ""
+    if shift is not None:
+        values[shift.name] = {"log_e": shift.log_e, "difference": shift.difference, **shift.values}
+        shift_words = f"its scores are not distributed as the champion's, by {points(abs(shift.difference))} at one cut"
+        if shift.challenger > 0 and shift.difference == shift.challenger:
+            shift_words = f"its scores and the champion's lie on different sides of the middle for {shift.challenger:.0%} of the same rows"
+    split, is_void, split_words = seen.split, False, ""
+    if split is not None and split.height:
+        log_e = split_evidence(split)
+        champion, challenger = int(split["champion"].sum()), int(split["challenger"].sum())
+        expected = float((split["share"] * (split["champion"] + split["challenger"])).sum())
+        is_void = log_e >= needed
+        split_words = (
+            f"the split is not the declared one: of {champion + challenger:,} cases the challenger was to have about"
+            f" {expected:,.0f} and had {challenger:,}, so that nothing that is compared can be trusted"
+        )
+        counted = {name: split[name].to_list() for name in ("share", "champion", "challenger")}
+        values["split"] = {"log_e": log_e, "at": [at.isoformat() for at in split["at"]], **counted}
+    if seen.slow_us:
+        values["slow answers"]["limit_us"] = [list(pair) for pair in seen.slow_us]
+    return _Found(each[0], worse, is_shifted, shift_words, is_void, split_words, values)
+
+
+def _worse_words(spec: CanarySpec, one: Guarded) -> str:
+    odds = "more than a million" if one.log_e > math.log(1e6) else f"{math.exp(one.log_e):,.0f}"
+    what = {
+        "failures": "it fails more often",
+        "time-outs": "it takes too long more often",
+        "invalid outputs": "its output is no valid score more often",
+        "fallbacks": "the fallback answers for it more often",
+        "slow answers": "its answers are slow more often",
+        "KPI": "its labelled rows lose more",
+    }[one.name]
+    figures = "" if one.name == "failures" else f" ({one.challenger:.3g} beside {one.champion:.3g})"
+    needed = len(GUARDRAILS) / spec.alpha
+    return f"Worse: the evidence that {what}{figures} is {odds} to 1; {needed:,.0f} to 1 stops it."
+
+
+def _missing_labels(spec: CanarySpec, seen: Seen) -> list[str]:
+    if spec.kpi is None:
+        return []
+    counts = seen.guards.get("KPI")
+    labels = 0 if counts is None else int(counts["challenger_rows"].sum())
+    if counts is None or not labels:
+        return ["no row that it answered has a label yet, and its KPI is to be shown by labels"]
+    bound = difference_bound(*blocks_of(counts), alpha=spec.alpha)
+    if bound < spec.kpi:
+        return []
+    return [f"by {labels:,} labels its mean loss may be up to {bound:.3g} greater, the margin is {spec.kpi:.3g}"]
+
+
+def _counted(spec: CanarySpec, counts: pl.DataFrame, step: int) -> dict[str, Any]:
+    return {
+        "percent": spec.steps[step],
+        "margin": spec.margin,
+        "alpha": spec.alpha,
+        "at": [at.isoformat() for at in counts["at"]],
+        **{name: counts[name].to_list() for name in COUNTS},
+    }
+
+
+def _verdict_words(spec: CanarySpec, found: _Found, missing: Sequence[str], bound: float) -> list[str]:
+    if found.is_void:
+        return [f"Undecided: {found.split_words}."]
+    if found.worse:
+        return [_worse_words(spec, one) for one in found.worse]
+    if missing:
+        return [f"Undecided: {'; '.join(missing)}."]
+    told = f"Not worse: its share is at most {points(bound)} greater, less than the margin of {points(spec.margin)}."
+    return [told, *([f"Its scores differ: {found.shift_words}."] if found.is_shifted else [])]
+
+
+def _missing_in_canary(
+    spec: CanarySpec, blocks: list[NDArray[np.float64]], bound: float, rows_since: int, step: int
+) -> list[str]:
+    missing = []
+    rows = int(blocks[3].sum())
+    if not rows:
+        beside = (100 - spec.steps[step]) / spec.steps[step]
+        least = math.ceil(rows_factor(0, beside, 0, 1, margin=spec.margin, alpha=spec.alpha))
+        return [f"it has answered no row yet; at the least about {least:,} rows without a failure are needed"]
+    if not bound < spec.margin:
+        factor = rows_factor(*blocks, margin=spec.margin, alpha=spec.alpha)
+        more = (
+            "and at these shares no number of rows will exclude it"
+            if math.isinf(factor)
+            else f"about {max(1, math.ceil((factor - 1) * rows)):,} more rows of the challenger at these shares would do it"
+        )
+        missing.append(f"its share may be up to {points(bound)} greater, the margin is {points(spec.margin)}, {more}")
+    if not rows_since:
+        missing.append(f"it has answered no row since the step of {spec.steps[step]}% began")
+    return missing
+
+
+def _canary_words(percent: int, blocks: list[NDArray[np.float64]]) -> str:
+    champion_failures, champion_rows, failures, rows = (int(each.sum()) for each in blocks)
+    if not rows:
+        return ""
+    said = f"At {percent}%: the challenger failed on {failures:,} of {rows:,} rows ({failures / rows:.1%})"
+    if not champion_rows:
+        return f"{said}; the champion answered none to compare with."
+    beside = f"{champion_failures:,} of {champion_rows:,} ({champion_failures / champion_rows:.1%})"
+    return f"{said}, the champion on {beside}, since the canary began."
+
+
+def _latency_words(took_ms: tuple[float, float] | None, in_simulation: bool) -> str:
+    if not took_ms or not all(math.isfinite(each) for each in took_ms):
+        return ""
+    if in_simulation:  # what machine time says must not differ between two runs of one seed
+        return "Latency is measured, not judged in simulation."
+    champion, challenger = took_ms
+    return f"An answer took {challenger:.3g} ms, the champion's {champion:.3g} ms (medians)."
