@@ -1,8 +1,9 @@
-"""What a loop leaves behind, written as records: roll-outs, retrainings, actions, a standing approval, a simulation."""
+"""What a loop leaves behind, written as records: roll-outs, an A/B test, retrainings, actions, a standing approval, a simulation."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from slipway.records.abtests import ABArm, ABLook, ABTest, ABTestSpec, ArmResult
 from slipway.records.endpoints import Served
 from slipway.records.loop import Action, Retraining, StandingApproval
 from slipway.records.monitors import Incident
@@ -35,7 +36,47 @@ FIGURES: tuple[tuple[str, int, float, tuple[tuple[float, ...], ...]], ...] = (
 
 def loop_records(digest: str) -> list[Record]:
     """One of everything, and more where there is an order; the endpoint's bundle has the given digest."""
-    return [*_rollouts(digest), *_retrainings(), *_actions(), *_standing(), _incident(), *_simulations()]
+    return [
+        *_rollouts(digest),
+        _abtest(digest),
+        *_retrainings(),
+        *_actions(),
+        *_standing(),
+        _incident(),
+        *_simulations(),
+    ]
+
+
+def _abtest(digest: str) -> ABTest:
+    """Decided long ago; its reason is what a person typed."""
+    looks = [
+        ABLook(
+            at=on(8, day),
+            verdict="undecided" if day < 12 else "decided",
+            sentence="Promote 2: 0.5 EUR more a row (+0.2 to +0.8)." if day == 12 else "Go on: more are needed.",
+            arms=(
+                ArmResult(name="champion", assigned=1000 * day, measured=900 * day, mean=10.0),
+                ArmResult(
+                    name="2", assigned=1000 * day, measured=900 * day, mean=10.5, effect=0.5, low=0.8 - 7 / day, high=7 / day,
+                    verdict="better" if day == 12 else "undecided", month=15_000.0, month_low=6_000.0, month_high=24_000.0,
+                ),
+            ),
+            unknown=(f"What {NASTY} does.",),
+        )
+        for day in (8, 10, 12)
+    ]  # fmt: skip
+    return ABTest(
+        **_common("ab1", "flight-delays", on(8, 1)),
+        parent_id=PARENT,
+        state="kept",
+        control=_served(1, digest),
+        arms=(ABArm(name="2", served=_served(2, "2" * 64), fraction=0.5),),
+        spec=ABTestSpec(minimal_effect=0.2, unit="EUR"),
+        salt="ab1",
+        ended_at=on(8, 13),
+        reason=f"Grace: {NASTY}",
+        looks=tuple(looks),
+    )
 
 
 def on(month: int, day: int, hour: int = 3) -> datetime:

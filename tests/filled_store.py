@@ -19,13 +19,15 @@ from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.models.found_by import completing
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
-from slipway.records.endpoints import Contract, Revision, Served
+from slipway.records.endpoints import Contract, FallbackSpec, Revision, Served, Way
+from slipway.records.explanations import Dependence, Explained, Importance, Interaction
 from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.filesets import FileEntry
 from slipway.records.gates import Approval, Outcome, Verdict
 from slipway.records.models import Bundle, BundleFile, Decision, LoggedMetric, LoggedModel, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
 from slipway.records.people import Actor
+from slipway.records.record import Record
 from slipway.records.reproductions import Reproduction
 from slipway.records.runs import (
     CONTEXT,
@@ -39,6 +41,7 @@ from slipway.records.runs import (
     StepRun,
 )
 from slipway.records.schema import Field, Signature
+from slipway.records.scorings import Scoring
 from slipway.records.sharing import Publication
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal, TableVersion
 from slipway.stats.column_profiles import to_bytes
@@ -105,9 +108,28 @@ BUNDLE = Bundle(
         MetricValue(metric="log_loss", value=0.5, n=28330),
     ),
     parity="the packaged model answers 64 rows bit for bit as the trained one",
+    compiled="Not compiled: The model KNeighborsClassifier has no compiled form.",
     certificate=CERTIFICATE,
     run_id=GOOD_RUN,
     trained_until=datetime(2013, 3, 24, tzinfo=UTC),
+    explained=Explained(
+        rows=1000,
+        asked=60_000,
+        label="late",
+        how="exact, by the trees",
+        scale="log-odds",
+        importances=(
+            Importance(input="carrier", permuted=0.8, low=0.7, high=0.9, contribution=0.6),
+            Importance(input="distance", permuted=0.2, low=-0.1, high=0.5, contribution=0.4),
+        ),
+        dependences=(
+            Dependence(input="carrier", values=("AA", NASTY), answers=(0.2, 0.3)),
+            Dependence(input="distance", values=(100.0, 900.0), answers=(0.2, 0.25)),
+            Dependence(input="hidden", values=(), answers=()),
+        ),
+        interactions=(Interaction(first="carrier", second="distance", strength=0.12),),
+        leaks=(f"{NASTY} alone predicts late.",),
+    ),
 )
 
 
@@ -140,6 +162,7 @@ def fill(workspace: Workspace) -> None:
         tx.set_ref("flights", "model", "flight-delays", MODELS[-1], expect=None)
         tx.set_ref("flights", "alias", "flight-delays/champion", "1", expect=None)
         tx.set_ref("flights", "endpoint", "flight-delays", "flights/flight-delays/1", expect=None)
+        tx.set_ref("flights", "scoring", "flight-delays", "5c" * 16, expect=None)
         lineage.link(tx, "table:flights/flights@abcdef0123456789", f"run:{GOOD_RUN}", "input")
         lineage.link(tx, f"run:{GOOD_RUN}", "model:m-" + "c" * 32, "made")
         lineage.link(tx, "model:m-" + "c" * 32, f"bundle:{digest}", "packed")
@@ -388,7 +411,7 @@ def _reproduction(digest: str) -> Reproduction:
     )
 
 
-def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:
+def _serving(digest: str) -> tuple[Record, ...]:
     revision = Revision(
         **_common("flights/flight-delays/1", "flight-delays"),
         number=1,
@@ -398,6 +421,14 @@ def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:
         verdict_id="v1",
         actor=Actor("ada", roles=("admin",)),
         simulation=True,
+        fallback=FallbackSpec(
+            ways=(
+                Way(by="version", served=Served(model="flight-delays", number=1, bundle=digest)),
+                Way(by="value", value=0.2),
+            ),
+            within_us=200_000,
+            required=("hour",),
+        ),
     )
     finding = Finding(
         **_common("f1", "drift"),
@@ -441,4 +472,24 @@ def _serving(digest: str) -> tuple[Revision | Finding | Incident, ...]:
         late_median_us=60_000_000,
         late_greatest_us=7_200_000_000,
     )
-    return (revision, finding, incident, report)
+    scoring = Scoring(
+        **_common("5c" * 16, "flight-delays"),
+        parent_id="flights/flight-delays",
+        number=1,
+        state="finished",
+        environment="dev",
+        revision=1,
+        served=revision.served,
+        trigger="by hand",
+        actor=Actor("ada", roles=("admin",)),
+        table="flights",
+        source_version="abcdef0123456789",
+        source_number=1,
+        into="scored_flights",
+        rows=100,
+        parts=1,
+        refused=1,
+        reasons={NASTY: 1},
+        sentence=f"99 rows were scored, {NASTY}.",
+    )
+    return (revision, finding, incident, report, scoring)

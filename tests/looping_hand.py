@@ -147,7 +147,7 @@ class _Log:
         shadows: list[ShadowRow] = []
         failures: list[FailureRow] = []
         for place, row in enumerate(self._rows):
-            arm, at_us = self._arm(row["order_id"]), _us(row["asked_at"])
+            arm, at_us, is_covered = self._arm(row["order_id"]), _us(row["asked_at"]), False
             if arm == "challenger" and len(failures) < self._failing:
                 served = self._served("challenger")
                 failures.append(
@@ -155,8 +155,9 @@ class _Log:
                         at_us, at_us, self._revision.number, "challenger", served.bundle[:16], 1, "predict", True
                     )
                 )
-                arm = "champion"
-            predictions.append(self._prediction(row, inputs[place], arm, scores[arm][place]))
+                arm, is_covered = "champion", True
+            answered = self._prediction(row, inputs[place], arm, scores[arm][place])
+            predictions.append(msgspec.structs.replace(answered, propensity=1.0) if is_covered else answered)
             for other, found in scores.items():
                 if other != arm:
                     bundle = self._served(other).bundle[:16]

@@ -10,7 +10,7 @@ from benchmarks.pairs import Compared, compare
 import postgres_here
 import redis_here
 import s3_here
-from benchmarks import pipelines_peers
+from benchmarks import pipelines_peers, serving_sides
 
 SMALL: dict[str, dict[str, Any]] = {
     "step_overhead": {"steps": 2, "rounds": 1},
@@ -29,14 +29,16 @@ SMALL: dict[str, dict[str, Any]] = {
 WITH_PROCESSES: dict[str, dict[str, Any]] = {
     "larger_than_memory": {"copies": 2, "rows": 30_000},
     "one_row_prediction": {"rounds": 1, "requests": {2: 4}},
+    "compiled_models": {"pairs": 1, "times": {1: 2, 100: 1}},
     "start_up": {"pairs": 1},
+    "serving_promises": {"swaps": 2, "rate": 50, "calls": 10},
 }
 
 
 def run_small(name: str, sizes: dict[str, Any]) -> None:
     rows = importlib.import_module(f"benchmarks.{name}").run(**sizes)
     assert rows
-    for row in rows:
+    for row in (row for row in rows if "what" in row):
         assert row["path"] == rows[0]["path"]
         assert row["slipway"] > 0
         assert (row["raw"] is None) == (row["ratio"] is None)
@@ -82,8 +84,16 @@ def test_pipelines_beside_their_peers_run_small() -> None:
     run_small("search_trials", {"trials": 4, "pairs": 1})
 
 
-BY_ITSELF = {"online_redis", "object_blobs", "ledger_postgres"}
-BESIDE_ANOTHER = {"mlflow_server", "pipelines_peers", "search_trials"}
+@pytest.mark.full
+def test_serving_beside_its_peers_runs_small() -> None:
+    if not serving_sides.PYTHON.exists():
+        pytest.skip("needs the peers: make .venv/stamps/serving-peers")
+    sizes = {"rounds": 1, "seconds": 0.1, "cells": ((1, 2),), "models": ("logistic regression",), "starts": 1}
+    run_small("serving_peers", sizes)
+
+
+BY_ITSELF = {"online_redis", "object_blobs", "ledger_postgres", "rollout_decisions", "rollout_faults"}
+BESIDE_ANOTHER = {"mlflow_server", "pipelines_peers", "search_trials", "serving_peers"}
 """Of another environment; MLflow's server is not run small: it takes a minute to start."""
 
 
@@ -110,7 +120,9 @@ def test_a_missed_goal_is_said() -> None:
         {"path": "ledger", "what": "b", "raw": 1.0, "slipway": 3.0, "ratio": 3.0, "goal": 3.0},
         {"path": "ledger", "what": "c", "raw": None, "slipway": 1234.5, "ratio": None},
     ]
+    rows.append({"beside": "| more | than two |"})
     page = section(importlib.import_module("benchmarks.ledger"), rows)
+    assert "\n\n| more | than two |\n" in page
     assert "| a | 1 | 1.20 | 1.20x | at most 1.15x: **missed** |" in page
     assert "| b | 1 | 3 | 3x | at most 3: met |" in page
     assert "| c |  | 1,234 |  |  |" in page

@@ -78,8 +78,13 @@ class TestSkops(ModelFormatSuite):
         linear = pipeline(LogisticRegression(max_iter=500)).fit(FRAME, YES)
         trees = pipeline(HistGradientBoostingClassifier(max_iter=5)).fit(FRAME, YES)
         forest = pipeline(RandomForestRegressor(3, random_state=0)).fit(FRAME, target)
+        boosted = pipeline(lgb.LGBMClassifier(n_estimators=4, verbose=-1, n_jobs=1)).fit(FRAME, YES)
+        own = FRAME[["category", "share"]]  # its encoder holds a function with some arguments
+        categories = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype").fit(own, YES)
         return [
             Fitted(estimator=linear, x=FRAME, rows=rows, task="classification"),
+            Fitted(estimator=boosted, x=FRAME, rows=rows, task="classification"),
+            Fitted(estimator=categories, x=own, rows=rows_of(own), task="classification"),
             Fitted(estimator=trees, x=FRAME, rows=rows, task="classification"),
             Fitted(estimator=forest, x=FRAME, rows=rows, task="regression"),
         ]

@@ -440,6 +440,7 @@ def test_a_sync_that_was_killed_is_made_good_by_the_next(workspace: Workspace, d
     ]
 
 
+@pytest.mark.full
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(

@@ -16,7 +16,7 @@ PAGES = sorted([HERE / "README.md", *(HERE / "docs").glob("*.md")])
 def commands(page: Path) -> list[str]:
     text = page.read_text()
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.S | re.M)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [line for line in lines if re.match(r"slipway [a-z]", line)]
 
 

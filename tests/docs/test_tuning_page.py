@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[2] / "docs" / "tuning.md"
 
 
+@pytest.mark.full
 def test_the_examples_run(tmp_path: Path) -> None:
     told = []
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.S | re.M)):

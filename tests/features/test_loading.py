@@ -151,6 +151,7 @@ class Stopping(SqliteOnlineStore):
         super().set_mark(name, value)
 
 
+@pytest.mark.full
 @settings(
     deadline=None,
     max_examples=12,

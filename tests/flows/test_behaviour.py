@@ -327,6 +327,7 @@ def test_every_check_of_behaviour_is_collected() -> None:
     assert makers == KINDS
 
 
+@pytest.mark.full
 def test_false_refusals_and_passes_over_seeds(workspace: Workspace) -> None:
     """Honest models over seeds: none is refused; by what is unfair, unsteady or leaky none passes."""
     checks = (FAIR, sw.robust(missing=0.02, noise=0.02, drop=0.1), sw.monotonic("debt", "increasing"), sw.no_leakage())

@@ -128,6 +128,7 @@ def test_nothing_is_reported_when_nothing_is_wrong(desk: Desk, client: EndpointC
     assert "none is wrong" in finding.sentence
 
 
+@pytest.mark.full
 def test_the_command_asks_the_projects_own_queries(desk: Desk, client: EndpointClient) -> None:
     Traffic(desk, client).run(hours=6)
     where = ["-C", str(desk.project.folder), "--since", "2013-04-01"]
@@ -225,6 +226,7 @@ def test_late_data_is_told_from_a_defect(desk: Desk, client: EndpointClient) -> 
     assert "came late" in finding.sentence
 
 
+@pytest.mark.full
 def test_rows_that_never_come_are_late_too(desk: Desk, client: EndpointClient) -> None:
     Traffic(desk, client, held=lambda arrival: START + 900 * HOUR if arrival.name == "flights" else None).run(hours=6)
     report = report_of(desk)
@@ -232,6 +234,7 @@ def test_rows_that_never_come_are_late_too(desk: Desk, client: EndpointClient) -
     assert by_name(report)["origin_seen_6h"].late > 0
 
 
+@pytest.mark.full
 def test_a_table_that_lacks_what_was_pushed_is_told_apart(desk: Desk, client: EndpointClient) -> None:
     Traffic(desk, client).run(hours=8)
     held = versions.read(desk.workspace, "flights").filter(pl.col("known_at") <= START + 3 * HOUR).collect()
@@ -247,6 +250,7 @@ def test_a_table_that_lacks_what_was_pushed_is_told_apart(desk: Desk, client: En
     assert "delay" in finding.sentence
 
 
+@pytest.mark.full
 def test_a_late_feed_does_not_hide_a_defect(desk: Desk, client: EndpointClient) -> None:
     def held(arrival: Arrival) -> datetime | None:
         return arrival.at + 2 * HOUR if arrival.name == "flights" else None
@@ -264,6 +268,7 @@ def test_a_late_feed_does_not_hide_a_defect(desk: Desk, client: EndpointClient) 
     assert (wind.mismatches, wind.late) == (2, 0)
 
 
+@pytest.mark.full
 def test_a_sample_takes_all_of_a_key_or_none(desk: Desk, client: EndpointClient) -> None:
     Traffic(desk, client).run(hours=60)
     half = report_of(desk, sample=0.5)

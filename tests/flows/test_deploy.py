@@ -48,6 +48,16 @@ def test_a_refusal_names_the_next_step_and_nothing_serves(desk: Desk) -> None:
     assert desk.champion() == 0
 
 
+def test_another_name_is_no_way_round_the_gate(desk: Desk) -> None:
+    with pytest.raises(GateRefused, match="approved as accountable"):
+        desk.deploy(FIRST, endpoint="elsewhere")
+    assert not (desk.folder.parent / "elsewhere" / REVISION_FILE).exists()
+    asked = verdicts(desk)[0].outcomes
+    with pytest.raises(GateRefused):
+        desk.deploy(FIRST)
+    assert [one.check for one in verdicts(desk)[0].outcomes] == [one.check for one in asked]
+
+
 def test_an_approval_is_void_for_other_bytes(desk: Desk) -> None:
     desk.approve(FIRST)
     assert desk.deploy(FIRST, dry_run=True).verdict.passed
@@ -75,7 +85,7 @@ def test_a_dry_run_changes_nothing(desk: Desk) -> None:
 def test_prod_asks_for_a_declared_gate(desk: Desk) -> None:
     desk.approve(FIRST)
     with pytest.raises(GateRefused, match="No gate is declared, and prod asks for one"):
-        deploy(desk.in_environment("prod"), Deploy(model=NAME, endpoint="other"))
+        deploy(dataclasses.replace(desk.workspace, environment="prod"), Deploy(model=NAME, endpoint="other"))
     assert deploy(desk.in_environment("prod"), Deploy(model=NAME, version="1", dry_run=True)).verdict.passed
 
 

@@ -10,6 +10,7 @@ from small_desk import FIRST, NAME, Desk
 import slipway as sw
 from slipway.backends.uv_environments import UvEnvironments
 from slipway.flows.evidence import collect
+from slipway.flows.target import check_target
 from slipway.gates.judge import judge
 from slipway.models import registry
 from slipway.records.gates import Outcome
@@ -90,6 +91,27 @@ def test_a_gate_asks_for_a_target(desk: Desk, wheels: Path, monkeypatch: pytest.
     assert judged(desk, (*lock, "elsewhere-only==1.0"), platform=INTEL).result == "cannot tell"
     monkeypatch.setenv("UV_NO_INDEX", "1")
     assert "native" in judged(desk, lock, platform=ARM).found
+
+
+def test_a_version_is_asked_for_a_platform_and_the_first_package_without_a_wheel_is_named(
+    desk: Desk, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    version = desk.version(FIRST)
+    bundle = registry.bundle_of(desk.workspace, version)
+    write(wheels, "zebra", "cp311-cp311-manylinux_2_17_x86_64")
+    for number in range(9):
+        write(wheels, f"plain{number}", "py3-none-any")
+    names = [f"plain{number}" for number in range(9)]
+    lock = tuple(f"{name}==1.0" for name in (*names[:4], "native", *names[4:], "zebra"))
+    assert bundle.environment is not None
+    environment = msgspec.structs.replace(bundle.environment, lock=lock, imports="", python="3.11.7")
+    locked = msgspec.structs.replace(bundle, environment=environment)
+    here = check_target(desk.workspace, version, locked, "linux/amd64")
+    assert (here.holds, here.checked, here.python) == (True, 11, "3.11")
+    there = check_target(desk.workspace, version, locked, "linux/arm64")
+    assert not there.holds
+    assert there.faults[0].startswith("native 1.0 has no wheel there: ")
 
 
 def test_without_uv_it_cannot_be_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,10 @@ from slipway.flows.deploy import deploy, rollback
 from slipway.flows.watch import watch
 from slipway.gates.declare import Gate, approval, metric
 from slipway.ledger import entries
+from slipway.loop.reconcile import reconcile
 from slipway.operations.declare import call, convert
 from slipway.operations.endpoints import Deploy, Rollback, Watch
+from slipway.operations.rollouts import Reconcile
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
@@ -184,10 +186,18 @@ def test_broken_glass_is_told_expires_and_ends_with_what_passes(desk: Desk) -> N
     watch(still.workspace, Watch(name=NAME))
     assert incidents(desk)[0].sentence.startswith("Over time: ")
     rollback(still.workspace, Rollback(name=NAME))
-    watch(still.workspace, Watch(name=NAME))
     assert [one.state for one in incidents(desk)] == ["closed"]
     with pytest.raises(GateRefused, match="break-glass"):
         rollback(still.workspace, Rollback(name=NAME, to=2))
+
+
+def test_the_loop_says_that_broken_glass_is_over_time_where_nothing_is_watched(desk: Desk) -> None:
+    still = desk.without_processes()
+    desk.declare(gate=Gate(metric("auc") >= 0.9999), monitors=[])
+    still.deploy(FIRST, break_glass="nothing answers since ten")
+    desk.clock.advance_to(desk.clock.now() + timedelta(hours=25))
+    reconcile(still.workspace, Reconcile())
+    assert incidents(desk)[0].sentence.startswith("Over time: ")
 
 
 def test_nobody_s_word_lets_through_what_is_unsigned_and_not_everybody_may(desk: Desk) -> None:

@@ -95,6 +95,7 @@ def test_a_frame_and_batches_give_the_same_model(desk: Project, tmp_path: Path) 
     assert bundle.predict_rows(rows) == again.predict_rows(rows)
 
 
+@pytest.mark.full
 def test_steps_in_processes_of_their_own_need_the_reference_only(desk: Project) -> None:
     code = snapshot.pack(desk.folder)
     pipeline = desk.pick(Pipeline, "release", "pipeline")
@@ -114,6 +115,7 @@ def test_steps_in_processes_of_their_own_need_the_reference_only(desk: Project) 
     assert 0 < sum(one.size_bytes for one in outputs) < 20_000
 
 
+@pytest.mark.full
 def test_scores_are_streamed_into_a_table(desk: Project) -> None:
     pipeline = desk.pick(Pipeline, "scored", "pipeline")
     first, second = (engine.run(desk.workspace, pipeline, {"until": UNTIL}) for _ in range(2))

@@ -8,13 +8,15 @@ from small_desk import BETTER, FIRST, NAME, Desk
 
 import slipway as sw
 from slipway.errors import GateRefused
+from slipway.flows.approve import grant
 from slipway.flows.inbox import inbox
 from slipway.governance import raci
 from slipway.ledger import entries
 from slipway.operations.comments import Inbox, ListNotices
+from slipway.operations.governance import Grant
 from slipway.ports.workspace import Workspace
 from slipway.records.monitors import Incident
-from slipway.records.people import Actor
+from slipway.records.people import Actor, Person, RoleGrant
 from slipway.records.responsibility import STAGES, Notice, RaciRow
 
 ROWS = tuple(
@@ -55,6 +57,28 @@ def test_a_version_that_waits_for_words_alone_asks_for_them_once(still: Desk) ->
     assert len([one for one in told(still, "eve") if "was refused" in one]) == 2  # each verdict is one
     as_(still, "grace").approve(FIRST)
     assert inbox_of(still.workspace, "grace").approvals == ()
+
+
+def test_who_holds_a_role_is_asked_for_its_words_until_there_are_enough(still: Desk) -> None:
+    still.declare(gate=sw.Gate(sw.approval("governance", count=2)))
+    names = ("gov", "max", "una")
+    with still.workspace.ledger.write() as tx:
+        for name, role in zip((*names, "eve"), (*("governance",) * 3, "executive viewer"), strict=True):
+            known = Person(id=name, name=name, project="", created_at=still.clock.now(), grants=(RoleGrant(role),))
+            entries.put(tx, known)
+    with pytest.raises(GateRefused):
+        still.deploy(FIRST)
+
+    def asked() -> list[str]:
+        return [name for name in (*names, "eve", "grace") if inbox_of(still.workspace, name).approvals]
+
+    assert asked() == ["gov", "max", "una"]
+    (waiting,) = inbox_of(still.workspace, "max").approvals
+    assert waiting.sentence.endswith(f"slipway approve {NAME} --version {FIRST} --role governance")
+    grant(as_(still, "max").workspace, Grant(model=NAME, version=str(FIRST), role="governance"))
+    assert asked() == ["gov", "una"]
+    grant(as_(still, "una").workspace, Grant(model=NAME, version=str(FIRST), role="governance"))
+    assert asked() == []
 
 
 def test_nobody_is_asked_for_what_fails_otherwise(still: Desk) -> None:

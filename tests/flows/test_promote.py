@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import polars as pl
 import pytest
 from small_desk import BETTER, FIRST, NAME, Desk, NoProcess
+from zoo_desk import in_this_process
 
 from slipway.client.endpoint import EndpointClient
 from slipway.data.declare import Table
@@ -27,23 +31,42 @@ from slipway.errors import (
     StepFailed,
 )
 from slipway.flows.approve import grant
+from slipway.flows.check_load import check_load
 from slipway.flows.deploy import deploy
 from slipway.flows.endpoints import revision_of
+from slipway.flows.floors import set_floor
+from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.flows.promote import promote, trust, version_of
 from slipway.flows.promotion import Promoted, Promotion, default_for
 from slipway.flows.promotions import list_promotions
 from slipway.flows.release import declare_endpoint
+from slipway.gates.behaviour import documented
+from slipway.gates.declare import Gate, approval, load, metric, replayed, reproduced
 from slipway.hosts.project import Project, open_project
-from slipway.ledger import entries
+from slipway.ledger import entries, lineage
+from slipway.ledger.attest import signed
 from slipway.models import registry
+from slipway.models.received import verdicts_of
+from slipway.models.registered import document, documents
 from slipway.operations.endpoints import Deploy
+from slipway.operations.floors import SetFloor
 from slipway.operations.governance import Grant
+from slipway.operations.load import CheckLoad
+from slipway.operations.models import DocumentModel
 from slipway.operations.promotions import ListPromotions
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
+from slipway.records.models import ModelVersion
 from slipway.records.people import Actor
 from slipway.records.promotions import Promotion as Record
 from slipway.records.promotions import PromotionStage
+from slipway.records.reproductions import Reproduction
+from slipway.records.responsibility import RaciRow
+from slipway.records.runs import StepRun
+from slipway.records.tables import AboutTable
+from slipway.tables import versions
+from slipway.tables.personal import MASK
+from slipway.tables.versions import Origin
 
 SETTINGS = """
 [project]
@@ -80,9 +103,8 @@ class Chain:
         workflow = more.pop("workflow", None) or default_for(to, is_first=source == "dev")
         others = [self.of("dev")] if source == "test" else []
         declared = self.dev.project.module().delays
-        return promote(
-            self.of(source), self.of(to), version, workflow, features=declared.features, others=others, ask=ask, **more
-        )
+        more = {"ask": ask, "serve": in_this_process, "others": others, "features": declared.features, **more}
+        return promote(self.of(source), self.of(to), version, workflow, **more)
 
     def trusted(self, *names: str) -> None:
         for name in names:
@@ -134,7 +156,13 @@ def test_the_same_bytes_go_all_the_way(chain: Chain) -> None:
     assert asked.command == f"slipway approve {NAME} --version 1 --role accountable --env test"
 
     chain.approve("test")
-    assert chain.promote("test").state == "done"
+    done = chain.promote("test")
+    assert done.state == "done"
+    tried = stage(done, "experiment")
+    assert tried.replay is not None
+    assert (tried.replay.verdict, tried.replay.rows, tried.replay.of) == ("equal", 500, 2832)
+    assert "500 of 2,832 training rows were asked over HTTP" in tried.sentence
+    assert chain.promote("prod").stages[0].sentence.count("training rows were asked over HTTP") == 1
     served = revision_of(chain.of("test"), NAME)
     assert served.served.bundle == chain.dev.version(FIRST).bundle
     assert registry.aliases(chain.of("dev"), NAME)["test"] == FIRST
@@ -235,6 +263,47 @@ def test_the_author_does_not_approve_in_the_next_store_either(chain: Chain) -> N
         chain.approve("test")
 
 
+def test_it_names_who_is_asked_consulted_and_told(chain: Chain) -> None:
+    from slipway.governance import raci
+    from slipway.governance.absences import away
+    from slipway.governance.people import add
+    from slipway.operations.people import AddPerson
+    from slipway.operations.responsibility import Away
+
+    there = chain.of("test")
+    for name, role in (("boss", "admin"), ("grace", "business owner"), ("gov", "governance"), ("eve", "data engineer")):
+        add(there, AddPerson(name=name, roles=(role,)))
+    row = RaciRow(stage="approve", accountable=("grace",), consulted=("boss",), informed=("boss",))
+    raci.declare(there, (RaciRow(stage="validate", informed=("eve",)), row))
+    chain.trusted("test")
+    waiting = chain.promote("test")
+    assert stage(waiting, "gate").informed == ("eve",)
+    asked = stage(waiting, "approval")
+    assert (asked.asked, asked.consulted, asked.informed) == (("grace",), ("boss",), ("eve",))
+    assert "Accountable: grace." in asked.sentence
+    away(there, Away(name="grace", until=there.clock.now() + timedelta(days=2), deputy="gov"))
+    asked = stage(chain.promote("test"), "approval")
+    assert asked.asked == ("gov",)
+    assert "Accountable: gov for grace, who is away." in asked.sentence
+
+
+def test_words_that_nobody_can_give_are_refused_before_anybody_is_asked(chain: Chain) -> None:
+    from slipway.governance import raci
+
+    floor = SetFloor(environment="test", checks=("sw.approval('accountable', count=2)",), reason="four eyes")
+    set_floor(chain.of("test"), floor)
+    declared = dataclasses.replace(chain.dev.project.module().delays, gate=None)
+    declare_endpoint(chain.of("test"), declared)
+    raci.declare(chain.of("test"), (RaciRow(stage="approve", accountable=("grace",)),))
+    chain.trusted("test")
+    with pytest.raises(GateRefused, match=r"makes 1 accountable for approving: grace") as caught:
+        chain.promote("test")
+    assert "in the gate or the floor: sw.approval('accountable'), sw.approval('governance')" in caught.value.fix
+    assert "--env" not in caught.value.fix
+    found = list_promotions(chain.of("dev"), ListPromotions(model=NAME)).promotions[0]
+    assert states(found)["gate"] == "failed"
+
+
 def test_what_was_replaced_since_begins_anew(chain: Chain) -> None:
     chain.trusted("test")
     chain.promote("test")
@@ -247,6 +316,64 @@ def test_what_was_replaced_since_begins_anew(chain: Chain) -> None:
         chain.promote("test", FIRST)
     newest = list_promotions(chain.of("test"), ListPromotions(model=NAME)).promotions
     assert {one.number: one.state for one in newest} == {1: "done", 2: "done", 3: "failed"}
+
+
+# The experiment
+
+
+def served_in_test(chain: Chain, **more: Any) -> Record:
+    chain.trusted("test")
+    chain.promote("test", **more)
+    chain.approve("test")
+    return chain.promote("test", **more)
+
+
+def halve_the_wind(workspace: Workspace, name: str) -> None:
+    head = versions.head(workspace, name)
+    rows = versions.read(workspace, name).collect().with_columns(pl.col("wind") * 0.5)
+    manifest = versions.manifest_of(workspace, head)
+    versions.overwrite(workspace, name, rows, key=manifest.key, time=manifest.time)
+
+
+def test_a_feed_that_is_another_there_ends_it_and_the_evidence_is_kept(chain: Chain) -> None:
+    halve_the_wind(chain.of("test"), "weather")
+    with pytest.raises(
+        GateRefused, match=r"does not get in test what it was trained on: weather_now_wind is "
+    ) as caught:
+        served_in_test(chain)
+    assert "sw.replayed(max_share=0.01)" in caught.value.fix
+    for name in ("dev", "test"):
+        (found,) = list_promotions(chain.of(name), ListPromotions(model=NAME)).promotions
+        tried = stage(found, "experiment")
+        assert (found.state, tried.state) == ("failed", "failed")
+        assert tried.replay is not None
+        assert {one.column for one in tried.replay.columns if one.differing} >= {"weather_now_wind", "the answer"}
+
+
+def test_without_stored_rows_it_says_why_and_goes_on_by_the_gate(chain: Chain) -> None:
+    with chain.of("dev").ledger.write() as tx:
+        for step in list(entries.every(tx, StepRun)):
+            entries.put(tx, msgspec.structs.replace(step, outputs=()))
+    done = served_in_test(chain)
+    tried = stage(done, "experiment")
+    assert done.state == "done"
+    assert tried.replay is not None
+    assert tried.replay.verdict == "cannot"
+    assert "no training rows could be replayed: The training rows of small-delays 1 are not stored" in tried.sentence
+    assert "Its gate asks for no replay" in tried.sentence
+
+
+def test_values_of_persons_are_in_no_kept_replay(chain: Chain) -> None:
+    about = Origin(about=AboutTable(personal=("mail",)))
+    versions.overwrite(chain.of("dev"), "people", pl.DataFrame({"mail": ["ada"]}), origin=about)
+    halve_the_wind(chain.of("test"), "weather")
+    with pytest.raises(GateRefused, match=r"weather_now_wind differs in [\d,]+ of 500 rows"):
+        served_in_test(chain)
+    (found,) = list_promotions(chain.of("test"), ListPromotions(model=NAME)).promotions
+    tried = stage(found, "experiment")
+    assert tried.replay is not None
+    assert "in the training set and" not in tried.sentence
+    assert {one.first for one in tried.replay.columns} == {"", MASK}
 
 
 # What a project adds
@@ -336,8 +463,6 @@ def test_a_kill_between_what_is_done_and_what_is_written(
             with chain.of("test").ledger.write() as tx:
                 (found,) = list(entries.every(tx, Record))
                 new = tuple(PromotionStage(name=one.name) for one in found.stages)
-                import msgspec
-
                 entries.put(tx, msgspec.structs.replace(found, stages=new))
         with pytest.raises(Killed):
             chain.promote("test")
@@ -348,6 +473,7 @@ def test_a_kill_between_what_is_done_and_what_is_written(
     assert revision_of(chain.of("test"), NAME).number == 1
 
 
+@pytest.mark.full
 def test_the_command_goes_on_after_a_kill(desk: Desk, tmp_path: Path) -> None:
     """From the command line with real processes: killed while it deploys, then asked again."""
     folder = tmp_path / "small"
@@ -395,3 +521,69 @@ def test_one_store_for_two_environments_needs_no_copy(desk: Desk) -> None:
     assert "nothing to copy" in stage(done, "copy").sentence
     with pytest.raises(NotFound):
         deploy(there, Deploy(model="nothing"))
+
+
+def reproduced_there(there: Workspace, version: ModelVersion) -> None:
+    """What `slipway reproduce` keeps of a repetition."""
+    made = Reproduction(
+        id=f"{version.run_id}-1",
+        parent_id=version.run_id,
+        number=1,
+        project=there.project,
+        name="release",
+        created_at=there.clock.now(),
+        verdict="equal",
+        sentence="6 steps are equal.",
+        bundle=version.bundle,
+        actor=there.actor,
+    )
+    with there.ledger.write() as tx:
+        entries.put(tx, signed(made, there.signer), expect=0)
+        lineage.link(tx, f"bundle:{version.bundle}", f"reproduction:{made.id}", "reproduced")
+
+
+@pytest.mark.full
+def test_what_was_shown_of_the_bytes_goes_with_them(chain: Chain) -> None:
+    """Load tests, a replay and what people wrote: the training rows and the people who wrote stay where they are."""
+    dev, test = chain.of("dev"), chain.of("test")
+    asks = Gate(
+        metric("auc") >= 0.5,
+        replayed(40),
+        reproduced(),
+        load(rate=10, p95_ms=60_000),
+        documented("purpose"),
+        approval("accountable"),
+    )
+    for there in (dev, test):
+        declare_endpoint(there, dataclasses.replace(chain.dev.project.module().delays, gate=asks))
+    chain.trusted("test")
+    with pytest.raises(GateRefused, match="stayed in the store that it came from"):
+        chain.promote("test")  # nobody replayed it in dev either
+    against = [one for one in verdicts_of(test, chain.dev.version(FIRST).bundle)[0].outcomes if one.result != "passed"]
+    assert sorted(one.fix for one in against) == [
+        "Let that gate judge it with sw.replayed() in it (slipway deploy small-delays), then promote it again.",
+        "Reproduce it there (slipway reproduce small-delays), then promote it again.",
+        'Write it: slipway models document small-delays purpose "..." --env test',
+        "slipway approve small-delays --version 1 --role accountable --env test",
+        "slipway check-load small-delays:1 --rate 10 --env test",
+    ]
+    document(dev, DocumentModel(name=NAME, field="purpose", text="To warn the gate."))
+    check_load(dev, CheckLoad(target=f"{NAME}:{FIRST}", rate=10, seconds=1))
+    reproduced_there(dev, chain.dev.version(FIRST))
+    judge_version(
+        dev,
+        chain.dev.version(FIRST),
+        registry.bundle_of(dev, chain.dev.version(FIRST)),
+        declared_endpoint(dev, NAME),
+        keep=True,
+    )
+    waits = chain.promote("test")
+    assert (waits.state, states(waits)["gate"], states(waits)["approval"]) == ("waiting", "done", "waiting")
+    judged = next(one for one in verdicts_of(test, waits.bundle) if one.environment == "test")
+    (told,) = [one.found for one in judged.outcomes if "asked over HTTP" in one.check]
+    assert told.startswith(f"in dev on {dev.clock.now():%Y-%m-%d}: 40 of 2,832 training rows were asked over HTTP")
+    document(test, DocumentModel(name=NAME, field="purpose", text="To warn the passengers."))
+    chain.approve("test")
+    assert chain.promote("test").state == "done"
+    with test.ledger.read() as tx:
+        assert documents(tx, test, NAME)["purpose"] == "To warn the passengers."

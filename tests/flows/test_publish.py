@@ -8,12 +8,19 @@ import msgspec
 import pytest
 from small_desk import BETTER, FIRST, NAME, Desk
 
+import slipway as sw
 from slipway.errors import BackendError
 from slipway.flows.endpoints import revision_of
 from slipway.flows.publish import converge, publish_revision
+from slipway.flows.release import declare_endpoint
 from slipway.ports.launcher import Launcher
 from slipway.records.endpoints import Revision
+from slipway.records.tables import AboutTable
+from slipway.serving.log_policy import KEY_FILE
 from slipway.serving.swap import REVISION_FILE, read_revision
+from slipway.tables.catalog import head
+from slipway.tables.commits import note_about
+from slipway.tables.log_layouts import read_layouts
 
 
 class Killed(BaseException):
@@ -120,3 +127,27 @@ def test_a_process_that_refuses_a_revision_is_said(still: Desk) -> None:
     ):
         publish_revision(workspace, draft, [still.version(FIRST)], "endpoints.deploy")
     assert revision_of(still.workspace, NAME).number == 2, "the ledger says what was wanted"
+
+
+def test_a_revision_names_the_inputs_that_tell_of_a_person(still: Desk) -> None:
+    assert in_folder(still).personal == ()
+    note_about(still.workspace, head(still.workspace, "flights"), AboutTable(personal=("distance", "delay")))
+    still.deploy(BETTER)
+    assert in_folder(still).personal == ("distance", "origin_delay_6h")
+
+
+def test_a_log_knows_its_columns_and_what_stays_out_of_it_before_the_first_row(still: Desk) -> None:
+    assert still.project is not None
+    note_about(still.workspace, head(still.workspace, "flights"), AboutTable(personal=("distance", "flight_id")))
+    log = sw.Log(keep="400d", sample=0.5, sync=True, redact="personal")
+    declare_endpoint(still.workspace, dataclasses.replace(still.project.module().delays, log=log))
+    still.deploy(BETTER)
+    served = in_folder(still)
+    assert {"distance", "flight_id"} <= set(served.log.redacted)
+    assert (served.log.keep_us // 86_400_000_000, served.log.sample, served.log.sync) == (400, 0.5, True)
+    layout = read_layouts(still.folder / "log")[served.number, served.served.bundle[:16]]
+    assert layout.fields == served.contract.fields
+    key = (still.folder / KEY_FILE).read_bytes()
+    assert len(key) == 32
+    still.deploy(BETTER)
+    assert (still.folder / KEY_FILE).read_bytes() == key, "rows of before are matched by the same key"

@@ -5,6 +5,7 @@ What was not purged reads as it was written, byte for byte; what was purged is n
 
 import tempfile
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -29,6 +30,8 @@ from slipway.records.runs import Run, RunWriter, StepRun
 from slipway.records.trash import Purge
 from slipway.runs import outside
 
+START = datetime(2013, 4, 1, tzinfo=UTC)
+
 CONTENT = st.sampled_from([b"", b"a", b"bb", b"ccc", b"dddd"])
 ANY = st.integers(0, 1000)
 STEPS = st.one_of(st.none(), st.integers(0, 12))
@@ -48,8 +51,6 @@ class Purging(RuleBasedStateMachine):
         self.replaced: set[str] = set()
 
     def opened(self, root: Path) -> Workspace:
-        from conftest import START
-
         return Workspace(
             project="flights", environment="dev", actor=Actor("ada", roles=("admin",)), root=root,
             ledger=SqliteLedger(root / "ledger.db"), blobs=LocalBlobs(root / "blobs"), clock=SimulatedClock(START),

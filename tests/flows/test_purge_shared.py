@@ -11,7 +11,7 @@ import pytest
 import test_purge
 import test_purge_crash
 from hypothesis import HealthCheck, settings
-from test_purge_random import Purging
+from test_purge_random import START, Purging
 
 import objects_here
 import postgres_here
@@ -94,8 +94,6 @@ class SharedPurging(Purging):
     """The same, in a schema and a place of its own for each history."""
 
     def opened(self, root: Path) -> Workspace:
-        from conftest import START
-
         self.schema = ExitStack()
         return shared(root, self.schema.enter_context(postgres_here.cleaned()), SimulatedClock(START))
 

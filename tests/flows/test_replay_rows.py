@@ -92,20 +92,20 @@ def test_no_rows_are_refused(desk: Desk, rows: int) -> None:
 def test_a_bundle_whose_process_does_not_start_says_what_it_said(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The environment in which it starts is broken: its first import fails."""
+    """The environment in which it starts is broken: its online store cannot be opened."""
     (tmp_path / "sitecustomize.py").write_text("")
-    (tmp_path / "lightgbm.py").write_text("raise ImportError('no lightgbm here')")
+    (tmp_path / "sqlite3.py").write_text("raise ImportError('no sqlite3 here', name='sqlite3')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     told = asked(desk).replay
     assert told.verdict == "cannot"
     assert "did not start" in told.sentence
-    assert "lightgbm" in told.sentence
+    assert "sqlite3" in told.sentence
 
 
 def test_a_process_that_is_not_ready_in_time_is_ended(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "lightgbm.py").write_text("import time\ntime.sleep(600)\n")
+    (tmp_path / "numpy.py").write_text("import time\ntime.sleep(600)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(passing_module, "_READY_WITHIN_S", 6.0)
     monkeypatch.setattr(passing_module, "_STOP_WITHIN_S", 2.0)

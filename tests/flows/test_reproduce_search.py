@@ -87,6 +87,7 @@ def test_trials_that_are_the_same_are_counted(project: Project) -> None:
     assert found.sentence.endswith("Compared were 4 trials of kinds: 4 equal.")
 
 
+@pytest.mark.full
 def test_the_first_trial_that_differs_is_named_though_the_best_is_the_same(project: Project) -> None:
     found = again(project, "tuned", chance=1.0)
     (kinds,) = found.searches

@@ -1,5 +1,6 @@
 """What changes something asks for its right where its body is, also where no operation stands before it."""
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,20 @@ import polars as pl
 import pytest
 from small_desk import Desk
 
+import slipway
 from slipway.data.declare import table
 from slipway.data.ingest import ingest
 from slipway.data.schedules import declare_schedule
 from slipway.errors import Denied
+from slipway.flows.erase import erase
+from slipway.flows.purge import purge, sweep
 from slipway.flows.release import declare_endpoint, run_pipeline
+from slipway.flows.trash import keep, put_in_trash, restore
+from slipway.operations.acts import ACTS
+from slipway.operations.erasures import Erase
 from slipway.operations.permissions import EXCLUDING, RIGHTS, ROLES, allowed, is_right
 from slipway.operations.table import OPERATIONS
+from slipway.operations.trash import KeepTrash, PurgeTrash, PutInTrash, RestoreFromTrash, SweepBlobs
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.runs import tracking
@@ -106,3 +114,54 @@ def test_every_right_is_said_in_words_and_every_role_names_rights_that_are() -> 
         assert allowed(Actor("x", roles=("admin",)), right), right
     for one, other in EXCLUDING:
         assert {one, other} <= set(ROLES)
+
+
+# What is no operation
+
+
+ASKING = ("check_allowed", "check_actor", "check_in_stores")
+
+
+def acts() -> set[tuple[str, str]]:
+    """Every act and right that code names where it asks for one, as text."""
+    found = set()
+    for path in Path(slipway.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ASKING:
+                said = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                if len(said) == 2:
+                    found.add((said[0], said[1]))
+    return found
+
+
+def test_everything_that_asks_for_a_right_is_in_the_table() -> None:
+    asked = acts()
+    assert len(asked) > 20
+    for act, right in asked:
+        if act in OPERATIONS:
+            assert right in RIGHTS, act
+        else:
+            assert right in ACTS.get(act, ()), act
+    assert {right for rights in ACTS.values() for right in rights} <= set(RIGHTS)
+
+
+REMOVES: dict[str, Callable[[Workspace], object]] = {
+    "erasures.start": lambda there: erase(there, Erase(table="held", key=("5",), reason="request 17")),
+    "trash.put": lambda there: put_in_trash(there, PutInTrash(items=("model:x",))),
+    "trash.restore": lambda there: restore(there, RestoreFromTrash(items=("model:x",))),
+    "trash.keep": lambda there: keep(there, KeepTrash(days=3)),
+    "trash.purge": lambda there: purge(there, PurgeTrash()),
+    "trash.sweep": lambda there: sweep(there, SweepBlobs()),
+}
+
+
+@pytest.mark.parametrize("verb", REMOVES)
+def test_who_may_not_remove_removes_nothing_in_their_own_process_either(workspace: Workspace, verb: str) -> None:
+    overwrite(workspace, "held", pl.DataFrame({"id": [5]}), key=("id",))
+    for role in ("business owner", "software engineer", "no such role"):
+        with pytest.raises(Denied, match=rf"bob may not do {verb}"):
+            REMOVES[verb](of(workspace, role))
+    with workspace.ledger.read() as tx:
+        assert [event.verb for event in tx.events(limit=100) if event.verb == verb] == []
+    if verb not in ("trash.put", "trash.restore"):
+        REMOVES[verb](of(workspace, "admin"))

@@ -14,7 +14,7 @@ from small_desk import BETTER, FIRST, GUESSING, NAME, Desk
 import slipway as sw
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import BackendError, Conflict, InvalidInput, NotFound
-from slipway.flows import rollouts
+from slipway.flows import rollout_words, rollouts
 from slipway.flows.endpoints import revision_of
 from slipway.flows.judging import declared_endpoint
 from slipway.ledger import entries, lineage
@@ -98,7 +98,7 @@ def test_from_shadow_to_all_traffic(rolling: Desk) -> None:
     assert rolling.champion() == FIRST
     ended = move(rolling, "not worse")
     assert (ended.state, ended.ended_at, ended.reason) == ("promoted", rolling.clock.now(), "It is not worse.")
-    assert carried(rolling) == (BETTER, 0, 0)
+    assert carried(rolling) == (BETTER, FIRST, 0.0), "the way back stays warm for the label delay"
     assert rolling.champion() == BETTER
     newest = revision_of(rolling.workspace, NAME)
     assert newest.verdict_id == ended.verdict_id, "it serves by its own verdict now"
@@ -129,8 +129,10 @@ def test_at_the_deadline_of_its_phase_what_is_undecided_ends(rolling: Desk) -> N
     move(rolling, "not worse", after=timedelta(0))
     assert move(rolling, "undecided", after=timedelta(days=2, microseconds=-1)).is_under_way
     move(rolling, "not worse", after=timedelta(0))
+    asked = move(rolling, "undecided", after=timedelta(days=2))
+    assert (asked.state, asked.asked_at) == ("canary", rolling.clock.now())
     ended = move(rolling, "undecided", after=timedelta(days=2))
-    assert (ended.state, ended.reason) == ("undecided", "The deadline came first. It is undecided.")
+    assert ended.state == "undecided"
     assert carried(rolling) == (FIRST, 0, 0)
 
 
@@ -155,7 +157,7 @@ def test_a_phase_that_is_not_declared_is_left_out(desk: Desk, phases: list[Any],
     while at(still).is_under_way:
         found.append(move(still, "not worse").state)
     assert found == states
-    assert carried(still) == (BETTER, 0, 0)
+    assert carried(still) == (BETTER, FIRST, 0.0), "the way back stays warm"
 
 
 def test_of_a_days_undecided_looks_the_last_is_kept(rolling: Desk) -> None:
@@ -169,14 +171,18 @@ def test_of_a_days_undecided_looks_the_last_is_kept(rolling: Desk) -> None:
 def test_nothing_is_rolled_out_where_nothing_can_be_compared(rolling: Desk) -> None:
     rolling.deploy(FIRST)
     assert rollouts.newest(rolling.workspace, NAME) is None, "the same bundle again"
-    said: list[str] = []
-    loud = dataclasses.replace(rolling.workspace, say=said.append)
-    other = Desk(dataclasses.replace(rolling.project, workspace=loud), rolling.clock)
-    other.declare(rollout=PHASES, gate=sw.Gate(sw.metric("auc") >= 0.3), key=["flight_id", "origin"])
-    other.deploy(BETTER)
+    rolling.declare(rollout=PHASES, gate=sw.Gate(sw.metric("auc") >= 0.3), key=["flight_id", "origin"])
+    before = revision_of(rolling.workspace, NAME)
+    with pytest.raises(Conflict, match="its requests are others than those of what serves") as refused:
+        rolling.deploy(BETTER)
+    assert "--at-once" in refused.value.fix
+    assert revision_of(rolling.workspace, NAME) == before, "nobody is served by what was never compared"
+    told = rolling.deploy(BETTER, dry_run=True).change
+    assert told is not None
+    assert "its requests are others" in told.obstacle
+    rolling.deploy(BETTER, at_once=True)
     assert rollouts.newest(rolling.workspace, NAME) is None
     assert carried(rolling) == (BETTER, 0, 0)
-    assert "The contract of small-delays changes, so its models cannot be compared: no roll-out." in said
 
 
 def test_what_another_environment_let_through_is_no_champion(rolling: Desk) -> None:
@@ -232,20 +238,20 @@ def test_at_once_replaces_everything_and_the_next_deployment_is_free(
 
 
 def every(desk: Desk) -> list[Rollout]:
-    return list(rollouts.list_rollouts(desk.workspace, ListRollouts(endpoint=NAME)).rollouts)[::-1]
+    return list(rollout_words.list_rollouts(desk.workspace, ListRollouts(endpoint=NAME)).rollouts)[::-1]
 
 
 def test_a_person_ends_one(rolling: Desk) -> None:
     rolling.deploy(BETTER)
     move(rolling, "not worse")
-    ended = rollouts.abort(rolling.workspace, Abort(endpoint=NAME, reason="complaints")).rollout
+    ended = rollout_words.abort(rolling.workspace, Abort(endpoint=NAME, reason="complaints")).rollout
     assert (ended.state, ended.reason) == ("stopped", f"{rolling.workspace.actor} ended it: complaints")
     assert carried(rolling) == (FIRST, 0, 0)
     assert "rollouts.abort" in [event.verb for event in rolling.events()]
     with pytest.raises(Conflict, match=r"No roll-out is under way at 'small-delays'.*endpoints show"):
-        rollouts.abort(rolling.workspace, Abort(endpoint=NAME))
+        rollout_words.abort(rolling.workspace, Abort(endpoint=NAME))
     with pytest.raises(NotFound):
-        rollouts.abort(rolling.workspace, Abort(endpoint="nobody"))
+        rollout_words.abort(rolling.workspace, Abort(endpoint="nobody"))
     rolling.deploy(GUESSING)
     assert carried(rolling) == (FIRST, GUESSING, 0.0)
 
@@ -254,7 +260,7 @@ def test_an_abort_brings_nothing_back_that_was_replaced_meanwhile(rolling: Desk)
     rolling.deploy(BETTER)
     rolling.deploy(GUESSING, at_once=True)
     with pytest.raises(Conflict, match="No roll-out is under way"):
-        rollouts.abort(rolling.workspace, Abort(endpoint=NAME))
+        rollout_words.abort(rolling.workspace, Abort(endpoint=NAME))
     assert carried(rolling) == (GUESSING, 0, 0)
 
 
@@ -263,7 +269,7 @@ def test_going_back_during_a_roll_out_ends_it(rolling: Desk) -> None:
     rolling.rollback()
     assert carried(rolling) == (FIRST, 0, 0)
     rolling.deploy(BETTER)
-    assert [one.state for one in every(rolling)] == ["superseded", "shadow"]
+    assert [one.state for one in every(rolling)] == ["stopped", "shadow"]
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -279,7 +285,7 @@ def test_going_back_after_a_promotion_is_to_the_former_model(rolling: Desk) -> N
     rolling.deploy(BETTER)
     for _ in range(3):
         move(rolling, "not worse")
-    assert carried(rolling) == (BETTER, 0, 0)
+    assert carried(rolling) == (BETTER, FIRST, 0.0)
     rolling.rollback()
     assert carried(rolling) == (FIRST, 0, 0)
     assert rolling.champion() == FIRST
@@ -298,25 +304,25 @@ def test_what_is_declared_anew_holds_from_the_beginning_of_the_roll_out_and_afte
 
 def test_roll_outs_are_found_by_endpoint_and_id(rolling: Desk) -> None:
     with pytest.raises(NotFound, match=r"has no roll-out.*gets another model"):
-        rollouts.get_rollout(rolling.workspace, GetRollout(endpoint=NAME))
+        rollout_words.get_rollout(rolling.workspace, GetRollout(endpoint=NAME))
     rolling.deploy(BETTER)
     first = at(rolling)
     move(rolling, "worse")
     rolling.deploy(GUESSING)
     second = at(rolling)
-    assert rollouts.get_rollout(rolling.workspace, GetRollout(endpoint=NAME)).rollout == second
-    found = rollouts.get_rollout(rolling.workspace, GetRollout(endpoint=NAME, id=first.id)).rollout
+    assert rollout_words.get_rollout(rolling.workspace, GetRollout(endpoint=NAME)).rollout == second
+    found = rollout_words.get_rollout(rolling.workspace, GetRollout(endpoint=NAME, id=first.id)).rollout
     assert (found.id, found.state) == (first.id, "stopped")
     with pytest.raises(NotFound):
-        rollouts.get_rollout(rolling.workspace, GetRollout(endpoint="other", id=first.id))
+        rollout_words.get_rollout(rolling.workspace, GetRollout(endpoint="other", id=first.id))
     assert [one.id for one in every(rolling)] == sorted([first.id, second.id])
-    assert rollouts.list_rollouts(rolling.workspace, ListRollouts(endpoint="other")).rollouts == ()
+    assert rollout_words.list_rollouts(rolling.workspace, ListRollouts(endpoint="other")).rollouts == ()
 
 
 def test_two_that_begin_at_one_moment_have_an_order(rolling: Desk) -> None:
     for _ in range(4):
         rolling.deploy(BETTER)
-        rollouts.abort(rolling.workspace, Abort(endpoint=NAME))
+        rollout_words.abort(rolling.workspace, Abort(endpoint=NAME))
     rolling.deploy(GUESSING)
     assert at(rolling).challenger.number == GUESSING
 

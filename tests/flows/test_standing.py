@@ -29,6 +29,7 @@ from slipway.records.gates import Verdict
 from slipway.records.loop import Retraining, StandingApproval
 from slipway.records.people import Actor
 from slipway.records.tasks import PipelineAnswer
+from slipway.serving.callers import CallerCounts
 
 MONTHLY = sw.cron("0 3 1 * *")
 GRACE = Actor("grace", roles=("business owner",))
@@ -283,6 +284,19 @@ def test_unattended_nothing_serves_past_the_roll_out_that_was_approved(served: D
     kind, told = came_of(served)
     assert kind == "refuse"
     assert "It waits for a person: slipway deploy small-delays --version 2" in told
+    assert revision_of(served.workspace, NAME).served.number == FIRST
+
+
+def test_unattended_no_caller_is_broken(served: Desk) -> None:
+    counts = CallerCounts(served.folder, 0, home=served.folder, now=served.clock.now)
+    counts.add("shop", "predict")
+    counts.write()
+    served.declare(key=["flight_id", "gate"], retrain=retrain(served))
+    given(served)
+    kind, told = came_of(served)
+    assert kind == "refuse"
+    assert "It waits for a person: small-delays 2 would break callers" in told
+    assert "shop" in told
     assert revision_of(served.workspace, NAME).served.number == FIRST
 
 

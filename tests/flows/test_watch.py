@@ -4,6 +4,7 @@ import dataclasses
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -17,9 +18,10 @@ from slipway.flows.watch import answered_rows, looks_back_to, watch, watch_rows
 from slipway.ids import new_id
 from slipway.models import registry
 from slipway.operations.endpoints import GetEndpoint, Watch, Watched
-from slipway.records.endpoints import Revision
+from slipway.records.endpoints import LogSpec, Revision
 from slipway.records.models import Bundle
 from slipway.records.predictions import LabelRow, PredictionRow
+from slipway.tables.log_rolling import roll
 from slipway.tables.segments import SegmentWriter
 
 DAY_US = 86_400_000_000
@@ -273,3 +275,26 @@ def test_a_monitor_that_is_no_longer_declared_leaves_no_incident_open(serving: D
 def test_nothing_deployed_is_nothing_to_watch(desk: Desk) -> None:
     with pytest.raises(NotFound, match="slipway deploy"):
         watch(desk.workspace, Watch(name=NAME))
+
+
+def test_a_log_that_became_parquet_says_the_same(serving: Desk) -> None:
+    answer(serving, 300, days=3)
+    label(serving, [f"Q{i}" for i in range(250)])
+    states, before = watched(serving)
+    roll(serving.folder / "log")
+    assert not list((serving.folder / "log").glob("*.seg"))
+    again, after = watched(serving)
+    assert again == states
+    assert [one.sentence for one in after.findings] == [one.sentence for one in before.findings]
+    assert (after.predictions, after.labels, after.unmatched) == (300, 250, 0)
+
+
+def test_columns_that_are_not_in_clear_are_not_compared_with_training(serving: Desk) -> None:
+    answer(serving, 400, wind=None)
+    revision = _revision(serving)
+    hidden = msgspec.structs.replace(revision, log=LogSpec(redact=True, redacted=("weather_now_wind",)))
+    bundle = _bundle(serving, FIRST)
+    rows = answered_rows(serving.workspace, revision, bundle)
+    home = serving.folder / "bundles" / revision.served.bundle
+    found = watch_rows(serving.workspace, hidden, bundle, home, rows, serving.clock.now())
+    assert found.incidents == (), "a column that the log leaves out is no broken feed"

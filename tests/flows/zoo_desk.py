@@ -39,7 +39,7 @@ from slipway.serving.answers import Scorer
 from slipway.serving.counters import Counters
 from slipway.serving.http import error_body, status_of
 from slipway.serving.open_loop import Answer
-from slipway.serving.scoring import RowScorer
+from slipway.serving.row_scorer import RowScorer
 from slipway.tables import prediction_log, versions
 
 SOURCE = Path(__file__).parent / "zoo_project"

@@ -29,7 +29,7 @@ from slipway.loop.actions import list_actions
 from slipway.loop.reconcile import reconcile
 from slipway.loop.retrain import start_by_hand
 from slipway.models import registry
-from slipway.operations.rollouts import ListActions, Reconcile, StartRetraining
+from slipway.operations.rollouts import ListActions, Reconcile, Reconciled, StartRetraining
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.events import Event
@@ -151,6 +151,33 @@ def test_an_endpoint_is_looked_after_where_its_folder_lies(
     assert reconcile(elsewhere, Reconcile()).actions == ()
     assert not folder_of(elsewhere, "gone").exists(), "nothing of it begins to lie there"
     assert not Controller(workspace, every_s=600).look(), "its folder has a server"
+
+
+def test_between_two_passes_only_projects_with_a_roll_out_under_way_are_passed_over(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        mend(broken(workspace, name))
+    rolling, asked = {"two"}, list[str]()
+
+    def note(asking: Workspace, _: object, request: object) -> object:
+        if not isinstance(request, Reconcile):
+            return None
+        asked.append(asking.project)
+        return Reconciled(actions=(), retraining=0, rolling_out=int(asking.project in rolling))
+
+    monkeypatch.setattr(controller, "call", note)
+    passing, other = Controller(workspace, every_s=600), Controller(workspace, every_s=600)
+    assert not passing.look_again(), "nothing is known to be rolled out"
+    passing.look()
+    assert asked == ["one", "two"]
+    assert passing.look_again()
+    assert not other.look_again(), "it has not the lease"
+    assert asked[2:] == ["two"]
+    rolling.clear()
+    assert passing.look_again()
+    assert not passing.look_again(), "it has ended"
+    assert asked[3:] == ["two"]
 
 
 def environment(home: Path, clock: SimulatedClock) -> Path:

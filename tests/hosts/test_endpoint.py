@@ -23,7 +23,7 @@ from slipway.hosts.endpoint import keys_folder, open_signer
 from slipway.hosts.endpoint_loader import Loader
 from slipway.ports.launcher import LOCK_FILE, STATUS_FILE
 from slipway.ports.workspace import Workspace
-from slipway.records.endpoints import Served
+from slipway.records.endpoints import LogSpec, Served
 from slipway.records.predictions import LabelRow, PredictionRow, PushedRow
 from slipway.serving.swap import GOOD_FILE, REVISION_FILE, publish, read_revision
 from slipway.tables.segments import read_segments
@@ -160,6 +160,14 @@ def test_a_supervisor_loads_no_server_and_no_model() -> None:
     assert not {"uvicorn", "uvloop", "numpy", "asyncio", "slipway.models", "slipway.features"} & set(found)
 
 
+def test_a_front_loads_no_model_and_no_numbers() -> None:
+    said = "import sys, slipway.hosts.front; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", said], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"numpy", "polars", "sqlalchemy", "starlette", "httpx", "slipway.models", "slipway.features"} & set(
+        found
+    )
+
+
 def predict(client: httpx.Client, *rows: dict[str, object]) -> dict[str, object]:
     answer = client.post("/endpoints/delays/predict", json={"rows": rows})
     assert answer.status_code == 200, answer.text
@@ -197,7 +205,7 @@ def test_events_over_http_become_features(workspace: Workspace, folder: Path, tm
     launcher = ProcessLauncher()
     ef.deploy_with_features(workspace, tmp_path, simulation=True)
     try:
-        with httpx.Client(base_url=launcher.ensure(folder).url) as client:
+        with httpx.Client(base_url=launcher.ensure(folder).url, timeout=60) as client:
             events = [{**row, "known_at": row["known_at"].isoformat()} for row in ef.EVENTS.to_dicts()]
             answer = client.post("/endpoints/delays/events", json={"source": "flights", "rows": events})
             assert answer.json() == {"accepted": 2, "new": 2, "passed_over": 0}
@@ -239,7 +247,7 @@ def test_a_start_that_fails_says_why_and_the_next_one_works(
 def test_after_kill_minus_nine_of_everything_the_folder_works_again(
     workspace: Workspace, folder: Path, launcher: ProcessLauncher
 ) -> None:
-    ef.deploy_plain(workspace, log_sync=True)
+    ef.deploy_plain(workspace, log=LogSpec(sync=True))
     first = launcher.ensure(folder)
     with httpx.Client(base_url=first.url) as client:
         predict(client, ROW)

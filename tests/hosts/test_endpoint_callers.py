@@ -25,6 +25,7 @@ from slipway.ports.workspace import Workspace, in_project
 from slipway.records.callers import CALLERS_FILE
 from slipway.records.predictions import PredictionRow
 from slipway.records.reach import Reach
+from slipway.serving.callers import read_seen
 from slipway.tables.segments import read_segments
 
 ROW = {"flight_id": "UA1", "a": 30.0, "b": 40.0}
@@ -85,6 +86,7 @@ def test_who_calls_is_known_by_the_folder_alone(store: Workspace, do: Do, launch
     launcher.stop(folder)
     rows = read_segments(folder / "log", "predictions", PredictionRow)[0]
     assert {row.caller for row in rows} == {"shop"}
+    assert "predict" in read_seen(folder)["shop"]
 
 
 def until_refused(client: EndpointClient) -> None:

@@ -1,12 +1,14 @@
 """Environments on demand: made beside slipway.toml, warned of, put into the trash, taken back."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +19,13 @@ import pytest
 
 from slipway.backends.clocks import SimulatedClock
 from slipway.backends.process_launcher import ProcessLauncher
-from slipway.errors import Conflict, InvalidInput, InvalidSetting, NotFound
+from slipway.errors import Conflict, Denied, InvalidInput, InvalidSetting, NotFound
+from slipway.governance.people import add
 from slipway.hosts import on_demand
 from slipway.hosts.environment_use import using
 from slipway.hosts.project import open_project
 from slipway.hosts.settings import LOCAL_FILE, Settings, read_local, read_settings
+from slipway.operations.people import AddPerson
 from slipway.runs import tracking
 
 TOML = '# mine\n[project]\nname = "boats"\n\n[environments.prod]\nstore = "prod-store"\n'
@@ -392,3 +396,60 @@ def _ask_until_refused(url: str, row: dict[str, object], answers: list[int]) -> 
             answers.append(httpx.post(url, json={"rows": [row]}, timeout=60, trust_env=False).status_code)
         except httpx.ConnectError:
             return
+
+
+# Who may
+
+
+def only(home: Path, role: str, *environments: str) -> None:
+    """Make whoever runs the tests hold one role in the stores of some environments."""
+    for name in environments:
+        with open_project(home, environment=name) as project:
+            there = replace(project.workspace, project="")
+            add(there, AddPerson(name="boss", roles=("admin",), account="boss"))
+            add(there, AddPerson(name="me", roles=(role,), account=pwd.getpwuid(os.getuid()).pw_name))
+
+
+def test_who_may_not_makes_and_destroys_no_environment(home: Path) -> None:
+    store = make(home, "try")
+    use(home, "try")
+    only(home, "business owner", "dev")
+    with pytest.raises(Denied, match=r"me may not do environments\.create in 'boats'.*data scientist"):
+        make(home, "other")
+    assert "other" not in read_local(home).made
+    with pytest.raises(Denied, match=r"environments\.destroy"):
+        on_demand.destroy(home, settings(home), "try")
+    with pytest.raises(Denied, match=r"environments\.keep"):
+        on_demand.keep(home, settings(home), "try", "30d")
+    assert store.is_dir()
+    assert read_local(home).made["try"].expires == "7d"
+
+
+def test_who_may_makes_destroys_and_takes_back(home: Path) -> None:
+    only(home, "data scientist", "dev")
+    make(home, "try")
+    use(home, "try")
+    assert on_demand.destroy(home, settings(home), "try") is not None
+    on_demand.restore(home, settings(home), "try")
+
+
+def test_an_environment_that_knows_people_is_theirs(home: Path) -> None:
+    make(home, "try")
+    use(home, "try")
+    only(home, "data scientist", "dev")
+    only(home, "business owner", "try")
+    with pytest.raises(Denied, match=r"environments\.destroy"):
+        on_demand.destroy(home, settings(home), "try")
+    with pytest.raises(Denied, match=r"environments\.create"):
+        make(home, "other", like="try")
+
+
+def test_in_the_trash_it_is_theirs_still(home: Path) -> None:
+    make(home, "try")
+    only(home, "data scientist", "try")
+    on_demand.destroy(home, settings(home), "try")
+    only(home, "business owner", "dev")
+    with pytest.raises(Denied, match=r"environments\.restore"):
+        on_demand.restore(home, settings(home), "try")
+    with pytest.raises(Denied, match=r"environments\.destroy"):
+        on_demand.destroy(home, settings(home), "try", is_final=True)

@@ -28,6 +28,7 @@ from slipway.ledger import entries
 from slipway.operations.declare import call, convert
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace, in_project
+from slipway.records.declarations import DeclaredEndpoint, declared_id
 from slipway.records.people import Token
 from slipway.records.reach import Reach
 from slipway.records.security import Point
@@ -180,7 +181,16 @@ def test_the_way_to_the_database(store: Workspace) -> None:
 
 
 def test_floors_and_audit(store: Workspace, do: Do) -> None:
-    assert "test and prod" in point(store, "floors").found
+    assert point(store, "floors").state == "cannot tell", "dev alone has none"
+    prod = replace(store, environment="prod")
+    assert "No floor is set for prod" in point(prod, "floors").found
+    with store.ledger.write() as tx:
+        there = declared_id(store.project, "test-eu", "flights")
+        entries.put(
+            tx,
+            DeclaredEndpoint(id=there, project=store.project, name="flights", created_at=store.clock.now(), model="m"),
+        )
+    assert "No floor is set for test and prod" in point(prod, "floors").found
     assert point(store, "audit log").state == "to mend", "what happened is not sealed"
     assert point(store, "audit log elsewhere").state == "cannot tell"
     do("audit.seal")

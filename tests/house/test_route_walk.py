@@ -107,22 +107,35 @@ FIELDS: dict[str, dict[str, Any]] = {
     "models.list": {},
     "models.get": {"name": "flight-delays"},
     "models.history": {"name": "flight-delays"},
+    "models.diff": {"target": "flight-delays:2", "before": "flight-delays:1"},
     "models.logged": {"id": LOGGED},
     "models.alias": {"name": "flight-delays", "version": "1", "alias": "challenger"},
+    "models.what_if": {"name": "flight-delays"},
     "models.load": {"target": GOOD_RUN},
     "models.replay": MODEL,
     "models.document": {"name": "flight-delays", "field": "purpose", "text": "Whether a departure will be late."},
     "endpoints.list": {},
     "endpoints.reports": {},
     "endpoints.get": ENDPOINT,
+    "endpoints.callers": ENDPOINT,
     "endpoints.deploy": {**MODEL, "dry_run": True},
     "gates.check": MODEL,
     "endpoints.rollback": ENDPOINT,
     "endpoints.stop": ENDPOINT,
     "endpoints.watch": ENDPOINT,
     "endpoints.consistency": ENDPOINT,
+    "scorings.list": ENDPOINT,
+    "scorings.get": ENDPOINT,
+    "scorings.start": ENDPOINT,
+    "scorings.label": {**ENDPOINT, "labels": []},
+    "endpoints.agreement": {"endpoint": "flight-delays"},
     "rollouts.list": {},
     "rollouts.get": {"endpoint": "flight-delays"},
+    "abtests.list": {},
+    "abtests.get": {"endpoint": "flight-delays"},
+    "abtests.look": {"endpoint": "flight-delays"},
+    "abtests.start": {"endpoint": "flight-delays", "arms": {"2": 50}, "spec": {"minimal_effect": 0.1}},
+    "abtests.decide": {"endpoint": "flight-delays", "arm": "2", "reason": "x"},
     "retrainings.list": {"endpoint": "flight-delays"},
     "loop.actions": {"endpoint": "flight-delays"},
     "schedules.list": {},
@@ -143,6 +156,10 @@ FIELDS: dict[str, dict[str, Any]] = {
     "loop.reconcile": {},
     "retrainings.start": {"endpoint": "flight-delays", "reason": "new data"},
     "rollouts.abort": {"endpoint": "flight-delays"},
+    "rollouts.pause": {"endpoint": "flight-delays"},
+    "rollouts.resume": {"endpoint": "flight-delays"},
+    "rollouts.advance": {"endpoint": "flight-delays", "reason": "seen"},
+    "endpoints.drill": ENDPOINT,
     "audit.list": {},
     "audit.verify": {},
     "audit.seal": {},
@@ -153,6 +170,9 @@ FIELDS: dict[str, dict[str, Any]] = {
 # Those that need a model that can be loaded, a snapshot, people or a running endpoint are performed
 # in tests/journeys, flows and governance.
 NEED_MORE = {
+    "abtests.decide",
+    "abtests.look",
+    "abtests.start",
     "approvals.grant",
     "absences.add",
     "absences.end",
@@ -161,6 +181,7 @@ NEED_MORE = {
     "comments.delete",
     "comments.edit",
     "delta.export",
+    "endpoints.agreement",
     "endpoints.deploy",
     "endpoints.rollback",
     "endpoints.watch",
@@ -171,15 +192,22 @@ NEED_MORE = {
     "loop.reconcile",
     "models.load",
     "models.replay",
+    "models.what_if",
     "people.add",
     "people.change",
     "people.grant",
     "people.revoke",
     "retrainings.start",
     "rollouts.abort",
+    "rollouts.pause",
+    "rollouts.resume",
+    "rollouts.advance",
+    "endpoints.drill",
     "runs.reproduce",
     "runs.rerun",
     "schedules.fire",
+    "scorings.label",
+    "scorings.start",
     "tables.alter",
     "tables.clean",
     "tables.compact",
@@ -209,7 +237,10 @@ def filled(workspace: Workspace) -> Workspace:
 
 def test_the_walk_knows_every_operation() -> None:
     assert set(FIELDS) == set(OPERATIONS)
-    assert {name for name in NEED_MORE if not OPERATIONS[name].changes} == set()
+    assert {name for name in NEED_MORE if not OPERATIONS[name].changes} == {
+        "endpoints.agreement",  # an old system has to be declared
+        "models.what_if",  # it loads the model
+    }
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -257,7 +288,9 @@ def test_every_change_is_told_in_the_audit_log_under_its_own_name(filled: Worksp
     assert [event.actor for event in told] == [doer.actor]
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if not OPERATIONS[name].changes])
+@pytest.mark.parametrize(
+    "name", [name for name in OPERATIONS if not OPERATIONS[name].changes and name not in NEED_MORE]
+)
 def test_reading_changes_nothing(filled: Workspace, name: str) -> None:
     with filled.ledger.read() as tx:
         before = tx.events()

@@ -61,7 +61,7 @@ def deployed(home: Path) -> tuple[str, int]:
 
 def test_from_a_new_project_to_a_watched_endpoint(home: Path) -> None:
     folder = home / NAME
-    assert answer("deploy", NAME, "--dry-run", cwd=folder)["revision"] is None
+    assert answer("deploy", f"{NAME}:1", "--dry-run", cwd=folder)["revision"] is None
     url, _ = deployed(home)
     one = answer("predict", NAME, json.dumps(ROW), cwd=folder)
     assert one["model"]["version"] == 1

@@ -1,13 +1,17 @@
 """The lock of what a process imports: stored once, named by runs, kept as long as one names it."""
 
 import io
+import sys
 import zipfile
+from collections import Counter
 from dataclasses import replace
+from importlib.metadata import Distribution
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from slipway.code import imports
+from slipway.code import imports, wheels
 from slipway.errors import Corrupt
 from slipway.ledger import locks
 from slipway.operations import declare
@@ -114,3 +118,58 @@ def test_asked_again_nothing_is_looked_up(workspace: Workspace, monkeypatch: pyt
 
     monkeypatch.setattr(imports, "needed", refuse)
     assert locks.environment(workspace) is first
+
+
+def anchor(folder: Path, weight: int, monkeypatch: pytest.MonkeyPatch) -> imports.Own:
+    """Code that imports a distribution which is installed in editable form."""
+    for name, text in {
+        "src/anchor_mod/__init__.py": f"WEIGHT = {weight}\n",
+        "site/anchor_mod-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: anchor-mod\nVersion: 1.0\n",
+        "site/anchor_mod-1.0.dist-info/direct_url.json": '{"url": "file:///x", "dir_info": {"editable": true}}',
+        "site/anchor_mod-1.0.dist-info/RECORD": "anchor_mod-1.0.dist-info/METADATA,,\n",
+        "uses.py": "import anchor_mod\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.setattr(sys, "path", [str(folder / "src"), str(folder / "site"), *sys.path])
+    return imports.Own((str(folder / "uses.py"),))
+
+
+def test_one_reading_of_an_editable_copy_gives_its_content_and_its_wheel(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = anchor(tmp_path, 1, monkeypatch)
+    read: Counter[str] = Counter()
+    reading = wheels.sources_of
+
+    def counted(found: Distribution, modules: tuple[str, ...] = ()) -> wheels.Sources | None:
+        sources = reading(found, modules)
+        if sources is not None:
+            read[found.metadata["Name"]] += 1
+            (tmp_path / "src" / "anchor_mod" / "__init__.py").write_text("WEIGHT = 2\n")  # edited after it was read
+        return sources
+
+    monkeypatch.setattr(wheels, "sources_of", counted)
+    lock = locks.present(workspace, code)
+    assert read["anchor-mod"] == 1
+    assert read["slipway"] <= 1
+    own = next(one for one in lock.packages if one.name == "anchor-mod")
+    wheel = zipfile.ZipFile(io.BytesIO(workspace.blobs.get(own.wheel)))
+    assert wheel.read("anchor_mod/__init__.py") == b"WEIGHT = 1\n"
+    wheel.extractall(tmp_path / "again")
+    again = wheels.find("anchor-mod", str(tmp_path / "again"))
+    assert again is not None
+    assert wheels.content_of(again) == own.content
+
+
+def test_a_copy_that_was_edited_since_its_content_was_read_has_no_wheel(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = anchor(tmp_path, 3, monkeypatch)
+    monkeypatch.setattr(imports, "own", lambda: code)
+    server: object = object()
+    locks.environment(replace(workspace, run_server=server))  # type: ignore[arg-type]  # reads, and keeps no wheel
+    (tmp_path / "src" / "anchor_mod" / "__init__.py").write_text("WEIGHT = 4\n")
+    own = next(one for one in locks.present(workspace, code).packages if one.name == "anchor-mod")
+    assert own.content
+    assert own.wheel == own.file == ""

@@ -30,7 +30,11 @@ def test_what_is_left_out_is_what_the_records_say() -> None:
 
 
 def test_metrics_are_means_of_losses_that_the_registry_knows() -> None:
-    assert all(REGISTRY[name].better == "lower" for name in METRICS)
+    of_regressions = {
+        "absolute_error",
+        "squared_error",
+    }  # a row's loss; the registry has their means as "mae" and "rmse"
+    assert all(REGISTRY[name].better == "lower" for name in set(METRICS) - of_regressions)
     with pytest.raises(InvalidDeclaration, match="log_loss"):
         Shadow("logloss")
     with pytest.raises(InvalidDeclaration, match="mean of losses"):

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import site
 import subprocess
 import sys
 import threading
@@ -34,6 +35,23 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
         subprocess.run([*git, *words], check=True)
     return folder
+
+
+def installed(folder: Path) -> None:
+    (folder / "colours-1.2.dist-info").mkdir(parents=True)
+    (folder / "colours-1.2.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: colours\nVersion: 1.2\n")
+
+
+@pytest.mark.parametrize(("where", "is_of_the_lock"), [("", True), ("ray/thirdparty", False)])
+def test_what_a_library_carries_inside_itself_is_not_of_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, is_of_the_lock: bool
+) -> None:
+    """As Ray does, which puts a folder of its own on the path when it is imported."""
+    folder = tmp_path / "site-packages" / where
+    installed(folder)
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(tmp_path / "site-packages")])
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    assert ("colours==1.2" in provenance.environment.__wrapped__().lock) is is_of_the_lock
 
 
 def difference(workspace: Workspace) -> bytes:

@@ -442,6 +442,40 @@ def test_what_counted_a_file_goes_with_it(workspace: Workspace) -> None:
     assert marks(workspace) == []
 
 
+@pytest.mark.parametrize("piece", [1 << 20, 256])
+def test_a_run_that_comes_whole_is_not_counted_and_comes_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(run_log._flusher, "notice", lambda run: None)  # its end alone brings it to the ledger
+    monkeypatch.setattr(run_moving, "_PIECE_BYTES", piece)
+
+    begun: list[str] = []
+
+    def make() -> None:
+        log = run_log.start(workspace, is_one_of_many=True)
+        begun.append(log.id)
+        for step in range(20):
+            log.log_metric("loss", 1.0, step)
+        log.finish()
+
+    def killed(file: RunFile) -> None:
+        file.close()
+        raise KeyboardInterrupt
+
+    make()
+    assert marks(workspace) == left(workspace) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFile, "remove", killed)  # after the transaction
+        with pytest.raises(KeyboardInterrupt):
+            make()
+    assert (len(left(workspace)), len(marks(workspace))) == (1, 0 if piece > 256 else 1)
+    recovery.recover(workspace)
+    assert marks(workspace) == left(workspace) == []
+    assert len(search.history(workspace, begun[-1], "loss")) == 20
+    with workspace.ledger.read() as tx:
+        assert [event.verb for event in tx.events(subject=f"run:{begun[-1]}")] == ["runs.start", "runs.finish"]
+
+
 def test_a_process_that_was_killed_between_the_two_leaves_nothing_for_good(workspace: Workspace) -> None:
     with tracking.start(workspace) as run:
         path, mark = run._log._file.path, f"{run.id}.{run._log._file.writer}"

@@ -110,6 +110,8 @@ def test_unknown_fields_are_counted_by_row_and_refused_only_when_strict() -> Non
     found = decoder(FIELDS)
     assert len(found.decode(data).rows) == 3
     assert found.unknown_fields(data) == {"colour": 2, "Distance": 1}
+    assert found.decode(data).has_unknown
+    assert not found.decode(body(GOOD, GOOD)).has_unknown
     refused = refusal(body(GOOD, GOOD | {"distence": 2}), strict=True)
     assert refused.field == "rows[1].distence"
     assert "Did you mean 'distance'?" in str(refused)
@@ -158,7 +160,7 @@ def test_any_bytes_are_a_request_or_a_sentence(data: bytes) -> None:
             assert refused.what  # noqa: PT017 - either outcome is right
         else:
             assert all(len(row) == len(FIELDS) for row in request.rows)
-            found.unknown_fields(data)
+            assert bool(found.unknown_fields(data)) == request.has_unknown
 
 
 ROW = st.fixed_dictionaries(

@@ -1,22 +1,18 @@
 """Numbers, times and documents as people read them."""
 
-import json
 import math
-import shlex
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filled_store import BUNDLE, FIELDS, NASTY, NOW, SIMULATED
+from filled_store import BUNDLE, NASTY, NOW, SIMULATED
 from slipway.operations.models import ModelDetail
-from slipway.records.endpoints import Contract
 from slipway.records.models import MetricValue, ModelVersion
 from slipway.records.record import Link
-from slipway.records.schema import Field
 from slipway.server.figures import lineage, slice_charts
-from slipway.server.formats import curl_line, duration, figure, href, node_name, size
+from slipway.server.formats import duration, figure, href, node_name, size
 from slipway.server.markdown import to_html
 
 
@@ -54,15 +50,6 @@ def test_names_in_addresses_and_nodes() -> None:
     assert node_name("table:flights/planes@abcdef0123456789") == "table planes@abcdef01"
     assert node_name("run:" + "a" * 32) == "run aaaaaaaaaaaaaa"
     assert node_name("nothing") == "nothing "
-
-
-def test_the_curl_line_is_one_command_with_a_body_that_fits() -> None:
-    fields = (*FIELDS, Field("it's", "string"), Field("empty", "category"))
-    words = shlex.split(curl_line("http://127.0.0.1:1", "flight-delays", Contract(fields=fields)))
-    assert words[:3] == ["curl", "-s", "http://127.0.0.1:1/endpoints/flight-delays/predict"]
-    row = json.loads(words[-1])["rows"][0]
-    assert row["carrier"] == "AA"
-    assert set(row) == {field.name for field in fields}
 
 
 @given(st.text())

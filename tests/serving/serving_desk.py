@@ -21,6 +21,7 @@ from slipway.serving.app import build
 from slipway.serving.callers import Admit, open_to_all
 from slipway.serving.contracts import ContractReader
 from slipway.serving.counters import Counters
+from slipway.serving.old_system import OldSystem
 from slipway.serving.row_queue import Counted, RowQueue
 from slipway.serving.shadow import Shadow
 
@@ -88,6 +89,7 @@ class Desk:
     counters: Counters = field(default_factory=Counters)
     admit: Admit = open_to_all
     reach: Reach = field(default_factory=Reach)
+    most_at_once: int = 1000
 
     def __post_init__(self) -> None:
         def append(rows: list[PredictionRow]) -> None:
@@ -96,6 +98,7 @@ class Desk:
         self.log = RowQueue(append, self.counters, LOG, what="predictions")
         self.failures = RowQueue(self.failed.extend, self.counters, FAILURES, what="failures")
         self.shadow = Shadow(self.shadows.extend, self.counters)
+        self.old_system = OldSystem(self.shadows.extend, self.counters)
         self.writer = ThreadPoolExecutor(1)
         self.app = build(
             name="delays",
@@ -112,12 +115,14 @@ class Desk:
             closing=lambda: self.closing,
             reach=self.reach,
             admit=self.admit,
+            most_at_once=self.most_at_once,
+            old_system=self.old_system,
         )
 
     def serve(self, **changes: Any) -> None:
         """Change what answers, or the revision behind it."""
         assert self.active is not None
-        of_revision = {k: v for k, v in changes.items() if k in Revision.__struct_fields__}
+        of_revision = {k: v for k, v in changes.items() if k in Revision.__struct_fields__ and k != "fallback"}
         revision = msgspec.structs.replace(self.active.revision, **of_revision)
         rest = {k: v for k, v in changes.items() if k not in of_revision}
         self.active = replace(self.active, revision=revision, contract=ContractReader(revision.contract), **rest)
@@ -134,7 +139,7 @@ class Desk:
         return self.ask("POST", "/endpoints/delays/predict", json={"rows": rows, **body})
 
     def close(self) -> None:
-        for queue in (self.log, self.failures, self.shadow):
+        for queue in (self.log, self.failures, self.shadow, self.old_system):
             queue.close()
         self.writer.shutdown()
 

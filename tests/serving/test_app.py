@@ -7,6 +7,7 @@ import pytest
 from serving_desk import CONTRACT, NOW, Desk, an_active, error_of
 
 from slipway.errors import InvalidInput, Unavailable
+from slipway.records.endpoints import LogSpec
 from slipway.serving import counters as count
 
 FLIGHT = {"flight_id": "UA1", "distance": 700, "departure": "2013-04-01T15:00:00+02:00"}
@@ -220,18 +221,18 @@ def test_while_stopping_answers_end_their_connection_and_health_says_so(desk: De
     error_of(desk.ask("GET", "/health"), 503)
 
 
-def test_with_log_sync_an_answer_waits_for_the_log(desk: Desk) -> None:
-    desk.serve(log_sync=True)
+def test_with_sync_an_answer_waits_for_the_log(desk: Desk) -> None:
+    desk.serve(log=LogSpec(sync=True))
     assert desk.predict(FLIGHT).status_code == 200
     assert len(desk.logged) == 1
 
 
-def test_with_log_sync_an_answer_that_cannot_be_logged_is_503(desk: Desk) -> None:
+def test_with_sync_an_answer_that_cannot_be_logged_is_503(desk: Desk) -> None:
     def full(rows: Any) -> None:
         raise OSError("no space left in /a/store")
 
     desk.append = full
-    desk.serve(log_sync=True)
+    desk.serve(log=LogSpec(sync=True))
     assert "could not be written to the prediction log" in error_of(desk.predict(FLIGHT), 503)["what"]
     assert desk.counters.total(count.LOG_FAILED) == 1
 
@@ -257,6 +258,7 @@ def test_metrics_add_up(desk: Desk) -> None:
     assert 'slipway_rows_total{endpoint="delays"} 2' in text
     assert 'slipway_predict_seconds_bucket{endpoint="delays",le="+Inf"} 1' in text
     assert 'slipway_revision{endpoint="delays"} 1' in text
+    assert 'slipway_workers{endpoint="delays"} 1' in text
 
 
 def test_a_request_finishes_on_the_revision_it_began_with(desk: Desk) -> None:

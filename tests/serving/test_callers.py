@@ -191,7 +191,6 @@ def test_workers_count_callers_together_and_a_successor_goes_on(tmp_path: Path) 
     first.add("shop", "predict")
     second.add("shop", "predict")
     second.add("ada", "events")
-    second.add("", "predict")
     second.write()
     assert first.text("delays").splitlines()[2:] == [
         'slipway_caller_requests_total{endpoint="delays",caller="ada",route="events"} 1',

@@ -113,12 +113,16 @@ def test_where_both_fail_the_request_fails_and_both_are_noted(desk: Desk) -> Non
     assert desk.logged == []
 
 
-def test_a_champion_that_fails_on_its_own_rows_fails_the_request_whatever_the_challenger_does(desk: Desk) -> None:
+def test_a_champion_that_fails_takes_no_row_of_the_challenger_with_it(desk: Desk) -> None:
     desk.serve(predict=broken)
     in_rollout(desk, 0.5)
-    error_of(desk.predict(*ROWS), 500)
+    assert [p["version"] for p in desk.predict(*ROWS).json()["predictions"]] == [2] * 5
+    error_of(desk.predict(*[ROWS[i] for i in OURS]), 500)
     assert desk.predict(*[ROWS[i] for i in THEIRS]).status_code == 200
-    assert noted(desk) == [("champion", "1" * 16, len(OURS), "predict", False)]
+    assert noted(desk) == [
+        ("champion", "1" * 16, len(OURS), "predict", True),
+        ("champion", "1" * 16, len(OURS), "predict", False),
+    ]
 
 
 def test_at_all_rows_the_champion_is_not_asked(desk: Desk) -> None:

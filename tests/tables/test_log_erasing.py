@@ -42,7 +42,7 @@ def test_whatever_is_erased_one_after_another_the_others_stay_in_order(
         written += rows
         writer.append(rows)
     _, cursor = read_segments(folder, "labels", LabelRow)
-    sizes = {path: path.stat().st_size for path in folder.iterdir()}
+    sizes = {path: path.stat().st_size for path in folder.glob("*.seg")}
     gone: set[str] = set()
     for name in whom:
         counted = erase_rows(folder, "labels", lambda one, name=name: one[1] == name, dry_run=True)
@@ -51,7 +51,7 @@ def test_whatever_is_erased_one_after_another_the_others_stay_in_order(
         gone.add(name)
         assert erase_rows(folder, "labels", lambda one, name=name: one[1] == name) == 0
     assert read_segments(folder, "labels", LabelRow)[0] == [one for one in written if one.key not in gone]
-    assert {path: path.stat().st_size for path in folder.iterdir()} == sizes
+    assert {path: path.stat().st_size for path in folder.glob("*.seg")} == sizes
     writer.append([row(999, "new")])
     assert [one.prediction for one in read_segments(folder, "labels", LabelRow, cursor)[0]] == ["id999"]
     writer.close()

@@ -75,7 +75,7 @@ def test_rows_of_other_layouts_meet_by_the_columns_names(tmp_path: Path) -> None
         ("p1", 1, "champion", 1.0),
         ("p2", 2, "challenger", 0.1),
     ]
-    rest = frame.columns[frame.columns.index("propensity") + 1 :]
+    rest = frame.columns[frame.columns.index("took_us") + 1 :]
     assert rest == ["distance", "seats", "carrier", "hour", "request.label", "label", "labelled_at"]
     assert frame.select("carrier", "distance", "seats", "hour", "request.label").rows() == [
         ("AA", 100.0, None, 12.0, "x"),
@@ -85,8 +85,20 @@ def test_rows_of_other_layouts_meet_by_the_columns_names(tmp_path: Path) -> None
 
 def test_an_empty_log_has_its_columns(tmp_path: Path) -> None:
     reader = read(tmp_path / "none")
-    assert reader.answered().columns[-5:] == ["revision", "arm", "propensity", "label", "labelled_at"]
-    assert reader.shadows().columns == ["prediction", "at", "revision", "arm", "bundle", "score", "took_ns"]
+    assert reader.answered().columns[-7:] == [
+        "arm", "propensity", "log_share", "fallback", "took_us", "label", "labelled_at",
+    ]  # fmt: skip
+    assert reader.shadows().columns == [
+        "prediction",
+        "at",
+        "revision",
+        "arm",
+        "bundle",
+        "score",
+        "took_ns",
+        "problem",
+        "beside_ns",
+    ]
     assert reader.failures().height == reader.answered().height == 0
 
 
@@ -125,9 +137,9 @@ def test_only_decision_times_from_the_first_until_before_the_second(tmp_path: Pa
     window = (AT + DAY, AT + 3 * DAY)
     assert reader.answered(*window)["id"].to_list() == reader.shadows(*window)["prediction"].to_list() == ["p1", "p2"]
     assert reader.failures(*window).rows()[0] == (
-        AT + DAY, datetime(1970, 1, 1, 0, 0, 0, 5, UTC), 2, "challenger", NEW, 1, "predict", True,
+        AT + DAY, datetime(1970, 1, 1, 0, 0, 0, 5, UTC), 2, "challenger", NEW, 1, "predict", True, "",
     )  # fmt: skip
-    assert reader.shadows().row(0) == ("p0", AT, 2, "challenger", NEW, 0.5, 7)
+    assert reader.shadows().row(0) == ("p0", AT, 2, "challenger", NEW, 0.5, 7, "", 0)
     assert reader.shadows(until=AT).height == reader.failures(since=AT + 4 * DAY).height == 0
 
 

@@ -44,6 +44,7 @@ def answer(id: str = "p1", **more: Any) -> PredictionRow:
         "features": [12, 100.0, "ZZ", 0.5],
         "score": 0.25,
         "decision": False,
+        "fallback": "",
     }
     return PredictionRow(**(given | more))
 
@@ -66,9 +67,12 @@ def test_answers_become_typed_columns(tmp_path: Path) -> None:
         "key": "UA1",
         "score": 0.25,
         "decision": False,
+        "fallback": "",
         "revision": 0,
         "arm": "champion",
         "propensity": 1.0,
+        "log_share": 1.0,
+        "took_us": 0,
         "departure": AT,
         "day": date(2013, 4, 1),
         "wait": timedelta(minutes=5),

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,29 @@ def test_kill_9_loses_nothing_that_was_appended(tmp_path: Path) -> None:
     assert values(rows) == list(range(7))
     SegmentWriter(tmp_path, "labels").append([label(50)])
     assert values(read_segments(tmp_path, "labels", LabelRow, cursor)[0]) == [50]
+
+
+def test_on_a_file_system_that_refuses_to_write_on_what_is_told_written_is_there(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        f"""
+        import resource
+        from pathlib import Path
+        from slipway.errors import BackendError
+        from slipway.records.predictions import LabelRow
+        from slipway.tables.segments import SegmentWriter
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))  # the kernel takes a part of a frame, then refuses
+        writer, written = SegmentWriter(Path({str(tmp_path)!r}), "labels"), []
+        for n in range(400):
+            try:
+                writer.append([LabelRow(f"p{{n}}", "k" * (n % 90), 1.0, n, n)], sync=n % 7 == 0)
+                written.append(n)
+            except BackendError:
+                pass
+        assert 300 < len(written) < 400
+        print(*written)
+        """
+    )
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    found, _ = read_segments(tmp_path, "labels", LabelRow)
+    assert [row.observed_us for row in found] == [int(n) for n in run.stdout.split()]

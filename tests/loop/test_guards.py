@@ -1,0 +1,230 @@
+"""What the log of a canary comes to, guardrail by guardrail."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import polars as pl
+
+from slipway.loop.evidence import canary_counts
+from slipway.loop.guards import seen
+from slipway.records.endpoints import Contract, Served
+from slipway.records.models import Bundle
+from slipway.records.predictions import Arm, FailureRow, LabelRow, PredictionRow, ShadowRow
+from slipway.records.rollouts import CanarySpec, Rollout, RolloutSpec
+from slipway.records.schema import Field, Signature
+from slipway.rollout.guardrails import Seen, guarded, shifted, split_evidence
+from slipway.rollout.judge_canary import judge_canary
+from slipway.tables.log_reader import LogReader
+from slipway.tables.segments import SegmentWriter
+
+BEGAN = datetime(2013, 4, 15, tzinfo=UTC)
+CONTRACT = Contract(fields=(Field("k", "string"),), key=("k",))
+SIGNATURE = Signature((Field("x", "float"),), ())
+BUNDLES: dict[Arm, str] = {"champion": "1" * 16, "challenger": "2" * 16}
+ROLLOUT = Rollout(
+    id="r",
+    project="p",
+    name="e",
+    created_at=BEGAN,
+    parent_id="p/e",
+    state="canary",
+    champion=Served(model="m", number=1, bundle="1" * 64),
+    challenger=Served(model="m", number=2, bundle="2" * 64),
+    spec=RolloutSpec(canary=CanarySpec()),
+    since=BEGAN,
+)
+
+
+def us(minute: float) -> int:
+    return int((BEGAN + timedelta(minutes=minute)).timestamp() * 1e6)
+
+
+def answered(place: int, arm: Arm, **changes: Any) -> PredictionRow:
+    plain: dict[str, Any] = {
+        "id": f"p{place}", "at_us": us(place), "answered_us": us(place), "version": 1, "bundle": BUNDLES[arm],
+        "key": f"k{place}", "request": [f"k{place}"], "features": [1.0], "score": (place * 37 % 100) / 100,
+        "revision": 2, "arm": arm, "propensity": 0.5, "took_us": 1000 + place % 100,
+    }  # fmt: skip
+    return PredictionRow(**{**plain, **changes})
+
+
+def arm_at(place: int) -> Arm:
+    return "challenger" if place * 7 % 10 < 5 else "champion"
+
+
+def written(folder: Path, rows: Iterable[PredictionRow], **more: list[Any]) -> LogReader:
+    for kind, some in {"predictions": list(rows), **more}.items():
+        if some:
+            writer = SegmentWriter(folder, kind)
+            writer.append(some)
+            writer.close()
+    reader = LogReader(folder)
+    reader.refresh(lambda number, bundle: (CONTRACT, SIGNATURE), BEGAN)
+    return reader
+
+
+SPEC = CanarySpec()
+
+
+def looked(
+    reader: LogReader,
+    *,
+    is_timed: bool = True,
+    spec: CanarySpec = SPEC,
+    costs: dict[str, float] | None = None,
+) -> Seen:
+    decision = SimpleNamespace(threshold=0.5 if costs else None, costs=costs or {})
+    bundle = cast("Bundle", SimpleNamespace(task="classification", decision=decision))
+    bundles: dict[Arm, Bundle] = {"champion": bundle, "challenger": bundle}
+    counts = canary_counts(reader, ROLLOUT, [2])
+    return seen(reader, ROLLOUT, spec, {2: 0.5}, counts, bundles, is_timed=is_timed)
+
+
+def totals(frame: pl.DataFrame) -> tuple[float, float, float, float]:
+    found = frame.sum().select("champion_failures", "champion_rows", "challenger_failures", "challenger_rows").row(0)
+    return cast("tuple[float, float, float, float]", found)
+
+
+def test_failures_are_told_apart_by_their_kind(tmp_path: Path) -> None:
+    failed = [
+        FailureRow(us(5), us(5), 2, "challenger", BUNDLES["challenger"], 3, "predict", False, "timeout"),
+        FailureRow(us(6), us(6), 2, "challenger", BUNDLES["challenger"], 2, "predict", False, "invalid"),
+        FailureRow(us(7), us(7), 2, "champion", BUNDLES["champion"], 1, "predict", False, "error"),
+    ]
+    reader = written(tmp_path, (answered(i, arm_at(i)) for i in range(100)), failures=failed)
+    found = looked(reader)
+    assert totals(found.guards["time-outs"]) == (0, 51, 3, 55)
+    assert totals(found.guards["invalid outputs"]) == (0, 51, 2, 55)
+    assert totals(found.guards["fallbacks"]) == (0, 51, 0, 55)
+
+
+def test_rows_that_one_arm_answers_for_the_other_are_the_other_s(tmp_path: Path) -> None:
+    rows = [
+        answered(i, "challenger" if i < 20 else "champion", propensity=1.0 if i < 5 or i >= 90 else 0.5)
+        for i in range(100)
+    ]
+    failed = [
+        FailureRow(us(2), us(2), 2, "champion", BUNDLES["champion"], 5, "predict", True, "error"),
+        FailureRow(us(95), us(95), 2, "challenger", BUNDLES["challenger"], 10, "predict", True, "error"),
+    ]
+    reader = written(tmp_path, rows, failures=failed)
+    counted = canary_counts(reader, ROLLOUT, [2]).sum()
+    assert counted.select("champion_rows", "champion_failures", "challenger_rows", "challenger_failures").row(0) == (
+        75, 5, 25, 10,
+    )  # fmt: skip
+    split = looked(reader).split
+    assert split is not None
+    assert split.sum().select("champion", "challenger").row(0) == (75, 25)
+
+
+def test_slow_answers_are_those_slower_than_the_champion_s_first_ones(tmp_path: Path) -> None:
+    rows = [
+        answered(i, arm_at(i), took_us=(5000 if arm_at(i) == "challenger" else 1000) + i % 100) for i in range(1000)
+    ]
+    found = looked(written(tmp_path, rows))
+    _, champion, slow, challenger = totals(found.guards["slow answers"])
+    assert slow == challenger > 250 < champion
+    assert guarded("slow answers", found.guards["slow answers"]).log_e > 20
+    assert [of for of, _ in found.slow_us] == ["1"]
+    assert "slow answers" not in looked(written(tmp_path / "again", rows), is_timed=False).guards
+    declared = looked(written(tmp_path / "more", rows), spec=CanarySpec(slow_us=10_000))
+    assert totals(declared.guards["slow answers"])[2] == 0
+
+
+def test_arms_with_more_rows_in_a_request_are_not_slow_for_that(tmp_path: Path) -> None:
+    rows = []
+    for i in range(1000):  # each a request of nine rows of the champion and one of the challenger
+        same = {"at_us": us(i), "answered_us": us(i)}
+        rows += [answered(10 * i + j, "champion", took_us=9000 + i % 100, **same) for j in range(9)]
+        rows.append(answered(10 * i + 9, "challenger", took_us=1000 + i % 100, **same))
+    found = looked(written(tmp_path, rows))
+    shown = guarded("slow answers", found.guards["slow answers"])
+    assert (shown.log_e, shown.difference) == (0.0, 0.0), "nothing of one size is beside nothing of another"
+
+
+def test_the_kpi_is_the_loss_of_each_arm_s_own_labelled_rows(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i), score=0.9, decision=True) for i in range(200)]
+    labels = [
+        LabelRow("", f"k{i}", 0.0 if arm_at(i) == "challenger" else 1.0, us(i + 60), us(i + 60)) for i in range(100)
+    ]
+    reader = written(tmp_path, rows, labels=labels)
+    lost, champion, worse, challenger = totals(looked(reader).guards["KPI"])
+    assert (champion, challenger) == (50, 50)
+    assert (round(lost, 6), round(worse, 6)) == (round(50 * 0.01, 6), round(50 * 0.81, 6))
+    costly = looked(reader, costs={"false_positive": 4.0, "false_negative": 1.0}).guards["KPI"]
+    assert totals(costly) == (0.0, 50, 50.0, 50)
+
+
+def test_labels_that_never_come_show_nothing_and_promote_nobody_who_needs_them(tmp_path: Path) -> None:
+    reader = written(tmp_path, (answered(i, arm_at(i)) for i in range(2000)))
+    spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, [2])
+    found = looked(reader, spec=spec)
+    look = judge_canary(spec, counts, step=0, since=BEGAN, now=BEGAN + timedelta(days=8), seen=found)
+    assert look.verdict == "undecided"
+    assert "no row that it answered has a label yet" in look.sentence
+    assert look.sentence.endswith("The deadline of 7 days has passed.")
+    free = judge_canary(CanarySpec(), counts, step=0, since=BEGAN, now=BEGAN + timedelta(days=1), seen=found)
+    assert free.verdict == "not worse"
+
+
+def test_a_clock_that_jumps_shows_nothing_new(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i)) for i in range(300)]
+    reader = written(tmp_path, rows)
+    counts = canary_counts(reader, ROLLOUT, [2])
+    since = BEGAN + timedelta(days=30)  # the next step began after a jump ahead
+    back = judge_canary(CanarySpec(), counts, step=1, since=since, now=BEGAN + timedelta(days=1), seen=looked(reader))
+    assert back.verdict == "undecided"
+    assert not back.values["is_overdue"], "a clock that went back is no deadline"
+    ahead = judge_canary(
+        CanarySpec(), counts, step=1, since=since, now=since + timedelta(days=400), seen=looked(reader)
+    )
+    assert ahead.verdict == "undecided"
+    assert ahead.values["is_overdue"]
+
+
+def test_a_constant_output_and_one_turned_round_are_seen(tmp_path: Path) -> None:
+    constant = [answered(i, arm_at(i), **({"score": 0.5} if arm_at(i) == "challenger" else {})) for i in range(2000)]
+    shown = shifted(looked(written(tmp_path, constant)))
+    assert shown is not None
+    assert shown.log_e > 10 and abs(shown.difference) > 0.1  # noqa: PT018
+    rows = [answered(i, arm_at(i)) for i in range(2000)]
+    other: dict[Arm, Arm] = {"champion": "challenger", "challenger": "champion"}
+    turned = [ShadowRow(r.id, r.at_us, 2, other[r.arm], BUNDLES[other[r.arm]], 1 - r.score) for r in rows]
+    shown = shifted(looked(written(tmp_path / "turned", rows, shadows=turned)))
+    assert shown is not None
+    assert shown.challenger > 0.8
+    assert shown.log_e > 10
+    same = [ShadowRow(r.id, r.at_us, 2, other[r.arm], BUNDLES[other[r.arm]], r.score) for r in rows]
+    shown = shifted(looked(written(tmp_path / "same", rows, shadows=same)))
+    assert shown is not None
+    assert shown.log_e < 4
+
+
+def test_a_case_that_asks_again_and_again_does_not_void_the_split(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i)) for i in range(400)]
+    rows += [answered(1000 + i, "challenger", key="k0", request=["k0"]) for i in range(600)]
+    split = looked(written(tmp_path, rows)).split
+    assert split is not None
+    assert split_evidence(split) < 4
+    none = [answered(i, "champion") for i in range(400)]
+    broken = looked(written(tmp_path / "none", none)).split
+    assert broken is not None
+    assert split_evidence(broken) > 20
+
+
+def test_without_a_row_there_is_nothing(tmp_path: Path) -> None:
+    reader = written(tmp_path, [])
+    found = looked(reader)
+    look = judge_canary(
+        CanarySpec(),
+        canary_counts(reader, ROLLOUT, [2]),
+        step=0,
+        since=BEGAN,
+        now=BEGAN + timedelta(days=1),
+        seen=found,
+    )
+    assert look.verdict == "undecided"
+    assert "it has answered no row yet" in look.sentence

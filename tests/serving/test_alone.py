@@ -1,0 +1,66 @@
+"""An image's app: the endpoint's protocols and request ids, and nothing that it could not keep."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from serving_desk import CONTRACT, a_revision, an_active
+
+from slipway.records.endpoints import StandAlone
+from slipway.serving.alone import build_alone
+from slipway.serving.counters import Counters
+
+ROW = {"flight_id": "UA1", "distance": 700.0, "departure": None}
+HOME = "/endpoints/delays/predict"
+V2 = "/v2/models/delays/infer"
+
+
+def ask(method: str, path: str, **more: Any) -> httpx.Response:
+    revision = a_revision(0)
+    about = StandAlone(project="flights", name="delays", served=revision.served, contract=CONTRACT)
+    app = build_alone(about, an_active(revision), Counters())
+
+    async def once() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.request(method, path, **more)
+
+    return asyncio.run(once())
+
+
+def v2_of(**values: Any) -> dict[str, Any]:
+    kinds = {"flight_id": "BYTES", "distance": "FP64", "departure": "BYTES"}
+    inputs = [{"name": n, "shape": [1], "datatype": kinds[n], "data": [value]} for n, value in values.items()]
+    return {"inputs": inputs}
+
+
+def test_the_same_row_has_the_same_answer_in_every_protocol() -> None:
+    (told,) = ask("POST", HOME, json={"rows": [ROW]}).json()["predictions"]
+    tensors = {one["name"]: one["data"] for one in ask("POST", V2, json=v2_of(**ROW)).json()["outputs"]}
+    records = ask("POST", "/invocations", json={"dataframe_records": [ROW]}).json()
+    assert told["score"] == 0.7
+    assert tensors["score"] == records["predictions"] == [0.7]
+    assert ask("GET", "/v2/models/delays").json()["inputs"][1]["name"] == "distance"
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/delays/ready"):
+        assert ask("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        (HOME, {"rows": [{**ROW, "distance": "far"}]}, lambda told: told["error"]["field"]),
+        (V2, v2_of(**{**ROW, "distance": "far"}), lambda told: told["error"]),
+        ("/invocations", {"instances": [{**ROW, "distance": "far"}]}, lambda told: told["message"]),
+    ],
+)
+def test_an_error_has_the_protocol_s_form_and_names_the_field(path: str, body: Any, said: Any) -> None:
+    answer = ask("POST", path, json=body, headers={"x-request-id": "mine"})
+    assert answer.status_code == 422
+    assert answer.headers["x-request-id"] == "mine"
+    assert "distance" in said(answer.json())
+
+
+def test_what_it_could_not_keep_has_no_route() -> None:
+    assert "takes no labels" in ask("POST", "/endpoints/delays/labels", json={"labels": []}).json()["error"]["why"]
+    assert ask("GET", "/health").headers["x-request-id"]
