@@ -27,6 +27,10 @@ NAMES = (
     "online_redis",
     "scalar_features",
     "one_row_prediction",
+    "compiled_models",
+    "serving_peers",
+    "serving_promises",
+    "rollout_faults",
     "ledger",
     "ledger_postgres",
     "metric_ingest",
@@ -37,6 +41,7 @@ NAMES = (
     "start_up",
     "object_blobs",
     "mlflow_server",
+    "rollout_decisions",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -58,7 +63,10 @@ def section(module: Any, rows: list[dict[str, Any]]) -> str:
     """A path's part of the page: its heading, how it is measured, the table and the remark."""
     lines = [f"## {rows[0]['path'][0].upper()}{rows[0]['path'][1:]}", "", module.__doc__.strip(), ""]
     lines += ["| what | raw | Slipway | ratio | goal |", "|---|---:|---:|---:|---|"]
-    lines += [_line(row) for row in rows]
+    lines += [_line(row) for row in rows if "what" in row]
+    for row in rows:
+        if "beside" in row:  # a table of a path's own, where more than two sides are compared
+            lines += ["", row["beside"]]
     if module.REMARK:
         lines += ["", module.REMARK.strip()]
     return "\n".join(lines) + "\n"
@@ -81,7 +89,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _goal(row: dict[str, Any]) -> str:
     if "goal_ratio" in row:
-        is_met, words = row["ratio"] <= row["goal_ratio"], f"{row['goal_ratio']:g}x"
+        is_met, words = row["ratio"] <= row["goal_ratio"], f"{row['goal_ratio']:.3g}x"
     elif "goal_least" in row:
         words = f"{row['goal_least']:g}"
         return f"at least {words}: {'met' if row['slipway'] >= row['goal_least'] else '**missed**'}"

@@ -6,7 +6,7 @@ Memory is the peak of the whole process (VmHWM), imports included. AUC is of the
 
 `--full` makes 50 copies, and runs `release` with `in_batches=true` and `parts=6` under a limit of a fifth of the frame, which the
 kernel holds for the whole process (RLIMIT_DATA: private writable memory, in use or reserved). Raw is there the same on all
-rows at once without a limit, whose booster is that of the frame, bit for bit. It has not been run to its end yet.
+rows at once without a limit, whose booster is that of the frame, bit for bit.
 """
 
 import json

@@ -8,6 +8,7 @@ each other; Slipway's are `step.map`. Again: the same once more, in Slipway and 
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,8 @@ REMARK = """\
 The same work is not done on all sides. Kedro keeps no key: again it looks whether files exist, and serves what is there
 whatever changed. Dagster skips nothing: again is a whole run. Hamilton's key knows a function's own source and its inputs,
 but no helper, constant, library or file (10 of 13 kinds of change go unnoticed); Slipway's knows all of these, and it
-records each call with its reason and lineage. Each side's first run is the first of its process: Slipway's also reads
-once what is installed, and packs its own wheel for the new store; without these a step is what the section on step
-overhead says.
+records each call with its reason and lineage. What the first run of a process pays once, whatever its steps, stands in a row
+of its own: Slipway reads what is installed for the run's lock, and packs its own wheel for a new store.
 """
 
 _PATH = "pipelines beside their peers"
@@ -44,15 +44,18 @@ from slipway.hosts.project import open_workspace
 from slipway.pipelines import engine
 
 shape, steps, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-made = {"sequence": sequence, "fan-out": mapped}[shape]
+made, other = {"sequence": (sequence, mapped), "fan-out": (mapped, sequence)}[shape]
 workspace = open_workspace(folder / "store", project="bench")
+started = time.perf_counter()
+engine.run(workspace, other, {"steps" if shape == "fan-out" else "width": 1})
+once = time.perf_counter() - started
 seconds = []
 for _ in range(2):
     started = time.perf_counter()
     engine.run(workspace, made, {"steps" if shape == "sequence" else "width": steps})
     seconds.append(time.perf_counter() - started)
 workspace.ledger.close()
-print(json.dumps({"first": seconds[0], "again": seconds[1]}))
+print(json.dumps({"first": seconds[0], "again": seconds[1], "once": once}))
 """
 
 
@@ -99,4 +102,7 @@ def run(steps: int = STEPS, pairs: int = PAIRS, peers: tuple[str, ...] = PEERS) 
                 what = f"{shape}, {when}, {steps} steps, ms a step (raw is {peer})"
                 goal = _GOALS_MS[shape].get(when)
                 rows.append(row(_PATH, what, each, **({} if goal is None else {"goal": goal})))
+        once = statistics.median(1000 * ours["once"] for _, ours in found)
+        what = f"{shape}: the first run of a process, of one step, in a new store, ms in all"
+        rows.append({"path": _PATH, "what": what, "raw": None, "slipway": once, "ratio": None})
     return rows

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_row_prediction import deployed
+from benchmarks.one_row_prediction import booster, deployed
 from benchmarks.pairs import Compared, compare, row
 from slipway.hosts.project import open_workspace
+from slipway.records.endpoints import LogSpec
 
 PAIRS = 7
 REMARK = """\
@@ -66,7 +67,10 @@ def run(pairs: int = PAIRS) -> list[dict[str, Any]]:
             "`import slipway`": (_IMPORT, 10),
             "`slipway --help`": (_HELP, 120),
             "the server's modules": (_SERVER, None),
-            "an endpoint's worker, loaded": (_WORKER.format(folder=str(deployed(workspace))), None),
+            "an endpoint's worker, loaded": (
+                _WORKER.format(folder=str(deployed(workspace, booster()[0], LogSpec()))),
+                None,
+            ),
         }
         workspace.ledger.close()
         rows = []

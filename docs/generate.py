@@ -17,6 +17,7 @@ import slipway
 from slipway import errors
 from slipway.cli import COMMANDS
 from slipway.hosts import settings
+from slipway.operations.acts import ACTS
 from slipway.operations.permissions import RIGHTS, ROLES, allowed
 from slipway.operations.table import OPERATIONS
 from slipway.records.log_in import OidcSettings
@@ -115,6 +116,10 @@ def _roles() -> Iterator[str]:
     used: dict[str, list[str]] = {}
     for operation in OPERATIONS.values():
         used.setdefault(operation.permission, []).append(operation.name)
+    here: dict[str, list[str]] = {}
+    for act, needed in ACTS.items():
+        for right in needed:
+            here.setdefault(right, []).append(act)
     nouns: dict[str, list[str]] = {}
     for right in sorted({*RIGHTS, *used}):
         nouns.setdefault(right.partition(".")[0], []).append(right)
@@ -127,8 +132,10 @@ def _roles() -> Iterator[str]:
             yield f"| {RIGHTS[right]} (`{right}`) | " + " | ".join(marks) + " |"
         yield ""
         for right in rights:
-            asked = ", ".join(f"`{name}`" for name in used.get(right, ()))
-            yield f"- `{right}`: {asked or 'asked by what needs the code or the store itself'}"
+            parts = [", ".join(f"`{name}`" for name in used.get(right, ()))]
+            if right in here:
+                parts.append("where the code or the store is: " + ", ".join(f"`{name}`" for name in here[right]))
+            yield f"- `{right}`: {'; '.join(filter(None, parts)) or 'asked where it is used'}"
         yield ""
 
 
