@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from slipway.loop.slow import slow_blocks
 from slipway.records.models import Bundle
 from slipway.records.predictions import Arm
 from slipway.records.rollouts import CanarySpec, Rollout
@@ -54,7 +55,7 @@ def seen(
     guards["fallbacks"] = _of_kind(fallen, counts)
     slow_us: list[tuple[str, int]] = []
     if is_timed:
-        guards["slow answers"], slow_us = _slow(by_models(answered), spec, fractions)
+        guards["slow answers"], slow_us = slow_blocks(by_models(answered), fractions, spec.slow_us)
     if (lost := labelled(own, bundles)) is not None:
         guards["KPI"] = lost
     cuts, pairs = _shift(reader, rollout, by_models(answered), own)
@@ -85,34 +86,6 @@ def _by_hour(rows: pl.DataFrame, what: str, *within: str) -> pl.DataFrame:
         )
     )
     return found.sort("at", *within).select("at", *COUNTS)
-
-
-def _slow(
-    answered: pl.DataFrame, spec: CanarySpec, fractions: Mapping[int, float]
-) -> tuple[pl.DataFrame, list[tuple[str, int]]]:
-    """Calls of each arm that were slow, compared among calls of about as many rows: more rows take longer in any model.
-
-    Without a declared limit it is the 99th percentile of the champion's first calls, which are then not judged.
-    """
-    one = ["revision", "arm", "at", "answered_at", "took_us"]
-    calls = answered.filter(pl.col("took_us") > 0).group_by(one).agg(pl.len().alias("n")).sort(one)
-    calls = calls.with_columns(pl.col("n").log(2).floor().cast(pl.Int64).alias("size")).sort("answered_at")
-    parts, limits = [], []
-    for (size,), some in calls.group_by("size", maintain_order=True):
-        least = 2 ** int(str(size))
-        limit, since = spec.slow_us, None
-        if not limit:
-            base = some.filter(pl.col("arm") == "champion").head(_BASE_ROWS)
-            if base.height < _BASE_ROWS:
-                continue
-            limit, since = int(base["took_us"].quantile(0.99) or 0), base["answered_at"].max()
-        limits.append((f"{least}" if least == 1 else f"{least} to {2 * least - 1}", limit))
-        later = some if since is None else some.filter(pl.col("answered_at") > since)
-        parts.append(later.with_columns((pl.col("took_us") > limit).alias("slow")))
-    if not parts:
-        return _by_hour(calls.clear().with_columns(pl.lit(False).alias("slow")), "slow", "size"), []
-    judged = pl.concat(parts).filter(pl.col("revision").is_in(list(fractions)))
-    return _by_hour(judged, "slow", "size"), limits
 
 
 def labelled(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame | None:

@@ -65,7 +65,7 @@ class CanarySpec(Struct, frozen=True, kw_only=True):
         alpha: The chance of a wrong roll-back under any number of looks.
         deadline_us: After that long in one step without a verdict the accountable are asked; after as long again it
             ends undecided.
-        slow_us: An answer that takes longer is slow; 0 for the 99th percentile of the champion's own first answers.
+        slow_us: An answer that takes longer is slow; 0 for twice what the champion usually takes, and at least a millisecond.
         kpi: How much greater its mean loss per label may be, shown to be less before the next step; None where labels
             may stop it and are not waited for.
     """

@@ -103,8 +103,8 @@ class Canary:
         margin: How much greater its share of failures may be, as a share of 1: 0.03 is three in a hundred.
         alpha: The chance of a wrong roll-back, and of a step taken wrongly, however often one looks.
         deadline: After that long in one step without a verdict the accountable are asked; after as long again it ends.
-        slow: An answer that takes longer is slow: "50ms", "2s"; "" for the 99th percentile of the champion's own first
-            answers. The request's way to the model and back is not counted.
+        slow: An answer that takes longer is slow: "50ms", "2s"; "" for twice the median of the champion's latest answers
+            and at least a millisecond. The request's way to the model and back is not counted.
         kpi: How much greater the mean loss of its labelled rows may be, from 0 to 1 (what decisions cost, over the dearest
             outcome's cost, where the model declares costs; else the Brier score). Given, no step is taken before labels
             have shown it to be less. None: labels that come may stop it, and are not waited for.

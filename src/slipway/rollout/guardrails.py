@@ -20,6 +20,7 @@ __all__ = [
     "COUNTS",
     "GUARDRAILS",
     "SHIFT_FLOOR",
+    "SLOW_FLOOR",
     "Guarded",
     "Seen",
     "blocks_of",
@@ -39,6 +40,9 @@ GUARDRAILS = (
 SHIFT_FLOOR = 0.1
 """Two arms whose shares of scores above a cut differ by less are alike enough for a canary."""
 
+SLOW_FLOOR = 0.1
+"""No step is taken before the share of slow answers is shown to be greater by less than this, or than the margin."""
+
 _PAIRS_APART = 0.4
 _APART = np.linspace(0.45, 0.95, 11)
 
@@ -54,7 +58,7 @@ class Seen:
             the models puts above the champion's median.
         split: Rows as they were drawn, one a case: `at`, `share` (the challenger's declared one), `champion`,
             `challenger`.
-        slow_us: From which time on an answer was slow, by how many rows it had; () where nobody knows.
+        slow_us: From which time on an answer was slow of late, by how many rows the request had; () where nobody knows.
     """
 
     guards: Mapping[str, pl.DataFrame] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from slipway.rollout.guardrails import (
     COUNTS,
     GUARDRAILS,
     SHIFT_FLOOR,
+    SLOW_FLOOR,
     Guarded,
     Seen,
     blocks_of,
@@ -28,7 +29,7 @@ from slipway.rollout.guardrails import (
     split_evidence,
 )
 from slipway.rollout.looks import dated, is_overdue, plain, points
-from slipway.stats.evidence import difference_bound, rows_factor
+from slipway.stats.evidence import difference_bound, log_e_not_worse_by, rows_factor
 
 __all__ = ["judge_canary", "judge_guards"]
 
@@ -51,7 +52,8 @@ def judge_canary(
     """Does anything go wrong more often with the challenger than with the champion beside it, and by how much at most?
 
     It is worse as soon as one guardrail shows it, each at alpha over their number; a slow answer's share must be greater
-    by the margin too. A split that is not the declared one voids the verdict. A prediction shift stops nobody, it leaves
+    by the margin too. Where answers are timed, no step is taken before they have shown that the share of slow ones is not
+    greater by ten points, or by the margin where that is more. A split that is not the declared one voids the verdict. A prediction shift stops nobody, it leaves
     the canary undecided; where labels have shown the quality it is told alone.
 
     Args:
@@ -77,6 +79,7 @@ def judge_canary(
     if rows_since is None:
         rows_since = int(counts.filter(pl.col("at") >= since)["challenger_rows"].sum())
     missing = _missing_in_canary(spec, blocks, bound, rows_since, step) + _missing_labels(spec, seen)
+    missing += _missing_times(spec, seen)
     if found.is_shifted and not is_quality_shown:
         missing.append(found.shift_words)
     is_open = found.is_void or (bool(missing) and not found.worse)
@@ -167,6 +170,24 @@ def _missing_labels(spec: CanarySpec, seen: Seen) -> list[str]:
     if bound < spec.kpi:
         return []
     return [f"by {labels:,} labels its mean loss may be up to {bound:.3g} greater, the margin is {spec.kpi:.3g}"]
+
+
+def _missing_times(spec: CanarySpec, seen: Seen) -> list[str]:
+    """What is not known of how long answers take: a challenger must not get all traffic before its times were compared."""
+    counts = seen.guards.get("slow answers")
+    if counts is None or spec.steps[0] == 100:  # then no champion ever answers beside it
+        return []
+    blocks, most = blocks_of(counts), max(SLOW_FLOOR, spec.margin)
+    beside = (blocks[1] > 0) & (blocks[3] > 0)
+    calls = int(blocks[3][beside].sum())
+    if not calls:
+        least = math.ceil(rows_factor(0, (100 - spec.steps[0]) / spec.steps[0], 0, 1, margin=most, alpha=spec.alpha))
+        return [f"none of its answers is timed beside the champion's yet; at the least about {least:,} are needed"]
+    if log_e_not_worse_by(*blocks, margin=most)[-1] >= math.log(1 / spec.alpha):
+        return []
+    factor = rows_factor(*blocks, margin=most, alpha=spec.alpha)
+    more = "" if math.isinf(factor) else f"; about {max(1, math.ceil((factor - 1) * calls)):,} more would tell"
+    return [f"of {calls:,} timed answers it is not shown that those that are slow are at most {points(most)} more{more}"]
 
 
 def _counted(spec: CanarySpec, counts: pl.DataFrame, step: int) -> dict[str, Any]:
