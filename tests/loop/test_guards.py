@@ -158,6 +158,35 @@ def test_the_kpi_is_the_loss_of_each_arm_s_own_labelled_rows(tmp_path: Path) -> 
     assert totals(costly) == (0.0, 50, 50.0, 50)
 
 
+def test_an_entity_that_asks_again_is_judged_by_its_first_labelled_answer(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i), score=0.9) for i in range(40)]
+    again = [answered(100 + i, "challenger", key="k0", request=["k0"], score=0.9) for i in range(500)]
+    labels = [LabelRow("", f"k{i}", 0.0 if i == 0 else 1.0, us(999), us(999)) for i in range(40)]
+    found = looked(written(tmp_path, rows + again, labels=labels)).guards["KPI"]
+    _, champion, lost, challenger = totals(found)
+    assert (champion, challenger) == (20, 20)
+    assert round(lost, 6) == round(0.81 + 19 * 0.01, 6)
+
+
+def test_what_one_model_answered_for_the_other_is_nobody_s_evidence(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i), propensity=1.0 if i < 10 else 0.5) for i in range(40)]
+    labels = [LabelRow("", f"k{i}", 1.0, us(999), us(999)) for i in range(40)]
+    _, champion, _, challenger = totals(looked(written(tmp_path, rows, labels=labels)).guards["KPI"])
+    assert (champion, challenger) == (15, 15)
+
+
+def test_a_request_of_many_rows_that_nobody_answers_does_not_void_the_split(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i)) for i in range(400)]
+    lost: list[FailureRow] = []
+    for i in range(40):  # all rows of one key, or mixed; every request fails for both models
+        of = {"champion": 45, "challenger": 5} if i % 4 == 0 else {arm_at(i): 500}
+        lost += [FailureRow(us(i), us(i), 2, arm, BUNDLES[arm], n, "features", False, "error") for arm, n in of.items()]
+    split = looked(written(tmp_path, rows, failures=lost)).split
+    assert split is not None
+    assert split.sum().select(pl.sum_horizontal("champion", "challenger")).item() == 440
+    assert split_evidence(split) < 4
+
+
 def test_labels_that_never_come_show_nothing_and_promote_nobody_who_needs_them(tmp_path: Path) -> None:
     reader = written(tmp_path, (answered(i, arm_at(i)) for i in range(2000)))
     spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, {2: 0.5})

@@ -25,7 +25,7 @@ from slipway.records.models import Bundle
 from slipway.records.predictions import Arm
 from slipway.records.rollouts import Rollout
 from slipway.rollout.judge_unseen import Unseen
-from slipway.rollout.units import arm_counts
+from slipway.rollout.units import REQUEST, arm_counts, kept_failures, log_shares
 from slipway.serving.arms import share_of
 from slipway.serving.shadow import SHADOW_SALT
 from slipway.tables.log_reader import LogReader
@@ -107,7 +107,7 @@ def unseen(workspace: Workspace, reader: LogReader, rollout: Rollout) -> Unseen:
     """
     share = 1.0 if rollout.spec.shadow is None else rollout.spec.shadow.sample
     mine = pl.col("revision").is_in(sorted(_shadow_revisions(workspace, rollout)))
-    answered = by_models(reader.answered(since=rollout.created_at)).filter(mine)
+    answered = logged_rows = by_models(reader.answered(since=rollout.created_at)).filter(mine)
     if share < 1.0:
         answered = answered.filter([share_of(SHADOW_SALT, id) < share for id in answered["id"].to_list()])
     theirs = reader.shadows(since=rollout.created_at).filter(pl.col("bundle") == rollout.challenger.bundle[:_DIGITS])
@@ -119,9 +119,8 @@ def unseen(workspace: Workspace, reader: LogReader, rollout: Rollout) -> Unseen:
         "beside_ns",
         pl.lit(value=True).alias("compared"),
     )
-    rows = answered.select("id", "at", "answered_at", "decision", pl.col("score").alias("champion")).join(
-        second, on="id", how="left", maintain_order="left"
-    )
+    plain = answered.select("id", "at", "answered_at", "revision", "key", "decision", pl.col("score").alias("champion"))
+    rows = plain.join(second, on="id", how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("compared").fill_null(value=False))
     threshold = _bundle(workspace, rollout.challenger).decision.threshold
     other = pl.lit(None, pl.Boolean) if threshold is None else pl.col("challenger") >= threshold
@@ -129,9 +128,11 @@ def unseen(workspace: Workspace, reader: LogReader, rollout: Rollout) -> Unseen:
     last = rows.filter("compared")["answered_at"].max()
     waiting = ~pl.col("compared") if last is None else ~pl.col("compared") & (pl.col("answered_at") > last)
     failed = reader.failures(since=rollout.created_at).filter(mine & (pl.col("arm") == "champion"))
+    logged = {revision: share * part for revision, part in log_shares(logged_rows).items()}
+    once_each = kept_failures(failed, logged).group_by(REQUEST).agg(pl.lit(1).alias("requests"))
     return Unseen(
         rows=rows,
-        failures=failed.select("at", "rows"),
+        failures=once_each.select("at", "requests"),
         waiting=rows.filter(waiting).height,
         share=share,
     )

@@ -14,6 +14,7 @@ from slipway.tables.log_sampling import is_logged
 
 __all__ = [
     "FAILED",
+    "REQUEST",
     "arm_counts",
     "by_request",
     "declared",
@@ -23,6 +24,9 @@ __all__ = [
     "once",
     "requests_of",
 ]
+
+REQUEST = ("revision", "at", "answered_at")
+"""What names a request in the log: no two are answered by a worker within a microsecond."""
 
 FAILED = ("timeout", "invalid", "fallback")
 """What of the failures is counted by itself."""
@@ -132,13 +136,12 @@ def once(rows: pl.DataFrame) -> pl.DataFrame:
 
 def by_request(rows: pl.DataFrame, values: Sequence[str]) -> pl.DataFrame:
     """The means of each request's rows; null where all of them are."""
-    one = ["revision", "at", "answered_at"]
-    return rows.group_by(one, maintain_order=True).agg(pl.col(list(values)).cast(pl.Float64).mean())
+    return rows.group_by(REQUEST, maintain_order=True).agg(pl.col(list(values)).cast(pl.Float64).mean())
 
 
 def requests_of(failed: pl.DataFrame) -> pl.DataFrame:
     """What failed of each request: `revision`, `at`, `answered_at`, and how many rows of `champion` and `challenger`."""
-    return failed.group_by("revision", "at", "answered_at", maintain_order=True).agg(
+    return failed.group_by(REQUEST, maintain_order=True).agg(
         pl.col("rows").filter(pl.col("arm") == arm).sum().alias(arm) for arm in _ARMS
     )
 
