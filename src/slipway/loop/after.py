@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import polars as pl
+
 from slipway.flows import rollout_watch, rollouts
 from slipway.flows.endpoints import revision_of
 from slipway.loop import evidence, guards
@@ -15,6 +17,7 @@ from slipway.records.loop import Action
 from slipway.records.rollouts import CanarySpec, Look, Rollout
 from slipway.rollout.judge_shadow import judge_shadow
 from slipway.rollout.judge_watch import judge_watch
+from slipway.rollout.units import drawn_for
 from slipway.tables.log_reader import LogReader
 from slipway.tables.prediction_log import by_models
 
@@ -60,7 +63,7 @@ def _look(
     fractions = evidence.canary_fractions(workspace, found)
     if fractions:
         answered = by_models(reader.answered(since=found.created_at))
-        own = answered.filter(answered["revision"].is_in(list(fractions)))
+        own = drawn_for(answered, fractions).filter(~pl.col("is_instead"))
         labels = guards.labelled(own, evidence.bundles_of(workspace, found))
     if found.spec.shadow is not None:
         pairs = evidence.pairs(workspace, reader, replays, found)

@@ -99,11 +99,11 @@ class ShadowRow(Struct, frozen=True, array_like=True):
 
 
 class FailureRow(Struct, frozen=True, array_like=True):
-    """Rows that an arm was asked to answer and could not.
+    """Rows that were drawn for an arm and that it could not answer.
 
     Args:
         at_us: The decision time (business).
-        answered_us: Machine time.
+        answered_us: Machine time, the same for all failures of a request.
         revision: The revision.
         arm: Which model failed.
         bundle: First 16 digits of its digest.

@@ -59,8 +59,10 @@ def judge_canary(
     Args:
         spec: The phase as declared.
         counts: One row a block of time, in order, of the whole canary, earlier steps included: `at` (its beginning),
-            `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`. A block should be short
-            enough that both arms saw the same troubles in it.
+            `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`; "rows" are requests of which
+            the arm had some, see `units.arm_counts`. Where there is a column `challenger_alone`, those of the
+            challenger's failures are evidence that it is worse; its bound is always that of all. A block should be
+            short enough that both arms saw the same troubles in it.
         step: The present step, counted from 0.
         since: When the step began, business time.
         now: Business time.
@@ -94,7 +96,7 @@ def judge_canary(
         "took_ms": [plain(each) for each in took_ms] if took_ms else None,
         "is_overdue": is_overdue(spec, since, now),
     }
-    told = [_canary_words(spec.steps[step], blocks), *_verdict_words(spec, found, missing, bound)]
+    told = [_canary_words(spec.steps[step], counts), *_verdict_words(spec, found, missing, bound)]
     told.append(_latency_words(took_ms, in_simulation))
     sentence = dated(" ".join(part for part in told if part), spec, since, now)
     return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)
@@ -114,7 +116,10 @@ class _Found:
 def judge_guards(spec: CanarySpec, counts: pl.DataFrame, seen: Seen) -> _Found:
     """What each guardrail shows by now; needed: log(m / alpha) for each of m."""
     needed = math.log(len(GUARDRAILS) / spec.alpha)
-    each = [guarded(name, blocks) for name, blocks in {"failures": counts, **seen.guards}.items()]
+    alone = counts
+    if "challenger_alone" in counts.columns:  # what neither can answer is no fault of the challenger
+        alone = counts.with_columns(pl.col("challenger_alone").alias("challenger_failures"))
+    each = [guarded(name, blocks) for name, blocks in {"failures": alone, **seen.guards}.items()]
     worse = [
         one for one in each if one.log_e >= needed and (one.name != "slow answers" or one.difference >= spec.margin)
     ]
@@ -196,7 +201,7 @@ def _counted(spec: CanarySpec, counts: pl.DataFrame, step: int) -> dict[str, Any
         "margin": spec.margin,
         "alpha": spec.alpha,
         "at": [at.isoformat() for at in counts["at"]],
-        **{name: counts[name].to_list() for name in COUNTS},
+        **{name: counts[name].to_list() for name in (*COUNTS, "challenger_alone") if name in counts.columns},
     }
 
 
@@ -219,13 +224,13 @@ def _missing_in_canary(
     if not rows:
         beside = (100 - spec.steps[step]) / spec.steps[step]
         least = math.ceil(rows_factor(0, beside, 0, 1, margin=spec.margin, alpha=spec.alpha))
-        return [f"it has answered no row yet; at the least about {least:,} rows without a failure are needed"]
+        return [f"it has answered no request yet; at the least about {least:,} without a failure are needed"]
     if not bound < spec.margin:
         factor = rows_factor(*blocks, margin=spec.margin, alpha=spec.alpha)
         more = (
-            "and at these shares no number of rows will exclude it"
+            "and at these shares no number of requests will exclude it"
             if math.isinf(factor)
-            else f"about {max(1, math.ceil((factor - 1) * rows)):,} more rows of the challenger at these shares would do it"
+            else f"about {max(1, math.ceil((factor - 1) * rows)):,} more requests of the challenger at these shares would do it"
         )
         missing.append(f"its share may be up to {points(bound)} greater, the margin is {points(spec.margin)}, {more}")
     if not rows_since:
@@ -233,15 +238,26 @@ def _missing_in_canary(
     return missing
 
 
-def _canary_words(percent: int, blocks: list[NDArray[np.float64]]) -> str:
-    champion_failures, champion_rows, failures, rows = (int(each.sum()) for each in blocks)
+def _canary_words(percent: int, counts: pl.DataFrame) -> str:
+    champion_failures, champion_rows, failures, rows = (float(counts[name].sum()) for name in COUNTS)
     if not rows:
         return ""
-    said = f"At {percent}%: the challenger failed on {failures:,} of {rows:,} rows ({failures / rows:.1%})"
+    said = f"At {percent}%: the challenger failed on {_of(failures, rows)} requests ({failures / rows:.1%})"
+    if "challenger_alone" in counts.columns and (shared := failures - float(counts["challenger_alone"].sum())) > 1e-9:
+        said += f", the champion too on {_number(shared)} of them"
     if not champion_rows:
         return f"{said}; the champion answered none to compare with."
-    beside = f"{champion_failures:,} of {champion_rows:,} ({champion_failures / champion_rows:.1%})"
+    beside = f"{_of(champion_failures, champion_rows)} ({champion_failures / champion_rows:.1%})"
     return f"{said}, the champion on {beside}, since the canary began."
+
+
+def _of(failures: float, rows: float) -> str:
+    return f"{_number(failures)} of {rows:,.0f}"
+
+
+def _number(failures: float) -> str:
+    """A number of requests, of which some failed in part."""
+    return f"{failures:,.0f}" if abs(failures - round(failures)) < 1e-9 else f"{failures:,.1f}"
 
 
 def _latency_words(took_ms: tuple[float, float] | None, in_simulation: bool) -> str:

@@ -127,9 +127,9 @@ class ArmsAside:
         if step == "features" and active.challengers[arm].resolve is None:  # they are the champion's too
             instead = _Asked(None, problem, 0)
         else:
-            instead = await self._ask(request, _CHAMPION, places, notes)
+            instead = await self._ask(request, _CHAMPION, places, Notes())  # what it cannot answer is the challenger's
         if instead.answers is not None:
-            note_cover(active, arm, notes, len(places), problem)
+            note_cover(active, arm, notes, len(places), problem, lost=len(instead.answers[2]))
             side = side_instead(active, arm, by=_CHAMPION)
             found.take(places, instead.answers[0], instead.answers[1], side, instead.answers[2])
             return
