@@ -1,6 +1,7 @@
 """What the front makes of bytes: requests whole and framed anew, or refused with the right number; nothing in between."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,23 +31,28 @@ def post(body: bytes, *lines: bytes) -> bytes:
 def test_a_worker_gets_what_was_sent_and_how_it_came(desk: FrontDesk) -> None:
     (answer,) = answers(desk.say(post(b"hello", b"X-Request-Id: me", b"Content-Length: 5", b"Connection: close")))
     assert (answer["status"], answer["method"], answer["target"], answer["text"]) == (200, "POST", "/x", "hello")
-    (how, came), *headers = answer["headers"]
+    (how, came), (named, first), *headers = answer["headers"]
     assert (how, came.split()[:2]) == ("x-slipway-from", ["http", "127.0.0.1"])
+    assert named == "x-slipway-named"
+    assert re.fullmatch("1 [0-9a-f]{32}", first)
     assert headers == [["host", "a"], ["x-request-id", "me"], ["content-length", "5"]]
     assert "connection: close" in answer["head"]
 
 
 def test_nobody_else_says_how_a_request_came(desk: FrontDesk) -> None:
-    (answer,) = answers(desk.say(post(b"", b"X-Slipway-From: https 10.0.0.1 1 10.0.0.1 1", b"Connection: close")))
-    assert [name for name, _ in answer["headers"]].count("x-slipway-from") == 1
+    forged = (b"X-Slipway-From: https 10.0.0.1 1 10.0.0.1 1", b"X-Slipway-Named: 2 " + b"0" * 32)
+    (answer,) = answers(desk.say(post(b"", *forged, b"Connection: close")))
+    names = [name for name, _ in answer["headers"]]
+    assert (names.count("x-slipway-from"), names.count("x-slipway-named")) == (1, 1)
     assert answer["headers"][0][1].startswith("http 127.0.0.1")
+    assert answer["headers"][1][1].startswith("1 ")
 
 
 def test_chunks_become_one_body_and_trailers_nothing(desk: FrontDesk) -> None:
     chunks = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n"
     first, last = answers(desk.say(post(chunks, b"Transfer-Encoding: chunked"), LAST))
     assert first["text"] == "abcde"
-    assert first["headers"][1:] == [["host", "a"], ["content-length", "5"]]
+    assert first["headers"][2:] == [["host", "a"], ["content-length", "5"]]
     assert last["target"] == "/last"
 
 

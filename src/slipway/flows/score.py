@@ -33,6 +33,7 @@ from slipway.records.scorings import Scoring
 from slipway.records.tables import TableVersion
 from slipway.tables import versions
 from slipway.tables.catalog import find_head, record_id
+from slipway.tables.log_compaction import compact
 from slipway.tables.log_rolling import roll
 from slipway.tables.personal import check_readable
 
@@ -410,6 +411,7 @@ def settle(workspace: Workspace, name: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(Unavailable):  # somebody erases in it: the next scoring does it
         roll(log)
+        compact(log)
 
 
 def stop_scoring(workspace: Workspace, request: Stop) -> Stopped:

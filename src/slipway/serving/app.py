@@ -37,6 +37,7 @@ from slipway.serving.http import (
     HEADERS,
     JSON,
     REQUEST_ID,
+    ROWS_NAMED,
     App,
     ClientGone,
     MethodNotAllowed,
@@ -260,7 +261,7 @@ class _Endpoint:
                     scored = self._rows(active, request.rows, at)
                 finally:
                     self.overdue.begun_ns = 0
-            answer, rows = self._score.answer(active, request, at, scored, scope[CALLER])
+            answer, rows = self._score.answer(active, request, at, scored, scope[CALLER], scope.get(ROWS_NAMED))
             # Counted before it is answered: whoever has the answer finds it in the counters, written or still under way.
             self.counters.add(count.ROWS, len(rows))
             kept, written = (rows, rows) if active.log_policy is None else self._chosen(active.log_policy, rows)

@@ -24,7 +24,9 @@ __all__ = [
     "WORKERS",
     "Figures",
     "Routes",
+    "has_ended",
     "hung_file",
+    "life_file",
     "is_held",
     "read_routes",
     "socket_file",
@@ -122,6 +124,16 @@ def hung_file(folder: Path, serial: int) -> Path:
     return folder / WORKERS / f"{serial}.hung"
 
 
+def life_file(folder: Path, serial: int) -> Path:
+    """A file that is locked as long as the worker with a serial number lives, whatever ends it."""
+    return folder / WORKERS / f"{serial}.life"
+
+
+def has_ended(folder: Path, serial: int) -> bool:
+    """Whether a worker is gone for good: it writes nothing any more."""
+    return not _is_locked(life_file(folder, serial))
+
+
 class Figures:
     """What the front counts of one endpoint: a mapped file, so that it outlives the front and others can read it.
 
@@ -169,8 +181,12 @@ class Figures:
 
 def is_held(folder: Path) -> bool:
     """Whether a process holds a folder's lock."""
+    return _is_locked(folder / LOCK_FILE)
+
+
+def _is_locked(path: Path) -> bool:
     try:
-        with (folder / LOCK_FILE).open("r") as file:
+        with path.open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

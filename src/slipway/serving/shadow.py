@@ -179,7 +179,16 @@ def _shadows(active: Active, model: _Unseen, rows: list[PredictionRow], *, is_ti
     bundle, number = model.served.bundle[:16], active.revision.number
     return [
         ShadowRow(
-            row.id, row.at_us, number, model.arm, bundle, score.value, took_ns, score.problem, 0 if place else beside_ns
+            row.id,
+            row.at_us,
+            number,
+            model.arm,
+            bundle,
+            score.value,
+            took_ns,
+            score.problem,
+            0 if place else beside_ns,
+            row.log_again,
         )
         for place, (row, score) in enumerate(zip(rows, scores, strict=True))
     ]
