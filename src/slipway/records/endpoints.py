@@ -356,12 +356,14 @@ class StandAlone(Struct, frozen=True, kw_only=True):
         name: Under which name it answers.
         served: The version.
         contract: What callers may rely on.
+        caller_rate: How many requests a second all callers together may send to one container, 0 for no limit.
     """
 
     project: str
     name: str
     served: Served
     contract: Contract
+    caller_rate: float = 0.0
 
 
 class OnlinePlace(Struct, frozen=True, kw_only=True):

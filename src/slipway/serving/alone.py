@@ -22,6 +22,7 @@ from slipway.serving import counters as count
 from slipway.serving import protocols, v2
 from slipway.serving.active import Active
 from slipway.serving.answers import Scorer, encode
+from slipway.serving.caller_limit import CallerLimit
 from slipway.serving.counters import Counters, request_counter
 from slipway.serving.dialects import Dialect
 from slipway.serving.http import (
@@ -77,6 +78,8 @@ class _Alone:
         home = f"/endpoints/{self.about.name}"
         scorer = RowScorer(self.counters, lambda row: self.counters.add(count.FAILURES))
         self._score = Scorer(lambda: datetime.now(UTC), scorer)
+        # Of this process alone, for a container is one; it knows nobody by a token, so all callers count as one.
+        self._limit = CallerLimit(self.about.caller_rate) if self.about.caller_rate else None
         self._requests = counting(1)
         self._worker = new_id()[-12:].encode()
         self._routes: dict[str, tuple[str, str, Callable[[Scope, Receive, Send], Awaitable[None]]]] = {
@@ -117,6 +120,8 @@ class _Alone:
 
     async def _predict(self, scope: Scope, receive: Receive, sender: Send, dialect: Dialect | None = None) -> None:
         headers = scope[HEADERS]
+        if self._limit is not None:
+            self._limit.check("")
         body = await read_body(headers, receive, self.about.contract.max_bytes)
         started = time.perf_counter_ns()
         write, kind = encode, JSON
