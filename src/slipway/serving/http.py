@@ -28,6 +28,7 @@ __all__ = [
     "App",
     "ClientGone",
     "Headers",
+    "Message",
     "MethodNotAllowed",
     "Receive",
     "Scope",
