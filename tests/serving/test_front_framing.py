@@ -11,6 +11,7 @@ from endpoint_desk import until
 from front_desk import FrontDesk, answers, read_all, read_one
 
 from slipway.serving import front_routes as figure
+from slipway.serving.front_requests import Reader
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -241,3 +242,12 @@ def test_a_worker_that_hangs_is_told_of_and_others_are_answered(tmp_path: Path) 
         assert {answer["status"] for _ in range(5) for answer in answers(desk.say(LAST))} == {200}
     finally:
         desk.close()
+
+
+def test_the_end_of_a_large_body_is_no_head_that_is_too_long() -> None:
+    reader, body = Reader(lambda target: 1 << 20, lambda size: True), b"x" * 300_000
+    reader.feed(post(b"", b"Content-Length: 300000"))
+    reader.feed(body)  # as one piece, which is more than a head may be
+    assert [len(request.body) for request in reader.whole] == [300_000]
+    assert [request.problem for request in reader.whole] == [None]
+    assert not reader.is_done

@@ -164,8 +164,8 @@ class Reader:
         except httptools.HttpParserError as problem:
             self._end(self._problem or Unreadable(400, f"This is no HTTP/1.1 request: {problem}."))
         else:
-            # What of a head is not whole yet is held by the parser, and counted here.
-            self._raw = 0 if self._headers else len(data) if len(self.whole) > before else self._raw + len(data)
+            # What of a head is not whole yet is held by the parser, and counted here; not what came with the end of a body.
+            self._raw = 0 if self._headers or len(self.whole) > before else self._raw + len(data)
             if self._raw > 2 * HEAD_BYTES:
                 self._end(_too_long())
 

@@ -62,6 +62,7 @@ class Routes(Struct, frozen=True, kw_only=True):
         workers: The serial numbers of the workers that answer; each names its socket.
         revision: What they serve.
         max_bytes: How large a request's body may be.
+        bulk_bytes: How large one to its predict route may be: which kind of body it is, the worker says.
         sleeps: Whether no worker at all is a state to wait in: the first request wakes one.
         is_open: Whether anybody may read its metrics.
         is_shared: Whether it is asked on the port that the endpoints of its store share.
@@ -74,6 +75,7 @@ class Routes(Struct, frozen=True, kw_only=True):
     workers: tuple[int, ...] = ()
     revision: int = 0
     max_bytes: int = 4 << 20
+    bulk_bytes: int = 4 << 20
     sleeps: bool = False
     is_open: bool = False
     is_shared: bool = False

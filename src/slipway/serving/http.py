@@ -29,6 +29,7 @@ __all__ = [
     "App",
     "ClientGone",
     "Headers",
+    "Message",
     "MethodNotAllowed",
     "Receive",
     "Scope",
