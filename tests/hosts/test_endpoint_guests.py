@@ -13,12 +13,14 @@ import httpx
 import msgspec
 import pytest
 from hulls import bring, deploy, environment
+from test_endpoint_arms import Steady
 
 from slipway.backends.process_launcher import ProcessLauncher
 from slipway.client.endpoint import EndpointClient
 from slipway.ports.workspace import Workspace
-from slipway.records.endpoints import Challenger, Revision
+from slipway.records.endpoints import Challenger, Revision, Served
 from slipway.records.predictions import FailureRow, PredictionRow, ShadowRow
+from slipway.records.schema import Field
 from slipway.serving.swap import publish
 from slipway.tables.segments import read_segments
 
@@ -140,3 +142,44 @@ def test_a_challenger_whose_process_dies_costs_no_answer_and_is_its_crash(endpoi
     until(lambda: not endpoint.guests(endpoint.new))
     said = json.loads((endpoint.folder / "status.json").read_bytes())
     assert said["restarts"] == 1
+
+
+def test_a_champion_of_the_endpoint_s_own_interpreter_is_followed_without_losing_a_request(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    new, folder, launcher = environment(workspace, "2.0"), ef.folder_of(workspace), ProcessLauncher()
+    first = ef.deploy_plain(workspace, workers=2)
+    # Compiled: the environment has no scikit-learn, which the former champion needs in its own interpreter.
+    digest = ef.bring(workspace, ef.a_model([Field("a", "float")], scale=10))
+    rival = Served(model=ef.NAME, number=2, bundle=digest, environment=new)
+    url = launcher.ensure(folder).url
+    steady = Steady(url, clients=3)
+
+    def step(number: int, **changes: Any) -> None:
+        changed: Revision = msgspec.structs.replace(first, id=f"{first.project}/{ef.NAME}/{number}", number=number)
+        publish(folder, msgspec.structs.replace(changed, **changes), workspace.signer)
+        until(lambda: (status := launcher.status(folder)) is not None and status.revision == number)
+        steady.until_more()
+
+    try:
+        steady.until_more()
+        step(2, challenger=Challenger(served=rival, fraction=0.4, rollout_id="r1"))
+        step(3, challenger=Challenger(served=rival, fraction=1.0, rollout_id="r1"))
+        step(4, served=rival, challenger=Challenger(served=first.served, rollout_id="r1"))
+        step(5)
+    finally:
+        steady.stop()
+        with EndpointClient(url, "delays") as client:
+            client.settle()
+        launcher.stop(folder)
+    assert steady.failures == []
+    logged: list[PredictionRow] = read_segments(folder / "log", "predictions", PredictionRow)[0]
+    assert sorted(row.id for row in logged) == sorted(said["id"] for _, said in steady.answers)
+    assert {row.version for row in logged if row.revision == 2} == {1, 2}
+    assert {row.version for row in logged if row.revision in (3, 4)} == {2}
+    assert all(round(row.score, 6) == (0.3 if row.version == 2 else 0.07) for row in logged)
+    shadows: list[ShadowRow] = read_segments(folder / "log", "shadows", ShadowRow)[0]
+    watched = {(row.arm, round(row.score or 0.0, 6)) for row in shadows if row.revision == 4}
+    assert watched == {("challenger", 0.07)}, "the former champion, in the interpreter that it had"
+    assert read_segments(folder / "log", "failures", FailureRow)[0] == []
