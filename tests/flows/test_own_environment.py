@@ -12,7 +12,7 @@ from slipway.flows.own_environment import environment_of, with_environments
 from slipway.ledger import locks
 from slipway.models import registry
 from slipway.models.bundle import encode_manifest
-from slipway.records.endpoints import FallbackSpec, Served, Way
+from slipway.records.endpoints import Challenger, FallbackSpec, Served, Way
 from slipway.records.models import ModelVersion
 from slipway.serving.interpreter import installed, read_base
 from slipway.serving.worker_state import state_file
@@ -61,6 +61,30 @@ def test_an_earlier_version_that_needs_other_libraries_does_not_stand_in(desk: D
     named = msgspec.structs.replace(spec, ways=(msgspec.structs.replace(earlier, number=FIRST),))
     with pytest.raises(Conflict, match="other versions of libraries"):
         with_environments(desk.workspace, msgspec.structs.replace(draft, fallback=named), [better])
+
+
+def test_a_challenger_that_needs_other_libraries_is_rolled_out_in_an_environment_of_its_own(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment is made before anything is published; making one is tried for real beside this."""
+    made = {FIRST: "", BETTER: "abc"}
+    monkeypatch.setattr(
+        "slipway.flows.own_environment.environment_of", lambda workspace, endpoint, version: made[version.number]
+    )
+    desk = desk.without_processes()
+    desk.approve(FIRST, BETTER)
+    present = desk.deploy(FIRST).revision
+    assert present is not None
+    first, better = desk.version(FIRST), desk.version(BETTER)
+    rival = Challenger(served=Served(model=NAME, number=BETTER, bundle=better.bundle), rollout_id="r1")
+    found = with_environments(desk.workspace, msgspec.structs.replace(present, challenger=rival), [first, better])
+    assert found.challenger is not None
+    assert (found.served.environment, found.challenger.served.environment) == ("", "abc")
+    former = Challenger(served=present.served, rollout_id="r1")
+    changed = msgspec.structs.replace(present, served=rival.served, challenger=former)
+    promoted = with_environments(desk.workspace, changed, [better, first])
+    assert promoted.challenger is not None
+    assert (promoted.served.environment, promoted.challenger.served.environment) == ("abc", "")
 
 
 @pytest.mark.full

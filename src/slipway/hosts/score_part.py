@@ -176,7 +176,7 @@ class _BatchLoader(Loader):
         came = tuple(Field(name, "object", nullable=True) for name in self._names)
         parts = tuple(part for part in model.spec.parts if not isinstance(part, Windows | View))
         spec = msgspec.structs.replace(model.spec, parts=parts, request=(*model.spec.request, *came))
-        inputs = model.loaded.signature.inputs
+        inputs = model.signature.inputs
         return resolver_over(build_resolver(spec, model.functions), (*fields, *came), spec, inputs)
 
 

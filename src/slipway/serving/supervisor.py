@@ -240,11 +240,20 @@ class Supervisor:
         self._restarts += 1
         self._replaced = worker.killed or f"It ended with {how}."
         if code != CANNOT_LOAD:
-            self._crashes = (*self._crashes, (self._number, datetime.now(UTC)))[-_CRASHES:]
+            self._note_crash()
         self._note = said if code == CANNOT_LOAD else ""
         return ""
 
+    def _note_crash(self) -> None:
+        self._crashes = (*self._crashes, (self._number, datetime.now(UTC)))[-_CRASHES:]
+
     def _look_at_workers(self, plan: Plan) -> None:
+        for worker in self._pool.all():
+            while worker.fallen < worker.state.fallen:  # a challenger that ends in its own process crashes nobody else
+                worker.fallen += 1
+                self._restarts += 1
+                self._replaced = "A challenger's process ended; front.log may say why."
+                self._note_crash()
         states = plan.states()
         serving = [state for state in states if state.ready]
         self._was_ready = self._was_ready or bool(serving)

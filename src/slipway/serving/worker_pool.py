@@ -53,6 +53,7 @@ class Worker:
         beat: The stamp of its last sign of life, and when that was seen.
         was_small: Whether it was once below its limit of memory.
         is_relieved: Whether another one takes its place.
+        fallen: How many ends of challengers in processes of their own were taken note of.
         killed: Why the supervisor killed it, "" where it did not.
     """
 
@@ -66,6 +67,7 @@ class Worker:
     beat: tuple[int, float] = (0, 0.0)
     was_small: bool = False
     is_relieved: bool = False
+    fallen: int = 0
     killed: str = ""
 
     def kill(self, why: str) -> None:
