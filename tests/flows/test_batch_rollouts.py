@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 from scoring_desk import (
+    INTO,
     NIGHTLY,
     ROWS,
     at,
@@ -41,6 +42,7 @@ from slipway.records.rollouts import Rollout
 from slipway.rollout.declare import Canary, Shadow
 from slipway.serving.arms import share_of
 from slipway.tables import versions
+from slipway.tables.alters import alter
 from slipway.tables.log_rows import read_rows
 
 EASY = Gate(metric("auc") >= 0.01)
@@ -278,3 +280,14 @@ def test_a_deadline_asks_and_silence_takes_the_challenger_back(desk: Desk) -> No
     look(desk)
     assert (present(desk).state, actions(desk)) == ("undecided", ["ask", "undecided"])
     assert revision_of(desk.workspace, NIGHTLY).challenger is None
+
+
+def test_a_table_of_scores_of_an_earlier_release_gets_the_columns_of_arms(desk: Desk) -> None:
+    nightly(desk)
+    scored(desk)
+    alter(desk.workspace, INTO, drop=["arm", "propensity"])
+    versions.append(desk.workspace, "flights", more_flights(desk))
+    assert scored(desk).state == "finished"
+    frame = scores(desk)
+    assert frame["arm"].is_null().to_list() == [True] * ROWS + [False] * 10
+    assert frame.tail(10)["propensity"].to_list() == [1.0] * 10

@@ -65,6 +65,7 @@ __all__ = ["carry_out"]
 _TOLD_FILE = "told.json"
 _AT = "slipway:at"
 _LOST_TIMES = 5
+_CRASH_TIMES = 3
 _MANY_REASONS = 20
 _Done = tuple[pl.DataFrame, bytes, bytes, bytes, bytes]
 """What `score_part` gives."""
@@ -202,7 +203,8 @@ class _Work:
             return
         packed = {digest: _packed(home) for digest, home in self._homes.items()} if placed.is_elsewhere else {}
         with closing(placed.open()) as executor:
-            away = _Away(executor, msgspec.json.encode(job), packed, self._folder)
+            tries = 1 if self._revision.challenger is None else _CRASH_TIMES
+            away = _Away(executor, msgspec.json.encode(job), packed, self._folder, tries)
             self._side_by_side(self._frames(left), away, self._revision.workers)
 
     def _side_by_side(self, frames: _Frames, away: _Away, workers: int) -> None:
@@ -398,10 +400,12 @@ class _Away:
         job: See `score_part`.
         bundles: See `score_part`.
         folder: Where task folders are made.
+        tries: How often a part may crash: a roll-out is not to end by one process that somebody killed.
     """
 
-    def __init__(self, executor: Executor, job: bytes, bundles: dict[str, bytes], folder: Path) -> None:
+    def __init__(self, executor: Executor, job: bytes, bundles: dict[str, bytes], folder: Path, tries: int) -> None:
         self._executor, self._job, self._bundles, self._folder = executor, job, bundles, folder
+        self._tries = tries
 
     def __call__(self, number: int, rows: pl.DataFrame, first: int) -> _Done:
         """Score a part.
@@ -410,12 +414,16 @@ class _Away:
             StepFailed: Its process crashed or raised.
             Unavailable: What ran it was lost again and again.
         """
+        crashes = 0
         for _ in range(_LOST_TIMES):
             with tempfile.TemporaryDirectory(prefix=".task-", dir=self._folder, ignore_cleanup_errors=True) as made:
                 folder = Path(made)
                 self._write(folder, number, rows, first)
                 ending = self._executor.execute(folder)
                 if ending.is_lost:
+                    continue
+                crashes += bool(ending.problem)
+                if ending.problem and crashes < self._tries:
                     continue
                 if ending.problem:
                     raise _failed(number, f"its process {ending.problem}", ending.output)
