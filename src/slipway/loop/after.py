@@ -11,6 +11,7 @@ from slipway.flows.endpoints import revision_of
 from slipway.loop import evidence, guards
 from slipway.loop.actions import put_action
 from slipway.loop.alarms import alarm
+from slipway.loop.batch_rollouts import log_of
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
@@ -61,12 +62,13 @@ def _look(
 ) -> Look:
     spec, labels, quality = found.spec.canary or CanarySpec(), None, None
     fractions = evidence.canary_fractions(workspace, found)
+    revision = revision_of(workspace, found.name)
     if fractions:
-        answered = by_models(reader.answered(since=found.created_at))
+        answered = by_models(log_of(workspace, revision, reader).answered(since=found.created_at))
         own = drawn_for(answered, fractions).filter(~pl.col("is_instead"))
         labels = guards.labelled(own, evidence.bundles_of(workspace, found))
     if found.spec.shadow is not None:
         pairs = evidence.pairs(workspace, reader, replays, found)
-        delay = rollouts.label_delay(revision_of(workspace, found.name))
+        delay = rollouts.label_delay(revision)
         quality = judge_shadow(found.spec.shadow, pairs, since=found.since, now=now, label_delay=delay)
     return judge_watch(spec, labels, quality, step=found.step, until=until, now=now)
