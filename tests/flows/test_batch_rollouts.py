@@ -170,7 +170,7 @@ def test_the_loop_takes_a_challenger_from_scoring_to_scoring_to_all_rows(desk: D
     at(desk, 10, 13)
     look(desk)
     told = present(desk).looks[-1].sentence
-    assert "it has answered no row yet" in told, "rows of earlier revisions are no evidence"
+    assert "it has answered no request yet" in told, "rows of earlier revisions are no evidence"
     scored(desk, every=True)
     at(desk, 10, 14)
     look(desk)
