@@ -352,3 +352,17 @@ def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path: Path, 
         with reading(folder) as files:
             assert what != "roll" or not files.segments("predictions")
     assert at > 4
+
+
+def test_names_that_differ_by_capitals_alone_are_different_columns_for_every_reader(tmp_path: Path) -> None:
+    fields = (Field("a", "float"), Field("A", "float"), Field("Score", "float"), Field("key", "string"))
+    inputs = (Field("A", "float"), Field("a", "int"))
+    lay_out(tmp_path, 1, fields, inputs)
+    row = answer(1, request=[1.5, 2.5, 3.5, "k"], features=[2.5, 7])
+    write(tmp_path, "predictions", [row])
+    roll(tmp_path)
+    (path,) = tmp_path.glob("parquet/predictions/*/*")
+    names = pl.read_parquet_schema(path).names()
+    assert len({name.casefold() for name in names}) == len(names)
+    assert {"A", "a.2", "request.a.float", "request.Score", "request.key"} <= set(names)
+    assert read_rows(tmp_path, "predictions", PredictionRow)[0] == [row]

@@ -5,6 +5,7 @@ import errno
 import os
 from pathlib import Path
 
+from slipway.errors import BackendError
 from slipway.ids import new_id
 
 __all__ = ["exchange", "put_new", "replace_file", "sync_file", "sync_folder"]
@@ -53,7 +54,7 @@ def exchange(one: Path, other: Path) -> bool:
         Whether they did; False where this system or file system cannot, and nothing was changed.
 
     Raises:
-        OSError: The file system failed.
+        BackendError: The file system failed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
@@ -63,7 +64,10 @@ def exchange(one: Path, other: Path) -> bool:
     number = ctypes.get_errno()
     if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
         return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+    raise BackendError(
+        f"The folders {one} and {other} could not change names: {os.strerror(number)}.",
+        fix="Give this user the right to write in both places; nothing was changed.",
+    )
 
 
 def sync_file(path: Path) -> None:
