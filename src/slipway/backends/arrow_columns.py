@@ -71,8 +71,19 @@ def _plain(column: Any, name: str, first: int) -> list[Any]:
     return values
 
 
+def _values(column: Any, name: str, first: int) -> list[Any]:
+    """The same by way of NumPy, which makes no object of Arrow for each value: for booleans, numbers and large strings."""
+    if not column.null_count or types.is_large_string(column.type):
+        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+        return values
+    values = pc.fill_null(column, pa.scalar(0).cast(column.type)).to_numpy(zero_copy_only=False).tolist()
+    for place in column.is_null().to_numpy(zero_copy_only=False).nonzero()[0].tolist():
+        values[place] = None
+    return values
+
+
 def _bools(column: Any, field: Field) -> tuple[Any, Take] | None:
-    return (column, _plain) if types.is_boolean(column.type) else None
+    return (column, _values) if types.is_boolean(column.type) else None
 
 
 def _ints(column: Any, field: Field) -> tuple[Any, Take] | None:
@@ -80,7 +91,7 @@ def _ints(column: Any, field: Field) -> tuple[Any, Take] | None:
         return None
     if types.is_uint64(column.type) and (pc.max(column).as_py() or 0) > _MOST_INT:
         return None
-    return column, _plain
+    return column, _values
 
 
 def _floats(column: Any, field: Field) -> tuple[Any, Take] | None:
@@ -94,13 +105,13 @@ def _floats(column: Any, field: Field) -> tuple[Any, Take] | None:
         if not field.nullable:
             return None
         column = pc.if_else(is_nan, pa.scalar(None, pa.float64()), column)
-    return column, _plain
+    return column, _values
 
 
 def _texts(column: Any, field: Field) -> tuple[Any, Take] | None:
     kind = column.type
     if _is_text(kind):
-        return column, _plain
+        return pc.cast(column, pa.large_string()), _values
     if not types.is_dictionary(kind) or not _is_text(kind.value_type):
         return None
     if column.dictionary.null_count and not field.nullable:
@@ -108,7 +119,7 @@ def _texts(column: Any, field: Field) -> tuple[Any, Take] | None:
     texts = column.dictionary.to_pylist()  # made once, and shared by the rows
 
     def shared(codes: Any, name: str, first: int) -> list[Any]:
-        return [None if code is None else texts[code] for code in codes.to_pylist()]
+        return [None if code is None else texts[code] for code in _values(codes, name, first)]
 
     return column.indices, shared
 
@@ -123,7 +134,7 @@ def _instants(column: Any, field: Field) -> tuple[Any, Take] | None:
 
 
 def _since_epoch(column: Any, name: str, first: int) -> list[Any]:
-    return [None if at is None else _EPOCH + timedelta(microseconds=at) for at in column.to_pylist()]
+    return [None if at is None else _EPOCH + timedelta(microseconds=at) for at in _values(column, name, first)]
 
 
 def _dates(column: Any, field: Field) -> tuple[Any, Take] | None:

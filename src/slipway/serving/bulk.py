@@ -29,7 +29,7 @@ LIMIT_S = 50.0
 
 _LAST_S = FINISH_S - 5.0
 _FIRST_ROWS, _FEWEST_ROWS = 256, 64
-_SHORT_S, _LONG_S = 0.005, 0.015
+_SHORT_S, _LONG_S = 0.003, 0.015
 _STUCK_S, _PAUSE_S = 1.0, 0.005
 
 Score = Callable[[list[list[Any]]], Awaitable[list[PredictionRow]]]
