@@ -197,6 +197,24 @@ def test_labels_of_the_same_rows_take_a_worse_model_back_unseen(desk: Desk) -> N
     assert set(scores(desk)["version"]) == {FIRST}
 
 
+def test_late_labels_bring_the_former_champion_back_after_a_promotion(desk: Desk) -> None:
+    desk = here(desk)
+    rolled_out(desk, GUESSING, Shadow(at_least="1d"), *CANARY)
+    scored(desk, every=True)
+    at(desk, 10, 12)
+    for _ in range(2):
+        advance(desk.workspace, Advance(endpoint=NIGHTLY, reason="labels are late"))
+    assert present(desk).state == "promoted"
+    assert scored(desk, every=True).served.number == GUESSING
+    assert shadows(desk)[-1].revision == revision_of(desk.workspace, NIGHTLY).number, "the former champion scores aside"
+    labelled(desk)
+    at(desk, 11, 11)
+    look(desk)
+    assert (present(desk).state, actions(desk)) == ("reverted", ["stop"]), present(desk).looks[-1].sentence
+    after = revision_of(desk.workspace, NIGHTLY)
+    assert (after.served.number, after.challenger) == (FIRST, None)
+
+
 def test_a_veto_needs_no_label(desk: Desk) -> None:
     desk = here(desk)
     rolled_out(desk, BETTER, Shadow(most_flips=0.001))
