@@ -169,7 +169,14 @@ def test_of_a_log_that_is_sampled_the_shares_are_those_of_all() -> None:
     random = np.random.default_rng(9)
     for sizes, fraction in (((1,), 0.5), ((1, 20), 0.1)):
         found = traffic(random, (0.2, 0.2), sizes=sizes, fraction=fraction, requests=500, log_share=0.1)
-        counts = arm_counts(found.answered, found.failed, {2: fraction}).sum()
+        counts = arm_counts(found.answered, found.failed, {2: fraction})
+        look = judge_canary(SPEC, counts, step=0, since=BEGAN, now=BEGAN + timedelta(days=1))
+        assert (
+            "since the canary began, by the 0.1 of the rows that is logged and as much of the failures."
+            in look.sentence
+        )
+        assert look.values["log_share"] == 0.1
+        counts = counts.sum()
         assert found.failed.height > 500
         for arm in ARMS:
             share, n = counts[f"{arm}_failures"][0] / counts[f"{arm}_rows"][0], counts[f"{arm}_rows"][0]

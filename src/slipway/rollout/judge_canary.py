@@ -52,17 +52,15 @@ def judge_canary(
     """Does anything go wrong more often with the challenger than with the champion beside it, and by how much at most?
 
     It is worse as soon as one guardrail shows it, each at alpha over their number; a slow answer's share must be greater
-    by the margin too. Where answers are timed, no step is taken before they have shown that the share of slow ones is not
-    greater by ten points, or by the margin where that is more. A split that is not the declared one voids the verdict. A prediction shift stops nobody, it leaves
-    the canary undecided; where labels have shown the quality it is told alone.
+    by the margin too. Where answers are timed, no step is taken before they have shown that the share of slow ones is
+    not greater by ten points, or by the margin where that is more. A split that is not the declared one voids the
+    verdict. A prediction shift leaves it undecided; where labels have shown the quality it is told alone.
 
     Args:
-        spec: The phase as declared.
+        spec: As declared.
         counts: One row a block of time, in order, of the whole canary, earlier steps included: `at` (its beginning),
-            `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`; "rows" are requests of which
-            the arm had some, see `units.arm_counts`. Where there is a column `challenger_alone`, those of the
-            challenger's failures are evidence that it is worse; its bound is always that of all. A block should be
-            short enough that both arms saw the same troubles in it.
+            and those of `COUNTS`, whose "rows" are requests; where there are, `challenger_alone` and `log_share` of
+            `units.arm_counts`. A block should be short enough that both arms saw the same troubles in it.
         step: The present step, counted from 0.
         since: When the step began, business time.
         now: Business time.
@@ -96,8 +94,11 @@ def judge_canary(
         "took_ms": [plain(each) for each in took_ms] if took_ms else None,
         "is_overdue": is_overdue(spec, since, now),
     }
-    told = [_canary_words(spec.steps[step], counts), *_verdict_words(spec, found, missing, bound)]
-    told.append(_latency_words(took_ms, in_simulation))
+    told = (
+        _canary_words(spec.steps[step], counts),
+        *_verdict_words(spec, found, missing, bound),
+        _latency_words(took_ms, in_simulation),
+    )
     sentence = dated(" ".join(part for part in told if part), spec, since, now)
     return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)
 
@@ -117,7 +118,9 @@ def judge_guards(spec: CanarySpec, counts: pl.DataFrame, seen: Seen) -> _Found:
     """What each guardrail shows by now; needed: log(m / alpha) for each of m."""
     needed = math.log(len(GUARDRAILS) / spec.alpha)
     alone = counts
-    if "challenger_alone" in counts.columns:  # what neither can answer is no fault of the challenger
+    if (
+        "challenger_alone" in counts.columns
+    ):  # what neither can answer is no fault of the challenger; its bound is of all
         alone = counts.with_columns(pl.col("challenger_alone").alias("challenger_failures"))
     each = [guarded(name, blocks) for name, blocks in {"failures": alone, **seen.guards}.items()]
     worse = [
@@ -200,6 +203,7 @@ def _missing_times(spec: CanarySpec, seen: Seen) -> list[str]:
 def _counted(spec: CanarySpec, counts: pl.DataFrame, step: int) -> dict[str, Any]:
     return {
         "percent": spec.steps[step],
+        "log_share": _log_share(counts),
         "margin": spec.margin,
         "alpha": spec.alpha,
         "at": [at.isoformat() for at in counts["at"]],
@@ -250,7 +254,14 @@ def _canary_words(percent: int, counts: pl.DataFrame) -> str:
     if not champion_rows:
         return f"{said}; the champion answered none to compare with."
     beside = f"{_of(champion_failures, champion_rows)} ({champion_failures / champion_rows:.1%})"
-    return f"{said}, the champion on {beside}, since the canary began."
+    share = _log_share(counts)
+    among = "" if share >= 1.0 else f", by the {share:.3g} of the rows that is logged and as much of the failures"
+    return f"{said}, the champion on {beside}, since the canary began{among}."
+
+
+def _log_share(counts: pl.DataFrame) -> float:
+    found = counts["log_share"].min() if "log_share" in counts.columns else None
+    return float(found) if isinstance(found, float) else 1.0
 
 
 def _of(failures: float, rows: float) -> str:

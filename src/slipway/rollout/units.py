@@ -57,8 +57,10 @@ def arm_counts(answered: pl.DataFrame, failed: pl.DataFrame, fractions: Mapping[
     Returns:
         `at`, `champion_rows` (requests), `champion_failures`, `challenger_rows`, `challenger_failures`,
         `challenger_alone` (those of its failures that the champion, asked for the same rows, did not share; too slow is
-        always its own), and for each of `FAILED` `champion_<kind>` and `challenger_<kind>`, the latter those alone.
+        always its own), `log_share` (the least share of the rows that is logged), and for each of `FAILED`
+        `champion_<kind>` and `challenger_<kind>`, the latter those alone.
     """
+    answered = answered.filter(pl.col("revision").is_in(list(fractions)))
     units = pl.concat(_units(answered, failed, fractions))
     is_mine = {arm: pl.col("arm") == arm for arm in _ARMS}
     counted = units.group_by(pl.col("at").dt.truncate("1h")).agg(
@@ -76,7 +78,8 @@ def arm_counts(answered: pl.DataFrame, failed: pl.DataFrame, fractions: Mapping[
         for name in counted.columns
         if name != "at" and not name.endswith("_rows")
     ]
-    return counted.with_columns(at_most).sort("at")
+    logged = min(log_shares(answered).values(), default=1.0)
+    return counted.with_columns(*at_most, pl.lit(logged).alias("log_share")).sort("at")
 
 
 def _units(answered: pl.DataFrame, failed: pl.DataFrame, fractions: Mapping[int, float]) -> list[pl.DataFrame]:
