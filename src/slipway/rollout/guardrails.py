@@ -55,6 +55,7 @@ class Seen:
         split: Rows as they were drawn, one a case: `at`, `share` (the challenger's declared one), `champion`,
             `challenger`.
         slow_us: From which time on an answer was slow, by how many rows it had; () where nobody knows.
+        without_decision: By arm the labelled rows on which nothing was decided: they are no evidence for the KPI.
     """
 
     guards: Mapping[str, pl.DataFrame] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Seen:
     pairs: pl.DataFrame | None = None
     split: pl.DataFrame | None = None
     slow_us: Sequence[tuple[str, int]] = ()
+    without_decision: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ The verdict holds however often one looks. "Not worse" has to be shown: nothing 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ from slipway.rollout.guardrails import (
 from slipway.rollout.looks import dated, is_overdue, plain, points
 from slipway.stats.evidence import difference_bound, rows_factor
 
-__all__ = ["judge_canary", "judge_guards"]
+__all__ = ["judge_canary", "judge_guards", "left_out_words"]
 
 _NOTHING_ELSE = Seen()
 
@@ -77,8 +77,7 @@ def judge_canary(
     if rows_since is None:
         rows_since = int(counts.filter(pl.col("at") >= since)["challenger_rows"].sum())
     missing = _missing_in_canary(spec, blocks, bound, rows_since, step) + _missing_labels(spec, seen)
-    if found.is_shifted and not is_quality_shown:
-        missing.append(found.shift_words)
+    missing += [found.shift_words] if found.is_shifted and not is_quality_shown else []
     is_open = found.is_void or (bool(missing) and not found.worse)
     verdict: RolloutVerdict = "undecided" if is_open else "worse" if found.worse else "not worse"
     values: dict[str, Any] = {
@@ -87,12 +86,13 @@ def judge_canary(
         "bound": bound,
         "rows_since": rows_since,
         "guards": found.values,
+        "without_decision": dict(seen.without_decision),
         "is_void": found.is_void,
         "took_ms": [plain(each) for each in took_ms] if took_ms else None,
         "is_overdue": is_overdue(spec, since, now),
     }
     told = [_canary_words(spec.steps[step], blocks), *_verdict_words(spec, found, missing, bound)]
-    told.append(_latency_words(took_ms, in_simulation))
+    told += [left_out_words(seen.without_decision), _latency_words(took_ms, in_simulation)]
     sentence = dated(" ".join(part for part in told if part), spec, since, now)
     return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)
 
@@ -162,7 +162,8 @@ def _missing_labels(spec: CanarySpec, seen: Seen) -> list[str]:
     counts = seen.guards.get("KPI")
     labels = 0 if counts is None else int(counts["challenger_rows"].sum())
     if counts is None or not labels:
-        return ["no row that it answered has a label yet, and its KPI is to be shown by labels"]
+        what = "a label and a decision" if any(seen.without_decision.values()) else "a label yet"
+        return [f"no row that it answered has {what}, and its KPI is to be shown by labels"]
     bound = difference_bound(*blocks_of(counts), alpha=spec.alpha)
     if bound < spec.kpi:
         return []
@@ -221,6 +222,14 @@ def _canary_words(percent: int, blocks: list[NDArray[np.float64]]) -> str:
         return f"{said}; the champion answered none to compare with."
     beside = f"{champion_failures:,} of {champion_rows:,} ({champion_failures / champion_rows:.1%})"
     return f"{said}, the champion on {beside}, since the canary began."
+
+
+def left_out_words(without_decision: Mapping[str, int]) -> str:
+    """The labelled rows that say nothing of the KPI, since nothing was decided on them; "" for none."""
+    if not any(without_decision.values()):
+        return ""
+    each = [f"{without_decision.get(arm, 0):,} of the {arm}" for arm in ("challenger", "champion")]
+    return f"Left out of the KPI, because they have a label and no decision: {', '.join(each)}."
 
 
 def _latency_words(took_ms: tuple[float, float] | None, in_simulation: bool) -> str:
