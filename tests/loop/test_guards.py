@@ -187,6 +187,22 @@ def test_a_request_of_many_rows_that_nobody_answers_does_not_void_the_split(tmp_
     assert split_evidence(split) < 4
 
 
+def test_a_labelled_row_without_a_decision_costs_nothing_and_is_told(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i), score=0.9, decision=None if arm_at(i) == "challenger" else True) for i in range(200)]
+    labels = [LabelRow("", f"k{i}", 1.0, us(i + 60), us(i + 60)) for i in range(100)]
+    reader = written(tmp_path, rows, labels=labels)
+    dear = {"false_positive": 1.0, "false_negative": 9.0}
+    found = looked(reader, costs=dear)
+    assert totals(found.guards["KPI"]) == (0.0, 50, 0.0, 0), "a row on which nothing was decided is no 'no'"
+    assert found.without_decision == {"champion": 0, "challenger": 50}
+    spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, [2])
+    look = judge_canary(spec, counts, step=0, since=BEGAN, now=BEGAN + timedelta(days=1), seen=found)
+    assert look.verdict == "undecided"
+    assert "no row that it answered has a label and a decision" in look.sentence
+    assert "a label and no decision: 50 of the challenger, 0 of the champion." in look.sentence
+    assert looked(reader).without_decision == {}, "the Brier score needs none"
+
+
 def test_labels_that_never_come_show_nothing_and_promote_nobody_who_needs_them(tmp_path: Path) -> None:
     reader = written(tmp_path, (answered(i, arm_at(i)) for i in range(2000)))
     spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, {2: 0.5})

@@ -61,14 +61,16 @@ def _look(
     workspace: Workspace, found: Rollout, reader: LogReader, replays: evidence.Replays, now: datetime, until: datetime
 ) -> Look:
     spec, labels, quality = found.spec.canary or CanarySpec(), None, None
+    left_out: dict[str, int] = {}
     fractions = evidence.canary_fractions(workspace, found)
     revision = revision_of(workspace, found.name)
     if fractions:
         answered = by_models(log_of(workspace, revision, reader).answered(since=found.created_at))
         own = drawn_for(answered, fractions).filter(~pl.col("is_instead"))
-        labels = guards.labelled(own, evidence.bundles_of(workspace, found))
+        bundles = evidence.bundles_of(workspace, found)
+        labels, left_out = guards.labelled(own, bundles), guards.without_decision(own, bundles)
     if found.spec.shadow is not None:
         pairs = evidence.pairs(workspace, reader, replays, found)
         delay = rollouts.label_delay(revision)
         quality = judge_shadow(found.spec.shadow, pairs, since=found.since, now=now, label_delay=delay)
-    return judge_watch(spec, labels, quality, step=found.step, until=until, now=now)
+    return judge_watch(spec, labels, quality, step=found.step, until=until, now=now, without_decision=left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -18,10 +19,11 @@ from slipway.tables.log_reader import LogReader
 from slipway.tables.log_sampling import is_logged
 from slipway.tables.prediction_log import by_models
 
-__all__ = ["labelled", "seen"]
+__all__ = ["labelled", "seen", "without_decision"]
 
 _HOUR = pl.col("at").dt.truncate("1h")
 _BASE_ROWS = 200
+_BASE_WITHIN = timedelta(days=7)
 _QUARTERS = (0.25, 0.5, 0.75)
 _ARMS = ("champion", "challenger")
 _KINDS = {"time-outs": "timeout", "invalid outputs": "invalid", "fallbacks": "fallback"}
@@ -59,7 +61,14 @@ def seen(
     if (lost := labelled(own, bundles)) is not None:
         guards["KPI"] = lost
     cuts, pairs = _shift(reader, rollout, by_models(answered), own)
-    return Seen(guards=guards, cuts=cuts, pairs=pairs, split=_split(mine, failed, fractions), slow_us=slow_us)
+    return Seen(
+        guards=guards,
+        cuts=cuts,
+        pairs=pairs,
+        split=_split(mine, failed, fractions),
+        slow_us=slow_us,
+        without_decision=without_decision(own, bundles),
+    )
 
 
 def _of_kind(kind: str, counts: pl.DataFrame) -> pl.DataFrame:
@@ -89,13 +98,30 @@ def labelled(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame |
     return None if lost is None else _by_hour(once(lost), "loss")
 
 
+def without_decision(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> dict[str, int]:
+    """By arm the labelled rows that the KPI leaves out, because what they cost hangs on a decision and none was made."""
+    if not _is_costly(bundles["champion"]):
+        return {}
+    left = _known(own).filter(pl.col("decision").is_null() & pl.col("label").is_in([0.0, 1.0]))
+    return {arm: left.filter(pl.col("arm") == arm).height for arm in _ARMS}
+
+
+def _known(own: pl.DataFrame) -> pl.DataFrame:
+    return own.filter(pl.col("label").is_not_null() & pl.col("label").is_finite())
+
+
+def _is_costly(champion: Bundle) -> bool:
+    """Whether the KPI is what decisions cost."""
+    decision = champion.decision
+    return champion.task == "classification" and decision.threshold is not None and bool(decision.costs)
+
+
 def _losses(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame | None:
     """Labelled rows with a `loss` from 0 to 1: what the decision cost where costs are declared, else the Brier score.
 
     Of a regression it is whether the error is greater than the champion's median error over its first labels.
     """
-    known = own.filter(pl.col("label").is_not_null() & pl.col("label").is_finite())
-    champion = bundles["champion"]
+    champion, known = bundles["champion"], _known(own)
     if champion.task != "classification":
         error = (pl.col("score") - pl.col("label")).abs()
         known = known.with_columns(error.alias("error"))
@@ -106,14 +132,15 @@ def _losses(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame | 
         return later.with_columns((pl.col("error") > first["error"].median()).cast(pl.Float64).alias("loss"))
     known = known.filter(pl.col("label").is_in([0.0, 1.0]))
     decision = champion.decision
-    if decision.threshold is None or not decision.costs:
+    if not _is_costly(champion):
         brier = (pl.col("score") - pl.col("label")) ** 2
         return known.with_columns(brier.clip(0.0, 1.0).alias("loss"))
+    known = known.filter(pl.col("decision").is_not_null())  # what nobody decided cost nothing, and saved nothing
     matrix = CostMatrix(**decision.costs)
     least, most = min(decision.costs.values()), max(decision.costs.values())
     low, high = min(0.0, least), max(0.0, most)
     # Each arm decides by its own threshold; what a decision costs is the business's, and the same for both.
-    decided = known["decision"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    decided = known["decision"].cast(pl.Float64).to_numpy()
     paid = (costs(known["label"].to_numpy(), decided, 0.5, matrix) - low) / (high - low or 1.0)
     return known.with_columns(pl.Series("loss", paid, pl.Float64))
 
@@ -121,8 +148,16 @@ def _losses(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame | 
 def _shift(
     reader: LogReader, rollout: Rollout, answered: pl.DataFrame, own: pl.DataFrame
 ) -> tuple[list[pl.DataFrame], pl.DataFrame | None]:
-    """Rows above the quarters of the champion's first scores, by arm; and pairs of scores on either side of the middle."""
-    first = answered.filter(pl.col("bundle") == rollout.champion.bundle[:16]).head(_BASE_ROWS)
+    """Rows above the quarters of the champion's scores, by arm; and pairs of scores on either side of the middle.
+
+    The quarters are those of its last scores before the roll-out, so that the first rows tell already; where it had
+    too few, of its first ones since, which are then not judged.
+    """
+    is_champion = pl.col("bundle") == rollout.champion.bundle[:16]
+    before = by_models(reader.answered(since=rollout.created_at - _BASE_WITHIN, until=rollout.created_at))
+    first = before.filter(is_champion).tail(_BASE_ROWS)
+    if first.height < _BASE_ROWS:
+        first = answered.filter(is_champion).head(_BASE_ROWS)
     if first.height < _BASE_ROWS:
         return [], None
     since: Any = first["at"].max()  # business time: two runs of one seed count the same

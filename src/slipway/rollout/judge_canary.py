@@ -6,7 +6,7 @@ The verdict holds however often one looks. "Not worse" has to be shown: nothing 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ from slipway.rollout.guardrails import (
 from slipway.rollout.looks import dated, is_overdue, plain, points
 from slipway.stats.evidence import difference_bound, log_e_not_worse_by, rows_factor
 
-__all__ = ["judge_canary", "judge_guards"]
+__all__ = ["judge_canary", "judge_guards", "left_out_words"]
 
 _NOTHING_ELSE = Seen()
 
@@ -80,8 +80,7 @@ def judge_canary(
         rows_since = int(counts.filter(pl.col("at") >= since)["challenger_rows"].sum())
     missing = _missing_in_canary(spec, blocks, bound, rows_since, step) + _missing_labels(spec, seen)
     missing += _missing_times(spec, seen)
-    if found.is_shifted and not is_quality_shown:
-        missing.append(found.shift_words)
+    missing += [found.shift_words] if found.is_shifted and not is_quality_shown else []
     is_open = found.is_void or (bool(missing) and not found.worse)
     verdict: RolloutVerdict = "undecided" if is_open else "worse" if found.worse else "not worse"
     values: dict[str, Any] = {
@@ -90,6 +89,7 @@ def judge_canary(
         "bound": bound,
         "rows_since": rows_since,
         "guards": found.values,
+        "without_decision": dict(seen.without_decision),
         "is_void": found.is_void,
         "took_ms": [plain(each) for each in took_ms] if took_ms else None,
         "is_overdue": is_overdue(spec, since, now),
@@ -97,6 +97,7 @@ def judge_canary(
     told = (
         _canary_words(spec.steps[step], counts),
         *_verdict_words(spec, found, missing, bound),
+        left_out_words(seen.without_decision),
         _latency_words(took_ms, in_simulation),
     )
     sentence = dated(" ".join(part for part in told if part), spec, since, now)
@@ -173,7 +174,8 @@ def _missing_labels(spec: CanarySpec, seen: Seen) -> list[str]:
     counts = seen.guards.get("KPI")
     labels = 0 if counts is None else int(counts["challenger_rows"].sum())
     if counts is None or not labels:
-        return ["no row that it answered has a label yet, and its KPI is to be shown by labels"]
+        what = "a label and a decision" if any(seen.without_decision.values()) else "a label yet"
+        return [f"no row that it answered has {what}, and its KPI is to be shown by labels"]
     bound = difference_bound(*blocks_of(counts), alpha=spec.alpha)
     if bound < spec.kpi:
         return []
@@ -271,6 +273,14 @@ def _of(failures: float, rows: float) -> str:
 def _number(failures: float) -> str:
     """A number of requests, of which some failed in part."""
     return f"{failures:,.0f}" if abs(failures - round(failures)) < 1e-9 else f"{failures:,.1f}"
+
+
+def left_out_words(without_decision: Mapping[str, int]) -> str:
+    """The labelled rows that say nothing of the KPI, since nothing was decided on them; "" for none."""
+    if not any(without_decision.values()):
+        return ""
+    each = [f"{without_decision.get(arm, 0):,} of the {arm}" for arm in ("challenger", "champion")]
+    return f"Left out of the KPI, because they have a label and no decision: {', '.join(each)}."
 
 
 def _latency_words(took_ms: tuple[float, float] | None, in_simulation: bool) -> str:
