@@ -73,9 +73,9 @@ def _of_kind(failed: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(at_most).select("at", *COUNTS)
 
 
-def _by_hour(rows: pl.DataFrame, what: str, *within: str) -> pl.DataFrame:
-    """Rows with a column of what counts, from 0 to 1, as blocks."""
-    found = rows.group_by(_HOUR, *within).agg(
+def _by_hour(rows: pl.DataFrame, what: str) -> pl.DataFrame:
+    """Rows with a column of what counts, from 0 to 1, as blocks: where the arms' shares change, another begins."""
+    found = rows.group_by(_HOUR, "revision").agg(
         *(
             aggregate
             for arm in _ARMS
@@ -85,7 +85,7 @@ def _by_hour(rows: pl.DataFrame, what: str, *within: str) -> pl.DataFrame:
             )
         )
     )
-    return found.sort("at", *within).select("at", *COUNTS)
+    return found.sort("at", "revision").select("at", *COUNTS)
 
 
 def labelled(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame | None:

@@ -103,7 +103,7 @@ def _calls(answered: pl.DataFrame, fractions: Mapping[int, float]) -> pl.DataFra
 def _limits(took: NDArray[np.float64], is_champion: NDArray[np.bool_]) -> NDArray[np.float64]:
     """By call the limit that the champion's calls before it set; infinite where they were too few."""
     own = took[is_champion]
-    before = np.cumsum(is_champion) - is_champion
+    before: NDArray[np.int64] = np.cumsum(is_champion) - is_champion
     ends = np.arange(_RENEWED_AFTER, own.size + 1, _RENEWED_AFTER)
     usual = [float(np.median(own[max(0, end - _USUAL_OF) : end])) for end in ends]
     known = np.array([np.inf, *(max(float(_LEAST_US), _TIMES * each) for each in usual)])

@@ -187,7 +187,9 @@ def _missing_times(spec: CanarySpec, seen: Seen) -> list[str]:
         return []
     factor = rows_factor(*blocks, margin=most, alpha=spec.alpha)
     more = "" if math.isinf(factor) else f"; about {max(1, math.ceil((factor - 1) * calls)):,} more would tell"
-    return [f"of {calls:,} timed answers it is not shown that those that are slow are at most {points(most)} more{more}"]
+    return [
+        f"of {calls:,} timed answers it is not shown that those that are slow are at most {points(most)} more{more}"
+    ]
 
 
 def _counted(spec: CanarySpec, counts: pl.DataFrame, step: int) -> dict[str, Any]:
