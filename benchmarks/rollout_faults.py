@@ -1,6 +1,6 @@
 """Roll-outs of challengers that go wrong, end to end over real HTTP: are they caught, how late, and who is hurt?
 
-An endpoint answers steady load, two rows a request, on several connections, and `slipway up` looks after it as in
+An endpoint answers steady load, one row a request, on several connections, and `slipway up` looks after it as in
 production. A challenger is deployed that raises on 15 % of the rows, answers five times as slowly, answers the same to
 everybody, answers the opposite, or decides middling rows wrongly, so that errors cost more; labels come a second after their
 predictions. Nobody intervenes. *Until the last wrong answer* is counted from the instant at which the ledger holds the
@@ -14,6 +14,7 @@ none (raw), in turns on the same endpoint.
 
 import itertools
 import json
+import math
 import random
 import statistics
 import subprocess
@@ -61,7 +62,8 @@ LONGEST_S = 120.0
 STEPS = (10, 50, 100)
 REMARK = """\
 A canary's step has the challenger answer rows by their keys; *answered by the challenger* counts rows from the deployment to the
-way back, and what it may be at most is the share of the step at which it was caught.
+way back. A row is drawn for it by its key with the chance of the step, so that their number is binomial: the goal is the share
+that it exceeds with a chance of one in a thousand while the plan is kept to.
 """
 _PATH = "roll-outs that go wrong"
 _START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -80,7 +82,8 @@ class Told:
         sentence: Why.
         requests: How many were sent while it was under way.
         failed: How many of them were not answered with 200.
-        fraction: The share of the rows that the challenger answered.
+        rows: How many rows were answered from the deployment to the way back.
+        fraction: The share of them that the challenger answered.
         most_fraction: The share that the plan gave it at most.
         took_s: From the deployment to the way back.
         last_wrong_s: From the revision's publication to the last answer of the challenger; 0 for none after it.
@@ -92,6 +95,7 @@ class Told:
     sentence: str = ""
     requests: int = 0
     failed: int = 0
+    rows: int = 0
     fraction: float = 0.0
     most_fraction: float = 0.0
     took_s: float = 0.0
@@ -132,7 +136,7 @@ class Load:
         with EndpointClient(self.url, NAME) as client:
             while not self.stopping.wait(max(0.0, due - time.monotonic())):
                 due += _CLIENTS / self.rate
-                rows = [made(chance) for _ in range(2)]
+                rows = [made(chance)]
                 try:
                     found = client.predict(rows)["predictions"]
                 except SlipwayError as problem:
@@ -222,9 +226,12 @@ def rolled_out(workspace: Workspace, kind: str, number: int, *, rate: float, lon
         told.state = ""
         deploy(workspace, Deploy(model=NAME, version=str(rollout.champion.number), at_once=True))
     since = load.answers[first:]
-    theirs = sum(version == number for _, found in since for version in found)
+    last = newest.created_at.timestamp() if told.state == "stopped" else math.inf
+    until = [found for at, found in since if at <= last]
+    theirs = sum(version == number for found in until for version in found)
+    told.rows = sum(len(found) for found in until)
     told.requests, told.failed = len(since) + len(load.failures), len(load.failures)
-    told.fraction = theirs / max(1, sum(len(found) for _, found in since))
+    told.fraction = theirs / max(1, told.rows)
     back = newest.created_at.timestamp()
     late = [at - back for at, found in since if number in found and at > back]
     told.last_wrong_s = max(late, default=0.0) if rollout.state != "promoted" else 0.0
@@ -247,7 +254,7 @@ def in_real_time(root: Path, kinds: tuple[str, ...], *, rate: float, longest_s: 
     register(workspace)
     try:
         numbers = registered(workspace, ("sound", *kinds))
-        declared(workspace, [sw.Canary(steps=STEPS, margin=0.05, alpha=0.01, deadline="1h", slow="15ms")])
+        declared(workspace, [sw.Canary()])
         deploy(workspace, Deploy(model=NAME, version=str(numbers["sound"])))
         with control_plane(root):
             return [rolled_out(workspace, kind, numbers[kind], rate=rate, longest_s=longest_s) for kind in kinds]
@@ -340,6 +347,19 @@ def slow_shadow(root: Path, *, turns: int, rate: float, seconds: float) -> list[
     return found
 
 
+def binomial_most(rows: int, chance: float) -> int:
+    """How many of so many rows are drawn at most, but for one time in a thousand: a quantile of the binomial distribution."""
+    if not 0.0 < chance < 1.0:
+        return round(rows * chance)
+    total = 0.0
+    for drawn in range(rows + 1):
+        ways = math.lgamma(rows + 1) - math.lgamma(drawn + 1) - math.lgamma(rows - drawn + 1)
+        total += math.exp(ways + drawn * math.log(chance) + (rows - drawn) * math.log1p(-chance))
+        if total >= 0.999:
+            return drawn
+    return rows
+
+
 def _under_way(workspace: Workspace) -> Rollout:
     found = rollouts.under_way(workspace, NAME)
     assert found is not None
@@ -383,7 +403,7 @@ def run(
     for one in bad:
         found = f"{one.kind}: {one.state or 'not caught'}, {one.phase}"
         rows.append(_row(f"{found}, after s", None, one.took_s))
-        at_most = one.most_fraction + 0.02  # of a few hundred rows drawn by their keys
+        at_most = binomial_most(one.rows, one.most_fraction) / max(1, one.rows)
         rows.append(_row(f"{one.kind}: share of rows answered by it", None, one.fraction, goal=at_most))
         rows.append(_row(f"{one.kind}: decision to the last wrong answer, s", None, one.last_wrong_s, goal=1.0))
         rows.append(_row(f"{one.kind}: requests not answered", None, one.failed, goal=0))
@@ -395,7 +415,12 @@ def run(
     rows.append(_row("inverted in shadow: rows answered by it", None, shadowed.fraction, goal=0))
     ratio = statistics.median(beside / alone for alone, beside in pairs)
     alone, beside = (statistics.median(side) * 1000 for side in zip(*pairs, strict=True))
-    slow = _row("p99 beside a shadow that sleeps 20 ms a row, ms", alone, beside, goal_ratio=1.05)
+    slow = _row("p99 beside a shadow that takes ten times as long, ms", alone, beside, goal_ratio=1.05)
+    ratios = sorted(beside / alone for alone, beside in pairs)
+    rows += [
+        _row(f"the same, {word} ratio of {len(ratios)} pairs", None, each)
+        for word, each in (("least", ratios[0]), ("greatest", ratios[-1]))
+    ]
     return [*rows, {**slow, "ratio": ratio}]
 
 

@@ -17,7 +17,7 @@ class Scorer:
 
     Args:
         kind: In which way it is bad: "raises" on rows whose second number is above 0.85, "slow" takes five times as long,
-            "constant", "inverted", "costly" decides the middling rows wrongly, "sleeps" 20 ms a row; "equal" in none.
+            "constant", "inverted", "costly" decides the middling rows wrongly, "sleeps" 40 ms a row; "equal" in none.
     """
 
     def __init__(self, kind: str) -> None:
@@ -31,7 +31,7 @@ class Scorer:
         if self.kind != "sleeps":
             time.sleep(_TAKES_S * (5 if self.kind == "slow" else 1))
         elif len(given) < 50:  # not while it is packaged
-            time.sleep(0.02 * len(given))
+            time.sleep(0.04 * len(given))
         if self.kind == "raises" and (given[:, 1] > _LIVE).any():
             raise ValueError("of this customer nothing is known")
         if self.kind == "constant":

@@ -120,7 +120,7 @@ def test_rows_that_one_arm_answers_for_the_other_are_the_other_s(tmp_path: Path)
     assert split.sum().select("champion", "challenger").row(0) == (75, 25)
 
 
-def test_slow_answers_are_those_slower_than_the_champion_s_first_ones(tmp_path: Path) -> None:
+def test_slow_answers_are_those_that_take_twice_the_champion_s_usual_time(tmp_path: Path) -> None:
     rows = [
         answered(i, arm_at(i), took_us=(5000 if arm_at(i) == "challenger" else 1000) + i % 100) for i in range(1000)
     ]

@@ -77,9 +77,9 @@ def _of_kind(kind: str, counts: pl.DataFrame) -> pl.DataFrame:
     return counts.select("at", "champion_rows", "challenger_rows", *of_kind).select("at", *COUNTS)
 
 
-def _by_hour(rows: pl.DataFrame, what: str, *within: str) -> pl.DataFrame:
-    """Rows with a column of what counts, from 0 to 1, as blocks."""
-    found = rows.group_by(_HOUR, *within).agg(
+def _by_hour(rows: pl.DataFrame, what: str) -> pl.DataFrame:
+    """Rows with a column of what counts, from 0 to 1, as blocks: where the arms' shares change, another begins."""
+    found = rows.group_by(_HOUR, "revision").agg(
         *(
             aggregate
             for arm in _ARMS
@@ -89,7 +89,7 @@ def _by_hour(rows: pl.DataFrame, what: str, *within: str) -> pl.DataFrame:
             )
         )
     )
-    return found.sort("at", *within).select("at", *COUNTS)
+    return found.sort("at", "revision").select("at", *COUNTS)
 
 
 def labelled(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame | None:

@@ -62,8 +62,8 @@ def judge_canary(
             and those of `COUNTS`, whose "rows" are requests; where there are, `challenger_alone` and `log_share` of
             `units.arm_counts`. A block should be short enough that both arms saw the same troubles in it.
         step: The present step, counted from 0.
-        since: When the step began, business time.
-        now: Business time.
+        since: When the step began, business time, as `now` is.
+        now: The present.
         rows_since: How many rows came to the challenger since then; None for those of the blocks that begin after it.
         seen: What else is guarded.
         is_quality_shown: Whether a shadow has shown by labels that the challenger is not worse.
@@ -83,8 +83,7 @@ def judge_canary(
     missing += [found.shift_words] if found.is_shifted and not is_quality_shown else []
     is_open = found.is_void or (bool(missing) and not found.worse)
     verdict: RolloutVerdict = "undecided" if is_open else "worse" if found.worse else "not worse"
-    values: dict[str, Any] = {
-        **_counted(spec, counts, step),
+    values = _counted(spec, counts, step) | {
         "log_e": found.failures.log_e,
         "bound": bound,
         "rows_since": rows_since,
@@ -94,12 +93,8 @@ def judge_canary(
         "took_ms": [plain(each) for each in took_ms] if took_ms else None,
         "is_overdue": is_overdue(spec, since, now),
     }
-    told = (
-        _canary_words(spec.steps[step], counts),
-        *_verdict_words(spec, found, missing, bound),
-        left_out_words(seen.without_decision),
-        _latency_words(took_ms, in_simulation),
-    )
+    told = [_canary_words(spec.steps[step], counts), *_verdict_words(spec, found, missing, bound)]
+    told += [left_out_words(seen.without_decision), _latency_words(took_ms, in_simulation)]
     sentence = dated(" ".join(part for part in told if part), spec, since, now)
     return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)
 
