@@ -195,7 +195,7 @@ def test_a_labelled_row_without_a_decision_costs_nothing_and_is_told(tmp_path: P
     found = looked(reader, costs=dear)
     assert totals(found.guards["KPI"]) == (0.0, 50, 0.0, 0), "a row on which nothing was decided is no 'no'"
     assert found.without_decision == {"champion": 0, "challenger": 50}
-    spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, [2])
+    spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, {2: 0.5})
     look = judge_canary(spec, counts, step=0, since=BEGAN, now=BEGAN + timedelta(days=1), seen=found)
     assert look.verdict == "undecided"
     assert "no row that it answered has a label and a decision" in look.sentence

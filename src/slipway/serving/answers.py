@@ -1,8 +1,9 @@
 """From a decoded request to the answer's bytes and the rows for the log."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -11,12 +12,22 @@ from slipway.ids import ids_from, new_ids
 from slipway.records.endpoints import Contract, FallbackBy, Revision, Served
 from slipway.records.predictions import FallbackReason, PredictionRow
 from slipway.schema.validation import Request
-from slipway.serving.active import Active
+from slipway.serving.active import Active, LoadedChallenger
 from slipway.serving.http import TooLarge
 from slipway.serving.row_scorer import RowScorer
 from slipway.serving.scoring import EPOCH, MICROSECOND, ScoredRows
 
-__all__ = ["Answer", "ByFallback", "ModelName", "Prediction", "Scorer", "encode", "fallback_reasons", "too_many"]
+__all__ = [
+    "Answer",
+    "ByFallback",
+    "ModelName",
+    "Prediction",
+    "Scorer",
+    "challenger_status",
+    "encode",
+    "fallback_reasons",
+    "too_many",
+]
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -175,3 +186,12 @@ def too_many(rows: int, contract: Contract, field: str = "rows") -> TooLarge:
         fix="Send them in several requests.",
         field=field,
     )
+
+
+def challenger_status(challenger: LoadedChallenger | None) -> Mapping[str, Any] | None:
+    """What an endpoint says of a challenger: the version, its share of the rows and its roll-out; None without one."""
+    if challenger is None:
+        return None
+    plan = challenger.plan
+    model = msgspec.to_builtins(Scorer.model_of(plan.served))
+    return {**model, "fraction": plan.fraction, "rollout": plan.rollout_id}

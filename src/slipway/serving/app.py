@@ -26,8 +26,8 @@ from slipway.records.reach import Reach
 from slipway.schema.validation import Request
 from slipway.serving import counters as count
 from slipway.serving import protocols, v2
-from slipway.serving.active import Active, LoadedChallenger, Received
-from slipway.serving.answers import Answer, Scorer, encode
+from slipway.serving.active import Active, Received
+from slipway.serving.answers import Answer, Scorer, challenger_status, encode
 from slipway.serving.arrow import ARROW
 from slipway.serving.aside import Aside
 from slipway.serving.bulk import Bulk, room_in
@@ -375,8 +375,8 @@ class _Endpoint:
             "project": revision.project,
             "environment": revision.environment,
             "model": Scorer.model_of(revision.served),
-            "challenger": _told(active.challenger),
-            "arms": [_told(one) for one in active.challengers] if revision.split is not None else None,
+            "challenger": challenger_status(active.challenger),
+            "arms": [challenger_status(one) for one in active.challengers] if revision.split is not None else None,
             "revision": revision.number,
             "fallback": _behind(revision),
             "joining": None if active.joining is None else active.joining._asdict(),
@@ -462,14 +462,6 @@ class _Endpoint:
             why=f"This process answers for the endpoint {self.name!r} only.",
             fix=f"Its routes are: {', '.join(f'{method} {p}' for p, (_, method, _) in self._routes.items())}.",
         )
-
-
-def _told(challenger: LoadedChallenger | None) -> Mapping[str, Any] | None:
-    if challenger is None:
-        return None
-    plan = challenger.plan
-    model = msgspec.to_builtins(Scorer.model_of(plan.served))
-    return {**model, "fraction": plan.fraction, "rollout": plan.rollout_id}
 
 
 def _marked(rows: Sequence[PredictionRow]) -> tuple[tuple[bytes, bytes], ...]:
