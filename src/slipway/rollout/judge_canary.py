@@ -79,8 +79,7 @@ def judge_canary(
     if rows_since is None:
         rows_since = int(counts.filter(pl.col("at") >= since)["challenger_rows"].sum())
     missing = _missing_in_canary(spec, blocks, bound, rows_since, step) + _missing_labels(spec, seen)
-    missing += _missing_times(spec, seen)
-    missing += [found.shift_words] if found.is_shifted and not is_quality_shown else []
+    missing += _missing_times(spec, seen) + ([found.shift_words] if found.is_shifted and not is_quality_shown else [])
     is_open = found.is_void or (bool(missing) and not found.worse)
     verdict: RolloutVerdict = "undecided" if is_open else "worse" if found.worse else "not worse"
     values = _counted(spec, counts, step) | {
@@ -95,8 +94,8 @@ def judge_canary(
     }
     told = [_canary_words(spec.steps[step], counts), *_verdict_words(spec, found, missing, bound)]
     told += [left_out_words(seen.without_decision), _latency_words(took_ms, in_simulation)]
-    sentence = dated(" ".join(part for part in told if part), spec, since, now)
-    return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)
+    said = dated(" ".join(part for part in told if part), spec, since, now)
+    return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=said, values=values)
 
 
 @dataclass(frozen=True, slots=True)
