@@ -186,6 +186,7 @@ class _Log:
             request=[row[field.name] for field in self._revision.contract.fields],
             features=inputs,
             score=score,
+            decision=None if (threshold := self._models[arm].decision.threshold) is None else score >= threshold,
             revision=self._revision.number,
             arm=arm,  # type: ignore[arg-type]
             propensity=propensity(challenger, arm) if challenger else 1.0,  # type: ignore[arg-type]
