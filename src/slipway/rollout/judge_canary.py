@@ -51,10 +51,9 @@ def judge_canary(
 ) -> Look:
     """Does anything go wrong more often with the challenger than with the champion beside it, and by how much at most?
 
-    It is worse as soon as one guardrail shows it, each at alpha over their number; a slow answer's share must be greater
-    by the margin too. Where answers are timed, no step is taken before they have shown that the share of slow ones is not
-    greater by ten points, or by the margin where that is more. A split that is not the declared one voids the verdict. A prediction shift stops nobody, it leaves
-    the canary undecided; where labels have shown the quality it is told alone.
+    Worse as soon as one guardrail shows it, each at alpha over their number; slow answers must be more by the margin too. A
+    step waits for timed answers (`SLOW_FLOOR`). A split that is not the declared one voids the verdict. A prediction shift
+    stops nobody: it leaves the canary undecided; where labels have shown the quality it is told alone.
 
     Args:
         spec: The phase as declared.
@@ -78,8 +77,8 @@ def judge_canary(
     bound = difference_bound(*blocks, alpha=spec.alpha)
     if rows_since is None:
         rows_since = int(counts.filter(pl.col("at") >= since)["challenger_rows"].sum())
-    missing = _missing_in_canary(spec, blocks, bound, rows_since, step) + _missing_labels(spec, seen)
-    missing += _missing_times(spec, seen)
+    missing = _missing_in_canary(spec, blocks, bound, rows_since, step)
+    missing += _missing_labels(spec, seen) + _missing_times(spec, seen)
     if found.is_shifted and not is_quality_shown:
         missing.append(found.shift_words)
     is_open = found.is_void or (bool(missing) and not found.worse)
