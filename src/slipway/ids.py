@@ -36,35 +36,34 @@ def new_id() -> str:
 
     Within a process each is greater than the one before it, so that ids tell the order in which things were made.
     """
-    return f"{_first_of(1):032x}"
+    return new_ids(1)[0]
 
 
-def new_ids(count: int) -> list[str]:
-    """New identifiers of things that are made together, as `new_id` gives them, each the one after the one before."""
-    first = _first_of(count)
+def new_ids(count: int, room: int = 0) -> list[str]:
+    """New identifiers of things that are made together, as `new_id` gives them, each the one after the one before.
+
+    Args:
+        count: How many.
+        room: How many after them nobody is to have.
+    """
+    global _last
+    random = int.from_bytes(os.urandom(10), "big") & _RANDOM | _VERSION
+    drawn = time.time_ns() // 1_000_000 << 80 | random
+    with _lock:
+        first = drawn if drawn > _last else _last + 1
+        _last = first + count + room - 1
     return [f"{number:032x}" for number in range(first, first + count)]
 
 
 def room_for_ids() -> str:
     """The first of four billion identifiers that nobody else has: for who lets another process name things."""
-    return f"{_first_of(_ROOM):032x}"
+    return new_ids(1, room=_ROOM - 1)[0]
 
 
 def ids_from(first: str, count: int) -> list[str]:
     """Identifiers out of the room that `room_for_ids` gave: the same ones whenever they are asked for."""
     number = int(first, 16)
     return [f"{number + i:032x}" for i in range(count)]
-
-
-def _first_of(count: int) -> int:
-    """The first of so many numbers in a row that nobody else has."""
-    global _last
-    random = int.from_bytes(os.urandom(10), "big") & _RANDOM | _VERSION
-    drawn = time.time_ns() // 1_000_000 << 80 | random
-    with _lock:
-        first = drawn if drawn > _last else _last + 1
-        _last = first + count - 1
-    return first
 
 
 def new_run_id() -> str:

@@ -364,5 +364,5 @@ def test_names_that_differ_by_capitals_alone_are_different_columns_for_every_rea
     (path,) = tmp_path.glob("parquet/predictions/*/*")
     names = pl.read_parquet_schema(path).names()
     assert len({name.casefold() for name in names}) == len(names)
-    assert {"A", "a.2", "request.a.float", "request.Score", "request.key"} <= set(names)
+    assert {"A", "a.2", "request.a.2.float", "request.Score", "request.key"} <= set(names)
     assert read_rows(tmp_path, "predictions", PredictionRow)[0] == [row]
