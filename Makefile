@@ -44,6 +44,11 @@ $(STAMPS)/kserve: requirements/kserve.txt $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python .venv/kserve/bin/python --require-hashes -r requirements/kserve.txt
 	@mkdir -p $(STAMPS) && touch $@
 
+$(STAMPS)/spark: requirements/spark.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear .venv/spark
+	$(BIN)/uv pip install --quiet --python .venv/spark/bin/python --require-hashes -r requirements/spark.txt
+	@mkdir -p $(STAMPS) && touch $@
+
 # For whoever works on PyTorch models; nothing else installs it. By pip, which takes a smaller build for CPUs where pip is
 # set up to find one; the default one on Linux has a GPU's libraries, some gigabytes.
 $(STAMPS)/torch: requirements/torch.txt $(STAMPS)/all
@@ -72,7 +77,7 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 test: lint  ## what must be green before every commit; no server needed
 	$(BIN)/pytest -q -m "not full" -n 3
 
-test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
+test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
 	$(BIN)/pytest -q -m full -n 2 --dist loadfile
 
 test-torch: $(STAMPS)/torch  ## what `make test-all` leaves out unless PyTorch (gigabytes) is installed
@@ -90,7 +95,7 @@ lock: $(BIN)/uv  ## compile requirements/*.txt anew
 	  all) more="-c test.txt --extra demo --extra sklearn --extra arrow --extra duckdb --extra redis --extra delta --extra objects --extra optuna --extra onnx --extra otel --extra sql --extra envs --extra oidc --extra postgres --extra ray --extra xgboost ../pyproject.toml demo.in test.in";; \
 	  mlflow*) more="--override $$name.overrides";; esac; \
 	  ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$more $$name.in -o $$name.txt || exit 1; done
-	cd requirements && for name in s3 signing kserve peers serving-peers; do ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in s3 signing kserve spark peers serving-peers; do ../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$name.in -o $$name.txt || exit 1; done
 
 clean:  ## remove what was built and the demo's store
 	rm -rf .venv .slipway dist build .mypy_cache .ruff_cache .pytest_cache

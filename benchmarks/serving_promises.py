@@ -6,7 +6,8 @@ segment by the queue's thread; CPU time of all threads). **Swaps**: requests com
 open, none is sent twice, while one revision after another is published and the endpoint goes from one of two models to the
 other; raw is the same load without swaps. **Explanations**: the five greatest contributions to one answer of 300 trees, in
 CPU time on top of the prediction; raw is the prediction. The first explanation of a process, which lays the trees
-out, is not in it.
+out, is not in it. **Many rows**: CPU time of the endpoint's processes for each row, logging included, of an Arrow stream; raw
+is the same rows in JSON, 1,000 a request. Beside it, how long a one-row request takes meanwhile; raw is without the stream.
 """
 
 import json
@@ -26,8 +27,10 @@ import numpy as np
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from benchmarks.closed_loop import cpu_ns
 from benchmarks.compiled_models import fitted, histogram, plain, rows
 from benchmarks.one_row_prediction import COLUMNS, NAME, deployed, deployed_revision
+from slipway.client.endpoint import EndpointClient
 from slipway.hosts.project import open_workspace
 from slipway.ids import new_id
 from slipway.models import bundle as bundles
@@ -54,6 +57,7 @@ RATE = 500.0
 EVERY_S = 0.35
 _EDGE_S = 1.0
 CALLS = 2000
+BULK = 100_000
 REMARK = """\
 Arms are drawn in the parts as during a roll-out, by a key; without a roll-out nothing is drawn. A swap verifies the other
 bundle's files, loads it and asks it its reference sample, in the worker that goes on answering: that is what the slowest
@@ -188,6 +192,47 @@ def _changed_under_load(
     return answers, within
 
 
+def _bulk(rows_sent: int, root: Path) -> list[dict[str, Any]]:
+    frame = rows()
+    workspace = open_workspace(root, project="bench")
+    folder = deployed(workspace, Model(histogram(frame), sample=frame))
+    known = plain(frame, 1000)
+    sent = [known[place % len(known)] for place in range(rows_sent)]
+    stream = pl.DataFrame(sent).write_ipc_stream(None, compression="uncompressed").getvalue()
+    bodies = [json.dumps({"rows": sent[i : i + 1000]}).encode() for i in range(0, rows_sent, 1000)]
+    status, path = workspace.launcher.ensure(folder), f"/endpoints/{NAME}/predict"
+    one = [json.dumps({"rows": sent[:1]}).encode()]
+    try:
+        with EndpointClient(status.url, NAME, timeout_s=120) as client, ThreadPoolExecutor(1) as pool:
+
+            def cpu_us(send: Callable[[], Any]) -> float:
+                before = cpu_ns(status.pid)
+                send()
+                client.settle()
+                return (cpu_ns(status.pid) - before) / 1000 / rows_sent
+
+            def in_json() -> None:
+                for body in bodies:
+                    client.send("POST", path, body=body)
+
+            client.send("POST", path, body=bodies[0])
+            client.predict_arrow(stream)  # the first loads what reads it
+            json_us, arrow_us = cpu_us(in_json), cpu_us(lambda: client.predict_arrow(stream))
+            quiet, beside = at_rate(status.url, path, one, rate=50, seconds=2), list[Answer]()
+            asked = pool.submit(client.predict_arrow, stream)
+            while not asked.done() or not beside:
+                beside += at_rate(status.url, path, one, rate=50, seconds=0.5)
+            asked.result()
+    finally:
+        workspace.launcher.stop(folder)
+        workspace.ledger.close()
+    what = "a row beside an Arrow stream, ms"
+    return [
+        _row(f"a row of {rows_sent:,} in Arrow (raw: in JSON), CPU us", json_us, arrow_us),
+        *(_row(f"p{share} of {what}", _share(quiet, share), _share(beside, share)) for share in (50, 99)),
+    ]
+
+
 def _change(workspace: Workspace, folder: Path, digests: list[str], number: int) -> None:
     """Publish a revision, and wait until it serves."""
     contract = bundles.decode_manifest(
@@ -228,18 +273,20 @@ def _one_explained(name: str, loaded: LoadedModel, row: list[Any], calls: int) -
     return _row(f"five contributions of {name}, 300 trees, CPU ms", asked, explained, goal=2.0)
 
 
-def run(swaps: int = SWAPS, rate: float = RATE, calls: int = CALLS) -> list[dict[str, Any]]:
+def run(swaps: int = SWAPS, rate: float = RATE, calls: int = CALLS, bulk: int = BULK) -> list[dict[str, Any]]:
     """Rows of the table.
 
     Args:
         swaps: How many revisions are published under load.
         rate: Requests a second meanwhile.
         calls: How often each part is called each time.
+        bulk: How many rows are sent at once.
     """
     made = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for part, sizes in ((_parts, (calls,)), (_swaps, (swaps, rate)), (_explained, (max(10, calls // 10),))):
+        explained = (max(10, calls // 10),)
+        for part, sizes in ((_parts, (calls,)), (_swaps, (swaps, rate)), (_explained, explained), (_bulk, (bulk,))):
             with tempfile.TemporaryDirectory() as root:
                 made += part(*sizes, Path(root))
     return made

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from slipway.backends.clocks import SimulatedClock
 from slipway.backends.ed25519_signer import Ed25519Signer
@@ -15,6 +16,9 @@ from slipway.backends.sqlite_ledger import SqliteLedger
 from slipway.hosts.online_stores import open_online
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.people import Actor
+
+settings.register_profile("slipway", deadline=None)  # no test depends on how fast a machine is
+settings.load_profile("slipway")
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
 

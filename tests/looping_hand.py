@@ -88,6 +88,7 @@ class HandDesk(LoopDesk):
         failing: int = 0,
         bent: Mapping[str, Any] | None = None,
         labels: Callable[[bool], float | None] = float,
+        drawn: float | None = None,
     ) -> None:
         """Write what the endpoint would write of the orders between two days, and their labels as they come.
 
@@ -97,12 +98,13 @@ class HandDesk(LoopDesk):
             failing: So many rows of the challenger's fail, and are answered by the champion.
             bent: Inputs that arrive otherwise.
             labels: What is told of an order that was late or not, None for nothing.
+            drawn: The share that the challenger is really given, None for the declared one.
         """
         revision = self.revision
         orders = versions.read(self.workspace, "orders")
         asked = orders.filter(pl.col("asked_at").is_between(self.at(since), self.at(until), closed="left")).collect()
         load = dict(versions.read(self.workspace, "load").select("observed_at", "load").collect().iter_rows())
-        log = _Log(self, revision, failing)
+        log = _Log(self, revision, failing, drawn)
         for row in asked.iter_rows(named=True):
             log.answer({**row, **_inputs(row, load), **(bent or {})})
         known = pl.col("known_at").is_between(self.at(since), self.at(until), closed="left")
@@ -125,11 +127,12 @@ class HandDesk(LoopDesk):
 
 
 class _Log:
-    def __init__(self, desk: HandDesk, revision: Revision, failing: int) -> None:
+    def __init__(self, desk: HandDesk, revision: Revision, failing: int, drawn: float | None) -> None:
         self._folder = desk.folder
         self._signer = desk.workspace.signer
         self._revision = revision
         self._failing = failing
+        self._drawn = drawn
         self._models = {"champion": self._load(revision.served)}
         if revision.challenger is not None:
             self._models["challenger"] = self._load(revision.challenger.served)
@@ -183,6 +186,7 @@ class _Log:
             request=[row[field.name] for field in self._revision.contract.fields],
             features=inputs,
             score=score,
+            decision=None if (threshold := self._models[arm].decision.threshold) is None else score >= threshold,
             revision=self._revision.number,
             arm=arm,  # type: ignore[arg-type]
             propensity=propensity(challenger, arm) if challenger else 1.0,  # type: ignore[arg-type]
@@ -190,12 +194,11 @@ class _Log:
 
     def _arm(self, key: str) -> str:
         challenger = self._revision.challenger
-        if (
-            challenger is None
-            or share_of(f"{challenger.served.model}/{challenger.served.number}", key) >= challenger.fraction
-        ):
+        if challenger is None:
             return "champion"
-        return "challenger"
+        fraction = challenger.fraction if self._drawn is None else self._drawn
+        is_theirs = share_of(f"{challenger.served.model}/{challenger.served.number}", key) < fraction
+        return "challenger" if is_theirs else "champion"
 
     def _served(self, arm: str) -> Served:
         if arm == "champion":

@@ -11,13 +11,23 @@ import time
 
 from slipway.errors import InvalidInput
 
-__all__ = ["check_name", "new_experiment_id", "new_id", "new_ids", "new_model_id", "new_run_id"]
+__all__ = [
+    "check_name",
+    "ids_from",
+    "new_experiment_id",
+    "new_id",
+    "new_ids",
+    "new_model_id",
+    "new_run_id",
+    "room_for_ids",
+]
 
 _lock = threading.Lock()
 _last = 0
 _VERSION = 7 << 76 | 2 << 62
 _RANDOM = (1 << 80) - 1 & ~(15 << 76 | 3 << 62)
 """The bits of UUID version 7 that tell its version, and those of its last 80 that are drawn."""
+_ROOM = 1 << 32
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,126}[a-z0-9])?\Z")
 
 
@@ -33,6 +43,17 @@ def new_ids(count: int) -> list[str]:
     """New identifiers of things that are made together, as `new_id` gives them, each the one after the one before."""
     first = _first_of(count)
     return [f"{number:032x}" for number in range(first, first + count)]
+
+
+def room_for_ids() -> str:
+    """The first of four billion identifiers that nobody else has: for who lets another process name things."""
+    return f"{_first_of(_ROOM):032x}"
+
+
+def ids_from(first: str, count: int) -> list[str]:
+    """Identifiers out of the room that `room_for_ids` gave: the same ones whenever they are asked for."""
+    number = int(first, 16)
+    return [f"{number + i:032x}" for i in range(count)]
 
 
 def _first_of(count: int) -> int:

@@ -31,7 +31,7 @@ WITH_PROCESSES: dict[str, dict[str, Any]] = {
     "one_row_prediction": {"rounds": 1, "requests": {2: 4}},
     "compiled_models": {"pairs": 1, "times": {1: 2, 100: 1}},
     "start_up": {"pairs": 1},
-    "serving_promises": {"swaps": 2, "rate": 50, "calls": 10},
+    "serving_promises": {"swaps": 2, "rate": 50, "calls": 10, "bulk": 2000},
 }
 
 

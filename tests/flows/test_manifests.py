@@ -94,6 +94,7 @@ def test_what_is_served_is_named_by_digest_with_probes_and_the_declared_workers(
         ("monitors", {"monitors": (MonitorSpec(kind="drift", name="drift"),)}, "it is watched by drift"),
         ("rollout", {"rollout": RolloutSpec(shadow=ShadowSpec(), canary=CanarySpec())}, "by shadow and canary"),
         ("retrain", {"retrain": RetrainSpec(pipeline="release")}, "trained again by itself"),
+        ("limit", {"caller_rate": 2.0}, "each caller may send 2 requests a second"),
         ("", {"fallback": FallbackSpec(ways=(Way(by="value"),), within_us=1)}, "another way answers"),
         ("", {"streams": (StreamSpec(url="redis://h", name="late", source="flights"),)}, "it takes in late"),
         ("", {"simulation": True}, "its callers choose the time"),

@@ -134,6 +134,30 @@ def test_a_person_advances_one_step_with_a_reason(rolling: Desk) -> None:
     assert told[0] == "canary of small-delays 2 at 10 %: seen"
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_step_by_hand_ends_a_pause_and_says_so(rolling: Desk, steps: int) -> None:
+    for _ in range(steps):
+        move(rolling, "not worse")
+    rollout_words.pause(rolling.workspace, Pause(endpoint=NAME, reason="a fair"))
+    with nothing_changes(rolling):
+        dry = advance(rolling.workspace, Advance(endpoint=NAME, reason="seen", dry_run=True))
+    assert dry.change is not None
+    assert f"Its pause since {rolling.clock.now():%Y-%m-%d %H:%M} UTC ends with it." in dry.change.told
+    done = advance(rolling.workspace, Advance(endpoint=NAME, reason="seen"))
+    assert done.change == dry.change
+    assert done.rollout.paused_at is None or not done.rollout.is_under_way
+    assert not any("pause" in line for line in told_of_another(rolling))
+
+
+def told_of_another(desk: Desk) -> tuple[str, ...]:
+    """What a further step would say, () where there is none."""
+    if not at(desk).is_under_way:
+        return ()
+    change = advance(desk.workspace, Advance(endpoint=NAME, reason="seen", dry_run=True)).change
+    assert change is not None
+    return change.told
+
+
 def test_nobody_advances_what_is_worse(rolling: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway.loop.reconcile._look", lambda *_, **__: look(rolling, "worse"))
     with nothing_changes(rolling), pytest.raises(Conflict, match=r"is worse .*does not go on.*rollout abort"):

@@ -196,7 +196,7 @@ def test_what_another_environment_let_through_is_no_champion(rolling: Desk) -> N
     )
 
 
-def test_a_regression_has_nothing_that_a_shadow_compares(rolling: Desk) -> None:
+def test_a_shadow_that_asks_for_probabilities_is_refused_for_a_regression(rolling: Desk) -> None:
     version = rolling.version(BETTER)
     other = msgspec.structs.replace(registry.bundle_of(rolling.workspace, version), task="regression")
     manifest = rolling.workspace.blobs.put(bundles.encode_manifest(other))

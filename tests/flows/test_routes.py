@@ -38,7 +38,7 @@ def altered(change: Callable[[dict[str, Any]], None]) -> routes._Route:
             change(row)
         return Understood(msgspec.json.encode(rows), lambda answer: b"")
 
-    return routes._Route("Gopher", routes._json, Dialect(read))
+    return routes._Route("Gopher", routes._json, routes._in(Dialect(read)))
 
 
 def test_all_that_serving_offers_is_asked(packed: Any) -> None:

@@ -1,69 +1,18 @@
 """Scorings that the loop begins: once for each time and each new version, whoever looks and whatever is killed."""
 
-import dataclasses
 import os
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-from scoring_desk import NIGHTLY, nightly, scored, scores
+from scoring_desk import at, here, look, nightly, scored, scores, scorings
 from small_desk import Desk
 
-from slipway.errors import SlipwayError
-from slipway.flows.score import list_scorings, task_folder
+from slipway.flows.score import task_folder
 from slipway.flows.triggers import cron, on_table
-from slipway.hosts.score_run import carry_out
-from slipway.loop.reconcile import reconcile
-from slipway.operations.rollouts import Reconcile, Reconciled
-from slipway.operations.scorings import ListScorings
-from slipway.pipelines import staging
-from slipway.ports.runner import LOCK_FILE, RunnerState
-from slipway.records.scorings import Scoring
+from slipway.ports.runner import LOCK_FILE
 from slipway.tables import versions
-
-
-class HereRunner:
-    """Carries scorings out in this process, at once."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def start(self, folder: Path, *, python: str = "", variables: Mapping[str, str | None] | None = None) -> None:
-        with suppress(SlipwayError):  # as a process of its own would say it to nobody
-            carry_out(self._desk.workspace, staging.read_task(folder).scoring)
-
-    def state(self, folder: Path) -> RunnerState:
-        return "absent"
-
-    def wait(self, folder: Path, timeout_s: float) -> RunnerState:
-        return "absent"
-
-    def stop(self, folder: Path) -> None:
-        pass
-
-
-def here(desk: Desk) -> Desk:
-    workspace = dataclasses.replace(desk.workspace, runner=HereRunner(desk))
-    return Desk(dataclasses.replace(desk.project, workspace=workspace), desk.clock)
-
-
-def look(desk: Desk, **more: Any) -> Reconciled:
-    return reconcile(desk.workspace, Reconcile(**more))
-
-
-def scorings(desk: Desk) -> list[Scoring]:
-    """Oldest first."""
-    return list(list_scorings(desk.workspace, ListScorings(name=NIGHTLY)).scorings[::-1])
-
-
-def at(desk: Desk, day: int, hour: int, minute: int = 0) -> None:
-    desk.clock.advance_to(datetime(2013, 4, day, hour, minute, tzinfo=UTC))
 
 
 def append_flights(desk: Desk, name: str) -> None:

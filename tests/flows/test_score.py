@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from scoring_desk import INTO, NIGHTLY, declared, nightly, scored, scores
+from scoring_desk import INTO, NIGHTLY, PARTS, ROWS, declared, flights, logged, more_flights, nightly, scored, scores
 from small_desk import BETTER, FIRST, Desk
 
 from server_desk import asker
@@ -30,29 +30,12 @@ from slipway.operations.endpoints import Deploy, GetEndpoint, Rollback, Watch
 from slipway.operations.erasures import Erase
 from slipway.operations.scorings import LabelScores, ListScorings
 from slipway.records.monitors import Incident
-from slipway.records.predictions import LabelRow, PredictionRow
-from slipway.rollout.declare import Shadow
+from slipway.records.predictions import LabelRow
+from slipway.rollout.declare import Canary, Shadow
+from slipway.rollout.old_system import OldSystem
 from slipway.tables import upserts, versions
 from slipway.tables.catalog import node
 from slipway.tables.log_rows import read_rows
-
-ROWS, PARTS = 3360, 4
-
-
-def flights(desk: Desk) -> pl.DataFrame:
-    return versions.read(desk.workspace, "flights").collect()
-
-
-def more_flights(desk: Desk, count: int = 10, **changes: Any) -> pl.DataFrame:
-    """Flights like the last ones, under new numbers."""
-    last = flights(desk).tail(count)
-    ids = [f"N{place}" for place in range(count)]
-    return last.with_columns(pl.Series("flight_id", ids), **changes)
-
-
-def logged(desk: Desk) -> list[PredictionRow]:
-    rows, _ = read_rows(folder_of(desk.workspace, NIGHTLY) / "log", "predictions", PredictionRow)
-    return sorted(rows, key=lambda row: (row.revision, int(row.id.rpartition("-")[2])))
 
 
 def without_moments(frame: pl.DataFrame) -> pl.DataFrame:
@@ -386,7 +369,9 @@ def test_it_is_listed_with_what_it_scored_and_when_it_will_again(desk: Desk) -> 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"rollout": [Shadow()]}, "was given rollout="),
+        ({"rollout": [Shadow(most_slower=2)]}, "was given most_slower=2 in its rollout"),
+        ({"rollout": [Canary(slow="50ms")]}, "was given slow='50ms' in its rollout"),
+        ({"old_system": OldSystem(url="https://old.example/score", score="score")}, "was given old_system="),
         ({"strict": True}, "was given strict=True"),
         ({"table": ""}, "as its table"),
         ({"into": ""}, "as its into"),

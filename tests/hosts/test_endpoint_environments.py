@@ -1,44 +1,25 @@
 """Versions whose libraries conflict, each in the workers of an environment of its own, behind one address."""
 
-import io
 import json
 import os
 import signal
-import sys
 import threading
 import time
-import zipfile
 from pathlib import Path
 
 import endpoint_folder as ef
 import httpx
 import msgspec
 import pytest
+from hulls import deploy, environment
 
-from slipway import code
 from slipway.backends.process_launcher import ProcessLauncher
-from slipway.code import imports
-from slipway.conformance.environments import kept, wheel
-from slipway.features.sets import FeatureSet
-from slipway.features.specs import FrameTables, build_spec
-from slipway.ledger import locks
+from slipway.conformance.environments import kept
 from slipway.pipelines import isolation
 from slipway.ports.workspace import Workspace
-from slipway.records.endpoints import Served
 from slipway.records.locks import Lock
-from slipway.records.schema import Field
 from slipway.serving.interpreter import Base, installed
 from slipway.serving.worker_state import state_file
-
-PROJECT = """
-from hull import strength
-from slipway.features.scalars import feature
-
-@feature
-def load(a: float) -> float:
-    return strength(a)
-"""
-HULLS = {"1.2": "def strength(a):\n    return a * 1\n", "2.0": "def strength(a):\n    return a * 2\n"}
 
 
 def test_an_interpreter_says_what_it_lacks() -> None:
@@ -52,45 +33,6 @@ def test_an_interpreter_says_what_it_lacks() -> None:
     assert old.lacks(wanted, besides="slipway") == "hull 2.0, and here is 1.2"
     assert old.lacks(wanted, besides="hull") == ""
     assert "Python 2.7" in old.lacks(msgspec.structs.replace(lock, python="2.7.1"), besides="")
-
-
-def environment(workspace: Workspace, hull: str) -> str:
-    """An environment with Slipway, NumPy and one of two versions of a library that cannot both be imported."""
-    blobs: dict[str, bytes] = {}
-    package = kept(blobs, "hull", hull, HULLS[hull])
-    for data in blobs.values():
-        workspace.blobs.put(data)
-    runtime = locks.present(workspace, imports.Own(()))
-    needed = [one for one in runtime.packages if not one.name.startswith("polars")]
-    lock = msgspec.structs.replace(runtime, packages=tuple(sorted([*needed, package], key=lambda one: one.name)))
-    return isolation.made(workspace, lock).lock
-
-
-def deploy(workspace: Workspace, folder: Path, number: int, environment: str, hull: str) -> None:
-    """Publish a model whose feature calls the library, as it was trained with one of its versions."""
-    with zipfile.ZipFile(io.BytesIO(wheel("hull", hull, HULLS[hull])[1])) as archive:
-        archive.extractall(folder / hull)  # as it was installed where the model was trained
-    project = folder / f"project-{hull}"
-    project.mkdir(exist_ok=True)
-    (project / "project_of_hull.py").write_text(PROJECT)
-    sys.path[:0] = [str(folder / hull), str(project)]
-    try:
-        for name in ("hull", "project_of_hull"):
-            sys.modules.pop(name, None)
-        module = __import__("project_of_hull")
-        spec = build_spec(
-            FeatureSet(module.load), {"a": "float"}, FrameTables({}, {}), lambda function: function.__name__
-        )
-        sources = code.extract([module.load], project_roots=(project,))
-    finally:
-        del sys.path[:2]
-        for name in ("hull", "project_of_hull"):
-            sys.modules.pop(name, None)
-    model = ef.a_model(list(spec.features))
-    digest = ef.bring(workspace, model, spec=spec, sources=sources)
-    fields = (Field("flight_id", "string", nullable=False), *spec.request)
-    served = Served(model=ef.NAME, number=number, bundle=digest, environment=environment)
-    ef.deploy(workspace, model, fields, number=number, spec=spec, sources=sources, served=served)
 
 
 def ask(client: httpx.Client) -> float:

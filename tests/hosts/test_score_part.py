@@ -31,13 +31,22 @@ def job(workspace: Workspace, revision: Revision, **changes: Any) -> bytes:
     home = ef.folder_of(workspace) / "bundles" / revision.served.bundle
     return msgspec.json.encode(
         Job(
-            **{"scoring": "s1", "revision": revision, "home": str(home), "begun_at": ef.NOW, "is_here": True, **changes}
+            **{
+                "scoring": "s1",
+                "revision": revision,
+                "homes": {revision.served.bundle: str(home)},
+                "begun_at": ef.NOW,
+                "is_here": True,
+                **changes,
+            }
         )
     )
 
 
-def scores(given: bytes, rows: pl.DataFrame, bundle: bytes = b"") -> tuple[pl.DataFrame, PartTold, bytes]:
-    frame, log, told = score_part(given, rows, 40, bundle)
+def scores(
+    given: bytes, rows: pl.DataFrame, bundles: dict[str, bytes] | None = None
+) -> tuple[pl.DataFrame, PartTold, bytes]:
+    frame, log, _, _, told = score_part(given, rows, 40, bundles or {})
     return frame, msgspec.json.decode(told, type=PartTold), log
 
 
@@ -107,9 +116,9 @@ def test_a_bundle_that_comes_along_answers_as_the_one_in_its_folder(workspace: W
     frame = pl.DataFrame({"flight_id": ["A", "B"], "b": [1.0, 2.0], "a": [0.5, 0.7]})
     home = ef.folder_of(workspace) / "bundles" / revision.served.bundle
     files = {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
-    away = job(workspace, revision, home="", is_here=False)
+    away = job(workspace, revision, homes={}, is_here=False)
     here, _, _ = scores(job(workspace, revision), frame)
-    there, _, _ = scores(away, frame, archive.pack(files))
+    there, _, _ = scores(away, frame, {revision.served.bundle: archive.pack(files)})
     assert here.equals(there)
     moved = job(workspace, revision, is_here=False)
     assert scores(moved, frame)[0].equals(here)

@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import endpoint_folder as ef
@@ -12,6 +13,8 @@ import httpx
 import pytest
 
 from slipway.backends.process_launcher import ProcessLauncher
+from slipway.hosts.endpoint_port import keep_port
+from slipway.hosts.settings import read_settings
 from slipway.hosts.shared_front import is_held
 from slipway.ports.launcher import LOCK_FILE
 from slipway.ports.workspace import Workspace
@@ -113,6 +116,30 @@ def test_the_shared_front_is_replaced_under_a_client_and_started_again_when_it_w
     until(lambda: is_up(port))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         assert ask(client, "fares").status_code == 200
+
+
+def test_a_port_that_slipway_toml_moves_counts_once_all_endpoints_were_stopped_and_start_anew(
+    workspace: Workspace, port: int, tmp_path: Path
+) -> None:
+    project, endpoints, moved = tmp_path / "project", workspace.root / "endpoints", free_port()
+    project.mkdir()
+    (project / "slipway.toml").write_text(
+        f'[project]\nname = "{workspace.project}"\n[environments.dev]\nport = {moved}\n'
+    )
+    keep_port(workspace.root, read_settings(project).environment("dev").port)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        assert ask(client, "delays").status_code == 200, "who runs goes on where it is"
+    launcher = ProcessLauncher()
+    folders = [endpoints / workspace.project / name for name in NAMES]
+    for folder in folders:
+        launcher.stop(folder)
+    until(lambda: not is_held(endpoints))
+    for folder in folders:
+        assert launcher.ensure(folder).url == f"http://127.0.0.1:{moved}"
+    until(lambda: is_up(moved))
+    with httpx.Client(base_url=f"http://127.0.0.1:{moved}", timeout=60) as client:
+        assert [ask(client, name).status_code for name in NAMES] == [200, 200]
+    assert not is_up(port)
 
 
 def is_up(port: int) -> bool:

@@ -1,5 +1,6 @@
 """What the log of a canary comes to, guardrail by guardrail."""
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,7 +80,7 @@ def looked(
     decision = SimpleNamespace(threshold=0.5 if costs else None, costs=costs or {})
     bundle = cast("Bundle", SimpleNamespace(task="classification", decision=decision))
     bundles: dict[Arm, Bundle] = {"champion": bundle, "challenger": bundle}
-    counts = canary_counts(reader, ROLLOUT, [2])
+    counts = canary_counts(reader, ROLLOUT, {2: 0.5})
     return seen(reader, ROLLOUT, spec, {2: 0.5}, counts, bundles, is_timed=is_timed)
 
 
@@ -90,15 +91,15 @@ def totals(frame: pl.DataFrame) -> tuple[float, float, float, float]:
 
 def test_failures_are_told_apart_by_their_kind(tmp_path: Path) -> None:
     failed = [
-        FailureRow(us(5), us(5), 2, "challenger", BUNDLES["challenger"], 3, "predict", False, "timeout"),
-        FailureRow(us(6), us(6), 2, "challenger", BUNDLES["challenger"], 2, "predict", False, "invalid"),
+        FailureRow(us(5), us(5), 2, "challenger", BUNDLES["challenger"], 3, "predict", True, "timeout"),
+        FailureRow(us(6), us(6), 2, "challenger", BUNDLES["challenger"], 2, "predict", True, "invalid"),
         FailureRow(us(7), us(7), 2, "champion", BUNDLES["champion"], 1, "predict", False, "error"),
     ]
     reader = written(tmp_path, (answered(i, arm_at(i)) for i in range(100)), failures=failed)
     found = looked(reader)
-    assert totals(found.guards["time-outs"]) == (0, 51, 3, 55)
-    assert totals(found.guards["invalid outputs"]) == (0, 51, 2, 55)
-    assert totals(found.guards["fallbacks"]) == (0, 51, 0, 55)
+    assert totals(found.guards["time-outs"]) == (0, 51, 1, 52), "a request counts once, whatever its rows"
+    assert totals(found.guards["invalid outputs"]) == (0, 51, 1, 52)
+    assert totals(found.guards["fallbacks"]) == (0, 51, 0, 52)
 
 
 def test_rows_that_one_arm_answers_for_the_other_are_the_other_s(tmp_path: Path) -> None:
@@ -111,9 +112,9 @@ def test_rows_that_one_arm_answers_for_the_other_are_the_other_s(tmp_path: Path)
         FailureRow(us(95), us(95), 2, "challenger", BUNDLES["challenger"], 10, "predict", True, "error"),
     ]
     reader = written(tmp_path, rows, failures=failed)
-    counted = canary_counts(reader, ROLLOUT, [2]).sum()
+    counted = canary_counts(reader, ROLLOUT, {2: 0.5}).sum()
     assert counted.select("champion_rows", "champion_failures", "challenger_rows", "challenger_failures").row(0) == (
-        75, 5, 25, 10,
+        71, 1, 16, 1,
     )  # fmt: skip
     split = looked(reader).split
     assert split is not None
@@ -158,9 +159,54 @@ def test_the_kpi_is_the_loss_of_each_arm_s_own_labelled_rows(tmp_path: Path) -> 
     assert totals(costly) == (0.0, 50, 50.0, 50)
 
 
+def test_an_entity_that_asks_again_is_judged_by_its_first_labelled_answer(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i), score=0.9) for i in range(40)]
+    again = [answered(100 + i, "challenger", key="k0", request=["k0"], score=0.9) for i in range(500)]
+    labels = [LabelRow("", f"k{i}", 0.0 if i == 0 else 1.0, us(999), us(999)) for i in range(40)]
+    found = looked(written(tmp_path, rows + again, labels=labels)).guards["KPI"]
+    _, champion, lost, challenger = totals(found)
+    assert (champion, challenger) == (20, 20)
+    assert round(lost, 6) == round(0.81 + 19 * 0.01, 6)
+
+
+def test_what_one_model_answered_for_the_other_is_nobody_s_evidence(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i), propensity=1.0 if i < 10 else 0.5) for i in range(40)]
+    labels = [LabelRow("", f"k{i}", 1.0, us(999), us(999)) for i in range(40)]
+    _, champion, _, challenger = totals(looked(written(tmp_path, rows, labels=labels)).guards["KPI"])
+    assert (champion, challenger) == (15, 15)
+
+
+def test_a_request_of_many_rows_that_nobody_answers_does_not_void_the_split(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i)) for i in range(400)]
+    lost: list[FailureRow] = []
+    for i in range(40):  # all rows of one key, or mixed; every request fails for both models
+        of = {"champion": 45, "challenger": 5} if i % 4 == 0 else {arm_at(i): 500}
+        lost += [FailureRow(us(i), us(i), 2, arm, BUNDLES[arm], n, "features", False, "error") for arm, n in of.items()]
+    split = looked(written(tmp_path, rows, failures=lost)).split
+    assert split is not None
+    assert split.sum().select(pl.sum_horizontal("champion", "challenger")).item() == 440
+    assert split_evidence(split) < 4
+
+
+def test_a_labelled_row_without_a_decision_costs_nothing_and_is_told(tmp_path: Path) -> None:
+    rows = [answered(i, arm_at(i), score=0.9, decision=None if arm_at(i) == "challenger" else True) for i in range(200)]
+    labels = [LabelRow("", f"k{i}", 1.0, us(i + 60), us(i + 60)) for i in range(100)]
+    reader = written(tmp_path, rows, labels=labels)
+    dear = {"false_positive": 1.0, "false_negative": 9.0}
+    found = looked(reader, costs=dear)
+    assert totals(found.guards["KPI"]) == (0.0, 50, 0.0, 0), "a row on which nothing was decided is no 'no'"
+    assert found.without_decision == {"champion": 0, "challenger": 50}
+    spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, {2: 0.5})
+    look = judge_canary(spec, counts, step=0, since=BEGAN, now=BEGAN + timedelta(days=1), seen=found)
+    assert look.verdict == "undecided"
+    assert "no row that it answered has a label and a decision" in look.sentence
+    assert "a label and no decision: 50 of the challenger, 0 of the champion." in look.sentence
+    assert looked(reader).without_decision == {}, "the Brier score needs none"
+
+
 def test_labels_that_never_come_show_nothing_and_promote_nobody_who_needs_them(tmp_path: Path) -> None:
     reader = written(tmp_path, (answered(i, arm_at(i)) for i in range(2000)))
-    spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, [2])
+    spec, counts = CanarySpec(kpi=0.05), canary_counts(reader, ROLLOUT, {2: 0.5})
     found = looked(reader, spec=spec)
     look = judge_canary(spec, counts, step=0, since=BEGAN, now=BEGAN + timedelta(days=8), seen=found)
     assert look.verdict == "undecided"
@@ -173,7 +219,7 @@ def test_labels_that_never_come_show_nothing_and_promote_nobody_who_needs_them(t
 def test_a_clock_that_jumps_shows_nothing_new(tmp_path: Path) -> None:
     rows = [answered(i, arm_at(i)) for i in range(300)]
     reader = written(tmp_path, rows)
-    counts = canary_counts(reader, ROLLOUT, [2])
+    counts = canary_counts(reader, ROLLOUT, {2: 0.5})
     since = BEGAN + timedelta(days=30)  # the next step began after a jump ahead
     back = judge_canary(CanarySpec(), counts, step=1, since=since, now=BEGAN + timedelta(days=1), seen=looked(reader))
     assert back.verdict == "undecided"
@@ -220,11 +266,32 @@ def test_without_a_row_there_is_nothing(tmp_path: Path) -> None:
     found = looked(reader)
     look = judge_canary(
         CanarySpec(),
-        canary_counts(reader, ROLLOUT, [2]),
+        canary_counts(reader, ROLLOUT, {2: 0.5}),
         step=0,
         since=BEGAN,
         now=BEGAN + timedelta(days=1),
         seen=found,
     )
     assert look.verdict == "undecided"
-    assert "it has answered no row yet" in look.sentence
+    assert "it has answered no request yet" in look.sentence
+
+
+def test_an_outage_that_both_share_after_a_step_within_the_hour_is_no_evidence(tmp_path: Path) -> None:
+    """At 10 % nothing happens, at 50 % every third request of either arm takes too long: all of it within one hour."""
+    rows, failed = [], []
+    for i in range(1200):
+        revision, instant = (2 if i < 1000 else 3), us(i / 60)
+        arm: Arm = "challenger" if i % (10 if revision == 2 else 2) == 0 else "champion"
+        if revision == 3 and i % 3 == 0:
+            failed.append(FailureRow(instant, instant, 3, arm, BUNDLES[arm], 1, "predict", False, "timeout"))
+        else:
+            rows.append(answered(i, arm, at_us=instant, answered_us=instant, revision=revision))
+    reader, fractions = written(tmp_path, rows, failures=failed), {2: 0.1, 3: 0.5}
+    counts = canary_counts(reader, ROLLOUT, fractions)
+    model = cast("Bundle", SimpleNamespace(task="classification", decision=SimpleNamespace(threshold=None, costs={})))
+    found = seen(reader, ROLLOUT, SPEC, fractions, counts, {"champion": model, "challenger": model}, is_timed=True)
+    assert counts["challenger_failures"].sum() == counts["champion_failures"].sum() > 30
+    assert guarded("failures", counts).log_e < 1
+    assert guarded("time-outs", found.guards["time-outs"]).log_e < 1
+    whole = counts.group_by("at").sum()
+    assert guarded("failures", whole).log_e > math.log(1e6), "in one block it would be certain"

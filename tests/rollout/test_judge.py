@@ -177,7 +177,7 @@ def test_a_deadline_that_has_passed_is_told_and_decides_nothing_here() -> None:
 def test_a_step_is_taken_once_a_margin_is_excluded() -> None:
     look = canary(counts(*[(900, 9, 100, 1)] * 6))
     assert (look.phase, look.step, look.verdict) == ("canary", 0, "not worse")
-    assert "failed on 6 of 600 rows (1.0%), the champion on 54 of 5,400 (1.0%)" in look.sentence
+    assert "failed on 6 of 600 requests (1.0%), the champion on 54 of 5,400 (1.0%)" in look.sentence
     assert "less than the margin of 3 percentage points" in look.sentence
 
 
@@ -193,15 +193,15 @@ def test_a_challenger_that_fails_more_often_is_worse_and_stays_so() -> None:
 def test_too_few_rows_are_undecided_and_say_how_many_are_missing() -> None:
     look = canary(counts((900, 9, 100, 1)))
     assert look.verdict == "undecided"
-    assert "more rows of the challenger at these shares would do it" in look.sentence
-    assert "no number of rows" in canary(counts((900, 9, 100, 5))).sentence
+    assert "more requests of the challenger at these shares would do it" in look.sentence
+    assert "no number of requests" in canary(counts((900, 9, 100, 5))).sentence
 
 
 @pytest.mark.parametrize("frame", [counts(), counts((0, 0, 0, 0)), counts((1000, 10, 0, 0))])
 def test_a_challenger_that_answered_nothing_is_never_promoted(frame: pl.DataFrame) -> None:
     look = canary(frame)
     assert look.verdict == "undecided"
-    assert "it has answered no row yet; at the least about 198 rows without a failure are needed" in look.sentence
+    assert "it has answered no request yet; at the least about 198 without a failure are needed" in look.sentence
     assert "nan" not in look.sentence
 
 

@@ -107,6 +107,8 @@ def test_an_effect_is_found_valued_and_recommended() -> None:
     assert two.low < 1.0 < two.high
     assert two.month == pytest.approx(two.effect * found.rows_a_month)
     assert 200 * 2.5 * 30 * 0.9 < found.rows_a_month < 200 * 2.5 * 30 * 1.1
+    sampled = a_look(a_test(), some_rows(15).with_columns(log_share=0.1), 15)
+    assert sampled.rows_a_month == pytest.approx(10 * a_look(a_test(), some_rows(15), 15).rows_a_month)
 
 
 def test_lower_is_better_where_it_is_said() -> None:

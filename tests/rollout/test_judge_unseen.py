@@ -1,5 +1,6 @@
 """What a shadow shows before any label: each limit stops a challenger that breaks it, and only those."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +36,10 @@ def seen(n: int = 200, *, failed: Any = (), moves: Any = 0.0, flips: Any = False
     rows = pl.DataFrame(
         {
             "at": pl.Series([BEGAN + timedelta(minutes=i) for i in range(n)], dtype=pl.Datetime("us", "UTC")),
+            "answered_at": pl.Series([BEGAN + timedelta(minutes=i) for i in range(n)], dtype=pl.Datetime("us", "UTC")),
+            "revision": 2,
+            "id": [f"p{i}" for i in range(n)],
+            "key": [f"k{i}" for i in range(n)],
             "champion": np.full(n, 0.5),
             "compared": compared,
             "challenger": pl.Series(scores).fill_nan(None),
@@ -45,8 +50,8 @@ def seen(n: int = 200, *, failed: Any = (), moves: Any = 0.0, flips: Any = False
         }
     )
     failures = pl.DataFrame(
-        {"at": [BEGAN + timedelta(minutes=i) for i in range(champion_failures)], "rows": [1] * champion_failures},
-        schema={"at": pl.Datetime("us", "UTC"), "rows": pl.Int64},
+        {"at": [BEGAN + timedelta(minutes=i) for i in range(champion_failures)], "requests": [1] * champion_failures},
+        schema={"at": pl.Datetime("us", "UTC"), "requests": pl.Int64},
     )
     return Unseen(rows=rows, failures=failures, waiting=waiting)
 
@@ -66,9 +71,30 @@ def test_two_equal_models_give_no_veto_and_the_figures_add_up() -> None:
 def test_invalid_answers_stop_it_within_few_rows() -> None:
     found = judge_unseen(SPEC, seen(12, failed=range(12)))
     assert found.said == (
-        "Worse: it failed on 12 of 12 rows that the champion could score (12 invalid); the champion failed on 0.",
+        "Worse: it failed on 12 of 12 rows that the champion could score (12 invalid); the champion failed on 0 requests.",
     )
     assert judge_unseen(SPEC, seen(200, failed=[3])).said == ()
+
+
+def test_rows_of_one_request_tell_what_one_tells() -> None:
+    found = seen(200, failed=range(50), flips=np.arange(200) < 50)
+    declared = msgspec.structs.replace(SPEC, most_flips=0.05)
+    assert judge_unseen(declared, found).said
+    at = pl.when(pl.int_range(200) < 50).then(pl.lit(BEGAN)).otherwise("at")
+    together = found.rows.with_columns(at.alias("at"), at.alias("answered_at"))
+    assert judge_unseen(declared, replace(found, rows=together)).said == ()
+
+
+def test_an_entity_that_asks_again_is_decided_otherwise_once() -> None:
+    found = seen(200, flips=np.arange(200) < 50)
+    declared = msgspec.structs.replace(SPEC, most_flips=0.05)
+    one = pl.when(pl.int_range(200) < 50).then(pl.lit("k0")).otherwise("key")
+    assert judge_unseen(declared, replace(found, rows=found.rows.with_columns(one.alias("key")))).said == ()
+    assert judge_unseen(declared, found).said
+    failing = seen(50, failed=range(20))
+    again = failing.rows.with_columns(key=pl.when(pl.int_range(50) < 20).then(pl.lit("k0")).otherwise("key"))
+    assert judge_unseen(SPEC, failing).said
+    assert judge_unseen(SPEC, replace(failing, rows=again)).said == ()
 
 
 def test_a_champion_that_fails_as_often_is_no_evidence() -> None:

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import ipc
-from serving_desk import CONTRACT, Desk, a_revision, error_of
+from serving_desk import CONTRACT, Desk, error_of
 
 from slipway import plugins
 from slipway.errors import InvalidInput, MissingExtra
+from slipway.records.endpoints import Contract
 from slipway.serving import arrow
 from slipway.serving import counters as count
 
@@ -73,8 +74,9 @@ SHARED = pa.DictionaryArray.from_arrays(pa.array([0] * 5, pa.int8()), pa.array([
         (b'{"rows": []}', 422, "no Arrow stream"),
         (stream_of(flights())[:-400], 422, "no Arrow stream"),
         (stream_of(flights(0)), 422, "no rows"),
+        (stream_of(flights())[:-8], 422, "its end is not marked"),
         (stream_of(flights(6)), 413, "6 rows"),
-        (stream_of(flights(5, flight_id=SHARED)), 413, "more than 2,000 characters"),
+        (stream_of(flights(5, flight_id=SHARED)), 413, "more than 2,000 bytes"),
         (stream_of(flights(5, gate=pa.array([None] * 5))), 200, ""),
         (stream_of(flights(), options=ipc.IpcWriteOptions(compression="zstd")), 422, "compressed"),
         (stream_of(flights(), options=ipc.IpcWriteOptions(compression="lz4")), 422, "compressed"),
@@ -89,13 +91,12 @@ SHARED = pa.DictionaryArray.from_arrays(pa.array([0] * 5, pa.int8()), pa.array([
         (stream_of(flights(departure=pa.array([1] * 2, pa.timestamp("us", "No/Where")))), 422, "rows[0].departure"),
         (stream_of(flights().select(["flight_id", "distance"])), 422, "'departure'"),
         (stream_of(pa.table([pa.array([1.0]), pa.array([1.0])], names=["distance", "distance"])), 422, "two columns"),
-        (b"\0" * 3000, 413, "3,000"),
+        (b"\0" * 3000, 413, "at most 2,000"),
     ],
 )
 def test_a_stream_that_does_not_fit_is_refused_in_a_sentence(desk: Desk, body: bytes, status: int, named: str) -> None:
-    desk.serve(contract=msgspec.structs.replace(CONTRACT, max_bytes=2000 if len(body) == 3000 else 9000))
-    if "characters" in named:
-        desk.serve(contract=msgspec.structs.replace(CONTRACT, max_bytes=2000))
+    limit = 2000 if "2,000" in named else 9000
+    desk.serve(contract=msgspec.structs.replace(CONTRACT, bulk_rows=5, bulk_bytes=limit))
     answer = desk.ask("POST", HOME, content=body, headers=TYPE)
     assert answer.status_code == status, answer.text
     assert named in (error_of(answer, status)["what"] + error_of(answer, status)["why"] if named else "")
@@ -108,7 +109,7 @@ def test_a_row_without_columns_costs_nothing_however_many_there_are() -> None:
     with ipc.new_stream(sink, schema) as stream:
         stream.write_batch(pa.RecordBatch.from_struct_array(pa.array([{}] * 10**5, pa.struct([]))))
     with pytest.raises(InvalidInput, match="100,000 rows"):
-        arrow.DIALECT.read(sink.getvalue().to_pybytes(), {}, a_revision())
+        arrow.opened(sink.getvalue().to_pybytes(), Contract(fields=(), bulk_rows=50_000))
 
 
 @settings(deadline=None, max_examples=150)
@@ -122,7 +123,7 @@ def test_a_damaged_stream_is_refused_or_read_and_never_fails_otherwise(data: st.
         )
         body[at : at + max(len(what), 1)] = what
     with contextlib.suppress(InvalidInput):
-        arrow.DIALECT.read(bytes(body), {}, a_revision())
+        arrow.opened(bytes(body), CONTRACT).part(0, 3)
 
 
 def test_where_pyarrow_is_not_installed_the_answer_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,24 @@ import threading
 import time
 from pathlib import Path
 
+import duckdb
 import httpx
 import pytest
 from endpoint_desk import Endpoint, KeepAlive, Steady, alive, score, until
+from serving_desk import CONTRACT
 
 from slipway.records.endpoints import LogSpec, Served
+from slipway.records.predictions import PredictionRow
+from slipway.records.schema import Field
+from slipway.tables.log_layouts import LogLayout, write_layout
+from slipway.tables.log_rolling import roll
+from slipway.tables.log_rows import read_rows
+from slipway.tables.segments import read_segments
 
 pytestmark = pytest.mark.full
 
 OTHER = "b" * 64
+INPUTS = (Field("distance", "float"), Field("hour", "int"))
 
 
 def served(number: int, environment: str = OTHER, bundle: str = "good") -> Served:
@@ -113,6 +122,32 @@ def test_a_request_whose_worker_is_killed_is_answered_by_another_one(endpoint: E
     assert said["slipway_front_retried_total"] >= 2
     assert said["slipway_front_unavailable_total"] == 1
     until(lambda: endpoint.status.restarts == 3)
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_row_that_a_killed_worker_had_logged_counts_once(endpoint: Endpoint, sync: bool) -> None:
+    endpoint.publish(1, workers=2, least=1, idle_us=600_000_000, served=served(1), log=LogSpec(sync=sync))
+    with httpx.Client(base_url=endpoint.start(), timeout=30) as client:
+        ask = {"rows": [{"flight_id": name, "distance": -8, "departure": None} for name in ("a", "b")]}
+        answer = client.post("/endpoints/delays/predict?explain=1", json=ask)  # it kills its first worker
+        assert answer.status_code == 200, answer.text
+        told = [one["id"] for one in answer.json()["predictions"]]
+        assert score(client) == 1.0
+        assert figures(client)["slipway_front_retried_total"] == 1
+    endpoint.end()
+    log = endpoint.folder / "log"
+    written = read_segments(log, "predictions", PredictionRow)[0]
+    assert sorted(row.id for row in written)[:4] == sorted([*told, *told]), "both workers have logged it"
+    once, cursor = read_rows(log, "predictions", PredictionRow)
+    assert [row.id for row in once][:2] == told
+    assert len(once) == 3
+    write_layout(log, LogLayout(1, "good", CONTRACT.fields, INPUTS))
+    assert roll(log).rows == 3
+    assert read_rows(log, "predictions", PredictionRow, cursor)[0] == []
+    (counted,) = duckdb.sql(
+        f"select count(*), count(distinct id) from '{log}/parquet/predictions/*/*.parquet'"
+    ).fetchall()
+    assert counted == (3, 3)
 
 
 def row(distance: float) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What the front makes of bytes: requests whole and framed anew, or refused with the right number; nothing in between."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from endpoint_desk import until
 from front_desk import FrontDesk, answers, read_all, read_one
 
 from slipway.serving import front_routes as figure
+from slipway.serving.front_requests import Reader
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -30,23 +32,28 @@ def post(body: bytes, *lines: bytes) -> bytes:
 def test_a_worker_gets_what_was_sent_and_how_it_came(desk: FrontDesk) -> None:
     (answer,) = answers(desk.say(post(b"hello", b"X-Request-Id: me", b"Content-Length: 5", b"Connection: close")))
     assert (answer["status"], answer["method"], answer["target"], answer["text"]) == (200, "POST", "/x", "hello")
-    (how, came), *headers = answer["headers"]
+    (how, came), (named, first), *headers = answer["headers"]
     assert (how, came.split()[:2]) == ("x-slipway-from", ["http", "127.0.0.1"])
+    assert named == "x-slipway-named"
+    assert re.fullmatch("1 [0-9a-f]{32}", first)
     assert headers == [["host", "a"], ["x-request-id", "me"], ["content-length", "5"]]
     assert "connection: close" in answer["head"]
 
 
 def test_nobody_else_says_how_a_request_came(desk: FrontDesk) -> None:
-    (answer,) = answers(desk.say(post(b"", b"X-Slipway-From: https 10.0.0.1 1 10.0.0.1 1", b"Connection: close")))
-    assert [name for name, _ in answer["headers"]].count("x-slipway-from") == 1
+    forged = (b"X-Slipway-From: https 10.0.0.1 1 10.0.0.1 1", b"X-Slipway-Named: 2 " + b"0" * 32)
+    (answer,) = answers(desk.say(post(b"", *forged, b"Connection: close")))
+    names = [name for name, _ in answer["headers"]]
+    assert (names.count("x-slipway-from"), names.count("x-slipway-named")) == (1, 1)
     assert answer["headers"][0][1].startswith("http 127.0.0.1")
+    assert answer["headers"][1][1].startswith("1 ")
 
 
 def test_chunks_become_one_body_and_trailers_nothing(desk: FrontDesk) -> None:
     chunks = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n"
     first, last = answers(desk.say(post(chunks, b"Transfer-Encoding: chunked"), LAST))
     assert first["text"] == "abcde"
-    assert first["headers"][1:] == [["host", "a"], ["content-length", "5"]]
+    assert first["headers"][2:] == [["host", "a"], ["content-length", "5"]]
     assert last["target"] == "/last"
 
 
@@ -123,7 +130,7 @@ def test_an_offer_of_another_protocol_is_passed_over(desk: FrontDesk) -> None:
     said = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n"
     (answer,) = answers(desk.say(said))
     assert answer["status"] == 200
-    assert [name for name, _ in answer["headers"][1:]] == ["host", "content-length"]
+    assert [name for name, _ in answer["headers"][2:]] == ["host", "content-length"]
 
 
 def test_a_head_is_answered_without_a_body(desk: FrontDesk) -> None:
@@ -138,7 +145,7 @@ def test_headers_of_the_connection_go_no_further(desk: FrontDesk) -> None:
     (answer,) = answers(
         desk.say(post(b"", b"X-Mine: 1", b"Keep-Alive: 5", b"TE: trailers", b"Connection: close, X-Mine"))
     )
-    assert [name for name, _ in answer["headers"][1:]] == ["host", "content-length"]
+    assert [name for name, _ in answer["headers"][2:]] == ["host", "content-length"]
 
 
 def test_a_half_closed_client_is_answered(desk: FrontDesk) -> None:
@@ -235,3 +242,12 @@ def test_a_worker_that_hangs_is_told_of_and_others_are_answered(tmp_path: Path) 
         assert {answer["status"] for _ in range(5) for answer in answers(desk.say(LAST))} == {200}
     finally:
         desk.close()
+
+
+def test_the_end_of_a_large_body_is_no_head_that_is_too_long() -> None:
+    reader, body = Reader(lambda target: 1 << 20, lambda size: True), b"x" * 300_000
+    reader.feed(post(b"", b"Content-Length: 300000"))
+    reader.feed(body)  # as one piece, which is more than a head may be
+    assert [len(request.body) for request in reader.whole] == [300_000]
+    assert [request.problem for request in reader.whole] == [None]
+    assert not reader.is_done

@@ -105,11 +105,11 @@ def test_rows_that_no_model_takes_are_422_and_nobodys_failure(desk: Desk) -> Non
     assert noted(desk) == []
 
 
-def test_where_both_fail_the_request_fails_and_both_are_noted(desk: Desk) -> None:
+def test_where_both_fail_the_request_fails_and_is_the_failure_of_the_arm_that_was_drawn(desk: Desk) -> None:
     desk.serve(predict=broken)
     in_rollout(desk, 1.0, predict=broken)
     error_of(desk.predict(*ROWS), 500)
-    assert noted(desk) == [("champion", "1" * 16, 5, "predict", False), ("challenger", "2" * 16, 5, "predict", False)]
+    assert noted(desk) == [("challenger", "2" * 16, 5, "predict", False)]
     assert desk.logged == []
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,54 +16,20 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from slipway.records.endpoints import Contract
+from log_desk import AT, AT_US, CONTRACT, DAY_US, SIGNATURE, B, answer, lay_out, write
+from slipway.ids import new_id
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow, ShadowRow
-from slipway.records.schema import Field, Signature
+from slipway.records.schema import Field
+from slipway.tables.log_compaction import compact
 from slipway.tables.log_erasing import erase_rows, finish_erasing
 from slipway.tables.log_folder import reading
-from slipway.tables.log_layouts import LogLayout, write_layout
 from slipway.tables.log_reader import LogReader
 from slipway.tables.log_rolling import drop_days, roll
 from slipway.tables.log_rows import read_rows
 from slipway.tables.prediction_log import labels, predictions
 from slipway.tables.segments import SegmentWriter
-
-AT = datetime(2013, 4, 1, 12, tzinfo=UTC)
-DAY_US = 86_400_000_000
-AT_US = int(AT.timestamp()) * 1_000_000
-B = "ab" * 8
-FIELDS = (
-    Field("carrier", "category", False, ("AA", "UA")),
-    Field("distance", "float"),
-    Field("departure", "datetime"),
-    Field("day", "date"),
-    Field("wait", "duration"),
-    Field("key", "string"),
-    Field("extra", "object"),
-)
-INPUTS = (Field("hour", "int"), Field("distance", "float"), Field("carrier", "category"), Field("score", "float"))
-CONTRACT, SIGNATURE = Contract(fields=FIELDS), Signature(INPUTS, ())
-REQUEST = ["ZZ", 100.0, AT, date(2013, 4, 1), timedelta(minutes=5), "k", {"a": [1, None]}]
-
-
-def answer(n: int, **more: Any) -> PredictionRow:
-    given: dict[str, Any] = {
-        "id": f"p{n}", "at_us": AT_US + n * DAY_US // 4, "answered_us": AT_US + 5, "version": 3, "bundle": B, "key": f"k{n}",
-        "request": [*REQUEST[:1], float(n), *REQUEST[2:]], "features": [12, float(n), "ZZ", None], "score": 0.25,
-        "decision": None if n % 2 else True, "revision": 1,
-    }  # fmt: skip
-    return PredictionRow(**(given | more))
-
-
-def lay_out(folder: Path, revision: int = 1, fields: Any = FIELDS, inputs: Any = INPUTS) -> None:
-    write_layout(folder, LogLayout(revision, B, tuple(fields), tuple(inputs)))
-
-
-def write(folder: Path, kind: str, rows: list[Any]) -> None:
-    writer = SegmentWriter(folder, kind)
-    writer.append(rows)
-    writer.close()
 
 
 def fill(folder: Path) -> None:
@@ -217,7 +183,11 @@ def test_a_person_is_erased_from_parquet_too(tmp_path: Path) -> None:
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.sampled_from(["append", "append", "close", "roll", "read", "look", "erase"]), max_size=14))
+@given(
+    steps=st.lists(
+        st.sampled_from(["append", "append", "again", "close", "roll", "compact", "read", "look", "erase"]), max_size=14
+    )
+)
 def test_whatever_happens_in_between_a_reader_gets_each_row_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
@@ -230,14 +200,18 @@ def test_whatever_happens_in_between_a_reader_gets_each_row_once(
     number = 0
     for turn, step in enumerate([*steps, "read", "look"]):
         if step == "append":
-            rows = [answer(number + i) for i in range(turn % 3 + 1)]
+            rows = [answer(number + i, id=new_id()) for i in range(turn % 3 + 1)]
             number += len(rows)
             writers[turn % 2].append(rows)
             written += rows
         elif step == "close":
             writers[turn % 2].close()
+        elif step == "again" and written:  # another worker logs what one had logged before it ended
+            writers[(turn + 1) % 2].append([replace(written[-1], log_again=True)])
         elif step == "roll":
             roll(folder)
+        elif step == "compact":
+            compact(folder, many=2)
         elif step == "erase" and written:
             gone = written.pop(0)
             erase_rows(folder, "predictions", lambda row, id=gone.id: row[0] == id)
@@ -378,3 +352,17 @@ def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path: Path, 
         with reading(folder) as files:
             assert what != "roll" or not files.segments("predictions")
     assert at > 4
+
+
+def test_names_that_differ_by_capitals_alone_are_different_columns_for_every_reader(tmp_path: Path) -> None:
+    fields = (Field("a", "float"), Field("A", "float"), Field("Score", "float"), Field("key", "string"))
+    inputs = (Field("A", "float"), Field("a", "int"))
+    lay_out(tmp_path, 1, fields, inputs)
+    row = answer(1, request=[1.5, 2.5, 3.5, "k"], features=[2.5, 7])
+    write(tmp_path, "predictions", [row])
+    roll(tmp_path)
+    (path,) = tmp_path.glob("parquet/predictions/*/*")
+    names = pl.read_parquet_schema(path).names()
+    assert len({name.casefold() for name in names}) == len(names)
+    assert {"A", "a.2", "request.a.float", "request.Score", "request.key"} <= set(names)
+    assert read_rows(tmp_path, "predictions", PredictionRow)[0] == [row]

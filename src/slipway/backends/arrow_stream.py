@@ -1,7 +1,7 @@
 """Arrow's IPC streaming format, by pyarrow: of the readers tried the only one that no damaged stream brings down.
 
 What a small body may grow into is bounded here: compressed bodies are refused (a few kilobytes may hold gigabytes), and
-texts are counted as they are made, for thousands of rows may point at one long text.
+texts are counted before they are made, for thousands of rows may point at one long text.
 Source: https://arrow.apache.org/docs/format/Columnar.html, and its Message.fbs for where a batch names its compression.
 """
 
@@ -12,7 +12,12 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc, types
 
-from slipway.errors import InvalidInput
+from slipway.backends.arrow_columns import Take as _Take
+from slipway.backends.arrow_columns import bytes_of_text as _bytes_of_text
+from slipway.backends.arrow_columns import fitting
+from slipway.errors import InvalidInput, near
+from slipway.ports.bulk_format import BulkRows, BulkWriter
+from slipway.records.schema import Field, FieldType
 
 __all__ = ["ArrowStream"]
 
@@ -31,6 +36,7 @@ _PLAIN = (
     types.is_date32,
     types.is_duration,
 )
+_WRITTEN = {"string": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "int": pa.int64()}
 _FAILURES = (
     pa.ArrowException,
     OSError,
@@ -46,20 +52,30 @@ _FAILURES = (
 class ArrowStream:
     """`application/vnd.apache.arrow.stream`."""
 
-    def read(
-        self, body: bytes, check_rows: Callable[[int], None], check_text: Callable[[int], None]
-    ) -> tuple[dict[str, list[Any]], int]:
+    def open(
+        self,
+        body: bytes,
+        fields: Sequence[Field],
+        check_rows: Callable[[int], None],
+        check_text: Callable[[int], None],
+    ) -> BulkRows:
         """See `BulkFormat`."""
         try:
-            _refuse_compressed(body)
+            _look_through(body)
             with ipc.open_stream(body) as stream:
                 schema, batches, count = stream.schema, [], 0
-                _check_schema(schema)
+                _check_schema(schema, fields)
                 for batch in stream:
                     count += batch.num_rows
                     check_rows(count)
                     batch.validate(full=True)
                     batches.append(batch)
+            # One chunk a column: who sends a batch a row shall not have each part looked for among a million chunks.
+            columns = [
+                pa.chunked_array([batch.column(place) for batch in batches], field.type).combine_chunks()
+                for place, field in enumerate(schema)
+            ]
+            check_text(sum(_bytes_of_text(column) for column in columns))
         except InvalidInput:
             raise
         except _FAILURES as problem:
@@ -68,36 +84,72 @@ class ArrowStream:
                 why=str(problem).partition("\n")[0][:200],
                 fix="Send the IPC streaming format (not the file format), uncompressed.",
             ) from problem
-        size = 0
-        columns: dict[str, list[Any]] = {}
-        for place, field in enumerate(schema):
-            values: list[Any] = []
-            for batch in batches:
-                for scalar in _to_microseconds(batch.column(place), field):
-                    value = _value(scalar, field.name, len(values))
-                    if type(value) is str:
-                        size += len(value)
-                        check_text(size)
-                    values.append(value)
-            columns[field.name] = values
-        return columns, count
+        return _Rows(count, dict(zip(schema.names, columns, strict=True)), fields)
 
-    def write(self, columns: Mapping[str, Sequence[Any]], said: Mapping[str, str]) -> bytes:
+    def writer(self, kinds: Mapping[str, FieldType], said: Mapping[str, str]) -> BulkWriter:
         """See `BulkFormat`."""
-        table = pa.table({name: pa.array(values, type=_type_of(values)) for name, values in columns.items()})
-        sink = pa.BufferOutputStream()
-        with ipc.new_stream(sink, table.schema.with_metadata(dict(said))) as stream:
-            stream.write_table(table)
-        written: bytes = sink.getvalue().to_pybytes()
+        return _Writer(pa.schema([(name, _WRITTEN[kind]) for name, kind in kinds.items()], metadata=dict(said)))
+
+
+class _Writer:
+    tail = b"\xff\xff\xff\xff\0\0\0\0"
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+        self.head: bytes = schema.serialize().to_pybytes()
+
+    def rows(self, columns: Sequence[Sequence[Any]]) -> bytes:
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
+        written: bytes = pa.record_batch(arrays, schema=self._schema).serialize().to_pybytes()
         return written
 
 
-def _type_of(values: Sequence[Any]) -> Any:
-    return pa.bool_() if all(value is None or type(value) is bool for value in values) else None
+class _Rows:
+    """See `BulkRows`."""
+
+    def __init__(self, count: int, columns: Mapping[str, Any], fields: Sequence[Field]) -> None:
+        self.count = count
+        known = {field.name for field in fields}
+        self.unknown = [name for name in columns if name not in known]
+        self._columns: list[tuple[str, Any, _Take]] = []
+        unchecked = []
+        for field in fields:
+            fitted = fitting(columns[field.name], field)
+            if fitted is None:
+                unchecked.append(field.name)
+                fitted = _to_microseconds(columns[field.name], field), _one_by_one
+            self._columns.append((field.name, *fitted))
+        self.unchecked = frozenset(unchecked)
+
+    def part(self, first: int, count: int) -> list[list[Any]]:
+        return [take(column.slice(first, count), name, first) for name, column, take in self._columns]
 
 
-def _check_schema(schema: Any) -> None:
-    names = set()
+def _one_by_one(column: Any, name: str, first: int) -> list[Any]:
+    return [_value(scalar, name, row) for row, scalar in enumerate(column, first)]
+
+
+def _look_through(body: bytes) -> None:
+    """Refuse compressed batches (how large they become is only known when they are), and a stream that has no end."""
+    source = pa.BufferReader(body)
+    reader, read = ipc.MessageReader.open_stream(source), 0
+    while True:
+        try:
+            message = reader.read_next_message()
+        except StopIteration:
+            if source.tell() > read:
+                return
+            raise InvalidInput(
+                "The body is no Arrow stream, or was cut off: its end is not marked.",
+                why="What is missing would go unnoticed.",
+                fix="Close the writer before the stream is sent.",
+            ) from None
+        read = source.tell()
+        _refuse_compressed(message)
+
+
+def _check_schema(schema: Any, fields: Sequence[Field]) -> None:
+    names: set[str] = set()
     for field in schema:
         if field.name in names:
             raise InvalidInput(f"The stream has two columns {field.name!r}.", fix="Send each once.", field=field.name)
@@ -110,11 +162,19 @@ def _check_schema(schema: Any) -> None:
                 "durations.",
                 field=field.name,
             )
+    for wanted in fields:
+        if wanted.name not in names:
+            raise InvalidInput(
+                f"The stream has no column {wanted.name!r}.",
+                why="The contract requires a column for every field; where a value is unknown, it is null.",
+                fix=near(wanted.name, schema.names, what="columns"),
+                field=wanted.name,
+            )
 
 
-def _to_microseconds(column: Any, field: Any) -> Any:
+def _to_microseconds(column: Any, field: Field) -> Any:
     """Instants and durations of nanoseconds in microseconds: Python's own values hold no more, and pandas stays away."""
-    kind = field.type
+    kind = column.type
     if not (types.is_timestamp(kind) or types.is_duration(kind)) or kind.unit != "ns":
         return column
     try:
@@ -139,24 +199,17 @@ def _value(scalar: Any, name: str, row: int) -> Any:
         ) from problem
 
 
-def _refuse_compressed(body: bytes) -> None:
-    """Refuse batches whose buffers are compressed: how large they become is only known when they are."""
-    reader = ipc.MessageReader.open_stream(pa.py_buffer(body))
-    while True:
-        try:
-            message = reader.read_next_message()
-        except StopIteration:
-            return
-        metadata = message.metadata.to_pybytes()
-        table = _child(metadata, struct.unpack_from("<I", metadata, 0)[0], _HEADER)
-        if message.type == "dictionary":
-            table = _child(metadata, table, _DATA_OF_DICTIONARY)
-        if message.type in ("record batch", "dictionary") and _child(metadata, table, _COMPRESSION):
-            raise InvalidInput(
-                "The stream is compressed.",
-                why="How large it becomes would only be known when it is.",
-                fix="Send it uncompressed; HTTP's own limit of bytes counts for what is sent.",
-            )
+def _refuse_compressed(message: Any) -> None:
+    metadata = message.metadata.to_pybytes()
+    table = _child(metadata, struct.unpack_from("<I", metadata, 0)[0], _HEADER)
+    if message.type == "dictionary":
+        table = _child(metadata, table, _DATA_OF_DICTIONARY)
+    if message.type in ("record batch", "dictionary") and _child(metadata, table, _COMPRESSION):
+        raise InvalidInput(
+            "The stream is compressed.",
+            why="How large it becomes would only be known when it is.",
+            fix="Send it uncompressed; HTTP's own limit of bytes counts for what is sent.",
+        )
 
 
 def _child(metadata: bytes, table: int, field: int) -> int:

@@ -150,6 +150,13 @@ def deployed_text(answer: Deployed) -> str:
         parts += answer.change.told
     if answer.revision is not None and answer.revision.batch is not None:
         served, name, batch = answer.revision.served, answer.revision.name, answer.revision.batch
+        if (beside := answer.revision.challenger) is not None:
+            parts.append(
+                f"{beside.served.model} {beside.served.number} is being rolled out at {name}, from scoring to scoring; "
+                f"{served.model} {served.number} goes on scoring meanwhile.\n"
+                f"Score now:  slipway score {name}\nLook:       slipway rollout status {name}"
+            )
+            return "\n\n".join(parts)
         parts.append(
             f"{served.model} {served.number} scores {batch.table} into {batch.into} as revision {answer.revision.number} "
             f"of {name}.\nScore now:  slipway score {name}\nLook:       slipway endpoints show {name}"

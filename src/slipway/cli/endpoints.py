@@ -258,6 +258,7 @@ def _show_text(answer: EndpointDetail) -> str:
                     ", ".join(f"{field.name}: {field.type}" for field in contract.fields),
                 ),
                 ("key", ", ".join(contract.key)),
+                ("each caller", f"{newest.caller_rate:g} requests a second at most" if newest.caller_rate else ""),
                 ("log", log_line(newest.log)),
                 ("not logged", _unlogged(answer.status)),
                 ("way back", _drilled(answer)),

@@ -60,7 +60,7 @@ def resume(door: Door, name: str, **more: Any) -> None:
 @_deciding
 @opened
 def advance(door: Door, name: str, **more: Any) -> None:
-    """Let the roll-out at ENDPOINT take one step where its evidence is undecided. It needs a reason."""
+    """Let the roll-out at ENDPOINT take one step where its evidence is undecided; a pause ends with it. It needs a reason."""
     door.show(door.call("rollouts.advance", endpoint=name, **more), _text)
 
 

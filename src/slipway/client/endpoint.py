@@ -15,6 +15,7 @@ __all__ = ["EndpointClient"]
 
 _encode = msgspec.json.Encoder().encode
 _COUNT = re.compile(r"^(slipway_\w+)\{endpoint=\"[^\"]*\"\} (\d+)$", re.MULTILINE)
+_ARROW = "application/vnd.apache.arrow.stream"
 _PAUSE_S = (0.002, 0.05)
 # What an endpoint began, what that is called in a sentence, and the counters that tell what became of each.
 _ACCOUNTS = (
@@ -71,6 +72,23 @@ class EndpointClient(Connection):
         body = {"rows": rows} if at is None else {"rows": rows, "at": at}
         query = {"explain": str(explain)} if explain else None
         return self._answer(self.send("POST", f"{self._home}/predict", query=query, body=_encode(body)))
+
+    def predict_arrow(self, stream: bytes) -> bytes:
+        """Ask for predictions of many rows at once; give `timeout_s` of the client room for them.
+
+        Args:
+            stream: An Arrow IPC stream, uncompressed, with a column for each field of the contract. Polars writes it with
+                `frame.write_ipc_stream(None).getvalue()`, pyarrow with `pyarrow.ipc.new_stream`.
+
+        Returns:
+            An Arrow IPC stream of the same number of rows and in their order: id, score, decision, version, and where the
+            endpoint has a fallback why that answered, "" where a model did. `polars.read_ipc_stream` reads it.
+
+        Raises:
+            InvalidInput: A row does not fit the endpoint's contract, or there are too many; `field` names the place.
+            Unavailable: Nobody answers, the endpoint is still loading, or as many such requests are under way as may be.
+        """
+        return self.send("POST", f"{self._home}/predict", body=stream, content_type=_ARROW)
 
     def labels(self, labels: Sequence[Mapping[str, Any]]) -> int:
         """Send labels that became known.

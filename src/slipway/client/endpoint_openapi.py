@@ -15,6 +15,7 @@ from slipway.records.schema import Field
 __all__ = ["curl", "document"]
 
 _WHOLE = {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1}
+_ARROW = "application/vnd.apache.arrow.stream"
 _TEXT = {"type": "string"}
 _TYPES: dict[str, dict[str, Any]] = {
     "bool": {"type": "boolean"},
@@ -197,7 +198,17 @@ def _predict(contract: Contract) -> dict[str, Any]:
         "required": ["predictions", "model", "revision"],
     }
     asked = _post("predict", "Ask for predictions, one a row.", body, answer)
+    stream = {_ARROW: {"schema": {"contentMediaType": _ARROW, "description": _stream_of(contract)}}}
+    asked["requestBody"]["content"] |= stream
+    asked["responses"]["200"]["content"] |= {_ARROW: {"schema": {"contentMediaType": _ARROW}}}
     return {**asked, "parameters": [*asked["parameters"], _EXPLAIN]}
+
+
+def _stream_of(contract: Contract) -> str:
+    return (
+        "An Arrow IPC stream, uncompressed, a column a field, answered with one of id, score, decision and version: "
+        f"at most {contract.bulk_rows:,} rows and {contract.bulk_bytes:,} bytes."
+    )
 
 
 def _labels(contract: Contract) -> dict[str, Any]:

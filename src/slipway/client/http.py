@@ -69,7 +69,13 @@ class Connection:
         )
 
     def send(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
     ) -> bytes:
         """Send a request; returns the answer's body.
 
@@ -78,7 +84,7 @@ class Connection:
             BackendError: The answer is not one of Slipway's.
             SlipwayError: The error that the server said, in its own class.
         """
-        headers = None if body is None else {"content-type": "application/json"}
+        headers = None if body is None else {"content-type": content_type}
         try:
             answer = self._http.request(method, path, params=query, content=body, headers=headers)
         except httpx.TimeoutException as problem:

@@ -28,6 +28,7 @@ _SCHEMA = {
     "labelled_at": INSTANT,
     "covariate": pl.Float64(),
     "covered": pl.Boolean(),
+    "log_share": pl.Float64(),
 }
 
 
@@ -97,6 +98,7 @@ def _rows(
         labelled_at=pl.col("labelled_at"),
         covariate=covariate,
         version=pl.col("version"),
+        log_share=pl.col("log_share"),
     )
 
 

@@ -65,6 +65,8 @@ def start(workspace: Workspace, request: StartABTest) -> ABTestDetail:
     control = registry.get(workspace, present.served.model, str(present.served.number))
     _check_versions(control, versions)
     _check_spec(request.spec, present.contract, registry.bundle_of(workspace, control))
+    if request.spec.metric == "cost":
+        _check_decide(workspace, versions)
     with turn(workspace, request.endpoint):
         rollouts.refuse_while_under_way(workspace, request.endpoint)
         refuse_while_testing(workspace, request.endpoint)
@@ -312,6 +314,17 @@ def _check_spec(spec: ABTestSpec, contract: Contract, control: Bundle) -> None:
             fix="Package it with sw.threshold(costs=...), or compare labels: --metric label",
             field="metric",
         )
+
+
+def _check_decide(workspace: Workspace, versions: Sequence[ModelVersion]) -> None:
+    """An arm that decides nothing has no costs; its missing ones would look like labels that are held back."""
+    for one in versions:
+        if registry.bundle_of(workspace, one).decision.threshold is None:
+            raise InvalidInput(
+                f"The metric 'cost' needs decisions, and {one.name} {one.number} makes none.",
+                fix="Package it with sw.threshold(...), or compare labels: --metric label",
+                field="metric",
+            )
 
 
 def _refuse_rejected(workspace: Workspace, test: ABTest, arm: ABArm) -> None:

@@ -17,11 +17,14 @@ from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import BatchSpec
 from slipway.records.loop import TriggerSpec
 from slipway.records.schedules import ScheduleTrigger
+from slipway.rollout.declare import Shadow
 from slipway.tables.row_batches import BATCH_ROWS, check_batch_rows
 
 __all__ = ["SCORE_COLUMNS", "BatchEndpoint"]
 
-SCORE_COLUMNS = ("prediction", "score", "decision", "reason", "version", "revision", "scored_at")
+SCORE_COLUMNS = (
+    "prediction", "score", "decision", "reason", "arm", "propensity", "version", "revision", "scored_at",
+)  # fmt: skip
 """The columns of a table of scores, behind those of the key and the decision time."""
 
 
@@ -31,7 +34,7 @@ class BatchEndpoint(Endpoint):
 
     Its model, features, gate, key, workers (parts that are scored at once), monitors and retraining are declared as for
     `sw.Endpoint`. It starts no process that listens, so `strict`, `streams`,
-    `fallback`, `per_caller` and `rollout` are refused.
+    `fallback`, `per_caller` and `old_system` are refused, and so are limits of time in a `rollout`.
 
     Args:
         table: The table, or its name, whose rows are scored: those that have no score yet.
@@ -64,20 +67,19 @@ class BatchEndpoint(Endpoint):
     def __post_init__(self) -> None:
         super().__post_init__()
         for what, given in (
-            ("rollout", self.rollout),
             ("streams", self.streams),
             ("strict", self.strict),
             ("fallback", self.fallback),
             ("per_caller", self.per_caller),
+            ("old_system", self.old_system),
         ):
             if given:
                 raise InvalidDeclaration(
                     f"The batch endpoint {self.name!r} was given {what}={given!r}.",
-                    why=f"{what} is for endpoints that answer requests: here a revision scores all rows or none.",
-                    fix=f"Leave {what} out. To compare a model first, deploy it to a batch endpoint of its own."
-                    if what == "rollout"
-                    else f"Leave {what} out.",
+                    why=f"{what} is for endpoints that answer requests; this one scores a table, and listens nowhere.",
+                    fix=f"Leave {what} out.",
                 )
+        self._check_rollout()
         if any(isinstance(monitor, Freshness) for monitor in self.monitors):
             raise self._unfit("monitors", "sw.Freshness", "It watches look-ups of requests; leave it out.")
         self._check_tables()
@@ -88,6 +90,17 @@ class BatchEndpoint(Endpoint):
         except InvalidInput as problem:
             raise self._unfit("batch_rows", self.batch_rows, problem.fix) from problem
         self._triggers()
+
+    def _check_rollout(self) -> None:
+        """Refuse limits of time: nobody waits for a row of a table, so no time of one is measured."""
+        for phase in self.rollout:
+            what, given = ("most_slower", phase.most_slower) if isinstance(phase, Shadow) else ("slow", phase.slow)
+            if given:
+                raise InvalidDeclaration(
+                    f"The batch endpoint {self.name!r} was given {what}={given!r} in its rollout.",
+                    why="Nobody waits for one row of a scoring: no answer's time is measured there.",
+                    fix=f"Leave {what} out. How long a scoring took, slipway endpoints show {self.name} tells.",
+                )
 
     def _check_tables(self) -> None:
         table, example = self.table_name, "table=flights, into='scored_flights'"

@@ -157,6 +157,8 @@ def broken(former: Contract, other: Contract) -> list[Break]:
     for what, before, now in (
         ("rows", former.max_rows, other.max_rows),
         ("bytes", former.max_bytes, other.max_bytes),
+        ("rows in Arrow", former.bulk_rows, other.bulk_rows),
+        ("bytes in Arrow", former.bulk_bytes, other.bulk_bytes),
     ):
         if now < before:
             found.append(Break(f"a request may carry {now:,} {what} only, and could carry {before:,}"))

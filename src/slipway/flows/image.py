@@ -204,13 +204,13 @@ def _bundle(
     workspace: Workspace, version: ModelVersion, bundle: Bundle, folder: Path, layout: Path
 ) -> tuple[Layer, bool]:
     has_sample = take_out(workspace, version, folder)[1]
+    declared = declared_endpoint(workspace, version.name, model=version.name)
     about = StandAlone(
         project=version.project,
         name=version.name,
         served=Served(model=version.name, number=version.number, bundle=version.bundle),
-        contract=contract_of(
-            workspace, version, bundle, declared_endpoint(workspace, version.name, model=version.name)
-        ),
+        contract=contract_of(workspace, version, bundle, declared),
+        caller_rate=declared.caller_rate,
     )
     files: dict[str, Path | bytes] = {
         f"{_HOME}/bundles/{version.bundle}/{path.relative_to(folder).as_posix()}": path

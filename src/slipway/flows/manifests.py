@@ -22,6 +22,7 @@ from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Revision
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.people import Person
+from slipway.serving.caller_limit import written
 
 __all__ = ["LEFT_BEHIND", "Serving", "inference_service", "kubernetes_documents", "serving_of"]
 
@@ -29,7 +30,7 @@ _PORT = 8080
 _IMAGE = re.compile(r"[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}", re.IGNORECASE)
 _PLAIN = {"serving.kserve.io/deploymentMode": "RawDeployment"}
 """Plain Deployments: the other mode scales to zero, and takes neither this pod's volume nor its time to stop."""
-LEFT_BEHIND = ("callers", "monitors", "retrain", "rollout")
+LEFT_BEHIND = ("callers", "limit", "monitors", "retrain", "rollout")
 """What an endpoint may have and a container has not, by the word under which it may stay behind."""
 
 
@@ -137,6 +138,9 @@ def _beyond(workspace: Workspace, declared: DeclaredEndpoint) -> Iterator[tuple[
         yield "streams", f"it takes in {', '.join(stream.name for stream in declared.streams)}"
     if declared.simulation or (serving is not None and serving.simulation):
         yield "simulation", "its callers choose the time"
+    if declared.caller_rate:
+        rate = written(declared.caller_rate)
+        yield "limit", f"each caller may send {rate}, where each container counts for itself and all callers as one"
     with workspace.ledger.read() as tx:
         if entries.find(tx, Person, limit=1):
             yield "callers", "it answers only callers whose tokens it knows"

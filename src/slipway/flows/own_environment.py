@@ -32,27 +32,18 @@ def with_environments(workspace: Workspace, draft: Revision, versions: Sequence[
         versions: What serves, and the challenger if there is one.
 
     Raises:
-        Conflict: The challenger needs another environment than what serves, or a version that the fallback names does.
+        Conflict: A version that the fallback names needs another environment than what serves.
     """
     environment = environment_of(workspace, draft.name, versions[0])
     served = msgspec.structs.replace(draft.served, environment=environment)
     draft = msgspec.structs.replace(draft, served=served, fallback=_in_same(workspace, draft, versions[0], environment))
     if draft.challenger is None:
         return draft
-    first = versions[0]
     arms = []
     for rival, second in zip(draft.challengers, versions[1:], strict=True):
+        # In another environment than what serves, the workers start a process there and ask it.
         other = environment_of(workspace, draft.name, second)
-        if other == environment:
-            arms.append(msgspec.structs.replace(rival, served=msgspec.structs.replace(rival.served, environment=other)))
-            continue
-        raise Conflict(
-            f"{second.name} {second.number} needs other versions of libraries than {first.name} {first.number}, which "
-            f"serves {draft.name!r}: they cannot share a roll-out.",
-            why="Rows of one request would be answered in two environments.",
-            fix=f"Let it serve at once, which loses no request: slipway deploy {second.name} --version {second.number} "
-            f"--at-once; `slipway rollback {draft.name}` takes a moment, for the former environment stays warm.",
-        )
+        arms.append(msgspec.structs.replace(rival, served=msgspec.structs.replace(rival.served, environment=other)))
     return msgspec.structs.replace(draft, challenger=arms[0], beside=tuple(arms[1:]))
 
 

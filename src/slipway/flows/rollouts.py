@@ -60,7 +60,6 @@ __all__ = [
 
 Also: TypeAlias = Callable[[WriteTransaction, Rollout], None]
 """What else is written in the transaction in which a roll-out moves, given the roll-out as it stands then."""
-"""The name and the cause of the incident that asks for a decision."""
 
 _WHOLE = 100
 

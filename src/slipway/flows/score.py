@@ -29,16 +29,18 @@ from slipway.records.endpoints import BatchSpec, Revision
 from slipway.records.features import View, Windows
 from slipway.records.monitors import Incident
 from slipway.records.people import Actor
+from slipway.records.rollouts import Rollout
 from slipway.records.scorings import Scoring
 from slipway.records.tables import TableVersion
 from slipway.tables import versions
 from slipway.tables.catalog import find_head, record_id
+from slipway.tables.log_compaction import compact
 from slipway.tables.log_rolling import roll
 from slipway.tables.personal import check_readable
 
 __all__ = [
-    "BY_HAND", "PREFIX", "ROWS_FILE", "begin", "ended", "fail", "get_scoring", "launch", "list_scorings", "newest", "parts_folder",
-    "revision_with", "settle", "spec_of", "start_scoring", "stop_scoring", "task_folder",
+    "BY_HAND", "PREFIX", "ROWS_FILE", "begin", "check_stands", "ended", "fail", "get_scoring", "is_again", "launch", "list_scorings",
+    "newest", "parts_folder", "revision_with", "settle", "spec_of", "start_scoring", "stop_scoring", "taken_back", "task_folder",
 ]  # fmt: skip
 
 BY_HAND = "by hand"
@@ -249,6 +251,7 @@ def _draft(workspace: Workspace, name: str, trigger: str, table_version: str, *,
         former_source="" if former is None or every else former.source_version,
         is_whole=every or former is None or (former.is_whole and former.revision == revision.number),
         pins=pins,
+        challenger=revision.challenger,
     )
     told = _nothing_to_do(draft, former, revision) if former is not None else ""
     return (
@@ -288,13 +291,13 @@ def _nothing_to_do(draft: Scoring, former: Scoring, revision: Revision) -> str:
 
 def _pins(workspace: Workspace, revision: Revision) -> dict[str, str]:
     """The versions that features look back on now."""
-    version = registry.get(workspace, revision.served.model, str(revision.served.number))
-    spec = registry.bundle_of(workspace, version).features
-    if spec is None:
-        return {}
-    kept, _ = from_tables(spec)
-    names = {part.source for part in kept.parts if isinstance(part, Windows)}
-    names |= {source for part in kept.parts if isinstance(part, View) for source in part.sources}
+    names: set[str] = set()
+    for one in revision.versions:
+        spec = registry.bundle_of(workspace, registry.get(workspace, one.model, str(one.number))).features
+        if spec is not None:
+            kept, _ = from_tables(spec)
+            names |= {part.source for part in kept.parts if isinstance(part, Windows)}
+            names |= {source for part in kept.parts if isinstance(part, View) for source in part.sources}
     found = {}
     for name in sorted(names):
         owner, _, table = name.rpartition("/")
@@ -362,7 +365,7 @@ def ended(tx: WriteTransaction, workspace: Workspace, scoring: Scoring) -> Scori
     events.record(tx, workspace, "scorings.end", f"scoring:{done.id}", **more)
     parent = f"{done.project}/{done.name}"
     found = entries.find(tx, Incident, parent=parent, name=_REF, state="open", limit=1)
-    if done.state == "failed" and not found:
+    if done.state == "failed" and not found and not done.is_void:  # what is void begins anew by itself
         incident = Incident(
             id=new_id(),
             project=done.project,
@@ -394,6 +397,39 @@ def fail(
     return failed
 
 
+def taken_back(tx: ReadTransaction, scoring: Scoring) -> str:
+    """Why a scoring's answers are nobody's any more: the roll-out ended whose challenger gave some of them; "" else."""
+    beside = scoring.challenger
+    if beside is None:
+        return ""
+    found = entries.get(tx, Rollout, beside.rollout_id)
+    is_theirs = beside.fraction > 0.0 or scoring.served == found.challenger
+    return found.reason if found.ended_at is not None and found.state != "promoted" and is_theirs else ""
+
+
+def check_stands(tx: ReadTransaction, scoring: Scoring) -> None:
+    """Refuse to go on with a scoring whose challenger was taken back.
+
+    Raises:
+        Conflict: It was.
+    """
+    if why := taken_back(tx, scoring):
+        raise Conflict(
+            f"The roll-out ended while scoring {scoring.number} of {scoring.name!r} was under way: {why}",
+            why="Some of its scores are the challenger's, which answers nobody any more. Nothing of it is published.",
+            fix=f"The server begins it anew; by hand: slipway score {scoring.name}",
+        )
+
+
+def is_again(workspace: Workspace, last: Scoring) -> bool:
+    """Whether the newest scoring came to nothing because of a challenger that was taken back since."""
+    if last.state != "failed" or last.challenger is None:
+        return False
+    with workspace.ledger.read() as tx:
+        ended = entries.get(tx, Rollout, last.challenger.rollout_id)
+    return last.is_void or (last.is_crash and ended.ended_at is not None and ended.state != "promoted")
+
+
 def settle(workspace: Workspace, name: str) -> None:
     """Bring the log rows of a finished scoring into the endpoint's log, where its process was killed before it did.
 
@@ -406,10 +442,12 @@ def settle(workspace: Workspace, name: str) -> None:
     log = folder_of(workspace, name) / "log"
     log.mkdir(parents=True, exist_ok=True)
     for segment in sorted(folder.glob(f"{PREFIX}*/*.seg")):
-        segment.rename(log / segment.name)
+        with suppress(FileNotFoundError):  # the loop and the scoring's own process may both be at it
+            segment.rename(log / segment.name)
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(Unavailable):  # somebody erases in it: the next scoring does it
         roll(log)
+        compact(log)
 
 
 def stop_scoring(workspace: Workspace, request: Stop) -> Stopped:

@@ -16,7 +16,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.scorings import Scoring
 from slipway.records.tables import TableVersion
-from slipway.tables import catalog, commits, upserts, versions
+from slipway.tables import alters, catalog, commits, upserts, versions
 from slipway.tables.catalog import find_head, node, record_id
 from slipway.tables.row_batches import Batches, batches_of
 
@@ -113,9 +113,16 @@ def publish(workspace: Workspace, scoring: Scoring, revision: Revision, frames: 
     """
     with workspace.ledger.read() as tx:
         head = find_head(tx, workspace.project, scoring.into)
+        score.check_stands(tx, scoring)
+    if head is not None and scoring.former:
+        head = _with_arms(workspace, scoring, head)
+    models = [scoring.served, *([scoring.challenger.served] if scoring.by_challenger and scoring.challenger else [])]
     origin = commits.Origin(
         source=f"scoring {scoring.number} of {scoring.name}",
-        inputs=(node(workspace.project, scoring.table, scoring.source_version), f"bundle:{scoring.served.bundle}"),
+        inputs=(
+            node(workspace.project, scoring.table, scoring.source_version),
+            *(f"bundle:{one.bundle}" for one in models),
+        ),
         onto=head.version if head else "",
     )
     finished: list[Scoring] = []
@@ -123,6 +130,7 @@ def publish(workspace: Workspace, scoring: Scoring, revision: Revision, frames: 
     def also(tx: WriteTransaction, version: str) -> None:
         source = entries.get(tx, TableVersion, record_id(workspace.project, scoring.table, scoring.source_version))
         _check_not_erased(scoring, source)
+        score.check_stands(tx, scoring)
         made = entries.get(tx, TableVersion, record_id(workspace.project, scoring.into, version))
         lineage.link(tx, f"table:{source.id}", node(workspace.project, scoring.into, version), SCORED)
         finished.append(score.ended(tx, workspace, _finished(scoring, made)))
@@ -148,9 +156,19 @@ def publish(workspace: Workspace, scoring: Scoring, revision: Revision, frames: 
     return finished[0]
 
 
+def _with_arms(workspace: Workspace, scoring: Scoring, head: TableVersion) -> TableVersion:
+    """The table of scores with the columns that it lacks where an earlier release made it."""
+    known = {field.name for field in head.fields}
+    missing = {name: kind for name, kind in (("arm", "string"), ("propensity", "float64")) if name not in known}
+    return alters.alter(workspace, scoring.into, add=missing) if missing else head
+
+
 def _finished(scoring: Scoring, made: TableVersion) -> Scoring:
     scored = scoring.rows - scoring.refused
     refused = f"; {scoring.refused:,} got no score" if scoring.refused else ""
+    beside = scoring.challenger
+    if beside is not None and scoring.by_challenger:
+        refused += f"; {beside.served.model} {beside.served.number} answered {scoring.by_challenger:,} of them"
     return msgspec.structs.replace(
         scoring,
         state="finished",
@@ -181,7 +199,7 @@ def point_back(workspace: Workspace, revision: Revision, *, reason: str) -> Tabl
             (
                 one
                 for one in entries.every(tx, Scoring, parent=parent, state="finished")
-                if one.into == spec.into and one.served == revision.served
+                if one.into == spec.into and one.served == revision.served and not one.by_challenger
             ),
             None,
         )

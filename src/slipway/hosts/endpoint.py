@@ -45,7 +45,9 @@ def main(arguments: list[str], shared_port: Callable[[Path, int], SharedPort] | 
     def command(index: int, listener: int, environment: str) -> list[str]:
         python = python_of(folder, environment)
         module = "slipway.hosts.endpoint_worker"
-        return [python, "-P", "-m", module, str(folder), str(index), str(listener), str(os.getpid()), environment]
+        numbers = (str(number) for number in (index, listener, os.getpid()))
+        # A worker of another environment may have a challenger that answers in this interpreter.
+        return [python, "-P", "-m", module, str(folder), *numbers, environment, sys.executable]
 
     def front(listener: int, slot: int, tells: int) -> list[str]:
         module = "slipway.hosts.front"
@@ -105,9 +107,9 @@ def _good(folder: Path) -> Revision | None:
     return read_good(folder, open_signer(folder))
 
 
-def python_of(folder: Path, environment: str) -> str:
-    """The interpreter of a lock's environment, beside the endpoints in their store; this process's own for ""."""
-    return str(folder.parents[2] / _ENVIRONMENTS / environment / "bin" / "python") if environment else sys.executable
+def python_of(folder: Path, environment: str, own: str = sys.executable) -> str:
+    """The interpreter of a lock's environment, beside the endpoints in their store; the endpoint's own for ""."""
+    return str(folder.parents[2] / _ENVIRONMENTS / environment / "bin" / "python") if environment else own
 
 
 def _url(folder: Path, host: str, port: int) -> str:

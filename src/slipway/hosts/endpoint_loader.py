@@ -3,11 +3,12 @@
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,6 +18,7 @@ from slipway.features.calls import row_caller
 from slipway.features.extracted import functions_in
 from slipway.features.online import Received, Resolver, build_receiver, build_resolver
 from slipway.hashing import fingerprint
+from slipway.hosts.endpoint_guests import Invite, limit_of
 from slipway.hosts.online_stores import open_to_serve
 from slipway.models import bundle as bundles
 from slipway.models.bundle import LoadedModel
@@ -26,13 +28,25 @@ from slipway.ports.tracer import Call, Tracer
 from slipway.records.endpoints import EMBEDDED, Challenger, FallbackSpec, Revision, Rule, Served, Way
 from slipway.records.features import FeatureSetSpec, Part, RequestField, Scalar, View, Windows
 from slipway.records.feeds import feeds_of
-from slipway.records.schema import Field
-from slipway.serving.active import Active, Joining, LoadedChallenger, Resolve, Rows, RowsCheck, reads_nothing
+from slipway.records.models import Bundle
+from slipway.records.schema import Field, Signature
+from slipway.serving.active import (
+    Active,
+    Explain,
+    Joining,
+    LoadedChallenger,
+    Predict,
+    Resolve,
+    Rows,
+    RowsCheck,
+    reads_nothing,
+)
 from slipway.serving.active import Received as Pushed
 from slipway.serving.caller_limit import LIMITS_FILE, CallerLimit
 from slipway.serving.contracts import ContractReader
 from slipway.serving.fallback import LoadedFallback, LoadedWay, is_probability
 from slipway.serving.feed_counters import FeedCounters
+from slipway.serving.guest import LIMIT_S, Guest
 from slipway.serving.joining import MEASURED_ROWS, measured
 from slipway.serving.log_policy import LogPolicy, read_key
 from slipway.serving.online_place import read_place
@@ -43,6 +57,7 @@ __all__ = ["Loader", "resolver_over"]
 _BUNDLES = "bundles"
 _CODE = "code"
 _RULES = "rules"
+_LEAVES_AFTER_S = LIMIT_S + 5.0  # requests that came before have what they asked by then
 _logger = logging.getLogger(__name__)
 
 
@@ -57,9 +72,18 @@ class Loader:
         signer: Verifies bundles; None where the folder as a whole was verified, as an image is by its digest.
         slot: The index of the worker that counts.
         tracer: Makes spans of look-ups and models, None for none.
+        invite: Starts a challenger in the process of another environment; None where none can be started.
     """
 
-    def __init__(self, folder: Path, signer: Signer | None, slot: int = 0, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        signer: Signer | None,
+        slot: int = 0,
+        tracer: Tracer | None = None,
+        *,
+        invite: Invite | None = None,
+    ) -> None:
         self._folder = folder
         self._tracer = tracer
         self._slot = slot
@@ -67,7 +91,9 @@ class Loader:
         self._store: OnlineStore | None = None
         self._place = EMBEDDED
         self._stores: list[OnlineStore] = []
-        self._known: dict[str, _Model] = {}
+        self._invite = invite
+        self._known: dict[_Key, _Model] = {}
+        self._left: list[tuple[float, _Model]] = []
 
     def load(self, revision: Revision) -> Active:
         """Verify and load a revision's bundles, and ask each its reference sample, where that was not erased.
@@ -76,8 +102,22 @@ class Loader:
             SlipwayError: One is altered or not signed, does not answer as it did when it was packaged, or does not fit the
                 contract.
         """
-        wanted = [one.bundle for one in revision.versions]
-        models = {digest: self._known.get(digest) or self._load(digest) for digest in wanted}
+        wanted = {one.bundle: self._key(revision, one) for one in revision.versions}
+        models: dict[str, _Model] = {}
+        try:
+            for digest, key in wanted.items():
+                models[digest] = self._known.get(key) or self._loaded(revision, digest, key)
+            active = self._active(revision, models)
+        except BaseException:
+            _end([model for digest, model in models.items() if wanted[digest] not in self._known])
+            raise
+        known = {wanted[digest]: model for digest, model in models.items()}
+        left = [model for key, model in self._known.items() if key not in known and model.guest is not None]
+        self._left += [(time.monotonic() + _LEAVES_AFTER_S, model) for model in left]
+        self._known = known
+        return active
+
+    def _active(self, revision: Revision, models: Mapping[str, "_Model"]) -> Active:
         champion = models[revision.served.bundle]
         reads = _Reads(champion.spec, None if champion.spec is None else self._open_store(champion.spec))
         beside = [
@@ -86,14 +126,14 @@ class Loader:
         if extra := _extra(champion.spec, [model.spec for model in models.values()]):
             reads = _Reads(champion.spec, self._open_store(extra), extra)
         feeds = FeedCounters(self._folder, feeds_of(champion.spec), self._slot)
-        active = Active(
+        return Active(
             revision=revision,
             contract=ContractReader(revision.contract),
             resolve=self._traced("features", self._resolve(champion, revision.contract.fields, feeds)),
             feeds=feeds,
-            predict=self._traced("model", champion.loaded.predict_rows, "champion", revision.served),
-            explain=champion.loaded.explain,
-            threshold=champion.loaded.decision.threshold,
+            predict=self._traced("model", champion.predict, "champion", revision.served),
+            explain=champion.explain,
+            threshold=champion.bundle.decision.threshold,
             sources=reads.sources,
             views=reads.views,
             receive=reads.receive,
@@ -102,16 +142,34 @@ class Loader:
             log_policy=self._log_policy(revision, models),
             fallback=None if revision.fallback is None else self._fallback(revision, revision.fallback, models),
             joining=champion.joining,
-            width=len(champion.loaded.signature.inputs),
+            width=len(champion.signature.inputs),
             caller_limit=CallerLimit(revision.caller_rate, self._folder / LIMITS_FILE)
             if revision.caller_rate
             else None,
         )
-        self._known = models
-        return active
+
+    def load_alone(self, digest: str, fields: Sequence[Field]) -> tuple[LoadedModel, Resolve]:
+        """Verify, load and check one bundle: its model, and what resolves rows of a contract's fields for it.
+
+        Raises:
+            SlipwayError: As `load` does.
+        """
+        model = self._load(digest)
+        assert model.loaded is not None  # it is loaded here
+        return model.loaded, self._resolve(model, fields)
+
+    def look(self, memory_bytes: int) -> None:
+        """Look after the challengers in processes of their own: each may come to take so much memory, 0 for no limit."""
+        for model in list(self._known.values()):
+            if model.guest is not None:
+                model.guest.look(memory_bytes)
+        now = time.monotonic()
+        _end([model for at, model in self._left if at <= now])
+        self._left = [(at, model) for at, model in self._left if at > now]
 
     def close(self) -> None:
-        """Close the online stores."""
+        """Close the online stores, and end challengers in processes of their own."""
+        _end([*self._known.values(), *(model for _, model in self._left)])
         for store in self._stores:
             store.close()
 
@@ -127,9 +185,30 @@ class Loader:
         spec, contract = revision.log, revision.contract
         if spec.sample >= 1 and not spec.redacted:
             return None
-        inputs = {digest[:16]: model.loaded.signature.inputs for digest, model in models.items()}
+        inputs = {digest[:16]: model.signature.inputs for digest, model in models.items()}
         secret = read_key(self._folder) if spec.redacted else b""
         return LogPolicy(spec, contract.fields, contract.key, inputs, secret)
+
+    def _key(self, revision: Revision, served: Served) -> "_Key":
+        """What tells a loaded model from another one: of one in a process of its own, all that the process was told."""
+        if served.environment == revision.served.environment:
+            return _Key(served.bundle)
+        place = read_place(self._folder)
+        return _Key(served.bundle, served.environment, revision.contract.fields, f"{place.url} {place.namespace}")
+
+    def _loaded(self, revision: Revision, digest: str, key: "_Key") -> "_Model":
+        if key == _Key(digest):
+            return self._load(digest)
+        served = next(one for one in revision.versions if one.bundle == digest)
+        if self._invite is None or served not in [one.served for one in revision.challengers]:
+            raise Corrupt(
+                f"{served.model} {served.number} is for another environment than {revision.served.model} "
+                f"{revision.served.number}, and only a challenger at an endpoint answers in one of its own.",
+                fix="Deploy it to an endpoint.",
+            )
+        bundle = bundles.verify(self._folder / _BUNDLES / digest, expect=digest, signer=self._signer)
+        guest = self._invite(served, revision.contract.fields, self._folder / _BUNDLES / digest)
+        return _Model(bundle, guest.predict, guest.explain, guest=guest)
 
     def _load(self, digest: str) -> "_Model":
         folder = self._folder / _BUNDLES / digest
@@ -139,15 +218,16 @@ class Loader:
             _logger.warning("The model %s is served without its self-check: %s.", loaded.bundle.model, checked.sentence)
         spec = loaded.bundle.features
         functions = {} if spec is None else _functions(folder, loaded.bundle.modules, spec)
-        return _Model(loaded, functions, measured(loaded.predict_rows, _sample(loaded)))
+        joining = measured(loaded.predict_rows, _sample(loaded))
+        return _Model(loaded.bundle, loaded.predict_rows, loaded.explain, functions, joining, loaded)
 
     def _fallback(self, revision: Revision, spec: FallbackSpec, models: Mapping[str, "_Model"]) -> LoadedFallback:
-        champion, fields = models[revision.served.bundle].loaded, revision.contract.fields
+        champion, fields = models[revision.served.bundle].bundle, revision.contract.fields
         names = [field.name for field in champion.signature.inputs]
         return LoadedFallback(
             spec=spec,
             ways=tuple(self._way(way, fields, models) for way in spec.ways),
-            is_valid=is_probability if champion.bundle.task == "classification" else math.isfinite,
+            is_valid=is_probability if champion.task == "classification" else math.isfinite,
             required=tuple((name, names.index(name)) for name in spec.required),
             sent=frozenset(field.name for field in fields),
         )
@@ -155,12 +235,12 @@ class Loader:
     def _way(self, way: Way, fields: Sequence[Field], models: Mapping[str, "_Model"]) -> LoadedWay:
         if way.served is not None:
             model = models[way.served.bundle]
-            resolve, predict = self._resolve(model, fields), model.loaded.predict_rows
+            resolve, predict = self._resolve(model, fields), model.predict
             return LoadedWay(
                 by="version",
                 ask=lambda rows, at: predict(resolve(rows, at)),
                 version=way.served.number,
-                threshold=model.loaded.decision.threshold,
+                threshold=model.bundle.decision.threshold,
             )
         if way.rule is not None:
             return LoadedWay(by="rule", ask=_rule(self._folder / _RULES, way.rule, fields))
@@ -170,17 +250,22 @@ class Loader:
         self, revision: Revision, plan: Challenger, champion: "_Model", challenger: "_Model"
     ) -> LoadedChallenger:
         resolve = self._traced("features", self._resolve(challenger, revision.contract.fields))
+        if challenger.guest is not None:
+            challenger.guest.limit_s = limit_of(revision)
         return LoadedChallenger(
             plan=plan,
-            predict=self._traced("model", challenger.loaded.predict_rows, plan.name, plan.served),
-            explain=challenger.loaded.explain,
-            threshold=challenger.loaded.decision.threshold,
+            predict=self._traced("model", challenger.predict, plan.name, plan.served),
+            explain=challenger.explain,
+            threshold=challenger.bundle.decision.threshold,
             resolve=None if challenger.takes_the_same(champion) else resolve,
-            is_valid=is_probability if challenger.loaded.bundle.task == "classification" else math.isfinite,
+            is_valid=is_probability if challenger.bundle.task == "classification" else math.isfinite,
+            guest=challenger.guest,
         )
 
     def _resolve(self, model: "_Model", fields: Sequence[Field], feeds: FeedCounters | None = None) -> Resolve:
-        inputs = model.loaded.signature.inputs
+        if model.guest is not None:
+            return model.guest.resolve
+        inputs = model.signature.inputs
         if model.spec is None:
             take = _taker(fields, inputs, "model")
             return lambda rows, at: [take(row) for row in rows]
@@ -199,29 +284,55 @@ class Loader:
         return self._store
 
 
+class _Key(NamedTuple):
+    """What tells a loaded model from another one."""
+
+    bundle: str
+    environment: str | None = None
+    fields: tuple[Field, ...] = ()
+    place: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A bundle's model and the functions of its scalar features."""
+    """A bundle's model and the functions of its scalar features; in a process of its own it has both there."""
 
-    loaded: LoadedModel
-    functions: Mapping[str, Callable[..., Any]]
+    bundle: Bundle
+    predict: Predict
+    explain: Explain
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     joining: Joining | None = None
+    loaded: LoadedModel | None = None
+    guest: Guest | None = None
 
     @property
     def spec(self) -> FeatureSetSpec | None:
-        return self.loaded.bundle.features
+        return self.bundle.features
+
+    @property
+    def signature(self) -> Signature:
+        return self.bundle.signature
 
     def takes_the_same(self, other: "_Model") -> bool:
         """Whether a row resolved for the other model is one for this model.
 
         Categories, and whether null ever came, are what each has seen in its training: they change no resolved value.
+        Functions may: in another environment they call other versions of libraries.
         """
-        if _names(self.loaded.signature.inputs) != _names(other.loaded.signature.inputs):
+        if _names(self.signature.inputs) != _names(other.signature.inputs):
             return False
         if self.spec is None or other.spec is None:
             return self.spec is other.spec
+        if self.guest is not other.guest and any(isinstance(part, Scalar) for part in self.spec.parts):
+            return False
         ours, theirs = ([spec.parts, _names(spec.request), _names(spec.features)] for spec in (self.spec, other.spec))
         return ours == theirs
+
+
+def _end(models: Iterable[_Model]) -> None:
+    for model in models:
+        if model.guest is not None:
+            model.guest.close()
 
 
 def _names(fields: Sequence[Field]) -> list[str]:

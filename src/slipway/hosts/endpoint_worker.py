@@ -4,7 +4,6 @@
 pipeline, no ledger, no SQLAlchemy and no Polars; a test counts.
 """
 
-import fcntl
 import logging
 import os
 import socket
@@ -20,12 +19,12 @@ from typing import NamedTuple
 
 from slipway.errors import BackendError, Corrupt
 from slipway.hosts.endpoint import keys_folder, open_reach, open_signer, start_logging
+from slipway.hosts.endpoint_guests import hold_environment, inviting
 from slipway.hosts.endpoint_loader import Loader
 from slipway.hosts.online_stores import open_stream
 from slipway.hosts.store_clock import open_clock
 from slipway.hosts.traces import open_tracer
 from slipway.ports.clock import Clock
-from slipway.ports.environments import HELD_FILE, LOCK_FILE
 from slipway.ports.tracer import Tracer
 from slipway.records.endpoints import Revision
 from slipway.records.predictions import FailureRow, PredictionRow
@@ -67,15 +66,14 @@ def main(arguments: list[str]) -> int:
     """Load what is deployed and answer until told to stop; returns the process's exit code."""
     start_logging()
     folder, index, listener, supervisor = Path(arguments[0]), *map(int, arguments[1:4])
-    environment = arguments[4]
     hold_environment()
-    return _work(folder, index, socket.socket(fileno=listener), supervisor, environment)
+    return _work(folder, index, socket.socket(fileno=listener), supervisor, *arguments[4:6])
 
 
-def _work(folder: Path, index: int, listener: socket.socket, supervisor: int, environment: str) -> int:
+def _work(folder: Path, index: int, listener: socket.socket, supervisor: int, environment: str, home: str) -> int:
     state, counters = _State(state_file(folder, index)), _open_counters(folder, index)
-    signer = open_signer(folder)
-    loader = Loader(folder, signer, index, tracer := _open_tracer(folder, counters))
+    signer, invite = open_signer(folder), inviting(folder, index, home, state.has_lost)
+    loader = Loader(folder, signer, index, tracer := _open_tracer(folder, counters), invite=invite)
     swap = Swap(folder, signer, loader.load, counters, state.serves, environment=environment)
     try:
         reach, tls = _opened(folder, listener)
@@ -125,7 +123,7 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int, en
         supervisor=supervisor,
         ready=lambda: state.accepts(swap),
         tls=tls,
-        each_time=lambda: _look(callers, counts, tls, segments.values(), swap),
+        each_time=lambda: _look(callers, counts, tls, segments.values(), swap, loader),
         overdue=overdue,
         beat=lambda: state.beats(swap, overdue.trouble),
     )
@@ -193,13 +191,6 @@ def _is_fronted(listener: socket.socket) -> bool:
     return listener.family == socket.AF_UNIX
 
 
-def hold_environment() -> None:
-    """Where this process runs in an environment that was made from a lock: nobody drops it as long as the process lives."""
-    if Path(sys.prefix, LOCK_FILE).is_file():
-        held = os.open(f"{sys.prefix}{HELD_FILE}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)  # held until the process ends: nobody closes it
-
-
 def _reading(folder: Path, swap: Swap, served: Revision, events: SegmentWriter, counters: Counters) -> StreamReader:
     """The worker's part in reading streams, begun."""
     group = f"slipway:{served.project}:{served.environment}:{served.name}"
@@ -235,11 +226,17 @@ def _close(
 
 
 def _look(
-    callers: CallerList, counts: CallerCounts, tls: Tls | None, segments: Iterable[SegmentWriter], swap: Swap
+    callers: CallerList,
+    counts: CallerCounts,
+    tls: Tls | None,
+    segments: Iterable[SegmentWriter],
+    swap: Swap,
+    loader: Loader,
 ) -> None:
     """What is looked at as often as for another revision."""
     callers.look()
     counts.write()
+    loader.look(0 if swap.active is None else swap.active.revision.memory_bytes)
     for writer in segments:
         if swap.active is not None:
             writer.roll_age_s = swap.active.revision.log.roll_us / 1e6
@@ -264,6 +261,8 @@ class _State:
         self._ready = False
         self._trouble = ""
         self._told = (0, 0.0)
+        self._fallen = 0
+        self._lost = 0
         self.unknown: dict[str, int] = {}
 
     def serves(self, swap: Swap) -> None:
@@ -275,17 +274,22 @@ class _State:
             trouble=self._trouble,
             unknown=dict(self.unknown),
             stands_by=swap.stands_by,
+            fallen=self._fallen,
         )
         said.write(self._path)
 
     def beats(self, swap: Swap, trouble: str) -> None:
         seen, now = sum(list(self.unknown.values())), time.monotonic()
         is_news = seen != self._told[0] and now - self._told[1] > _UNKNOWN_EVERY_S
-        if is_news or (trouble and not self._trouble):
-            self._trouble, self._told = trouble, (seen, now)
+        if is_news or (trouble and not self._trouble) or self._lost != self._fallen:
+            self._trouble, self._told, self._fallen = trouble, (seen, now), self._lost
             self.serves(swap)
         with suppress(OSError):  # a full disk is told of elsewhere
             os.utime(self._path)
+
+    def has_lost(self) -> None:
+        """A challenger in a process of its own has ended; the next beat tells it."""
+        self._lost += 1
 
     def accepts(self, swap: Swap) -> None:
         self._ready = True

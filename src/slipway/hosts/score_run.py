@@ -10,9 +10,9 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC
 from pathlib import Path
 
@@ -20,18 +20,30 @@ import msgspec
 import polars as pl
 
 from slipway.code import reference
-from slipway.errors import BackendError, Conflict, InvalidInput, StepFailed, Unavailable
+from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFound, StepFailed, Unavailable
 from slipway.features.batches import Batches as FeatureBatches
 from slipway.features.batches import Limits
 from slipway.features.offline import keys_of
 from slipway.features.training import PinnedTables, history_of
 from slipway.flows.endpoints import folder_of
 from slipway.flows.feed import from_tables
-from slipway.flows.score import PREFIX, ROWS_FILE, ended, fail, parts_folder, revision_with, settle, spec_of
+from slipway.flows.score import (
+    PREFIX,
+    ROWS_FILE,
+    check_stands,
+    ended,
+    fail,
+    parts_folder,
+    revision_with,
+    settle,
+    spec_of,
+    taken_back,
+)  # fmt: skip
 from slipway.flows.scored_log import as_logged, policy_of
 from slipway.flows.scored_rows import chosen_rows, publish, source_of
+from slipway.flows.turns import turn
 from slipway.hosts.executors import THREADS, placement
-from slipway.hosts.score_part import FOUND, LOG, Job, PartTold, looked_up, score_part
+from slipway.hosts.score_part import BESIDE, FOUND, LOGS, Job, PartTold, looked_up, score_part
 from slipway.ids import new_id
 from slipway.ledger import archive, artifacts, entries
 from slipway.models import bundle as bundles
@@ -39,7 +51,7 @@ from slipway.pipelines import cache
 from slipway.pipelines.following import bytes_in
 from slipway.ports.executor import Executor, Placement
 from slipway.ports.workspace import Workspace
-from slipway.records.endpoints import BatchSpec, Revision
+from slipway.records.endpoints import BatchSpec, Revision, Served
 from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.records.models import Bundle
 from slipway.records.scorings import Scoring
@@ -53,7 +65,11 @@ __all__ = ["carry_out"]
 _TOLD_FILE = "told.json"
 _AT = "slipway:at"
 _LOST_TIMES = 5
+_CRASH_TIMES = 3
 _MANY_REASONS = 20
+_Done = tuple[pl.DataFrame, bytes, bytes, bytes, bytes]
+"""What `score_part` gives."""
+
 _Frames = Iterator[tuple[int, pl.DataFrame]]
 
 
@@ -73,7 +89,7 @@ def carry_out(workspace: Workspace, id: str) -> Scoring:
     with workspace.ledger.read() as tx:
         scoring = entries.get(tx, Scoring, id)
     if scoring.state != "running":
-        settle(workspace, scoring.name)
+        _settled(workspace, scoring.name)
         return scoring
     began = time.monotonic()
     try:
@@ -82,7 +98,9 @@ def carry_out(workspace: Workspace, id: str) -> Scoring:
             work.score()
             done = work.published(began)
     except Conflict as problem:  # others were faster, or rows were erased: what was scored leads to nothing
-        fail(workspace, id, str(problem), keeps=False)
+        with workspace.ledger.read() as tx:
+            is_void = bool(taken_back(tx, scoring))
+        fail(workspace, id, str(problem), keeps=False, more={"is_void": is_void})
         raise
     except Exception as problem:
         try:
@@ -90,10 +108,16 @@ def carry_out(workspace: Workspace, id: str) -> Scoring:
         except Conflict as erased:  # and what was done of theirs went with them
             fail(workspace, id, str(erased), keeps=False)
             raise erased from problem
-        fail(workspace, id, str(problem))
+        fail(workspace, id, str(problem), more={"is_crash": isinstance(problem, StepFailed)})
         raise
-    settle(workspace, done.name)
+    _settled(workspace, done.name)
     return done
+
+
+def _settled(workspace: Workspace, name: str) -> None:
+    """Bring the log rows of a finished scoring into the log while nobody looks: half of them would be no fair evidence."""
+    with suppress(Conflict), turn(workspace, name, within_s=0.0):  # where somebody looks, the next look does it
+        settle(workspace, name)
 
 
 class _Work:
@@ -103,14 +127,27 @@ class _Work:
         self._workspace = workspace
         self._revision = revision_with(workspace, scoring)
         self._spec = spec_of(self._revision)
-        self._home = folder_of(workspace, scoring.name) / "bundles" / scoring.served.bundle
-        self._bundle = bundles.verify(self._home, expect=scoring.served.bundle, signer=workspace.signer)
+        self._homes = _homes(workspace, self._revision)
+        self._bundle = _verified(workspace, self._homes, scoring.served)
+        self._beside = self._challenger()
         names = [field.name for field in self._revision.contract.fields]
         self._columns = list(dict.fromkeys([*names, *([self._spec.time] if self._spec.time else [])]))
         self._rows = chosen_rows(workspace, scoring, self._known(scoring), self._spec.batch_rows)
         self._scoring = self._planned(scoring)
         self._folder = parts_folder(workspace, scoring)
         self._policy = policy_of(workspace, self._revision)
+
+    def _challenger(self) -> Bundle | None:
+        """The bundle of a challenger; one that is damaged is left out, and found missing where it would be loaded."""
+        beside = self._revision.challenger
+        if beside is None:
+            return None
+        try:
+            return _verified(self._workspace, self._homes, beside.served)
+        except (Corrupt, NotFound, OSError) as problem:
+            self._workspace.say(f"The challenger {beside.served.model} {beside.served.number} is not asked: {problem}")
+            del self._homes[beside.served.bundle]
+            return None
 
     def _known(self, scoring: Scoring) -> list[str]:
         """The columns that a row needs, of which the table lacks none."""
@@ -152,18 +189,22 @@ class _Work:
         job = Job(
             scoring=self._scoring.id,
             revision=self._revision,
-            home="" if placed.is_elsewhere else str(self._home.resolve()),
+            homes={} if placed.is_elsewhere else {digest: str(home.resolve()) for digest, home in self._homes.items()},
             begun_at=self._scoring.created_at,
             looked_up=looked_up(self._bundle.features),
+            beside=None
+            if self._takes_the_same()
+            else looked_up(None if self._beside is None else self._beside.features),
             is_here=placed.open is None,
         )
         if placed.open is None:
             for number, rows in self._frames(left):
-                self._keep(number, *score_part(msgspec.json.encode(job), rows, self._first(number), b""))
+                self._keep(number, *score_part(msgspec.json.encode(job), rows, self._first(number), {}))
             return
-        packed = _packed(self._home, self._bundle) if placed.is_elsewhere else b""
+        packed = {digest: _packed(home) for digest, home in self._homes.items()} if placed.is_elsewhere else {}
         with closing(placed.open()) as executor:
-            away = _Away(executor, msgspec.json.encode(job), packed, self._folder)
+            tries = 1 if self._revision.challenger is None else _CRASH_TIMES
+            away = _Away(executor, msgspec.json.encode(job), packed, self._folder, tries)
             self._side_by_side(self._frames(left), away, self._revision.workers)
 
     def _side_by_side(self, frames: _Frames, away: _Away, workers: int) -> None:
@@ -193,14 +234,31 @@ class _Work:
 
     def _frames(self, numbers: Sequence[int]) -> _Frames:
         """The rows of some parts, each with what its features look up."""
-        spec, names = self._bundle.features, looked_up(self._bundle.features)
-        if spec is None or not names:
-            yield from ((number, self._part(number, self._columns)) for number in numbers)
-            return
-        found = self._looked_up(spec, names, numbers)
-        for number, (_, values) in zip(numbers, found, strict=True):
-            columns = [values[name].alias(FOUND + name) for name in names]
+        sought = [(FOUND, self._bundle.features)]
+        if not self._takes_the_same() and self._beside is not None:
+            sought.append((BESIDE, self._beside.features))
+        found = [
+            (prefix, names, iter(self._looked_up(spec, names, numbers)))
+            for prefix, spec in sought
+            if spec is not None and (names := looked_up(spec))
+        ]
+        for number in numbers:
+            columns = []
+            for prefix, names, batches in found:
+                _, values = next(batches)
+                columns += [values[name].alias(prefix + name) for name in names]
             yield number, self._part(number, self._columns).with_columns(columns)
+
+    def _takes_the_same(self) -> bool:
+        """Whether what is looked up for the model that serves is what a challenger looks up, too; so without one."""
+        if self._beside is None:
+            return True
+        ours, theirs = self._bundle.features, self._beside.features
+        parts = [
+            [] if spec is None else [part for part in spec.parts if isinstance(part, Windows | View)]
+            for spec in (ours, theirs)
+        ]
+        return parts[0] == parts[1] and looked_up(ours) == looked_up(theirs)
 
     def _looked_up(self, spec: FeatureSetSpec, names: Sequence[str], numbers: Sequence[int]) -> FeatureBatches:
         """What windows and views give for the rows of some parts, as of each row's decision time."""
@@ -231,18 +289,23 @@ class _Work:
     def _part(self, number: int, columns: list[str]) -> pl.DataFrame:
         return self._rows.slice(self._first(number), self._spec.batch_rows, columns)
 
-    def _keep(self, number: int, rows: pl.DataFrame, log: bytes, told: bytes) -> None:
+    def _keep(
+        self, number: int, rows: pl.DataFrame, predictions: bytes, shadows: bytes, failures: bytes, told: bytes
+    ) -> None:
         """Let a part that is done appear, whole and on the disk."""
+        with self._workspace.ledger.read() as tx:
+            check_stands(tx, self._scoring)
         made = self._folder / f".{new_id()}"
         try:
             made.mkdir()
             rows.write_ipc(made / ROWS_FILE, compression="zstd")
             (made / _TOLD_FILE).write_bytes(told)
-            log = as_logged(self._policy, log)
-            if log:
-                # As a writer of the log names its files; the id of the scoring's part keeps them apart.
-                begun_us = int(self._scoring.created_at.timestamp() * 1_000_000)
-                (made / f"{LOG}-{begun_us:016d}-{number}-{self._scoring.id[-8:]}.seg").write_bytes(log)
+            predictions, shadows = as_logged(self._policy, predictions, shadows)
+            # As a writer of the log names its files; the id of the scoring's part keeps them apart.
+            begun_us = int(self._scoring.created_at.timestamp() * 1_000_000)
+            for kind, log in zip(LOGS, (predictions, shadows, failures), strict=True):
+                if log:
+                    (made / f"{kind}-{begun_us:016d}-{number}-{self._scoring.id[-8:]}.seg").write_bytes(log)
             for path in made.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
@@ -279,11 +342,18 @@ class _Work:
 
     def _counted(self) -> Scoring:
         reasons: Counter[str] = Counter()
+        by_challenger, unloaded = 0, ""
         for number in range(self._scoring.parts):
             told = msgspec.json.decode((self._folder / _named(number) / _TOLD_FILE).read_bytes(), type=PartTold)
             reasons.update(told.reasons)
+            by_challenger += told.by_challenger
+            unloaded = unloaded or told.unloaded
         return msgspec.structs.replace(
-            self._scoring, refused=reasons.total(), reasons=dict(reasons.most_common(_MANY_REASONS))
+            self._scoring,
+            refused=reasons.total(),
+            reasons=dict(reasons.most_common(_MANY_REASONS)),
+            by_challenger=by_challenger,
+            unloaded=unloaded,
         )
 
     def _nothing_new(self, scoring: Scoring) -> Scoring:
@@ -306,7 +376,17 @@ def _placed(spec: BatchSpec, revision: Revision) -> Placement:
     return placement(spec.executor, revision.workers)
 
 
-def _packed(home: Path, bundle: Bundle) -> bytes:
+def _homes(workspace: Workspace, revision: Revision) -> dict[str, Path]:
+    """The folders of the bundles that a revision asks, by digest."""
+    place = folder_of(workspace, revision.name) / "bundles"
+    return {one.bundle: place / one.bundle for one in revision.versions}
+
+
+def _verified(workspace: Workspace, homes: Mapping[str, Path], served: Served) -> Bundle:
+    return bundles.verify(homes[served.bundle], expect=served.bundle, signer=workspace.signer)
+
+
+def _packed(home: Path) -> bytes:
     """The files of a bundle, for a machine that has no folder of it."""
     names = sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
     return archive.pack({name: (home / name).read_bytes() for name in names})
@@ -318,26 +398,32 @@ class _Away:
     Args:
         executor: The executor.
         job: See `score_part`.
-        bundle: See `score_part`.
+        bundles: See `score_part`.
         folder: Where task folders are made.
+        tries: How often a part may crash: a roll-out is not to end by one process that somebody killed.
     """
 
-    def __init__(self, executor: Executor, job: bytes, bundle: bytes, folder: Path) -> None:
-        self._executor, self._job, self._bundle, self._folder = executor, job, bundle, folder
+    def __init__(self, executor: Executor, job: bytes, bundles: dict[str, bytes], folder: Path, tries: int) -> None:
+        self._executor, self._job, self._bundles, self._folder = executor, job, bundles, folder
+        self._tries = tries
 
-    def __call__(self, number: int, rows: pl.DataFrame, first: int) -> tuple[pl.DataFrame, bytes, bytes]:
+    def __call__(self, number: int, rows: pl.DataFrame, first: int) -> _Done:
         """Score a part.
 
         Raises:
             StepFailed: Its process crashed or raised.
             Unavailable: What ran it was lost again and again.
         """
+        crashes = 0
         for _ in range(_LOST_TIMES):
             with tempfile.TemporaryDirectory(prefix=".task-", dir=self._folder, ignore_cleanup_errors=True) as made:
                 folder = Path(made)
                 self._write(folder, number, rows, first)
                 ending = self._executor.execute(folder)
                 if ending.is_lost:
+                    continue
+                crashes += bool(ending.problem)
+                if ending.problem and crashes < self._tries:
                     continue
                 if ending.problem:
                     raise _failed(number, f"its process {ending.problem}", ending.output)
@@ -350,7 +436,7 @@ class _Away:
     def _write(self, folder: Path, number: int, rows: pl.DataFrame, first: int) -> None:
         (folder / "artifacts").mkdir()
         inputs = {}
-        given = {"job": self._job, "rows": rows, "first": first, "bundle": self._bundle}
+        given = {"job": self._job, "rows": rows, "first": first, "bundles": self._bundles}
         for name, value in given.items():
             encoded = artifacts.encode(name, value, of_value)
             for artifact, data in encoded.parts:
@@ -360,13 +446,13 @@ class _Away:
             step=f"part {number + 1}",
             function=reference(score_part),
             inputs=inputs,
-            returns=("rows", "log", "told"),
+            returns=("rows", "predictions", "shadows", "failures", "told"),
             allow=("clock", "network", "subprocess"),
         )
         (folder / "task.json").write_bytes(msgspec.json.encode(task))
 
 
-def _result(folder: Path, number: int) -> tuple[pl.DataFrame, bytes, bytes]:
+def _result(folder: Path, number: int) -> _Done:
     try:
         answer = msgspec.json.decode((folder / "result.json").read_bytes(), type=StepAnswer)
     except (FileNotFoundError, msgspec.DecodeError) as problem:
@@ -376,8 +462,10 @@ def _result(folder: Path, number: int) -> tuple[pl.DataFrame, bytes, bytes]:
         raise _failed(
             number, f"{told.type}: {told.message}" if told else "it gave no reason", told.trace if told else ""
         )
-    rows, log, told_of = cache.decode(answer.outputs, lambda artifact: bytes_in(folder, artifact))
-    return rows, log, told_of
+    rows, predictions, shadows, failures, told_of = cache.decode(
+        answer.outputs, lambda artifact: bytes_in(folder, artifact)
+    )
+    return rows, predictions, shadows, failures, told_of
 
 
 def _failed(number: int, told: str, trace: str) -> StepFailed:

@@ -447,7 +447,7 @@ def _answered(folder: Path) -> dict[int, int]:
     """How many rows each model version answered."""
     rows, _ = read_rows(folder, "predictions", _Answered)
     counts: dict[int, int] = {}
-    for row in rows:
+    for row in {row.id: row for row in rows}.values():
         counts[row.version] = counts.get(row.version, 0) + 1
     return counts
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import polars as pl
+
 from slipway.flows import rollout_watch, rollouts
 from slipway.flows.endpoints import revision_of
 from slipway.loop import evidence, guards
 from slipway.loop.actions import put_action
 from slipway.loop.alarms import alarm
+from slipway.loop.batch_rollouts import log_of
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
 from slipway.records.rollouts import CanarySpec, Look, Rollout
 from slipway.rollout.judge_shadow import judge_shadow
 from slipway.rollout.judge_watch import judge_watch
+from slipway.rollout.units import drawn_for
 from slipway.tables.log_reader import LogReader
 from slipway.tables.prediction_log import by_models
 
@@ -57,13 +61,16 @@ def _look(
     workspace: Workspace, found: Rollout, reader: LogReader, replays: evidence.Replays, now: datetime, until: datetime
 ) -> Look:
     spec, labels, quality = found.spec.canary or CanarySpec(), None, None
+    left_out: dict[str, int] = {}
     fractions = evidence.canary_fractions(workspace, found)
+    revision = revision_of(workspace, found.name)
     if fractions:
-        answered = by_models(reader.answered(since=found.created_at))
-        own = answered.filter(answered["revision"].is_in(list(fractions)))
-        labels = guards.labelled(own, evidence.bundles_of(workspace, found))
+        answered = by_models(log_of(workspace, revision, reader).answered(since=found.created_at))
+        own = drawn_for(answered, fractions).filter(~pl.col("is_instead"))
+        bundles = evidence.bundles_of(workspace, found)
+        labels, left_out = guards.labelled(own, bundles), guards.without_decision(own, bundles)
     if found.spec.shadow is not None:
         pairs = evidence.pairs(workspace, reader, replays, found)
-        delay = rollouts.label_delay(revision_of(workspace, found.name))
+        delay = rollouts.label_delay(revision)
         quality = judge_shadow(found.spec.shadow, pairs, since=found.since, now=now, label_delay=delay)
-    return judge_watch(spec, labels, quality, step=found.step, until=until, now=now)
+    return judge_watch(spec, labels, quality, step=found.step, until=until, now=now, without_decision=left_out)

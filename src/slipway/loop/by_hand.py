@@ -52,12 +52,17 @@ def advance(workspace: Workspace, request: Advance) -> RolloutDetail:
             judged = found if seen is None else with_look(found, seen)
             evidence = "Nothing has been looked at yet." if seen is None else seen.sentence
             word = worded(workspace, judged, "advance", request.reason)
+            lifted = (f"Its pause since {found.paused_at:%Y-%m-%d %H:%M} UTC ends with it.",) if found.paused_at else ()
             further = onward(word, workspace.clock.now())
             if further is None:
                 why = f"{workspace.actor} let it serve: {request.reason}"
                 done = ended(workspace, word, "promoted", why)
-                return Decided(done, f"promotion of {challenger_name(found)}", ("It answers everything.", evidence))
+                return Decided(
+                    done, f"promotion of {challenger_name(found)}", ("It answers everything.", *lifted, evidence)
+                )
             told = f"It answers {further.percent} % of the rows, one step on from {found.percent} %."
-            return Decided(further, f"canary of {challenger_name(found)} at {further.percent} %", (told, evidence))
+            return Decided(
+                further, f"canary of {challenger_name(found)} at {further.percent} %", (told, *lifted, evidence)
+            )
 
         return decide(workspace, request, "rollouts.advance", decided)

@@ -7,7 +7,7 @@ count too where neither model learnt from them: both are asked for the very inpu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from slipway.records.models import Bundle
 from slipway.records.predictions import Arm
 from slipway.records.rollouts import Rollout
 from slipway.rollout.judge_unseen import Unseen
+from slipway.rollout.units import REQUEST, arm_counts, kept_failures, log_shares
 from slipway.serving.arms import share_of
 from slipway.serving.shadow import SHADOW_SALT
 from slipway.tables.log_reader import LogReader
@@ -106,7 +107,7 @@ def unseen(workspace: Workspace, reader: LogReader, rollout: Rollout) -> Unseen:
     """
     share = 1.0 if rollout.spec.shadow is None else rollout.spec.shadow.sample
     mine = pl.col("revision").is_in(sorted(_shadow_revisions(workspace, rollout)))
-    answered = by_models(reader.answered(since=rollout.created_at)).filter(mine)
+    answered = logged_rows = by_models(reader.answered(since=rollout.created_at)).filter(mine)
     if share < 1.0:
         answered = answered.filter([share_of(SHADOW_SALT, id) < share for id in answered["id"].to_list()])
     theirs = reader.shadows(since=rollout.created_at).filter(pl.col("bundle") == rollout.challenger.bundle[:_DIGITS])
@@ -118,9 +119,8 @@ def unseen(workspace: Workspace, reader: LogReader, rollout: Rollout) -> Unseen:
         "beside_ns",
         pl.lit(value=True).alias("compared"),
     )
-    rows = answered.select("id", "at", "answered_at", "decision", pl.col("score").alias("champion")).join(
-        second, on="id", how="left", maintain_order="left"
-    )
+    plain = answered.select("id", "at", "answered_at", "revision", "key", "decision", pl.col("score").alias("champion"))
+    rows = plain.join(second, on="id", how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("compared").fill_null(value=False))
     threshold = _bundle(workspace, rollout.challenger).decision.threshold
     other = pl.lit(None, pl.Boolean) if threshold is None else pl.col("challenger") >= threshold
@@ -128,9 +128,11 @@ def unseen(workspace: Workspace, reader: LogReader, rollout: Rollout) -> Unseen:
     last = rows.filter("compared")["answered_at"].max()
     waiting = ~pl.col("compared") if last is None else ~pl.col("compared") & (pl.col("answered_at") > last)
     failed = reader.failures(since=rollout.created_at).filter(mine & (pl.col("arm") == "champion"))
+    logged = {revision: share * part for revision, part in log_shares(logged_rows).items()}
+    once_each = kept_failures(failed, logged).group_by(REQUEST).agg(pl.lit(1).alias("requests"))
     return Unseen(
         rows=rows,
-        failures=failed.select("at", "rows"),
+        failures=once_each.select("at", "requests"),
         waiting=rows.filter(waiting).height,
         share=share,
     )
@@ -162,45 +164,10 @@ def _shadow_revisions(workspace: Workspace, rollout: Rollout) -> frozenset[int]:
     )
 
 
-def canary_counts(reader: LogReader, rollout: Rollout, revisions: Collection[int]) -> pl.DataFrame:
-    """Rows and failures of both arms, hour by hour of decision time, over the whole canary.
-
-    Columns: `at`, `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`. Rows that one arm
-    answered in the other's place are failures of that other one, and no rows of who answered.
-    """
-    hour = pl.col("at").dt.truncate("1h")
-    mine = pl.col("revision").is_in(sorted(revisions))
-    answered = by_models(reader.answered(since=rollout.created_at)).filter(mine)  # the others stand among the failures
-    failed = reader.failures(since=rollout.created_at).filter(mine)
-    covered = {
-        arm: pl.col("rows") * ((pl.col("arm") == arm) & pl.col("was_covered")).cast(pl.Int64)
-        for arm in ("champion", "challenger")
-    }
-    rows = pl.concat(
-        [
-            answered.select(
-                hour,
-                (pl.col("arm") == "champion").cast(pl.Int64).alias("champion_rows"),
-                (pl.col("arm") == "challenger").cast(pl.Int64).alias("challenger_rows"),
-            ),
-            failed.select(
-                hour,
-                (_failed_by("champion") - covered["challenger"]).alias("champion_rows"),
-                (_failed_by("challenger") - covered["champion"]).alias("challenger_rows"),
-            ),
-        ]
-    )
-    failures = failed.select(
-        hour,
-        _failed_by("champion").alias("champion_failures"),
-        _failed_by("challenger").alias("challenger_failures"),
-    )
-    counted = rows.group_by("at").agg(pl.col("champion_rows", "challenger_rows").sum())
-    told = failures.group_by("at").agg(pl.col("champion_failures", "challenger_failures").sum())
-    joined = counted.join(told, on="at", how="left").with_columns(pl.exclude("at").fill_null(0))
-    return joined.sort("at").select(
-        "at", "champion_rows", "champion_failures", "challenger_rows", "challenger_failures"
-    )
+def canary_counts(reader: LogReader, rollout: Rollout, fractions: Mapping[int, float]) -> pl.DataFrame:
+    """Requests and failures of both arms over the whole canary, by hour of decision time and revision; see `arm_counts`."""
+    answered = reader.answered(since=rollout.created_at)
+    return arm_counts(answered, reader.failures(since=rollout.created_at), fractions)
 
 
 def step_rows(reader: LogReader, rollout: Rollout, revisions: Collection[int]) -> int:
@@ -224,10 +191,6 @@ def latencies(reader: LogReader, rollout: Rollout) -> tuple[float, float] | None
         return None
     first, second = (float(median) / 1e6 for median in medians if isinstance(median, int | float))
     return first, second
-
-
-def _failed_by(arm: str) -> pl.Expr:
-    return pl.when(pl.col("arm") == arm).then(pl.col("rows")).otherwise(0).cast(pl.Int64)
 
 
 def _live(answered: pl.DataFrame, shadows: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from slipway.flows.judging import declared_endpoint
 from slipway.flows.log_retention import drop_old_days
 from slipway.flows.logged_rows import layout_of
 from slipway.flows.publish import converge
+from slipway.flows.score import settle
 from slipway.flows.turns import turn
 from slipway.flows.watch import fallback_monitor, looks_back_to, watch_fallback, watch_rows
 from slipway.governance.callers import tell_endpoints
@@ -31,6 +32,7 @@ from slipway.loop.abtests import pass_over_abtest
 from slipway.loop.actions import act, put_action
 from slipway.loop.after import watch_over
 from slipway.loop.alarms import alarm, close_former, crashed
+from slipway.loop.batch_rollouts import log_of, not_scored
 from slipway.loop.policy import answer
 from slipway.loop.schedules import pass_over_schedules, running_firings, settle_firings
 from slipway.loop.scorings import is_scoring, pass_over_scorings, settle_scoring
@@ -167,6 +169,7 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
     converge(workspace, revision)
     declared = declared_endpoint(workspace, name, model=revision.served.model)
     now = workspace.clock.now()
+    settle(workspace, name)  # what a killed scoring has not brought into the log
     _read_log(workspace, revision, desk, now)
     break_glass.pass_over(workspace, revision, now)
     actions: list[Action] = []
@@ -295,7 +298,7 @@ def _roll_out(workspace: Workspace, name: str, desk: _Desk, now: datetime) -> li
     if not rollouts.is_carried(workspace, present):
         rollouts.supersede(workspace, present, also=superseded)
         return actions
-    against = rollouts.objection(workspace, present) or crashed(workspace, present)
+    against = rollouts.objection(workspace, present) or crashed(workspace, present) or not_scored(workspace, present)
     if against:
         rollouts.stop(workspace, present, against, also=objected)
         return actions
@@ -363,14 +366,15 @@ def _look(
     shadow, canary = present.plan.shadow, present.plan.canary
     is_new_day = is_by_hand or not present.looks or _day(present.looks[-1].at) != _day(now)
     quality = None
-    simulated = revision_of(workspace, present.name).simulation
+    revision = revision_of(workspace, present.name)
+    simulated, reader = revision.simulation, log_of(workspace, revision, desk.reader)
     beside = None
     if shadow is not None and present.state == "shadow":
-        beside = evidence.unseen(workspace, desk.reader, present)
+        beside = evidence.unseen(workspace, reader, present)
         is_new_day = is_new_day or _is_news(present, beside, judge_unseen(shadow, beside, in_simulation=simulated))
     if shadow is not None and is_new_day:
         found = evidence.pairs(workspace, desk.reader, desk.replays, present)
-        delay = rollouts.label_delay(revision_of(workspace, present.name))
+        delay = rollouts.label_delay(revision)
         quality = judge_shadow(
             shadow, found, since=present.since, now=now, label_delay=delay, unseen=beside, in_simulation=simulated
         )
@@ -380,7 +384,8 @@ def _look(
         return quality
     assert canary is not None  # it is in that phase
     fractions = evidence.canary_fractions(workspace, present)
-    counts = evidence.canary_counts(desk.reader, present, fractions)
+    counts = evidence.canary_counts(reader, present, fractions)
+    is_timed = not simulated and revision.batch is None  # nobody waits for a scoring's rows
     bundles = evidence.bundles_of(workspace, present)
     return judge_canary(
         canary,
@@ -388,10 +393,10 @@ def _look(
         step=present.step,
         since=present.since,
         now=now,
-        rows_since=evidence.step_rows(desk.reader, present, fractions),
-        seen=guards.seen(desk.reader, present, canary, fractions, counts, bundles, is_timed=not simulated),
+        rows_since=evidence.step_rows(reader, present, fractions),
+        seen=guards.seen(reader, present, canary, fractions, counts, bundles, is_timed=is_timed),
         is_quality_shown=shadow is not None,
-        took_ms=evidence.latencies(desk.reader, present),
+        took_ms=None if revision.batch is not None else evidence.latencies(reader, present),
         in_simulation=simulated,
     )
 

@@ -45,6 +45,8 @@ def pass_over_scorings(workspace: Workspace, revision: Revision) -> list[str]:
         if not told:
             return done
         done.append(told)
+    elif last is not None and score.is_again(workspace, last):
+        return _again(workspace, last)
     for trigger in spec.when:
         found = _due(workspace, revision, trigger)
         if found:
@@ -85,8 +87,20 @@ def _looked_after(workspace: Workspace, last: Scoring) -> str:
     why = (
         f"its process ended {present.attempts} times without an answer." if state == "absent" else "it left no result."
     )
-    ended = score.fail(workspace, present.id, why)
+    ended = score.fail(workspace, present.id, why, more={"is_crash": state == "absent"})
     return f"{ended.name}: scoring {ended.number} {ended.state}"
+
+
+def _again(workspace: Workspace, last: Scoring) -> list[str]:
+    """Begin anew, once, what came to nothing because its challenger was taken back."""
+    id = firing_id(last.parent_id, "again", last.id)
+    trigger = f"again, without the challenger of scoring {last.number}"
+    begun = score.begin(
+        workspace, last.name, trigger=trigger, table_version=last.source_version, every=last.every, id=id
+    )
+    if begun.state == "running":
+        score.launch(workspace, begun)
+    return [f"{begun.name}: scoring {begun.number} {'began' if begun.state == 'running' else begun.state} ({trigger})"]
 
 
 def _due(workspace: Workspace, revision: Revision, trigger: ScheduleTrigger) -> str:

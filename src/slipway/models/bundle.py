@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPILED", "LAYOUT", "MANIFEST", "MODEL", "NO_SAMPLE", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE", "LoadedModel", "SelfCheck",
-    "bundle_digest", "decode_cases", "decode_manifest", "encode_manifest", "load", "unpack", "verify",
+    "bundle_digest", "check_cases", "decode_cases", "decode_manifest", "encode_manifest", "load", "unpack", "verify",
 ]  # fmt: skip
 
 MANIFEST = "manifest.json"
@@ -58,7 +58,7 @@ PAYLOAD_TYPE = "application/vnd.slipway.bundle+json"
 NO_SAMPLE = (
     "the reference sample was erased with a person's rows, so that no answer was compared with those of training"
 )
-_Ask = Callable[[Sequence[Sequence[Any]]], "NDArray[np.float64]"]
+_Ask = Callable[[Sequence[Sequence[Any]]], Sequence[float]]
 _FETCH_ANEW = "Deploy the version again: its files are fetched anew."
 
 
@@ -217,41 +217,59 @@ class LoadedModel:
         cases = self.cases()
         if cases is None:
             return SelfCheck(is_erased=True)
-        asked = cases if whole else tuple(case for case in cases if not self._is_left(case))
-        greatest = self._check(asked, self._scorer.rows)
+        asked = cases if whole else tuple(case for case in cases if not self.is_left(case))
+        alone = self._prepared is not None
+        greatest = check_cases(asked, lambda rows: self._scorer.rows(rows).tolist(), alone=alone)
         if whole and self.is_compiled:
-            greatest = max(greatest, self._check(asked, self._scorer.by_estimator))
+            by_estimator = self._scorer.by_estimator
+            greatest = max(greatest, check_cases(asked, lambda rows: by_estimator(rows).tolist(), alone=alone))
         return SelfCheck(rows=len(asked), greatest=greatest)
 
-    def _is_left(self, case: Case) -> bool:
+    def is_left(self, case: Case) -> bool:
+        """Whether a compiled estimator leaves a reference row to the estimator itself."""
         return self.is_compiled and self._scorer.needs_estimator(case.row)
 
-    def _check(self, cases: Sequence[Case], ask: _Ask) -> float:
-        together = [case for case in cases if case.answer is not None]
-        answers = ask([case.row for case in together]).tolist() if together else []
-        differences = [self._compare(case, answer) for case, answer in zip(together, answers, strict=True)]
-        for case in cases:
-            if case.column or case is cases[0] or self._prepared is not None:
-                differences.append(self._compare(case, _asked(ask, case.row)))
-        return max(differences, default=0.0)
 
-    def _compare(self, case: Case, answer: float | None) -> float:
-        if case.answer is None or answer is None:
-            if case.answer is answer:
-                return 0.0
-            difference = float("inf")
-        else:
-            difference = abs(answer - case.answer)
-            if difference <= TOLERANCE * max(1.0, abs(case.answer)):
-                return difference
-        said = "nothing" if answer is None else repr(answer)
-        expected = "refused it" if case.answer is None else f"answered {case.answer!r}"
-        where = f" (input {case.column!r})" if case.column else ""
-        raise Corrupt(
-            f"The loaded model answers {said} for {case.name}{where}; the trained model {expected}.",
-            why="A model that answers differently here would answer differently for callers too.",
-            fix="Install the versions in the bundle's lock, or pack the model again in this environment.",
-        )
+def check_cases(cases: Sequence[Case], ask: _Ask, *, alone: bool = False) -> float:
+    """Compare answers to reference rows with those of training, together and the edge cases one by one.
+
+    Args:
+        cases: The reference rows.
+        ask: Rows of a model's inputs to a score each.
+        alone: Whether all are asked one by one too.
+
+    Returns:
+        The greatest difference.
+
+    Raises:
+        Corrupt: An answer differs; row and input are named.
+    """
+    together = [case for case in cases if case.answer is not None]
+    answers = ask([case.row for case in together]) if together else []
+    differences = [_compare(case, answer) for case, answer in zip(together, answers, strict=True)]
+    for case in cases:
+        if case.column or case is cases[0] or alone:
+            differences.append(_compare(case, _asked(ask, case.row)))
+    return max(differences, default=0.0)
+
+
+def _compare(case: Case, answer: float | None) -> float:
+    if case.answer is None or answer is None:
+        if case.answer is answer:
+            return 0.0
+        difference = float("inf")
+    else:
+        difference = abs(answer - case.answer)
+        if difference <= TOLERANCE * max(1.0, abs(case.answer)):
+            return difference
+    said = "nothing" if answer is None else repr(answer)
+    expected = "refused it" if case.answer is None else f"answered {case.answer!r}"
+    where = f" (input {case.column!r})" if case.column else ""
+    raise Corrupt(
+        f"The loaded model answers {said} for {case.name}{where}; the trained model {expected}.",
+        why="A model that answers differently here would answer differently for callers too.",
+        fix="Install the versions in the bundle's lock, or pack the model again in this environment.",
+    )
 
 
 def _asked(ask: _Ask, row: Sequence[Any]) -> float | None:

@@ -72,13 +72,15 @@ def counted_apart(
     told = f" {rows.height:,} answers of the fallback are counted apart"
     labelled = rows.filter(pl.col("label").is_in([0.0, 1.0]))
     if monitor.kind == "kpi" and decision.costs and decision.threshold is not None and labelled.height:
-        matrix = CostMatrix(**decision.costs)
-        yes = (
-            labelled["decision"].fill_null(False).cast(pl.Float64).to_numpy()
-        )  # as it was decided, by whose threshold ever
-        each = costs(labelled["label"].to_numpy(), yes, 0.5, matrix)
-        values |= {"fallback_labelled": labelled.height, "fallback_cost": float(each.mean())}
-        told += f"; those with labels cost {each.mean():.4g} each"
+        decided = labelled.filter(pl.col("decision").is_not_null())  # by whose threshold ever
+        values |= {"fallback_labelled": labelled.height, "fallback_decided": decided.height}
+        if decided.height:
+            yes = decided["decision"].cast(pl.Float64).to_numpy()
+            each = costs(decided["label"].to_numpy(), yes, 0.5, CostMatrix(**decision.costs))
+            values["fallback_cost"] = float(each.mean())
+            told += f"; those with labels cost {each.mean():.4g} each"
+        if decided.height < labelled.height:
+            told += f"; on {labelled.height - decided.height:,} with labels nothing was decided, so what they cost is not known"
     sentence = f"{found.sentence.rstrip('.')}.{told}."
     return msgspec.structs.replace(found, values=values, sentence=sentence)
 

@@ -47,6 +47,8 @@ class Contract(Struct, frozen=True, kw_only=True):
         strict: Whether unknown fields are refused; otherwise they are counted and shown.
         max_rows: Rows a request may carry.
         max_bytes: Bytes a request may carry.
+        bulk_rows: Rows an Arrow stream may carry.
+        bulk_bytes: Bytes an Arrow stream may carry, and its texts when each row has its own.
     """
 
     fields: tuple[Field, ...]
@@ -54,6 +56,8 @@ class Contract(Struct, frozen=True, kw_only=True):
     strict: bool = False
     max_rows: int = 1000
     max_bytes: int = 4 << 20
+    bulk_rows: int = 1_000_000
+    bulk_bytes: int = 128 << 20
 
 
 class Served(Struct, frozen=True, kw_only=True):
@@ -356,12 +360,14 @@ class StandAlone(Struct, frozen=True, kw_only=True):
         name: Under which name it answers.
         served: The version.
         contract: What callers may rely on.
+        caller_rate: How many requests a second all callers together may send to one container, 0 for no limit.
     """
 
     project: str
     name: str
     served: Served
     contract: Contract
+    caller_rate: float = 0.0
 
 
 class OnlinePlace(Struct, frozen=True, kw_only=True):

@@ -50,6 +50,8 @@ class PredictionRow(Struct, frozen=True, array_like=True):
             written as null.
         took_us: Machine time that the features and the model of the row's arm took over the rows that it had in the
             request, 0 where no roll-out was under way: then nobody measures it.
+        log_again: Whether a front had given the request to a worker before, which ended on it. If that one has logged the
+            row, the two have the same id, and this one does not count; see `tables.log_twins`.
     """
 
     id: str
@@ -69,6 +71,7 @@ class PredictionRow(Struct, frozen=True, array_like=True):
     log_share: float = 1.0
     fallback: FallbackReason | Literal[""] = ""
     took_us: int = 0
+    log_again: bool = False
 
 
 class ShadowRow(Struct, frozen=True, array_like=True):
@@ -85,6 +88,7 @@ class ShadowRow(Struct, frozen=True, array_like=True):
         problem: Why there is no score, "" where there is one or where an earlier release wrote the row.
         beside_ns: Machine time that the model which answered took when it was asked once more beside it; 0 for most rows,
             on which nobody measured.
+        log_again: As of the answered row.
     """
 
     prediction: str
@@ -96,14 +100,15 @@ class ShadowRow(Struct, frozen=True, array_like=True):
     took_ns: int = 0
     problem: ShadowProblem = ""
     beside_ns: int = 0
+    log_again: bool = False
 
 
 class FailureRow(Struct, frozen=True, array_like=True):
-    """Rows that an arm was asked to answer and could not.
+    """Rows that were drawn for an arm and that it could not answer.
 
     Args:
         at_us: The decision time (business).
-        answered_us: Machine time.
+        answered_us: Machine time, the same for all failures of a request.
         revision: The revision.
         arm: Which model failed.
         bundle: First 16 digits of its digest.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from slipway.records.endpoints import Served
+from slipway.records.endpoints import Challenger, Served
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
@@ -48,6 +48,11 @@ class Scoring(Record, frozen=True, kw_only=True, tag="scoring"):
         seconds: Machine time that its processes have taken, those aside that were killed.
         ended_at: When it ended, business time.
         sentence: What came of it, in words.
+        challenger: What its revision compares with `served`, None outside roll-outs.
+        by_challenger: How many rows that one answered.
+        unloaded: Why the challenger could not be asked at all, "" where it was.
+        is_crash: Of one that failed: whether the process that scored a part crashed, or could not go on.
+        is_void: Of one that failed: whether it did because its challenger was taken back meanwhile.
     """
 
     parent_id: str
@@ -79,3 +84,8 @@ class Scoring(Record, frozen=True, kw_only=True, tag="scoring"):
     seconds: float = 0.0
     ended_at: datetime | None = None
     sentence: str = ""
+    challenger: Challenger | None = None
+    by_challenger: int = 0
+    unloaded: str = ""
+    is_crash: bool = False
+    is_void: bool = False

@@ -59,6 +59,7 @@ class Seen:
         split: Rows as they were drawn, one a case: `at`, `share` (the challenger's declared one), `champion`,
             `challenger`.
         slow_us: From which time on an answer was slow of late, by how many rows the request had; () where nobody knows.
+        without_decision: By arm the labelled rows on which nothing was decided: they are no evidence for the KPI.
     """
 
     guards: Mapping[str, pl.DataFrame] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class Seen:
     pairs: pl.DataFrame | None = None
     split: pl.DataFrame | None = None
     slow_us: Sequence[tuple[str, int]] = ()
+    without_decision: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ def judge_abtest(test: ABTest, rows: pl.DataFrame, *, now: datetime) -> ABLook |
         test: Under way.
         rows: What was answered under it: `entity`, `arm`, `at` (decision time), `value` (of the metric, null without a
             label), `labelled_at`, `covariate` (null where there is none), `covered` (whether the champion answered because
-            the arm's model failed).
+            the arm's model failed), `log_share` (how likely such a row was to be logged; 1 where there is no such
+            column).
         now: Business time.
 
     Returns:
@@ -68,7 +69,7 @@ def judge_abtest(test: ABTest, rows: pl.DataFrame, *, now: datetime) -> ABLook |
     if broken:
         return ABLook(at=now, verdict="void", sentence=broken, arms=tuple(arms))
     days = max((now - test.created_at) / timedelta(days=1), 1 / 24)
-    month = rows.height / days * (_MONTH / timedelta(days=1))
+    month = _answered(rows) / days * (_MONTH / timedelta(days=1))
     covered = dict(rows.filter("covered").group_by("arm").len().iter_rows())
     found = {arm.name: _against(test, known[CONTROL], known[arm.name], now) for arm in test.arms}
     results = [msgspec.structs.replace(arms[0], mean=_mean(known[CONTROL]))]
@@ -90,6 +91,11 @@ def judge_abtest(test: ABTest, rows: pl.DataFrame, *, now: datetime) -> ABLook |
         rows_a_month=month,
         narrower=max((one.saved for one in found.values()), default=0.0),
     )
+
+
+def _answered(rows: pl.DataFrame) -> float:
+    """How many rows were answered, of which a share may be logged."""
+    return float((1 / rows["log_share"]).sum()) if "log_share" in rows.columns else float(rows.height)
 
 
 def _is_due(test: ABTest, now: datetime) -> bool:

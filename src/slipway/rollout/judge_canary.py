@@ -6,7 +6,7 @@ The verdict holds however often one looks. "Not worse" has to be shown: nothing 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ from slipway.rollout.guardrails import (
 from slipway.rollout.looks import dated, is_overdue, plain, points
 from slipway.stats.evidence import difference_bound, log_e_not_worse_by, rows_factor
 
-__all__ = ["judge_canary", "judge_guards"]
+__all__ = ["judge_canary", "judge_guards", "left_out_words"]
 
 _NOTHING_ELSE = Seen()
 
@@ -51,18 +51,19 @@ def judge_canary(
 ) -> Look:
     """Does anything go wrong more often with the challenger than with the champion beside it, and by how much at most?
 
-    Worse as soon as one guardrail shows it, each at alpha over their number; slow answers must be more by the margin too. A
-    step waits for timed answers (`SLOW_FLOOR`). A split that is not the declared one voids the verdict. A prediction shift
-    stops nobody: it leaves the canary undecided; where labels have shown the quality it is told alone.
+    It is worse as soon as one guardrail shows it, each at alpha over their number; a slow answer's share must be greater
+    by the margin too. Where answers are timed, no step is taken before they have shown that the share of slow ones is
+    not greater by ten points, or by the margin where that is more. A split that is not the declared one voids the
+    verdict. A prediction shift leaves it undecided; where labels have shown the quality it is told alone.
 
     Args:
-        spec: The phase as declared.
+        spec: As declared.
         counts: One row a block of time, in order, of the whole canary, earlier steps included: `at` (its beginning),
-            `champion_rows`, `champion_failures`, `challenger_rows`, `challenger_failures`. A block should be short
-            enough that both arms saw the same troubles in it.
+            and those of `COUNTS`, whose "rows" are requests; where there are, `challenger_alone` and `log_share` of
+            `units.arm_counts`. A block should be short enough that both arms saw the same troubles in it.
         step: The present step, counted from 0.
-        since: When the step began, business time.
-        now: Business time.
+        since: When the step began, business time, as `now` is.
+        now: The present.
         rows_since: How many rows came to the challenger since then; None for those of the blocks that begin after it.
         seen: What else is guarded.
         is_quality_shown: Whether a shadow has shown by labels that the challenger is not worse.
@@ -77,26 +78,24 @@ def judge_canary(
     bound = difference_bound(*blocks, alpha=spec.alpha)
     if rows_since is None:
         rows_since = int(counts.filter(pl.col("at") >= since)["challenger_rows"].sum())
-    missing = _missing_in_canary(spec, blocks, bound, rows_since, step)
-    missing += _missing_labels(spec, seen) + _missing_times(spec, seen)
-    if found.is_shifted and not is_quality_shown:
-        missing.append(found.shift_words)
+    missing = _missing_in_canary(spec, blocks, bound, rows_since, step) + _missing_labels(spec, seen)
+    missing += _missing_times(spec, seen) + ([found.shift_words] if found.is_shifted and not is_quality_shown else [])
     is_open = found.is_void or (bool(missing) and not found.worse)
     verdict: RolloutVerdict = "undecided" if is_open else "worse" if found.worse else "not worse"
-    values: dict[str, Any] = {
-        **_counted(spec, counts, step),
+    values = _counted(spec, counts, step) | {
         "log_e": found.failures.log_e,
         "bound": bound,
         "rows_since": rows_since,
         "guards": found.values,
+        "without_decision": dict(seen.without_decision),
         "is_void": found.is_void,
         "took_ms": [plain(each) for each in took_ms] if took_ms else None,
         "is_overdue": is_overdue(spec, since, now),
     }
-    told = [_canary_words(spec.steps[step], blocks), *_verdict_words(spec, found, missing, bound)]
-    told.append(_latency_words(took_ms, in_simulation))
-    sentence = dated(" ".join(part for part in told if part), spec, since, now)
-    return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)
+    told = [_canary_words(spec.steps[step], counts), *_verdict_words(spec, found, missing, bound)]
+    told += [left_out_words(seen.without_decision), _latency_words(took_ms, in_simulation)]
+    said = dated(" ".join(part for part in told if part), spec, since, now)
+    return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=said, values=values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,12 @@ class _Found:
 def judge_guards(spec: CanarySpec, counts: pl.DataFrame, seen: Seen) -> _Found:
     """What each guardrail shows by now; needed: log(m / alpha) for each of m."""
     needed = math.log(len(GUARDRAILS) / spec.alpha)
-    each = [guarded(name, blocks) for name, blocks in {"failures": counts, **seen.guards}.items()]
+    alone = counts
+    if (
+        "challenger_alone" in counts.columns
+    ):  # what neither can answer is no fault of the challenger; its bound is of all
+        alone = counts.with_columns(pl.col("challenger_alone").alias("challenger_failures"))
+    each = [guarded(name, blocks) for name, blocks in {"failures": alone, **seen.guards}.items()]
     worse = [
         one for one in each if one.log_e >= needed and (one.name != "slow answers" or one.difference >= spec.margin)
     ]
@@ -164,7 +168,8 @@ def _missing_labels(spec: CanarySpec, seen: Seen) -> list[str]:
     counts = seen.guards.get("KPI")
     labels = 0 if counts is None else int(counts["challenger_rows"].sum())
     if counts is None or not labels:
-        return ["no row that it answered has a label yet, and its KPI is to be shown by labels"]
+        what = "a label and a decision" if any(seen.without_decision.values()) else "a label yet"
+        return [f"no row that it answered has {what}, and its KPI is to be shown by labels"]
     bound = difference_bound(*blocks_of(counts), alpha=spec.alpha)
     if bound < spec.kpi:
         return []
@@ -194,10 +199,11 @@ def _missing_times(spec: CanarySpec, seen: Seen) -> list[str]:
 def _counted(spec: CanarySpec, counts: pl.DataFrame, step: int) -> dict[str, Any]:
     return {
         "percent": spec.steps[step],
+        "log_share": _log_share(counts),
         "margin": spec.margin,
         "alpha": spec.alpha,
         "at": [at.isoformat() for at in counts["at"]],
-        **{name: counts[name].to_list() for name in COUNTS},
+        **{name: counts[name].to_list() for name in (*COUNTS, "challenger_alone") if name in counts.columns},
     }
 
 
@@ -220,13 +226,13 @@ def _missing_in_canary(
     if not rows:
         beside = (100 - spec.steps[step]) / spec.steps[step]
         least = math.ceil(rows_factor(0, beside, 0, 1, margin=spec.margin, alpha=spec.alpha))
-        return [f"it has answered no row yet; at the least about {least:,} rows without a failure are needed"]
+        return [f"it has answered no request yet; at the least about {least:,} without a failure are needed"]
     if not bound < spec.margin:
         factor = rows_factor(*blocks, margin=spec.margin, alpha=spec.alpha)
         more = (
-            "and at these shares no number of rows will exclude it"
+            "and at these shares no number of requests will exclude it"
             if math.isinf(factor)
-            else f"about {max(1, math.ceil((factor - 1) * rows)):,} more rows of the challenger at these shares would do it"
+            else f"about {max(1, math.ceil((factor - 1) * rows)):,} more requests of the challenger at these shares would do it"
         )
         missing.append(f"its share may be up to {points(bound)} greater, the margin is {points(spec.margin)}, {more}")
     if not rows_since:
@@ -234,15 +240,41 @@ def _missing_in_canary(
     return missing
 
 
-def _canary_words(percent: int, blocks: list[NDArray[np.float64]]) -> str:
-    champion_failures, champion_rows, failures, rows = (int(each.sum()) for each in blocks)
+def _canary_words(percent: int, counts: pl.DataFrame) -> str:
+    champion_failures, champion_rows, failures, rows = (float(counts[name].sum()) for name in COUNTS)
     if not rows:
         return ""
-    said = f"At {percent}%: the challenger failed on {failures:,} of {rows:,} rows ({failures / rows:.1%})"
+    said = f"At {percent}%: the challenger failed on {_of(failures, rows)} requests ({failures / rows:.1%})"
+    if "challenger_alone" in counts.columns and (shared := failures - float(counts["challenger_alone"].sum())) > 1e-9:
+        said += f", the champion too on {_number(shared)} of them"
     if not champion_rows:
         return f"{said}; the champion answered none to compare with."
-    beside = f"{champion_failures:,} of {champion_rows:,} ({champion_failures / champion_rows:.1%})"
-    return f"{said}, the champion on {beside}, since the canary began."
+    beside = f"{_of(champion_failures, champion_rows)} ({champion_failures / champion_rows:.1%})"
+    share = _log_share(counts)
+    among = "" if share >= 1.0 else f", by the {share:.3g} of the rows that is logged and as much of the failures"
+    return f"{said}, the champion on {beside}, since the canary began{among}."
+
+
+def _log_share(counts: pl.DataFrame) -> float:
+    found = counts["log_share"].min() if "log_share" in counts.columns else None
+    return float(found) if isinstance(found, float) else 1.0
+
+
+def _of(failures: float, rows: float) -> str:
+    return f"{_number(failures)} of {rows:,.0f}"
+
+
+def _number(failures: float) -> str:
+    """A number of requests, of which some failed in part."""
+    return f"{failures:,.0f}" if abs(failures - round(failures)) < 1e-9 else f"{failures:,.1f}"
+
+
+def left_out_words(without_decision: Mapping[str, int]) -> str:
+    """The labelled rows that say nothing of the KPI, since nothing was decided on them; "" for none."""
+    if not any(without_decision.values()):
+        return ""
+    each = [f"{without_decision.get(arm, 0):,} of the {arm}" for arm in ("challenger", "champion")]
+    return f"Left out of the KPI, because they have a label and no decision: {', '.join(each)}."
 
 
 def _latency_words(took_ms: tuple[float, float] | None, in_simulation: bool) -> str:

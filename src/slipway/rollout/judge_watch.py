@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +11,20 @@ import polars as pl
 
 from slipway.records.rollouts import CanarySpec, Look, RolloutVerdict
 from slipway.rollout.guardrails import GUARDRAILS, guarded
+from slipway.rollout.judge_canary import left_out_words
 
 __all__ = ["judge_watch"]
 
 
 def judge_watch(
-    spec: CanarySpec, labels: pl.DataFrame | None, quality: Look | None, *, step: int, until: datetime, now: datetime
+    spec: CanarySpec,
+    labels: pl.DataFrame | None,
+    quality: Look | None,
+    *,
+    step: int,
+    until: datetime,
+    now: datetime,
+    without_decision: Mapping[str, int] | None = None,
 ) -> Look:
     """Do the labels of the rows that each arm answered in the canary show the promoted one to be worse?
 
@@ -29,6 +38,7 @@ def judge_watch(
         step: The step at which it was promoted.
         until: When the watch ends.
         now: Business time.
+        without_decision: See `Seen`.
     """
     needed = len(GUARDRAILS) / spec.alpha
     verdict: RolloutVerdict = "undecided"
@@ -50,5 +60,7 @@ def judge_watch(
         values["quality"] = quality.values
         if quality.verdict == "worse":
             verdict, told = "worse", f"{told} {quality.sentence}"
-    sentence = f"After the promotion: {told}"
+    left_out = left_out_words(without_decision or {})
+    values["without_decision"] = dict(without_decision or {})
+    sentence = f"After the promotion: {told}" + (f" {left_out}" if left_out else "")
     return Look(at=now, phase="canary", step=step, verdict=verdict, sentence=sentence, values=values)

@@ -17,6 +17,7 @@ from slipway.serving.log_policy import LogPolicy
 
 if TYPE_CHECKING:
     from slipway.serving.fallback import LoadedFallback
+    from slipway.serving.guest import Guest
 
 __all__ = [
     "Active",
@@ -81,6 +82,7 @@ class LoadedChallenger:
         resolve: Its own features, None where it takes the very rows that the champion's features give.
         explain: Explains its scores, None where nothing does.
         is_valid: Whether a number can be a score of its task.
+        guest: Its process, where it needs another environment; None where it is loaded here.
     """
 
     plan: Challenger
@@ -89,6 +91,7 @@ class LoadedChallenger:
     resolve: Resolve | None = None
     explain: Explain | None = None
     is_valid: Callable[[float], bool] = math.isfinite
+    guest: "Guest | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +142,9 @@ class Active:
     def __post_init__(self) -> None:
         # Rows are scored beside the loop where a model must not be waited for, or is asked for many requests at once.
         is_joined = self.joining is not None and self.joining.pays
-        object.__setattr__(self, "is_aside", self.fallback is not None or is_joined)
         first = [] if self.challenger is None else [self.challenger]
         object.__setattr__(self, "challengers", (*first, *self.beside))
         plans = [one.plan for one in self.challengers]
+        is_awaited = any(one.guest is not None and one.plan.fraction > 0.0 for one in self.challengers)
+        object.__setattr__(self, "is_aside", self.fallback is not None or is_joined or is_awaited)
         object.__setattr__(self, "assign", assigner(plans, self.revision.split, self.contract))

@@ -11,17 +11,23 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from itertools import count as counting
+from typing import Any
 
 import msgspec
 
 from slipway.errors import NotFound, SlipwayError, StepFailed
 from slipway.ids import new_id
 from slipway.records.endpoints import StandAlone
+from slipway.records.predictions import PredictionRow
 from slipway.records.reach import Reach
+from slipway.schema.validation import Request
 from slipway.serving import counters as count
 from slipway.serving import protocols, v2
 from slipway.serving.active import Active
 from slipway.serving.answers import Scorer, encode
+from slipway.serving.arrow import ARROW
+from slipway.serving.bulk import Bulk
+from slipway.serving.caller_limit import CallerLimit
 from slipway.serving.counters import Counters, request_counter
 from slipway.serving.dialects import Dialect
 from slipway.serving.http import (
@@ -77,6 +83,9 @@ class _Alone:
         home = f"/endpoints/{self.about.name}"
         scorer = RowScorer(self.counters, lambda row: self.counters.add(count.FAILURES))
         self._score = Scorer(lambda: datetime.now(UTC), scorer)
+        # Of this process alone, for a container is one; it knows nobody by a token, so all callers count as one.
+        self._limit = CallerLimit(self.about.caller_rate) if self.about.caller_rate else None
+        self._bulk = Bulk(self.closing)
         self._requests = counting(1)
         self._worker = new_id()[-12:].encode()
         self._routes: dict[str, tuple[str, str, Callable[[Scope, Receive, Send], Awaitable[None]]]] = {
@@ -117,11 +126,14 @@ class _Alone:
 
     async def _predict(self, scope: Scope, receive: Receive, sender: Send, dialect: Dialect | None = None) -> None:
         headers = scope[HEADERS]
+        if self._limit is not None:
+            self._limit.check("")
+        if dialect is None and headers.get(b"content-type") == ARROW:
+            await self._bulk(self.active, headers, receive, sender, self._score_part)
+            return
         body = await read_body(headers, receive, self.about.contract.max_bytes)
         started = time.perf_counter_ns()
         write, kind = encode, JSON
-        if dialect is None and (given := headers.get(b"content-type")) in protocols.BY_TYPE:
-            dialect = protocols.BY_TYPE[given]
         if dialect is not None:
             (body, write), kind = (
                 dialect.read(body, headers, self.active.revision),
@@ -131,6 +143,12 @@ class _Alone:
         self.counters.add(count.ROWS, len(rows))
         await send(sender, 200, write(answer), closing=self.closing(), content_type=kind)
         self.counters.observe_ns(time.perf_counter_ns() - started)
+
+    async def _score_part(self, rows: list[list[Any]]) -> list[PredictionRow]:
+        answered = self._score(self.active, Request(rows, None))[1]
+        self.counters.add(count.ROWS, len(rows))
+        self.counters.add(count.BULK_ROWS, len(rows))
+        return answered
 
     async def _describe(self, scope: Scope, receive: Receive, sender: Send) -> None:
         said = {

@@ -1,22 +1,33 @@
 """From a decoded request to the answer's bytes and the rows for the log."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from slipway.errors import InvalidInput
-from slipway.ids import new_ids
+from slipway.ids import ids_from, new_ids
 from slipway.records.endpoints import Contract, FallbackBy, Revision, Served
 from slipway.records.predictions import FallbackReason, PredictionRow
 from slipway.schema.validation import Request
-from slipway.serving.active import Active
+from slipway.serving.active import Active, LoadedChallenger
 from slipway.serving.http import TooLarge
 from slipway.serving.row_scorer import RowScorer
 from slipway.serving.scoring import EPOCH, MICROSECOND, ScoredRows
 
-__all__ = ["Answer", "ByFallback", "ModelName", "Prediction", "Scorer", "encode", "fallback_reasons", "too_many"]
+__all__ = [
+    "Answer",
+    "ByFallback",
+    "ModelName",
+    "Prediction",
+    "Scorer",
+    "challenger_status",
+    "encode",
+    "fallback_reasons",
+    "too_many",
+]
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -107,17 +118,25 @@ class Scorer:
         return self._now() if request.at is None else _given_time(request.at, revision)
 
     def answer(
-        self, active: Active, request: Request, at: datetime, scored: ScoredRows, caller: str = ""
+        self,
+        active: Active,
+        request: Request,
+        at: datetime,
+        scored: ScoredRows,
+        caller: str = "",
+        named: tuple[str, bool] | None = None,
     ) -> tuple[Answer, list[PredictionRow]]:
-        """The answer to a request whose rows are scored, and one log row an answered row."""
+        """The answer to a request whose rows are scored, and one log row an answered row; `named` as in `ROWS_NAMED`."""
         rows, revision = request.rows, active.revision
         inputs, scores, sides, _ = scored
         at_us, answered_us, number = (at - EPOCH) // MICROSECOND, time.time_ns() // 1000, revision.number
+        first, again = named or ("", False)
+        ids = ids_from(first, len(rows)) if first else new_ids(len(rows))
         predictions: list[Prediction] = []
         logged: list[PredictionRow] = []
         # What can be had for all rows at once is: a request of a hundred should not pay a hundred times.
         for id, key, row, values, score, (arm, likely, version, bundle, threshold, fell, took_us) in zip(
-            new_ids(len(rows)), active.contract.keys_of(rows), rows, inputs, scores, sides, strict=True
+            ids, active.contract.keys_of(rows), rows, inputs, scores, sides, strict=True
         ):
             decision = None if threshold is None else score >= threshold
             by = msgspec.UNSET if fell is None else ByFallback(*fell)
@@ -141,6 +160,7 @@ class Scorer:
                     1.0,
                     "" if fell is None else fell.reason,
                     took_us,
+                    again,
                 )
             )
         served = revision.served
@@ -166,3 +186,12 @@ def too_many(rows: int, contract: Contract, field: str = "rows") -> TooLarge:
         fix="Send them in several requests.",
         field=field,
     )
+
+
+def challenger_status(challenger: LoadedChallenger | None) -> Mapping[str, Any] | None:
+    """What an endpoint says of a challenger: the version, its share of the rows and its roll-out; None without one."""
+    if challenger is None:
+        return None
+    plan = challenger.plan
+    model = msgspec.to_builtins(Scorer.model_of(plan.served))
+    return {**model, "fraction": plan.fraction, "rollout": plan.rollout_id}

@@ -23,11 +23,14 @@ from slipway.ids import new_id
 from slipway.records.endpoints import Revision
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow
 from slipway.records.reach import Reach
+from slipway.schema.validation import Request
 from slipway.serving import counters as count
 from slipway.serving import protocols, v2
-from slipway.serving.active import Active, LoadedChallenger, Received
-from slipway.serving.answers import Answer, Scorer, encode
+from slipway.serving.active import Active, Received
+from slipway.serving.answers import Answer, Scorer, challenger_status, encode
+from slipway.serving.arrow import ARROW
 from slipway.serving.aside import Aside
+from slipway.serving.bulk import Bulk, room_in
 from slipway.serving.caller_limit import CallerLimit
 from slipway.serving.callers import LIMITED, Admit, CallerCounts, open_to_all
 from slipway.serving.counters import Counters, request_counter
@@ -37,6 +40,7 @@ from slipway.serving.http import (
     HEADERS,
     JSON,
     REQUEST_ID,
+    ROWS_NAMED,
     App,
     ClientGone,
     MethodNotAllowed,
@@ -171,6 +175,7 @@ class _Endpoint:
         self._at_once = 0
         self.shadow.is_live = lambda: self._at_once > 0
         self._explaining = Explaining()
+        self._bulk = Bulk(self.closing)
         self._requests = counting(1)
         self._worker = new_id()[-12:].encode()
         self._routes: dict[str, tuple[str, str, Callable[[Scope, Receive, Send], Awaitable[None]]]] = {
@@ -236,11 +241,12 @@ class _Endpoint:
             raise self._still_loading()
         if active.caller_limit is not None:
             self._check_rate(active.caller_limit, scope[CALLER])
+        if dialect is None and headers.get(b"content-type") == ARROW:
+            await self._answer_bulk(active, scope, receive, sender)
+            return
         body = await read_body(headers, receive, active.revision.contract.max_bytes)
         started = time.perf_counter_ns()
         write, kind = encode, JSON
-        if dialect is None and (given := headers.get(b"content-type")) in protocols.BY_TYPE:
-            dialect = protocols.BY_TYPE[given]
         # Looked up without a call: who asks for no explanation pays nothing for those who do.
         query = scope["query_string"] if "query_string" in scope else b""  # noqa: SIM401
         top = wanted(query, is_own=dialect is None) if query else 0
@@ -260,7 +266,7 @@ class _Endpoint:
                     scored = self._rows(active, request.rows, at)
                 finally:
                     self.overdue.begun_ns = 0
-            answer, rows = self._score.answer(active, request, at, scored, scope[CALLER])
+            answer, rows = self._score.answer(active, request, at, scored, scope[CALLER], scope.get(ROWS_NAMED))
             # Counted before it is answered: whoever has the answer finds it in the counters, written or still under way.
             self.counters.add(count.ROWS, len(rows))
             kept, written = (rows, rows) if active.log_policy is None else self._chosen(active.log_policy, rows)
@@ -268,10 +274,8 @@ class _Endpoint:
                 await asyncio.wrap_future(self.log.put_and_tell(written))
             else:
                 self.log.put(written)
-            if active.challenger is not None and active.revision.split is None:
-                self.shadow.put(active, [row for row in kept if not row.fallback])
-            if active.revision.old_system is not None and self.old_system is not None:
-                self.old_system.put(active.revision, [row for row in kept if not row.fallback])
+            if active.challenger is not None or active.revision.old_system is not None:
+                self._compare(active, kept)
             if top:
                 await self._send_explained(active, answer, rows, top, sender)
             else:
@@ -283,6 +287,42 @@ class _Endpoint:
                 self._explaining.leave_place()
         if request.has_unknown:
             self._count_unknown(active.contract.unknown_fields(body))
+
+    async def _answer_bulk(self, active: Active, scope: Scope, receive: Receive, sender: Send) -> None:
+        """Answer an Arrow stream; the histogram of predictions does not tell of it."""
+        wanted(scope.get("query_string", b""), is_own=False)
+        at, caller = self.now(), scope[CALLER]
+
+        async def score(rows: list[list[Any]]) -> list[PredictionRow]:
+            if active.is_aside:
+                scored: ScoredRows = await self._aside(active, rows, at, time.monotonic())
+            else:
+                self.overdue.begun_ns = time.perf_counter_ns()
+                try:
+                    scored = self._rows(active, rows, at)
+                finally:
+                    self.overdue.begun_ns = 0
+            kept = written = answered = self._score.answer(active, Request(rows, None), at, scored, caller)[1]
+            self.counters.add(count.ROWS, len(rows))
+            self.counters.add(count.BULK_ROWS, len(rows))
+            if active.log_policy is not None:
+                kept, written = self._chosen(active.log_policy, answered)
+            if active.revision.log.sync and written:
+                await asyncio.wrap_future(self.log.put_and_tell(written))
+            else:
+                await room_in(self.log)
+                self.log.put(written)
+            self._compare(active, kept)
+            return answered
+
+        self._count_unknown(await self._bulk(active, scope[HEADERS], receive, sender, score))
+
+    def _compare(self, active: Active, rows: list[PredictionRow]) -> None:
+        """Have answered rows scored by the model, and by the old system, that did not answer them."""
+        if active.challenger is not None and active.revision.split is None:
+            self.shadow.put(active, [row for row in rows if not row.fallback])
+        if active.revision.old_system is not None and self.old_system is not None:
+            self.old_system.put(active.revision, [row for row in rows if not row.fallback])
 
     def _chosen(self, policy: LogPolicy, rows: list[PredictionRow]) -> tuple[list[PredictionRow], list[PredictionRow]]:
         """The rows of which something is logged, and what of them."""
@@ -335,8 +375,8 @@ class _Endpoint:
             "project": revision.project,
             "environment": revision.environment,
             "model": Scorer.model_of(revision.served),
-            "challenger": _told(active.challenger),
-            "arms": [_told(one) for one in active.challengers] if revision.split is not None else None,
+            "challenger": challenger_status(active.challenger),
+            "arms": [challenger_status(one) for one in active.challengers] if revision.split is not None else None,
             "revision": revision.number,
             "fallback": _behind(revision),
             "joining": None if active.joining is None else active.joining._asdict(),
@@ -422,14 +462,6 @@ class _Endpoint:
             why=f"This process answers for the endpoint {self.name!r} only.",
             fix=f"Its routes are: {', '.join(f'{method} {p}' for p, (_, method, _) in self._routes.items())}.",
         )
-
-
-def _told(challenger: LoadedChallenger | None) -> Mapping[str, Any] | None:
-    if challenger is None:
-        return None
-    plan = challenger.plan
-    model = msgspec.to_builtins(Scorer.model_of(plan.served))
-    return {**model, "fraction": plan.fraction, "rollout": plan.rollout_id}
 
 
 def _marked(rows: Sequence[PredictionRow]) -> tuple[tuple[bytes, bytes], ...]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from slipway.errors import InvalidInput
 from slipway.serving.active import Active
+from slipway.serving.guest import model_ns
 from slipway.serving.lane import Lane, Late
 from slipway.serving.row_scorer import RowScorer
 from slipway.serving.scoring import (
@@ -127,9 +128,9 @@ class ArmsAside:
         if step == "features" and active.challengers[arm].resolve is None:  # they are the champion's too
             instead = _Asked(None, problem, 0)
         else:
-            instead = await self._ask(request, _CHAMPION, places, notes)
+            instead = await self._ask(request, _CHAMPION, places, Notes())  # what it cannot answer is the challenger's
         if instead.answers is not None:
-            note_cover(active, arm, notes, len(places), problem)
+            note_cover(active, arm, notes, len(places), problem, lost=len(instead.answers[2]))
             side = side_instead(active, arm, by=_CHAMPION)
             found.take(places, instead.answers[0], instead.answers[1], side, instead.answers[2])
             return
@@ -191,5 +192,5 @@ def _of_arm(request: _Request, arm: int, part: list[list[Any]], notes: Notes) ->
 
 
 def _timed(call: Callable[[], Answered]) -> tuple[Answered, int]:
-    begun = time.perf_counter_ns()
-    return call(), time.perf_counter_ns() - begun
+    begun = model_ns()
+    return call(), model_ns() - begun

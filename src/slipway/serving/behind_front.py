@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
-from slipway.serving.front_requests import FROM
-from slipway.serving.http import App, Receive, Scope, Send
+from slipway.serving.front_requests import FROM, NAMED
+from slipway.serving.http import ROWS_NAMED, App, Receive, Scope, Send
 
 __all__ = ["behind_front"]
 
@@ -21,6 +21,10 @@ def behind_front(app: App) -> App:
         if headers and headers[0][0] == FROM:
             scope["scheme"], scope["client"], scope["server"] = _origin(headers[0][1])
             scope["headers"] = headers[1:]
+            if len(headers) > 1 and headers[1][0] == NAMED:
+                time, _, first = headers[1][1].decode("latin-1").partition(" ")
+                scope["headers"] = headers[2:]
+                scope[ROWS_NAMED] = (first, time != "1")
         await app(scope, receive, send)
 
     return asked

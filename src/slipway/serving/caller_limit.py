@@ -15,7 +15,7 @@ from slipway.hashing import digest
 from slipway.serving.counters import mapped
 from slipway.serving.http import TooMany
 
-__all__ = ["LIMITS_FILE", "CallerLimit"]
+__all__ = ["LIMITS_FILE", "CallerLimit", "written"]
 
 LIMITS_FILE = "limits.bin"
 _PLACES = 4096
@@ -58,7 +58,7 @@ class CallerLimit:
             who = caller or "Who calls without a token"
             raise TooMany(
                 f"{who} has sent more requests than a caller may here.",
-                why=f"{_written(self._rate)} is the limit of each caller of this endpoint"
+                why=f"{written(self._rate)} is the limit of each caller of this endpoint"
                 + ("." if caller else "; all who are not known by a token count as one."),
                 fix="Send it again after Retry-After seconds; several rows in one request count once.",
                 after_s=-(-early // _S),
@@ -83,8 +83,8 @@ class CallerLimit:
         return due if now < due <= now + self._ahead_ns + self._every_ns else now
 
 
-def _written(rate: float) -> str:
-    """A rate for a sentence."""
+def written(rate: float) -> str:
+    """A rate, in requests a second, for a sentence."""
     per, unit = next((pair for pair in ((1, "second"), (60, "minute")) if rate * pair[0] >= 1), (3600, "hour"))
     count = round(rate * per, 1)
-    return f"{count:g} request{'' if count == 1 else 's'} a {unit}"
+    return f"{count:g} request{'' if count == 1 else 's'} {'an' if unit == 'hour' else 'a'} {unit}"

@@ -15,6 +15,7 @@ from slipway.records.endpoints import FallbackBy
 from slipway.records.predictions import FallbackReason
 
 __all__ = [
+    "BULK_ROWS",
     "CHALLENGER_ROWS",
     "COUNTERS_FILE",
     "COVERED_ROWS",
@@ -110,9 +111,10 @@ _first = len(_REQUESTS)
     OLD_DROPPED,
     OLD_LOST,
     OLD_FAILED,
+    BULK_ROWS,
     _LATENCY_SUM_NS,
     _LATENCY,
-) = range(_first, _first + 39)
+) = range(_first, _first + 40)
 _behind = _LATENCY + len(LATENCY_BUCKETS_S) + 1
 FALLBACK_ROWS: dict[tuple[FallbackBy, FallbackReason], int] = {
     (by, reason): _behind + i
@@ -131,6 +133,7 @@ _ACCOUNTS = (
 _PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
     ((ROWS,), "slipway_rows_total", "Rows answered."),
     ((EXPLAINED_ROWS,), "slipway_explained_rows_total", "Those whose answer was explained."),
+    ((BULK_ROWS,), "slipway_bulk_rows_total", "Rows of Arrow streams among the answered ones."),
     ((JOINED_REQUESTS,), "slipway_joined_requests_total", "Requests that were scored together with others."),
     ((UNKNOWN_FIELDS,), "slipway_unknown_fields_total", "Values in requests that the contract does not know."),
     ((MODEL_FAILURES,), "slipway_model_failures_total", "Requests on which features or model failed."),

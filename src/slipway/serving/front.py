@@ -132,7 +132,11 @@ class Front:
     def max_bytes(self, target: bytes) -> int:
         """How large the body of a request to a target may be."""
         found = self.find(target)
-        return found.backend.routes.max_bytes if found.backend is not None else _NOBODYS_BYTES
+        if found.backend is None:
+            return _NOBODYS_BYTES
+        routes = found.backend.routes
+        is_bulk = target.partition(b"?")[0].endswith(b"/predict")
+        return max(routes.bulk_bytes, routes.max_bytes) if is_bulk else routes.max_bytes
 
     def come(self, client: "_Client") -> bool:
         """Take a client in; whether there is room."""

@@ -1,7 +1,8 @@
 """The front's side towards workers: which worker gets a request, and what becomes of it when that worker ends.
 
 A request is here whole, so it can be given to a worker a second time. It is then given alone: whatever ended the first
-worker, no other request shares the second one's fate.
+worker, no other request shares the second one's fate. And it is given only when the first one is gone for good: what that
+one has logged is in the log by then, so that of two rows of the same id the marked one is always the later.
 """
 
 import asyncio
@@ -17,7 +18,8 @@ import httptools
 
 from slipway.errors import SlipwayError, Unavailable
 from slipway.serving import front_routes as figure
-from slipway.serving.front_routes import Figures, Routes, hung_file, is_held, read_routes, socket_file
+from slipway.serving.front_requests import again
+from slipway.serving.front_routes import Figures, Routes, has_ended, hung_file, is_held, read_routes, socket_file
 
 __all__ = ["Backend", "Job"]
 
@@ -27,6 +29,7 @@ _AT_ONCE = 32
 _MOST_WAITING = 2048
 _IDLE_S = 20.0  # less than a worker's own time-out, so that no worker closes a connection that is just being used
 _TRIES = 2
+_LOOK_AGAIN_S = 0.005
 _logger = logging.getLogger("slipway.serving")
 
 
@@ -151,6 +154,7 @@ class Backend:
         self._seen: tuple[int, int] | None = None
         self._places: dict[int, _Place] = {}
         self._queue: deque[Job] = deque()
+        self._lost: list[tuple[_Place, Job]] = []
         self._at_work = 0
         self._counted = 0
         self._counted_at = time.monotonic_ns()
@@ -232,7 +236,7 @@ class Backend:
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for an answer."""
-        return not self._queue and not self._at_work
+        return not self._queue and not self._lost and not self._at_work
 
     @property
     def _name(self) -> str:
@@ -266,9 +270,29 @@ class Backend:
             self._fail(job, Unavailable(f"Two workers of {self._name} ended on this request.", fix=_LATER))
         else:
             self.figures.add(figure.RETRIED)
-            job.is_alone, job.since = True, time.monotonic()
-            self._queue.appendleft(job)
+            job.is_alone, job.since, job.request = True, time.monotonic(), again(job.request)
+            self._lost.append((place, job))
+            if len(self._lost) == 1:
+                self._take_up()
         self._pump()
+
+    def _take_up(self) -> None:
+        """Let requests that were lost wait for another worker, as soon as nothing is left of the one that had them."""
+        waiting, self._lost = self._lost, []
+        ended = {place.serial: has_ended(self.folder, place.serial) for place, _ in waiting}
+        for place, job in waiting:
+            if ended[place.serial]:
+                self._queue.appendleft(job)
+            elif time.monotonic() - job.since > self.routes.wait_s:
+                self._fail(
+                    job, Unavailable(f"A worker of {self._name} that left the request does not end.", fix=_LATER)
+                )
+            else:
+                self._lost.append((place, job))
+        if self._lost:
+            asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._take_up)
+        if len(self._lost) < len(waiting):
+            self._pump()
 
     def _done(self, place: _Place, job: Job) -> None:
         place.at_work -= 1
@@ -369,7 +393,7 @@ class Backend:
         self._counted, self._counted_at = max(self._counted + change, 0), now
 
     def _put_gauges(self) -> None:
-        self.figures.put(figure.WAITING, len(self._queue))
+        self.figures.put(figure.WAITING, len(self._queue) + len(self._lost))
         self.figures.put(figure.AT_WORK, self._at_work)
 
 

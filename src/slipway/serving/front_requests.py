@@ -11,12 +11,17 @@ from typing import NamedTuple
 import httptools
 
 from slipway.errors import InvalidInput, SlipwayError, Unavailable
+from slipway.ids import room_for_ids
 from slipway.serving.http import TooLarge
 
-__all__ = ["FROM", "HEAD_BYTES", "Reader", "Request", "Unreadable"]
+__all__ = ["FROM", "HEAD_BYTES", "NAMED", "Reader", "Request", "Unreadable", "again"]
 
 FROM = b"x-slipway-from"
 """The header in which the front tells a worker how a request came; nobody else's is believed."""
+
+NAMED = b"x-slipway-named"
+"""The header behind it, in which the front says what the rows of a request are called: the first one's id, and "1", or "2"
+where it has given the request to another worker before, that ended on it."""
 
 HEAD_BYTES = 64 << 10
 _HEADERS = 200
@@ -33,8 +38,10 @@ _DROPPED = frozenset(
         b"transfer-encoding",
         b"upgrade",
         FROM,
+        NAMED,
     )
 )
+_FIRST, _SECOND = (b"%b: %b " % (NAMED, n) for n in (b"1", b"2"))
 _is_target = re.compile(rb"[!-~]+").fullmatch
 _is_name = re.compile(rb"[!-~]{1,128}").fullmatch
 
@@ -83,15 +90,22 @@ class Request(NamedTuple):
             target: Path and query there.
             origin: How it came, for `FROM`.
         """
-        return b"%b %b HTTP/1.1\r\n%b: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+        return b"%b %b HTTP/1.1\r\n%b: %b\r\n%b%b\r\n%bcontent-length: %d\r\n\r\n%b" % (
             self.method,
             target,
             FROM,
             origin,
+            _FIRST,
+            room_for_ids().encode(),
             self.headers,
             len(self.body),
             self.body,
         )
+
+
+def again(request: bytes) -> bytes:
+    """An encoded request as it is given to a second worker: rows of the same ids, marked."""
+    return request.replace(_FIRST, _SECOND, 1)
 
 
 class Reader:
@@ -150,8 +164,8 @@ class Reader:
         except httptools.HttpParserError as problem:
             self._end(self._problem or Unreadable(400, f"This is no HTTP/1.1 request: {problem}."))
         else:
-            # What of a head is not whole yet is held by the parser, and counted here.
-            self._raw = 0 if self._headers else len(data) if len(self.whole) > before else self._raw + len(data)
+            # What of a head is not whole yet is held by the parser, and counted here; not what came with the end of a body.
+            self._raw = 0 if self._headers or len(self.whole) > before else self._raw + len(data)
             if self._raw > 2 * HEAD_BYTES:
                 self._end(_too_long())
 

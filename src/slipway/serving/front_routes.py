@@ -24,8 +24,10 @@ __all__ = [
     "WORKERS",
     "Figures",
     "Routes",
+    "has_ended",
     "hung_file",
     "is_held",
+    "life_file",
     "read_routes",
     "socket_file",
     "write_routes",
@@ -60,6 +62,7 @@ class Routes(Struct, frozen=True, kw_only=True):
         workers: The serial numbers of the workers that answer; each names its socket.
         revision: What they serve.
         max_bytes: How large a request's body may be.
+        bulk_bytes: How large one to its predict route may be: which kind of body it is, the worker says.
         sleeps: Whether no worker at all is a state to wait in: the first request wakes one.
         is_open: Whether anybody may read its metrics.
         is_shared: Whether it is asked on the port that the endpoints of its store share.
@@ -72,6 +75,7 @@ class Routes(Struct, frozen=True, kw_only=True):
     workers: tuple[int, ...] = ()
     revision: int = 0
     max_bytes: int = 4 << 20
+    bulk_bytes: int = 4 << 20
     sleeps: bool = False
     is_open: bool = False
     is_shared: bool = False
@@ -122,6 +126,16 @@ def hung_file(folder: Path, serial: int) -> Path:
     return folder / WORKERS / f"{serial}.hung"
 
 
+def life_file(folder: Path, serial: int) -> Path:
+    """A file that is locked as long as the worker with a serial number lives, whatever ends it."""
+    return folder / WORKERS / f"{serial}.life"
+
+
+def has_ended(folder: Path, serial: int) -> bool:
+    """Whether a worker is gone for good: it writes nothing any more."""
+    return not _is_locked(life_file(folder, serial))
+
+
 class Figures:
     """What the front counts of one endpoint: a mapped file, so that it outlives the front and others can read it.
 
@@ -169,8 +183,12 @@ class Figures:
 
 def is_held(folder: Path) -> bool:
     """Whether a process holds a folder's lock."""
+    return _is_locked(folder / LOCK_FILE)
+
+
+def _is_locked(path: Path) -> bool:
     try:
-        with (folder / LOCK_FILE).open("r") as file:
+        with path.open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -25,9 +25,11 @@ __all__ = [
     "HEADERS",
     "JSON",
     "REQUEST_ID",
+    "ROWS_NAMED",
     "App",
     "ClientGone",
     "Headers",
+    "Message",
     "MethodNotAllowed",
     "Receive",
     "Scope",
@@ -56,6 +58,10 @@ REQUEST_ID: ContextVar[bytes] = ContextVar("REQUEST_ID", default=b"")
 
 HEADERS = "slipway.headers"
 """Under this key of a request's scope stand its headers by name."""
+
+ROWS_NAMED = "slipway.rows_named"
+"""Under this key stands, behind a front, what the request's rows are called: the first one's id, and whether a worker ended
+on the same request before."""
 
 JSON = (b"content-type", b"application/json")
 """The header of an answer in JSON."""

@@ -115,7 +115,7 @@ class OldSystem:
                 for part, answer in zip(some, said, strict=True):
                     written += [
                         ShadowRow(row.id, row.at_us, revision.number, "reference", spec.mark, score, answer.took_ns,
-                                  "" if score is not None else answer.problem or "unreadable")
+                                  "" if score is not None else answer.problem or "unreadable", 0, row.log_again)
                         for row, score in zip(part, answer.scores, strict=True)
                     ]  # fmt: skip
         if written:

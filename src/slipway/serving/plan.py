@@ -202,6 +202,7 @@ class Plan:
             workers=tuple(sorted(worker.serial for worker in answer)),
             revision=self.number,
             max_bytes=self._goal.contract.max_bytes,
+            bulk_bytes=max(self._goal.contract.bulk_bytes, self._goal.contract.max_bytes),
             sleeps=self._goal.fewest == 0,
             is_open=not self._goal.by_token,
             is_shared=self._is_shared,

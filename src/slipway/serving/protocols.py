@@ -4,14 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slipway.errors import SlipwayError
-from slipway.serving import arrow, invocations, v2
+from slipway.serving import invocations, v2
 from slipway.serving.dialects import Dialect
 from slipway.serving.http import Scope
 
-__all__ = ["BY_TYPE", "dialects", "error_form"]
-
-BY_TYPE: Mapping[bytes | None, Dialect] = {arrow.ARROW: arrow.DIALECT}
-"""The protocols of bodies that come to the endpoint's own path, by their Content-Type; all else is its own JSON."""
+__all__ = ["dialects", "error_form"]
 
 _ERROR_FORMS = {"v2": v2.error_form, "invocations": invocations.error_form}
 

@@ -84,6 +84,11 @@ class RowQueue(Generic[T]):
         """How many rows are queued or being written."""
         return self._put_rows - self._taken_rows
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether so much waits that who has many rows had better wait too."""
+        return self.waiting_rows > self._capacity // 2
+
     def put(self, rows: list[T]) -> bool:
         """Queue rows without waiting; False when the queue is full and they were dropped and counted."""
         if self._closing or self._put_rows - self._taken_rows + len(rows) > self._capacity:

@@ -64,7 +64,9 @@ class RowScorer:
                 inputs = resolved(active.resolve, rows, at)
                 scores = scored(active.predict, inputs)
             except ArmFailed as problem:
-                self._note(active, Failed("champion", len(rows), problem.step, kind_of(problem)), at)
+                self._note(
+                    active, Failed("champion", len(rows), problem.step, kind_of(problem)), at, time.time_ns() // 1000
+                )
                 raise self.told(problem) from problem.cause
             if active is not self._last:  # made once a revision
                 self._last, self._alone = active, [champion_alone(active)]
@@ -82,20 +84,21 @@ class RowScorer:
         """Count and write down what was found out while the models of a revision were asked."""
         if notes.by_challenger:
             self._counters.add(count.CHALLENGER_ROWS, notes.by_challenger)
+        noted_us = time.time_ns() // 1000  # the same for all of a request, which it names
         for failed in notes.failures:
-            self._note(active, failed, at)
+            self._note(active, failed, at, noted_us)
             if failed.was_covered and failed.arm != "champion":
                 self._counters.add(count.COVERED_ROWS, failed.rows)
         for what, cause in notes.said:
             self.say(f"{what} [{REQUEST_ID.get().decode()}]", cause)
 
-    def _note(self, active: Active, failed: Failed, at: datetime) -> None:
+    def _note(self, active: Active, failed: Failed, at: datetime, noted_us: int) -> None:
         revision = active.revision
         arm, rows, step, kind, was_covered = failed
         served = next((one.plan.served for one in active.challengers if one.plan.name == arm), revision.served)
         row = FailureRow(
             microseconds(at),
-            time.time_ns() // 1000,
+            noted_us,
             revision.number,
             arm,
             served.bundle[:16],

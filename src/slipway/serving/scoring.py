@@ -354,12 +354,15 @@ def of_challenger(
     return inputs, scored(challenger.predict, inputs, is_valid)
 
 
-def note_cover(active: Active, arm: int, notes: Notes, rows: int, problem: ArmFailed | InvalidInput) -> None:
-    """Note that the champion answered rows in a challenger's place."""
+def note_cover(
+    active: Active, arm: int, notes: Notes, rows: int, problem: ArmFailed | InvalidInput, *, lost: int
+) -> None:
+    """Note that the champion was asked for rows in a challenger's place, and could not answer the lost ones either."""
     step = problem.step if isinstance(problem, ArmFailed) else "predict"
-    notes.failures.append(Failed(active.challengers[arm].plan.name, rows, step, kind_of(problem), True))
+    name, kind, found = active.challengers[arm].plan.name, kind_of(problem), rows - lost
+    notes.failures += [Failed(name, n, step, kind, covered) for n, covered in ((found, True), (lost, False)) if n]
     cause = problem.cause if isinstance(problem, ArmFailed) else problem
-    notes.said.append((f"The champion answered {rows} rows for the {_called(active, arm)}: {problem}", cause))
+    notes.said.append((f"The champion answered {found} rows for the {_called(active, arm)}: {problem}", cause))
 
 
 def side_of(active: Active, arm: int) -> Side:
@@ -389,14 +392,15 @@ def _challengers(
         inputs, scores = of_challenger(active, arm, rows, at, notes, given)
     except (ArmFailed, InvalidInput) as problem:
         try:
-            inputs, scores, missing = champions(active, rows, at, notes, given)
+            # What it cannot answer either is the challenger's failure still: it was drawn for these rows.
+            inputs, scores, missing = champions(active, rows, at, Notes(), given)
         except InvalidInput:
             raise  # no model takes these rows: the challenger is not to blame either
         except ArmFailed:
             step = problem.step if isinstance(problem, ArmFailed) else "predict"
             notes.failures.append(Failed(active.challengers[arm].plan.name, len(rows), step, kind_of(problem)))
             raise
-        note_cover(active, arm, notes, len(rows), problem)
+        note_cover(active, arm, notes, len(rows), problem, lost=len(missing))
         return inputs, scores, missing, side_instead(active, arm, by=-1)
     notes.by_challenger += len(rows)
     return inputs, scores, NONE_MISSING, side_of(active, arm)

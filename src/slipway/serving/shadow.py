@@ -23,6 +23,7 @@ from slipway.serving import counters as count
 from slipway.serving.active import Active, Predict, Resolve, Rows
 from slipway.serving.arms import share_of
 from slipway.serving.counters import Counters
+from slipway.serving.guest import model_ns
 from slipway.serving.row_queue import Counted, RowQueue
 from slipway.serving.scoring import ArmFailed, resolved, scored
 
@@ -121,7 +122,7 @@ class Shadow:
         for (_, arm), (active, rows) in groups.items():
             model = _other(active, arm)
             while rows:
-                if time.monotonic() > self._until:
+                if time.monotonic() > self._until or not _can_be_asked(active):
                     break
                 some, rows = rows[: self._at_once], rows[self._at_once :]
                 began = time.monotonic()
@@ -160,6 +161,12 @@ def _letting_go() -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
+def _can_be_asked(active: Active) -> bool:
+    """Whether a challenger in a process of its own is there: what comes while it is started again is dropped."""
+    challenger = active.challenger
+    return challenger is None or challenger.guest is None or challenger.guest.is_up
+
+
 def _other(active: Active, arm: Arm) -> _Unseen:
     challenger = active.challenger
     assert challenger is not None  # rows are only put while there is one
@@ -173,13 +180,22 @@ def _other(active: Active, arm: Arm) -> _Unseen:
 def _shadows(active: Active, model: _Unseen, rows: list[PredictionRow], *, is_timed: bool) -> list[ShadowRow]:
     # Where the two have features of their own, those would have to be looked up again too: nobody measures then.
     beside_ns = _beside(model.beside, rows) if is_timed and model.resolve is None else 0
-    started = time.perf_counter_ns()
+    started = model_ns()
     scores = _scores(model, rows)
-    took_ns = (time.perf_counter_ns() - started) // len(rows)
+    took_ns = (model_ns() - started) // len(rows)
     bundle, number = model.served.bundle[:16], active.revision.number
     return [
         ShadowRow(
-            row.id, row.at_us, number, model.arm, bundle, score.value, took_ns, score.problem, 0 if place else beside_ns
+            row.id,
+            row.at_us,
+            number,
+            model.arm,
+            bundle,
+            score.value,
+            took_ns,
+            score.problem,
+            0 if place else beside_ns,
+            row.log_again,
         )
         for place, (row, score) in enumerate(zip(rows, scores, strict=True))
     ]
@@ -188,12 +204,12 @@ def _shadows(active: Active, model: _Unseen, rows: list[PredictionRow], *, is_ti
 def _beside(predict: Predict, rows: list[PredictionRow]) -> int:
     """How long the model that answered takes for a row of the same batch, in the same thread; 0 where it fails now."""
     inputs = [row.features for row in rows]
-    started = time.perf_counter_ns()
+    started = model_ns()
     try:
         scored(predict, inputs)
     except (ArmFailed, InvalidInput):
         return 0
-    return max(1, (time.perf_counter_ns() - started) // len(rows))
+    return max(1, (model_ns() - started) // len(rows))
 
 
 def _scores(model: _Unseen, rows: list[PredictionRow]) -> list[_Score]:

@@ -28,7 +28,7 @@ from slipway.records.reach import Reach
 from slipway.serving.counters import COUNTERS_FILE, LOG_DROPPED, LOG_FAILED, Counters
 from slipway.serving.feed_counters import forget_former
 from slipway.serving.front_keeper import FrontKeeper
-from slipway.serving.front_routes import FIGURES_FILE
+from slipway.serving.front_routes import FIGURES_FILE, has_ended
 from slipway.serving.plan import Plan
 from slipway.serving.relief import Relief
 from slipway.serving.worker_pool import Ended, WorkerPool
@@ -196,6 +196,7 @@ class Supervisor:
         states.mkdir(exist_ok=True)
         patterns = ("*.json", "*.callers", "*.sock", "*.hung", ".*.part")
         lefts = [left for pattern in patterns for left in states.glob(pattern)]
+        lefts += [left for left in states.glob("*.life") if has_ended(self._folder, int(left.stem))]
         for left in (*lefts, *self._folder.glob(".*.part")):
             left.unlink(missing_ok=True)
         forget_former(self._folder)
@@ -239,11 +240,20 @@ class Supervisor:
         self._restarts += 1
         self._replaced = worker.killed or f"It ended with {how}."
         if code != CANNOT_LOAD:
-            self._crashes = (*self._crashes, (self._number, datetime.now(UTC)))[-_CRASHES:]
+            self._note_crash()
         self._note = said if code == CANNOT_LOAD else ""
         return ""
 
+    def _note_crash(self) -> None:
+        self._crashes = (*self._crashes, (self._number, datetime.now(UTC)))[-_CRASHES:]
+
     def _look_at_workers(self, plan: Plan) -> None:
+        for worker in self._pool.all():
+            while worker.fallen < worker.state.fallen:  # a challenger that ends in its own process crashes nobody else
+                worker.fallen += 1
+                self._restarts += 1
+                self._replaced = "A challenger's process ended; front.log may say why."
+                self._note_crash()
         states = plan.states()
         serving = [state for state in states if state.ready]
         self._was_ready = self._was_ready or bool(serving)

@@ -4,6 +4,7 @@ A worker that should not stay although it answers is relieved: it counts no more
 another of its kind is started, and goes when that one is ready. Until then it answers.
 """
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slipway.serving.counters import MAX_WORKERS
-from slipway.serving.front_routes import hung_file, socket_file
+from slipway.serving.front_routes import hung_file, life_file, socket_file
 from slipway.serving.worker_state import WorkerState, state_file
 
 __all__ = ["Ended", "Kind", "Worker", "WorkerPool"]
@@ -42,7 +43,7 @@ class Worker:
     """One worker process.
 
     Args:
-        serial: Counts the supervisor's workers.
+        serial: Counts the workers of an endpoint's supervisors; no two have the same.
         index: Its slot among those that live.
         kind: What kind it is.
         process: The process.
@@ -52,6 +53,7 @@ class Worker:
         beat: The stamp of its last sign of life, and when that was seen.
         was_small: Whether it was once below its limit of memory.
         is_relieved: Whether another one takes its place.
+        fallen: How many ends of challengers in processes of their own were taken note of.
         killed: Why the supervisor killed it, "" where it did not.
     """
 
@@ -65,6 +67,7 @@ class Worker:
     beat: tuple[int, float] = (0, 0.0)
     was_small: bool = False
     is_relieved: bool = False
+    fallen: int = 0
     killed: str = ""
 
     def kill(self, why: str) -> None:
@@ -108,7 +111,9 @@ class WorkerPool:
         self._leaving: list[Worker] = []
         self._wanted: Mapping[Kind, int] = {}
         self._pauses: dict[Kind, tuple[int, float]] = {}
-        self._serial = 0
+        self._serial = (
+            time.time_ns() // 1_000_000
+        )  # no worker of a supervisor before, which may live still, has the same
         self._unknown_before: dict[str, int] = {}
 
     def of(self, kind: Kind) -> list[Worker]:
@@ -220,13 +225,15 @@ class WorkerPool:
         made = _listen_beside(socket_file(self._folder, self._serial)) if kind.is_fronted else None
         listener = made or self.listener
         assert listener is not None
+        life = _locked(life_file(self._folder, self._serial))
         try:
             process = subprocess.Popen(
                 self._command(index, listener.fileno(), kind.environment),
-                pass_fds=(listener.fileno(),),
+                pass_fds=(listener.fileno(), life),  # the lock is held by whoever has it open: soon the worker alone
                 stdin=subprocess.DEVNULL,
             )
         finally:
+            os.close(life)
             if made is not None:
                 made.close()  # with the worker it ends, so that the front is refused at once and does not wait
         self._workers.append(Worker(self._serial, index, kind, process, now, tries))
@@ -243,6 +250,7 @@ class WorkerPool:
         worker.state = self._read(worker)
         self._unknown_before = _sums([self._unknown_before, worker.state.unknown])
         state_file(self._folder, worker.index, worker.process.pid).unlink(missing_ok=True)
+        life_file(self._folder, worker.serial).unlink(missing_ok=True)
         if worker.kind.is_fronted:
             socket_file(self._folder, worker.serial).unlink(missing_ok=True)
             hung_file(self._folder, worker.serial).unlink(missing_ok=True)
@@ -259,6 +267,14 @@ def _sums(counted: Sequence[Mapping[str, int]]) -> dict[str, int]:
         for name, times in one.items():
             found[name] = found.get(name, 0) + times
     return found
+
+
+def _locked(path: Path) -> int:
+    """A new file that is open and locked."""
+    path.unlink(missing_ok=True)
+    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
 
 
 def _listen_beside(path: Path) -> socket.socket:

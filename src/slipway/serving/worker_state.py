@@ -27,6 +27,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
         unknown: How often which field came that the contract does not know, some of them.
         trouble: Why it should be replaced although it answers, "" otherwise.
         stands_by: Whether another environment answers, and this worker only stays warm for the way back.
+        fallen: How often a challenger in a process of its own ended without being told to.
     """
 
     ready: bool
@@ -36,6 +37,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
     unknown: dict[str, int] = {}
     stands_by: bool = False
+    fallen: int = 0
 
     def write(self, path: Path) -> None:
         """Replace the file; that it cannot be written is logged, and no reason for a worker not to answer."""

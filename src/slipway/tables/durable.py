@@ -1,11 +1,17 @@
 """Files that appear whole or not at all, and stay."""
 
+import ctypes
+import errno
 import os
 from pathlib import Path
 
+from slipway.errors import BackendError
 from slipway.ids import new_id
 
-__all__ = ["put_new", "replace_file", "sync_file", "sync_folder"]
+__all__ = ["exchange", "put_new", "replace_file", "sync_file", "sync_folder"]
+
+_HERE, _EXCHANGE = -100, 2
+"""Of Linux's renameat2: paths are as the process sees them; each gets the other's name."""
 
 
 def put_new(path: Path, content: bytes, *, mtime_s: float | None = None) -> None:
@@ -39,6 +45,29 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders of one file system change names, in one step: nobody finds one of the names missing.
+
+    Returns:
+        Whether they did; False where this system or file system cannot, and nothing was changed.
+
+    Raises:
+        BackendError: The file system failed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    if libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise BackendError(
+        f"The folders {one} and {other} could not change names: {os.strerror(number)}.",
+        fix="Give this user the right to write in both places; nothing was changed.",
+    )
 
 
 def sync_file(path: Path) -> None:

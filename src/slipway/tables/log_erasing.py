@@ -19,6 +19,7 @@ import polars as pl
 from slipway.errors import BackendError
 from slipway.tables.durable import replace_file, sync_folder
 from slipway.tables.log_folder import changing
+from slipway.tables.log_merged import merged_of
 from slipway.tables.log_parquet import KINDS, as_rows, columns_in, to_write
 from slipway.tables.segments import JOURNAL, erased_frame, frames_of
 
@@ -62,7 +63,7 @@ def _erase_in_parquet(path: Path, kind: str, is_theirs: Callable[[list[Any]], bo
     erased = stays.count(False)
     if erased and not dry_run:
         kept = BytesIO()
-        frame.filter(pl.Series(stays)).write_parquet(kept, metadata=to_write(columns))
+        frame.filter(pl.Series(stays)).write_parquet(kept, metadata=to_write(columns, merged_of(path)))
         try:
             replace_file(path, kept.getvalue())
         except OSError as problem:

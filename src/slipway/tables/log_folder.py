@@ -11,6 +11,7 @@ files holds `changing` meanwhile; those who append need neither.
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,10 +24,14 @@ from slipway.errors import BackendError, Unavailable
 from slipway.tables.durable import replace_file, sync_folder
 
 __all__ = [
-    "PARQUET", "LogFiles", "changing", "commit", "day_of", "days_before", "dropped_before", "note_dropped", "reading",
+    "PARQUET", "STAGED", "LogFiles", "changing", "commit", "day_of", "days_before", "dropped_before", "note_dropped", "reading",
+    "taking",
 ]  # fmt: skip
 
 PARQUET = "parquet"
+STAGED = "staged"
+"""Where folders of days are made anew: outside of what a glob over the Parquet finds, on the same file system."""
+
 _DAY = "log_day="
 _CHANGE = "change.json"
 _DROPPED = "dropped_before"
@@ -129,7 +134,20 @@ def changing(folder: Path) -> Iterator[LogFiles]:
         parquet = folder / PARQUET
         for left in (*parquet.glob("*/*/.*.part"), *parquet.glob("*/*/.*.tmp"), *folder.glob(".*.tmp")):
             left.unlink()
+        if (folder / STAGED).exists():  # a day as it was, or is to be: whole in its place
+            shutil.rmtree(folder / STAGED)
         yield LogFiles(folder)
+
+
+@contextmanager
+def taking(folder: Path) -> Iterator[None]:
+    """Let nobody read while the block runs; for one who holds `changing` and changes what there is in one step.
+
+    Raises:
+        Unavailable: Readers do not let go.
+    """
+    with _looking(folder, fcntl.LOCK_EX):
+        yield
 
 
 def commit(folder: Path, add: Sequence[tuple[Path, Path]], remove: Iterable[Path]) -> None:

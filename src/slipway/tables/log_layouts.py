@@ -2,7 +2,8 @@
 
 It is written beside the log with each revision. A row's request is a list in the order of its contract, its features one in the order of its model's inputs. In Parquet
 each is a column of its own name and type. A name keeps its type in the whole log: a later field of the same name and
-another type gets the column `<name>.<type>`, so that the files of all contracts can be read as one table.
+another type gets the column `<name>.<type>`, so that the files of all contracts can be read as one table. DuckDB and Spark
+do not tell capitals from small letters: a name that differs by them alone from an earlier one gets the column `<name>.2`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -89,10 +90,11 @@ def read_layouts(folder: Path) -> dict[tuple[int, str], LogLayout]:
 def taken_names(layouts: Iterable[LogLayout], own: Iterable[str]) -> dict[str, FieldType]:
     """Which type each column has that is called by its field's name: that of the revision which had it first."""
     taken: dict[str, FieldType] = {}
+    names = _folded(own)
     for layout in layouts:
         for role, fields in (("feature", layout.inputs), ("request", layout.fields)):
             for field in fields:
-                taken.setdefault(_plain_name(role, field.name, frozenset(own)), _plain(field.type))
+                taken.setdefault(_plain_name(role, field.name, names), _plain(field.type))
     return taken
 
 
@@ -104,11 +106,19 @@ def columns_of(layout: LogLayout, own: Iterable[str], taken: Mapping[str, FieldT
         own: Columns that every row has.
         taken: From `taken_names`.
     """
-    names = frozenset(own)
+    names = _folded(own)
+    spelled: dict[str, list[str]] = {}
+    for name in taken:
+        spelled.setdefault(name.casefold(), []).append(name)
+
+    def place(name: str) -> str:
+        found = spelled.get(name.casefold(), [name]).index(name) + 1
+        return "" if found == 1 else f".{found}"
 
     def column(role: str, field: Field) -> str:
         name, kind = _plain_name(role, field.name, names), _plain(field.type)
-        return name if taken.get(name, kind) == kind else f"{name}.{kind}"
+        told = f"{name}{place(name)}"
+        return told if taken.get(name, kind) == kind else f"{told}.{kind}"
 
     inputs = {field.name: _plain(field.type) for field in layout.inputs}
     of_fields = []
@@ -116,7 +126,11 @@ def columns_of(layout: LogLayout, own: Iterable[str], taken: Mapping[str, FieldT
         # One that is a model's input too is that, as a rule; where it is not, it has a column of its own.
         is_input = field.name in inputs
         named = column("request", field)
-        of_fields.append(f"request.{field.name}.{_plain(field.type)}" if is_input else named)
+        of_fields.append(
+            f"request.{field.name}{place(_plain_name('feature', field.name, names))}.{_plain(field.type)}"
+            if is_input
+            else named
+        )
     return Columns(
         fields=tuple((field.name, field.type) for field in layout.fields),
         inputs=tuple((field.name, field.type) for field in layout.inputs),
@@ -126,7 +140,11 @@ def columns_of(layout: LogLayout, own: Iterable[str], taken: Mapping[str, FieldT
 
 
 def _plain_name(role: str, name: str, own: frozenset[str]) -> str:
-    return f"{role}.{name}" if name in own else name
+    return f"{role}.{name}" if name.casefold() in own else name
+
+
+def _folded(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.casefold() for name in names)
 
 
 def _plain(kind: FieldType) -> FieldType:

@@ -17,6 +17,7 @@ from slipway.errors import Corrupt, InvalidInput
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, PushedRow, ShadowRow
 from slipway.records.schema import FieldType
 from slipway.tables.log_layouts import Columns
+from slipway.tables.log_merged import MERGED, Merged
 
 __all__ = [
     "FRAME",
@@ -28,6 +29,7 @@ __all__ = [
     "as_table",
     "columns_in",
     "to_write",
+    "with_double",
     "without_double",
 ]
 
@@ -164,9 +166,20 @@ def without_double(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     return frame.drop(name for name in same.columns if same[name].item()) if doubles else frame
 
 
-def to_write(columns: Columns | None) -> dict[str, str]:
+def with_double(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
+    """The same table with those fields."""
+    inputs = {name: column for column, (name, _) in zip(columns.of_inputs, columns.inputs, strict=True)}
+    return frame.with_columns(
+        pl.col(inputs[name]).alias(column)
+        for column, (name, _) in zip(columns.of_fields, columns.fields, strict=True)
+        if column not in frame.columns
+    )
+
+
+def to_write(columns: Columns | None, merged: Merged | None = None) -> dict[str, str]:
     """What is kept in a Parquet file beside its rows."""
-    return {} if columns is None else {_KEY: _encode_json(columns).decode()}
+    kept = {} if columns is None else {_KEY: _encode_json(columns).decode()}
+    return kept if merged is None else kept | {MERGED: _encode_json(merged).decode()}
 
 
 def columns_in(path: Path) -> Columns:

@@ -1,6 +1,6 @@
 """Closed segments become Parquet: exactly, and off everybody's path.
 
-One folder a kind and one in it a day, flat typed columns, one file a roll and layout. A segment goes in the same step in
+One folder a kind and one in it a day, flat typed columns, one file a roll and layout. A row that stands twice comes once. A segment goes in the same step in
 which its rows appear there: see `log_folder`.
 """
 
@@ -21,6 +21,7 @@ from slipway.tables.log_erasing import finish_journals
 from slipway.tables.log_folder import PARQUET, LogFiles, changing, commit, day_of, note_dropped
 from slipway.tables.log_layouts import Columns, columns_of, read_layouts, taken_names
 from slipway.tables.log_parquet import KINDS, OWN, TIME, as_table, to_write, without_double
+from slipway.tables.log_twins import without_twins
 from slipway.tables.segments import frames_of, is_closed
 
 __all__ = ["Rolled", "drop_days", "oldest_kept", "roll"]
@@ -62,7 +63,7 @@ def roll(folder: Path) -> Rolled:
         finish_journals(folder)
         for kind in KINDS:
             for segments in _chunks(files, kind):
-                done = _roll(folder, kind, segments)
+                done = _roll(files, folder, kind, segments)
                 total = Rolled(
                     total.rows + done.rows, total.segments + done.segments, total.files + done.files,
                     total.left + done.left,
@@ -106,8 +107,8 @@ def _chunks(files: LogFiles, kind: str) -> list[list[Path]]:
     return chunks
 
 
-def _roll(folder: Path, kind: str, segments: Sequence[Path]) -> Rolled:
-    gather = _Gather(folder, kind)
+def _roll(files: LogFiles, folder: Path, kind: str, segments: Sequence[Path]) -> Rolled:
+    gather = _Gather(files, folder, kind)
     gone, left = [], []
     for path in segments:
         try:
@@ -134,7 +135,8 @@ def _roll(folder: Path, kind: str, segments: Sequence[Path]) -> Rolled:
 class _Gather:
     """Rows of segments by day and layout. A segment counts whole or not at all."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, files: LogFiles, folder: Path, kind: str) -> None:
+        self._files = files
         self._folder = folder
         self._kind = kind
         self._columns = _column_finder(folder) if kind == "predictions" else None
@@ -168,12 +170,12 @@ class _Gather:
                 decoded = self._decoder.decode(payload)
             except msgspec.DecodeError as problem:
                 raise Corrupt(f"{path} has a frame at {offset:,} that is no row: {problem}.", fix="") from problem
-            for row in decoded:
+            for row in without_twins(self._files, self._kind, decoded):
                 of = (0, "") if self._columns is None else (row.revision, row.bundle)
                 rows, places = waiting.setdefault(of, ([], []))
                 rows.append(row)
                 places.append((path.name, offset))
-            count += len(decoded)
+                count += 1
             if sum(len(rows) for rows, _ in waiting.values()) >= _BATCH_ROWS:
                 flush()
         flush()

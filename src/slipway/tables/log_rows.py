@@ -9,9 +9,11 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
-from slipway.tables.log_folder import reading
+from slipway.tables.log_folder import LogFiles, reading
 from slipway.tables.log_layouts import Columns
+from slipway.tables.log_merged import merged_of
 from slipway.tables.log_parquet import FRAME, SEGMENT, TIME, as_rows, columns_in
+from slipway.tables.log_twins import without_twins
 from slipway.tables.segments import Cursor, read_files
 
 __all__ = ["Kept", "read_parts", "read_rows", "within"]
@@ -105,10 +107,24 @@ def read_parts(
             else:
                 left += 1
         rest = None if limit is None else max(limit - height, 0)
-        rows, read = read_files(files.segments(kind), row_type, known, limit=rest)
+        rows, read = _read_segments(files, kind, row_type, known, rest)
     if left:  # a segment that was begun may be Parquet by now that is not read yet
         cursor |= {name: place for name, place in known.items() if name.endswith(_SEGMENT)}
     return [part for part in kept if part.frame.height], rows, {**cursor, **read}
+
+
+def _read_segments(
+    files: LogFiles, kind: str, row_type: type[T], known: Mapping[str, int], limit: int | None
+) -> tuple[list[T], Cursor]:
+    """Rows of segments, each once; as many as are wanted, where that many are there."""
+    found: list[T] = []
+    while True:
+        rows, known = read_files(files.segments(kind), row_type, known, limit=limit)
+        once = without_twins(files, kind, rows)
+        found += once
+        if limit is None or len(once) == len(rows) or len(once) >= limit:
+            return found, dict(known)
+        limit -= len(once)
 
 
 def _frame(
@@ -116,6 +132,9 @@ def _frame(
 ) -> pl.DataFrame:
     """The rows of a Parquet file that were not read when they still were in a segment."""
     scan = pl.scan_parquet(path, hive_partitioning=False)
+    merged = merged_of(path) if after else None
+    if merged is not None and (read := merged.read_before(after)):
+        scan = scan.filter(~pl.col(SEGMENT).is_in(read))
     if where is not None:
         scan = scan.filter(where)
     begun = {name: place for name, place in after.items() if name.endswith(_SEGMENT) and place}

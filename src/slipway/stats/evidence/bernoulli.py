@@ -96,7 +96,7 @@ def log_e_not_worse_by(
     return _mixed(np.cumsum(said, axis=0), weights)
 
 
-def log_e_share_above(hits: int, rows: int, *, share: float) -> float:
+def log_e_share_above(hits: float, rows: int, *, share: float) -> float:
     """The logarithm of the evidence that the chance of a hit is above a share; e >= 1 / alpha shows it, at any look.
 
     For a chance q above the share s thought of beforehand, a row multiplies the evidence by q / s where it hits and by
@@ -106,7 +106,7 @@ def log_e_share_above(hits: int, rows: int, *, share: float) -> float:
     with equal weight.
 
     Args:
-        hits: How many rows hit.
+        hits: How many rows hit; a row may hit in part, from 0 to 1.
         rows: Out of how many.
         share: Above 0 and below 1.
 
