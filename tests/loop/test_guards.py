@@ -1,5 +1,6 @@
 """What the log of a canary comes to, guardrail by guardrail."""
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -273,3 +274,24 @@ def test_without_a_row_there_is_nothing(tmp_path: Path) -> None:
     )
     assert look.verdict == "undecided"
     assert "it has answered no request yet" in look.sentence
+
+
+def test_an_outage_that_both_share_after_a_step_within_the_hour_is_no_evidence(tmp_path: Path) -> None:
+    """At 10 % nothing happens, at 50 % every third request of either arm takes too long: all of it within one hour."""
+    rows, failed = [], []
+    for i in range(1200):
+        revision, instant = (2 if i < 1000 else 3), us(i / 60)
+        arm: Arm = "challenger" if i % (10 if revision == 2 else 2) == 0 else "champion"
+        if revision == 3 and i % 3 == 0:
+            failed.append(FailureRow(instant, instant, 3, arm, BUNDLES[arm], 1, "predict", False, "timeout"))
+        else:
+            rows.append(answered(i, arm, at_us=instant, answered_us=instant, revision=revision))
+    reader, fractions = written(tmp_path, rows, failures=failed), {2: 0.1, 3: 0.5}
+    counts = canary_counts(reader, ROLLOUT, fractions)
+    model = cast("Bundle", SimpleNamespace(task="classification", decision=SimpleNamespace(threshold=None, costs={})))
+    found = seen(reader, ROLLOUT, SPEC, fractions, counts, {"champion": model, "challenger": model}, is_timed=True)
+    assert counts["challenger_failures"].sum() == counts["champion_failures"].sum() > 30
+    assert guarded("failures", counts).log_e < 1
+    assert guarded("time-outs", found.guards["time-outs"]).log_e < 1
+    whole = counts.group_by("at").sum()
+    assert guarded("failures", whole).log_e > math.log(1e6), "in one block it would be certain"

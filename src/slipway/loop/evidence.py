@@ -165,7 +165,7 @@ def _shadow_revisions(workspace: Workspace, rollout: Rollout) -> frozenset[int]:
 
 
 def canary_counts(reader: LogReader, rollout: Rollout, fractions: Mapping[int, float]) -> pl.DataFrame:
-    """Requests and failures of both arms, hour by hour of decision time, over the whole canary; see `arm_counts`."""
+    """Requests and failures of both arms over the whole canary, by hour of decision time and revision; see `arm_counts`."""
     answered = reader.answered(since=rollout.created_at)
     return arm_counts(answered, reader.failures(since=rollout.created_at), fractions)
 

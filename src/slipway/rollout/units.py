@@ -37,12 +37,12 @@ _PLAIN = (
     "fallback", "label",
 )  # fmt: skip
 _CALL = ("revision", "arm", "at", "answered_at")
-_UNIT = {"at": pl.Datetime("us", "UTC"), "arm": pl.String(), "failures": pl.Float64(), "alone": pl.Float64(),
-         **dict.fromkeys(FAILED, pl.Float64())}  # fmt: skip
+_UNIT = {"at": pl.Datetime("us", "UTC"), "revision": pl.Int64(), "arm": pl.String(), "failures": pl.Float64(),
+         "alone": pl.Float64(), **dict.fromkeys(FAILED, pl.Float64())}  # fmt: skip
 
 
 def arm_counts(answered: pl.DataFrame, failed: pl.DataFrame, fractions: Mapping[int, float]) -> pl.DataFrame:
-    """Requests of each arm and how much of them failed, hour by hour of decision time.
+    """Requests of each arm and how much of them failed, by hour of decision time and revision.
 
     A request counts once in each arm that had rows of it, with the share of those rows that failed: 1 where the arm's
     call failed. Rows that one arm answered in the other's place belong to that other's failure. Where a share of the rows
@@ -63,7 +63,8 @@ def arm_counts(answered: pl.DataFrame, failed: pl.DataFrame, fractions: Mapping[
     answered = answered.filter(pl.col("revision").is_in(list(fractions)))
     units = pl.concat(_units(answered, failed, fractions))
     is_mine = {arm: pl.col("arm") == arm for arm in _ARMS}
-    counted = units.group_by(pl.col("at").dt.truncate("1h")).agg(
+    # Where the shares of the arms change, another block begins: an outage after a step hits more of the challenger's.
+    counted = units.group_by(pl.col("at").dt.truncate("1h"), "revision").agg(
         *(is_mine[arm].sum().cast(pl.Int64).alias(f"{arm}_rows") for arm in _ARMS),
         *(
             pl.col(what).filter(is_mine[arm]).sum().alias(f"{arm}_{what}")
@@ -76,10 +77,10 @@ def arm_counts(answered: pl.DataFrame, failed: pl.DataFrame, fractions: Mapping[
     at_most = [
         pl.min_horizontal(pl.col(name), pl.col(f"{name.split('_')[0]}_rows").cast(pl.Float64)).alias(name)
         for name in counted.columns
-        if name != "at" and not name.endswith("_rows")
+        if name not in ("at", "revision") and not name.endswith("_rows")
     ]
     logged = min(log_shares(answered).values(), default=1.0)
-    return counted.with_columns(*at_most, pl.lit(logged).alias("log_share")).sort("at")
+    return counted.with_columns(*at_most, pl.lit(logged).alias("log_share")).sort("at", "revision").drop("revision")
 
 
 def _units(answered: pl.DataFrame, failed: pl.DataFrame, fractions: Mapping[int, float]) -> list[pl.DataFrame]:
