@@ -58,6 +58,7 @@ def in_batches(
     return Offline(frame=pl.concat(frames), notes=made.notes, unmatched=made.unmatched)
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     events=fh.events(),

@@ -80,6 +80,7 @@ def stream(resolve: Resolver, labels: pl.DataFrame) -> list[list[object]]:
     return fh.all_bits([resolve([[row[name] for name in NAMES]], row["at"].astimezone(UTC))[0] for row in rows])
 
 
+@pytest.mark.full
 @_slow
 @given(fh.events(), tv.observations(), fh.labels(most=5), st.randoms(use_true_random=False))
 def test_at_every_moment_the_stream_is_the_batch_of_what_has_come(

@@ -77,6 +77,7 @@ def test_offline_and_online_give_the_same_bits(events: pl.DataFrame, labels: pl.
     assert fh.all_bits(found) == offline(events, labels)
 
 
+@pytest.mark.full
 @_slow
 @given(fh.events(), fh.labels(), st.randoms(use_true_random=False))
 def test_the_order_of_events_and_repetitions_change_no_bit(

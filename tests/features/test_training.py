@@ -145,6 +145,7 @@ _happened = st.lists(
 )
 
 
+@pytest.mark.full
 @settings(
     deadline=None,
     max_examples=30,

@@ -77,6 +77,7 @@ def loaded(desk: Project, found: Released, folder: Path) -> LoadedModel:
     return bundles.load(folder, expect=found.version.bundle, signer=desk.workspace.signer)
 
 
+@pytest.mark.full
 def test_a_frame_and_batches_give_the_same_model(desk: Project, tmp_path: Path) -> None:
     one, other = released(desk), released(desk, in_batches=True)
     here: Any = one.value

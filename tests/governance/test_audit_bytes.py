@@ -54,6 +54,7 @@ def is_found(workspace: Workspace) -> bool:
     return False
 
 
+@pytest.mark.full
 def test_every_byte_of_every_event_and_root_counts(sealed: Workspace) -> None:
     """Each byte is made two others, one bit off and the other case, and each fifth what is not UTF-8."""
     tried = missed = 0

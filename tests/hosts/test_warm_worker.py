@@ -147,6 +147,7 @@ def test_random_numbers_of_pytorch_are_so_too(pool: ProcessExecutor, tmp_path: P
     assert first != second
 
 
+@pytest.mark.full
 def test_a_worker_that_dies_or_hangs_while_it_imports_is_one_failed_task(pool: ProcessExecutor, tmp_path: Path) -> None:
     from slipway.ports.executor import Resources
 
@@ -156,6 +157,7 @@ def test_a_worker_that_dies_or_hangs_while_it_imports_is_one_failed_task(pool: P
     assert _drawn(pool, tmp_path, PLAIN, "where", times=1)
 
 
+@pytest.mark.full
 def test_a_time_out_counts_from_where_the_function_begins(pool: ProcessExecutor, tmp_path: Path) -> None:
     from slipway.ports.executor import Resources
 
