@@ -1,6 +1,5 @@
 """A P-256 key in a folder or file, for signatures that other tools verify: they take elliptic curves, and no Ed25519."""
 
-import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -8,6 +7,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from slipway.errors import InvalidInput
+from slipway.whole_files import write_once
 
 __all__ = ["EcKey"]
 
@@ -66,14 +66,4 @@ def _make(path: Path) -> None:
     data = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        pass
-    finally:
-        part.unlink()
+    write_once(path, data, mode=0o600)

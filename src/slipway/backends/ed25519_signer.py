@@ -4,7 +4,6 @@ Source: https://github.com/secure-systems-lab/dsse/blob/master/protocol.md (pre-
 """
 
 import base64
-import os
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from slipway.errors import BackendError, Corrupt
 from slipway.hashing import digest
+from slipway.whole_files import write_once
 
 __all__ = ["Ed25519Signer"]
 
@@ -101,18 +101,7 @@ def _load_or_make(folder: Path) -> Ed25519PrivateKey:
     if not path.exists():
         (folder / "trusted").mkdir(parents=True, exist_ok=True)
         private = Ed25519PrivateKey.generate()
-        part = folder / f".signing-{os.getpid()}.part"
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(private.private_bytes_raw())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(part, path)  # fails when another process was first: then its key is the one
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
+        write_once(path, private.private_bytes_raw(), mode=0o600)
     private = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
     public = private.public_key()
     trusted = folder / "trusted" / f"{_key_id(public)}.pub"

@@ -25,13 +25,13 @@ from slipway.hashing import digest
 from slipway.ids import check_name
 from slipway.ledger import events
 from slipway.ledger.provenance import user_trace
-from slipway.ledger.whole_files import write_whole
 from slipway.models import registry
 from slipway.models.numbered import versions_in
 from slipway.operations.declare import check_allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion
 from slipway.records.promotions import Promotion, PromotionStage
+from slipway.whole_files import write_whole
 
 __all__ = ["promote", "trust", "version_of"]
 

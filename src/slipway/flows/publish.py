@@ -23,7 +23,6 @@ from slipway.flows.stored_rows import personal_inputs, personal_names
 from slipway.governance.callers import tell_endpoint
 from slipway.governance.telling import tell_of_revision
 from slipway.ledger import entries, events, lineage
-from slipway.ledger.whole_files import write_once
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.ports.ledger_store import WriteTransaction
@@ -35,6 +34,7 @@ from slipway.serving.log_policy import KEY_FILE
 from slipway.serving.online_place import read_place, write_place
 from slipway.serving.swap import REVISION_FILE, publish, read_revision
 from slipway.tables.log_layouts import LogLayout, write_layout
+from slipway.whole_files import write_once
 
 __all__ = ["converge", "publish_revision"]
 

@@ -21,11 +21,11 @@ import msgspec
 
 from slipway.errors import BackendError, Corrupt, InvalidSetting, NotFound, SlipwayError
 from slipway.ledger import events
-from slipway.ledger.whole_files import write_whole
 from slipway.operations.audit import AnchorState
 from slipway.ports.signer import Signer
 from slipway.ports.workspace import Workspace
 from slipway.records.events import Root
+from slipway.whole_files import write_whole
 
 __all__ = ["anchors_of", "catch_up", "check_anchor", "compare", "lines_of", "look", "remember"]
 

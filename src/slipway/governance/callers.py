@@ -17,12 +17,12 @@ import msgspec
 from slipway.errors import Corrupt
 from slipway.ledger import entries
 from slipway.ledger.entries import microseconds
-from slipway.ledger.whole_files import write_whole
 from slipway.operations.permissions import allowed
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.callers import CALLERS_FILE, CALLERS_TYPE, PREDICT, PUSH, READ, Caller, Callers
 from slipway.records.people import Identity, Person, Token
+from slipway.whole_files import write_whole
 
 __all__ = ["tell_endpoint", "tell_endpoints"]
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from slipway import plugins
 from slipway.errors import Conflict, InvalidSetting
 from slipway.ids import new_id
-from slipway.ledger.whole_files import write_whole
 from slipway.ports.blobs import Blobs
 from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.workspace import OpenParts
+from slipway.whole_files import write_whole
 
 __all__ = ["BLOBS_FILE", "check_place", "look_at", "open_blobs", "prove_blobs", "remembered_place"]
 

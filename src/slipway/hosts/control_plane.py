@@ -24,13 +24,13 @@ from slipway.hosts.project import open_workspace
 from slipway.hosts.traces import open_tracer
 from slipway.ids import new_id
 from slipway.ledger import events, uploads
-from slipway.ledger.whole_files import write_whole
 from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
 from slipway.records.reach import Reach
 from slipway.runs.receiving import forget_abandoned
 from slipway.runs.recovery import take_in
 from slipway.serving.reach import SERVER_REACH_FILE, checked, encoded
 from slipway.serving.tls import Tls
+from slipway.whole_files import write_whole
 
 __all__ = ["Sealer", "listen", "serve"]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from slipway.ledger.whole_files import write_whole
 from slipway.serving.reach_file import REACH_FILE, encoded, read_reach
+from slipway.whole_files import write_whole
 
 __all__ = ["keep_port"]
 

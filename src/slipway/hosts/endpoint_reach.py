@@ -3,11 +3,11 @@
 from slipway.errors import InvalidInput
 from slipway.governance.people import somebody_is_known
 from slipway.ledger import events
-from slipway.ledger.whole_files import write_whole
 from slipway.operations.declare import check_allowed
 from slipway.ports.workspace import Workspace, in_project
 from slipway.records.reach import Reach
 from slipway.serving.reach import REACH_FILE, checked, encoded
+from slipway.whole_files import write_whole
 
 __all__ = ["let_endpoints_answer"]
 

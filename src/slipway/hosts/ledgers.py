@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from slipway import plugins
 from slipway.errors import InvalidSetting
-from slipway.ledger.whole_files import write_whole
 from slipway.ports.ledger_store import LedgerStore
 from slipway.serving.secret_urls import POSTGRES, check_url, resolved
+from slipway.whole_files import write_whole
 
 __all__ = ["is_store", "open_ledger"]
 

@@ -8,8 +8,8 @@ from slipway.code import project_locks
 from slipway.errors import InvalidInput
 from slipway.hosts.project import Project
 from slipway.ledger import locks
-from slipway.ledger.whole_files import write_whole
 from slipway.pipelines import isolation
+from slipway.whole_files import write_whole
 
 __all__ = ["write_lock"]
 

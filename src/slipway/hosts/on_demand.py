@@ -29,10 +29,10 @@ from slipway.hosts.settings import FILE, LOCAL_FILE, EnvironmentSettings, LocalS
 from slipway.ids import check_name, new_id
 from slipway.ledger.entries import kind_of
 from slipway.ledger.naming import kinds
-from slipway.ledger.whole_files import write_whole
 from slipway.ports.clock import Clock
 from slipway.records.projects import Project
 from slipway.schema import durations
+from slipway.whole_files import write_whole
 
 __all__ = ["KEEP", "create", "destroy", "goes_at", "keep", "look_after", "restore", "trashed_at"]
 

@@ -38,7 +38,6 @@ from slipway.hosts.score_run import carry_out
 from slipway.hosts.settings import FILE, EnvironmentSettings, read_settings
 from slipway.ledger import entries, projects, provenance
 from slipway.ledger.search import search
-from slipway.ledger.whole_files import write_whole
 from slipway.loop import firings
 from slipway.pipelines import engine, isolation, snapshot, staging
 from slipway.pipelines.declare import Pipeline
@@ -52,6 +51,7 @@ from slipway.records.search import Compare, Field
 from slipway.records.sources import Sync
 from slipway.records.tasks import PipelineAnswer, PipelineTask
 from slipway.runs.recovery import recover
+from slipway.whole_files import write_whole
 
 __all__ = ["main", "perform"]
 

@@ -19,12 +19,12 @@ import msgspec
 
 from slipway.code import imports, project_locks, wheels
 from slipway.errors import Corrupt, InvalidInput, NotFound
-from slipway.ledger.whole_files import write_whole
 from slipway.ports.blobs import Blobs
 from slipway.ports.environments import LOCK_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.locks import Lock, LockedPackage
 from slipway.records.runs import Environment
+from slipway.whole_files import write_whole
 
 __all__ = ["RUNTIME", "decoded", "differences", "environment", "lock_of", "names_of", "present"]
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from slipway.ids import new_id
-from slipway.ledger.whole_files import write_once
+from slipway.whole_files import write_once
 
 __all__ = ["folder_id", "is_store"]
 

@@ -22,13 +22,13 @@ from slipway.errors import Conflict, Denied, InvalidInput, Unavailable
 from slipway.flows.schedules import HOOK, schedule_of
 from slipway.ids import new_id
 from slipway.ledger import entries, events
-from slipway.ledger.whole_files import write_once
 from slipway.loop.schedule_params import fitting
 from slipway.loop.schedules import fire
 from slipway.operations.schedules import Fired, Hook, MakeHook
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.schedules import Schedule, ScheduleTrigger
+from slipway.whole_files import write_once
 
 __all__ = ["LARGEST_BODY", "deliver", "make_hook", "path_of"]
 

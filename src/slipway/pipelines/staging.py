@@ -8,10 +8,10 @@ import msgspec
 
 from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, NotFound
 from slipway.ids import check_name
-from slipway.ledger.whole_files import write_whole
 from slipway.ports.runner import RESULT_FILE, TASK_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.tasks import PROTOCOL, PipelineAnswer, PipelineTask
+from slipway.whole_files import write_whole
 
 __all__ = ["answer", "read_task", "stage", "task"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from slipway.ids import new_id
 from slipway.ledger import entries
-from slipway.ledger.whole_files import write_whole
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.erasures import Erasure
 from slipway.tables.part_folders import PartFolder, folder_of, part_path, table_folder
+from slipway.whole_files import write_whole
 
 __all__ = ["forget_erased", "note_erased", "part_folder"]
 
