@@ -77,7 +77,7 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 test: lint  ## what must be green before every commit; no server needed
 	$(BIN)/pytest -q -m "not full" -n 3
 
-test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the demo's whole year
+test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the dearest proofs, the demo's whole year
 	$(BIN)/pytest -q -m full -n 2 --dist loadfile
 
 test-torch: $(STAMPS)/torch  ## what `make test-all` leaves out unless PyTorch (gigabytes) is installed

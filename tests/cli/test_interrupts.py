@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.full
+
 MODULE = """
 import os, subprocess, sys, time
 from pathlib import Path

@@ -113,6 +113,7 @@ class RoundsSums(SqliteOnlineStore):
         ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", [OpenBorder, CountsTwice, ForgetsTime, RoundsSums])
 def test_a_broken_store_is_found(tmp_path: Path, kind: type) -> None:
     found = certificate(tmp_path, kind=kind)

@@ -32,6 +32,8 @@ from slipway.hosts.online_stores import open_online
 from slipway.ports.workspace import Workspace
 from slipway.records.features import EventRow, SkewCertificate, ViewRow
 
+pytestmark = pytest.mark.full
+
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
 

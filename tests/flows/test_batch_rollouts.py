@@ -45,6 +45,8 @@ from slipway.tables import versions
 from slipway.tables.alters import alter
 from slipway.tables.log_rows import read_rows
 
+pytestmark = pytest.mark.full
+
 EASY = Gate(metric("auc") >= 0.01)
 CANARY = (Canary(steps=(50, 100), margin=0.1),)
 

@@ -24,6 +24,8 @@ from slipway.errors import SlipwayError
 from slipway.flows.release import Released, run_pipeline
 from slipway.models import registry
 
+pytestmark = pytest.mark.full
+
 NOW = datetime(2013, 4, 9, tzinfo=UTC)
 PAGE = Path(__file__).parents[2] / "docs" / "skew.md"
 Stopped = tuple[str, str]

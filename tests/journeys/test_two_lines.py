@@ -99,6 +99,7 @@ def test_what_is_too_much_is_ignored_and_what_is_left_out_is_named(world: tuple[
     assert "did you mean 'spent'" in found.json()["error"]["fix"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("body", "words"),
     [

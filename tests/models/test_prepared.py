@@ -14,6 +14,8 @@ from slipway.models.held_out_rows import held_out
 from slipway.models.known import Known, decode_known, encode_known
 from slipway.models.model import Model, load
 
+pytestmark = pytest.mark.full
+
 pd = pytest.importorskip("pandas", reason="a frame is needed: pip install 'slipway[sklearn]'")
 linear = pytest.importorskip("sklearn.linear_model", reason="an estimator is needed: pip install 'slipway[sklearn]'")
 preprocessing = pytest.importorskip("sklearn.preprocessing")

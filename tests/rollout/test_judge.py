@@ -299,6 +299,7 @@ def test_shadows_of_worse_models_are_almost_never_let_through(runs: int, slack: 
     assert ends(shadow_ends, runs, 2 * SHADOW.margin, effect, 14)["not worse"] <= SHADOW.alpha + slack
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("runs", "slack"), [(10, 0.1), pytest.param(300, 0.0, marks=pytest.mark.full)])
 @pytest.mark.parametrize("outage", [0.05, 0.2])
 def test_canaries_of_equal_models_go_through_and_of_worse_ones_do_not(runs: int, slack: float, outage: float) -> None:

@@ -86,6 +86,7 @@ def test_a_champion_that_fails_leaves_the_challenger_s_rows_alone(
     assert sum(one.rows for one in desk.failed) == len(OURS)
 
 
+@pytest.mark.full
 def test_a_challenger_that_hangs_has_half_of_the_time_and_the_champion_answers(desk: Desk) -> None:
     desk.serve(fallback=fallback(VALUE, within_ms=4000), width=2)
     in_rollout(desk, 0.5, predict=hangs)
