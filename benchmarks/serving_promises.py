@@ -2,7 +2,8 @@
 
 **Parts of a one-row request** are timed in process on a real body, each as the endpoint calls it: decoding with validation
 against the contract, who calls and which arm answers, the counters, and the log (the row is made, queued, and appended to a
-segment by the queue's thread; CPU time of all threads). **Swaps**: requests come at fixed instants on connections that stay
+segment by the queue's thread; CPU time of all threads). Whether a request is a **probe** is one look through its headers: raw is
+an app that does nothing, beside it the same behind that look. **Swaps**: requests come at fixed instants on connections that stay
 open, none is sent twice, while one revision after another is published and the endpoint goes from one of two models to the
 other; raw is the same load without swaps. **Explanations**: the five greatest contributions to one answer of 300 trees, in
 CPU time on top of the prediction; raw is the prediction. The first explanation of a process, which lays the trees
@@ -18,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,8 @@ from slipway.serving.callers import CallerList
 from slipway.serving.contracts import ContractReader
 from slipway.serving.counters import Counters, request_counter
 from slipway.serving.open_loop import Answer, at_rate
+from slipway.serving.overdue import Overdue
+from slipway.serving.probing import probed
 from slipway.serving.row_queue import Counted, RowQueue
 from slipway.serving.swap import publish
 from slipway.tables.segments import SegmentWriter
@@ -130,7 +134,28 @@ def _parts(calls: int, root: Path) -> list[dict[str, Any]]:
     queue.close()
     segments.close()
     made = [_row(f"one row, {what}, CPU us", None, us) for what, us in cost.items()]
-    return [*made, _row("one row, all of these, CPU us", None, sum(cost.values()), goal=100.0)]
+    return [*made, _row("one row, all of these, CPU us", None, sum(cost.values()), goal=100.0), _no_probe(calls, root)]
+
+
+def _no_probe(calls: int, root: Path) -> dict[str, Any]:
+    """What it costs a request that it is looked at for a probe's header."""
+
+    async def answered(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    names = (b"host", b"user-agent", b"accept", b"accept-encoding", b"connection", b"content-type", b"content-length")
+    scope = {"path": f"/endpoints/{NAME}/predict", "method": "POST", "headers": [(name, b"-") for name in names]}
+    home = root / "endpoints" / "bench" / NAME
+    around = probed(answered, home, open_workspace(root, project="bench").signer, lambda: None, Overdue(), lambda _: ())
+
+    def asked_through(app: Any) -> float:
+        def work() -> None:
+            with suppress(StopIteration):
+                app(scope, None, None).send(None)
+
+        return _cpu_us(work, calls)
+
+    return _row("a request that is no probe, CPU us", asked_through(answered), asked_through(around))
 
 
 def _swaps(swaps: int, rate: float, root: Path) -> list[dict[str, Any]]:

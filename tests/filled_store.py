@@ -15,15 +15,20 @@ from slipway.data.failing import keep_failing
 from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
 from slipway.ledger.attest import signed
+from slipway.ledger.run_tags import STARTED
 from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.models.found_by import completing
+from slipway.pipelines import staging
+from slipway.ports.runner import LOG_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
+from slipway.records.contracts import ContractTerms, HypothesisTerms, KeptContract
 from slipway.records.endpoints import Contract, FallbackSpec, Revision, Served, Way
 from slipway.records.explanations import Dependence, Explained, Importance, Interaction
 from slipway.records.features import AboutFeature, FeatureDefinition, FeatureSkew, PathCheck, Scalar, SkewCertificate
 from slipway.records.filesets import FileEntry
 from slipway.records.gates import Approval, Outcome, Verdict
+from slipway.records.migrations import Activation, Comparison, Gap, Migration, Mismatch, OldModel, Pilot
 from slipway.records.models import Bundle, BundleFile, Decision, LoggedMetric, LoggedModel, MetricValue, ModelVersion
 from slipway.records.monitors import Finding, Incident
 from slipway.records.people import Actor
@@ -41,9 +46,11 @@ from slipway.records.runs import (
     StepRun,
 )
 from slipway.records.schema import Field, Signature
+from slipway.records.scopes import KeptScope, ScopeTerms
 from slipway.records.scorings import Scoring
 from slipway.records.sharing import Publication
 from slipway.records.tables import AboutTable, CheckResult, TableRefusal, TableVersion
+from slipway.records.tasks import PipelineAnswer
 from slipway.stats.column_profiles import to_bytes
 from slipway.tables.filesets import FileDiff, commit, store_lists
 
@@ -53,6 +60,7 @@ TRASHED_RUN = "7" * 32
 BAD_RUN = "b" * 32
 MODELS = ["m-" + letter * 32 for letter in "cdef"]
 LOGGED = "m-" + "9" * 32
+START = "57" * 16
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
 SIMULATED = Actor("Grace Hopper", "simulated", ("business owner",))
 FIELDS = (
@@ -136,6 +144,7 @@ BUNDLE = Bundle(
 def fill(workspace: Workspace) -> None:
     """Write one of everything into a workspace's store."""
     projects.register(workspace)
+    _start(workspace)
     card = workspace.blobs.put(CARD.encode())
     file = BundleFile(path="card.md", digest=card, size_bytes=len(CARD))
     bundle = msgspec.structs.replace(BUNDLE, files=(file,))
@@ -160,6 +169,10 @@ def fill(workspace: Workspace) -> None:
         tx.set_ref("flights", "head", "flights", "abcdef0123456789", expect=None)
         tx.set_ref("flights", "feature", "hour", FEATURE.id, expect=None)
         tx.set_ref("flights", "model", "flight-delays", MODELS[-1], expect=None)
+        entries.put(tx, _contract())
+        entries.put(tx, _scope())
+        for record in _migration(digest):
+            entries.put(tx, record)
         tx.set_ref("flights", "alias", "flight-delays/champion", "1", expect=None)
         tx.set_ref("flights", "endpoint", "flight-delays", "flights/flight-delays/1", expect=None)
         tx.set_ref("flights", "scoring", "flight-delays", "5c" * 16, expect=None)
@@ -210,6 +223,15 @@ def _publication() -> Publication:
         readers=("*",),
         about=AboutFeature(owner="Ada", description=f"The hour of departure {NASTY}"),
     )
+
+
+def _start(workspace: Workspace) -> None:
+    """A pipeline that was started, and ended before its run began."""
+    task = staging.task(workspace, snapshot="9" * 64, pipeline="release", tags={STARTED: START})
+    folder = staging.stage(workspace, f"start-{START}", task)
+    told = RunError(type="NotFound", message=f"There is no pipeline {NASTY}.")
+    (folder / LOG_FILE).write_text(f"it begins {NASTY}\n")
+    (folder / RESULT_FILE).write_bytes(msgspec.json.encode(PipelineAnswer(state="failed", error=told)))
 
 
 def _tables(workspace: Workspace) -> tuple[TableVersion, TableRefusal]:
@@ -357,6 +379,58 @@ def _logged(workspace: Workspace) -> LoggedModel:
         artifacts=(file,),
         metrics=(LoggedMetric(key=NASTY, value=math.nan, run_id=GOOD_RUN, dataset_name=NASTY),),
         updated_at=NOW,
+    )
+
+
+def _scope() -> KeptScope:
+    terms = ScopeTerms(
+        name="late-flights", decision=NASTY, owner="business owner", kpi="revenue per seat", sources=("flights",),
+        consumers=(NASTY,), requests_per_second=50.0, latency_ms=100.0, metrics={"auc": 0.7}, note=NASTY,
+    )  # fmt: skip
+    return KeptScope(
+        id="flights/late-flights", project="flights", name="late-flights", created_at=NOW, number=1, terms=terms,
+        digest=terms.digest, actor=Actor(NASTY), updated_at=NOW,
+    )  # fmt: skip
+
+
+def _migration(digest: str) -> tuple[Record, ...]:
+    old = OldModel(name="flight-delays", owner=NASTY, kind="pickle", place=NASTY, users=3, note=NASTY)
+    by = Actor(NASTY)
+    said = Gap(model=old.name, criterion="proven", owner=NASTY, closed=NASTY, actor=by, at=NOW)
+    step = Activation(model=old.name, to="chosen", users=(NASTY,), share=0.1, why=NASTY, actor=by, at=NOW)
+    return (
+        Migration(
+            id="flights", project="flights", created_at=NOW, number=1, models=(old, OldModel(name=NASTY, becomes="b")),
+            pilots=(Pilot(name=old.name, score=9, why=NASTY),), waves=((NASTY,),), gaps=(said,), steps=(step,), actor=by,
+            updated_at=NOW,
+        ),
+        Comparison(
+            id="cd" * 16, project="flights", name=old.name, created_at=NOW, endpoint="flight-delays", version=1,
+            bundle=digest, url=NASTY, protocol="json", requests=digest, tolerance=0.1, rows=9, scored=7, agreeing=6,
+            problems={"error": 2}, ours_ms=(1.0, 2.0), theirs_ms=(3.0, 4.0), actor=by, stopped=NASTY,
+            mismatches=(Mismatch(row=1, ours=0.1, theirs=0.9),),
+        ),
+    )  # fmt: skip
+
+
+def _contract() -> KeptContract:
+    terms = ContractTerms(
+        kpi="revenue per seat",
+        formula="price * label / seats",
+        columns=("price", "label", "seats"),
+        unit=NASTY,
+        hypothesis=HypothesisTerms(effect=0.1, by="2030-01-01", author=NASTY),
+    )
+    return KeptContract(
+        id="flights/dev/revenue-per-seat",
+        project="flights",
+        name="revenue-per-seat",
+        created_at=NOW,
+        number=1,
+        terms=terms,
+        digest=terms.digest,
+        endpoints=("flight-delays",),
+        actor=Actor("ada"),
     )
 
 

@@ -25,9 +25,11 @@ def up(root: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
-        found = re.search(r"https?://[^\s\"]+", line)
-        assert found, line + process.stdout.read()
+        told = ""  # what it could not take in, it says before its address
+        while (found := re.search(r"https?://[^\s\"]+", told)) is None:
+            line = process.stdout.readline()
+            assert line, told
+            told += line
         yield found[0], process
     finally:
         process.terminate()

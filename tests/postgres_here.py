@@ -46,6 +46,20 @@ def cleaned() -> Iterator[str]:
             open_connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
+LEDGERS = ["sqlite", pytest.param("postgres", marks=pytest.mark.full)]
+"""Parameters of a fixture `ledger_url`: the tests of a module that use a workspace run on both."""
+
+
+@contextmanager
+def ledger_of(database: str) -> Iterator[str]:
+    """What `open_workspace` is told of one of `LEDGERS`: "" for the folder's own SQLite, or the URL of an empty schema."""
+    if database == "sqlite":
+        yield ""
+        return
+    with cleaned() as found:
+        yield found
+
+
 def emptied(url: str) -> None:
     """Remove all records from a schema; the numbers of fields, which processes remember, stay."""
     psycopg = pytest.importorskip("psycopg")

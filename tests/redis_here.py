@@ -27,13 +27,18 @@ def client():
 
 @contextmanager
 def cleaned(namespace: str) -> Iterator[str]:
-    """A namespace whose keys are gone afterwards."""
+    """A namespace without the keys of one who was killed, and whose keys are gone afterwards."""
     redis = client()
+
+    def clean() -> None:
+        for key in redis.scan_iter(match=f"{{{namespace}*", count=1000):
+            redis.delete(key)
+
+    clean()
     try:
         yield namespace
     finally:
-        for key in redis.scan_iter(match=f"{{{namespace}*", count=1000):
-            redis.delete(key)
+        clean()
         redis.close()
 
 

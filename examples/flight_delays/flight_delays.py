@@ -148,7 +148,7 @@ def split(rows: Rows, days: int = 14) -> tuple[Rows, Rows]:
 @sw.step
 def train(rows: Rows, learning_rate: float = 0.08, parts: int = 1) -> sw.Model:
     """Gradient-boosted trees on all features; in parts where LightGBM could not hold all rows at once."""
-    inputs = sw.inputs(rows, features, label="late")
+    inputs = sw.inputs(rows, features, label="late", at="asked_at")
     settings = {
         "objective": "binary", "learning_rate": learning_rate, "num_leaves": 31, "min_data_in_leaf": 100, "max_bin": 63,
         "feature_fraction": 0.5, "bagging_fraction": 0.8, "bagging_freq": 1,

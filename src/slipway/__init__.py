@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from slipway.backends.lightgbm_parts import lightgbm_in_parts as lightgbm_in_parts
     from slipway.data.checks import between as between
     from slipway.data.checks import check as check
+    from slipway.data.checks import custom_check as custom_check
     from slipway.data.checks import matches as matches
     from slipway.data.checks import not_null as not_null
     from slipway.data.checks import one_of as one_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from slipway.data.declare import table as table
     from slipway.data.fileset import fileset as fileset
     from slipway.data.sources import api as api
+    from slipway.data.sources import custom_source as custom_source
     from slipway.data.sources import delta as delta
     from slipway.data.sources import files as files
     from slipway.data.sources import sql as sql
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from slipway.features.windows import windows as windows
     from slipway.flows.batch_endpoint import BatchEndpoint as BatchEndpoint
     from slipway.flows.endpoint import Endpoint as Endpoint
+    from slipway.flows.endpoint_of import endpoint_of as endpoint_of
     from slipway.flows.fallback import Fallback as Fallback
     from slipway.flows.fallback import earlier_version as earlier_version
     from slipway.flows.log import Log as Log
@@ -51,7 +54,9 @@ if TYPE_CHECKING:
     from slipway.flows.shared import shared as shared
     from slipway.flows.streams import redis_stream as redis_stream
     from slipway.flows.triggers import cron as cron
+    from slipway.flows.triggers import custom_trigger as custom_trigger
     from slipway.flows.triggers import degraded as degraded
+    from slipway.flows.triggers import new_labels as new_labels
     from slipway.flows.triggers import on_hook as on_hook
     from slipway.flows.triggers import on_incident as on_incident
     from slipway.flows.triggers import on_push as on_push
@@ -64,11 +69,13 @@ if TYPE_CHECKING:
     from slipway.gates.behaviour import kpi as kpi
     from slipway.gates.behaviour import monotonic as monotonic
     from slipway.gates.behaviour import no_leakage as no_leakage
+    from slipway.gates.behaviour import real_data as real_data
     from slipway.gates.behaviour import robust as robust
     from slipway.gates.declare import Gate as Gate
     from slipway.gates.declare import approval as approval
     from slipway.gates.declare import calibrated as calibrated
     from slipway.gates.declare import consistent as consistent
+    from slipway.gates.declare import contract_signed as contract_signed
     from slipway.gates.declare import environment_resolves as environment_resolves
     from slipway.gates.declare import latency as latency
     from slipway.gates.declare import load as load
@@ -81,18 +88,23 @@ if TYPE_CHECKING:
     from slipway.hosts.session import open as open
     from slipway.hosts.session import run as run
     from slipway.hosts.session import search as search
+    from slipway.models.decision import price as price
     from slipway.models.decision import threshold as threshold
     from slipway.models.evaluation import evaluate as evaluate
     from slipway.models.explained import explain as explain
     from slipway.models.held_out_rows import held_out as held_out
     from slipway.models.inputs import inputs as inputs
     from slipway.models.known import Known as Known
+    from slipway.models.kpi import tuned_threshold as tuned_threshold
     from slipway.models.model import Model as Model
+    from slipway.monitoring.custom import custom_monitor as custom_monitor
     from slipway.monitoring.declare import KPI as KPI
     from slipway.monitoring.declare import Consistency as Consistency
     from slipway.monitoring.declare import Drift as Drift
+    from slipway.monitoring.declare import EstimatedQuality as EstimatedQuality
     from slipway.monitoring.declare import Freshness as Freshness
     from slipway.monitoring.declare import Quality as Quality
+    from slipway.monitoring.service import Service as Service
     from slipway.pipelines.declare import pipeline as pipeline
     from slipway.pipelines.declare import step as step
     from slipway.pipelines.mapping import each as each
@@ -103,6 +115,8 @@ if TYPE_CHECKING:
     from slipway.rollout.declare import Shadow as Shadow
     from slipway.rollout.old_system import OldSystem as OldSystem
     from slipway.runs.tracking import active_run as active_run
+    from slipway.schema.metric_contract import Hypothesis as Hypothesis
+    from slipway.schema.metric_contract import MetricContract as MetricContract
     from slipway.tables.row_batches import Batches as Batches
 
 __version__ = "0.1.0"
@@ -114,14 +128,17 @@ _HOMES = {
     "Consistency": "slipway.monitoring.declare",
     "Drift": "slipway.monitoring.declare",
     "Endpoint": "slipway.flows.endpoint",
+    "EstimatedQuality": "slipway.monitoring.declare",
     "Fallback": "slipway.flows.fallback",
     "FeatureSet": "slipway.features.sets",
     "Freshness": "slipway.monitoring.declare",
     "Gate": "slipway.gates.declare",
+    "Hypothesis": "slipway.schema.metric_contract",
     "KPI": "slipway.monitoring.declare",
     "Known": "slipway.models.known",
     "Log": "slipway.flows.log",
     "held_out": "slipway.models.held_out_rows",
+    "MetricContract": "slipway.schema.metric_contract",
     "Model": "slipway.models.model",
     "OldSystem": "slipway.rollout.old_system",
     "Promoted": "slipway.flows.promotion",
@@ -129,6 +146,7 @@ _HOMES = {
     "Quality": "slipway.monitoring.declare",
     "Retrain": "slipway.flows.retrain",
     "Schedule": "slipway.flows.schedule",
+    "Service": "slipway.monitoring.service",
     "Shadow": "slipway.rollout.declare",
     "active_run": "slipway.runs.tracking",
     "api": "slipway.data.sources",
@@ -140,8 +158,13 @@ _HOMES = {
     "check": "slipway.data.checks",
     "choice": "slipway.pipelines.search_space",
     "consistent": "slipway.gates.declare",
+    "contract_signed": "slipway.gates.declare",
     "count": "slipway.features.windows",
     "cron": "slipway.flows.triggers",
+    "custom_check": "slipway.data.checks",
+    "custom_monitor": "slipway.monitoring.custom",
+    "custom_source": "slipway.data.sources",
+    "custom_trigger": "slipway.flows.triggers",
     "data_checks": "slipway.gates.behaviour",
     "decayed_mean": "slipway.features.windows",
     "degraded": "slipway.flows.triggers",
@@ -149,6 +172,7 @@ _HOMES = {
     "documented": "slipway.gates.behaviour",
     "each": "slipway.pipelines.mapping",
     "earlier_version": "slipway.flows.fallback",
+    "endpoint_of": "slipway.flows.endpoint_of",
     "environment_resolves": "slipway.gates.declare",
     "errors": "slipway",
     "evaluate": "slipway.models.evaluation",
@@ -173,6 +197,7 @@ _HOMES = {
     "metric": "slipway.gates.declare",
     "min": "slipway.features.windows:min_",
     "monotonic": "slipway.gates.behaviour",
+    "new_labels": "slipway.flows.triggers",
     "no_finding": "slipway.gates.declare",
     "no_leakage": "slipway.gates.behaviour",
     "no_skew": "slipway.gates.declare",
@@ -184,7 +209,9 @@ _HOMES = {
     "one_of": "slipway.data.checks",
     "open": "slipway.hosts.session",
     "pipeline": "slipway.pipelines.declare",
+    "price": "slipway.models.decision",
     "quantile": "slipway.features.windows",
+    "real_data": "slipway.gates.behaviour",
     "redis_stream": "slipway.flows.streams",
     "references": "slipway.data.checks",
     "replayed": "slipway.gates.declare",
@@ -202,6 +229,7 @@ _HOMES = {
     "table": "slipway.data.declare",
     "threshold": "slipway.models.decision",
     "today": "slipway.flows.schedule",
+    "tuned_threshold": "slipway.models.kpi",
     "uniform": "slipway.pipelines.search_space",
     "unique": "slipway.data.checks",
     "vectorised": "slipway.features.vectorised",
@@ -216,13 +244,16 @@ __all__ = [
     "Consistency",
     "Drift",
     "Endpoint",
+    "EstimatedQuality",
     "Fallback",
     "FeatureSet",
     "Freshness",
     "Gate",
+    "Hypothesis",
     "KPI",
     "Known",
     "Log",
+    "MetricContract",
     "Model",
     "OldSystem",
     "Promoted",
@@ -230,6 +261,7 @@ __all__ = [
     "Quality",
     "Retrain",
     "Schedule",
+    "Service",
     "Shadow",
     "active_run",
     "api",
@@ -241,8 +273,13 @@ __all__ = [
     "check",
     "choice",
     "consistent",
+    "contract_signed",
     "count",
     "cron",
+    "custom_check",
+    "custom_monitor",
+    "custom_source",
+    "custom_trigger",
     "data_checks",
     "decayed_mean",
     "degraded",
@@ -250,6 +287,7 @@ __all__ = [
     "documented",
     "each",
     "earlier_version",
+    "endpoint_of",
     "environment_resolves",
     "errors",
     "evaluate",
@@ -275,6 +313,7 @@ __all__ = [
     "metric",
     "min",
     "monotonic",
+    "new_labels",
     "no_finding",
     "no_leakage",
     "no_skew",
@@ -286,7 +325,9 @@ __all__ = [
     "one_of",
     "open",
     "pipeline",
+    "price",
     "quantile",
+    "real_data",
     "redis_stream",
     "references",
     "replayed",
@@ -304,6 +345,7 @@ __all__ = [
     "table",
     "threshold",
     "today",
+    "tuned_threshold",
     "uniform",
     "unique",
     "vectorised",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slipway.ids import new_id
 
-__all__ = ["write_once", "write_whole"]
+__all__ = ["settle", "write_once", "write_whole"]
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -18,7 +18,17 @@ def write_whole(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
         file.write(data)
-        file.flush()
+    settle(part, path)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Give a file that is whole its name, in place of what has it, once the disk has both.
+
+    Args:
+        part: The file, in the same folder.
+        path: Its name from now on.
+    """
+    with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)

@@ -1,6 +1,7 @@
 """Each benchmark runs, at sizes where its figures mean nothing, and writes rows that the page can show."""
 
 import importlib
+from shutil import which
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from benchmarks.pairs import Compared, compare
 import postgres_here
 import redis_here
 import s3_here
-from benchmarks import pipelines_peers, serving_sides
+from benchmarks import first_minutes, pipelines_peers, serving_sides
 
 SMALL: dict[str, dict[str, Any]] = {
     "step_overhead": {"steps": 2, "rounds": 1},
@@ -24,14 +25,28 @@ SMALL: dict[str, dict[str, Any]] = {
     "metric_ingest": {"points": 3000, "charted": 6000, "batch": 1000, "pairs": 1},
     "run_search": {"runs": 60, "searches": 2, "pairs": 1},
     "run_logging": {"calls": 20, "pairs": 2},
+    "late_labels": {"predictions": 4000, "labels": 1000},
+    "estimated_performance": {"windows": 2, "rows": 300, "references": (400,), "models": 1, "beside": 0},
+    "drift_report": {"rows": 3000, "pairs": 1, "peers": False},
     "ledger": {"calls": 5, "batch": 10, "runs": 1, "pairs": 2},
 }
 WITH_PROCESSES: dict[str, dict[str, Any]] = {
     "larger_than_memory": {"copies": 2, "rows": 30_000},
     "one_row_prediction": {"rounds": 1, "requests": {2: 4}},
     "compiled_models": {"pairs": 1, "times": {1: 2, 100: 1}},
+    "pages": {"runs": 30, "metrics": 5, "large": 60, "compared": 8, "requests": 2},
     "start_up": {"pairs": 1},
+    "injected_faults": {"names": ("scores are no numbers", "nobody asks")},
     "serving_promises": {"swaps": 2, "rate": 50, "calls": 10, "bulk": 2000},
+    "many_endpoints": {
+        "endpoints": 1,
+        "versions": 1,
+        "asked": 1,
+        "rest_s": 0.1,
+        "workers": 1,
+        "pages": 1,
+        "commands": 1,
+    },
 }
 
 
@@ -44,9 +59,20 @@ def run_small(name: str, sizes: dict[str, Any]) -> None:
         assert (row["raw"] is None) == (row["ratio"] is None)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SMALL)
 def test_runs_small(name: str) -> None:
     run_small(name, SMALL[name])
+
+
+WATCHED = {"days": 3, "rows_a_day": 48, "events": 20}
+
+
+@pytest.mark.full
+@pytest.mark.skipif(which("chromium") is None, reason="needs a browser: apt-get install chromium")
+def test_first_paint_runs_small() -> None:
+    pytest.importorskip("playwright.sync_api", reason="needs playwright: make test-all installs it")
+    run_small("first_paint", {"runs": 12, "metrics": 3, "large": 60, "compared": 4, "pairs": 1} | WATCHED)
 
 
 @pytest.mark.full
@@ -92,8 +118,17 @@ def test_serving_beside_its_peers_runs_small() -> None:
     run_small("serving_peers", sizes)
 
 
-BY_ITSELF = {"online_redis", "object_blobs", "ledger_postgres", "rollout_decisions", "rollout_faults"}
-BESIDE_ANOTHER = {"mlflow_server", "pipelines_peers", "search_trials", "serving_peers"}
+@pytest.mark.full
+def test_the_first_minutes_beside_mlflow_run_small() -> None:
+    if not first_minutes.PYTHON.exists():
+        pytest.skip("needs MLflow: make .venv/stamps/mlflow3")
+    run_small("first_minutes", {"pairs": 1})
+
+
+BY_ITSELF = {
+    "soak", "first_paint", "online_redis", "object_blobs", "ledger_postgres", "rollout_decisions", "rollout_faults", "drift_verdicts", "drift_watch",
+}  # fmt: skip
+BESIDE_ANOTHER = {"mlflow_server", "first_minutes", "pipelines_peers", "search_trials", "serving_peers"}
 """Of another environment; MLflow's server is not run small: it takes a minute to start."""
 
 

@@ -13,7 +13,7 @@ def read(svg: str) -> ElementTree.Element:
     """The drawing as XML, once what every drawing promises is seen to hold."""
     root = ElementTree.fromstring(svg)
     assert root.tag == f"{SVG}svg"
-    assert root.get("role") == "img"
+    assert root.get("role") == ("img" if root.find(f".//{SVG}a") is None else "group")
     assert root[0].tag == f"{SVG}title"
     assert (root[0].text or "").strip()
     left, top, width, height = map(float, root.attrib["viewBox"].split())

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.charts.drawn import SVG, read
 
-from slipway.charts.svg import document, element, label, text
+from slipway.charts.svg import document, element, label, stamped, text
 from slipway.charts.text import clean, decimals_of, finite, number, percent, shortened, width_of
 
 anything = st.text(alphabet=st.characters(codec=None), max_size=60)
@@ -111,3 +111,21 @@ def test_what_cannot_be_drawn_is_none() -> None:
 
 def test_decimals_tell_the_steps_apart() -> None:
     assert [decimals_of(step) for step in (10, 1, 0.5, 0.1, 0.05, 0.01, 0.0)] == [0, 0, 1, 1, 2, 2, 0]
+
+
+@pytest.mark.parametrize("is_fixed", [True, False])
+def test_a_stamp_stands_below_each_drawing_and_leaves_all_else(is_fixed: bool) -> None:
+    mark = element("circle", cx=1, cy=1, r=1)
+    drawn = document("bars", "<1>", 40, mark, width=100, is_fixed=is_fixed, description="one")
+    page = f"<p>before</p>{drawn}<p>between</p>{drawn}<svg viewBox='0 0 16 16'></svg>"
+    told = stamped(page, "MADE & UP")
+    assert told.count("MADE &amp; UP") == 2
+    first, *_, last = told.split("<p>between</p>")
+    assert last.endswith("<svg viewBox='0 0 16 16'></svg>")
+    root = read(first.removeprefix("<p>before</p>"))
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    assert (width, height) == (100, 52)
+    assert root.get("height") == ("52" if is_fixed else None)
+    (said,) = root.iter(f"{SVG}text")
+    assert 40 < float(said.attrib["y"]) <= 52, "it hides nothing"
+    assert stamped("<p>no drawing</p>", "MADE UP") == "<p>no drawing</p>"

@@ -193,3 +193,45 @@ def test_the_projects_server_says_and_does_what_is_due(folder: Path) -> None:
             server.terminate()
     assert slipway("env", "restore", "try").exit_code == 0
     assert slipway("runs", "list", "--env", "try").exit_code == 0
+
+
+def test_a_store_is_copied_by_a_command_that_says_what_to_change(folder: Path) -> None:
+    assert slipway("run", "count").exit_code == 0
+    text = '\n[environments.dev]\nworkers = 2\n\n[environments.disk]\nstore = "disk"\n'
+    (folder / "slipway.toml").write_text((folder / "slipway.toml").read_text() + text)
+    told = slipway("env", "copy", "dev", "disk", "--dry-run")
+    assert (told.exit_code, "Nothing was copied" in told.stdout) == (0, True)
+    assert re.search(r"rows of the ledger +\d+", told.stdout)
+    assert not (folder / "disk").exists()
+    answer = slipway("env", "copy", "dev", "disk")
+    assert answer.exit_code == 0, answer.output
+    assert re.search(r"Compared: \d+ rows of the ledger, \d+ blobs \(", answer.stdout)
+    assert "All are equal in dev and disk. What is written to dev after" in answer.stdout
+    assert answer.stdout.endswith('\n\n[environments.dev]\nstore = "disk"\nworkers = 2\n')
+    said = answer.stderr.splitlines()
+    assert [said[0], said[-1]] == ["the copy is marked", "the verdict is kept"]
+    listed = [json.loads(slipway("runs", "list", "--json", "--env", name).stdout)["runs"] for name in ("dev", "disk")]
+    assert listed[0] == listed[1] != []
+    assert slipway("audit", "verify", "--env", "disk").exit_code == 0
+
+
+def test_a_copy_that_differs_ends_with_an_error_and_says_so_in_json_too(folder: Path) -> None:
+    assert slipway("run", "count").exit_code == 0
+    (folder / "slipway.toml").write_text(
+        (folder / "slipway.toml").read_text() + '\n[environments.disk]\nstore = "disk"\n'
+    )
+    blob = next((folder / ".slipway" / "blobs").glob("*/*"))
+    whole = blob.read_bytes()
+    blob.chmod(0o600)
+    blob.write_bytes(b"?" + whole[1:])
+    answer = slipway("env", "copy", "dev", "disk", "--json")
+    assert answer.exit_code == 1
+    assert "1 difference" in answer.stderr
+    found = json.loads(answer.stdout)
+    assert found["section"] == '[environments.dev]\nstore = "disk"'
+    assert [line.partition(":")[0] for line in found["copy"]["differences"]] == ["blobs"]
+    refused = slipway("runs", "list", "--env", "disk")
+    assert (refused.exit_code, "is a copy that is not whole" in refused.stderr) == (6, True)
+    blob.write_bytes(whole)
+    assert slipway("env", "copy", "dev", "disk").exit_code == 0
+    assert slipway("runs", "list", "--env", "disk").exit_code == 0

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ def test_the_files_that_it_names_are_there(tmp_path: Path) -> None:
     assert sorted(made["files"]) == sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
     )
-    assert not [path for path in folder.rglob("*") if path.is_file() and "@" in path.read_text().replace("@sw.", "")]
+    assert not [path for path in folder.rglob("*") if path.is_file() and re.search("@(NAME|MODULE)@", path.read_text())]
     ast.parse((folder / "my_project.py").read_text())
 
 
@@ -34,7 +36,7 @@ def test_the_same_name_makes_the_same_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["sklearn", "polars", "slipway", "json", "class", "3d", "a.b"])
 def test_a_name_hides_no_library_and_no_word_of_python(tmp_path: Path, name: str) -> None:
     assert new(tmp_path / name).exit_code == 0
-    (module,) = (tmp_path / name).glob("*.py")
+    (module,) = (path for path in (tmp_path / name).glob("*.py") if not path.name.startswith("test_"))
     assert module.stem.isidentifier()
     assert module.stem != name
     settings = (tmp_path / name / "slipway.toml").read_text()
@@ -48,6 +50,65 @@ def test_a_name_that_cannot_be_one_makes_nothing(tmp_path: Path, name: str) -> N
     assert answer.exit_code == 2, answer.output
     assert "Traceback" not in answer.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("template", ["forecasting", "text", "existing-model"])
+def test_each_template_is_python_with_tests_and_says_its_name(tmp_path: Path, template: str) -> None:
+    made = json.loads(new(tmp_path / "my-project", "--template", template, "--json").stdout)
+    folder = tmp_path / "my-project"
+    assert {"my_project.py", "test_my_project.py", "README.md"} <= set(made["files"])
+    for path in folder.glob("*.py"):
+        ast.parse(path.read_text())
+    assert not [path for path in folder.rglob("*") if path.is_file() and "@MODULE@" in path.read_text()]
+    assert f'template = "{template}"' in (folder / "slipway.toml").read_text()
+
+
+def own_template(folder: Path) -> Path:
+    (folder / "deep").mkdir(parents=True)
+    (folder / "@MODULE@.py.tmpl").write_text('"""@NAME@"""\n')
+    (folder / "deep" / "@NAME@.md").write_text("@MODULE@ of @NAME@\n")
+    (folder / "deep" / "picture.bin").write_bytes(b"\xff@NAME@")
+    (folder / "slipway.toml").write_text('[project]\nname = "@NAME@"\nmodule = "@MODULE@"\ntemplate = "risk"\n')
+    return folder
+
+
+def test_a_team_keeps_its_own_in_a_folder_or_a_repository(tmp_path: Path) -> None:
+    own = own_template(tmp_path / "risk")
+    subprocess.run(["git", "init", "-q", str(own)], check=True)
+    subprocess.run(["git", "-C", str(own), "add", "-A"], check=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", str(own), *who, "commit", "-qm", "one"], check=True)
+    for name, given in (("credit", str(own)), ("limits", f"file://{own}")):
+        made = json.loads(new(tmp_path / name, "--template", given, "--json").stdout)
+        folder = tmp_path / name
+        assert sorted(made["files"]) == sorted(
+            [".gitignore", "slipway.toml", f"{name}.py", f"deep/{name}.md", "deep/picture.bin"]
+        )
+        assert made["template"] == "risk"
+        assert (folder / "deep" / f"{name}.md").read_text() == f"{name} of {name}\n"
+        assert (folder / "deep" / "picture.bin").read_bytes() == b"\xff@NAME@"
+        assert f'name = "{name}"' in (folder / "slipway.toml").read_text()
+
+
+def test_a_template_that_cannot_be_one_makes_nothing(tmp_path: Path) -> None:
+    def refused(given: object) -> str:
+        answer = new(tmp_path / "mine", "--template", str(given))
+        assert answer.exit_code != 0
+        assert "Traceback" not in answer.output
+        assert not (tmp_path / "mine").exists()
+        return answer.stderr
+
+    assert "Did you mean 'tabular'" in refused("tabullar")
+    assert "--from-notebook FILE.ipynb" in refused("from-notebook")
+    assert "cannot be cloned" in refused(f"file://{tmp_path}/nothing.git")
+    (tmp_path / "empty").mkdir()
+    assert "holds no files" in refused(tmp_path / "empty")
+    twice = own_template(tmp_path / "twice")
+    (twice / "deep" / "@NAME@.md.tmpl").write_text("again")
+    assert "become deep/mine.md" in refused(twice)
+    linked = own_template(tmp_path / "linked")
+    (linked / "secret").symlink_to("/etc/hostname")
+    assert "symbolic link" in refused(linked)
 
 
 def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:

@@ -145,6 +145,6 @@ def test_why_tells_what_made_it_run_from_what_an_edit_would_do(folder: Path) -> 
 def test_help_and_page_name_the_same_exit_codes() -> None:
     told = slipway("run", "--help").stdout
     page = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text()
-    for code, words in ENDINGS:
+    for code, words, _ in ENDINGS:
         assert re.search(rf"^  +{code} +{re.escape(words)}$", told, re.MULTILINE), code
         assert f"| {code} | {words} |" in page

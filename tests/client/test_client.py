@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from slipway.client.endpoint import EndpointClient
 from slipway.errors import BackendError, Denied, InvalidInput, NotFound, SlipwayError, Unavailable
 from slipway.operations import declare, wire
 from slipway.operations.table import OPERATIONS
+from slipway.ports.trust import trusted
 from slipway.ports.workspace import Workspace
 
 Answer = tuple[int, bytes]
@@ -192,3 +194,11 @@ def test_the_environment_gives_no_proxy(
     with Client(url, "flights") as client:
         client.call("runs.search")
     assert len(asked) == 1
+
+
+def test_where_no_certificate_can_come_none_would_be_believed() -> None:
+    plain = trusted("HTTP://127.0.0.1:8300")
+    assert isinstance(plain, ssl.SSLContext)
+    assert (plain.verify_mode, plain.check_hostname, plain.get_ca_certs()) == (ssl.CERT_REQUIRED, True, [])
+    other = trusted("https://127.0.0.1:8300")
+    assert other is True or other.get_ca_certs()  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -49,6 +50,24 @@ def test_a_store_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(BackendError, match="Upgrade"):
         SqliteLedger(path)
+
+
+def test_a_thread_that_ended_leaves_no_file_open(tmp_path: Path) -> None:
+    store = SqliteLedger(tmp_path / "ledger.db")
+
+    def look() -> None:
+        with store.read() as tx:
+            tx.get("run", "r1")
+
+    look()
+    counts = []
+    for _ in range(10):
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+        counts.append(len(os.listdir("/proc/self/fd")))
+    assert counts == counts[:1] * 10  # SQLite keeps a closed file for the next connection while another one is open
+    store.close()
 
 
 _WRITER = """

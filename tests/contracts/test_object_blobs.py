@@ -348,6 +348,7 @@ def test_each_kind_is_asked_at_its_own_address(monkeypatch: pytest.MonkeyPatch) 
     made.close()
 
 
+@pytest.mark.full
 def test_a_store_that_is_away_for_seconds_is_waited_for(
     door: objects_here.Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,11 +42,16 @@ def opened(url: str) -> LedgerStore:
 
 class TestPostgresLedger(LedgerStoreSuite):
     @pytest.fixture(autouse=True)
-    def _here(self, url: str) -> None:
-        self.url = url
+    def _here(self, url: str, request: pytest.FixtureRequest) -> None:
+        self.url, self.request = url, request
 
     def make(self, folder: Path) -> LedgerStore:
         return opened(self.url)
+
+    def make_empty(self, folder: Path) -> LedgerStore:
+        self.emptied = postgres_here.cleaned()
+        self.request.addfinalizer(lambda: self.emptied.__exit__(None, None, None))
+        return opened(self.emptied.__enter__())
 
 
 def entry(id: str, body: bytes = b"{}") -> Entry:

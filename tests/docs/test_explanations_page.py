@@ -41,7 +41,7 @@ def test_its_commands_do_what_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
     finally:
         CliRunner().invoke(main, ["endpoints", "stop", "diabetes"])
         sys.modules.pop("diabetes", None)
-    card = told["slipway models show diabetes --card"]
+    card = told["slipway card diabetes"]
     (said,) = re.findall(r"In patients version \w{12}, .* of what the model's answers rest on\.", card)
     assert re.search(r"\bs5\b|\bbmi\b", said), said
     asked = told[predict]

@@ -13,7 +13,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
 from slipway.runs import tracking
 
-PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "find.md").read_text()
 
 
 def block(name: str) -> list[str]:

@@ -159,6 +159,7 @@ def test_a_function_that_raises_on_one_path_is_found(tmp_path: Path) -> None:
     assert found.first[0].startswith("raised on one path only: The feature 'tired' raised OSError: tired")
 
 
+@pytest.mark.full
 def test_the_same_seed_draws_the_same_rows(tmp_path: Path) -> None:
     small = {"rows": 40}
     one = certificate(tmp_path / "1", kind=OpenBorder, seed=7, **small)

@@ -1,5 +1,6 @@
 """A/B tests at an endpoint: what is refused, what is published, and a real endpoint with three arms from start to decision."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from slipway.flows.abtest_rows import abtest_rows
 from slipway.flows.abtests import decide, get_abtest, list_abtests, look, start
 from slipway.flows.endpoints import revision_of
 from slipway.flows.release import declare_endpoint
+from slipway.flows.rollouts import newest as newest_rollout
 from slipway.loop.reconcile import reconcile
 from slipway.models import registry
 from slipway.operations.abtests import DecideABTest, GetABTest, ListABTests, LookABTest, StartABTest
@@ -224,3 +226,36 @@ def test_a_real_endpoint_with_three_arms(desk: Desk) -> None:
     decide(desk.workspace, DecideABTest(endpoint=NAME, arm="2", reason="it earns more"))
     with EndpointClient(deployed.status.url, NAME) as client:
         assert {one["version"] for one in client.predict(rows, at=at)["predictions"]} == {BETTER}
+        _a_canary_is_stopped_by_its_contract(desk, declared, client)
+
+
+def _a_canary_is_stopped_by_its_contract(desk: Desk, declared: sw.Endpoint, client: EndpointClient) -> None:
+    """The same process goes on: what the next challenger's rows come to a mile is worse, as their labels show."""
+    points = sw.MetricContract(
+        "points a mile", value="label", per="distance / 1000", between=(0, 10), per_between=(0, 1), guard=1, unit="points"
+    )  # fmt: skip
+    guarded = dataclasses.replace(declared, kpi=points, rollout=[sw.Canary(steps=(50, 100))])
+    declare_endpoint(desk.workspace, guarded, simulation=True, snapshot=desk.project.snapshot())
+    desk.deploy(GUESSING)
+    at = desk.clock.now()
+    rows = [{**row, "flight_id": f"C{row['flight_id']}"} for row in some_flights()]
+    said = client.predict(rows, at=at + timedelta(minutes=1))["predictions"]
+    worth = {BETTER: 8, GUESSING: 0}
+    client.labels(
+        [
+            {
+                "key": {"flight_id": row["flight_id"]},
+                "value": worth[one["version"]] + i % 3,
+                "observed_at": at + timedelta(hours=2),
+            }
+            for i, (row, one) in enumerate(zip(rows, said, strict=True))
+        ]
+    )
+    client.settle()
+    desk.clock.advance_to(at + timedelta(hours=4))
+    reconcile(desk.workspace, Reconcile(endpoint=NAME))
+    rollout = newest_rollout(desk.workspace, NAME)
+    assert rollout is not None
+    assert (rollout.state, rollout.looks[-1].verdict) == ("stopped", "worse"), rollout.looks[-1].sentence
+    assert "its labelled rows lose more" in rollout.looks[-1].sentence
+    assert {one["version"] for one in client.predict(rows, at=desk.clock.now())["predictions"]} == {BETTER}

@@ -11,12 +11,12 @@ from loans import DECISION, INPUTS, halves, line, loans, released, said, trees
 
 import slipway as sw
 from slipway.errors import InvalidInput
+from slipway.flows.documents import answer, get_document
 from slipway.flows.evidence_behaviour import KINDS
-from slipway.flows.models import get_model
 from slipway.gates import behaviour
 from slipway.ledger import entries, lineage
-from slipway.models import registered, registry
-from slipway.operations.models import DocumentModel, GetModel
+from slipway.models import registry
+from slipway.operations.documents import AnswerField, GetDocument
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint, declared_id
 from slipway.records.gates import Outcome
@@ -242,21 +242,21 @@ def test_what_is_not_written_down_is_named_with_who_should_write_it(workspace: W
     found = said(workspace, clean, sw.documented("purpose", "limits", "evaluation", "decision"))
     assert found.result == "refused"
     assert found.found == "purpose is missing (business owner); limits is missing (data scientist)"
-    assert found.fix == 'Write it: slipway models document loans purpose "..."'
+    assert found.fix == 'Answer it: slipway documents answer card loans purpose "..."'
     assert found.helper == "business owner"
     for field in ("purpose", "limits"):
-        registered.document(workspace, DocumentModel(name="loans", field=field, text="Whether a loan will fail."))
+        answer(workspace, AnswerField(kind="card", name="loans", field=field, text="Whether a loan will fail."))
     passed = said(workspace, clean, sw.documented("purpose", "limits", "evaluation", "decision"))
     assert passed.result == "passed"
-    told = get_model(workspace, GetModel(name="loans")).card
-    assert "## Purpose (written)\n\nWhether a loan will fail.\n" in told
-    assert "## Who may be harmed (asked)" in told
+    told = {field.name: field for field in get_document(workspace, GetDocument(kind="card", name="loans")).fields}
+    assert (told["purpose"].state, told["purpose"].text) == ("asked", "Whether a loan will fail.")
+    assert told["harm"].state == "missing"
     whole = said(workspace, clean, sw.documented())
     assert "harm is missing (governance)" in whole.found
     with pytest.raises(InvalidInput, match="says nothing"):
-        registered.document(workspace, DocumentModel(name="loans", field="harm", text=" "))
-    with pytest.raises(InvalidInput, match="Nobody writes down 'code'"):
-        registered.document(workspace, DocumentModel(name="loans", field="code", text="It is good."))
+        answer(workspace, AnswerField(kind="card", name="loans", field="harm", text="x"))
+    with pytest.raises(InvalidInput, match="nothing that a person answers"):
+        answer(workspace, AnswerField(kind="card", name="loans", field="code", text="It is good."))
 
 
 def watching(workspace: Workspace, *monitors: Any) -> None:

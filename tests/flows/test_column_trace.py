@@ -12,7 +12,7 @@ from small_desk import NAME, Desk
 import slipway as sw
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import Corrupt, NotFound
-from slipway.flows.column_trace import _personal, trace
+from slipway.flows.column_trace import personal_inputs, trace
 from slipway.flows.known_models import known_models
 from slipway.flows.release import run_pipeline
 from slipway.ledger import entries
@@ -238,7 +238,7 @@ def test_each_tables_own_project_says_what_is_personal_in_it_then_and_now(desk: 
     reads = {"distance": ("other/people.age",), "origin": ("other/people.name",), "hour": ("other/people.id",)}
     training = msgspec.structs.replace(model.training, reads=reads)
     read_them = dataclasses.replace(model, training=training, inputs=(first,))
-    assert _personal(desk.workspace, read_them, list(reads)) == {"distance", "origin"}
+    assert personal_inputs(desk.workspace, read_them, list(reads)) == {"distance", "origin"}
 
 
 def _features_as(desk: Desk, prediction: str, role: str) -> dict[str, object]:

@@ -1,16 +1,21 @@
 """Erasing a person from an endpoint's log."""
 
+from datetime import UTC, datetime
+
 import polars as pl
 
+from slipway.flows.cohorts import CohortReader
 from slipway.flows.erase import erase
 from slipway.ledger import entries
+from slipway.monitoring.cohorts import ASKED
 from slipway.operations.erasures import Erase
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.predictions import LabelRow, PredictionRow, PushedRow, ShadowRow
-from slipway.records.schema import Field
+from slipway.records.schema import Field, Signature
 from slipway.records.tables import AboutTable
 from slipway.tables import prediction_log
+from slipway.tables.log_reader import LogReader
 from slipway.tables.segments import SegmentWriter, read_segments
 from slipway.tables.versions import Origin, overwrite
 
@@ -40,6 +45,18 @@ def test_an_endpoints_log_is_erased_while_it_is_written(workspace: Workspace) ->
         [PushedRow("source", "people", 1, {"email": ADA, "age": 3}), PushedRow("source", "o", 1, {"x": 1})]
     )
     _, cursor = read_segments(log, "predictions", PredictionRow)
+    reader, cohorts = LogReader(log), CohortReader(log, "classification", datetime(1970, 1, 1, tzinfo=UTC))
+    layout = contract, Signature((Field("x", "float"),), ())
+
+    def kept() -> tuple[list[str], int, int]:
+        """Whose rows live in the memory of a server, and how many answers and labels are counted there."""
+        reader.refresh(lambda number, bundle: layout)
+        cohorts.refresh()
+        states = cohorts.cohorts.states()
+        asked = int(states.filter(pl.col("kind") == ASKED)["n"].sum())
+        return reader.answered()["key"].unique().sort().to_list(), asked, cohorts.cohorts.told()["labels"]
+
+    assert kept() == ([ADA, "p0@x.org", "p1@x.org", "p3@x.org"], 4, 3)
     report = erase(workspace, Erase(where=(("email", ADA),), reason="asked"))
     counts = {place.place: place.rows for place in report.places}
     assert counts["prediction log of scores"] == 2
@@ -56,6 +73,8 @@ def test_an_endpoints_log_is_erased_while_it_is_written(workspace: Workspace) ->
     later, _ = read_segments(log, "predictions", PredictionRow, cursor)
     assert [row.id for row in later] == ["id10"], "who remembers how far it has read goes on there"
     assert prediction_log.labels(log)["prediction"].to_list() == ["id0"]
+    assert kept() == (["new@x.org", "p0@x.org", "p1@x.org", "p3@x.org"], 4, 1), "nor in what a server keeps"
+    assert ADA not in str(reader._labels.frame().rows())
 
 
 def _endpoint(workspace: Workspace, contract: Contract) -> None:

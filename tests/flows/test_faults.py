@@ -91,6 +91,8 @@ def incident(created: float, closed: float | None, **more: Any) -> Incident:
             "told after 12 hours; no retraining began meanwhile; the incident was closed 12 hours after",
         ),
         ([incident(36, 60)], 50, False, "1 retrainings began meanwhile"),
+        ([incident(10, 60, reopened=1, reopened_at=hour(30))], 61, True, "told after 6 hours"),
+        ([incident(10, 60, reopened=1, reopened_at=hour(20))], 61, False, "nobody was told"),
         ([incident(36, None)], 61, False, "the incident was not closed"),
         ([incident(36, 40)], 61, False, "closed 8 hours before its mending"),
         ([incident(73, 90)], 91, False, "told after 49 hours"),

@@ -38,6 +38,11 @@ def offered(people: People, **fields: object) -> str:
 
 
 def test_what_is_missing_is_found_in_the_ledger(people: People) -> None:
+    assert missing(people) == {"card", "monitors", "run book"}
+    asked = ("purpose", "users", "misuse", "harm", "limits", "owner", "license")
+    for field in asked:
+        assert "card" in missing(people)
+        people.do("dan", "documents.answer", kind="card", name=MODEL, field=field, text="As agreed.")
     assert missing(people) == {"monitors", "run book"}
     offered(people, run_book=BOOK)
     assert missing(people) == {"monitors"}

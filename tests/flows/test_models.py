@@ -27,7 +27,6 @@ def test_one_version_with_everything_about_it(desk: Desk) -> None:
     assert (found.version.number, found.aliases) == (1, ("champion",))
     assert [verdict.passed for verdict in found.verdicts] == [True]
     assert [approval.name for approval in found.approvals] == ["accountable"]
-    assert found.card.startswith("# small-delays")
     kinds = {end.partition(":")[0] for link in found.lineage for end in (link.source, link.target)}
     assert {"table", "run", "model", "bundle", "verdict", "approval", "revision"} <= kinds
 

@@ -33,7 +33,9 @@ from slipway.errors import (
 from slipway.flows.approve import grant
 from slipway.flows.check_load import check_load
 from slipway.flows.deploy import deploy
+from slipway.flows.documents import answer
 from slipway.flows.endpoints import revision_of
+from slipway.flows.event_words import told
 from slipway.flows.floors import set_floor
 from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.flows.promote import promote, trust, version_of
@@ -47,12 +49,12 @@ from slipway.ledger import entries, lineage
 from slipway.ledger.attest import signed
 from slipway.models import registry
 from slipway.models.received import verdicts_of
-from slipway.models.registered import document, documents
+from slipway.models.registered import documents
+from slipway.operations.documents import AnswerField
 from slipway.operations.endpoints import Deploy
 from slipway.operations.floors import SetFloor
 from slipway.operations.governance import Grant
 from slipway.operations.load import CheckLoad
-from slipway.operations.models import DocumentModel
 from slipway.operations.promotions import ListPromotions
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
@@ -139,6 +141,19 @@ def states(promotion: Record) -> dict[str, str]:
 
 def stage(promotion: Record, name: str) -> PromotionStage:
     return next(one for one in promotion.stages if one.name == name)
+
+
+def test_why_it_is_promoted_stays_with_it_and_in_both_audit_logs(chain: Chain) -> None:
+    chain.promote("test", reason="the summer\nschedule")
+    chain.trusted("test")
+    assert chain.promote("test").reason == "the summer schedule"  # going on without one leaves it
+    for name in ("dev", "test"):
+        with chain.of(name).ledger.read() as tx:
+            begun = next(event for event in tx.events(limit=1000) if event.verb == "promotions.start")
+        assert told(begun) == f"began to promote {NAME} 1 to test: the summer schedule"
+    assert chain.promote("test", reason="the autumn one").reason == "the autumn one"
+    with pytest.raises(InvalidInput, match="1,001 characters"):
+        chain.promote("test", reason="x" * 1001)
 
 
 def test_the_same_bytes_go_all_the_way(chain: Chain) -> None:
@@ -561,13 +576,13 @@ def test_what_was_shown_of_the_bytes_goes_with_them(chain: Chain) -> None:
         chain.promote("test")  # nobody replayed it in dev either
     against = [one for one in verdicts_of(test, chain.dev.version(FIRST).bundle)[0].outcomes if one.result != "passed"]
     assert sorted(one.fix for one in against) == [
+        'Answer it: slipway documents answer card small-delays purpose "..." --env test',
         "Let that gate judge it with sw.replayed() in it (slipway deploy small-delays), then promote it again.",
         "Reproduce it there (slipway reproduce small-delays), then promote it again.",
-        'Write it: slipway models document small-delays purpose "..." --env test',
         "slipway approve small-delays --version 1 --role accountable --env test",
         "slipway check-load small-delays:1 --rate 10 --env test",
     ]
-    document(dev, DocumentModel(name=NAME, field="purpose", text="To warn the gate."))
+    answer(dev, AnswerField(kind="card", name=NAME, field="purpose", text="To warn the gate."))
     check_load(dev, CheckLoad(target=f"{NAME}:{FIRST}", rate=10, seconds=1))
     reproduced_there(dev, chain.dev.version(FIRST))
     judge_version(
@@ -582,8 +597,8 @@ def test_what_was_shown_of_the_bytes_goes_with_them(chain: Chain) -> None:
     judged = next(one for one in verdicts_of(test, waits.bundle) if one.environment == "test")
     (told,) = [one.found for one in judged.outcomes if "asked over HTTP" in one.check]
     assert told.startswith(f"in dev on {dev.clock.now():%Y-%m-%d}: 40 of 2,832 training rows were asked over HTTP")
-    document(test, DocumentModel(name=NAME, field="purpose", text="To warn the passengers."))
+    answer(test, AnswerField(kind="card", name=NAME, field="purpose", text="To warn the passengers."))
     chain.approve("test")
     assert chain.promote("test").state == "done"
     with test.ledger.read() as tx:
-        assert documents(tx, test, NAME)["purpose"] == "To warn the passengers."
+        assert documents(tx, test, NAME)["purpose"].text == "To warn the passengers."

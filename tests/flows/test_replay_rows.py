@@ -102,6 +102,7 @@ def test_a_bundle_whose_process_does_not_start_says_what_it_said(
     assert "sqlite3" in told.sentence
 
 
+@pytest.mark.full
 def test_a_process_that_is_not_ready_in_time_is_ended(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

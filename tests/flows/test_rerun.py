@@ -142,7 +142,7 @@ def test_only_the_named_change_is_made_and_told(project: Project) -> None:
         verbs = [event.verb for event in tx.events(subject=f"run:{first.id}")]
     assert (f"run:{child.id}", "rerun") in links
     assert "runs.rerun" in verbs
-    assert child.tags == {"slipway.reruns": first.id}
+    assert child.tags == {"slipway.reruns": first.id, "slipway.start": told.key}
     assert get_run(workspace, GetRun(id=first.id)).reruns == (child.id,)
     assert get_run(workspace, GetRun(id=child.id)).started_from == first.id
     assert get_changes(workspace, GetChanges(id=child.id)) == changes

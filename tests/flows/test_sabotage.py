@@ -139,6 +139,7 @@ def put(project: Project, *records: Run | StepRun) -> None:
             entries.put(tx, record)
 
 
+@pytest.mark.full
 def test_an_honest_repetition_is_equal_each_time(project: Project) -> None:
     run = ran(project)
     for number in (1, 2):

@@ -10,6 +10,7 @@ import pytest
 from scoring_desk import INTO, NIGHTLY, PARTS, ROWS, declared, flights, logged, more_flights, nightly, scored, scores
 from small_desk import BETTER, FIRST, Desk
 
+import slipway as sw
 from server_desk import asker
 from slipway.errors import Conflict, InvalidDeclaration, InvalidInput, NotFound
 from slipway.flows.deploy import deploy, rollback
@@ -33,6 +34,7 @@ from slipway.records.monitors import Incident
 from slipway.records.predictions import LabelRow
 from slipway.rollout.declare import Canary, Shadow
 from slipway.rollout.old_system import OldSystem
+from slipway.stats.kpi import kpi_figure, kpi_values
 from slipway.tables import upserts, versions
 from slipway.tables.catalog import node
 from slipway.tables.log_rows import read_rows
@@ -67,8 +69,11 @@ def test_each_row_gets_a_score_in_the_tables_order_and_the_log_tells_of_it(desk:
     assert "rows of version 1 of 'flights' were scored into version 1 of 'scored_flights'" in done.sentence
 
 
-def test_the_log_feeds_monitors_as_a_live_endpoints(desk: Desk) -> None:
-    nightly(desk)
+def test_the_log_feeds_monitors_and_a_metric_contract_as_a_live_endpoints(desk: Desk) -> None:
+    a_mile = sw.MetricContract(
+        "cost a mile", costs={"true_positive": 1, "false_positive": 1, "false_negative": 5}, per="distance / 1000"
+    )  # fmt: skip
+    nightly(desk, kpi=a_mile)
     scored(desk)
     truth = flights(desk).filter(pl.col("asked_at") > pl.col("asked_at").max() - timedelta(days=30))
     labels = [
@@ -83,8 +88,16 @@ def test_the_log_feeds_monitors_as_a_live_endpoints(desk: Desk) -> None:
     watched = watch(desk.workspace, Watch(name=NIGHTLY))
     assert (watched.predictions, watched.labels, watched.unmatched) == (ROWS, len(labels), 0)
     found = {finding.name: finding for finding in watched.findings}
-    assert found.keys() == {"drift", "quality of log_loss", "cost of errors"}
+    assert found.keys() == {"drift", "quality of log_loss", "cost of errors", "cost a mile"}
     assert found["quality of log_loss"].rows > 700
+    kpi = found["cost a mile"]
+    rows = flights(desk).join(scores(desk).select("flight_id", "score", "decision"), on="flight_id")
+    told = pl.col("flight_id").is_in([one["key"]["flight_id"] for one in labels])
+    judged = rows.filter((pl.col("asked_at") >= kpi.window_from) & (pl.col("asked_at") < kpi.window_until) & told)
+    figure = kpi_figure(
+        kpi_values(judged.with_columns(label=pl.col("late").cast(pl.Float64)), a_mile.terms()), a_mile.terms()
+    )
+    assert kpi.values["value"] == pytest.approx(figure.value, rel=1e-12), kpi.sentence
 
 
 def test_what_is_scored_is_not_scored_again(desk: Desk) -> None:
@@ -363,7 +376,9 @@ def test_it_is_listed_with_what_it_scored_and_when_it_will_again(desk: Desk) -> 
     assert done.sentence.replace("'", "&#39;") in page
     assert "0 5 * * *; next" in page
     assert "Try it" not in page
-    assert f"flights into {INTO}, next" in asker(desk.workspace)("GET", project).text
+    first = asker(desk.workspace)("GET", project).text
+    assert f"rows of flights into {INTO} on" in first
+    assert "The next scoring is due 2013-04-01 05:00 UTC." in first
 
 
 @pytest.mark.parametrize(

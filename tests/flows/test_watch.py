@@ -13,14 +13,17 @@ from small_desk import BETTER, FIRST, NAME, Desk
 import slipway as sw
 from slipway.errors import NotFound
 from slipway.flows.endpoints import get_endpoint
+from slipway.flows.incident_answers import get_incident
 from slipway.flows.release import declare_endpoint
 from slipway.flows.watch import answered_rows, looks_back_to, watch, watch_rows
 from slipway.ids import new_id
 from slipway.models import registry
 from slipway.operations.endpoints import GetEndpoint, Watch, Watched
+from slipway.operations.incidents import GetIncident
 from slipway.records.endpoints import LogSpec, Revision
 from slipway.records.models import Bundle
 from slipway.records.predictions import LabelRow, PredictionRow
+from slipway.tables import versions
 from slipway.tables.log_rolling import roll
 from slipway.tables.segments import SegmentWriter
 
@@ -199,6 +202,25 @@ def test_an_incident_opens_once_follows_and_closes(serving: Desk) -> None:
     assert verbs.count("incidents.close") == 1
     kept = get_endpoint(serving.workspace, GetEndpoint(name=NAME)).incidents
     assert [one.closed_at for one in kept if one.state == "closed"] == [serving.clock.now()]
+
+
+def test_what_probably_broke_a_feed_is_its_own_table_that_changed_before(serving: Desk) -> None:
+    serving.clock.advance_to(serving.clock.now() + timedelta(hours=30))
+    for table in ("flights", "weather"):
+        present = versions.head(serving.workspace, table)
+        rows = versions.read(serving.workspace, table, present.version).collect()
+        manifest = versions.manifest_of(serving.workspace, present)
+        versions.overwrite(serving.workspace, table, rows.head(rows.height - 5), key=manifest.key, time=manifest.time)
+    serving.clock.advance_to(serving.clock.now() + timedelta(hours=3))
+    answer(serving, 400, wind=None)
+    (incident,) = watched(serving)[1].incidents
+    assert (incident.about, incident.columns, incident.rows) == ("feature view weather_now", ("weather_now_wind",), 400)
+    found = get_incident(serving.workspace, GetIncident(id=incident.id))
+    assert [one.sentence.partition(",")[0] for one in found.suspects[:2]] == [
+        "version 2 of the table weather came in", "version 2 of the table flights came in"
+    ]  # fmt: skip
+    assert found.command == "slipway data diff weather 1 2"
+    assert (found.much, found.run_book) == ("share 1", "broken-feed")
 
 
 def test_a_feed_is_judged_by_what_earlier_models_answered_too(serving: Desk) -> None:

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from slipway.errors import GateRefused, InvalidDeclaration
-from slipway.gates import declare
 from slipway.gates.declare import (
     Gate,
     approval,
@@ -19,6 +18,7 @@ from slipway.gates.declare import (
 from slipway.gates.floors import effective
 from slipway.gates.wording import describe
 from slipway.records.gates import CheckSpec
+from slipway.schema import directions
 from slipway.stats.metrics import METRICS
 
 
@@ -101,8 +101,8 @@ def test_wrong_use_is_a_sentence(wrong: object, sentence: str) -> None:
 
 def test_directions_are_those_of_the_statistics() -> None:
     better = {name: known.better for name, known in METRICS.items()}
-    assert {name for name, way in better.items() if way == "higher"} == set(declare._HIGHER)
-    assert {name for name, way in better.items() if way == "lower"} | {"cost"} == set(declare._LOWER)
+    assert {name for name, way in better.items() if way == "higher"} == set(directions.HIGHER)
+    assert {name for name, way in better.items() if way == "lower"} | {"cost"} == set(directions.LOWER)
 
 
 def test_floors() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from msgspec import structs
 
 from looping_desk import NAME, OWNER, prepare, train_more
 from looping_desk import opened as opened_in_its_time
@@ -89,6 +90,21 @@ def test_what_was_long_in_the_trash_is_purged_once_a_day(workspace: Workspace, c
     Controller(workspace).look()
     with workspace.ledger.read() as tx:
         assert [run.id for run in entries.every(tx, Run)] == [stays], "another server has done today's purge"
+
+
+def test_a_run_whose_process_is_gone_is_marked_while_only_pages_are_looked_at(workspace: Workspace) -> None:
+    register(workspace)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with tracking.start(workspace, "left", system_metrics=False) as run:
+        run.log_metric("auc", 0.7)
+    with workspace.ledger.write() as tx:
+        ended = entries.get(tx, Run, run.id)
+        host = f"{gone.pid}.1@{ended.host.partition('@')[2]}"
+        entries.put(tx, structs.replace(ended, state="running", ended_at=None, host=host))
+    assert Controller(workspace).look()
+    with workspace.ledger.read() as tx:
+        assert entries.get(tx, Run, run.id).state == "killed"
 
 
 def test_each_projects_trouble_is_said_once_until_it_is_another(workspace: Workspace, said: list[str]) -> None:

@@ -48,6 +48,13 @@ def has_stopped(store: Path) -> None:
     assert answer("audit", "verify", "--root", str(store), *PROJECT, cwd=store.parent)["unsealed"] <= 5
 
 
+def evidence_fills_the_card(store: Path) -> None:
+    """At least 70 of 100 fields of what serves."""
+    card = answer("card", "flight-delays@champion", "--root", str(store), *PROJECT, cwd=store.parent)
+    states = [field["state"] for section in card["sections"] for field in section["fields"]]
+    assert states.count("auto") >= 0.7 * len(states)
+
+
 # Where it is killed, in the order in which it comes there; each time it begins anew beside what was left.
 MOMENTS = ["1. Data", "flights: version", "Training set of flights", "So it may not serve yet", "The pages:"]
 
@@ -78,6 +85,7 @@ def test_a_shorter_year_ends_twice_the_same(store: Path) -> None:
     assert " failed; the same roll-out went on: promoted" in first.faults[0].sentence
     assert len(first.promotions) >= 3
     has_stopped(store)
+    evidence_fills_the_card(store)
 
 
 def test_the_year_meets_three_faults_and_is_worth_it(store: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,24 @@ import polars as pl
 import pytest
 from command_line import wait_for
 
-from looping_desk import NAME, HandControl, LoopDesk, forget, opened, prepare, replay, told, write_orders
+import slipway as sw
+from looping_desk import NAME, HandControl, LoopDesk, forget, opened, prepare, replay, told, train_more, write_orders
 from slipway.cli.simulate import RemoteControl
 from slipway.errors import SlipwayError
+from slipway.flows.approve import grant
+from slipway.flows.deploy import deploy
 from slipway.flows.faults import BrokenFeed, InvertedLabels, KilledControlPlane
+from slipway.flows.release import declare_endpoint
 from slipway.hosts.simulation import witnessed
 from slipway.loop.retrain import start_by_hand
-from slipway.operations.rollouts import Reconciled, StartRetraining
+from slipway.loop.story import get_stories
+from slipway.operations.endpoints import Deploy
+from slipway.operations.governance import Grant
+from slipway.operations.rollouts import GetStories, Reconciled, StartRetraining
 from slipway.ports.runner import LOCK_FILE
+from slipway.records.predictions import PredictionRow
 from slipway.tables import versions
+from slipway.tables.segments import read_segments
 
 for module in ("lightgbm", "polars"):
     pytest.importorskip(module, reason=f"the loop's journeys need {module}: pip install 'slipway[demo]'")
@@ -79,6 +89,32 @@ def test_one_seed_one_story_also_where_each_pass_has_a_process_of_its_own(fresh:
     undisturbed = story(lambda: None)
     assert [name for _, name, *_ in undisturbed[0]] == STORY
     assert story(forget) == undisturbed
+
+
+def test_what_is_worse_than_the_version_before_is_taken_back_by_the_endpoint_that_serves_it(
+    prepared: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "taught"
+    shutil.copytree(prepared, folder)
+    train_more(folder)
+    with opened(folder) as desk:
+        first = desk.first()
+        again = sw.Retrain(desk.project.module().release, when=[sw.degraded], cooldown="1d")
+        declare_endpoint(desk.workspace, replace(desk.endpoint, retrain=again))
+        grant(desk.workspace, Grant(model=NAME, version="3"))
+        deploy(desk.workspace, Deploy(model=NAME, version="3", at_once=True))
+        done = replay(desk, first, (0, 10.5))
+        assert done.failures == 0
+        assert [one.name for one in desk.actions()] == ["alert", "stop", "close"]
+        assert (desk.champion, desk.revision.served.number, desk.retrainings()) == (1, 1, [])
+        status = desk.workspace.launcher.status(desk.folder)
+        assert status is not None
+        assert status.revision == desk.revision.number, "the endpoint's process has taken it"
+        rows, _ = read_segments(desk.folder / "log", "predictions", PredictionRow)
+        last = max(rows, key=lambda row: row.at_us)
+        assert (last.version, last.revision) == (1, desk.revision.number)
+        told = get_stories(desk.workspace, GetStories(endpoint=NAME)).stories[0]
+        assert (told.policy, told.outcome) == ("roll back", "taken back")
 
 
 class KilledInTheMiddle(RemoteControl):

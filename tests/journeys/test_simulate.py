@@ -74,7 +74,8 @@ def test_weeks_end_in_a_report_twice_the_same_and_once_more_from_the_log(folder:
     assert not (store_of(folder) / "server.pid").exists()
     store = ("--root", str(store_of(folder)), "--project", NAME)
     actions = answer("api", "loop.actions", f"endpoint={NAME}", *store, cwd=folder)["actions"]
-    assert [one["name"] for one in actions][:5] == ["retrain", "shadow", "canary", "canary", "promote"]
+    done = [one["name"] for one in actions if one["name"] != "note"]  # what moved is noted whenever it does
+    assert done[:5] == ["retrain", "shadow", "canary", "canary", "promote"]
     assert answer("audit", "verify", *store, cwd=folder)
 
     again = simulated(folder, *WEEKS, "--seed", "3")

@@ -14,6 +14,8 @@ from command_line import answer, ask, slipway, stop_all
 
 pytest.importorskip("sklearn", reason="the script's model needs scikit-learn: pip install 'slipway[sklearn]'")
 
+pytestmark = pytest.mark.full
+
 SCRIPT = """
 import json
 import sys

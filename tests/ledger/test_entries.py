@@ -130,3 +130,14 @@ def test_numbers_count_within_a_name(workspace: Workspace) -> None:
 def test_microseconds_are_exact(instant: datetime) -> None:
     counted = entries.microseconds(instant)
     assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=counted) == instant
+
+
+def test_what_belongs_to_a_record_is_found_by_the_index_of_parents(workspace: Workspace) -> None:
+    """A run's steps must not cost a look at all steps of the project."""
+    with workspace.ledger.read() as tx:
+        execute, asked = tx._execute, []  # type: ignore[attr-defined]
+        tx._execute = lambda sql, values: asked.append((sql, values)) or execute(sql, values)  # type: ignore[attr-defined]
+        tx.find("step", parent="a" * 32)
+        ((sql, values),) = asked
+        plan = [row[-1] for row in execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
+    assert plan == ["SEARCH entries USING INDEX entries_by_parent (kind=? AND parent=?)"]

@@ -8,15 +8,18 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import polars as pl
+import pytest
 
+import slipway as sw
 from slipway.loop.evidence import canary_counts
-from slipway.loop.guards import seen
+from slipway.loop.guards import labelled, seen
+from slipway.loop.kpi_guard import kpi_of
 from slipway.records.endpoints import Contract, Served
 from slipway.records.models import Bundle
 from slipway.records.predictions import Arm, FailureRow, LabelRow, PredictionRow, ShadowRow
 from slipway.records.rollouts import CanarySpec, Rollout, RolloutSpec
 from slipway.records.schema import Field, Signature
-from slipway.rollout.guardrails import Seen, guarded, shifted, split_evidence
+from slipway.rollout.guardrails import COUNTS, Seen, guarded, shifted, split_evidence
 from slipway.rollout.judge_canary import judge_canary
 from slipway.tables.log_reader import LogReader
 from slipway.tables.segments import SegmentWriter
@@ -295,3 +298,135 @@ def test_an_outage_that_both_share_after_a_step_within_the_hour_is_no_evidence(t
     assert guarded("time-outs", found.guards["time-outs"]).log_e < 1
     whole = counts.group_by("at").sum()
     assert guarded("failures", whole).log_e > math.log(1e6), "in one block it would be certain"
+
+
+PRICE = sw.MetricContract("price", value="100 * label if x > 0 else 0", between=(0, 100), guard=10, unit="EUR")
+NOBODY: Any = None  # no table is named, so that nothing is opened
+
+
+def earned(folder: Path, contract: sw.MetricContract, worth: dict[str, float]) -> Seen:
+    rows = [answered(i, arm_at(i)) for i in range(2000)]
+    labels = [LabelRow("", f"k{i}", worth[arm_at(i)], us(i + 1), us(i + 1)) for i in range(2000)]
+    reader = written(folder, rows, labels=labels)
+    counts = canary_counts(reader, ROLLOUT, {2: 0.5})
+    spec = sw.Canary(kpi=contract).spec()
+    return seen(reader, ROLLOUT, spec, {2: 0.5}, counts, {}, is_timed=False, kpi=kpi_of(NOBODY, spec))
+
+
+def test_a_challenger_that_earns_less_is_shown_to(tmp_path: Path) -> None:
+    found = earned(tmp_path, PRICE, {"champion": 0.6, "challenger": 0.3})
+    shown = guarded("KPI", found.guards["KPI"])
+    assert (100 - 100 * shown.champion, 100 - 100 * shown.challenger) == pytest.approx((60, 30))
+    assert shown.log_e > 20
+    alike = earned(tmp_path / "alike", PRICE, {"champion": 0.6, "challenger": 0.6})
+    assert guarded("KPI", alike.guards["KPI"]).log_e < 3
+    assert alike.untold == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("100 * label / (x - 1)", "divides by zero"),
+        ("100 * label * y", "no column 'y'"),
+        ("500 * label", "which the contract says that none does"),
+    ],
+)
+def test_what_cannot_be_told_takes_no_step_and_says_why(tmp_path: Path, value: str, why: str) -> None:
+    contract = sw.MetricContract("price", value=value, between=(0, 100), guard=10)
+    found = earned(tmp_path, contract, {"champion": 0.6, "challenger": 0.6})
+    assert "KPI" not in found.guards
+    assert why in found.untold
+    counts = pl.DataFrame(
+        {
+            "at": [BEGAN],
+            "champion_failures": [0],
+            "champion_rows": [5000],
+            "challenger_failures": [0],
+            "challenger_rows": [5000],
+        }
+    )
+    spec = sw.Canary(kpi=contract).spec()
+    judged = judge_canary(spec, counts, step=0, since=BEGAN, now=BEGAN, rows_since=5000, seen=found)
+    assert judged.verdict == "undecided"
+    assert why in judged.sentence
+
+
+PER = sw.MetricContract(
+    "price per seat", value="100 * label", per="seats", between=(0, 100), per_between=(0, 40), guard=1.5, unit="EUR"
+)
+SEATS = Contract(fields=(Field("k", "string"), Field("seats", "float")), key=("k",))
+
+
+def per_seat(
+    folder: Path, worth: dict[str, float], *, before: int = 600, since: int = 2000, seats: tuple[float, ...] = (10.0, 20.0, 30.0)
+) -> Seen:  # fmt: skip
+    """A canary under a ratio: the champion answered alone before it, minute by minute."""
+    arms: dict[int, Arm] = {i: "champion" if i < 0 else arm_at(i) for i in range(-before, since)}
+    rows = [
+        answered(
+            i, arm, request=[f"k{i}", seats[i % len(seats)]], revision=1 if i < 0 else 2, propensity=1.0 if i < 0 else 0.5
+        )
+        for i, arm in arms.items()
+    ]  # fmt: skip
+    labels = [LabelRow("", f"k{i}", worth[arm], us(i + 0.5), us(i + 0.5)) for i, arm in arms.items()]
+    for kind, some in {"predictions": rows, "labels": labels}.items():
+        writer = SegmentWriter(folder, kind)
+        writer.append(some)
+        writer.close()
+    reader = LogReader(folder)
+    reader.refresh(lambda number, bundle: (SEATS, SIGNATURE), BEGAN - timedelta(days=3))
+    spec, counts = sw.Canary(kpi=PER).spec(), canary_counts(reader, ROLLOUT, {2: 0.5})
+    kpi = kpi_of(NOBODY, spec, reader, ROLLOUT)
+    return seen(reader, ROLLOUT, spec, {2: 0.5}, counts, {}, is_timed=False, kpi=kpi)
+
+
+def judged(found: Seen) -> Any:
+    counts = pl.DataFrame({"at": [BEGAN], **{one: [0 if "fail" in one else 5000] for one in COUNTS}})
+    spec = sw.Canary(kpi=PER).spec()
+    return judge_canary(spec, counts, step=0, since=BEGAN, now=BEGAN, rows_since=5000, seen=found)
+
+
+def test_a_challenger_with_a_worse_ratio_is_stopped_and_an_equal_one_is_let_go_on(tmp_path: Path) -> None:
+    worse = per_seat(tmp_path, {"champion": 0.6, "challenger": 0.3})
+    assert guarded("KPI", worse.guards["KPI"]).log_e > 8
+    assert judged(worse).verdict == "worse"
+    alike = per_seat(tmp_path / "alike", {"champion": 0.6, "challenger": 0.6})
+    assert alike.margin == pytest.approx(1.5 * 20 / (100 + 3 * 40)), "three a seat before it began"
+    assert judged(alike).verdict == "not worse", judged(alike).sentence
+    assert totals(alike.guards["KPI"])[1] > 900
+
+
+def test_without_a_past_a_ratio_is_set_beside_the_first_rows_which_are_not_judged(tmp_path: Path) -> None:
+    found = per_seat(tmp_path, {"champion": 0.6, "challenger": 0.3}, before=50)
+    _, champion, _, challenger = totals(found.guards["KPI"])
+    assert 700 < champion < 900
+    assert 700 < challenger < 900
+    assert judged(found).verdict == "worse"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"before": 50, "since": 200}, "are too few; 200 are needed"),
+        ({"seats": (0.0,)}, "seats of all 200 predictions comes to 0"),
+        ({"seats": (10.0, 50.0)}, "predictions have seats less than 0 or more than 40"),
+    ],
+)
+def test_a_ratio_that_cannot_be_told_takes_no_step_and_says_why(tmp_path: Path, more: dict[str, Any], why: str) -> None:
+    found = per_seat(tmp_path, {"champion": 0.6, "challenger": 0.6}, **more)
+    assert "KPI" not in found.guards
+    assert why in found.untold
+    assert judged(found).verdict == "undecided"
+    assert why in judged(found).sentence
+
+
+def test_no_label_is_no_reason(tmp_path: Path) -> None:
+    assert (
+        labelled(
+            pl.DataFrame({"x": [1.0], "label": [None]}, schema_overrides={"label": pl.Float64}),
+            {},
+            kpi_of(NOBODY, sw.Canary(kpi=PRICE).spec()),
+        )
+        is None
+    )
+    assert kpi_of(NOBODY, SPEC) is None

@@ -24,9 +24,10 @@ from slipway.loop.actions import list_actions
 from slipway.loop.alarms import alarm
 from slipway.loop.reconcile import reconcile
 from slipway.loop.retrain import start_by_hand
+from slipway.loop.story import get_stories
 from slipway.operations.endpoints import Deploy, Rollback, Watch
 from slipway.operations.governance import Grant
-from slipway.operations.rollouts import ListActions, Reconcile, StartRetraining
+from slipway.operations.rollouts import GetStories, ListActions, Reconcile, StartRetraining
 from slipway.records.loop import Action
 from slipway.records.monitors import Finding, Incident
 from slipway.records.predictions import PredictionRow
@@ -145,7 +146,7 @@ def test_an_undecided_one_ends_at_its_deadline_and_a_person_is_told(desk: HandDe
     desk.days(0, 7.5)
     desk.runner.brings(GOOD)
     desk.day(8)
-    assert desk.days(8, 14, labels=lambda late: None) == ["ask"]
+    assert desk.days(8, 14, labels=lambda late: None) == ["alert", "ask"]  # labels come no more, and the deadline
     asked = desk.actions()[-1]
     assert asked.owner == "business owner"
     assert asked.sentence.startswith("looping 2 is at its deadline, and somebody is asked to decide.")
@@ -228,6 +229,80 @@ def test_what_is_wrong_with_a_roll_out_is_told(desk: HandDesk) -> None:
         alarm(tx, desk.workspace, desk.rollout, "The split is not as declared.")
     assert "alert" in desk.days(10, 11.5)
     assert "The split is not as declared." in next(one for one in desk.actions() if one.name == "alert").sentence
+
+
+def deploy_at_once(desk: HandDesk, version: int) -> None:
+    """By a person's hand, and let every degradation ask for a retraining at once."""
+    declare(desk, retrain=sw.Retrain(desk.project.module().release, when=[sw.degraded], cooldown="1d"))
+    desk.clock.advance_to(desk.at(1))
+    grant(desk.workspace, Grant(model=NAME, version=str(version)))
+    deploy(desk.workspace, Deploy(model=NAME, version=str(version), at_once=True))
+
+
+def answered(desk: HandDesk, since: float, until: float, **more: Any) -> list[str]:
+    """Days of traffic at once, then a pass; gives the kinds of what the loop did."""
+    desk.answer(since, until, **more)
+    return [one.name for one in desk.pass_at(desk.at(until))]
+
+
+def test_what_is_worse_than_the_version_before_is_taken_back_and_nothing_is_trained(desk: HandDesk) -> None:
+    desk.answer(0, 1)
+    deploy_at_once(desk, WORSE)
+    assert answered(desk, 1, 7.5) == [], "labels of seven days are needed"
+    assert answered(desk, 7.5, 8) == ["alert", "stop"]
+    assert answered(desk, 8, 9) == ["close"]
+    assert (desk.champion, desk.revision.served.number, desk.retrainings()) == (1, 1, [])
+    stop = next(one for one in desk.actions() if one.name == "stop")
+    assert stop.owner == "data scientist"
+    assert stop.sentence.startswith(
+        "looping 3 was taken back; looping 1 serves again. Labels say that it is worse, and the"
+    )
+    assert "looping 1 answers them better: the log loss of what serves is +" in stop.sentence
+    assert stop.evidence["policy"] == "roll back"
+    assert desk.revision.reason.startswith("rollback to 1: looping 1 answers them better")
+    told = next(one for one in get_stories(desk.workspace, GetStories(endpoint=NAME)).stories if one.policy)
+    assert [line.what for line in told.lines] == ["alert", "stop", "close"]
+    assert (told.policy, told.outcome) == ("roll back", "taken back")
+    assert answered(desk, 9, 10) == [], "and what was taken back does not come again"
+
+
+def test_what_is_no_worse_than_the_version_before_is_trained_anew(desk: HandDesk) -> None:
+    desk.answer(0, 1)
+    deploy_at_once(desk, GOOD)
+    done = answered(desk, 1, 8, labels=lambda late: float(not late))  # the world changed, and both are wrong
+    assert (done, desk.champion) == (["alert", "retrain"], GOOD)
+
+
+def test_labels_below_their_usual_share_trigger_nothing(desk: HandDesk) -> None:
+    """Of two thirds the labels are in, and say the contrary: the figure so far is bad, and says nothing."""
+    declare(desk, retrain=sw.Retrain(desk.project.module().release, when=[sw.degraded], cooldown="1d"))
+    desk.answer(0, 7)
+    done = answered(desk, 7, 15, labels=lambda late: None if late else 1.0)
+    assert (done, desk.retrainings()) == ([], [])
+    with desk.workspace.ledger.read() as tx:
+        newest = entries.find(
+            tx, Finding, parent=f"{desk.workspace.project}/{NAME}", name="quality of log_loss", limit=1
+        )
+    assert newest[0].state == "cannot tell"
+    assert newest[0].sentence.endswith("is usual: provisional, nothing is judged by it yet.")
+
+
+def test_a_monitor_whose_code_fails_cannot_tell_and_keeps_nobody_from_their_turn(
+    desk: HandDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    loud = HandDesk(dataclasses.replace(desk.project, workspace=dataclasses.replace(desk.workspace, say=said.append)), desk.clock)  # fmt: skip
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr("slipway.monitoring.judge.quality", broken)
+    assert answered(loud, 0, 1) == []
+    with desk.workspace.ledger.read() as tx:
+        found = entries.find(tx, Finding, parent=f"{desk.workspace.project}/{NAME}", limit=10)
+    assert {one.name: one.state for one in found}["quality of log_loss"] == "cannot tell"
+    assert "drift" in {one.name for one in found}
+    assert any("ZeroDivisionError: float division by zero" in line for line in said)
 
 
 def test_going_back_ends_it_too(desk: HandDesk) -> None:

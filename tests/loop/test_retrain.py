@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import slipway as sw
+from incident_desk import incidents, notifications
 from looping_desk import NAME
 from looping_hand import HandDesk
 from slipway.errors import Conflict, InvalidInput, NotFound
@@ -93,9 +94,19 @@ def test_a_failure_is_told_and_the_next_one_begins(desk: HandDesk) -> None:
     assert action.subjects == (f"retraining:{last(desk).id}", f"run:{'r' * 32}")
     assert last(desk).state == "failed"
     assert desk.look() == []
+    (incident,) = incidents(desk.workspace, "open")
+    assert (incident.cause, incident.sentence, incident.told_at) == ("retraining", action.sentence, desk.clock.now())
+    assert [one.name for one in notifications(desk.workspace) if one.parent_id == f"incident:{incident.id}"] == [
+        "opened"
+    ]
+    begin(desk)
+    desk.runner.fails("and again")
+    assert looked(desk).sentence == "The retraining failed: and again"
+    assert [one.sentence for one in incidents(desk.workspace, "open")] == ["The retraining failed: and again"]
     begin(desk)
     desk.runner.brings(GOOD)
     assert looked(desk).name == "shadow"
+    assert incidents(desk.workspace, "open") == []
 
 
 def test_one_that_was_killed_is_started_again_twice_and_then_failed(desk: HandDesk) -> None:

@@ -23,6 +23,9 @@ from slipway.flows.schedules import known
 from slipway.ids import new_id
 from slipway.ledger import entries
 from slipway.loop.occasions import MOST
+from slipway.operations.declare import Empty, call
+from slipway.operations.pipelines import CancelRun
+from slipway.operations.table import operation
 from slipway.records.monitors import Incident
 from slipway.tables import versions
 
@@ -270,6 +273,27 @@ def test_a_killed_process_is_gone_on_with_and_after_three_times_it_has_failed(de
     assert (one.state, one.attempts) == ("failed", 3)
     assert "ended 3 times without an answer" in one.sentence
     assert (desk.folder / "prepared").read_text() == "prepared\n"  # what had ended is not done again, cached or not
+
+
+@pytest.mark.full
+def test_a_run_that_somebody_cancels_is_not_run_again_and_opens_no_incident(desk: Desk) -> None:
+    desk.declare(f"{CRON}, retries=2")
+    (desk.folder / "hold").touch()
+    desk.at(hours=13)
+    desk.look(settle=False)
+    wait_for(lambda: bool(desk.log()))
+    with desk.opened() as project:
+        listed = call(project.workspace, operation("pipelines.list"), Empty())
+        assert (listed.code.by, [one.name for one in listed.pipelines]) == ("the schedule nightly", ["nightly_work"])
+        (run,) = [one for one in desk.runs() if one.state == "running"]
+        done = call(project.workspace, operation("pipelines.cancel"), CancelRun(id=run.id, reason="wrong day"))
+    assert done.state in ("failed", "killed")  # killed where it did not end in time
+    (desk.folder / "hold").unlink()
+    desk.look(times=2)
+    assert [one.state for one in desk.firings()] == ["failed"]
+    assert "cancelled it: wrong day" in desk.firings()[0].sentence
+    assert desk.incidents() == []
+    assert len(desk.log()) == 1
 
 
 def test_what_had_been_done_when_its_process_was_killed_is_not_done_again(desk: Desk) -> None:

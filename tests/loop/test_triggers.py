@@ -1,11 +1,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from slipway.loop.triggers import due
 from slipway.records.loop import Retraining, RetrainSpec, TriggerSpec
 from slipway.records.monitors import Incident
+from slipway.records.plugged import Plugged
 
 SERVES_SINCE = datetime(2013, 4, 1, tzinfo=UTC)
 TWICE_A_MONTH = TriggerSpec(kind="schedule", cron="0 3 1,15 * *")
@@ -101,3 +103,39 @@ def test_a_model_that_has_just_begun_to_serve_is_not_trained_again_for_being_deg
 @pytest.mark.parametrize("cause", ["broken feed", ""])
 def test_other_incidents_ask_for_nothing(cause: str) -> None:
     assert ask(datetime(2013, 6, 1, tzinfo=UTC), spec(DEGRADED), incidents=[incident(cause)]) is None
+
+
+def test_what_a_broken_feed_explains_asks_for_nothing() -> None:
+    now, explained = (
+        datetime(2013, 6, 1, tzinfo=UTC),
+        msgspec.structs.replace(incident("quality"), silenced_by="i-feed"),
+    )
+    assert ask(now, spec(DEGRADED), incidents=[explained]) is None
+    assert ask(now, spec(DEGRADED), incidents=[explained, incident("kpi")]) == "degraded: kpi of it at 04-01 00:00"
+
+
+def test_new_labels_ask_once_there_are_enough_since_the_last_training_began() -> None:
+    what = RetrainSpec(pipeline="release", when=(TriggerSpec(kind="labels", labels=200),), cooldown_us=0)
+    now, began = SERVES_SINCE + timedelta(days=2), SERVES_SINCE + timedelta(days=1)
+    came = {SERVES_SINCE: 200, began: 199}
+    assert ask(now, what) is None, "nobody counted any"
+    assert ask(now, what, labels_since=came.__getitem__) == f"200 new labels at {now:%m-%d %H:%M}"
+    assert ask(now, what, labels_since=came.__getitem__, earlier=[retraining(began, "hand")]) is None
+
+
+def test_an_occasion_that_a_plugin_tells_of_asks_once_and_after_everything_else() -> None:
+    plugin = Plugged("file_arrived", (("path", "/drop/go"),))
+    arrived = TriggerSpec(kind="custom", custom=plugin)
+    words = "custom file_arrived(path='/drop/go'): a1"
+    told = f"{words} at 04-21 00:00"
+    now = SERVES_SINCE + timedelta(days=20)
+    assert ask(now, spec(arrived), occasion=lambda one: "") is None
+    assert ask(now, spec(arrived), occasion=lambda one: "a1" if one == plugin else "") == told
+    earlier = [retraining(SERVES_SINCE + timedelta(days=15), words)]
+    assert ask(now, spec(arrived), occasion=lambda one: "a1", earlier=earlier) is None
+    assert ask(now, spec(arrived), occasion=lambda one: "a2", earlier=earlier) == told.replace("a1", "a2")
+    worse = ask(
+        now, spec(arrived, TriggerSpec(kind="degraded")), occasion=lambda one: 1 / 0, incidents=[incident("quality")]
+    )
+    assert worse is not None
+    assert worse.startswith("degraded")

@@ -222,6 +222,27 @@ def test_a_long_profile_counts_all_rows_over_the_edges_of_some(monkeypatch: pyte
     )
 
 
+def test_the_reference_knows_when_rows_were_decided(workspace: Workspace) -> None:
+    monday = datetime(2026, 1, 5, tzinfo=UTC)
+    frame = flights(500).with_columns(at=pl.Series([monday + timedelta(hours=number % 50) for number in range(500)]))
+    names = [name for name in frame.columns if name not in ("late", "at")]
+    here = boosted(inputs(frame, names, label="late", at="at")).profile
+    there = boosted(inputs(stored(workspace, frame), names, label="late", at="at")).profile
+    of_pandas = boosted(inputs(frame.to_pandas(), names, label="late", at="at")).profile
+    assert here.hours == there.hours == of_pandas.hours
+    assert (here.hours[0], here.hours[49], here.hours[50]) == (10, 10, 0)
+    assert sum(here.hours) == 500
+    assert boosted(inputs(frame, names, label="late")).profile.hours == ()
+    for rows in (frame, stored(workspace, frame)):
+        with pytest.raises(InvalidInput, match="'when'"):
+            inputs(rows, names, label="late", at="when")
+        with pytest.raises(InvalidInput, match="The decision times 'distance' are "):
+            inputs(rows, names, label="late", at="distance")
+    naive = frame.with_columns(pl.col("at").dt.replace_time_zone(None))
+    with pytest.raises(InvalidInput, match="instants with a time zone"):
+        inputs(naive, names, label="late", at="at")
+
+
 def test_what_is_missing_is_a_sentence(workspace: Workspace) -> None:
     frame = flights(20)
     batches = stored(workspace, frame)

@@ -286,11 +286,9 @@ def test_a_name_that_no_request_can_carry_is_refused(workspace: Workspace) -> No
 
 def test_the_card_says_what_is_known_and_what_is_missing(folder: Path) -> None:
     card = (folder / "card.md").read_text()
-    assert "Packed by: ada" in card
-    assert "Environment: **missing**" in card
-    assert "Quality (missing)" in card
-    assert "yes from 0.2 on" in card
-    assert "Purpose (asked)" in card
+    assert "### Environment (missing)\n\nWhere it was trained is not known.\n\nWhat to do: " in card
+    assert "### Over all rows (missing)" in card
+    assert "Yes from 0.2 on" in card
 
 
 def test_loading_needs_neither_polars_nor_the_project(folder: Path) -> None:

@@ -116,8 +116,8 @@ def test_the_evaluation_is_kept_with_the_model_and_the_bundle(workspace: Workspa
     files = {file.path: file.digest for file in packed.bundle.files}
     assert not any(path.endswith(".parquet") for path in files)  # rows of people stay where training is
     card = workspace.blobs.get(files["card.md"]).decode()
-    assert "Quality (auto)" in card
-    assert "| auc | carrier=AA |" in card
+    assert "### Over all rows (auto)" in card
+    assert "| carrier=AA | " in card
 
 
 def test_the_reference_profile_has_training_inputs_and_unseen_scores(workspace: Workspace) -> None:

@@ -116,10 +116,10 @@ def test_it_is_kept_with_the_model_told_on_the_card_and_the_same_each_time(
     assert said.startswith("In departures version aaaaaaaaaaaa, ")
     assert " account" in said
     assert "% of what the model's answers rest on." in said
-    told = card(packed.bundle, model.evaluation, actor="ada")
+    told = card(packed.bundle)
     assert said in told
     assert "not what causes what" in told
-    assert "Nobody asked" in card(pack(workspace, lightgbm_model(), name="delays").bundle, None, actor="ada")
+    assert "Nobody asked" in card(pack(workspace, lightgbm_model(), name="delays").bundle)
 
 
 def test_texts_of_few_rows_are_not_told() -> None:

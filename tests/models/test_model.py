@@ -1,5 +1,6 @@
 """A model answers rows exactly as its estimator answered training rows."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import lightgbm as lgb
@@ -68,6 +69,18 @@ def test_columns_come_from_whatever_has_names() -> None:
 
     assert inputs(rows(), FeatureSet()).names == ["wind", "carrier"]
     assert inputs(rows(), ["wet"]).names == ["wet"]
+
+
+def test_a_sample_may_say_when_its_rows_were_decided() -> None:
+    x = pl.DataFrame({"a": [float(n) for n in range(60)]}).to_pandas()
+    at = pl.Series("at", [datetime(2026, 1, 5, tzinfo=UTC) + timedelta(hours=n) for n in range(60)])
+    fitted = LinearRegression().fit(x, x["a"])
+    hours = Model(fitted, sample=x, at=at).profile.hours
+    assert (sum(hours), hours[:60], hours[60:]) == (60, (1,) * 60, (0,) * 108)
+    assert Model(fitted, sample=x, at=at.to_pandas()).profile.hours == hours
+    assert Model(fitted, sample=x).profile.hours == ()
+    with pytest.raises(InvalidInput, match="instants with a time zone"):
+        Model(fitted, sample=x, at=at.dt.replace_time_zone(None))
 
 
 def test_lightgbms_sklearn_estimators_keep_their_booster() -> None:
@@ -251,7 +264,7 @@ def test_inputs_or_a_sample_is_due() -> None:
     fixed = inputs(rows(), label="late")
     with pytest.raises(InvalidDeclaration, match="no inputs and no sample"):
         Model(booster(fixed))
-    with pytest.raises(InvalidDeclaration, match="inputs and a sample"):
+    with pytest.raises(InvalidDeclaration, match="inputs, and a sample or times"):
         Model(booster(fixed), inputs=fixed, sample=rows())
     with pytest.raises(InvalidInput, match=r"The sample is a builtins\.list"):
         Model(booster(fixed), sample=[1])

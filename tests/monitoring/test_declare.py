@@ -1,6 +1,7 @@
 """Monitors as declared: what cannot work is refused where it is written."""
 
 import math
+from datetime import date
 from typing import Any
 
 import pytest
@@ -68,3 +69,28 @@ def test_a_limit_that_would_never_alert_is_refused(monitor: Any, limit: Any) -> 
 def test_a_kpi_has_a_name() -> None:
     with pytest.raises(InvalidDeclaration, match="name"):
         KPI(" ")
+
+
+def test_drift_takes_a_budget_holidays_and_a_segment() -> None:
+    spec = Drift(every="1h", pages_a_month=1, segment="carrier", holidays=["2026-12-25", date(2026, 1, 1)]).spec()
+    assert (spec.every_us, spec.pages_a_month, spec.segment) == (3_600_000_000, 1.0, "carrier")
+    assert spec.holidays == ("2026-01-01", "2026-12-25")
+    plain = Drift().spec()
+    assert (plain.every_us, plain.pages_a_month, plain.holidays, plain.segment) == (86_400_000_000, None, (), "")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"every": "2h"}, "no window of drift"),
+        ({"pages_a_month": 0}, "no budget"),
+        ({"pages_a_month": float("nan")}, "no budget"),
+        ({"pages_a_month": True}, "no budget"),
+        ({"segment": ""}, "names no input"),
+        ({"holidays": "2026-12-25"}, "no holiday|is no"),
+        ({"holidays": ["Christmas"]}, "'Christmas' is no holiday"),
+    ],
+)
+def test_what_is_no_declaration_of_drift_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidDeclaration, match=told):
+        Drift(**given)

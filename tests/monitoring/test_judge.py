@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from slipway.monitoring.declare import KPI, Drift, Quality
-from slipway.monitoring.judge import MIN_DAYS, MIN_ROWS, Found, drift, inputs, quality
+from slipway.monitoring.judge import Found, drift, inputs, quality
+from slipway.monitoring.labels_known import MIN_DAYS, MIN_ROWS
 from slipway.records.endpoints import MonitorSpec
 from slipway.records.models import Decision, MetricValue
 from slipway.stats.profiles import Profile, profile
@@ -355,3 +356,35 @@ def test_labels_that_nobody_can_mean_are_left_out_and_counted() -> None:
     assert found.state == "ok"
     assert found.values["misfits"] == 3
     assert "3 labels do not fit" in found.sentence
+
+
+def silent(*, days: int = 8, labelled_until: float = 6.0, share: float = 1.0) -> Found:
+    """An hour's ten predictions, over days, of which a share has labels until a day."""
+    random, first = np.random.default_rng(5), NOW - timedelta(days=days + 1)
+    hours = np.repeat(np.arange(days * 24), 10)
+    truth = (random.random(hours.size) < 0.4).astype(float)
+    has = (hours < labelled_until * 24) & (random.random(hours.size) < share)
+    rows = pl.DataFrame(
+        {
+            "at": [first + timedelta(hours=int(one)) for one in hours],
+            "score": random.random(hours.size),
+            "label": np.where(has, truth, np.nan),
+        }
+    ).with_columns(pl.col("label").fill_nan(None))
+    monitor = Quality("log_loss", label_delay="1d", window=f"{days}d").spec()
+    return quality(rows, monitor, now=NOW, evaluation=(), decision=Decision())
+
+
+def test_labels_that_stop_are_a_cause_of_not_telling() -> None:
+    found = silent(labelled_until=5.0)
+    assert found.state == "cannot tell"
+    (cause,) = found.causes
+    assert (cause.kind, cause.about, cause.rows, cause.value, cause.before) == ("labels", "", 480, 0.0, pytest.approx(5 / 6, abs=0.01))  # fmt: skip
+    assert cause.since == NOW - timedelta(days=4, hours=1)
+    assert "No labels come any more: none of 480 predictions" in found.sentence
+
+
+@pytest.mark.parametrize("more", [{"labelled_until": 6.5}, {"share": 0.3}, {"labelled_until": 0.0}, {"days": 7, "labelled_until": 1.0}])  # fmt: skip
+def test_labels_that_are_slow_or_few_or_never_came_are_none(more: dict[str, float]) -> None:
+    found = silent(**more)  # type: ignore[arg-type]
+    assert (found.state, found.causes) == ("cannot tell", ())

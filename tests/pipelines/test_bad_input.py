@@ -163,14 +163,15 @@ def test_a_process_that_a_step_forked_off_does_not_go_on_with_the_pipeline(works
     ]
 
 
+@pytest.mark.full
 def test_a_full_disk_names_the_step_and_the_run_goes_on_when_there_is_room(workspace: Workspace, flow: Any) -> None:
-    full = outside(workspace, flow, "filling", "{'size': 16_000_000}", "8_000_000")
+    full = outside(workspace, flow, "filling", "{'size': 48_000_000}", "24_000_000")
     assert full.returncode == 1
     assert "The result of the step 'large' could not be stored" in full.stderr
     run = newest(workspace)
     assert (run.state, [(s.name, s.state) for s in steps(workspace, run)]) == ("failed", [("large", "failed")])
     assert not list((workspace.root / "blobs").glob("*/.part-*"))
-    assert outside(workspace, flow, "filling", "{'size': 16_000_000}").returncode == 0
+    assert outside(workspace, flow, "filling", "{'size': 48_000_000}").returncode == 0
 
 
 def test_a_disk_that_takes_no_record_either_leaves_a_run_that_is_found_killed(workspace: Workspace, flow: Any) -> None:

@@ -15,6 +15,7 @@ from fresh_steps import Fresh
 from slipway.ports.workspace import Workspace
 
 pytestmark = [
+    pytest.mark.full,  # a fresh interpreter for each kind
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # steps that open files as people do
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning"),

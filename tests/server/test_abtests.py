@@ -16,7 +16,7 @@ def test_the_page_tells_effect_value_recommendation_and_what_is_not_known(worksp
     assert "<h2>A/B tests</h2>" in text
     assert "Promote 2: 0.5 EUR more a row" in text
     assert "+0.5 (+0.2167 to +0.5833)" in text
-    assert "+1.5e+04 (+6,000 to +2.4e+04) EUR" in text
+    assert "+15,000 (+6,000 to +24,000) EUR" in text
     assert "Not known:" in text
     assert "2 minus the champion, EUR a row" in text
     assert NASTY not in text

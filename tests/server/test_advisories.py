@@ -197,8 +197,8 @@ def test_a_model_that_names_itself_as_its_source_ends(desk: Desk) -> None:
         assert answer.status_code in (400, 404), source
 
 
-PUBLIC = {"/health", "/api/v1/openapi.json", "/api/v1/mlflow-openapi.json", pages._STYLE_PATH}
-"""What anybody may read who reaches the server: that it is up, its descriptions, its style sheet."""
+PUBLIC = {"/health", "/api/v1/openapi.json", "/api/v1/mlflow-openapi.json", *(path for path, _, _ in pages._STATIC)}
+"""What anybody may read who reaches the server: that it is up, its descriptions, its style sheet and script."""
 METHODS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 OTHERS = [
     "/graphql", "/api/graphql", "/api/2.0/mlflow/traces", "/api/3.0/mlflow/traces", "/v1/traces", "/ajax-api/3.0/jobs",
@@ -236,7 +236,10 @@ def test_nobody_gets_anything_by_any_route_method_or_spelling(workspace: Workspa
     assert not any(allowed(nobody.actor, one.permission) for one in [*DECLARED, *OPERATIONS.values()])
     fields = {path: body for _, path, body in native_requests()}
     asked = [address("", one.path, {}) for one in DECLARED] + list(fields)
-    asked += [path.format(project="flights", id=GOOD_RUN, name="x", version="1") for path in pages._PAGES]
+    asked += [
+        path.format(project="flights", id=GOOD_RUN, name="x", kpi="x", version="1", kind="card", key="x")
+        for path in pages._PAGES
+    ]
     with workspace.ledger.read() as tx:
         before = tx.events()
     for path in dict.fromkeys([*asked, *OTHERS, "/metrics", *PUBLIC]):
@@ -313,7 +316,8 @@ def test_what_clients_named_is_text_on_every_page(desk: Desk, workspace: Workspa
         if not answer.headers["content-type"].startswith("text/html"):
             continue
         found = answer.text
-        assert "script-src" not in answer.headers["content-security-policy"]
+        assert "script-src 'self';" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
         assert SCRIPT not in found
         assert not re.search(r"<img|<svg[^>]*onload|href=\"\s*javascript:|src=\"\s*javascript:", found), path
         assert "49" not in found or text != "{{7*7}}" or "{{7*7}}" in found

@@ -31,6 +31,12 @@ BUSY = (503, "TEMPORARILY_UNAVAILABLE", "2")
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ledgers that are opened from here on, each connection with its own wait, give up soon."""
+    monkeypatch.setattr(sqlite_ledger, "_BUSY_S", 0.05)
+
+
+@pytest.fixture
 def desk(workspace: Workspace) -> Desk:
     projects.register(workspace)
     return Desk(workspace)
@@ -41,11 +47,10 @@ def said(answer: Any) -> tuple[int, str, str]:
 
 
 def test_a_ledger_that_stays_locked_is_a_503_and_reading_goes_on(
-    desk: Desk, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    impatient: None, desk: Desk, workspace: Workspace
 ) -> None:
     run = desk.run()
     point = {"run_id": run, "key": "auc", "value": 1, "timestamp": 1}
-    monkeypatch.setattr(sqlite_ledger, "_BUSY_S", 0.05)
     other = sqlite3.connect(workspace.root / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert said(desk.send("POST", "/runs/log-metric", point)) == BUSY

@@ -86,7 +86,7 @@ def test_the_lineage_joins_makers_and_users_and_leaves_artifacts_out() -> None:
     version = ModelVersion(
         id="m1", project="flights", name="delays", created_at=NOW, number=4, bundle="b1", manifest="x", actor=SIMULATED
     )
-    detail = ModelDetail(version=version, bundle=BUNDLE, aliases=(), verdicts=(), approvals=(), lineage=links, card="")
+    detail = ModelDetail(version=version, bundle=BUNDLE, aliases=(), verdicts=(), approvals=(), lineage=links)
     drawn = str(lineage(detail, "flights"))
     assert "artifact" not in drawn
     assert drawn.count('class="edge"') == 4
@@ -94,5 +94,5 @@ def test_the_lineage_joins_makers_and_users_and_leaves_artifacts_out() -> None:
     assert 'href="/projects/flights/endpoints/flight-delays"' in drawn
     assert 'href="/projects/flights/tables/flights"' in drawn
     assert "r1 → r2" in drawn
-    alone = ModelDetail(version=version, bundle=BUNDLE, aliases=(), verdicts=(), approvals=(), lineage=(), card="")
+    alone = ModelDetail(version=version, bundle=BUNDLE, aliases=(), verdicts=(), approvals=(), lineage=())
     assert "delays 4" in str(lineage(alone, "flights"))

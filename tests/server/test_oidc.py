@@ -54,7 +54,7 @@ class Browser:
     """A browser with cookies, at a server's pages and at the provider's."""
 
     def __init__(self, workspace: Workspace, settings: OidcSettings, *, reach: Reach | None = None) -> None:
-        self._app = make_app(replace(workspace, project=""), reach or Reach(), settings)
+        self._app = make_app(replace(workspace, project=""), reach or Reach(), provider=settings)
         self.cookies: dict[str, str] = {}
         self.flags = ""
 

@@ -5,11 +5,16 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import polars as pl
 import pytest
+from msgspec import structs
 
+import slipway as sw
 from answering import People, people_in
 from filled_store import GOOD_RUN, NASTY
+from incident_desk import later
 from server_desk import Ask, asker
+from slipway.data.ingest import ingest
 from slipway.ledger import entries
 from slipway.ports.workspace import Workspace
 from slipway.records.responsibility import Comment
@@ -62,6 +67,23 @@ def test_a_comment_is_said_changed_and_deleted_on_the_page(people: People, ask: 
     assert "again</p>" not in text
 
 
+@sw.table(key="id", origin="simulated")
+def invented() -> pl.DataFrame:
+    return pl.DataFrame({"id": [1]})
+
+
+def test_the_inbox_says_what_is_simulated_in_the_projects_that_it_tells_of(people: People, ask: Ask) -> None:
+    dan, eve = known(people, "dan"), known(people, "eve")
+    send(ask, f"{HOME}/comments", dan, about=f"run:{GOOD_RUN}", text="Why @eve", back=RUN)
+    assert "SIMULATED" not in ask("GET", "/inbox", headers=eve).text
+    ingest(people.workspace, invented)
+    for path in ("/inbox", "/", f"{HOME}/incidents"):
+        assert "<strong>SIMULATED</strong>: rows of invented are made up." in ask("GET", path, headers=eve).text, path
+    assert "SIMULATED" not in ask("GET", f"{HOME}/models/flight-delays/1", headers=eve).text, (
+        "it learned from real rows"
+    )
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999"])
 @pytest.mark.parametrize(
     "path", [f"{HOME}/comments", f"{HOME}/comments/c0/edit", f"{HOME}/comments/c0/delete", "/inbox/read", f"{HOME}/handovers/h1"]
@@ -100,6 +122,52 @@ def test_who_may_not_see_a_thing_sees_no_comments_on_it(people: People, ask: Ask
     assert "slow answers" in ask("GET", f"{HOME}/models/flight-delays/1", headers=sam).text
     assert ask("GET", RUN, headers=sam).status_code == 403
     assert send(ask, f"{HOME}/comments", sam, about=f"run:{GOOD_RUN}", text="x").status_code == 403
+
+
+def test_all_comments_stand_on_one_page_newest_first_by_person_and_kind(people: People, ask: Ask) -> None:
+    later(people.workspace.clock, hours=1)
+    people.do("dan", "comments.add", about="table:flights", text=f"late rows @eve @mia {NASTY}")
+    later(people.workspace.clock, hours=1)
+    people.do("mia", "comments.add", about="table:flights", text="seen by mia")
+    later(people.workspace.clock, hours=1)
+    run = people.do("dan", "comments.add", about=f"run:{GOOD_RUN}", text="tidy curves")
+    dan = known(people, "dan")
+    for home in ("", HOME):
+        page = ask("GET", f"{home}/comments", headers=dan).text
+        places = [page.index(text) for text in ("tidy curves", "seen by mia", "late rows")]
+        assert places == sorted(places)
+        assert NASTY not in page
+        assert f'href="{RUN}#comment-{run.comment.id}"' in page
+        assert '<span class="state warn">waits for eve</span> <span class="quiet">1 later comment' in page
+    of_mia = ask("GET", f"{HOME}/comments?person=mia", headers=dan).text
+    assert [text in of_mia for text in ("seen by mia", "late rows", "tidy curves")] == [True, True, False]
+    of_runs = ask("GET", f"{HOME}/comments?kind=run&person=dan", headers=dan).text
+    assert [text in of_runs for text in ("tidy curves", "seen by mia")] == [True, False]
+    assert ask("GET", f"{HOME}/comments?kind=hat", headers=dan).status_code == 422
+    assert ask("GET", f"{HOME}/comments?limit=0", headers=dan).status_code == 422
+    one = people.do("dan", "comments.all", limit=1)
+    assert [remark.comment.id for remark in one.remarks] == [run.comment.id]
+    assert one.more == people.do("dan", "comments.all").more + len(people.do("dan", "comments.all").remarks) - 1
+
+
+def test_the_list_of_comments_leaves_out_what_one_may_not_see(people: People, ask: Ask) -> None:
+    people.do("dan", "comments.add", about=f"run:{GOOD_RUN}", text="tidy curves")
+    people.do("sam", "comments.add", about="model:flight-delays:1", text="slow answers")
+    seen = people.do("sam", "comments.all")
+    assert {one.kind for one in seen.remarks} == {"model", "verdict"} == set(seen.kinds)
+    assert people.do("sam", "comments.all", kind="run").remarks == ()
+    page = ask("GET", "/comments", headers=known(people, "sam")).text
+    assert "slow answers" in page
+    assert "tidy curves" not in page
+
+
+def test_what_was_said_of_a_thing_outlives_it(people: People, ask: Ask) -> None:
+    kept = people.do("dan", "comments.add", about="table:flights", text="dear table").comment
+    with people.workspace.ledger.write() as tx:
+        entries.put(tx, structs.replace(kept, parent_id="table:flights/gone"))
+    page = ask("GET", f"{HOME}/comments", headers=known(people, "dan")).text
+    assert "on a table that is gone" in page
+    assert "dear table" in page
 
 
 def test_a_hand_over_is_answered_on_its_page_by_whom_it_is_offered_to(people: People, ask: Ask) -> None:

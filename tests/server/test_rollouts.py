@@ -1,6 +1,6 @@
 """What the endpoint's page shows of a roll-out: where it stands or ended, the plan in words, the evidence in a picture."""
 
-from datetime import timedelta
+import math
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ import pytest
 
 from filled_loop import loop_records, on
 from slipway.records.rollouts import CanarySpec, Look, Rollout, RolloutSpec, ShadowSpec
-from slipway.server.rollouts import evidence_chart, plan, stages
+from slipway.server.rollouts import evidence_charts, plan, stages
 
 PROMOTED, STOPPED, UNDER_WAY = (one for one in loop_records("d" * 64) if isinstance(one, Rollout))
 
@@ -53,12 +53,27 @@ def test_the_plan_in_words() -> None:
     assert plan(msgspec.structs.replace(UNDER_WAY, spec=short)).startswith("in shadow for 0.5 days to 1 day,")
 
 
-def test_the_picture_is_of_the_looks_in_shadow_that_have_figures() -> None:
-    svg = evidence_chart(STOPPED)
-    assert "5 looks; the last, 21 Jun: 0.0214" in svg
-    assert ">margin<" in svg
+def test_the_picture_shows_each_look_beside_what_is_allowed() -> None:
+    (svg,) = evidence_charts(STOPPED)
+    assert "5 looks; the last, 21 Jun: worse, at most" in svg
+    assert "where 0.01 is allowed" in svg
+    assert svg.count(">?<") == 4
+    assert svg.count(">✕<") == 1
     bare = Look(at=on(6, 22), phase="shadow", verdict="undecided", sentence="", values={"difference": "x"})
-    assert "5 looks" in evidence_chart(msgspec.structs.replace(STOPPED, looks=(*STOPPED.looks, bare)))
-    assert evidence_chart(msgspec.structs.replace(STOPPED, looks=STOPPED.looks[:1])) == ""
-    canary = [msgspec.structs.replace(look, phase="canary", at=look.at + timedelta(days=1)) for look in STOPPED.looks]
-    assert evidence_chart(msgspec.structs.replace(STOPPED, looks=tuple(canary))) == ""
+    assert "5 looks" in evidence_charts(msgspec.structs.replace(STOPPED, looks=(*STOPPED.looks, bare)))[0]
+    assert evidence_charts(msgspec.structs.replace(STOPPED, looks=())) == []
+
+
+def test_steps_of_a_canary_are_marked_with_their_percentage() -> None:
+    def look(day: int, step: int, bound: float, verdict: Any) -> Look:
+        return Look(at=on(7, day), phase="canary", step=step, verdict=verdict, sentence="", values={"bound": bound})
+
+    looks = (
+        look(1, 0, 0.2, "undecided"),
+        look(2, 0, 0.02, "not worse"),
+        look(9, 1, 0.015, "not worse"),
+        look(30, 9, math.nan, "worse"),
+    )
+    (svg,) = evidence_charts(msgspec.structs.replace(STOPPED, looks=looks))
+    assert svg.count(">10 %<") == svg.count(">50 %<") == 1
+    assert "3 looks; the last, 9 Jul: not worse, at most 1.5 worse, where 3 is allowed" in svg

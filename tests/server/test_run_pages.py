@@ -35,7 +35,7 @@ RUN = f"{HOME}/{GOOD_RUN}"
 def artifact(ask: Ask, name: str) -> str:
     answer = ask("GET", f"{RUN}/artifact?name={quote(name)}")
     assert answer.status_code == 200
-    return answer.text.partition("<main>")[2].partition("</main>")[0]
+    return answer.text.partition('<main id="main"')[2].partition("</main>")[0]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -159,12 +159,27 @@ def test_markdown_is_set_and_its_links_and_html_stay_text(ask: Ask) -> None:
     )
 
 
-def test_pages_are_shown_as_their_source(ask: Ask) -> None:
+def test_a_page_is_shown_where_it_can_run_and_load_nothing(ask: Ask) -> None:
+    shown = artifact(ask, "page.html")
+    (frame,) = re.findall(r"<iframe[^>]*>", shown)
+    assert frame.startswith('<iframe class="page-shown" sandbox src=')
+    answer = ask("GET", unescape(re.findall(r'src="([^"]*)"', frame)[0]))
+    assert answer.content == PAGE
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    assert "allow" not in policy
+    assert "script" not in policy
+    assert "frame-src 'self'" in ask("GET", f"{RUN}/artifact?name=page.html").headers["content-security-policy"]
+    for name in ("plots/roc.png", "rows.csv", "drawing.svg", "plots/no picture.png"):
+        assert ask("GET", f"{RUN}/shown?name={quote(name)}").status_code == 404, name
+
+
+def test_pages_are_shown_with_their_source(ask: Ask) -> None:
     for name in ("page.html", "plots/no picture.png"):
         shown = artifact(ask, name)
         assert PAGE.decode() in unescape(shown)
         assert "<img" not in shown
-    assert "could run scripts" in artifact(ask, "page.html")
+    assert "scripts do not run" in artifact(ask, "page.html")
     assert "not a picture, whatever its name says" in artifact(ask, "plots/no picture.png")
 
 
@@ -206,53 +221,6 @@ def test_a_notebook_is_rendered_without_what_it_would_run(ask: Ask) -> None:
     assert re.findall(r'<img src="(data:[^;]*);', shown) == ["data:image/png", "data:image/svg+xml"]
     assert '<pre class="output">no jpeg</pre>' in shown
     assert "An output of application/javascript, which is not shown." in shown
-
-
-def test_runs_side_by_side_show_in_what_they_differ_and_their_curves(named: Workspace) -> None:
-    ids = []
-    for depth in (4, 6):
-        with tracking.start(named, "search", params={"depth": depth, "seed": 7}, system_metrics=False) as run:
-            for step in range(5):
-                run.log_metric("loss", 1 / (depth + step), step)
-            run.log_metric("only", depth, 1)
-            if depth == 4:
-                run.log_metric("only", depth, 2)
-        ids.append(run.id)
-    ask = asker(named)
-    text = ask("GET", f"/projects/{named.project}/runs/compare?run={ids[0]}&run={ids[1]}").text
-    differing, _, alike = text.partition("1 parameter alike")
-    assert "depth" in differing
-    assert "seed" in alike.partition("</details>")[0]
-    assert text.count('class="chart curves"') == 2
-    for id in ids:
-        assert f"search ({id[:12]})" in text or f"search ({id})" in text
-    assert "last 4. search" in text, "one point of the second run beside the curve of the first"
-    listed = ask("GET", f"/projects/{named.project}/runs").text
-    assert f'name="run" value="{ids[0]}"' in listed
-
-
-@pytest.mark.parametrize("number", [0, 1, 11])
-def test_too_few_and_too_many_runs_are_refused_in_words(ask: Ask, number: int) -> None:
-    answer = ask("GET", f"{HOME}/compare", params=[("run", f"{n:032x}") for n in range(number)])
-    assert answer.status_code == 422
-    assert "Choose 2 to 10" in answer.text
-
-
-def test_a_hundred_metrics_are_drawn_page_by_page(named: Workspace) -> None:
-    with tracking.start(named, "many", system_metrics=False) as run:
-        for number in range(100):
-            for step in range(3):
-                run.log_metric(f"m{number:03d}", step * number, step)
-    ask, here = asker(named), f"/projects/{named.project}/runs/{run.id}"
-    text = ask("GET", here).text
-    assert text.count('class="chart curves"') == 12
-    assert f'href="{here}/curves"' in text
-    seen, query = [], "?"
-    while query:
-        text = unescape(ask("GET", f"{here}/curves{query}").text)
-        seen += re.findall(r'role="img"[^>]*><title>(m\d+)</title>', text)
-        query = next(iter(re.findall(r'href="(\?after=[^"]*)"', text)), "")
-    assert seen == [f"m{number:03d}" for number in range(100)]
 
 
 def test_what_workers_took_is_on_the_page(ask: Ask, workspace: Workspace) -> None:

@@ -69,7 +69,7 @@ def test_several_projects_are_kept_apart(ask: Ask, workspace: Workspace) -> None
     assert [project["name"] for project in listed] == ["flights", "ships"]
     assert ask("GET", "/api/v1/projects/ships/runs/search").json() == {"runs": [], "token": ""}
     assert ask("GET", "/api/v1/projects/ships/models/list").json() == {"models": []}
-    assert ask("GET", "/api/v1/projects/ships/audit/list").json() == {"events": []}
+    assert ask("GET", "/api/v1/projects/ships/audit/list").json() == {"events": [], "next": 0}
     for path in ("runs/get?id=" + GOOD_RUN, "models/get?name=flight-delays", "endpoints/get?name=flight-delays"):
         assert ask("GET", f"/api/v1/projects/ships/{path}").status_code == 404
 
@@ -220,7 +220,7 @@ def test_every_answer_carries_the_security_headers(ask: Ask, path: str) -> None:
     headers = ask("GET", path).headers
     policy = headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy
-    assert "script-src" not in policy
+    assert "script-src 'self';" in policy
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"

@@ -1,10 +1,13 @@
 """The page of a pipeline's run: how its steps stand, what they printed, and what they failed of before."""
 
+import re
 import threading
 import time
 from contextvars import copy_context
 from html import unescape
 from pathlib import Path
+
+import msgspec
 
 import slipway as sw
 from server_desk import asker
@@ -12,6 +15,8 @@ from slipway.ledger import projects
 from slipway.pipelines import engine
 from slipway.ports.workspace import Workspace
 from slipway.runs import search
+
+STREAM = {"accept": "text/event-stream"}
 
 
 @sw.step(retries=1, backoff_s=0.0, cache=False)
@@ -39,7 +44,7 @@ def release(folder: str) -> int:
 def test_a_run_page_shows_steps_their_attempts_and_what_they_printed(workspace: Workspace, tmp_path: Path) -> None:
     projects.register(workspace)
     ask = asker(workspace)
-    folder = str(tmp_path)
+    folder, streamed = str(tmp_path), []
     running = threading.Thread(target=copy_context().run, args=(engine.run, workspace, release, {"folder": folder}))
     running.start()
     try:
@@ -49,12 +54,25 @@ def test_a_run_page_shows_steps_their_attempts_and_what_they_printed(workspace: 
             time.sleep(0.05)
         here = f"/projects/flights/runs/{search.list_runs(workspace)[0].id}"
         during = unescape(ask("GET", here).text)
-        assert '<meta http-equiv="refresh" content="3">' in during
+        assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in during
         assert "1 done, 1 running" in during
-        assert '<meta http-equiv="refresh" content="3">' in ask("GET", f"{here}/log?step=waits").text
+        assert (
+            '<noscript><meta http-equiv="refresh" content="5"></noscript>' in ask("GET", f"{here}/log?step=waits").text
+        )
+        shown = re.findall(r'data-live="([0-9a-f]{16})"', ask("GET", f"{here}/log?step=waits").text)
+        stream = threading.Thread(
+            target=lambda: streamed.append(ask("GET", f"{here}/log?step=waits&live={shown[0]}", headers=STREAM))
+        )
+        stream.start()
     finally:
         (tmp_path / "go").touch()
         running.join()
+    stream.join()
+    events = re.findall(r"^event: (.*)\n(?:id: .*\n)?data: (.*)$", streamed[0].text, re.MULTILINE)
+    assert [kind for kind, _ in events] == ["part", "still"]  # what it showed already is not sent again
+    assert msgspec.json.decode(events[0][1])["name"] == "log"
+    assert "finished" in msgspec.json.decode(events[0][1])["html"]
+    assert streamed[0].headers["content-type"].startswith("text/event-stream")
     after = ask("GET", here).text
     assert "refresh" not in after
     assert "1 attempt failed before" in after
@@ -62,5 +80,5 @@ def test_a_run_page_shows_steps_their_attempts_and_what_they_printed(workspace: 
     log = ask("GET", f"{here}/log?step=talks&number=1")
     assert log.status_code == 200
     assert "&lt;script&gt;alert(1)" in log.text
-    assert "<script" not in log.text
+    assert "<script>" not in log.text
     assert ask("GET", f"{here}/log?step=nothing").status_code == 404

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,11 @@ class FrontDesk:
 
 
 def read_all(connection: socket.socket) -> bytes:
+    """All that comes; who answers before it has read everything resets the connection behind its answer."""
     found = b""
-    while data := connection.recv(65536):
-        found += data
+    with suppress(ConnectionResetError):
+        while data := connection.recv(65536):
+            found += data
     return found
 
 

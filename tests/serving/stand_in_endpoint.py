@@ -119,9 +119,9 @@ def work(folder: Path, index: int, listener: socket.socket, supervisor: int, env
     except Corrupt:
         return CANNOT_LOAD
 
-    def ready() -> None:
+    def accepts(is_open: bool) -> None:
         nonlocal is_ready
-        is_ready = True
+        is_ready = is_open
         changed(swap)
 
     segments = SegmentWriter(folder / "log", "predictions")
@@ -160,7 +160,7 @@ def work(folder: Path, index: int, listener: socket.socket, supervisor: int, env
         swap,
         listener,
         supervisor=supervisor,
-        ready=ready,
+        accepts=accepts,
         overdue=overdue,
         beat=beat,
         slow_s=0.5,

@@ -96,6 +96,7 @@ def test_a_challenger_that_hangs_has_half_of_the_time_and_the_champion_answers(d
     assert (failed.arm, failed.rows, failed.kind, failed.was_covered) == ("challenger", len(THEIRS), "timeout", True)
 
 
+@pytest.mark.full
 def test_a_champion_that_hangs_holds_up_no_row_of_the_challenger(desk: Desk) -> None:
     desk.serve(fallback=fallback(VALUE, within_ms=500), width=2, predict=hangs)
     in_rollout(desk, 0.5, predict=lambda rows: [one / 2 for one in twice(rows)])

@@ -78,6 +78,26 @@ def test_the_way_back_is_short_because_the_former_environment_stays_warm(endpoin
         until(lambda: figures(client)["slipway_workers"] == 1.0)  # the other one only stays warm
 
 
+def test_a_revision_serves_when_no_worker_accepts_beside_the_front_any_more(endpoint: Endpoint) -> None:
+    url = endpoint.start()
+    (former,) = endpoint.workers()
+    os.kill(former, signal.SIGSTOP)  # it is slow to let go of the socket that the front accepts on too
+    try:
+        endpoint.publish(2, served=served(2))
+        until(lambda: endpoint.folder.joinpath("workers", "routes.json").exists())
+        with httpx.Client(base_url=url, timeout=30) as client:
+            until(lambda: score(client) == 2.0)
+        for _ in range(20):
+            assert endpoint.status.revision == 1
+            time.sleep(0.05)
+    finally:
+        os.kill(former, signal.SIGCONT)
+    until(lambda: endpoint.status.revision == 2)
+    for _ in range(20):
+        with httpx.Client(base_url=url, timeout=30) as client:
+            assert score(client) == 2.0
+
+
 def environment_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2].decode()

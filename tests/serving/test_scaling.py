@@ -56,3 +56,13 @@ def test_the_most_is_the_most_and_a_front_that_begins_anew_is_no_load() -> None:
     assert days.pass_by(5, 100.0)[-1] == 3
     days.load_ns = 0
     assert days.pass_by(120, 0.0)[-1] == 2
+
+
+def test_whether_anything_was_asked_is_told_without_a_look() -> None:
+    scaler = Scaler(0, 4, 60.0, 0.0)
+    assert not scaler.is_quiet(0.0, 0), "nobody has told of any load yet"
+    scaler.target(0.0, load_ns=0, waiting=0, has_workers=False)
+    assert scaler.is_quiet(100.0, 0)
+    assert not scaler.is_quiet(101.0, 1)
+    # The mean is that of the last second, not of all the time that was quiet.
+    assert scaler.target(101.0, load_ns=int(6e9), waiting=1, has_workers=False) == 3

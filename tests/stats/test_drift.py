@@ -22,6 +22,7 @@ def _table(random: np.random.Generator, rows: int) -> dict[str, Any]:
     return table
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rows", [500, 2_000, 10_000])
 def test_unchanged_windows_raise_at_most_one_false_alarm_in_a_hundred(rows: int) -> None:
     random = np.random.default_rng(11)

@@ -11,9 +11,11 @@ from slipway.stats.estimate import Estimate
 from slipway.stats.intervals import mean_interval
 from slipway.stats.metrics import METRICS, estimate
 from slipway.stats.profiles import profile
+from slipway.stats.ratios import RATIOS
 from slipway.stats.tallies import Mean, Tally
 
-EXACT = [name for name in METRICS if name != "average_precision"]
+AT_ONCE = ("calibration_error", *RATIOS)
+EXACT = [name for name in METRICS if name not in ("average_precision", *AT_ONCE)]
 
 
 def counted(labels: np.ndarray, scores: np.ndarray, size: int) -> Tally:
@@ -98,3 +100,5 @@ def test_what_cannot_be_told_says_why() -> None:
             if METRICS[name].task == "classification":
                 same(found.estimate(name), estimate(name, *known))
     assert Tally().estimate("auc").note == "no rows"
+    for name in AT_ONCE:
+        assert "not kept of rows that come in batches" in counted(labels[:1], scores[:1], 1).estimate(name).note

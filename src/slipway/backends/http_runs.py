@@ -44,7 +44,7 @@ class HttpRuns:
         # Proxies of the environment are for the world outside, not for one's own servers.
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         self._http = httpx.Client(
-            base_url=self._url, headers=headers, timeout=_TIMEOUT, trust_env=False, verify=trusted()
+            base_url=self._url, headers=headers, timeout=_TIMEOUT, trust_env=False, verify=trusted(self._url)
         )
 
     @property

@@ -62,6 +62,11 @@ class ObjectBlobs:
         """Where the parts of a table lie, beside the blobs: `<prefix>/tables/<project>/<table>/<digest>.parquet`."""
         return ObjectParts(self.url, self.bucket, f"tables/{project}/{table}")
 
+    def tables(self) -> list[tuple[str, str]]:
+        """The tables of which parts lie here, as project and name."""
+        names = (found.name.split("/") for found in self.bucket.under("tables"))
+        return sorted({(name[1], name[2]) for name in names if len(name) == 4})
+
     def claim(self, holder: str) -> str:
         """Say whose blobs these are, where nobody has; returns whose they are."""
         found = self.bucket.get(_HOLDER)

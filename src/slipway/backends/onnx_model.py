@@ -26,7 +26,7 @@ from slipway.backends.onnx_session import (
     slot_of,
     takes_one,
 )
-from slipway.errors import InvalidInput
+from slipway.errors import InvalidInput, RowRefused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +116,7 @@ class OnnxModel:
         try:
             (found,) = self._session.run(self._outputs, feeds)
         except FAILURES as problem:
-            raise InvalidInput(
+            raise RowRefused(
                 f"The ONNX model refuses {'the row' if count == 1 else f'one of {count} rows'}: {first_line(problem)}",
                 why="onnxruntime fails on it.",
                 fix="Give values like those of training; or export the model for any number of rows (a dynamic first axis).",

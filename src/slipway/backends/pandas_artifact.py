@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import pandas as pd
+import pyarrow  # noqa: F401  # pandas writes Parquet by it
 
 from slipway.errors import Corrupt, InvalidInput
 

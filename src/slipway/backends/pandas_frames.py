@@ -12,14 +12,16 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
+import polars as pl
 
 from slipway.errors import InvalidInput
 from slipway.ports.model_format import FrameColumn
 
-__all__ = ["build", "layout_of", "pandas_frame"]
+__all__ = ["build", "from_polars", "layout_of", "pandas_frame", "to_polars"]
 
 _NULL = {"none": None, "nan": float("nan"), "na": pd.NA}
 _NUMERIC = "biuf"
+_TEXT = pd.Series(["a"]).dtype  # it differs between releases of pandas
 
 
 def pandas_frame(sample: Any) -> pd.DataFrame:
@@ -36,6 +38,54 @@ def pandas_frame(sample: Any) -> pd.DataFrame:
         values = series.to_numpy()
         columns[str(name)] = pd.Series(list(values), dtype=object) if values.dtype.kind == "O" else pd.Series(values)
     return pd.DataFrame(columns)
+
+
+def from_polars(frame: pl.DataFrame) -> pd.DataFrame:
+    """What Polars' own `to_pandas` gives, without pyarrow, which is larger than both: lists and structs stay Python's."""
+    return pd.DataFrame({name: _of_polars(frame[name]) for name in frame.columns}, index=range(frame.height))
+
+
+def to_polars(frame: pd.DataFrame) -> pl.DataFrame:
+    """What Polars' own `from_pandas` gives, without pyarrow: the index is left out, NaN is null.
+
+    Raises:
+        TypeError: A column mixes types.
+    """
+    return pl.DataFrame([_to_polars(str(name), series) for name, series in frame.items()])
+
+
+def _of_polars(series: pl.Series) -> Any:
+    kind = series.dtype
+    if isinstance(kind, pl.Categorical | pl.Enum):
+        known = (
+            kind.categories
+            if isinstance(kind, pl.Enum)
+            else series.drop_nulls().cast(pl.String).unique(maintain_order=True)
+        )
+        return pd.Series(pd.Categorical(series.cast(pl.String).to_list(), categories=known.to_list()))
+    if isinstance(kind, pl.Datetime) and kind.time_zone:
+        apart = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return pd.Series(apart.to_numpy()).dt.tz_localize("UTC").dt.tz_convert(kind.time_zone)
+    if isinstance(kind, pl.Date):
+        return pd.Series(series.to_numpy().astype("datetime64[ms]"))
+    if kind.is_float() or kind.is_integer() or isinstance(kind, pl.Datetime | pl.Duration):
+        return pd.Series(series.to_numpy())
+    if isinstance(kind, pl.String):
+        return pd.Series(series.to_list(), dtype=_TEXT)
+    is_whole = series.null_count() == 0
+    return pd.Series(series.to_list(), dtype=bool if isinstance(kind, pl.Boolean) and is_whole else object)
+
+
+def _to_polars(name: str, series: pd.Series[Any]) -> pl.Series:
+    kind = series.dtype
+    if isinstance(kind, pd.DatetimeTZDtype):
+        zone = str(kind.tz)
+        apart = pl.Series(name, series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+        return apart.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    if isinstance(kind, np.dtype) and kind != np.dtype(object):
+        return pl.Series(name, series.to_numpy(), nan_to_null=True)
+    values = [None if value is pd.NA or value is pd.NaT or value != value else value for value in series.astype(object)]
+    return pl.Series(name, values, dtype=pl.Categorical if isinstance(kind, pd.CategoricalDtype) else None)
 
 
 def layout_of(sample: Any) -> tuple[FrameColumn, ...]:

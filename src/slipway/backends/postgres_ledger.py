@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from slipway.backends import postgres_copy
 from slipway.backends.postgres_link import Link
 from slipway.backends.postgres_schema import LONGEST, MIGRATIONS, SCHEMA_VERSION
 from slipway.backends.sql_driver import Dialect, Rows, Sql, TookTooLong
@@ -35,17 +37,20 @@ class PostgresLedger:
     """A ledger store in one schema of a PostgreSQL database.
 
     Args:
-        url: "postgresql://user:password@host:5432/name", or what tells it when a connection is made. Its tables are made and migrated when they are missing or old.
+        url: "postgresql://user:password@host:5432/name", or what tells it when a connection is made. Its tables are made when they are missing.
+        upgrade: Whether tables of an older schema are brought up to this one's, in one transaction; they are refused
+            otherwise, for servers of an older release may share them.
     """
 
-    def __init__(self, url: str | Callable[[], str]) -> None:
+    def __init__(self, url: str | Callable[[], str], *, upgrade: bool = False) -> None:
+        self._upgraded_from = 0
         self._link = Link(url)
         self._local = threading.local()
         self._fields: dict[tuple[str, str, str, str], int] = {}
         self._write = ""
         try:
             with self._link.sentences():
-                self._migrate()
+                self._migrate(upgrade)
         except BaseException:
             self._link.close()
             raise
@@ -71,6 +76,7 @@ class PostgresLedger:
                 )
             with self._link.turn(), self._link.begun(self._write) as connection:
                 with self._driver(connection) as driver:
+                    self._check_schema(connection)
                     transaction = SqlTransaction(driver, self._fields)
                     yield transaction
                 if connection.info.transaction_status == TransactionStatus.INERROR:
@@ -81,6 +87,33 @@ class PostgresLedger:
                     )
                 connection.execute("COMMIT")
             transaction.fields.keep()
+
+    @property
+    def database(self) -> str:
+        """See `LedgerStore.database`."""
+        return "postgres"
+
+    @property
+    def schema(self) -> int:
+        """See `LedgerStore.schema`."""
+        return SCHEMA_VERSION
+
+    @property
+    def upgraded_from(self) -> int:
+        """See `LedgerStore.upgraded_from`."""
+        return self._upgraded_from
+
+    def copy_to(self, path: Path) -> None:
+        """See `LedgerStore.copy_to`."""
+        with self._link.sentences(), self._link.begun(_READ) as connection:
+            postgres_copy.write(connection, path)
+
+    def fill_from(self, path: Path) -> None:
+        """See `LedgerStore.fill_from`."""
+        with self._link.sentences(), self._link.turn(), self._link.begun(self._write) as connection:
+            postgres_copy.read(connection, path, self._link.shown)
+            connection.execute("COMMIT")
+        self._fields.clear()
 
     def close(self) -> None:
         """See `LedgerStore.close`."""
@@ -94,7 +127,13 @@ class PostgresLedger:
         finally:
             self._local.driver = None
 
-    def _migrate(self) -> None:
+    def _check_schema(self, connection: Any) -> None:
+        """A newer Slipway may have brought the tables to its schema while this process had them open."""
+        found = int(connection.execute("SELECT version FROM slipway_schema").fetchone()[0])
+        if found != SCHEMA_VERSION:
+            raise self._newer(found)
+
+    def _migrate(self, upgrade: bool) -> None:
         with self._link.begun(_READ) as connection:
             schema, lock, encoding = connection.execute(
                 "SELECT current_schema(), hashtext(current_schema()), current_setting('server_encoding')"
@@ -111,8 +150,17 @@ class PostgresLedger:
                     fix="Make a database with the encoding UTF8: CREATE DATABASE slipway ENCODING 'UTF8'.",
                 )
             self._write = f"{_WRITE}; SELECT pg_advisory_xact_lock({_LOCK}, {lock})"
-            if self._version(connection) == SCHEMA_VERSION:
+            found = self._version(connection)
+            if found == SCHEMA_VERSION:
                 return
+            if found and not upgrade:
+                raise BackendError(
+                    f"The ledger in the {self._link.shown} was written by an older Slipway (schema {found}, this one "
+                    f"writes {SCHEMA_VERSION}).",
+                    why="Servers of the older release, which may share it, cannot write to it once it is of the new schema.",
+                    fix="Stop them, copy the database (pg_dump, or slipway backup of that release), and type: "
+                    "slipway env upgrade NAME",
+                )
         with self._link.begun(self._write) as connection:
             found = self._version(connection)  # another process may have migrated it meanwhile
             if found == 0:
@@ -123,6 +171,7 @@ class PostgresLedger:
                     connection.execute(statement)
             connection.execute(f"UPDATE slipway_schema SET version={SCHEMA_VERSION}")
             connection.execute("COMMIT")
+        self._upgraded_from = found if found < SCHEMA_VERSION else 0
 
     def _version(self, connection: Any) -> int:
         (is_there,) = connection.execute(
@@ -130,12 +179,15 @@ class PostgresLedger:
         ).fetchone()
         found = int(connection.execute("SELECT version FROM slipway_schema").fetchone()[0]) if is_there else 0
         if found > SCHEMA_VERSION:
-            raise BackendError(
-                f"The ledger in the {self._link.shown} was written by a newer Slipway (schema {found}, this one knows "
-                f"{SCHEMA_VERSION}).",
-                fix="Upgrade Slipway, or open another store.",
-            )
+            raise self._newer(found)
         return found
+
+    def _newer(self, found: int) -> BackendError:
+        return BackendError(
+            f"The ledger in the {self._link.shown} was written by a newer Slipway (schema {found}, this one knows "
+            f"{SCHEMA_VERSION}).",
+            fix="Upgrade Slipway, or open another store.",
+        )
 
 
 class PostgresDriver:
@@ -151,6 +203,9 @@ class PostgresDriver:
         fence=" OFFSET 0",
         beside="JOIN LATERAL (SELECT * FROM {} f WHERE f.no=c.entry AND f.key=? OFFSET 0) g ON TRUE",
         longest=LONGEST,
+        numbered=" OVERRIDING SYSTEM VALUE",
+        settle="SELECT setval(pg_get_serial_sequence('{table}', '{key}'), "
+        "(SELECT coalesce(max({key}), 0) + 1 FROM {table}), false)",
     )
 
     def __init__(self, connection: Any) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from slipway.errors import BackendError
 from slipway.ports.executor import OUTPUT_FILE, Ending, Resources
+from slipway.processes import cores
 from slipway.records.runs import WorkerTime
 from slipway.records.tasks import WorkerOrder, WorkerReport
 
@@ -44,7 +45,7 @@ class ProcessExecutor:
 
     def __init__(self, workers: int = 0, *, python: Path | None = None) -> None:
         self._python = str(python or sys.executable)
-        self._limit = workers or len(os.sched_getaffinity(0))
+        self._limit = workers or cores()
         self._free = threading.Semaphore(self._limit)
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []

@@ -13,6 +13,7 @@ import msgspec
 
 from slipway.errors import BackendError
 from slipway.ports.launcher import LOCK_FILE, LOG_FILE, STATUS_FILE
+from slipway.processes import words_of
 from slipway.records.endpoints import EndpointStatus
 
 __all__ = ["ProcessLauncher"]
@@ -150,10 +151,7 @@ def _status(folder: Path) -> EndpointStatus | None:
 
 def _is_endpoint(pid: int) -> bool:
     """Whether a process runs an endpoint; a process id may have been given anew since it was written down."""
-    try:
-        return _MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return not Path("/proc/self").exists()  # no /proc on this system: trust the lock alone
+    return _MODULE in words_of(pid)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

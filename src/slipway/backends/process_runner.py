@@ -11,6 +11,7 @@ from pathlib import Path
 
 from slipway.errors import BackendError
 from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, LOG_FILE, RESULT_FILE, RunnerState
+from slipway.processes import words_of
 
 __all__ = ["ProcessRunner"]
 
@@ -151,10 +152,7 @@ def _holder(folder: Path) -> int | None:
 
 def _is_task(pid: int) -> bool:
     """Whether a process runs a task, or has ended and left others of its group; an id may have been given anew."""
-    try:
-        return _MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return True
+    return _MODULE in (words_of(pid) or [_MODULE])
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from ray import exceptions as failures
 from slipway.backends.ray_node import Node
 from slipway.errors import BackendError, InvalidInput, Unavailable
 from slipway.ports.executor import Ending, Resources
+from slipway.processes import cores
 from slipway.records.runs import WorkerTime
 from slipway.records.tasks import PROTOCOL
 
@@ -60,7 +60,7 @@ class RayCluster:
             else:
                 ray.init(
                     address="local",
-                    num_cpus=workers or len(os.sched_getaffinity(0)),
+                    num_cpus=workers or cores(),
                     include_dashboard=False,
                     _temp_dir=str(self._folder),
                     _node_ip_address="127.0.0.1",

@@ -12,6 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from slipway.backends.pandas_frames import from_polars
 from slipway.ports.model_format import Task
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def fitted_baseline(
     Returns:
         The fitted pipeline and the pandas frame that it was fitted on.
     """
-    sample = rows.to_pandas()
+    sample = from_polars(rows)
     prepared = make_column_transformer(
         (
             make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()),

@@ -56,6 +56,8 @@ class Dialect(NamedTuple):
         fence: Ends a query inside EXISTS that is asked of each row, not joined.
         beside: Joins to each row `c` of what was found the rows `g` of a table that are its record's.
         longest: How many characters of a text its index holds, None for all.
+        numbered: Stands before VALUES where the row brings the number that the database would give.
+        settle: Lets a table's numbers go on after the greatest: of `{table}` and its column `{key}`; "" where they do.
     """
 
     indexed: str
@@ -63,6 +65,8 @@ class Dialect(NamedTuple):
     fence: str
     beside: str
     longest: int | None
+    numbered: str = ""
+    settle: str = ""
 
 
 class Driver(Protocol):

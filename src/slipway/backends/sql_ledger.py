@@ -10,12 +10,13 @@ import msgspec
 from slipway.backends import sql_points, sql_search
 from slipway.backends.sql_driver import Driver
 from slipway.backends.sql_fields import FieldNumbers, index
+from slipway.backends.sql_rows import SqlRows
 from slipway.errors import Conflict, Corrupt, NotFound
 from slipway.ports.ledger_store import Found
 from slipway.records.events import Event, Root
 from slipway.records.record import Entry, Link
 from slipway.records.runs import Bucket, MetricPoint
-from slipway.records.search import Condition, Field, Order, Position
+from slipway.records.search import Condition, Field, Order, Position, Space, Value
 
 __all__ = ["SqlTransaction"]
 
@@ -39,6 +40,10 @@ class SqlTransaction:
         self._execute = driver.execute
         self.fields = FieldNumbers(fields, driver)
 
+    @property
+    def rows(self) -> SqlRows:
+        return SqlRows(self._driver)
+
     def get(self, kind: str, id: str) -> Entry | None:
         row = self._execute(f"SELECT {_ENTRY} FROM entries WHERE kind=? AND id=?", (kind, id)).fetchone()
         return None if row is None else _entry(row)
@@ -59,6 +64,10 @@ class SqlTransaction:
         given = [(column, value) for column, value in wanted.items() if value is not None]
         where = "kind=?" + "".join(f" AND {column}=?" for column, _ in given)
         values: list[str | int] = [kind, *(value for _, value in given)]
+        if parent:
+            where += (
+                " AND parent <> ''"  # which the index by parent leaves out: a bound value does not say so to a planner
+            )
         if before is not None:
             where += " AND (created_us, id) < (?, ?)"
             values += before
@@ -145,6 +154,28 @@ class SqlTransaction:
             found |= {no: _entry(row) for no, *row in rows}
         return Found([found[no] for no in numbers], position)
 
+    def values(
+        self, kind: str, *, project: str, where: Condition | None = None, fields: Sequence[Field], limit: int
+    ) -> list[tuple[Value | None, ...]]:
+        return sql_search.values(
+            self._driver,
+            lambda field: self.fields.known(project, kind, field.space, field.key),
+            kind,
+            project=project,
+            where=where,
+            fields=fields,
+            limit=limit,
+        )
+
+    def names(self, kind: str, *, project: str, space: Space, contains: str = "", limit: int) -> list[str]:
+        plain = contains.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        rows = self._execute(
+            "SELECT name FROM fields WHERE project=? AND kind=? AND space=? AND lower(name) LIKE ? ESCAPE '!' "
+            "ORDER BY name LIMIT ?",
+            (project, kind, space, f"%{plain}%", limit),
+        )
+        return [name for (name,) in rows]
+
     def ref(self, project: str, kind: str, name: str) -> str | None:
         row = self._execute(
             "SELECT target FROM refs WHERE project=? AND kind=? AND name=?", (project, kind, name)
@@ -223,11 +254,9 @@ class SqlTransaction:
         return sql_points.sample(self._execute, run[0], field, key, buckets, steps)
 
     def latest_points(self, run_ids: Sequence[str]) -> dict[str, list[MetricPoint]]:
-        latest: dict[str, list[MetricPoint]] = {}
-        for run_id in run_ids:
-            run = self._run(run_id)
-            latest[run_id] = [] if run is None else sql_points.latest(self._execute, run[0])
-        return latest
+        runs = {run_id: self._run(run_id) for run_id in run_ids}
+        latest = sql_points.latest(self._execute, [run[0] for run in runs.values() if run is not None])
+        return {run_id: [] if run is None else latest[run[0]] for run_id, run in runs.items()}
 
     def _run(self, id: str) -> tuple[int, str, int] | None:
         found: tuple[int, str, int] | None = self._execute(

@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from slipway.backends.point_blocks import Columns, Row, pack, point_of, row_of, rows_of
@@ -22,6 +23,7 @@ _SMALL = 64
 _MOST = 64
 _WHOLE = 2
 _AT_ONCE = 500
+_by_key = attrgetter("key")
 _HEADER = "first_step, first_at, first_value, last_step, last_at, last_value, low, high"
 
 
@@ -50,14 +52,21 @@ def write(
         _place(driver, no, key, found[key])
 
 
-def latest(execute: Execute, no: int) -> list[MetricPoint]:
-    """The latest point of each of a run's metrics, by key."""
-    rows = execute(
-        "SELECT f.name, s.number, s.step, s.at_us FROM series s JOIN fields f ON f.key=s.key "
-        "WHERE s.no=? ORDER BY f.name",
-        (no,),
-    )
-    return [MetricPoint(name, math.nan if value is None else value, step, at) for name, value, step, at in rows]
+def latest(execute: Execute, numbers: Iterable[int]) -> dict[int, list[MetricPoint]]:
+    """For each of some runs the latest point of each of its metrics, by key; a name is looked up once for all of them."""
+    names: dict[int, str] = {}
+    found: dict[int, list[MetricPoint]] = {}
+    for no in numbers:
+        rows = execute("SELECT key, number, step, at_us FROM series WHERE no=?", (no,)).fetchall()
+        unknown = [row[0] for row in rows if row[0] not in names]
+        for begin in range(0, len(unknown), _AT_ONCE):
+            part = unknown[begin : begin + _AT_ONCE]
+            names.update(execute(f"SELECT key, name FROM fields WHERE key IN ({','.join('?' * len(part))})", part))
+        found[no] = [
+            MetricPoint(names[key], math.nan if value is None else value, step, at) for key, value, step, at in rows
+        ]
+        found[no].sort(key=_by_key)
+    return found
 
 
 def read(execute: Execute, no: int, key: int, name: str, after: MetricPoint | None, limit: int) -> list[MetricPoint]:

@@ -5,7 +5,9 @@ the index of what is ordered by first is walked in its order, and the condition 
 is full. Without an order, records are walked by time.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from slipway.backends.sql_driver import Driver, Sql, TookTooLong
@@ -26,7 +28,7 @@ from slipway.records.search import (
     number_of,
 )
 
-__all__ = ["search"]
+__all__ = ["search", "values"]
 
 _FEW = 4000
 """As many records are sorted in a few milliseconds, wherever they lie."""
@@ -70,10 +72,40 @@ def search(
     best_per: Field | None,
 ) -> tuple[list[int], Position | None]:
     """The numbers of the entries of a page, and where it ends; None when nothing follows. See `LedgerStore.search`."""
+    with _in_time(driver):
+        asked = _Search(driver, key_of, kind, project, where, tuple(order), after, limit + 1)
+        rows = asked.best(best_per) if best_per is not None else asked.page()
+    found = [int(row[-1]) for row in rows[:limit]]
+    return found, tuple(rows[limit - 1]) if len(rows) > limit else None
+
+
+def values(
+    driver: Driver,
+    key_of: KeyOf,
+    kind: str,
+    *,
+    project: str,
+    where: Condition | None,
+    fields: Sequence[Field],
+    limit: int,
+) -> list[tuple[Value | None, ...]]:
+    """The values of fields of all that fits. See `LedgerStore.values`."""
+    with _in_time(driver):
+        asked = _Search(driver, key_of, kind, project, where, tuple(Order(field) for field in fields), None, limit)
+        return [tuple(map(_value, row[0:-2:3], row[1:-2:3], row[2:-2:3])) for row in asked.every()]
+
+
+def _value(rank: int, number: float | None, text: str | None) -> Value | None:
+    if text is not None:
+        return text
+    return math.nan if rank == 1 else number
+
+
+@contextmanager
+def _in_time(driver: Driver) -> Iterator[None]:
     try:
         with driver.limited(_LONGEST_S):
-            asked = _Search(driver, key_of, kind, project, where, tuple(order), after, limit + 1)
-            rows = asked.best(best_per) if best_per is not None else asked.page()
+            yield
     except TookTooLong:
         raise InvalidInput(
             f"The search took longer than {_LONGEST_S:.0f} seconds and was given up.",
@@ -81,8 +113,6 @@ def search(
             fix="Add a comparison that few records fit, such as started > 7d ago.",
             field="where",
         ) from None
-    found = [int(row[-1]) for row in rows[:limit]]
-    return found, tuple(rows[limit - 1]) if len(rows) > limit else None
 
 
 class _Search:
@@ -148,6 +178,10 @@ class _Search:
             )
         )
         return self._rows(ranked + _behind(terms, self._after) + Sql(f" ORDER BY {self._order_by(terms)}", []))
+
+    def every(self) -> list[tuple[Any, ...]]:
+        """The rows of all that fits, in no order."""
+        return self._rows(self._sorted(self._narrowest(), is_paged=False))
 
     def _rows(self, sql: Sql, limit: int | None = None) -> list[tuple[Any, ...]]:
         return self._execute(f"{sql.text} LIMIT ?", (*sql.values, self._limit if limit is None else limit)).fetchall()

@@ -7,15 +7,18 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from slipway.backends.sql_driver import Dialect, Execute, Sql, TookTooLong
 from slipway.backends.sql_ledger import SqlTransaction
+from slipway.backends.sqlite_copy import copy_database
 from slipway.backends.sqlite_ledger_schema import MIGRATIONS, SCHEMA_VERSION
-from slipway.errors import BackendError, Corrupt, Unavailable
+from slipway.errors import BackendError, Conflict, Corrupt, Unavailable
 from slipway.patterns import like, regex
+from slipway.whole_files import settle
 
 __all__ = ["SqliteDriver", "SqliteLedger"]
 
@@ -25,6 +28,9 @@ _LOOKS = 50_000
 
 class SqliteLedger:
     """A ledger store in one file. One connection a thread; a process's writers take turns, and those of several queue on SQLite's lock.
+
+    One of an older schema is brought up to this one's when it is opened, after a copy of it was put beside it, whole:
+    `ledger.schema-1.db`. All of it is one transaction: who is killed leaves the ledger as it was.
 
     Args:
         path: The file; made and migrated when it is missing or old.
@@ -42,8 +48,9 @@ class SqliteLedger:
         self._path = path
         self._power_safe = power_safe
         self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._open: weakref.WeakSet[_Held] = weakref.WeakSet()
         self._lock, self._turn = threading.Lock(), threading.Lock()
+        self._upgraded_from = 0
         self._fields: dict[tuple[str, str, str, str], int] = {}
         with _sentences(path):
             self._migrate()
@@ -60,6 +67,7 @@ class SqliteLedger:
                 return
             connection.execute("BEGIN")
             try:
+                self._check_schema(connection)
                 yield SqlTransaction(SqliteDriver(connection), self._fields)
             finally:
                 if connection.in_transaction:
@@ -82,6 +90,7 @@ class SqliteLedger:
                 connection.execute("BEGIN IMMEDIATE")
                 transaction = SqlTransaction(SqliteDriver(connection), self._fields)
                 try:
+                    self._check_schema(connection)
                     yield transaction
                     connection.execute("COMMIT")
                 except BaseException:
@@ -92,11 +101,51 @@ class SqliteLedger:
             finally:
                 self._turn.release()
 
+    @property
+    def database(self) -> str:
+        """See `LedgerStore.database`."""
+        return "sqlite"
+
+    @property
+    def schema(self) -> int:
+        """See `LedgerStore.schema`."""
+        return SCHEMA_VERSION
+
+    @property
+    def upgraded_from(self) -> int:
+        """See `LedgerStore.upgraded_from`."""
+        return self._upgraded_from
+
+    def copy_to(self, path: Path) -> None:
+        """See `LedgerStore.copy_to`."""
+        self._check_place()
+        with _sentences(self._path):
+            copy_database(self._path, path)
+
+    def fill_from(self, path: Path) -> None:
+        """See `LedgerStore.fill_from`."""
+        with _sentences(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as copy:
+            found = copy.execute("PRAGMA user_version").fetchone()[0]
+            if found > SCHEMA_VERSION:
+                raise _newer(path, found)
+            if not found or copy.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise Corrupt(f"{path} is no copy of a ledger.", fix="Name another backup.")
+            connection = self._connection()
+            if connection.execute("SELECT 1 FROM entries UNION ALL SELECT 1 FROM events LIMIT 1").fetchone():
+                raise Conflict(
+                    f"The ledger {self._path} is not empty.", fix="Name a folder that is empty, or does not exist."
+                )
+            copy.backup(connection)
+            connection.execute("PRAGMA journal_mode=WAL")
+        self._fields.clear()
+        with _sentences(self._path):
+            self._migrate()
+
     def close(self) -> None:
         """See `LedgerStore.close`."""
         with self._lock:
-            for connection in self._open:
-                connection.close()
+            for held in list(self._open):
+                held.connection.close()
             self._open.clear()
             self._local = threading.local()
 
@@ -116,9 +165,15 @@ class SqliteLedger:
                 fix="Put it back, or stop every process that has it open and start them again.",
             )
 
+    def _check_schema(self, connection: sqlite3.Connection) -> None:
+        """A newer Slipway may have brought the file to its schema while this process had it open."""
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != SCHEMA_VERSION:
+            raise _newer(self._path, found)
+
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is None:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
             )
@@ -126,24 +181,23 @@ class SqliteLedger:
             connection.execute(f"PRAGMA synchronous={'FULL' if self._power_safe else 'NORMAL'}")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.create_function("fits", 3, _fits, deterministic=True)
-            self._local.connection = connection
+            self._local.held = held = _Held(connection)
             with self._lock:
-                self._open.append(connection)
-        return connection
+                self._open.add(held)
+        return held.connection
 
     def _migrate(self) -> None:
         connection = self._connection()
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > SCHEMA_VERSION:
-            raise BackendError(
-                f"{self._path} was written by a newer Slipway (schema {found}, this one knows {SCHEMA_VERSION}).",
-                fix="Upgrade Slipway, or open another store.",
-            )
+            raise _newer(self._path, found)
         if found == SCHEMA_VERSION:
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            found = connection.execute("PRAGMA user_version").fetchone()[0]  # another process may have been first
+            if 0 < found < SCHEMA_VERSION:
+                self._keep_copy(found)
             for steps in MIGRATIONS[found:]:
                 for step in steps:
                     if isinstance(step, str):
@@ -155,6 +209,25 @@ class SqliteLedger:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+        self._upgraded_from = found if found < SCHEMA_VERSION else 0
+
+    def _keep_copy(self, schema: int) -> None:
+        """Put the ledger as it is beside itself; the caller's transaction keeps writers out, so nothing of it is missed."""
+        kept = self._path.with_name(f"{self._path.stem}.schema-{schema}{self._path.suffix}")
+        part = kept.with_suffix(".part")  # of one that was killed: only who has the turn is here
+        part.unlink(missing_ok=True)
+        copy_database(self._path, part)
+        settle(part, kept)
+
+
+class _Held:
+    """A thread's connection, closed when its thread has ended: a server makes threads for as long as it runs."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
 
 
 class SqliteDriver:
@@ -212,6 +285,13 @@ def _fits(operator: str, pattern: str, text: str | None) -> bool:
     if text is None:
         return False
     return regex(pattern)(text) if operator == "MATCHES" else like(pattern, operator == "ILIKE")(text)
+
+
+def _newer(path: Path, found: int) -> BackendError:
+    return BackendError(
+        f"{path} was written by a newer Slipway (schema {found}, this one knows {SCHEMA_VERSION}).",
+        fix="Upgrade Slipway, or open another store.",
+    )
 
 
 def _locked(path: Path) -> Unavailable:

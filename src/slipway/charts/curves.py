@@ -48,7 +48,9 @@ class Mark(NamedTuple):
     high: float
 
 
-def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_label: str = "") -> str:
+def curve_chart(
+    curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_label: str = "", zooms: bool = False
+) -> str:
     """Curves over a common x axis, each with its band where its marks stand for more than a point.
 
     The upright axis is logarithmic where all values are above zero, over two decades and more, and a level one would
@@ -58,6 +60,7 @@ def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_labe
         curves: Marks in ascending order, by the curve's name; a single curve may be called "".
         title: Stands above the chart, and names it: what is measured.
         x_label: What x is, with its unit.
+        zooms: Whether a script may find out to which x a place in the picture belongs.
 
     Returns:
         An SVG element.
@@ -90,9 +93,18 @@ def curve_chart(curves: Mapping[str, Sequence[Mark]], *, title: str = "", x_labe
         bottom_axis(ticks, bottom, 0, WIDTH),
         label(below, WIDTH, bottom + 31, room=WIDTH, anchor="end", quiet=True) if below else Svg(""),
         *(_band(curve, styles[name], across, upright, len(curves)) for name, curve in curves.items()),
+        _plot(across, top, bottom) if zooms else Svg(""),
         *(_line(name, curve, styles[name], across, upright) for name, curve in curves.items()),
         description=_told(curves),
     )
+
+
+def _plot(across: Scale, top: float, bottom: float) -> Svg:
+    """A pane over the picture, which nobody sees: the values at its left and right edge are written on it."""
+    return element(
+        "rect", class_="plot", x=across.start, y=top, width=across.end - across.start, height=bottom - top,
+        fill="none", pointer_events="all", data_low=repr(across.low), data_high=repr(across.high),
+    )  # fmt: skip
 
 
 def _upright(marks: Sequence[Mark], ys: Sequence[float], bottom: float, top: float) -> Scale:

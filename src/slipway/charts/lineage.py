@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from slipway.charts.arrows import arrow
 from slipway.charts.layout import BOX_HEIGHT, Box, Route, lay_out
-from slipway.charts.svg import BOLD, Svg, coordinate, document, element, label, nothing_to_show, text
+from slipway.charts.svg import BOLD, Svg, document, element, label, nothing_to_show, text
 from slipway.charts.text import clean, width_of
 from slipway.errors import InvalidInput
 
@@ -23,6 +23,12 @@ _KINDS = {
     "verdict": "#3f9142",
     "approval": "#b4589a",
     "revision": "#cf5f3c",
+    "column": "#0f8f83",
+    "request": "#6b7f8c",
+    "feature": "#7c6cd6",
+    "features": "#7c6cd6",
+    "endpoint": "#cf5f3c",
+    "prediction": "#b07d12",
 }
 # A link leads over HTTP or stays on the site: nothing that could be a script.
 _LEADS_SOMEWHERE = re.compile(r"(?:https?://|/|\./|\.\./|#|\?)", re.IGNORECASE)
@@ -34,8 +40,8 @@ class Node:
 
     Args:
         id: Unique in the graph: `model:m-0192...`, say.
-        kind: table, run, artifact, model, bundle, verdict, approval or revision: written small above the label, each in
-            its colour; any other kind has the colour of the text.
+        kind: table, run, artifact, model, bundle, verdict, approval, revision; column, request, feature, endpoint or
+            prediction: written small above the label, each in its colour; any other kind has the colour of the text.
         label: What is written in its box, shortened where it is long; the full one is in the tool tip.
         href: Where a click leads: an address over HTTP or a path; "" and anything else for nowhere.
     """
@@ -122,37 +128,8 @@ def _told(nodes: Sequence[Node], links: int) -> str:
 
 
 def _arrow(route: Route, nodes: dict[str, Node], roles: Sequence[str]) -> Svg:
-    """Curves across the gaps, straight lines along the lanes, and a head at the side of the target."""
-    corners = route.corners
-    path = f"M{_point(*corners[0])}"
-    for index, ((x0, y0), (x1, y1)) in enumerate(pairwise(corners)):
-        middle = (x0 + x1) / 2
-        is_straight = index % 2 or abs(y0 - y1) < 0.05
-        path += f"H{coordinate(x1)}" if is_straight else f"C{_point(middle, y0)} {_point(middle, y1)} {_point(x1, y1)}"
-    x, y = corners[-1]
-    is_back = corners[0][0] > x
-    base = x + (7.0 if is_back else -7.0)
     role = ", ".join(dict.fromkeys(filter(None, roles)))
-    told = f"{nodes[route.source].label} → {nodes[route.target].label}" + (f": {role}" if role else "")
-    return element(
-        "g",
-        element("title", text(told)),
-        element(
-            "path",
-            class_="edge",
-            d=path,
-            fill="none",
-            stroke="currentColor",
-            stroke_width=1.3,
-            stroke_dasharray="5 4" if is_back else None,
-        ),
-        element("path", d=f"M{_point(base, y - 3.5)}L{_point(x, y)}L{_point(base, y + 3.5)}Z"),
-        opacity="0.55",
-    )
-
-
-def _point(x: float, y: float) -> str:
-    return f"{coordinate(x)} {coordinate(y)}"
+    return arrow(route, f"{nodes[route.source].label} → {nodes[route.target].label}" + (f": {role}" if role else ""))
 
 
 def _box(node: Node, box: Box, *, is_focus: bool) -> Svg:

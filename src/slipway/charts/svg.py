@@ -5,6 +5,7 @@ as attributes: a page whose policy forbids inline styles shows them too. A page 
 `--series-6` and, for lineage, `--kind-<kind>`. No element has an id, so that many drawings stand in one page.
 """
 
+import re
 from html import escape
 from typing import NewType
 
@@ -24,6 +25,7 @@ __all__ = [
     "label",
     "line",
     "nothing_to_show",
+    "stamped",
     "text",
 ]
 
@@ -40,6 +42,13 @@ ACCENT = "var(--accent, var(--link, #2f7fd1))"
 _TONES = ("#2f7fd1", "#c9771a", "#0f8f83", "#b4589a", "#7c6cd6", "#6f8a1f")
 SERIES = tuple(f"var(--series-{place}, {tone})" for place, tone in enumerate(_TONES, 1))
 _QUIET = "0.72"
+_FRAME = re.compile(
+    r'<svg xmlns="(?P<space>[^"]*)" class="(?P<kind>chart [^"]*)" role="(?P<role>img|group)" viewBox="0 0 (?P<width>[\d.]+) (?P<height>[\d.]+)"'
+    r' width="(?P<shown>[^"]*)"(?: height="[^"]*")?(?P<rest>[^>]*)>(?P<content>.*?)</svg>',
+    re.DOTALL,
+)
+_STAMP = 12.0
+"""How high the line is on which a drawing's stamp stands."""
 
 
 def coordinate(value: float) -> str:
@@ -154,7 +163,7 @@ def document(
         *content,
         xmlns="http://www.w3.org/2000/svg",
         class_=f"chart {kind}",
-        role="img",
+        role="group" if any("<a " in part for part in content) else "img",  # what can be clicked is no picture's part
         viewBox=f"0 0 {coordinate(width)} {coordinate(height)}",
         width=width if is_fixed else "100%",
         height=height if is_fixed else None,
@@ -169,6 +178,29 @@ def heading(title: str) -> tuple[Svg, float]:
     if not clean(title):
         return Svg(""), 4.0
     return label(title, 0, 13, room=WIDTH, size=13, weight="600"), 24.0
+
+
+def stamped(markup: str, word: str) -> str:
+    """A page or a drawing with a word on each drawing that `document` made: below it, so that it hides nothing.
+
+    It is part of the drawing, and goes along where the drawing is taken from its page.
+
+    Args:
+        markup: What was made; all else in it stays as it is.
+        word: What each drawing says.
+    """
+
+    def stamp(found: re.Match[str]) -> str:
+        width, height = float(found["width"]), float(found["height"]) + _STAMP
+        said = label(word, width, height - 2, room=width, anchor="end", size=9, weight="600")
+        fixed = f' height="{coordinate(height)}"' if found["shown"] != "100%" else ""
+        return (
+            f'<svg xmlns="{found["space"]}" class="{found["kind"]}" role="{found["role"]}" '
+            f'viewBox="0 0 {found["width"]} {coordinate(height)}" width="{found["shown"]}"{fixed}{found["rest"]}>'
+            f"{found['content']}{said}</svg>"
+        )
+
+    return _FRAME.sub(stamp, markup)
 
 
 def nothing_to_show(kind: str, title: str, why: str) -> str:

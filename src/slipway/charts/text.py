@@ -19,7 +19,10 @@ def clean(text: str) -> str:
     White space becomes one blank a run. Control characters, halves of surrogate pairs and non-characters, which XML
     forbids, become U+FFFD; so do the marks that turn the direction of writing, with which a name could pose as another.
     """
-    return "".join(_harmless(letter) for letter in " ".join(text.split()))
+    flat = " ".join(text.split())
+    if flat.isascii() and flat.isprintable():
+        return flat
+    return "".join(_harmless(letter) for letter in flat)
 
 
 def _harmless(letter: str) -> str:

@@ -13,7 +13,12 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("slipway.cli.demo", "demo", "From raw data to a model answering in production, with real flights."),
+    "scope": ("slipway.cli.scope", "scope", "Write down what a model is wanted for; see how far it is shown."),
+    "journey": ("slipway.cli.journey", "journey", "Say how far each model has come, and what brings it further."),
+    "cost": ("slipway.cli.cost", "cost", "Say what runs, models and endpoints cost, and what is idle."),
     "new": ("slipway.cli.new", "new", "Make a small project that runs."),
+    "import": ("slipway.cli.importing", "import_", "Move models and their history in, proven to answer as before."),
+    "migrate": ("slipway.cli.migrate", "migrate", "Move a team's old models: a pilot first, then waves, by evidence."),
     "run": ("slipway.cli.run", "run", "Run a pipeline of the project."),
     "schedules": (
         "slipway.cli.schedules",
@@ -31,9 +36,16 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "features": ("slipway.cli.features", "features", "List features, show, test or certify them."),
     "erase": ("slipway.cli.erase", "erase", "Erase a person's rows everywhere, and prove it."),
     "models": ("slipway.cli.models", "models", "List models, show one, or point an alias at a version."),
+    "card": ("slipway.cli.documents", "card", "Show a model's card: from evidence, answered, missing."),
+    "documents": (
+        "slipway.cli.documents",
+        "documents",
+        "Data sheets, Annex IV drafts, bills of materials, provenance; answer what they ask.",
+    ),
     "what-if": ("slipway.cli.what_if", "what_if", "Change an input of a row, and see what a model answers."),
     "diff": ("slipway.cli.diff", "diff", "Say in words which parts of two model versions moved."),
     "trash": ("slipway.cli.trash", "trash", "Delete runs, experiments and models; restore or purge them."),
+    "ci": ("slipway.cli.ci", "ci", "Test the project as one suite; take each push to production."),
     "check-load": ("slipway.cli.check_load", "check_load", "Measure a model under load before it is released."),
     "check-target": (
         "slipway.cli.check_target",
@@ -42,6 +54,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "replay": ("slipway.cli.check_load", "replay", "Ask stored training rows over HTTP, and compare."),
     "approve": ("slipway.cli.approve", "approve", "Approve a model version, or a policy ahead of time."),
+    "contract": ("slipway.cli.contract", "contract", "See, draft and sign what a model is for: its KPI."),
+    "business": ("slipway.cli.business", "business", "See a model as the business does; share or mail just that."),
     "floor": ("slipway.cli.floor", "floor", "See or set what an environment asks of every model."),
     "deploy": ("slipway.cli.deploy", "deploy", "Judge a model by its gate and, when it passes, let it serve."),
     "promote": ("slipway.cli.promote", "promote", "Take a version from dev to test to prod, stage by stage."),
@@ -50,7 +64,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rollout": ("slipway.cli.rollout", "rollout", "See how a roll-out stands, or end it."),
     "abtest": ("slipway.cli.abtest", "abtest", "Compare versions by a business metric, side by side."),
     "retrain": ("slipway.cli.rollout", "retrain", "Train an endpoint's model again from its snapshot."),
+    "story": ("slipway.cli.story", "story", "Tell what the loop did at an endpoint, from alarm to outcome."),
+    "monitor": ("slipway.cli.monitor", "monitor", "Show what the monitors of an endpoint see."),
     "endpoints": ("slipway.cli.endpoints", "endpoints", "List endpoints, show, watch or stop one."),
+    "incidents": ("slipway.cli.incidents", "incidents", "See what is wrong, and say what becomes of it."),
     "predict": ("slipway.cli.predict", "predict", "Ask an endpoint for predictions."),
     "client": (
         "slipway.cli.client",
@@ -67,6 +84,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("slipway.cli.audit", "audit", "Prove what happened, and tell what was serving when, and why."),
     "simulate": ("slipway.cli.simulate", "simulate", "Try a retraining policy on a past period before trusting it."),
     "up": ("slipway.cli.up", "up", "Serve the pages and the API of a store."),
+    "backup": ("slipway.cli.backup", "backup", "Copy a store while it is in use; what is there is not copied again."),
+    "restore": ("slipway.cli.backup", "restore", "Make a store out of a backup, or look whether one is whole."),
+    "support-bundle": (
+        "slipway.cli.support",
+        "support_bundle",
+        "Write what a supporter needs, without data or secrets.",
+    ),
     "export": ("slipway.cli.export", "export", "Write a pipeline as a Kubernetes Job or a Kubeflow pipeline."),
     "api": ("slipway.cli.api", "api", "Call any operation by name; without a name, list them."),
     "doctor": ("slipway.cli.doctor", "doctor", "Look whether everything that Slipway needs is there."),

@@ -21,7 +21,10 @@ def abtest() -> None:
 @click.argument("name", metavar="ENDPOINT")
 @click.option("--arm", "arms", multiple=True, required=True, metavar="VERSION=PERCENT", help="An arm; repeat it.")
 @click.option("--minimal-effect", type=float, required=True, help="The least difference that matters.")
-@click.option("--metric", type=click.Choice(["label", "cost"]), default="label", show_default=True)
+@click.option(
+    "--metric", type=click.Choice(["label", "cost", "contract"]), default="label", show_default=True,
+    help="What is compared: the labels themselves, what decisions cost, or the metric contract's KPI.",
+)  # fmt: skip
 @click.option("--times", default="", metavar="FIELD", help="A request field by which each value is multiplied.")
 @click.option("--better", type=click.Choice(["higher", "lower"]), help="lower for cost, higher for label when missing.")
 @click.option("--unit", default="", help="What the metric is counted in: EUR.")
@@ -134,7 +137,8 @@ def _text(answer: ABTestDetail) -> str:
 def _metric(test: ABTest) -> str:
     spec = test.spec
     unit = f", in {spec.unit}" if spec.unit else ""
-    return f"{spec.metric}{f' times {spec.times}' if spec.times else ''}{unit}; {spec.better} is better"
+    what = spec.metric if spec.contract is None else spec.contract.kpi
+    return f"{what}{f' times {spec.times}' if spec.times else ''}{unit}; {spec.better} is better"
 
 
 def _row(one: ArmResult) -> tuple[str, ...]:

@@ -66,7 +66,9 @@ def serving(door: Door, endpoint: str, at: str, since: str, until: str) -> None:
 @audit.command()
 @click.option("--since", required=True, metavar="TIME", help="The period's begin, with it.")
 @click.option("--until", default="", metavar="TIME", help="Its end, without it; now when missing.")
-@click.option("-o", "--output", required=True, metavar="FILE.zip", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "-o", "--output", required=True, metavar="FILE.zip", type=click.Path(path_type=Path, dir_okay=False), help="Where."
+)
 @opened
 def export(door: Door, since: str, until: str, output: Path) -> None:
     """Write what happened in a period, with keys, roots and a script that verifies it without Slipway."""

@@ -14,7 +14,7 @@ __all__ = ["check_load", "replay"]
 
 @click.command("check-load")
 @click.argument("target", metavar="RUN|MODEL[:VERSION]")
-@click.option("--rate", type=float, help="Requests a second; what the gate asks for, or 200, when missing.")
+@click.option("--rate", type=float, help="Requests a second; what gate or scope ask for, or 200, when missing.")
 @click.option("--rows", default=1, show_default=True, help="Rows a request.")
 @click.option("--seconds", default=5.0, show_default=True, help="For how long.")
 @click.option("--endpoint", default="", help="Whose gate and workers; the model's own when missing.")

@@ -39,9 +39,10 @@ def client(door: Door, name: str, out: Path | None) -> None:
     revision, url = detail.revisions[0], answers_at(detail, name)
     target = out or Path(f"{name}-client")
     line = endpoint_openapi.curl(revision, url)
+    described = endpoint_openapi.document(revision, url, simulated=detail.simulated)
     texts = {
-        "openapi.json": json.dumps(endpoint_openapi.document(revision, url), indent=2, ensure_ascii=False) + "\n",
-        f"{_module(name)}_client.py": endpoint_python.module(revision, url),
+        "openapi.json": json.dumps(described, indent=2, ensure_ascii=False) + "\n",
+        f"{_module(name)}_client.py": endpoint_python.module(revision, url, simulated=detail.simulated),
         "curl.sh": f"# {_MARK} {name}\n{line}\n",
     }
     for file in texts:

@@ -84,6 +84,7 @@ def _inbox_text(answer: Inbox) -> str:
             ],
         ),
         ("Yours to look at", [f"{one.sentence} (since {instant(one.created_at)})" for one in answer.incidents]),
+        ("Perhaps nobody was told elsewhere", list(answer.untold)),
         (
             "News",
             [f"{instant(one.created_at)}  {one.sentence}{_for(one.name, answer)}" for one in answer.notices],

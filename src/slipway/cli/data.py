@@ -33,7 +33,7 @@ def data() -> None:
 def list_(door: Door, where: str, order: str) -> None:
     """List the tables with their newest versions: all, or those whose newest version fits WHERE.
 
-    For example "owner = 'ada' and personal is not null and rows > 1000". The language is in docs/search.md.
+    For example "owner = 'ada' and personal is not null and rows > 1000". The language is in docs/find.md.
     """
     door.show(door.call("tables.list", where=where, order=order), _list_text if not where else _fitting_text)
 
@@ -44,7 +44,7 @@ def list_(door: Door, where: str, order: str) -> None:
 def search(door: Door, **asked: str | int) -> None:
     """Search the versions of all tables by rows, time, source, owner, tags and other attributes.
 
-    For example "failed_checks > 0 and created > 7d ago". The language is in docs/search.md.
+    For example "failed_checks > 0 and created > 7d ago". The language is in docs/find.md.
     """
     door.show(door.call("tables.search", **asked), _found_text)
 
@@ -185,7 +185,14 @@ def _show_text(answer: TableDetail) -> str:
         for field in newest.fields
     ]
     parts = [
-        facts([("table", newest.name), ("rows", f"{newest.rows:,}"), ("data until", instant(newest.data_until))]),
+        facts(
+            [
+                ("table", newest.name),
+                ("origin", newest.about.origin.upper()),
+                ("rows", f"{newest.rows:,}"),
+                ("data until", instant(newest.data_until)),
+            ]
+        ),
         columns(("version", "hash", "change", "rows", "added", "made (UTC)", "from"), versions, empty=""),
         columns(("column", "type", "nulls allowed", ""), fields, empty=""),
         "\n".join(check_line(check) for check in newest.checks) or "This version was not checked.",

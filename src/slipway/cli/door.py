@@ -21,7 +21,7 @@ from slipway.hosts.ledgers import is_store
 from slipway.hosts.project import Project, open_project, open_workspace
 from slipway.hosts.settings import locate
 from slipway.ledger.projects import check_known
-from slipway.operations import declare
+from slipway.operations import declare, wire
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace, current_workspace
 
@@ -40,6 +40,7 @@ class Door:
         workspace: The store, None behind a server.
         as_json: Whether the command answers in JSON.
         server: The server's URL, "" for a store that is opened here.
+        simulated: Gives the project's simulated tables.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Door:
         workspace: Workspace | None = None,
         as_json: bool = False,
         server: str = "",
+        simulated: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.name = name
         self.server = server
@@ -58,6 +60,7 @@ class Door:
         self._send = send
         self._project = project
         self._workspace = workspace
+        self._simulated = simulated
 
     def call(self, name: str, /, **fields: Any) -> Any:
         """Call an operation by name; returns its response struct."""
@@ -69,11 +72,14 @@ class Door:
         return self._send(wanted, declare.convert(wanted, fields, texts=texts))
 
     def show(self, response: Any, render: Callable[[Any], str]) -> None:
-        """Print a response: as JSON where that was asked for, else as `render` words it."""
+        """Print a response: as JSON where that was asked for, else as `render` words it. Either says what is simulated."""
+        tables = self._simulated()
         if self.as_json:
-            print_json(response)
-        else:
-            click.echo(render(response))
+            click.echo(wire.marked(wire.encode(response), tables).decode())
+            return
+        click.echo(render(response))
+        if tables:
+            click.echo(f"SIMULATED: rows of {', '.join(tables)} are made up. No figure that comes of them is real.")
 
     @property
     def project(self) -> Project:
@@ -129,8 +135,11 @@ class Way:
     as_json: bool = False
 
     @contextmanager
-    def open(self) -> Iterator[Door]:
+    def open(self, *, implicit: bool = False) -> Iterator[Door]:
         """Open the way to the project.
+
+        Args:
+            implicit: Whether a folder without slipway.toml becomes a project of its own name.
 
         Raises:
             NotFound: There is no slipway.toml, environment or project of that name.
@@ -138,20 +147,34 @@ class Way:
         """
         if self.root is not None or self.project is not None:
             with _open_store(self.root, self.project, self.environment) as workspace:
-                yield Door(workspace.project, _perform_in(workspace), workspace=workspace, as_json=self.as_json)
+                send, made_up = _perform_in(workspace), _simulated_in(workspace)
+                yield Door(workspace.project, send, workspace=workspace, as_json=self.as_json, simulated=made_up)
             return
-        home, settings = locate(self.folder or Path())
+        home, settings = locate(self.folder or Path(), implicit=implicit)
         on_demand.look_after(home, _say)
         server = settings.environment(self.environment).server
         if server:
             from slipway.client.api import Client
 
             with Client(server, settings.project.name, shown_token(self.environment)) as client:
-                yield Door(client.project, client.perform, as_json=self.as_json, server=server)
+                yield Door(
+                    client.project,
+                    client.perform,
+                    as_json=self.as_json,
+                    server=server,
+                    simulated=lambda: client.simulated,
+                )
             return
-        with open_project(home, environment=self.environment, say=_say) as found:
+        with open_project(home, environment=self.environment, say=_say, implicit=implicit) as found:
             send = _perform_in(found.workspace)
-            yield Door(found.name, send, project=found, workspace=found.workspace, as_json=self.as_json)
+            yield Door(
+                found.name,
+                send,
+                project=found,
+                workspace=found.workspace,
+                as_json=self.as_json,
+                simulated=_simulated_in(found.workspace),
+            )
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -237,6 +260,15 @@ def _open_store(root: Path | None, project: str | None, environment: str) -> Ite
 
 def _perform_in(workspace: Workspace) -> Callable[[declare.Operation, Any], Any]:
     return lambda wanted, request: declare.call(workspace, wanted, request)
+
+
+def _simulated_in(workspace: Workspace) -> Callable[[], tuple[str, ...]]:
+    def tables() -> tuple[str, ...]:
+        from slipway.tables.catalog import simulated_tables
+
+        return simulated_tables(workspace)
+
+    return tables
 
 
 def _say(line: str) -> None:

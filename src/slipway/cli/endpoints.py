@@ -11,6 +11,7 @@ import msgspec
 from slipway.charts.consistency import sentence
 from slipway.charts.log_lines import log_line
 from slipway.cli.door import Door, opened
+from slipway.cli.health import health_text
 from slipway.cli.layout import age, columns, count, facts, instant, share
 from slipway.cli.models import verdict_text
 from slipway.cli.reach import reach_options
@@ -64,7 +65,7 @@ def show(door: Door, name: str) -> None:
         *(f"newest roll-out: {rollout_line(one)}" for one in rollouts),
         _last_actions(door, name),
     ]
-    click.echo("\n\n".join(part for part in told if part))
+    door.show(detail, lambda _: "\n\n".join(part for part in told if part))
 
 
 @endpoints.command()
@@ -81,6 +82,14 @@ def callers(door: Door, name: str) -> None:
 def watch(door: Door, name: str) -> None:
     """Judge what the endpoint has answered so far: drift, quality, cost."""
     door.show(door.call("endpoints.watch", name=name), _watch_text)
+
+
+@endpoints.command()
+@click.argument("name", metavar="ENDPOINT")
+@opened
+def health(door: Door, name: str) -> None:
+    """Say whether the endpoint answers, why not, and what is left of its budget."""
+    door.show(door.call("endpoints.health", name=name), health_text)
 
 
 @endpoints.command()

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from slipway.cli.door import Way, json_option
 from slipway.cli.layout import columns, count, instant, print_json
-from slipway.errors import InvalidInput
+from slipway.errors import Corrupt, InvalidInput
 from slipway.hosts import on_demand
 from slipway.hosts.environment_use import last_used, note_use, serving
 from slipway.hosts.identity import user
@@ -174,6 +174,65 @@ def diff(home: Path, settings: Settings, first: str, second: str, as_json: bool)
         click.echo(f"Nothing differs between {first} and {second}.")
     else:
         click.echo("\n".join(f"{one.about}: {one.words}" for one in found.differences))
+
+
+@env.command("copy")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied, and how large it is.")
+@_of_project
+def copy_(home: Path, settings: Settings, source: str, target: str, dry_run: bool, as_json: bool) -> None:
+    """Copy the whole store of FROM to that of TO, and compare both. Ids, history and signatures stay the same.
+
+    From a file to PostgreSQL, from a folder to an object store, to another disk, and back. TO is declared in slipway.toml
+    and empty. Nothing opens it before all was found to be equal. After a kill the same command goes on. See docs/growing.md.
+    """
+    from slipway.cli.env_copy import size_text, speaker, verdict_text
+    from slipway.hosts import store_copy
+
+    if dry_run:
+        found = store_copy.sizes(home, settings, source, target)
+        if as_json:
+            print_json(found)
+        else:
+            click.echo(size_text(found))
+        return
+    found = store_copy.copy_store(home, settings, source, target, notice=speaker())
+    section = store_copy.section(settings, source, target)
+    if as_json:
+        print_json({"copy": found, "section": section})
+    else:
+        click.echo(verdict_text(found, section))
+    if found.differences:
+        raise Corrupt(
+            f"The copy in {target!r} is not equal to {source!r}: {count(len(found.differences), 'difference')}.",
+            why="It stays marked, and nothing opens it.",
+            fix="Mend what cannot be read at the source, and type the same command again: it brings what differs.",
+        )
+
+
+@env.command()
+@click.argument("name", default="dev")
+@_of_project
+def upgrade(home: Path, settings: Settings, name: str, as_json: bool) -> None:
+    """Bring the ledger of the environment NAME, or dev, to this release's schema. Older releases then refuse it.
+
+    A ledger in a file is brought there by whatever opens it; one in PostgreSQL by this command alone, for servers of an
+    older release may share it: stop them, and copy the database first. After a kill type it again. See docs/operations.md.
+    """
+    from slipway.hosts.ledgers import upgrade_ledger
+
+    chosen = settings.environment(name)
+    if chosen.server:
+        raise InvalidInput(
+            f"The environment {name!r} is kept by the server {chosen.server}.",
+            fix="Type it where that server runs; for a ledger in a file it is enough to start the newer release there.",
+        )
+    found = upgrade_ledger(home / chosen.store, chosen.ledger)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.sentence)
 
 
 @env.command()

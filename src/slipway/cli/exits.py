@@ -24,18 +24,22 @@ REFUSED = 3
 INTERRUPTED, TERMINATED = 130, 143  # as shells say it of SIGINT and SIGTERM
 
 ENDINGS = (
-    ("0", "it finished"),
-    ("1", "Slipway or the disk failed"),
-    ("2", "a parameter, option or setting does not fit"),
-    ("3", "a gate refused"),
-    ("4", "a step, or the pipeline itself, failed"),
-    ("5", "there is no such pipeline or run"),
-    ("6", "something else was first: a run under way, or the key's run has other parameters"),
-    ("7", "not allowed"),
-    ("75", "a store or server cannot be reached"),
-    ("130, 143", "it was ended by SIGINT or SIGTERM"),
+    ("0", "it finished", ""),
+    ("1", "Slipway or the disk failed", "read the sentence; a run can be resumed"),
+    ("2", "a parameter, option or setting does not fit", "mend the call"),
+    ("3", "a gate refused", "see its verdict"),
+    ("4", "a step, or the pipeline itself, failed", "mend it; the run can be resumed"),
+    ("5", "there is no such pipeline or run", "mend the name"),
+    (
+        "6",
+        "something else was first: a run under way, or the key's run has other parameters",
+        "wait, or use another key",
+    ),
+    ("7", "not allowed", "ask who may"),
+    ("75", "a store or server cannot be reached", "try again later"),
+    ("130, 143", "it was ended by SIGINT or SIGTERM", "resume it"),
 )
-"""What the exit codes of `slipway run` say, for its help; docs/pipelines.md says what to do."""
+"""What the exit codes of `slipway run` say, for its help, and what to do."""
 
 # The nearest class above an error decides.
 _CODES: dict[type[SlipwayError], int] = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from slipway.cli.templates import IGNORED, plain_settings
 from slipway.errors import Conflict, InvalidInput
 from slipway.hashing import digest
 
@@ -101,12 +102,12 @@ def _files(project: str, module: str, drafted: Any) -> dict[str, bytes]:
         f"slipway run release\nslipway deploy {project}\nslipway predict {project} {asked}\n```\n\n"
         + "".join(f"- {note}\n" for note in drafted.notes)
     )
-    settings = f'[project]\nname = "{project}"\nmodule = "{module}"\ntemplate = "from-notebook"\n\n[environments.dev]\nstore = ".slipway"\n'
+    settings = plain_settings("from-notebook", project, module)
     texts = {
         f"{module}.py": drafted.text,
         "README.md": readme,
         "slipway.toml": settings,
-        ".gitignore": ".slipway/\nslipway.local.toml\n__pycache__/\n",
+        ".gitignore": IGNORED,
     }
     if drafted.requirements:
         texts["requirements.txt"] = "".join(f"{one}\n" for one in drafted.requirements)

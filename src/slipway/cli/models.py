@@ -1,15 +1,17 @@
 """`slipway models`: versions in the registry."""
 
+from collections.abc import Iterable
+
 import click
 
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, facts, figure, instant
 from slipway.cli.searching import next_page, search_options
-from slipway.operations.models import AliasMoved, Documented, FoundModels, ModelDetail, ModelHistory, Models
+from slipway.operations.models import AliasMoved, FoundModels, ModelDetail, ModelHistory, Models
 from slipway.records.gates import Outcome, Verdict
-from slipway.records.models import MetricValue
+from slipway.records.models import ImportProof, MetricValue, ModelVersion
 
-__all__ = ["models", "verdict_text"]
+__all__ = ["import_text", "models", "verdict_text"]
 
 
 @click.group()
@@ -30,7 +32,7 @@ def list_(door: Door) -> None:
 def search(door: Door, **asked: str | int) -> None:
     """Search the registered versions by metrics, parameters, tags, aliases, run, dates and other attributes.
 
-    For example "metrics.auc > 0.9 and alias = 'champion'". The language is in docs/search.md.
+    For example "metrics.auc > 0.9 and alias = 'champion'". The language is in docs/find.md.
     """
     door.show(door.call("models.search", **asked), _found_text)
 
@@ -38,11 +40,10 @@ def search(door: Door, **asked: str | int) -> None:
 @models.command()
 @click.argument("name", metavar="MODEL")
 @click.option("--version", default="latest", show_default=True, help="A number, an alias, or latest.")
-@click.option("--card", is_flag=True, help="Print the model card only.")
 @opened
-def show(door: Door, name: str, version: str, card: bool) -> None:
+def show(door: Door, name: str, version: str) -> None:
     """Show one version: bundle, metrics, verdicts, approvals."""
-    door.show(door.call("models.get", name=name, version=version), _card_text if card else _show_text)
+    door.show(door.call("models.get", name=name, version=version), _show_text)
 
 
 @models.command()
@@ -64,21 +65,6 @@ def alias(door: Door, name: str, version: str, alias: str, reason: str) -> None:
 def history(door: Door, name: str, at: str, alias: str) -> None:
     """Tell who moved which alias of MODEL when, why and on which evidence."""
     door.show(door.call("models.history", name=name, alias=alias, at=at), _history_text)
-
-
-@models.command()
-@click.argument("name", metavar="MODEL")
-@click.argument("field", metavar="purpose|harm|limits|owner")
-@click.argument("text")
-@opened
-def document(door: Door, name: str, field: str, text: str) -> None:
-    """Write down of MODEL what no evidence tells: its purpose, whom it may harm, its limits, its owner."""
-    door.show(door.call("models.document", name=name, field=field, text=text), _documented_text)
-
-
-def _documented_text(answer: Documented) -> str:
-    lines = [f"{field}: {text}" for field, text in answer.written.items()]
-    return "\n".join([*lines, f"Missing: {', '.join(answer.missing)}" if answer.missing else "Nothing is missing."])
 
 
 def _history_text(answer: ModelHistory) -> str:
@@ -161,6 +147,7 @@ def _facts_of(answer: ModelDetail) -> list[tuple[str, str]]:
     return [
         *first,
         ("bundle", version.bundle),
+        ("origin", f"SIMULATED: learned from {', '.join(bundle.simulated)}" if bundle.simulated else ""),
         ("format", f"{bundle.format} ({bundle.task})"),
         registered,
         ("made by run", version.run_id),
@@ -170,8 +157,27 @@ def _facts_of(answer: ModelDetail) -> list[tuple[str, str]]:
         ("fast path", bundle.compiled),
         ("skew", bundle.skew),
         ("reproduced", _reproduced(answer)),
+        *_imported(version.imported),
         ("takes", ", ".join(f"{field.name}: {field.type}" for field in bundle.signature.inputs)),
     ]
+
+
+def import_text(version: ModelVersion) -> str:
+    """What an import made, and what comes next."""
+    return f"{facts([('model', f'{version.name} {version.number}'), *_imported(version.imported)])}\n\nNext: slipway deploy {version.name}"
+
+
+def _imported(proofs: Iterable[ImportProof]) -> list[tuple[str, str]]:
+    """What a version from elsewhere was proven by; rows that differ stand there by name."""
+    told = []
+    for proof in proofs:
+        what = "compared" if proof.door == "fastapi" else "imported"
+        told += [(what, f"by {proof.door} from {proof.source}"), ("proof", proof.sentence), ("asked", proof.asked)]
+        for one in proof.first:
+            now = f"refused: {one.why}" if one.after is None else repr(one.after)
+            told.append(("differs", f"{one.row}: {one.before!r} before, {now} now"))
+        told.append(("accepted", proof.accepted))
+    return told
 
 
 def _reproduced(answer: ModelDetail) -> str:
@@ -179,10 +185,6 @@ def _reproduced(answer: ModelDetail) -> str:
         return ""
     newest = answer.reproductions[0]
     return f"{newest.verdict}, {instant(newest.created_at)}: {newest.sentence}"
-
-
-def _card_text(answer: ModelDetail) -> str:
-    return answer.card
 
 
 def _metrics(metrics: list[MetricValue]) -> str:

@@ -1,10 +1,7 @@
-"""`slipway new`: a small project that runs."""
+"""`slipway new`: a small project that runs, out of a template."""
 
 import keyword
-import random
 import re
-from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import click
 
 from slipway.cli.door import command
 from slipway.cli.from_notebook import made_from_notebook
+from slipway.cli.templates import TEMPLATES, Template, project_template
 from slipway.errors import Conflict, InvalidInput
 from slipway.ids import check_name
 
@@ -21,10 +19,17 @@ __all__ = ["new"]
 @command("new")
 @click.argument("name", required=False)
 @click.option(
+    "--template",
+    default="tabular",
+    metavar="TEMPLATE",
+    show_default=True,
+    help=f"One of {', '.join(TEMPLATES)}; or a team's own: a folder, or a Git repository.",
+)
+@click.option(
     "--from-notebook", "notebook", type=click.Path(path_type=Path), help="Write it from this notebook, which is run."
 )
 @click.option("--model", default="", help="Which of the notebook's models is served, where it fits several.")
-def new(name: str | None, notebook: Path | None, model: str) -> dict[str, object]:
+def new(name: str | None, template: str, notebook: Path | None, model: str) -> dict[str, object]:
     """Make a small project that runs, in a new folder NAME.
 
     With --from-notebook the project is a notebook's own: its cells become steps, unedited, and what serves a request.
@@ -47,27 +52,34 @@ def new(name: str | None, notebook: Path | None, model: str) -> dict[str, object
     module = _module(project)
     if notebook is not None:
         return made_from_notebook(folder, project, module, notebook, model)
+    if template == "from-notebook":
+        raise InvalidInput(
+            "The template from-notebook needs a notebook.",
+            why="The project is written from its cells.",
+            fix=f"slipway new {name} --from-notebook FILE.ipynb",
+        )
     if folder.is_dir() and any(folder.iterdir()):
         raise Conflict(f"The folder {folder} exists and is not empty.", fix="Choose another name, or empty the folder.")
-    try:
-        (folder / "data").mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InvalidInput(
-            f"The folder {folder} cannot be made: {problem.strerror}.", fix="Choose another place or name."
-        ) from problem
-    source = files("slipway.cli") / "templates" / "tabular"
-    made = {
-        f"{module}.py": (source / "project.py.txt").read_text(),
-        "README.md": (source / "README.md.txt").read_text(),
-        "slipway.toml": f'[project]\nname = "{project}"\nmodule = "{module}"\ntemplate = "tabular"\n\n[environments.dev]\nstore = ".slipway"\n',
-        ".gitignore": ".slipway/\nslipway.local.toml\n__pycache__/\n",
-        "data/customers.csv": _customers(),
-    }
-    for path, text in made.items():
-        (folder / path).write_text(text.replace("@NAME@", project).replace("@MODULE@", module))
+    with project_template(template) as found:
+        made = _written(found, folder, project, module)
     click.echo(f"Made {folder}/ with {', '.join(made)}.", err=True)
-    click.echo(f"Next: cd {folder} && slipway run release", err=True)
-    return {"folder": str(folder), "files": list(made)}
+    click.echo(f"Next: cd {folder}{f' && {found.first}' if found.first else ''}", err=True)
+    return {"folder": str(folder), "template": found.name, "files": made}
+
+
+def _written(template: Template, folder: Path, project: str, module: str) -> list[str]:
+    made = []
+    for path, content in template.files(project, module).items():
+        target = folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise InvalidInput(
+                f"The folder {target.parent} cannot be made: {problem.strerror}.", fix="Choose another place or name."
+            ) from problem
+        target.write_bytes(content)
+        made.append(path)
+    return made
 
 
 def _module(project: str) -> str:
@@ -76,19 +88,3 @@ def _module(project: str) -> str:
     if not module.isidentifier():
         module = f"project_{module}"
     return f"{module}_project" if keyword.iskeyword(module) or find_spec(module) else module
-
-
-def _customers(rows: int = 2000) -> str:
-    """Simulated customers, the same every time: those with short contracts and many calls leave more often."""
-    chance = random.Random(20130401)
-    lines = ["customer_id,asked_at,plan,months,spent,calls,left"]
-    start = datetime(2013, 1, 1, tzinfo=UTC)
-    for number in range(rows):
-        plan = chance.choice(["basic", "plus", "pro"])
-        months = int(chance.expovariate(1 / 24))
-        calls = min(int(chance.expovariate(1 / 2)), 20)
-        spent = "" if chance.random() < 0.03 else f"{max(0.0, chance.gauss(25, 10)) * max(months, 1):.2f}"
-        risk = 0.12 + 0.04 * calls + (0.15 if months < 6 else 0.0) - (0.08 if plan == "pro" else 0.0)
-        asked = (start + timedelta(hours=number)).strftime("%Y-%m-%dT%H:%M:%S")
-        lines.append(f"c{number},{asked},{plan},{months},{spent},{calls},{int(chance.random() < risk)}")
-    return "\n".join(lines) + "\n"

@@ -22,13 +22,17 @@ _SHOWN = 5e-5
 
 @click.command()
 @click.argument("name", metavar="ENDPOINT")
-@click.argument("rows", metavar="ROWS")
+@click.argument("rows", metavar="[ROWS]", required=False)
 @click.option("--explain", type=int, default=0, metavar="N", help="Tell the N inputs that moved each answer most.")
 @opened
-def predict(door: Door, name: str, rows: str, explain: int) -> None:
-    """Ask ENDPOINT about ROWS: a JSON object, a list of them, or - for standard input."""
+def predict(door: Door, name: str, rows: str | None, explain: int) -> None:
+    """Ask ENDPOINT about ROWS: a JSON object, a list of them, or - for standard input.
+
+    Without ROWS it is asked about a row of the sample by which its model is proven.
+    """
+    asked = _sampled(door, name) if rows is None else _objects(rows, "row")
     with _client(door, name) as client:
-        answer = client.predict(_objects(rows, "row"), explain=explain)
+        answer = client.predict(asked, explain=explain)
     door.show(answer, _answers)
 
 
@@ -45,6 +49,24 @@ def labels(door: Door, name: str, labels: str) -> None:
         with _client_of(detail, name) as client:
             accepted = client.labels(_objects(labels, "label"))
     door.show({"accepted": accepted}, lambda answer: f"{answer['accepted']} labels accepted.")
+
+
+def _sampled(door: Door, name: str) -> list[dict[str, Any]]:
+    """A row of the bundle's sample; a key that the model does not take is made up."""
+    contract = door.call("endpoints.get", name=name).revisions[0].contract
+    fields = [field.name for field in contract.fields]
+    made_up = {
+        field.name: "sample" for field in contract.fields if field.name in contract.key and field.type == "string"
+    }
+    row = made_up | door.call("endpoints.sample", name=name).row
+    if missing := [field for field in fields if field not in row]:
+        given = msgspec.json.encode(row | dict.fromkeys(missing, "...")).decode()
+        raise InvalidInput(
+            f"The sample of {name!r} holds no {missing[0]!r}, which a request must carry.",
+            fix=f"Give a row: slipway predict {name} '{given}'",
+        )
+    click.echo(f"Asked: {msgspec.json.encode(row).decode()}", err=True)
+    return [row]
 
 
 def _client(door: Door, name: str) -> EndpointClient:
@@ -99,6 +121,10 @@ def _answers(answer: dict[str, Any]) -> str:
     for prediction in answer["predictions"]:
         decision = prediction.get("decision")
         told = "" if decision is None else f"  {'yes' if decision else 'no'}"
+        if price := prediction.get("price"):
+            told += f" {price['unit']}".rstrip() + (
+                f"  (at the {price['at_limit']} limit)" if price["at_limit"] else ""
+            )
         by = prediction.get("fallback")
         told += "" if by is None else f"  (by the fallback: {by['by']}, {by['reason']})"
         lines.append(f"{prediction['score']:.4f}{told}  {prediction['id']}")

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from slipway.flows.promotion import Promotion as Workflow
     from slipway.hosts.project import Project
 
-__all__ = ["promote"]
+__all__ = ["MARKS", "promote", "promoted"]
 
 _BEFORE = {"test": "dev", "prod": "test"}
-_MARKS = {"done": "✓", "failed": "✕", "waiting": "…", "under way": "→", "to do": "·"}
+MARKS = {"done": "✓", "failed": "✕", "waiting": "…", "under way": "→", "to do": "·"}
 _WAITS = 75  # EX_TEMPFAIL: the same command again later is sensible
 
 
@@ -36,6 +36,7 @@ _WAITS = 75  # EX_TEMPFAIL: the same command again later is sensible
 @click.option(
     "--trust", "key", default="", metavar="KEY", help="Let the target trust the key that signed it, from now on."
 )
+@click.option("--reason", default="", help="Why; it is kept with the promotion and in the audit log.")
 @click.option("--status", "is_asked", is_flag=True, help="Say where it stands, change nothing.")
 @click.option(
     "-C", "folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="The project's folder."
@@ -49,6 +50,7 @@ def promote(
     endpoint: str,
     port: int,
     key: str,
+    reason: str,
     is_asked: bool,
     folder: Path | None,
     as_json: bool,
@@ -61,16 +63,24 @@ def promote(
     home, settings = locate(folder or Path())
     source = source or _before(target)
     name, _, version = model.partition(":")
-    with ExitStack() as stack:
-        there = stack.enter_context(_opened(home, settings, source, must_be=True))
-        others = [
-            stack.enter_context(_opened(home, settings, one, must_be=True)) for one in _earlier(home, settings, source)
-        ]
-        here = stack.enter_context(_opened(home, settings, target, must_be=is_asked))
-        found = (
-            _status(there, here, name, version)
-            if is_asked
-            else _promoted(there, here, others, name, version or "latest", endpoint=endpoint, port=port, key=key)
+    if is_asked:
+        with (
+            _opened(home, settings, source, must_be=True) as there,
+            _opened(home, settings, target, must_be=True) as here,
+        ):
+            found = _status(there, here, name, version)
+    else:
+        found = promoted(
+            home,
+            settings,
+            name,
+            version or "latest",
+            source=source,
+            target=target,
+            endpoint=endpoint,
+            port=port,
+            key=key,
+            reason=reason,
         )
     if as_json:
         print_json(found)
@@ -78,6 +88,30 @@ def promote(
         click.echo(_text(found))
     if found.state == "waiting" and not is_asked:
         raise click.exceptions.Exit(_WAITS)
+
+
+def promoted(
+    home: Path, settings: Settings, name: str, version: str, *, source: str = "", target: str, **more: Any
+) -> Promotion:
+    """A promotion as far as it comes now.
+
+    Args:
+        home: The project's folder.
+        settings: Its slipway.toml.
+        name: The model.
+        version: At the source: a number, an alias or "latest".
+        source: Where it comes from, "" for the environment before the target.
+        target: Where it goes.
+        more: `endpoint`, `port`, `before`, `reason` as `slipway.flows.promote.promote` has them; `key` to be trusted first.
+    """
+    source = source or _before(target)
+    with ExitStack() as stack:
+        there = stack.enter_context(_opened(home, settings, source, must_be=True))
+        others = [
+            stack.enter_context(_opened(home, settings, one, must_be=True)) for one in _earlier(home, settings, source)
+        ]
+        here = stack.enter_context(_opened(home, settings, target, must_be=False))
+        return _promoted(there, here, others, name, version, **more)
 
 
 def _before(target: str) -> str:
@@ -125,9 +159,11 @@ def _promoted(
     name: str,
     version: str,
     *,
-    endpoint: str,
-    port: int,
-    key: str,
+    endpoint: str = "",
+    port: int = 0,
+    key: str = "",
+    before: str = "",
+    reason: str = "",
 ) -> Promotion:
     from slipway.flows import promote as flow
     from slipway.flows.endpoint import Endpoint
@@ -137,7 +173,7 @@ def _promoted(
     workflow = _workflow(here, there.workspace.environment)
     if key:
         flow.trust(there.workspace, here.workspace, key)
-    here.declare_raci()  # who is accountable there is who slipway.toml says now
+    here.declare_settings()  # who is accountable there is who slipway.toml says now
     declared = here.declared(Endpoint).get(endpoint or name)
     if declared is not None:
         declare_endpoint(here.workspace, declared, snapshot=here.snapshot())
@@ -150,6 +186,8 @@ def _promoted(
         features=declared.features if declared else None,
         others=[other.workspace for other in others],
         port=port,
+        before=before,
+        reason=reason,
         ask=_ask,
     )
 
@@ -194,8 +232,13 @@ def _status(there: Project, here: Project, name: str, version: str) -> Promotion
 
 def _text(found: Promotion) -> str:
     head = f"{found.name} {found.version} from {found.source} to {found.target} ({found.workflow}): {found.state}"
-    rows = [(_MARKS[stage.state], stage.name, stage.sentence) for stage in found.stages]
-    parts = [head, "", columns(("", "stage", "what came of it"), rows, empty="")]
+    rows = [(MARKS[stage.state], stage.name, stage.sentence) for stage in found.stages]
+    parts = [
+        head,
+        *([f"Because: {found.reason}"] if found.reason else []),
+        "",
+        columns(("", "stage", "what came of it"), rows, empty=""),
+    ]
     for stage in found.stages:
         if stage.state == "waiting":
             again = f"slipway promote {found.name}:{found.version} --to {found.target}"

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 import click
 
 from slipway.cli.door import Door, Way, way_options
-from slipway.cli.exits import ENDINGS, INTERRUPTED, TERMINATED
+from slipway.cli.ended import ended_by_signals
+from slipway.cli.exits import ENDINGS
 from slipway.cli.progress import progress
-from slipway.errors import InvalidInput, SlipwayError, StepFailed
+from slipway.errors import InvalidInput, NotFound, SlipwayError, StepFailed
 
-__all__ = ["run", "texts_of"]
+__all__ = ["params_of", "run", "texts_of"]
 
 
-_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<9} {words}" for code, words in ENDINGS)
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<9} {words}" for code, words, _ in ENDINGS)
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("pipeline", required=False)
+@click.argument("pipeline", metavar="[PIPELINE | FILE.py]", required=False)
 @click.option(
     "--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline; say it once for each."
 )
@@ -43,11 +42,19 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<9} {words}" for code, words
 @click.option("--isolated", is_flag=True, help="Make an environment from the project's lock, and run there.")
 @way_options
 def run(way: Way, isolated: bool, **given: Any) -> None:
-    """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered."""
+    """Run PIPELINE: ingest the project's tables, then its steps; a model it returns is packaged and registered.
+
+    The project's only pipeline needs no name. FILE.py runs that of a file, whose folder becomes a project where it is none.
+    """
     from slipway.cli.isolated import again_isolated
     from slipway.pipelines import isolation
 
     isolation.hold()
+    if (given["pipeline"] or "").endswith(".py"):
+        from slipway.cli.from_file import project_of
+
+        way = replace(way, folder=project_of((way.folder or Path()) / given["pipeline"]))
+        given["pipeline"] = None
     if isolated:
         again_isolated(way)
     with way.open() as door:
@@ -73,11 +80,15 @@ def _run(
             why="A run goes on with the parameters that it began with.",
             fix="Leave it out, or run the pipeline anew.",
         )
-    params = None if resume else _params(chosen, settings)
+    params = None if resume else params_of(chosen, settings)
     endpoint = fed_by(project.declared(Endpoint).values(), chosen)
     # With --json standard output is the answer's alone: what steps print goes beside it.
     beside = redirect_stdout(sys.stderr) if door.as_json else nullcontext()
-    with beside, _ended_by_signals(), progress() as told:
+    with (
+        beside,
+        ended_by_signals("Ended before it was done. Go on with: slipway run --resume last"),
+        progress() as told,
+    ):
 
         def go(begun: Any = None, going_on: str | None = resume) -> Any:
             from slipway.flows.release import run_pipeline
@@ -86,7 +97,7 @@ def _run(
                 _ingest(door)
             # What is trained again is trained from what was published.
             snapshot = project.snapshot() if endpoint is None else project.published()
-            project.declare_raci()
+            project.declare_settings()
             with _blamed(chosen):
                 return run_pipeline(
                     workspace,
@@ -163,7 +174,7 @@ def _pipeline(door: Door, name: str | None, resume: str | None) -> Any:
 
     if name is None:
         if resume is None:
-            raise InvalidInput("No pipeline is named.", fix="Name one: slipway run PIPELINE")
+            return _only(door)
         found = door.call("runs.get", id=resume).run
         if not found.pipeline:
             raise InvalidInput(
@@ -171,6 +182,24 @@ def _pipeline(door: Door, name: str | None, resume: str | None) -> Any:
             )
         name = found.pipeline
     return door.project.pick(Pipeline, name, "pipeline")
+
+
+def _only(door: Door) -> Any:
+    """The project's only pipeline."""
+    from slipway.pipelines.declare import Pipeline
+
+    found = door.project.declared(Pipeline)
+    if not found:
+        raise NotFound(
+            f"The project {door.name!r} declares no pipeline.",
+            fix="Declare one under @sw.pipeline, or an endpoint by a function that trains: sw.endpoint_of(...)",
+        )
+    if len(found) > 1:
+        raise InvalidInput(
+            f"No pipeline is named, and there are {', '.join(map(repr, found))}.",
+            fix=f"Name one: slipway run {next(iter(found))}",
+        )
+    return next(iter(found.values()))
 
 
 def _ingest(door: Door) -> None:
@@ -183,31 +212,9 @@ def _ingest(door: Door) -> None:
     is_synced = any(table.feed.schedule is not None for table in tables)
     snapshot = project.published() if is_synced else project.snapshot()
     for table in tables:
-        ingest(workspace, table, folder=project.folder)
+        with project.reading():
+            ingest(workspace, table, folder=project.folder)
         declare_schedule(workspace, table, snapshot=snapshot, folder=project.folder)
-
-
-class Terminated(BaseException):
-    """The process was asked to end: the steps that run come to their end, and no further one begins."""
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """End the run in order when the process is asked to end, with the exit code that a shell gives for the signal."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated(f"The process was asked to end by {signal.Signals(number).name}.")
-
-    is_main = threading.current_thread() is threading.main_thread()
-    former = signal.signal(signal.SIGTERM, terminate) if is_main else None
-    try:
-        yield
-    except (KeyboardInterrupt, Terminated) as ended:
-        click.echo("Ended before it was done. Go on with: slipway run --resume last", err=True)
-        raise click.exceptions.Exit(TERMINATED if isinstance(ended, Terminated) else INTERRUPTED) from ended
-    finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, former)
 
 
 def texts_of(settings: tuple[str, ...]) -> dict[str, str]:
@@ -225,8 +232,12 @@ def texts_of(settings: tuple[str, ...]) -> dict[str, str]:
     return texts
 
 
-def _params(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
-    """Read NAME=VALUE by the annotations of the pipeline's parameters."""
+def params_of(pipeline: Any, settings: tuple[str, ...]) -> dict[str, object]:
+    """Read NAME=VALUE by the annotations of the pipeline's parameters.
+
+    Raises:
+        InvalidInput: One is missing, unknown or not of its type.
+    """
     from slipway.pipelines.params import converted
 
     params = converted(pipeline, texts_of(settings))

@@ -57,7 +57,7 @@ def list_(door: Door, state: str | None, pipeline: str, is_all: bool, limit: int
 def search(door: Door, **asked: str | int) -> None:
     """Search runs by metrics, parameters, tags and attributes.
 
-    For example "metrics.auc > 0.7 and params.depth in (4, 6)". The language is in docs/search.md.
+    For example "metrics.auc > 0.7 and params.depth in (4, 6)". The language is in docs/find.md.
     """
     door.show(door.call("runs.search", **asked), _list_text)
 

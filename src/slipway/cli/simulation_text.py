@@ -1,5 +1,6 @@
 """A simulation's report for a terminal: the same months under three policies, and what came of them."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from slipway.cli.layout import columns, count, facts, figure
@@ -53,7 +54,7 @@ def _hindsight(promotions: Sequence[Promotion]) -> str:
             f"{one.at:%Y-%m-%d}",
             f"{one.replaced} by {one.version}",
             f"{one.rows:,}",
-            f"{one.log_loss:+.4f} ({one.low:+.4f} to {one.high:+.4f})",
+            f"{one.log_loss:+.4f} ({one.low:+.4f} to {one.high:+.4f})" if math.isfinite(one.log_loss) else "-",
             one.verdict,
         )
         for one in promotions

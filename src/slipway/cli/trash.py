@@ -4,7 +4,7 @@ import click
 
 from slipway.cli.door import Door, opened
 from slipway.cli.layout import columns, count, instant
-from slipway.operations.trash import Purged, Swept, Trash, TrashMoved
+from slipway.operations.trash import Expired, Purged, Swept, Trash, TrashMoved
 from slipway.records.trash import TrashRule
 
 __all__ = ["trash"]
@@ -67,6 +67,14 @@ def purge(
 
 
 @trash.command()
+@click.option("--dry-run", is_flag=True, help="Say what would go, and its bytes; change nothing.")
+@opened
+def expire(door: Door, dry_run: bool) -> None:
+    """Let go what [retention] in slipway.toml says, as the server does once a day. Old runs go into the trash."""
+    door.show(door.call("trash.expire", dry_run=dry_run), _expired_text)
+
+
+@trash.command()
 @click.argument("days", metavar="DAYS|forever")
 @opened
 def keep(door: Door, days: str) -> None:
@@ -117,6 +125,26 @@ def _purged_text(answer: Purged) -> str:
             f"{count(answer.waiting, 'blob')} that {what} stored within the grace will go with a later purge "
             "(--grace 0: at once, where nobody writes)."
         )
+    return "\n".join(lines)
+
+
+def _expired_text(answer: Expired) -> str:
+    rule = answer.rule
+    if not (rule.runs or rule.tasks or rule.unnamed):
+        return "slipway.toml has no [retention]: nothing goes by itself but what is in the trash."
+    went = "would go" if answer.dry_run else "went"
+    lines = [f"{one.item} stays: {one.why}" for one in answer.kept[:_SHOWN]]
+    if len(answer.kept) > _SHOWN:
+        lines.append(f"and {len(answer.kept) - _SHOWN:,} more stay")
+    if rule.runs:
+        bytes_of = f"; purged, {answer.runs_bytes:,} bytes" if answer.dry_run else ""
+        lines.append(
+            f"{count(len(answer.runs), 'run')} that ended {count(rule.runs, 'day')} ago {went} into the trash{bytes_of}."
+        )
+    if rule.tasks:
+        lines.append(f"{count(answer.tasks, 'folder')} of ended tasks {went}, {answer.tasks_bytes:,} bytes.")
+    if rule.unnamed:
+        lines.append(f"{count(answer.unnamed, 'blob')} that nothing names {went}, {answer.unnamed_bytes:,} bytes.")
     return "\n".join(lines)
 
 

@@ -22,6 +22,9 @@ class Client(Connection):
         token: Who asks; None while servers know no tokens.
         timeout_s: Seconds to wait for an answer.
 
+    Attributes:
+        simulated: The project's simulated tables, as the newest response to a question names them.
+
     Example:
         `Client("http://127.0.0.1:8300", "flights").call("runs.search", limit=5).runs`
     """
@@ -29,6 +32,7 @@ class Client(Connection):
     def __init__(self, url: str, project: str, token: str | None = None, *, timeout_s: float = 600.0) -> None:
         super().__init__(url, token=token, timeout_s=timeout_s, remedy="Start the server: slipway up --root DIR")
         self.project = project
+        self.simulated: tuple[str, ...] = ()
 
     def call(self, name: str, /, **fields: Any) -> Any:
         """Call an operation by name.
@@ -54,7 +58,9 @@ class Client(Connection):
         if wanted.changes:
             return wire.decode(wanted, self.send(wanted.method, path, body=wire.encode(request)))
         query = {name: _text(value) for name, value in values.items() if value is not None}
-        return wire.decode(wanted, self.send(wanted.method, path, query=query))
+        body = self.send(wanted.method, path, query=query)
+        self.simulated = wire.simulated_in(body)
+        return wire.decode(wanted, body)
 
 
 def _text(value: Any) -> str:

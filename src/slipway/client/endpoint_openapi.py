@@ -5,6 +5,7 @@ Source: https://spec.openapis.org/oas/v3.1.0
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from slipway.client.endpoint_examples import example_row, example_value
@@ -65,13 +66,15 @@ _EXPLANATION = {
 }
 
 
-def document(revision: Revision, url: str) -> dict[str, Any]:
+def document(revision: Revision, url: str, *, simulated: Sequence[str] = ()) -> dict[str, Any]:
     """The endpoint's description.
 
     Args:
         revision: The newest.
         url: Where the endpoint answers.
+        simulated: The simulated tables that its model learned from; the description says so.
     """
+    made_up = f" SIMULATED: its model learned from made-up rows of {', '.join(simulated)}." if simulated else ""
     name, contract = revision.name, revision.contract
     home = f"/endpoints/{name}"
     known: dict[str, Any] = {"security": [{"token": []}]} if revision.by_token else {}
@@ -81,7 +84,7 @@ def document(revision: Revision, url: str) -> dict[str, Any]:
         "info": {
             "title": name,
             "version": str(revision.number),
-            "description": f"The contract of revision {revision.number}. Written by: slipway client {name}",
+            "description": f"The contract of revision {revision.number}. Written by: slipway client {name}{made_up}",
         },
         "servers": [{"url": url}],
         "paths": {
@@ -114,6 +117,7 @@ def _schemas(contract: Contract) -> dict[str, Any]:
             "value": {"type": ["number", "boolean"]},
             "prediction": {"type": "string", "description": "The prediction's id."},
             "observed_at": {"type": "string", "format": "date-time"},
+            "revision": {"type": "integer", "minimum": 0, "description": "Which version of the truth it is."},
         },
         "required": ["value"],
         "additionalProperties": False,
@@ -122,6 +126,8 @@ def _schemas(contract: Contract) -> dict[str, Any]:
     if keys:
         schemas["Key"] = _object([Field(field.name, field.type, nullable=False) for field in keys], strict=True)
         label["properties"]["key"] = _reference("Key")
+    if keys and contract.label_window_us:
+        label["properties"]["at"] = {"type": "string", "format": "date-time", "description": "The time that it judges."}
     return schemas | {
         "Row": _object(contract.fields, strict=contract.strict),
         "Label": label,
@@ -133,6 +139,7 @@ def _schemas(contract: Contract) -> dict[str, Any]:
                 "decision": {"type": ["boolean", "null"]},
                 "version": {"type": "integer"},
                 "fallback": _FALLBACK,
+                "price": _PRICE,
                 "explanation": {"anyOf": [_reference("Explanation"), {"type": "null"}]},
                 "unexplained": {"type": "string", "description": "Why the explanation is null."},
             },
@@ -166,6 +173,18 @@ def _schema(field: Field) -> dict[str, Any]:
     plain = {**_TYPES[field.type], "examples": [example_value(field)]}
     return {**plain, "type": [plain["type"], "null"]} if field.nullable and "type" in plain else plain
 
+
+_PRICE: dict[str, Any] = {
+    "type": "object",
+    "description": "Only where the score is a price: its unit, its limits, and the one at which it stands.",
+    "properties": {
+        "unit": {"type": "string"},
+        "low": {"type": "number"},
+        "high": {"type": "number"},
+        "at_limit": {"type": "string", "enum": ["", "low", "high"]},
+    },
+    "required": ["unit", "low", "high", "at_limit"],
+}
 
 _FALLBACK: dict[str, Any] = {
     "type": "object",

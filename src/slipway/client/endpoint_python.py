@@ -20,16 +20,20 @@ _TYPES = {
 }
 
 
-def module(revision: Revision, url: str) -> str:
+def module(revision: Revision, url: str, *, simulated: Sequence[str] = ()) -> str:
     """The file's text.
 
     Args:
         revision: The newest: its contract's fields become types.
         url: Where the endpoint answers.
+        simulated: The simulated tables that its model learned from; the file says so.
     """
     contract = revision.contract
     keys = [Field(field.name, field.type, nullable=False) for field in contract.fields if field.name in contract.key]
     parts = {
+        "@SIMULATED@": f"SIMULATED: its model learned from made-up rows of {', '.join(simulated)}.\n"
+        if simulated
+        else "",
         "@NAME@": revision.name,
         "@ENDPOINT@": repr(revision.name),
         "@URL@": repr(url),
@@ -59,7 +63,7 @@ _TEMPLATE = '''"""Asks the endpoint @NAME@; its rows are those of its contract i
 
 Written by: slipway client @NAME@
 Write it anew when the contract changes: a type checker then shows what does not fit any more.
-"""
+@SIMULATED@"""
 
 import json
 from collections.abc import Sequence
@@ -88,8 +92,18 @@ class Fallback(TypedDict):
     reason: str
 
 
+class Price(TypedDict):
+    """That the score is a price: its unit, its limits, and the one at which it stands: "low", "high" or ""."""
+
+    unit: str
+    low: float
+    high: float
+    at_limit: str
+
+
 class _Fallen(TypedDict, total=False):
     fallback: Fallback
+    price: Price
 
 
 class Prediction(_Fallen):

@@ -65,7 +65,7 @@ class Connection:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         # Proxies of the environment are for the world outside, not for one's own servers.
         self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False, verify=trusted()
+            base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False, verify=trusted(self.url)
         )
 
     def send(

@@ -178,7 +178,9 @@ def parsed_file(path: str) -> Source | None:
 
 def _parsed_text(path: str) -> Source | None:
     """The parsed source of a notebook cell or of a line typed at a prompt, where `linecache` holds it."""
-    text = "".join(linecache.getlines(path))
+    text = (
+        "" if path == "<string>" else "".join(linecache.getlines(path))
+    )  # of `exec`, which may be anything: 3.13 tells what -c was given
     if not text:
         return None
     key = digest(text.encode("utf-8", "surrogatepass"))

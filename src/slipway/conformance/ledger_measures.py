@@ -232,6 +232,35 @@ class LedgerMeasuresSuite:
             assert found(limit=limit, best_per=_DATA) == "fe"
         store.close()
 
+    def test_the_values_of_all_that_fits_come_beside_each_other(self, tmp_path: Path) -> None:
+        store = self._filled(tmp_path)
+
+        def found(*fields: Field, where: Condition | None = None, limit: int = 100) -> list[str]:
+            with store.read() as tx:
+                return sorted(map(repr, tx.values("run", project="flights", where=where, fields=fields, limit=limit)))
+
+        assert found(_AUC) == ["(0.4,)", "(0.8,)", "(0.9,)", "(None,)", "(None,)", "(nan,)"]
+        assert found(_DEPTH, _AUC, where=Compare(_AUC, ">", 0.4)) == ["('6', 0.9)", "('6.0', 0.8)"]
+        assert found(Field("param", "nobody"), where=IsNull(_AUC)) == ["(None,)", "(None,)"]
+        assert len(found(_AUC, limit=2)) == 2
+        store.close()
+
+    def test_names_of_fields_are_found_by_a_part_of_them(self, tmp_path: Path) -> None:
+        store = self._filled(tmp_path)
+
+        def found(contains: str = "", limit: int = 100, project: str = "flights") -> list[str]:
+            with store.read() as tx:
+                return tx.names("run", project=project, space="metric", contains=contains, limit=limit)
+
+        every = found()
+        assert every == sorted(every)
+        assert _AUC.key in every
+        assert _DEPTH.key not in every
+        assert found(_AUC.key.upper()) == [_AUC.key]
+        assert found("%") == found("_") == found(project="nobody's") == []
+        assert found(limit=1) == every[:1]
+        store.close()
+
     def test_every_text_is_found_by_what_it_is(self, tmp_path: Path) -> None:
         store = self.make(tmp_path)
         # In the order of their code points.

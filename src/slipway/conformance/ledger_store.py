@@ -14,6 +14,7 @@ import msgspec
 
 from slipway.conformance.ledger_measures import LedgerMeasuresSuite
 from slipway.errors import Conflict, SlipwayError
+from slipway.ports.ledger_store import LedgerStore
 from slipway.records.events import Event, Root
 from slipway.records.people import Actor
 from slipway.records.record import Entry, Link
@@ -63,6 +64,10 @@ class _Interrupted(Exception):
 
 class LedgerStoreSuite(LedgerMeasuresSuite):
     """Override `make`; each test opens a store of its own in an empty folder."""
+
+    def make_empty(self, folder: Path) -> LedgerStore:
+        """Another store with nothing in it, for a test that needs two."""
+        return self.make(folder)
 
     def test_an_entry_comes_back_as_it_was_put_with_its_edition(self, tmp_path: Path) -> None:
         store = self.make(tmp_path)
@@ -289,6 +294,42 @@ class LedgerStoreSuite(LedgerMeasuresSuite):
             assert tx.take_lease("sealer", "b", seconds=60)
             assert not tx.take_lease("sealer", "a", seconds=60)
         store.close()
+
+    def test_a_copy_is_of_one_moment_and_fills_an_empty_store_only(self, tmp_path: Path) -> None:
+        store = self.make(tmp_path)
+        with store.write() as tx:
+            tx.put(_entry("r1", body=b"\x00\x01\xff\\N"))
+            tx.put(_entry("r2", name="a\x00b\x01\tc\n"))
+            tx.link([Link("a", "b", "made")])
+            tx.set_ref("flights", "alias", "champion", "m1", expect=None)
+            tx.append_event(_EVENT)
+            tx.add_points("r1", [MetricPoint("auc", 0.5, 1, 7), MetricPoint("auc", float("nan"), 2, 8)])
+        copy = tmp_path / "copied"
+        with store.write() as tx:
+            tx.put(_entry("r3"))
+            with ThreadPoolExecutor(1) as another:
+                another.submit(store.copy_to, copy).result()
+        _raised(Conflict, lambda: store.fill_from(copy))
+        before = self.found(store)
+        store.close()
+        other = self.make_empty(tmp_path / "empty")
+        other.fill_from(copy)
+        with other.read() as tx:
+            assert tx.get("run", "r3") is None, "it was not committed yet"
+            assert [point.key for point in tx.points("r1", "auc")] == ["auc", "auc"]
+            assert tx.links("b", towards=True) == [Link("a", "b", "made")]
+            assert tx.ref("flights", "alias", "champion") == "m1"
+        assert self.found(other) == {name: body for name, body in before.items() if name != "r3"}
+        with other.write() as tx:
+            tx.put(_entry("r4"))
+            assert tx.append_event(_EVENT) == 2
+        assert set(self.found(other)) == {"r1", "r2", "r4"}
+        other.close()
+
+    def found(self, store: LedgerStore) -> dict[str, Entry]:
+        """The runs of a store by id."""
+        with store.read() as tx:
+            return {entry.id: entry for entry in tx.find("run", limit=10)}
 
     def test_many_writers_lose_nothing(self, tmp_path: Path) -> None:
         store = self.make(tmp_path)

@@ -19,7 +19,9 @@ from slipway.errors import BackendError, InvalidInput, SlipwayError, StepFailed
 from slipway.hashing import digest_file
 from slipway.ports.source import Ask, Source, scrubbed
 from slipway.ports.workspace import Workspace
+from slipway.records.sources import CustomSource
 from slipway.records.tables import TableVersion
+from slipway.schema.plugged import called as plugged_in
 from slipway.schema.types import in_utc
 from slipway.tables.catalog import manifest_of
 from slipway.tables.versions import scan
@@ -172,7 +174,10 @@ def arrived(table: Table, ask: Ask, folder: Path, scratch: Path) -> Arrived | No
         if ask.since is not None and dtype is not None:
             raw = raw.filter(pl.col(ask.column).is_null() | (in_utc(ask.column, dtype) >= pl.lit(ask.since)))
         return Arrived(table=table, raw=raw, scratch=scratch, digest=digest_file(kept), inputs=list(inputs))
-    reader: Source = plugins.load("source", str(type(source).__struct_config__.tag))(source, folder)
+    if isinstance(source, CustomSource):
+        reader: Source = plugged_in("source", source.plugin, folder)
+    else:
+        reader = plugins.load("source", str(type(source).__struct_config__.tag))(source, folder)
     own = scratch / "source"
     own.mkdir()
     reading = reader.read(ask, own)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 import polars as pl
 
 from slipway.data.failing import kept_rows
 from slipway.data.profile_view import summary_of
+from slipway.data.profile_words import differences
 from slipway.data.profiles import profile_of, stored
 from slipway.data.stability import compared
 from slipway.data.table_checks import stable
@@ -54,7 +57,8 @@ def profile_table(workspace: Workspace, request: GetProfile) -> Profile:
         return msgspec.structs.replace(answer, columns=tuple(columns))
     other = resolve(workspace, request.name, request.against)
     known = _profile(workspace, other)
-    told = tuple(_beside(column, found, known, other) for column in columns)
+    hidden = set() if seen else {*personal, *Personal(workspace).names_in(other)}
+    told = tuple(_beside(column, found, known, other, hidden) for column in columns)
     return msgspec.structs.replace(answer, columns=told, against=other.number)
 
 
@@ -123,9 +127,20 @@ def _profile(workspace: Workspace, version: TableVersion) -> TableProfile:
     return found
 
 
-def _beside(column: ColumnSummary, found: TableProfile, known: TableProfile, other: TableVersion) -> ColumnSummary:
-    if column.name not in {each.name for each in known.columns}:
+def _beside(
+    column: ColumnSummary, found: TableProfile, known: TableProfile, other: TableVersion, hidden: Collection[str]
+) -> ColumnSummary:
+    former = next((each for each in known.columns if each.name == column.name), None)
+    if former is None:
         return msgspec.structs.replace(column, change="new", told=f"It is not in version {other.number}.")
+    hides = column.name in hidden
+    own = next(each for each in found.columns if each.name == column.name)
+    before = summary_of(former, personal=column.personal or hides, may_see=not hides)
+    column = msgspec.structs.replace(
+        column,
+        differences=differences(column, before, own, former, hides=hides),
+        bars_before=() if hides else before.bars,
+    )
     try:
         # All columns are asked at once, so that each is as certain as the chance of a false alarm in all of them says.
         chance = 0.01 / max(len(found.columns), 1)

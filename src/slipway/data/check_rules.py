@@ -10,7 +10,7 @@ from functools import reduce
 import polars as pl
 
 from slipway.data.checks import Between, Bound, Check, Custom, Matches, NotNull, OneOf, References, Unique
-from slipway.errors import InvalidDeclaration, near
+from slipway.errors import InvalidDeclaration, SlipwayError, near
 from slipway.hashing import digest
 from slipway.schema.types import in_utc
 
@@ -145,6 +145,8 @@ def _rule(check: Check, schema: pl.Schema, table: str, keys_of: Callable[[Refere
 def _own_expression(check: Custom, table: str) -> pl.Expr:
     try:
         made = check.expression()
+    except SlipwayError:
+        raise
     except Exception as problem:
         raise InvalidDeclaration(
             f"The check '{check}' of the table {table!r} raised {type(problem).__name__}: {problem}",

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.errors import InvalidDeclaration
 from slipway.ids import check_name
+from slipway.records.plugged import Value
 from slipway.records.tables import Severity
+from slipway.schema.plugged import called, plugged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +31,7 @@ __all__ = [
     "Unique",
     "between",
     "check",
+    "custom_check",
     "matches",
     "not_null",
     "one_of",
@@ -301,6 +304,25 @@ def check(words: str, expression: Callable[[], pl.Expr], *, severity: Severity =
             fix='Write `lambda:` before it: sw.check("...", lambda: pl.col("a") > pl.col("b")).',
         )
     return Custom(words.strip(), expression, _severity(severity))
+
+
+def custom_check(plugin: str, *, severity: Severity = "block", **options: Value) -> Custom:
+    """Check by an installed plug-in: see docs/plug-ins.md. Nulls pass.
+
+    Args:
+        plugin: The name under which its package installed it.
+        severity: See `unique`.
+        **options: Its keyword arguments.
+
+    Raises:
+        InvalidDeclaration: It is no name of a plug-in, or an option is no plain value.
+        NotFound: No installed package brings one of that name.
+
+    Example:
+        `@sw.table(key="id", checks=[sw.custom_check("check_digit", column="card", severity="quarantine")])`
+    """
+    one = plugged("check", plugin, options)
+    return Custom(str(one), lambda: called("check", one), _severity(severity))
 
 
 def _severity(given: str) -> Severity:

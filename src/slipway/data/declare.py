@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial, update_wrapper
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from slipway import data as room
 from slipway.data.checks import Check
@@ -14,7 +14,7 @@ from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.ids import check_name
 from slipway.ports.workspace import workspace
 from slipway.records.sources import SourceSpec
-from slipway.records.tables import AboutTable
+from slipway.records.tables import SIMULATED, AboutTable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,6 +44,7 @@ class Table:
         source: Where its rows come from, None where the function fetches them.
         watermark: The column of the source that only grows.
         schedule: When it is synced.
+        origin: "simulated" where a program makes its rows up, "" where they are real.
 
     Raises:
         InvalidDeclaration: The function takes what nobody gives it, its name is no table's name, or a check is none.
@@ -54,7 +55,7 @@ class Table:
         key: The columns that identify a row.
         time: The column of event time, or "".
         checks: What must hold of the rows, as declared.
-        about: Owner, description, tags, personal columns and readers.
+        about: Owner, description, tags, personal columns, readers and origin.
         feed: Its source, watermark and schedule.
     """
 
@@ -75,6 +76,7 @@ class Table:
         source: SourceSpec | None = None,
         watermark: str = "",
         schedule: str | Scheduled | None = None,
+        origin: Literal["", "simulated"] = "",
     ) -> None:
         try:
             self.name = check_name(function.__name__, "table")
@@ -88,6 +90,12 @@ class Table:
                     fix="Use sw.unique, sw.not_null, sw.between, sw.one_of, sw.matches, sw.references, sw.check, "
                     "sw.rows, sw.fresh or sw.stable.",
                 )
+        if origin not in ("", SIMULATED):
+            raise InvalidDeclaration(
+                f"The table {self.name!r} was given the origin {origin!r}.",
+                why="Rows are real, which needs no word, or simulated.",
+                fix='Say @sw.table(origin="simulated"), or leave it out.',
+            )
         self.function = function
         self.key = key
         self.time = time
@@ -98,6 +106,7 @@ class Table:
             tags=tags,
             personal=personal,
             readers=readers,
+            origin=origin,
         )
         update_wrapper(self, function)
 
@@ -247,6 +256,7 @@ def table(
     source: SourceSpec | None = None,
     watermark: str = "",
     schedule: str | Scheduled | None = None,
+    origin: Literal["", "simulated"] = "",
 ) -> Callable[[Callable[..., Any]], Table]: ...
 
 
@@ -265,10 +275,9 @@ def table(
     source: SourceSpec | None = None,
     watermark: str = "",
     schedule: str | Scheduled | None = None,
+    origin: Literal["", "simulated"] = "",
 ) -> Table | Callable[[Callable[..., Any]], Table]:
-    """Declare a versioned table; its name is the function's.
-
-    The function returns all rows. With a source it is given the source's rows, to clean them, where it takes an argument.
+    """Declare a versioned table; its name is the function's, which returns all rows or, given a source's, cleans these.
 
     Args:
         function: Given when the decorator is used without arguments.
@@ -282,8 +291,9 @@ def table(
         personal: The column or columns that tell something of a person.
         readers: The roles and people that may read it besides admins; all who may read tables where none is named.
         source: Where its rows come from: `sw.files`, `sw.sql`, `sw.api`.
-        watermark: The column of the source that grows with each change: a sync reads what is as new or newer.
+        watermark: The source's column that grows with each change: a sync reads what is as new or newer.
         schedule: When the server syncs it: "0 3 * * *" in UTC, or `sw.cron(...)`.
+        origin: "simulated" where a program makes its rows up. Whatever is made of them says so, up to the endpoint.
 
     Raises:
         InvalidDeclaration: See `Table`.
@@ -292,8 +302,6 @@ def table(
         >>> import slipway as sw
         >>> @sw.table(key="code", checks=[sw.unique("code")])
         ... def airports(): return [{"code": "EWR"}, {"code": "JFK"}]
-        >>> airports.key
-        ('code',)
     """
     declare = partial(
         Table,
@@ -308,6 +316,7 @@ def table(
         source=source,
         watermark=watermark,
         schedule=schedule,
+        origin=origin,
     )
     return declare if function is None else declare(function)
 

@@ -67,7 +67,7 @@ def feed_of(
     if source is not None and not isinstance(source, SourceSpec):
         raise InvalidDeclaration(
             f"The table {name!r} was given {source!r} as its source.",
-            fix="Use sw.files, sw.sql or sw.api; or fetch the rows in the function itself.",
+            fix="Use sw.files, sw.sql, sw.api, sw.delta or sw.custom_source; or fetch the rows in the function itself.",
         )
     if not isinstance(watermark, str):
         raise InvalidDeclaration(

@@ -1,4 +1,4 @@
-"""Sources as a project declares them: `sw.files(...)`, `sw.sql(...)`, `sw.api(...)`, `sw.delta(...)`."""
+"""Sources as a project declares them: `sw.files(...)`, `sw.sql(...)`, `sw.api(...)`, `sw.delta(...)`, `sw.custom_source(...)`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from slipway.errors import InvalidDeclaration, near
 from slipway.ports.secrets import FORMS, is_kept_elsewhere
 from slipway.ports.source import masked
-from slipway.records.sources import ApiSource, DeltaSource, FilesSource, SourceSpec, SqlSource
+from slipway.records.plugged import Value
+from slipway.records.sources import ApiSource, CustomSource, DeltaSource, FilesSource, SourceSpec, SqlSource
+from slipway.schema.plugged import plugged
 
-__all__ = ["FORMATS", "api", "delta", "files", "place_of", "sql"]
+__all__ = ["FORMATS", "api", "custom_source", "delta", "files", "place_of", "sql"]
 
 FORMATS = ("parquet", "csv", "json", "jsonl")
 _SHOWN = 100
@@ -148,6 +150,23 @@ def delta(path: str, version: int | None = None) -> DeltaSource:
     return DeltaSource(path=path, version=version)
 
 
+def custom_source(plugin: str, **options: Value) -> CustomSource:
+    """Read a table from what an installed plug-in reads: see docs/plug-ins.md.
+
+    Args:
+        plugin: The name under which its package installed it.
+        **options: Its keyword arguments; a secret stands in an environment variable, "env:NAME".
+
+    Raises:
+        InvalidDeclaration: It is no name of a plug-in, an option is no plain value, or holds a secret.
+        NotFound: No installed package brings one of that name.
+
+    Example:
+        `@sw.table(key="id", source=sw.custom_source("gzipped_lines", path="orders.jsonl.gz"))`
+    """
+    return CustomSource(plugin=plugged("source", plugin, options))
+
+
 def place_of(source: SourceSpec) -> str:
     """A source in words, without secrets: for records, lineage and messages."""
     if isinstance(source, FilesSource):
@@ -156,6 +175,8 @@ def place_of(source: SourceSpec) -> str:
         return masked(source.url)
     if isinstance(source, DeltaSource):
         return masked(source.path) + ("" if source.version is None else f" version {source.version}")
+    if isinstance(source, CustomSource):
+        return str(source.plugin)
     query = " ".join(source.query.split())
     return f"{masked(source.url)}: {query if len(query) <= _SHOWN else query[:_SHOWN] + '...'}"
 

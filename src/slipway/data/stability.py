@@ -21,6 +21,8 @@ __all__ = ["Compared", "compared"]
 _GROUPS = 10
 _KINDS = ("number", "integer", "duration", "boolean", "text")
 _LARGEST = 24
+_FLOORS: dict[drift.Question, float] = {"shape": 0.10, "missing": 0.02, "tails": 0.01}
+"""A version of a table may move more than the inputs of one model: it is refused, and not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def compared(came: TableProfile, reference: TableProfile, check: Stable, *, tabl
         return Compared(False, True, f"Cannot tell: {'; '.join(unknown) or 'no column to compare'}.")
     seen = profiles.Profile(rows=came.rows, columns=tuple(pair[0] for pair in pairs))
     known_profile = profiles.Profile(rows=reference.rows, columns=tuple(pair[1] for pair in pairs))
-    answers = drift.compare(seen, known_profile, false_alarms=check.false_alarms)
+    answers = drift.compare(seen, known_profile, false_alarms=check.false_alarms, floors=_FLOORS)
     moved = [answer for answer in answers if answer.verdict == "moved"]
     told = [answer for answer in answers if answer.verdict != "cannot tell"]
     if moved:
@@ -98,6 +100,8 @@ def _words(answer: drift.Answer, than: str) -> str:
         "missing": "more or fewer are missing than in",
         "unseen": "of the values were never seen in",
         "tails": "of the values lie outside the range of",
+        "dependence": "less or more it depends on another column than in",
+        "prediction": "of the rows lie elsewhere than in",
     }[answer.question]
     return f"{answer.column}: {answer.effect:.1%} {what} {than}, at least {answer.low:.1%} for certain"
 

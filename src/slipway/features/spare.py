@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from slipway.ports.workspace import Workspace
+from slipway.processes import PROC, resident_bytes
 
 __all__ = ["free_bytes", "spare_bytes"]
 
@@ -16,7 +18,7 @@ _HOME = Path("/sys/fs/cgroup")
 def spare_bytes(workspace: Workspace) -> int:
     """How many bytes may be taken above what this process has already."""
     if workspace.memory_bytes:
-        return max(workspace.memory_bytes - _resident_bytes(), workspace.memory_bytes // 4)
+        return max(workspace.memory_bytes - resident_bytes(os.getpid()), workspace.memory_bytes // 4)
     free = free_bytes()
     return _PLENTY if free is None else free // 2
 
@@ -29,9 +31,13 @@ def free_bytes() -> int | None:
 
 def _available() -> int | None:
     try:
-        told = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2]
-    except OSError:  # not Linux
-        return None
+        told = (PROC / "meminfo").read_text().partition("MemAvailable:")[2]
+    except OSError:  # not Linux: half of all that there is
+        return (
+            os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+            if "SC_PHYS_PAGES" in os.sysconf_names
+            else None
+        )
     return int(told.split()[0]) * 1024 if told else None
 
 
@@ -45,11 +51,3 @@ def _left_in_container() -> list[int]:
         if most.isdigit() and now.isdigit():
             left.append(max(int(most) - int(now), 0))
     return left
-
-
-def _resident_bytes() -> int:
-    try:
-        told = Path("/proc/self/status").read_text().partition("VmRSS:")[2]
-    except OSError:
-        return 0
-    return int(told.split()[0]) * 1024 if told else 0

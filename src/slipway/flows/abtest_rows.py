@@ -7,13 +7,17 @@ from datetime import timedelta
 
 import polars as pl
 
+from slipway.errors import InvalidInput
 from slipway.flows.endpoints import folder_of
+from slipway.flows.kpi_rows import business_rows
 from slipway.ledger import entries
 from slipway.models import registry
 from slipway.ports.workspace import Workspace
 from slipway.records.abtests import ABTest
+from slipway.records.contracts import ContractTerms
 from slipway.records.endpoints import Revision, Served
 from slipway.records.models import Bundle
+from slipway.stats.kpi import Reference, kpi_values, linear_beside, reference_of, untold
 from slipway.stats.metrics import CostMatrix
 from slipway.tables.prediction_log import INSTANT, joined, labels, predictions
 
@@ -46,8 +50,9 @@ def abtest_rows(workspace: Workspace, test: ABTest) -> pl.DataFrame:
     numbers = {arm.name: arm.served.number for arm in test.arms}
     control = _bundle(workspace, test.control)
     of_test = [one.number for one in mine]
+    beside = _reference(workspace, test, mine[0], of_test)
     parts = [
-        _rows(workspace, test, mine[0], served, of_test, control)
+        _rows(workspace, test, mine[0], served, of_test, control, beside=beside)
         for served in (test.control, *(arm.served for arm in test.arms))
     ]
     found = pl.concat(parts)
@@ -56,21 +61,21 @@ def abtest_rows(workspace: Workspace, test: ABTest) -> pl.DataFrame:
         != pl.col("version")
     )
     if test.spec.covariate == "prior":
-        found = found.drop("covariate").join(_prior(workspace, test, known, control), on="entity", how="left")
+        prior = _prior(workspace, test, known, control, beside)
+        found = found.drop("covariate").join(prior, on="entity", how="left")
     return found.select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
 
 
-def _rows(
+def _answered(
     workspace: Workspace,
     test: ABTest,
     revision: Revision,
     served: Served,
     numbers: Collection[int],
-    control: Bundle,
     *,
     is_before: bool = False,
 ) -> pl.DataFrame:
-    spec, log = test.spec, folder_of(workspace, test.name) / "log"
+    log = folder_of(workspace, test.name) / "log"
     since, until = (test.created_at - _BEFORE, test.created_at) if is_before else (test.created_at, None)
     answered = predictions(
         log,
@@ -81,10 +86,52 @@ def _rows(
         since=since,
         until=until,
     )
-    found = joined(answered, labels(log))
+    return joined(answered, labels(log))
+
+
+def _yields(workspace: Workspace, terms: ContractTerms, found: pl.DataFrame) -> pl.Series:
+    """What each row yields by the contract.
+
+    Raises:
+        InvalidInput: It cannot be told of some row that is known.
+    """
+    yields = kpi_values(business_rows(workspace, terms, found), terms)
+    if why := untold(yields, terms, least_rows=0):
+        raise InvalidInput(f"{terms.kpi} cannot be told: {why}.", fix="Mend its columns: slipway contract show")
+    return yields
+
+
+def _reference(workspace: Workspace, test: ABTest, revision: Revision, numbers: Collection[int]) -> Reference | None:
+    """What a ratio's rows are set beside, the ratio of the control's own; None where it is none, or nothing is known yet."""
+    terms = test.spec.contract
+    if terms is None or not terms.per:
+        return None
+    known = _yields(workspace, terms, _answered(workspace, test, revision, test.control, numbers)).drop_nulls()
+    return reference_of(known, terms) if float(known.struct.field("per").sum()) else None
+
+
+def _rows(
+    workspace: Workspace,
+    test: ABTest,
+    revision: Revision,
+    served: Served,
+    numbers: Collection[int],
+    control: Bundle,
+    *,
+    beside: Reference | None,
+    is_before: bool = False,
+) -> pl.DataFrame:
+    spec = test.spec
+    found = _answered(workspace, test, revision, served, numbers, is_before=is_before)
     value = pl.col("label").cast(pl.Float64)
     if spec.metric == "cost":
         value = _cost(CostMatrix(**control.decision.costs))
+    if spec.contract is not None:
+        yields = _yields(workspace, spec.contract, found)
+        if spec.contract.per:  # while the control's sum below the line is 0, no arm can be set beside it
+            nothing = pl.Series([None] * found.height, dtype=pl.Float64)
+            yields = nothing if beside is None else linear_beside(yields, beside)
+        found, value = found.with_columns(__yields=yields), pl.col("__yields")
     if spec.times:
         value = value * _field(found, spec.times).cast(pl.Float64)
     covariate = pl.lit(None, pl.Float64)
@@ -102,7 +149,9 @@ def _rows(
     )
 
 
-def _prior(workspace: Workspace, test: ABTest, known: Sequence[Revision], control: Bundle) -> pl.DataFrame:
+def _prior(
+    workspace: Workspace, test: ABTest, known: Sequence[Revision], control: Bundle, beside: Reference | None
+) -> pl.DataFrame:
     """Each entity's mean of the metric before the test, in what the control answered, by the labels that were known then."""
     (present, *_) = [one for one in known if one.split is not None and one.split.salt == test.salt]
     earlier = [
@@ -110,7 +159,7 @@ def _prior(workspace: Workspace, test: ABTest, known: Sequence[Revision], contro
         for one in known
         if one.number < present.number and one.contract == present.contract and one.split is None
     ]
-    rows = _rows(workspace, test, present, test.control, earlier, control, is_before=True)
+    rows = _rows(workspace, test, present, test.control, earlier, control, beside=beside, is_before=True)
     rows = rows.filter(pl.col("labelled_at") <= pl.lit(test.created_at))
     return rows.group_by("entity").agg(covariate=pl.col("value").mean())
 

@@ -37,6 +37,7 @@ from slipway.operations.abtests import (
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.abtests import ABArm, ABLook, ABTest, ABTestSpec
+from slipway.records.contracts import ContractTerms
 from slipway.records.endpoints import Challenger, Contract, Revision, Served, Split
 from slipway.records.models import Bundle, ModelVersion
 from slipway.rollout.judge_abtest import CONTROL, judge_abtest
@@ -64,7 +65,8 @@ def start(workspace: Workspace, request: StartABTest) -> ABTestDetail:
     versions = [registry.get(workspace, model, number) for number in shares]
     control = registry.get(workspace, present.served.model, str(present.served.number))
     _check_versions(control, versions)
-    _check_spec(request.spec, present.contract, registry.bundle_of(workspace, control))
+    spec = _with_contract(request.spec, declared.kpi, request.endpoint)
+    _check_spec(spec, present.contract, registry.bundle_of(workspace, control))
     if request.spec.metric == "cost":
         _check_decide(workspace, versions)
     with turn(workspace, request.endpoint):
@@ -94,7 +96,7 @@ def start(workspace: Workspace, request: StartABTest) -> ABTestDetail:
             parent_id=f"{workspace.project}/{request.endpoint}",
             control=present.served,
             arms=tuple(arms),
-            spec=request.spec,
+            spec=spec,
             # Of names and business time: a simulation that is run again assigns the same entities.
             salt=f"{request.endpoint}/{now.isoformat()}/{','.join(arm.name for arm in arms)}",
         )
@@ -270,6 +272,19 @@ def _check_versions(control: ModelVersion, versions: Sequence[ModelVersion]) -> 
                 field="arms",
             )
         known[one.bundle] = f"the arm {one.name} {one.number}"
+
+
+def _with_contract(spec: ABTestSpec, terms: ContractTerms | None, endpoint: str) -> ABTestSpec:
+    """The spec with the contract that the endpoint is declared under, where that is what is compared by."""
+    if spec.metric != "contract":
+        return msgspec.structs.replace(spec, contract=None)
+    if terms is None:
+        raise InvalidInput(
+            f"The endpoint {endpoint!r} is under no metric contract.",
+            fix="Declare one: sw.Endpoint(..., kpi=sw.MetricContract(...)), or compare by --metric label or cost.",
+            field="metric",
+        )
+    return msgspec.structs.replace(spec, contract=terms, better=terms.better, unit=spec.unit or terms.unit)
 
 
 def _check_spec(spec: ABTestSpec, contract: Contract, control: Bundle) -> None:

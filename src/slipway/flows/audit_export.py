@@ -26,6 +26,7 @@ from slipway.records.loop import StandingApproval
 from slipway.records.promotions import Promotion
 from slipway.records.record import Record
 from slipway.schema.moments import moment
+from slipway.tables.catalog import simulated_tables
 
 __all__ = ["LIST_TYPE", "Exported", "export"]
 
@@ -197,8 +198,10 @@ def _write(target: Path, content: dict[str, bytes]) -> None:
 
 
 def _readme(workspace: Workspace, begin: datetime, end: datetime) -> str:
+    made_up = simulated_tables(workspace)
+    simulated = f"\n***SIMULATED***: rows of {', '.join(made_up)} are made up.\n" if made_up else ""
     return f"""# Audit export of {workspace.project} ({workspace.environment})
-
+{simulated}
 From {begin:%Y-%m-%d %H:%M} UTC until {end:%Y-%m-%d %H:%M} UTC, written by {workspace.actor.name}. It names people by the name
 under which they act, and holds no rows of tables.
 

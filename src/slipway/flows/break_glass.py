@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from slipway.errors import GateRefused, InvalidInput
+from slipway.flows.incidents import close
 from slipway.flows.judging import refusal
 from slipway.gates.floors import ALWAYS
 from slipway.gates.wording import describe
@@ -131,8 +132,8 @@ def look_after(tx: WriteTransaction, workspace: Workspace, revision: Revision, n
         uses = entries.find(tx, BreakGlass, project=workspace.project, name=revision.name, limit=_MOST)
         used = next(one for one in uses if one.incident_id == incident.id)
         if used.bundle != revision.served.bundle or entries.get(tx, Verdict, revision.verdict_id).passed:
-            entries.put(tx, msgspec.structs.replace(incident, state="closed", closed_at=now))
-            events.record(tx, workspace, "incidents.close", f"incident:{incident.id}", monitor=CAUSE)
+            why = f"revision {revision.number} serves, whose gate passed or which is another model"
+            close(tx, workspace, incident, why, now)
         elif used.expires_at <= now and not incident.sentence.startswith(_LATE):
             entries.put(tx, msgspec.structs.replace(incident, sentence=_LATE + incident.sentence))
             events.record(tx, workspace, "incidents.escalate", f"incident:{incident.id}", monitor=CAUSE)

@@ -19,7 +19,7 @@ from slipway.records.people import Person, Token
 from slipway.records.schema import Field
 from slipway.serving.callers import LIMITED, read_seen
 
-__all__ = ["Audited", "Break", "broken", "check_breaks", "list_callers", "tell_breaks"]
+__all__ = ["SEEN_WITHIN", "Audited", "Break", "breaks_seen", "broken", "check_breaks", "list_callers", "tell_breaks"]
 
 SEEN_WITHIN = timedelta(days=30)
 """A caller that was not seen for longer is no reason to refuse a contract."""
@@ -102,12 +102,10 @@ def check_breaks(workspace: Workspace, draft: Revision, reason: str) -> Audited:
         present = revision_of(workspace, draft.name)
     except NotFound:
         return _nothing
-    breaks = broken(present.contract, draft.contract)
-    callers = list_callers(workspace, AskCallers(name=draft.name)).callers if breaks else ()
-    since = workspace.clock.now() - SEEN_WITHIN
-    hit = [one for one in callers if any(_was_seen(one, found.route, since) for found in breaks)]
+    breaks, hit = breaks_seen(workspace, draft.name, present.contract, draft.contract)
     if not hit:
         return _nothing
+    since = workspace.clock.now() - SEEN_WITHIN
     changes = [found.sentence for found in breaks if any(_was_seen(one, found.route, since) for one in hit)]
     names = ", ".join(f"{one.name} (for whom {' and '.join(one.owners) or 'nobody'} answers)" for one in hit)
     served = draft.served
@@ -127,6 +125,23 @@ def check_breaks(workspace: Workspace, draft: Revision, reason: str) -> Audited:
             events.record(tx, workspace, "endpoints.break", subject, callers=who, changes=changes, reason=reason)
 
     return write
+
+
+def breaks_seen(
+    workspace: Workspace, name: str, former: Contract, other: Contract
+) -> tuple[list[Break], list[CallerRow]]:
+    """What another contract takes from an endpoint's callers, and those of them that were seen lately.
+
+    Args:
+        workspace: Whose endpoint.
+        name: The endpoint.
+        former: The contract that it has.
+        other: The one that it would have.
+    """
+    breaks = broken(former, other)
+    callers = list_callers(workspace, AskCallers(name=name)).callers if breaks else ()
+    since = workspace.clock.now() - SEEN_WITHIN
+    return breaks, [one for one in callers if any(_was_seen(one, found.route, since) for found in breaks)]
 
 
 def tell_breaks(workspace: Workspace, draft: Revision) -> None:

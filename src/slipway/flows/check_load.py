@@ -16,6 +16,7 @@ from slipway.flows.load_evidence import REPORT_TYPE, evidence_of
 from slipway.flows.passing import Passing, passing
 from slipway.flows.repeatable import run_meant
 from slipway.flows.replay_rows import requests_of
+from slipway.flows.scoped_rate import at_scoped_rate, scoped_rate
 from slipway.flows.trained_rows import choose, trained_rows
 from slipway.gates import evidence as make
 from slipway.gates.floors import effective
@@ -61,9 +62,11 @@ def check_load(workspace: Workspace, request: CheckLoad) -> CheckedLoad:
     declared = declared_endpoint(workspace, name, model=version.name)
     with workspace.ledger.read() as tx:
         floor = floor_of(tx, workspace.environment)
-    gate = effective(request.gate or declared.gate or GateSpec(checks=()), workspace.environment, floor)
+        scoped = scoped_rate(tx, workspace.project, name)
+        gate = effective(request.gate or declared.gate or GateSpec(checks=()), workspace.environment, floor)
+        gate = at_scoped_rate(tx, workspace.project, name, gate)
     needs = [check for check in gate.checks if check.kind == "load"]
-    asked = max((check.rate for check in needs), default=0.0) or _RATE
+    asked = max([scoped, *(check.rate for check in needs)]) or _RATE
     rate = asked if request.rate is None else request.rate
     _check(request, rate)
     bodies = _bodies(workspace, version, bundle, request.rows)

@@ -33,7 +33,7 @@ from slipway.tables.log_rows import read_rows
 from slipway.tables.personal import MASK, Personal, may_see
 from slipway.tables.prediction_log import PREDICTIONS
 
-__all__ = ["trace"]
+__all__ = ["personal_inputs", "trace"]
 
 _ROWS_AT_ONCE = 10_000
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -288,7 +288,7 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
     with workspace.ledger.read() as tx:
         model = known_model(workspace, tx, version, (endpoint,))
     names = tuple(field.name for field in bundle.signature.inputs)
-    hidden = set() if may_see(workspace.actor) else _personal(workspace, model, names)
+    hidden = set() if may_see(workspace.actor) else personal_inputs(workspace, model, names)
     told = TracedPrediction(
         id=row.id,
         endpoint=endpoint,
@@ -304,7 +304,7 @@ def _of_row(workspace: Workspace, endpoint: str, row: PredictionRow) -> Trace:
     return _told(workspace.project, f"the prediction {row.id}", [_upstream(model)], prediction=told)
 
 
-def _personal(workspace: Workspace, model: KnownModel, names: Iterable[str]) -> set[str]:
+def personal_inputs(workspace: Workspace, model: KnownModel, names: Iterable[str]) -> set[str]:
     """The inputs that read a personal column, or a field of the request that is called as one.
 
     Which columns are personal, the tables' own projects say: by what stands there now, under whatever name it ever had,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import msgspec
@@ -40,7 +41,7 @@ from slipway.records.rollouts import RevisionChange
 from slipway.records.schema import Field
 from slipway.serving.reach import read_reach
 
-__all__ = ["check", "contract_of", "deploy", "draft_of", "earlier", "rollback"]
+__all__ = ["check", "contract_of", "deploy", "draft_of", "earlier", "go_back", "rollback"]
 
 _GUARDED = "prod"
 
@@ -182,43 +183,63 @@ def rollback(workspace: Workspace, request: Rollback) -> Deployed:
     if request.scores:
         spec_of(present)
     with nullcontext() if request.dry_run else turn(workspace, request.name):
-        check_seen(workspace, request.name, request.expect)
-        _check_environment(workspace, request.name)
-        found = earlier(workspace, request.name, request.to)
-        _refuse_rejected(workspace, found)
-        ruling = _passed(workspace, found)
-        reason = f"rollback to {found.number}" + (f": {request.reason}" if request.reason else "")
-        draft = msgspec.structs.replace(
-            found,
-            reason=reason,
-            actor=workspace.actor,
-            created_at=workspace.clock.now(),
-            challenger=None,
-            beside=(),
-            split=None,
-        )
-        present, rolling = revision_of(workspace, request.name), rollouts.under_way(workspace, request.name)
-        told = [f"It equals revision {found.number}."]
+        return go_back(workspace, request)
+
+
+def go_back(
+    workspace: Workspace, request: Rollback, *, also: Callable[[WriteTransaction, Revision], None] = lambda tx, _: None
+) -> Deployed:
+    """What `rollback` does, for who holds the endpoint's turn.
+
+    Args:
+        workspace: Whose endpoint.
+        request: Which, and to what.
+        also: What else is written with the revision.
+
+    Raises:
+        NotFound: Nothing was deployed there, or no such revision.
+        GateRefused: Somebody rejected that bundle since.
+        Conflict: There is nothing to go back to, or the endpoint or the revision is another environment's.
+        BackendError: The endpoint's process did not take the revision; the present one still serves.
+    """
+    check_seen(workspace, request.name, request.expect)
+    _check_environment(workspace, request.name)
+    found = earlier(workspace, request.name, request.to)
+    _refuse_rejected(workspace, found)
+    ruling = _passed(workspace, found)
+    reason = f"rollback to {found.number}" + (f": {request.reason}" if request.reason else "")
+    draft = msgspec.structs.replace(
+        found,
+        reason=reason,
+        actor=workspace.actor,
+        created_at=workspace.clock.now(),
+        challenger=None,
+        beside=(),
+        split=None,
+    )
+    present, rolling = revision_of(workspace, request.name), rollouts.under_way(workspace, request.name)
+    told = [f"It equals revision {found.number}."]
+    if rolling is not None:
+        told.append(f"The roll-out of {rollouts.challenger_name(rolling)} ends.")
+    change = change_of(present, draft, told=told)
+    if request.dry_run:
+        return Deployed(verdict=ruling, revision=None, status=None, change=change)
+    version = registry.get(workspace, draft.served.model, draft.served.number)
+    audited = check_breaks(workspace, draft, reason)  # the way back stays open, and says whom it breaks
+
+    def written(tx: WriteTransaction, revision: Revision) -> None:
+        audited(tx)
+        also(tx, revision)
         if rolling is not None:
-            told.append(f"The roll-out of {rollouts.challenger_name(rolling)} ends.")
-        change = change_of(present, draft, told=told)
-        if request.dry_run:
-            return Deployed(verdict=ruling, revision=None, status=None, change=change)
-        version = registry.get(workspace, draft.served.model, draft.served.number)
-        audited = check_breaks(workspace, draft, reason)  # the way back stays open, and says whom it breaks
+            why = f"{workspace.actor} went back to revision {found.number}" + (
+                f": {request.reason}" if request.reason else "."
+            )
+            rollouts.put_ended(tx, workspace, worded(workspace, rolling, "rollback", request.reason), why)
 
-        def written(tx: WriteTransaction, revision: Revision) -> None:
-            audited(tx)
-            if rolling is not None:
-                why = f"{workspace.actor} went back to revision {found.number}" + (
-                    f": {request.reason}" if request.reason else "."
-                )
-                rollouts.put_ended(tx, workspace, worded(workspace, rolling, "rollback", request.reason), why)
-
-        revision, status = publish_revision(workspace, draft, [version], "endpoints.rollback", also=written)
-        registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=reason)
-        if request.scores:
-            point_back(workspace, revision, reason=reason)
+    revision, status = publish_revision(workspace, draft, [version], "endpoints.rollback", also=written)
+    registry.set_alias(workspace, version.name, CHAMPION, version.number, reason=reason)
+    if request.scores:
+        point_back(workspace, revision, reason=reason)
     return Deployed(verdict=ruling, revision=revision, status=status, change=change)
 
 
@@ -354,7 +375,9 @@ def contract_of(workspace: Workspace, version: ModelVersion, bundle: Bundle, dec
         if name not in known:
             found = columns.get(name, Field(name, "string"))
             fields.append(msgspec.structs.replace(found, nullable=False))
-    return Contract(fields=tuple(fields), key=declared.key, strict=declared.strict)
+    return Contract(
+        fields=tuple(fields), key=declared.key, strict=declared.strict, label_window_us=declared.label_window_us
+    )
 
 
 def _columns(workspace: Workspace, version: ModelVersion) -> tuple[Field, ...]:

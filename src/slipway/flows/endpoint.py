@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from slipway.errors import InvalidDeclaration
 from slipway.features.sets import FeatureSet
 from slipway.flows.fallback import Fallback
@@ -14,20 +16,29 @@ from slipway.flows.log import Log
 from slipway.flows.retrain import Retrain
 from slipway.gates.declare import Gate
 from slipway.ids import check_name
-from slipway.monitoring.declare import KPI, Consistency, Drift, Freshness, Quality
+from slipway.monitoring.custom import CustomMonitor
+from slipway.monitoring.declare import KPI, Consistency, Drift, EstimatedQuality, Freshness, Quality
+from slipway.monitoring.service import Service
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.limits import memory_bytes
+from slipway.records.contracts import ContractTerms
 from slipway.records.declarations import DeclaredEndpoint, declared_id
 from slipway.records.endpoints import MonitorSpec, StreamSpec
 from slipway.records.rollouts import RolloutSpec
 from slipway.rollout.declare import Canary, Shadow
 from slipway.rollout.old_system import OldSystem
 from slipway.schema.durations import in_words, microseconds
+from slipway.schema.metric_contract import MetricContract
 from slipway.schema.rates import per_second
 
 __all__ = ["Endpoint", "fed_by"]
 
 _MAX_WORKERS = 64
+
+
+_Watching = (
+    Drift | Quality | EstimatedQuality | KPI | Consistency | Freshness | Service | MetricContract | CustomMonitor
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +65,10 @@ class Endpoint:
         memory: A worker that comes to take more memory than this is replaced: "2GB". None sets no limit.
         per_caller: How many requests each caller may send, of any kind: "100/s", "600/m". None sets no limit.
         old_system: What its answers are compared with, off the requests' path: `sw.OldSystem(url, score="score")`.
+        label_window: How far a label that names a key and a time reaches back: "2d" lets it judge the decisions of its key
+            in the two days up to its time. None takes no such labels.
+        kpi: The metric contract that it is under: watched like a monitor, and the guardrail of its canary, without being named
+            there again. The gate asks for it by `sw.Gate(contract, ...)`.
 
     Raises:
         InvalidInput: The name does not fit.
@@ -68,7 +83,9 @@ class Endpoint:
     key: str | Sequence[str] = ()
     strict: bool = False
     workers: int | tuple[int, int] = 1
-    monitors: Sequence[Drift | Quality | KPI | Consistency | Freshness] = ()
+    monitors: Sequence[
+        Drift | Quality | EstimatedQuality | KPI | Consistency | Freshness | Service | MetricContract | CustomMonitor
+    ] = ()
     rollout: Sequence[Shadow | Canary] = ()
     retrain: Retrain | None = None
     streams: Sequence[StreamSpec] = ()
@@ -78,6 +95,8 @@ class Endpoint:
     memory: str | int | None = None
     per_caller: str | None = None
     old_system: OldSystem | None = None
+    label_window: str | None = None
+    kpi: MetricContract | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "endpoint")
@@ -88,6 +107,7 @@ class Endpoint:
             ("log", self.log, Log, "sw.Log(keep='400d')"),
             ("retrain", self.retrain, Retrain, "sw.Retrain(pipeline, when=[sw.cron('0 3 1 * *')])"),
             ("fallback", self.fallback, Fallback, "sw.Fallback(sw.earlier_version(), within='200ms')"),
+            ("kpi", self.kpi, MetricContract, "sw.MetricContract('revenue per seat', value='price * label / seats')"),
             ("old_system", self.old_system, OldSystem, "sw.OldSystem('https://old.example/score', score='score')"),
         ):
             if given is not None and not isinstance(given, kind):
@@ -96,11 +116,12 @@ class Endpoint:
         key = self.key_fields
         if not all(isinstance(field, str) and field for field in key) or len(set(key)) < len(key):
             raise self._unfit("key", self.key, "Give the names of request fields, each once: key=['flight_id'].")
-        if not all(isinstance(one, Drift | Quality | KPI | Consistency | Freshness) for one in self.monitors):
+        if not all(isinstance(one, _Watching) for one in self.monitors):
             raise self._unfit(
                 "monitors",
                 self.monitors,
-                "Give a list of sw.Drift(), sw.Quality(...), sw.KPI(...), sw.Consistency() and sw.Freshness(...).",
+                "Give a list of sw.Drift(), sw.Quality(...), sw.EstimatedQuality(...), sw.KPI(...), sw.Consistency(), "
+                "sw.Freshness(...), sw.Service() and sw.custom_monitor(...).",
             )
         names = [spec.name for spec in self._watched()]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -118,7 +139,9 @@ class Endpoint:
                 fix="Write the rows of each table and view to a stream of their own.",
             )
         self._check_keep()
-        _ = self._memory_bytes, self._caller_rate  # refused here, and not when it is deployed
+        if self.label_window is not None and not self.key_fields:
+            raise self._unfit("label_window", self.label_window, "Name the key that such labels give: key=['meter'].")
+        _ = self._memory_bytes, self._caller_rate, self._label_window_us  # refused here, and not when it is deployed
         kinds = [type(phase) for phase in self.rollout]
         if kinds not in ([], [Shadow], [Canary], [Shadow, Canary]):
             raise self._unfit("rollout", self.rollout, "Give [sw.Shadow(), sw.Canary()], or one of them.")
@@ -134,6 +157,11 @@ class Endpoint:
                 "workers", self.workers, "Let at least one stay, which reads the streams: workers=(1, 4)."
             )
         microseconds(self.idle, f"idle of the endpoint {self.name!r}")
+
+    def parts(self) -> tuple[object, ...]:
+        """What it brings along that its project then declares too: its pipelines, and the tables of its retraining."""
+        again = () if self.retrain is None else (self.retrain.pipeline, *self.retrain.tables)
+        return (*(() if self.pipeline is None else (self.pipeline,)), *again)
 
     @property
     def scale(self) -> tuple[int, int]:
@@ -187,7 +215,14 @@ class Endpoint:
             memory_bytes=self._memory_bytes,
             caller_rate=self._caller_rate,
             old_system=None if self.old_system is None else self.old_system.spec(),
+            label_window_us=self._label_window_us,
+            kpi=self._terms(),
         )
+
+    @property
+    def _label_window_us(self) -> int:
+        what = f"label_window of the endpoint {self.name!r}"
+        return 0 if self.label_window is None else microseconds(self.label_window, what)
 
     @property
     def _memory_bytes(self) -> int:
@@ -202,17 +237,28 @@ class Endpoint:
     def _watched(self) -> tuple[MonitorSpec, ...]:
         """What watches the endpoint; how often its fallback answers is watched without being asked for."""
         behind = None if self.fallback is None else self.fallback.monitor()
-        return (*(monitor.spec() for monitor in self.monitors), *([behind] if behind else []))
+        named = [monitor.spec() for monitor in self.monitors]
+        if self.kpi is not None and self.kpi not in self.monitors:
+            named.append(self.kpi.spec())
+        return (*named, *([behind] if behind else []))
 
     def _plan(self) -> RolloutSpec | None:
         phases = {type(phase): phase for phase in self.rollout}
         shadow, canary = phases.get(Shadow), phases.get(Canary)
         if shadow is None and canary is None:
             return None
-        return RolloutSpec(
-            shadow=shadow.spec() if isinstance(shadow, Shadow) else None,
-            canary=canary.spec() if isinstance(canary, Canary) else None,
-        )
+        guarded = canary.spec() if isinstance(canary, Canary) else None
+        terms = self._terms()
+        if guarded is not None and guarded.contract is None and terms is not None and terms.is_bounded:
+            share = terms.most_share if guarded.kpi is None else guarded.kpi
+            guarded = msgspec.structs.replace(guarded, contract=terms, kpi=share)
+        return RolloutSpec(shadow=shadow.spec() if isinstance(shadow, Shadow) else None, canary=guarded)
+
+    def _terms(self) -> ContractTerms | None:
+        """The contract that it is under: the named one, else the first among its monitors."""
+        among = [one for one in self.monitors if isinstance(one, MetricContract)]
+        found = self.kpi or (among[0] if among else None)
+        return None if found is None else found.terms()
 
 
 def fed_by(declared: Iterable[Endpoint], pipeline: Pipeline[..., Any]) -> Endpoint | None:

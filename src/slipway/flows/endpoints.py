@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from slipway.errors import NotFound, near
+from slipway.errors import NotFound, SlipwayError, near
 from slipway.ledger import entries, events
+from slipway.models import registry
 from slipway.operations.declare import Empty
 from slipway.operations.endpoints import EndpointDetail, EndpointRow, Endpoints, GetEndpoint, Reports, Stop, Stopped
 from slipway.ports.launcher import STATUS_FILE
@@ -114,7 +115,17 @@ def get_endpoint(workspace: Workspace, request: GetEndpoint) -> EndpointDetail:
             scorings=tuple(sorted(entries.find(tx, Scoring, parent=parent, limit=50), key=lambda one: -one.number)),
             next_at=next_scoring(newest, workspace.clock.now()),
             drills=tuple(entries.find(tx, Drill, parent=parent, limit=10)),
+            simulated=_simulated(workspace, newest),
         )
+
+
+def _simulated(workspace: Workspace, newest: Revision) -> tuple[str, ...]:
+    """The simulated tables that what serves learned from; nothing where its manifest is gone."""
+    try:
+        version = registry.get(workspace, newest.served.model, str(newest.served.number))
+        return registry.bundle_of(workspace, version).simulated
+    except SlipwayError:
+        return ()
 
 
 def report_shown(workspace: Workspace, report: ConsistencyReport) -> ConsistencyReport:

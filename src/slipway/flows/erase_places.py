@@ -25,6 +25,7 @@ from slipway.records.runs import Run
 from slipway.serving.log_policy import hashed, read_key
 from slipway.tables.erasing import ERASED
 from slipway.tables.log_erasing import erase_rows, finish_erasing
+from slipway.tables.log_folder import note_erased
 
 __all__ = ["endpoints_of", "erase_log", "erase_parts", "erase_reports", "read_elsewhere", "simulated"]
 
@@ -57,6 +58,7 @@ def erase_log(workspace: Workspace, endpoint: str, target: Target, *, dry_run: b
     """
     folder = folder_of(workspace, endpoint) / "log"
     if not dry_run:
+        note_erased(folder)
         finish_erasing(folder)
     with workspace.ledger.read() as tx:
         revisions = entries.find(tx, Revision, project=workspace.project, name=endpoint, limit=100_000)
@@ -87,6 +89,7 @@ def erase_log(workspace: Workspace, endpoint: str, target: Target, *, dry_run: b
     ]
     if not dry_run:
         erase_rows(folder, "predictions", predicted)
+        note_erased(folder)  # also where none was left: who erased them may have been killed before they said so
     words = ("prediction log", "shadow answers", "labels", "pushed events")
     return [Place(place=f"{what} of {endpoint}", rows=rows) for what, rows in zip(words, found, strict=True) if rows]
 

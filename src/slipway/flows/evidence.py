@@ -20,6 +20,8 @@ from slipway.flows.asking import AskedModel, loaded_within
 from slipway.flows.consistency import latest_report
 from slipway.flows.evidence_behaviour import collect_behaviour
 from slipway.flows.evidence_measured import measured
+from slipway.flows.kpi_rows import kpi_beside, kpi_evidence
+from slipway.flows.metric_contracts import signed_evidence
 from slipway.flows.reproduce import reproductions_of
 from slipway.gates import evidence as make
 from slipway.ledger import entries
@@ -46,6 +48,7 @@ TARGET = "process"
 
 _LOADING: tuple[CheckKind, ...] = ("signature", "loads")
 _COMPARED: frozenset[CheckKind] = frozenset({"champion", "latency"})
+_OF_KPI: tuple[CheckKind, ...] = ("contract",)
 _TIMED_ROWS = 200
 
 
@@ -101,6 +104,7 @@ def collect(
         ("consistent", lambda: _consistency(workspace, subject, endpoint or candidate.name)),
         ("no_finding", lambda: _findings(workspace, bundle, subject, now)),
         ("reproduced", lambda: _reproductions(workspace, candidate)),
+        ("contract_signed", lambda: signed_evidence(workspace, gate, subject, now, endpoint or candidate.name)),
     )
     found += [make.named("format", subject, now, bundle.format), make.named("target", subject, now, TARGET)]
     for kind, collector in collectors:
@@ -116,6 +120,9 @@ def collect(
         if model is not None and compared:
             side = _Side(workspace, candidate, model, gate, endpoint, folder / "champion")
             found += _told(compared, subject, now, lambda: _beside_champion(side))
+        if model is not None and "contract" in kinds:
+            kpis = _Side(workspace, candidate, model, gate, endpoint, folder / "other")
+            found += _told(_OF_KPI, subject, now, lambda: _kpis(kpis))
         found += collect_behaviour(workspace, candidate, bundle, model, gate, endpoint=endpoint or candidate.name)
     return found
 
@@ -165,6 +172,21 @@ def _beside_champion(side: _Side) -> list[Evidence]:
     found = _against(workspace, candidate, champion, model, other, metrics)
     if any(check.kind == "latency" for check in side.gate.checks):
         found += _latency(workspace, candidate, model, other)
+    return found
+
+
+def _kpis(side: _Side) -> list[Evidence]:
+    """The KPIs of the gate's metric contracts on the evaluated rows, beside the champion's where there is one."""
+    workspace, candidate, model = side.workspace, side.candidate, side.model
+    champion = champion_of(workspace, candidate.name, endpoint=side.endpoint, besides=candidate.bundle)
+    other = None if champion is None or not champion.bundle else _load(workspace, champion, side.folder)
+    found = []
+    for check in side.gate.checks:
+        if check.kind == "contract" and check.contract is not None:
+            values = kpi_evidence(workspace, model.bundle, model, check.contract)
+            if other is not None and values["value"] is not None:
+                values |= kpi_beside(workspace, model.bundle, model, other, check.contract)
+            found.append(make.behaviour(check, candidate.bundle, workspace.clock.now(), **values))
     return found
 
 

@@ -17,12 +17,13 @@ from slipway.flows.leaks import leaks
 from slipway.flows.perturbed import changed, dirty, moved
 from slipway.flows.stored_rows import StoredRows, stored_rows
 from slipway.gates import evidence as make
-from slipway.ledger import entries
+from slipway.ledger import entries, origins
 from slipway.models import registered
 from slipway.models.bundle import LoadedModel
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint, declared_id
+from slipway.records.documents import MODEL_QUESTIONS
 from slipway.records.gates import CheckSpec, Evidence, GateSpec
 from slipway.records.models import DOCUMENTS, Bundle, ModelVersion
 from slipway.records.tables import TableVersion
@@ -39,7 +40,7 @@ _ON_ROWS: dict[str, Callable[[StoredRows, CheckSpec], dict[str, Any]]] = {
     "monotonic": moved,
     "no_leakage": leaks,
 }
-KINDS = frozenset({*_ON_ROWS, "fair", "kpi", "data_checks", "documented"})
+KINDS = frozenset({*_ON_ROWS, "fair", "kpi", "data_checks", "documented", "real_data"})
 """The checks of behaviour."""
 
 _STORED = "features.training_batches("
@@ -173,6 +174,13 @@ def _data_checks(asked: _Candidate, check: CheckSpec) -> dict[str, Any]:
     return {"tables": [_checked(one) for one in versions.values()]}
 
 
+def _real_data(asked: _Candidate, check: CheckSpec) -> dict[str, Any]:
+    """By what is known now as well as by what the bundle says: a table may have been declared simulated since."""
+    with asked.workspace.ledger.read() as tx:
+        now = origins.simulated(tx, asked.bundle.data)
+    return {"tables": list(asked.bundle.data), "simulated": sorted({*now, *asked.bundle.simulated})}
+
+
 def _versions(tx: ReadTransaction, node: str) -> list[TableVersion]:
     """A table's version; of a training set that was stored, the versions that it was made of, too."""
     id = node.partition(":")[2]
@@ -204,7 +212,7 @@ def _documented(asked: _Candidate, check: CheckSpec) -> dict[str, Any]:
         said = registered.documents(tx, asked.workspace, asked.version.name)
     bundle = asked.bundle
     there = {
-        **{field: bool(said.get(field, "").strip()) for field in registered.WRITTEN},
+        **{field: field in said for field in MODEL_QUESTIONS},
         "evaluation": any(np.isfinite(metric.value) for metric in bundle.metrics),
         "data": bool(bundle.data),
         "code": bool(bundle.code.commit) and not bundle.code.dirty,
@@ -220,8 +228,8 @@ def _documented(asked: _Candidate, check: CheckSpec) -> dict[str, Any]:
 
 
 def _document_fix(model: str, field: str) -> str:
-    if field in registered.WRITTEN:
-        return f'Write it: slipway models document {model} {field} "..."'
+    if field in MODEL_QUESTIONS:
+        return f'Answer it: slipway documents answer card {model} {field} "..."'
     return {
         "evaluation": "Evaluate it in the pipeline: sw.evaluate(model, rows, ...).",
         "data": "Read the rows from declared tables.",
@@ -236,4 +244,5 @@ _OTHERS: dict[str, Callable[[_Candidate, CheckSpec], dict[str, Any]]] = {
     "kpi": _kpi,
     "data_checks": _data_checks,
     "documented": _documented,
+    "real_data": _real_data,
 }

@@ -317,17 +317,21 @@ def tell_of(
 def _tell_of_feed(
     injected: Injected, began_at: datetime, actions: Sequence[Action], incidents: Sequence[Incident]
 ) -> tuple[bool, str]:
-    """An alert for the data engineer in time, no retraining while it is open, closed after mending."""
-    found = [one for one in incidents if one.cause == "broken feed" and one.created_at >= began_at]
+    """An alert for the data engineer in time, no retraining while it is open, closed after mending.
+
+    An incident of before that was closed and came back with the fault counts from then on.
+    """
+    of_feeds = [(one.reopened_at or one.created_at, one) for one in incidents if one.cause == "broken feed"]
+    found = [(at, one) for at, one in of_feeds if at >= began_at]
     if not found:
         return False, f"{injected.facts['rows']:,} rows came in other units, and nobody was told."
-    incident = min(found, key=lambda one: one.created_at)
-    took, closed_at = incident.created_at - began_at, incident.closed_at
+    seen_at, incident = min(found, key=lambda one: one[0])
+    took, closed_at = seen_at - began_at, incident.closed_at
     retrained = [
         action
         for action in actions
         if action.name == "retrain"
-        and incident.created_at <= action.created_at
+        and seen_at <= action.created_at
         and (closed_at is None or action.created_at < closed_at)
     ]
     closed, is_mended = "not closed", False

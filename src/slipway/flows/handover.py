@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound
+from slipway.flows.documents_card import card
 from slipway.flows.models import get_model
 from slipway.governance.notices import tell
 from slipway.governance.people import person_named, somebody_is_known
@@ -33,9 +34,6 @@ __all__ = ["LONGEST_RUN_BOOK", "OWNED", "answer", "list_handovers", "mismatches"
 LONGEST_RUN_BOOK = 200_000
 OWNED: tuple[Stage, ...] = ("deploy", "monitor", "retrain")
 """The stages for which whoever owns a model in production is responsible."""
-
-_UNANSWERED = "Not answered yet."
-"""What a card says below a question that only a person can answer."""
 
 
 def list_handovers(workspace: Workspace, request: ListHandovers) -> Handovers:
@@ -227,18 +225,19 @@ def _items(tx: ReadTransaction, workspace: Workspace, detail: ModelDetail, book:
     version = detail.version
     name, which = version.name, f"{version.name} --version {version.number}"
     judged = next((one for one in detail.verdicts if one.environment == workspace.environment), None)
-    missing = detail.card.count("(missing)") + detail.card.count(_UNANSWERED)
+    asked = card(workspace, name, str(version.number)) if version.bundle else None
+    missing = [one.title for one in asked.fields if one.state == "missing" and one.question] if asked else []
     now = workspace.clock.now()
     words = [one for one in detail.approvals if one.expires_at is None or one.expires_at > now]
     given = ", ".join(f"{one.actor} {one.decision} as {one.name}" for one in words)
     raci = declared_raci(tx, workspace)
     monitors = [monitor.name for one in _endpoints(tx, workspace, name) for monitor in one.monitors]
     verdict = f"{'passed' if judged.passed else 'refused'} for {judged.environment}" if judged else "not judged"
-    card = "no card" if not detail.card else f"{missing} of its parts are missing" if missing else "complete"
+    told = "no card" if asked is None else f"nobody answered: {', '.join(missing)}" if missing else "all is answered"
     return (
         _item("verdict", bool(judged and judged.passed), verdict, f"slipway deploy {which} --dry-run"),
         _item("approval", _is_approved(words), given or "nobody gave a word", f"slipway approve {which}"),
-        _item("card", bool(detail.card) and not missing, card, f"slipway models show {name}"),
+        _item("card", asked is not None and not missing, told, f"slipway card {name}@{version.number}"),
         _item(
             "responsibility",
             bool(raci and raci.rows),

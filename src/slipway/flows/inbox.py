@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from slipway.errors import InvalidInput
+from slipway.flows.deliveries import troubles
 from slipway.governance.absences import deputies, stood_in_for
 from slipway.ledger import entries
 from slipway.operations.comments import Inbox, ListNotices
@@ -15,7 +16,7 @@ from slipway.records.gates import Approval
 from slipway.records.monitors import Incident
 from slipway.records.responsibility import Handover, Notice
 
-__all__ = ["inbox"]
+__all__ = ["inbox", "is_waited_for"]
 
 _MOST = 10_000
 _DEPUTY = frozenset({"asked", "incident"})
@@ -39,7 +40,8 @@ def inbox(workspace: Workspace, request: ListNotices) -> Inbox:
         incidents = [one for one in entries.every(tx, Incident, state="open") if {me, *others} & set(one.people)]
         offered = [one for one in entries.every(tx, Handover, state="offered") if one.to == me]
         seen = _Seen(workspace)
-        waiting = [one for one in found if one.what == "approve" and seen(one.project) and _is_waited_for(tx, one, now)]
+        untold = [line for one in incidents if seen(one.project) for line in troubles(tx, one.id)]
+        waiting = [one for one in found if one.what == "approve" and seen(one.project) and is_waited_for(tx, one, now)]
     listed = {f"incident:{one.id}" for one in incidents} | {f"handover:{one.id}" for one in offered}
     told = [one for one in found if one.what != "approve" and one.parent_id not in listed and seen(one.project)]
     told.sort(key=lambda one: (one.created_at, one.id), reverse=True)
@@ -48,6 +50,7 @@ def inbox(workspace: Workspace, request: ListNotices) -> Inbox:
         handovers=tuple(one for one in offered if seen(one.project)),
         incidents=tuple(one for one in incidents if seen(one.project)),
         notices=tuple(told[: request.limit]),
+        untold=tuple(dict.fromkeys(untold)),
         stands_for=tuple(sorted(others)),
         more=max(0, len(told) - request.limit),
     )
@@ -70,7 +73,7 @@ def _notices(tx: ReadTransaction, name: str, state: str | None) -> list[Notice]:
     return list(entries.every(tx, Notice, name=name, state=state))
 
 
-def _is_waited_for(tx: ReadTransaction, notice: Notice, now: datetime) -> bool:
+def is_waited_for(tx: ReadTransaction, notice: Notice, now: datetime) -> bool:
     """Whether words in the role are still missing for the bundle, theirs among them, and nobody spoke against it."""
     given: dict[str, Approval] = {}
     for link in tx.links(notice.parent_id, towards=False):

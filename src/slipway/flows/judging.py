@@ -11,6 +11,7 @@ from slipway.errors import GateRefused, NotFound
 from slipway.flows.approve import approvals_of, authors_of
 from slipway.flows.evidence import champion_of, collect
 from slipway.flows.floors import floor_in
+from slipway.flows.scoped_rate import at_scoped_rate
 from slipway.flows.who_can import answered_for, is_hopeless, is_waiting, words_of
 from slipway.gates.floors import effective
 from slipway.gates.judge import judge, verdict
@@ -18,6 +19,7 @@ from slipway.governance.asked import asked
 from slipway.governance.telling import tell_of_verdict
 from slipway.ledger import entries, events, lineage
 from slipway.ledger.sealed_records import kept
+from slipway.monitoring.declare import Drift
 from slipway.ports.workspace import Workspace
 from slipway.records.declarations import DeclaredEndpoint, declared_id
 from slipway.records.gates import Approval, CheckSpec, Evidence, GateSpec, Outcome, Verdict
@@ -35,7 +37,8 @@ def declared_endpoint(workspace: Workspace, name: str, *, model: str = "") -> De
     """What the project declared of an endpoint.
 
     One that was never declared has the gates that the project declared for the model elsewhere in the environment, all of
-    them: another name is no way round. Where there are none, the environment's floor is its gate.
+    them: another name is no way round. Where there are none, the environment's floor is its gate. Drift of its inputs is
+    watched in any case: what it takes to tell is in the bundle.
     """
     id = declared_id(workspace.project, workspace.environment, name)
     with workspace.ledger.read() as tx:
@@ -55,6 +58,7 @@ def declared_endpoint(workspace: Workspace, name: str, *, model: str = "") -> De
         gate=GateSpec(checks=tuple(check for n, check in enumerate(checks) if check not in checks[:n]))
         if gates
         else None,
+        monitors=(Drift().spec(),),
     )
 
 
@@ -78,6 +82,8 @@ def judge_version(
         standing: The standing approval under which the version was made; it counts as its giver's word.
     """
     gate = effective(declared.gate, workspace.environment, floor_in(workspace))
+    with workspace.ledger.read() as tx:
+        gate = at_scoped_rate(tx, workspace.project, declared.name, gate)
     is_known, is_itself = _champion(workspace, version, declared.name)
     now = workspace.clock.now()
     approvals = approvals_of(workspace, version.bundle)

@@ -128,7 +128,11 @@ def _beyond(workspace: Workspace, declared: DeclaredEndpoint) -> Iterator[tuple[
     for rival in () if serving is None else serving.challengers:
         doing = "is being rolled out" if serving is not None and serving.split is None else "is an arm of an A/B test"
         yield "challenger", f"{rival.served.model} {rival.served.number} {doing} on it now"
-    if declared.monitors:
+    with workspace.ledger.read() as tx:
+        is_declared = entries.etag(tx, DeclaredEndpoint, declared.id) > 0
+    if (
+        declared.monitors and is_declared
+    ):  # nobody asked for the drift that is watched anyway: it may stay behind unsaid
         yield "monitors", f"it is watched by {', '.join(monitor.name for monitor in declared.monitors)}"
     if declared.retrain is not None:
         yield "retrain", "its model is trained again by itself"

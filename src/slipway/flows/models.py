@@ -1,18 +1,17 @@
-"""Models as people see them: versions with aliases, bundle, verdicts, approvals, lineage, card."""
+"""Models as people see them: versions with aliases, bundle, verdicts, approvals, lineage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from slipway.errors import Denied, NotFound
+from slipway.errors import Denied
 from slipway.flows.approve import approvals_of
 from slipway.flows.reproduce import reproductions_of
 from slipway.flows.stored_rows import check_readable_behind, personal_inputs
 from slipway.ledger import entries, lineage, search
-from slipway.models import registered, registry
-from slipway.models.card import answered
+from slipway.models import registry
 from slipway.operations.declare import Empty
 from slipway.operations.models import (
     AliasMoved,
@@ -26,11 +25,10 @@ from slipway.operations.models import (
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
 from slipway.records.models import Bundle, ModelVersion
-from slipway.records.reproductions import Reproduction
 from slipway.records.search import Search
 from slipway.tables.personal import may_see, sees_all
 
-__all__ = ["card_of", "get_model", "list_models", "search_models", "set_alias"]
+__all__ = ["get_model", "list_models", "search_models", "set_alias"]
 
 
 def list_models(workspace: Workspace, request: Empty) -> Models:
@@ -78,7 +76,6 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
             if link.target.startswith("verdict:")
         ]
         links = lineage.trace(tx, f"model:{version.id}")
-        written = registered.documents(tx, workspace, version.name)
     repeated = tuple(reproductions_of(workspace, version.bundle)) if bundle else ()
     return ModelDetail(
         version=version,
@@ -87,7 +84,6 @@ def get_model(workspace: Workspace, request: GetModel) -> ModelDetail:
         verdicts=tuple(sorted(judged, key=lambda verdict: (verdict.created_at, verdict.id), reverse=True)),
         approvals=tuple(approvals_of(workspace, version.bundle)) if bundle else (),
         lineage=tuple(links),
-        card=answered(card_of(workspace, bundle), written) + _reproduced(version, repeated) if bundle else "",
         reproductions=repeated,
     )
 
@@ -121,24 +117,3 @@ def set_alias(workspace: Workspace, request: SetAlias) -> AliasMoved:
         workspace, request.name, request.alias, request.version, before=before, reason=request.reason
     )
     return AliasMoved(alias=moved.alias, number=moved.number, before=before)
-
-
-def card_of(workspace: Workspace, bundle: Bundle) -> str:
-    """The card as it was packed.
-
-    Raises:
-        NotFound: The bundle has none.
-    """
-    for file in bundle.files:
-        if file.path == "card.md":
-            return workspace.blobs.get(file.digest).decode()
-    raise NotFound(f"The bundle of {bundle.model!r} has no card.", fix="Package the model again.")
-
-
-def _reproduced(version: ModelVersion, found: Sequence[Reproduction]) -> str:
-    """The part of the card that tells of repetitions: they come after the model was packaged, so its own card has none."""
-    if not found:
-        ask = f"slipway reproduce {version.name}:{version.number}"
-        return f"\n## Reproduced (missing)\n\nNobody repeated the run that made it: `{ask}`.\n"
-    lines = [f"- {one.created_at:%Y-%m-%d}, {one.verdict}, by {one.actor}: {one.sentence}" for one in found]
-    return "\n".join(["", "## Reproduced (auto)", "", *lines, ""])

@@ -27,6 +27,7 @@ from slipway.flows.feed import feed
 from slipway.models import bundle as bundles
 from slipway.ports.launcher import LOG_FILE
 from slipway.ports.workspace import Workspace
+from slipway.processes import started
 from slipway.records.endpoints import EMBEDDED, Contract, EndpointStatus, OnlinePlace, Revision, Served
 from slipway.records.models import Bundle, ModelVersion
 from slipway.serving.online_place import write_place
@@ -134,7 +135,7 @@ def stop(pid: int) -> None:
     until = time.monotonic() + _STOP_WITHIN_S
     with suppress(ProcessLookupError, ChildProcessError):
         os.kill(pid, signal.SIGTERM)
-        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        while started(pid):  # until somebody waits for it, it is there and has ended
             if time.monotonic() > until:
                 os.killpg(pid, signal.SIGKILL)
                 return

@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import takewhile
 
 import msgspec
 
@@ -19,7 +21,7 @@ from slipway.flows.promotion import Promoted, Stage, name_of
 from slipway.flows.promotion import Promotion as Workflow
 from slipway.flows.promotion_stages import STAGES
 from slipway.flows.promotion_way import Ask, Came, Way, arrived
-from slipway.flows.promotions import bring_along, keep, moved, newest_of
+from slipway.flows.promotions import bring_along, keep, moved, newest_of, reason_of
 from slipway.flows.replay_rows import Serve, over_http
 from slipway.hashing import digest
 from slipway.ids import check_name
@@ -69,6 +71,8 @@ def promote(
     features: FeatureSet | None = None,
     others: Sequence[Workspace] = (),
     port: int = 0,
+    before: str = "",
+    reason: str = "",
     ask: Ask,
     serve: Serve = over_http,
 ) -> Promotion:
@@ -83,6 +87,8 @@ def promote(
         features: The feature set of that endpoint, as the project's code declares it now.
         others: Further environments whose pages show where it stands.
         port: The port that the endpoint is to listen on, 0 for any.
+        before: The stage before which it stops, "" for none.
+        reason: Why; "" leaves what was said before.
         ask: Asks an endpoint over HTTP.
         serve: Asks stored rows of the bundle as it serves at the target; its endpoint process, unless something else is given.
 
@@ -91,7 +97,7 @@ def promote(
 
     Raises:
         Denied: Whoever asks may not deploy at the target.
-        InvalidInput: Source and target are one environment.
+        InvalidInput: Source and target are one environment, or the reason is too long.
         GateRefused: A gate or a person said no.
         Conflict: Somebody else promotes the model there now, or an earlier environment is missing.
         StepFailed: A stage of the project's own raised.
@@ -99,21 +105,19 @@ def promote(
     check_allowed(target, "promotions.start", "endpoints.deploy")
     _check_apart(source, target, version)
     places = _places(target, source, *others)
+    way = partial(
+        Way, source=source, target=target, version=version, features=features, port=port, ask=ask, serve=serve
+    )
     with _alone(target, version.name):
-        promotion = _begun(places, source, target, version, workflow, check_name(endpoint or version.name, "endpoint"))
+        where = check_name(endpoint or version.name, "endpoint")
+        promotion = _begun(places, source, target, version, workflow, where, reason_of(reason))
         bring_along(places, promotion)
-        for stage in workflow.stages:
+        for stage in takewhile(lambda stage: name_of(stage) != before, workflow.stages):
             former = next(one for one in promotion.stages if one.name == name_of(stage))
             if former.state == "done":
                 continue
             begun = _set(places, promotion, PromotionStage(name=former.name, state="under way"))
-            # fmt: off
-            way = Way(
-                source=source, target=target, version=version, promotion=begun, former=former.state, features=features,
-                port=port, ask=ask, serve=serve,
-            )
-            # fmt: on
-            promotion = _through(way, stage, places)
+            promotion = _through(way(promotion=begun, former=former.state), stage, places)
             if promotion.state == "waiting":
                 break
     return promotion
@@ -170,6 +174,7 @@ def _begun(
     version: ModelVersion,
     workflow: Workflow,
     endpoint: str,
+    reason: str,
 ) -> Promotion:
     """The promotion of these bytes that is under way or whose end still holds; otherwise a new one."""
     names = [name_of(stage) for stage in workflow.stages]
@@ -177,9 +182,11 @@ def _begun(
     if found is not None and found.endpoint == endpoint and (found.state != "done" or _still_holds(target, found)):
         known = {stage.name: stage for stage in found.stages}
         stages = tuple(known.get(name, PromotionStage(name=name)) for name in names)
+        why = reason or found.reason
         if stages == found.stages:
-            return found
-        changed = msgspec.structs.replace(found, stages=stages, workflow=workflow.name, state="under way")
+            same = msgspec.structs.replace(found, reason=why)
+            return found if same == found else keep(places, same, verb="promotions.stage")
+        changed = msgspec.structs.replace(found, stages=stages, workflow=workflow.name, state="under way", reason=why)
         return keep(places, changed, verb="promotions.stage")
     latest = newest_of(target, version.name, target.environment)
     number = latest.number + 1 if latest else 1
@@ -199,6 +206,7 @@ def _begun(
         stages=tuple(PromotionStage(name=name) for name in names),
         actor=target.actor,
         updated_at=now,
+        reason=reason,
     )
     return keep(places, begun, verb="promotions.start")
 

@@ -90,6 +90,8 @@ def gate(way: Way) -> Came:
     against = [one for one in ruling.outcomes if one.result in ("refused", "cannot tell")]
     if [one for one in against if is_hopeless(one) or one.kind != "approval"]:
         raise refusal(version, ruling)
+    if way.features is not None:  # now, since whoever goes on after an approval may have no code at hand
+        keep_views(way.target, way.features)
     passed = sum(one.result == "passed" for one in ruling.outcomes)
     asks = f"; {len(against)} ask for somebody's word" if against else ""
     return Came(
@@ -139,8 +141,6 @@ def deployed(way: Way) -> Came:
             why=mine.reason,
             fix="The champion serves on. Promote it again for a new roll-out, or promote another version.",
         )
-    if way.features is not None:
-        keep_views(way.target, way.features)
     deploy(way.target, Deploy(model=version.name, version=str(version.number), endpoint=name, port=way.port))
     begun = rollouts.under_way(way.target, name)
     if begun is not None and begun.challenger.bundle == version.bundle:

@@ -12,9 +12,10 @@ from slipway.operations.promotions import ListPromotions, Promotions
 from slipway.ports.workspace import Workspace
 from slipway.records.promotions import Promotion, PromotionStage
 
-__all__ = ["bring_along", "keep", "list_promotions", "moved", "newest_of"]
+__all__ = ["bring_along", "keep", "list_promotions", "moved", "newest_of", "reason_of"]
 
 _MOST = 10_000
+_LONGEST_REASON = 1000
 
 
 def list_promotions(workspace: Workspace, request: ListPromotions) -> Promotions:
@@ -40,6 +41,22 @@ def newest_of(workspace: Workspace, model: str, environment: str, *, bundle: str
             if one.target == environment and bundle in ("", one.bundle)
         ]
     return max(found, key=lambda one: one.number, default=None)
+
+
+def reason_of(text: str) -> str:
+    """A reason as it is kept: in one line.
+
+    Raises:
+        InvalidInput: It is too long.
+    """
+    plain = " ".join(text.split())
+    if len(plain) > _LONGEST_REASON:
+        raise InvalidInput(
+            f"The reason has {len(plain):,} characters.",
+            fix=f"Give at most {_LONGEST_REASON:,}; what is longer is a comment on the version: slipway comment",
+            field="reason",
+        )
+    return plain
 
 
 def moved(promotion: Promotion, stage: PromotionStage) -> Promotion:
@@ -73,6 +90,10 @@ def keep(workspaces: Sequence[Workspace], promotion: Promotion, *, verb: str) ->
                 state=promotion.state,
                 stage=stage.name,
                 stage_state=stage.state,
+                name=promotion.name,
+                version=promotion.version,
+                target=promotion.target,
+                **({"reason": promotion.reason} if promotion.reason else {}),
             )
     return promotion
 

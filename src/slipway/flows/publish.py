@@ -23,6 +23,7 @@ from slipway.flows.stored_rows import personal_inputs, personal_names
 from slipway.governance.callers import tell_endpoint
 from slipway.governance.telling import tell_of_revision
 from slipway.ledger import entries, events, lineage
+from slipway.ledger.limits import check_room
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.ports.ledger_store import WriteTransaction
@@ -99,6 +100,8 @@ def _numbered(
     serves = versions[0]
     with workspace.ledger.write() as tx:
         former = tx.ref(workspace.project, "endpoint", draft.name)
+        if former is None:
+            check_room(tx, workspace, "endpoints")
         number = (entries.get(tx, Revision, former).number if former else 0) + 1
         revision = msgspec.structs.replace(draft, number=number, id=f"{workspace.project}/{draft.name}/{number}")
         entries.put(tx, revision, expect=0)

@@ -32,7 +32,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.trash import Purge
 from slipway.runs.receiving import forget_abandoned
 
-__all__ = ["purge", "sweep"]
+__all__ = ["foretell", "purge", "sweep"]
 
 _AT_ONCE = 100
 _A_DAY = timedelta(days=1)
@@ -91,6 +91,11 @@ def purge(workspace: Workspace, request: PurgeTrash) -> Purged:
         bytes=freed.size,
         waiting=freed.waiting,
     )
+
+
+def foretell(workspace: Workspace, plan: Plan) -> Purged:
+    """What purging by a plan would remove, whenever its bytes were stored; nothing is."""
+    return _foretold(workspace, plan, _before(0.0))
 
 
 def sweep(workspace: Workspace, request: SweepBlobs) -> Swept:

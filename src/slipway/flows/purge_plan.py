@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from slipway.flows.trashed import (
     deleted_models,
     deleted_runs,
     deleted_versions,
+    ended_runs,
     find_item,
     item_of,
     logged_in,
@@ -30,11 +31,13 @@ from slipway.models.holding import HISTORY, holder, holders
 from slipway.operations.trash import Kept
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.models import ModelVersion
+from slipway.records.models import LoggedModel, ModelVersion
 from slipway.records.runs import Run
 from slipway.records.search import IsNull, Not
 
-__all__ = ["Plan", "is_at_work", "plan_all", "plan_named"]
+__all__ = ["Plan", "is_at_work", "plan_all", "plan_ended", "plan_named"]
+
+_MANY = 1_000_000
 
 
 @dataclass
@@ -85,6 +88,29 @@ def plan_all(workspace: Workspace, until: datetime) -> Plan:
             _add(plan, item_of(run))
         _hold(tx, workspace, plan)
     return plan
+
+
+def plan_ended(workspace: Workspace, before: datetime) -> Plan:
+    """The runs, not in the trash, that ended before a moment and that nothing holds."""
+    plan = Plan()
+    with workspace.ledger.read() as tx:
+        ended = {run.id: run for run in ended_runs(tx, workspace, before)}
+        for run in ended.values():
+            _add(plan, item_of(run))
+        _hold(tx, workspace, plan)
+        for one in entries.every(tx, LoggedModel, project=workspace.project):
+            if one.run_id in plan.runs and one.deleted_at is None:
+                plan.keep(plan.runs, one.run_id, f"the model {one.id} was logged in it")
+        for id in list(plan.runs):
+            if why := _held_inside(tx, id, ended):
+                plan.keep(plan.runs, id, why)
+    return plan
+
+
+def _held_inside(tx: ReadTransaction, id: str, ended: Mapping[str, Run]) -> str:
+    """Which younger run is inside a run, "" for none."""
+    inside = entries.find(tx, Run, parent=id, limit=_MANY)
+    return next((f"the run {run.id} inside it is not as old" for run in inside if run.id not in ended), "")
 
 
 def plan_named(workspace: Workspace, items: Iterable[str]) -> Plan:

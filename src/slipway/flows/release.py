@@ -13,6 +13,7 @@ from slipway.errors import InvalidDeclaration, InvalidInput, NotFound
 from slipway.features.certificate import certificate_of
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.feed import keep_views
+from slipway.flows.metric_contracts import keep
 from slipway.flows.package import package, training_set_of
 from slipway.governance.asked import Asked, asked
 from slipway.governance.raci import ACCOUNTABLE
@@ -75,6 +76,9 @@ def declare_endpoint(
         declared = msgspec.structs.replace(declared, batch=placed)
     with workspace.ledger.write() as tx:
         _check_words(asked(tx, workspace), declared.name, declared.gate)
+        for terms in (declared.kpi, *(monitor.contract for monitor in declared.monitors)):
+            if terms is not None:
+                keep(tx, workspace, terms, endpoint=declared.name)
         try:
             former = entries.get(tx, DeclaredEndpoint, declared.id)
         except NotFound:

@@ -43,6 +43,7 @@ from slipway.tables.personal import MASK, may_see
 
 __all__ = [
     "ANSWER",
+    "FITTED",
     "Serve",
     "Served",
     "fitted_rows",
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 ANSWER = "the answer"
+FITTED = "fitted rows"
 _ROWS = 500
 _ANSWER_WITHIN_S = 60.0
 _encode = msgspec.json.Encoder().encode
@@ -368,7 +370,7 @@ def _fitted_elsewhere(cases: Sequence[list[Any]], fields: Sequence[Field], store
     first = ""
     if left.height:
         first = f"the model was fitted on a row that is none of its training set's: {_shown(left, stored, fields)}"
-    return [Comparison(column="fitted rows", compared=len(cases), differing=left.height, first=first)]
+    return [Comparison(column=FITTED, compared=len(cases), differing=left.height, first=first)]
 
 
 def _shown(left: pl.DataFrame, stored: TrainedRows, fields: Sequence[Field]) -> str:

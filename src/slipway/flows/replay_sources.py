@@ -179,7 +179,8 @@ def _labels(folder: Path, key: str, by_key: Mapping[str, Any], key_of_id: Mappin
         named = key_of_id.get(row.prediction, "") if row.prediction else row.key
         if named in by_key:
             at = _instant(row.observed_us)
-            yield at, {"key": {key: by_key[named]}, "value": row.value, "observed_at": at}
+            numbered = {"revision": row.revision} if row.revision else {}
+            yield at, {"key": {key: by_key[named]}, "value": row.value, "observed_at": at, **numbered}
 
 
 def _arrivals(folder: Path, spec: FeatureSetSpec) -> tuple[list[Arrival], int]:

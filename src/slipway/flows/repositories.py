@@ -19,7 +19,7 @@ from slipway.ports.source import masked
 from slipway.ports.workspace import Workspace
 from slipway.records.schedules import Schedule, ScheduleTrigger
 
-__all__ = ["Place", "around", "head", "is_time", "place_of", "snapshot_at"]
+__all__ = ["Place", "around", "git", "head", "is_time", "place_of", "snapshot_at"]
 
 _WITHIN_S = 60.0
 _NETWORK_EVERY_S = 60.0
@@ -43,7 +43,7 @@ def around(folder: Path) -> Place:
     """The repository in which a folder lies, and where; no repository where it lies in none."""
     try:
         top, _, prefix = (
-            _git("-C", str(folder), "rev-parse", "--show-toplevel", "--show-prefix").decode().partition("\n")
+            git("-C", str(folder), "rev-parse", "--show-toplevel", "--show-prefix").decode().partition("\n")
         )
     except Unavailable:
         return Place("", "")
@@ -72,7 +72,7 @@ def head(place: Place, branch: str) -> str:
     Raises:
         Unavailable: The repository cannot be read.
     """
-    listed = _git("ls-remote", "--heads", "--", place.repository, f"refs/heads/{branch}").decode()
+    listed = git("ls-remote", "--heads", "--", place.repository, f"refs/heads/{branch}").decode()
     return listed.split()[0] if listed.split() else ""
 
 
@@ -87,16 +87,16 @@ def snapshot_at(workspace: Workspace, place: Place, branch: str, commit: str) ->
     home = workspace.root / "repositories" / digest(place.repository.encode())[:16]
     if not (home / "HEAD").exists():
         home.mkdir(parents=True, exist_ok=True)
-        _git("init", "--quiet", "--bare", str(home))
-    _git("-C", str(home), "fetch", "--quiet", "--no-tags", "--depth=1", "--", place.repository, f"refs/heads/{branch}")
-    found = _git("-C", str(home), "rev-parse", "FETCH_HEAD").decode().strip()
+        git("init", "--quiet", "--bare", str(home))
+    git("-C", str(home), "fetch", "--quiet", "--no-tags", "--depth=1", "--", place.repository, f"refs/heads/{branch}")
+    found = git("-C", str(home), "rev-parse", "FETCH_HEAD").decode().strip()
     if found != commit:
         raise Unavailable(
             f"The branch {branch!r} of {masked(place.repository)} moved on while it was read.",
             fix="Nothing needs to be done: the next look takes it as it is then.",
         )
     try:
-        packed = _git("-C", str(home), "archive", "--format=tar", f"{commit}:{place.prefix}")
+        packed = git("-C", str(home), "archive", "--format=tar", f"{commit}:{place.prefix}")
     except Unavailable as problem:
         raise NotFound(
             f"The commit {commit[:12]} of {masked(place.repository)} has no folder {place.prefix!r}.",
@@ -116,7 +116,7 @@ def snapshot_at(workspace: Workspace, place: Place, branch: str, commit: str) ->
         return workspace.blobs.put(pack(Path(name), files=chosen.files))
 
 
-def _git(*words: str) -> bytes:
+def git(*words: str) -> bytes:
     """What git prints.
 
     Raises:
@@ -130,7 +130,9 @@ def _git(*words: str) -> bytes:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_WITHIN_S, env=environment, check=False
         )
     except FileNotFoundError as problem:
-        raise Unavailable("git is not installed here.", fix="Install it: sw.on_push looks by it.") from problem
+        raise Unavailable(
+            "git is not installed here.", fix="Install it: branches and commits are read by it."
+        ) from problem
     except subprocess.TimeoutExpired as problem:
         raise Unavailable(
             f"git {words[0]} did not end within {_WITHIN_S:.0f} seconds.",

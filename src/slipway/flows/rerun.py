@@ -13,9 +13,10 @@ from slipway.flows.run_changes import changes
 from slipway.flows.warm_start import former_of, started_from
 from slipway.ids import new_id
 from slipway.ledger import entries, events
-from slipway.ledger.run_tags import RERUNS
+from slipway.ledger.run_tags import RERUNS, STARTED
 from slipway.operations.runs import Reran, Rerun
 from slipway.pipelines import snapshot, staging
+from slipway.pipelines.given import check_readable
 from slipway.ports.runner import LOG_FILE, TASK_FILE
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
@@ -61,7 +62,11 @@ def _staged(workspace: Workspace, run: Run, request: Rerun, key: str, checkout: 
     if not checkout:
         check_snapshot(run)
         _check_names(run, request.params)
-    snapshot.check_files(workspace, snapshot.contents_of(workspace, checkout or run.code.snapshot))
+    contents = snapshot.contents_of(workspace, checkout or run.code.snapshot)
+    snapshot.check_files(workspace, contents)
+    if run.pipeline in (contents.pipelines or {}):
+        known = (contents.pipelines or {})[run.pipeline].parameters
+        check_readable(known, request.params, of=f"the pipeline {run.pipeline!r}")
     # With the data of now go the files of now, which are those of the checkout where one is named.
     is_as_then = request.data == "same" or not checkout
     files, cwd = beside_of(workspace, run) if is_as_then else ({}, "")
@@ -74,7 +79,7 @@ def _staged(workspace: Workspace, run: Run, request: Rerun, key: str, checkout: 
         pipeline=run.pipeline,
         params=dict(request.params),
         params_of=run.id,
-        tags={RERUNS: run.id},
+        tags={RERUNS: run.id, STARTED: key},
         pins=pins_of(workspace, run) if request.data == "same" else {},
         is_release=True,
         warm_start=start,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from slipway.governance.outbox import announce_end
 from slipway.governance.telling import assigned
 from slipway.ids import new_id
 from slipway.ledger import entries, events
@@ -56,6 +57,8 @@ def open_incident(
 def close_incident(tx: WriteTransaction, workspace: Workspace, rollout: Rollout, name: str, *, why: str = "") -> None:
     """Close the incident of a name, where one is open."""
     for one in entries.find(tx, Incident, parent=rollout.parent_id, name=name, state="open", limit=1):
-        entries.put(tx, msgspec.structs.replace(one, state="closed", closed_at=workspace.clock.now()))
+        closed = msgspec.structs.replace(one, state="closed", closed_at=workspace.clock.now(), why=why)
+        entries.put(tx, closed)
+        announce_end(tx, workspace, closed)
         more = {"why": why} if why else {}
         events.record(tx, workspace, "incidents.close", f"incident:{one.id}", monitor=name, **more)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from enum import Enum
-from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,21 +14,13 @@ from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.flows.triggers import Trigger
 from slipway.ids import check_name
 from slipway.pipelines.declare import Pipeline
-from slipway.pipelines.params import converted
+from slipway.pipelines.params import converted, parameters_of
 from slipway.records.loop import TriggerSpec
-from slipway.records.schedules import CatchUp, Overlap, ParameterKind, ParameterSpec, ScheduleSpec, ScheduleTrigger
+from slipway.records.schedules import CatchUp, Overlap, ScheduleSpec, ScheduleTrigger
 from slipway.schema.durations import microseconds
 
 __all__ = ["Schedule", "today"]
 
-_KINDS: dict[Any, ParameterKind] = {
-    str: "text",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    date: "date",
-    datetime: "instant",
-}
 _MOST_RETRIES = 100
 
 
@@ -102,7 +92,7 @@ class Schedule:
             when=self._triggers(),
             params=msgspec.to_builtins(fixed),
             today=tuple(sorted(self.params.keys() - fixed.keys())),
-            parameters=tuple(_parameters(self.pipeline)),
+            parameters=parameters_of(self.pipeline),
             catch_up=self.catch_up,
             overlap=self.overlap,
             retries=self.retries,
@@ -117,12 +107,13 @@ class Schedule:
         found = []
         for trigger in self.when:
             spec = trigger.spec
-            if isinstance(spec, TriggerSpec) and spec.kind != "schedule":
+            if isinstance(spec, TriggerSpec) and spec.kind not in ("schedule", "custom"):
                 raise self._unfit(
                     "when", "sw.degraded", "That is for sw.Retrain; give sw.on_incident('flight-delays')."
                 )
             if isinstance(spec, TriggerSpec):
-                spec = ScheduleTrigger(kind="cron", cron=spec.cron, timezone=spec.timezone)
+                kind: Literal["cron", "custom"] = "custom" if spec.kind == "custom" else "cron"
+                spec = ScheduleTrigger(kind=kind, cron=spec.cron, timezone=spec.timezone, custom=spec.custom)
             found.append(spec)
         if len(set(found)) < len(found) or sum(spec.kind == "hook" for spec in found) > 1:
             raise self._unfit("when", self.when, "Give each of them once.")
@@ -143,7 +134,7 @@ class Schedule:
                 f"The parameters of the schedule of {self.pipeline.name!r} do not fit: {problem}",
                 fix="Give plain values that the pipeline's annotations allow.",
             ) from problem
-        known = {one.name: one for one in _parameters(self.pipeline)}
+        known = {one.name: one for one in parameters_of(self.pipeline)}
         if unknown := [name for name in by_hook if name not in known]:
             raise self._unfit("on_hook", unknown[0], f"The pipeline has the parameters: {', '.join(known) or 'none'}.")
         needed = [one.name for one in known.values() if one.is_needed and one.name not in given]
@@ -159,18 +150,3 @@ class Schedule:
 
     def _unfit(self, what: str, given: object, fix: str) -> InvalidDeclaration:
         return InvalidDeclaration(f"The schedule of {self.pipeline.name!r} was given {given!r} as its {what}.", fix=fix)
-
-
-def _parameters(pipeline: Pipeline[..., Any]) -> list[ParameterSpec]:
-    hints = typing.get_type_hints(pipeline.function)
-    found = []
-    for name, parameter in pipeline.signature.parameters.items():
-        hint = hints.get(name, Any)
-        choices = [choice for choice in typing.get_args(hint) if choice is not NoneType]
-        is_optional = NoneType in typing.get_args(hint)
-        if is_optional and len(choices) == 1:
-            hint = choices[0]
-        kind = _KINDS.get(hint, "any") if isinstance(hint, type) else "any"
-        is_needed = parameter.default is parameter.empty
-        found.append(ParameterSpec(name=name, kind=kind, is_optional=is_optional, is_needed=is_needed))
-    return found

@@ -122,6 +122,7 @@ def declare_schedules(
                 parent_id=parent_of(workspace),
                 spec=spec,
                 snapshot=snapshot,
+                applied_at=now,
                 repository=own.repository,
                 prefix=own.prefix,
             )
@@ -190,6 +191,8 @@ def _put(
     new = replace(fresh, marks=marks, hook=new_id() if is_hooked else "")
     if former is not None:
         kept = {"created_at": former.created_at, "hook_edition": former.hook_edition}
+        if former.snapshot == fresh.snapshot:
+            kept["applied_at"] = former.applied_at
         if is_hooked and former.hook:
             kept |= {"hook": former.hook, "hook_secret": former.hook_secret}
         if is_going_on:

@@ -16,6 +16,7 @@ import msgspec
 from slipway.errors import Conflict, Corrupt, NotFound, Unavailable
 from slipway.flows.endpoints import folder_of, next_scoring, revision_of, stop
 from slipway.flows.feed import from_tables
+from slipway.flows.incidents import close
 from slipway.governance.telling import assigned
 from slipway.ids import new_id
 from slipway.ledger import entries, events
@@ -378,7 +379,8 @@ def ended(tx: WriteTransaction, workspace: Workspace, scoring: Scoring) -> Scori
         )
         entries.put(tx, assigned(tx, workspace, incident))
     elif done.state != "failed" and found:
-        entries.put(tx, msgspec.structs.replace(found[0], state="closed", closed_at=workspace.clock.now()))
+        why = f"scoring {done.number} ended well"
+        close(tx, workspace, found[0], why, workspace.clock.now())
     return done
 
 

@@ -17,8 +17,8 @@ from slipway.ledger import entries, events, lineage
 from slipway.ledger.sealed_records import kept
 from slipway.operations.governance import ListStanding, Revoke, Stand, Standing, StandingApprovals
 from slipway.ports.workspace import Workspace
-from slipway.records.declarations import DeclaredEndpoint
-from slipway.records.loop import StandingApproval
+from slipway.records.declarations import DeclaredEndpoint, declared_id
+from slipway.records.loop import RetrainSpec, StandingApproval
 
 __all__ = ["list_standing", "policy_of", "revoke", "stand", "standing_for"]
 
@@ -31,8 +31,21 @@ def policy_of(declared: DeclaredEndpoint) -> str:
     is_followed = declared.retrain is None or declared.retrain.definition
     code = "" if is_followed else declared.snapshot
     contract = (declared.key, declared.strict)  # another contract is rolled out by nobody's comparison
-    parts = (declared.id, declared.gate, declared.rollout, declared.retrain, contract, code)
+    parts = (declared.id, declared.gate, declared.rollout, _plain(declared.retrain), contract, code)
     return fingerprint(tuple(msgspec.json.encode(part) for part in parts))
+
+
+def _plain(spec: RetrainSpec | None) -> object:
+    """Without what is not declared and was not known once: a word that was given before there was such a field holds."""
+    if spec is None:
+        return None
+    found = msgspec.to_builtins(spec)
+    found["when"] = [
+        {name: value for name, value in one.items() if value or name not in ("labels", "custom")}
+        for one in found["when"]
+    ]
+    later = ("since", "window_us", "recent_us", "at_most", "per_us", "min_labels")
+    return {name: value for name, value in found.items() if value or name not in later}
 
 
 def stand(workspace: Workspace, request: Stand) -> Standing:
@@ -91,7 +104,9 @@ def list_standing(workspace: Workspace, request: ListStanding) -> StandingApprov
     """Standing approvals, newest first."""
     with workspace.ledger.read() as tx:
         found = entries.find(tx, StandingApproval, project=workspace.project, name=request.endpoint or None, limit=1000)
-    return StandingApprovals(approvals=tuple(found))
+        id = declared_id(workspace.project, workspace.environment, request.endpoint)
+        declared = entries.get(tx, DeclaredEndpoint, id) if entries.etag(tx, DeclaredEndpoint, id) else None
+    return StandingApprovals(approvals=tuple(found), retrains=declared is not None and declared.retrain is not None)
 
 
 def revoke(workspace: Workspace, request: Revoke) -> Standing:

@@ -21,9 +21,10 @@ from slipway.ports.workspace import Workspace
 from slipway.records.models import Bundle, ModelVersion
 from slipway.tables.catalog import heads
 
-__all__ = ["SignedFiles", "export_signed", "note_export", "take_out"]
+__all__ = ["STORE_KEY", "SignedFiles", "export_signed", "note_export", "take_out"]
 
-_KEY = "model-signing.pem"
+STORE_KEY = "model-signing.pem"
+"""The name of the plain key that a store signs with for tools that know nothing of Slipway."""
 
 
 class SignedFiles(Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ def export_signed(workspace: Workspace, version: ModelVersion, out: Path, *, key
     for path in (folder, signature, public):
         if path.exists():
             raise Conflict(f"{path} is there already.", fix="Name another folder: --out FOLDER")
-    made = plugins.load("plain_key", "ec")(key or workspace.root / "keys" / _KEY, create=key is None)
+    made = plugins.load("plain_key", "ec")(key or workspace.root / "keys" / STORE_KEY, create=key is None)
     has_sample = take_out(workspace, version, folder)[1]
     signature.write_bytes(sigstore_bundle(statement(folder, name), made))
     public.write_bytes(made.public_pem)

@@ -28,6 +28,7 @@ __all__ = [
     "deleted_models",
     "deleted_runs",
     "deleted_versions",
+    "ended_runs",
     "find_item",
     "item_of",
     "logged_in",
@@ -37,6 +38,7 @@ __all__ = [
 
 DELETED = Field("attribute", "deleted")
 """What a search calls the time at which a run was put into the trash."""
+_CREATED = Field("attribute", "created")
 
 Sort = Literal["run", "experiment", "model", "version", "logged"]
 
@@ -124,6 +126,13 @@ def deleted_runs(tx: ReadTransaction, workspace: Workspace, *, until: datetime |
     """
     where: Condition = Not(IsNull(DELETED)) if until is None else Compare(DELETED, "<=", milliseconds(until))
     yield from _paged(tx, workspace, where, Order(DELETED, descending=True))
+
+
+def ended_runs(tx: ReadTransaction, workspace: Workspace, before: datetime) -> Iterator[Run]:
+    """The project's runs that ended before a moment and are not in the trash; the transaction stays open until the last."""
+    for run in _paged(tx, workspace, And((IsNull(DELETED), Compare(_CREATED, "<", milliseconds(before))))):
+        if run.state not in ("running", "scheduled") and (run.ended_at or run.created_at) < before:
+            yield run
 
 
 def _paged(tx: ReadTransaction, workspace: Workspace, where: Condition, *order: Order) -> Iterator[Run]:

@@ -7,10 +7,22 @@ from dataclasses import dataclass
 
 from slipway.errors import InvalidDeclaration
 from slipway.records.loop import TriggerSpec
+from slipway.records.plugged import Value
 from slipway.records.schedules import ScheduleTrigger
+from slipway.schema.plugged import plugged
 from slipway.schema.schedules import check_schedule
 
-__all__ = ["Trigger", "cron", "degraded", "on_hook", "on_incident", "on_push", "on_table"]
+__all__ = [
+    "Trigger",
+    "cron",
+    "custom_trigger",
+    "degraded",
+    "new_labels",
+    "on_hook",
+    "on_incident",
+    "on_push",
+    "on_table",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,42 @@ def cron(expression: str, *, timezone: str = "UTC") -> Trigger:
 
 
 degraded = Trigger(TriggerSpec(kind="degraded"))
-"""Ask for a retraining while an incident of a quality or KPI monitor is open. Drift alone is no reason."""
+"""Ask for a retraining while an incident of a quality, estimated quality or KPI monitor is open. Drift alone is no reason."""
+
+
+def new_labels(count: int) -> Trigger:
+    """Ask for a retraining once so many labels came since the last one began, or since the endpoint began to serve.
+
+    Args:
+        count: How many answered rows, at least 1.
+
+    Raises:
+        InvalidDeclaration: It is no such number.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidDeclaration(
+            f"sw.new_labels was given {count!r}.", fix="Give a whole number of labels: sw.new_labels(1000)."
+        )
+    return Trigger(TriggerSpec(kind="labels", labels=count))
+
+
+def custom_trigger(plugin: str, **options: Value) -> Trigger:
+    """Run, or train again, when an installed plug-in tells of something new: see docs/plug-ins.md.
+
+    Each occasion that it names starts once what waits for it, one that was there at the first look too.
+
+    Args:
+        plugin: The name under which its package installed it.
+        **options: Its keyword arguments.
+
+    Raises:
+        InvalidDeclaration: It is no name of a plug-in, or an option is no plain value.
+        NotFound: No installed package brings one of that name.
+
+    Example:
+        `sw.Schedule(nightly, when=[sw.custom_trigger("file_arrived", path="/data/drop/orders.csv")])`
+    """
+    return Trigger(TriggerSpec(kind="custom", custom=plugged("trigger", plugin, options)))
 
 
 def on_table(table: object) -> Trigger:

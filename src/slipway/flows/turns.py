@@ -47,9 +47,11 @@ def turn(workspace: Workspace, name: str, *, within_s: float = _TURN_WITHIN_S) -
                         fix=f"Look how it stands, then decide anew: slipway endpoints show {name}",
                     ) from None
                 time.sleep(_LOOK_EVERY_S)
-        file.truncate(0)
-        file.write(str(workspace.actor))
-        file.flush()
+        file.seek(0)
+        if file.read() != str(workspace.actor):  # a pass of the loop comes again and again: its name stands there
+            file.truncate(0)
+            file.write(str(workspace.actor))
+            file.flush()
         yield
 
 

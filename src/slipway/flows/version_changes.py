@@ -11,15 +11,16 @@ from msgspec import structs
 
 from slipway.errors import NotFound
 from slipway.flows.endpoints import revision_of
-from slipway.flows.models import card_of
 from slipway.flows.run_changes import changes, data_changes
 from slipway.ledger import entries
 from slipway.models import registry
 from slipway.models.bundle import COMPILED, LAYOUT
+from slipway.models.card import packed_sections
 from slipway.models.prepared import PREPARE
 from slipway.operations.models import DiffVersions, MovedPart, VersionsDiff
 from slipway.pipelines.apart_because import environment_changes
 from slipway.ports.workspace import Workspace
+from slipway.records.documents import DocumentField
 from slipway.records.features import FeatureSetSpec, Part, RequestField, Scalar, View, Windows
 from slipway.records.models import Bundle, BundleFile, MetricValue, ModelVersion
 from slipway.records.runs import Run
@@ -28,9 +29,10 @@ from slipway.schema.durations import in_words
 
 __all__ = ["diff_versions", "version_meant"]
 
+_OF_THE_CARD = frozenset({"groups", "evaluated", "explained", "found_limits", "fast_path"})
 _PARTS = ("data", "features", "training", "lock", "model", "signature", "metrics", "card")
 _ENDPOINT = "endpoint:"
-_CODE, _CARD, _MODEL = "code/", "card.md", "model/"
+_CODE, _MODEL = "code/", "model/"
 _KINDS: dict[type, str] = {Windows: "windows", View: "view", Scalar: "function", RequestField: "field"}
 _TIMES = {"width_us", "ttl_us", "half_life_us"}
 
@@ -180,7 +182,7 @@ class _Compared:
         return found
 
     def _card(self) -> list[str]:
-        old, new = (_sections(card_of(self._workspace, bundle)) for bundle in (self._old, self._new))
+        old, new = (_told(bundle) for bundle in (self._old, self._new))
         moved = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
         return [f"its part {', '.join(map(repr, moved))}"] if moved else []
 
@@ -299,16 +301,10 @@ def _top_level(source: str) -> Iterable[tuple[str, str]]:
             yield ", ".join(ast.unparse(target) for target in targets), ast.dump(node)
 
 
-def _sections(card: str) -> dict[str, str]:
-    """The parts of a card by their titles, without who packed it and which run made it: those always differ."""
-    found: dict[str, list[str]] = {}
-    part = found.setdefault("head", [])
-    for line in card.splitlines():
-        if line.startswith("## "):
-            part = found.setdefault(line.removeprefix("## ").partition(" (")[0], [])
-        elif not line.startswith(("- Made by run:", "- Packed by:")):
-            part.append(line)
-    return {name: "\n".join(lines).strip() for name, lines in found.items()}
+def _told(bundle: Bundle) -> dict[str, DocumentField]:
+    """What a bundle's card says beyond what the other parts compare."""
+    fields = (field for section in packed_sections(bundle) for field in section.fields)
+    return {field.title: field for field in fields if field.name in _OF_THE_CARD}
 
 
 def _moment(at: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import traceback
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,16 @@ import msgspec
 import polars as pl
 
 from slipway.errors import SlipwayError
-from slipway.flows import break_glass, rollout_incidents
+from slipway.flows import break_glass
 from slipway.flows.answered import answered_rows
 from slipway.flows.consistency import measure
+from slipway.flows.drift import faulty_spans, found_by_hour, looked_over_time
 from slipway.flows.endpoints import folder_of, revision_of
-from slipway.governance.telling import assigned
+from slipway.flows.estimated import estimated_quality
+from slipway.flows.health import Probes, look, service_found, service_monitor
+from slipway.flows.hypotheses import look_at_hypothesis
+from slipway.flows.incidents import close_unwatched, follow, shown_by
+from slipway.flows.kpi_rows import business_rows
 from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
@@ -23,38 +29,32 @@ from slipway.monitoring import consistency, feeds, judge
 from slipway.monitoring import fallback as standing_in
 from slipway.monitoring.freshness import freshness
 from slipway.monitoring.judge import Found
+from slipway.monitoring.judge_custom import judged_by_plugin
+from slipway.monitoring.kpi_contract import judge_contract
 from slipway.operations.endpoints import Watch, Watched
-from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport
 from slipway.records.endpoints import MonitorSpec, Revision
 from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
 from slipway.serving.feed_counters import read_feeds
-from slipway.stats.profiles import Profile, from_bytes
+from slipway.stats.profiles import Profile, from_bytes, without
+from slipway.tables.log_reader import LogReader
 from slipway.tables.log_sampling import is_logged
 from slipway.tables.prediction_log import by_models
 from slipway.tables.strays import stray_labels
 
-__all__ = ["answered_rows", "fallback_monitor", "looks_back_to", "watch", "watch_fallback", "watch_rows"]
+__all__ = [
+    "answered_rows",
+    "fallback_monitor",
+    "looks_back_to",
+    "watch",
+    "watch_fallback",
+    "watch_inputs",
+    "watch_rows",
+    "watch_service",
+]
 
-_OWNERS = {
-    "drift": "data engineer",
-    "freshness": "data engineer",
-    "quality": "data scientist",
-    "kpi": "business owner",
-    "consistency": "data engineer",
-    "fallback": "ml engineer",
-}
-_CAUSES = {
-    "drift": "broken feed",
-    "freshness": "broken feed",
-    "quality": "quality",
-    "kpi": "kpi",
-    "consistency": "skew",
-    "fallback": "fallback",
-}
-_NEWEST_FINDINGS = 4
 _LOOKED_BACK = 50
 
 
@@ -87,8 +87,10 @@ def looks_back_to(workspace: Workspace, revision: Revision, now: datetime) -> da
         revision: What serves, with its monitors.
         now: Business time.
     """
-    spans = [feeds.looks_back_to(now, _faulty(workspace, revision, monitor)) for monitor in revision.monitors]
-    reach = [timedelta(microseconds=monitor.label_delay_us + monitor.window_us) for monitor in revision.monitors]
+    spans = [feeds.looks_back_to(now, faulty_spans(workspace, revision, monitor)) for monitor in revision.monitors]
+    # A contract is compared with the window before, where there is no figure of before release.
+    spans_us = [(1 if one.contract is None else 2) * one.window_us + one.label_delay_us for one in revision.monitors]
+    reach = [timedelta(microseconds=span) for span in spans_us]
     return min([now, *spans, *(now - back for back in reach)])
 
 
@@ -111,45 +113,87 @@ def watch_rows(
     asked, rows = rows.filter(pl.col("bundle") == _log_name(revision)), by_models(rows)
     own = by_models(asked)
     reference = _without(_reference(home), revision.log.redacted)
-    found = []
     reports: list[ConsistencyReport] = []
-    for monitor in revision.monitors:
+
+    def looked(monitor: MonitorSpec) -> Found:
         if monitor.kind == "consistency":
             recent = own.filter(pl.col("at") > now - timedelta(microseconds=monitor.window_us))
             one, report = _recomputed(workspace, revision, bundle, home, recent, monitor)
-            reports += [report] if report else []
+            reports.extend([report] if report else [])
         elif monitor.kind == "drift":
-            faulty = _faulty(workspace, revision, monitor)
+            faulty = faulty_spans(workspace, revision, monitor)
             one = _inputs(monitor, rows, reference, bundle, now, faulty=faulty, key=_log_name(revision))
+            if (whole := _reference(home)) is not None:
+                one = looked_over_time(workspace, revision, bundle, whole, monitor, one, now, faulty)
         elif monitor.kind == "freshness":
-            one = freshness(monitor, read_feeds(home.parents[1]), _last_values(workspace, revision, monitor))
+            counted, before = read_feeds(home.parents[1]), _last_values(workspace, revision, monitor)
+            one = freshness(monitor, counted, before, bundle.features)
         elif monitor.kind == "fallback":
             one = _share_of_fallback(asked, monitor, now)
+        elif monitor.kind == "estimated":
+            one = estimated_quality(workspace, bundle, own, reference, monitor, now)
+        elif monitor.kind == "service":
+            one = service_found(home.parents[1], monitor, revision, now)
+        elif monitor.custom is not None:
+            one = judged_by_plugin(monitor, monitor.custom, own, now)
+        elif monitor.contract is not None:
+            one = _of_contract(workspace, revision, own, monitor, bundle, now)
         else:
             one = judge.quality(own, monitor, now=now, evaluation=bundle.metrics, decision=bundle.decision)
             one = standing_in.counted_apart(one, asked, monitor, bundle.decision, now)
-        found.append(_finding(workspace, revision, monitor, one, now))
-    with workspace.ledger.write() as tx:
-        for record in (*reports, *found):
-            entries.put(tx, record, expect=0)
-        for monitor, finding in zip(revision.monitors, found, strict=True):
-            _update_incident(tx, workspace, monitor, finding)
-        _close_unwatched(tx, workspace, revision, now)
-        break_glass.look_after(tx, workspace, revision, now)
-        events.record(
-            tx,
-            workspace,
-            "endpoints.watch",
-            f"revision:{revision.id}",
-            findings={finding.name: finding.state for finding in found},
-        )
-        incidents = entries.find(tx, Incident, parent=f"{workspace.project}/{revision.name}", state="open", limit=1000)
+        return one
+
+    found = [_finding(workspace, revision, one, _guarded(workspace, one, looked), now) for one in revision.monitors]
+    incidents = _kept(workspace, revision, found, reports, now)
     return Watched(
         predictions=own.height,
         labels=own.height - own["label"].null_count(),
         findings=tuple(found),
         incidents=tuple(incidents),
     )
+
+
+def _guarded(workspace: Workspace, monitor: MonitorSpec, looked: Callable[[MonitorSpec], Found]) -> Found:
+    """What a monitor finds; one whose own code fails cannot tell, and keeps neither the others nor the loop from their turn."""
+    try:
+        return looked(monitor)
+    except SlipwayError:
+        raise
+    except Exception as problem:  # a bug, or rows that no monitor was made for
+        workspace.say(f"The monitor {monitor.name!r} failed:\n{traceback.format_exc()}")
+        told = f"its own code failed, which is a fault of Slipway's: {type(problem).__name__}: {problem}"
+        return Found(state="cannot tell", sentence=told, rows=0, values={"failed": type(problem).__name__})
+
+
+def _kept(
+    workspace: Workspace, revision: Revision, found: list[Finding], reports: list[ConsistencyReport], now: datetime
+) -> list[Incident]:
+    """Keep what one look found, and what follows of it, in one write; the incidents that are open then."""
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.write() as tx:
+        for record in (*reports, *found):
+            entries.put(tx, record, expect=0)
+        names = {monitor.name for monitor in revision.monitors}
+        close_unwatched(tx, workspace, parent, names, now)
+        follow(tx, workspace, list(zip(revision.monitors, found, strict=True)))
+        break_glass.look_after(tx, workspace, revision, now)
+        states = {finding.name: finding.state for finding in found}
+        events.record(tx, workspace, "endpoints.watch", f"revision:{revision.id}", findings=states)
+        return entries.find(tx, Incident, parent=parent, state="open", limit=1000)
+
+
+def _of_contract(
+    workspace: Workspace, revision: Revision, own: pl.DataFrame, monitor: MonitorSpec, bundle: Bundle, now: datetime
+) -> Found:
+    terms = monitor.contract
+    assert terms is not None  # it is a contract's monitor
+    look_at_hypothesis(workspace, revision, terms, now)
+    try:
+        rows = business_rows(workspace, terms, own)
+    except SlipwayError as problem:  # a table that is gone must not keep the other monitors from their look
+        told = f"{terms.kpi} cannot be told: {problem}"
+        return Found(state="cannot tell", sentence=told, rows=own.height, values={"owner": terms.owner})
+    return judge_contract(rows, terms, monitor, now=now, evaluation=bundle.metrics)
 
 
 def _recomputed(
@@ -185,13 +229,80 @@ def watch_fallback(workspace: Workspace, revision: Revision, counted: pl.DataFra
     found = standing_in.fallback(counted.filter(pl.col("bundle") == _log_name(revision)), monitor)
     parent = f"{workspace.project}/{revision.name}"
     with workspace.ledger.read() as tx:
-        is_open = bool(entries.find(tx, Incident, parent=parent, name=monitor.name, state="open", limit=1))
+        present = entries.find(tx, Incident, parent=parent, state="open", limit=1000)
+    is_open = any(monitor.name in shown_by(one) for one in present)
     if found.state == "cannot tell" or (found.state == "alert") == is_open:
         return False
     finding = _finding(workspace, revision, monitor, found, now)
     with workspace.ledger.write() as tx:
         entries.put(tx, finding, expect=0)
-        _update_incident(tx, workspace, monitor, finding)
+        follow(tx, workspace, [(monitor, finding)])
+    return True
+
+
+def watch_service(
+    workspace: Workspace, revision: Revision, probes: Probes, reader: LogReader, *, settle: bool = False
+) -> bool:
+    """Look whether an endpoint answers; says whether that was news.
+
+    Args:
+        workspace: Where findings and incidents go.
+        revision: What serves.
+        probes: The endpoint's probe under way.
+        reader: What was read of its log.
+        settle: Wait for the probe's answer.
+    """
+    monitor, kept = service_monitor(revision), []
+    if monitor is None:
+        return False
+
+    def keep(found: Found) -> None:
+        finding = _finding(workspace, revision, monitor, found, workspace.clock.now())
+        with workspace.ledger.write() as tx:
+            entries.put(tx, finding, expect=0)
+            follow(tx, workspace, [(monitor, finding)])
+        kept.append(finding)
+
+    try:
+        look(workspace, revision, probes, reader, keep=keep, settle=settle)
+    except OSError as problem:  # a full disk: what is not kept now is counted at the next look
+        workspace.say(f"The health of {revision.name!r} could not be kept: {problem}")
+    return bool(kept)
+
+
+def watch_inputs(workspace: Workspace, revision: Revision, bundle: Bundle, home: Path, now: datetime) -> bool:
+    """Open the incident of broken or drifted inputs as soon as it is due; whether it is over is the daily look's to say.
+
+    Args:
+        workspace: Where findings and incidents go.
+        revision: What serves, with its monitors.
+        bundle: Its model.
+        home: The folder of its unpacked bundle.
+        now: Business time.
+
+    Returns:
+        Whether anything new was found; otherwise nothing is written.
+    """
+    monitor = next((one for one in revision.monitors if one.kind == "drift"), None)
+    found = None if monitor is None else found_by_hour(workspace, revision, bundle, home, monitor, now)
+    if monitor is None or found is None:
+        return False
+    parent = f"{workspace.project}/{revision.name}"
+    with workspace.ledger.read() as tx:
+        is_open = any(
+            monitor.name == one.name or monitor.name in one.monitors
+            for one in entries.find(tx, Incident, parent=parent, state="open", limit=1000)
+        )
+        last = entries.find(tx, Finding, parent=parent, name=monitor.name, limit=1) if is_open else []
+    known = last[0].causes if last and last[0].state == "alert" else ()
+    is_known = {(cause.kind, cause.about) for cause in known}
+    if is_open and is_known >= {(cause.kind, cause.about) for cause in found.causes}:
+        return False
+    fresh = tuple(cause for cause in found.causes if (cause.kind, cause.about) not in is_known)
+    finding = _finding(workspace, revision, monitor, msgspec.structs.replace(found, causes=(*known, *fresh)), now)
+    with workspace.ledger.write() as tx:
+        entries.put(tx, finding, expect=0)
+        follow(tx, workspace, [(monitor, finding)])
     return True
 
 
@@ -210,11 +321,7 @@ def _last_values(workspace: Workspace, revision: Revision, monitor: MonitorSpec)
 
 def _without(reference: Profile | None, redacted: Collection[str]) -> Profile | None:
     """A profile of what the log has in clear: a hash cannot be compared with what training saw."""
-    if reference is None or not redacted:
-        return reference
-    return msgspec.structs.replace(
-        reference, columns=tuple(column for column in reference.columns if column.name not in redacted)
-    )
+    return reference if reference is None else without(reference, redacted)
 
 
 def _evenly(rows: pl.DataFrame) -> pl.DataFrame:
@@ -302,16 +409,6 @@ def _inputs(
     return judge.inputs(rows, monitor, reference, now=now, bundle=key, features=bundle.features, faulty=faulty)
 
 
-def _faulty(workspace: Workspace, revision: Revision, monitor: MonitorSpec) -> list[feeds.Span]:
-    """When feeds were broken, by the incidents of a drift monitor; each began up to a day before it was seen."""
-    if monitor.kind != "drift":
-        return []
-    parent = f"{workspace.project}/{revision.name}"
-    with workspace.ledger.read() as tx:
-        found = entries.find(tx, Incident, parent=parent, name=monitor.name, limit=1000)
-    return [(incident.created_at - feeds.DAY, incident.closed_at) for incident in found]
-
-
 def _finding(workspace: Workspace, revision: Revision, monitor: MonitorSpec, found: Found, now: datetime) -> Finding:
     return Finding(
         id=new_id(),
@@ -325,46 +422,5 @@ def _finding(workspace: Workspace, revision: Revision, monitor: MonitorSpec, fou
         rows=found.rows,
         sentence=found.sentence,
         values={**found.values, "model": f"{revision.served.model} {revision.served.number}"},
+        causes=found.causes,
     )
-
-
-def _update_incident(tx: WriteTransaction, workspace: Workspace, monitor: MonitorSpec, finding: Finding) -> None:
-    """One open incident per endpoint and monitor: opened by an alert, closed when the monitor no longer alerts.
-
-    A monitor that cannot tell leaves an incident as it is.
-    """
-    found = entries.find(tx, Incident, parent=finding.parent_id, name=monitor.name, state="open", limit=1)
-    if finding.state == "alert" and not found:
-        incident = Incident(
-            id=new_id(),
-            project=finding.project,
-            name=monitor.name,
-            created_at=finding.created_at,
-            parent_id=finding.parent_id,
-            findings=(finding.id,),
-            sentence=finding.sentence,
-            owner=_OWNERS[monitor.kind],
-            cause=_CAUSES[monitor.kind],
-        )
-        entries.put(tx, assigned(tx, workspace, incident), expect=0)
-        events.record(tx, workspace, "incidents.open", f"incident:{incident.id}", monitor=monitor.name)
-    elif finding.state == "alert":
-        opened_by, *later = (*found[0].findings, finding.id)
-        kept = (opened_by, *later[-_NEWEST_FINDINGS:])
-        entries.put(tx, msgspec.structs.replace(found[0], findings=kept, sentence=finding.sentence))
-    elif finding.state != "cannot tell" and found:
-        _close(tx, workspace, found[0], f"{finding.state}: {finding.sentence}", finding.created_at)
-
-
-def _close_unwatched(tx: WriteTransaction, workspace: Workspace, revision: Revision, now: datetime) -> None:
-    """Nobody would ever close an incident of a monitor that is no longer declared."""
-    names = {monitor.name for monitor in revision.monitors}
-    parent = f"{workspace.project}/{revision.name}"
-    for incident in entries.find(tx, Incident, parent=parent, state="open", limit=1000):
-        if incident.name not in names and incident.cause not in (break_glass.CAUSE, rollout_incidents.CAUSE):
-            _close(tx, workspace, incident, "its monitor is no longer declared", now)
-
-
-def _close(tx: WriteTransaction, workspace: Workspace, incident: Incident, why: str, now: datetime) -> None:
-    entries.put(tx, msgspec.structs.replace(incident, state="closed", closed_at=now))
-    events.record(tx, workspace, "incidents.close", f"incident:{incident.id}", monitor=incident.name, why=why)

@@ -11,7 +11,18 @@ from slipway.gates.numbers import finite
 from slipway.records.gates import LEAKS_FROM, CheckSpec
 from slipway.records.models import DOCUMENTS
 
-__all__ = ["Kpi", "data_checks", "documented", "fair", "invariant", "kpi", "monotonic", "no_leakage", "robust"]
+__all__ = [
+    "Kpi",
+    "data_checks",
+    "documented",
+    "fair",
+    "invariant",
+    "kpi",
+    "monotonic",
+    "no_leakage",
+    "real_data",
+    "robust",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,11 +184,16 @@ def data_checks() -> Check:
     return Check(CheckSpec(kind="data_checks"))
 
 
+def real_data() -> Check:
+    """No table that the model learned from is simulated: none of them, and nothing that they were made of, says so."""
+    return Check(CheckSpec(kind="real_data"))
+
+
 def documented(*fields: str) -> Check:
     """What a reader must know of the model is written down: by evidence, or by people.
 
     Args:
-        *fields: Which; left out, all of them. People write: purpose, harm, limits, owner (slipway models document). Evidence
+        *fields: Which; left out, all of them. People write: purpose, harm, limits, owner (slipway documents answer). Evidence
             tells: evaluation, data, code, environment, decision.
 
     Raises:

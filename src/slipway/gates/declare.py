@@ -10,15 +10,14 @@ from slipway.errors import InvalidDeclaration
 from slipway.gates.numbers import finite
 from slipway.gates.wording import describe
 from slipway.records.gates import CheckSpec, GateSpec
+from slipway.schema.directions import HIGHER, LOWER
+from slipway.schema.metric_contract import MetricContract
 
 __all__ = [
-    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "environment_resolves", "latency", "load", "metric", "no_finding", "no_skew",
+    "Check", "Gate", "Metric", "approval", "calibrated", "consistent", "contract_signed", "environment_resolves", "latency", "load", "metric", "no_finding", "no_skew",
     "replayed", "reproduced",
 ]  # fmt: skip
 
-# As `slipway.stats.metrics` has them, without loading NumPy for a declaration; a test holds the two together.
-_HIGHER = ("accuracy", "auc", "average_precision", "r2")
-_LOWER = ("brier", "calibration", "cost", "log_loss", "mae", "rmse")
 CHAMPION = "champion"
 
 
@@ -112,7 +111,7 @@ class Metric:
 
     def _limited(self, op: Literal[">=", "<="], limit: float) -> Check:
         finite(limit, "limit")
-        if (op, self.better) in ((">=", "lower"), ("<=", "higher")) and self.name in (*_HIGHER, *_LOWER):
+        if (op, self.better) in ((">=", "lower"), ("<=", "higher")) and self.name in (*HIGHER, *LOWER):
             other = "<=" if op == ">=" else ">="
             raise InvalidDeclaration(
                 f"sw.metric({self.name!r}) {op} {limit} lets only bad models through.",
@@ -135,7 +134,8 @@ class Gate:
     """What a model must pass before it is deployed, on top of the environment's floor.
 
     Args:
-        *checks: In the order in which the verdict lists them.
+        *checks: In the order in which the verdict lists them. A metric contract asks that its KPI holds on the evaluated
+            rows: no worse than its limit, and no worse than the champion's by more than its guard band.
 
     Raises:
         InvalidDeclaration: There is none, or one of them is no check.
@@ -146,16 +146,17 @@ class Gate:
         ['metric', 'calibrated', 'approval']
     """
 
-    def __init__(self, *checks: Check) -> None:
+    def __init__(self, *checks: Check | MetricContract) -> None:
         if not checks:
             raise InvalidDeclaration(
                 "The gate has no checks.",
                 why="A gate without checks would let everything through.",
                 fix="For example sw.Gate(sw.metric('auc') >= 0.7), or leave the gate out: the environment's floor holds.",
             )
-        for check in checks:
+        asked = [_of_contract(check) if isinstance(check, MetricContract) else check for check in checks]
+        for check in asked:
             _refuse_other(check)
-        self.spec = GateSpec(checks=tuple(check.spec for check in checks))
+        self.spec = GateSpec(checks=tuple(check.spec for check in asked))
 
     def __eq__(self, other: object) -> bool:
         """Gates with the same checks in the same order are equal."""
@@ -183,7 +184,7 @@ def metric(name: str, *, slice: str = "", better: Literal["higher", "lower", ""]
         >>> metric("auc", slice="carrier") >= 0.55
         Check(spec=CheckSpec(kind='metric', metric='auc', op='>=', limit=0.55, margin=0.0, slice='carrier', role=''))
     """
-    known: Literal["higher", "lower", ""] = "higher" if name in _HIGHER else "lower" if name in _LOWER else ""
+    known: Literal["higher", "lower", ""] = "higher" if name in HIGHER else "lower" if name in LOWER else ""
     if known and better and known != better:
         raise InvalidDeclaration(f"A {better} {name!r} is not better.", fix=f"Leave `better` out: {known} is known.")
     return Metric(name, slice, known or better)
@@ -291,7 +292,8 @@ def load(
     """One need of the bundle's endpoint process under load, as `slipway check-load` measured it on this machine.
 
     The newest measurement of these very bytes counts that was made here, within 30 days, at this rate or a greater one,
-    with as many rows a request or more. A request that was not answered refuses.
+    with as many rows a request or more. A request that was not answered refuses. Where the endpoint's scope asks for more
+    requests a second, it is that rate.
 
     Args:
         rate: Requests a second, sent whether or not those before were answered.
@@ -369,6 +371,24 @@ def approval(role: str, *, count: int = 1) -> Check:
             f"{count!r} is no number of people.", fix="For example sw.approval('accountable', count=2)."
         )
     return Check(CheckSpec(kind="approval", role=role, count=count))
+
+
+def contract_signed(kpi: str = "") -> Check:
+    """The endpoint's metric contract is signed by its owner, as it stands: anything that changed in it makes that void.
+
+    Args:
+        kpi: The contract's KPI; "" for whichever contract the endpoint is under, so that a floor can ask for it.
+
+    Raises:
+        InvalidDeclaration: It is no name.
+    """
+    if not isinstance(kpi, str):
+        raise InvalidDeclaration(f"{kpi!r} names no KPI.", fix="For example sw.contract_signed('revenue per seat').")
+    return Check(CheckSpec(kind="contract_signed", metric=kpi))
+
+
+def _of_contract(contract: MetricContract) -> Check:
+    return Check(CheckSpec(kind="contract", metric=contract.kpi, contract=contract.terms()))
 
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}

@@ -18,6 +18,7 @@ import msgspec
 from slipway.errors import near
 from slipway.gates.bench import Bench, listed, outcome, unknown, untold
 from slipway.gates.judge_behaviour import BEHAVIOUR
+from slipway.gates.judge_contract import CONTRACT
 from slipway.gates.load import judge_load, judge_replayed
 from slipway.gates.who import helper
 from slipway.hashing import fingerprint
@@ -126,7 +127,7 @@ def gate_fingerprint(gate: GateSpec) -> str:
 
 def _judged(check: CheckSpec, bench: Bench) -> Outcome:
     try:
-        found = untold(check, bench) or (_JUDGES | BEHAVIOUR)[check.kind](check, bench)
+        found = untold(check, bench) or (_JUDGES | BEHAVIOUR | CONTRACT)[check.kind](check, bench)
     except Exception as problem:  # evidence of another shape than the judge knows: it must not open the gate
         told = f"judging it raised {type(problem).__name__}: {problem}"
         found = unknown(check, told, "Judge again with the release of Slipway that collected the evidence.")

@@ -194,6 +194,17 @@ def _data_checks(check: CheckSpec, bench: Bench) -> Outcome:
     return outcome(check, "passed", f"{counted} checks of {len(tables)} tables passed: {names}", "", tables=tables)
 
 
+def _real_data(check: CheckSpec, bench: Bench) -> Outcome:
+    found = bench.about(check)
+    if found is None or not found["tables"]:
+        fix = "Release it from a pipeline that reads its rows from declared tables."
+        return unknown(check, "nobody knows which tables it was trained on", fix)
+    if found["simulated"]:
+        told = f"it learned from simulated rows of {listed(found['simulated'])}"
+        return outcome(check, "refused", told, "Train it again on tables of real rows.", **found)
+    return outcome(check, "passed", f"none of {len(found['tables'])} tables is simulated", "", **found)
+
+
 def _documented(check: CheckSpec, bench: Bench) -> Outcome:
     found = bench.about(check)
     if found is None:
@@ -235,6 +246,7 @@ BEHAVIOUR: dict[str, Callable[[CheckSpec, Bench], Outcome]] = {
     "monotonic": _rule,
     "no_leakage": _no_leakage,
     "data_checks": _data_checks,
+    "real_data": _real_data,
     "documented": _documented,
     "kpi": _kpi,
 }

@@ -66,12 +66,27 @@ def _kpi(check: CheckSpec) -> str:
     return f"{check.metric}: expected {what} a decision {side} {check.limit:g}"
 
 
+def _contract(check: CheckSpec) -> str:
+    terms = check.contract
+    if terms is None:
+        return f"{check.metric} holds"
+    side, unit = ("at least" if terms.better == "higher" else "at most"), f" {terms.unit}" if terms.unit else ""
+    limit = "" if terms.limit is None else f"{side} {terms.limit:g}{unit}, and "
+    return f"{check.metric}: {limit}not worse than the champion's by more than {terms.guard:g}{unit}"
+
+
+def _signed(check: CheckSpec) -> str:
+    return f"the metric contract{f' on {check.metric}' if check.metric else ''} is signed by its owner"
+
+
 _BEHAVIOUR: dict[str, Callable[[CheckSpec], str]] = {
     "fair": _fair,
     "robust": _robust,
     "invariant": _invariant,
     "monotonic": _monotonic,
     "kpi": _kpi,
+    "contract": _contract,
+    "contract_signed": _signed,
     "documented": lambda check: f"written down: {', '.join(check.columns)}",
 }
 
@@ -104,5 +119,6 @@ _PLAIN = {
     "parity": "the package answers as the trained model",
     "loads": "the bundle loads and answers its sample",
     "no_leakage": "nothing tells the model its answer: no input alone predicts it above {limit:g}, no row was learnt",
+    "real_data": "no table that it was trained on is simulated",
     "data_checks": "the tables that it was trained on passed their checks",
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -17,11 +19,14 @@ from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.operations.comments import (
     AddComment,
+    AllComments,
     CommentKept,
     Comments,
     DeleteComment,
     EditComment,
+    FindComments,
     ListComments,
+    Remark,
 )
 from slipway.operations.declare import check_allowed
 from slipway.operations.permissions import allowed
@@ -35,13 +40,25 @@ from slipway.records.record import Record
 from slipway.records.responsibility import Comment
 from slipway.records.runs import Run
 
-__all__ = ["LONGEST", "SORTS", "add", "delete", "edit", "list_comments"]
+__all__ = ["LONGEST", "RIGHTS_OF", "SORTS", "add", "all_comments", "delete", "edit", "list_comments"]
 
 R = TypeVar("R", bound=Record)
 
 LONGEST = 10_000
+MOST = 500
+"""How many comments are shown at most at once."""
 _MENTION = re.compile(r"(?<![\w.@/`-])@([A-Za-z0-9](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?)")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.S)
+
+
+RIGHTS_OF = {
+    "run": "runs.read",
+    "model": "models.read",
+    "verdict": "models.read",
+    "incident": "endpoints.read",
+    "table": "tables.read",
+}
+"""The right that seeing a thing needs, and so what was said of it, by the first part of how it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,68 @@ def list_comments(workspace: Workspace, request: ListComments) -> Comments:
         check_allowed(workspace, "comments.list", subject.right)
         found = list(entries.every(tx, Comment, project=workspace.project, parent=subject.node))
     return Comments(about=subject.node, comments=tuple(sorted(found, key=lambda one: (one.created_at, one.id))))
+
+
+def all_comments(workspace: Workspace, request: FindComments) -> AllComments:
+    """What was said in the project, newest first, of all that whoever asks may see.
+
+    Raises:
+        InvalidInput: There is no such kind of thing, or the limit is none.
+    """
+    if request.kind and request.kind not in SORTS:
+        fix = near(request.kind, SORTS, what="kinds")
+        raise InvalidInput(f"Nothing of the kind {request.kind!r} is commented on.", fix=fix, field="kind")
+    if not 1 <= request.limit <= MOST:
+        raise InvalidInput(f"{request.limit} comments cannot be shown.", fix=f"Give 1 to {MOST}.", field="limit")
+    seen = {kind for kind, right in RIGHTS_OF.items() if allowed(workspace.actor, right)}
+    with workspace.ledger.read() as tx:
+        said = [one for one in entries.every(tx, Comment, project=workspace.project) if _kind_of(one) in seen]
+        threads: dict[str, list[Comment]] = {}
+        for one in sorted(said, key=_age):
+            threads.setdefault(one.parent_id, []).append(one)
+        of_kind = [one for one in said if request.kind in ("", _kind_of(one))]
+        of_person = [one for one in said if _is_of(one, request.person)]
+        wanted = sorted((one for one in of_kind if _is_of(one, request.person)), key=_age, reverse=True)
+        shown = wanted[: request.limit]
+        subjects = {node: _subject_if_any(tx, workspace, node) for node in {one.parent_id for one in shown}}
+    return AllComments(
+        remarks=tuple(_remark(one, subjects[one.parent_id], threads[one.parent_id]) for one in shown),
+        more=len(wanted) - len(shown),
+        kinds=dict(Counter(_kind_of(one) for one in of_person)),
+        people=dict(Counter(name for one in of_kind for name in {one.actor.name, *one.mentions})),
+    )
+
+
+def _age(comment: Comment) -> tuple[datetime, str]:
+    return comment.created_at, comment.id
+
+
+def _kind_of(comment: Comment) -> str:
+    return comment.parent_id.partition(":")[0]
+
+
+def _is_of(comment: Comment, person: str) -> bool:
+    return not person or person == comment.actor.name or person in comment.mentions
+
+
+def _remark(comment: Comment, subject: _Subject | None, thread: list[Comment]) -> Remark:
+    later = [one for one in thread[thread.index(comment) + 1 :] if one.deleted_at is None]
+    answered = {one.actor.name for one in later}
+    return Remark(
+        comment=comment,
+        kind=_kind_of(comment),
+        called=subject.called if subject else "",
+        place=subject.place if subject else (),
+        later=len(later),
+        waits_for=tuple(name for name in comment.mentions if name not in answered | {comment.actor.name}),
+    )
+
+
+def _subject_if_any(tx: ReadTransaction, workspace: Workspace, node: str) -> _Subject | None:
+    try:
+        return _subject(tx, workspace, node)
+    except NotFound:  # what was said of a thing outlives it
+        return None
 
 
 def add(workspace: Workspace, request: AddComment) -> CommentKept:
@@ -201,7 +280,7 @@ def _tell_mentioned(tx: WriteTransaction, workspace: Workspace, comment: Comment
 def _run(tx: ReadTransaction, workspace: Workspace, id: str) -> _Subject:
     run = _of_project(tx, workspace, Run, id, "run")
     called = f"the run {run.name or run.pipeline or id[:12]}"
-    return _Subject(f"run:{id}", "runs.read", ("runs", id), called)
+    return _Subject(f"run:{id}", RIGHTS_OF["run"], ("runs", id), called)
 
 
 def _model(tx: ReadTransaction, workspace: Workspace, name: str) -> _Subject:
@@ -223,7 +302,7 @@ def _model(tx: ReadTransaction, workspace: Workspace, name: str) -> _Subject:
             )
         version = chosen[0]
     place = ("models", version.name, str(version.number))
-    return _Subject(f"model:{version.id}", "models.read", place, f"{version.name} {version.number}")
+    return _Subject(f"model:{version.id}", RIGHTS_OF["model"], place, f"{version.name} {version.number}")
 
 
 def _verdict(tx: ReadTransaction, workspace: Workspace, id: str) -> _Subject:
@@ -231,13 +310,14 @@ def _verdict(tx: ReadTransaction, workspace: Workspace, id: str) -> _Subject:
     versions = entries.every(tx, ModelVersion, project=workspace.project, name=verdict.name)
     version = next((one for one in versions if one.bundle == verdict.bundle), None)
     place = ("models", version.name, str(version.number)) if version else ()
-    return _Subject(f"verdict:{id}", "models.read", place, f"the verdict on {verdict.name} for {verdict.environment}")
+    called = f"the verdict on {verdict.name} for {verdict.environment}"
+    return _Subject(f"verdict:{id}", RIGHTS_OF["verdict"], place, called)
 
 
 def _incident(tx: ReadTransaction, workspace: Workspace, id: str) -> _Subject:
     incident = _of_project(tx, workspace, Incident, id, "incident")
-    place = place_of(incident)
-    return _Subject(f"incident:{id}", "endpoints.read", place, f"the incident {incident.name} of {place[-1]}")
+    called = f"the incident {incident.name} of {place_of(incident)[-1]}"
+    return _Subject(f"incident:{id}", RIGHTS_OF["incident"], ("incidents", id), called)
 
 
 def _table(tx: ReadTransaction, workspace: Workspace, name: str) -> _Subject:
@@ -245,7 +325,7 @@ def _table(tx: ReadTransaction, workspace: Workspace, name: str) -> _Subject:
     heads = tx.refs(workspace.project, "head")
     if name not in heads:
         raise NotFound(f"There is no table {name!r}.", fix=near(name, heads, what="tables"))
-    return _Subject(f"table:{workspace.project}/{name}", "tables.read", ("tables", name), f"the table {name}")
+    return _Subject(f"table:{workspace.project}/{name}", RIGHTS_OF["table"], ("tables", name), f"the table {name}")
 
 
 SORTS: dict[str, Callable[[ReadTransaction, Workspace, str], _Subject]] = {

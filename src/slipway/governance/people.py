@@ -22,6 +22,7 @@ __all__ = [
     "change",
     "grant",
     "identity_of",
+    "is_there",
     "known",
     "list_people",
     "me",
@@ -164,6 +165,13 @@ def known(tx: ReadTransaction) -> list[Person]:
 def somebody_is_known(tx: ReadTransaction) -> bool:
     """Whether the store knows people at all; until then whoever reaches it may do everything."""
     return bool(entries.find(tx, Person, limit=1))
+
+
+def is_there(tx: ReadTransaction, name: str) -> bool:
+    """Whether somebody can be told: they are known and not disabled, or the store knows nobody at all."""
+    if not entries.etag(tx, Person, name):
+        return not somebody_is_known(tx)
+    return entries.get(tx, Person, name).disabled_at is None
 
 
 def person_named(tx: ReadTransaction, name: str) -> Person:

@@ -144,8 +144,8 @@ def _move_in(root: Path, ledger: LedgerStore, objects: Any, place: str) -> None:
         raise InvalidSetting(
             f"The store in {root} keeps its blobs in {local}, and the setting blobs names {place}.",
             why="What was stored would not be found.",
-            fix=f"Stop what runs, copy {local} to {place}/blobs and {root / 'tables'} to {place}/tables as they are, "
-            f"remove {local}, and try again.",
+            fix="Name the place in a section of its own with another folder, and let the store move there: "
+            "slipway env copy FROM TO",
         )
     with ledger.write() as tx:
         own = tx.ref(*_REF)

@@ -18,14 +18,18 @@ from slipway.governance import anchors
 from slipway.governance.audit import head_of
 from slipway.governance.people import somebody_is_known
 from slipway.hosts.blob_places import prove_blobs
+from slipway.hosts.by_command import ByCommand
 from slipway.hosts.controller import PASS_EVERY_S, Controller
 from slipway.hosts.environment_use import using
+from slipway.hosts.figures import Figures, TimedLedger
+from slipway.hosts.loading_ahead import loading_ahead
 from slipway.hosts.project import open_workspace
+from slipway.hosts.teller import Teller
 from slipway.hosts.traces import open_tracer
 from slipway.ids import new_id
 from slipway.ledger import events, uploads
 from slipway.ports.workspace import LARGEST_UPLOAD, Workspace
-from slipway.records.reach import Reach
+from slipway.records.reach import STOPPING, Reach
 from slipway.runs.receiving import forget_abandoned
 from slipway.runs.recovery import take_in
 from slipway.serving.reach import SERVER_REACH_FILE, checked, encoded
@@ -45,7 +49,7 @@ _KEEP_ALIVE_S = 75  # a training that logs every few seconds keeps its connectio
 
 def serve(
     root: Path,
-    make_app: Callable[[Workspace, Reach], ASGIApplication],
+    make_app: Callable[[Workspace, Reach, Figures], ASGIApplication],
     *,
     environment: str = "dev",
     ledger: str | None = None,
@@ -64,7 +68,7 @@ def serve(
 
     Args:
         root: The store's folder; made when it is missing.
-        make_app: Makes the application.
+        make_app: Makes the application, which counts into the figures too.
         environment: Which environment this store is: its floor is part of every gate that is judged here.
         ledger: The URL of the ledger that the environment's settings name; see `open_ledger`.
         blobs: The URL that the environment's settings name, "" for what the folder remembers.
@@ -80,8 +84,7 @@ def serve(
         traces: The URL of the receiver of traces that the environment's settings name, "" for none.
 
     Raises:
-        InvalidInput: It would answer elsewhere without TLS, or to anybody, the certificate cannot be used, or the port is
-            in use.
+        InvalidInput: It would answer elsewhere without TLS, or to anybody, or certificate or port cannot be used.
         InvalidSetting: The object store does not fit.
         NotFound: The store was one on demand, and was taken away just now.
     """
@@ -91,17 +94,18 @@ def serve(
         opened = open_workspace(
             root, project="", environment=environment, ledger=ledger, blobs=blobs, traces=traces, say=say
         )
-        workspace = replace(_readied(opened), largest_upload=largest_upload)
+        others = ByCommand(home, environment) if home else None
+        figures = Figures()
+        workspace = replace(_readied(opened, figures), largest_upload=largest_upload, environments=others)
         with closing(workspace.ledger):
-            if not reach.is_local:
-                _check_people(workspace, reach)
+            _check_people(workspace, reach)
             write_whole(workspace.root / SERVER_REACH_FILE, encoded(reach))
-            controller = Controller(workspace, every_s=pass_every_s, home=home)
-            address = reach.url(listener.getsockname()[1])
             _stop_quietly()
-            working = _working(Sealer(workspace, every_s=seal_every_s), controller)
-            with _traced(make_app(workspace, reach), traces) as app, working, _renewing(tls):
-                _Server(app, lambda: once_ready(address), tls).run(sockets=[listener])
+            controller = Controller(workspace, every_s=pass_every_s, home=home, figures=figures)
+            working = _working(Sealer(workspace, every_s=seal_every_s), controller, Teller(workspace))
+            answering = _traced(make_app(workspace, reach, figures), traces)
+            with answering as app, working, _renewing(tls), loading_ahead(workspace, once_ready) as ready:
+                _Server(app, lambda: ready(reach.url(listener.getsockname()[1])), tls).run(sockets=[listener])
     say("Slipway has stopped.")
 
 
@@ -120,18 +124,20 @@ def _route_of(scope: MutableMapping[str, Any]) -> str:
 
 
 @contextmanager
-def _working(sealer: "Sealer", controller: Controller) -> Iterator[None]:
-    """Let both work as long as the block lasts, the controller unless the store lives in simulated time.
+def _working(sealer: "Sealer", controller: Controller, teller: Teller) -> Iterator[None]:
+    """Let them work as long as the block lasts, the last two unless the store lives in simulated time.
 
-    In a simulation whoever moves the clock says when the loop passes: `loop.reconcile`.
+    In a simulation whoever moves the clock says when the loop passes, `loop.reconcile`, and nobody is told of it.
     """
     sealer.start()
     if not controller.is_simulated:
         controller.start()
+        teller.start()
     try:
         yield
     finally:
         if not controller.is_simulated:
+            teller.stop()
             controller.stop()
         sealer.stop()
 
@@ -155,6 +161,8 @@ def _renewing(tls: Tls | None) -> Iterator[None]:
 
 
 def _check_people(workspace: Workspace, reach: Reach) -> None:
+    if reach.is_local:
+        return
     with workspace.ledger.read() as tx:
         if somebody_is_known(tx):
             return
@@ -166,8 +174,8 @@ def _check_people(workspace: Workspace, reach: Reach) -> None:
     )
 
 
-def _readied(workspace: Workspace) -> Workspace:
-    """A workspace that may serve: its object store is proven, and what others left is taken in."""
+def _readied(workspace: Workspace, figures: Figures) -> Workspace:
+    """A workspace that may serve: its object store is proven, what others left is taken in, its ledger is counted."""
     try:
         prove_blobs(workspace.root)
         take_in(workspace)
@@ -176,7 +184,7 @@ def _readied(workspace: Workspace) -> Workspace:
     except BaseException:
         workspace.ledger.close()
         raise
-    return workspace
+    return replace(workspace, ledger=TimedLedger(workspace.ledger, figures))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -285,8 +293,13 @@ class _Server(uvicorn.Server):
         self._once_ready = once_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping = self.lifespan.state[STOPPING] = threading.Event()
         await super().startup(sockets)
         self._once_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()  # streams that would last end now, or stopping waited for them
+        await super().shutdown(sockets)
 
 
 def _stop_quietly() -> None:

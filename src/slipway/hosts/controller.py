@@ -1,6 +1,6 @@
 """The controller of a store: lets the loop pass over all projects again and again, for as long as the server runs.
 
-Once a day it purges what has been in the trash long enough. Where it serves a project's store it looks after the
+Once a day it lets go what `[retention]` says, and purges what has been in the trash long enough. Where it serves a project's store it looks after the
 project's environments on demand too.
 """
 
@@ -11,24 +11,32 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from msgspec import Struct
 
 from slipway.errors import SlipwayError
 from slipway.hosts import on_demand
+from slipway.hosts.figures import Figures
+from slipway.hosts.settings import FILE
 from slipway.hosts.store_clock import CLOCK_FILE
 from slipway.ids import new_id
+from slipway.ledger import entries
+from slipway.ledger.limits import kept_limits
 from slipway.ledger.projects import list_projects
 from slipway.ledger.store_folder import folder_id
 from slipway.loop import CONTROLLER
 from slipway.operations.declare import Empty, call
 from slipway.operations.rollouts import Reconcile, Reconciled
 from slipway.operations.table import operation
-from slipway.operations.trash import PurgeTrash
+from slipway.operations.trash import Expire, PurgeTrash
 from slipway.ports.workspace import Workspace
+from slipway.records.limits import Retention
 from slipway.records.people import Actor
-from slipway.runs.recovery import take_in
+from slipway.records.promotions import Promotion
+from slipway.records.runs import Run
+from slipway.runs.recovery import recover, take_in
 from slipway.tables.part_cache import forget_erased
 
 __all__ = ["PASS_EVERY_S", "QUICK_EVERY_S", "Controller"]
@@ -42,6 +50,9 @@ _PAUSES = 9
 """A quick pass is followed by a pause so many times as long, whatever it takes: it has a tenth of a processor at most."""
 
 _A_DAY_S = 86_400.0
+_ONWARD = "slipway.hosts.onward"
+"""By name: it loads frames, which a server without promotions does without."""
+
 _UPKEEP = Actor("upkeep", kind="service", roles=("platform engineer",))
 """Who purges what has been in the trash for as long as its project keeps it."""
 
@@ -51,7 +62,7 @@ class Controller:
 
     Whatever goes wrong at one endpoint is said and tried again at the next pass; it never ends the others' turn. Of
     several servers on one folder the holder of a lease looks after the endpoints that lie there, and of several folders
-    on one ledger one does all else: tables and the daily purge. When it is gone, another goes on in three passes' time.
+    on one ledger one does all else: tables, promotions into its environment and the daily purge. When it is gone, another goes on in three passes' time.
     Between two passes, projects with a roll-out under way are passed over by themselves, as often as once a second.
 
     Args:
@@ -59,14 +70,24 @@ class Controller:
         every_s: Seconds of machine time between two passes.
         home: The project's folder whose environments on demand it looks after, in the workspace's business time; None
             for none. Every server of the project does: that is no matter of one store.
+        figures: Where its passes are counted, None for nowhere.
     """
 
-    def __init__(self, workspace: Workspace, *, every_s: float = PASS_EVERY_S, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        every_s: float = PASS_EVERY_S,
+        home: Path | None = None,
+        figures: Figures | None = None,
+    ) -> None:
         self._workspace = workspace
         self._home = home
         self._every_s = every_s
         self._holder = f"{os.getpid()}-{new_id()}"
         self._said: dict[str, str] = {}
+        self._figures = Figures() if figures is None else figures
+        self._has_failed = False
         self._rolling_out: set[str] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="slipway-controller", daemon=True)
@@ -100,7 +121,7 @@ class Controller:
                 return False
             projects = [known.name for known in list_projects(self._workspace, Empty()).projects]
         except SlipwayError as problem:
-            self._say("", f"The loop cannot read which projects there are: {problem}")
+            self._fail("", f"The loop cannot read which projects there are: {problem}")
             return False
         self._say("", "")
         with self._renewing():
@@ -115,7 +136,7 @@ class Controller:
         try:
             is_mine, is_all = self._lease(3 * self._every_s)
         except SlipwayError as problem:  # the next pass over all says it if it lasts
-            self._say("", f"The loop cannot go on with what is being rolled out: {problem}")
+            self._fail("", f"The loop cannot go on with what is being rolled out: {problem}")
             return False
         if not is_mine:
             return False
@@ -132,9 +153,24 @@ class Controller:
         try:
             on_demand.look_after(self._home, lambda line: self._say(line, line), self._workspace.clock)
         except SlipwayError as problem:
-            self._say(what, f"{what} did not finish: {problem}")
+            self._fail(what, f"{what} did not finish: {problem}")
         except Exception:  # a full disk there must not keep this store's endpoints unattended
-            self._say(what, f"{what} failed:\n{traceback.format_exc()}")
+            self._fail(what, f"{what} failed:\n{traceback.format_exc()}")
+        else:
+            self._say(what, "")
+
+    def _promotions(self, home: Path) -> None:
+        """Take further what waited on its way into this environment, for a word or a roll-out."""
+        what = "The care for promotions"
+        try:
+            with self._workspace.ledger.read() as tx:
+                is_any = any(entries.find(tx, Promotion, state=state, limit=1) for state in ("waiting", "under way"))
+            if is_any:
+                import_module(_ONWARD).go_on(self._workspace, home, lambda line: self._say(line, line))
+        except SlipwayError as problem:
+            self._fail(what, f"{what} did not finish: {problem}")
+        except Exception:  # it must not keep endpoints unattended
+            self._fail(what, f"{what} failed:\n{traceback.format_exc()}")
         else:
             self._say(what, "")
 
@@ -164,10 +200,39 @@ class Controller:
             keeper.join()
 
     def _pass(self, projects: list[str], *, is_all: bool) -> None:
+        for project in projects:
+            self._mark_gone(project)
         self._reconcile(projects, is_all=is_all)
+        if is_all and self._home is not None and (self._home / FILE).is_file() and not self._stopping.is_set():
+            self._promotions(self._home)
         if is_all and not self._stopping.is_set() and self._is_new_day():
             for project in projects:
+                if self._lets_go(project):
+                    self._do(f"The daily retention of {project}", project, _UPKEEP, "trash.expire", Expire())
                 self._do(f"The daily purge of {project}", project, _UPKEEP, "trash.purge", PurgeTrash())
+
+    def _lets_go(self, project: str) -> bool:
+        """Whether a project declares a retention."""
+        try:
+            with self._workspace.ledger.read() as tx:
+                kept = kept_limits(tx, replace(self._workspace, project=project))
+        except SlipwayError as problem:
+            self._fail("retention", f"What {project} keeps could not be read: {problem}")
+            return False
+        return kept is not None and kept.retention != Retention()
+
+    def _mark_gone(self, project: str) -> None:
+        """Mark the runs whose process on this machine is gone: nobody else says so while only pages are looked at."""
+        what = f"The look after runs of {project}"
+        try:
+            with self._workspace.ledger.read() as tx:
+                is_any = bool(entries.find(tx, Run, project=project, state="running", limit=1))
+            if is_any:
+                recover(replace(self._workspace, project=project, actor=_UPKEEP))
+        except SlipwayError as problem:
+            self._fail(what, f"{what} did not finish: {problem}")
+        else:
+            self._say(what, "")
 
     def _reconcile(self, projects: list[str], *, is_all: bool) -> None:
         for project in projects:
@@ -189,9 +254,9 @@ class Controller:
         try:
             done: Struct = call(replace(self._workspace, project=project, actor=actor), operation(name), request)
         except SlipwayError as problem:
-            self._say(what, f"{what} did not finish: {problem}")
+            self._fail(what, f"{what} did not finish: {problem}")
         except Exception:  # a bug in one project's pass must not leave the others unattended
-            self._say(what, f"{what} failed:\n{traceback.format_exc()}")
+            self._fail(what, f"{what} failed:\n{traceback.format_exc()}")
         else:
             self._say(what, "")
             return done
@@ -203,8 +268,13 @@ class Controller:
             with self._workspace.ledger.write() as tx:
                 return tx.take_lease("daily upkeep", new_id(), seconds=_A_DAY_S)
         except SlipwayError as problem:
-            self._say("upkeep", f"The daily upkeep could not begin: {problem}")
+            self._fail("upkeep", f"The daily upkeep could not begin: {problem}")
             return False
+
+    def _fail(self, what: str, line: str) -> None:
+        """Say that something did not finish; the pass did not either."""
+        self._has_failed = True
+        self._say(what, line)
 
     def _say(self, what: str, line: str) -> None:
         if line and line != self._said.get(what):  # the same trouble every ten seconds is said once
@@ -217,7 +287,10 @@ class Controller:
             began = time.monotonic()
             is_all = began >= all_at
             if is_all:
-                self.look()
+                self._has_failed = False
+                is_mine = self.look()
+                outcome = "failed" if self._has_failed else "finished" if is_mine else "elsewhere"
+                self._figures.passed(outcome, time.monotonic() - began)
             else:
                 self.look_again()
             ended = time.monotonic()

@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from slipway.processes import descendants, proportional_bytes, resident_bytes
+
 __all__ = ["adopt", "die_with_parent", "end_all", "end_group", "held_bytes"]
 
 _SET_PDEATHSIG = 1
@@ -44,7 +46,7 @@ def end_group(pid: int) -> None:
 def end_all() -> None:
     """Kill and collect all descendants of this process."""
     while True:
-        for pid in _descendants(os.getpid()):
+        for pid in descendants(os.getpid()):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         try:
@@ -59,34 +61,11 @@ def held_bytes(limit: int) -> int:
     Args:
         limit: Up to here the answer may count shared pages several times; above it each counts once.
     """
-    pids = _descendants(os.getpid())
-    resident = sum(_resident(pid) for pid in pids)
+    pids = descendants(os.getpid())
+    resident = sum(resident_bytes(pid) for pid in pids)
     if resident <= limit or len(pids) < 2:
         return resident
-    return sum(_proportional(pid) for pid in pids)
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    with suppress(OSError):  # it has ended meanwhile
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (thread / "children").read_text().split()]
-    return [*found, *(below for child in list(found) for below in _descendants(child))]
-
-
-def _resident(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
-
-
-def _proportional(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return sum(proportional_bytes(pid) for pid in pids)
 
 
 def _prctl(what: int, value: int) -> None:

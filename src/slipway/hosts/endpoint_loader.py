@@ -22,6 +22,7 @@ from slipway.hosts.endpoint_guests import Invite, limit_of
 from slipway.hosts.online_stores import open_to_serve
 from slipway.models import bundle as bundles
 from slipway.models.bundle import LoadedModel
+from slipway.models.price_limits import within
 from slipway.ports.online_store import OnlineStore
 from slipway.ports.signer import Signer
 from slipway.ports.tracer import Call, Tracer
@@ -146,6 +147,12 @@ class Loader:
             caller_limit=CallerLimit(revision.caller_rate, self._folder / LIMITS_FILE)
             if revision.caller_rate
             else None,
+            prices={
+                one.number: models[one.bundle].bundle.decision
+                for one in revision.versions
+                if models[one.bundle].bundle.decision.is_price
+            },
+            simulated=champion.bundle.simulated,
         )
 
     def load_alone(self, digest: str, fields: Sequence[Field]) -> tuple[LoadedModel, Resolve]:
@@ -230,6 +237,7 @@ class Loader:
             is_valid=is_probability if champion.task == "classification" else math.isfinite,
             required=tuple((name, names.index(name)) for name in spec.required),
             sent=frozenset(field.name for field in fields),
+            limit=within(champion.decision),
         )
 
     def _way(self, way: Way, fields: Sequence[Field], models: Mapping[str, "_Model"]) -> LoadedWay:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slipway.errors import BackendError, Corrupt
 from slipway.hosts.endpoint import keys_folder, open_reach, open_signer, start_logging
@@ -24,6 +24,7 @@ from slipway.hosts.endpoint_loader import Loader
 from slipway.hosts.online_stores import open_stream
 from slipway.hosts.store_clock import open_clock
 from slipway.hosts.traces import open_tracer
+from slipway.models import bundle as bundles
 from slipway.ports.clock import Clock
 from slipway.ports.tracer import Tracer
 from slipway.records.endpoints import Revision
@@ -38,6 +39,7 @@ from slipway.serving.front_routes import Figures
 from slipway.serving.http import REQUEST_ID, App, for_callers
 from slipway.serving.old_system import OldSystem
 from slipway.serving.overdue import Overdue
+from slipway.serving.probing import probed
 from slipway.serving.row_queue import Counted, RowQueue
 from slipway.serving.shadow import Shadow
 from slipway.serving.streams import StreamReader
@@ -82,7 +84,7 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int, en
         _logger.error("Worker %d has nothing to serve: %s", index, problem)
         return CANNOT_LOAD
     assert swap.active is not None
-    served = swap.active.revision
+    served, rows = swap.active.revision, partial(_reference_rows, folder)
     callers = CallerList(folder, signer, lambda: swap.active is not None and swap.active.revision.by_token)
     clock = open_clock(keys_folder(folder).parent)
     counts = CallerCounts(state_file(folder, index).parent, index, home=folder, now=lambda: _present(clock))
@@ -114,14 +116,14 @@ def _work(folder: Path, index: int, listener: socket.socket, supervisor: int, en
             front=partial(Figures(folder).text, served.name) if _is_fronted(listener) else str,
             workers=lambda: answering(folder),
         )
-        return _wrapped(app, tracer, listener)
+        return _wrapped(probed(app, folder, signer, lambda: swap.active, overdue, rows), tracer, listener)
 
     run_worker(
         make_app,
         swap,
         listener,
         supervisor=supervisor,
-        ready=lambda: state.accepts(swap),
+        accepts=lambda is_open: state.accepts(swap, is_open),
         tls=tls,
         each_time=lambda: _look(callers, counts, tls, segments.values(), swap, loader),
         overdue=overdue,
@@ -171,6 +173,12 @@ def _open_queues(segments: dict[str, SegmentWriter], swap: Swap, counters: Count
         Shadow(segments["shadows"].append, counters),
         OldSystem(segments["shadows"].append, counters),
     )
+
+
+def _reference_rows(folder: Path, digest: str) -> list[list[Any]]:
+    """What a probe may ask a model for by its place."""
+    sample = folder / "bundles" / digest / bundles.SAMPLE
+    return [case.row for case in bundles.decode_cases(sample.read_bytes())] if sample.exists() else []
 
 
 def _open_tracer(folder: Path, counters: Counters) -> Tracer | None:
@@ -291,8 +299,8 @@ class _State:
         """A challenger in a process of its own has ended; the next beat tells it."""
         self._lost += 1
 
-    def accepts(self, swap: Swap) -> None:
-        self._ready = True
+    def accepts(self, swap: Swap, is_open: bool) -> None:
+        self._ready = is_open
         self.serves(swap)
 
 

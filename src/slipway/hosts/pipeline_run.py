@@ -17,6 +17,7 @@ import shutil
 import signal
 import site
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ import msgspec
 
 import slipway
 from slipway.data.declare import Table
+from slipway.data.ingest import in_order, ingest
 from slipway.data.sync import sync
 from slipway.errors import InvalidInput, NotFound, StepFailed
 from slipway.flows.endpoint import Endpoint, fed_by
@@ -43,7 +45,7 @@ from slipway.pipelines import engine, isolation, snapshot, staging
 from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.params import converted
 from slipway.pipelines.warm import Former, former
-from slipway.ports.runner import LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
+from slipway.ports.runner import CANCELLED_FILE, LOCK_DESCRIPTOR, LOCK_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.records.models import ModelVersion
 from slipway.records.runs import Run, RunError
@@ -55,6 +57,7 @@ from slipway.whole_files import write_whole
 
 __all__ = ["main", "perform"]
 
+_RETRAINING = "slipway.retraining"
 _PROJECT = "project"
 """The folder of the task's folder in which the project lies while it runs."""
 
@@ -201,14 +204,17 @@ def _run(task: PipelineTask, workspace: Workspace, folder: Path) -> Released:
         endpoint = fed_by(project.declared(Endpoint).values(), pipeline)
     given = converted(pipeline, task.params)
     params = _params_of(task, workspace, pipeline) | given if task.params_of else given
-    pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
+    if endpoint is not None and endpoint.retrain is not None and _RETRAINING in task.tags:
+        _ingest(workspace, endpoint.retrain.tables, _home(project, workspace))
     forerunner = _forerunner(task, workspace)
+    resume = forerunner.id if forerunner is not None else task.resume
+    pins = {name if "/" in name else f"{task.project}/{name}": version for name, version in task.pins.items()}
     with former.filled(former_of(workspace, task.warm_start) if task.warm_start else Former()):
         return run_pipeline(
             workspace,
             pipeline,
-            params,
-            resume=forerunner.id if forerunner is not None else None,
+            params if params or not task.resume else None,
+            resume=resume or None,
             endpoint=endpoint,
             snapshot=task.snapshot,
             declare=False,
@@ -217,6 +223,28 @@ def _run(task: PipelineTask, workspace: Workspace, folder: Path) -> Released:
             pins=pins,
             use_cache=task.use_cache,
         )
+
+
+def _ingest(workspace: Workspace, tables: Sequence[Table], home: Path) -> None:
+    """Read a retraining's tables anew. Relative paths begin where the project lies: what is there now is wanted, not what was published."""
+    here = Path.cwd()
+    os.chdir(home)
+    try:
+        for table in in_order(tables):
+            ingest(workspace, table, folder=home)
+    finally:
+        os.chdir(here)
+
+
+def _home(project: Project, workspace: Workspace) -> Path:
+    """The project's own folder where it can be told from that of its store; else the snapshot's."""
+    store = Path(project.settings.environments.get(workspace.environment, EnvironmentSettings()).store)
+    root = workspace.root.resolve()
+    depth = len(store.parts)
+    if store.is_absolute() or ".." in store.parts or root.parts[-depth:] != store.parts:
+        return Path.cwd()
+    home = root.parents[depth - 1]
+    return home if (home / FILE).is_file() else Path.cwd()
 
 
 def _params_of(task: PipelineTask, workspace: Workspace, pipeline: Pipeline[..., Any]) -> dict[str, object]:
@@ -278,8 +306,19 @@ class _Stopped(BaseException):
     """Somebody asked the process to end: the run is told as failed, and no result is written."""
 
 
-def _stop(number: int, frame: object) -> None:
-    raise _Stopped(f"It was stopped by {signal.Signals(number).name}.")
+class Cancelled(_Stopped):
+    """Somebody ended the run, and said why."""
+
+
+def _stop_with(folder: Path) -> Callable[[int, object], None]:
+    def stop(number: int, frame: object) -> None:
+        try:
+            told = (folder / CANCELLED_FILE).read_text()
+        except OSError:
+            raise _Stopped(f"It was stopped by {signal.Signals(number).name}.") from None
+        raise Cancelled(told)
+
+    return stop
 
 
 def _hold(folder: Path) -> None:
@@ -314,7 +353,7 @@ def main() -> None:
     isolation.hold()
     if (folder / RESULT_FILE).exists():
         return
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _stop_with(folder))
     try:
         perform(folder)
     except _Stopped as told:

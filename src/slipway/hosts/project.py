@@ -12,13 +12,16 @@ from typing import Any
 
 from slipway import plugins
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, SlipwayError, StepFailed, near
-from slipway.governance import anchors, raci
+from slipway.flows.cost_rates import declare_rates
+from slipway.flows.endpoint import Endpoint
+from slipway.flows.limits import declare_limits
+from slipway.governance import anchors, channels, raci
 from slipway.hosts.blob_places import open_blobs
 from slipway.hosts.endpoint_port import keep_port
 from slipway.hosts.environment_use import using
 from slipway.hosts.executors import THREADS, placement
 from slipway.hosts.identity import local_actor
-from slipway.hosts.ledgers import open_ledger
+from slipway.hosts.ledgers import open_ledger, upgraded
 from slipway.hosts.online_stores import open_online
 from slipway.hosts.settings import FILE, Settings, locate, raci_rows, read_local
 from slipway.hosts.store_clock import open_clock
@@ -28,9 +31,11 @@ from slipway.ledger.provenance import user_trace
 from slipway.ledger.reindex import index_anew
 from slipway.models import found_by
 from slipway.pipelines import beside
+from slipway.pipelines.declare import Pipeline
 from slipway.pipelines.hidden import hooks
 from slipway.pipelines.hidden.recorder import recording
-from slipway.pipelines.snapshot import take
+from slipway.pipelines.params import parameters_of
+from slipway.pipelines.snapshot import AboutPipeline, take
 from slipway.ports.clock import Clock
 from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.workspace import Workspace, current_workspace
@@ -76,16 +81,9 @@ class Project:
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         importlib.invalidate_caches()
-        hooks.install()
         try:
-            with recording(()) as reads:
-                found = importlib.import_module(name)
-            _read_at_import.setdefault(self.folder, set()).update(
-                os.path.relpath(os.path.abspath(one.name), self.folder)
-                for one in reads.taken()[0]
-                if one.kind == "file"
-            )
-            return found
+            with self.reading():
+                return importlib.import_module(name)
         except ModuleNotFoundError as problem:
             if problem.name != name:
                 raise StepFailed(
@@ -113,6 +111,16 @@ class Project:
                 fix=f"Mend it; `python {name}.py` in {self.folder} shows the same.",
             ) from problem
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is read inside the block belongs to the project's snapshots, as far as it lies beside the code."""
+        hooks.install()
+        with recording(()) as reads:
+            yield
+        _read_at_import.setdefault(self.folder, set()).update(
+            os.path.relpath(os.path.abspath(one.name), self.folder) for one in reads.taken()[0] if one.kind == "file"
+        )
+
     def declared(self, kind: type | tuple[type, ...]) -> dict[str, Any]:
         """What the project's module declares of a kind, by the declaration's own name.
 
@@ -130,14 +138,17 @@ class Project:
         return found
 
     def all_declared(self, kind: type | tuple[type, ...]) -> list[Any]:
-        """What the project's module declares of a kind; feature sets may share a name."""
-        return [value for value in vars(self.module()).values() if isinstance(value, kind)]
+        """What the project's module declares of a kind, an endpoint's own pipeline and tables among it; feature sets may share a name."""
+        named = list(vars(self.module()).values())
+        of_endpoints = [part for one in named if isinstance(one, Endpoint) for part in one.parts()]
+        found = [value for value in (*named, *of_endpoints) if isinstance(value, kind)]
+        return list({id(value): value for value in found}.values())
 
     def snapshot(self) -> str:
         """Keep the project's code, settings and lock as one blob; returns its digest. The same project gives the same one.
 
-        Files beside the code belong to it that the project's module read when it was imported; what a run reads is kept
-        with the run.
+        Files beside the code belong to it that the project's module read when it was imported, and that its tables read
+        when they were ingested; what a run reads is kept with the run.
 
         Raises:
             InvalidInput: There is no Python file in the project's folder.
@@ -168,11 +179,18 @@ class Project:
         declared = [name for name, value in named if type(value).__module__.startswith("slipway.")]
         at_import = (name for name in _read_at_import.get(self.folder, ()) if not name.startswith(".."))
         chosen = beside.choose(self.workspace.blobs, self.folder, [*at_import, *read])
-        return take(self.workspace, self.folder, declared=declared, files=chosen.files), chosen.left_out
+        about = {
+            one.name: AboutPipeline(about=_first_line(one.function), parameters=parameters_of(one))
+            for one in self.all_declared(Pipeline)
+        }
+        kept = take(self.workspace, self.folder, declared=declared, files=chosen.files, pipelines=about)
+        return kept, chosen.left_out
 
-    def declare_raci(self) -> None:
-        """Keep what slipway.toml says of who answers for what, so that a server acts by it without the project's code."""
+    def declare_settings(self) -> None:
+        """Keep what slipway.toml says of who answers for what, of costs and of limits: a server goes by it without the project's code."""
         raci.declare(self.workspace, raci_rows(self.settings))
+        declare_rates(self.workspace, self.settings.cost)
+        declare_limits(self.workspace, self.settings.retention, self.settings.quota)
 
     def pick(self, kind: type | tuple[type, ...], name: str, what: str) -> Any:
         """The declaration of a kind and name.
@@ -186,6 +204,10 @@ class Project:
                 f"The project {self.name!r} declares no {what} {name!r}.", fix=near(name, found, what=f"{what}s")
             )
         return found[name]
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").strip().partition("\n")[0]
 
 
 def open_workspace(
@@ -224,6 +246,7 @@ def open_workspace(
     placed, root = placement(executor, workers), root.resolve()
     opened = open_ledger(root, ledger)
     with _closed_if_it_fails(opened):
+        _say_upgraded(opened, root, say)
         kept, open_parts = open_blobs(root, opened, blobs)
         index_anew(opened, {ModelVersion: found_by.completing(kept)})
         clock = clock or open_clock(root)
@@ -249,9 +272,15 @@ def open_workspace(
     )
 
 
+def _say_upgraded(ledger: LedgerStore, root: Path, say: Callable[[str], None]) -> None:
+    if ledger.upgraded_from:
+        say(upgraded(ledger, root).sentence)
+
+
 def _remember(home: Path, store: Path, settings: Settings, port: int) -> None:
-    """Tell a store what others learn from its folder: where roots are written too, and where endpoints answer."""
+    """Tell a store what others learn from its folder: where roots are written too, how people are told, and where endpoints answer."""
     anchors.remember(store, settings.project.name, settings.audit.anchor, base=home)
+    channels.remember(store, settings.project.name, settings.notify)
     keep_port(store, port)
 
 

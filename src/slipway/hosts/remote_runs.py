@@ -81,6 +81,29 @@ class _NoLedger:
         """See `LedgerStore.write`."""
         raise self._refusal()
 
+    @property
+    def database(self) -> str:
+        """See `LedgerStore.database`."""
+        raise self._refusal()
+
+    @property
+    def schema(self) -> int:
+        """See `LedgerStore.schema`."""
+        raise self._refusal()
+
+    @property
+    def upgraded_from(self) -> int:
+        """See `LedgerStore.upgraded_from`."""
+        raise self._refusal()
+
+    def copy_to(self, path: Path) -> None:
+        """See `LedgerStore.copy_to`."""
+        raise self._refusal()
+
+    def fill_from(self, path: Path) -> None:
+        """See `LedgerStore.fill_from`."""
+        raise self._refusal()
+
     def close(self) -> None:
         """See `LedgerStore.close`."""
 

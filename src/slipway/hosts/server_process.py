@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from slipway.errors import BackendError
+from slipway.processes import PROC, words_of, words_of_all
 
 __all__ = ["ServerProcess", "stop_former"]
 
@@ -127,10 +128,15 @@ def stop_former(root: Path) -> None:
 
 
 def _started_for(root: Path) -> set[int]:
-    """Processes that bear a store's mark: whoever started one may have been killed before it wrote down which."""
+    """Processes that bear a store's mark: whoever started one may have been killed before it wrote down which.
+
+    Where the system does not show what is in a process's environment, those that were started by these words.
+    """
+    if not PROC.exists():
+        return {pid for pid, words in words_of_all().items() if {"slipway", "up", str(root.resolve())} <= set(words)}
     mark = f"{_MARK}=".encode() + os.fsencode(root.resolve())
     found = set()
-    for place in Path("/proc").glob("[0-9]*/environ"):
+    for place in PROC.glob("[0-9]*/environ"):
         with suppress(OSError):  # somebody else's, or it has ended
             if mark in place.read_bytes().split(b"\0"):
                 found.add(int(place.parent.name))
@@ -139,8 +145,4 @@ def _started_for(root: Path) -> set[int]:
 
 def _serves(pid: int, root: Path) -> bool:
     """Whether a process is a control plane over a store; its id may have been given anew since it was written down."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return {b"slipway", b"up", os.fsencode(root.resolve())} <= set(words)
+    return {"slipway", "up", str(root.resolve())} <= set(words_of(pid))

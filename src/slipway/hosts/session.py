@@ -26,6 +26,7 @@ from slipway.pipelines.searched import Search
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.runs import tracking
 from slipway.runs.tracking import ActiveRun
+from slipway.schema.metric_contract import MetricContract
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ def run(
 def search(
     train: Callable[..., Any],
     space: Mapping[str, object],
-    metric: str,
+    metric: str | MetricContract,
     trials: int = 20,
     parallel: int = 1,
     *,
@@ -114,7 +115,8 @@ def search(
         space: What is tried, by the name of a parameter of `train`: `sw.uniform(...)`, `sw.integers(...)`,
             `sw.choice(...)` or a list of values.
         metric: What is compared: what `train` returns where that is a number; else this key of the mapping it returns,
-            this metric of the evaluated model it returns, or the last point of this metric that it logs.
+            this metric of the evaluated model it returns, or the last point of this metric that it logs. A metric
+            contract stands for its KPI, which `sw.evaluate(..., contract=)` measures.
         trials: How many.
         parallel: How many go on at one time.
         direction: "maximize" or "minimize"; left out, what is known of the metric: "auc" up, "log_loss" down.

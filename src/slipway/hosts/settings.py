@@ -11,12 +11,18 @@ import msgspec
 from msgspec import Struct, field
 
 from slipway.errors import InvalidDeclaration, InvalidSetting, NotFound, near
+from slipway.flows.cost_rates import check_rates
+from slipway.flows.limits import check_limits
 from slipway.governance.anchors import check_anchor
 from slipway.hosts.blob_places import check_place
 from slipway.hosts.executors import check_executor
+from slipway.hosts.settings_notify import check_notify
 from slipway.ids import check_name
 from slipway.pipelines.limits import memory_bytes
+from slipway.records.costs import Rates
+from slipway.records.limits import Quota, Retention
 from slipway.records.log_in import OidcSettings, ServerSettings
+from slipway.records.notifications import ChannelSettings, NotifySettings
 from slipway.records.responsibility import DEFAULT, LETTERS, STAGES, RaciRow
 from slipway.serving.secret_urls import POSTGRES, check_no_command, check_url
 
@@ -38,6 +44,7 @@ __all__ = [
 ]
 
 FILE = "slipway.toml"
+_PLAIN: dict[str, type[Struct]] = {"cost": Rates, "retention": Retention, "quota": Quota}
 LOCAL_FILE = "slipway.local.toml"
 """Beside it: the environments that `slipway env create` made in this checkout; see `slipway.hosts.on_demand`."""
 
@@ -173,6 +180,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     audit: AuditSettings = AuditSettings()
     raci: dict[str, RaciSettings] = field(default_factory=dict)
     server: ServerSettings = ServerSettings()
+    notify: NotifySettings = NotifySettings()
+    cost: Rates = Rates()
+    retention: Retention = Retention()
+    quota: Quota = Quota()
 
     def environment(self, name: str) -> EnvironmentSettings:
         """The settings of an environment; "dev" needs no section.
@@ -248,6 +259,9 @@ def read_settings(folder: Path) -> Settings:
     settings = _with_local(folder, settings)
     for anchor in settings.audit.anchor:
         check_anchor(anchor)
+    check_notify(settings.notify)
+    check_rates(settings.cost)
+    check_limits(settings.retention, settings.quota)
     for chosen in settings.environments.values():
         check_url(chosen.online, "The setting online")
         check_no_command(chosen.online, "The setting online")
@@ -333,9 +347,14 @@ def _check_keys(path: Path, values: dict[str, Any]) -> None:
     sections: list[tuple[str, Any, type[Struct]]] = [("", values, Settings)]
     sections.append(("project", values.get("project", {}), ProjectSettings))
     sections.append(("audit", values.get("audit", {}), AuditSettings))
+    sections += [(name, values.get(name, {}), kind) for name, kind in _PLAIN.items()]
     server = values.get("server", {})
     sections.append(("server", server, ServerSettings))
     sections.append(("server.oidc", server.get("oidc", {}) if isinstance(server, dict) else {}, OidcSettings))
+    sections.append(("notify", notify := values.get("notify", {}), NotifySettings))
+    channels = notify.get("channels", {}) if isinstance(notify, dict) else {}
+    if isinstance(channels, dict):
+        sections += [(f"notify.channels.{name}", section, ChannelSettings) for name, section in channels.items()]
     environments = values.get("environments", {})
     if isinstance(environments, dict):
         sections += [(f"environments.{name}", section, EnvironmentSettings) for name, section in environments.items()]

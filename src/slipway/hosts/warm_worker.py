@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,6 +41,9 @@ _STEP_WORKER = "slipway.hosts.step_worker"
 _OUTPUT_BYTES = 64 << 20
 _KEPT_BYTES = 64 << 10
 _LOOK_EVERY_MS = 20
+_LOOK_BY_HAND_MS = 2
+_OPEN: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
+"""Tells at once that a process has ended. Only Linux has it: elsewhere one asks more often."""
 _LIBRARIES = ("numpy.random", "polars", "slipway.schema.fingerprints")
 
 
@@ -144,13 +148,18 @@ class _Worker:
 
     def _watch(self, pid: int, folder: Path, order: WorkerOrder, started: float) -> str:
         """Wait for the process's end; returns what broke it off, in words."""
-        ended = os.pidfd_open(pid)
+        ended = _OPEN(pid) if _OPEN is not None else None
+        look_every_ms = _LOOK_EVERY_MS if ended is not None else _LOOK_BY_HAND_MS
         events = select.poll()
-        events.register(ended, select.POLLIN)
+        if ended is not None:
+            events.register(ended, select.POLLIN)
         events.register(self._channel, 0)  # its other end is closed: that is always told
         begun: float | None = None
         try:
-            while not (told := dict(events.poll(_LOOK_EVERY_MS))).get(ended):
+            while True:
+                told = dict(events.poll(look_every_ms))
+                if (ended is None or ended in told) and (found := os.waitpid(pid, os.WNOHANG))[0]:
+                    break
                 if told:
                     raise _Alone
                 if begun is None and (folder / BEGUN).exists():
@@ -161,8 +170,9 @@ class _Worker:
                     return f"held more than the {order.memory_bytes / 1e6:,.0f} MB of memory that it was given"
                 _cut(folder / OUTPUT)
         finally:
-            os.close(ended)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            if ended is not None:
+                os.close(ended)
+        code = os.waitstatus_to_exitcode(found[1])
         if code < 0:
             return f"was killed by {_signal_name(-code)}"
         return f"ended with exit code {code}" if code else ""

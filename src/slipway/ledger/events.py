@@ -28,6 +28,7 @@ __all__ = [
     "leaf",
     "link_of",
     "merkle_root",
+    "newest_seq",
     "record",
     "seal",
     "verify",
@@ -37,6 +38,7 @@ __all__ = [
 ROOT_TYPE = "application/vnd.slipway.root+json"
 HEAD_TYPE = "application/vnd.slipway.head+json"
 _BATCH = 1000
+_FIRST_STEP = 64
 
 
 def record(tx: WriteTransaction, workspace: Workspace, verb: str, subject: str, **body: Any) -> int:
@@ -199,3 +201,15 @@ def written(tx: ReadTransaction, *, after: int = 0, until: int | None = None) ->
         if len(page) < _BATCH or (until is not None and page[-1][0].seq >= until):
             return
         after = page[-1][0].seq
+
+
+def newest_seq(tx: ReadTransaction) -> int:
+    """The position of the newest event, 0 where there is none: positions have no gaps, so it is looked for by halving."""
+    low, step = 0, _FIRST_STEP
+    while tx.events(after=low + step - 1, limit=1):
+        low, step = low + step, step * 2
+    high = low + step  # there is an event at `low`, and none at `high`
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if tx.events(after=middle - 1, limit=1) else (low, middle)
+    return low

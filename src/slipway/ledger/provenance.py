@@ -15,8 +15,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from slipway.code.wheels import installed
+from slipway.code.wheels import about, installed, normal
 from slipway.errors import StepFailed
+from slipway.processes import cores
+from slipway.processes import started as began_at
 from slipway.records.runs import CodeVersion, Environment, Machine, RunError
 
 __all__ = [
@@ -59,9 +61,9 @@ def environment() -> Environment:
     """The interpreter, the platform and every distribution that is installed; read once in a process."""
     found: dict[str, str] = {}
     for distribution in installed():
-        name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
+        name, version, _ = about(distribution)
         # The first one on the path is the one that is imported.
-        found.setdefault(name, f"{name}=={distribution.version}")
+        found.setdefault(normal(name), f"{normal(name)}=={version}")
     found.pop("", None)
     return Environment(
         python=platform.python_version(), platform=platform.platform(), lock=tuple(sorted(found.values()))
@@ -70,12 +72,8 @@ def environment() -> Environment:
 
 def machine() -> Machine:
     """The processor, and what this process may use of it now."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every platform
-        cores = os.cpu_count() or 0
     told = {name: os.environ[name] for name in THREADS if name in os.environ}
-    return Machine(cpu=_cpu(), cores=cores, threads=told)
+    return Machine(cpu=_cpu(), cores=cores(), threads=told)
 
 
 @cache
@@ -215,21 +213,12 @@ def is_host_gone(host: str) -> bool:
         return True
     except PermissionError:
         return False
-    return bool(started) and started != _started(int(pid))
+    return bool(started) and started != began_at(int(pid))
 
 
 @lru_cache(maxsize=1)
 def _began(own_pid: int) -> str:
-    return _started(own_pid)
-
-
-def _started(pid: int) -> str:
-    # Field 22 of /proc/PID/stat, counted after the command's name, which may hold spaces. Elsewhere than Linux: "".
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]  # it has ended, but nobody has asked for its exit code yet
-    except (OSError, IndexError):
-        return ""
+    return began_at(own_pid)
 
 
 def user_trace(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """Tags by which runs say what they are, and what they were started from. They are for reading: what is loaded again goes by the lineage."""
 
-__all__ = ["RERUNS", "RESTORED", "SEARCH", "TRIAL", "WARM_START"]
+__all__ = ["RERUNS", "RESTORED", "SEARCH", "STARTED", "TRIAL", "WARM_START"]
 
 RERUNS = "slipway.reruns"
 """The tag of a run that was started from another one with something changed: the other one's id."""
@@ -10,6 +10,9 @@ RESTORED = "slipway.restored"
 
 SEARCH = "slipway.search"
 """The tag of a run whose runs inside are the trials of a search: the name of what it trains."""
+
+STARTED = "slipway.start"
+"""The tag of a run that was started without a checkout: the key of that start."""
 
 TRIAL = "slipway.trial"
 """The tag of a trial of a search: its number."""

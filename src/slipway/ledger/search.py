@@ -18,9 +18,9 @@ from slipway.ledger.search_language import parse, parse_field, parse_order
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.record import Record
-from slipway.records.search import And, Condition, Field, IsNull, Order, Position, Search, mentions
+from slipway.records.search import And, Condition, Field, IsNull, Order, Position, Search, Value, mentions
 
-__all__ = ["Page", "asked", "every_found", "search"]
+__all__ = ["Page", "asked", "every_found", "search", "values_of"]
 
 R = TypeVar("R", bound=Record)
 
@@ -81,16 +81,11 @@ def search(
     """
     searched = SEARCHED[record_type]
     condition = parse(where, searched, now=now or datetime.now(UTC)) if isinstance(where, str) else where
+    condition = _counting(tx, record_type, project, condition, put_aside=put_aside, among=among)
     orders = parse_order(order, searched) if isinstance(order, str) else tuple(order)
     per = (parse_field(best_per, searched) if best_per else None) if isinstance(best_per, str) else best_per
     # Of the words, not of what they mean: "7d ago" means another time on each page.
     meant = digest(msgspec.msgpack.encode((record_type.__name__, project, where, orders, per))).encode()[:16]
-    parts = [part for part in (among, condition) if part is not None]
-    if not put_aside and "deleted" in searched.attributes and not mentions(condition, _DELETED):
-        parts.append(IsNull(_DELETED))
-    condition = And(tuple(parts)) if parts else None
-    if condition is not None and mentions(condition, EXPERIMENT):
-        condition = by_id(tx, condition, project)
     found = tx.search(
         entries.kind_of(record_type),
         project=project,
@@ -102,6 +97,44 @@ def search(
     )
     records = tuple(entries.decoded(entry, record_type) for entry in found.entries)
     return Page(records, "" if found.position is None else _token(meant, found.position))
+
+
+def values_of(
+    tx: ReadTransaction,
+    record_type: type[Record],
+    workspace: Workspace,
+    where: str,
+    fields: Sequence[Field],
+    limit: int,
+) -> list[tuple[Value | None, ...]]:
+    """The values of some fields of all records that fit, as an operation asks for them: see `LedgerStore.values`.
+
+    Raises:
+        InvalidInput: The search cannot be read.
+    """
+    condition = parse(where, SEARCHED[record_type], now=workspace.clock.now())
+    condition = _counting(tx, record_type, workspace.project, condition, put_aside=False)
+    wanted = [EXPERIMENT_ID if field == EXPERIMENT else field for field in fields]
+    return tx.values(
+        entries.kind_of(record_type), project=workspace.project, where=condition, fields=wanted, limit=limit
+    )
+
+
+def _counting(
+    tx: ReadTransaction,
+    record_type: type[Record],
+    project: str,
+    condition: Condition | None,
+    *,
+    put_aside: bool,
+    among: Condition | None = None,
+) -> Condition | None:
+    """What must hold in all: of what was put aside too, and with experiments by their ids."""
+    parts = [part for part in (among, condition) if part is not None]
+    if not put_aside and "deleted" in SEARCHED[record_type].attributes and not mentions(condition, _DELETED):
+        parts.append(IsNull(_DELETED))
+    whole = And(tuple(parts)) if parts else None
+    return by_id(tx, whole, project) if whole is not None and mentions(whole, EXPERIMENT) else whole
 
 
 def every_found(

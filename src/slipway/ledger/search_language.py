@@ -27,7 +27,7 @@ from slipway.records.search import (
     Value,
 )
 
-__all__ = ["as_value", "parse", "parse_field", "parse_order"]
+__all__ = ["as_field", "as_value", "parse", "parse_field", "parse_order"]
 
 _SPACES: dict[str, Space] = {
     **dict.fromkeys(("metric", "metrics"), "metric"),
@@ -59,6 +59,15 @@ _SPACE = re.compile(r"\s*")
 def as_value(text: str) -> str:
     """A text as it is written as a value of a search."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def as_field(field: Field) -> str:
+    """A field as it is written in a search."""
+    if field.space == "attribute":
+        return field.key
+    space = "metrics" if field.space in ("metric", "figure") else f"{field.space}s"
+    is_plain = _KEY.fullmatch(field.key) is not None
+    return f"{space}.{field.key}" if is_plain else f"{space}.`{field.key.replace('`', '``')}`"
 
 
 def parse(text: str, searched: Searched, *, now: datetime) -> Condition | None:
@@ -140,7 +149,7 @@ class _Reader:
         return InvalidInput(
             f"The {'search' if self._what == 'where' else self._what} {shown!r} cannot be read at character {place + 1}: "
             f"{expected}{f', not {found!r}' if found else ''}.",
-            fix=fix or "For example: metrics.auc > 0.7 and params.depth in (4, 6). See docs/search.md.",
+            fix=fix or "For example: metrics.auc > 0.7 and params.depth in (4, 6). See docs/find.md.",
             field=self._what,
         )
 

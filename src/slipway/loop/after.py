@@ -12,6 +12,9 @@ from slipway.loop import evidence, guards
 from slipway.loop.actions import put_action
 from slipway.loop.alarms import alarm
 from slipway.loop.batch_rollouts import log_of
+from slipway.loop.gains import measure_gains
+from slipway.loop.kpi_guard import kpi_of, with_fields
+from slipway.loop.way_back import close_degraded
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.loop import Action
@@ -29,6 +32,7 @@ def watch_over(
     workspace: Workspace, name: str, reader: LogReader, replays: evidence.Replays, now: datetime
 ) -> list[Action]:
     """Look at the promoted roll-out of an endpoint; take it back where labels show it to be worse. The turn is held."""
+    measure_gains(workspace, name, reader, now)
     found = rollout_watch.watched(workspace, name)
     if found is None or found.watched_until is None:
         return []
@@ -47,6 +51,7 @@ def watch_over(
         former = f"{ended.champion.model} {ended.champion.number}"
         said = f"{ended.challenger.model} {ended.challenger.number} was taken back after its promotion; {former} serves again."
         sentence, subjects = f"{said} {look.sentence}", (f"rollout:{ended.id}",)
+        close_degraded(tx, workspace, name, f"{former} serves again: {look.sentence}", now)
         alarm(tx, workspace, ended, sentence)
         made = put_action(
             tx, workspace, name, "stop", sentence, owner="data scientist", evidence=look.values, subjects=subjects
@@ -68,7 +73,9 @@ def _look(
         answered = by_models(log_of(workspace, revision, reader).answered(since=found.created_at))
         own = drawn_for(answered, fractions).filter(~pl.col("is_instead"))
         bundles = evidence.bundles_of(workspace, found)
-        labels, left_out = guards.labelled(own, bundles), guards.without_decision(own, bundles)
+        kpi = kpi_of(workspace, spec, log_of(workspace, revision, reader), found)
+        labels = guards.labelled(with_fields(own, answered) if kpi else own, bundles, kpi)
+        left_out = {} if kpi else guards.without_decision(own, bundles)
     if found.spec.shadow is not None:
         pairs = evidence.pairs(workspace, reader, replays, found)
         delay = rollouts.label_delay(revision)

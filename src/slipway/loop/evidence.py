@@ -40,7 +40,9 @@ __all__ = [
     "latencies",
     "pairs",
     "scored_each",
+    "scores_by",
     "step_rows",
+    "takes",
     "unseen",
 ]
 
@@ -61,8 +63,8 @@ class Replays:
             self._scored = pl.DataFrame(
                 {
                     "id": answered["id"],
-                    "champion": _scores(workspace, folder, rollout.champion, answered),
-                    "challenger": _scores(workspace, folder, rollout.challenger, answered),
+                    "champion": scores_by(workspace, folder, rollout.champion, answered),
+                    "challenger": scores_by(workspace, folder, rollout.challenger, answered),
                 }
             )
             self._rollout = rollout.id
@@ -227,20 +229,20 @@ def _alike(workspace: Workspace, rollout: Rollout, answered_by: Collection[str])
         known = entries.find(tx, Revision, project=workspace.project, name=rollout.name, limit=100_000)
     served = {one.served.bundle[:_DIGITS]: one.served for one in known}
     served |= {one.challenger.served.bundle[:_DIGITS]: one.challenger.served for one in known if one.challenger}
-    wanted = _takes(_bundle(workspace, rollout.challenger))
-    if _takes(_bundle(workspace, rollout.champion)) != wanted:
+    wanted = takes(_bundle(workspace, rollout.challenger))
+    if takes(_bundle(workspace, rollout.champion)) != wanted:
         return []
-    return [digits for digits in answered_by if _takes(_bundle(workspace, served[digits])) == wanted]
+    return [digits for digits in answered_by if takes(_bundle(workspace, served[digits])) == wanted]
 
 
-def _takes(bundle: Bundle) -> list[Any]:
+def takes(bundle: Bundle) -> list[Any]:
     """What says which values a model gets for a request; what its training happened to see says nothing of that."""
     features = bundle.features
     made = None if features is None else (features.parts, [one.name for one in features.features])
     return [[field.name for field in bundle.signature.inputs], made]
 
 
-def _scores(workspace: Workspace, folder: Path, served: Served, answered: pl.DataFrame) -> np.ndarray[Any, Any]:
+def scores_by(workspace: Workspace, folder: Path, served: Served, answered: pl.DataFrame) -> np.ndarray[Any, Any]:
     """One score a row, NaN where the model gives none: one such row must not hold up the others."""
     if answered.is_empty():
         return np.array([], dtype=np.float64)

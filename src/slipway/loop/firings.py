@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import Conflict, Corrupt, SlipwayError
+from slipway.governance.outbox import announce_end
 from slipway.governance.telling import assigned
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
@@ -197,7 +198,7 @@ def absorb(workspace: Workspace, present: Firing) -> str:
     return ""
 
 
-def end(workspace: Workspace, id: str, answer: PipelineAnswer, *, why: str = "") -> str:
+def end(workspace: Workspace, id: str, answer: PipelineAnswer, *, why: str = "", is_cancelled: bool = False) -> str:
     """Tell the end of a firing: its state, the schedule's incident and the event are one write; told again, nothing happens.
 
     A run that failed is run again where the schedule says so; an incident opens when no further try is left.
@@ -207,6 +208,7 @@ def end(workspace: Workspace, id: str, answer: PipelineAnswer, *, why: str = "")
         id: The firing's.
         answer: What came of its run.
         why: Why it failed, where the answer does not say so.
+        is_cancelled: Whether somebody ended it: then it is not run again, and no incident opens.
 
     Returns:
         What was done, "" for nothing.
@@ -217,17 +219,22 @@ def end(workspace: Workspace, id: str, answer: PipelineAnswer, *, why: str = "")
         if present.state != "started":
             return ""
         schedule = entries.get(tx, Schedule, present.parent_id)
-        ended = _ended(present, schedule, answer, why, now)
+        tries = 0 if is_cancelled else schedule.spec.retries
+        ended = _ended(present, schedule, tries, answer, why, now)
         entries.put(tx, ended)
-        if ended.state != "due" and (wanted := _incident(tx, ended, now)) is not None:
+        if ended.state != "due" and not is_cancelled and (wanted := _incident(tx, ended, now)) is not None:
             is_new = wanted.state == "open"
             entries.put(tx, assigned(tx, workspace, wanted) if is_new else wanted)
+            if not is_new:
+                announce_end(tx, workspace, wanted)
         more = {"state": ended.state, "run": ended.run_id}
         events.record(tx, workspace, "schedules.end", f"schedule:{schedule.id}", firing=id, **more)
     return f"{ended.name}: {'failed, and is run again' if ended.state == 'due' else ended.state}"
 
 
-def _ended(present: Firing, schedule: Schedule, answer: PipelineAnswer, why: str, now: datetime) -> Firing:
+def _ended(
+    present: Firing, schedule: Schedule, retries: int, answer: PipelineAnswer, why: str, now: datetime
+) -> Firing:
     run = answer.run_id or present.run_id
     if answer.state == "finished":
         made = f"It made {answer.model} {answer.version}." if answer.model else "It finished."
@@ -242,7 +249,7 @@ def _ended(present: Firing, schedule: Schedule, answer: PipelineAnswer, why: str
             sentence=f"It made {answer.model} {answer.version} again, which was there." if is_old else made,
         )
     told = why or (answer.error.message if answer.error is not None else "it left no answer")
-    if present.tries < schedule.spec.retries:
+    if present.tries < retries:
         later = now + timedelta(microseconds=schedule.spec.retry_delay_us)
         words = f"Failed: {told} It is run again at {later:%Y-%m-%d %H:%M} UTC."
         return msgspec.structs.replace(
@@ -268,7 +275,7 @@ def _incident(tx: ReadTransaction, ended: Firing, now: datetime) -> Incident | N
             cause="schedule",
         )
     if ended.state == "finished" and present is not None:
-        return msgspec.structs.replace(present, state="closed", closed_at=now)
+        return msgspec.structs.replace(present, state="closed", closed_at=now, why=f"{ended.pipeline} ran again")
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from slipway.loop.kpi_guard import Kpi, with_fields
 from slipway.loop.slow import slow_blocks
 from slipway.records.models import Bundle
 from slipway.records.predictions import Arm
@@ -38,6 +39,7 @@ def seen(
     bundles: Mapping[Arm, Bundle],
     *,
     is_timed: bool,
+    kpi: Kpi | None = None,
 ) -> Seen:
     """Count for every guardrail of a canary.
 
@@ -49,6 +51,7 @@ def seen(
         counts: From `evidence.canary_counts`: requests and failures, those of each kind among them.
         bundles: What both models are.
         is_timed: Whether the time that answers took is judged: in simulation it is not.
+        kpi: How the KPI's losses are reckoned where a metric contract says what the KPI is.
     """
     answered = reader.answered(since=rollout.created_at)
     mine = answered.filter(pl.col("revision").is_in(list(fractions)))
@@ -58,7 +61,8 @@ def seen(
     slow_us: list[tuple[str, int]] = []
     if is_timed:
         guards["slow answers"], slow_us = slow_blocks(by_models(answered), fractions, spec.slow_us)
-    if (lost := labelled(own, bundles)) is not None:
+    lost, margin, untold = _told(with_fields(own, answered) if kpi else own, bundles, kpi)
+    if lost is not None:
         guards["KPI"] = lost
     cuts, pairs = _shift(reader, rollout, by_models(answered), own)
     return Seen(
@@ -67,7 +71,9 @@ def seen(
         pairs=pairs,
         split=_split(mine, failed, fractions),
         slow_us=slow_us,
-        without_decision=without_decision(own, bundles),
+        without_decision={} if kpi else without_decision(own, bundles),
+        untold=untold,
+        margin=margin,
     )
 
 
@@ -92,10 +98,17 @@ def _by_hour(rows: pl.DataFrame, what: str) -> pl.DataFrame:
     return found.sort("at", "revision").select("at", *COUNTS)
 
 
-def labelled(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> pl.DataFrame | None:
+def labelled(own: pl.DataFrame, bundles: Mapping[Arm, Bundle], kpi: Kpi | None = None) -> pl.DataFrame | None:
     """The blocks of the KPI: labelled entities and their losses, each in its own arm; None where it cannot be told yet."""
-    lost = _losses(own, bundles)
-    return None if lost is None else _by_hour(once(lost), "loss")
+    return _told(own, bundles, kpi)[0]
+
+
+def _told(
+    own: pl.DataFrame, bundles: Mapping[Arm, Bundle], kpi: Kpi | None
+) -> tuple[pl.DataFrame | None, float | None, str]:
+    """The blocks of the KPI, by how much it may be worse where they say it, and why there are none."""
+    lost, margin, why = kpi(own) if kpi else (_losses(own, bundles), None, "")
+    return (None if lost is None else _by_hour(once(lost), "loss")), margin, why
 
 
 def without_decision(own: pl.DataFrame, bundles: Mapping[Arm, Bundle]) -> dict[str, int]:

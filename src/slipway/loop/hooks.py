@@ -22,9 +22,9 @@ from slipway.errors import Conflict, Denied, InvalidInput, Unavailable
 from slipway.flows.schedules import HOOK, schedule_of
 from slipway.ids import new_id
 from slipway.ledger import entries, events
-from slipway.loop.schedule_params import fitting
 from slipway.loop.schedules import fire
 from slipway.operations.schedules import Fired, Hook, MakeHook
+from slipway.pipelines.given import fitting
 from slipway.ports.workspace import Workspace
 from slipway.records.people import Actor
 from slipway.records.schedules import Schedule, ScheduleTrigger
@@ -90,7 +90,7 @@ def deliver(workspace: Workspace, hook: str, body: bytes, headers: Mapping[str, 
     assert schedule is not None  # it was checked
     trigger = next((one for one in schedule.spec.when if one.kind == "hook"), ScheduleTrigger(kind="hook"))
     given = _params(body)
-    params = fitting(schedule.spec.parameters, given, schedule=schedule.name, allowed=trigger.params)
+    params = fitting(schedule.spec.parameters, given, of=f"the schedule {schedule.name!r}", allowed=trigger.params)
     if schedule.state == "paused":
         raise Conflict(
             f"The schedule {schedule.name!r} is paused.", fix=f"Resume it: slipway schedules resume {schedule.name}"

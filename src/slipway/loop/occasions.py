@@ -60,12 +60,12 @@ class Occasion(Struct, frozen=True, kw_only=True):
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """A branch that was found elsewhere than it is marked.
+    """A branch that was found elsewhere than it is marked, or something new that a plug-in told of.
 
     Args:
         mark: The mark when it was looked for: where that is another by now, somebody else was faster.
-        commit: Where it is.
-        snapshot: The project's snapshot there.
+        commit: Where it is; of a plug-in the name of the occasion.
+        snapshot: The project's snapshot there; "" of a plug-in.
     """
 
     mark: Mark
@@ -97,6 +97,8 @@ def occasions(
             new, marks[words] = _of_table(tx, schedule, trigger, words, mark)
         elif trigger.kind == "incident":
             new, marks[words] = _of_incidents(tx, schedule, trigger, words, mark)
+        elif trigger.kind == "custom":
+            new, marks[words] = _of_plugin(words, mark, now, moved.get(words))
         else:
             new, marks[words] = _of_branch(words, mark, now, moved.get(words))
         found += _caught_up(new, schedule.spec.catch_up, now)
@@ -164,6 +166,13 @@ def _of_branch(words: str, mark: Mark, now: datetime, moved: Moved | None) -> tu
     name = f"{onward.count}:{moved.commit}"
     found = _happened(words, name, now, f"commit:{moved.commit}")
     return [msgspec.structs.replace(found, commit=moved.commit, snapshot=moved.snapshot)], onward
+
+
+def _of_plugin(words: str, mark: Mark, now: datetime, told: Moved | None) -> tuple[list[Occasion], Mark]:
+    if told is None or told.mark != mark:
+        return [], mark
+    found = Occasion(trigger=words, name=told.commit, at=now, day=now.astimezone(UTC).date())
+    return [found], msgspec.structs.replace(mark, seen=told.commit)
 
 
 def _happened(words: str, name: str, at: datetime, about: str) -> Occasion:

@@ -18,34 +18,36 @@ from slipway.errors import SlipwayError
 from slipway.flows import break_glass, rollout_incidents, rollouts
 from slipway.flows.abtest_state import running_abtest
 from slipway.flows.endpoints import folder_of, revision_of
+from slipway.flows.health import Probes
 from slipway.flows.judging import declared_endpoint
 from slipway.flows.log_retention import drop_old_days
 from slipway.flows.logged_rows import layout_of
 from slipway.flows.publish import converge
 from slipway.flows.score import settle
 from slipway.flows.turns import turn
-from slipway.flows.watch import fallback_monitor, looks_back_to, watch_fallback, watch_rows
+from slipway.flows.watch import fallback_monitor, looks_back_to, watch_fallback, watch_inputs, watch_rows, watch_service
 from slipway.governance.callers import tell_endpoints
 from slipway.ledger import entries, events
-from slipway.loop import CONTROLLER, evidence, guards, retrain
+from slipway.loop import CONTROLLER, evidence, failed_retrainings, guards, retrain
 from slipway.loop.abtests import pass_over_abtest
 from slipway.loop.actions import act, put_action
 from slipway.loop.after import watch_over
 from slipway.loop.alarms import alarm, close_former, crashed
 from slipway.loop.batch_rollouts import log_of, not_scored
-from slipway.loop.policy import answer
+from slipway.loop.kpi_guard import kpi_of
 from slipway.loop.schedules import pass_over_schedules, running_firings, settle_firings
 from slipway.loop.scorings import is_scoring, pass_over_scorings, settle_scoring
 from slipway.loop.syncs import pass_over_tables, running_syncs, settle_syncs
-from slipway.loop.triggers import due
+from slipway.loop.train_again import train_again
+from slipway.loop.way_back import take_way_back
 from slipway.models import registry
 from slipway.monitoring.fallback import spans
 from slipway.operations.rollouts import Reconcile, Reconciled
 from slipway.ports.ledger_store import WriteTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.declarations import DeclaredEndpoint
 from slipway.records.endpoints import Revision
-from slipway.records.loop import Action, ActionKind, Retraining
+from slipway.records.loop import Action, ActionKind
+from slipway.records.models import Bundle
 from slipway.records.monitors import Finding, Incident
 from slipway.records.rollouts import Look, Rollout
 from slipway.rollout.judge_canary import judge_canary
@@ -59,6 +61,7 @@ __all__ = ["looking", "reconcile"]
 _DIGITS = 16
 _MANY = 100_000
 _A_WEEK = timedelta(days=6)  # from the first decision of seven days to the last
+_AT_ANY_TIME = ("fallback", "service")
 _KEEP = timedelta(days=70)
 """How far back the log is held in memory: the longest window, the weeks before it, and a challenger's held-out days."""
 
@@ -69,7 +72,9 @@ class _Desk:
 
     reader: LogReader
     replays: evidence.Replays = field(default_factory=evidence.Replays)
+    probes: Probes = field(default_factory=Probes)
     told_on: date | None = None
+    looked_in: datetime | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -103,7 +108,7 @@ def reconcile(workspace: Workspace, request: Reconcile) -> Reconciled:
             _settle(workspace, name)
         try:
             with _desk(folder_of(workspace, name)) as desk, turn(workspace, name):
-                actions += _reconcile(acting, name, desk)
+                actions += _reconcile(acting, name, desk, waits=request.settle)
                 told["scorings"] += _score(acting, name)
         except SlipwayError as problem:
             problems.append(problem)
@@ -152,20 +157,26 @@ def _score(workspace: Workspace, name: str) -> list[str]:
 class _desk:  # a context manager that reads like a function
     def __init__(self, folder: Path) -> None:
         with _desks_lock:
-            self._found = _desks.setdefault(folder, _Desk(LogReader(folder / "log")))
+            if folder not in _desks:
+                _desks[folder] = _Desk(LogReader(folder / "log"))
+            self._found = _desks[folder]
 
     def __enter__(self) -> _Desk:
         self._found.lock.acquire()
         return self._found
 
     def __exit__(self, *_: object) -> None:
+        self._found.reader.release()
         self._found.lock.release()
 
 
-def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
+def _reconcile(workspace: Workspace, name: str, desk: _Desk, *, waits: bool) -> list[Action]:
     revision = revision_of(workspace, name)
     if revision.environment != workspace.environment:
         return []  # its own environment's gate judges what serves there
+    # Before the process is started again that may be down.
+    if watch_service(workspace, revision, desk.probes, desk.reader, settle=waits):
+        desk.told_on = None
     converge(workspace, revision)
     declared = declared_endpoint(workspace, name, model=revision.served.model)
     now = workspace.clock.now()
@@ -175,12 +186,17 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
     actions: list[Action] = []
     if revision.monitors and _watched_on(workspace, revision) != _day(now):
         _watch(workspace, revision, desk, now)
-        desk.told_on = None
+        desk.told_on, desk.looked_in = None, _hour(now)
+    elif revision.monitors and desk.looked_in != _hour(now):
+        if watch_inputs(workspace, revision, *_served(workspace, revision), now):
+            desk.told_on = None
+        desk.looked_in = _hour(now)
     if (behind := fallback_monitor(revision)) is not None:
         counted = desk.reader.answers_by(spans(behind, now))
         if watch_fallback(workspace, revision, counted, now):
             desk.told_on = None
-    if desk.told_on != _day(now):
+    is_first = desk.told_on != _day(now)
+    if is_first:
         actions += _tell_of_incidents(workspace, name)
         actions += _note_drift(workspace, revision)
         drop_old_days(workspace, revision, now)
@@ -190,8 +206,15 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk) -> list[Action]:
         return actions  # what answers stays as it is while it is compared
     actions += retrain.absorb(workspace, declared)
     actions += _roll_out(workspace, name, desk, now)
-    actions += _train_again(workspace, declared, now)
+    if is_first and revision_of(workspace, name).served == revision.served:
+        actions += take_way_back(workspace, revision, desk.reader, now)
+    if revision_of(workspace, name).served == revision.served:  # what was just published is judged by its own rows
+        actions += train_again(workspace, declared, revision, desk.reader, now)
     return actions
+
+
+def _hour(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _day(instant: datetime) -> date:
@@ -199,9 +222,9 @@ def _day(instant: datetime) -> date:
 
 
 def _watched_on(workspace: Workspace, revision: Revision) -> date | None:
-    """The business day on which an endpoint's monitors looked for the last time; that of its fallback looks at any time."""
+    """The business day on which an endpoint's monitors looked for the last time; some look at any time."""
     parent = f"{workspace.project}/{revision.name}"
-    names: list[str | None] = [monitor.name for monitor in revision.monitors if monitor.kind != "fallback"]
+    names: list[str | None] = [monitor.name for monitor in revision.monitors if monitor.kind not in _AT_ANY_TIME]
     with workspace.ledger.read() as tx:
         found = [
             one for name in names or [None] for one in entries.find(tx, Finding, parent=parent, name=name, limit=1)
@@ -217,14 +240,18 @@ def _read_log(workspace: Workspace, revision: Revision, desk: _Desk, now: dateti
 
 def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> None:
     """Let the monitors look, once a business day."""
-    version = registry.get(workspace, revision.served.model, str(revision.served.number))
-    bundle = registry.bundle_of(workspace, version)
-    home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
+    bundle, home = _served(workspace, revision)
     since = looks_back_to(workspace, revision, now)
     rows, own = desk.reader.answered(since), answers_frame([], revision.contract, bundle.signature)
     if not set(own.columns) <= set(rows.columns):  # it has answered nothing yet, or only models with other inputs have
         rows = pl.concat([rows, own], how="diagonal_relaxed")
     watch_rows(workspace, revision, bundle, home, rows, now)
+
+
+def _served(workspace: Workspace, revision: Revision) -> tuple[Bundle, Path]:
+    version = registry.get(workspace, revision.served.model, str(revision.served.number))
+    home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
+    return registry.bundle_of(workspace, version), home
 
 
 def _tell_of_incidents(workspace: Workspace, name: str) -> list[Action]:
@@ -243,9 +270,9 @@ def _tell_of_incidents(workspace: Workspace, name: str) -> list[Action]:
     actions = []
     for one in sorted(incidents, key=lambda one: (one.created_at, one.name)):  # ids say nothing to two runs of one seed
         subject = f"incident:{one.id}"
-        if one.name == rollout_incidents.ASKED:  # told when it was asked
+        if one.name in (rollout_incidents.ASKED, failed_retrainings.CAUSE):  # told when it was asked, or failed
             continue
-        if one.state == "open" and subject not in alerted:
+        if one.state == "open" and subject not in alerted and not (one.monitors and one.told_at is None):
             subjects = (subject, *(f"finding:{finding}" for finding in one.findings))
             told = f"{one.name}: {one.sentence}"
             actions.append(act(workspace, name, "alert", told, owner=one.owner, subjects=subjects))
@@ -394,7 +421,16 @@ def _look(
         since=present.since,
         now=now,
         rows_since=evidence.step_rows(reader, present, fractions),
-        seen=guards.seen(reader, present, canary, fractions, counts, bundles, is_timed=is_timed),
+        seen=guards.seen(
+            reader,
+            present,
+            canary,
+            fractions,
+            counts,
+            bundles,
+            is_timed=is_timed,
+            kpi=kpi_of(workspace, canary, reader, present),
+        ),
         is_quality_shown=shadow is not None,
         took_ms=None if revision.batch is not None else evidence.latencies(reader, present),
         in_simulation=simulated,
@@ -406,62 +442,3 @@ def _is_news(present: Rollout, unseen: Unseen, vetoes: Vetoes) -> bool:
     seen = present.looks[-1].values.get("unseen", {}).get("compared", 0) if present.looks else 0
     compared = int(unseen.rows["compared"].sum())
     return bool(vetoes.said) or (compared > seen and compared >= 2 * seen)
-
-
-def _train_again(workspace: Workspace, declared: DeclaredEndpoint, now: datetime) -> list[Action]:
-    """Ask whether a retraining is due, and follow the policy."""
-    if declared.retrain is None:
-        return []
-    parent = f"{workspace.project}/{declared.name}"
-    with workspace.ledger.read() as tx:
-        incidents = entries.find(tx, Incident, parent=parent, state="open", limit=1000)
-        first = entries.find(tx, Revision, project=workspace.project, name=declared.name, number=1, limit=1)
-    asked = due(
-        declared.retrain,
-        now=now,
-        since=first[0].created_at if first else now,
-        earlier=retrain.retrainings_of(workspace, declared.name),
-        incidents=incidents,
-    )
-    if asked is None:
-        return []
-    found = answer(
-        asked,
-        incidents=incidents,
-        running=retrain.running(workspace, declared.name),
-        rollout=rollouts.under_way(workspace, declared.name),
-    )
-    if found.do == "hold":
-        figures = {"trigger": asked.trigger, "at": asked.at.isoformat()}
-        if _was_held(workspace, parent, figures, found.subjects):
-            return []
-        return [
-            act(
-                workspace,
-                declared.name,
-                "hold",
-                found.why,
-                owner=found.owner,
-                evidence=figures,
-                subjects=found.subjects,
-            )
-        ]
-    actions: list[Action] = []
-    pipeline = declared.retrain.pipeline
-
-    def told(tx: WriteTransaction, begun: Retraining) -> None:
-        sentence = f"{found.why} {pipeline} is run on data until {begun.until:%Y-%m-%d}."
-        subjects = (f"retraining:{begun.id}", *found.subjects)
-        asking = {"trigger": asked.trigger}
-        made = put_action(tx, workspace, declared.name, "retrain", sentence, evidence=asking, subjects=subjects)
-        actions.append(made)
-
-    retrain.start(workspace, declared, asked.trigger, also=told)
-    return actions
-
-
-def _was_held(workspace: Workspace, parent: str, figures: dict[str, str], subjects: tuple[str, ...]) -> bool:
-    """Whether this very hold was told already."""
-    with workspace.ledger.read() as tx:
-        held = entries.find(tx, Action, parent=parent, name="hold", limit=1)
-    return bool(held) and (held[0].evidence, held[0].subjects) == (figures, subjects)

@@ -24,6 +24,9 @@ from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
 from slipway.loop import CONTROLLER
 from slipway.loop.actions import put_action
+from slipway.loop.failed_retrainings import follow_retraining
+from slipway.loop.limits import began_with
+from slipway.loop.policy import Answer
 from slipway.models import registry
 from slipway.operations.rollouts import ListRetrainings, Retrainings, Started, StartRetraining
 from slipway.pipelines import staging
@@ -110,6 +113,7 @@ def start(
     declared: DeclaredEndpoint,
     trigger: str,
     *,
+    found: Answer | None = None,
     also: Callable[[WriteTransaction, Retraining], None] = lambda tx, begun: None,
 ) -> Retraining:
     """Begin a retraining. The endpoint's turn must be held.
@@ -120,6 +124,7 @@ def start(
         workspace: Whose endpoint.
         declared: Its declaration.
         trigger: What asked for it, in words.
+        found: What the policy said, None where a person asked.
         also: What else is written with its record.
 
     Raises:
@@ -133,6 +138,7 @@ def start(
             fix="Declare retrain=sw.Retrain(...) and run its pipeline once: slipway run PIPELINE",
         )
     now = workspace.clock.now()
+    until = now.replace(hour=0, minute=0, second=0, microsecond=0)
     standing, _ = standing_for(workspace, declared)
     begun = Retraining(
         id=new_id(),
@@ -142,9 +148,12 @@ def start(
         parent_id=f"{workspace.project}/{declared.name}",
         trigger=trigger,
         snapshot=declared.snapshot,
-        until=now.replace(hour=0, minute=0, second=0, microsecond=0),
+        until=until,
         standing_id=standing.id if standing else "",
         attempts=1,
+        since=began_with(declared.retrain, until, is_recent=found is not None and found.is_recent),
+        policy=found.policy if found is not None else "",
+        causes=found.subjects if found is not None else (),
     )
     with workspace.ledger.write() as tx:
         entries.put(tx, begun, expect=0)
@@ -162,14 +171,17 @@ def _launch(workspace: Workspace, declared: DeclaredEndpoint, retraining: Retrai
         workspace.runner.start(folder)
         return
     assert declared.retrain is not None  # `start` asked
-    until = declared.retrain.until
+    spec = declared.retrain
+    params = {spec.until: f"{retraining.until:%Y-%m-%d}"} if spec.until else {}
+    if spec.since and retraining.since is not None:
+        params[spec.since] = f"{retraining.since:%Y-%m-%d}"
     task = staging.task(
         workspace,
         snapshot=retraining.snapshot,
         pipeline=declared.retrain.pipeline,
         actor=CONTROLLER,
         endpoint=declared.name,
-        params={until: f"{retraining.until:%Y-%m-%d}"} if until else {},
+        params=params,
         tags={"slipway.retraining": retraining.id},
     )
     workspace.runner.start(staging.stage(workspace, retraining.id, task))
@@ -348,6 +360,7 @@ def _closed(
 ) -> Action:
     """A retraining's end and the action that tells it."""
     entries.put(tx, ended)
+    follow_retraining(tx, workspace, ended)
     events.record(tx, workspace, "retrainings.end", f"retraining:{ended.id}", state=ended.state)
     about = (f"retraining:{ended.id}", *subjects)
     return put_action(tx, workspace, ended.name, kind, ended.sentence, subjects=about, **more)

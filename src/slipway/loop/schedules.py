@@ -17,10 +17,11 @@ from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.loop import CONTROLLER, firings
 from slipway.loop.occasions import Moved, Occasion, occasions
-from slipway.loop.schedule_params import fitting
 from slipway.operations.schedules import Fire, Fired
+from slipway.pipelines.given import fitting
 from slipway.ports.workspace import Workspace
 from slipway.records.schedules import Firing, Schedule
+from slipway.schema.plugged import occasion_of
 from slipway.schema.schedules import trigger_in_words
 
 __all__ = ["BY_HAND", "fire_by_hand", "pass_over_schedules", "running_firings", "settle_firings"]
@@ -113,15 +114,20 @@ def _written(workspace: Workspace, id: str, moved: Mapping[str, Moved]) -> list[
 
 
 def _moved(workspace: Workspace, schedule: Schedule) -> tuple[dict[str, Moved], SlipwayError | None]:
-    """The branches that are elsewhere than they are marked, each with the project's snapshot there."""
+    """The branches that are elsewhere than they are marked, each with the project's snapshot there; what plug-ins tell of."""
     found: dict[str, Moved] = {}
     problem: SlipwayError | None = None
     for trigger in schedule.spec.when:
-        if trigger.kind != "push":
+        if trigger.kind not in ("push", "custom"):
             continue
         words = trigger_in_words(trigger)
         mark = schedule.marks[words]
         try:
+            if trigger.custom is not None:
+                name = occasion_of(trigger.custom, workspace.clock.now())
+                if name and name != mark.seen:
+                    found[words] = Moved(mark=mark, commit=name, snapshot="")
+                continue
             where = repositories.place_of(trigger, schedule)
             if not repositories.is_time(workspace, where):
                 continue
@@ -143,7 +149,7 @@ def fire_by_hand(workspace: Workspace, request: Fire) -> Fired:
         InvalidInput: A parameter is not the pipeline's, or does not fit it.
     """
     schedule = schedule_of(workspace, request.name)
-    params = fitting(schedule.spec.parameters, request.params, schedule=schedule.name)
+    params = fitting(schedule.spec.parameters, request.params, of=f"the schedule {schedule.name!r}")
     return fire(workspace, schedule, BY_HAND, request.key or new_id(), params, reason=request.reason)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from slipway.data.sync import begin_sync
 from slipway.errors import Conflict, Corrupt, SlipwayError
+from slipway.governance.outbox import announce_end
 from slipway.governance.telling import assigned
 from slipway.ids import new_id
 from slipway.ledger import entries, provenance
@@ -166,6 +167,8 @@ def _incidents(workspace: Workspace, table: str) -> list[str]:
             return []
         is_new = wanted.state == "open"
         entries.put(tx, assigned(tx, workspace, wanted) if is_new else wanted)
+        if not is_new:
+            announce_end(tx, workspace, wanted)
     return [f"{table}: {'an incident was opened' if wanted.state == 'open' else 'its incident was closed'}"]
 
 
@@ -188,7 +191,7 @@ def _incident(tx: ReadTransaction, workspace: Workspace, table: str) -> Incident
             cause="sync",
         )
     if last.state != "failed" and present is not None:
-        return msgspec.structs.replace(present, state="closed", closed_at=now)
+        return msgspec.structs.replace(present, state="closed", closed_at=now, why=f"a sync ended well: {last.state}")
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from slipway.models.cases import positions
 from slipway.models.frames import column_names, field_of
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder
-from slipway.stats.profiles import Profile, profile_in_batches
+from slipway.stats.profiles import POOL, Profile, hours_of, profile_in_batches
 from slipway.tables.row_batches import Batches, check_batch_rows
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["InputBatches", "LearnedFrom", "Matrix", "batch_fields", "check_parts", "in_steps", "shuffled"]
 
 _FEW = 10
-_COUNT = "slipway:count"
 
 
 class Matrix:
@@ -104,12 +103,14 @@ class InputBatches:
     Args:
         signature: What the model will take, in order, with the categories in the order of their codes.
         label: The label's column, "" where none was named.
+        at: The column that says when each row was decided, "" where none was named.
         rows: The rows as they were given.
         labels_of: Reads the truth from a frame.
     """
 
     signature: Signature
     label: str = ""
+    at: str = ""
     rows: Batches = field(repr=False)
     labels_of: Callable[[pl.DataFrame, str], NDArray[np.float64]] = field(repr=False)
 
@@ -194,7 +195,7 @@ class InputBatches:
     def learned_from(self) -> LearnedFrom:
         """What a model remembers of the rows: read twice, of which one batch is in memory."""
         look = _Look(self)
-        made = profile_in_batches(look, self.rows.rows)
+        made = profile_in_batches(look, self.rows.rows, pairs=POOL)
         if not look.is_done:
             deque(look(), maxlen=0)
         rows = look.rows()
@@ -205,8 +206,15 @@ class InputBatches:
             positions=look.positions,
             rows=rows,
             matrix=encode(rows),
-            profile=msgspec.structs.replace(made, columns=kept),
+            profile=msgspec.structs.replace(made, columns=kept, hours=self._hours()),
         )
+
+    def _hours(self) -> tuple[int, ...]:
+        """The rows by weekday and hour of their decision, () where no column tells it."""
+        if not self.at:
+            return ()
+        counted = [hours_of(frame[self.at]) for frame in self.rows.select([self.at])]
+        return tuple(map(sum, zip(*counted, strict=True)))
 
 
 class _Look:
@@ -245,8 +253,7 @@ class _Look:
     def _column(self, one: Field, frame: pl.DataFrame, encoded: NDArray[np.float64]) -> Any:
         if one.type not in ("category", "string"):
             return encoded
-        texts, counts = frame[one.name].cast(pl.String).value_counts(name=_COUNT).get_columns()
-        return Counter(dict(zip(texts.to_list(), counts.to_list(), strict=True)))
+        return frame[one.name].cast(pl.String)
 
 
 def batch_fields(rows: Batches, names: Sequence[str]) -> tuple[Field, ...]:

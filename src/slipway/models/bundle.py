@@ -130,7 +130,9 @@ class LoadedModel:
         original = _Kept(folder, bundle)
         if compiled is None:
             original()  # each row is for it
-        self._scorer = Scorer(original, bundle.task, bundle.signature, layout, self._prepared, compiled)
+        self._scorer = Scorer(
+            original, bundle.task, bundle.signature, layout, self._prepared, compiled, bundle.decision
+        )
         self._explainer = Explainer(
             self._scorer, bundle.task, self.cases, has_trees=bundle.format in TREES, trees=self._tree_shares
         )

@@ -1,15 +1,59 @@
-"""What is done with a score."""
+"""What is done with a score: a threshold, or a price within limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from slipway.errors import InvalidDeclaration, near
 from slipway.records.models import Decision
 
-__all__ = ["threshold"]
+__all__ = ["price", "threshold"]
 
 _CELLS = ("true_positive", "false_positive", "true_negative", "false_negative")
+
+
+def price(*, low: float, high: float, offer: Sequence[str], step: float = 1.0, unit: str = "") -> Decision:
+    """The score of a regression is a price. What is answered is a step between the limits, whatever the model says.
+
+    The limits are part of the bundle, and hold for its fallback too. The price is the same for the same offer: packaging
+    refuses a model to which anything else of a request could tell who asks.
+
+    Args:
+        low: No price lies below.
+        high: No price lies above.
+        offer: The request's fields that say what is offered: `["flight_id", "days_before"]`. Nothing of a person.
+        step: Prices are `low`, `low + step`, and so on; 0 for any.
+        unit: "USD".
+
+    Returns:
+        The decision, for `sw.Model(..., decision=...)`.
+
+    Raises:
+        InvalidDeclaration: The limits or the step cannot be, or no field of an offer is named.
+
+    Example:
+        >>> price(low=49, high=899, offer=["flight_id"], unit="USD").high
+        899.0
+    """
+    numbers = (low, high, step)
+    is_number = all(
+        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in numbers
+    )
+    if not is_number or low > high or step < 0:
+        raise InvalidDeclaration(
+            f"A price from {low!r} to {high!r} in steps of {step!r} cannot be.",
+            why="Both limits are numbers, the lower one first, and a step is 0 or more.",
+            fix="For example sw.price(low=49, high=899, step=1, offer=['flight_id'], unit='USD').",
+        )
+    names = (offer,) if isinstance(offer, str) else tuple(offer)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise InvalidDeclaration(
+            f"The offer {offer!r} names no fields.",
+            why="The same offer costs the same whoever asks, so it must be said what an offer is.",
+            fix="Name the request's fields: sw.price(..., offer=['flight_id', 'days_before']).",
+        )
+    return Decision(low=float(low), high=float(high), step=float(step), offer=names, unit=unit)
 
 
 def threshold(at: float | None = None, *, costs: Mapping[str, float] | None = None, unit: str = "") -> Decision:

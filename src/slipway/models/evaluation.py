@@ -17,20 +17,24 @@ from slipway.models.batch_evaluation import Judged, judge
 from slipway.models.decision import threshold
 from slipway.models.frames import column_names
 from slipway.models.inputs import label_values
+from slipway.models.kpi import business_columns, kpi_of
 from slipway.models.model import Model
 from slipway.models.state import Evaluation, ReliabilityBin
 from slipway.models.taught import overlap_of
 from slipway.ports.model_format import Task
+from slipway.records.contracts import ContractTerms
 from slipway.records.models import Decision, MetricValue
 from slipway.schema.fingerprints import of_frame
+from slipway.schema.metric_contract import MetricContract
 from slipway.schema.types import frame_of
 from slipway.stats.calibration import reliability
 from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.intervals import mean_interval
-from slipway.stats.metrics import METRICS, MIN_SLICE_ROWS, CostMatrix, default_metrics
+from slipway.stats.metrics import METRICS, MIN_SLICE_ROWS, CostMatrix, default_metrics, metric
 from slipway.stats.metrics import costs as cost_of_rows
 from slipway.stats.metrics import evaluate as measure
 from slipway.stats.profiles import profile
+from slipway.stats.ratios import AT_DECISION
 from slipway.tables.row_batches import Batches
 
 if TYPE_CHECKING:
@@ -54,6 +58,7 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     costs: Mapping[str, float] | None = None,
     unit: str = "",
+    contract: MetricContract | None = None,
 ) -> Model:
     """Score rows that the model was not trained on, and measure how good the scores are.
 
@@ -69,6 +74,8 @@ def evaluate(
         metrics: Which figures; left out, the usual ones of the task. "cost" comes with every cost matrix.
         costs: What each outcome of a decision costs, where the model's own decision does not say it.
         unit: Of the costs.
+        contract: The metric contract that the model is for: its KPI is a figure with an interval, under the KPI's name.
+            Business columns that the rows lack are read from the contract's table.
 
     Returns:
         The same model, carrying its `Evaluation`.
@@ -88,17 +95,14 @@ def evaluate(
     decision = threshold(costs=costs, unit=unit) if costs else model.decision
     names = _metrics(model.task, metrics)
     column_names(frame, slices)
+    terms = None if contract is None else contract.terms()
+    business = None if contract is None else business_columns(frame, contract)
+    given = {"model": model, "rows": frame, "label": truth, "slices": tuple(slices)}
+    inputs = {**given, "metrics": names, "decision": decision}
     evaluated = run_step(
         "evaluate",
-        lambda: _evaluate(model, frame, truth, tuple(slices), names, decision),
-        inputs={
-            "model": model,
-            "rows": frame,
-            "label": truth,
-            "slices": tuple(slices),
-            "metrics": names,
-            "decision": decision,
-        },
+        lambda: _evaluate(model, frame, truth, tuple(slices), names, decision, terms, business),
+        inputs=inputs if terms is None else {**inputs, "contract": terms, "business": business},
     )
     _log(evaluated)
     return evaluated
@@ -120,6 +124,8 @@ def _evaluate(
     slices: tuple[str, ...],
     names: tuple[str, ...],
     decision: Decision,
+    terms: ContractTerms | None,
+    business: pl.DataFrame | None,
 ) -> Model:
     def check(truth: NDArray[np.float64]) -> None:
         if model.task == "classification":
@@ -131,6 +137,8 @@ def _evaluate(
         found = _judged(model, rows, label, slices, names, decision, check)
     figures = [_value(item.metric, item.slice, item.estimate) for item in found.metrics]
     figures += [_value(COST, slice, cost, decision.unit) for slice, cost in found.costs]
+    if terms is not None and isinstance(rows, pl.DataFrame):
+        figures.append(kpi_of(model, rows, label_values(rows, label), terms, business))
     evaluation = Evaluation(
         label=label,
         rows=rows.rows if isinstance(rows, Batches) else rows.height,
@@ -168,8 +176,13 @@ def _judged(
     check(truth)
     scores = model.predict(frame)
     members = {column: frame[column].to_list() for column in slices}
+    decided = AT_DECISION if decision.threshold is not None else ()
+    yes = np.asarray(scores) >= (decision.threshold or 0.0)
     return Judged(
-        metrics=measure(truth, scores, names, members),
+        metrics=[
+            *measure(truth, scores, [name for name in names if name not in decided], members),
+            *measure(truth, yes.astype(np.float64), [name for name in names if name in decided], members),
+        ],
         costs=_costs(truth, scores, decision, members),
         reliability=reliability(truth, scores) if model.task == "classification" else (),
         scores=profile({SCORED: scores}).columns[0],
@@ -180,7 +193,9 @@ def _judged(
 def _metrics(task: Task, wanted: Sequence[str] | None) -> tuple[str, ...]:
     names = tuple(wanted) if wanted is not None else default_metrics(task)
     for name in names:
-        if name != COST and name not in METRICS:
+        if name != COST and name.partition("@")[0] in METRICS:
+            metric(name)  # says so where the number behind it is none
+        elif name != COST:
             raise InvalidInput(
                 f"There is no metric {name!r}.", fix=near(name, [*METRICS, COST], what="metrics"), field="metrics"
             )

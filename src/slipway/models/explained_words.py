@@ -1,4 +1,4 @@
-"""What a model's answers rest on, in words: the one sentence, and the part of the card."""
+"""What a model's answers rest on, in one sentence."""
 
 from __future__ import annotations
 
@@ -7,31 +7,11 @@ from collections.abc import Sequence
 from slipway.records.explanations import Explained, Importance
 from slipway.records.models import Bundle
 
-__all__ = ["BEHAVIOUR", "sentence", "told"]
+__all__ = ["BEHAVIOUR", "sentence"]
 
 BEHAVIOUR = "This is how the model behaves, not what causes what."
 _SHOWN = 0.5
 """The sentence names the inputs that together account for at least so much."""
-
-
-def told(bundle: Bundle) -> list[str]:
-    """The card's part, as lines of Markdown."""
-    found = bundle.explained
-    if found is None:
-        return ["## What its answers rest on (missing)", "", "Nobody asked: use `sw.explain(model, rows)`."]
-    lines = [
-        "## What its answers rest on (auto)", "",
-        f"{sentence(found, bundle)} {BEHAVIOUR}", "",
-        "| input | by exchanging it | 95 % interval | by contributions |", "|---|---|---|---|",
-    ]  # fmt: skip
-    lines += [
-        f"| {one.input} | {one.permuted:.1%} | {one.low:.1%} to {one.high:.1%} | {one.contribution:.1%} |"
-        for one in found.importances
-    ]
-    if found.interactions:
-        first = found.interactions[0]
-        lines += ["", f"The strongest interaction is of {first.first} and {first.second} (H {first.strength:.2f})."]
-    return [*lines, "", *(f"**Leak?** {leak}" for leak in found.leaks or ())] if found.leaks else lines
 
 
 def sentence(explained: Explained, bundle: Bundle) -> str:

@@ -6,24 +6,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from slipway.errors import InvalidInput
-from slipway.plugins import load
+from slipway.errors import InvalidDeclaration, InvalidInput
+from slipway.plugins import load, names
 from slipway.ports.model_format import ModelFormat
 
 __all__ = ["format_for", "format_named"]
 
 
-def format_for(estimator: Any, *, trust_pickle: bool, trust: Sequence[str] = ()) -> ModelFormat:
+def format_for(estimator: Any, *, trust_pickle: bool, trust: Sequence[str] = (), plugin: str = "") -> ModelFormat:
     """The safest format that keeps an estimator, judged by where its classes come from.
 
     Args:
         estimator: A fitted one.
         trust_pickle: Whether a person said that a pickle may be loaded.
         trust: Full names of types that may be loaded, beside those of the frameworks.
+        plugin: The name of the installed plug-in that keeps it, "" for a format of Slipway's own.
 
     Raises:
+        InvalidDeclaration: The plug-in is none.
+        NotFound: No installed package brings the plug-in.
         InvalidInput: It is of no known framework, and nobody trusts its class; or it has no `predict`.
     """
+    if plugin:
+        if plugin in names("format"):
+            raise InvalidDeclaration(
+                f"sw.Model was given format={plugin!r}, which is Slipway's own.",
+                fix="Leave it out: the format follows from the estimator's class.",
+            )
+        return format_named(plugin)
     if isinstance(estimator, bytes | bytearray | str | Path):
         return format_named("onnx")  # a file, or the bytes of one
     homes = {cls.__module__.partition(".")[0] for cls in type(estimator).__mro__}

@@ -22,12 +22,16 @@ __all__ = ["HISTORY", "holder", "holders", "refuse_held"]
 HISTORY = frozenset(
     {
         "action",
+        "ci_run",
         "comment",
+        "document_answer",
         "erasure",
         "experiment",
         "firing",
         "handover",
         "logged_model",
+        "migration",
+        "migration_comparison",
         "notice",
         "project",
         "purge",

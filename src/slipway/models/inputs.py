@@ -12,6 +12,7 @@ import numpy as np
 from slipway.errors import InvalidInput
 from slipway.models.batch_inputs import InputBatches, batch_fields, check_parts, in_steps, shuffled
 from slipway.models.frames import column_names, field_of, is_frame, take
+from slipway.models.profiled import decision_times
 from slipway.records.schema import Field, Signature
 from slipway.schema.encoding import Encoder, is_null
 from slipway.tables.row_batches import BATCH_ROWS, Batches, part_numbers
@@ -39,6 +40,7 @@ class Inputs:
         matrix: The encoded rows, float64 of shape `(n_rows, n_inputs)`; missing values are NaN.
         labels: The truth as float64 of shape `(n_rows,)`, None where no label was named.
         label: The label's column, "" where none was named.
+        at: The column that says when each row was decided, "" where none was named.
         frame: The rows as they were given.
     """
 
@@ -46,6 +48,7 @@ class Inputs:
     matrix: NDArray[np.float64] = field(repr=False)
     labels: NDArray[np.float64] | None = field(default=None, repr=False)
     label: str = ""
+    at: str = ""
     frame: Any = field(repr=False)
 
     @property
@@ -122,10 +125,14 @@ class Inputs:
 
 
 @overload
-def inputs(rows: Batches, names: Iterable[str] | _Named | None = None, *, label: str = "") -> InputBatches: ...
+def inputs(
+    rows: Batches, names: Iterable[str] | _Named | None = None, *, label: str = "", at: str = ""
+) -> InputBatches: ...
 @overload
-def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str = "") -> Inputs: ...
-def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str = "") -> Inputs | InputBatches:
+def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str = "", at: str = "") -> Inputs: ...
+def inputs(
+    rows: Any, names: Iterable[str] | _Named | None = None, *, label: str = "", at: str = ""
+) -> Inputs | InputBatches:
     """Fix a model's inputs on its training rows.
 
     Numbers and booleans stay; texts and categories become codes in a fixed order (declared order, else sorted), so that
@@ -136,9 +143,11 @@ def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str
         names: The columns to take, in order: names, or something that has `names`, like a feature set. Left out, all
             columns but the label.
         label: The column of the truth; it becomes `labels`, and evaluations know it.
+        at: The column that says when each row was decided, as `training_set` has it: then the model's reference profile
+            knows its rows by weekday and hour.
 
     Raises:
-        InvalidInput: A column is missing, holds dates or mixed types, or a label is missing.
+        InvalidInput: A column is missing, holds dates or mixed types, a label is missing, or `at` holds no instants.
 
     Example:
         >>> import polars as pl
@@ -165,14 +174,15 @@ def inputs(rows: Any, names: Iterable[str] | _Named | None = None, *, label: str
         if label:
             column_names(rows, [label])
         signature = Signature(batch_fields(rows, chosen), _SCORE)
-        return InputBatches(signature=signature, label=label, rows=rows, labels_of=label_values)
+        decision_times(rows.slice(0, 1, [at]) if at in rows.columns else rows, at)
+        return InputBatches(signature=signature, label=label, at=at, rows=rows, labels_of=label_values)
     # Nullable until the model itself refuses a null: that is asked when it is made.
     fields = tuple(_coded(name, rows[name]) for name in chosen)
     signature = Signature(fields, _SCORE)
     matrix = Encoder(signature).frame(rows)
-    return Inputs(
-        signature=signature, matrix=matrix, labels=label_values(rows, label) if label else None, label=label, frame=rows
-    )
+    decision_times(rows, at)
+    labels = label_values(rows, label) if label else None
+    return Inputs(signature=signature, matrix=matrix, labels=labels, label=label, at=at, frame=rows)
 
 
 def inputs_of_array(array: NDArray[Any], names: Iterable[str] | None = None) -> Inputs:

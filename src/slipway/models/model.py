@@ -23,6 +23,8 @@ from slipway.models.inputs import Inputs, inputs_of_array
 from slipway.models.inputs import inputs as fix_inputs
 from slipway.models.known import Known
 from slipway.models.prepared import PREPARE, OwnFolder, Prepared, load_prepared, rows_in
+from slipway.models.price_limits import within_all
+from slipway.models.profiled import decision_times, decision_times_of, profiled, with_hours
 from slipway.models.scoring import Scorer
 from slipway.models.state import EVALUATED_FILE, STATE_FILE, Case, Evaluation, ModelState, decode_state, encode_state
 from slipway.models.taught import taught_by
@@ -30,8 +32,8 @@ from slipway.ports.model_format import FrameColumn, ModelFormat, Task
 from slipway.records.explanations import Explained, Explanation
 from slipway.records.models import Decision
 from slipway.records.schema import Field, Signature
-from slipway.schema.encoding import Encoder, is_null
-from slipway.stats.profiles import Column, Profile, from_bytes, profile, to_bytes
+from slipway.schema.encoding import is_null
+from slipway.stats.profiles import POOL, Column, Profile, from_bytes, profile, to_bytes
 from slipway.tables.row_batches import Batches
 
 if TYPE_CHECKING:
@@ -54,16 +56,18 @@ class Model:
         inputs: The inputs that it was trained on, for an estimator that was fitted on `inputs.matrix`.
         sample: Rows that it was trained on, for an estimator that was fitted on a frame (pandas or Polars) or on an
             array: their names, types and missing values are how it will be asked. One of `inputs` and `sample` is due.
-        decision: What is done with a score: `sw.threshold(...)`.
+        decision: What is done with a score: `sw.threshold(...)`, or `sw.price(...)` of a regression.
         task: "classification" or "regression", where the estimator does not say.
         output: The answer's name.
         trust: Full names of types outside the framework that may be loaded in an endpoint.
         trust_pickle: Keep it as a pickle. Loading a pickle may run any code.
+        format: The name of an installed plug-in that keeps it: see docs/plug-ins.md.
         prepare: A function of the project that makes rows as a request carries them into what the estimator takes:
             `prepare(rows)`, or `prepare(rows, known)`. Frame in, frame out; it is released with the model, and what it
             makes of one row must not depend on the rows beside it. `sample` then holds rows as `prepare` takes them.
         known: What `prepare` knows from training: means, categories, fitted transformers.
         columns: With `prepare`, the columns that a request carries; the sample's others get a value that must not matter.
+        at: With `sample`, when each of its rows was decided, a series of aware instants: see `at` of `sw.inputs`.
 
     Raises:
         InvalidDeclaration: Neither or both of `inputs` and `sample` are given, or `prepare` does not fit.
@@ -83,17 +87,14 @@ class Model:
         output: str = "score",
         trust: Sequence[str] = (),
         trust_pickle: bool = False,
+        format: str = "",
         prepare: Callable[..., Any] | None = None,
         known: Known | None = None,
         columns: Sequence[str] | None = None,
+        at: Any = None,
     ) -> None:
-        if (inputs is None) == (sample is None):
-            raise InvalidDeclaration(
-                f"The model was given {'no inputs and no sample' if inputs is None else 'inputs and a sample'}.",
-                why="One of them says what the estimator was fitted on.",
-                fix="sw.Model(booster, inputs=inputs) after sw.inputs(...), or sw.Model(estimator, sample=X).",
-            )
-        self._format = format_for(estimator, trust_pickle=trust_pickle, trust=trust)
+        _check_given(inputs, sample, at)
+        self._format = format_for(estimator, trust_pickle=trust_pickle, trust=trust, plugin=format)
         estimator = self._format.opened(estimator)
         found = task or self._format.task(estimator)
         if found is None:
@@ -101,13 +102,15 @@ class Model:
                 f"The {type(estimator).__name__} does not say what it predicts.",
                 fix="Say it: sw.Model(..., task='classification') or task='regression'.",
             )
-        _check_prepare(prepare, known, columns, inputs)
+        _check_declared(prepare, known, columns, inputs, decision, found)
         prepared = self._prepared = None if prepare is None else Prepared.of(prepare, known, sample, columns)
         fitted = _on_prepared(prepared, sample) if prepared else _fitted_on(self._format, estimator, inputs, sample)
         self.estimator = self._format.as_kept(estimator, fitted.native)
         original = (self._format, self.estimator)
-        scorer = Scorer(lambda: original, found, Signature(fitted.fields, ()), fitted.layout, prepared)
-        answers = self._format.predict(estimator, fitted.native, found)
+        asked = Signature(fitted.fields, ())
+        scorer = Scorer(lambda: original, found, asked, fitted.layout, prepared, decision=decision)
+        limited = within_all(decision or Decision()) or np.asarray
+        answers = limited(self._format.predict(estimator, fitted.native, found))
         cases = training_cases(fitted.positions, fitted.rows, answers)
         check_served(cases, scorer, fitted.native) if prepared is None else check_alone(cases, scorer)
         edges = edge_cases(fitted.fields, cases, scorer)
@@ -124,7 +127,8 @@ class Model:
             prepare=self._prepared.content() if self._prepared else "",
             taught=taught_by(_taught_rows(inputs, sample)),
         )
-        self.profile: Profile = fitted.profile
+        times = decision_times(inputs.frame, inputs.at) if isinstance(inputs, Inputs) else decision_times_of(at)
+        self.profile: Profile = with_hours(fitted.profile, times)
         self.evaluated = b""
         self.judged_on: Batches | None = None
         self._scorer = scorer
@@ -195,7 +199,20 @@ class Model:
         """The estimator compiled to plain data and proven to answer as it does, or why it is not."""
         if self._prepared is not None:
             return Compilation(None, "a function of the project prepares its rows")
-        return compiled_and_proven(self._format, self.estimator, self.state, self.predict_rows)
+        if not self.decision.is_price:
+            return compiled_and_proven(self._format, self.estimator, self.state, self.predict_rows)
+        # The program is the estimator without limits, which are set upon either.
+        original = (self._format, self.estimator)
+        bare = Scorer(lambda: original, self.task, self.signature, self.state.layout)
+
+        def ask(rows: Sequence[Sequence[Any]]) -> list[float]:
+            return [float(score) for score in bare.rows(rows)]
+
+        cases = tuple(
+            case if case.answer is None else msgspec.structs.replace(case, answer=ask([case.row])[0])
+            for case in self.state.cases
+        )
+        return compiled_and_proven(self._format, self.estimator, msgspec.structs.replace(self.state, cases=cases), ask)
 
     def with_evaluation(
         self, evaluation: Evaluation, evaluated: bytes, scores: Column, judged_on: Batches | None = None
@@ -215,7 +232,7 @@ class Model:
         inputs = {field.name for field in self.signature.inputs}
         columns = [column for column in self.profile.columns if column.name in inputs]
         score = msgspec.structs.replace(scores, name=SCORE)
-        other.profile = msgspec.structs.replace(self.profile, columns=(*columns, score))
+        other.profile = msgspec.structs.replace(self.profile, columns=(*columns, score), predictions=(SCORE,))
         return other
 
     def with_explained(self, explained: Explained) -> Model:
@@ -286,7 +303,9 @@ def load(folder: Path) -> Model:
     model.judged_on = Batches.kept_in(folder / _JUDGED_ON) if (folder / _JUDGED_ON).is_dir() else None
     model._prepared = _own_prepared(folder)
     original = (model._format, model.estimator)
-    model._scorer = Scorer(lambda: original, state.task, state.signature, state.layout, model._prepared)
+    model._scorer = Scorer(
+        lambda: original, state.task, state.signature, state.layout, model._prepared, decision=state.decision
+    )
     model._explainer = Explainer(model._scorer, state.task, lambda: state.cases)
     model._content = content
     return model
@@ -301,9 +320,24 @@ def _own_prepared(folder: Path) -> Prepared | None:
     return load_prepared(own.path, own)
 
 
-def _check_prepare(
-    prepare: Callable[..., Any] | None, known: Known | None, columns: Sequence[str] | None, inputs: object
+def _check_given(inputs: Inputs | InputBatches | None, sample: Any, at: Any) -> None:
+    if (inputs is None) == (sample is None) or (inputs is not None and at is not None):
+        raise InvalidDeclaration(
+            f"The model was given {'no inputs and no sample' if inputs is None else 'inputs, and a sample or times'}.",
+            why="One of them says what the estimator was fitted on, and when its rows were decided.",
+            fix="sw.Model(booster, inputs=inputs) after sw.inputs(...), or sw.Model(estimator, sample=X).",
+        )
+
+
+def _check_declared(
+    prepare: Callable[..., Any] | None,
+    known: Known | None,
+    columns: Sequence[str] | None,
+    inputs: object,
+    decision: Decision | None,
+    task: Task,
 ) -> None:
+    _check_price(decision, task)
     if prepare is None and (known is not None or columns is not None):
         raise InvalidDeclaration(
             f"The model was given {'known' if known is not None else 'columns'} without prepare.",
@@ -315,6 +349,15 @@ def _check_prepare(
             "The model was given prepare and inputs.",
             why="prepare makes the estimator's inputs out of rows as they are loaded.",
             fix="sw.Model(estimator, sample=rows, prepare=prepare)",
+        )
+
+
+def _check_price(decision: Decision | None, task: Task) -> None:
+    if decision is not None and decision.is_price and task != "regression":
+        raise InvalidDeclaration(
+            f"A {task} was given sw.price(...) as its decision.",
+            why="Its score is a probability, and no price.",
+            fix="Let a regression answer with the price, or decide by sw.threshold(...).",
         )
 
 
@@ -371,7 +414,7 @@ def _on_matrix(inputs: Inputs, native: Any = None) -> _Fitted:
         rows=rows,
         native=take(native, where) if own else picked,
         n_rows=len(matrix),
-        profile=profile(_profiled(fields, inputs.frame, matrix)),
+        profile=profile(profiled(fields, inputs.frame, matrix), pairs=POOL, at=decision_times(inputs.frame, inputs.at)),
     )
 
 
@@ -400,7 +443,7 @@ def _on_frame(sample: Any, names: Sequence[str], layout: tuple[FrameColumn, ...]
         rows=plain_rows(native, names),
         native=native,
         n_rows=len(sample),
-        profile=profile(_profiled(fields, sample)),
+        profile=profile(profiled(fields, sample), pairs=POOL),
     )
 
 
@@ -425,7 +468,7 @@ def _on_prepared(prepared: Prepared, sample: Any) -> _Fitted:
     plain = (
         [[None if np.isnan(v) else float(v) for v in row] for row in picked] if is_array else plain_rows(picked, names)
     )
-    columns = {f.name: sample[:, i] for i, f in enumerate(fields)} if is_array else _profiled(fields, sample)
+    columns = {f.name: sample[:, i] for i, f in enumerate(fields)} if is_array else profiled(fields, sample)
     return _Fitted(
         fields=fields,
         layout=(),
@@ -433,22 +476,8 @@ def _on_prepared(prepared: Prepared, sample: Any) -> _Fitted:
         rows=plain,
         native=native,
         n_rows=len(sample),
-        profile=profile(columns),
+        profile=profile(columns, pairs=POOL),
     )
-
-
-def _profiled(fields: Sequence[Field], frame: Any, matrix: NDArray[np.float64] | None = None) -> dict[str, Any]:
-    """The training rows as profiles take them: floats, or texts and None; texts that were never there are left out."""
-    columns: dict[str, Any] = {}
-    for index, field in enumerate(fields):
-        if field.type not in ("category", "string"):
-            only = Signature((field,), ())
-            columns[field.name] = Encoder(only).frame(frame)[:, 0] if matrix is None else matrix[:, index]
-            continue
-        texts = [None if is_null(value) else str(value) for value in frame[field.name].to_list()]
-        if any(text is not None for text in texts):
-            columns[field.name] = texts
-    return columns
 
 
 def _names_of(estimator: Any, sample: Any) -> list[str]:

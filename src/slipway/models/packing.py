@@ -35,7 +35,7 @@ from slipway.records.features import FeatureSetSpec, SkewCertificate, View, Wind
 from slipway.records.models import Bundle, BundleFile
 from slipway.records.runs import CodeVersion, Environment
 from slipway.schema.validation import check_field_names
-from slipway.stats.profiles import to_bytes
+from slipway.stats.profiles import to_bytes, weighed
 
 __all__ = ["Packed", "pack"]
 
@@ -85,6 +85,7 @@ def pack(
     certificate: SkewCertificate | None = None,
     trained_until: datetime | None = None,
     held_out_from: datetime | None = None,
+    simulated: Sequence[str] = (),
 ) -> Packed:
     """Package a model, prove that the package answers as the trained model does, and sign it.
 
@@ -104,17 +105,15 @@ def pack(
         certificate: The skew certificate of the features, None without any.
         trained_until: The greatest decision time it was trained on.
         held_out_from: From this decision time on no row of its training set taught it.
+        simulated: The simulated tables.
 
     Raises:
-        InvalidInput: The package does not give the trained model's answers (row and input are named), or the features
-            are not the model's inputs, or a field has a name that no request can carry.
+        InvalidInput: The package does not give the trained model's answers (row and input are named), the features are
+            not the model's inputs, no request can carry a field's name, or a price depends on more than the offer.
     """
-    check_name(name, "model")
-    _check_features(model, features)
-    check_field_names(_sent_names(model, features))
+    _check(model, name, features)
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
-        folder = Path(temporary)
-        _write(folder, model, code or {})
+        _write(folder := Path(temporary), model, code or {})
         unsigned = msgspec.structs.replace(
             _proven(folder, model, name, features, through),
             modules=tuple(modules),
@@ -126,8 +125,16 @@ def pack(
             run_id=run_id,
             trained_until=trained_until,
             held_out_from=held_out_from,
+            simulated=tuple(simulated),
         )
         return _sealed(workspace, folder, unsigned, model)
+
+
+def _check(model: Model, name: str, features: FeatureSetSpec | None) -> None:
+    check_name(name, "model")
+    _check_features(model, features)
+    check_field_names(_sent_names(model, features))
+    _check_offer(model, features)
 
 
 def _of_model(model: Model, name: str) -> Bundle:
@@ -157,8 +164,7 @@ def _proven(
 
 def _sealed(workspace: Workspace, folder: Path, unsigned: Bundle, model: Model) -> Packed:
     """The files with their card put into the blobs, and the manifest over them signed and read back."""
-    text = card(unsigned, model.evaluation, actor=str(workspace.actor))
-    (folder / _CARD).write_text(text, encoding="utf-8")
+    (folder / _CARD).write_text(card(unsigned), encoding="utf-8")
     judged_on = workspace.blobs.put(model.evaluated) if model.evaluated else ""
     bundle = msgspec.structs.replace(unsigned, files=_store(workspace, folder), evaluated=judged_on)
     manifest = encode_manifest(bundle)
@@ -264,6 +270,21 @@ def _check_features(model: Model, features: FeatureSetSpec | None) -> None:
         )
 
 
+def _check_offer(model: Model, features: FeatureSetSpec | None) -> None:
+    """Two callers with the same offer get the same price: nothing else that a request carries may reach it."""
+    if not model.decision.is_price:
+        return
+    asked = model.signature.inputs if features is None else features.request
+    besides = [field.name for field in asked if field.name not in model.decision.offer]
+    if besides:
+        raise InvalidInput(
+            f"The price depends on {', '.join(repr(name) for name in besides)}, which is no field of the offer.",
+            why=f"The same offer ({', '.join(model.decision.offer)}) must cost the same, whoever asks.",
+            fix="Leave it out of the model's features, or, if it belongs to the offer, name it: sw.price(offer=[...]).",
+            field=besides[0],
+        )
+
+
 def _sent_names(model: Model, features: FeatureSetSpec | None) -> list[str]:
     """The columns that an endpoint would take in: a request's, and those of pushed rows."""
     if features is None:
@@ -285,11 +306,18 @@ def _write(folder: Path, model: Model, code: Mapping[str, str]) -> None:
     model.save_prepare(folder)
     (folder / LAYOUT).write_bytes(msgspec.json.encode(model.state.layout))
     (folder / SAMPLE).write_bytes(msgspec.json.encode(model.state.cases))
-    (folder / _PROFILE).write_bytes(to_bytes(model.profile))
+    (folder / _PROFILE).write_bytes(to_bytes(weighed(model.profile, _importance(model))))
     for path, source in code.items():
         target = folder / "code" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(source, encoding="utf-8")
+
+
+def _importance(model: Model) -> dict[str, float] | None:
+    """What the model uses each input for, where it was explained: whichever of both ways to ask finds more."""
+    if model.state.explained is None:
+        return None
+    return {one.input: max(one.contribution, one.permuted, 0.0) for one in model.state.explained.importances}
 
 
 def _store(workspace: Workspace, folder: Path) -> tuple[BundleFile, ...]:

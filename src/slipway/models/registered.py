@@ -11,24 +11,22 @@ from typing import Any
 import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound, near
-from slipway.ledger import entries, events
+from slipway.ledger import answers, entries, events
 from slipway.models import numbered
 from slipway.models.holding import refuse_held
 from slipway.models.registered_rules import check_model_name, check_text, refuse_signed, said, with_tags
-from slipway.operations.models import Documented, DocumentModel
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
+from slipway.records.documents import DocumentAnswer
 from slipway.records.models import RegisteredModel
+from slipway.records.people import Actor
 
 __all__ = [
-    "WRITTEN", "change", "create", "delete", "document", "documents", "get", "in_trash", "keep", "keep_documents", "refuse_deleted", "rename",
+    "change", "create", "delete", "documents", "get", "in_trash", "keep", "keep_documents", "refuse_deleted", "rename",
     "restore",
 ]  # fmt: skip
 
-WRITTEN = ("purpose", "harm", "limits", "owner")
-"""What people write down of a model, because nothing else can tell it."""
-_DOCUMENT = "document."
-_SAYS_NOTHING = 3
+_FORMER = "document."
 
 
 def create(
@@ -55,6 +53,7 @@ def create(
         updated_at=now,
     )
     entries.put(tx, made)
+    answers.forget(tx, workspace.project, f"model:{name}")  # those of a model of this name that is no more
     _tell(tx, workspace, "models.create", name)
     return made
 
@@ -87,6 +86,7 @@ def keep(tx: WriteTransaction, project: str, name: str) -> None:
             updated_at=max(version.updated_at or version.created_at for version in versions),
         )
         entries.put(tx, made)
+        answers.forget(tx, project, f"model:{name}")
 
 
 def change(
@@ -110,44 +110,34 @@ def change(
     return changed
 
 
-def documents(tx: ReadTransaction, workspace: Workspace, name: str) -> dict[str, str]:
-    """What people wrote down of a model, by field.
+def documents(tx: ReadTransaction, workspace: Workspace, name: str) -> dict[str, DocumentAnswer]:
+    """What people answered of a model, by field; in stores of an earlier release it is among the tags, without who and when.
 
     Raises:
         NotFound: There is no such model.
     """
-    tags = get(tx, workspace, name).tags
-    return {key.removeprefix(_DOCUMENT): text for key, text in tags.items() if key.startswith(_DOCUMENT)}
-
-
-def document(workspace: Workspace, request: DocumentModel) -> Documented:
-    """Write down what a reader must know of a model and no evidence tells; it holds for all its versions.
-
-    Raises:
-        NotFound: There is no such model.
-        InvalidInput: There is no such field, or the text says nothing.
-    """
-    if request.field not in WRITTEN:
-        raise InvalidInput(
-            f"Nobody writes down {request.field!r}.", fix=near(request.field, WRITTEN, what="fields"), field="field"
+    present = get(tx, workspace, name)
+    tags = {key.removeprefix(_FORMER): text for key, text in present.tags.items() if key.startswith(_FORMER)}
+    former = {
+        field: DocumentAnswer(
+            id="",
+            project=workspace.project,
+            name=f"model:{name}",
+            created_at=present.created_at,
+            field=field,
+            text=text,
+            actor=Actor(""),
+            updated_at=present.created_at,
         )
-    text = request.text.strip()
-    if len(text) < _SAYS_NOTHING:
-        raise InvalidInput(f"{text!r} says nothing of the {request.field}.", fix="Write a sentence.", field="text")
-    with workspace.ledger.write() as tx:
-        keep(tx, workspace.project, request.name)
-        change(tx, workspace, request.name, tags={f"{_DOCUMENT}{request.field}": text})
-        _tell(tx, workspace, "models.document", request.name, field=request.field)
-        said = documents(tx, workspace, request.name)
-    return Documented(name=request.name, written=said, missing=tuple(field for field in WRITTEN if field not in said))
+        for field, text in tags.items()
+    }
+    return former | answers.answers(tx, workspace.project, f"model:{name}")
 
 
-def keep_documents(tx: WriteTransaction, workspace: Workspace, name: str, written: Mapping[str, str]) -> None:
-    """Take over what was written down of a model in another store, as far as nobody wrote it down here."""
-    said = documents(tx, workspace, name)
-    new = {f"{_DOCUMENT}{field}": text for field, text in written.items() if field not in said}
-    if new:
-        change(tx, workspace, name, tags=new)
+def keep_documents(tx: WriteTransaction, workspace: Workspace, name: str, given: Mapping[str, DocumentAnswer]) -> None:
+    """Take over what was answered of a model in another store, as far as nobody answered it here."""
+    keep(tx, workspace.project, name)
+    answers.take_over(tx, workspace.project, f"model:{name}", given)
 
 
 def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str) -> RegisteredModel:
@@ -185,6 +175,7 @@ def rename(tx: WriteTransaction, workspace: Workspace, name: str, new_name: str)
     entries.put(tx, msgspec.structs.replace(present, state="deleted", updated_at=now))
     moved = msgspec.structs.replace(present, id=_id(workspace.project, new_name), name=new_name, updated_at=now)
     entries.put(tx, moved)
+    answers.move(tx, workspace.project, f"model:{name}", f"model:{new_name}")
     _tell(tx, workspace, "models.rename", new_name, before=name)
     return moved
 

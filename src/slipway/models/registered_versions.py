@@ -56,6 +56,8 @@ def add_version(
     description: str = "",
     run_link: str = "",
     tags: Mapping[str, str],
+    number: int = 0,
+    stage: str = "None",
 ) -> ModelVersion:
     """Make stored files the next version of a model. It has no bundle, so that it cannot be deployed.
 
@@ -70,6 +72,8 @@ def add_version(
         description: Free text.
         run_link: A link to the run elsewhere.
         tags: Free text by name.
+        number: Its number elsewhere, which no version here has; the next one where left out.
+        stage: One of `STAGES`.
 
     Raises:
         NotFound: There is no such model.
@@ -78,13 +82,12 @@ def add_version(
     registered.get(tx, workspace, name)
     newest = numbered.newest_of(tx, workspace.project, name)
     metrics, params = found_by.of_source(tx, run_id, logged_model_id)
-    now = workspace.clock.now()
     version = ModelVersion(
         id=new_model_id(),
         project=workspace.project,
         name=name,
-        created_at=now,
-        number=numbered.next_number(tx, workspace.project, name),
+        created_at=(now := workspace.clock.now()),
+        number=number or numbered.next_number(tx, workspace.project, name),
         run_id=run_id,
         actor=workspace.actor,
         description=check_text(description),
@@ -93,16 +96,24 @@ def add_version(
         location=location,
         logged_model_id=logged_model_id,
         run_link=run_link,
+        stage=stage,
         updated_at=now,
         metrics=metrics,
         params=params,
     )
-    entries.put(tx, version, expect=0)
-    tx.set_ref(workspace.project, "model", name, version.id, expect=newest.id if newest else None)
-    _link(tx, version)
-    node = f"model:{version.id}"
-    events.record(tx, workspace, "models.register", node, name=name, number=version.number, source=source)
+    _put_new(tx, version, newest, has_number=bool(number))
+    _link(tx, workspace, version)
     return version
+
+
+def _put_new(tx: WriteTransaction, version: ModelVersion, newest: ModelVersion | None, *, has_number: bool) -> None:
+    """Let the model's reference name its newest version, which one with a number from elsewhere need not be."""
+    entries.put(tx, version, expect=0)
+    if has_number:
+        numbered.keep_number(tx, version.project, version.name, version.number)
+        numbered.settle_newest(tx, version.project, version.name)
+    else:
+        tx.set_ref(version.project, "model", version.name, version.id, expect=newest.id if newest else None)
 
 
 def get_version(tx: ReadTransaction, workspace: Workspace, name: str, number: str) -> ModelVersion:
@@ -284,11 +295,14 @@ def check_alias(alias: str) -> None:
         )
 
 
-def _link(tx: WriteTransaction, version: ModelVersion) -> None:
+def _link(tx: WriteTransaction, workspace: Workspace, version: ModelVersion) -> None:
+    """Tie it to what it was made of, and tell of it."""
     if version.run_id:
         link(tx, f"run:{version.run_id}", f"model:{version.id}", "made")
     if version.logged_model_id:
         link(tx, f"logged:{version.logged_model_id}", f"model:{version.id}", "registered")
+    told = {"name": version.name, "number": version.number, "source": version.source}
+    events.record(tx, workspace, "models.register", f"model:{version.id}", **told)
 
 
 def _put_stage(tx: WriteTransaction, workspace: Workspace, version: ModelVersion, stage: str) -> ModelVersion:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.errors import InvalidInput
+import msgspec
+
+from slipway.errors import Conflict, InvalidInput
 from slipway.ids import check_name, new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
@@ -29,12 +31,14 @@ from slipway.models.numbered import (
 from slipway.models.packing import Packed
 from slipway.operations.declare import check_allowed
 from slipway.ports.workspace import Workspace
-from slipway.records.models import Alias, Bundle, ModelVersion
+from slipway.records.models import Alias, Bundle, ImportProof, ModelVersion
 
 __all__ = [
     "LATEST",
     "aliases",
     "all_versions",
+    "add_proof",
+    "attach",
     "bundle_of",
     "find",
     "get",
@@ -52,6 +56,7 @@ def register(
     run_id: str = "",
     description: str = "",
     tags: Mapping[str, Any] | None = None,
+    imported: ImportProof | None = None,
 ) -> ModelVersion:
     """Make a packed bundle the next version of its model.
 
@@ -63,6 +68,7 @@ def register(
         run_id: The run that made it; the bundle's own where left out.
         description: Free text.
         tags: Free text by name.
+        imported: How it was proven to answer as the model from elsewhere that it was.
 
     Raises:
         Denied: The actor may not register models.
@@ -88,6 +94,7 @@ def register(
             tags=dict(tags or {}),
             metrics=found_by.figures(bundle.metrics) or measured,
             params=params,
+            imported=(imported,) if imported else (),
         )
         entries.put(tx, version, expect=0)
         registered.keep(tx, workspace.project, version.name)
@@ -102,6 +109,68 @@ def register(
         events.record(tx, workspace, "models.register", node, **told)
     workspace.say(f"Registered {version.name} version {version.number} (bundle {packed.digest[:12]}).")
     return version
+
+
+def attach(
+    workspace: Workspace, version: ModelVersion, packed: Packed, *, tags: Mapping[str, Any], imported: ImportProof
+) -> ModelVersion:
+    """Give a version that has only a source the signed bundle that its files became: number, aliases and source stay.
+
+    Args:
+        workspace: Where it is recorded.
+        version: The version.
+        packed: What `pack` made.
+        tags: Free text by name, added to its own.
+        imported: How the bundle was proven to answer as the files do.
+
+    Raises:
+        Denied: The actor may not register models.
+        Conflict: It has a bundle by now.
+    """
+    check_allowed(workspace, "models.register", "models.write")
+    with workspace.ledger.write() as tx:
+        present = entries.get(tx, ModelVersion, version.id)
+        if present.bundle:
+            raise Conflict(
+                f"Version {present.number} of {present.name!r} has a bundle already.",
+                fix=f"Look at it: slipway models show {present.name} --version {present.number}",
+            )
+        changed = msgspec.structs.replace(
+            present,
+            bundle=packed.digest,
+            manifest=packed.manifest,
+            signature=packed.signature,
+            tags={**present.tags, **tags},
+            updated_at=workspace.clock.now(),
+            imported=(*present.imported, imported),
+        )
+        entries.put(tx, changed)
+        node = f"model:{changed.id}"
+        link(tx, node, f"bundle:{packed.digest}", "packed")
+        told = {"name": changed.name, "number": changed.number, "bundle": packed.digest}
+        events.record(tx, workspace, "models.register", node, **told)
+    workspace.say(f"Packaged {changed.name} version {changed.number} (bundle {packed.digest[:12]}).")
+    return changed
+
+
+def add_proof(workspace: Workspace, version: ModelVersion, proof: ImportProof) -> ModelVersion:
+    """Keep with a version what came of comparing it with a service; the same comparison again is kept once.
+
+    Raises:
+        Denied: The actor may not register models.
+    """
+    check_allowed(workspace, "models.register", "models.write")
+    with workspace.ledger.write() as tx:
+        present = entries.get(tx, ModelVersion, version.id)
+        if proof in present.imported:
+            return present
+        changed = msgspec.structs.replace(
+            present, imported=(*present.imported, proof), updated_at=workspace.clock.now()
+        )
+        entries.put(tx, changed)
+        told = {"name": changed.name, "number": changed.number, "source": proof.source, "apart": proof.apart}
+        events.record(tx, workspace, "models.compare", f"model:{changed.id}", **told)
+    return changed
 
 
 def names(workspace: Workspace) -> list[str]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slipway.errors import InvalidInput
+from slipway.errors import InvalidInput, NotFinite, RowRefused
 from slipway.models.compiled.running import Compiled
 from slipway.models.frames import column_names, plain_rows
 from slipway.models.prepared import Prepared, rows_in
+from slipway.models.price_limits import within, within_all
 from slipway.ports.model_format import Attributed, FrameColumn, ModelFormat, Task
+from slipway.records.models import Decision
 from slipway.records.schema import Signature
 from slipway.schema.encoding import Encoder
 
@@ -42,6 +44,7 @@ class Scorer:
         layout: The pandas columns that the estimator was fitted on, () for the encoded matrix.
         prepare: Makes the rows of a request into what the estimator takes, None where it takes them as they are.
         compiled: The same answers without the estimator, None where nobody proved that there are any.
+        decision: Where it is a price, every score is brought within its limits.
 
     Attributes:
         alone: The score of one row where the compiled estimator has a short way to it, else None: it is asked by `rows`.
@@ -55,10 +58,15 @@ class Scorer:
         layout: tuple[FrameColumn, ...],
         prepare: Prepared | None = None,
         compiled: Compiled | None = None,
+        decision: Decision | None = None,
     ) -> None:
         self._original = original
         self._compiled = compiled
         self.alone: Callable[[Sequence[Any]], float | None] = _nothing if compiled is None else compiled.alone
+        self._within = within_all(decision or Decision())
+        if compiled is not None and (limit := within(decision or Decision())) is not None:
+            alone = compiled.alone
+            self.alone = lambda row: None if (score := alone(row)) is None else limit(score)
         self._task: Task = task
         self._layout = layout
         self.names = tuple(field.name for field in signature.inputs)
@@ -81,7 +89,7 @@ class Scorer:
         if self._compiled is not None:
             scores = self._compiled.rows(rows)
             if scores is not None:
-                return scores
+                return self._limited(scores)
         return self.by_estimator(rows)
 
     @property
@@ -99,7 +107,7 @@ class Scorer:
     def by_estimator(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
         """As `rows`, by the estimator itself."""
         if self._encoder is not None:
-            return self._ask(self._encoder.rows(rows))
+            return self._limited(self._ask(self._encoder.rows(rows)))
         for index, row in enumerate(rows):
             if len(row) != len(self.names):
                 raise InvalidInput(
@@ -108,7 +116,7 @@ class Scorer:
                     fix="Give one value an input, in this order.",
                 )
         if self._is_plain:
-            return self._ask(self._frame(rows))
+            return self._limited(self._ask(self._frame(rows)))
         return self._ask_frames([[_without_nan(value) for value in row] for row in rows])
 
     def frame(self, frame: Any) -> NDArray[np.float64]:
@@ -120,7 +128,7 @@ class Scorer:
             InvalidInput: A column is missing or of another type.
         """
         if self._encoder is not None:
-            return self._ask(self._encoder.frame(frame))
+            return self._limited(self._ask(self._encoder.frame(frame)))
         return self._ask_frames(plain_rows(frame, column_names(frame, self.names)))
 
     @property
@@ -193,7 +201,10 @@ class Scorer:
         scores = np.empty(len(rows), dtype=np.float64)
         for members in self._alike(rows):
             scores[members] = self._ask(self._frame([rows[i] for i in members]))
-        return scores
+        return self._limited(scores)
+
+    def _limited(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scores if self._within is None else self._within(scores)
 
     def _frame(self, rows: Sequence[Sequence[Any]]) -> Any:
         return self._original()[0].frame(self._layout, rows) if self._prepare is None else self._prepare(rows)
@@ -208,13 +219,13 @@ class Scorer:
         except InvalidInput:
             raise  # the format's own sentence, which may name the field
         except (ValueError, TypeError) as problem:
-            raise InvalidInput(
+            raise RowRefused(
                 f"The model refuses {'the row' if n == 1 else f'one of {n} rows'}: {problem}",
                 why="What it was fitted on held no such value.",
                 fix="Give values like those of training, or let the pipeline impute and ignore what it does not know.",
             ) from problem
         if not np.isfinite(scores).all():
-            raise InvalidInput(
+            raise NotFinite(
                 f"The model answers {scores[~np.isfinite(scores)][0]}.",
                 why="Its inputs are far beyond those of training, or missing where it cannot do without them.",
                 fix="Look at the row's values, and at how the pipeline treats missing ones.",

@@ -27,7 +27,7 @@ from slipway.records.features import FeatureSetSpec, View, Windows
 from slipway.stats.intervals import share_interval
 from slipway.stats.profiles import Column, Profile, has_category
 
-__all__ = ["BrokenFeed", "Feeds", "Sign", "Span", "looks_back_to", "look"]
+__all__ = ["BrokenFeed", "Feeds", "Sign", "Span", "feed_by_input", "feed_of", "look", "looks_back_to"]
 
 Span = tuple[datetime, datetime | None]
 """A time over which a feed is known to have been broken, None while it still is."""
@@ -170,7 +170,7 @@ def look(
         faulty: Times over which a feed is known to have been broken: nothing is learnt from them.
     """
     known = [_from_training(column) for column in reference.columns]
-    feeds = _feeds(features)
+    feeds = feed_by_input(features)
     running: dict[str, datetime] = {}
     broken: dict[str, list[Sign]] = {}
     learnt, last = 0, 0
@@ -212,7 +212,8 @@ def _from_training(column: Column) -> _Known:
     return _Known(column=column, low=low, high=high, worst=column.missing / column.rows if column.rows else 0.0)
 
 
-def _feeds(features: FeatureSetSpec | None) -> dict[str, str]:
+def feed_by_input(features: FeatureSetSpec | None) -> dict[str, str]:
+    """Which feed each input comes from; one that is not there comes with the request."""
     found: dict[str, str] = {}
     for part in features.parts if features else ():
         if isinstance(part, View):
@@ -220,6 +221,21 @@ def _feeds(features: FeatureSetSpec | None) -> dict[str, str]:
         elif isinstance(part, Windows):
             found |= {f"{part.name}_{one.name}": f"windows over {part.source}" for one in part.aggregates}
     return found
+
+
+def feed_of(features: FeatureSetSpec | None, name: str) -> tuple[str, tuple[str, ...]]:
+    """The feed behind a feature view or windows, as `BrokenFeed` calls it, and the inputs that come from it.
+
+    Args:
+        features: A model's features.
+        name: The name of the view or windows.
+    """
+    for part in features.parts if features else ():
+        if isinstance(part, View) and part.name == name:
+            return f"feature view {name}", tuple(f"{name}_{value.name}" for value in part.fields)
+        if isinstance(part, Windows) and part.name == name:
+            return f"windows over {part.source}", tuple(f"{name}_{one.name}" for one in part.aggregates)
+    return name, ()
 
 
 def _plain(logged: str) -> str:

@@ -19,23 +19,25 @@ import polars as pl
 from msgspec import Struct
 
 from slipway.monitoring import feeds
+from slipway.monitoring.labels_known import MIN_LABELLED, MIN_ROWS, immature
+from slipway.monitoring.silent_labels import labels_stopped
+from slipway.monitoring.slices import at_level, column_of, slices_of, words_of
 from slipway.records.endpoints import MonitorSpec
 from slipway.records.features import FeatureSetSpec
 from slipway.records.models import Decision, MetricValue
+from slipway.records.monitors import Cause
+from slipway.schema.durations import in_words
 from slipway.stats import drift as drift_stats
 from slipway.stats.blocks import mean_by_blocks
 from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.intervals import mean_interval
-from slipway.stats.metrics import METRICS, CostMatrix, costs, estimate
+from slipway.stats.metrics import CostMatrix, costs, estimate, metric
 from slipway.stats.profiles import Profile, profile
+from slipway.stats.ratios import AT_DECISION
 
-__all__ = ["Found", "drift", "inputs", "profile_columns", "quality"]
+__all__ = ["Found", "drift", "inputs", "named_as_logged", "profile_columns", "quality"]
 
 State = Literal["ok", "note", "alert", "cannot tell"]
-MIN_LABELLED = 0.5
-MIN_ROWS = 200
-MIN_DAYS = 7
-MATURE = 0.9
 SCORE = "score"
 CALIBRATION = "calibration"
 RATE = "positive_rate"
@@ -51,6 +53,8 @@ class Found(Struct, frozen=True, kw_only=True):
         values: Figures for charts and later checks.
         first: The first decision looked at, None where there was none.
         last: The last one.
+        causes: What is wrong, one each, where it alerts; () for the finding as a whole. Where it cannot tell, what keeps it
+            from that, if somebody must mend it.
     """
 
     state: State
@@ -59,6 +63,7 @@ class Found(Struct, frozen=True, kw_only=True):
     values: dict[str, Any]
     first: datetime | None = None
     last: datetime | None = None
+    causes: tuple[Cause, ...] = ()
 
 
 def profile_columns(answered: pl.DataFrame, reference: Profile) -> dict[str, Any]:
@@ -70,10 +75,11 @@ def profile_columns(answered: pl.DataFrame, reference: Profile) -> dict[str, Any
     """
     columns: dict[str, Any] = {}
     for column in reference.columns:
-        values = answered[column.name]
-        columns[column.name] = (
-            values.cast(pl.Float64).fill_null(math.nan).to_numpy() if column.is_numeric else values.to_list()
-        )
+        kind = pl.Float64 if column.is_numeric else pl.String
+        if column.name in answered.columns:
+            columns[column.name] = answered[column.name].cast(kind, strict=False)
+        else:  # a column that is gone has no value in any row
+            columns[column.name] = pl.Series([None], dtype=kind).new_from_index(0, answered.height)
     return columns
 
 
@@ -101,7 +107,7 @@ def inputs(
     own = rows.filter(pl.col("bundle") == bundle) if bundle else rows
     window = _within(own, now - timedelta(microseconds=monitor.window_us), now)
     found = drift(window, reference)
-    named = _named_as_logged(reference, rows.columns)
+    named = named_as_logged(reference, rows.columns)
     of_inputs = Profile(rows=named.rows, columns=tuple(c for c in named.columns if c.name != SCORE))
     seen = feeds.look(rows, now=now, reference=of_inputs, features=features, faulty=faulty)
     first, last = _span(window)
@@ -110,11 +116,27 @@ def inputs(
         told = ". ".join(feed.sentence for feed in seen.broken)
         sentence = f"{told}. That is no season: mend the feed; do not retrain on it."
         values = {**found.values, "last_day": seen.rows, "feeds": [_feed_values(feed) for feed in seen.broken]}
-        return msgspec.structs.replace(found, state="alert", sentence=sentence, values=values)
+        causes = tuple(_cause(feed, seen.rows) for feed in seen.broken)
+        return msgspec.structs.replace(found, state="alert", sentence=sentence, values=values, causes=causes)
     if not seen.can_tell and any(until is None for _, until in faulty):
         told = f"{seen.rows} predictions of the last day are too few to tell whether the feed is mended"
         return msgspec.structs.replace(found, state="cannot tell", sentence=f"{told}; {found.sentence}")
     return found
+
+
+def _cause(feed: feeds.BrokenFeed, rows: int) -> Cause:
+    worst = max(feed.signs, key=lambda sign: sign.share)
+    columns = tuple(dict.fromkeys((*(sign.column for sign in feed.signs), *feed.beside)))
+    return Cause(
+        kind="broken feed",
+        about=feed.feed,
+        sentence=feed.sentence,
+        since=feed.since,
+        columns=columns,
+        rows=round(worst.share * rows),
+        value=worst.share,
+        unit="share",
+    )
 
 
 def _feed_values(feed: feeds.BrokenFeed) -> dict[str, Any]:
@@ -143,12 +165,12 @@ def drift(answered: pl.DataFrame, reference: Profile, importance: Mapping[str, f
             values={},
             sentence=f"{answered.height} predictions are too few to tell; {MIN_ROWS} are needed.",
         )
-    reference = _named_as_logged(reference, answered.columns)
+    reference = named_as_logged(reference, answered.columns)
     window = profile(profile_columns(answered, reference), reference)
-    answers = drift_stats.compare(window, reference)
+    answers = drift_stats.compare(window, reference, importance=importance)
     moved = [answer for answer in answers if answer.verdict == "moved"]
-    weight = importance or {}
-    moved.sort(key=lambda answer: -weight.get(answer.column, 0.0))
+    if importance:
+        moved.sort(key=lambda answer: -importance.get(answer.column, 0.0))
     values = {
         "columns": len(window.columns),
         "moved": [[a.column, a.question, round(a.effect, 4), round(a.low, 4)] for a in moved],
@@ -167,16 +189,33 @@ def drift(answered: pl.DataFrame, reference: Profile, importance: Mapping[str, f
     return Found(state="note", rows=answered.height, values=values, sentence=sentence)
 
 
-def _named_as_logged(reference: Profile, logged: Sequence[str]) -> Profile:
-    """The log writes an input that has the name of one of its own columns as `feature.<name>`."""
+def named_as_logged(reference: Profile, logged: Sequence[str]) -> Profile:
+    """A reference profile with its columns named as in the log.
+
+    An input that has the name of one of the log's own columns is `feature.<name>` there.
+
+    Args:
+        reference: The profile made at training.
+        logged: The log's columns.
+    """
     names = [column.name for column in reference.columns]
-    columns = []
+    columns, renamed = [], {}
     for place, column in enumerate(reference.columns):
         is_prediction = column.name == SCORE and place == len(names) - 1 and (names.count(SCORE) == 2)
         other = f"feature.{column.name}"
         taken = other in logged and not is_prediction
         columns.append(msgspec.structs.replace(column, name=other) if taken else column)
-    return Profile(rows=reference.rows, columns=tuple(columns))
+        if taken:
+            renamed[column.name] = other
+    pairs = tuple(
+        msgspec.structs.replace(
+            pair, first=renamed.get(pair.first, pair.first), second=renamed.get(pair.second, pair.second)
+        )
+        for pair in reference.pairs
+    )
+    # A profile of an older bundle does not say which of its columns is the score.
+    predictions = reference.predictions or tuple(name for name in names[-1:] if name == SCORE)
+    return msgspec.structs.replace(reference, columns=tuple(columns), pairs=pairs, predictions=predictions)
 
 
 def quality(
@@ -190,7 +229,8 @@ def quality(
     """Is the score worse than it was before release, and what do errors cost?
 
     Judged are the rows decided in `(now - delay - window, now - delay]`. Where a smaller share of them is labelled than
-    nine tenths of what is usual, their figure is provisional, and nothing is judged by it.
+    nine tenths of what is usual, their figure is provisional, and nothing is judged by it. Where the monitor says that no
+    label means negative, rows without one count so: they all are older than the delay.
 
     Args:
         answered: The model's predictions, with `label` (null where none has come) and `at`.
@@ -202,16 +242,45 @@ def quality(
     until = now - timedelta(microseconds=monitor.label_delay_us)
     mature = _within(answered, until - timedelta(microseconds=monitor.window_us), until)
     first, last = _span(mature)
+    if not monitor.absent:
+        return _judged(mature, monitor, first, last, evaluation=evaluation, decision=decision)
+    missing = mature["label"].null_count()
+    rule = f"No label by {in_words(monitor.label_delay_us)} means negative, as declared: {missing:,} of {mature.height:,} do."
+    if mature.height and missing == mature.height:
+        told = f"not one label of {mature.height:,} predictions is in: none is positive, or no labels come any more. {rule}"
+        nothing: dict[str, Any] = {"mature": mature.height, "labelled": 0, "absent": missing}
+        return Found(state="cannot tell", rows=mature.height, values=nothing, sentence=told, first=first, last=last)
+    filled = mature.with_columns(pl.col("label").fill_null(0.0))
+    found = _judged(filled, monitor, first, last, evaluation=evaluation, decision=decision)
+    sentence = f"{found.sentence.rstrip('.')}. {rule}"
+    return msgspec.structs.replace(found, sentence=sentence, values={**found.values, "absent": missing})
+
+
+def _judged(
+    mature: pl.DataFrame,
+    monitor: MonitorSpec,
+    first: datetime | None,
+    last: datetime | None,
+    *,
+    evaluation: Sequence[MetricValue],
+    decision: Decision,
+) -> Found:
+    """The window's rows, all older than the delay, judged by those that have a label."""
     fitting = pl.col("label").is_finite()
-    if monitor.kind == "kpi" or METRICS[monitor.metric].task == "classification":
+    if monitor.kind == "kpi" or metric(monitor.metric).task == "classification":
         fitting &= pl.col("label").is_in([0.0, 1.0])
     labelled = mature.filter(pl.col("label").is_not_null() & fitting)
     misfits = mature.height - mature["label"].null_count() - labelled.height
     days = labelled["at"].dt.date().n_unique()
     values: dict[str, Any] = {"mature": mature.height, "labelled": labelled.height, "misfits": misfits, "days": days}
-    why = _immature(mature, labelled, days)
+    why = immature(mature, labelled, "label", "a label", MIN_ROWS)
     if why:
-        return Found(state="cannot tell", rows=mature.height, values=values, sentence=why, first=first, last=last)
+        told = f"{why[0].upper()}{why[1:]}."
+        silence = labels_stopped(mature, rows=MIN_ROWS, share=MIN_LABELLED)
+        told = told if silence is None else f"{told} {silence.sentence}"
+        causes: tuple[Cause, ...] = () if silence is None else (silence,)
+        untold = Found(state="cannot tell", rows=mature.height, values=values, sentence=told, causes=causes)
+        return msgspec.structs.replace(untold, first=first, last=last)
     found, by_rows = _estimates(monitor, labelled, decision)
     against = _against(monitor, evaluation, widened=_ratio(found, by_rows))
     rate, before = _mean(labelled["label"]), _rate_before(evaluation)
@@ -225,7 +294,65 @@ def quality(
         share += f" {misfits:,} labels do not fit the task and are left out."
     state, told = _verdict(found, monitor, against)
     sentence = f"{_figure(found, monitor, decision, days)}{told}. {share}"
-    return Found(state=state, rows=mature.height, values=values, sentence=sentence, first=first, last=last)
+    causes = ()
+    if state == "alert":
+        causes = (_cause_of(monitor, found, against, f"{_figure(found, monitor, decision, days)}{told}", first),)
+    whole = Found(
+        state=state, rows=mature.height, values=values, sentence=sentence, first=first, last=last, causes=causes
+    )
+    return _with_slices(whole, labelled, monitor, evaluation, decision, widened=_ratio(found, by_rows))
+
+
+def _with_slices(
+    whole: Found,
+    labelled: pl.DataFrame,
+    monitor: MonitorSpec,
+    evaluation: Sequence[MetricValue],
+    decision: Decision,
+    *,
+    widened: float,
+) -> Found:
+    """The same finding, judged by the declared slices too; a slice alerts at a level shared by all that can be told."""
+    if not monitor.slices:
+        return whole
+    parts, lacking = slices_of(labelled, monitor.slices)
+    able = sum(part.can_tell for part in parts)
+    rows: list[dict[str, Any]] = []
+    causes = list(whole.causes)
+    for part in parts:
+        against = _against(monitor, evaluation, widened=widened, slice=part.name)
+        if part.can_tell:
+            found = at_level(_estimates(monitor, part.rows, decision)[0], part.days, able)
+            state, told = _verdict(found, monitor, against)
+        else:
+            found, state, told = cannot_tell(part.rows.height, part.why), "cannot tell", ""
+        told = f"{part.name}: {_figure(found, monitor, decision, part.days)}{told}"
+        before = {"slice": part.name, "rows": part.rows.height, "days": part.days, "state": state}
+        rows.append(before | {"value": _plain(found.value), "low": _plain(found.low), "high": _plain(found.high)})
+        if state == "alert":
+            causes.append(_cause_of(monitor, found, against, told, whole.first, part.name))
+    worse = [cause for cause in causes if cause.about]
+    sentence = f"{whole.sentence.rstrip('.')}. {words_of(rows, [one.sentence for one in worse], lacking)}"
+    state = "alert" if worse else whole.state
+    values = {**whole.values, "slices": rows}
+    return msgspec.structs.replace(whole, state=state, sentence=sentence, values=values, causes=tuple(causes))
+
+
+def _cause_of(
+    monitor: MonitorSpec, found: Estimate, against: _Against, sentence: str, since: datetime | None, about: str = ""
+) -> Cause:
+    return Cause(
+        kind=monitor.kind,
+        about=about,
+        sentence=sentence,
+        since=since,
+        rows=found.n,
+        value=_plain(found.value),
+        low=_plain(found.low),
+        high=_plain(found.high),
+        unit=monitor.metric,
+        before=against.bound,
+    )
 
 
 class _Against(Struct, frozen=True, kw_only=True):
@@ -245,30 +372,24 @@ def _span(rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
     return first if isinstance(first, datetime) else None, last if isinstance(last, datetime) else None
 
 
-def _immature(mature: pl.DataFrame, labelled: pl.DataFrame, days: int) -> str:
-    """Why the labels that are in do not yet say how good the window is; "" where they do."""
-    told = f"{labelled.height:,} of {mature.height:,} mature predictions have a label"
-    share = labelled.height / mature.height if mature.height else 0.0
-    if labelled.height < MIN_ROWS or share < MIN_LABELLED:
-        return f"{told}: too few to tell."
-    if days < MIN_DAYS:
-        return f"{told}, of {days} days: too few to tell; {MIN_DAYS} are needed, for the rows of a day are alike."
-    middle = mature["at"].min() + (mature["at"].max() - mature["at"].min()) / 2  # type: ignore[operator]
-    older = mature.filter(pl.col("at") <= middle)
-    usual = 1 - older["label"].null_count() / older.height
-    if share < MATURE * usual:
-        return f"{told}, {share:.0%} where {usual:.0%} is usual: provisional, nothing is judged by it yet."
-    return ""
-
-
 def _estimates(monitor: MonitorSpec, labelled: pl.DataFrame, decision: Decision) -> tuple[Estimate, Estimate]:
     """The figure with its interval by days, and with the one that takes rows for independent."""
+    labelled = labelled.sort("at", maintain_order=True)
     truth = labelled["label"].cast(pl.Float64).to_numpy()
     scores = labelled[SCORE].to_numpy()
     days = labelled["at"].dt.epoch("d").to_numpy()
     if monitor.kind != "kpi":
-        metric = "calibration_in_the_large" if monitor.metric == CALIBRATION else monitor.metric
-        return estimate(metric, truth, scores, days), estimate(metric, truth, scores)
+        name = "calibration_in_the_large" if monitor.metric == CALIBRATION else monitor.metric
+        if name in AT_DECISION and decision.threshold is not None:
+            scores = (scores >= decision.threshold).astype(float)
+        groups = None
+        if monitor.group:
+            column = column_of(labelled, monitor.group)
+            if column is None:
+                nothing = cannot_tell(truth.size, f"the log has no column {monitor.group!r}")
+                return nothing, nothing
+            groups = column.cast(pl.String).fill_null("").rank("dense").to_numpy()
+        return estimate(name, truth, scores, days, groups), estimate(name, truth, scores, None, groups)
     if decision.threshold is None or not decision.costs:
         nothing = cannot_tell(truth.size, "the model states no threshold and no costs")
         return nothing, nothing
@@ -282,20 +403,20 @@ def _ratio(by_days: Estimate, by_rows: Estimate) -> float:
     return max(1.0, days / rows) if rows > 0.0 and math.isfinite(days) else 1.0
 
 
-def _against(monitor: MonitorSpec, evaluation: Sequence[MetricValue], *, widened: float) -> _Against:
+def _against(monitor: MonitorSpec, evaluation: Sequence[MetricValue], *, widened: float, slice: str = "") -> _Against:
     """What the figure is compared with.
 
     The evaluation's interval takes its rows for independent. The rows of a day were as alike before release as they are
     in the window, so it is widened as many times as the window's own is by days.
     """
-    if monitor.metric == CALIBRATION:
+    if monitor.metric == CALIBRATION or (monitor.kind != "kpi" and metric(monitor.metric).better == "zero"):
         bound = monitor.limit or 0.0
         return _Against(bound=bound, better="zero", told=f"limit {bound:.4g} either way")
-    better = "lower" if monitor.kind == "kpi" else METRICS[monitor.metric].better
+    better = "lower" if monitor.kind == "kpi" else metric(monitor.metric).better
     if monitor.limit is not None:
         return _Against(bound=monitor.limit, better=better, told=f"limit {monitor.limit:.4g}")
     for figure in evaluation:
-        if figure.metric == monitor.metric and not figure.slice and not math.isnan(figure.value):
+        if figure.metric == monitor.metric and figure.slice == slice and not math.isnan(figure.value):
             low, high = (figure.value + (edge - figure.value) * widened for edge in (figure.low, figure.high))
             edge = high if better == "lower" else low
             bound = figure.value if math.isnan(edge) else edge
@@ -309,7 +430,7 @@ def _figure(found: Estimate, monitor: MonitorSpec, decision: Decision, days: int
     if math.isnan(found.value):
         return f"{name} cannot be told: {found.note}"
     unit = f" {decision.unit} a prediction" if monitor.kind == "kpi" and decision.unit else ""
-    sign = "+" if monitor.metric == CALIBRATION else ""
+    sign = "+" if monitor.metric in (CALIBRATION, "bias") else ""
     return f"{name} {found.value:{sign}.4g}{_interval(found.low, found.high, sign)}{unit} over {days} days"
 
 

@@ -8,15 +8,18 @@ from slipway.records.responsibility import Comment, Handover, Notice
 
 __all__ = [
     "AddComment",
+    "AllComments",
     "CommentKept",
     "Comments",
     "DeleteComment",
     "EditComment",
+    "FindComments",
     "Inbox",
     "ListComments",
     "ListNotices",
     "MarkNotices",
     "NoticesMarked",
+    "Remark",
     "operations",
 ]
 
@@ -32,6 +35,56 @@ class Comments(Struct, frozen=True, kw_only=True):
 
     about: str
     comments: tuple[Comment, ...]
+
+
+class FindComments(Struct, frozen=True, kw_only=True):
+    """Which of all comments.
+
+    Args:
+        person: Said by this person, or mentioning them; "" for everybody's.
+        kind: On which sort of thing: run, model, verdict, incident or table; "" for all.
+        limit: How many at most, 1 to 500.
+    """
+
+    person: str = ""
+    kind: str = ""
+    limit: int = 100
+
+
+class Remark(Struct, frozen=True, kw_only=True):
+    """A comment with what it is on, and where its thread stands.
+
+    Args:
+        comment: As it is kept; without text once it is deleted.
+        kind: What sort of thing it is on.
+        called: What people call that thing, "" where it is gone.
+        place: The parts of the address of the page with its thread, within the project; () for none.
+        later: How many comments that still stand came after it in its thread.
+        waits_for: Who is mentioned in it and has said nothing in its thread since.
+    """
+
+    comment: Comment
+    kind: str
+    called: str = ""
+    place: tuple[str, ...] = ()
+    later: int = 0
+    waits_for: tuple[str, ...] = ()
+
+
+class AllComments(Struct, frozen=True, kw_only=True):
+    """Comments of a project, newest first.
+
+    Args:
+        remarks: Those that were asked for, of what whoever asks may see.
+        more: How many older ones were left out.
+        kinds: How many there are on each sort of thing, of the person that was asked for.
+        people: In how many each person speaks or is mentioned, of the kind that was asked for.
+    """
+
+    remarks: tuple[Remark, ...] = ()
+    more: int = 0
+    kinds: dict[str, int] = {}
+    people: dict[str, int] = {}
 
 
 class AddComment(Struct, frozen=True, kw_only=True):
@@ -81,6 +134,7 @@ class Inbox(Struct, frozen=True, kw_only=True):
         handovers: Models that are offered to them.
         incidents: Open ones that are theirs to look at.
         notices: What they are told beside these, newest first.
+        untold: Why the channels could not tell of these incidents, or perhaps not.
         stands_for: Those who are away and for whom they act: what is waited for from them is among the above.
         more: How many notices were left out.
     """
@@ -90,6 +144,7 @@ class Inbox(Struct, frozen=True, kw_only=True):
     incidents: tuple[Incident, ...]
     notices: tuple[Notice, ...]
     stands_for: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
     more: int = 0
 
 
@@ -113,6 +168,14 @@ operations = (
         request=ListComments,
         response=Comments,
         body="slipway.governance.comments:list_comments",
+    ),
+    Operation(
+        name="comments.all",
+        summary="List all comments of a project, newest first, by person and kind of thing.",
+        permission="comments.read",
+        request=FindComments,
+        response=AllComments,
+        body="slipway.governance.comments:all_comments",
     ),
     Operation(
         name="comments.add",

@@ -1,5 +1,6 @@
 """How an operation is declared and called."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +13,7 @@ from slipway.ports.workspace import Workspace, in_project
 from slipway.records.people import MEMBER, Actor
 from slipway.tables.personal import sees_all, veil
 
-__all__ = ["Empty", "Operation", "call", "check_actor", "check_allowed", "convert"]
+__all__ = ["Empty", "Operation", "body_of", "call", "check_actor", "check_allowed", "convert"]
 
 
 class Empty(Struct, frozen=True):
@@ -83,9 +84,15 @@ def call(workspace: Workspace, operation: Operation, request: Any) -> Any:
     if operation.route:  # it belongs to no project: what somebody may do in one of them does not count
         workspace = in_project(workspace, "") if workspace.identity else workspace
     check_allowed(workspace, operation.name, operation.permission)
-    module, _, function = operation.body.partition(":")
-    body = getattr(import_module(module), function)
+    body = body_of(operation)
     return body(workspace, request) if sees_all(workspace) else veil().through(workspace, body, request)
+
+
+def body_of(operation: Operation) -> Callable[[Workspace, Any], Any]:
+    """What an operation does; its module is loaded when it is first asked for."""
+    module, _, function = operation.body.partition(":")
+    body: Callable[[Workspace, Any], Any] = getattr(import_module(module), function)
+    return body
 
 
 def check_allowed(workspace: Workspace, name: str, permission: str) -> None:

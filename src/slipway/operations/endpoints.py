@@ -67,6 +67,7 @@ class EndpointDetail(Struct, frozen=True, kw_only=True):
     Feeds are what the process that runs, or ran last, found when it looked features up; `consistency` is the newest
     report on the features that it served. `scorings` are those of a batch endpoint, newest first, and `next_at` is when its
     clocks begin another. `drills` are the proofs that its way back works, newest first.
+    `simulated` are the simulated tables that what serves learned from.
     """
 
     revisions: tuple[Revision, ...]
@@ -79,6 +80,7 @@ class EndpointDetail(Struct, frozen=True, kw_only=True):
     scorings: tuple[Scoring, ...] = ()
     next_at: datetime | None = None
     drills: tuple[Drill, ...] = ()
+    simulated: tuple[str, ...] = ()
 
 
 class AskCallers(Struct, frozen=True, kw_only=True):

@@ -81,9 +81,15 @@ class ListStanding(Struct, frozen=True, kw_only=True):
 
 
 class StandingApprovals(Struct, frozen=True, kw_only=True):
-    """Standing approvals, newest first; lapsed and revoked ones too."""
+    """Standing approvals, newest first; lapsed and revoked ones too.
+
+    Args:
+        approvals: Of the endpoint that was asked for, or of all.
+        retrains: Whether that endpoint declares a retraining in this environment: without, there is nothing to approve.
+    """
 
     approvals: tuple[StandingApproval, ...]
+    retrains: bool = False
 
 
 class Revoke(Struct, frozen=True, kw_only=True):
@@ -94,17 +100,43 @@ class Revoke(Struct, frozen=True, kw_only=True):
 
 
 class ListEvents(Struct, frozen=True, kw_only=True):
-    """Events after a position, of one subject or of all."""
+    """Events after a position, those of which all that is given holds.
+
+    Args:
+        after: Only those behind this position.
+        before: Only those in front of this position, 0 for no such bound.
+        subject: Of what, as a lineage node, whole.
+        thing: What it is about, a piece of the subject: "flight-delays".
+        person: Who did it, whole.
+        act: What, the verb or the beginning of it: "endpoints.deploy", "endpoints".
+        since: Not before this instant, with a time zone.
+        until: Before this instant.
+        newest: Whether the newest come first.
+        limit: How many at most.
+    """
 
     after: int = 0
+    before: int = 0
     subject: str = ""
+    thing: str = ""
+    person: str = ""
+    act: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    newest: bool = False
     limit: int = 100
 
 
 class Events(Struct, frozen=True, kw_only=True):
-    """Events in order."""
+    """Events in order, or the newest first.
+
+    Args:
+        events: They.
+        next: Where to go on, as `before` of the newest first, as `after` otherwise; 0 where all were looked at.
+    """
 
     events: tuple[Event, ...]
+    next: int = 0
 
 
 class AuditState(Struct, frozen=True, kw_only=True):

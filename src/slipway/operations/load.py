@@ -14,7 +14,7 @@ class CheckLoad(Struct, frozen=True, kw_only=True):
 
     Args:
         target: A run's id, or MODEL or MODEL:VERSION.
-        rate: Requests a second; None for the greatest that the endpoint's gate asks for, or 200.
+        rate: Requests a second; None for the greatest that the endpoint's gate or scope asks for, or 200.
         rows: Rows a request.
         seconds: For how long.
         endpoint: Whose gate and number of workers; an endpoint of the model's own name when empty.

@@ -18,9 +18,7 @@ __all__ = [
     "AliasAt",
     "AliasMoved",
     "AskedRow",
-    "DocumentModel",
     "DiffVersions",
-    "Documented",
     "FoundModels",
     "GetHistory",
     "GetLoggedModel",
@@ -69,7 +67,7 @@ class GetModel(Struct, frozen=True, kw_only=True):
 
 
 class ModelDetail(Struct, frozen=True, kw_only=True):
-    """Everything about one version: bundle, aliases, verdicts, approvals, reproductions, lineage, card.
+    """Everything about one version: bundle, aliases, verdicts, approvals, reproductions, lineage.
 
     A version that a tracking client registered has no bundle.
     """
@@ -80,7 +78,6 @@ class ModelDetail(Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...]
     approvals: tuple[Approval, ...]
     lineage: tuple[Link, ...]
-    card: str
     reproductions: tuple[Reproduction, ...] = ()
 
 
@@ -160,28 +157,6 @@ class AliasMoved(Struct, frozen=True, kw_only=True):
     alias: str
     number: int
     before: int
-
-
-class DocumentModel(Struct, frozen=True, kw_only=True):
-    """What is written down of a model.
-
-    Args:
-        name: The model.
-        field: "purpose", "harm", "limits" or "owner".
-        text: A sentence or more.
-    """
-
-    name: str
-    field: str
-    text: str
-
-
-class Documented(Struct, frozen=True, kw_only=True):
-    """What is written down of a model by now, by field, and the fields that are missing."""
-
-    name: str
-    written: dict[str, str]
-    missing: tuple[str, ...]
 
 
 class WhatIf(Struct, frozen=True, kw_only=True):
@@ -302,7 +277,7 @@ operations = (
     ),
     Operation(
         name="models.get",
-        summary="Show one version: bundle, metrics, verdicts, approvals, lineage, card.",
+        summary="Show one version: bundle, metrics, verdicts, approvals, lineage.",
         permission="models.read",
         request=GetModel,
         response=ModelDetail,
@@ -347,15 +322,6 @@ operations = (
         request=SetAlias,
         response=AliasMoved,
         body="slipway.flows.models:set_alias",
-        changes=True,
-    ),
-    Operation(
-        name="models.document",
-        summary="Write down what no evidence tells of a model: its purpose, whom it may harm, its limits, its owner.",
-        permission="models.document",
-        request=DocumentModel,
-        response=Documented,
-        body="slipway.models.registered:document",
         changes=True,
     ),
 )

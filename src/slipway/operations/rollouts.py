@@ -1,5 +1,7 @@
 """Roll-outs, retrainings and the loop that drives both."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
@@ -11,6 +13,7 @@ __all__ = [
     "Actions",
     "Advance",
     "GetRollout",
+    "GetStories",
     "ListActions",
     "ListRetrainings",
     "ListRollouts",
@@ -23,6 +26,9 @@ __all__ = [
     "Rollouts",
     "StartRetraining",
     "Started",
+    "Stories",
+    "Story",
+    "StoryLine",
     "operations",
 ]
 
@@ -141,6 +147,65 @@ class Actions(Struct, frozen=True, kw_only=True):
     """Actions, oldest first."""
 
     actions: tuple[Action, ...]
+
+
+class GetStories(Struct, frozen=True, kw_only=True):
+    """What the loop did at an endpoint, told from alarm to outcome."""
+
+    endpoint: str
+    limit: int = 10
+
+
+class StoryLine(Struct, frozen=True, kw_only=True):
+    """One thing that happened.
+
+    Args:
+        at: Business time.
+        what: An action's kind, or "yield": whether a retraining helped.
+        sentence: What and why, with figures.
+        owner: The role that was told, "" for nobody.
+        subjects: Lineage nodes it is about.
+    """
+
+    at: datetime
+    what: str
+    sentence: str
+    owner: str = ""
+    subjects: tuple[str, ...] = ()
+
+
+class Story(Struct, frozen=True, kw_only=True):
+    """What belongs together, from its first line to its last.
+
+    Args:
+        number: Of the action that began it.
+        since: When it began, business time.
+        until: When the last of it happened.
+        lines: What happened, oldest first.
+        policy: The row of the loop's policy that it followed, "" where a schedule or a person asked.
+        outcome: How it ended, or how far it is.
+    """
+
+    number: int
+    since: datetime
+    until: datetime
+    lines: tuple[StoryLine, ...]
+    policy: str = ""
+    outcome: str = ""
+
+
+class Stories(Struct, frozen=True, kw_only=True):
+    """Stories, the newest first.
+
+    Args:
+        stories: As many as were asked for.
+        more: How many there are besides.
+        sentence: What retraining was worth so far.
+    """
+
+    stories: tuple[Story, ...]
+    more: int = 0
+    sentence: str = ""
 
 
 class Reconcile(Struct, frozen=True, kw_only=True):
@@ -269,6 +334,14 @@ operations = (
         request=ListActions,
         response=Actions,
         body="slipway.loop.actions:list_actions",
+    ),
+    Operation(
+        name="loop.stories",
+        summary="Tell what the loop did at an endpoint, from alarm to outcome.",
+        permission="endpoints.read",
+        request=GetStories,
+        response=Stories,
+        body="slipway.loop.story:get_stories",
     ),
     Operation(
         name="loop.reconcile",

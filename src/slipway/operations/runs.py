@@ -83,6 +83,7 @@ class RunDetail(Struct, frozen=True, kw_only=True):
         reproductions: What came of repeating it, newest first.
         repeats: Where it repeated another run to compare with it: what came of that.
         lock: What its own code imported; None where that was not kept.
+        simulated: The simulated tables that it read, or that these were made of.
     """
 
     run: Run
@@ -94,6 +95,7 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     reproductions: tuple[Reproduction, ...] = ()
     repeats: Reproduction | None = None
     lock: Lock | None = None
+    simulated: tuple[str, ...] = ()
 
 
 class GetCurves(Struct, frozen=True, kw_only=True):
@@ -105,6 +107,8 @@ class GetCurves(Struct, frozen=True, kw_only=True):
         after: Only metrics whose place is behind this one's: `next` of the page before.
         limit: How many metrics at most: 1 to 1,000.
         buckets: As how many stretches a curve comes at most: 1 to 10,000.
+        since: Only points of this step and later ones, None from the first.
+        until: Only points up to this step, None to the last.
     """
 
     id: str
@@ -112,6 +116,8 @@ class GetCurves(Struct, frozen=True, kw_only=True):
     after: str = ""
     limit: int = 12
     buckets: int = 100
+    since: int | None = None
+    until: int | None = None
 
 
 class Curve(Struct, frozen=True, kw_only=True):
@@ -122,7 +128,7 @@ class Curve(Struct, frozen=True, kw_only=True):
 
 
 class Curves(Struct, frozen=True, kw_only=True):
-    """Curves in the order of pages, and what to ask for after them, "" when nothing follows.
+    """Curves in the order of pages, and what to ask for after them, "" when nothing follows; 2,000 metrics are looked at.
 
     Metrics of whole runs come first, then those of slices (`auc[carrier=AA]`), then the machine's (`system/...`).
     """

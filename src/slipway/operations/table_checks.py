@@ -56,6 +56,8 @@ class ColumnSummary(Struct, frozen=True, kw_only=True):
         personal: Whether it tells something of a person: then no value is shown to who may not see them.
         change: Beside the other version: "moved", "steady", "cannot tell", "new" or "".
         told: The same in words.
+        differences: Beside the other version, what its figures say otherwise, a sentence each.
+        bars_before: Its histogram in the other version, over its own range there; () where it has none.
     """
 
     name: str
@@ -76,6 +78,8 @@ class ColumnSummary(Struct, frozen=True, kw_only=True):
     personal: bool = False
     change: str = ""
     told: str = ""
+    differences: tuple[str, ...] = ()
+    bars_before: tuple[int, ...] = ()
 
 
 class Profile(Struct, frozen=True, kw_only=True):

@@ -5,10 +5,13 @@ from datetime import datetime
 from msgspec import Struct
 
 from slipway.operations.declare import Operation
+from slipway.records.limits import Retention
 from slipway.records.trash import TrashRule
 
 __all__ = [
     "Kept",
+    "Expire",
+    "Expired",
     "KeepTrash",
     "ListTrash",
     "PurgeTrash",
@@ -138,6 +141,38 @@ class Purged(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
+class Expire(Struct, frozen=True, kw_only=True):
+    """Let go what `[retention]` of slipway.toml says, as the server does once a day; or say what would go."""
+
+    dry_run: bool = False
+
+
+class Expired(Struct, frozen=True, kw_only=True):
+    """What went, or would.
+
+    Args:
+        rule: What `[retention]` says, as it was declared last.
+        runs: The runs that went into the trash.
+        kept: Runs that are as old and stay, and why.
+        runs_bytes: For a dry run: what purging these runs would give the disk back.
+        tasks: How many folders of ended tasks went.
+        tasks_bytes: Their bytes.
+        unnamed: How many blobs that nothing names went.
+        unnamed_bytes: Their bytes.
+        dry_run: Whether nothing was changed.
+    """
+
+    rule: Retention
+    runs: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    runs_bytes: int = 0
+    tasks: int = 0
+    tasks_bytes: int = 0
+    unnamed: int = 0
+    unnamed_bytes: int = 0
+    dry_run: bool = False
+
+
 class KeepTrash(Struct, frozen=True, kw_only=True):
     """After how many days the server purges what is in the trash; None for never."""
 
@@ -210,6 +245,15 @@ operations = (
         request=KeepTrash,
         response=TrashRule,
         body="slipway.flows.trash:keep",
+        changes=True,
+    ),
+    Operation(
+        name="trash.expire",
+        summary="Let old runs, tasks and bytes go as `[retention]` says; or say what would go.",
+        permission="trash.purge",
+        request=Expire,
+        response=Expired,
+        body="slipway.flows.expire:expire",
         changes=True,
     ),
     Operation(

@@ -5,7 +5,7 @@ cannot be told stays one on both sides.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,9 @@ from slipway.errors import BackendError, GateRefused, InvalidInput, SlipwayError
 from slipway.operations.declare import Operation
 from slipway.records.gates import Verdict
 
-__all__ = ["decode", "encode", "error_body", "error_from", "plain"]
+__all__ = ["decode", "encode", "error_body", "error_from", "marked", "plain", "simulated_in"]
+
+_MARK = b'{"simulated_tables":'
 
 
 def plain(value: Any) -> Any:
@@ -26,6 +28,26 @@ def plain(value: Any) -> Any:
 def encode(value: Any) -> bytes:
     """A struct as JSON."""
     return msgspec.json.encode(plain(value))
+
+
+def marked(body: bytes, tables: Sequence[str]) -> bytes:
+    """A response with the word of where its figures come from: `simulated_tables`, its first field; as it is without any.
+
+    Args:
+        body: A response in JSON.
+        tables: The project's simulated tables.
+    """
+    if not tables or not body.startswith(b"{"):
+        return body
+    rest = body[1:]
+    return _MARK + msgspec.json.encode(list(tables)) + (b"" if rest == b"}" else b",") + rest
+
+
+def simulated_in(body: bytes) -> tuple[str, ...]:
+    """The simulated tables that a response names, () for none."""
+    if not body.startswith(_MARK):
+        return ()
+    return msgspec.json.decode(body[len(_MARK) : body.index(b"]") + 1], type=tuple[str, ...])
 
 
 def decode(operation: Operation, body: bytes) -> Any:

@@ -6,14 +6,59 @@ import typing
 from collections.abc import Mapping
 from datetime import date, datetime
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from slipway.errors import InvalidInput, near
 from slipway.pipelines.declare import Pipeline
+from slipway.records.schedules import ParameterKind, ParameterSpec
 
-__all__ = ["converted"]
+__all__ = ["converted", "parameters_of"]
+
+_KINDS: dict[Any, ParameterKind] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    date: "date",
+    datetime: "instant",
+}
+
+
+def parameters_of(pipeline: Pipeline[..., Any]) -> tuple[ParameterSpec, ...]:
+    """What a pipeline takes, so that it can be asked for and checked without the project's code."""
+    hints = typing.get_type_hints(pipeline.function)
+    found = []
+    for name, parameter in pipeline.signature.parameters.items():
+        hint = hints.get(name, Any)
+        choices = [choice for choice in typing.get_args(hint) if choice is not NoneType]
+        is_optional = NoneType in typing.get_args(hint)
+        if is_optional and len(choices) == 1:
+            hint = choices[0]
+        named = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        is_named = bool(named) and all(isinstance(one, str) for one in named)
+        kind = _KINDS.get(hint, "any") if isinstance(hint, type) else "any"
+        is_needed = parameter.default is parameter.empty
+        found.append(
+            ParameterSpec(
+                name=name,
+                kind="text" if is_named else kind,
+                is_optional=is_optional,
+                is_needed=is_needed,
+                default=None if is_needed else _plain(parameter.default),
+                choices=named if is_named else (),
+            )
+        )
+    return tuple(found)
+
+
+def _plain(value: object) -> Any:
+    """A default as JSON carries it, None where it carries none like it."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, NotImplementedError, msgspec.MsgspecError):
+        return None
 
 
 def converted(pipeline: Pipeline[..., Any], values: Mapping[str, object]) -> dict[str, object]:

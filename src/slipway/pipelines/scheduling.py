@@ -21,6 +21,7 @@ from slipway.context import Slot
 from slipway.errors import InvalidInput
 from slipway.ledger.step_scope import NO_LIMITS, StepLimits
 from slipway.pipelines.futures import LOOK_UP_S, StepFuture
+from slipway.processes import cores
 
 __all__ = ["Machine", "Scheduler", "Task"]
 
@@ -53,7 +54,7 @@ class Machine:
 
 def cpus_here() -> int:
     """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 @dataclass(slots=True, eq=False)

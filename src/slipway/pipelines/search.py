@@ -39,6 +39,7 @@ from slipway.pipelines.searched import Search, Trial
 from slipway.ports.sampler import Asked, Sampler
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import MetricPoint
+from slipway.schema.metric_contract import MetricContract
 from slipway.stats.metrics import METRICS
 
 __all__ = ["Direction", "search"]
@@ -52,7 +53,7 @@ def search(
     workspace: Workspace,
     train: Callable[..., Any],
     space: Mapping[str, object],
-    metric: str,
+    metric: str | MetricContract,
     trials: int = 20,
     parallel: int = 1,
     direction: Direction | None = None,
@@ -69,6 +70,9 @@ def search(
         MissingExtra: Optuna is not installed.
         StepFailed: No trial came to an end.
     """
+    if isinstance(metric, MetricContract):
+        direction = direction or metric.direction
+        metric = metric.kpi
     dimensions = check_space(space)
     outer = step_scope.get()
     _check(train, dimensions, fixed or {}, trials, parallel)
@@ -370,12 +374,14 @@ def _value(metric: str, result: Any, curve: Mapping[int, float]) -> float:
     """
     evaluation = getattr(result, "evaluation", None)
     found: Any = None
+    told = ""
     if isinstance(result, numbers.Real) and not isinstance(result, bool):
         found = result
     elif isinstance(result, Mapping):
         found = result.get(metric)
     elif evaluation is not None:
-        found = next((one.value for one in evaluation.metrics if one.metric == metric and not one.slice), None)
+        figure = next((one for one in evaluation.metrics if one.metric == metric and not one.slice), None)
+        found, told = (None, "") if figure is None else (figure.value, figure.note)
     if found is None and curve:
         found = _last(curve)
     if not isinstance(found, numbers.Real):
@@ -385,5 +391,6 @@ def _value(metric: str, result: Any, curve: Mapping[int, float]) -> float:
             f"sw.active_run().log_metric({metric!r}, ...).",
         )
     if not math.isfinite(found):
-        raise InvalidInput(f"The trial's {metric!r} is {found}.", fix="Look at what it was trained with.")
+        why = f"The trial's {metric!r} cannot be told: {told}." if told else f"The trial's {metric!r} is {found}."
+        raise InvalidInput(why, fix="Look at what it was trained with.")
     return float(found)

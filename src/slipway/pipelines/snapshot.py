@@ -15,10 +15,23 @@ from slipway.errors import BackendError, Corrupt, InvalidInput, NotFound
 from slipway.ledger import archive, provenance
 from slipway.pipelines.beside import PASSED_OVER, SETTINGS
 from slipway.ports.workspace import Workspace
+from slipway.records.schedules import ParameterSpec
 
-__all__ = ["Contents", "check_files", "contents_of", "fetch", "pack", "take"]
+__all__ = ["AboutPipeline", "Contents", "check_files", "contents_of", "fetch", "pack", "take"]
 
 _CONTENTS = "snapshot.json"
+
+
+class AboutPipeline(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline as a snapshot tells of it, to whoever has not imported the code.
+
+    Args:
+        about: The first line of its docstring.
+        parameters: What it takes.
+    """
+
+    about: str = ""
+    parameters: tuple[ParameterSpec, ...] = ()
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,15 +42,23 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
         lock: "name==version" of what was installed when it was taken.
         python: The version of Python then.
         files: What belongs beside the code: the digest of each file by its path.
+        pipelines: The project's pipelines by name; None in snapshots of earlier releases, and of commits.
     """
 
     declared: tuple[str, ...] = ()
     lock: tuple[str, ...] = ()
     python: str = ""
     files: dict[str, str] = {}
+    pipelines: dict[str, AboutPipeline] | None = None
 
 
-def pack(folder: Path, *, declared: Sequence[str] = (), files: Mapping[str, str] | None = None) -> bytes:
+def pack(
+    folder: Path,
+    *,
+    declared: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    pipelines: Mapping[str, AboutPipeline] | None = None,
+) -> bytes:
     """A project's Python files and slipway.toml as an archive: the same content gives the same bytes anywhere.
 
     Hidden folders, virtual environments and caches are passed over.
@@ -46,6 +67,7 @@ def pack(folder: Path, *, declared: Sequence[str] = (), files: Mapping[str, str]
         folder: The project's folder.
         declared: The names that the project declares.
         files: What belongs beside the code: the digest of each stored file by its path.
+        pipelines: Its pipelines by name, None where it was not imported.
 
     Raises:
         InvalidInput: There is no Python file in it.
@@ -61,6 +83,7 @@ def pack(folder: Path, *, declared: Sequence[str] = (), files: Mapping[str, str]
         lock=environment.lock,
         python=environment.python,
         files=dict(sorted((files or {}).items())),
+        pipelines=None if pipelines is None else dict(sorted(pipelines.items())),
     )
     return archive.pack(code | {_CONTENTS: msgspec.json.encode(contents)})
 
@@ -77,14 +100,19 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def take(
-    workspace: Workspace, folder: Path, *, declared: Sequence[str] = (), files: Mapping[str, str] | None = None
+    workspace: Workspace,
+    folder: Path,
+    *,
+    declared: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    pipelines: Mapping[str, AboutPipeline] | None = None,
 ) -> str:
     """Store a project's snapshot; returns its digest. See `pack`.
 
     Raises:
         InvalidInput: There is no Python file in it.
     """
-    return workspace.blobs.put(pack(folder, declared=declared, files=files))
+    return workspace.blobs.put(pack(folder, declared=declared, files=files, pipelines=pipelines))
 
 
 def fetch(workspace: Workspace, digest: str, folder: Path, *, files: Mapping[str, str] | None = None) -> Contents:

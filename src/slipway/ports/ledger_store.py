@@ -6,12 +6,14 @@ no migration.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from slipway.ports.ledger_rows import LedgerRows
 from slipway.records.events import Event, Root
 from slipway.records.record import Entry, Link
 from slipway.records.runs import Bucket, MetricPoint
-from slipway.records.search import Condition, Field, Order, Position
+from slipway.records.search import Condition, Field, Order, Position, Space, Value
 
 __all__ = ["Found", "LedgerStore", "ReadTransaction", "WriteTransaction"]
 
@@ -25,6 +27,11 @@ class Found(NamedTuple):
 
 class ReadTransaction(Protocol):
     """A consistent view: everything read inside it is of one moment."""
+
+    @property
+    def rows(self) -> LedgerRows:
+        """Its rows as they lie there, for a copy."""
+        ...
 
     def get(self, kind: str, id: str) -> Entry | None:
         """The entry, or None."""
@@ -92,6 +99,37 @@ class ReadTransaction(Protocol):
 
         Raises:
             InvalidInput: It takes too long.
+        """
+        ...
+
+    def values(
+        self, kind: str, *, project: str, where: Condition | None = None, fields: Sequence[Field], limit: int
+    ) -> list[tuple[Value | None, ...]]:
+        """The values of some fields of every entry that a condition fits, in no order.
+
+        A text where the field has one, else the number; NaN for a metric that is none; None where it lacks the field.
+
+        Args:
+            kind: The records' kind.
+            project: Whose records.
+            where: What must hold, None for all records.
+            fields: At least one; none of which a record may have several values.
+            limit: How many entries at most.
+
+        Raises:
+            InvalidInput: It takes too long.
+        """
+        ...
+
+    def names(self, kind: str, *, project: str, space: Space, contains: str = "", limit: int) -> list[str]:
+        """The names of a space's fields that any record had so far, in order.
+
+        Args:
+            kind: The records' kind.
+            project: Whose records.
+            space: Which fields.
+            contains: What must be in the name, in any case of ASCII letters; "" for all.
+            limit: How many at most.
         """
         ...
 
@@ -220,6 +258,39 @@ class LedgerStore(Protocol):
 
         Raises:
             Unavailable: The database stays locked or cannot be reached.
+        """
+        ...
+
+    @property
+    def database(self) -> str:
+        """Whose copies it takes: "sqlite", "postgres"."""
+        ...
+
+    @property
+    def schema(self) -> int:
+        """Which version of its tables this Slipway keeps; opening brings older ones there, or says what does."""
+        ...
+
+    @property
+    def upgraded_from(self) -> int:
+        """Which version opening it has brought up to `schema`, 0 where there was nothing to bring."""
+        ...
+
+    def copy_to(self, path: Path) -> None:
+        """Write all that is in it into a new file, of one moment; nobody waits for it, and it waits for nobody.
+
+        Raises:
+            Corrupt: What is there cannot be read.
+        """
+        ...
+
+    def fill_from(self, path: Path) -> None:
+        """Take over what `copy_to` of the same database wrote, by this version of Slipway or an older one.
+
+        Raises:
+            Conflict: Something is in it already; nothing of it was changed.
+            Corrupt: The file is no such copy.
+            BackendError: A newer Slipway wrote it.
         """
         ...
 

@@ -9,12 +9,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-__all__ = ["LOCK_DESCRIPTOR", "LOCK_FILE", "LOG_FILE", "RESULT_FILE", "TASK_FILE", "Runner", "RunnerState"]
+__all__ = [
+    "CANCELLED_FILE",
+    "LOCK_DESCRIPTOR",
+    "LOCK_FILE",
+    "LOG_FILE",
+    "RESULT_FILE",
+    "TASK_FILE",
+    "Runner",
+    "RunnerState",
+]
 
 TASK_FILE = "task.json"
 RESULT_FILE = "result.json"
 LOCK_FILE = "run.lock"
 LOG_FILE = "run.log"
+CANCELLED_FILE = "cancelled"
+"""Who ended the task before its end, and why, in words: written before its process is stopped."""
 
 LOCK_DESCRIPTOR = 3
 """Where the task's process finds the lock that was taken for it, so that there is no moment without a holder."""

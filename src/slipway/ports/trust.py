@@ -11,12 +11,20 @@ TRUST_VARIABLE = "SSL_CERT_FILE"
 """As OpenSSL, curl and httpx call the file of the authorities to believe; one of a company's own is named there."""
 
 
-def trusted() -> ssl.SSLContext | bool:
+def trusted(url: str = "") -> ssl.SSLContext | bool:
     """What httpx is to verify certificates by: the authorities of the environment, or True for the public ones.
+
+    Where a client speaks to one address only, and that is plain HTTP, nobody is believed: no certificate comes there, and
+    to read the authorities takes longer than many requests.
+
+    Args:
+        url: The one address, "" for any.
 
     Raises:
         InvalidSetting: The file that the environment names holds none.
     """
+    if url.lower().startswith("http://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     file = os.environ.get(TRUST_VARIABLE, "")
     if not file:
         return True

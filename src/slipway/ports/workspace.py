@@ -1,6 +1,6 @@
 """What a host hands to a stage: who asks, for which project, and the opened backends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +18,18 @@ from slipway.ports.runner import Runner
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import EMBEDDED, OnlinePlace
 from slipway.records.people import Actor, Identity
+from slipway.records.promotions import Promotion, PromotionPlace
 
-__all__ = ["LARGEST_UPLOAD", "OpenOnline", "OpenParts", "Workspace", "current_workspace", "in_project", "workspace"]
+__all__ = [
+    "LARGEST_UPLOAD",
+    "Environments",
+    "OpenOnline",
+    "OpenParts",
+    "Workspace",
+    "current_workspace",
+    "in_project",
+    "workspace",
+]
 
 
 LARGEST_UPLOAD = 5_000_000_000
@@ -46,6 +56,71 @@ class OpenParts(Protocol):
         ...
 
 
+class Environments(Protocol):
+    """The other environments of the project in whose folder a server runs, and what its commands do there.
+
+    Each works with the project's code, as whoever a token names; where a store knows nobody, as the server's account.
+    """
+
+    def places(self, project: str) -> tuple[PromotionPlace, ...]:
+        """Into which environments a version of the project may be taken, in their order; () for another project."""
+        ...
+
+    def promote(
+        self,
+        place: PromotionPlace,
+        model: str,
+        version: str,
+        *,
+        endpoint: str = "",
+        key: str = "",
+        reason: str = "",
+        tokens: Mapping[str, str],
+    ) -> Promotion | None:
+        """Take a version as far as it comes now; None where that takes long, and goes on.
+
+        Args:
+            place: Which way.
+            model: The model.
+            version: At the source.
+            endpoint: Where it is to serve, "" for the model's own name.
+            key: The key that the target is to trust first, "" for none.
+            reason: Why, "" where nobody said.
+            tokens: The asker's token of each environment that the place names.
+
+        Raises:
+            SlipwayError: What the command says.
+        """
+        ...
+
+    def approve(
+        self,
+        place: PromotionPlace,
+        model: str,
+        version: str,
+        *,
+        role: str,
+        reject: bool,
+        comment: str,
+        tokens: Mapping[str, str],
+    ) -> None:
+        """Give somebody's word for a version in the place's target.
+
+        Args:
+            place: Which way.
+            model: The model.
+            version: At the target.
+            role: In which role.
+            reject: Whether it is against it.
+            comment: Why.
+            tokens: The asker's token of the target, where it knows people.
+
+        Raises:
+            SlipwayError: What the command says.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """Everything that a stage may use of the world.
@@ -67,6 +142,7 @@ class Workspace:
         open_online: Opens the online store of an endpoint's folder.
         online: The URL of the online store that the environment's settings name, "" for the embedded one.
         placement: Where the steps of pipelines are carried out.
+        environments: The other environments of the project in whose folder a server runs; None elsewhere.
         run_server: The server that keeps the runs; None where they are kept in the ledger here.
         largest_upload: How many bytes an artifact may have that is sent here over HTTP.
         memory_bytes: How much memory the making of a training set may take, all of the process counted, about; 0 for half
@@ -89,6 +165,7 @@ class Workspace:
     open_parts: OpenParts | None = None
     online: str = ""
     placement: Placement = THREADS
+    environments: Environments | None = None
     run_server: RunServer | None = None
     largest_upload: int = LARGEST_UPLOAD
     memory_bytes: int = 0

@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from slipway.records.contracts import ContractTerms
 from slipway.records.endpoints import Served
 from slipway.records.record import Record
 
@@ -19,7 +20,8 @@ class ABTestSpec(Struct, frozen=True, kw_only=True):
     """What an A/B test compares, and how.
 
     Args:
-        metric: "label": the label's value; "cost": what the decision cost, by the cost matrix of the champion's decision.
+        metric: "label": the label's value; "cost": what the decision cost, by the cost matrix of the champion's decision;
+            "contract": what a prediction yields by the endpoint's metric contract.
         times: A request field by which each row's value is multiplied, "" for none: the amount at stake.
         better: Whether a higher or a lower value is better.
         unit: What the metric is counted in: "EUR".
@@ -30,10 +32,11 @@ class ABTestSpec(Struct, frozen=True, kw_only=True):
         deadline_us: After that long a person is asked.
         covariate: A request field, or "prior" for the entity's mean of the metric in the four weeks before: what varies
             with it is taken out. "" for none.
+        contract: The metric contract, taken from the endpoint's declaration when the test begins.
         looks_us: How long after its beginning the planned looks are; () for looks at any time.
     """
 
-    metric: Literal["label", "cost"] = "label"
+    metric: Literal["label", "cost", "contract"] = "label"
     times: str = ""
     better: Literal["higher", "lower"] = "higher"
     unit: str = ""
@@ -44,6 +47,7 @@ class ABTestSpec(Struct, frozen=True, kw_only=True):
     deadline_us: int = 60 * 86_400_000_000
     covariate: str = ""
     looks_us: tuple[int, ...] = ()
+    contract: ContractTerms | None = None
 
 
 class ABArm(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from slipway.records.contracts import ContractTerms
 from slipway.records.endpoints import BatchSpec, FallbackSpec, LogSpec, MonitorSpec, OldSystemSpec, StreamSpec
 from slipway.records.gates import GateSpec
 from slipway.records.loop import RetrainSpec, TriggerSpec
@@ -41,6 +42,8 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
         batch: What it scores, None for an endpoint that answers requests.
         caller_rate: How many requests a second each caller may send, 0 for no limit.
         old_system: What its answers are compared with, None for nothing.
+        label_window_us: How far a label by key and time reaches back, 0 where it takes none.
+        kpi: The metric contract that it is under, None for none.
     """
 
     model: str
@@ -63,6 +66,8 @@ class DeclaredEndpoint(Record, frozen=True, kw_only=True, tag="endpoint"):
     batch: BatchSpec | None = None
     caller_rate: float = 0.0
     old_system: OldSystemSpec | None = None
+    label_window_us: int = 0
+    kpi: ContractTerms | None = None
 
 
 class DeclaredTable(Record, frozen=True, kw_only=True, tag="declared_table"):

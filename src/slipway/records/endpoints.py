@@ -7,8 +7,11 @@ import blake3
 import msgspec
 from msgspec import Struct
 
+from slipway.records.contracts import ContractTerms
 from slipway.records.features import Scalar
+from slipway.records.health import ServiceSpec
 from slipway.records.people import Actor
+from slipway.records.plugged import Plugged
 from slipway.records.record import Record
 from slipway.records.schedules import ScheduleTrigger
 from slipway.records.schema import Field
@@ -49,6 +52,7 @@ class Contract(Struct, frozen=True, kw_only=True):
         max_bytes: Bytes a request may carry.
         bulk_rows: Rows an Arrow stream may carry.
         bulk_bytes: Bytes an Arrow stream may carry, and its texts when each row has its own.
+        label_window_us: How long before its own time a label by key and time reaches back to decisions, 0 for none.
     """
 
     fields: tuple[Field, ...]
@@ -58,6 +62,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     max_bytes: int = 4 << 20
     bulk_rows: int = 1_000_000
     bulk_bytes: int = 128 << 20
+    label_window_us: int = 0
 
 
 class Served(Struct, frozen=True, kw_only=True):
@@ -164,22 +169,43 @@ class MonitorSpec(Struct, frozen=True, kw_only=True):
     """A monitor as data.
 
     Args:
-        kind: "drift", "quality", "kpi", "consistency", "freshness" or "fallback".
+        kind: "drift", "quality", "estimated", "kpi", "consistency", "freshness", "fallback" or "service", or
+            "custom": a plug-in.
         name: Unique in the endpoint.
-        metric: For quality: the metric; for kpi: "cost"; for freshness: the name of the view or windows.
+        metric: For quality and estimated: the metric; for kpi: "cost"; for freshness: the name of the view or windows.
         label_delay_us: How long a label may take.
-        limit: For quality and kpi: a figure worse than this alerts, None to compare with the evaluation. For consistency:
+        limit: For quality, estimated and kpi: a figure worse than this alerts, None to compare with the evaluation. For consistency:
             the greatest share of a feature's values that may differ from offline. For freshness: a greater share of
             keys without a fresh row alerts. For fallback: a greater share of answers that are not the model's does.
         window_us: How much business time before the youngest mature prediction is judged together.
+        service: For service: what is promised.
+        contract: For kpi: the metric contract that is watched, None where it is what decisions cost.
+        every_us: For drift: the window that is compared with like ones before it, an hour or a day.
+        pages_a_month: For drift: how many false pages a month are bearable; None for drift that is only noted.
+        holidays: For drift: days that are like no other, as ISO dates.
+        segment: For drift: the input whose mix is told apart from changes within its values, "" for none.
+        absent: For quality: "negative" where a prediction without a label that is older than the delay counts as one.
+        slices: For quality: columns of the log by whose values it is judged too.
+        group: For quality: the column that says which rows are one request, or one series.
+        custom: For custom: the plug-in that judges.
     """
 
-    kind: Literal["drift", "quality", "kpi", "consistency", "freshness", "fallback"]
+    kind: Literal["drift", "quality", "estimated", "kpi", "consistency", "freshness", "fallback", "service", "custom"]
     name: str
     metric: str = ""
     label_delay_us: int = 0
     limit: float | None = None
     window_us: int = 28 * 86_400_000_000
+    service: ServiceSpec | None = None
+    contract: ContractTerms | None = None
+    every_us: int = 86_400_000_000
+    pages_a_month: float | None = None
+    holidays: tuple[str, ...] = ()
+    segment: str = ""
+    absent: str = ""
+    slices: tuple[str, ...] = ()
+    group: str = ""
+    custom: Plugged | None = None
 
 
 class LogSpec(Struct, frozen=True, kw_only=True):
@@ -254,6 +280,7 @@ class OldSystemSpec(Struct, frozen=True, kw_only=True):
         at_once: How many requests are under way at most.
         sample: The share of the answered rows that it is asked for.
         tolerance: Scores that are no further apart agree.
+        protocol: "json", or "v2": each field is a tensor of the Open Inference Protocol.
     """
 
     url: str
@@ -265,11 +292,13 @@ class OldSystemSpec(Struct, frozen=True, kw_only=True):
     at_once: int = 4
     sample: float = 1.0
     tolerance: float = 1e-6
+    protocol: Literal["json", "v2"] = "json"
 
     @property
     def mark(self) -> str:
         """16 digits that name it in the log: another declaration of where and how it is asked is another system."""
-        asked = msgspec.json.encode([self.url, self.score, sorted(self.fields.items()), self.rows])
+        said = [self.url, self.score, sorted(self.fields.items()), self.rows]
+        asked = msgspec.json.encode(said if self.protocol == "json" else [*said, self.protocol])
         return blake3.blake3(asked).hexdigest()[:16]
 
 

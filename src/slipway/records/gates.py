@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from slipway.records.contracts import ContractTerms
 from slipway.records.display import table
 from slipway.records.people import Actor
 from slipway.records.record import Record
@@ -43,6 +44,9 @@ CheckKind = Literal[
     "kpi",
     "load",
     "replayed",
+    "contract",
+    "contract_signed",
+    "real_data",
 ]
 
 
@@ -51,7 +55,7 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
 
     Args:
         kind: "metric" compares a figure with a limit; "champion" compares it with the champion's on the same rows.
-        metric: For metric, champion, fair and robust: which figure. For kpi: what the business calls it.
+        metric: For metric, champion, fair and robust: which figure. For kpi, contract and contract_signed: what the business calls it.
         op: For metric and kpi: ">=" or "<=". For monotonic: ">=" where the answer may not fall, "<=" where it may not rise.
         limit: For metric: the limit. For calibrated: the greatest tolerated difference of mean prediction and rate.
             For latency: how many times the champion's. For consistent: the greatest share of served values that differ.
@@ -70,6 +74,7 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
         columns: For documented: what must be written.
         amounts: For robust: the share of values that go missing, and the noise in standard deviations of a column.
         rate: For load: requests a second.
+        contract: For contract: the metric contract whose KPI is judged.
         where: For environment: the target, "<platform> <Python>", "" for this machine and its own Python.
     """
 
@@ -87,6 +92,7 @@ class CheckSpec(Struct, frozen=True, kw_only=True):
     amounts: tuple[float, ...] = ()
     rate: float = 0.0
     where: str = ""
+    contract: ContractTerms | None = None
 
 
 class GateSpec(Struct, frozen=True, kw_only=True):

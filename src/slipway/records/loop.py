@@ -6,23 +6,29 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from slipway.records.people import Actor
+from slipway.records.plugged import Plugged
 from slipway.records.record import Record
 
-__all__ = ["Action", "ActionKind", "RetrainSpec", "Retraining", "StandingApproval", "TriggerSpec"]
+__all__ = ["Action", "ActionKind", "Gain", "RetrainSpec", "Retraining", "StandingApproval", "TriggerSpec"]
 
 
 class TriggerSpec(Struct, frozen=True, kw_only=True):
     """What asks for a retraining.
 
     Args:
-        kind: "schedule": the clock; "degraded": an open incident of a quality or KPI monitor.
+        kind: "schedule": the clock; "degraded": an open incident of a quality, estimated quality or KPI monitor;
+            "labels": so many labels that came since the last retraining began; "custom": what a plug-in tells of.
         cron: For a schedule: five fields, in `timezone`.
         timezone: An IANA name.
+        labels: How many.
+        custom: The plug-in.
     """
 
-    kind: Literal["schedule", "degraded"]
+    kind: Literal["schedule", "degraded", "labels", "custom"]
     cron: str = ""
     timezone: str = "UTC"
+    labels: int = 0
+    custom: Plugged | None = None
 
 
 class RetrainSpec(Struct, frozen=True, kw_only=True):
@@ -34,6 +40,12 @@ class RetrainSpec(Struct, frozen=True, kw_only=True):
         when: What asks for it.
         cooldown_us: A degraded model is not trained again within this time after the last retraining began.
         until: The pipeline's parameter that takes the business day up to which data counts, "" for none.
+        since: The pipeline's parameter that takes the business day from which data counts, "" for none.
+        window_us: How much data before `until` counts, 0 for all that there is.
+        recent_us: The same after a concept change, 0 for `window_us`.
+        at_most: How many retrainings may begin within `per_us`, 0 for any number.
+        per_us: See `at_most`.
+        min_labels: How many labels have to be new to the model that serves.
     """
 
     pipeline: str
@@ -41,6 +53,38 @@ class RetrainSpec(Struct, frozen=True, kw_only=True):
     when: tuple[TriggerSpec, ...] = ()
     cooldown_us: int = 14 * 86_400_000_000
     until: str = "until"
+    since: str = ""
+    window_us: int = 0
+    recent_us: int = 0
+    at_most: int = 0
+    per_us: int = 0
+    min_labels: int = 0
+
+
+class Gain(Struct, frozen=True, kw_only=True):
+    """Whether a retraining helped: its model beside the one before, on labelled rows that came after its promotion.
+
+    Args:
+        verdict: "helped" or "harmed" where the whole interval says so.
+        metric: Of which loss a row.
+        difference: The new model's mean loss less the former one's: below 0 it is better. None where there is none.
+        low: Lower end of the 95 % interval by days.
+        high: Upper end.
+        rows: Labelled rows that both scored.
+        days: Of how many days.
+        sentence: The same in words.
+        at: When it was measured, business time.
+    """
+
+    verdict: Literal["helped", "harmed", "cannot tell"]
+    metric: str = ""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rows: int = 0
+    days: int = 0
+    sentence: str
+    at: datetime
 
 
 class StandingApproval(Record, frozen=True, kw_only=True, tag="standing_approval"):
@@ -80,6 +124,10 @@ class Retraining(Record, frozen=True, kw_only=True, tag="retraining"):
         run_id: Its run, once known.
         version: The model version that came of it, 0 for none.
         sentence: What came of it, in words.
+        since: The business day from which data counted, None for all that there was.
+        policy: The row of the loop's policy that it follows, "" where a schedule or a person asked.
+        causes: The incidents that asked for it, as lineage nodes.
+        gain: Whether it helped, once that was measured; None until then, and where it was never promoted.
     """
 
     parent_id: str
@@ -92,6 +140,10 @@ class Retraining(Record, frozen=True, kw_only=True, tag="retraining"):
     run_id: str = ""
     version: int = 0
     sentence: str = ""
+    since: datetime | None = None
+    policy: str = ""
+    causes: tuple[str, ...] = ()
+    gain: Gain | None = None
 
 
 ActionKind = Literal[

@@ -22,9 +22,11 @@ else:
 __all__ = [
     "DOCUMENTS",
     "Alias",
+    "ApartRow",
     "Bundle",
     "BundleFile",
     "Decision",
+    "ImportProof",
     "LoggedMetric",
     "LoggedModel",
     "MetricValue",
@@ -75,12 +77,25 @@ class Decision(Struct, frozen=True, kw_only=True):
     Args:
         threshold: A score at or above it decides "yes", None where the score itself is the answer.
         costs: The stated cost matrix: true_positive, false_positive, true_negative, false_negative.
-        unit: Of the costs: "USD".
+        unit: Of the costs, or of the price: "USD".
+        low: Where the score is a price: no answer lies below, None where it is none.
+        high: No answer lies above.
+        step: Prices are so many steps above `low`; 0 for any.
+        offer: The request's fields that the price may depend on, and nothing else.
     """
 
     threshold: float | None = None
     costs: dict[str, float] = {}
     unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    step: float = 0.0
+    offer: tuple[str, ...] = ()
+
+    @property
+    def is_price(self) -> bool:
+        """Whether the score is a price, which is answered within limits."""
+        return self.low is not None
 
 
 class Overlap(Struct, frozen=True, kw_only=True):
@@ -142,6 +157,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
             there, and those of the log are fair to judge it by. None where that is unknown.
         overlap: Whether rows that it was evaluated on had taught it, None where that is unknown.
         explained: What its answers rest on, None where nobody asked.
+        simulated: The simulated tables that it learned from, () where all were real.
     """
 
     model: str
@@ -167,11 +183,76 @@ class Bundle(Struct, frozen=True, kw_only=True):
     held_out_from: datetime | None = None
     overlap: Overlap | None = None
     explained: Explained | None = None
+    simulated: tuple[str, ...] = ()
 
     @property
     def skew(self) -> str:
         """The skew certificate in words, "" where there is none."""
         return self.certificate.sentence if self.certificate else ""
+
+
+class ApartRow(Struct, frozen=True, kw_only=True):
+    """A row that an original and its bundle answer differently.
+
+    Args:
+        row: Which one: "row 17" of the sample, counted from 1, or "recombined row 3".
+        before: The original's answer, None where that is NaN.
+        after: The bundle's, None where it refuses the row or answers NaN.
+        why: Why the bundle refuses it, "" where it answers.
+    """
+
+    row: str
+    before: float | None
+    after: float | None
+    why: str = ""
+
+
+class ImportProof(Struct, frozen=True, kw_only=True):
+    """What came of asking a model from elsewhere and the bundle that it became for the same rows.
+
+    Args:
+        door: How it came: "pickle", "onnx", "mlflow", "script"; "fastapi" for a service that answered before.
+        source: Where from: a file's name, the address of a store with the version there, or of a service.
+        digest: Of the original's bytes, "" where it came as an object.
+        asked: Where the original was asked: its Python and libraries.
+        sample: The digest of the rows that were given.
+        rows: Rows that both were asked for.
+        recombined: How many of them were drawn column by column, where fewer rows were given than are compared.
+        equal: How many got the same bits.
+        rounded: How many differ by rounding only.
+        greatest: The greatest difference of any row that both answer.
+        apart: How many differ by more, or are refused by the bundle.
+        first: The first of these.
+        answers: The blob digest of all answers: JSON, a row's name, what was answered before and after.
+        accepted: Why a person took the differing rows, "" where none differs.
+    """
+
+    door: str
+    source: str
+    digest: str = ""
+    asked: str = ""
+    sample: str = ""
+    rows: int
+    recombined: int = 0
+    equal: int
+    rounded: int = 0
+    greatest: float = 0.0
+    apart: int = 0
+    first: tuple[ApartRow, ...] = ()
+    answers: str = ""
+    accepted: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The proof in words."""
+        made = f" ({self.recombined:,} of them recombined from its columns)" if self.recombined else ""
+        told = f"{self.rows:,} rows of the sample{made} asked of the original and of the bundle: "
+        if not self.apart and not self.rounded:
+            return f"{told}all answers equal, bit for bit."
+        told += f"{self.equal:,} equal bit for bit"
+        if self.rounded:
+            told += f", {self.rounded:,} but for rounding (at most {self.greatest:.1e})"
+        return f"{told}, {self.apart:,} DIFFER." if self.apart else f"{told}."
 
 
 class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
@@ -203,6 +284,8 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
         deleted_at: When it was put into the trash, None while it counts.
         made_by: Who made it, where it came from another store and its run is not here.
         training: The blob digest of what its run says of its training set, where it came from another store.
+        imported: What came of comparing it with the model from elsewhere that it was, and with services that answered
+            before it; () for one made here.
     """
 
     number: int
@@ -226,6 +309,7 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model"):
     deleted_at: datetime | None = None
     made_by: tuple[str, ...] = ()
     training: str = ""
+    imported: tuple[ImportProof, ...] = ()
 
     @property
     def shown_source(self) -> str:

@@ -138,6 +138,10 @@ class LabelRow(Struct, frozen=True, array_like=True):
         value: The truth.
         observed_us: When it became known (business time).
         received_us: Machine time.
+        revision: Which version of the truth it is, 0 where nobody numbers them: a greater one counts instead.
+        since_us: Of a label by key and time: it judges decisions of its key after this,
+        until_us: and at or before this; None where it judges every decision of its key.
+        came_us: Business time when it came in; None in rows of before there was such a field.
     """
 
     prediction: str
@@ -145,6 +149,10 @@ class LabelRow(Struct, frozen=True, array_like=True):
     value: float
     observed_us: int
     received_us: int
+    revision: int = 0
+    since_us: int | None = None
+    until_us: int | None = None
+    came_us: int | None = None
 
 
 class PushedRow(Struct, frozen=True, array_like=True):

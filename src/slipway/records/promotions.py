@@ -9,7 +9,7 @@ from slipway.records.load import Replay
 from slipway.records.people import Actor
 from slipway.records.record import Record
 
-__all__ = ["Promotion", "PromotionStage", "StageState"]
+__all__ = ["Promotion", "PromotionPlace", "PromotionStage", "StageState"]
 
 StageState = Literal["to do", "under way", "waiting", "done", "failed"]
 
@@ -59,6 +59,7 @@ class Promotion(Record, frozen=True, kw_only=True, tag="promotion"):
         state: That of the stage where it stands; "done" after the last.
         actor: Who began it.
         updated_at: When it last came further, or was looked at again.
+        reason: Why, as who asked for it last said; "" where nobody did.
     """
 
     number: int
@@ -73,3 +74,22 @@ class Promotion(Record, frozen=True, kw_only=True, tag="promotion"):
     state: StageState = "under way"
     actor: Actor
     updated_at: datetime
+    reason: str = ""
+
+
+class PromotionPlace(Struct, frozen=True, kw_only=True):
+    """An environment into which a version may be taken from a server's pages.
+
+    Args:
+        target: The environment.
+        source: The one before it.
+        tokens: The environments whose stores know people: a token of each is asked for.
+        obstacle: Why it cannot be done from there, "" where it can.
+        is_one_store: Whether both keep their things in one place: then the endpoint needs a name of its own.
+    """
+
+    target: str
+    source: str
+    tokens: tuple[str, ...] = ()
+    obstacle: str = ""
+    is_one_store: bool = False

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from slipway.records.contracts import ContractTerms
 from slipway.records.endpoints import Served
 from slipway.records.people import Actor
 from slipway.records.record import Record
@@ -67,7 +68,8 @@ class CanarySpec(Struct, frozen=True, kw_only=True):
             ends undecided.
         slow_us: An answer that takes longer is slow; 0 for twice what the champion usually takes, and at least a millisecond.
         kpi: How much greater its mean loss per label may be, shown to be less before the next step; None where labels
-            may stop it and are not waited for.
+            may stop it and are not waited for. Of a contract whose KPI is a ratio the greatest that it can be.
+        contract: The metric contract whose KPI its labelled rows are compared by, None for what decisions cost.
     """
 
     steps: tuple[int, ...] = (10, 50, 100)
@@ -76,6 +78,7 @@ class CanarySpec(Struct, frozen=True, kw_only=True):
     deadline_us: int = 7 * 86_400_000_000
     slow_us: int = 0
     kpi: float | None = None
+    contract: ContractTerms | None = None
 
 
 class RolloutSpec(Struct, frozen=True, kw_only=True):

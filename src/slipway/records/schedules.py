@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from slipway.records.people import Actor
+from slipway.records.plugged import Plugged
 from slipway.records.record import Record
 
 __all__ = [
@@ -32,7 +33,7 @@ class ScheduleTrigger(Struct, frozen=True, kw_only=True):
 
     Args:
         kind: "cron": the clock; "table": a table gets a new version; "incident": one opens; "push": a branch moves;
-            "hook": an HTTP request.
+            "hook": an HTTP request; "custom": what a plug-in tells of.
         cron: Five fields, in `timezone`.
         timezone: An IANA name.
         table: The table's name.
@@ -40,9 +41,10 @@ class ScheduleTrigger(Struct, frozen=True, kw_only=True):
         branch: The branch's name.
         repository: Where the branch is looked for: a folder or a URL, "" for the project's own repository.
         params: The parameters that a request may set.
+        custom: The plug-in.
     """
 
-    kind: Literal["cron", "table", "incident", "push", "hook"]
+    kind: Literal["cron", "table", "incident", "push", "hook", "custom"]
     cron: str = ""
     timezone: str = "UTC"
     table: str = ""
@@ -50,6 +52,7 @@ class ScheduleTrigger(Struct, frozen=True, kw_only=True):
     branch: str = ""
     repository: str = ""
     params: tuple[str, ...] = ()
+    custom: Plugged | None = None
 
 
 class ParameterSpec(Struct, frozen=True, kw_only=True):
@@ -60,12 +63,16 @@ class ParameterSpec(Struct, frozen=True, kw_only=True):
         kind: What its values are; "any" where the annotation is none of these.
         is_optional: Whether null is a value too.
         is_needed: Whether it has no default.
+        default: Its default as JSON carries it; None for none, or where JSON carries none like it.
+        choices: The only values that it takes, where the annotation names them; () for any of its kind.
     """
 
     name: str
     kind: ParameterKind = "any"
     is_optional: bool = False
     is_needed: bool = False
+    default: Any = None
+    choices: tuple[str, ...] = ()
 
 
 class ScheduleSpec(Struct, frozen=True, kw_only=True):
@@ -102,7 +109,7 @@ class Mark(Struct, frozen=True, kw_only=True):
     Args:
         at: For a cron: the last time that was decided on.
         seq: For a table: the last event.
-        seen: For a branch: the commit.
+        seen: For a branch: the commit; for a plug-in: the name of the last occasion.
         count: For a branch: how often it has moved, so that one that returns to an old commit has moved too.
         known: For incidents: the newest ones, by id.
     """
@@ -122,6 +129,7 @@ class Schedule(Record, frozen=True, kw_only=True, tag="schedule"):
         state: "withdrawn": no longer declared.
         spec: What is declared.
         snapshot: The digest of the project snapshot that runs.
+        applied_at: Since when it runs that one, None in older records.
         repository: The project's own repository when it was declared: where one that is not named lies, "" for none.
         prefix: Where the project lies in its repository: "examples/flights/".
         marks: Up to where each trigger has been looked at, by the trigger in words.
@@ -146,6 +154,7 @@ class Schedule(Record, frozen=True, kw_only=True, tag="schedule"):
     hook: str = ""
     hook_edition: int = 0
     hook_secret: str = ""
+    applied_at: datetime | None = None
 
 
 class Firing(Record, frozen=True, kw_only=True, tag="firing"):

@@ -5,9 +5,20 @@ from typing import Literal
 
 from msgspec import Struct
 
+from slipway.records.plugged import Plugged
 from slipway.records.record import Record
 
-__all__ = ["ApiSource", "DeltaSource", "FilesSource", "Mark", "SourceSpec", "SqlSource", "Sync", "Synced"]
+__all__ = [
+    "ApiSource",
+    "CustomSource",
+    "DeltaSource",
+    "FilesSource",
+    "Mark",
+    "SourceSpec",
+    "SqlSource",
+    "Sync",
+    "Synced",
+]
 
 
 class FilesSource(Struct, frozen=True, kw_only=True, tag="files", omit_defaults=True):
@@ -71,7 +82,17 @@ class DeltaSource(Struct, frozen=True, kw_only=True, tag="delta", omit_defaults=
     version: int | None = None
 
 
-SourceSpec = FilesSource | SqlSource | ApiSource | DeltaSource
+class CustomSource(Struct, frozen=True, kw_only=True, tag="custom"):
+    """What an installed plug-in reads.
+
+    Args:
+        plugin: Which, and what it is given; text may be "env:NAME".
+    """
+
+    plugin: Plugged
+
+
+SourceSpec = FilesSource | SqlSource | ApiSource | DeltaSource | CustomSource
 
 
 class Mark(Struct, frozen=True):

@@ -10,6 +10,7 @@ from slipway.records.schema import Field
 from slipway.records.sources import Synced
 
 __all__ = [
+    "SIMULATED",
     "AboutTable",
     "CheckResult",
     "ColumnStats",
@@ -21,6 +22,9 @@ __all__ = [
     "TableRefusal",
     "TableVersion",
 ]
+
+SIMULATED = "simulated"
+"""The origin of rows that a program made up; "" is that of all others."""
 
 Severity = Literal["block", "quarantine", "warn"]
 TableChange = Literal["append", "overwrite", "upsert", "alter", "compact", "erase"]
@@ -35,6 +39,7 @@ class AboutTable(Struct, frozen=True, kw_only=True):
         tags: Words to find it by.
         personal: The columns that tell something of a person.
         readers: The roles and people that may read it besides admins, () for all who may read tables.
+        origin: "simulated" where a program made the rows up.
     """
 
     owner: str = ""
@@ -42,6 +47,7 @@ class AboutTable(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     personal: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
+    origin: Literal["", "simulated"] = ""
 
 
 class ColumnStats(Struct, frozen=True):

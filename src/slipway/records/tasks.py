@@ -119,6 +119,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
         folder: For a sync: where relative paths of the source begin.
         files: Files beside the code as a run read them, in the place of the snapshot's: the digest of each by its path.
         cwd: The current folder, relative to the project's.
+        resume: The run that it goes on with, "" for none: with its parameters, where none are given.
     """
 
     protocol: int = PROTOCOL
@@ -143,6 +144,7 @@ class PipelineTask(Struct, frozen=True, kw_only=True):
     folder: str = ""
     files: dict[str, str] = {}
     cwd: str = ""
+    resume: str = ""
 
 
 class PipelineAnswer(Struct, frozen=True, kw_only=True):

@@ -120,7 +120,7 @@ def unknown(
     if math.isfinite(labelled) and labelled < 0.995:
         told.append(f"{1 - labelled:.0%} of the entities whose window is over have no label, in all arms alike.")
     if any(one.covered for one in results):
-        rows = ", ".join(f"{one.covered:,} of {one.name}" for one in results if one.covered)
+        rows = ", ".join(f"{one.covered:,} rows of arm {one.name}" for one in results if one.covered)
         told.append(f"The champion answered {rows} because that arm's model failed; they count for the arm.")
     told += [f"{name} has no interval yet: {note}." for name, note in notes.items() if note]
     if not spec.looks_us:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from slipway.errors import InvalidDeclaration, near
 from slipway.records.rollouts import CanarySpec, ShadowSpec
 from slipway.schema.durations import microseconds
+from slipway.schema.metric_contract import MetricContract
 
 __all__ = ["Canary", "Shadow"]
 
@@ -107,7 +108,8 @@ class Canary:
             and at least a millisecond. The request's way to the model and back is not counted.
         kpi: How much greater the mean loss of its labelled rows may be, from 0 to 1 (what decisions cost, over the dearest
             outcome's cost, where the model declares costs; else the Brier score). Given, no step is taken before labels
-            have shown it to be less. None: labels that come may stop it, and are not waited for.
+            have shown it to be less. None: labels that come may stop it, and are not waited for. A metric contract: its
+            KPI is compared, and may be worse by its guard band; without one, labels are not waited for.
 
     Raises:
         InvalidDeclaration: Steps that do not rise to 100, a margin, alpha or kpi that cannot work, or no time.
@@ -122,12 +124,14 @@ class Canary:
     alpha: float = 0.01
     deadline: str = "7d"
     slow: str = ""
-    kpi: float | None = None
+    kpi: float | MetricContract | None = None
 
     def __post_init__(self) -> None:
         _check_steps(self.steps)
         _slow_us(self.slow)
-        if self.kpi is not None:
+        if isinstance(self.kpi, MetricContract):
+            _check_bounds(self.kpi)
+        elif self.kpi is not None:
             _between(self.kpi, "kpi", "a canary", 1.0)
         _between(self.margin, "margin", "a canary", 1.0)
         _between(self.alpha, "alpha", "a canary", 0.5)
@@ -144,7 +148,25 @@ class Canary:
             alpha=float(self.alpha),
             deadline_us=microseconds(self.deadline),
             slow_us=_slow_us(self.slow),
-            kpi=None if self.kpi is None else float(self.kpi),
+            kpi=_kpi(self.kpi),
+            contract=self.kpi.terms() if isinstance(self.kpi, MetricContract) else None,
+        )
+
+
+def _kpi(given: float | MetricContract | None) -> float | None:
+    """How much greater the mean loss may be, from 0 to 1; of a contract its guard band, as a share of what a row may yield."""
+    if not isinstance(given, MetricContract):
+        return None if given is None else float(given)
+    return given.terms().most_share
+
+
+def _check_bounds(contract: MetricContract) -> None:
+    if not contract.terms().is_bounded:
+        what = "per_between" if contract.terms().least is not None else "between"
+        raise InvalidDeclaration(
+            f"A canary cannot guard {contract.kpi!r}: the contract does not say between what one prediction's value lies.",
+            why="From that it follows how sure a number of labels can make.",
+            fix=f"Say the least and the most that it can be: sw.MetricContract(..., {what}=(0, 500)).",
         )
 
 

@@ -60,6 +60,8 @@ class Seen:
             `challenger`.
         slow_us: From which time on an answer was slow of late, by how many rows the request had; () where nobody knows.
         without_decision: By arm the labelled rows on which nothing was decided: they are no evidence for the KPI.
+        untold: Why the KPI cannot be told, "" where nothing stands in the way.
+        margin: How much greater the KPI's mean loss may be, None for what the canary declares.
     """
 
     guards: Mapping[str, pl.DataFrame] = field(default_factory=dict)
@@ -68,6 +70,8 @@ class Seen:
     split: pl.DataFrame | None = None
     slow_us: Sequence[tuple[str, int]] = ()
     without_decision: Mapping[str, int] = field(default_factory=dict)
+    untold: str = ""
+    margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,15 +165,18 @@ def _worse_words(spec: CanarySpec, one: Guarded) -> str:
 def _missing_labels(spec: CanarySpec, seen: Seen) -> list[str]:
     if spec.kpi is None:
         return []
+    if seen.untold:
+        return [seen.untold]
     counts = seen.guards.get("KPI")
     labels = 0 if counts is None else int(counts["challenger_rows"].sum())
     if counts is None or not labels:
         what = "a label and a decision" if any(seen.without_decision.values()) else "a label yet"
         return [f"no row that it answered has {what}, and its KPI is to be shown by labels"]
     bound = difference_bound(*blocks_of(counts), alpha=spec.alpha)
-    if bound < spec.kpi:
+    margin = spec.kpi if seen.margin is None else seen.margin
+    if bound < margin:
         return []
-    return [f"by {labels:,} labels its mean loss may be up to {bound:.3g} greater, the margin is {spec.kpi:.3g}"]
+    return [f"by {labels:,} labels its mean loss may be up to {bound:.3g} greater, the margin is {margin:.3g}"]
 
 
 def _missing_times(spec: CanarySpec, seen: Seen) -> list[str]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
 from slipway.errors import InvalidDeclaration
@@ -34,6 +35,8 @@ class OldSystem:
         at_once: How many requests are under way at most, shared out among the workers, one each at least.
         sample: The share of the rows that it is asked for, above 0 and at most 1.
         tolerance: Scores that are no further apart agree.
+        protocol: "json"; or "v2", the Open Inference Protocol, in which one row is one request and each field a tensor:
+            its score stands at "outputs.0.data.0".
 
     Raises:
         InvalidDeclaration: It cannot be asked like that, or a secret stands in what is kept in version control.
@@ -52,6 +55,7 @@ class OldSystem:
     at_once: int = 4
     sample: float = 1.0
     tolerance: float = 1e-6
+    protocol: Literal["json", "v2"] = "json"
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -72,6 +76,12 @@ class OldSystem:
                 f"An old system with rows={self.rows!r} cannot have its score at {self.score!r}.",
                 why='"*" stands for the rows, once, where several are sent, and nowhere else.',
                 fix='For example rows="rows", score="predictions.*.score", or score="score" alone for one row a request.',
+            )
+        if self.protocol not in ("json", "v2") or (self.protocol == "v2" and self.rows is not None):
+            raise InvalidDeclaration(
+                f"An old system with rows={self.rows!r} cannot be asked by {self.protocol!r}.",
+                why='There are "json" and "v2", which takes one row a request.',
+                fix='For example protocol="v2", score="outputs.0.data.0".',
             )
         for what, value, low, high in (
             ("at_once", self.at_once, 1, 64), ("sample", self.sample, 1e-9, 1), ("tolerance", self.tolerance, 0, math.inf),
@@ -112,6 +122,7 @@ class OldSystem:
             at_once=self.at_once,
             sample=float(self.sample),
             tolerance=float(self.tolerance),
+            protocol=self.protocol,
         )
 
 

@@ -1,7 +1,7 @@
 """The bodies of the operations on runs."""
 
 from slipway.errors import InvalidInput, NotFound, near
-from slipway.ledger import entries, locks
+from slipway.ledger import entries, locks, origins
 from slipway.ledger import search as ledger_search
 from slipway.ledger.attest import read_back
 from slipway.ledger.retention import goes_at, keep_days
@@ -31,6 +31,8 @@ __all__ = ["artifact_named", "get_artifact", "get_curves", "get_diff", "get_run"
 
 _HELD_BYTES = 8_000_000
 _MOST_CURVES, _MOST_BUCKETS = 1000, 10_000
+_FARTHEST_STEP = 2**63
+_LOOKED_AT = 2000
 _MOST_INSIDE = 1000
 
 
@@ -95,6 +97,8 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
         lock = locks.lock_of(workspace.blobs, run.environment)
     except NotFound:  # its bytes went with a purge
         lock = None
+    with workspace.ledger.read() as tx:
+        made_up = origins.simulated(tx, run.inputs)
     told = sorted((read_back(one, workspace.signer) for one in repetitions), key=lambda one: -one.number)
     return RunDetail(
         run=run,
@@ -106,6 +110,7 @@ def get_run(workspace: Workspace, request: GetRun) -> RunDetail:
         reruns=tuple(sorted((link.target[4:] for link in links if link.role == "rerun"), reverse=True)),
         reproductions=tuple(one for one in told if one.parent_id == run.id),
         repeats=next((one for one in told if one.run_id == run.id), None),
+        simulated=made_up,
     )
 
 
@@ -119,8 +124,9 @@ def get_curves(workspace: Workspace, request: GetCurves) -> Curves:
 
     Raises:
         NotFound: There is no such run.
-        InvalidInput: Limit or buckets are out of range.
+        InvalidInput: Limit, buckets or steps are out of range.
     """
+    _check_steps(request)
     for name, value, most in (("limit", request.limit, _MOST_CURVES), ("buckets", request.buckets, _MOST_BUCKETS)):
         if not 1 <= value <= most:
             raise InvalidInput(f"{name} is {value}.", fix=f"Give 1 to {most:,}.", field=name)
@@ -134,14 +140,28 @@ def get_curves(workspace: Workspace, request: GetCurves) -> Curves:
             keys = sorted(
                 (key for key in known if not request.after or place_of(key) > place_of(request.after)), key=place_of
             )
-        for key in keys:
-            buckets = tx.sampled(run.id, key, buckets=request.buckets)
+        for looked, key in enumerate(keys):
+            if looked == _LOOKED_AT:
+                return Curves(curves=tuple(found[: request.limit]), next=keys[looked - 1])
+            buckets = tx.sampled(run.id, key, buckets=request.buckets, since=request.since, until=request.until)
             if request.key or _is_curve(buckets):
                 found.append(Curve(key=key, buckets=tuple(buckets)))
             if len(found) > request.limit:
                 break
     shown = tuple(found[: request.limit])
     return Curves(curves=shown, next=shown[-1].key if len(found) > len(shown) else "")
+
+
+def _check_steps(request: GetCurves) -> None:
+    for name, step in (("since", request.since), ("until", request.until)):
+        if step is not None and not -_FARTHEST_STEP <= step < _FARTHEST_STEP:
+            raise InvalidInput(f"The step {step} is none.", fix="Steps have 64 bits.", field=name)
+    if request.since is not None and request.until is not None and request.since > request.until:
+        raise InvalidInput(
+            f"From step {request.since:,} to step {request.until:,} there is nothing.",
+            fix="Give the lower one first.",
+            field="until",
+        )
 
 
 def _is_curve(buckets: list[Bucket]) -> bool:

@@ -13,6 +13,7 @@ from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.ids import new_run_id
 from slipway.ledger import entries, events, run_artifacts
 from slipway.ledger.experiments import get_experiment
+from slipway.ledger.limits import check_room
 from slipway.ledger.run_rules import check_key, plain_param, set_tags
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
@@ -86,6 +87,7 @@ def create(
             fix="Give one of them.",
             field="run_name",
         )
+    check_room(tx, workspace, "runs_a_day")
     name = name or tagged or _made_up_name()
     given = {**tags, RUN_NAME: name}
     if user and "mlflow.user" not in given:

@@ -19,6 +19,7 @@ from slipway.errors import Conflict, InvalidInput, Unavailable
 from slipway.hashing import digest_file
 from slipway.ledger import entries, events
 from slipway.ledger.experiments import check_experiment
+from slipway.ledger.limits import check_room
 from slipway.ledger.run_absorb import absorb, node_of
 from slipway.ledger.run_rules import check_key, check_step, set_params, set_tags
 from slipway.operations.runs import SyncedRun, SyncRun, Upload, Uploaded
@@ -93,6 +94,8 @@ def _refuse_pipelines(workspace: Workspace, run_id: str) -> None:
     with workspace.ledger.read() as tx:
         known = tx.get(entries.kind_of(Run), run_id) is not None
         pipeline = entries.get(tx, Run, run_id).pipeline if known else ""
+        if not known:
+            check_room(tx, workspace, "runs_a_day")
     if pipeline:
         raise Conflict(
             f"The run {run_id} is of the pipeline {pipeline!r}, and takes nothing over HTTP.",

@@ -1,15 +1,13 @@
 """What the machine does while a run goes on, sampled in a thread of its own: the run's metrics `system/...`.
 
-Read from /proc by hand, which needs no library; where there is none (macOS), what the standard library knows.
+Read from /proc by hand, or of `ps`, which needs no library; what neither tells (of macOS: the whole memory) is left out.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from slipway.errors import SlipwayError
 from slipway.ledger.run_log import RunLog
+from slipway.processes import resident_bytes
 
 __all__ = ["EVERY_S", "Sampler", "sample"]
 
@@ -88,11 +87,7 @@ def _cpu_s() -> float:
 
 
 def _own_memory_mb() -> float | None:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except (OSError, ValueError, IndexError):
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most / 1e6 if sys.platform == "darwin" else most / 1e3
+    return resident_bytes(os.getpid()) / 1e6 or None
 
 
 def _used_memory_percent() -> float | None:

@@ -17,6 +17,7 @@ from slipway.errors import InvalidInput, RunStopped, UserError
 from slipway.hashing import fingerprint
 from slipway.ledger import artifacts, provenance, run_log
 from slipway.ledger.experiments import check_experiment, number_of
+from slipway.ledger.limits import check_room
 from slipway.ledger.run_apart import unkept
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import WATCHED, Notes
@@ -408,6 +409,7 @@ def start(
         NotFound: There is no such run to go on with.
         Conflict: See `ActiveRun.log_param`; or the run to go on with is still running.
         Denied: Whoever asks may not record runs here.
+        OverQuota: The project may begin no more runs today.
     """
     check_allowed(workspace, "runs.start", "runs.write")
     script = Path(notebook.file_name() or sys.argv[0] or "notebook")
@@ -431,8 +433,7 @@ def start(
         if isinstance(error, RunStopped) and error.run_id == log.id:
             _end(log, sampler, ended_early=error.what)
             return
-        is_wanted = isinstance(error, SystemExit) and error.code in (None, 0)
-        _end(log, sampler, None if is_wanted else error)
+        _end(log, sampler, None if isinstance(error, SystemExit) and error.code in (None, 0) else error)
         raise
     _end(log, sampler)
 
@@ -455,6 +456,9 @@ def _begun(
     code: CodeVersion,
 ) -> RunLog:
     is_here = workspace.run_server is None
+    if is_here:
+        with workspace.ledger.read() as tx:
+            check_room(tx, workspace, "runs_a_day")
     return run_log.start(
         workspace,
         name=name,

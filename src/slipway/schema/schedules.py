@@ -64,6 +64,8 @@ def trigger_in_words(trigger: ScheduleTrigger) -> str:
             return f"push {trigger.branch}" + (f" of {trigger.repository}" if trigger.repository else "")
         case "hook":
             return "hook"
+        case "custom":
+            return f"custom {trigger.custom}"
 
 
 def last_time(cron: str, timezone: str, now: datetime) -> datetime | None:

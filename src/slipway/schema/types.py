@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from slipway.errors import InvalidInput
+from slipway.plugins import load
 from slipway.records.schema import Field, FieldType
 
 __all__ = ["field_type", "fields_of", "frame_of", "in_utc", "polars_schema"]
@@ -88,7 +89,7 @@ def frame_of(value: Any, what: str = "The value") -> pl.DataFrame:
         return value.collect()
     if type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
         try:
-            return pl.from_pandas(value)
+            return _from_pandas(value)
         except (TypeError, ValueError, pl.exceptions.PolarsError) as problem:
             raise InvalidInput(
                 f"{what} is a pandas DataFrame that cannot be read as columns of one type each: {problem}.",
@@ -98,6 +99,14 @@ def frame_of(value: Any, what: str = "The value") -> pl.DataFrame:
         f"{what} is a {type(value).__module__}.{type(value).__qualname__}.",
         why="A Polars LazyFrame or DataFrame, or a pandas DataFrame, is expected.",
     )
+
+
+def _from_pandas(frame: Any) -> pl.DataFrame:
+    try:
+        return pl.from_pandas(frame)
+    except ImportError:  # there is no pyarrow, by which Polars takes what is not plain numbers
+        taken: pl.DataFrame = load("sample", "to_polars")(frame)
+        return taken
 
 
 def _nullable(frame: pl.DataFrame | pl.LazyFrame, name: str) -> bool:

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway.errors import SlipwayError, Unauthenticated
+from slipway.flows.business_links import SHARED
 from slipway.governance import tokens
 from slipway.governance.people import somebody_is_known
 from slipway.operations.people import RevokeToken
@@ -30,6 +31,7 @@ from slipway.records.log_in import OidcSettings
 from slipway.records.people import Identity
 from slipway.server import errors, oidc
 from slipway.server.asking import IDENTITY, asking
+from slipway.server.formats import below
 from slipway.server.forms import inside, read_form
 from slipway.server.mlflow import wire
 from slipway.server.mlflow.routes import is_mlflow
@@ -39,7 +41,7 @@ __all__ = ["COOKIE", "Identified", "routes"]
 COOKIE = "slipway_session"
 LOG_IN = "/login"
 _OPEN = frozenset({"/health", LOG_IN, oidc.BEGIN, oidc.BACK})
-_OPEN_BELOW = ("/static/", "/api/v1/hooks/")  # a hook is known by its own secret
+_OPEN_BELOW = ("/static/", "/api/v1/hooks/", SHARED)  # a hook and a link are known by their own secrets
 _LARGEST_FORM = 4096
 _LOOK_EVERY_S = 1.0
 """How often a store that knows nobody is asked whether it still does: each request of a team of one would pay for it."""
@@ -138,7 +140,7 @@ def routes(
                 tokens.revoke_token(asked_by, RevokeToken(id=asked_by.identity.token))
 
         await run_in_threadpool(work)
-        response = RedirectResponse(LOG_IN, 303)
+        response = RedirectResponse(below(LOG_IN), 303)
         response.delete_cookie(COOKIE)
         return response
 
@@ -180,8 +182,8 @@ def _refused(scope: Scope, problem: SlipwayError) -> Response:
         response = errors.answer(problem)
     else:
         query = scope.get("query_string", b"").decode("latin-1")
-        asked = quote(path) + (f"?{query}" if query else "")
-        return RedirectResponse(f"{LOG_IN}?{urlencode({'next': asked})}", 303)
+        asked = below(quote(path)) + (f"?{query}" if query else "")
+        return RedirectResponse(f"{below(LOG_IN)}?{urlencode({'next': asked})}", 303)
     if isinstance(problem, Unauthenticated):
         response.headers["www-authenticate"] = "Bearer"
     return response

@@ -19,6 +19,7 @@ from slipway.ports import workspace as ports
 from slipway.ports.workspace import Workspace, current_workspace
 from slipway.server.asking import asking
 from slipway.server.errors import NotJson, TooLarge
+from slipway.tables.catalog import simulated_tables
 
 __all__ = ["in_project", "perform", "routes"]
 
@@ -65,7 +66,9 @@ def _endpoint(workspace: Workspace, operation: Operation) -> Callable[[Request],
             project = request.path_params.get("project")
             asked_by = asking(workspace, request)
             chosen = asked_by if project is None else in_project(asked_by, project)
-            return wire.encode(perform(chosen, operation, declare.convert(operation, values, texts=texts)))
+            body = wire.encode(perform(chosen, operation, declare.convert(operation, values, texts=texts)))
+            is_told = project is not None and not operation.changes
+            return wire.marked(body, simulated_tables(chosen)) if is_told else body
 
         return Response(await run_in_threadpool(work), media_type="application/json")
 

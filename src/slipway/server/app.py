@@ -15,6 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotFound, SlipwayError
+from slipway.hosts.figures import Figures
+from slipway.hosts.server_log import ServerLog
 from slipway.ports.workspace import Workspace
 from slipway.records.log_in import OidcSettings
 from slipway.records.reach import Reach
@@ -22,6 +24,7 @@ from slipway.server import access, api, errors, hooks, metrics, openapi, pages
 from slipway.server.guards import Guard
 from slipway.server.mlflow import openapi as mlflow_openapi
 from slipway.server.mlflow import table as mlflow
+from slipway.server.watched import Routed, Watched, request_id
 
 __all__ = ["make_app"]
 
@@ -29,14 +32,24 @@ LOCAL = Reach()
 """The loopback address, where no other machine reaches the server."""
 
 
-def make_app(workspace: Workspace, reach: Reach = LOCAL, provider: OidcSettings | None = None) -> ASGIApp:
+def make_app(
+    workspace: Workspace,
+    reach: Reach = LOCAL,
+    figures: Figures | None = None,
+    provider: OidcSettings | None = None,
+    log: ServerLog | None = None,
+) -> ASGIApp:
     """Make the application of one store.
 
     Args:
         workspace: The store's, with the server's own actor; each request gets it with its own project.
         reach: Where the server answers, and under which names.
+        figures: What the process counts, None for what this application counts alone.
         provider: By which people log in to the pages besides tokens, None for none.
+        log: Where requests are told of, None for nowhere.
     """
+    figures = Figures() if figures is None else figures
+    log = ServerLog("", lambda line: None) if log is None else log
 
     async def health(request: Request) -> Response:
         return Response(b'{"status":"ready"}', media_type="application/json")
@@ -46,7 +59,7 @@ def make_app(workspace: Workspace, reach: Reach = LOCAL, provider: OidcSettings 
         Route("/api/v1/openapi.json", _described(lambda: openapi.document(version("slipway")))),
         Route("/api/v1/mlflow-openapi.json", _described(mlflow_openapi.document)),
         *mlflow.routes(workspace),
-        *metrics.routes(workspace),
+        *metrics.routes(workspace, figures),
         *api.routes(workspace),
         *hooks.routes(workspace),
         *access.routes(workspace, pages.log_in_page, provider),
@@ -55,9 +68,11 @@ def make_app(workspace: Workspace, reach: Reach = LOCAL, provider: OidcSettings 
     return Starlette(
         routes=routes,
         middleware=[
+            Middleware(Watched, figures=figures, log=log),
             Middleware(Guard, reach=reach),
             Middleware(_LastResort),
             Middleware(access.Identified, workspace=workspace),
+            Middleware(Routed),
         ],
         exception_handlers={SlipwayError: _say, HTTPException: _say_http},
     )
@@ -121,6 +136,6 @@ def _answer(request: Request, error: SlipwayError) -> Response:
     if request.url.path.startswith("/api/"):
         return errors.answer(error)
     status = errors.status_of(error)
-    page = pages.error_page(error, status)
+    page = pages.error_page(error, status, request_id(request.scope))
     page.headers.update(errors.retry_after(status))
     return page

@@ -13,7 +13,7 @@ from slipway.operations import declare
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
 from slipway.runs.browse import artifact_named
-from slipway.server import api, pictures, sending
+from slipway.server import api, pictures, previews, sending
 from slipway.server.asking import asking
 
 __all__ = ["routes"]
@@ -21,7 +21,7 @@ __all__ = ["routes"]
 
 def routes(workspace: Workspace) -> list[Route]:
     """The routes of what is downloaded from the pages of runs."""
-    of_runs = (("download", _download), ("image", _image), ("diff", _diff))
+    of_runs = (("download", _download), ("image", _image), ("shown", _shown), ("diff", _diff))
     return [
         *(Route(f"/projects/{{project}}/runs/{{id}}/{name}", _endpoint(workspace, send)) for name, send in of_runs),
         Route("/projects/{project}/logged/{id}/download", _endpoint(workspace, _file)),
@@ -70,6 +70,17 @@ def _image(workspace: Workspace, id: str, name: str) -> Response:
             f"{name!r} is no picture.", why="PNG, JPEG, GIF and WebP are known by their bytes.", fix="Download it."
         )
     return sending.image(name, content.data, kind)
+
+
+def _shown(workspace: Workspace, id: str, name: str) -> Response:
+    content = _ask(workspace, "runs.artifact", id=id, name=name)
+    if not content.is_whole or not previews.is_page(content):
+        raise NotFound(
+            f"{name[:200]!r} is no page that can be shown.",
+            why=content.withheld,
+            fix="Download it to look at what it is.",
+        )
+    return sending.page(content.data)
 
 
 def _diff(workspace: Workspace, id: str, _: str) -> Response:

@@ -14,6 +14,7 @@ from slipway.errors import (
     GateRefused,
     InvalidInput,
     NotFound,
+    OverQuota,
     SlipwayError,
     StepFailed,
     Unauthenticated,
@@ -22,6 +23,7 @@ from slipway.errors import (
 )
 from slipway.ids import new_id
 from slipway.operations.wire import error_body
+from slipway.server.watched import request_id, route_of
 
 __all__ = [
     "InternalError",
@@ -38,19 +40,40 @@ _logger = logging.getLogger("slipway.server")
 
 
 class NotJson(InvalidInput):
-    """The request's body is not a JSON object."""
+    """The request's body is not a JSON object.
+
+    When: an operation was asked over HTTP with a body that is no JSON object.
+
+    To do: send an object in UTF-8, `{}` for no fields, with the header `Content-Type: application/json`.
+    """
 
 
 class TooLarge(InvalidInput):
-    """The request's body is larger than any request may be."""
+    """The request's body is larger than any request may be.
+
+    When: a request's body is larger than the server takes, which the sentence says.
+
+    To do: send less at once: files in parts, rows in several requests.
+    """
 
 
 class MethodNotAllowed(SlipwayError):
-    """The path exists, but not for this method."""
+    """The path exists, but not for this method.
+
+    When: a path was asked with another method than it has, mostly GET instead of POST.
+
+    To do: use the method that the sentence names; /api/v1/openapi.json has all.
+    """
 
 
 class InternalError(SlipwayError):
-    """Slipway itself failed; the server's log has the traceback under the id that the sentence names."""
+    """Slipway itself failed; the server's log has the traceback under the id that the sentence names.
+
+    When: something failed that nobody foresaw: a defect of Slipway.
+
+    To do: find the traceback in the server's log under the id of the sentence, and report both: `slipway support-
+        bundle` makes a file without secrets.
+    """
 
 
 # The nearest class above an error decides.
@@ -66,6 +89,7 @@ _STATUS: dict[type[SlipwayError], int] = {
     GateRefused: 409,
     Denied: 403,
     Unauthenticated: 401,
+    OverQuota: 429,
     Unavailable: 503,
     BackendError: 500,
     SlipwayError: 500,
@@ -100,8 +124,9 @@ def unexpected(request: Request, problem: Exception) -> SlipwayError:
             f"The server cannot write: {problem.strerror}.",
             fix="See that its disk has space, and send the request again.",
         )
-    name = new_id()
-    _logger.error("Failure %s of %s %s", name, request.method, request.url.path, exc_info=problem)
+    name = request_id(request.scope) or new_id()
+    told = ("Failure %s of %s %s", name, request.method, route_of(request.scope))  # a path may hold a secret
+    _logger.error(*told, exc_info=problem, extra={"request": name})
     return InternalError(
         f"The server failed on this request (failure {name}).",
         why="This is a fault of Slipway, not of the request.",

@@ -33,9 +33,7 @@ def figures(bundle: Bundle | None) -> Figures | None:
         return None
     found = bundle.explained
     rows = [(one.input, 100 * one.permuted, 100 * one.low, 100 * one.high) for one in found.importances[:_MOST]]
-    chart = interval_chart(
-        rows, title="By exchanging one input at a time", value_label="percent of what the loss grows by"
-    )
+    chart = interval_chart(rows, title="By exchanging one input at a time", value_label="percent of the loss it adds")
     output = bundle.signature.outputs[0].name
     return Figures(
         sentence=sentence(found, bundle),

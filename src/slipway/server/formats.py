@@ -1,6 +1,7 @@
 """Numbers, times and names as a person reads them on a page."""
 
 import math
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from slipway.records.models import MetricValue
 
 __all__ = [
     "FILTERS",
+    "PREFIX",
+    "below",
     "count",
     "cut",
     "duration",
@@ -28,6 +31,9 @@ __all__ = [
     "size",
     "whole",
 ]
+
+PREFIX: ContextVar[str] = ContextVar("PREFIX", default="")
+"""The path below which the present request's server is shown, as its proxy has it; "" for none."""
 
 _MINUS = "\N{MINUS SIGN}"
 _DASH = "\N{EN DASH}"
@@ -126,8 +132,13 @@ def day(instant: datetime | None) -> Markup:
 
 
 def href(*segments: str | int) -> str:
-    """A path out of segments, each escaped."""
-    return "/" + "/".join(quote(str(segment), safe="@") for segment in segments)
+    """The address of a page out of segments, each escaped; no segments: the first page."""
+    return below("/" + "/".join(quote(str(segment), safe="@") for segment in segments))
+
+
+def below(path: str) -> str:
+    """A path of the server's as browsers ask for it: below the prefix that a proxy shows it under."""
+    return PREFIX.get() + path
 
 
 def quoted(text: str) -> str:

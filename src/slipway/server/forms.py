@@ -16,10 +16,11 @@ from slipway.ports.workspace import Workspace
 from slipway.server import api
 from slipway.server.asking import asking
 from slipway.server.errors import TooLarge
+from slipway.server.formats import below
 
-__all__ = ["form_route", "inside", "read_form"]
+__all__ = ["LARGEST", "form_route", "inside", "read_form"]
 
-_LARGEST = 200_000
+LARGEST = 200_000
 """In bytes: the longest comment, every letter of it escaped."""
 
 
@@ -36,7 +37,7 @@ def form_route(
     """
 
     async def sent(request: Request) -> Response:
-        given = await read_form(request, _LARGEST)
+        given = await read_form(request, LARGEST)
 
         def work() -> None:
             project, wanted = request.path_params.get("project"), operation(name)
@@ -45,7 +46,7 @@ def form_route(
             api.perform(chosen, wanted, declare.convert(wanted, fields(request, given)))
 
         await run_in_threadpool(work)
-        return RedirectResponse(inside(given.get("back", "/")), 303)
+        return RedirectResponse(inside(given.get("back", "")), 303)
 
     return Route(path, sent, methods=["POST"])
 
@@ -54,7 +55,7 @@ def inside(address: str) -> str:
     """An address of this server's own pages; whatever else is asked for leads to the first page."""
     parts = urlsplit(address)
     is_own = address.startswith("/") and not address.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return address if is_own and "\\" not in address and address.isprintable() else "/"
+    return address if is_own and "\\" not in address and address.isprintable() else below("/")
 
 
 async def read_form(request: Request, largest: int) -> dict[str, str]:

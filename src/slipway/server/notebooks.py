@@ -14,9 +14,10 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from slipway.errors import InvalidInput
+from slipway.hashing import digest
 from slipway.server import markdown, pictures
 
-__all__ = ["to_html"]
+__all__ = ["Cell", "cells_of", "printed", "to_html"]
 
 _MOST_CELLS = 500
 _MOST_OUTPUTS = 50
@@ -36,19 +37,26 @@ class _Output(Struct):
     traceback: list[str] = []
 
 
-class _Cell(Struct):
+class Cell(Struct):
+    """A cell of a notebook as its file has it."""
+
     cell_type: str
     source: _Text = ""
     outputs: list[_Output] = []
     execution_count: int | None = None
 
+    @property
+    def text(self) -> str:
+        """Its source."""
+        return _joined(self.source)
+
 
 class _Notebook(Struct):
     nbformat: int
-    cells: list[_Cell] = []
+    cells: list[Cell] = []
 
 
-def to_html(data: bytes) -> Markup:
+def cells_of(data: bytes) -> list[Cell]:
     """A notebook's cells in order.
 
     Raises:
@@ -63,13 +71,23 @@ def to_html(data: bytes) -> Markup:
             f"It is a notebook of format {notebook.nbformat}, and format 4 is shown.",
             fix="Download it, and open it with Jupyter, which brings it to format 4.",
         )
-    parts = [_cell(cell) for cell in notebook.cells[:_MOST_CELLS]]
-    if len(notebook.cells) > _MOST_CELLS:
-        parts.append(_left_out(len(notebook.cells) - _MOST_CELLS, "cells"))
+    return notebook.cells
+
+
+def to_html(data: bytes) -> Markup:
+    """A notebook's cells in order, as HTML.
+
+    Raises:
+        InvalidInput: It is no notebook of format 4.
+    """
+    cells = cells_of(data)
+    parts = [_cell(cell) for cell in cells[:_MOST_CELLS]]
+    if len(cells) > _MOST_CELLS:
+        parts.append(_left_out(len(cells) - _MOST_CELLS, "cells"))
     return Markup('<div class="notebook">{}</div>').format(Markup("\n").join(parts))
 
 
-def _cell(cell: _Cell) -> Markup:
+def _cell(cell: Cell) -> Markup:
     source = _joined(cell.source)
     if cell.cell_type == "markdown":
         return Markup('<div class="document">{}</div>').format(markdown.to_html(source[:_MOST_CHARACTERS]))
@@ -82,6 +100,24 @@ def _cell(cell: _Cell) -> Markup:
     return Markup('<div class="cell"><span class="place">[{}]</span><div>{}{}</div></div>').format(
         count, _pre(source, "code"), Markup().join(outputs)
     )
+
+
+def printed(cell: Cell) -> str:
+    """What a cell printed and gave, as text; a picture is told by its size alone."""
+    return "\n".join(filter(None, (_said(output).rstrip("\n") for output in cell.outputs[:_MOST_OUTPUTS])))
+
+
+def _said(output: _Output) -> str:
+    if output.output_type == "stream":
+        return _ESCAPE.sub("", _joined(output.text))
+    if output.output_type == "error":
+        return _ESCAPE.sub("", f"{output.ename}: {output.evalue}")
+    pictures_there = [
+        f"[{kind}, {len(_joined(value)):,} characters, {digest(_joined(value).encode())[:12]}]"
+        for kind, value in sorted(output.data.items())
+        if kind.startswith("image/")
+    ]
+    return "\n".join([*pictures_there, *filter(None, [_ESCAPE.sub("", _joined(output.data.get("text/plain", "")))])])
 
 
 def _output(output: _Output) -> Markup:

@@ -23,6 +23,7 @@ from slipway.ports.log_in import Asking, Provider
 from slipway.ports.workspace import Workspace
 from slipway.records.log_in import OidcSettings
 from slipway.server import errors
+from slipway.server.formats import below
 
 __all__ = ["BACK", "BEGIN", "routes"]
 
@@ -89,14 +90,14 @@ def routes(
 
     async def begin(request: Request) -> Response:
         after = inside(request.query_params.get("next", ""))
-        asking = pending.begin(f"{request.url.scheme}://{request.url.netloc}{BACK}", after)
+        asking = pending.begin(f"{request.url.scheme}://{request.url.netloc}{below(BACK)}", after)
         try:
             answer = RedirectResponse(await run_in_threadpool(provider.address, asking), 303)
         except SlipwayError as problem:
             return show({"next": after, "refused": problem}, errors.status_of(problem))
         is_https = request.scope["scheme"] == "https"
         answer.set_cookie(
-            _COOKIE, asking.state, max_age=_WITHIN_S, path=BACK, httponly=True, samesite="lax", secure=is_https
+            _COOKIE, asking.state, max_age=_WITHIN_S, path=below(BACK), httponly=True, samesite="lax", secure=is_https
         )
         return answer
 
@@ -118,10 +119,10 @@ def routes(
         try:
             text, seconds, after = await run_in_threadpool(work)
         except SlipwayError as problem:
-            answer = show({"next": "/", "refused": problem}, errors.status_of(problem))
+            answer = show({"next": below("/"), "refused": problem}, errors.status_of(problem))
         else:
             answer = sign_in(request, text, seconds, after)
-        answer.delete_cookie(_COOKIE, path=BACK)
+        answer.delete_cookie(_COOKIE, path=below(BACK))
         return answer
 
     return [Route(BEGIN, begin, methods=["GET"]), Route(BACK, back, methods=["GET"])]

@@ -22,6 +22,7 @@ _REFUSALS = {
     "409": "Somebody else was first, it exists already, or a gate said no.",
     "413": "The body is too large.",
     "422": "A field does not fit.",
+    "429": "The project uses as much as its quota allows.",
     "500": "The store is damaged or failed.",
     "503": "Something is busy or full: try again after as many seconds as the header Retry-After says.",
 }

@@ -1,6 +1,6 @@
 """What a page shows of an artifact's bytes. They are hostile input: what is shown is text, tables or pictures.
 
-Nothing here renders HTML that somebody stored, runs anything, or trusts a name: a suffix chooses among harmless ways to
+HTML that somebody stored is shown in a frame only, where it can run and load nothing. Nothing here runs anything or trusts a name: a suffix chooses among harmless ways to
 show, and bytes that do not fit it are shown as text or not at all.
 """
 
@@ -19,10 +19,11 @@ from slipway.errors import InvalidInput
 from slipway.operations.runs import ArtifactContent, Rows
 from slipway.server import markdown, notebooks, pictures
 
-__all__ = ["Preview", "is_frame", "looks_like_picture", "of_rows", "preview"]
+__all__ = ["Preview", "is_frame", "is_notebook", "is_page", "looks_like_picture", "of_rows", "preview"]
 
 _MOST_CHARACTERS = 100_000
 _MOST_ROWS, _MOST_COLUMNS, _MOST_IN_CELL = 100, 50, 200
+_PAGES = frozenset({".html", ".htm", ".xhtml"})
 _PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp"})
 
 
@@ -31,15 +32,16 @@ class Preview:
     """One artifact as a page shows it.
 
     Args:
-        kind: "image" is shown by the route of images; "html" is markup that was made here; "none" has only a note.
+        kind: "image" is shown by the route of images; "html" is markup that was made here; "page" is somebody's own,
+            shown in a frame by a route of its own; "none" has only a note.
         html: Of "html": a `Markup`.
-        text: Of "text".
+        text: Of "text"; of "page" its source.
         head: Of "table": its columns.
         rows: Of "table".
         note: What was left out, or why nothing is shown.
     """
 
-    kind: Literal["image", "html", "table", "text", "none"]
+    kind: Literal["image", "html", "page", "table", "text", "none"]
     html: str = ""
     text: str = ""
     head: tuple[str, ...] = ()
@@ -56,6 +58,17 @@ def is_frame(content: ArtifactContent) -> bool:
     """Whether an artifact is a frame whose rows can be asked for."""
     artifact = content.artifact
     return content.is_whole and (artifact.format in ("parquet", "pandas") or artifact.name.lower().endswith(".parquet"))
+
+
+def is_page(content: ArtifactContent) -> bool:
+    """Whether an artifact is a page that is shown in a frame: as its name says, and its bytes do not say otherwise."""
+    suffix = PurePosixPath(content.artifact.name).suffix.lower()
+    return suffix in _PAGES and b"\0" not in content.data and not pictures.kind_of(content.data)
+
+
+def is_notebook(name: str) -> bool:
+    """Whether a name promises a notebook."""
+    return PurePosixPath(name).suffix.lower() == ".ipynb"
 
 
 def of_rows(found: Rows) -> Preview:
@@ -102,8 +115,9 @@ def _worded(text: str, suffix: str, name: str, note: str) -> Preview:
         return found
     if suffix == ".json":
         return _json(text)
-    if suffix in (".html", ".htm", ".xhtml"):
-        note = "A page is shown as its source: it could run scripts. Download it to open it."
+    if suffix in _PAGES:
+        told = "It is shown in a sandbox: scripts do not run, and nothing is loaded from elsewhere."
+        return replace(_text(text, told), kind="page")
     return _text(text, note)
 
 

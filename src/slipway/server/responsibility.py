@@ -11,8 +11,9 @@ from slipway.ports.workspace import Workspace
 from slipway.server import markdown
 from slipway.server.forms import form_route
 from slipway.server.view import Context, View
+from slipway.tables.catalog import simulated_in
 
-__all__ = ["forms", "handover", "inbox"]
+__all__ = ["forms", "handover", "handovers", "inbox"]
 
 _WORDS = {"accept": True, "return": False}
 
@@ -20,11 +21,19 @@ _WORDS = {"accept": True, "return": False}
 def inbox(view: View) -> Context:
     """What needs whoever asks, in all projects."""
     found = view.ask("notices.list")
+    projects = sorted({one.project for one in (*found.approvals, *found.handovers, *found.incidents, *found.notices)})
     return {
         "inbox": found,
         "incidents": [(one, place_of(one)) for one in found.incidents],
         "who": view.workspace.actor.name,
+        "made_up": simulated_in(view.workspace, projects),
     }
+
+
+def handovers(view: View) -> Context:
+    """What was handed over, or is offered, the newest first."""
+    found = view.ask("handovers.list").handovers
+    return {"found": sorted(found, key=lambda one: (one.state == "offered", one.created_at, one.id), reverse=True)}
 
 
 def handover(view: View) -> Context:

@@ -1,16 +1,17 @@
 """What the endpoint's page shows of a roll-out: its plan as a way with steps, and how its evidence settled."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from markupsafe import Markup
 
-from slipway.charts.bands import band_chart
-from slipway.records.rollouts import Rollout
+from slipway.charts.evidence import SeenAt, evidence_chart
+from slipway.records.rollouts import Look, Rollout
 from slipway.server.formats import count
 
-__all__ = ["Stage", "evidence_chart", "plan", "stages"]
+__all__ = ["Stage", "evidence_charts", "plan", "stages"]
 
 _US_A_DAY = 86_400_000_000
 
@@ -70,19 +71,54 @@ def _days(us: int) -> str:
     return count(int(days), "day") if days.is_integer() else f"{days:g} days"
 
 
-def evidence_chart(rollout: Rollout) -> Markup:
-    """The difference between challenger and champion at each look in shadow, with its bounds; "" for fewer than two."""
-    points = []
+def evidence_charts(rollout: Rollout) -> list[Markup]:
+    """The evidence look by look: in shadow by the metric, in the canary by failures; [] where no look had a bound."""
+    found = []
+    shadow, canary = rollout.spec.shadow, rollout.spec.canary
+    if shadow is not None and (seen := _in_shadow(rollout)):
+        metric = shadow.metric.replace("_", " ")
+        chart = evidence_chart(
+            seen,
+            margin=shadow.margin,
+            title="In shadow: is it worse?",
+            y_label=f"{metric}, challenger minus champion (higher is worse)",
+        )
+        found.append(Markup(chart))  # its texts are escaped there
+    if canary is not None and (seen := _in_canary(rollout, canary.steps)):
+        chart = evidence_chart(
+            seen,
+            margin=100 * canary.margin,
+            title="With callers: does it fail more often?",
+            y_label="percentage points more failures than the champion, at most",
+        )
+        found.append(Markup(chart))
+    return found
+
+
+def _in_shadow(rollout: Rollout) -> list[SeenAt]:
+    found: list[SeenAt] = []
     for look in rollout.looks:
         value, low, high = (_first(look.values, names) for names in _BOUNDS)
-        if look.phase == "shadow" and value is not None and low is not None and high is not None:
-            points.append((f"{look.at.day} {look.at.strftime('%b')}", value, low, high))
-    if len(points) < 2:
-        return Markup()
-    shadow = rollout.spec.shadow
-    levels = {"": 0.0} if shadow is None else {"": 0.0, "margin": shadow.margin}
-    metric = "difference" if shadow is None else f"{shadow.metric.replace('_', ' ')}, challenger minus champion"
-    return Markup(band_chart(points, y_label=metric, levels=levels))  # its texts are escaped there
+        if look.phase == "shadow" and high is not None:
+            step = "" if found else "shadow"
+            found.append(SeenAt(at=_day(look), high=high, verdict=look.verdict, value=value, low=low, step=step))
+    return found
+
+
+def _in_canary(rollout: Rollout, steps: tuple[int, ...]) -> list[SeenAt]:
+    found: list[SeenAt] = []
+    last = -1
+    for look in rollout.looks:
+        bound = _first(look.values, ("bound",))
+        if look.phase == "canary" and bound is not None:
+            step = f"{steps[look.step]} %" if look.step != last and look.step < len(steps) else ""
+            found.append(SeenAt(at=_day(look), high=100 * bound, verdict=look.verdict, step=step))
+            last = look.step
+    return found
+
+
+def _day(look: Look) -> str:
+    return f"{look.at.day} {look.at.strftime('%b')}"
 
 
 _BOUNDS = (("difference", "value", "mean"), ("low", "lower"), ("high", "upper"))
@@ -90,4 +126,4 @@ _BOUNDS = (("difference", "value", "mean"), ("low", "lower"), ("high", "upper"))
 
 def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
     found = [values[name] for name in names if isinstance(values.get(name), int | float)]
-    return float(found[0]) if found else None
+    return float(found[0]) if found and math.isfinite(found[0]) else None

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from slipway.charts.curves import Mark, curve_chart
 from slipway.records.runs import Bucket, MetricPoint
 
-__all__ = ["MetricChart", "metric_chart"]
+__all__ = ["MetricChart", "laid_out", "metric_chart"]
 
 _UNITS = ((2 * 3600, "hours", 3600), (120, "minutes", 60), (0, "seconds", 1))
 
@@ -21,23 +21,32 @@ class MetricChart:
     svg: Markup
 
 
-def metric_chart(key: str, curves: Mapping[str, Sequence[Bucket]]) -> MetricChart:
+def metric_chart(key: str, curves: Mapping[str, Sequence[Bucket]], *, zooms: bool = False) -> MetricChart:
     """A metric's curves by step; by time since each began, where no curve has more than one step.
 
     Args:
         key: The metric.
         curves: What its points come to, by the run's name; a single run may be called "".
+        zooms: Whether steps can be chosen by dragging over them.
     """
+    drawn, x_label = laid_out(curves)
+    can = zooms and x_label == "step"
+    return MetricChart(
+        key, Markup(curve_chart(drawn, title=key, x_label=x_label, zooms=can))
+    )  # its texts are escaped there
+
+
+def laid_out(curves: Mapping[str, Sequence[Bucket]]) -> tuple[dict[str, list[Mark]], str]:
+    """The marks of curves and what runs along the bottom: steps, or the time since each began."""
     if any(buckets and buckets[0].first.step != buckets[-1].last.step for buckets in curves.values()):
         drawn = {
             name: [_mark(bucket, lambda point: float(point.step)) for bucket in buckets]
             for name, buckets in curves.items()
         }
-        return MetricChart(key, Markup(curve_chart(drawn, title=key, x_label="step")))  # its texts are escaped there
+        return drawn, "step"
     longest = max((_seconds(buckets) for buckets in curves.values()), default=0.0)
     _, unit, seconds = next(row for row in _UNITS if longest >= row[0])
-    drawn = {name: _by_time(buckets, seconds) for name, buckets in curves.items()}
-    return MetricChart(key, Markup(curve_chart(drawn, title=key, x_label=f"{unit} since the first point")))
+    return {name: _by_time(buckets, seconds) for name, buckets in curves.items()}, f"{unit} since the first point"
 
 
 def _seconds(buckets: Sequence[Bucket]) -> float:

@@ -2,80 +2,85 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from slipway.errors import InvalidInput, NotFound
-from slipway.ledger.run_tags import SEARCH
+from slipway.ledger.run_tags import SEARCH, STARTED
 from slipway.operations.runs import Curves, RunChanges, RunDetail, Runs
-from slipway.records.runs import CONTEXT, Bucket, Run, StepRun
+from slipway.records.runs import CONTEXT, Run, StepRun
 from slipway.runs.browse import place_of
 from slipway.server import comments, markdown, pictures, previews
+from slipway.server.contracts import contracts_at
 from slipway.server.formats import href
+from slipway.server.notebook_diff import compare_notebooks
 from slipway.server.previews import Preview
 from slipway.server.run_charts import MetricChart, metric_chart
+from slipway.server.run_steps import former_of, graph_of, progress_of, tail_of
+from slipway.server.starts import acts_of
 from slipway.server.view import Context, View
 
-__all__ = ["artifact", "compare", "curves", "logged_model", "run", "step_log"]
+__all__ = ["artifact", "logged_model", "notebook_diff", "run", "step_log"]
 
-_CURVES, _ALL_CURVES = 12, 48
+_MOST_LINES = 10_000
+_NOTEBOOKS, _RUNS_LOOKED_AT = 30, 200
+_CURVES = 12
 _CHILDREN = 50
 _PICTURES, _PICTURE_BYTES = 12, 2_000_000
 _DIFF_CHARACTERS = 50_000
 _SHOWN_VALUE = 60
-_LEAST_RUNS, _MOST_RUNS = 2, 10
+_RESUMES = "slipway.resumes"
 _COMMAND, _NOTE = "slipway.command", "mlflow.note.content"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A parameter or metric of several runs.
-
-    Args:
-        name: What it is called.
-        values: One a run, None where it has none.
-        differs: Whether the runs differ in it.
-    """
-
-    name: str
-    values: tuple[Any, ...]
-    differs: bool
+_SHOWN_ELSEWHERE = (_COMMAND, _NOTE, _RESUMES, STARTED)
 
 
 def run(view: View) -> Context:
     """One run: what it ran with, what it measured, read and made."""
     detail: RunDetail = view.ask("runs.get", id=view.path["id"])
     own = detail.run
+    former = former_of(view, own)
     drawn: Curves = view.ask("runs.curves", id=own.id, limit=str(_CURVES))
     registered = view.ask_if_allowed("models.search", where=f"run_id = '{own.id}'", limit="100")
     diff = view.ask("runs.diff", id=own.id).text if own.code.diff else ""
     return {
         "run": own,
+        "live": own.state == "running",
         "goes_at": detail.goes_at,
         "steps": detail.steps,
         "step_rows": _step_rows(detail.steps),
         "stand": _stand(detail.steps),
+        "progress": progress_of(detail, former),
+        "former_id": former.run.id if former is not None else "",
+        "graph": graph_of(view.workspace.project, detail, former),
+        "tail": tail_of(view, own, detail.steps),
+        "act": acts_of(view, own),
+        "is_cancelled": own.error is not None and own.error.type == "Cancelled",
+        "resumes": own.tags.get(_RESUMES, ""),
+        "seeds": [(name, value) for name, value in sorted(own.params.items()) if _is_seed(name)],
         "lock": detail.lock,
         "overall": [point for point in detail.metrics if place_of(point.key)[:2] == (False, False)],
         "slices": [point for point in detail.metrics if place_of(point.key)[:2] == (False, True)],
         "machine": [point for point in detail.metrics if place_of(point.key)[0]],
         "charts": _charts(drawn),
-        "has_more_charts": bool(drawn.next),
         "command": own.tags.get(_COMMAND, ""),
         "note": markdown.to_html(own.tags.get(_NOTE, "")),
-        "tags": {name: value for name, value in own.tags.items() if name not in (_COMMAND, _NOTE)},
+        "tags": {name: value for name, value in own.tags.items() if name not in _SHOWN_ELSEWHERE},
         "inputs": [(node, _link(node, view.workspace.project)) for node in own.inputs],
         "datasets": [
             (one, one.tags.get(CONTEXT, ""), _link(one.source, view.workspace.project)) for one in own.datasets
         ],
         "detail": detail,
+        "made_up": detail.simulated if own.inputs else None,
         "changes": _changes(view, detail),
         "rerun": _rerun_command(own),
         "children": _children(view, own),
         "searched": own.params.get("metric", "") if SEARCH in own.tags else "",
         "registered": registered.models if registered else (),
+        "contracts": [
+            one
+            for name in dict.fromkeys(model.version.name for model in (registered.models if registered else ()))
+            for one in contracts_at(view, name)
+        ],
         "artifacts": sorted(own.artifacts, key=lambda one: one.name),
         "pictures": _pictures(view, own),
         "diff": diff[:_DIFF_CHARACTERS],
@@ -84,11 +89,24 @@ def run(view: View) -> Context:
     }
 
 
+def _is_seed(name: str) -> bool:
+    plain = name.lower()
+    return "seed" in plain or "random_state" in plain
+
+
 def step_log(view: View) -> Context:
     """What a step printed and logged."""
     own = view.ask("runs.get", id=view.path["id"]).run
     asked = {"step": view.query.get("step", ""), "number": view.query.get("number", "0")}
-    return {"run": own, "log": view.ask("runs.step_log", id=own.id, **asked)}
+    log = view.ask("runs.step_log", id=own.id, **asked)
+    lines = log.text.splitlines()
+    return {
+        "run": own,
+        "log": log,
+        "lines": lines[:_MOST_LINES],
+        "more_lines": lines[_MOST_LINES:],
+        "live": log.state in ("running", "waiting"),
+    }
 
 
 def _children(view: View, own: Run) -> Runs:
@@ -141,21 +159,52 @@ def _rerun_command(own: Run) -> str:
     return f"slipway rerun {own.id[:12]}{change}"
 
 
-def curves(view: View) -> Context:
-    """All curves of a run, page by page."""
-    own = view.ask("runs.get", id=view.path["id"]).run
-    asked = {"after": view.query["after"]} if view.query.get("after") else {}
-    drawn: Curves = view.ask("runs.curves", id=own.id, limit=str(_ALL_CURVES), **asked)
-    return {"run": own, "charts": _charts(drawn), "next": drawn.next}
-
-
 def artifact(view: View) -> Context:
     """One artifact of a run, as far as it can be shown."""
     own = view.ask("runs.get", id=view.path["id"]).run
     name = view.query.get("name", "")
     content = view.ask("runs.artifact", id=own.id, name=name)
     shown = _rows_of(view, own, name) if previews.is_frame(content) else previews.preview(content)
-    return {"run": own, "artifact": content.artifact, "preview": shown}
+    others = _notebooks_beside(view, own, name) if previews.is_notebook(name) else []
+    return {"run": own, "artifact": content.artifact, "preview": shown, "others": others}
+
+
+def _notebooks_beside(view: View, own: Run, name: str) -> list[tuple[Run, str]]:
+    """The notebooks with which one can be compared: this run's others, and those of other recent runs, newest first."""
+    found = [(own, one.name) for one in own.artifacts if previews.is_notebook(one.name) and one.name != name]
+    recent = view.ask("runs.search", limit=str(_RUNS_LOOKED_AT)).runs
+    view.sources.pop()
+    for row in recent:
+        if row.run.id != own.id:
+            found += [(row.run, one.name) for one in row.run.artifacts if previews.is_notebook(one.name)]
+    return sorted(found[: 5 * _NOTEBOOKS], key=lambda one: one[1] != name)[:_NOTEBOOKS]
+
+
+def notebook_diff(view: View) -> Context:
+    """Two notebooks cell by cell: one of this run, and one of it or of another."""
+    own = view.ask("runs.get", id=view.path["id"]).run
+    name, chosen = view.query.get("name", ""), view.query.get("other", "")
+    other_id, _, other_name = chosen.partition("/")
+    if not other_id or not other_name:
+        raise InvalidInput(
+            "No notebook was chosen to compare with.", fix="Choose one on the notebook's page.", field="other"
+        )
+    other = own if other_id == own.id else view.ask("runs.get", id=other_id).run
+    both = [view.ask("runs.artifact", id=run.id, name=one) for run, one in ((other, other_name), (own, name))]
+    for content in both:
+        if not content.is_whole:
+            raise InvalidInput(
+                f"The notebook {content.artifact.name!r} cannot be compared.",
+                why=content.withheld or "It is too large to be shown.",
+                fix="Download both, and compare them with a program of your own.",
+            )
+    return {
+        "run": own,
+        "name": name,
+        "other": other,
+        "other_name": other_name,
+        "diff": compare_notebooks(both[0].data, both[1].data),
+    }
 
 
 def _rows_of(view: View, own: Run, name: str) -> Preview:
@@ -178,33 +227,6 @@ def logged_model(view: View) -> Context:
     }
 
 
-def compare(view: View) -> Context:
-    """Runs side by side: in what they differ, what they measured, and their curves on top of each other."""
-    ids = list(dict.fromkeys(view.query.getlist("run")))
-    if not _LEAST_RUNS <= len(ids) <= _MOST_RUNS:
-        raise InvalidInput(
-            f"{len(ids)} runs were chosen to be compared.",
-            fix=f"Choose {_LEAST_RUNS} to {_MOST_RUNS} on the page of runs.",
-            field="run",
-        )
-    details: list[RunDetail] = [view.ask("runs.get", id=id) for id in ids]
-    runs = [detail.run for detail in details]
-    asked = {"after": view.query["after"]} if view.query.get("after") else {}
-    drawn: list[Curves] = [view.ask("runs.curves", id=own.id, limit=str(_CURVES), **asked) for own in runs]
-    params = _rows([{key: str(value) for key, value in own.params.items()} for own in runs])
-    measured = _rows([{point.key: point.value for point in detail.metrics} for detail in details])
-    charts, following = _laid_together(_names(runs), details, drawn)
-    return {
-        "runs": list(zip(runs, _names(runs), strict=True)),
-        "params": [row for row in params if row.differs],
-        "same": [row for row in params if not row.differs],
-        "metrics": [row for row in measured if place_of(row.name)[:2] == (False, False)],
-        "other_metrics": [row for row in measured if place_of(row.name)[:2] != (False, False)],
-        "charts": charts,
-        "next": following,
-    }
-
-
 def _pictures(view: View, own: Run) -> list[str]:
     """The names of the first artifacts that are pictures, as their bytes say; large ones have only pages of their own."""
     promised = sorted(
@@ -216,51 +238,6 @@ def _pictures(view: View, own: Run) -> list[str]:
 
 def _charts(drawn: Curves) -> list[MetricChart]:
     return [metric_chart(curve.key, {"": curve.buckets}) for curve in drawn.curves]
-
-
-def _laid_together(
-    names: Sequence[str], details: Sequence[RunDetail], drawn: Sequence[Curves]
-) -> tuple[list[MetricChart], str]:
-    """A chart a metric with all runs that have it, and what to ask for after them.
-
-    Each run gave the first curves of its own; beyond where the first of them breaks off, others may lack theirs. A run
-    with one point of a metric is a dot beside the curves of others.
-    """
-    ends = [found.next for found in drawn if found.next]
-    end = min(ends, key=place_of, default="")
-    by_key: dict[str, dict[str, Any]] = {}
-    for name, found in zip(names, drawn, strict=True):
-        for curve in found.curves:
-            if not end or place_of(curve.key) <= place_of(end):
-                by_key.setdefault(curve.key, {})[name] = curve.buckets
-    for name, detail in zip(names, details, strict=True):
-        for point in detail.metrics:
-            if point.key in by_key:
-                alone = Bucket(first=point, last=point, low=point.value, high=point.value)
-                by_key[point.key].setdefault(name, (alone,))
-    in_order = {key: {name: by_key[key][name] for name in names if name in by_key[key]} for key in by_key}
-    return [metric_chart(key, in_order[key]) for key in sorted(in_order, key=place_of)], end
-
-
-def _rows(columns: Sequence[dict[str, Any]]) -> list[Row]:
-    keys = sorted({key for column in columns for key in column})
-    rows = []
-    for key in keys:
-        values = tuple(column.get(key) for column in columns)
-        rows.append(Row(key, values, len({repr(value) for value in values}) > 1))
-    return rows
-
-
-def _names(runs: Iterable[Run]) -> list[str]:
-    """What the runs are called; where several are called the same, with the beginnings of their ids."""
-    own = [(run.name or run.pipeline or run.id[:12], run.id) for run in runs]
-    for digits in (12, 32):  # ids begin with their time
-        names = [name for name, _ in own]
-        own = [
-            (name if names.count(name) == 1 else f"{name.removesuffix(f' ({id[:12]})')} ({id[:digits]})", id)
-            for name, id in own
-        ]
-    return [name for name, _ in own]
 
 
 def _link(node: str, project: str) -> str:

@@ -20,7 +20,7 @@ from slipway.ports.workspace import Workspace
 from slipway.records.runs import Artifact
 from slipway.tables.personal import sees_all, veil
 
-__all__ = ["attachment", "disposition", "image", "stored"]
+__all__ = ["attachment", "disposition", "image", "page", "stored"]
 
 _HELD_BYTES = 8 << 20
 _CHUNK_BYTES = 1 << 20
@@ -30,6 +30,13 @@ _HEADERS = {
     "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
+}
+_IN_A_FRAME = _HEADERS | {
+    "content-security-policy": (
+        "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+        "frame-ancestors 'self'"
+    ),
+    "x-frame-options": "SAMEORIGIN",
 }
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._ -]")
 
@@ -60,6 +67,11 @@ def attachment(name: str, data: bytes) -> Response:
 def image(name: str, data: bytes, kind: str) -> Response:
     """A picture, whose content type its bytes said."""
     return Response(data, headers=_named("inline", name), media_type=kind)
+
+
+def page(data: bytes) -> Response:
+    """A stored page, for a frame of this server's own pages: a document of no origin, without scripts, forms and requests."""
+    return Response(data, headers=_IN_A_FRAME, media_type="text/html")
 
 
 def _named(kind: str, name: str) -> dict[str, str]:

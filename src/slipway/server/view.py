@@ -27,6 +27,9 @@ class View:
         query: Its query.
         address: The page's address, without the query.
         sources: The API's addresses of what was asked.
+        form: What a form sent to the page, {} where nobody sent one.
+        is_first: Whether the page is to be seen before what is slow is known.
+        waits: Whether something was left for later.
     """
 
     workspace: Workspace
@@ -34,13 +37,23 @@ class View:
     query: QueryParams
     address: str = "/"
     sources: list[str] = field(default_factory=list)
+    form: dict[str, str] = field(default_factory=dict)
+    is_first: bool = False
+    waits: bool = False
 
     def ask(self, name: str, /, **fields: Any) -> Any:
         """An operation's response."""
         wanted = operation(name)
-        address = wanted.path.replace("{project}", self.workspace.project)
-        self.sources.append(f"{address}?{urlencode(fields)}" if fields else address)
+        self.sources.append(self._source(wanted.path, fields))
         return api.perform(self.workspace, wanted, declare.convert(wanted, fields, texts=True))
+
+    def ask_later(self, name: str, /, **fields: Any) -> Any:
+        """The response of an operation that takes long; None as long as the page is to be seen first (`server/live.py`)."""
+        if not self.is_first:
+            return self.ask(name, **fields)
+        self.sources.append(self._source(operation(name).path, fields))
+        self.waits = True
+        return None
 
     def ask_if_allowed(self, name: str, /, **fields: Any) -> Any:
         """An operation's response, None where the actor may not ask for it."""
@@ -49,3 +62,12 @@ class View:
         except Denied:
             self.sources.pop()
             return None
+
+    def _source(self, path: str, fields: dict[str, Any]) -> str:
+        address = path.replace("{project}", self.workspace.project)
+        return f"{address}?{urlencode(fields)}" if fields else address
+
+    def act(self, name: str, /, **fields: Any) -> Any:
+        """The response of an operation that changes something, for a page that shows what came of its form."""
+        wanted = operation(name)
+        return api.perform(self.workspace, wanted, declare.convert(wanted, fields))

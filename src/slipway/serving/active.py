@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from slipway.errors import InvalidInput
 from slipway.records.endpoints import Challenger, Revision
 from slipway.records.explanations import Explanation
+from slipway.records.models import Decision
 from slipway.serving.arms import Assign, assigner
 from slipway.serving.caller_limit import CallerLimit
 from slipway.serving.contracts import ContractReader
@@ -116,6 +117,8 @@ class Active:
         joining: Whether requests that wait are scored together, None where nobody measured it.
         width: How many inputs the champion has.
         caller_limit: Refuses what a caller sends beyond its rate, None for no limit.
+        prices: Of versions whose scores are prices: their decisions by the version's number.
+        simulated: The simulated tables that the champion learned from.
     """
 
     revision: Revision
@@ -135,6 +138,8 @@ class Active:
     joining: Joining | None = None
     width: int = 0
     caller_limit: CallerLimit | None = None
+    prices: Mapping[int, Decision] = field(default_factory=dict)
+    simulated: tuple[str, ...] = ()
     is_aside: bool = field(init=False)
     challengers: tuple[LoadedChallenger, ...] = field(init=False)
     assign: Assign = field(init=False)

@@ -10,6 +10,7 @@ import msgspec
 from slipway.errors import InvalidInput
 from slipway.ids import ids_from, new_ids
 from slipway.records.endpoints import Contract, FallbackBy, Revision, Served
+from slipway.records.models import Decision
 from slipway.records.predictions import FallbackReason, PredictionRow
 from slipway.schema.validation import Request
 from slipway.serving.active import Active, LoadedChallenger
@@ -22,6 +23,7 @@ __all__ = [
     "ByFallback",
     "ModelName",
     "Prediction",
+    "Price",
     "Scorer",
     "challenger_status",
     "encode",
@@ -45,14 +47,24 @@ class ByFallback(msgspec.Struct, frozen=True):
     reason: FallbackReason
 
 
+class Price(msgspec.Struct, frozen=True):
+    """That the score is a price, the limits that hold for it, and the one at which it stands: "low", "high" or ""."""
+
+    unit: str
+    low: float
+    high: float
+    at_limit: str
+
+
 class Prediction(msgspec.Struct, frozen=True):
-    """One row's answer. `fallback` is written only where the model did not give it."""
+    """One row's answer. `fallback` is written only where the model did not give it, `price` only where the score is one."""
 
     id: str
     score: float
     decision: bool | None
     version: int
     fallback: ByFallback | msgspec.UnsetType = msgspec.UNSET
+    price: Price | msgspec.UnsetType = msgspec.UNSET
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -140,7 +152,8 @@ class Scorer:
         ):
             decision = None if threshold is None else score >= threshold
             by = msgspec.UNSET if fell is None else ByFallback(*fell)
-            predictions.append(Prediction(id, score, decision, version, by))
+            price = _price(active.prices.get(version), score) if active.prices else msgspec.UNSET
+            predictions.append(Prediction(id, score, decision, version, by, price))
             logged.append(
                 PredictionRow(
                     id,
@@ -165,6 +178,13 @@ class Scorer:
             )
         served = revision.served
         return Answer(predictions, ModelName(served.model, served.number, served.bundle), number), logged
+
+
+def _price(decision: Decision | None, score: float) -> Price | msgspec.UnsetType:
+    if decision is None or decision.low is None or decision.high is None:
+        return msgspec.UNSET
+    at_limit = "low" if score <= decision.low else "high" if score >= decision.high else ""
+    return Price(decision.unit, decision.low, decision.high, at_limit)
 
 
 def _given_time(given: datetime, revision: Revision) -> datetime:

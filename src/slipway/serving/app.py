@@ -51,6 +51,7 @@ from slipway.serving.http import (
     check_caller,
     for_callers,
     is_request_name,
+    lost_by,
     read_body,
     send,
     send_error,
@@ -216,6 +217,8 @@ class _Endpoint:
         except ClientGone:
             status = 499
         except SlipwayError as error:
+            if lost := lost_by(error):
+                self.counters.add(count.FAILED_REQUESTS[lost])
             status = await send_error(send, error, closing=self.closing(), form=protocols.error_form(scope))
         except Exception:
             _logger.exception("A request to %s failed. [%s]", scope["path"], REQUEST_ID.get().decode())
@@ -381,6 +384,7 @@ class _Endpoint:
             "fallback": _behind(revision),
             "joining": None if active.joining is None else active.joining._asdict(),
             "simulation": revision.simulation,
+            "simulated_tables": active.simulated,
             "contract": revision.contract,
             "unknown_fields": self.unknown,
             "note": self.note(),

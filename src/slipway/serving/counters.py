@@ -9,9 +9,10 @@ import mmap
 import os
 from bisect import bisect_left
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from slipway.records.endpoints import FallbackBy
+from slipway.records.health import LATENCY_BUCKETS_S
 from slipway.records.predictions import FallbackReason
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "FAILURES_DROPPED",
     "FAILURES_LOST",
     "FAILURES_WRITTEN",
+    "FAILED_REQUESTS",
     "FALLBACK_ROWS",
     "JOINED_REQUESTS",
     "LABELS",
@@ -59,14 +61,15 @@ __all__ = [
     "UNKNOWN_FIELDS",
     "Counters",
     "mapped",
+    "read_totals",
     "request_counter",
+    "slower_than",
 ]
 
 _logger = logging.getLogger("slipway.serving")
 
 COUNTERS_FILE = "counters.bin"
 MAX_WORKERS = 64
-LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 _ROUTES = ("predict", "labels", "events", "endpoint", "health", "metrics", "other")
 _STATUSES = (200, 401, 403, 404, 405, 413, 415, 422, 429, 499, 500, 503, 504)
@@ -121,7 +124,14 @@ FALLBACK_ROWS: dict[tuple[FallbackBy, FallbackReason], int] = {
     for i, (by, reason) in enumerate((b, r) for b in get_args(FallbackBy) for r in get_args(FallbackReason))
 }
 """The counters of rows that the fallback answered, by what did and why."""
-_WIDTH = _behind + len(FALLBACK_ROWS)
+FAILED_REQUESTS: dict[FallbackReason | Literal["away", "none", "refused"], int] = {
+    reason: _behind + len(FALLBACK_ROWS) + i
+    for i, reason in enumerate((*get_args(FallbackReason), "away", "none", "refused"))
+}
+"""The counters of requests that got no result because of the model, by why; "away" is an online store that is away, "none" a
+score that is no number and was told 422, for the row may be what is wrong; "refused" is a row that fits the contract, and on
+which the model raised, told 422 for the same reason."""
+_WIDTH = _behind + len(FALLBACK_ROWS) + len(FAILED_REQUESTS)
 
 # What is begun, and the counters that between them count each of it once when it is done; the last is for what is lost.
 _ACCOUNTS = (
@@ -170,6 +180,33 @@ _PLAIN: tuple[tuple[tuple[int, ...], str, str], ...] = (
 def request_counter(route: str, status: int) -> int:
     """The counter of a route's answers with an HTTP status; a status that is not listed counts as 500."""
     return _REQUESTS[(route, status) if (route, status) in _REQUESTS else (route, 500)]
+
+
+def read_totals(path: Path) -> list[int] | None:
+    """All counters of a file, each summed over its workers; None where there is no such file, or one of another release.
+
+    Args:
+        path: The file of an endpoint that runs, or one that a former process left.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if len(content) != MAX_WORKERS * _WIDTH * 8:
+        return None
+    cells = memoryview(content).cast("Q")
+    return [sum(cells[counter::_WIDTH]) for counter in range(_WIDTH)]
+
+
+def slower_than(totals: list[int], limit_s: float) -> tuple[int, int]:
+    """How many answers were timed, and how many of them took longer than a bound of the histogram.
+
+    Args:
+        totals: From `read_totals`.
+        limit_s: One of `LATENCY_BUCKETS_S`.
+    """
+    times = totals[_LATENCY : _LATENCY + len(LATENCY_BUCKETS_S) + 1]
+    return sum(times), sum(times[LATENCY_BUCKETS_S.index(limit_s) + 1 :])
 
 
 def mapped(path: Path, size: int) -> mmap.mmap | None:
@@ -241,6 +278,11 @@ class Counters:
         for (by, reason), counter in FALLBACK_ROWS.items():
             if count := self.total(counter):
                 lines.append(f'{name}{{{label},by="{by}",reason="{reason}"}} {count}')
+        name = "slipway_failed_requests_total"
+        lines += [f"# HELP {name} Requests that got no result because of the model, by why.", f"# TYPE {name} counter"]
+        for why, counter in FAILED_REQUESTS.items():
+            if count := self.total(counter):
+                lines.append(f'{name}{{{label},reason="{why}"}} {count}')
         for name, said, found in self._plain():
             lines += [f"# HELP {name} {said}", f"# TYPE {name} counter", f"{name}{{{label}}} {found}"]
         name = "slipway_stream_behind"

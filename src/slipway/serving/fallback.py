@@ -61,6 +61,7 @@ class LoadedFallback:
         is_valid: Whether a score can be an answer of the model's task.
         required: Inputs of the model that it is not asked without: their names and places.
         sent: The fields that callers send: a model that refuses one of these refuses the caller's value.
+        limit: Brings an answer within the limits of the model's price, None where it is no price.
     """
 
     spec: FallbackSpec
@@ -68,6 +69,7 @@ class LoadedFallback:
     is_valid: Callable[[float], bool] = math.isfinite
     required: tuple[tuple[str, int], ...] = ()
     sent: frozenset[str] = frozenset()
+    limit: Callable[[float], float] | None = None
 
     @property
     def within_s(self) -> float:
@@ -126,6 +128,9 @@ class LoadedFallback:
         except TypeError:
             return False
 
+    def _limited(self, score: float) -> float:
+        return score if self.limit is None else self.limit(score)
+
     @property
     def asks_code(self) -> bool:
         """Whether a model or a rule is asked, which may not come back."""
@@ -147,13 +152,13 @@ class LoadedFallback:
                 continue
             for place, score in given:
                 if score is not None and self._is_score(score):
-                    found[place] = Instead(float(score), way)
+                    found[place] = Instead(self._limited(float(score)), way)
         return found, problems
 
     def values(self, rows: int) -> list[Instead | None]:
         """What is left when code that was asked did not come back in time: the fixed value, if there is one."""
         last = self.ways[-1]
-        return [None if last.value is None else Instead(last.value, last)] * rows
+        return [None if last.value is None else Instead(self._limited(last.value), last)] * rows
 
 
 def count_fallen(counters: Counters, by: FallbackBy, reason: FallbackReason) -> Fell:

@@ -1,5 +1,6 @@
 """Which endpoint answers a request: the one behind its own address, or by name where several share one."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from slipway.errors import NotFound, Unavailable
 from slipway.serving.counters import COUNTERS_FILE, Counters
 from slipway.serving.front import Found
 from slipway.serving.front_links import Backend
-from slipway.serving.front_routes import ROUTES_FILE, WORKERS, read_routes
+from slipway.serving.front_routes import read_routes
 
 __all__ = ["ByName", "of_one"]
 
@@ -51,14 +52,13 @@ class ByName:
         if time.monotonic() - self._looked < _LOOK_S:
             return
         self._looked = time.monotonic()
-        for key, backend in list(self._known.items()):
-            if not backend.folder.exists():
-                self._known.pop(key).close()
-        for path in self._folder.glob(f"*/*/{WORKERS}/{ROUTES_FILE}"):
-            folder = path.parents[1]
-            key = (folder.parent.name, folder.name)
-            if key not in self._known and (routes := read_routes(folder)[0]) is not None and routes.is_shared:
-                self._known[key] = self._opened(folder)
+        there = {(project, name) for project in _folders(self._folder) for name in _folders(self._folder / project)}
+        for key in self._known.keys() - there:
+            self._known.pop(key).close()
+        for project, name in there - self._known.keys():
+            folder = self._folder / project / name
+            if (routes := read_routes(folder)[0]) is not None and routes.is_shared:
+                self._known[project, name] = self._opened(folder)
 
     def find(self, target: bytes) -> Found:
         """Who answers a request."""
@@ -89,6 +89,15 @@ class ByName:
     def _named(self, name: str) -> Backend | None:
         found = [backend for (_, known), backend in self._known.items() if known == name]
         return found[0] if len(found) == 1 else None
+
+
+def _folders(folder: Path) -> list[str]:
+    """The names of the folders in one: listed, not asked one after the other, for this is done all the time."""
+    try:
+        with os.scandir(folder) as found:
+            return [one.name for one in found if one.is_dir()]
+    except FileNotFoundError:
+        return []
 
 
 def _missing(path: str) -> Found:

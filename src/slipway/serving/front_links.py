@@ -361,6 +361,8 @@ class Backend:
         job, stuck.job = stuck.job, None
         assert job is not None
         self.figures.add(figure.TIMED_OUT)
+        if job.is_gone:
+            self.figures.add(figure.LEFT)
         self._done(place, job)
         _logger.error("A worker of %s did not answer within %g seconds.", self.routes.name, self.routes.timeout_s)
         slow = f"A worker of {self._name} did not answer within {self.routes.timeout_s:g} seconds, and is replaced."

@@ -49,6 +49,10 @@ _is_name = re.compile(rb"[!-~]{1,128}").fullmatch
 class Unreadable(InvalidInput):
     """What came is no HTTP request that the front reads.
 
+    When: an endpoint's front was sent bytes that are no HTTP/1.1 request, or headers without end.
+
+    To do: send HTTP/1.1; a proxy before the front must speak it too.
+
     Args:
         status: The HTTP status that says so.
         what: The sentence.

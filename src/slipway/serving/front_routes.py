@@ -14,6 +14,7 @@ __all__ = [
     "AT_WORK",
     "FAILED",
     "FIGURES_FILE",
+    "LEFT",
     "LOAD_NS",
     "REQUESTS",
     "RETRIED",
@@ -28,6 +29,7 @@ __all__ = [
     "hung_file",
     "is_held",
     "life_file",
+    "read_figures",
     "read_routes",
     "socket_file",
     "write_routes",
@@ -36,7 +38,7 @@ __all__ = [
 WORKERS = "workers"
 ROUTES_FILE = "routes.json"
 FIGURES_FILE = "front.bin"
-REQUESTS, RETRIED, FAILED, TIMED_OUT, WAITING, AT_WORK, LOAD_NS, TAKEN = range(8)
+REQUESTS, RETRIED, FAILED, TIMED_OUT, WAITING, AT_WORK, LOAD_NS, TAKEN, LEFT = range(9)
 _SLOTS, _WIDTH = 2, 16
 _TOLD = (
     (REQUESTS, "counter", "slipway_front_requests_total", "Requests that the front gave to workers."),
@@ -48,6 +50,7 @@ _TOLD = (
     ),
     (FAILED, "counter", "slipway_front_unavailable_total", "Requests answered 503 by the front."),
     (TIMED_OUT, "counter", "slipway_front_timeouts_total", "Requests whose worker took too long and was replaced."),
+    (LEFT, "counter", "slipway_front_left_total", "Those of them for whose answer nobody waited any more."),
     (WAITING, "gauge", "slipway_front_waiting", "Requests that wait for a worker."),
     (AT_WORK, "gauge", "slipway_front_at_work", "Requests that workers are answering."),
 )
@@ -179,6 +182,18 @@ class Figures:
             lines += [f"# HELP {name} {said}", f"# TYPE {name} {kind}"]
             lines.append(f'{name}{{endpoint="{endpoint}"}} {self.total(figure)}')
         return "\n".join(lines) + "\n"
+
+
+def read_figures(path: Path) -> list[int] | None:
+    """All figures of a file, each summed over both slots; None where there is none, or one of another release."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if len(content) != _SLOTS * _WIDTH * 8:
+        return None
+    cells = memoryview(content).cast("Q")
+    return [sum(cells[figure::_WIDTH]) for figure in range(_WIDTH)]
 
 
 def is_held(folder: Path) -> bool:

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,7 +12,9 @@ from slipway.errors import (
     BackendError,
     Denied,
     InvalidInput,
+    NotFinite,
     NotFound,
+    RowRefused,
     SlipwayError,
     StepFailed,
     Unauthenticated,
@@ -41,6 +43,7 @@ __all__ = [
     "check_caller",
     "for_callers",
     "is_request_name",
+    "lost_by",
     "read_body",
     "send",
     "send_error",
@@ -81,11 +84,21 @@ class ClientGone(Exception):
 
 
 class TooLarge(InvalidInput):
-    """A request's body is larger than the endpoint takes."""
+    """A request's body is larger than the endpoint takes.
+
+    When: a request to an endpoint has more bytes than it takes.
+
+    To do: send fewer rows at once, or score a table by a batch endpoint.
+    """
 
 
 class TooMany(SlipwayError):
     """A caller sends more requests than it may.
+
+    When: the endpoint declares `per_caller`, and this caller is over it.
+
+    To do: wait as many seconds as the header `Retry-After` says. Rows sent together in one request count as one
+        request.
 
     Args:
         what: The sentence for the caller.
@@ -100,18 +113,33 @@ class TooMany(SlipwayError):
 
 
 class TooSlow(StepFailed):
-    """A model did not answer a request within the time that it had."""
+    """A model did not answer a request within the time that it had.
+
+    When: the model took longer than the request may take, and there is no fallback.
+
+    To do: try again once. If it lasts: `slipway endpoints show NAME` tells the times; more workers, a compiled model
+        or a `sw.Fallback` help.
+    """
 
     def __init__(self, what: str, *, fix: str = "") -> None:
         super().__init__(what, step="predict", fix=fix)
 
 
 class UnknownFormat(InvalidInput):
-    """A request's body is in a format that this endpoint does not read."""
+    """A request's body is in a format that this endpoint does not read.
+
+    When: the header `Content-Type` names what the endpoint does not read.
+
+    To do: send JSON, or Arrow where `slipway[arrow]` is installed: docs/endpoints.md.
+    """
 
 
 class MethodNotAllowed(SlipwayError):
     """The path exists, but not for this method.
+
+    When: a path of an endpoint was asked with another method than it has.
+
+    To do: use the one of the header `Allow`.
 
     Args:
         method: What was tried.
@@ -285,6 +313,11 @@ def error_body(error: SlipwayError) -> Mapping[str, Mapping[str, str]]:
             "field": getattr(error, "field", ""),
         }
     }
+
+
+def lost_by(error: SlipwayError) -> Literal["none", "refused", ""]:
+    """Why a request got no result though nothing of it is wrong by its contract, "" where the caller erred or is told 500."""
+    return "none" if isinstance(error, NotFinite) else "refused" if isinstance(error, RowRefused) else ""
 
 
 def status_of(error: SlipwayError) -> int:

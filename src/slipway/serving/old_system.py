@@ -27,7 +27,7 @@ from slipway.serving.arms import share_of
 from slipway.serving.counters import Counters
 from slipway.serving.row_queue import Counted, RowQueue
 
-__all__ = ["OldSystem", "scores_in"]
+__all__ = ["OldCaller", "OldSaid", "OldSystem", "body_of", "scores_in"]
 
 _SALT = "old system"
 _COUNTED = Counted(count.OLD_COMPARED, count.OLD_DROPPED, count.OLD_LOST)
@@ -45,7 +45,9 @@ class _Waiting(NamedTuple):
     row: PredictionRow
 
 
-class _Said(NamedTuple):
+class OldSaid(NamedTuple):
+    """What an old system said of the rows of a request: a score each, why there is none, and how long a row took."""
+
     scores: list[float | None]
     problem: ShadowProblem
     took_ns: int
@@ -68,9 +70,7 @@ class OldSystem:
         self._until = math.inf
         self._pool: ThreadPoolExecutor | None = None
         self._wide = 0
-        self._idle: deque[tuple[str, HTTPConnection]] = deque()
-        self._is_closed = False
-        self._complained_at = -_COMPLAIN_EVERY_S
+        self._caller = OldCaller()
         self._queue: RowQueue[_Waiting] = RowQueue(
             self._compare, counters, _COUNTED, what="old-system", capacity_rows=capacity_rows, batch_rows=_ROWS
         )
@@ -93,9 +93,7 @@ class OldSystem:
         """Compare what waits for two seconds at most, count the rest as lost, then stop the threads."""
         self._until = time.monotonic() + _FINISH_S
         self._queue.close(_FINISH_S + _END_S)
-        self._is_closed = True
-        while self._idle:
-            self._idle.pop()[1].close()
+        self._caller.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -111,7 +109,9 @@ class OldSystem:
                 if time.monotonic() > self._until:
                     break
                 some = parts[i : i + wide]
-                said = self._threads(wide).map(lambda part, r=revision, s=spec: self._ask(r, s, part), some)
+                said = self._threads(wide).map(
+                    lambda part, r=revision, s=spec: self._caller.ask(s, _sent(r, s, part)), some
+                )
                 for part, answer in zip(some, said, strict=True):
                     written += [
                         ShadowRow(row.id, row.at_us, revision.number, "reference", spec.mark, score, answer.took_ns,
@@ -130,13 +130,34 @@ class OldSystem:
             self._pool, self._wide = ThreadPoolExecutor(wide, thread_name_prefix="old-system"), wide
         return self._pool
 
-    def _ask(self, revision: Revision, spec: OldSystemSpec, rows: list[PredictionRow]) -> _Said:
+
+class OldCaller:
+    """Asks an old system, over connections that it keeps open; several threads may ask at once."""
+
+    def __init__(self) -> None:
+        self._idle: deque[tuple[str, HTTPConnection]] = deque()
+        self._is_closed = False
+        self._complained_at = -_COMPLAIN_EVERY_S
+
+    def close(self) -> None:
+        """Close what is open; what is under way closes its own connection when it ends."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    def ask(self, spec: OldSystemSpec, rows: list[dict[str, Any]]) -> OldSaid:
+        """One request, whatever comes of it.
+
+        Args:
+            spec: Where and how it is asked.
+            rows: Values under the old system's names; one where it takes one row a request.
+        """
         started = time.perf_counter_ns()
         nothing: list[float | None] = [None] * len(rows)
         problem: ShadowProblem = ""
         found = nothing
         try:
-            found = scores_in(self._send(spec, _body(revision, spec, rows)), spec.score, len(rows))
+            found = scores_in(self._send(spec, body_of(spec, rows)), spec.score, len(rows))
         except (TimeoutError, _Late):
             problem = "timeout"
         except (_Unreadable, ValueError, RecursionError) as error:
@@ -145,7 +166,7 @@ class OldSystem:
         except (OSError, HTTPException, SlipwayError) as error:
             problem = "error"
             self._complain(error)
-        return _Said(found, problem, (time.perf_counter_ns() - started) // len(rows))
+        return OldSaid(found, problem, (time.perf_counter_ns() - started) // len(rows))
 
     def _complain(self, error: Exception) -> None:
         if time.monotonic() - self._complained_at > _COMPLAIN_EVERY_S:
@@ -261,13 +282,24 @@ def _by_revision(waiting: list[_Waiting]) -> list[tuple[Revision, list[Predictio
     return list(found.values())
 
 
-def _body(revision: Revision, spec: OldSystemSpec, rows: list[PredictionRow]) -> bytes:
+def _sent(revision: Revision, spec: OldSystemSpec, rows: list[PredictionRow]) -> list[dict[str, Any]]:
     places = {field.name: place for place, field in enumerate(revision.contract.fields)}
     names = spec.fields or {name: name for name in places}
-    sent = [{theirs: row.request[places[ours]] for theirs, ours in names.items()} for row in rows]
+    return [{theirs: row.request[places[ours]] for theirs, ours in names.items()} for row in rows]
+
+
+def body_of(spec: OldSystemSpec, rows: list[dict[str, Any]]) -> bytes:
+    """The body of a request for rows: the row itself, a list of them, or tensors of the Open Inference Protocol V2."""
+    if spec.protocol == "v2":
+        return _encode({"inputs": [_tensor(name, value) for name, value in rows[0].items()]})
     if spec.rows is None:
-        return _encode(sent[0])
-    return _encode({spec.rows: sent} if spec.rows else sent)
+        return _encode(rows[0])
+    return _encode({spec.rows: rows} if spec.rows else rows)
+
+
+def _tensor(name: str, value: Any) -> dict[str, Any]:
+    kinds = {bool: "BOOL", int: "INT64", str: "BYTES"}  # what is unknown is a null in a floating tensor
+    return {"name": name, "shape": [1, 1], "datatype": kinds.get(type(value), "FP64"), "data": [value]}
 
 
 def _connection(spec: OldSystemSpec) -> HTTPConnection:

@@ -81,6 +81,20 @@ class Plan:
         self.refused, self.note = 0, ""
         return revision
 
+    def rests(self) -> bool:
+        """Whether the endpoint sleeps and nothing has come since the last look: another one would find the same."""
+        if self.target or self._pool.is_busy or self._routes is None or self._routes.workers:
+            return False
+        if not self._routes.revision == self.number == self._goal.number or _stamp(self._folder) != self._stamp:
+            return False
+        if self._told.total(figure.WAITING):
+            return False
+        if not self._scaler.is_quiet(time.monotonic(), self._told.total(figure.LOAD_NS)):
+            return False
+        if self._keeper is not None:
+            self._keeper.look()
+        return True
+
     def follow(self) -> None:
         """Have the workers that are wanted now, and give the front those that answer."""
         if self.number == self._goal.number and self._counted is not self._goal:
@@ -147,10 +161,14 @@ class Plan:
 
     @property
     def is_taken_up(self) -> bool:
-        """Whether requests go where this plan wants them: the front, where there is one, has read of it."""
+        """Whether requests go where this plan wants them: the front, where there is one, has read of it.
+
+        Before there was one, workers accepted on the same socket: they have to have let go of it.
+        """
         if not self._serving.is_fronted:
             return True
-        return self._routes is not None and self._told.newest(figure.TAKEN) >= self._routes.edition
+        has_read = self._routes is not None and self._told.newest(figure.TAKEN) >= self._routes.edition
+        return has_read and self._pool.is_alone
 
     @property
     def _told(self) -> Figures:

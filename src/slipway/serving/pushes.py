@@ -20,15 +20,18 @@ _encode = msgspec.msgpack.Encoder().encode
 _MARGIN = 32  # the log is written from further down the stack, where there is less room for nesting
 _CLOCKS_DIFFER = timedelta(minutes=1)
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Revision = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One label: the truth for one prediction, named by its id or by the contract's key."""
+    """One label: the truth for one prediction, named by its id or by the contract's key, or for a key at a time."""
 
     value: bool | float
     prediction: str = ""
     key: dict[str, Any] | None = None
     observed_at: Instant | None = None
+    at: Instant | None = None
+    revision: Revision = 0
 
 
 class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,16 +88,50 @@ def label_rows(body: LabelsBody, active: HasContract, now: datetime) -> list[Lab
     """Check labels and bring them into the log's form.
 
     Raises:
-        InvalidInput: A label names no prediction or two, its key does not fit the contract, or it was observed in
-            the future.
+        InvalidInput: A label names no prediction or two, its key does not fit the contract, it was observed in the
+            future, or it names a time where the endpoint takes no such labels.
     """
     received_us = time.time_ns() // 1000
     rows = []
     for i, label in enumerate(body.labels):
         observed_us = microseconds(_observed(i, label, now))
         key = _key(i, label, active)
-        rows.append(LabelRow(label.prediction, key, float(label.value), observed_us, received_us))
+        since_us, until_us = _span(i, label, active.contract.contract.label_window_us)
+        rows.append(
+            LabelRow(
+                label.prediction,
+                key,
+                float(label.value),
+                observed_us,
+                received_us,
+                label.revision,
+                since_us,
+                until_us,
+                microseconds(now),
+            )
+        )
     return rows
+
+
+def _span(i: int, label: Label, window_us: int) -> tuple[int | None, int | None]:
+    """After which and until which decision a label by key and time judges; None twice for any other label."""
+    if label.at is None:
+        return None, None
+    if label.prediction:
+        raise InvalidInput(
+            f"Label {i} names both a prediction and a time.",
+            why="A prediction's id says by itself which decision is meant.",
+            fix="Leave 'at' out, or give 'key' in place of 'prediction'.",
+            field=f"labels[{i}].at",
+        )
+    if not window_us:
+        raise InvalidInput(
+            f"Label {i} names a time, and this endpoint does not say how far such a label reaches back.",
+            fix="Declare it, sw.Endpoint(..., label_window='2d'), and deploy; or leave 'at' out.",
+            field=f"labels[{i}].at",
+        )
+    until_us = microseconds(label.at)
+    return until_us - window_us, until_us
 
 
 def _observed(i: int, label: Label, now: datetime) -> datetime:

@@ -6,6 +6,7 @@ write them: of several values the last one is the nearest proxy's.
 """
 
 import ipaddress
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from slipway.serving.reach_file import REACH_FILE, SERVER_REACH_FILE, encoded, r
 from slipway.serving.tls import covers, names_of, read_certificate
 
 __all__ = ["REACH_FILE", "SERVER_REACH_FILE", "Asked", "asked", "checked", "encoded", "host_of", "read_reach"]
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
 class Asked(NamedTuple):
@@ -51,6 +54,12 @@ def checked(reach: Reach, what: str) -> Reach:
         )
     for proxy in reach.proxies:
         _network(proxy)
+    if reach.prefix and not _PREFIX.fullmatch(reach.prefix):
+        raise InvalidInput(
+            f"{reach.prefix!r} is no path that pages can be shown below.",
+            fix="Give it as the proxy has it, without a slash at its end: --prefix /slipway",
+            field="prefix",
+        )
     if not reach.is_local and not reach.certificate and not reach.proxies:
         raise InvalidInput(
             f"{what} cannot listen on {reach.host!r} without TLS.",

@@ -111,7 +111,9 @@ class RowScorer:
 
     def told(self, problem: ArmFailed) -> SlipwayError:
         """Log the cause under the request's id, which the answer names; the answer itself tells nothing of the inside."""
-        if problem.step == "features" and isinstance(problem.cause, BackendError):
+        is_away = problem.step == "features" and isinstance(problem.cause, BackendError)
+        self._counters.add(count.FAILED_REQUESTS["away" if is_away else kind_of(problem)])
+        if isinstance(problem.cause, BackendError) and is_away:
             return for_callers(problem.cause)
         self._counters.add(count.MODEL_FAILURES)
         mark = REQUEST_ID.get().decode() or new_id()[-12:]

@@ -44,6 +44,14 @@ class Scaler:
             self._asked.pop()
         self._asked.append((now, workers))
 
+    def is_quiet(self, now: float, load_ns: int) -> bool:
+        """Whether nothing was asked since the load was last told."""
+        if self._seen is None or load_ns != self._seen[1]:
+            return False
+        if now - self._seen[0] >= _SPAN_S:
+            self._seen = (now, load_ns)
+        return True
+
     def target(self, now: float, *, load_ns: int, waiting: int, has_workers: bool) -> int:
         """How many workers there should be.
 

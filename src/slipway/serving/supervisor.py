@@ -27,6 +27,7 @@ from slipway.records.endpoints import EndpointStatus, Revision
 from slipway.records.reach import Reach
 from slipway.serving.counters import COUNTERS_FILE, LOG_DROPPED, LOG_FAILED, Counters
 from slipway.serving.feed_counters import forget_former
+from slipway.serving.former_counts import put_aside
 from slipway.serving.front_keeper import FrontKeeper
 from slipway.serving.front_routes import FIGURES_FILE, has_ended
 from slipway.serving.plan import Plan
@@ -151,6 +152,7 @@ class Supervisor:
         self._url = ""
         self._told: EndpointStatus | None = None
         self._untold: EndpointStatus | None = None
+        self._is_told = False
         self._restarts = 0
         self._replaced = ""
         self._crashes: tuple[tuple[int, datetime], ...] = ()
@@ -181,7 +183,7 @@ class Supervisor:
             keeper = FrontKeeper(listener, self._front, self._folder / "workers")
         plan = Plan(self._folder, self._pool, keeper, revision, is_shared=self._shared is not None)
         while not self._stopping:
-            refusal = self._step(plan, revision)
+            refusal = "" if self._rests(plan) else self._step(plan, revision)
             if refusal:
                 if listener is not None:
                     listener.close()
@@ -200,10 +202,20 @@ class Supervisor:
         for left in (*lefts, *self._folder.glob(".*.part")):
             left.unlink(missing_ok=True)
         forget_former(self._folder)
-        (self._folder / COUNTERS_FILE).unlink(missing_ok=True)
+        put_aside(self._folder / COUNTERS_FILE)
         self._counters = Counters(self._folder / COUNTERS_FILE)
         if self._shared is None:  # a front that others use too goes on counting there
-            (self._folder / FIGURES_FILE).unlink(missing_ok=True)
+            put_aside(self._folder / FIGURES_FILE)
+
+    def _rests(self, plan: Plan) -> bool:
+        """Whether nothing is to be done: many endpoints sleep beside each other, and each looks ten times a second."""
+        told = self._told
+        is_told = self._is_told and told is not None and told.state == "ready" and told.workers == 0
+        if not is_told or self._renewing or not plan.rests():
+            return False
+        if self._shared is not None:
+            self._shared.ensure()
+        return True
 
     def _step(self, plan: Plan, started_with: Revision) -> str:
         """Do what is due; returns why the endpoint cannot start, or ""."""
@@ -258,7 +270,9 @@ class Supervisor:
         serving = [state for state in states if state.ready]
         self._was_ready = self._was_ready or bool(serving)
         if plan.is_taken_up:
-            plan.number = self._number = min((state.revision for state in serving), default=plan.number)
+            # One that will accept in a moment has loaded what it will answer with.
+            loaded = [state.revision for state in states if state.ready or state.revision] if serving else []
+            plan.number = self._number = min(loaded, default=plan.number)
         if plan.is_full and serving:
             self._note = ""
         notes = [self._note, plan.note, *(state.note for state in states)]
@@ -342,9 +356,9 @@ class Supervisor:
         except OSError as problem:  # a full disk must not end what still answers; it is tried again at the next look
             if self._untold != said:
                 _logger.error("%s cannot be written: %s", self._folder / STATUS_FILE, problem)
-            self._untold = said
+            self._untold, self._is_told = said, False
             return
-        self._told = told
+        self._told, self._is_told = told, True
 
     def _unlogged(self) -> int:
         return 0 if self._counters is None else sum(map(self._counters.total, (LOG_DROPPED, LOG_FAILED)))

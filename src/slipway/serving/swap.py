@@ -137,6 +137,7 @@ class Swap:
         """
         self.look()
         if self.active is not None:
+            self.look()  # what was published meanwhile: from here on the supervisor waits for this worker too
             return
         good = read_good(self._folder, self._signer)
         serves_elsewhere = good is None or good.served.environment != self._environment

@@ -40,7 +40,7 @@ def run_worker(
     listener: socket.socket,
     *,
     supervisor: int,
-    ready: Callable[[], None],
+    accepts: Callable[[bool], None],
     tls: Tls | None = None,
     each_time: Callable[[], None] = lambda: None,
     overdue: Overdue | None = None,
@@ -54,7 +54,7 @@ def run_worker(
         swap: Holds a loaded revision; watched for new ones meanwhile.
         listener: The bound socket; closed on the way out.
         supervisor: The parent's process id; when another process is the parent, the supervisor is dead.
-        ready: Called once connections are accepted.
+        accepts: Told once that connections are accepted, and once that none is any more.
         tls: What the listener speaks TLS with, None for plain HTTP.
         each_time: Called as often as another revision is looked for.
         overdue: Ends a model that does not come back; the app has the same one.
@@ -65,7 +65,7 @@ def run_worker(
     # uvicorn sends itself the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = DrainingServer(make_app, ready=ready, tls=tls, slow_s=slow_s)
+    server = DrainingServer(make_app, accepts=accepts, tls=tls, slow_s=slow_s)
     stop = threading.Event()
     orphaned_at: float | None = None
 
@@ -98,7 +98,7 @@ class DrainingServer(uvicorn.Server):
 
     Args:
         make_app: Makes the app, given a function that tells whether the server is stopping.
-        ready: Called once connections are accepted.
+        accepts: Told once that connections are accepted, and once that none is any more.
         tls: What it speaks TLS with, None for plain HTTP.
         host: Where it listens, unless it is run on sockets.
         port: Likewise.
@@ -109,7 +109,7 @@ class DrainingServer(uvicorn.Server):
         self,
         make_app: Callable[[Callable[[], bool]], App],
         *,
-        ready: Callable[[], None] = lambda: None,
+        accepts: Callable[[bool], None] = lambda is_open: None,
         tls: Tls | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -117,7 +117,7 @@ class DrainingServer(uvicorn.Server):
     ) -> None:
         self.closing = False
         self._slow_s = slow_s
-        self._ready = ready
+        self._accepts = accepts
         super().__init__(
             uvicorn.Config(
                 make_app(lambda: self.closing),
@@ -143,7 +143,7 @@ class DrainingServer(uvicorn.Server):
         """Accept connections, and say so."""
         gc.set_threshold(_YOUNG)
         await super().startup(sockets)
-        self._ready()
+        self._accepts(True)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections once a second; more often where clients have less time."""
@@ -158,6 +158,7 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
+        self._accepts(False)
         until = time.monotonic() + DRAIN_S
         while self.server_state.connections and time.monotonic() < until:
             await asyncio.sleep(0.02)

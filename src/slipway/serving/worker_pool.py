@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from slipway.processes import near
 from slipway.serving.counters import MAX_WORKERS
 from slipway.serving.front_routes import hung_file, life_file, socket_file
-from slipway.serving.worker_state import WorkerState, state_file
+from slipway.serving.worker_state import FINISH_S, WorkerState, state_file
 
 __all__ = ["Ended", "Kind", "Worker", "WorkerPool"]
 
@@ -55,6 +56,7 @@ class Worker:
         is_relieved: Whether another one takes its place.
         fallen: How many ends of challengers in processes of their own were taken note of.
         killed: Why the supervisor killed it, "" where it did not.
+        told: When it was told to leave, machine time; 0 as long as it was not.
     """
 
     serial: int
@@ -69,6 +71,7 @@ class Worker:
     is_relieved: bool = False
     fallen: int = 0
     killed: str = ""
+    told: float = 0.0
 
     def kill(self, why: str) -> None:
         """End it at once."""
@@ -141,6 +144,16 @@ class WorkerPool:
         """What a worker said of itself when it was looked at last."""
         return worker.state
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody who was told to leave accepts on the endpoint's address any more.
+
+        One that hangs does not say so; it is not waited for longer than for a request that was begun.
+        """
+        late = time.monotonic() - FINISH_S
+        leaving = [one for one in self._leaving if not one.kind.is_fronted and one.told > late]
+        return not any(one.process.poll() is None and self._read(one).ready for one in leaving)
+
     def unknown(self) -> dict[str, int]:
         """How often which field came that the contract does not know, as all workers tell that there are and were."""
         return _sums([self._unknown_before, *(worker.state.unknown for worker in (*self._workers, *self._leaving))])
@@ -158,6 +171,11 @@ class WorkerPool:
                         self._let_go(worker)
         for kind in [kind for kind in self._pauses if kind not in wanted]:
             del self._pauses[kind]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there are workers, or should be."""
+        return bool(self._workers or self._leaving or any(self._wanted.values()))
 
     def relieve(self, worker: Worker) -> bool:
         """Have another one take a worker's place once it is ready; False where there is no slot for both."""
@@ -243,6 +261,7 @@ class WorkerPool:
 
     def _let_go(self, worker: Worker) -> None:
         self._workers.remove(worker)
+        worker.told = time.monotonic()
         worker.process.terminate()
         self._leaving.append(worker)
 
@@ -281,13 +300,11 @@ def _listen_beside(path: Path) -> socket.socket:
     """A socket in a folder that only this user may open; the folder's path may be longer than a socket's may."""
     path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    beside = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    mask = os.umask(0o177)
-    try:
-        through = Path(f"/proc/self/fd/{beside}")
-        made.bind(str(through / path.name if through.exists() else path))
-    finally:
-        os.umask(mask)
-        os.close(beside)
+    with near(path.parent) as folder:
+        mask = os.umask(0o177)
+        try:
+            made.bind(str(folder / path.name))
+        finally:
+            os.umask(mask)
     made.listen(_BACKLOG)
     return made

@@ -13,6 +13,7 @@ from slipway.errors import InvalidInput, near
 from slipway.stats.bootstrap import bootstrap
 from slipway.stats.classification import auc, average_precision, log_losses, midranks
 from slipway.stats.estimate import Estimate, cannot_tell
+from slipway.stats.ratios import RATIOS, ratio_terms
 from slipway.stats.regression import r2
 
 __all__ = [
@@ -126,8 +127,8 @@ def paired_difference(
         labels: The truth, shape `(n_rows,)`.
         challenger: Its scores, shape `(n_rows,)`.
         champion: Its scores, shape `(n_rows,)`.
-        metric: "auc", "average_precision", "log_loss", "brier", "accuracy", "mae", "rmse", "bias", "r2", or a name of
-            `losses`.
+        metric: "auc", "average_precision", "log_loss", "brier", "accuracy", "mae", "rmse", "bias", "r2", one of
+            `ratios.RATIOS`, or a name of `losses`.
         losses: The loss of each row, for a metric of its own, such as a cost.
         confidence: Of the interval.
 
@@ -138,6 +139,12 @@ def paired_difference(
         return _auc_difference(labels, challenger, champion, confidence)
     if metric == "average_precision":
         return bootstrap(_precision_difference, labels, challenger, champion, confidence=confidence)
+    if losses is None and metric.partition("@")[0] in RATIOS:
+        first, terms, why = ratio_terms(metric, labels, challenger)
+        second, others, no = ratio_terms(metric, labels, champion)
+        if why or no:
+            return cannot_tell(np.asarray(labels).size, why or no)
+        return structs.replace(mean_interval(terms - others, confidence), value=first - second)
     per_row = losses or LOSSES.get(metric)
     if per_row is None:
         known = ("auc", "average_precision", *LOSSES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from slipway.errors import InvalidInput, near
 from slipway.stats import regression
 from slipway.stats.blocks import estimate_by_blocks
-from slipway.stats.calibration import calibration_error, calibration_in_the_large, reliability
+from slipway.stats.calibration import (
+    calibration_error,
+    calibration_in_the_large,
+    debiased_calibration_error,
+    reliability,
+)
 from slipway.stats.classification import log_losses
 from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.intervals import (
@@ -22,6 +28,8 @@ from slipway.stats.intervals import (
     r2_interval,
     share_interval,
 )
+from slipway.stats.ratio_metrics import ratio_estimate
+from slipway.stats.ratios import RATIOS, parameter_of
 
 __all__ = [
     "METRICS",
@@ -38,7 +46,7 @@ __all__ = [
 ]
 
 MIN_SLICE_ROWS = 50
-OF_PROBABILITIES = ("log_loss", "brier", "calibration", "calibration_in_the_large")
+OF_PROBABILITIES = ("log_loss", "brier", "calibration", "calibration_error", "calibration_in_the_large")
 
 
 class Metric(Struct, frozen=True, kw_only=True):
@@ -53,7 +61,7 @@ class Metric(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "regression", "ranking"]
     better: Literal["higher", "lower", "zero"]
     meaning: str
     interval: Callable[[ArrayLike, ArrayLike], Estimate]
@@ -86,14 +94,18 @@ def costs(labels: ArrayLike, scores: ArrayLike, threshold: float, matrix: CostMa
 
 
 def metric(name: str) -> Metric:
-    """A metric by name.
+    """A metric by name; some take a number behind it: "ndcg@5", "pinball@0.9", "precision@0.3".
 
     Raises:
         InvalidInput: There is none of this name.
     """
-    if name not in METRICS:
+    plain = name.partition("@")[0]
+    if plain not in METRICS:
         raise InvalidInput(f"There is no metric {name!r}.", fix=near(name, METRICS, what="metrics"), field="metric")
-    return METRICS[name]
+    if plain == name:
+        return METRICS[name]
+    parameter_of(name)
+    return structs.replace(METRICS[plain], name=name, interval=partial(ratio_estimate, name))
 
 
 def default_metrics(task: str) -> tuple[str, ...]:
@@ -103,7 +115,13 @@ def default_metrics(task: str) -> tuple[str, ...]:
     return ("auc", "log_loss", "brier", "accuracy", "calibration", "calibration_in_the_large", "positive_rate")
 
 
-def estimate(name: str, labels: ArrayLike, scores: ArrayLike, blocks: ArrayLike | None = None) -> Estimate:
+def estimate(
+    name: str,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    blocks: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+) -> Estimate:
     """One metric with its interval; "cannot tell" without rows, and where a label or score is missing.
 
     Args:
@@ -111,6 +129,7 @@ def estimate(name: str, labels: ArrayLike, scores: ArrayLike, blocks: ArrayLike 
         labels: The truth, shape `(n_rows,)`.
         scores: The predictions, shape `(n_rows,)`.
         blocks: Where rows are not independent, the block of each, such as its day: the interval is then one by blocks.
+        groups: For a ranking the request of each row, for "mase" its series; in the order of time.
 
     Raises:
         InvalidInput: An unknown metric, one that has no interval by blocks, or another number of scores than of labels.
@@ -124,6 +143,10 @@ def estimate(name: str, labels: ArrayLike, scores: ArrayLike, blocks: ArrayLike 
         return cannot_tell(truth.size, f"{missing:,} of {truth.size:,} rows have no finite label or score")
     if name in OF_PROBABILITIES and (values.min() < 0.0 or values.max() > 1.0):
         return cannot_tell(truth.size, "scores outside 0 to 1 are no probabilities")
+    if name.partition("@")[0] in RATIOS:
+        return ratio_estimate(name, truth, values, blocks, groups)
+    if name == "calibration_error":
+        return debiased_calibration_error(truth, values, blocks)
     if blocks is not None:
         return estimate_by_blocks(name, truth, values, blocks)
     return found.interval(truth, values)
@@ -224,6 +247,25 @@ def _calibration(labels: ArrayLike, scores: ArrayLike) -> Estimate:
     return Estimate(value=calibration_error(reliability(labels, scores)), n=np.asarray(labels).size)
 
 
+_OF_RATIOS: tuple[
+    tuple[str, Literal["classification", "regression", "ranking"], Literal["higher", "lower"], str], ...
+] = (
+    ("precision", "classification", "higher", "of what is decided yes, the share that is true"),
+    ("recall", "classification", "higher", "of what is true, the share that is decided yes"),
+    ("f1", "classification", "higher", "precision and recall in one figure, their harmonic mean"),
+    ("mape", "regression", "lower", "the mean distance from the truth, as a share of each truth"),
+    ("smape", "regression", "lower", "the same, as a share of the middle of truth and prediction"),
+    ("wape", "regression", "lower", "all distances from the truth, as a share of all truths"),
+    ("pinball", "regression", "lower", "how well a quantile is met: the loss of too low and too high differ"),
+    (
+        "mase",
+        "regression",
+        "lower",
+        "the distance from the truth over that of last time's value: below 1 is better than it",
+    ),
+    ("ndcg", "ranking", "higher", "how near the order of each request is to the best one: 1 is perfect"),
+    ("map", "ranking", "higher", "how high the relevant rows of each request stand"),
+)
 METRICS: dict[str, Metric] = {
     found.name: found
     for found in (
@@ -270,6 +312,14 @@ METRICS: dict[str, Metric] = {
         Metric(
             name="r2", task="regression", better="higher", interval=r2_interval,
             meaning="the share of the ups and downs that is explained",
+        ),
+        Metric(
+            name="calibration_error", task="classification", better="lower", interval=debiased_calibration_error,
+            meaning="how far predicted shares are from what happens, less what chance makes of it",
+        ),
+        *(
+            Metric(name=name, task=task, better=better, interval=partial(ratio_estimate, name), meaning=meaning)
+            for name, task, better, meaning in _OF_RATIOS
         ),
     )
 }  # fmt: skip

@@ -1,157 +1,130 @@
 """Profiles: columns as integer counts over fixed edges, so that merging is exact addition in any order.
 
-A reference profile fixes the edges (deciles), the range and the categories of each column; profiles of later windows
-are counted over these. Two profiles over the same reference merge into the one that all their rows would have given.
+A reference profile fixes the frame: the edges (deciles), the range and the tails, the categories, the grid of the moments
+and the pairs of columns whose dependence is counted. Profiles of later windows are counted over it. Two profiles over the
+same reference merge into the one that all their rows would have given, to the byte.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+import polars as pl
 from numpy.typing import NDArray
 
 from slipway.errors import Corrupt, InvalidInput
+from slipway.stats import profile_counting as counting
+from slipway.stats.profile_counting import BINS, MAX_CATEGORIES, MAX_RARE, Tally, numbers_of
+from slipway.stats.profile_pairs import MAX_PAIRS, POOL, chosen, count_pair, strongest, sum_of_pairs
+from slipway.stats.profile_parts import HOURS, Column, Pair, Profile, deviation, emptied, mean, sum_of
 
-__all__ = ["Column", "Profile", "from_bytes", "has_category", "merge", "profile", "profile_in_batches", "to_bytes"]
+__all__ = [
+    "BINS",
+    "MAX_CATEGORIES",
+    "MAX_PAIRS",
+    "MAX_RARE",
+    "POOL",
+    "Column",
+    "Pair",
+    "Profile",
+    "deviation",
+    "from_bytes",
+    "has_category",
+    "hours_of",
+    "mean",
+    "merge",
+    "profile",
+    "profile_in_batches",
+    "to_bytes",
+    "weighed",
+    "without",
+]
 
-BINS = 10
-# Together they keep 30 columns within 64 KiB whatever the categories are: 24 names of 40 bytes, 220 hashes of 4 bytes.
-MAX_CATEGORIES = 24
-MAX_RARE = 220
-_NAME_BYTES = 40
-_HASH_BYTES = 4
 _SAMPLED = 200_000
+_PAIRED = 20_000
+
+Columns = Mapping[str, Any]
 
 
-class Column(Struct, frozen=True, kw_only=True):
-    """One column's counts.
-
-    Args:
-        name: The column.
-        edges: Inner edges of a numeric column's bins, ascending; () for a categorical one.
-        low: The reference's smallest value, NaN for a categorical column.
-        high: The reference's greatest value, NaN for a categorical column.
-        categories: The reference's most frequent values, long ones ending in a hash; () for a numeric column.
-        counts: Rows a bin (`len(edges) + 1` of them), or rows a category.
-        below: Rows under `low`.
-        above: Rows over `high`.
-        other: Rows of a known category beyond the listed ones.
-        unseen: Rows of a category that the reference never had.
-        missing: Rows without a value (null or NaN).
-        rare: The reference's rarer categories, which count as `other`: their hashes of 4 bytes, ascending.
-        is_open: The reference had more categories than can be remembered: what is not listed counts as `other`, and
-            nothing as `unseen`.
-        singles: Rows of the reference whose category came once: as share of its rows, about what is never seen before
-            in new rows without any change.
-        kind: "number" or "text".
-    """
-
-    name: str
-    edges: tuple[float, ...] = ()
-    low: float = float("nan")
-    high: float = float("nan")
-    categories: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
-    below: int = 0
-    above: int = 0
-    other: int = 0
-    unseen: int = 0
-    missing: int = 0
-    rare: bytes = b""
-    is_open: bool = False
-    singles: int = 0
-    kind: Literal["number", "text"] = "number"
-
-    @property
-    def present(self) -> int:
-        """Rows with a value."""
-        return self.rows - self.missing
-
-    @property
-    def rows(self) -> int:
-        """All rows of the column."""
-        return sum(self.counts) + self.other + self.unseen + self.missing
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether it was counted over edges."""
-        return self.kind == "number"
-
-
-class Profile(Struct, frozen=True, kw_only=True):
-    """The counts of several columns over the same rows."""
-
-    rows: int
-    columns: tuple[Column, ...]
-
-
-def profile(columns: Mapping[str, Any], reference: Profile | None = None) -> Profile:
+def profile(
+    columns: Any,
+    reference: Profile | None = None,
+    *,
+    at: Any = None,
+    importance: Mapping[str, float] | None = None,
+    predictions: Collection[str] = (),
+    pairs: int = MAX_PAIRS,
+) -> Profile:
     """Profile columns.
 
+    The edges of a reference are the deciles of all its rows, of more than 200,000 rows those of 200,000 that lie evenly
+    among them; everything else is counted over all rows.
+
     Args:
-        columns: By name: a float array of shape `(n_rows,)` (NaN is missing), or a sequence of texts and None.
-        reference: The profile whose edges and categories count; None makes this a reference of its own.
+        columns: A Polars frame, an Arrow table, or by name: a float array of shape `(n_rows,)` (NaN is missing), a Polars
+            series, or a sequence of texts and None.
+        reference: The profile whose frame counts; None makes this a reference of its own.
+        at: When each row was decided: then rows are counted by weekday and hour, UTC.
+        importance: By name the share of a model's answers that rests on an input: which pairs matter, and what may alert.
+            Only a reference takes it.
+        predictions: Which columns hold what the model answered; only a reference takes it.
+        pairs: Of how many pairs a reference counts the dependence.
 
     Raises:
         InvalidInput: A column of the reference is missing, or is of another kind.
     """
-    if reference is None:
-        found = tuple(_reference(name, values) for name, values in columns.items())
-    else:
-        found = tuple(_counted(column, columns) for column in reference.columns)
-    rows = len(next(iter(columns.values()))) if columns else 0
-    return Profile(rows=rows, columns=found)
+    given = _by_name(columns)
+    hours = () if at is None else hours_of(at)
+    if reference is not None:
+        return _counted(reference, given, hours)
+    made = profile_in_batches(lambda: [given], _rows(given), importance=importance, pairs=pairs)
+    return msgspec.structs.replace(made, hours=hours, predictions=tuple(predictions))
 
 
-def profile_in_batches(batches: Callable[[], Iterable[Mapping[str, Any]]], rows: int) -> Profile:
-    """The reference profile of columns that come in batches; they are read twice.
-
-    Up to 200,000 rows it is `profile` of all rows. Of more, the edges are the deciles of 200,000 rows that lie evenly
-    among them; the range, the categories and all counts are those of all rows.
+def profile_in_batches(
+    batches: Callable[[], Iterable[Columns]],
+    rows: int,
+    *,
+    importance: Mapping[str, float] | None = None,
+    pairs: int = MAX_PAIRS,
+) -> Profile:
+    """The reference profile of columns that come in batches, the same as `profile` of all rows; they are read twice.
 
     Args:
         batches: Gives the columns batch by batch, as `profile` takes them, or of texts how often each comes; at each
             call the same ones.
         rows: How many rows they have together.
+        importance: As `profile` takes it.
+        pairs: As `profile` takes it.
     """
-    wanted = np.unique(np.linspace(0, rows - 1, _SAMPLED).round().astype(np.intp)) if rows > _SAMPLED else None
-    sampled: dict[str, list[NDArray[np.float64]]] = {}
-    bounds: dict[str, tuple[float, float]] = {}
-    tallies: dict[str, Counter[str | None]] = {}
-    names: dict[str, None] = {}
-    start = 0
+    look = _Look(rows)
     for columns in batches():
-        size = max((_size(values) for values in columns.values()), default=0)
-        inside = slice(None) if wanted is None else wanted[(wanted >= start) & (wanted < start + size)] - start
-        names.update(dict.fromkeys(columns))
-        for name, values in columns.items():
-            if not _is_numeric(values):
-                tallies.setdefault(name, Counter()).update(_tally(values))
-                continue
-            numbers = np.asarray(values, dtype=np.float64)
-            sampled.setdefault(name, []).append(numbers[inside].copy())
-            present = numbers[~np.isnan(numbers)]
-            if present.size:
-                low, high = bounds.get(name, (np.inf, -np.inf))
-                bounds[name] = (min(low, float(present.min())), max(high, float(present.max())))
-        start += size
-    frames = {
-        name: _edged(name, np.concatenate(parts), *bounds.get(name, (np.nan, np.nan)))
-        for name, parts in sampled.items()
-    }
-    sampled.clear()
-    found = dict(frames)
-    for columns in batches() if frames else ():
+        look.add(columns)
+    frames = look.frames(importance)
+    counted = dict(frames)
+    for name, tally in look.tallies.items():
+        counted[name] = counting.count_texts(frames[name], tally)
+    wanted = strongest(look.groups(frames), importance, pairs)
+    made = [Pair(first=a, second=b, cells=(0,) * counting.GROUPS**2) for a, b in wanted]
+    grouped = {name for pair in wanted for name in pair}
+    for columns in batches() if look.samples or made else ():
+        groups = {}
         for name, frame in frames.items():
-            found[name] = _sum(found[name], _numbers(frame, np.asarray(columns[name], dtype=np.float64)))
-    found |= {name: _texts_of(_ranked(name, tally), tally) for name, tally in tallies.items()}
-    return Profile(rows=start, columns=tuple(found[name] for name in names))
+            if frame.is_numeric:
+                numbers = numbers_of(columns[name])
+                assert numbers is not None
+                found, cells = counting.count_numbers(frame, numbers, grouped=name in grouped)
+                counted[name] = sum_of(counted[name], found)
+                if cells is not None:
+                    groups[name] = cells
+            elif name in grouped:
+                groups[name] = _text_groups(frame, columns[name], look.tallies[name])
+        made = [sum_of_pairs(pair, _pair(pair, groups)) for pair in made]
+    return Profile(rows=look.rows, columns=tuple(counted[name] for name in look.names), pairs=tuple(made))
 
 
 def merge(one: Profile, other: Profile) -> Profile:
@@ -160,23 +133,52 @@ def merge(one: Profile, other: Profile) -> Profile:
     Raises:
         InvalidInput: They were not counted over the same reference.
     """
-    if [_frame(c) for c in one.columns] != [_frame(c) for c in other.columns]:
+    if _frame(one) != _frame(other):
         raise InvalidInput(
             "Two profiles over different references cannot be merged.",
             fix="Profile both windows over the same reference profile.",
         )
-    columns = tuple(_sum(a, b) for a, b in zip(one.columns, other.columns, strict=True))
-    return Profile(rows=one.rows + other.rows, columns=columns)
+    columns = tuple(map(sum_of, one.columns, other.columns))
+    hours = tuple(map(sum, zip(one.hours, other.hours, strict=True))) if one.hours and other.hours else ()
+    return msgspec.structs.replace(
+        one,
+        rows=one.rows + other.rows,
+        columns=columns,
+        pairs=tuple(map(sum_of_pairs, one.pairs, other.pairs)),
+        hours=hours or one.hours or other.hours,
+    )
+
+
+def weighed(found: Profile, importance: Mapping[str, float] | None) -> Profile:
+    """A reference with what the model uses each input for: its columns keep it, and of its pairs the most important stay."""
+    columns = found.columns
+    if importance:
+        columns = tuple(_with_importance(column, importance) for column in columns)
+    return msgspec.structs.replace(found, columns=columns, pairs=chosen(found.pairs, importance))
+
+
+def without(found: Profile, names: Collection[str]) -> Profile:
+    """A profile that does not tell of some columns, nor of what depends on them."""
+    return msgspec.structs.replace(
+        found,
+        columns=tuple(column for column in found.columns if column.name not in names),
+        pairs=tuple(pair for pair in found.pairs if pair.first not in names and pair.second not in names),
+        predictions=tuple(name for name in found.predictions if name not in names),
+    )
+
+
+def hours_of(at: Any) -> tuple[int, ...]:
+    """Rows by weekday (Monday first) and hour, UTC, of instants: a Polars series, or what makes one."""
+    times = at if isinstance(at, pl.Series) else pl.Series(at)
+    whole = times.drop_nulls().dt.epoch("us").to_numpy()
+    # The first of January 1970 was a Thursday.
+    hours = (whole // 3_600_000_000 + 3 * 24) % HOURS
+    return tuple(np.bincount(hours, minlength=HOURS).tolist())
 
 
 def has_category(column: Column, value: object) -> bool:
     """Whether the reference had this category, or may have had it because it had more than can be remembered."""
-    name = _named(str(value))
-    if column.is_open or name in column.categories:
-        return True
-    wanted = _hash(name)
-    starts = range(0, len(column.rare), _HASH_BYTES)
-    return any(column.rare[start : start + _HASH_BYTES] == wanted for start in starts)
+    return column.is_open or counting.is_known(column, counting.named(str(value)))
 
 
 def to_bytes(found: Profile) -> bytes:
@@ -196,135 +198,151 @@ def from_bytes(data: bytes) -> Profile:
         raise Corrupt(f"A stored profile cannot be read: {problem}.", fix="Make it again from its rows.") from problem
 
 
-def _size(values: Any) -> int:
-    return values.total() if isinstance(values, Counter) else len(values)
+class _Look:
+    """What the first reading of a reference's rows finds: a sample, the range, and how often each text comes."""
+
+    def __init__(self, rows: int) -> None:
+        self._wanted = _evenly(rows, _SAMPLED) if rows > _SAMPLED else None
+        self.samples: dict[str, list[NDArray[np.float64]]] = {}
+        self.texts: dict[str, list[pl.Series]] = {}
+        self.tallies: dict[str, Tally] = {}
+        self.bounds: dict[str, tuple[float, float]] = {}
+        self.names: dict[str, None] = {}
+        self.rows = 0
+
+    def add(self, columns: Columns) -> None:
+        """Look at one batch."""
+        size = _rows(columns)
+        wanted = self._wanted
+        inside = slice(None)
+        if wanted is not None:
+            inside = wanted[(wanted >= self.rows) & (wanted < self.rows + size)] - self.rows  # type: ignore[assignment]
+        for name, values in columns.items():
+            self.names[name] = None
+            numbers = numbers_of(values)
+            if numbers is None:
+                tally = counting.tally_of(values)
+                self.tallies[name] = counting.added(self.tallies[name], tally) if name in self.tallies else tally
+                if not isinstance(values, Counter):
+                    texts = values if isinstance(values, pl.Series) else counting.texts_of(values)
+                    self.texts.setdefault(name, []).append(texts[inside])
+                continue
+            self.samples.setdefault(name, []).append(numbers[inside].copy())
+            if numbers.size:
+                low, high = self.bounds.get(name, (np.nan, np.nan))
+                self.bounds[name] = (
+                    float(np.fmin(np.fmin.reduce(numbers), low)),
+                    float(np.fmax(np.fmax.reduce(numbers), high)),
+                )
+        self.rows += size
+
+    def frames(self, importance: Mapping[str, float] | None) -> dict[str, Column]:
+        """The frame of each column."""
+        found = {}
+        for name in self.names:
+            if name in self.tallies:
+                found[name] = counting.ranked(name, self.tallies[name])
+            else:
+                low, high = self.bounds.get(name, (np.nan, np.nan))
+                found[name] = counting.edged(name, np.concatenate(self.samples[name]), low, high)
+        return {name: _with_importance(frame, importance or {}) for name, frame in found.items()}
+
+    def groups(self, frames: Mapping[str, Column]) -> dict[str, NDArray[np.uint8]]:
+        """The groups of some sampled rows, by column."""
+        found = {}
+        for name, frame in frames.items():
+            if name in self.samples:
+                sample = np.concatenate(self.samples[name])
+                found[name] = counting.groups_of_numbers(frame, sample[_evenly(sample.size, _PAIRED)])
+            elif name in self.texts:
+                texts = pl.concat([part.cast(pl.String) for part in self.texts[name]])
+                few = texts[_evenly(len(texts), _PAIRED)]
+                found[name] = counting.groups_of_texts(frame, few, self.tallies[name])
+        return found
 
 
-def _is_numeric(values: Any) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+def _evenly(rows: int, most: int) -> NDArray[np.intp]:
+    """Positions that lie evenly among the rows, the first and the last among them."""
+    few = min(rows, most)
+    return np.arange(few) * (rows - 1) // max(few - 1, 1)
 
 
-def _reference(name: str, values: Any) -> Column:
-    if _is_numeric(values):
-        numbers = np.asarray(values, dtype=np.float64)
-        present = numbers[~np.isnan(numbers)]
-        bounds = (float(present.min()), float(present.max())) if present.size else (np.nan, np.nan)
-        return _numbers(_edged(name, present, *bounds), numbers)
-    tally = _tally(values)
-    return _texts_of(_ranked(name, tally), tally)
+def _by_name(columns: Any) -> Columns:
+    if isinstance(columns, Mapping):
+        return columns
+    frame = columns if isinstance(columns, pl.DataFrame) else pl.DataFrame(columns)
+    return {name: frame.get_column(name) for name in frame.columns}
 
 
-def _edged(name: str, numbers: NDArray[np.float64], low: float, high: float) -> Column:
-    """A column of numbers with the deciles of these as its edges, nothing counted yet."""
-    present = numbers[~np.isnan(numbers)]
-    if not present.size:
-        return Column(name=name, counts=(0,), low=low, high=high)
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
-    return Column(name=name, edges=tuple(edges.tolist()), low=low, high=high, counts=(0,) * (len(edges) + 1))
+def _rows(columns: Columns) -> int:
+    sizes = [values.total() if isinstance(values, Counter) else len(values) for values in columns.values()]
+    return max(sizes, default=0)
 
 
-def _ranked(name: str, tally: Counter[str | None]) -> Column:
-    """A column of texts with the most frequent of these as its categories, nothing counted yet."""
-    ranked = sorted((key for key in tally if key is not None), key=lambda key: (-tally[key], key))
-    rare = ranked[MAX_CATEGORIES:]
-    is_open = len(rare) > MAX_RARE
-    return Column(
-        name=name,
-        kind="text",
-        categories=tuple(ranked[:MAX_CATEGORIES]),
-        rare=b"" if is_open else b"".join(sorted(map(_hash, rare))),
-        is_open=is_open,
-        singles=sum(count == 1 for key, count in tally.items() if key is not None),
+def _counted(reference: Profile, given: Columns, hours: tuple[int, ...]) -> Profile:
+    found: list[Column] = []
+    groups: dict[str, NDArray[np.uint8]] = {}
+    known = {column.name for column in reference.columns}
+    pairs = [pair for pair in reference.pairs if pair.first in known and pair.second in known]
+    grouped = {name for pair in pairs for name in (pair.first, pair.second)}
+    for frame in reference.columns:
+        values = _fitting(frame, given)
+        name = frame.name
+        wants = name in grouped and name not in groups
+        if frame.is_numeric:
+            counted, cells = counting.count_numbers(frame, values, grouped=wants)
+            found.append(counted)
+            if cells is not None:
+                groups[name] = cells
+            continue
+        tally = counting.tally_of(values)
+        found.append(counting.count_texts(frame, tally))
+        if wants:
+            groups[name] = _text_groups(frame, values, tally)
+    return msgspec.structs.replace(
+        reference,
+        rows=_rows(given),
+        columns=tuple(found),
+        pairs=tuple(_pair(pair, groups) for pair in pairs),
+        hours=hours,
     )
 
 
-def _counted(frame: Column, columns: Mapping[str, Any]) -> Column:
-    if frame.name not in columns:
+def _fitting(frame: Column, given: Columns) -> Any:
+    if frame.name not in given:
         raise InvalidInput(
             f"The column {frame.name!r} of the reference profile is missing.",
             fix="Give every column of it.",
             field=frame.name,
         )
-    values = columns[frame.name]
-    if frame.is_numeric != _is_numeric(values):
+    values = given[frame.name]
+    if isinstance(values, pl.Series) and values.dtype == pl.Null:
+        return np.full(len(values), np.nan) if frame.is_numeric else values.cast(pl.String)
+    numbers = numbers_of(values)
+    if frame.is_numeric != (numbers is not None):
         raise InvalidInput(
             f"The column {frame.name!r} was {'numbers' if frame.is_numeric else 'texts'} in the reference profile "
             "and is not any more.",
             fix="Give it in the type that it had, or make a new reference.",
             field=frame.name,
         )
-    return _numbers(frame, np.asarray(values, dtype=np.float64)) if frame.is_numeric else _texts(frame, values)
+    return values if numbers is None else numbers
 
 
-def _numbers(frame: Column, numbers: NDArray[np.float64]) -> Column:
-    present = numbers[~np.isnan(numbers)]
-    places = np.searchsorted(np.asarray(frame.edges), present, side="left")
-    counts = np.bincount(places, minlength=len(frame.edges) + 1)
-    return msgspec.structs.replace(
-        frame,
-        counts=tuple(int(count) for count in counts),
-        below=int((present < frame.low).sum()),
-        above=int((present > frame.high).sum()),
-        missing=int(numbers.size - present.size),
-    )
+def _text_groups(frame: Column, values: Any, tally: Tally) -> NDArray[np.uint8]:
+    texts = values if isinstance(values, pl.Series) else counting.texts_of(values)
+    return counting.groups_of_texts(frame, texts, tally)
 
 
-def _texts(frame: Column, values: Sequence[Any]) -> Column:
-    return _texts_of(frame, _tally(values))
+def _pair(pair: Pair, groups: Mapping[str, NDArray[np.uint8]]) -> Pair:
+    return count_pair(pair.first, pair.second, groups[pair.first], groups[pair.second])
 
 
-def _texts_of(frame: Column, counted: Counter[str | None]) -> Column:
-    tally = counted.copy()
-    missing = tally.pop(None, 0)
-    counts = tuple(tally.pop(category, 0) for category in frame.categories)
-    starts = range(0, len(frame.rare), _HASH_BYTES)
-    rare = {frame.rare[start : start + _HASH_BYTES] for start in starts}
-    other = sum(count for key, count in tally.items() if frame.is_open or (key is not None and _hash(key) in rare))
-    unseen = sum(tally.values()) - other
-    return msgspec.structs.replace(frame, counts=counts, other=other, unseen=unseen, missing=missing)
+def _with_importance(column: Column, importance: Mapping[str, float]) -> Column:
+    share = importance.get(column.name)
+    return column if share is None else msgspec.structs.replace(column, importance=float(share))
 
 
-def _tally(values: Sequence[Any]) -> Counter[str | None]:
-    """Rows by category; None, and a NaN among texts, is a missing value."""
-    tally: Counter[str | None] = Counter()
-    for value, count in Counter(values).items():
-        tally[None if value is None or value != value else _named(str(value))] += count
-    return tally
-
-
-def _named(category: str) -> str:
-    raw = category.encode("utf-8", "replace")
-    if len(raw) <= _NAME_BYTES:
-        return raw.decode("utf-8")
-    tail = "…" + blake2b(raw, digest_size=6).hexdigest()
-    return raw[: _NAME_BYTES - len(tail.encode())].decode("utf-8", "ignore") + tail
-
-
-def _hash(category: str) -> bytes:
-    return blake2b(category.encode(), digest_size=_HASH_BYTES).digest()
-
-
-def _frame(column: Column) -> tuple[Any, ...]:
-    bounds = tuple(np.nan_to_num(np.array([column.low, column.high]), nan=0.0).tolist())
-    return (
-        column.name,
-        column.kind,
-        column.edges,
-        bounds,
-        column.categories,
-        column.rare,
-        column.is_open,
-        column.singles,
-    )
-
-
-def _sum(one: Column, other: Column) -> Column:
-    return msgspec.structs.replace(
-        one,
-        counts=tuple(a + b for a, b in zip(one.counts, other.counts, strict=True)),
-        below=one.below + other.below,
-        above=one.above + other.above,
-        other=one.other + other.other,
-        unseen=one.unseen + other.unseen,
-        missing=one.missing + other.missing,
-    )
+def _frame(found: Profile) -> tuple[bytes, Any, Any]:
+    columns = [emptied(column) for column in found.columns]
+    return msgspec.msgpack.encode(columns), [(pair.first, pair.second) for pair in found.pairs], found.predictions

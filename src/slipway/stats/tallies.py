@@ -15,9 +15,11 @@ from slipway.stats.calibration import ReliabilityPoint, calibration_error
 from slipway.stats.estimate import Estimate, cannot_tell
 from slipway.stats.intervals import LOSSES, auc_estimate, share_interval, spread_interval
 from slipway.stats.metrics import OF_PROBABILITIES, metric
-from slipway.stats.profiles import BINS, Column
+from slipway.stats.profile_counting import BINS, TAILS, spread_of, weighted
+from slipway.stats.profile_parts import Column
+from slipway.stats.ratios import RATIOS
 
-__all__ = ["Mean", "Tally"]
+__all__ = ["Mean", "Tally", "auc_of_counts"]
 
 _SCORES = 1 << 17
 _SIGN = np.uint64(1 << 63)
@@ -113,6 +115,10 @@ class Tally:
             return cannot_tell(0, "no rows")
         if self._unknown:
             return cannot_tell(self.n, f"{self._unknown:,} of {self.n:,} rows have no finite label or score")
+        if name == "calibration_error" or name.partition("@")[0] in RATIOS:
+            return cannot_tell(
+                self.n, f"{name} is not kept of rows that come in batches: evaluate on a table in memory"
+            )
         if name in OF_PROBABILITIES and (self.low < 0.0 or self.high > 1.0):
             return cannot_tell(self.n, "scores outside 0 to 1 are no probabilities")
         if name in _MEANS:
@@ -126,7 +132,7 @@ class Tally:
         if name == "calibration":
             return Estimate(value=calibration_error(self.reliability()), n=self.n)
         negatives, positives = self._counts
-        return _auc(positives, negatives) if name == "auc" else _average_precision(positives, negatives)
+        return auc_of_counts(positives, negatives) if name == "auc" else _average_precision(positives, negatives)
 
     def reliability(self, bins: int = BINS) -> tuple[ReliabilityPoint, ...]:
         """As `calibration.reliability` of all rows."""
@@ -147,12 +153,16 @@ class Tally:
         """The scores as a column of a reference profile; as `profiles.profile` of all rows."""
         if not self.n or self._unknown:
             return Column(name=name, counts=(0,), missing=self.n)
-        edges = self._quantiles(BINS)
-        places = np.searchsorted(edges, self._scores(), side="left")
-        counts = np.bincount(places, weights=self._counts.sum(axis=0), minlength=len(edges) + 1)
-        return Column(
-            name=name, edges=tuple(edges.tolist()), low=self.low, high=self.high, counts=tuple(int(n) for n in counts)
-        )
+        scores, each = self._scores(), self._counts.sum(axis=0)
+        deciles = self._at(np.linspace(0, 1, BINS + 1)[1:-1])
+        first, last = self._at(np.array([0.1, 0.9])).tolist()
+        spread = 0.0
+        if first == last:
+            mean = (scores * each).sum() / self.n
+            spread = float(((scores - mean) ** 2 * each).sum() / self.n) ** 0.5
+        unit = spread_of(first, last, spread)
+        found = weighted(name, deciles, self._at(np.array(TAILS)), scores, each, unit)
+        return structs.replace(found, low=self.low, high=self.high)
 
     def _scores(self) -> NDArray[np.float64]:
         """The score of each count, ascending: the middle of those that are counted as one."""
@@ -161,11 +171,15 @@ class Tally:
 
     def _quantiles(self, bins: int) -> NDArray[np.float64]:
         """The inner edges between bins of equally many rows, between the scores at both sides as `np.quantile` says."""
+        return np.unique(self._at(np.linspace(0, 1, bins + 1)[1:-1]))
+
+    def _at(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The quantiles at these shares."""
         scores, upto = self._scores(), np.cumsum(self._counts.sum(axis=0))
-        ranks = np.linspace(0, 1, bins + 1)[1:-1] * (self.n - 1)
+        ranks = shares * (self.n - 1)
         below = scores[np.searchsorted(upto, np.floor(ranks), side="right")]
         above = scores[np.searchsorted(upto, np.ceil(ranks), side="right")]
-        return np.unique(_between(below, above, ranks - np.floor(ranks)))
+        return _between(below, above, ranks - np.floor(ranks))
 
 
 def _between(a: NDArray[np.float64], b: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -191,7 +205,7 @@ def _values(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     return np.where(keys >= _SIGN, keys ^ _SIGN, ~keys).view(np.float64)
 
 
-def _auc(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> Estimate:
+def auc_of_counts(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> Estimate:
     """DeLong's, over counts by ascending score; equal scores count half."""
     true, false = int(positives.sum()), int(negatives.sum())
     if min(true, false) < 2:

@@ -1,16 +1,17 @@
 """Which versions a table has, from the ledger alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import Struct
 
 from slipway.context import Slot
 from slipway.errors import Corrupt, InvalidInput, NotFound, near
 from slipway.ledger import entries
 from slipway.ports.ledger_store import ReadTransaction
-from slipway.ports.workspace import Workspace
-from slipway.records.tables import Manifest, TableVersion
+from slipway.ports.workspace import Workspace, in_project
+from slipway.records.tables import SIMULATED, Manifest, TableVersion
 
 __all__ = [
     "BASE",
@@ -34,6 +35,8 @@ __all__ = [
     "pins",
     "quarantine_of",
     "reads",
+    "simulated_in",
+    "simulated_tables",
     "subject",
     "words",
 ]
@@ -47,6 +50,7 @@ MOVES = (COMMIT, "tables.alter", "tables.compact", "tables.merge", "tables.erase
 """The events that move a head: each names the version that is current from then on, and the branch if it is one's."""
 
 _PAGE = 1000
+_KEPT = ("quarantine.", "training.", "view.")
 
 pins: Slot[Mapping[str, str]] = Slot("slipway.tables.pins")
 """Where it is filled, a table that is read without naming a version is read at the one given: `<project>/<table>` ->
@@ -161,6 +165,39 @@ def heads(workspace: Workspace) -> tuple[TableVersion, ...]:
         names = sorted(tx.refs(workspace.project, HEAD))
         found = [find_head(tx, workspace.project, name) for name in names]
     return tuple(version for version in found if version is not None)
+
+
+class _About(Struct, frozen=True):
+    origin: str = ""
+
+
+class _Told(Struct, frozen=True):
+    """Of a version's record what says whether its rows are made up: every page asks that of every table."""
+
+    about: _About = _About()
+
+
+def simulated_tables(workspace: Workspace) -> tuple[str, ...]:
+    """The tables of the workspace's project whose current version a program made up, or is made of such rows, by name.
+
+    What releases keep of them for themselves is not named where others are.
+    """
+    project, kind = workspace.project, entries.kind_of(TableVersion)
+    with workspace.ledger.read() as tx:
+        heads_of = sorted(tx.refs(project, HEAD).items())
+        stored = [(name, tx.get(kind, record_id(project, name, version))) for name, version in heads_of]
+    found = tuple(
+        name
+        for name, entry in stored
+        if entry is not None and msgspec.json.decode(entry.body, type=_Told).about.origin == SIMULATED
+    )
+    return tuple(name for name in found if not name.startswith(_KEPT)) or found
+
+
+def simulated_in(workspace: Workspace, projects: Iterable[str]) -> tuple[str, ...]:
+    """The `simulated_tables` of several projects, each name once."""
+    found = (table for name in projects for table in simulated_tables(in_project(workspace, name)))
+    return tuple(dict.fromkeys(found))
 
 
 def get(workspace: Workspace, table: str, version: str, *, project: str | None = None) -> TableVersion:

@@ -316,7 +316,8 @@ def _inherited(tx: WriteTransaction, draft: Draft, former: TableVersion | None, 
     ]
     personal = {*about.personal, *(column for source in sources for column in source.about.personal)}
     readers = common_readers((about, *(source.about for source in sources)))
-    return msgspec.structs.replace(about, personal=tuple(sorted(personal & names)), readers=readers)
+    made_up = next((one.origin for one in (about, *(source.about for source in sources)) if one.origin), about.origin)
+    return msgspec.structs.replace(about, personal=tuple(sorted(personal & names)), readers=readers, origin=made_up)
 
 
 def _written_by_another(table: str) -> Conflict:

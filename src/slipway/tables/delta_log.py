@@ -27,11 +27,13 @@ from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.schema.dtypes import dtype_of
 from slipway.tables.durable import put_new, sync_folder
 
-__all__ = ["LOG", "MANAGED", "Snapshot", "delta_type", "refusal_of", "table_id", "write_log"]
+__all__ = ["LOG", "MANAGED", "ORIGIN", "Snapshot", "delta_type", "refusal_of", "table_id", "write_log"]
 
 LOG = "_delta_log"
 MANAGED = "slipwayManaged"
 """The writer feature that no other tool has."""
+ORIGIN = "slipway.origin"
+"""The property of a Delta table that says "simulated" where a program made its rows up."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATS_COLUMNS = 32
@@ -104,10 +106,11 @@ def delta_type(dtype: pl.DataType, column: str) -> str | dict[str, Any]:
 
 @dataclass(slots=True)
 class _State:
-    """What a log says so far: the files by name with their sizes, the columns, the protocol."""
+    """What a log says so far: the files by name with their sizes, the columns, whether rows are simulated, the protocol."""
 
     files: dict[str, int]
     schema: str = ""
+    origin: str = ""
     protocol: dict[str, Any] | None = None
 
 
@@ -178,7 +181,7 @@ def refusal_of(manifest: Manifest) -> str:
 def _first_commit(snapshot: Snapshot, state: _State, at: datetime, table_id: str) -> list[dict[str, Any]]:
     """Version 0: the table with the columns of its first version, and no rows."""
     info = {"timestamp": _millis(at), "operation": "CREATE TABLE", "operationParameters": {}, "engineInfo": "slipway"}
-    return [{"commitInfo": info}, *_columns(snapshot.schema or _UNREADABLE, state, at, table_id)]
+    return [{"commitInfo": info}, *_columns(snapshot, snapshot.schema or _UNREADABLE, state, at, table_id)]
 
 
 def _commit(snapshot: Snapshot, state: _State, at: datetime, table_id: str) -> list[dict[str, Any]]:
@@ -194,7 +197,7 @@ def _commit(snapshot: Snapshot, state: _State, at: datetime, table_id: str) -> l
         info["slipwayRefusal"] = snapshot.refusal
     actions: list[dict[str, Any]] = [{"commitInfo": info}]
     if snapshot.schema is not None:
-        actions += _columns(snapshot.schema, state, at, table_id)
+        actions += _columns(snapshot, snapshot.schema, state, at, table_id)
     files = snapshot.files
     gone = [name for name in state.files if name not in files]
     actions += [
@@ -208,21 +211,24 @@ def _commit(snapshot: Snapshot, state: _State, at: datetime, table_id: str) -> l
     return actions
 
 
-def _columns(schema: pl.Schema, state: _State, at: datetime, table_id: str) -> list[dict[str, Any]]:
-    """The actions that tell protocol and columns, where they are not what the log says already."""
+def _columns(snapshot: Snapshot, schema: pl.Schema, state: _State, at: datetime, table_id: str) -> list[dict[str, Any]]:
+    """The actions that tell protocol, columns and origin, where they are not what the log says already."""
+    origin = snapshot.version.about.origin if snapshot.version is not None else ""
     actions: list[dict[str, Any]] = []
     protocol, columns = _protocol(schema), json.dumps(_struct(dict(schema), ""), separators=(",", ":"))
     if state.protocol != protocol:
         actions.append({"protocol": protocol})
-    if state.schema != columns:
+    if (state.schema, state.origin) != (columns, origin):
         told: dict[str, Any] = {
             "id": table_id,
             "format": {"provider": "parquet", "options": {}},
             "schemaString": columns,
         }
-        told = told | {"partitionColumns": [], "configuration": {}, "createdTime": _millis(at)}
+        kept = {ORIGIN: origin} if origin else {}
+        told = told | {"partitionColumns": [], "configuration": kept, "createdTime": _millis(at)}
+        told |= {"description": "SIMULATED: a program made these rows up."} if origin else {}
         actions.append({"metaData": told})
-    state.protocol, state.schema = protocol, columns
+    state.protocol, state.schema, state.origin = protocol, columns, origin
     return actions
 
 
@@ -240,6 +246,7 @@ def _replay(log: Path, there: list[int], newest: int) -> _State:
                     state.files[action["add"]["path"]] = action["add"]["size"]
                 elif "metaData" in action:
                     state.schema = action["metaData"]["schemaString"]
+                    state.origin = action["metaData"].get("configuration", {}).get(ORIGIN, "")
                 state.protocol = action.get("protocol", state.protocol)
         except (ValueError, KeyError, IndexError, AttributeError) as problem:
             raise Corrupt(

@@ -21,11 +21,12 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import BackendError, Unavailable
+from slipway.ids import new_id
 from slipway.tables.durable import replace_file, sync_folder
 
 __all__ = [
-    "PARQUET", "STAGED", "LogFiles", "changing", "commit", "day_of", "days_before", "dropped_before", "note_dropped", "reading",
-    "taking",
+    "PARQUET", "STAGED", "LogFiles", "changing", "commit", "day_of", "days_before", "dropped_before", "erased_last",
+    "note_dropped", "note_erased", "reading", "taking",
 ]  # fmt: skip
 
 PARQUET = "parquet"
@@ -35,6 +36,7 @@ STAGED = "staged"
 _DAY = "log_day="
 _CHANGE = "change.json"
 _DROPPED = "dropped_before"
+_ERASED = "erased_last"
 _READERS = ".readers.lock"
 _TURN = ".turn.lock"
 _CHANGERS = ".changers.lock"
@@ -99,6 +101,27 @@ def note_dropped(folder: Path, before: date) -> None:
         OSError: The file system failed.
     """
     replace_file(folder / _DROPPED, before.isoformat().encode())
+
+
+def erased_last(folder: Path) -> str:
+    """What tells one erasure of rows from the next, "" before the first: who keeps rows in memory reads them anew then."""
+    try:
+        return (folder / _ERASED).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def note_erased(folder: Path) -> None:
+    """Say that rows are erased from a log: before the first goes, and once the last is gone.
+
+    Raises:
+        BackendError: The file system failed.
+    """
+    if folder.exists():
+        try:
+            replace_file(folder / _ERASED, new_id().encode())
+        except OSError as problem:
+            raise _failed(folder, problem) from problem
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import polars as pl
 from slipway.records.endpoints import Contract
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, ShadowRow
 from slipway.records.schema import Signature
+from slipway.tables.log_folder import erased_last
 from slipway.tables.log_rows import read_parts, read_rows
 from slipway.tables.prediction_log import (
     FAILURES,
@@ -23,7 +24,7 @@ from slipway.tables.prediction_log import (
     as_answers,
     joined,
     labels_frame,
-    supersedes,
+    latest_labels,
 )
 from slipway.tables.segments import Cursor
 
@@ -36,6 +37,7 @@ Layout = Callable[[int, str], tuple[Contract, Signature]]
 _READ_ROWS = 20_000
 _BLOCK_ROWS = 8192
 _LOOSE_FRAMES = 16
+_KEPT_ANSWERS = 2
 _SHADOW_SCHEMA = pl.Schema(
     {
         "prediction": pl.String(),
@@ -49,6 +51,7 @@ _SHADOW_SCHEMA = pl.Schema(
         "beside_ns": pl.Int64(),
     }
 )
+_OWN = frozenset(answers_frame([], Contract(fields=()), Signature((), ())).columns)
 _FAILURE_SCHEMA = pl.Schema(
     {
         "at": INSTANT,
@@ -74,16 +77,21 @@ class LogReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._since: datetime | None = None
+        self._erased = erased_last(folder)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of the log."""
         self._cursors: dict[str, Cursor] = {}
         self._layouts: dict[tuple[int, str], tuple[Contract, Signature]] = {}
         self._answers: dict[tuple[tuple[str, pl.DataType], ...], _Answers] = {}
-        self._by_id: dict[str, LabelRow] = {}
-        self._by_key: dict[str, LabelRow] = {}
+        self._labels = _Labels()
         self._shadows = _Blocks(_SHADOW_SCHEMA)
         self._failures = _Blocks(_FAILURE_SCHEMA)
+        self._asked: dict[tuple[datetime | None, datetime | None], pl.DataFrame] = {}
 
     def refresh(self, layout: Layout, since: datetime | None = None) -> None:
-        """Read what was added since the last time. Where it raises, it has read the log up to some row and goes on there.
+        """Read what was added since the last time; everything, where rows were erased since then. Where it raises, it has read the log up to some row and goes on there.
 
         Args:
             layout: Tells how rows are laid out; called once for each pair of a revision and a bundle.
@@ -93,9 +101,13 @@ class LogReader:
             Corrupt: The log is damaged.
             InvalidInput: Rows do not fit their contract and signature.
         """
+        self.release()
         self._since = since
+        if (erased := erased_last(self._folder)) != self._erased:  # what was erased must not live on here
+            self._begin()
+            self._erased = erased
         self._read_answers(layout)
-        self._read(LABELS, LabelRow, self._add_labels)
+        self._read(LABELS, LabelRow, lambda rows: self._labels.append(labels_frame(rows, [1] * len(rows))))
         self._read(SHADOWS, ShadowRow, lambda rows: self._shadows.append(_shadows_frame(rows)))
         self._read(FAILURES, FailureRow, lambda rows: self._failures.append(_failures_frame(rows)))
 
@@ -106,7 +118,15 @@ class LogReader:
         of models with other inputs, or of other contracts, are put together by the columns' names: the newest revision's
         come first, and what a row has not is null. A case that was asked again for the same decision time counts once,
         with its last answer.
+
+        Who looks at a log asks for the same time again and again: what was put together last is kept until `release`.
         """
+        if (since, until) not in self._asked:
+            made = self._answered(since, until)
+            self._asked = dict([*self._asked.items(), ((since, until), made)][-_KEPT_ANSWERS:])
+        return self._asked[since, until]
+
+    def _answered(self, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         by_age = sorted(self._answers.values(), key=lambda answers: (-answers.newest, answers.names))
         found = [answers.blocks.between(since, until) for answers in by_age]
         found = [frame for i, frame in enumerate(found) if i == 0 or frame.height]
@@ -115,7 +135,7 @@ class LogReader:
         else:
             frame = found[0] if len(found) == 1 else pl.concat(found, how="diagonal_relaxed")
         frame = frame[_order(frame)]
-        return joined(frame, self._labels_of(frame))
+        return joined(frame, self._labels.frame())
 
     def answers_by(self, since: datetime) -> pl.DataFrame:
         """How many rows were answered since a decision time, by the model that was asked and why the fallback did.
@@ -128,6 +148,28 @@ class LogReader:
         found = [answers.blocks.between(since, None).select(empty.columns) for answers in self._answers.values()]
         answered = (1 / pl.col("log_share")).sum().round().cast(pl.UInt32).alias("rows")
         return pl.concat([empty, *found]).group_by(by).agg(answered).sort(by)
+
+    def latest(self, bundle: str, most: int) -> pl.DataFrame:
+        """The last answers of a model itself, at most so many, oldest first; only the newest blocks are looked at.
+
+        Columns: `at`, `score`, `inputs` (a number that tells different inputs apart, within this process).
+
+        Args:
+            bundle: 16 digits of its bundle.
+            most: How many.
+        """
+        found = [pl.DataFrame(schema={"at": INSTANT, "score": pl.Float64, "inputs": pl.UInt64})]
+        for answers in self._answers.values():
+            left = most
+            for frame in reversed(answers.blocks.frames()):
+                own = frame.filter((pl.col("bundle") == bundle) & (pl.col("fallback") == "")).tail(left)
+                names = [name for name in own.columns if name not in _OWN]
+                inputs = pl.struct(names).hash() if names else pl.lit(0, pl.UInt64)
+                found.append(own.select("at", "score", inputs.alias("inputs")))
+                left -= own.height
+                if left <= 0:
+                    break
+        return pl.concat(found).sort("at").tail(most)
 
     def shadows(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
         """What the model that did not answer would have: of rows whose decision time is in [since, until).
@@ -145,19 +187,19 @@ class LogReader:
         """
         return self._failures.between(since, until)
 
+    def release(self) -> None:
+        """Keep nothing that was put together for a question."""
+        self._asked.clear()
+
     def forget(self, before: datetime) -> None:
         """Drop rows whose decision time is earlier, and their labels, so that memory stays bounded."""
+        self.release()
         gone = [answers.blocks.forget(before) for answers in self._answers.values()]
         self._shadows.forget(before)
         self._failures.forget(before)
-        ids = {id for frame in gone for id in frame["id"].to_list()}
-        keys = {key for frame in gone for key in frame["key"].to_list()}
-        if keys & self._by_key.keys():
-            keys -= {key for a in self._answers.values() for f in a.blocks.frames() for key in f["key"].to_list()}
-        for id in ids:
-            self._by_id.pop(id, None)
-        for key in keys:
-            self._by_key.pop(key, None)
+        ids, keys = (pl.concat([pl.Series(of, [], pl.String), *(frame[of] for frame in gone)]) for of in ("id", "key"))
+        left = [frame["key"] for answers in self._answers.values() for frame in answers.blocks.frames()]
+        self._labels.forget(ids, keys.filter(~keys.is_in(pl.concat(left).unique().implode())) if left else keys)
 
     def _read(self, kind: str, row_type: type[T], take: Callable[[list[T]], None]) -> None:
         while True:
@@ -203,19 +245,6 @@ class LogReader:
             answers.newest = max(answers.newest, number)
             answers.blocks.append(frame)
 
-    def _add_labels(self, rows: Sequence[LabelRow]) -> None:
-        for row in rows:
-            known, name = (self._by_id, row.prediction) if row.prediction else (self._by_key, row.key)
-            if supersedes(row, known.get(name)):
-                known[name] = row
-
-    def _labels_of(self, answered: pl.DataFrame) -> pl.DataFrame:
-        by_id, by_key = self._by_id, self._by_key
-        found = [by_id[id] for id in answered["id"].to_list() if id in by_id] if by_id else []
-        if by_key:
-            found += [by_key[key] for key in answered["key"].to_list() if key in by_key]
-        return labels_frame(found, [1] * len(found))
-
 
 class _Answers:
     """Answered rows of one shape, and the newest revision among them."""
@@ -224,6 +253,32 @@ class _Answers:
         self.newest = 0
         self.names = schema.names()
         self.blocks = _Blocks(schema)
+
+
+class _Labels:
+    """Labels in the order of their coming. Of those for one case the last one counts; the others go now and then."""
+
+    def __init__(self) -> None:
+        self._frames = [labels_frame([], [])]
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Add labels."""
+        self._frames.append(frame)
+        if len(self._frames) > _LOOSE_FRAMES:
+            self._frames = [latest_labels(self.frame())]
+
+    def frame(self) -> pl.DataFrame:
+        """All labels that may count."""
+        return pl.concat(self._frames)
+
+    def forget(self, ids: pl.Series, keys: pl.Series) -> None:
+        """Drop the labels of predictions, and of keys."""
+        is_gone = pl.col("prediction").is_in(ids.implode()) & (pl.col("prediction") != "")
+        is_gone |= pl.col("key").is_in(keys.implode()) & (
+            (pl.col("prediction") == "") | pl.col("until_at").is_not_null()
+        )
+        if ids.len() or keys.len():
+            self._frames = [self.frame().filter(~is_gone)]
 
 
 class _Blocks:

@@ -19,7 +19,7 @@ from slipway.tables.log_rows import Kept, read_parts, read_rows, within
 
 __all__ = [
     "FAILURES", "INSTANT", "LABELS", "PREDICTIONS", "SHADOWS",
-    "answers_frame", "as_answers", "by_models", "joined", "kept_frame", "labels", "labels_frame", "predictions", "supersedes",
+    "answers_frame", "as_answers", "by_models", "counting", "joined", "kept_frame", "labels", "labels_frame", "latest_labels", "predictions",
 ]  # fmt: skip
 
 PREDICTIONS = "predictions"
@@ -57,8 +57,16 @@ _LABEL_SCHEMA = pl.Schema(
         "observed_at": INSTANT,
         "received_at": INSTANT,
         "revisions": pl.UInt32(),
+        "revision": pl.Int64(),
+        "since_at": INSTANT,
+        "until_at": INSTANT,
+        "came_at": INSTANT,
+        "contradictions": pl.UInt32(),
     }
 )
+_RANK = ("revision", "observed_at", "received_at", "value")
+_NAMED = ("prediction", "key", "until_at")
+"""What a label is about: of several for the same, one counts."""
 
 
 def predictions(
@@ -203,10 +211,12 @@ def by_models(answered: pl.DataFrame) -> pl.DataFrame:
 
 
 def labels(folder: Path) -> pl.DataFrame:
-    """The label that counts for each prediction or key: the one observed last, then received last.
+    """The label that counts for each prediction, key, or key and time: see `latest_labels`.
 
     Columns: `prediction`, `key`, `value`, `observed_at`, `received_at`, `revisions` (how many labels came for it in
-    all; the log keeps each). In the order in which the first of each came.
+    all; the log keeps each), `revision` (its number, 0 for none), `since_at` and `until_at` (which decisions of its key it
+    judges, null for all), `came_at`, `contradictions` (how many labels of one and the same revision say something else
+    than another one of it). In the order in which the first of each came.
 
     Args:
         folder: The endpoint's log.
@@ -215,27 +225,32 @@ def labels(folder: Path) -> pl.DataFrame:
         Corrupt: The log is damaged.
     """
     rows, _ = read_rows(folder, LABELS, LabelRow)
-    latest: dict[tuple[str, str], LabelRow] = {}
-    counts: dict[tuple[str, str], int] = {}
-    for row in rows:
-        of = (row.prediction, row.key)
-        counts[of] = counts.get(of, 0) + 1
-        if supersedes(row, latest.get(of)):
-            latest[of] = row
-    return labels_frame(list(latest.values()), list(counts.values()))
+    return counting(labels_frame(rows, [1] * len(rows)))
 
 
-def supersedes(row: LabelRow, other: LabelRow | None) -> bool:
-    """Whether a label counts instead of another: observed later, received later, then greater.
+def counting(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of labels as they came, in the order in which they came, those that count; see `labels`.
 
-    Of labels that came at the very same moment through two workers nobody can say which was last, so their order in the
-    log must not decide.
+    Labels contradict each other where one revision has several values; without numbers, where they were observed at the
+    same moment. Whichever of them counts, it is the same one in whatever order they came.
+
+    Args:
+        rows: With the columns of `labels`; each counts as many as its `revisions` say.
     """
-    return other is None or _rank(row) >= _rank(other)
-
-
-def _rank(row: LabelRow) -> tuple[int, int, float]:
-    return row.observed_us, row.received_us, row.value
+    moment = pl.when(pl.col("revision") == 0).then("observed_at").alias("moment")
+    several = rows.select(*_NAMED, "revision", "value", moment).unique().group_by(*_NAMED, "revision", "moment").len()
+    several = several.filter(pl.col("len") > 1).group_by(_NAMED).agg(told=(pl.col("len") - 1).sum())
+    others = [name for name in _LABEL_SCHEMA if name not in (*_NAMED, "revisions", "contradictions")]
+    found = (
+        rows.with_row_index("place")
+        .sort(_RANK)
+        .group_by(_NAMED)
+        .agg(pl.col(others).last(), pl.col("revisions").sum(), pl.col("place").min())
+        .join(several, on=_NAMED, how="left", nulls_equal=True)
+        .sort("place")
+        .with_columns(contradictions=pl.col("told").fill_null(0))
+    )
+    return found.select(_LABEL_SCHEMA.names()).cast(_LABEL_SCHEMA)
 
 
 def labels_frame(rows: Sequence[LabelRow], revisions: Sequence[int]) -> pl.DataFrame:
@@ -247,46 +262,77 @@ def labels_frame(rows: Sequence[LabelRow], revisions: Sequence[int]) -> pl.DataF
         "observed_at": [row.observed_us for row in rows],
         "received_at": [row.received_us for row in rows],
         "revisions": revisions,
+        "revision": [row.revision for row in rows],
+        "since_at": [row.since_us for row in rows],
+        "until_at": [row.until_us for row in rows],
+        "came_at": [row.observed_us if row.came_us is None else row.came_us for row in rows],
+        "contradictions": [0] * len(rows),
     }
     plain = {name: pl.Int64() if dtype == INSTANT else dtype for name, dtype in _LABEL_SCHEMA.items()}
     return pl.DataFrame(columns, schema=plain).cast(_LABEL_SCHEMA)
 
 
-def joined(answered: pl.DataFrame, truths: pl.DataFrame) -> pl.DataFrame:
-    """Answered rows with the label of each, found by the prediction's id or by its key; the later one where both are.
+def latest_labels(truths: pl.DataFrame) -> pl.DataFrame:
+    """Without those instead of which another one counts: of a greater revision, observed later, received later, then greater.
+
+    Of labels that came at the very same moment through two workers nobody can say which was last, so their order in the
+    log must not decide.
+    """
+    return truths.sort(_RANK, maintain_order=True).unique(["prediction", "key", "until_at"], keep="last")
+
+
+def joined(answered: pl.DataFrame, truths: pl.DataFrame, *, more: bool = False) -> pl.DataFrame:
+    """Answered rows with the label of each.
+
+    A label is found by the prediction's id, by its key, or by its key and time; of a key's labels with a time it is the
+    nearest one at or after the decision that reaches back to it. Where several are found the one of the greatest revision
+    counts, then the one observed last, then received last; of equals the one for the id, then the one with a time.
 
     Args:
         answered: From `predictions`.
         truths: From `labels`.
+        more: Whether `came_at` is told too.
 
     Returns:
         The same rows in the same order with the columns `label` and `labelled_at`, null where no label has come.
     """
-    by_id = _side(truths.filter(pl.col("prediction") != ""), "prediction", "id")
-    by_key = _side(truths.filter((pl.col("prediction") == "") & (pl.col("key") != "")), "key", "key")
-    both = answered.select("id", "key").join(
-        by_id, left_on="id", right_on="prediction", how="left", maintain_order="left"
-    )
-    both = both.join(by_key, on="key", how="left", maintain_order="left")
-    later = (pl.col("observed_key") > pl.col("observed_id")) | (
-        (pl.col("observed_key") == pl.col("observed_id")) & (pl.col("received_key") > pl.col("received_id"))
-    )
-    use_key = pl.col("observed_id").is_null() | later.fill_null(False)
-    found = both.select(
-        pl.when(use_key).then("value_key").otherwise("value_id").alias("label"),
-        pl.when(use_key).then("observed_key").otherwise("observed_id").alias("labelled_at"),
-    )
-    return answered.hstack(found)
+    places = answered.select("id", "key", "at").with_row_index("place")
+    told = ["place", *_RANK, "came_at"]
+    plain = truths.filter(pl.col("until_at").is_null())
+    by_id = _side(plain.filter(pl.col("prediction") != ""), "prediction")
+    by_key = _side(plain.filter((pl.col("prediction") == "") & (pl.col("key") != "")), "key")
+    sides = [
+        places.join(by_key, on="key", how="inner").select(told),
+        _by_time(places, truths.filter(pl.col("until_at").is_not_null())).select(told),
+        places.join(by_id, left_on="id", right_on="prediction", how="inner").select(told),
+    ]
+    sides = [side.with_columns(side=pl.lit(i)) for i, side in enumerate(sides) if side.height]
+    found = pl.concat(sides) if sides else places.clear().with_columns(by_id.clear().select(told[1:])).select(told)
+    if len(sides) > 1:
+        found = found.sort(*_RANK[:3], "side").unique("place", keep="last")
+    kept = {"value": "label", "observed_at": "labelled_at", **({"came_at": "came_at"} if more else {})}
+    found = places.select("place").join(found.select("place", *kept), on="place", how="left", maintain_order="left")
+    return answered.hstack(found.select(pl.col(name).alias(of) for name, of in kept.items()))
 
 
-def _side(truths: pl.DataFrame, on: str, suffix: str) -> pl.DataFrame:
-    latest = truths.sort("observed_at", "received_at", "value", maintain_order=True).unique(on, keep="last")
-    return latest.select(
-        on,
-        pl.col("value").alias(f"value_{suffix}"),
-        pl.col("observed_at").alias(f"observed_{suffix}"),
-        pl.col("received_at").alias(f"received_{suffix}"),
+def _by_time(places: pl.DataFrame, timed: pl.DataFrame) -> pl.DataFrame:
+    """Rows beside the label with a time that judges each, where there is one."""
+    once = timed.sort(_RANK, maintain_order=True).unique(["key", "until_at"], keep="last")
+    rows = places.filter(pl.col("key") != "").join(once.select("key").unique(), on="key", how="semi").sort("at")
+    found = rows.join_asof(
+        once.select("key", "since_at", "until_at", *_RANK, "came_at").sort("until_at"),
+        left_on="at",
+        right_on="until_at",
+        by="key",
+        strategy="forward",
+        check_sortedness=False,
     )
+    return found.filter(pl.col("since_at") < pl.col("at"))
+
+
+def _side(truths: pl.DataFrame, on: str) -> pl.DataFrame:
+    latest = truths.sort(_RANK, maintain_order=True).unique(on, keep="last")
+    return latest.select(on, *_RANK, "came_at")
 
 
 def _name(role: str, field: Field) -> str:

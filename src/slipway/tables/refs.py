@@ -188,7 +188,8 @@ def merge(workspace: Workspace, table: str, name: str) -> TableVersion:
         draft = appended(ours, manifests[2], moved)
         personal = tuple(dict.fromkeys((*ours.about.personal, *theirs.about.personal)))
         readers = common_readers((ours.about, theirs.about))
-        about = msgspec.structs.replace(theirs.about, personal=personal, readers=readers)
+        simulated = theirs.about.origin or ours.about.origin
+        about = msgspec.structs.replace(theirs.about, personal=personal, readers=readers, origin=simulated)
         origin = Origin(source=f"the branch {name}", checks=theirs.checks, about=about)
         return commit(workspace, table, draft, former=ours, origin=origin, verb="tables.merge", also=move)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
 from slipway.records.predictions import LabelRow
 from slipway.tables.log_rows import read_parts, read_rows
@@ -50,15 +52,38 @@ def stray_labels(folder: Path, sample: float = 1.0) -> Strays:
     sent, _ = read_rows(folder, LABELS, LabelRow)
     if not sent:
         return Strays(labels=0)
-    kept, answered, _ = read_parts(folder, PREDICTIONS, _Named, wanted=("id", "key"))
-    ids, keys = {row.id for row in answered}, {row.key for row in answered}
+    kept, answered, _ = read_parts(folder, PREDICTIONS, _Named, wanted=("id", "key", "at"))
+    ids = {row.id for row in answered}
+    timed = {row.key for row in sent if row.until_us is not None}
+    decided: dict[str, list[int]] = {row.key: [] for row in answered}
+    for row in answered:
+        if row.key in timed:
+            decided[row.key].append(row.at_us)
     for part in kept:
         ids.update(part.frame["id"].to_list())
-        keys.update(part.frame["key"].to_list())
+        decided.update({key: decided.get(key, []) for key in part.frame["key"].to_list()})
+        for key, at in part.frame.select("key", pl.col("at").dt.epoch("us")).iter_rows() if timed else ():
+            if key in timed:
+                decided[key].append(at)
+
+    def is_known(row: LabelRow) -> bool:
+        if row.prediction:
+            return row.prediction in ids
+        if row.until_us is None or row.since_us is None:
+            return row.key in decided
+        return any(row.since_us < at <= row.until_us for at in decided.get(row.key, ()))
+
     names = [
-        f"prediction {row.prediction}" if row.prediction else f"key {row.key}"
+        _name(row)
         for row in sent
-        if (row.prediction not in ids if row.prediction else row.key not in keys)
-        and (sample >= 1 or (not row.prediction and is_logged(row.key, sample)))
+        if not is_known(row) and (sample >= 1 or (not row.prediction and is_logged(row.key, sample)))
     ]
     return Strays(labels=len(set(names)), example=names[0] if names else "")
+
+
+def _name(row: LabelRow) -> str:
+    if row.prediction:
+        return f"prediction {row.prediction}"
+    if row.until_us is None:
+        return f"key {row.key}"
+    return f"key {row.key} at {datetime.fromtimestamp(row.until_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}"

@@ -80,7 +80,12 @@ _CONFLICTS = {INVALID: 400, EXISTS: 400, _CONFLICT: 409}
 
 
 class Unknown(NotFound):
-    """There is no such route."""
+    """There is no such route.
+
+    When: a client of MLflow asks for a route that is not there.
+
+    To do: docs/mlflow.md says which there are, and what stands in for the others.
+    """
 
 
 class Pair(Struct, frozen=True):

@@ -1,0 +1,104 @@
+"""Rows that a model from elsewhere is asked with: read from a file as pandas reads it, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slipway.errors import InvalidInput
+
+__all__ = ["as_columns", "drawn", "from_array", "from_split", "read_sample", "with_categories"]
+
+_PARQUET = (".parquet", ".pq")
+# Since 3.1 numbers are read to the last bit unasked, and asking is deprecated.
+_EXACT: Any = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+
+
+def read_sample(path: Path) -> pd.DataFrame:
+    """The rows of a CSV or Parquet file; numbers of a CSV are read to the last bit.
+
+    Raises:
+        InvalidInput: There is no such file, it cannot be read, or it has no rows.
+    """
+    try:
+        found = pd.read_parquet(path) if path.suffix.lower() in _PARQUET else pd.read_csv(path, **_EXACT)
+    except (OSError, ValueError) as problem:
+        raise InvalidInput(
+            f"The sample {path} cannot be read: {' '.join(str(problem).split())[:200]}.",
+            fix="Give a CSV file with a line of names, or a Parquet file.",
+            field="sample",
+        ) from problem
+    if not len(found):
+        raise InvalidInput(f"The sample {path} has no rows.", fix="Give rows that the model was asked with.")
+    return found.reset_index(drop=True).rename(columns=str)
+
+
+def from_split(said: dict[str, Any]) -> pd.DataFrame | None:
+    """The rows of an input example as MLflow keeps it: {"columns": [...], "data": [...]}, or {"inputs": [...]}."""
+    data = said.get("data", said.get("inputs"))
+    if not isinstance(data, list) or not data or not isinstance(data[0], list):
+        return None
+    columns = said.get("columns") or [f"x{place}" for place in range(len(data[0]))]
+    return pd.DataFrame(data, columns=[str(name) for name in columns]).infer_objects()
+
+
+def from_array(values: Any) -> pd.DataFrame:
+    """An array's rows, their columns called x0, x1 and so on."""
+    return pd.DataFrame(values, columns=[f"x{place}" for place in range(values.shape[1])])
+
+
+def with_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its texts as categories, as LightGBM is taught them."""
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    return frame.astype(dict.fromkeys(texts, "category"))
+
+
+def drawn(frame: pd.DataFrame, wanted: int) -> tuple[pd.DataFrame, list[str]]:
+    """So many rows of a frame, and what each is called.
+
+    Of more rows some by chance, always the same ones. Where there are fewer, all of them and others that are made by
+    drawing each column by itself: values that the column has, in combinations that it may not have.
+
+    Args:
+        frame: At least one row.
+        wanted: How many.
+    """
+    chance = np.random.default_rng(0)
+    if len(frame) >= wanted:
+        places = np.sort(chance.choice(len(frame), wanted, replace=False))
+        return frame.iloc[places].reset_index(drop=True), [f"row {place + 1}" for place in places]
+    more = wanted - len(frame)
+    made = {name: frame[name].iloc[chance.integers(0, len(frame), more)].array for name in frame.columns}
+    names = [f"row {place + 1}" for place in range(len(frame))]
+    names += [f"recombined row {place + 1}" for place in range(more)]
+    return pd.concat([frame, pd.DataFrame(made)], ignore_index=True).astype(frame.dtypes.to_dict()), names
+
+
+def as_columns(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The frame as plain JSON, from which another Python with another pandas builds it again."""
+    return [_column(str(name), frame[name]) for name in frame.columns]
+
+
+def _column(name: str, series: pd.Series[Any]) -> dict[str, Any]:
+    values: Sequence[Any] = [None if pd.isna(value) else _plain(value) for value in series]
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return {
+            "name": name,
+            "type": "category",
+            "categories": [_plain(one) for one in series.cat.categories],
+            "values": values,
+        }
+    kind = str(series.dtype)
+    return {
+        "name": name,
+        "type": kind if series.dtype.kind in "biuf" and kind.islower() else "object",
+        "values": values,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,185 @@
+"""The file for whoever helps holds what they need, and nothing of what was planted everywhere."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+import slipway as sw
+from slipway.cli import main
+from slipway.hosts.project import open_workspace
+from slipway.hosts.support import shown_line, shown_settings
+from slipway.operations.declare import call
+from slipway.operations.people import AddPerson, AddToken
+from slipway.operations.table import operation
+from slipway.records.people import Actor
+from slipway.tables.versions import overwrite
+
+PLANTED = "pl4nted"
+SETTINGS = f"""
+[project]
+name = "project-{PLANTED}"
+module = "{PLANTED}"
+
+[environments.dev]
+workers = 7
+executor = "processes"
+
+[environments.{PLANTED}]
+ledger = "postgresql://{PLANTED}:${{PGPASSWORD}}@{PLANTED}.example.org/db?sslpassword={PLANTED}"
+blobs = "s3://{PLANTED}/prefix"
+
+[notify.channels.{PLANTED}]
+kind = "mail"
+host = "{PLANTED}.example.org"
+password = "env:PASSWORD_{PLANTED}"
+sender = "{PLANTED}@example.org"
+security = "tls"
+
+[notify.channels.chat]
+kind = "slack"
+url = "env:URL_{PLANTED}"
+"""
+LOG = f"""2026-01-01T00:00:00.123Z GET /projects/{{project}}/runs 200 12.3 ms by {PLANTED} request {PLANTED}
+2026-01-01T00:00:00.123Z GET /projects/{PLANTED}?token={PLANTED} 200 12.3 ms by ada request 1
+{{"at":"2026-01-01T00:00:00.123Z","level":"info","route":"/login","status":200,"actor":"{PLANTED}","message":"{PLANTED}"}}
+{{"at":"{PLANTED}","level":"{PLANTED}","route":"/{PLANTED} x","status":"{PLANTED}"}}
+Traceback (most recent call last):
+  File "/home/{PLANTED}/slipway/server/pages.py", line 17, in page
+    password = "{PLANTED}"
+ValueError: {PLANTED}
+{PLANTED}.MyError: {PLANTED}
+The loop of {PLANTED} did not finish: password={PLANTED}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / f"home-{PLANTED}"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    for name in ("SLIPWAY_TOKEN_PROD", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "DATABASE_URL", f"X_{PLANTED}"):
+        monkeypatch.setenv(name, f"postgresql://{PLANTED}:{PLANTED}@host/db")
+    (home / "slipway.toml").write_text(SETTINGS)
+    return home
+
+
+def failing_run() -> None:
+    with sw.run(f"run-{PLANTED}") as run:
+        run.log_params({"db_password": PLANTED, "password": PLANTED, "url": f"redis://:{PLANTED}@host"})
+        run.set_tags({f"tag-{PLANTED}": PLANTED})
+        run.log_text(f"{PLANTED}.txt", PLANTED)
+        raise ZeroDivisionError(PLANTED)
+
+
+def fill(home: Path) -> str:
+    """A store with secrets in parameters, tags, artifacts, rows, people, keys and logs; returns a token's text."""
+    with pytest.raises(ZeroDivisionError):
+        failing_run()
+    root = home / ".slipway"
+    admin = Actor(f"ada-{PLANTED}", roles=("admin",))
+    workspace = open_workspace(root, project=f"project-{PLANTED}", actor=admin)
+    overwrite(workspace, f"table-{PLANTED}", pl.DataFrame({f"name-{PLANTED}": [PLANTED]}))
+    call(workspace, operation("people.add"), AddPerson(name="ada", roles=("admin",), email=f"{PLANTED}@x.org"))
+    token: str = call(workspace, operation("tokens.add"), AddToken(name="ada", label=PLANTED)).text
+    workspace.ledger.close()
+    (root / "server.log").write_text(LOG)
+    endpoint = root / "endpoints" / f"project-{PLANTED}" / f"delays-{PLANTED}"
+    endpoint.mkdir(parents=True)
+    (endpoint / "front.log").write_text(LOG)
+    return token
+
+
+def bundle(home: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ("support-bundle", str(home.parent / "support.zip"), *words))
+
+
+def texts(home: Path) -> dict[str, str]:
+    with zipfile.ZipFile(home.parent / "support.zip") as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def test_nothing_that_was_planted_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = fill(project)
+    monkeypatch.setenv("SLIPWAY_TOKEN", token)
+    done = bundle(project)
+    assert done.exit_code == 0, done.output
+    raw = (project.parent / "support.zip").read_bytes()
+    found = texts(project)
+    secret = (project / ".slipway" / "keys" / "signing.key").read_bytes()
+    for planted in (PLANTED.encode(), token.encode(), secret, secret.hex().encode(), b"ada", b"example.org"):
+        assert planted not in raw
+        assert not [name for name, text in found.items() if planted in text.encode()]
+    assert not re.search(r"[\w.]+@[\w.]+|/(home|tmp|root)/", "".join(found.values()))
+
+
+def test_what_helps_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_TOKEN", fill(project))
+    assert bundle(project, "--json").exit_code == 0
+    found = {name: json.loads(text) for name, text in texts(project).items() if name.endswith(".json")}
+    assert found["versions.json"]["slipway"]
+    assert found["versions.json"]["libraries"]["msgspec"]
+    assert {"about": "store", "is_well": True} in found["doctor.json"]
+    toml = found["settings.json"]["slipway.toml"]
+    assert toml["environments"]["dev"] == {"workers": 7, "executor": "processes"}
+    assert toml["environments"]["(name 2)"] == {"ledger": "postgresql:(set)", "blobs": "s3:(set)"}
+    assert toml["notify"]["channels"]["(name 1)"]["security"] == "tls"
+    assert found["settings.json"]["environment"] == {"SLIPWAY_TOKEN": "(set)"}
+    assert (found["ledger.json"]["database"], found["ledger.json"]["schema"]) == ("sqlite", 2)
+    assert found["ledger.json"]["records"]["run"] == "1"
+    assert found["sizes.json"]["folders"]["blobs"]["files"] >= 1
+    assert [one["error"] for one in found["executions.json"] if one["kind"] == "run"] == ["ZeroDivisionError"]
+    assert found["logs.json"]["server"][:2] == [
+        "2026-01-01T00:00:00.123Z GET /projects/{project}/runs 200 12.3 ms",
+        "(a line)",
+    ]
+    assert found["logs.json"]["endpoint 1 front"][4:8] == [
+        "Traceback",
+        "  slipway/server/pages.py, line 17, in page",
+        "(a line)",
+        "ValueError",
+    ]
+
+
+def test_a_broken_store_or_settings_still_give_one(project: Path) -> None:
+    fill(project)
+    (project / ".slipway" / "ledger.db").write_bytes(b"no ledger any more" * 1000)
+    (project / "slipway.toml").write_text(SETTINGS + f'\nunknown = "{PLANTED}"\n[{PLANTED}]\nx = "{PLANTED}"\n')
+    assert bundle(project, "--root", str(project / ".slipway")).exit_code == 0
+    found = texts(project)
+    assert json.loads(found["ledger.json"]) == {"problem": "Corrupt"}
+    assert PLANTED not in "".join(found.values())
+    (project.parent / "support.zip").unlink()
+    assert bundle(project).exit_code == 0
+    found = texts(project)
+    assert PLANTED not in "".join(found.values())
+    assert json.loads(found["settings.json"])["slipway.toml"]["(name 4)"] == {"(name 1)": "(set)"}
+
+
+def test_who_may_not_see_settings_gets_none_and_no_file_is_overwritten(project: Path) -> None:
+    fill(project)  # the account of this process is nobody's now
+    assert bundle(project).exit_code == 7
+    assert not (project.parent / "support.zip").exists()
+    (project.parent / "support.zip").touch()
+    assert bundle(project).exit_code == 2
+
+
+@given(st.text())
+def test_no_line_of_another_form_is_shown(text: str) -> None:
+    shown = shown_line(f"secret {text}")
+    assert shown == "(a line)"
+    assert "secret" not in shown_line(
+        f'  File "/x/secret{text.strip()}',
+    )
+
+
+def test_settings_that_are_no_toml_are_told_by_their_fault(tmp_path: Path) -> None:
+    file = tmp_path / "slipway.toml"
+    file.write_text(f"password = {PLANTED}")
+    assert shown_settings(file, {})["slipway.toml"] == "cannot be read: TOMLDecodeError"
