@@ -80,7 +80,20 @@ def installed() -> list[Distribution]:
     What a library carries inside itself and puts on the path when it is imported, as Ray does with colorama and psutil,
     is of that library's version: whether it was imported before this is asked must not change the answer.
     """
-    return list(distributions(path=list(_places(tuple(sys.path)))))
+    return list(_those(tuple((place, _changed(place)) for place in _places(tuple(sys.path)))))
+
+
+@lru_cache(maxsize=4)
+def _those(places: tuple[tuple[str, int], ...]) -> tuple[Distribution, ...]:
+    return tuple(distributions(path=[place for place, _ in places]))
+
+
+def _changed(place: str) -> int:
+    """When what lies in a folder was last made or removed; whoever installs something does one of the two."""
+    try:
+        return os.stat(place or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 @lru_cache(maxsize=16)
@@ -89,6 +102,7 @@ def _places(path: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(one for one in path if not os.path.realpath(one).startswith(tuple(roots)))
 
 
+@lru_cache(maxsize=4096)
 def about(found: Distribution) -> About:
     """The head of its metadata. Only the head is read: a description may be long."""
     text = found.read_text("METADATA") or found.read_text("PKG-INFO") or found.read_text("") or ""

@@ -28,7 +28,7 @@ _CATEGORIES, _CATEGORY_ROWS = 20, 100
 """A column with so few values in so many rows says of a row to which group it belongs, and of no row whose it is."""
 _SHORTEST, _DIGITS, _LOWERED, _IN_BYTES = 3, 6, 8, 5
 _AT_ONCE = 1 << 22
-_BITS = 24
+_MOST_BITS, _ROOM_BITS = 24, 8  # of a table of bits: of 256 places at most one is taken, until it is as large as it may be
 _WORD = re.compile(r"[^\W_]+")
 _ENDS = r"^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$"
 
@@ -88,8 +88,9 @@ def _stands_at(text: str, value: str, begin: int) -> bool:
 def _one_stands_in(data: bytes, values: list[bytes]) -> bool:
     """Whether one of many values stands anywhere in bytes: by their beginnings, which a table of bits knows."""
     beginnings = _beginnings(b"".join(value[:_IN_BYTES] for value in values))[::_IN_BYTES]
-    known = np.zeros(1 << _BITS, dtype=bool)
-    known[_spread(beginnings)] = True
+    bits = min(_MOST_BITS, len(beginnings).bit_length() + _ROOM_BITS)
+    known = np.zeros(1 << bits, dtype=bool)
+    known[_spread(beginnings, bits)] = True
     by_length: dict[int, set[bytes]] = {}
     for value in values:
         by_length.setdefault(len(value), set()).add(value)
@@ -97,7 +98,7 @@ def _one_stands_in(data: bytes, values: list[bytes]) -> bool:
         stretch = data[begin : begin + _AT_ONCE + _IN_BYTES - 1]
         if len(stretch) < _IN_BYTES:
             break
-        for place in np.flatnonzero(known[_spread(_beginnings(stretch))]) + begin:
+        for place in np.flatnonzero(known[_spread(_beginnings(stretch), bits)]) + begin:
             if any(data[place : place + length] in some for length, some in by_length.items()):
                 return True
     return False
@@ -113,9 +114,9 @@ def _beginnings(data: bytes) -> np.ndarray:
     return found
 
 
-def _spread(numbers: np.ndarray) -> np.ndarray:
-    """Numbers of a few bits less, by multiplying with 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4)."""
-    return (numbers * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _BITS)
+def _spread(numbers: np.ndarray, bits: int) -> np.ndarray:
+    """Numbers of a few bits, by multiplying with 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4)."""
+    return (numbers * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits)
 
 
 def gathered(
