@@ -38,6 +38,7 @@ from slipway.ids import new_id
 from slipway.models import bundle as bundles
 from slipway.models.bundle import LoadedModel
 from slipway.models.inputs import inputs
+from slipway.models.manifest import decode_manifest
 from slipway.models.model import Model
 from slipway.models.packing import pack
 from slipway.ports.workspace import Workspace
@@ -260,9 +261,7 @@ def _bulk(rows_sent: int, root: Path) -> list[dict[str, Any]]:
 
 def _change(workspace: Workspace, folder: Path, digests: list[str], number: int) -> None:
     """Publish a revision, and wait until it serves."""
-    contract = bundles.decode_manifest(
-        (folder / "bundles" / digests[0] / bundles.MANIFEST).read_bytes()
-    ).signature.inputs
+    contract = decode_manifest((folder / "bundles" / digests[0] / bundles.MANIFEST).read_bytes()).signature.inputs
     publish(folder, deployed_revision(number, digests[(number - 1) % 2], contract), workspace.signer)
     while (status := workspace.launcher.status(folder)) is None or status.revision < number:
         time.sleep(0.01)

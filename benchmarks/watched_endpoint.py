@@ -12,7 +12,8 @@ from slipway.flows.endpoints import folder_of
 from slipway.governance.audit import head_of
 from slipway.ids import new_id
 from slipway.ledger import entries, events
-from slipway.models.bundle import MANIFEST, PAYLOAD_TYPE, SIGNATURE, bundle_digest, encode_manifest
+from slipway.models.bundle import MANIFEST, PAYLOAD_TYPE, SIGNATURE
+from slipway.models.manifest import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, MonitorSpec, Revision, Served
 from slipway.records.models import Bundle, BundleFile, Decision, ModelVersion, RegisteredModel

@@ -16,8 +16,8 @@ from slipway.data.profiles import profile_of
 from slipway.ledger import entries, events, lineage, projects
 from slipway.ledger.attest import signed
 from slipway.ledger.run_tags import STARTED
-from slipway.models.bundle import bundle_digest, encode_manifest
 from slipway.models.found_by import completing
+from slipway.models.manifest import bundle_digest, encode_manifest
 from slipway.pipelines import staging
 from slipway.ports.runner import LOG_FILE, RESULT_FILE
 from slipway.ports.workspace import Workspace

@@ -11,7 +11,8 @@ from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.health import HEALTH_FILE
 from slipway.ledger import entries
 from slipway.models import registry
-from slipway.models.bundle import MANIFEST, PAYLOAD_TYPE, SIGNATURE, bundle_digest, encode_manifest
+from slipway.models.bundle import MANIFEST, PAYLOAD_TYPE, SIGNATURE
+from slipway.models.manifest import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import MonitorSpec
 from slipway.records.health import Counted, HealthState, ServiceSpec

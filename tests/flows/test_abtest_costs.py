@@ -17,8 +17,8 @@ from slipway.flows.abtest_rows import abtest_rows
 from slipway.flows.abtests import look
 from slipway.flows.release import declare_endpoint
 from slipway.ledger import entries
-from slipway.models import bundle as bundles
 from slipway.models import registry
+from slipway.models.manifest import encode_manifest
 from slipway.operations.abtests import LookABTest
 from slipway.records.abtests import ABTest
 
@@ -138,7 +138,7 @@ def _another(desk: Desk, number: int, **changes: Any) -> int:
     version = desk.version(number)
     bundle = registry.bundle_of(desk.workspace, version)
     other = msgspec.structs.replace(bundle, decision=msgspec.structs.replace(bundle.decision, **changes))
-    manifest = desk.workspace.blobs.put(bundles.encode_manifest(other))
+    manifest = desk.workspace.blobs.put(encode_manifest(other))
     made = msgspec.structs.replace(version, id=f"m-{'9' * 32}", number=9, manifest=manifest, bundle="9" * 64)
     with desk.workspace.ledger.write() as tx:
         entries.put(tx, made)

@@ -9,7 +9,7 @@ from small_desk import FIRST, NAME, Desk
 from slipway.errors import NotFound
 from slipway.features import certificate as certificates
 from slipway.flows.certify import certify, certify_anew
-from slipway.flows.package import training_set_of
+from slipway.flows.trained_on import training_set_of
 from slipway.ledger import entries
 from slipway.models import registry
 from slipway.operations.features import Certify

@@ -22,7 +22,7 @@ from slipway.flows.simulation_scores import loaded_versions
 from slipway.ledger import artifacts, entries
 from slipway.models import bundle as bundles
 from slipway.models import registry
-from slipway.models.bundle import decode_manifest
+from slipway.models.manifest import decode_manifest, encode_manifest
 from slipway.models.model import Model
 from slipway.models.packing import pack
 from slipway.operations.endpoints import Deploy
@@ -217,7 +217,7 @@ def test_a_sample_of_an_earlier_slipway_is_told_and_the_rest_goes_on(workspace: 
     ]
     evaluated = workspace.blobs.put(judged.getvalue())
     bundle = msgspec.structs.replace(packed.bundle, files=tuple(files), evaluated=evaluated)
-    manifest = workspace.blobs.put(bundles.encode_manifest(bundle))
+    manifest = workspace.blobs.put(encode_manifest(bundle))
     registry.register(workspace, dataclasses.replace(packed, manifest=manifest))
     versions.overwrite(workspace, "carriers", pl.DataFrame({"carrier": ["UA", "AA"]}), key=("carrier",))
     report = erase(workspace, Erase(where=(("carrier", "UA"),), reason="request 17"))

@@ -15,8 +15,9 @@ from slipway.flows.judging import declared_endpoint, judge_version
 from slipway.ledger import entries, lineage
 from slipway.ledger.attest import signed
 from slipway.models import registry
-from slipway.models.bundle import NO_SAMPLE, PAYLOAD_TYPE, SAMPLE, bundle_digest, encode_manifest
+from slipway.models.bundle import NO_SAMPLE, PAYLOAD_TYPE, SAMPLE
 from slipway.models.evaluation import SCORED, evaluated_rows
+from slipway.models.manifest import bundle_digest, encode_manifest
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Evidence, GateSpec
 from slipway.records.models import Bundle

@@ -8,7 +8,8 @@ from small_desk import FIRST, Desk
 
 import slipway as sw
 from slipway.flows.held_out import held_out_from
-from slipway.flows.package import package, training_set_of
+from slipway.flows.package import package
+from slipway.flows.trained_on import training_set_of
 from slipway.models import registry
 from slipway.models.model import Model
 from slipway.pipelines import engine

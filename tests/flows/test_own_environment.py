@@ -13,7 +13,7 @@ from slipway.errors import Conflict
 from slipway.flows.own_environment import environment_of, with_environments
 from slipway.ledger import locks
 from slipway.models import registry
-from slipway.models.bundle import encode_manifest
+from slipway.models.manifest import encode_manifest
 from slipway.records.endpoints import Challenger, FallbackSpec, Served, Way
 from slipway.records.models import ModelVersion
 from slipway.serving.interpreter import installed, read_base

@@ -14,8 +14,8 @@ from slipway.backends.clocks import SimulatedClock
 from slipway.data.declare import Table
 from slipway.data.ingest import ingest
 from slipway.errors import InvalidDeclaration, InvalidInput, StepFailed
-from slipway.flows.package import training_set_of
 from slipway.flows.release import run_pipeline
+from slipway.flows.trained_on import training_set_of
 from slipway.hosts.project import open_project
 from slipway.ledger import entries, lineage
 from slipway.models import registry

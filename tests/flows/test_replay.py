@@ -15,10 +15,10 @@ from slipway.errors import InvalidInput
 from slipway.features.materialise import Arrival
 from slipway.flows.compare import compare_scores
 from slipway.flows.faults import World
-from slipway.flows.package import training_set_of
 from slipway.flows.replay import batched, key_of, score_offline
 from slipway.flows.replay_sources import Source, log_source, table_source
 from slipway.flows.simulate import Plan, simulate
+from slipway.flows.trained_on import training_set_of
 from slipway.flows.watch import watch
 from slipway.ledger import entries
 from slipway.operations.endpoints import Deployed, Watch

@@ -12,6 +12,7 @@ from slipway.ledger import entries
 from slipway.loop.evidence import Replays, pairs, scored_each
 from slipway.models import bundle as bundles
 from slipway.models import registry
+from slipway.models.manifest import encode_manifest
 from slipway.records.endpoints import Served
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.predictions import LabelRow, PredictionRow
@@ -84,7 +85,7 @@ def with_another_feature(desk: Desk, *, is_input: bool) -> int:
         features=msgspec.structs.replace(bundle.features, parts=parts),
         signature=msgspec.structs.replace(bundle.signature, inputs=inputs),
     )
-    blob = desk.workspace.blobs.put(bundles.encode_manifest(other))
+    blob = desk.workspace.blobs.put(encode_manifest(other))
     made: ModelVersion = msgspec.structs.replace(version, id=f"m-{'9' * 32}", number=9, manifest=blob)
     with desk.workspace.ledger.write() as tx:
         entries.put(tx, made)

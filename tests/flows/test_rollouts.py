@@ -18,8 +18,8 @@ from slipway.flows import rollout_words, rollouts
 from slipway.flows.endpoints import revision_of
 from slipway.flows.judging import declared_endpoint
 from slipway.ledger import entries, lineage
-from slipway.models import bundle as bundles
 from slipway.models import registry
+from slipway.models.manifest import encode_manifest
 from slipway.operations.rollouts import Abort, GetRollout, ListRollouts
 from slipway.ports.signer import Signer
 from slipway.records.endpoints import Revision, Served
@@ -199,7 +199,7 @@ def test_what_another_environment_let_through_is_no_champion(rolling: Desk) -> N
 def test_a_shadow_that_asks_for_probabilities_is_refused_for_a_regression(rolling: Desk) -> None:
     version = rolling.version(BETTER)
     other = msgspec.structs.replace(registry.bundle_of(rolling.workspace, version), task="regression")
-    manifest = rolling.workspace.blobs.put(bundles.encode_manifest(other))
+    manifest = rolling.workspace.blobs.put(encode_manifest(other))
     regression = msgspec.structs.replace(version, id=f"m-{'9' * 32}", number=9, manifest=manifest)
     with rolling.workspace.ledger.write() as tx:
         entries.put(tx, regression)

@@ -13,9 +13,10 @@ import polars as pl
 import pytest
 
 from slipway.flows.erase import erase
-from slipway.flows.reproduce import reproduce, reproductions_of
+from slipway.flows.reproduce import reproduce
 from slipway.hosts.project import Project, open_project
 from slipway.ledger import entries, locks
+from slipway.ledger.reproductions import reproductions_of
 from slipway.operations.erasures import Erase
 from slipway.operations.runs import GetRun, Reproduce
 from slipway.pipelines import engine, reasons, snapshot

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from slipway.backends.process_executor import ProcessExecutor
-from slipway.flows.package import training_set_of
 from slipway.flows.reproduce import reproduce
+from slipway.flows.trained_on import training_set_of
 from slipway.hosts.project import Project, open_project
 from slipway.ledger import entries
 from slipway.operations.runs import Reproduce

@@ -11,7 +11,7 @@ from slipway.flows.version_changes import diff_versions
 from slipway.ids import new_model_id
 from slipway.ledger import entries
 from slipway.models import registry
-from slipway.models.bundle import bundle_digest, encode_manifest
+from slipway.models.manifest import bundle_digest, encode_manifest
 from slipway.operations.models import DiffVersions, VersionsDiff
 from slipway.records.features import Scalar, Windows
 from slipway.records.models import Bundle, BundleFile, ModelVersion

@@ -15,7 +15,7 @@ from slipway.cli import main
 from slipway.errors import Denied, InvalidInput, NotFound
 from slipway.flows.flips import smallest_flip
 from slipway.flows.models import get_model
-from slipway.flows.stored_rows import personal_inputs
+from slipway.flows.trained_on import personal_inputs
 from slipway.flows.what_if import what_if
 from slipway.ledger import projects
 from slipway.models import registry

@@ -20,10 +20,11 @@ from slipway.errors import SlipwayError
 from slipway.features.certificate import certificate_of
 from slipway.flows.evidence import collect
 from slipway.flows.feed import keep_views
-from slipway.flows.package import package, training_set_of
+from slipway.flows.package import package
 from slipway.flows.passing import laid_out
 from slipway.flows.release import Released, run_pipeline
 from slipway.flows.replay_rows import Served, fitted_rows, replay_rows
+from slipway.flows.trained_on import training_set_of
 from slipway.gates.declare import Gate, environment_resolves, no_skew
 from slipway.gates.judge import judge
 from slipway.hosts.endpoint import open_signer

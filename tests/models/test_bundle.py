@@ -17,6 +17,7 @@ from slipway.backends.ed25519_signer import Ed25519Signer
 from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.hashing import digest
 from slipway.models import bundle as bundles
+from slipway.models.manifest import bundle_digest, decode_manifest, encode_manifest
 from slipway.models.model import Model
 from slipway.models.packing import Packed, pack
 from slipway.ports.workspace import Workspace
@@ -188,7 +189,7 @@ def test_unsigned_and_strangers_bundles_are_refused(folder: Path, workspace: Wor
 
 def test_a_manifest_may_not_write_outside_its_folder(workspace: Workspace, packed: Packed, tmp_path: Path) -> None:
     evil = msgspec.structs.replace(packed.bundle.files[0], path="../evil.txt")
-    manifest = workspace.blobs.put(bundles.encode_manifest(msgspec.structs.replace(packed.bundle, files=(evil,))))
+    manifest = workspace.blobs.put(encode_manifest(msgspec.structs.replace(packed.bundle, files=(evil,))))
     with pytest.raises(Corrupt, match="lies outside of it"):
         bundles.unpack(workspace, manifest, tmp_path / "x")
     assert not (tmp_path / "evil.txt").exists()
@@ -212,16 +213,16 @@ def test_the_order_in_which_costs_were_given_makes_no_other_bundle(packed: Packe
         msgspec.structs.replace(packed.bundle, decision=Decision(threshold=0.5, costs=given))
         for given in (costs, dict(reversed(costs.items())))
     ]
-    assert bundles.bundle_digest(made[0]) == bundles.bundle_digest(made[1])
+    assert bundle_digest(made[0]) == bundle_digest(made[1])
 
 
 def test_a_manifest_keeps_figures_that_are_not_finite(packed: Packed) -> None:
     metrics = (MetricValue(metric="auc", value=float("nan"), low=float("-inf"), high=float("inf"), n=3),)
     bundle = msgspec.structs.replace(packed.bundle, metrics=metrics)
-    again = bundles.decode_manifest(bundles.encode_manifest(bundle))
-    assert bundles.bundle_digest(again) == bundles.bundle_digest(bundle)
+    again = decode_manifest(encode_manifest(bundle))
+    assert bundle_digest(again) == bundle_digest(bundle)
     with pytest.raises(Corrupt, match="manifest cannot be read"):
-        bundles.decode_manifest(b"{}")
+        decode_manifest(b"{}")
 
 
 def test_a_package_that_answers_otherwise_is_refused_by_row_and_input(workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from slipway.ledger.lineage import trace
 from slipway.ledger.reindex import index_anew
 from slipway.ledger.search import search
 from slipway.models import found_by, numbered, registered, registered_versions, registry
-from slipway.models.bundle import encode_manifest
+from slipway.models.manifest import encode_manifest
 from slipway.models.model import Model
 from slipway.models.packing import Packed, pack
 from slipway.ports.workspace import Workspace

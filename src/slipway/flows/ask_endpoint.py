@@ -15,6 +15,7 @@ from slipway.errors import BackendError, Conflict, Corrupt, InvalidInput, Unavai
 from slipway.flows.endpoints import folder_of, revision_of
 from slipway.ledger import events
 from slipway.models import bundle as bundles
+from slipway.models.manifest import decode_manifest
 from slipway.operations.asking import AskEndpoint, EndpointAnswer, GetSample, SampleRow
 from slipway.operations.wire import error_from
 from slipway.ports.trust import trusted, untrusted
@@ -81,7 +82,7 @@ def sample(workspace: Workspace, request: GetSample) -> SampleRow:
     revision = revision_of(workspace, request.name)
     home = folder_of(workspace, request.name) / "bundles" / revision.served.bundle
     try:
-        bundle = bundles.decode_manifest((home / bundles.MANIFEST).read_bytes())
+        bundle = decode_manifest((home / bundles.MANIFEST).read_bytes())
         cases = bundles.decode_cases((home / bundles.SAMPLE).read_bytes())
     except (FileNotFoundError, Corrupt):  # then there is nothing to show
         return SampleRow(row={}, rows=0)

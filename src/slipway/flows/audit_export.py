@@ -16,7 +16,7 @@ from slipway.errors import BackendError, InvalidInput, NotFound
 from slipway.flows.served import serving
 from slipway.hashing import digest
 from slipway.ledger import entries, events, sealed_records
-from slipway.models.bundle import decode_manifest
+from slipway.models.manifest import decode_manifest
 from slipway.operations.audit import AskServing, Served
 from slipway.operations.declare import check_allowed
 from slipway.ports.ledger_store import ReadTransaction

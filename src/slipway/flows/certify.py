@@ -5,8 +5,8 @@ from __future__ import annotations
 from slipway.errors import InvalidInput, NotFound
 from slipway.features.certificate import certificate_of, is_proof, proof_words
 from slipway.flows.endpoint import Endpoint
-from slipway.flows.package import training_of
 from slipway.flows.replay import table_of
+from slipway.flows.trained_on import training_of
 from slipway.models import registry
 from slipway.operations.features import Certified, Certify
 from slipway.ports.workspace import Workspace

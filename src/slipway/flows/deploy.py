@@ -19,13 +19,13 @@ from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.evidence import CHAMPION
 from slipway.flows.judging import declared_endpoint, judge_version, refusal
 from slipway.flows.old_system import check_fields
-from slipway.flows.package import training_of
 from slipway.flows.publish import publish_revision
 from slipway.flows.revision_changes import change_of
 from slipway.flows.rollout_due import is_due, refuse_unlike
 from slipway.flows.rollout_words import worded
 from slipway.flows.score import spec_of
 from slipway.flows.scored_rows import point_back
+from slipway.flows.trained_on import training_of
 from slipway.flows.turns import check_seen, turn
 from slipway.ids import check_name
 from slipway.ledger import entries

@@ -9,7 +9,7 @@ from slipway.errors import NotFound
 from slipway.flows.endpoints import revision_of
 from slipway.flows.metric_contracts import state_of
 from slipway.flows.models import get_model
-from slipway.flows.package import training_of
+from slipway.flows.trained_on import training_of
 from slipway.governance.raci import declared_raci
 from slipway.ledger import entries
 from slipway.models import registered, registry

@@ -22,14 +22,14 @@ from slipway.flows.evidence_behaviour import collect_behaviour
 from slipway.flows.evidence_measured import measured
 from slipway.flows.kpi_rows import kpi_beside, kpi_evidence
 from slipway.flows.metric_contracts import signed_evidence
-from slipway.flows.reproduce import reproductions_of
 from slipway.gates import evidence as make
 from slipway.ledger import entries
+from slipway.ledger.reproductions import reproductions_of
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel
 from slipway.models.evaluation import evaluated_rows
-from slipway.models.received import run_stayed
+from slipway.models.numbered import run_stayed
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision
 from slipway.records.gates import CheckKind, Evidence, GateSpec

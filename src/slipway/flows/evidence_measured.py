@@ -7,7 +7,8 @@ from slipway.flows.load_evidence import load_evidence
 from slipway.flows.replay_rows import replay_rows, without_values
 from slipway.flows.target import packages_of, resolve
 from slipway.gates import evidence as make
-from slipway.models.received import run_stayed, verdicts_of
+from slipway.models.numbered import run_stayed
+from slipway.models.received import verdicts_of
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import CheckSpec, Evidence, GateSpec
 from slipway.records.locks import LockedPackage

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from slipway.errors import SlipwayError
 from slipway.flows.approve import approvals_of
-from slipway.flows.reproduce import reproductions_of
 from slipway.governance.raci import declared_raci
 from slipway.ledger import entries
+from slipway.ledger.reproductions import reproductions_of
 from slipway.models import registry
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace

@@ -14,10 +14,9 @@ import msgspec
 
 from slipway.features.column_lineage import REQUEST
 from slipway.features.specs import features_of
-from slipway.flows.package import training_of, training_set_of
+from slipway.flows.trained_on import training_of, training_set_of
 from slipway.ledger import entries
-from slipway.models.numbered import versions_in
-from slipway.models.received import run_stayed
+from slipway.models.numbered import run_stayed, versions_in
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Revision, Served

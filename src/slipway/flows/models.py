@@ -8,9 +8,9 @@ import msgspec
 
 from slipway.errors import Denied
 from slipway.flows.approve import approvals_of
-from slipway.flows.reproduce import reproductions_of
-from slipway.flows.stored_rows import check_readable_behind, personal_inputs
+from slipway.flows.trained_on import check_readable_behind, personal_inputs
 from slipway.ledger import entries, lineage, search
+from slipway.ledger.reproductions import reproductions_of
 from slipway.models import registry
 from slipway.operations.declare import Empty
 from slipway.operations.models import (

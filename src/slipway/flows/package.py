@@ -17,15 +17,13 @@ from slipway.models import registry
 from slipway.models.bundle import LoadedModel
 from slipway.models.model import Model
 from slipway.models.packing import Packed, pack
-from slipway.models.received import run_stayed
 from slipway.ports.workspace import Workspace
 from slipway.records.features import FeatureSetSpec, SkewCertificate, TrainingSet
 from slipway.records.models import ImportProof, ModelVersion
 from slipway.records.runs import Environment, Run
 
-__all__ = ["TRAINING_SET", "Moving", "package", "training_of", "training_set_of"]
+__all__ = ["Moving", "package"]
 
-TRAINING_SET = "training_set.json"
 CONTENT = "slipway.content"
 
 
@@ -159,31 +157,6 @@ def _environments(workspace: Workspace, run: Run) -> tuple[Environment, Environm
 def _simulated(workspace: Workspace, data: Sequence[str]) -> tuple[str, ...]:
     with workspace.ledger.read() as tx:
         return origins.simulated(tx, data)
-
-
-def training_set_of(workspace: Workspace, run: Run) -> TrainingSet | None:
-    """What a run was trained on, None when it made no training set of features."""
-    found = [artifact for artifact in run.artifacts if artifact.name == TRAINING_SET]
-    if not found:
-        return None
-    return msgspec.json.decode(workspace.blobs.get(found[0].digest), type=TrainingSet)
-
-
-def training_of(workspace: Workspace, version: ModelVersion) -> TrainingSet | None:
-    """What a version was trained on, also where its run is in another store; None where nobody knows.
-
-    Raises:
-        NotFound: The run, or what it says of its training set, is gone.
-    """
-    if version.training:
-        return msgspec.json.decode(workspace.blobs.get(version.training), type=TrainingSet)
-    if not version.run_id:
-        return None
-    with workspace.ledger.read() as tx:
-        if run_stayed(tx, version):  # it made no training set, and is elsewhere
-            return None
-        run = entries.get(tx, Run, version.run_id)
-    return training_set_of(workspace, run)
 
 
 def _modules(sources: Mapping[str, str]) -> Sequence[str]:

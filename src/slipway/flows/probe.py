@@ -17,6 +17,7 @@ from slipway.errors import Corrupt
 from slipway.flows.endpoints import folder_of
 from slipway.hashing import digest
 from slipway.models import bundle as bundles
+from slipway.models.manifest import decode_manifest
 from slipway.models.scoring import TOLERANCE
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import EndpointStatus, Revision
@@ -75,7 +76,7 @@ def question(workspace: Workspace, revision: Revision) -> Question:
     digest_of = revision.served.bundle
     home = folder_of(workspace, revision.name) / "bundles" / digest_of
     try:
-        bundle = bundles.decode_manifest((home / bundles.MANIFEST).read_bytes())
+        bundle = decode_manifest((home / bundles.MANIFEST).read_bytes())
         cases = bundles.decode_cases((home / bundles.SAMPLE).read_bytes())
     except FileNotFoundError:
         return Question(b"", digest_of, (), "health", bundles.NO_SAMPLE)

@@ -12,10 +12,10 @@ from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.feed import keep_views
 from slipway.flows.floors import floor_of
 from slipway.flows.judging import declared_endpoint, judge_version, judge_words, refusal
-from slipway.flows.package import TRAINING_SET
 from slipway.flows.promotion_replay import replayed
 from slipway.flows.promotion_way import Came, Way
 from slipway.flows.promotions import newest_of
+from slipway.flows.trained_on import TRAINING_SET
 from slipway.flows.who_can import is_hopeless, words_of
 from slipway.gates.floors import effective
 from slipway.governance.asked import Asked, asked

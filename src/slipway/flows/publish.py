@@ -19,7 +19,7 @@ from slipway.flows import break_glass
 from slipway.flows.endpoints import folder_of, last_status
 from slipway.flows.feed import feed
 from slipway.flows.own_environment import with_environments
-from slipway.flows.stored_rows import personal_inputs, personal_names
+from slipway.flows.trained_on import personal_inputs, personal_names
 from slipway.governance.callers import tell_endpoint
 from slipway.governance.telling import tell_of_revision
 from slipway.ledger import entries, events, lineage

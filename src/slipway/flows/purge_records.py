@@ -12,7 +12,7 @@ from slipway.flows.purge_plan import Plan, is_at_work
 from slipway.flows.trashed import logged_in, runs_in
 from slipway.ledger import entries, events, locks
 from slipway.models import numbered
-from slipway.models.bundle import decode_manifest
+from slipway.models.manifest import decode_manifest
 from slipway.pipelines import cache
 from slipway.pipelines.beside import files_of
 from slipway.pipelines.snapshot import contents_of

@@ -14,7 +14,8 @@ from slipway.features.certificate import certificate_of
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.feed import keep_views
 from slipway.flows.metric_contracts import keep
-from slipway.flows.package import package, training_set_of
+from slipway.flows.package import package
+from slipway.flows.trained_on import training_set_of
 from slipway.governance.asked import Asked, asked
 from slipway.governance.raci import ACCOUNTABLE
 from slipway.ledger import entries, events

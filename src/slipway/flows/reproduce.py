@@ -31,7 +31,7 @@ from slipway.records.runs import Artifact, Run, RunError
 from slipway.runs import search
 from slipway.schema.fingerprints import of_value
 
-__all__ = ["reproduce", "reproductions_of"]
+__all__ = ["reproduce"]
 
 _MISSING = frozenset({"ModuleNotFoundError", "ImportError", "MissingExtra"})
 _ENVIRONMENT = "slipway.environment"
@@ -177,19 +177,6 @@ def _values(outputs: Sequence[Artifact]) -> Iterator[list[Artifact]]:
     """The artifacts of each value: its own, and those of its parts."""
     for _, group in groupby(outputs, key=lambda one: one.name.partition("/")[0]):
         yield list(group)
-
-
-def reproductions_of(workspace: Workspace, bundle: str) -> list[Reproduction]:
-    """The reproductions of the run that made a bundle, newest first; one that was altered since says so."""
-    with workspace.ledger.read() as tx:
-        found = [
-            entries.get(tx, Reproduction, link.target.partition(":")[2])
-            for link in tx.links(f"bundle:{bundle}", towards=False)
-            if link.target.startswith("reproduction:")
-        ]
-    # The link alone proves nothing: what was signed names the bundle.
-    found = [read_back(one, workspace.signer) for one in found if one.bundle == bundle]
-    return sorted(found, key=lambda one: (one.parent_id, one.number), reverse=True)
 
 
 class _Judged(NamedTuple):

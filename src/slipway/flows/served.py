@@ -11,7 +11,7 @@ from slipway.errors import Corrupt, InvalidInput, NotFound
 from slipway.flows.approve import approvals_of
 from slipway.flows.endpoints import revision_of
 from slipway.ledger import entries
-from slipway.models.bundle import decode_manifest
+from slipway.models.manifest import decode_manifest
 from slipway.operations.audit import Arm, AskServing, Served, Serving
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace

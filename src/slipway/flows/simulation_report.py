@@ -21,7 +21,6 @@ from slipway.errors import InvalidInput
 from slipway.features.sets import FeatureSet
 from slipway.flows import simulation_figures, simulation_words
 from slipway.flows.endpoints import folder_of
-from slipway.flows.package import training_set_of
 from slipway.flows.simulation_figures import hindsight, reigns
 from slipway.flows.simulation_scores import (
     Scorer,
@@ -33,6 +32,7 @@ from slipway.flows.simulation_scores import (
     score,
 )
 from slipway.flows.simulations import actions_of
+from slipway.flows.trained_on import training_set_of
 from slipway.ledger import entries, events
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel

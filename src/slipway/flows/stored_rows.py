@@ -11,19 +11,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from slipway.errors import InvalidInput, NotFound, near
-from slipway.flows import package
-from slipway.flows.package import training_set_of
-from slipway.ledger import entries
+from slipway.flows.trained_on import personal_of, training_behind
 from slipway.models.bundle import LoadedModel
 from slipway.models.evaluation import evaluated_rows
 from slipway.models.frames import plain_rows
 from slipway.ports.workspace import Workspace
 from slipway.records.features import TrainingSet
-from slipway.records.models import Bundle, ModelVersion
-from slipway.records.runs import Run
-from slipway.tables.personal import MASK, Personal, check_readable
+from slipway.tables.personal import MASK
 
-__all__ = ["StoredRows", "check_readable_behind", "personal_inputs", "personal_names", "stored_rows", "training_of"]
+__all__ = ["StoredRows", "stored_rows"]
 
 _MOST = 10_000
 """Rows that are asked; of more, so many that lie evenly among them."""
@@ -112,7 +108,7 @@ def stored_rows(workspace: Workspace, model: LoadedModel) -> StoredRows:
             f"The evaluated rows lack {lacking[0]!r}.", fix=near(lacking[0], frame.columns, what="columns")
         )
     values = plain_rows(frame, names)
-    training = training_of(workspace, bundle)
+    training = training_behind(workspace, bundle)
     return StoredRows(
         model=model,
         frame=frame,
@@ -120,57 +116,5 @@ def stored_rows(workspace: Workspace, model: LoadedModel) -> StoredRows:
         truth=frame[bundle.label].cast(pl.Float64).to_numpy(),
         scores=np.asarray(model.predict_rows(values), dtype=np.float64),
         training=training,
-        personal=_personal(workspace, bundle, training),
+        personal=personal_of(workspace, bundle, training),
     )
-
-
-def training_of(workspace: Workspace, bundle: Bundle) -> TrainingSet | None:
-    """The training set of a bundle's run, None where it made none of features or nothing is known of the run."""
-    with workspace.ledger.read() as tx:
-        if not bundle.run_id or tx.get(entries.kind_of(Run), bundle.run_id) is None:
-            return None
-        run = entries.get(tx, Run, bundle.run_id)
-    return training_set_of(workspace, run)
-
-
-def check_readable_behind(workspace: Workspace, bundle: Bundle) -> None:
-    """Check that the actor may read all tables behind a bundle: else nothing of their rows is told by way of the model.
-
-    Raises:
-        Denied: One names its readers, and the actor is none.
-    """
-    for node in bundle.data:
-        project, _, table = node.partition(":")[2].rpartition("@")[0].partition("/")
-        check_readable(workspace, table, project=project)
-
-
-def personal_inputs(workspace: Workspace, version: ModelVersion, bundle: Bundle) -> frozenset[str]:
-    """A version's inputs that tell of a person: personal columns, and features that read one.
-
-    All of them where tables behind it have personal columns and nobody knows any more what its features read.
-    """
-    return personal_names(workspace, version, bundle) & {field.name for field in bundle.signature.inputs}
-
-
-def personal_names(workspace: Workspace, version: ModelVersion, bundle: Bundle) -> frozenset[str]:
-    """The same, with fields of a request that are called as a personal column is."""
-    try:
-        training = package.training_of(workspace, version)
-    except NotFound:
-        training, is_known = None, False
-    else:
-        is_known = bundle.features is None or (training is not None and bool(training.reads))
-    found = _personal(workspace, bundle, training)
-    return found if is_known or not found else found | {field.name for field in bundle.signature.inputs}
-
-
-def _personal(workspace: Workspace, bundle: Bundle, training: TrainingSet | None) -> frozenset[str]:
-    """By name: the personal columns of the tables behind a bundle, and the features that read one."""
-    known = Personal(workspace)
-    names: set[str] = set()
-    for node in bundle.data:
-        project, _, table = node.partition(":")[2].rpartition("@")[0].partition("/")
-        names |= known.names_ever(project, table)
-    reads = training.reads if training else {}
-    told = {feature for feature, columns in reads.items() if names & {one.rpartition(".")[2] for one in columns}}
-    return frozenset(names | told)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from slipway.errors import NotFound
-from slipway.flows.package import training_set_of
+from slipway.flows.trained_on import training_set_of
 from slipway.ledger import artifacts, entries
 from slipway.ports.workspace import Workspace
 from slipway.records.features import TrainingSet

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from slipway.errors import Denied, InvalidInput, NotFound, near
 from slipway.flows.flips import smallest_flip
-from slipway.flows.stored_rows import StoredRows, check_readable_behind, personal_inputs, stored_rows
+from slipway.flows.stored_rows import StoredRows, stored_rows
+from slipway.flows.trained_on import check_readable_behind, personal_inputs
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.models.bundle import LoadedModel

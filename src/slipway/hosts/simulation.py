@@ -29,11 +29,11 @@ from slipway.flows.batch_endpoint import BatchEndpoint
 from slipway.flows.endpoint import Endpoint
 from slipway.flows.endpoints import folder_of
 from slipway.flows.faults import BrokenFeed, Injected, tell_of
-from slipway.flows.package import training_set_of
 from slipway.flows.release import run_pipeline
 from slipway.flows.replay_sources import Source, log_source, table_source
 from slipway.flows.simulate import Plan, Simulated
 from slipway.flows.simulation_report import Witnessed, write_report
+from slipway.flows.trained_on import training_set_of
 from slipway.gates.floors import effective
 from slipway.hosts.blind_runs import blind_beside, months_between
 from slipway.hosts.endpoint import open_signer

@@ -25,6 +25,7 @@ from slipway.models.compiled.running import Compiled
 from slipway.models.compiled.tree_shares import Shares, tree_shares
 from slipway.models.explain import TREES, Explainer
 from slipway.models.formats import format_named
+from slipway.models.manifest import decode_manifest
 from slipway.models.own_code import OWN, own_imports
 from slipway.models.prepared import load_prepared
 from slipway.models.scoring import TOLERANCE, Scorer
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPILED", "LAYOUT", "MANIFEST", "MODEL", "NO_SAMPLE", "PAYLOAD_TYPE", "SAMPLE", "SIGNATURE", "LoadedModel", "SelfCheck",
-    "bundle_digest", "check_cases", "decode_cases", "decode_manifest", "encode_manifest", "load", "unpack", "verify",
+    "check_cases", "decode_cases", "load", "unpack", "verify",
 ]  # fmt: skip
 
 MANIFEST = "manifest.json"
@@ -362,29 +363,6 @@ def unpack(workspace: Workspace, manifest: str, folder: Path, *, signature: str 
     return verify(folder, expect=expect, signer=workspace.signer if signature else None)
 
 
-def bundle_digest(bundle: Bundle) -> str:
-    """The digest of a bundle that is being made: that of its manifest's bytes."""
-    return digest(encode_manifest(bundle))
-
-
-def encode_manifest(bundle: Bundle) -> bytes:
-    """The manifest as JSON. Figures that are not finite are written as the texts "nan", "inf" and "-inf"."""
-    plain = _finite(msgspec.to_builtins(bundle, order="deterministic"))
-    return msgspec.json.format(msgspec.json.encode(plain), indent=1)
-
-
-def decode_manifest(data: bytes) -> Bundle:
-    """The manifest that `encode_manifest` wrote.
-
-    Raises:
-        Corrupt: It is none.
-    """
-    try:
-        return msgspec.json.decode(data, type=Bundle, strict=False)
-    except msgspec.DecodeError as problem:
-        raise Corrupt(f"The bundle's manifest cannot be read: {problem}.") from problem
-
-
 def decode_cases(data: bytes) -> tuple[Case, ...]:
     """The reference sample that packing wrote.
 
@@ -455,13 +433,3 @@ def _inside(path: str) -> PurePosixPath:
     if parts.is_absolute() or ".." in parts.parts or not parts.parts:
         raise Corrupt(f"The bundle's manifest names the file {path!r}, which lies outside of it.")
     return parts
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -10,6 +10,7 @@ from slipway.ledger.search import every_found
 from slipway.ports.ledger_store import ReadTransaction, WriteTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, ModelVersion
+from slipway.records.runs import Run
 from slipway.records.search import And, Condition, Field, In, IsNull, Not, Order
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "put_restored",
     "settle_newest",
     "versions_in",
+    "run_stayed",
 ]
 
 LATEST = "latest"
@@ -299,3 +301,8 @@ def _evidence(tx: ReadTransaction, version: ModelVersion) -> list[str]:
     links = tx.links(f"bundle:{version.bundle}", towards=False)
     ids = sorted(link.target for link in links if link.target.startswith("verdict:"))
     return ids[-1:]  # ids begin with the time of their making
+
+
+def run_stayed(tx: ReadTransaction, version: ModelVersion) -> bool:
+    """Whether a version came from another store and the run that made it is there, and not here."""
+    return bool(version.made_by) and not entries.etag(tx, Run, version.run_id)

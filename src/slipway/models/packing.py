@@ -14,20 +14,9 @@ import msgspec
 
 from slipway.errors import Corrupt, InvalidInput
 from slipway.ids import check_name
-from slipway.models.bundle import (
-    COMPILED,
-    LAYOUT,
-    MANIFEST,
-    MODEL,
-    PAYLOAD_TYPE,
-    SAMPLE,
-    SIGNATURE,
-    LoadedModel,
-    bundle_digest,
-    encode_manifest,
-    load,
-)  # fmt: skip
+from slipway.models.bundle import COMPILED, LAYOUT, MANIFEST, MODEL, PAYLOAD_TYPE, SAMPLE, SIGNATURE, LoadedModel, load
 from slipway.models.card import card
+from slipway.models.manifest import bundle_digest, encode_manifest
 from slipway.models.model import Model
 from slipway.models.own_parts import save_own
 from slipway.ports.workspace import Workspace

@@ -16,15 +16,13 @@ from slipway.ledger.sealed_records import kept
 from slipway.models import bundle as bundles
 from slipway.models import registered, registry
 from slipway.models.numbered import MODEL, newest_of, next_number, versions_in
-from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Verdict
 from slipway.records.load import LoadReport
 from slipway.records.models import Bundle, ModelVersion
 from slipway.records.reproductions import Reproduction
-from slipway.records.runs import Run
 
-__all__ = ["copy_known", "is_there", "receive", "run_stayed", "signer_of", "verdicts_of"]
+__all__ = ["copy_known", "is_there", "receive", "signer_of", "verdicts_of"]
 
 
 def is_there(target: Workspace, version: ModelVersion) -> ModelVersion | None:
@@ -113,11 +111,6 @@ def copy_known(source: Workspace, target: Workspace, version: ModelVersion) -> N
             if not entries.etag(tx, LoadReport, report.id):
                 entries.put(tx, report, expect=0)
         registered.keep_documents(tx, target, version.name, written)
-
-
-def run_stayed(tx: ReadTransaction, version: ModelVersion) -> bool:
-    """Whether a version came from another store and the run that made it is there, and not here."""
-    return bool(version.made_by) and not entries.etag(tx, Run, version.run_id)
 
 
 def verdicts_of(workspace: Workspace, bundle: str) -> list[Verdict]:

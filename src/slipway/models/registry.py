@@ -7,7 +7,7 @@ give what has a bundle: what is judged, approved and deployed. `find` and `all_v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from slipway.ids import check_name, new_model_id
 from slipway.ledger import entries, events
 from slipway.ledger.lineage import link
 from slipway.models import found_by, registered
-from slipway.models.bundle import decode_manifest
+from slipway.models.manifest import decode_manifest
 from slipway.models.numbered import (
     LATEST,
     MODEL,
@@ -28,10 +28,12 @@ from slipway.models.numbered import (
     point_alias,
     versions_in,
 )
-from slipway.models.packing import Packed
 from slipway.operations.declare import check_allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.models import Alias, Bundle, ImportProof, ModelVersion
+
+if TYPE_CHECKING:
+    from slipway.models.packing import Packed
 
 __all__ = [
     "LATEST",

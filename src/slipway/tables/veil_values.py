@@ -28,7 +28,8 @@ _CATEGORIES, _CATEGORY_ROWS = 20, 100
 """A column with so few values in so many rows says of a row to which group it belongs, and of no row whose it is."""
 _SHORTEST, _DIGITS, _LOWERED, _IN_BYTES = 3, 6, 8, 5
 _AT_ONCE = 1 << 22
-_MOST_BITS, _ROOM_BITS = 24, 8  # of a table of bits: of 256 places at most one is taken, until it is as large as it may be
+_MOST_BITS, _ROOM_BITS = 24, 8
+"""Of a table of bits: of 256 places at most one is taken, until the table is as large as it may be."""
 _WORD = re.compile(r"[^\W_]+")
 _ENDS = r"^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$"
 
