@@ -104,7 +104,7 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 	$(BIN)/lint-imports
 
 test: lint  ## what must be green before every commit; no server needed
-	$(IN_MEMORY) $(BIN)/pytest -q -m "not full" -n 3
+	$(IN_MEMORY) $(BIN)/pytest -q -m "not full" -n 3 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 
 test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/docs $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the dearest proofs, the demo's whole year

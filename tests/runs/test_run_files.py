@@ -476,6 +476,24 @@ def test_a_run_that_comes_whole_is_not_counted_and_comes_once(
         assert [event.verb for event in tx.events(subject=f"run:{begun[-1]}")] == ["runs.start", "runs.finish"]
 
 
+def test_a_copy_whose_ledger_is_younger_than_a_file_has_the_run_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    monkeypatch.setattr(run_log._flusher, "notice", lambda run: None)
+    log = run_log.start(workspace)
+    log.log_metric("loss", 1.0, 0)
+    (path,) = left(workspace)
+    copied = path.read_bytes()
+    log.log_metric("loss", 1.0, 1)
+    log.finish()
+    assert left(workspace) == []
+    path.write_bytes(copied)  # the files of a store are copied first, the ledger after them
+    told = len(said)
+    assert recovery.recover(workspace) == []
+    assert (left(workspace), said[told:]) == ([], [])
+    assert [point.step for point in search.history(workspace, log.id, "loss")] == [0, 1]
+
+
 def test_a_process_that_was_killed_between_the_two_leaves_nothing_for_good(workspace: Workspace) -> None:
     with tracking.start(workspace) as run:
         path, mark = run._log._file.path, f"{run.id}.{run._log._file.writer}"

@@ -18,7 +18,7 @@ from slipway.ledger.run_moving import files_of, is_gone, move, remove
 from slipway.ledger.step_output import folders, output_folder, store_output
 from slipway.ledger.store_folder import folder_id
 from slipway.ports.workspace import Workspace
-from slipway.records.run_entries import Finished
+from slipway.records.run_entries import Begun, Finished
 from slipway.records.runs import Run, RunError, RunWriter, StepOutput, StepRun
 
 __all__ = ["recover", "take_in"]
@@ -121,6 +121,9 @@ def _take(workspace: Workspace, path: Path) -> bool:
                 f"The run {left.run_id}: {torn} bytes that a killed process had not written whole were cut off."
             )
         own = replace(workspace, project=header.project)
+        if _is_older_than_ledger(own, left):
+            left.remove()
+            return False
         if own.run_server is not None and not header.is_forked:
             _end(left)
         move(own, left, 0)
@@ -136,6 +139,20 @@ def _take(workspace: Workspace, path: Path) -> bool:
         raise
     remove(own, left)
     return True
+
+
+def _is_older_than_ledger(workspace: Workspace, left: RunFile) -> bool:
+    """Whether the ledger has a run from its begin to its end, and this is its file as it was before.
+
+    So it is in a copy of a store: files are copied before the ledger, which may have taken one in and forgotten it by then.
+    """
+    if workspace.run_server is not None:
+        return False
+    with workspace.ledger.read() as tx:
+        found = tx.get(entries.kind_of(Run), left.run_id)
+        if found is None or tx.get(entries.kind_of(RunWriter), f"{left.run_id}.{left.writer}") is not None:
+            return False
+    return entries.decoded(found, Run).state != "running" and any(isinstance(entry, Begun) for entry in left.entries())
 
 
 def _forget_removed(workspace: Workspace) -> None:
