@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from slipway.errors import InvalidInput, InvalidSetting
-from slipway.ledger import entries, events
+from slipway.ledger import declared, events
 from slipway.operations.costs import GetCosts, Used
 from slipway.operations.declare import check_allowed
 from slipway.operations.permissions import allowed
@@ -14,7 +14,6 @@ from slipway.records.costs import KeptRates, Rates
 
 __all__ = ["check_rates", "declare_rates", "kept_rates", "priced", "rates_meant"]
 
-_REF = "rates"
 _FIX = 'Write numbers from 0 up, and of which currency: [cost] cpu_hour = 0.05, currency = "EUR".'
 _HOUR_S = 3600.0
 _GB = 1e9
@@ -42,19 +41,7 @@ def declare_rates(workspace: Workspace, rates: Rates) -> None:
     if not allowed(workspace.actor, "runs.write"):
         check_allowed(workspace, "rates.declare", "endpoints.deploy")
     with workspace.ledger.write() as tx:
-        standing = tx.ref(workspace.project, _REF, workspace.environment)
-        number = entries.get(tx, KeptRates, standing).number + 1 if standing else 1
-        kept = KeptRates(
-            id=f"{workspace.project}/{workspace.environment}/{number}",
-            project=workspace.project,
-            name=workspace.environment,
-            created_at=workspace.clock.now(),
-            number=number,
-            rates=rates,
-            actor=workspace.actor,
-        )
-        entries.put(tx, kept, expect=0)
-        tx.set_ref(workspace.project, _REF, workspace.environment, kept.id, expect=standing or None)
+        kept = declared.keep(tx, workspace, KeptRates, rates=rates)
         events.record(tx, workspace, "rates.declare", f"rates:{kept.id}", **msgspec.to_builtins(rates))
 
 
@@ -94,5 +81,4 @@ def priced(used: Used, rates: Rates) -> Used:
 
 def _kept(workspace: Workspace) -> KeptRates | None:
     with workspace.ledger.read() as tx:
-        id = tx.ref(workspace.project, _REF, workspace.environment)
-        return entries.get(tx, KeptRates, id) if id else None
+        return declared.last(tx, workspace, KeptRates)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from slipway.errors import InvalidSetting
-from slipway.ledger import entries, events
-from slipway.ledger.limits import LIMITS, kept_limits
+from slipway.ledger import declared, events
+from slipway.ledger.limits import kept_limits
 from slipway.operations.permissions import allowed
 from slipway.ports.workspace import Workspace
 from slipway.records.limits import KeptLimits, Quota, Retention
@@ -45,19 +45,6 @@ def declare_limits(workspace: Workspace, retention: Retention, quota: Quota) -> 
         )
         return
     with workspace.ledger.write() as tx:
-        last = kept_limits(tx, workspace)
-        number = last.number + 1 if last else 1
-        kept = KeptLimits(
-            id=f"{workspace.project}/{workspace.environment}/{number}",
-            project=workspace.project,
-            name=workspace.environment,
-            created_at=workspace.clock.now(),
-            number=number,
-            retention=retention,
-            quota=quota,
-            actor=workspace.actor,
-        )
-        entries.put(tx, kept, expect=0)
-        tx.set_ref(workspace.project, LIMITS, workspace.environment, kept.id, expect=last.id if last else None)
+        kept = declared.keep(tx, workspace, KeptLimits, retention=retention, quota=quota)
         told = {"retention": msgspec.to_builtins(retention), "quota": msgspec.to_builtins(quota)}
         events.record(tx, workspace, "limits.declare", f"limits:{kept.id}", **told)

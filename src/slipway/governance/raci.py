@@ -8,7 +8,7 @@ from datetime import datetime
 from slipway.errors import Denied, InvalidInput, near
 from slipway.governance import notices
 from slipway.governance.absences import deputies, stand_in
-from slipway.ledger import entries, events
+from slipway.ledger import declared, events
 from slipway.operations.declare import Empty, check_allowed
 from slipway.operations.permissions import allowed
 from slipway.operations.responsibility import RaciTable
@@ -20,8 +20,6 @@ __all__ = ["ACCOUNTABLE", "check_speaks", "declare", "declared_raci", "get_raci"
 
 ACCOUNTABLE = "accountable"
 """The role in which only those speak who are accountable for the stage approve, where a RACI is declared."""
-
-_REF = "raci"
 
 
 def declare(workspace: Workspace, rows: Sequence[RaciRow]) -> None:
@@ -45,18 +43,7 @@ def declare(workspace: Workspace, rows: Sequence[RaciRow]) -> None:
         check_allowed(workspace, "raci.declare", "endpoints.deploy")
     with workspace.ledger.write() as tx:
         former = declared_raci(tx, workspace)
-        number = former.number + 1 if former else 1
-        kept = Raci(
-            id=f"{workspace.project}/{workspace.environment}/{number}",
-            project=workspace.project,
-            name=workspace.environment,
-            created_at=workspace.clock.now(),
-            number=number,
-            rows=tuple(rows),
-            actor=workspace.actor,
-        )
-        entries.put(tx, kept, expect=0)
-        tx.set_ref(workspace.project, _REF, workspace.environment, kept.id, expect=former.id if former else None)
+        kept = declared.keep(tx, workspace, Raci, rows=tuple(rows))
         before, after = (_of(one, "approve", "accountable") for one in (former, kept))
         if before != after:
             told = (
@@ -70,8 +57,7 @@ def declare(workspace: Workspace, rows: Sequence[RaciRow]) -> None:
 
 def declared_raci(tx: ReadTransaction, workspace: Workspace) -> Raci | None:
     """What was declared last for the workspace's environment; None while nothing was."""
-    id = tx.ref(workspace.project, _REF, workspace.environment)
-    return entries.get(tx, Raci, id) if id else None
+    return declared.last(tx, workspace, Raci)
 
 
 def get_raci(workspace: Workspace, request: Empty) -> RaciTable:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from slipway.errors import OverQuota
-from slipway.ledger import entries
 from slipway.ledger.facets import milliseconds
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.limits import KeptLimits, Quota
 from slipway.records.search import And, Compare, Condition, Field
 
-__all__ = ["LIMITS", "check_room", "kept_limits", "used"]
-
-LIMITS = "limits"
-"""The kind of ref by which the limits of an environment are found."""
+__all__ = ["check_room", "kept_limits", "used"]
 
 _WORDS = {
     "runs_a_day": ("runs within 24 hours", "Log them tomorrow"),
@@ -28,8 +24,7 @@ _MOST = 1_000_000
 
 def kept_limits(tx: ReadTransaction, workspace: Workspace) -> KeptLimits | None:
     """The limits that were declared last, None where nobody did."""
-    id = tx.ref(workspace.project, LIMITS, workspace.environment)
-    return entries.get(tx, KeptLimits, id) if id else None
+    return declared.last(tx, workspace, KeptLimits)
 
 
 def used(tx: ReadTransaction, workspace: Workspace, name: str, limit: int = _MOST) -> int:
