@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from slipway.errors import OverQuota
+from slipway.ledger import declared
 from slipway.ledger.facets import milliseconds
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
