@@ -1,6 +1,8 @@
 """What all tests share: a real workspace in a temporary folder."""
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take minutes begin first: at the end one of them would run alone, while the other workers wait."""
     places = {f"tests/{file}": place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
+
+@pytest.fixture(autouse=True)
+def no_modules_of_removed_folders() -> Iterator[None]:
+    """What a test imported from its temporary folder goes with it: the next project may have modules of the same names."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and not os.path.exists(file):
+            del sys.modules[name]
 
 
 @pytest.fixture
