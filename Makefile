@@ -11,7 +11,7 @@ IN_MEMORY := $(shell df --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$
 # A suite that passed on a clean work tree leaves the tree's hash, which a release asks for.
 PASSED = test -n "$$(git status --porcelain 2>/dev/null || echo none)" || git rev-parse 'HEAD^{tree}' > $(STAMPS)/passed-$@
 
-.PHONY: help setup demo conformance test test-all test-torch test-pythons bench docs docs-site licences release lint lock clean
+.PHONY: help setup demo conformance test test-all test-long test-torch test-pythons bench docs docs-site licences release lint lock clean
 
 help:  ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -92,7 +92,7 @@ test-pythons: $(STAMPS)/test  ## the part of `make test` that libraries and Pyth
 	  $$install --require-hashes -r requirements/test.txt || exit 1; \
 	  test $$name != oldest || $$install --require-hashes -r requirements/oldest.txt || exit 1; \
 	  $$install --no-build-isolation --editable . || exit 1; \
-	  .venv/with-$$name/bin/python -m pytest -q -m "not full" -n 2 -p no:cacheprovider $(TRIED) || exit 1; done
+	  .venv/with-$$name/bin/python -m pytest -q -m "not full and not long" -n 2 -p no:cacheprovider $(TRIED) || exit 1; done
 
 demo: $(STAMPS)/demo  ## install, then run the flagship: a year of a model that keeps itself good
 	$(BIN)/slipway demo
@@ -104,11 +104,15 @@ lint: $(STAMPS)/test  ## format, lint, types and layers
 	$(BIN)/lint-imports
 
 test: lint  ## what must be green before every commit; no server needed
-	$(IN_MEMORY) $(BIN)/pytest -q -m "not full" -n 3 --dist loadfile --no-loadscope-reorder
+	$(IN_MEMORY) $(BIN)/pytest -q -m "not full and not long" -n 3 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 
 test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/docs $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the dearest proofs, the demo's whole year
-	$(IN_MEMORY) $(BIN)/pytest -q -m full -n 2 --dist loadfile --no-loadscope-reorder
+	$(IN_MEMORY) $(BIN)/pytest -q -m "full and not long" -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PASSED)
+
+test-long: $(STAMPS)/all $(STAMPS)/s3  ## minutes of repetition of what a shorter test shows: simulations by the thousand, a kill at every moment; before a release
+	$(IN_MEMORY) $(BIN)/pytest -q -m long -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 
 test-torch: $(STAMPS)/torch  ## what `make test-all` leaves out unless PyTorch (gigabytes) is installed

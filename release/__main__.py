@@ -29,12 +29,12 @@ FRAGMENTS = "changelog.d"
 LOG = "CHANGELOG.md"
 INIT = "src/slipway/__init__.py"
 STAMPS = ".venv/stamps"
-SUITES = ("test", "test-all")
+SUITES = ("test", "test-all", "test-long")
 UNLOCKED = ("torch",)
 """Extras that no requirements file pins: gigabytes that few need."""
 
 _NEXT = """
-Left to you: read what was written (git diff), commit it, make test, make test-all, and then
+Left to you: read what was written (git diff), commit it, make test, make test-all, make test-long, and then
     make release VERSION={version} CHECK=1"""
 _LEFT = """
 Left to you; nothing of it was done here:
@@ -123,7 +123,7 @@ def checks(version: str) -> list[tuple[str, Callable[[Path], list[str]]]]:
         ("the work tree is clean", _unclean),
         (f"the version is {version}", lambda root: _versions(root, version)),
         ("fragments are collected in the change log", lambda root: _uncollected(root, version)),
-        ("`make test` and `make test-all` passed on these very files", _untested),
+        ("`make test`, `make test-all` and `make test-long` passed on these very files", _untested),
         ("generated pages say what the code says", _stale_pages),
         ("licences are listed and permitted", _licences),
         ("requirements are locked", _unlocked),

@@ -75,6 +75,7 @@ def test_killed_anywhere_it_begins_again(store: Path) -> None:
 SPRING = ("--until", "2013-06-16", "--seed", "23")
 
 
+@pytest.mark.long
 def test_a_shorter_year_ends_twice_the_same(store: Path) -> None:
     first, second = demo(store, *SPRING), demo(store, *SPRING)
     assert first.fingerprint == second.fingerprint

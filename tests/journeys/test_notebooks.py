@@ -66,7 +66,9 @@ def home(tmp_path: Path) -> Iterator[Path]:
         stop_all(store)
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(
+    "name", [name if name == "diabetes" else pytest.param(name, marks=pytest.mark.long) for name in OWN]
+)
 def test_an_unmodified_notebook_reaches_an_endpoint_with_its_own_answers(home: Path, name: str) -> None:
     made = answer("new", "--from-notebook", f"{name}.ipynb", cwd=home)
     project = name.replace("_", "-")

@@ -119,7 +119,7 @@ def test_what_cannot_be_simulated(folder: Path, options: tuple[str, ...], words:
 
 
 # What it says before it is ended: while it trains, once there is an endpoint, while a retraining runs, in a roll-out.
-@pytest.mark.parametrize("words", ["Training set of orders", "retrain:"])
+@pytest.mark.parametrize("words", [pytest.param("Training set of orders", marks=pytest.mark.long), "retrain:"])
 def test_ctrl_c_leaves_no_process_and_the_next_one_works(folder: Path, words: str) -> None:
     running = start("simulate", NAME, *WEEKS, cwd=folder)
     read_until(running, words)
@@ -138,7 +138,13 @@ def test_ctrl_c_leaves_no_process_and_the_next_one_works(folder: Path, words: st
     assert processes_of(folder) == []
 
 
-@pytest.mark.parametrize("words", ["approves its retraining policy", "retrain:", "shadow:"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("approves its retraining policy", "retrain:")),
+        "shadow:",
+    ],
+)
 def test_after_kill_9_the_next_one_stops_what_was_left(folder: Path, words: str) -> None:
     running = start("simulate", NAME, *WEEKS, cwd=folder)
     read_until(running, words)

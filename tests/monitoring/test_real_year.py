@@ -92,7 +92,7 @@ def _days(first: date, last: date) -> list[datetime]:
     [(APRIL, date(2013, 4, 8), 267), (AUGUST, date(2013, 8, 1), 152)],
     ids=["april", "august"],
 )
-@pytest.mark.parametrize("hour", [0, 3])
+@pytest.mark.parametrize("hour", [0, pytest.param(3, marks=pytest.mark.long)])
 def test_no_season_is_a_broken_feed(year: Year, until: datetime, first: date, looks: int, hour: int) -> None:
     reference = year.trained(until)
     days = _days(first, date(2013, 12, 30))

@@ -285,7 +285,7 @@ def ends(of: Any, runs: int, *args: Any) -> dict[str, float]:
     return {verdict: found.count(verdict) / runs for verdict in ("worse", "undecided", "not worse")}
 
 
-@pytest.mark.parametrize(("runs", "slack"), [(40, 0.03), pytest.param(1000, 0.0, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("runs", "slack"), [(40, 0.03), pytest.param(1000, 0.0, marks=pytest.mark.long)])
 @pytest.mark.parametrize("effect", [0.005, 0.03])
 def test_shadows_of_equal_models_are_almost_never_stopped(runs: int, slack: float, effect: float) -> None:
     found = ends(shadow_ends, runs, 0.0, effect, 14)
@@ -293,14 +293,14 @@ def test_shadows_of_equal_models_are_almost_never_stopped(runs: int, slack: floa
     assert found["not worse"] >= (0.9 if effect < 0.01 else 0.0)
 
 
-@pytest.mark.parametrize(("runs", "slack"), [(40, 0.03), pytest.param(1000, 0.0, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("runs", "slack"), [(40, 0.03), pytest.param(1000, 0.0, marks=pytest.mark.long)])
 @pytest.mark.parametrize("effect", [0.005, 0.03])
 def test_shadows_of_worse_models_are_almost_never_let_through(runs: int, slack: float, effect: float) -> None:
     assert ends(shadow_ends, runs, 2 * SHADOW.margin, effect, 14)["not worse"] <= SHADOW.alpha + slack
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("runs", "slack"), [(10, 0.1), pytest.param(300, 0.0, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("runs", "slack"), [(10, 0.1), pytest.param(300, 0.0, marks=pytest.mark.long)])
 @pytest.mark.parametrize("outage", [0.05, 0.2])
 def test_canaries_of_equal_models_go_through_and_of_worse_ones_do_not(runs: int, slack: float, outage: float) -> None:
     alike = ends(canary_ends, runs, 0.0, outage)
