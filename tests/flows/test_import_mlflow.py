@@ -36,6 +36,7 @@ from slipway.runs import outside
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "mlflow3" / "bin" / "python"
+OLD_PYTHON = ROOT / ".venv" / "mlflow2" / "bin" / "python"
 X = pd.DataFrame({"spent": np.linspace(0, 9, 40), "visits": np.arange(40) % 7})
 LEFT = ((X["spent"] + X["visits"]) > 8).astype(int)
 FIRST, SECOND, GOES_ON = "a" * 32, "b" * 32, "c" * 32
@@ -260,6 +261,25 @@ with mlflow.start_run(run_name="outer"):
 client = mlflow.MlflowClient()
 client.set_registered_model_alias("churn", "champion", 1)
 """
+OLD_SCRIPT = """
+import sys, mlflow, numpy as np, pandas as pd
+from sklearn.linear_model import LogisticRegression
+from xgboost import XGBClassifier
+mlflow.set_tracking_uri(sys.argv[1])
+X = pd.DataFrame({"spent": np.linspace(0, 9, 400), "visits": np.arange(400) % 7})
+left = ((X["spent"] + X["visits"]) > 8).astype(int)
+mlflow.set_experiment("churn")
+with mlflow.start_run(run_name="old"):
+    mlflow.log_param("C", 1.0)
+    for step in range(3):
+        mlflow.log_metric("auc", step / 7, step=step)
+    mlflow.sklearn.log_model(LogisticRegression().fit(X, left), "linear", input_example=X, registered_model_name="churn")
+    trees = XGBClassifier(n_estimators=5).fit(X, left)
+    mlflow.xgboost.log_model(trees, "trees", input_example=X, registered_model_name="trees")
+client = mlflow.MlflowClient()
+client.set_registered_model_alias("churn", "champion", 1)
+client.transition_model_version_stage("trees", 1, "Production")
+"""
 QUIET = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
 
 
@@ -350,3 +370,21 @@ def check(
     assert [one.name for one in outer.datasets] == ["customers"]
     assert proven.logged_model_id in {use.model_id for use in outer.models_made}
     assert moved(workspace, opened(), trust=True).new == {}
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_what_the_client_of_mlflow_2_logged(workspace: Workspace, tmp_path: Path) -> None:
+    if not OLD_PYTHON.exists():
+        pytest.skip("mlflow2 is not installed: make .venv/stamps/mlflow2")
+    (tmp_path / "log.py").write_text(OLD_SCRIPT)
+    folder = f"file:{tmp_path}/mlruns"
+    logged = [str(OLD_PYTHON), "log.py", folder]
+    done = subprocess.run(logged, cwd=tmp_path, env={**os.environ, **QUIET}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = moved(workspace, MlflowFiles(folder), trust=True)
+    assert (found.left, found.unproven) == ([], [])
+    assert all(there == here for there, here in found.counted.values()), found.counted
+    assert {(one.name, one.aliases, one.imported[0].rows, one.imported[0].apart) for one in found.proven} == {
+        ("churn", ("champion",), 1000, 0), ("trees", (), 1000, 0)
+    }  # fmt: skip

@@ -36,7 +36,8 @@ def opened(kind: str, path: str) -> Any:
         return importlib.import_module("lightgbm").Booster(model_file=path)
     if kind == "xgboost":
         booster = importlib.import_module("xgboost").Booster()
-        booster.load_model(path)
+        with open(path, "rb") as file:
+            booster.load_model(bytearray(file.read()))  # by what is in it: MLflow's ending `.xgb` is none that it knows
         return booster
     if kind == "skops":
         io = importlib.import_module("skops.io")
