@@ -32,6 +32,7 @@ _FOR_ITSELF = frozenset(
 # What a loader is asked for by hand; an import statement goes through other functions of the import system too.
 _LOADING = frozenset({"exec_module", "get_code", "get_data", "load_module"})
 _NEVER = ("/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo", "/etc/localtime", "/etc/timezone")
+_IN_MEMORY = "/dev/shm/"
 _MACHINE = ("/usr/", "/lib", "/etc/")
 _CACHES = ("/.cache/matplotlib/", "/.config/matplotlib/", "/fontconfig/", f"{os.sep}__pycache__{os.sep}")
 _AMBIENT = frozenset(
@@ -103,6 +104,8 @@ def _kind(name: str) -> _Kind:
 
 def is_of_the_system(path: str, caller: Reader) -> bool:
     """Whether a file belongs to the machine, to Python or to an installed library, whose version stands for it."""
+    if path.startswith(_IN_MEMORY):  # of /dev the one folder that holds people's files
+        return False
     if path.startswith(_NEVER) or any(part in path for part in (*_INSTALLED, *_CACHES)) or path.startswith(_STANDARD):
         return True
     return caller == "library" and path.startswith(_MACHINE)
