@@ -32,9 +32,15 @@ _FOR_ITSELF = frozenset(
 # What a loader is asked for by hand; an import statement goes through other functions of the import system too.
 _LOADING = frozenset({"exec_module", "get_code", "get_data", "load_module"})
 _NEVER = ("/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo", "/etc/localtime", "/etc/timezone")
-_IN_MEMORY = "/dev/shm/"
+_IN_MEMORY = "/dev/shm/"  # of /dev the one folder that holds people's files
 _MACHINE = ("/usr/", "/lib", "/etc/")
-_CACHES = ("/.cache/matplotlib/", "/.config/matplotlib/", "/fontconfig/", f"{os.sep}__pycache__{os.sep}")
+_CACHES = (
+    "/joblib_memmapping_folder_",
+    "/.cache/matplotlib/",
+    "/.config/matplotlib/",
+    "/fontconfig/",
+    f"{os.sep}__pycache__{os.sep}",
+)
 _AMBIENT = frozenset(
     {
         "COLUMNS", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LINES", "NO_COLOR", "PATH", "TEMP", "TERM",
@@ -104,9 +110,9 @@ def _kind(name: str) -> _Kind:
 
 def is_of_the_system(path: str, caller: Reader) -> bool:
     """Whether a file belongs to the machine, to Python or to an installed library, whose version stands for it."""
-    if path.startswith(_IN_MEMORY):  # of /dev the one folder that holds people's files
-        return False
-    if path.startswith(_NEVER) or any(part in path for part in (*_INSTALLED, *_CACHES)) or path.startswith(_STANDARD):
+    if any(part in path for part in (*_INSTALLED, *_CACHES)) or path.startswith(_STANDARD):
+        return True
+    if path.startswith(_NEVER) and not path.startswith(_IN_MEMORY):
         return True
     return caller == "library" and path.startswith(_MACHINE)
 
