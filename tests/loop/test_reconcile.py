@@ -373,7 +373,9 @@ def test_what_it_remembers_between_passes_decides_nothing(fresh: Fresh) -> None:
     assert names == ["alert", "hold", "close", "retrain", "shadow", "canary", "canary", "promote"]
 
 
-@pytest.mark.parametrize("lives", [pytest.param(n, marks=pytest.mark.full) for n in (0, 1, 2, 3, 5)])
+@pytest.mark.parametrize(
+    "lives", [pytest.param(n, marks=pytest.mark.full if n == 2 else pytest.mark.long) for n in (0, 1, 2, 3, 5)]
+)
 def test_killed_at_any_write_it_goes_on_to_the_same_end(fresh: Fresh, lives: int) -> None:
     """Each pass is killed after so many writes, then after one more, and so on, until it comes to its end."""
 

@@ -150,7 +150,7 @@ def test_what_a_killed_run_gave_to_workers_is_removed(workspace: Workspace, tmp_
     assert list(tasks.iterdir()) == [other]
 
 
-@pytest.mark.parametrize("seed", [3, pytest.param(range(20, 32), marks=pytest.mark.full)], ids=["one", "many"])
+@pytest.mark.parametrize("seed", [3, pytest.param(range(20, 32), marks=pytest.mark.long)], ids=["one", "many"])
 def test_killed_at_any_moment_a_resume_repeats_at_most_what_was_running(
     workspace: Workspace, tmp_path: Path, seed: int | range
 ) -> None:

@@ -95,7 +95,14 @@ def test_requests_that_fail_whole_stop_no_canary_that_is_as_good() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("fraction", "sizes"), [(0.5, (50,)), (0.1, (50,)), (0.5, (1, 5, 200))])
+@pytest.mark.parametrize(
+    ("fraction", "sizes"),
+    [
+        (0.5, (50,)),
+        pytest.param(0.1, (50,), marks=pytest.mark.long),
+        pytest.param(0.5, (1, 5, 200), marks=pytest.mark.long),
+    ],
+)
 def test_false_rollbacks_stay_within_alpha_whatever_the_size_of_requests(
     fraction: float, sizes: tuple[int, ...]
 ) -> None:
@@ -114,10 +121,10 @@ def test_of_single_rows_each_is_a_request() -> None:
 @pytest.mark.parametrize(
     ("requests", "sizes", "most", "runs"),
     [
-        pytest.param(200, (1,), 100, 201, marks=pytest.mark.full),
+        pytest.param(200, (1,), 100, 201, marks=pytest.mark.long),
         # Of larger requests both arms have one each: a champion that is seen less often tells less.
         (20, (50,), 200, 5),
-        pytest.param(20, (50,), 200, 201, marks=pytest.mark.full),
+        pytest.param(20, (50,), 200, 201, marks=pytest.mark.long),
     ],
 )
 def test_ten_percent_of_errors_are_found_within_few_requests(

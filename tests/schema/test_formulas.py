@@ -98,7 +98,7 @@ def _by_python(text: str, row: dict[str, Any]) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-@pytest.mark.parametrize("formulas", [60, pytest.param(2000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("formulas", [60, pytest.param(2000, marks=pytest.mark.long)])
 def test_formulas_give_what_python_gives_row_by_row(formulas: int) -> None:
     draw = random.Random(20)
     rows = [

@@ -23,7 +23,7 @@ def _table(random: np.random.Generator, rows: int) -> dict[str, Any]:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("rows", [500, 2_000, 10_000])
+@pytest.mark.parametrize("rows", [500, *(pytest.param(rows, marks=pytest.mark.long) for rows in (2_000, 10_000))])
 def test_unchanged_windows_raise_at_most_one_false_alarm_in_a_hundred(rows: int) -> None:
     random = np.random.default_rng(11)
     reference = profile(_table(random, 50_000))

@@ -252,7 +252,13 @@ def test_a_challenger_that_is_worse_by_the_margin_is_rarely_let_through(share: f
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("share", "rate"), [(0.1, 0.0), (0.1, 0.02), (0.5, 0.02), (0.5, 0.1), (0.9, 0.05)])
+@pytest.mark.parametrize(
+    ("share", "rate"),
+    [
+        (0.1, 0.02),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in ((0.1, 0.0), (0.5, 0.02), (0.5, 0.1), (0.9, 0.05))),
+    ],
+)
 def test_a_challenger_that_is_worse_by_the_margin_is_let_through_in_at_most_one_of_a_hundred(
     share: float, rate: float
 ) -> None:
