@@ -6,6 +6,7 @@ tell. The examples are drawn alike each time.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import mlflow_filled
@@ -26,7 +27,7 @@ from slipway.server.mlflow.answers import ANSWERS
 from slipway.server.mlflow.table import DECLARED
 
 HERE = "http://127.0.0.1:8300"
-EXAMPLES = 20
+EXAMPLES = pytest.mark.parametrize("examples", [6, pytest.param(40, marks=pytest.mark.long)])
 
 
 def test_both_descriptions_tell_every_status_that_errors_have() -> None:
@@ -56,7 +57,14 @@ def sending(workspace: Workspace) -> Iterator[Any]:
         yield lambda case: case.call_and_validate(base_url=HERE, session=client, checks=compared)
 
 
-def walk(send: Any, operation: Any, has_fields: bool, **fixed: Any) -> None:
+@cache
+def described(*, ours: bool) -> Any:
+    """One of the two descriptions, read once for all tests."""
+    schemathesis = pytest.importorskip("schemathesis")
+    return schemathesis.openapi.from_dict(openapi.document("1") if ours else mlflow_openapi.document())
+
+
+def walk(send: Any, operation: Any, examples: int, has_fields: bool, **fixed: Any) -> None:
     """Send what fits the description of an operation, and what does not."""
     schemathesis = pytest.importorskip("schemathesis")
     modes = schemathesis.GenerationMode
@@ -64,7 +72,7 @@ def walk(send: Any, operation: Any, has_fields: bool, **fixed: Any) -> None:
         drawn = given(case=operation.as_strategy(mode, **fixed))(lambda case: send(case) and None)
         settings(
             derandomize=True,
-            max_examples=EXAMPLES,
+            max_examples=examples,
             deadline=None,
             database=None,
             phases=[Phase.generate],
@@ -73,29 +81,31 @@ def walk(send: Any, operation: Any, has_fields: bool, **fixed: Any) -> None:
 
 
 @pytest.mark.full
+@EXAMPLES
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_answers_as_described(workspace: Workspace, sending: Any, name: str) -> None:
+def test_an_operation_answers_as_described(workspace: Workspace, sending: Any, name: str, examples: int) -> None:
     fill(workspace)
-    schemathesis = pytest.importorskip("schemathesis")
     declared = OPERATIONS[name]
-    schema = schemathesis.openapi.from_dict(openapi.document("1"))
+    schema = described(ours=True)
     operation = schema[declared.path][declared.method]
     place = {"project": "flights"} if "{project}" in declared.path else {}
     if name not in NEED_MORE:
         how = "body" if declared.changes else "query"
         status = 200 if allowed(workspace.actor, declared.permission) else 403
         assert sending(operation.Case(path_parameters=place, **{how: FIELDS[name]})).status_code == status
-    walk(sending, operation, bool(declared.request.__struct_fields__), path_parameters=place)
-    walk(sending, operation, False)
+    walk(sending, operation, examples, bool(declared.request.__struct_fields__), path_parameters=place)
+    walk(sending, operation, examples, False)
 
 
 @pytest.mark.full
+@EXAMPLES
 @pytest.mark.parametrize("declared", DECLARED, ids=[f"{one.method} {one.path}" for one in DECLARED])
-def test_a_route_of_mlflow_answers_as_described(workspace: Workspace, sending: Any, declared: Any) -> None:
+def test_a_route_of_mlflow_answers_as_described(
+    workspace: Workspace, sending: Any, declared: Any, examples: int
+) -> None:
     projects.register(workspace)
     ids = mlflow_filled.fill(Desk(workspace))
-    schemathesis = pytest.importorskip("schemathesis")
-    schema = schemathesis.openapi.from_dict(mlflow_openapi.document())
+    schema = described(ours=False)
     operation = schema[mlflow_openapi.address_of(declared)][declared.method]
     good = mlflow_filled.requests(ids)
     place, body = good.get(f"{declared.method} {declared.path}") or good.get(declared.path, ({}, None))
@@ -107,4 +117,4 @@ def test_a_route_of_mlflow_answers_as_described(workspace: Workspace, sending: A
     answer = sending(operation.Case(**given))
     assert answer.status_code == 200, answer.text
     has_fields = bool(mlflow_openapi.request_of(declared).__struct_fields__)
-    walk(sending, operation, has_fields, path_parameters=place)
+    walk(sending, operation, examples, has_fields, path_parameters=place)
