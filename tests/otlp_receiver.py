@@ -42,7 +42,7 @@ class Receiver:
                         )
             self._came.notify_all()
 
-    def wait(self, spans: int, within_s: float = 30.0) -> list[dict[str, Any]]:
+    def wait(self, spans: int, within_s: float = 180.0) -> list[dict[str, Any]]:
         """All spans, once there are so many."""
         with self._came:
             assert self._came.wait_for(lambda: len(self.spans) >= spans, within_s), self.spans

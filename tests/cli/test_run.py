@@ -212,7 +212,7 @@ def test_two_callers_of_a_key_at_the_same_time_run_once_and_a_kill_does_not_stop
     first.kill()
     first.communicate()
     (work / "wait").unlink()
-    answer, _ = second.communicate(timeout=60)
+    answer, _ = second.communicate(timeout=900)
     assert second.returncode == 0
     assert json.loads(answer)["is_new"]
     assert begun(work) == ["fetch", "work", "work"]
@@ -227,7 +227,7 @@ def test_a_process_that_is_asked_to_end_ends_in_order(work: Path, number: signal
     while not (work / "waits").exists():
         time.sleep(0.02)
     running.send_signal(number)
-    _, told = running.communicate(timeout=60)
+    _, told = running.communicate(timeout=900)
     assert running.returncode == code
     assert "Go on with: slipway run --resume last" in told
     (work / "wait").unlink()

@@ -412,7 +412,7 @@ def orders(): ...
 
 syncing.sync(open_workspace(Path({str(root)!r}), project="flights"), orders, Path({str(folder)!r}))
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 

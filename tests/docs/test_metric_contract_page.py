@@ -23,7 +23,7 @@ def test_the_example_is_drafted_shown_and_signed_by_the_page_s_commands(tmp_path
     for line in commands.splitlines():
         words = shlex.split(line)[1:]
         done = subprocess.run(
-            [sys.executable, "-m", "slipway", *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
+            [sys.executable, "-m", "slipway", *words], cwd=tmp_path, capture_output=True, text=True, timeout=900
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         told.append(done.stdout)

@@ -16,7 +16,7 @@ def test_the_examples_run(tmp_path: Path) -> None:
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.S | re.M)):
         (tmp_path / f"example_{number}.py").write_text(code)
         done = subprocess.run(
-            [sys.executable, f"example_{number}.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+            [sys.executable, f"example_{number}.py"], cwd=tmp_path, capture_output=True, text=True, timeout=900
         )
         assert done.returncode == 0, f"{code}\n{done.stderr}"
         told.append(done.stdout.splitlines())

@@ -29,7 +29,7 @@ class Steady:
         self.threads = [threading.Thread(target=self._ask, args=(one,)) for one in range(callers)]
 
     def _ask(self, caller: int) -> None:
-        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=180)
         number = 0
         while not self.enough.wait(0.01):
             number += 1
@@ -54,7 +54,7 @@ class Steady:
                 connection.close()
         connection.close()
 
-    def until_more(self, n: int = 40, within_s: float = 60.0) -> None:
+    def until_more(self, n: int = 40, within_s: float = 180.0) -> None:
         """Wait until so many more requests are answered."""
         had, end = len(self.answers), time.monotonic() + within_s
         while len(self.answers) < had + n:

@@ -41,7 +41,7 @@ nightly = sw.BatchEndpoint(
 
 def typed(desk: Desk, *words: str, code: int = 0) -> str:
     command = [sys.executable, "-m", "slipway", *words, "-C", str(desk.project.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr * bool(code)
 

@@ -57,7 +57,7 @@ HOME = f"/endpoints/{ef.NAME}/predict"
 QUICK = Service(probe="1s", down_after="1s").spec()
 
 
-def until(look_: Callable[[], Any], within_s: float = 60.0) -> Any:
+def until(look_: Callable[[], Any], within_s: float = 180.0) -> Any:
     end = time.monotonic() + within_s
     while not (found := look_()):
         assert time.monotonic() < end, "it did not happen"

@@ -122,7 +122,7 @@ def test_an_altered_file_of_the_bundle_keeps_it_from_starting(image: Path, tmp_p
     process = json.loads((tmp_path / "unpacked" / "config.json").read_bytes())["process"]
     (model,) = root.glob("slipway/bundles/*/model/model.txt")
     model.write_text(model.read_text().replace("num_leaves=7", "num_leaves=6", 1))
-    done = subprocess.run(_command(root, process, 1), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(_command(root, process, 1), capture_output=True, text=True, timeout=900, check=False)
     assert (done.returncode, "is altered" in done.stderr) == (1, True), done.stderr
 
 

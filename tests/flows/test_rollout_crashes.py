@@ -77,7 +77,7 @@ def _prepared(desk: Desk, move: str) -> Desk:
 def _killed(folder: Path, move: str, moment: str) -> None:
     paths = os.pathsep.join(path for path in sys.path if "tests" in path)
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(folder), move, moment, paths], capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", CHILD, str(folder), move, moment, paths], capture_output=True, text=True, timeout=900
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 

@@ -49,7 +49,7 @@ def command(folder: Path, *words: str) -> subprocess.Popen[str]:
 def run(folder: Path, *words: str) -> tuple[int, str]:
     """How a command ended, and what it said."""
     process = command(folder, *words)
-    said = process.communicate(timeout=180)[0]
+    said = process.communicate(timeout=900)[0]
     return process.returncode, said
 
 
@@ -73,7 +73,7 @@ def at_once(desk: Desk, folder: Path, *each: tuple[str, ...]) -> list[tuple[int,
             assert time.monotonic() < until, [one.poll() for one in processes]
             assert all(one.poll() is None for one in processes), [one.communicate()[0] for one in processes]
             time.sleep(0.02)
-    ended = [(one.communicate(timeout=180)[0], one.returncode) for one in processes]
+    ended = [(one.communicate(timeout=900)[0], one.returncode) for one in processes]
     return [(code, said) for said, code in ended]
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.full
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], within_s: float = 30.0) -> T:
+def until(look: Callable[[], T], within_s: float = 180.0) -> T:
     end = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen"
@@ -88,7 +88,7 @@ class Steady:
             thread.start()
 
     def _ask(self, client: int) -> None:
-        connection = http.client.HTTPConnection(self.host, timeout=20)
+        connection = http.client.HTTPConnection(self.host, timeout=180)
         number = 0
         while not self.enough.is_set():
             keys = [f"C{client}-{(number + i) % 40}" for i in range(3)]

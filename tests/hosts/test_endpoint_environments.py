@@ -41,7 +41,7 @@ def ask(client: httpx.Client) -> float:
     return round(float(answer.json()["predictions"][0]["score"]), 6)
 
 
-def until(look, within_s: float = 60.0):  # type: ignore[no-untyped-def]
+def until(look, within_s: float = 180.0):  # type: ignore[no-untyped-def]
     end = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen"

@@ -29,7 +29,7 @@ T = TypeVar("T")
 ROWS = [{"flight_id": f"F{i}", "a": 1000.0} for i in range(40)]
 
 
-def until(look: Callable[[], T], within_s: float = 60.0) -> T:
+def until(look: Callable[[], T], within_s: float = 180.0) -> T:
     end = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen"
@@ -162,11 +162,16 @@ def test_a_champion_of_the_endpoint_s_own_interpreter_is_followed_without_losing
         until(lambda: (status := launcher.status(folder)) is not None and status.revision == number)
         steady.until_more()
 
+    def watched() -> set[tuple[str, float]]:
+        shadows: list[ShadowRow] = read_segments(folder / "log", "shadows", ShadowRow)[0]
+        return {(row.arm, round(row.score or 0.0, 6)) for row in shadows if row.revision == 4}
+
     try:
         steady.until_more()
         step(2, challenger=Challenger(served=rival, fraction=0.4, rollout_id="r1"))
         step(3, challenger=Challenger(served=rival, fraction=1.0, rollout_id="r1"))
         step(4, served=rival, challenger=Challenger(served=first.served, rollout_id="r1"))
+        until(watched)  # its process takes its time to start
         step(5)
     finally:
         steady.stop()
@@ -179,7 +184,5 @@ def test_a_champion_of_the_endpoint_s_own_interpreter_is_followed_without_losing
     assert {row.version for row in logged if row.revision == 2} == {1, 2}
     assert {row.version for row in logged if row.revision in (3, 4)} == {2}
     assert all(round(row.score, 6) == (0.3 if row.version == 2 else 0.07) for row in logged)
-    shadows: list[ShadowRow] = read_segments(folder / "log", "shadows", ShadowRow)[0]
-    watched = {(row.arm, round(row.score or 0.0, 6)) for row in shadows if row.revision == 4}
-    assert watched == {("challenger", 0.07)}, "the former champion, in the interpreter that it had"
+    assert watched() == {("challenger", 0.07)}, "the former champion, in the interpreter that it had"
     assert read_segments(folder / "log", "failures", FailureRow)[0] == []

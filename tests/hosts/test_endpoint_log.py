@@ -28,7 +28,7 @@ ROW = {"flight_id": "UA1", "a": 30.0, "b": 40.0}
 PREDICT = f"/endpoints/{ef.NAME}/predict"
 
 
-def until(look: Callable[[], T], within_s: float = 60.0) -> T:
+def until(look: Callable[[], T], within_s: float = 180.0) -> T:
     end = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen"

@@ -110,14 +110,14 @@ def test_whatever_opens_the_store_opens_the_same_ledger_and_nothing_keeps_the_pa
         "print(run.id)"
     )
     run_id = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=900
     ).stdout.strip()
     store = tmp_path / "store"
     assert not (store / "ledger.db").exists()
 
     def answer(*words: str) -> str:
         command = [sys.executable, "-m", "slipway", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "er2" not in done.stdout + done.stderr
         return done.stdout

@@ -27,7 +27,7 @@ ROW = {"rows": [{"flight_id": "UA1", "a": 30.0, "b": 40.0}]}
 NAMES = ("delays", "fares")
 
 
-def until(look: Callable[[], Any], within_s: float = 60.0) -> Any:
+def until(look: Callable[[], Any], within_s: float = 180.0) -> Any:
     end = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen"

@@ -133,7 +133,7 @@ def test_two_servers_take_runs_at_once_and_nothing_is_lost_or_doubled(url: str, 
                 f'[project]\nname = "flights"\n[environments.prod]\nserver = "{server}"\n'
             )
             answer = subprocess.run(
-                [sys.executable, "-c", TRAIN], cwd=home, capture_output=True, text=True, check=True, timeout=300
+                [sys.executable, "-c", TRAIN], cwd=home, capture_output=True, text=True, check=True, timeout=900
             )
             trained.append(answer.stdout.strip())
         awaited(lambda: (tmp_path / "passes").exists())

@@ -12,7 +12,7 @@ COUNT = "import sys; before = set(sys.modules); {}; print(*sorted(set(sys.module
 def loaded(work: str) -> list[str]:
     """The modules that some code loads, beyond what a bare interpreter has."""
     answer = subprocess.run(
-        [sys.executable, "-c", COUNT.format(work)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", COUNT.format(work)], capture_output=True, text=True, check=True, timeout=900
     )
     return answer.stdout.splitlines()[-1].split()
 

@@ -137,7 +137,7 @@ class served:
 
     def __exit__(self, *given: object) -> None:
         self.process.terminate()
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=900)
 
 
 def check_pages(address: str) -> None:

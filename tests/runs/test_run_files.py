@@ -318,7 +318,7 @@ print(run.id)
 
 def test_forked_workers_log_into_files_of_their_own(workspace: Workspace) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORKS, str(workspace.root)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     run_id = done.stdout.split()[-1]
     assert [len(search.history(workspace, run_id, f"worker/{n}")) for n in range(3)] == [100] * 3

@@ -491,7 +491,7 @@ def test_no_filter_takes_forever(tmp_path: Path) -> None:
     workspace.ledger.close()
     tests = Path(__file__).parents[1]
     command = [sys.executable, "-c", SLOW, str(root), str(tests), str(tests / "server")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) <= {"200", "400", "422"}
     assert done.stdout.split().count("200") >= 12

@@ -27,7 +27,7 @@ T = TypeVar("T")
 ROW = {"rows": [{"flight_id": "UA1", "distance": 5, "departure": None}]}
 
 
-def until(look: Callable[[], T], within_s: float = 60.0) -> T:
+def until(look: Callable[[], T], within_s: float = 180.0) -> T:
     """What `look` finds once it finds something; machine time only bounds how long a broken test may hang."""
     end = time.monotonic() + within_s
     while not (found := look()):

@@ -59,7 +59,7 @@ def guest(bundle: str = "b", **more: Any) -> Guest:
     return Guest("delays 2", command, Opening(bundle=bundle, fields=()), **more)
 
 
-def until(look: Callable[[], Any], within_s: float = 20.0) -> Any:
+def until(look: Callable[[], Any], within_s: float = 180.0) -> Any:
     end = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen"
