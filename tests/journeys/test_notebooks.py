@@ -96,6 +96,7 @@ def test_a_leak_across_rows_is_refused_by_name(home: Path, name: str, said: list
     assert not (home / name.replace("_", "-")).exists()
 
 
+@pytest.mark.long
 def test_an_edit_of_one_cell_runs_only_what_depends_on_it(home: Path) -> None:
     answer("new", "--from-notebook", "breast_cancer.ipynb", cwd=home)
     notebook = home / "breast_cancer.ipynb"
@@ -133,6 +134,7 @@ PRINTS = [
 ]
 
 
+@pytest.mark.long
 def test_what_cells_print_is_compared_and_what_differs_each_time_is_said(home: Path) -> None:
     def noted(*cells: str) -> dict[str, Any]:
         document = {"cells": [{"cell_type": "code", "source": cell} for cell in cells]}
