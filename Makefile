@@ -107,11 +107,11 @@ test: lint  ## what must be green before every commit; no server needed
 	$(IN_MEMORY) $(BIN)/pytest -q -m "not full and not long" -n 3 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 
-test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/docs $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the dearest proofs, the demo's whole year
+test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/docs $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the dearest proofs, the demo's spring
 	$(IN_MEMORY) $(BIN)/pytest -q -m "full and not long" -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 
-test-long: $(STAMPS)/all $(STAMPS)/s3  ## minutes of repetition of what a shorter test shows: simulations by the thousand, a kill at every moment; before a release
+test-long: $(STAMPS)/all $(STAMPS)/s3  ## minutes of repetition of what a shorter test shows: the demo's whole year, simulations by the thousand, a kill at every moment; before a release
 	$(IN_MEMORY) $(BIN)/pytest -q -m long -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 

@@ -9,13 +9,15 @@ import pandas as pd
 import polars as pl
 import pytest
 from model_flights import booster, labels, lightgbm_model, pandas_rows, pipeline, rows
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput
+from slipway.errors import Corrupt, InvalidDeclaration, InvalidInput, RowRefused
 from slipway.models.inputs import inputs
 from slipway.models.model import Model, load
 
@@ -282,3 +284,11 @@ def test_what_cannot_be_an_input_is_named() -> None:
         inputs(frame.with_columns(late=pl.when(pl.int_range(50) > 0).then("late")), ["wind"], label="late")
     with pytest.raises(InvalidInput, match="Collect a LazyFrame first"):
         inputs(frame.lazy(), ["wind"])
+
+
+def test_what_an_estimator_cannot_take_is_refused_whatever_it_raises() -> None:
+    frame = pl.DataFrame({"text": ["down again", "all is well", "down once more", "very well"] * 9})
+    words = make_pipeline(make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression())
+    model = Model(words.fit(frame, [1, 0, 1, 0] * 9), sample=frame)
+    with pytest.raises(RowRefused, match="has no attribute 'lower'"):
+        model.predict(pl.DataFrame({"text": ["down", None]}))

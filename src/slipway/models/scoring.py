@@ -28,6 +28,10 @@ __all__ = ["TOLERANCE", "Scorer"]
 TOLERANCE = 1e-9
 
 
+_REFUSALS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What estimators raise at a value that they cannot take: TfidfVectorizer asks None for its `lower`."""
+
+
 class Scorer:
     """Asks an estimator for the scores of rows or of a frame.
 
@@ -218,7 +222,7 @@ class Scorer:
             scores = format.predict(estimator, x, self._task)
         except InvalidInput:
             raise  # the format's own sentence, which may name the field
-        except (ValueError, TypeError) as problem:
+        except _REFUSALS as problem:
             raise RowRefused(
                 f"The model refuses {'the row' if n == 1 else f'one of {n} rows'}: {problem}",
                 why="What it was fitted on held no such value.",
