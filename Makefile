@@ -107,7 +107,7 @@ test: lint  ## what must be green before every commit; no server needed
 	$(IN_MEMORY) $(BIN)/pytest -q -m "not full and not long" -n 3 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 
-test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/docs $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the dearest proofs, the demo's spring
+test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS)/spark $(STAMPS)/docs $(STAMPS)/mlflow2 $(STAMPS)/mlflow3  ## what `make test` leaves out: real servers, a browser, the dearest proofs, the demo's first weeks
 	$(IN_MEMORY) $(BIN)/pytest -q -m "full and not long" -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 

@@ -327,7 +327,9 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kind", [pytest.param("files", marks=pytest.mark.long), "sqlite", "server"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("files", marks=pytest.mark.long), "sqlite", pytest.param("server", marks=pytest.mark.long)]
+)
 def test_what_mlflows_own_client_logged(workspace: Workspace, tmp_path: Path, kind: str) -> None:
     if not PYTHON.exists():
         pytest.skip("mlflow3 is not installed: make .venv/stamps/mlflow3")

@@ -145,6 +145,7 @@ def workers(workspace: Workspace) -> list[int]:
     return [pid for pid in found if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.long
 def test_supervisor_and_workers_are_killed_in_a_canary_and_it_is_what_it_was(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def decided(desk: LoopDesk) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.long
 def test_one_seed_one_story_also_where_each_pass_has_a_process_of_its_own(fresh: Fresh) -> None:
     def story(before: Callable[[], None]) -> tuple[Any, ...]:
         with fresh() as desk:
