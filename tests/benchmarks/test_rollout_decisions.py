@@ -28,6 +28,7 @@ def test_a_canary_is_worse_at_some_look_just_if_it_is_at_the_last() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_few_simulated_roll_outs_meet_the_goals() -> None:
     rows = rollout_decisions.run(runs=40, sizes=(20, 1_000))
     goals = [row for row in rows if "goal" in row]

@@ -322,7 +322,7 @@ MUTANTS = [
 
 @pytest.mark.parametrize(
     "mutant",
-    [pytest.param(one, id=one.__name__, marks=pytest.mark.full if n % 4 else ()) for n, one in enumerate(MUTANTS)],
+    [pytest.param(one, id=one.__name__, marks=pytest.mark.long if n % 4 else ()) for n, one in enumerate(MUTANTS)],
 )
 def test_a_changed_rule_is_found(
     mutant: Mutant, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch

@@ -105,7 +105,7 @@ def test_from_deploy_to_promotion_over_a_kill(desk: Desk) -> None:
     assert [one.state for one in list_scorings(desk.workspace, ListScorings(name=NIGHTLY)).scorings] == ["finished"] * 2
 
 
-@pytest.mark.parametrize("executor", ["processes", "ray"])
+@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.long)])
 def test_wherever_parts_are_scored_a_canary_comes_to_the_very_result(desk: Desk, executor: str) -> None:
     canary = [Canary(steps=(50, 100), margin=0.1)]
     nightly(desk, FIRST, rollout=canary)

@@ -91,6 +91,7 @@ def test_a_challenger_that_needs_other_libraries_is_rolled_out_in_an_environment
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_it_serves_in_an_environment_of_its_own_and_the_way_back_is_open(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

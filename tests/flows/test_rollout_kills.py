@@ -104,6 +104,7 @@ def is_whole(workspace: Workspace) -> None:
         assert newest.served == (rollout.challenger if rollout.state == "promoted" else rollout.champion)
 
 
+@pytest.mark.long
 def test_whoever_decides_is_killed_at_every_step_and_it_goes_on_to_the_end(
     workspace: Workspace, tmp_path: Path
 ) -> None:

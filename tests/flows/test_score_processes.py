@@ -185,6 +185,7 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
+@pytest.mark.long
 def test_ray_comes_to_the_very_result(desk: Desk) -> None:
     nightly(desk)
     scored(desk)

@@ -323,6 +323,7 @@ def test_a_store_gets_passes_by_itself_and_a_broken_project_does_not_stop_them(t
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_in_a_simulation_it_waits_to_be_asked(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "looping"
     shutil.copytree(trained, folder)

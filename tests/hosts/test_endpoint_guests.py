@@ -102,6 +102,7 @@ def endpoint(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     made.launcher.stop(made.folder)
 
 
+@pytest.mark.long
 def test_from_a_shadow_to_the_watch_across_two_environments(endpoint: Endpoint) -> None:
     assert endpoint.ask() == {1: {1.0}}
     endpoint.step(2, 0.0)

@@ -111,6 +111,7 @@ def as_said(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
     return [[plain(value) for value in row] for row in rows]
 
 
+@pytest.mark.long
 def test_polars_duckdb_and_spark_read_the_same_rows_of_a_real_endpoint(log: Path) -> None:
     files = sorted(log.glob("parquet/predictions/**/*.parquet"))
     lazy = pl.concat([pl.scan_parquet(one, hive_partitioning=True) for one in files], how="diagonal_relaxed")

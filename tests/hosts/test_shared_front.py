@@ -118,6 +118,7 @@ def test_the_shared_front_is_replaced_under_a_client_and_started_again_when_it_w
         assert ask(client, "fares").status_code == 200
 
 
+@pytest.mark.long
 def test_a_port_that_slipway_toml_moves_counts_once_all_endpoints_were_stopped_and_start_anew(
     workspace: Workspace, port: int, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def evidence_fills_the_card(store: Path) -> None:
 MOMENTS = ["1. Data", "flights: version", "Training set of flights", "So it may not serve yet", "The pages:"]
 
 
+@pytest.mark.long
 def test_killed_anywhere_it_begins_again(store: Path) -> None:
     for words in MOMENTS:
         running = start("demo", "--root", str(store), cwd=store.parent)

@@ -143,6 +143,7 @@ class KilledInTheMiddle(RemoteControl):
         return super().reconcile(settle)
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_its_passes_it_comes_to_the_same_end(fresh: Fresh) -> None:
     def story(kind: type[RemoteControl]) -> tuple[Any, ...]:
         with fresh() as desk:

@@ -179,7 +179,10 @@ def test_a_killed_server_loses_nothing_and_stops_no_endpoint(home: Path) -> None
     answer("audit", "verify", cwd=home / NAME)
 
 
-@pytest.mark.parametrize("words", ["customers:", "split:", "train:", "Registered"])
+@pytest.mark.parametrize(
+    "words",
+    ["train:", *(pytest.param(each, marks=pytest.mark.long) for each in ("customers:", "split:", "Registered"))],
+)
 def test_a_killed_run_is_told_and_the_next_one_finishes(home: Path, words: str) -> None:
     folder = home / NAME
     running = start("run", "release", "--set", "c=0.5", cwd=folder)

@@ -61,6 +61,7 @@ def store_of(folder: Path) -> Path:
     return folder / ".slipway" / "simulations" / NAME
 
 
+@pytest.mark.long
 def test_weeks_end_in_a_report_twice_the_same_and_once_more_from_the_log(folder: Path) -> None:
     report = simulated(folder, *WEEKS, "--seed", "3")
     assert (report["state"], report["seed"], report["requests"], report["labels"]) == ("finished", 3, 3800, 3800)
@@ -119,7 +120,8 @@ def test_what_cannot_be_simulated(folder: Path, options: tuple[str, ...], words:
 
 
 # What it says before it is ended: while it trains, once there is an endpoint, while a retraining runs, in a roll-out.
-@pytest.mark.parametrize("words", [pytest.param("Training set of orders", marks=pytest.mark.long), "retrain:"])
+@pytest.mark.parametrize("words", ["Training set of orders", "retrain:"])
+@pytest.mark.long
 def test_ctrl_c_leaves_no_process_and_the_next_one_works(folder: Path, words: str) -> None:
     running = start("simulate", NAME, *WEEKS, cwd=folder)
     read_until(running, words)

@@ -200,7 +200,7 @@ BACK: dict[str, Callable[[float], float]] = {"log-odds": lambda x: 1 / (1 + math
 
 @pytest.mark.parametrize(
     "row",
-    [pytest.param(row, id=row.name, marks=[] if row.name in QUICK else [pytest.mark.full]) for row in OF_TREES],
+    [pytest.param(row, id=row.name, marks=[] if row.name in QUICK else [pytest.mark.long]) for row in OF_TREES],
 )
 def test_trees_of_the_corpus_are_told_exactly_without_their_framework(
     workspace: Workspace, row: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

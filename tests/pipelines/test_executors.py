@@ -155,7 +155,7 @@ def _ran(folder: Path, environment: str, name: str = "release") -> tuple[Run, ob
     return done.run, done.value, compared
 
 
-@pytest.mark.parametrize("environment", ["test", pytest.param("prod", marks=pytest.mark.full)])
+@pytest.mark.parametrize("environment", ["test", pytest.param("prod", marks=pytest.mark.long)])
 def test_the_same_results_and_metrics_wherever_steps_run(folder: Path, environment: str) -> None:
     _, here, expected = _ran(folder, "dev")
     run, there, found = _ran(folder, environment)

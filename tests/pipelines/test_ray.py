@@ -167,6 +167,7 @@ def test_a_node_that_is_killed_loses_nothing(folder: Path, tmp_path: Path, clust
     assert {finding.kind for finding in run.findings} == {"lost"}
 
 
+@pytest.mark.long
 def test_a_lost_head_fails_the_run_with_a_sentence_and_it_can_be_taken_up(
     folder: Path, tmp_path: Path, cluster: Any
 ) -> None:
@@ -197,17 +198,20 @@ def test_a_lost_head_fails_the_run_with_a_sentence_and_it_can_be_taken_up(
     assert again.value == 4950.0 * 3
 
 
+@pytest.mark.long
 def test_by_ray_client(folder: Path, cluster: Any) -> None:
     _, value, expected = _ran(folder, "threads")
     _, there, found = _ran(folder, "ray://127.0.0.1:25311")
     assert (there, found) == (value, expected)
 
 
+@pytest.mark.long
 def test_a_cluster_that_is_not_there_is_a_sentence(folder: Path) -> None:
     with pytest.raises(Unavailable, match=r"Ray cannot be reached at 127\.0\.0\.1:1"):
         _ran(folder, "ray:127.0.0.1:1")
 
 
+@pytest.mark.long
 def test_a_killed_process_of_the_user_leaves_nothing_of_ray(folder: Path, tmp_path: Path) -> None:
     place = tmp_path / "told"
     place.mkdir()
