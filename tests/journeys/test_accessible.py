@@ -34,7 +34,7 @@ def named(path: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", path.lower()).strip("-")[:80] or "home"
 
 
-@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.long), 1600])
 def test_no_page_keeps_anybody_out_or_is_wider_than_the_window(workspace: Workspace, width: int) -> None:
     fill(workspace)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
