@@ -1,5 +1,6 @@
 """A server gives the project's own commands: what it asks for, what it shows them, and what it takes of their answers."""
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -110,8 +111,12 @@ def test_what_a_command_says_is_taken_as_it_is(home: Path, monkeypatch: pytest.M
 
 
 def test_a_command_that_takes_long_goes_on_by_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = home / "done"
-    monkeypatch.setattr(
-        by_command, "_PROGRAM", ("-c", f"import sys; open({str(done)!r}, 'w').close(); sys.stdin.read()")
+    let, done = home / "let", home / "done"
+    program = (
+        f"import os, time\nwhile not os.path.exists({str(let)!r}): time.sleep(0.02)\nopen({str(done)!r}, 'w').close()"
     )
+    monkeypatch.setattr(by_command, "_PROGRAM", ("-c", program))
     assert ByCommand(home, "dev", patience_s=0.0).promote(PLACE, "parcels", "1", tokens={}) is None
+    let.touch()
+    while not done.exists():
+        time.sleep(0.02)

@@ -275,8 +275,10 @@ def test_an_interrupt_lets_what_runs_end(workspace: Workspace) -> None:
         engine.run(workspace, interrupted, workers=1)
     run = newest(workspace)
     assert run.state == "failed"
-    assert [s.state for s in steps(workspace, run)] == ["finished", *["cancelled"] * 3]
-    assert "the run was ended by Ctrl-C" in steps(workspace, run)[1].reason
+    # The next one may have begun between the first one's end and the interrupt; then it too ends as it would.
+    states = [s.state for s in steps(workspace, run)]
+    assert states in (["finished", *["cancelled"] * 3], ["finished", "finished", "cancelled", "cancelled"])
+    assert "the run was ended by Ctrl-C" in steps(workspace, run)[-1].reason
 
 
 def test_equal_calls_at_the_same_time_compute_once(workspace: Workspace) -> None:
