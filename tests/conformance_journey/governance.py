@@ -119,14 +119,10 @@ def first_person(world: World) -> None:
     world.until(lambda: world.get("/api/v1/people/me").status_code == 401)
 
 
-def _client(world: World, token: str) -> Client:
-    return Client(world.server, NAME, token)
-
-
 def _ada(world: World) -> Client:
     if "ada" not in world.kept:
         world.kept["token"] = world.answer("tokens", "add", "--label", "journey")["text"]
-        world.kept["ada"] = _client(world, world.kept["token"])
+        world.kept["ada"] = world.client_of(world.kept["token"])
     found: Client = world.kept["ada"]
     return found
 
@@ -134,7 +130,7 @@ def _ada(world: World) -> Client:
 def _eve(world: World) -> Client:
     if "eve" not in world.kept:
         _ada(world).call("people.add", name="eve", roles=["executive viewer"], project=NAME)
-        world.kept["eve"] = _client(world, _ada(world).call("tokens.add", name="eve", label="journey").text)
+        world.kept["eve"] = world.client_of(_ada(world).call("tokens.add", name="eve", label="journey").text)
     found: Client = world.kept["eve"]
     return found
 
@@ -156,7 +152,7 @@ def token(world: World) -> None:
 def wrong_token(world: World) -> None:
     """A token that was never made lets nobody in."""
     with pytest.raises(Unauthenticated):
-        _client(world, "slipway_" + "0" * 40).call("people.me")
+        world.client_of("slipway_" + "0" * 40).call("people.me")
 
 
 def roles(world: World) -> None:
@@ -186,9 +182,9 @@ def others_comment(world: World) -> None:
 def scoped(world: World) -> None:
     """A token may be limited to rights: it is good for these alone."""
     text = _ada(world).call("tokens.add", label="reads", scopes=["runs.read"]).text
-    assert _client(world, text).call("runs.search", limit=1).runs
+    assert world.client_of(text).call("runs.search", limit=1).runs
     with pytest.raises(Denied):
-        _client(world, text).call("comments.add", about=f"model:{NAME}:1", text="No.")
+        world.client_of(text).call("comments.add", about=f"model:{NAME}:1", text="No.")
 
 
 def secrets(world: World) -> None:
@@ -202,7 +198,7 @@ def secrets(world: World) -> None:
 def revoked(world: World) -> None:
     """A token that is ended is good no longer."""
     made = _ada(world).call("tokens.add", label="short")
-    client = _client(world, made.text)
+    client = world.client_of(made.text)
     assert client.call("people.me").identity.name == "ada"
     _ada(world).call("tokens.revoke", id=made.token.id)
     world.until(lambda: _is_shut(lambda: client.call("people.me")))

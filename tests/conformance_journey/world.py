@@ -58,6 +58,17 @@ class World:
     server: str
     clock: FileClock
     kept: dict[str, Any] = field(default_factory=dict)
+    clients: list[Client | httpx.Client] = field(default_factory=list)
+
+    def client_of(self, token: str | None = None) -> Client:
+        """A client of the server, closed at the end."""
+        self.clients.append(made := Client(self.server, NAME, token))
+        return made
+
+    def plain(self, url: str) -> httpx.Client:
+        """A plain HTTP client, closed at the end."""
+        self.clients.append(made := httpx.Client(base_url=url, timeout=60))
+        return made
 
     @property
     def workspace(self) -> Workspace:
@@ -70,7 +81,7 @@ class World:
     @cached_property
     def client(self) -> Client:
         """The server's operations."""
-        return Client(self.server, NAME)
+        return self.client_of()
 
     def call(self, name: str, /, **fields: Any) -> Any:
         """An operation, over HTTP."""
@@ -79,7 +90,7 @@ class World:
     @cached_property
     def http(self) -> httpx.Client:
         """The server's plain HTTP."""
-        return httpx.Client(base_url=self.server, timeout=60)
+        return self.plain(self.server)
 
     def get(self, path: str, /, **query: Any) -> httpx.Response:
         return self.http.get(path, params=query)
@@ -155,7 +166,7 @@ class World:
     def endpoint(self) -> httpx.Client:
         """The endpoint's plain HTTP."""
         assert self.deployed.status
-        return httpx.Client(base_url=self.deployed.status.url, timeout=60)
+        return self.plain(self.deployed.status.url)
 
     def ask(self, *rows: dict[str, Any], query: str = "", **more: Any) -> httpx.Response:
         """Ask the endpoint for predictions."""
@@ -245,7 +256,12 @@ def opened(column: str, home: Path) -> Iterator[World]:
         project = stack.enter_context(open_project(folder))
         stack.callback(_stop, project.workspace)
         url, _ = stack.enter_context(up(project.workspace.root))
-        yield World(column, project, url, clock)
+        world = World(column, project, url, clock)
+        try:
+            yield world
+        finally:
+            for client in world.clients:
+                client.close()
 
 
 def _stop(workspace: Workspace) -> None:
