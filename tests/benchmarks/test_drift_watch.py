@@ -7,6 +7,7 @@ from benchmarks import drift_watch
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_the_simulation_runs_small() -> None:
     rows = drift_watch.run(columns=10, rate=150.0, days=3, seeds=1, shifts=2, weekday_seeds=1)
     assert [row["slipway"] for row in rows][:2] == [0.0, 0.0]

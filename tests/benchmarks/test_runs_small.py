@@ -70,6 +70,7 @@ WATCHED = {"days": 3, "rows_a_day": 48, "events": 20}
 
 @pytest.mark.full
 @pytest.mark.skipif(which("chromium") is None, reason="needs a browser: apt-get install chromium")
+@pytest.mark.long
 def test_first_paint_runs_small() -> None:
     pytest.importorskip("playwright.sync_api", reason="needs playwright: make test-all installs it")
     run_small("first_paint", {"runs": 12, "metrics": 3, "large": 60, "compared": 4, "pairs": 1} | WATCHED)
@@ -98,6 +99,7 @@ def test_postgres_runs_small() -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", WITH_PROCESSES)
+@pytest.mark.long
 def test_runs_small_with_processes(name: str) -> None:
     run_small(name, WITH_PROCESSES[name])
 
@@ -119,6 +121,7 @@ def test_serving_beside_its_peers_runs_small() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_the_first_minutes_beside_mlflow_run_small() -> None:
     if not first_minutes.PYTHON.exists():
         pytest.skip("needs MLflow: make .venv/stamps/mlflow3")

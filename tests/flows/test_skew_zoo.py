@@ -260,7 +260,7 @@ CLEAN = [
 ]
 
 
-@pytest.mark.parametrize("seeds", [3, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("seeds", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_no_clean_release_is_stopped(seeds: int, zoo: Zoo) -> None:
     stopped = []
     for seed in range(seeds):
