@@ -111,7 +111,7 @@ test-all: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/signing $(STAMPS)/kserve $(STAMPS
 	$(IN_MEMORY) $(BIN)/pytest -q -m "full and not long" -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 
-test-long: $(STAMPS)/all $(STAMPS)/s3  ## minutes of repetition of what a shorter test shows: the demo's whole year, simulations by the thousand, a kill at every moment; before a release
+test-long: $(STAMPS)/all $(STAMPS)/s3 $(STAMPS)/spark $(STAMPS)/mlflow3  ## minutes of repetition of what a shorter test shows: the demo's whole year, simulations by the thousand, a kill at every moment; before a release
 	$(IN_MEMORY) $(BIN)/pytest -q -m long -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PASSED)
 

@@ -30,9 +30,9 @@ __all__ = [
     "point_alias",
     "put_deleted",
     "put_restored",
+    "run_stayed",
     "settle_newest",
     "versions_in",
-    "run_stayed",
 ]
 
 LATEST = "latest"
