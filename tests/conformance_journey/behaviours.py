@@ -8,6 +8,7 @@ from conformance_journey import (
     governance,
     models,
     pipelines,
+    rollouts,
     runs,
     serving,
     tables,
@@ -27,6 +28,7 @@ AREAS: Mapping[str, tuple[Behaviour, ...]] = {
     "Serving": serving.BEHAVIOURS,
     "MLflow's clients": tracking.BEHAVIOURS,
     "Watching and schedules": watching.BEHAVIOURS,
+    "Roll-outs and retrainings": rollouts.BEHAVIOURS,
     "Errors and the server itself": errors.BEHAVIOURS,
     "Governance": governance.BEHAVIOURS,
 }

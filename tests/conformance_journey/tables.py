@@ -1,5 +1,7 @@
 """What a table does, wherever its store lies."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -248,6 +250,24 @@ def csv_broken(world: World) -> None:
     assert world.module.towns.read().collect().height == 3
 
 
+def database(world: World) -> None:
+    """A table with a database's query as its source is ingested as it stands."""
+    with closing(sqlite3.connect(world.project.folder / "till.db")) as till, till:
+        till.execute("create table sales (id integer primary key, cents integer, sold_at timestamp)")
+        till.execute("insert into sales values (1, 250, '2013-03-01 10:00:00'), (2, 900, '2013-03-02 11:30:00')")
+    world.answer("data", "sync", "sales")
+    assert world.module.sales.read().collect()["cents"].to_list() == [250, 900]
+
+
+def database_grown(world: World) -> None:
+    """By its watermark a sync reads what is newer, and changes what came again."""
+    with closing(sqlite3.connect(world.project.folder / "till.db")) as till, till:
+        till.execute("insert into sales values (3, 100, '2013-03-03 09:00:00')")
+        till.execute("update sales set cents = 950, sold_at = '2013-03-03 09:30:00' where id = 2")
+    world.answer("data", "sync", "sales")
+    assert world.module.sales.read().collect().sort("id")["cents"].to_list() == [250, 950, 100]
+
+
 BEHAVIOURS = (
     first_version,
     append,
@@ -281,4 +301,6 @@ BEHAVIOURS = (
     csv_again,
     csv_grown,
     csv_broken,
+    database,
+    database_grown,
 )

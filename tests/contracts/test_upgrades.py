@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ FIRST = Path(__file__).with_name("first_schema.sql")
 
 DYING = """
 import os, signal, sqlite3, sys
+from contextlib import closing
 from pathlib import Path
 
 left = int(sys.argv[1])
@@ -129,7 +131,7 @@ def test_a_store_of_the_first_schema_is_kept_beside_and_all_of_it_is_there(tmp_p
 
 def test_who_has_a_ledger_open_that_a_newer_release_upgrades_is_told_so(tmp_path: Path) -> None:
     store = SqliteLedger(tmp_path / "ledger.db")
-    with sqlite3.connect(tmp_path / "ledger.db") as newer:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as newer:
         newer.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
     with pytest.raises(BackendError, match="newer Slipway"), store.write() as tx:
         tx.put(entry("r1"))

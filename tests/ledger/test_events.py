@@ -140,9 +140,7 @@ def test_roots_cut_off_with_their_events_are_missed(workspace: Workspace, tmp_pa
             events.record(tx, workspace, "a.b", f"run:{name}")
         events.seal(workspace.ledger, workspace.signer, head=head)
     assert events.verify(workspace.ledger, workspace.signer, head=head) == (2, 0)
-    with sqlite3.connect(workspace.root / "ledger.db") as database:
-        database.execute("DELETE FROM events WHERE seq=2")
-        database.execute('DELETE FROM roots WHERE "index"=2')
+    tamper(workspace, "DELETE FROM events WHERE seq=2", 'DELETE FROM roots WHERE "index"=2')
     assert events.verify(workspace.ledger, workspace.signer) == (1, 0)
     with pytest.raises(Corrupt, match="cut off"):
         events.verify(workspace.ledger, workspace.signer, head=head)
@@ -151,7 +149,6 @@ def test_roots_cut_off_with_their_events_are_missed(workspace: Workspace, tmp_pa
 def test_an_event_whose_columns_were_altered_is_not_shown_as_nothing(workspace: Workspace) -> None:
     with workspace.ledger.write() as tx:
         events.record(tx, workspace, "a.b", "run:one")
-    with sqlite3.connect(workspace.root / "ledger.db") as database:
-        database.execute("UPDATE events SET subject='run:other'")
+    tamper(workspace, "UPDATE events SET subject='run:other'")
     with pytest.raises(Corrupt, match="columns"):
         events.verify(workspace.ledger, workspace.signer)

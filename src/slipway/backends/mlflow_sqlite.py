@@ -39,6 +39,7 @@ class MlflowSqlite:
             self.close()
             raise
         if "runs" not in self._tables or "experiments" not in self._tables:
+            self.close()
             raise Corrupt(f"{path} is no store of MLflow: it has no tables of runs.", fix="Name the right file.")
 
     def _rows(self, statement: str, *values: object) -> list[sqlite3.Row]:

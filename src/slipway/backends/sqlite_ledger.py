@@ -52,8 +52,12 @@ class SqliteLedger:
         self._lock, self._turn = threading.Lock(), threading.Lock()
         self._upgraded_from = 0
         self._fields: dict[tuple[str, str, str, str], int] = {}
-        with _sentences(path):
-            self._migrate()
+        try:
+            with _sentences(path):
+                self._migrate()
+        except BaseException:
+            self.close()
+            raise
         self._file = self._found()
 
     @contextmanager
@@ -177,13 +181,17 @@ class SqliteLedger:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
             )
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(f"PRAGMA synchronous={'FULL' if self._power_safe else 'NORMAL'}")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.create_function("fits", 3, _fits, deterministic=True)
             self._local.held = held = _Held(connection)
             with self._lock:
                 self._open.add(held)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute(f"PRAGMA synchronous={'FULL' if self._power_safe else 'NORMAL'}")
+                connection.execute("PRAGMA foreign_keys=ON")
+                connection.create_function("fits", 3, _fits, deterministic=True)
+            except BaseException:
+                del self._local.held  # closes it: what is half set up is never taken again
+                raise
         return held.connection
 
     def _migrate(self) -> None:

@@ -292,9 +292,13 @@ class SqliteOnlineStore:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
             )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
+            except BaseException:
+                connection.close()
+                raise
             with self._lock:
                 self._connections.append(connection)
             self._local.connection = connection

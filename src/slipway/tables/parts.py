@@ -102,7 +102,7 @@ class PartWriter:
             if self._is_new:
                 _sync(self.folder.path.parent)
 
-    def _encoded(self, rows: pl.DataFrame) -> memoryview:
+    def _encoded(self, rows: pl.DataFrame) -> bytes:
         buffer = BytesIO()
         try:
             rows.write_parquet(buffer, compression="zstd", statistics=True)
@@ -115,7 +115,7 @@ class PartWriter:
                 f"The rows of the table {self._table!r} cannot be written as Parquet: {problem}.",
                 fix="Cast the column of that type to a plain one.",
             ) from problem
-        return buffer.getbuffer()
+        return buffer.getvalue()
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -131,7 +131,7 @@ class PartWriter:
             ) from problem
 
 
-def _store(folder: PartFolder, digest: str, data: memoryview) -> None:
+def _store(folder: PartFolder, digest: str, data: bytes) -> None:
     path = part_path(folder.path, digest)
     temporary = path.parent / f".{new_id()}.tmp"
     try:

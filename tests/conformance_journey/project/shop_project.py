@@ -54,6 +54,12 @@ def notes() -> pl.DataFrame:
     return pl.DataFrame({"id": [1, 2, 3], "name": ["ada", "bob", "cy"], "worth": [1.5, 2.5, 3.5]})
 
 
+@sw.table(key="id", source=sw.sql("sqlite:///till.db", "select * from sales"), watermark="sold_at", time="sold_at")
+def sales(rows: pl.DataFrame) -> pl.DataFrame:
+    """What a database says, which keeps its times as text."""
+    return rows.with_columns(pl.col("sold_at").str.to_datetime(time_zone="UTC"))
+
+
 @sw.table(key="code", source=sw.files("towns.csv"))
 def towns() -> None:
     """What a file says."""
@@ -178,6 +184,7 @@ endpoint = sw.Endpoint(
     gate=sw.Gate(sw.metric("auc") >= 0.60),
     key=["order_id"],
     retrain=sw.Retrain(release, when=[sw.cron("0 3 8 * *")], cooldown="14d"),
+    rollout=[sw.Shadow(at_least="3d"), sw.Canary(steps=[10, 50, 100])],
     monitors=[sw.Drift(), sw.Quality("log_loss", label_delay="1d")],
 )
 nightly = sw.Schedule(spread, [sw.cron("0 3 * * *")], name="nightly")
