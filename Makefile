@@ -81,18 +81,21 @@ $(STAMPS)/serving-peers: requirements/serving-peers.txt $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python .venv/serving-peers/bin/python --compile-bytecode --require-hashes -r requirements/serving-peers.txt
 	@mkdir -p $(STAMPS) && touch $@
 
-# Each Python has an environment of its own, and so have the oldest libraries that pyproject.toml allows (with Python 3.11).
+# Each Python has an environment of its own, and so have the oldest libraries that pyproject.toml allows (with Python 3.11) and
+# the newest that there are today (with Python 3.13).
 PYTHONS := 3.12 3.13
 TRIED := tests/ground tests/schema tests/ledger tests/runs tests/tables tests/features tests/models tests/serving tests/cli
-test-pythons: $(STAMPS)/test  ## the part of `make test` that libraries and Pythons matter to, with Python 3.12 and 3.13 and the oldest libraries
-	for name in $(PYTHONS) oldest; do \
-	  python=$$name; test $$name != oldest || python=3.11; \
+EXTRAS := demo,sklearn,arrow,duckdb,redis,delta,objects,optuna,onnx,otel,sql,envs,oidc,notify,pdf
+test-pythons: $(STAMPS)/test  ## the part of `make test` that libraries and Pythons matter to, with Python 3.12 and 3.13, the oldest libraries and the newest
+	for name in $(PYTHONS) oldest newest; do \
+	  case $$name in oldest) python=3.11;; newest) python=3.13;; *) python=$$name;; esac; \
 	  $(BIN)/uv venv --quiet --clear --python $$python .venv/with-$$name || exit 1; \
-	  install="$(BIN)/uv pip install --quiet --python .venv/with-$$name/bin/python --no-deps"; \
-	  $$install --require-hashes -r requirements/test.txt || exit 1; \
-	  test $$name != oldest || $$install --require-hashes -r requirements/oldest.txt || exit 1; \
-	  $$install --no-build-isolation --editable . || exit 1; \
-	  .venv/with-$$name/bin/python -m pytest -q -m "not full and not long" -n 2 -p no:cacheprovider $(TRIED) || exit 1; done
+	  install="$(BIN)/uv pip install --quiet --python .venv/with-$$name/bin/python"; \
+	  if test $$name = newest; then $$install --editable ".[$(EXTRAS)]" -r requirements/test.in -r requirements/demo.in || exit 1; else \
+	    $$install --no-deps --require-hashes -r requirements/test.txt || exit 1; \
+	    test $$name != oldest || $$install --no-deps --require-hashes -r requirements/oldest.txt || exit 1; \
+	    $$install --no-deps --no-build-isolation --editable . || exit 1; fi; \
+	  $(IN_MEMORY) .venv/with-$$name/bin/python -m pytest -q -m "not full and not long" -n 2 -p no:cacheprovider $(TRIED) || exit 1; done
 
 demo: $(STAMPS)/demo  ## install, then run the flagship: a year of a model that keeps itself good
 	$(BIN)/slipway demo

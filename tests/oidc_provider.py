@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
@@ -20,12 +21,18 @@ CLIENT = "slipway"
 SECRET = "a-client's secret/+"
 
 
+@cache
+def _first_key() -> RSAKey:
+    """Made once: it takes longer than most tests."""
+    return RSAKey.generate_key(2048, {"kid": "first", "use": "sig"})
+
+
 class ProviderDesk:
     """What the provider knows and does; `port` is bound when it runs."""
 
     def __init__(self, port: int) -> None:
         self.issuer = f"http://127.0.0.1:{port}"
-        self.key = RSAKey.generate_key(2048, {"kid": "first", "use": "sig"})
+        self.key = _first_key()
         self.claims: dict[str, Any] = {"sub": "1", "preferred_username": "dan"}
         self.codes: dict[str, dict[str, str]] = {}
         self.asked: list[str] = []

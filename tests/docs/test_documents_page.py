@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from slipway.cli import main
 from slipway.records.documents import MODEL_QUESTIONS, TABLE_QUESTIONS
@@ -36,6 +34,9 @@ def test_its_commands_do_what_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "# small-delays 2" in told["slipway card small-delays"]
     assert (tmp_path / "card.html").read_text().startswith("<!doctype html>")
     assert "Purpose: To tell passengers" in told["slipway documents answer card small-delays purpose"]
+    from cyclonedx.schema import SchemaVersion  # two seconds of grammars, which other tests need not wait for
+    from cyclonedx.validation.json import JsonStrictValidator
+
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str((tmp_path / "bom.json").read_text()) is None
     statement = json.loads((tmp_path / "signed" / "small-delays-2.provenance.json").read_text())
     assert statement["predicateType"] == "https://slsa.dev/provenance/v1"

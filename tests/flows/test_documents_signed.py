@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from small_desk import BETTER, FIRST, NAME, Desk
 
 from slipway.errors import NotFound
@@ -40,6 +38,9 @@ sys.stdout.buffer.write(envelope.payload)
 
 def test_the_bill_fits_its_schema_and_is_the_same_each_time(desk: Desk) -> None:
     found = bom(desk.workspace, OfVersion(name=NAME, version=str(FIRST)))
+    from cyclonedx.schema import SchemaVersion  # two seconds of grammars, which other tests need not wait for
+    from cyclonedx.validation.json import JsonStrictValidator
+
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(found.text) is None
     assert bom(desk.workspace, OfVersion(name=NAME, version=str(FIRST))) == found
     assert bom(desk.workspace, OfVersion(name=NAME, version=str(BETTER))).text != found.text

@@ -196,6 +196,7 @@ def test_a_signature_that_is_not_the_provider_s_is_refused(
 
     def stranger(claims: dict[str, Any]) -> str:
         other = ProviderDesk(1)
+        other.rotate()
         return other.sign(claims)
 
     forgers = {"altered": altered, "stranger": stranger, "garbage": lambda claims: "a.b.c"}

@@ -70,8 +70,13 @@ def find(name: str, path: str = "") -> Distribution | None:
         name: Its name.
         path: The one folder to look in, "" for all where this process's distributions are; see `installed`.
     """
-    places = [path] if path else list(_places(tuple(sys.path)))
-    return next(iter(distributions(name=name, path=places)), None)
+    places = (path,) if path else _places(tuple(sys.path))
+    return _named(name, tuple((place, _changed(place)) for place in places))
+
+
+@lru_cache(maxsize=4096)
+def _named(name: str, places: tuple[tuple[str, int], ...]) -> Distribution | None:
+    return next(iter(distributions(name=name, path=[place for place, _ in places])), None)
 
 
 def installed() -> list[Distribution]:

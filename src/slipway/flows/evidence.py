@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from slipway.charts.consistency import sentence
-from slipway.code.wheels import find
+from slipway.code.wheels import about, find
 from slipway.errors import NoAnswer, NotFound, SlipwayError
 from slipway.features.certificate import is_proof, proof_words
 from slipway.flows.asking import AskedModel, loaded_within
@@ -301,8 +301,8 @@ def _differing(lock: Sequence[str]) -> tuple[list[str], int]:
         here = find(name)
         if here is None:
             differing.append(f"{name} {wanted} in the lock, not installed here")
-        elif here.version != wanted:
-            differing.append(f"{name} {wanted} in the lock, {here.version} installed here")
+        elif (version := about(here).version) != wanted:
+            differing.append(f"{name} {wanted} in the lock, {version} installed here")
     return differing, len(lock)
 
 
