@@ -29,6 +29,7 @@ from slipway.backends.mlflow_values import read_yaml
 from slipway.errors import Corrupt, NotFound, Unavailable
 from slipway.flows.import_runs import Moved, import_runs
 from slipway.flows.import_versions import Asked, import_versions
+from slipway.flows.migrate_scan import scan
 from slipway.models import registry
 from slipway.ports.foreign_runs import ForeignRuns
 from slipway.ports.workspace import Workspace
@@ -119,6 +120,16 @@ def test_history_and_registry_come_once_and_are_counted(workspace: Workspace, tm
     last = moved(workspace, MlflowFiles(str(folder)))
     assert last.new["runs"] == 1
     assert last.counted["runs"] == (3, 3)
+
+
+def test_a_registry_is_an_inventory_of_old_models(tmp_path: Path) -> None:
+    folder = mlruns(tmp_path)
+    write(folder / "models" / "churn" / "tags" / "owner", "ada")
+    write(folder / "models" / "Net One" / "meta.yaml", "name: Net One\n")
+    told = {one.name: (one.kind, one.owner, one.becomes, one.note) for one in scan(str(folder))}
+    assert told == {
+        "Net One": ("mlflow", "", "net-one", "0 versions"), "churn": ("mlflow", "ada", "", "2 versions")
+    }  # fmt: skip
 
 
 def test_versions_keep_number_alias_and_stage_and_become_bundles_when_trusted(
@@ -372,6 +383,8 @@ def check(
     assert [one.name for one in outer.datasets] == ["customers"]
     assert proven.logged_model_id in {use.model_id for use in outer.models_made}
     assert moved(workspace, opened(), trust=True).new == {}
+    told = {(one.name, one.kind, one.note) for one in scan(address.removeprefix("file:"))}
+    assert told == {("churn", "mlflow", "1 versions"), ("own", "mlflow", "1 versions")}
 
 
 @pytest.mark.full

@@ -1,5 +1,6 @@
 """Plug-ins that packages install: found by name, listed, and told of in a sentence where they are broken."""
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from slipway.errors import BackendError, Conflict, InvalidDeclaration, InvalidIn
 from slipway.ports.model_format import ModelFormat
 from slipway.ports.notifier import Notifier
 from slipway.ports.source import Source
-from slipway.schema.plugged import called, occasion_of, plugged
+from slipway.schema.plugged import called, called_within, occasion_of, plugged
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -108,6 +109,23 @@ def test_what_a_plugin_raises_is_told_with_whose_it_is(install: Install) -> None
     for name in (1, "a\nb", "a" * 201, " a"):
         with pytest.raises(BackendError, match="as the name of an occasion"):
             occasion_of(plugged("trigger", "odd", {"told": name}), NOW)
+
+
+def test_one_that_never_comes_back_is_waited_for_once(install: Install) -> None:
+    code = "import threading\ngate, calls = threading.Event(), []\ndef slow(now):\n calls.append(now)\n gate.wait()\n return 'x'"
+    install("plugged_four", code, trigger="slow = {}:slow")
+    one = plugged("trigger", "slow", {})
+    known = plugins.load("trigger", "slow").__globals__
+    with pytest.raises(BackendError, match=r"has not come back within 0.05 seconds.*time-out.*plugged_four 1.0"):
+        called_within(0.05, "trigger", one, NOW)
+    with pytest.raises(BackendError, match="has not come back"):
+        called_within(60, "trigger", one, NOW)
+    assert known["calls"] == [NOW]
+    known["gate"].set()
+    for thread in threading.enumerate():
+        if thread.name == "plug-in slow":
+            thread.join()
+    assert called_within(60, "trigger", one, NOW) == "x"
 
 
 @pytest.mark.parametrize(("port", "protocol"), [("notifier", Notifier), ("source", Source), ("format", ModelFormat)])

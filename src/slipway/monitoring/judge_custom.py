@@ -14,7 +14,7 @@ from slipway.ports.monitor import Judged
 from slipway.records.endpoints import MonitorSpec
 from slipway.records.monitors import Cause
 from slipway.records.plugged import Plugged
-from slipway.schema.plugged import called
+from slipway.schema.plugged import PATIENCE_S, called_within
 
 __all__ = ["judged_by_plugin"]
 
@@ -32,7 +32,7 @@ def judged_by_plugin(monitor: MonitorSpec, plugin: Plugged, answered: pl.DataFra
     first, last = rows["at"].min(), rows["at"].max()
     span = (first, last) if isinstance(first, datetime) and isinstance(last, datetime) else (None, None)
     try:
-        said = _said(plugin, called("monitor", plugin, rows))
+        said = _said(plugin, called_within(PATIENCE_S, "monitor", plugin, rows))
     except SlipwayError as problem:
         failed = Cause(kind="custom", about=monitor.name, sentence=str(problem))
         untold = Found(state="cannot tell", sentence=str(problem), rows=rows.height, values={}, causes=(failed,))

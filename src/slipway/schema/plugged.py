@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +15,11 @@ from slipway.ports.source import masked
 from slipway.ports.trigger import LONGEST
 from slipway.records.plugged import Plugged
 
-__all__ = ["called", "occasion_of", "plugged"]
+__all__ = ["called", "called_within", "occasion_of", "plugged"]
+
+PATIENCE_S = 60.0
+"""How long the loop, which looks after every endpoint, waits for a plug-in."""
+_late: set[tuple[str, Plugged]] = set()
 
 
 def plugged(port: str, name: object, options: Mapping[str, object]) -> Plugged:
@@ -75,6 +82,37 @@ def called(port: str, one: Plugged, *given: object) -> Any:
         ) from problem
 
 
+def called_within(seconds: float, port: str, one: Plugged, *given: object) -> Any:
+    """See `called`; nobody waits longer than so many seconds, and not at all while a call that was given up goes on.
+
+    Nothing can end a thread: a call that never comes back keeps its own until the process ends.
+
+    Raises:
+        BackendError: It has not come back in time.
+    """
+    key, coming, context = (port, one), Future[Any](), copy_context()
+
+    def work() -> None:
+        try:
+            coming.set_result(context.run(called, port, one, *given))
+        except BaseException as problem:
+            coming.set_exception(problem)
+        _late.discard(key)
+
+    if key not in _late:
+        threading.Thread(target=work, name=f"plug-in {one.name}", daemon=True).start()
+        if not wait([coming], seconds).not_done:
+            return coming.result()
+        _late.add(key)
+        if coming.done():  # it came back meanwhile, maybe before it was said to be late
+            _late.discard(key)
+    raise BackendError(
+        f"The {port} {one}, a plug-in, has not come back within {seconds:g} seconds.",
+        why="Nobody waits for it any more; it is not called again before it has come back or the server starts anew.",
+        fix=f"Let it give up by itself, as by a time-out of its requests: {plugins.find(port, one.name)}",
+    )
+
+
 def occasion_of(one: Plugged, now: datetime) -> str:
     """The name of the newest occasion that a trigger tells of, "" for none.
 
@@ -82,7 +120,7 @@ def occasion_of(one: Plugged, now: datetime) -> str:
         SlipwayError: See `called`.
         BackendError: It gives what is no name.
     """
-    name = called("trigger", one, now)
+    name = called_within(PATIENCE_S, "trigger", one, now)
     if not isinstance(name, str) or len(name) > LONGEST or not (name.isprintable() and name == name.strip()):
         raise BackendError(
             f"The trigger {one}, a plug-in, gave {name!r:.80} as the name of an occasion.",
