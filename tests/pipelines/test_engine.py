@@ -233,6 +233,34 @@ def test_resume_takes_the_parameters_in_their_types(workspace: Workspace) -> Non
         engine.run(workspace, release, resume=caught.value.run_id)
 
 
+def test_a_resume_finds_a_call_before_which_a_kill_left_no_record(workspace: Workspace) -> None:
+    should_fail = [True]
+
+    @step(cache=False)
+    def fetch(n: int) -> int:
+        called(f"fetch {n}")
+        return n
+
+    @step(cache=False)
+    def last(total: int) -> int:
+        if should_fail:
+            raise OSError("network")
+        return total
+
+    @pipeline
+    def fragile() -> int:
+        return last(sum(fetch(n) for n in range(3)))
+
+    with pytest.raises(StepFailed) as caught:
+        engine.run(workspace, fragile)
+    with workspace.ledger.write() as tx:
+        tx.remove("step", f"{caught.value.run_id}.1")  # calls beside each other begin in any order
+    should_fail.clear()
+    calls.clear()
+    assert engine.run(workspace, fragile, resume=caught.value.run_id).value == 3
+    assert calls == ["fetch 0"]
+
+
 def test_what_cannot_be_cached_runs_and_says_why(workspace: Workspace) -> None:
     class Odd:
         pass

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slipway.pipelines.apart_because import Reason, of_body, of_step
+from slipway.pipelines.reasons import by_call
 from slipway.ports.blobs import Blobs
 from slipway.records.reproductions import ReproductionCause, ReproductionVerdict
 from slipway.records.runs import Artifact, Run, StepRun
@@ -83,8 +83,8 @@ def compare(blobs: Blobs, before: Made, after: Made, distance: Distance) -> Comp
         after: The run that repeated it, finished or failed.
         distance: How far apart two stored values are, None where they have not the same shape or are no numbers.
     """
-    again, count = dict(_numbered(after.steps)), _Count()
-    for place, old in _numbered(before.steps):
+    again, count = dict(by_call(after.steps)), _Count()
+    for place, old in by_call(before.steps):
         new = again.pop(place, None)
         if new is None and after.run.state == "finished":
             return _differs(old.name, of_body(blobs, before.run, after.run).told("it was not called again"), count)
@@ -243,14 +243,6 @@ def _moved(before: Mapping[str, float], after: Mapping[str, float], forgiven: fl
 
 def _tolerance(run: Run) -> float:
     return TOLERANCE if run.tolerance is None else run.tolerance
-
-
-def _numbered(steps: Sequence[StepRun]) -> Iterator[tuple[tuple[str, int], StepRun]]:
-    """Each step under its name and which call of that name it is."""
-    seen: Counter[str] = Counter()
-    for step in steps:
-        yield (step.name, seen[step.name]), step
-        seen[step.name] += 1
 
 
 def _own_result(run: Run) -> tuple[Artifact, ...]:

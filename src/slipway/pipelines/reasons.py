@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from slipway.code import CodeClosure, explain_change
@@ -16,7 +19,7 @@ from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run, StepRun
 
-__all__ = ["Earlier", "code_changes", "difference", "read_closures", "steps_of", "write_closures"]
+__all__ = ["Earlier", "by_call", "code_changes", "difference", "read_closures", "steps_of", "write_closures"]
 
 
 class Earlier:
@@ -32,7 +35,7 @@ class Earlier:
     def __init__(self, workspace: Workspace, run: Run) -> None:
         self._workspace = workspace
         self._run = run
-        self._by_name: dict[str, list[StepRun]] | None = None
+        self._by_call: dict[tuple[str, int], StepRun] | None = None
         self._latest: dict[str, StepRun | None] = {}
         self._closures: dict[str, tuple[CodeClosure, ...]] = {}
 
@@ -43,12 +46,11 @@ class Earlier:
             name: The step's name.
             occurrence: Which call of the step within the run, from 0.
         """
-        if self._by_name is None:
+        if self._by_call is None:
             with self._workspace.ledger.read() as tx:
-                self._by_name = self._last_run(tx)
-        same = self._by_name.get(name, [])
-        if occurrence < len(same):
-            return same[occurrence]
+                self._by_call = self._last_run(tx)
+        if (same := self._by_call.get((name, occurrence))) is not None:
+            return same
         if name not in self._latest:
             with self._workspace.ledger.read() as tx:
                 found = entries.find(tx, StepRun, project=self._run.project, name=name, limit=20)
@@ -63,22 +65,31 @@ class Earlier:
             self._closures[digest] = found
         return found
 
-    def _last_run(self, tx: ReadTransaction) -> dict[str, list[StepRun]]:
+    def _last_run(self, tx: ReadTransaction) -> dict[tuple[str, int], StepRun]:
         last = self._run.tags.get(RERUNS, "")
         if not last:
             recent = entries.find(tx, Run, project=self._run.project, limit=200)
             own = (run for run in recent if run.pipeline == self._run.pipeline and run.id != self._run.id)
             last = next((run.id for run in own if REPRODUCES not in run.tags), "")
-        found: dict[str, list[StepRun]] = {}
-        for step in steps_of(tx, last) if last else []:
-            found.setdefault(step.name, []).append(step)
-        return found
+        return dict(by_call(steps_of(tx, last))) if last else {}
 
 
 def steps_of(tx: ReadTransaction, run_id: str) -> list[StepRun]:
     """The steps of a run in the order of their calls."""
     found = entries.find(tx, StepRun, parent=run_id, limit=100_000)
     return sorted(found, key=lambda step: int(step.id.rpartition(".")[2]))
+
+
+def by_call(steps: Iterable[StepRun]) -> Iterator[tuple[tuple[str, int], StepRun]]:
+    """Each step of a run under its name and which call of that name it is.
+
+    Args:
+        steps: In the order of their calls.
+    """
+    seen: Counter[str] = Counter()
+    for step in steps:
+        yield (step.name, seen[step.name] if step.occurrence is None else step.occurrence), step
+        seen[step.name] += 1
 
 
 def write_closures(blobs: Blobs, closures: tuple[CodeClosure, ...]) -> str:

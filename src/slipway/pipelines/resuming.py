@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -45,11 +44,9 @@ class Resumed:
         self._workspace = workspace
         self._by_call: dict[tuple[str, int], list[StepRun]] = {}
         for steps in runs:
-            calls: Counter[str] = Counter()
-            for step in steps:
+            for place, step in reasons.by_call(steps):
                 if step.state in ("finished", "cached") and step.outputs:
-                    self._by_call.setdefault((step.name, calls[step.name]), []).append(step)
-                calls[step.name] += 1
+                    self._by_call.setdefault(place, []).append(step)
 
     def find(self, call: StepCall, present: StepKey, occurrence: int) -> Hit | None:
         """The result of the same call with the same arguments and code in the resumed run; None where it has none."""

@@ -202,6 +202,7 @@ class Scope:
             name=name,
             created_at=self._workspace.clock.now(),
             parent_id=self._log.id,
+            occurrence=turn.occurrence,
         )
 
     def _note(self, record: StepRun) -> None:

@@ -368,9 +368,12 @@ class StepRun(Record, frozen=True, kw_only=True, tag="step"):
         started_at: Machine time, aware UTC, at which it began; None for one that did not, and in older records.
         output: What it printed, None for nothing.
         tolerance: How far apart numbers may be that count as reproduced, as the step declares it; None for the run's.
+        occurrence: Which call of the step within the run, from 0; None in older records. After a kill calls before it may
+            have no record.
     """
 
     parent_id: str
+    occurrence: int | None = None
     state: Literal["waiting", "running", "finished", "failed", "cached", "cancelled"] = "running"
     key: str = ""
     reason: str = ""
