@@ -39,7 +39,7 @@ def fitting(column: Any, field: Field) -> tuple[Any, Take] | None:
         return column, _plain
     try:
         return _BY_TYPE[field.type](column, field) if field.type in _BY_TYPE else None
-    except (pa.ArrowException, ValueError, OverflowError):
+    except (pa.ArrowException, ValueError, OverflowError, KeyError):  # the last of pytz, for a zone that nobody knows
         return None
 
 
