@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import httpx
+import starlette.routing
 
 from slipway.ports.workspace import Workspace
 from slipway.records.reach import Reach
@@ -19,6 +20,9 @@ Ask = Callable[..., httpx.Response]
 
 if find_spec("sniffio") is None:  # httpx looks for it at each request, on the whole path
     sys.modules["sniffio"] = None  # type: ignore[assignment]
+
+# A server compiles its three hundred paths once; here an application is made for each test, and for each role that asks.
+starlette.routing.compile_path = cache(starlette.routing.compile_path)
 
 
 def asker(workspace: Workspace, reach: Reach = LOCAL) -> Ask:

@@ -221,6 +221,7 @@ def as_first_put(known: Known, number: int) -> Known:
     return Known(known.id, known.created_us + number % 2, (changed, *known.facets), {})
 
 
+@pytest.mark.full
 @databases
 @settings(max_examples=60, deadline=None)
 @given(

@@ -339,6 +339,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.full
 def test_memory_is_bounded_by_batches(tmp_path: Path) -> None:
     """600,000 rows of 200 bytes of text are 120 MB at the least; reading them takes less than that."""
     with sqlite3.connect(tmp_path / "shop.db") as connection:

@@ -43,6 +43,7 @@ def test_a_feature_is_shown_as_it_is_in_use(desk: Desk) -> None:
     assert found(desk.workspace, "four hours") == {}
 
 
+@pytest.mark.full
 def test_a_hit_tells_who_uses_it_in_other_projects(desk: Desk, borrower: Project) -> None:
     share_all(desk)
     assert found(borrower.workspace, "hour")[f"{NAME}/hour@1"].models == ()

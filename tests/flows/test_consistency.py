@@ -146,6 +146,7 @@ def test_the_command_asks_the_projects_own_queries(desk: Desk, client: EndpointC
     assert "are equal offline, online, stream and back-fill, bit for bit" in proven.output
 
 
+@pytest.mark.full
 def test_one_corrupted_value_in_a_thousand_is_reported(desk: Desk, client: EndpointClient) -> None:
     kept: list[Any] = []
 

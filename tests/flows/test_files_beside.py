@@ -160,6 +160,7 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("happens", [change, remove])
 def test_a_run_is_had_again_with_the_files_of_then(project: Project, happens: Any) -> None:
     workspace = project.workspace

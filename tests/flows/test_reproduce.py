@@ -163,6 +163,7 @@ def test_erased_rows_make_it_impossible_and_stored_results_are_made_anew(project
     assert again(workspace, later.id).verdict == "equal"
 
 
+@pytest.mark.full
 def test_a_step_without_a_seed_is_named_each_time(project: Project) -> None:
     run = ran(project, "gamble")
     for number in (1, 2):

@@ -80,6 +80,7 @@ def repeated(project: Project, run_id: str) -> Reproduction:
     return found
 
 
+@pytest.mark.full
 def test_trials_that_are_the_same_are_counted(project: Project) -> None:
     found = again(project, "tuned")
     assert found.verdict == "equal", found.sentence

@@ -69,6 +69,7 @@ def test_each_row_gets_a_score_in_the_tables_order_and_the_log_tells_of_it(desk:
     assert "rows of version 1 of 'flights' were scored into version 1 of 'scored_flights'" in done.sentence
 
 
+@pytest.mark.full
 def test_the_log_feeds_monitors_and_a_metric_contract_as_a_live_endpoints(desk: Desk) -> None:
     a_mile = sw.MetricContract(
         "cost a mile", costs={"true_positive": 1, "false_positive": 1, "false_negative": 5}, per="distance / 1000"

@@ -63,6 +63,7 @@ def deploys(desk: Desk, pipeline: Pipeline[..., Any], **params: object) -> str:
     return ""
 
 
+@pytest.mark.full
 def test_a_training_that_diverges_is_refused_also_from_the_cache(desk: Desk) -> None:
     release = watched(desk.project.module())
     assert deploys(desk, release, rate=0.1) == ""

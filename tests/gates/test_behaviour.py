@@ -133,6 +133,7 @@ def test_one_group_that_can_be_told_beside_small_ones_tells_nothing() -> None:
     assert said(check, groups=[told]).found == "there are 1 groups by g"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [2, 8])
 def test_what_is_fair_is_rarely_refused_and_what_is_unfair_rarely_passes(count: int) -> None:
     """Over 400 worlds each: at the margin itself, the worst case, neither error is made in more than 5 of 100."""

@@ -62,6 +62,7 @@ def known(do: Do, store: Workspace) -> str:
     return str(do("tokens.add", name="shop").text)
 
 
+@pytest.mark.full
 def test_who_calls_is_known_by_the_folder_alone(store: Workspace, do: Do, launcher: ProcessLauncher) -> None:
     shop, folder = known(do, store), ef.folder_of(store)
     ada = do("tokens.add", scopes=["runs.*"])
@@ -96,6 +97,7 @@ def until_refused(client: EndpointClient) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.full
 def test_an_open_store_s_endpoint_closes_when_people_become_known(
     store: Workspace, do: Do, launcher: ProcessLauncher
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_list_that_was_lost_is_written_again_and_one_that_holds_is_left(store:
     assert secret.encode() not in file.read_bytes()
 
 
+@pytest.mark.full
 def test_endpoints_answer_elsewhere_by_tls_to_known_people(
     store: Workspace, do: Do, launcher: ProcessLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_every_action_says_what_and_why_and_names_what_it_is_about(desk: HandDes
     assert [one.number for one in listed] == [one.number for one in everything[5:]]
 
 
+@pytest.mark.full
 def test_a_worse_challenger_answers_nobody(desk: HandDesk) -> None:
     first_weeks(desk)
     desk.days(13, 14)
@@ -142,6 +143,7 @@ def test_a_challenger_that_fails_is_stopped_in_its_canary(desk: HandDesk) -> Non
     assert desk.champion == 1
 
 
+@pytest.mark.full
 def test_an_undecided_one_ends_at_its_deadline_and_a_person_is_told(desk: HandDesk) -> None:
     desk.days(0, 7.5)
     desk.runner.brings(GOOD)
@@ -159,6 +161,7 @@ def test_an_undecided_one_ends_at_its_deadline_and_a_person_is_told(desk: HandDe
     assert len(desk.rollout.looks) == 13, "one a day"
 
 
+@pytest.mark.full
 def test_two_passes_at_one_moment_do_nothing_twice(desk: HandDesk) -> None:
     def everything() -> tuple[Any, ...]:
         with desk.workspace.ledger.read() as tx:
@@ -200,6 +203,7 @@ def test_a_broken_feed_holds_a_schedule_until_it_is_mended(desk: HandDesk) -> No
     assert [one.name for one in desk.actions()] == ["alert", "hold", "close", "retrain"]
 
 
+@pytest.mark.full
 def test_while_one_is_rolled_out_the_next_is_held_and_caught_up(desk: HandDesk) -> None:
     desk.days(0, 16)
     desk.runner.brings(GOOD)
@@ -221,6 +225,7 @@ def test_a_persons_deployment_at_once_supersedes(desk: HandDesk) -> None:
     assert desk.days(8.5, 10) == []
 
 
+@pytest.mark.full
 def test_what_is_wrong_with_a_roll_out_is_told(desk: HandDesk) -> None:
     desk.days(0, 7.5)
     desk.runner.brings(GOOD)
@@ -245,6 +250,7 @@ def answered(desk: HandDesk, since: float, until: float, **more: Any) -> list[st
     return [one.name for one in desk.pass_at(desk.at(until))]
 
 
+@pytest.mark.full
 def test_what_is_worse_than_the_version_before_is_taken_back_and_nothing_is_trained(desk: HandDesk) -> None:
     desk.answer(0, 1)
     deploy_at_once(desk, WORSE)
@@ -328,6 +334,7 @@ def test_without_a_roll_out_what_passes_serves(desk: HandDesk) -> None:
     assert (desk.champion, desk.revision.served.number) == (GOOD, GOOD)
 
 
+@pytest.mark.full
 def test_a_degraded_model_is_trained_again_once_it_is_warm_and_then_cools_down(desk: HandDesk) -> None:
     declare(desk, retrain=sw.Retrain(desk.project.module().release, when=[sw.degraded], cooldown="9d"))
     desk.first()

@@ -215,6 +215,7 @@ def test_paused_it_fires_nothing_and_resumed_it_begins_anew(desk: Desk) -> None:
     assert desk.states() == [("04 01:00", "due")]
 
 
+@pytest.mark.full
 def test_while_one_runs_others_are_skipped_wait_or_run_beside_it(desk: Desk) -> None:
     hold = desk.folder / "hold"
     found = {}
@@ -238,6 +239,7 @@ def test_while_one_runs_others_are_skipped_wait_or_run_beside_it(desk: Desk) -> 
     assert "a newer one of this trigger waits" in desk.firings()[4].sentence
 
 
+@pytest.mark.full
 def test_what_fails_is_run_again_and_then_opens_an_incident(desk: Desk) -> None:
     desk.declare(f'{CRON}, retries=1, retry_delay="10m"')
     (desk.folder / "broken").touch()
@@ -260,6 +262,7 @@ def test_what_fails_is_run_again_and_then_opens_an_incident(desk: Desk) -> None:
     assert (desk.firings()[-1].state, desk.incidents()) == ("finished", ["closed"])
 
 
+@pytest.mark.full
 def test_a_killed_process_is_gone_on_with_and_after_three_times_it_has_failed(desk: Desk) -> None:
     desk.declare()
     (desk.folder / "hold").touch()

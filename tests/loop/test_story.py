@@ -128,6 +128,7 @@ def test_a_promotion_is_measured_two_weeks_later_against_the_model_before(desk: 
     assert "1 cannot be told" in told.sentence
 
 
+@pytest.mark.full
 def test_a_broken_feed_and_an_estimate_are_watched_without_labels(desk: HandDesk) -> None:
     monitors = [sw.Drift(), sw.EstimatedQuality("log_loss")]
     declare_endpoint(desk.workspace, dataclasses.replace(desk.endpoint, monitors=monitors, retrain=None))

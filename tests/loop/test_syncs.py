@@ -207,6 +207,7 @@ def test_of_two_controllers_that_look_at_once_one_syncs(desk: Desk) -> None:
     assert desk.syncs() == [BY_HAND, (DUE, "unchanged")]
 
 
+@pytest.mark.full
 def test_a_killed_process_starts_again_and_after_three_times_it_has_failed(desk: Desk) -> None:
     shop(desk.folder, "insert into orders values (2, 20)")
     with sqlite3.connect(desk.folder / "shop.db") as holder:

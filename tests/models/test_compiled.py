@@ -268,6 +268,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.full
 def test_a_fresh_process_answers_without_the_framework(workspace: Workspace, tmp_path: Path) -> None:
     model = fitted(BY_NAME["hist, ordinal"])
     unpacked(workspace, model, tmp_path / "bundle")

@@ -84,6 +84,7 @@ def verdicts(look: ABLook) -> dict[str, str]:
     return {one.name: one.verdict for one in look.arms[1:]}
 
 
+@pytest.mark.full
 def test_peeking_every_day_calls_identical_arms_different_at_most_as_often_as_alpha() -> None:
     wrong = 0
     for seed in range(40):

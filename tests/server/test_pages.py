@@ -163,6 +163,7 @@ def test_what_people_named_is_shown(ask: Ask) -> None:
         assert "&lt;script&gt;" in ask("GET", path).text, path
 
 
+@pytest.mark.full
 def test_every_link_leads_somewhere(ask: Ask) -> None:
     seen, queue = set(PAGES), list(PAGES)
     while queue:

@@ -103,6 +103,7 @@ def test_missing_values_have_twice_the_share_of_false_alarms_and_the_sum_is_kept
     assert sum(_holm(cases, 0.01)) == pytest.approx(0.01)
 
 
+@pytest.mark.full
 def test_the_simulation_runs_small_and_its_goals_hold() -> None:
     assert alarm_shares(500, 10, 7, reference=20_000)[0] == 0.0
     for name in ("shift", "dependence", "category mix"):

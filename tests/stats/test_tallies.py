@@ -55,6 +55,7 @@ def test_figures_are_those_of_all_rows(rows: int, size: int, seed: int, digits: 
             assert mine.predicted == pytest.approx(known.predicted)
 
 
+@pytest.mark.full
 def test_average_precision_has_the_value_and_about_the_interval() -> None:
     random = np.random.default_rng(1)
     for rows in (3000, 50_000):

@@ -112,6 +112,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.full
 def test_memory_does_not_grow_with_the_rows(workspace: Workspace) -> None:
     def peak_bytes(batches: int) -> int:
         command = [sys.executable, "-c", textwrap.dedent(CHILD), str(workspace.root), str(batches)]
