@@ -3,8 +3,9 @@
 Both fit the same scikit-learn pipeline on the same rows and answer over HTTP on this machine. Slipway: `slipway run
 tumours.py`, `slipway deploy tumours`. MLflow: a script that fits, logs and registers (a file of SQLite beside it), and
 `mlflow models serve` in the same environment (`--env-manager local`, its fastest). Wall time of the commands as a person
-types them, one after another; each side begins in an empty folder each time, and takes turns with the other. MLflow lives
-in an environment of its own (`make .venv/stamps/mlflow3`); without it nothing is measured.
+types them, one after another; each side begins in an empty folder each time, and takes turns with the other. Both live in
+environments that hold what they need and no more: MLflow in that of `make .venv/stamps/mlflow3`, without which nothing is
+measured, Slipway in one that is made for this of `slipway[sklearn]`, compiled as an installer compiles it.
 """
 
 import json
@@ -34,6 +35,7 @@ Slipway does more in that time: rows become a version of a table, a fifth of the
 signed, a gate passes it, and monitors, retraining and roll-out stand ready. MLflow's two commands answer, and that is all.
 """
 PYTHON = Path(__file__).parents[1] / ".venv" / "mlflow3" / "bin" / "python"
+ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parents[1] / "docs" / "first-ten-minutes.md"
 _PATH = "the first ten minutes, beside MLflow"
 _PATIENCE_S = 300.0
@@ -80,11 +82,21 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "MLFLOW_"))}
 
 
-def slipway_side(folder: Path) -> Took:
+def installed(folder: Path) -> Path:
+    """The Python of a new environment as a newcomer has it."""
+    uv = str(Path(sys.executable).parent / "uv")
+    _ran([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], ROOT)
+    python = folder / "bin" / "python"
+    locked = ["--constraint", "requirements/test.txt", "--compile-bytecode"]
+    _ran([uv, "pip", "install", "--quiet", "--python", str(python), *locked, f"{ROOT}[sklearn]"], ROOT)
+    return python
+
+
+def slipway_side(folder: Path, python: Path) -> Took:
     """The page's file and its first two commands, until the endpoint answers."""
     text = re.findall(r"```python\n# tumours\.py\n(.*?)```", PAGE.read_text(), re.S)[0]
     (folder / "tumours.py").write_text(text)
-    slipway = [sys.executable, "-P", "-m", "slipway"]
+    slipway = [str(python), "-P", "-m", "slipway"]
     began = time.perf_counter()
     _ran([*slipway, "run", "tumours.py"], folder)
     trained = time.perf_counter()
@@ -131,11 +143,12 @@ def run(pairs: int = PAIRS) -> list[dict[str, Any]]:
         return []
     found: dict[str, list[Took]] = {"mlflow": [], "slipway": []}
     with tempfile.TemporaryDirectory() as place:
+        python = installed(Path(place) / "venv")
 
         def measure(name: str) -> float:
             folder = Path(place) / f"{name}-{len(found[name])}"
             folder.mkdir()
-            took = (slipway_side if name == "slipway" else mlflow_side)(folder)
+            took = slipway_side(folder, python) if name == "slipway" else mlflow_side(folder)
             found[name].append(took)
             return took.trained_s + took.served_s
 

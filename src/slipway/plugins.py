@@ -4,6 +4,7 @@ A new backend is one file, one row here and one line in a suite. A name that is 
 entry points of the group `slipway.<port>`, so that third parties can add backends of their own: see docs/plug-ins.md.
 """
 
+from contextvars import Context
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -184,7 +185,8 @@ def load(port: str, name: str) -> Any:
     path, remedy = TABLE[port][name]
     module, _, attribute = path.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        # In a context of its own: what a library reads while it is imported is no input of the step that came upon it.
+        return getattr(Context().run(import_module, module), attribute)
     except ImportError as problem:
         if (problem.name or "").startswith("slipway"):
             raise
