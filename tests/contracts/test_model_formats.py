@@ -190,3 +190,20 @@ def test_types_that_no_request_carries_are_refused() -> None:
         layout_of(pd.DataFrame({"at": pd.to_datetime(["2013-01-01"])}))
     with pytest.raises(InvalidInput, match="categories of 'x' are not texts"):
         layout_of(pd.DataFrame({"x": pd.Categorical([1, 2])}))
+
+
+def test_rows_of_floats_are_the_frame_that_columns_one_by_one_are() -> None:
+    layout = layout_of(pd.DataFrame(np.zeros((2, 4)), columns=["a", "b", "c", "d"]))
+    rows = [[0.1, None, 7, 2**70], [float("inf"), 1e-320, -0.0, None], [1.5, 2.5, None, 3]]
+    found = build(layout, rows)
+    expected = pd.DataFrame(
+        {name: pd.Series([float("nan") if one is None else float(one) for one in held], dtype=np.float64)
+         for name, held in zip("abcd", zip(*rows, strict=True), strict=True)}
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert found.to_numpy().tobytes() == expected.to_numpy().tobytes()
+    assert found.to_numpy().flags.f_contiguous == expected.to_numpy().flags.f_contiguous, "sums depend on the order"
+    assert found.columns.dtype == expected.columns.dtype
+    for row in ([1.0, "x", 2.0, 3.0], [1.0, 10**400, 2.0, 3.0]):
+        with pytest.raises(InvalidInput, match="for 'b'"):
+            build(layout, [row])
