@@ -4,6 +4,9 @@ A new backend is one file, one row here and one line in a suite. A name that is 
 entry points of the group `slipway.<port>`, so that third parties can add backends of their own: see docs/plug-ins.md.
 """
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +16,7 @@ from slipway.errors import BackendError, Conflict, MissingExtra, NotFound, Slipw
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["MEMBERS", "TABLE", "Installed", "find", "installed", "is_known", "load", "names"]
+__all__ = ["MEMBERS", "TABLE", "Installed", "find", "installed", "is_known", "load", "names", "uncollected"]
 
 _DATA = "Install Polars and NumPy for it: pip install 'slipway[data]'"
 _DELTA = "Install delta-rs for it: pip install 'slipway[delta]'"
@@ -185,14 +188,30 @@ def load(port: str, name: str) -> Any:
     path, remedy = TABLE[port][name]
     module, _, attribute = path.partition(":")
     try:
-        # In a context of its own: what a library reads while it is imported is no input of the step that came upon it.
-        return getattr(Context().run(import_module, module), attribute)
+        with uncollected():
+            # In a context of its own: what a library reads while it is imported is no input of the step that came upon it.
+            return getattr(Context().run(import_module, module), attribute)
     except ImportError as problem:
         if (problem.name or "").startswith("slipway"):
             raise
         raise MissingExtra(
             f"The {port} {name!r} needs the module {problem.name!r}, which is not installed.", fix=remedy
         ) from problem
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """While libraries are imported Python's collector rests: they make a million objects, none of which is garbage.
+
+    A command that imports scikit-learn spent a tenth of its time on looking.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def is_known(port: str, name: str) -> bool:

@@ -4,17 +4,12 @@
 ends (sentence, exit code) is decided in `exits.py`.
 """
 
-import gc
 from importlib import import_module
 from typing import Any
 
 import click
 
 __all__ = ["COMMANDS", "main"]
-
-_YOUNG = 50_000
-"""Objects that are made before the collector looks at them, in place of 700. Libraries make a million while they are imported,
-none of which is garbage: a command that imports scikit-learn spent a tenth of its time on looking."""
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("slipway.cli.demo", "demo", "From raw data to a model answering in production, with real flights."),
@@ -135,7 +130,6 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from slipway.errors import SlipwayError
 
-        gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError as asked:  # `slipway runs` asks what there is: that is no mistake
