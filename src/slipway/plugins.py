@@ -16,8 +16,9 @@ from slipway.errors import BackendError, Conflict, MissingExtra, NotFound, Slipw
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["MEMBERS", "TABLE", "Installed", "find", "installed", "is_known", "load", "names", "uncollected"]
+__all__ = ["MEMBERS", "TABLE", "Installed", "find", "installed", "is_known", "load", "names", "seldom_collected"]
 
+_SELDOM, _USUAL = 50_000, gc.get_threshold()
 _DATA = "Install Polars and NumPy for it: pip install 'slipway[data]'"
 _DELTA = "Install delta-rs for it: pip install 'slipway[delta]'"
 _SKLEARN = "Install scikit-learn for it: pip install 'slipway[sklearn]'"
@@ -188,7 +189,7 @@ def load(port: str, name: str) -> Any:
     path, remedy = TABLE[port][name]
     module, _, attribute = path.partition(":")
     try:
-        with uncollected():
+        with seldom_collected():
             # In a context of its own: what a library reads while it is imported is no input of the step that came upon it.
             return getattr(Context().run(import_module, module), attribute)
     except ImportError as problem:
@@ -200,18 +201,19 @@ def load(port: str, name: str) -> Any:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """While libraries are imported Python's collector rests: they make a million objects, none of which is garbage.
+def seldom_collected() -> Iterator[None]:
+    """While libraries are imported Python's collector looks seldom: they make a million objects, none of which is garbage.
 
-    A command that imports scikit-learn spent a tenth of its time on looking.
+    A command that imports scikit-learn spent a tenth of its time on looking. Seldom and not never: a module may work while
+    it is imported.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
+    before = gc.get_threshold()
+    gc.set_threshold(_SELDOM, *before[1:])
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        if gc.get_threshold()[0] == _SELDOM:  # another thread, or what was imported, may have set another
+            gc.set_threshold(*(_USUAL if before[0] == _SELDOM else before))
 
 
 def is_known(port: str, name: str) -> bool:

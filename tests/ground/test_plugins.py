@@ -1,5 +1,6 @@
 """What is opened by name."""
 
+import gc
 from importlib.util import find_spec
 
 import pytest
@@ -41,3 +42,18 @@ def test_a_fault_of_slipway_is_not_called_a_missing_extra(monkeypatch: pytest.Mo
     monkeypatch.setitem(plugins.TABLE["ledger"], "new", ("slipway.backends.no_such:Class", "pip install x"))
     with pytest.raises(ModuleNotFoundError):
         plugins.load("ledger", "new")
+
+
+def test_the_collector_is_as_it_was_after_an_import_whoever_imported_meanwhile() -> None:
+    before = gc.get_threshold()
+    first, second = plugins.seldom_collected(), plugins.seldom_collected()
+    first.__enter__()
+    assert gc.get_threshold()[0] > before[0]
+    second.__enter__()  # another thread's
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == before
+    with plugins.seldom_collected():
+        gc.set_threshold(1234)  # a library's own
+    assert gc.get_threshold()[0] == 1234
+    gc.set_threshold(*before)

@@ -82,7 +82,7 @@ class Project:
             sys.path.insert(0, str(self.folder))
         importlib.invalidate_caches()
         try:
-            with self.reading(), plugins.uncollected():
+            with self.reading(), plugins.seldom_collected():
                 return importlib.import_module(name)
         except ModuleNotFoundError as problem:
             if problem.name != name:
