@@ -34,9 +34,9 @@ REMARK = """\
 Slipway does more in that time: rows become a version of a table, a fifth of them judges the model, the package is proven and
 signed, a gate passes it, and monitors, retraining and roll-out stand ready. MLflow's two commands answer, and that is all.
 """
-PYTHON = Path(__file__).parents[1] / ".venv" / "mlflow3" / "bin" / "python"
 ROOT = Path(__file__).parents[1]
-PAGE = Path(__file__).parents[1] / "docs" / "first-ten-minutes.md"
+PYTHON = ROOT / ".venv" / "mlflow3" / "bin" / "python"
+PAGE = ROOT / "docs" / "first-ten-minutes.md"
 _PATH = "the first ten minutes, beside MLflow"
 _PATIENCE_S = 300.0
 

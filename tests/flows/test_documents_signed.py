@@ -37,10 +37,10 @@ sys.stdout.buffer.write(envelope.payload)
 
 
 def test_the_bill_fits_its_schema_and_is_the_same_each_time(desk: Desk) -> None:
-    found = bom(desk.workspace, OfVersion(name=NAME, version=str(FIRST)))
     from cyclonedx.schema import SchemaVersion  # two seconds of grammars, which other tests need not wait for
     from cyclonedx.validation.json import JsonStrictValidator
 
+    found = bom(desk.workspace, OfVersion(name=NAME, version=str(FIRST)))
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(found.text) is None
     assert bom(desk.workspace, OfVersion(name=NAME, version=str(FIRST))) == found
     assert bom(desk.workspace, OfVersion(name=NAME, version=str(BETTER))).text != found.text

