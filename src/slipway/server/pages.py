@@ -139,6 +139,7 @@ def routes(workspace: Workspace) -> list[Route]:
         *people.forms(workspace),
         *settings.forms(workspace),
         *scopes.forms(workspace),
+        *migrations.forms(workspace),
         *documents.forms(workspace),
         *release.forms(workspace),
         *endpoint_acts.forms(workspace),
