@@ -12,10 +12,11 @@ from small_desk import BETTER, FIRST, NAME, Desk
 
 import slipway as sw
 from slipway.errors import NotFound
+from slipway.flows.answered import answered_rows
 from slipway.flows.endpoints import get_endpoint
 from slipway.flows.incident_answers import get_incident
 from slipway.flows.release import declare_endpoint
-from slipway.flows.watch import answered_rows, looks_back_to, watch, watch_rows
+from slipway.flows.watch import looks_back_to, watch, watch_rows
 from slipway.ids import new_id
 from slipway.models import registry
 from slipway.operations.endpoints import GetEndpoint, Watch, Watched
@@ -262,10 +263,12 @@ def test_only_the_present_model_is_judged(serving: Desk) -> None:
     answer(serving, 300, wind=None)
     serving.deploy(BETTER)
     assert watched(serving)[1].predictions == 0
-    answer(serving, 5, number=BETTER)
+    answer(serving, 5, number=BETTER, prefix="R")
     assert watched(serving)[1].predictions == 5
     serving.rollback()
     assert watched(serving)[1].predictions == 300
+    answer(serving, 7, number=BETTER)
+    assert watched(serving)[1].predictions == 293, "a case that was asked again counts once, with its last answer"
 
 
 def test_a_contract_that_changed_under_the_same_model_loses_no_rows(serving: Desk) -> None:

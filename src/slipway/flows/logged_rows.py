@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from slipway.errors import NotFound
 from slipway.ledger import entries
@@ -11,7 +12,13 @@ from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, Revision, Served
 from slipway.records.schema import Signature
 
-__all__ = ["layout_of"]
+__all__ = ["HELD", "MOST_HELD", "layout_of"]
+
+HELD = timedelta(days=70)
+"""How far back a log is held in memory: the longest window, the weeks before it, and a challenger's held-out days."""
+
+MOST_HELD = 500_000
+"""How many answers of an endpoint are held at most; of more a share, see `tables/log_held.py`."""
 
 _DIGITS = 16
 

@@ -13,7 +13,6 @@ import polars as pl
 
 from slipway.errors import SlipwayError
 from slipway.flows import break_glass
-from slipway.flows.answered import answered_rows
 from slipway.flows.consistency import measure
 from slipway.flows.drift import faulty_spans, found_by_hour, looked_over_time
 from slipway.flows.endpoints import folder_of, revision_of
@@ -22,6 +21,7 @@ from slipway.flows.health import Probes, look, service_found, service_monitor
 from slipway.flows.hypotheses import look_at_hypothesis
 from slipway.flows.incidents import close_unwatched, follow, shown_by
 from slipway.flows.kpi_rows import business_rows
+from slipway.flows.logged_rows import HELD, MOST_HELD, layout_of
 from slipway.ids import new_id
 from slipway.ledger import entries, events
 from slipway.models import bundle as bundles
@@ -41,13 +41,13 @@ from slipway.serving.feed_counters import read_feeds
 from slipway.stats.profiles import Profile, from_bytes, without
 from slipway.tables.log_reader import LogReader
 from slipway.tables.log_sampling import is_logged
-from slipway.tables.prediction_log import by_models
+from slipway.tables.prediction_log import answers_frame, by_models
 from slipway.tables.strays import stray_labels
 
 __all__ = [
-    "answered_rows",
     "fallback_monitor",
     "looks_back_to",
+    "rows_to_watch",
     "watch",
     "watch_fallback",
     "watch_inputs",
@@ -59,7 +59,7 @@ _LOOKED_BACK = 50
 
 
 def watch(workspace: Workspace, request: Watch) -> Watched:
-    """Judge what an endpoint's present model has answered so far.
+    """Judge what an endpoint's present model has answered in the last 70 days.
 
     Raises:
         NotFound: Nothing was ever deployed there.
@@ -70,10 +70,14 @@ def watch(workspace: Workspace, request: Watch) -> Watched:
     home = folder / "bundles" / revision.served.bundle
     bundle = bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer)
     now = workspace.clock.now()
-    rows = _with_earlier_models(workspace, revision, bundle, answered_rows(workspace, revision, bundle), now)
+    reader = LogReader(folder / "log", MOST_HELD)
+    reader.refresh(layout_of(workspace, request.name), now - HELD)
+    watched = watch_rows(workspace, revision, bundle, home, rows_to_watch(reader, revision, bundle), now)
     strays = stray_labels(folder / "log", _least_share(workspace, request.name))
     return msgspec.structs.replace(
-        watch_rows(workspace, revision, bundle, home, rows, now),
+        watched,
+        predictions=round(watched.predictions / reader.share()),
+        labels=round(watched.labels / reader.share()),
         unmatched=strays.labels,
         unmatched_example=strays.example,
     )
@@ -92,6 +96,21 @@ def looks_back_to(workspace: Workspace, revision: Revision, now: datetime) -> da
     spans_us = [(1 if one.contract is None else 2) * one.window_us + one.label_delay_us for one in revision.monitors]
     reach = [timedelta(microseconds=span) for span in spans_us]
     return min([now, *spans, *(now - back for back in reach)])
+
+
+def rows_to_watch(reader: LogReader, revision: Revision, bundle: Bundle, since: datetime | None = None) -> pl.DataFrame:
+    """What an endpoint answered, of all its models, with the columns of the one that serves, for `watch_rows`.
+
+    Args:
+        reader: Has read its log.
+        revision: What serves.
+        bundle: Its model.
+        since: Decisions before this are left out, None for none.
+    """
+    rows, own = reader.answered(since), answers_frame([], revision.contract, bundle.signature)
+    if not set(own.columns) <= set(rows.columns):  # it has answered nothing yet, or only models with other inputs have
+        rows = pl.concat([rows, own], how="diagonal_relaxed")
+    return rows
 
 
 def watch_rows(
@@ -346,35 +365,6 @@ def _least_share(workspace: Workspace, name: str) -> float:
 def _log_name(revision: Revision) -> str:
     """How the log names the bundle that a revision serves."""
     return revision.served.bundle[:16]
-
-
-def _with_earlier_models(
-    workspace: Workspace, revision: Revision, bundle: Bundle, rows: pl.DataFrame, now: datetime
-) -> pl.DataFrame:
-    """With what earlier models answered from the same inputs: a new model has not seen the weeks before by itself."""
-    since = looks_back_to(workspace, revision, now)
-    with workspace.ledger.read() as tx:
-        known = entries.find(tx, Revision, project=workspace.project, name=revision.name, limit=100_000)
-    before = (
-        found for found in known if found.number < revision.number
-    )  # one after it was refused, and answered nothing
-    earlier = {found.served.bundle: found for found in sorted(before, key=lambda found: found.number)}
-    earlier.pop(revision.served.bundle, None)
-    frames, reach = [rows], rows["at"].min()
-    for found in sorted(earlier.values(), key=lambda found: -found.number):
-        if isinstance(reach, datetime) and reach <= since:
-            break
-        other = _bundle_kept(workspace, found)
-        if other is not None and other.signature.inputs == bundle.signature.inputs:
-            frames.append(answered_rows(workspace, found, other, since).filter(pl.col("at") > since))
-            reach = pl.concat([frame.select("at") for frame in frames])["at"].min()
-    shared = [name for name in rows.columns if all(name in frame.columns for frame in frames)]
-    return pl.concat([frame.select(shared) for frame in frames])
-
-
-def _bundle_kept(workspace: Workspace, revision: Revision) -> Bundle | None:
-    home = folder_of(workspace, revision.name) / "bundles" / revision.served.bundle
-    return bundles.verify(home, expect=revision.served.bundle, signer=workspace.signer) if home.exists() else None
 
 
 def _serving(workspace: Workspace, name: str, folder: Path) -> Revision:

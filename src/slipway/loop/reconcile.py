@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import polars as pl
-
 from slipway.errors import SlipwayError
 from slipway.flows import break_glass, rollout_incidents, rollouts
 from slipway.flows.abtest_state import running_abtest
@@ -21,11 +19,19 @@ from slipway.flows.endpoints import folder_of, revision_of
 from slipway.flows.health import Probes
 from slipway.flows.judging import declared_endpoint
 from slipway.flows.log_retention import drop_old_days
-from slipway.flows.logged_rows import layout_of
+from slipway.flows.logged_rows import HELD, MOST_HELD, layout_of
 from slipway.flows.publish import converge
 from slipway.flows.score import settle
 from slipway.flows.turns import turn
-from slipway.flows.watch import fallback_monitor, looks_back_to, watch_fallback, watch_inputs, watch_rows, watch_service
+from slipway.flows.watch import (
+    fallback_monitor,
+    looks_back_to,
+    rows_to_watch,
+    watch_fallback,
+    watch_inputs,
+    watch_rows,
+    watch_service,
+)
 from slipway.governance.callers import tell_endpoints
 from slipway.ledger import entries, events
 from slipway.loop import CONTROLLER, evidence, failed_retrainings, guards, retrain
@@ -54,7 +60,6 @@ from slipway.rollout.judge_canary import judge_canary
 from slipway.rollout.judge_shadow import judge_shadow
 from slipway.rollout.judge_unseen import Unseen, Vetoes, judge_unseen
 from slipway.tables.log_reader import LogReader
-from slipway.tables.prediction_log import answers_frame
 
 __all__ = ["looking", "reconcile"]
 
@@ -62,8 +67,7 @@ _DIGITS = 16
 _MANY = 100_000
 _A_WEEK = timedelta(days=6)  # from the first decision of seven days to the last
 _AT_ANY_TIME = ("fallback", "service")
-_KEEP = timedelta(days=70)
-"""How far back the log is held in memory: the longest window, the weeks before it, and a challenger's held-out days."""
+_RECENT = timedelta(days=2)
 
 
 @dataclass
@@ -158,7 +162,7 @@ class _desk:  # a context manager that reads like a function
     def __init__(self, folder: Path) -> None:
         with _desks_lock:
             if folder not in _desks:
-                _desks[folder] = _Desk(LogReader(folder / "log"))
+                _desks[folder] = _Desk(LogReader(folder / "log", MOST_HELD))
             self._found = _desks[folder]
 
     def __enter__(self) -> _Desk:
@@ -217,6 +221,14 @@ def _hour(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def _midnight(instant: datetime) -> datetime:
+    return _hour(instant).replace(hour=0)
+
+
+def _of_all(share: float) -> str:
+    return "all" if share >= 1 else f"one of {1 / share:,.0f}"
+
+
 def _day(instant: datetime) -> date:
     return instant.astimezone(UTC).date()
 
@@ -233,18 +245,28 @@ def _watched_on(workspace: Workspace, revision: Revision) -> date | None:
 
 
 def _read_log(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> None:
-    desk.reader.refresh(layout_of(workspace, revision.name), now - _KEEP)
+    """Read what was added to the log; of a roll-out's rows a greater share is held than of those before it."""
+    present = rollouts.newest(workspace, revision.name)
+    recent_from = _midnight(now - _RECENT)
+    if present is not None and (present.is_under_way or now <= (present.watched_until or present.created_at)):
+        recent_from = min(recent_from, present.created_at)
+    before = desk.reader.share()
+    desk.reader.refresh(
+        layout_of(workspace, revision.name), now - HELD, recent_from if revision.batch is None else None
+    )
+    if (share := desk.reader.share()) != before:
+        workspace.say(
+            f"The log of {revision.name!r} is looked at by {_of_all(share)} of its rows, and by {_of_all(desk.reader.share(now))} of those "
+            f"since {recent_from:%Y-%m-%d}."
+        )
     if desk.told_on != _day(now):
-        desk.reader.forget(now - _KEEP)
+        desk.reader.forget(now - HELD)
 
 
 def _watch(workspace: Workspace, revision: Revision, desk: _Desk, now: datetime) -> None:
     """Let the monitors look, once a business day."""
     bundle, home = _served(workspace, revision)
-    since = looks_back_to(workspace, revision, now)
-    rows, own = desk.reader.answered(since), answers_frame([], revision.contract, bundle.signature)
-    if not set(own.columns) <= set(rows.columns):  # it has answered nothing yet, or only models with other inputs have
-        rows = pl.concat([rows, own], how="diagonal_relaxed")
+    rows = rows_to_watch(desk.reader, revision, bundle, looks_back_to(workspace, revision, now))
     watch_rows(workspace, revision, bundle, home, rows, now)
 
 

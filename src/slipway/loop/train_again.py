@@ -122,15 +122,18 @@ def _hold(workspace: Workspace, declared: DeclaredEndpoint, asked: Due, found: A
 
 
 def _new_labels(reader: LogReader, bundle: Bundle, began: datetime) -> tuple[int, str]:
-    """How many answered rows have a label that the model which serves cannot have learnt from, and since when."""
+    """How many answered rows have a label that the model which serves cannot have learnt from, and since when.
+
+    Where the reader holds a share of them they are reckoned from it: training reads the whole log.
+    """
     since = bundle.trained_until or began
     rows = by_models(reader.answered(since))
-    return rows.height - rows["label"].null_count(), f"{since:%Y-%m-%d}"
+    return round((rows.height - rows["label"].null_count()) / reader.share(since)), f"{since:%Y-%m-%d}"
 
 
 def _labels_since(reader: LogReader, since: datetime) -> int:
     """How many rows that a model answered have a label that was observed after an instant."""
-    return by_models(reader.answered()).filter(pl.col("labelled_at") > since).height
+    return round(by_models(reader.answered()).filter(pl.col("labelled_at") > since).height / reader.share())
 
 
 def _was_held(workspace: Workspace, parent: str, figures: dict[str, str], subjects: tuple[str, ...]) -> bool:

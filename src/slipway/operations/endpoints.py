@@ -234,8 +234,8 @@ class Watched(Struct, frozen=True, kw_only=True):
     """What the monitors found, and the incidents that are open.
 
     Args:
-        predictions: What the present model answered.
-        labels: For how many of these a label has come.
+        predictions: What the present model answered in the last 70 days.
+        labels: For how many of these a label has come. Of a log of more than half a million rows both are reckoned from a share.
         findings: One a monitor.
         incidents: Those that are open.
         unmatched: For how many predictions or keys labels came that match nothing the endpoint ever answered.

@@ -13,6 +13,7 @@ from slipway.records.endpoints import Contract
 from slipway.records.predictions import FailureRow, LabelRow, PredictionRow, ShadowRow
 from slipway.records.schema import Signature
 from slipway.tables.log_folder import erased_last
+from slipway.tables.log_held import DRAWN, Held, held, with_draws
 from slipway.tables.log_rows import read_parts, read_rows
 from slipway.tables.prediction_log import (
     FAILURES,
@@ -38,6 +39,7 @@ _READ_ROWS = 20_000
 _BLOCK_ROWS = 8192
 _LOOSE_FRAMES = 16
 _KEPT_ANSWERS = 2
+_LEAST_NAMES = 1000
 _SHADOW_SCHEMA = pl.Schema(
     {
         "prediction": pl.String(),
@@ -70,18 +72,25 @@ _FAILURE_SCHEMA = pl.Schema(
 class LogReader:
     """The log of one endpoint in memory. Not safe for threads.
 
+    Where there are more answers than shall be held, a share of them is, chosen as by `log_sampling.is_logged`: as if no
+    more had been logged. What is asked for is even, each of its rows stands for as many (`share`), and `log_share` says so.
+
     Args:
         folder: The endpoint's log.
+        most: How many answers are held at most, None for all. One with fewer than a thousand keys is held whole.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int | None = None) -> None:
         self._folder = folder
+        self._most = most
         self._since: datetime | None = None
         self._erased = erased_last(folder)
         self._begin()
 
     def _begin(self) -> None:
         """Know nothing of the log."""
+        self._held, self._is_sparse = Held(), False
+        self._room = self._most
         self._cursors: dict[str, Cursor] = {}
         self._layouts: dict[tuple[int, str], tuple[Contract, Signature]] = {}
         self._answers: dict[tuple[tuple[str, pl.DataType], ...], _Answers] = {}
@@ -90,12 +99,13 @@ class LogReader:
         self._failures = _Blocks(_FAILURE_SCHEMA)
         self._asked: dict[tuple[datetime | None, datetime | None], pl.DataFrame] = {}
 
-    def refresh(self, layout: Layout, since: datetime | None = None) -> None:
+    def refresh(self, layout: Layout, since: datetime | None = None, recent_from: datetime | None = None) -> None:
         """Read what was added since the last time; everything, where rows were erased since then. Where it raises, it has read the log up to some row and goes on there.
 
         Args:
             layout: Tells how rows are laid out; called once for each pair of a revision and a bundle.
             since: What will be forgotten anyway: days before this one that are Parquet by now are not read.
+            recent_from: Of decisions from then on a greater share is held than of those before, where not all can be.
 
         Raises:
             Corrupt: The log is damaged.
@@ -103,13 +113,22 @@ class LogReader:
         """
         self.release()
         self._since = since
-        if (erased := erased_last(self._folder)) != self._erased:  # what was erased must not live on here
+        erased = erased_last(self._folder)
+        if (
+            erased != self._erased or self._is_sparse
+        ):  # what was erased must not live on here; or there is room for more
             self._begin()
             self._erased = erased
+        if (moved := self._held.moved(recent_from)) != self._held:
+            self._hold(moved)
         self._read_answers(layout)
-        self._read(LABELS, LabelRow, lambda rows: self._labels.append(labels_frame(rows, [1] * len(rows))))
-        self._read(SHADOWS, ShadowRow, lambda rows: self._shadows.append(_shadows_frame(rows)))
+        self._read(LABELS, LabelRow, self._add_labels)
+        self._read(SHADOWS, ShadowRow, self._add_shadows)
         self._read(FAILURES, FailureRow, lambda rows: self._failures.append(_failures_frame(rows)))
+
+    def share(self, since: datetime | None = None) -> float:
+        """Which share of the logged answers is held: what is asked for from an instant on, None for all, is so much of all."""
+        return self._held.share(since)
 
     def answered(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
         """Answered rows whose decision time is in [since, until), with the label of each, by decision time and key.
@@ -128,7 +147,7 @@ class LogReader:
 
     def _answered(self, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         by_age = sorted(self._answers.values(), key=lambda answers: (-answers.newest, answers.names))
-        found = [answers.blocks.between(since, until) for answers in by_age]
+        found = [self._even(answers, since, until) for answers in by_age]
         found = [frame for i, frame in enumerate(found) if i == 0 or frame.height]
         if not found:
             frame = answers_frame([], Contract(fields=()), Signature((), ()))
@@ -136,6 +155,10 @@ class LogReader:
             frame = found[0] if len(found) == 1 else pl.concat(found, how="diagonal_relaxed")
         frame = frame[_order(frame)]
         return joined(frame, self._labels.frame())
+
+    def _even(self, answers: _Answers, since: datetime | None, until: datetime | None = None) -> pl.DataFrame:
+        """Rows of one shape, each of which stands for as many."""
+        return held(answers.blocks.between(since, until), self._held.share(since))
 
     def answers_by(self, since: datetime) -> pl.DataFrame:
         """How many rows were answered since a decision time, by the model that was asked and why the fallback did.
@@ -145,7 +168,7 @@ class LogReader:
         """
         by = ["bundle", "fallback"]
         empty = pl.DataFrame(schema={"bundle": pl.String, "fallback": pl.String, "log_share": pl.Float64})
-        found = [answers.blocks.between(since, None).select(empty.columns) for answers in self._answers.values()]
+        found = [self._even(answers, since).select(empty.columns) for answers in self._answers.values()]
         answered = (1 / pl.col("log_share")).sum().round().cast(pl.UInt32).alias("rows")
         return pl.concat([empty, *found]).group_by(by).agg(answered).sort(by)
 
@@ -163,7 +186,7 @@ class LogReader:
             left = most
             for frame in reversed(answers.blocks.frames()):
                 own = frame.filter((pl.col("bundle") == bundle) & (pl.col("fallback") == "")).tail(left)
-                names = [name for name in own.columns if name not in _OWN]
+                names = [name for name in own.columns if name not in _OWN and name != DRAWN]
                 inputs = pl.struct(names).hash() if names else pl.lit(0, pl.UInt64)
                 found.append(own.select("at", "score", inputs.alias("inputs")))
                 left -= own.height
@@ -197,6 +220,11 @@ class LogReader:
         gone = [answers.blocks.forget(before) for answers in self._answers.values()]
         self._shadows.forget(before)
         self._failures.forget(before)
+        self._forget_labels(gone)
+        self._is_sparse = self._most is not None and self._held.old < 1 and self._height() < self._most / 8
+
+    def _forget_labels(self, gone: Sequence[pl.DataFrame]) -> None:
+        """Those of rows that are not held any more."""
         ids, keys = (pl.concat([pl.Series(of, [], pl.String), *(frame[of] for frame in gone)]) for of in ("id", "key"))
         left = [frame["key"] for answers in self._answers.values() for frame in answers.blocks.frames()]
         self._labels.forget(ids, keys.filter(~keys.is_in(pl.concat(left).unique().implode())) if left else keys)
@@ -239,11 +267,50 @@ class LogReader:
             if of not in self._layouts:
                 self._layouts[of] = layout(*of)
             frames.append((of[0], answers_frame(group, *self._layouts[of])))
-        for number, frame in frames:  # only when all of them could be made: a second try finds none of them here
+        for number, whole in frames:  # only when all of them could be made: a second try finds none of them here
+            frame = whole if self._most is None else self._held.of(with_draws(whole))
             shape = tuple(frame.schema.items())
             answers = self._answers.setdefault(shape, _Answers(frame.schema))
             answers.newest = max(answers.newest, number)
             answers.blocks.append(frame)
+        while self._room is not None and (height := self._height()) > self._room:
+            less, names = self._held.less(self._rows())
+            if names < _LEAST_NAMES:  # so few would tell nothing of the others
+                self._room = 2 * height
+            else:
+                self._hold(less)
+
+    def _hold(self, wanted: Held) -> None:
+        """Drop what is not wanted any more, and its labels."""
+        self._held = wanted
+        if wanted.old < 1:
+            gone = [answers.blocks.drop(~wanted.expression()) for answers in self._answers.values()]
+            self._forget_labels([frame for frame in gone if frame.height])
+
+    def _height(self) -> int:
+        return sum(answers.blocks.height() for answers in self._answers.values())
+
+    def _rows(self) -> pl.DataFrame:
+        """When each row was decided, and its draw."""
+        found = [frame.select("at", DRAWN) for answers in self._answers.values() for frame in answers.blocks.frames()]
+        return pl.concat(found)
+
+    def _add_labels(self, rows: list[LabelRow]) -> None:
+        self._labels.append(labels_frame(rows, [1] * len(rows)))
+        if self._held.old < 1 and self._labels.height() > 2 * self._height() + _READ_ROWS:
+            self._labels.keep(*self._ids_and_keys())
+
+    def _add_shadows(self, rows: list[ShadowRow]) -> None:
+        self._shadows.append(_shadows_frame(rows))
+        if self._held.old < 1 and self._shadows.height() > 4 * self._height() + _READ_ROWS:
+            self._shadows.drop(~pl.col("prediction").is_in(self._ids_and_keys()[0].implode()), but=_READ_ROWS)
+
+    def _ids_and_keys(self) -> tuple[pl.Series, pl.Series]:
+        frames = [frame for answers in self._answers.values() for frame in answers.blocks.frames()]
+        ids, keys = (
+            pl.concat([pl.Series(of, [], pl.String), *(frame[of] for frame in frames)]) for of in ("id", "key")
+        )
+        return ids, keys.unique()
 
 
 class _Answers:
@@ -270,6 +337,19 @@ class _Labels:
     def frame(self) -> pl.DataFrame:
         """All labels that may count."""
         return pl.concat(self._frames)
+
+    def height(self) -> int:
+        """How many there are."""
+        return sum(frame.height for frame in self._frames)
+
+    def keep(self, ids: pl.Series, keys: pl.Series) -> None:
+        """Keep those of predictions and keys, and the newest: what they judge may not have been read yet."""
+        whole = self.frame()
+        later = whole.tail(_READ_ROWS)
+        is_held = pl.col("prediction").is_in(ids.implode()) | (
+            (pl.col("prediction") == "") & pl.col("key").is_in(keys.implode())
+        )
+        self._frames = [whole.head(whole.height - later.height).filter(is_held), later]
 
     def forget(self, ids: pl.Series, keys: pl.Series) -> None:
         """Drop the labels of predictions, and of keys."""
@@ -304,6 +384,24 @@ class _Blocks:
             made = _Block(pl.concat([block.frame for block in self._loose], rechunk=True))
             self._loose = [] if rows >= _BLOCK_ROWS else [made]
             self._blocks += [made] if rows >= _BLOCK_ROWS else []
+
+    def height(self) -> int:
+        """How many rows there are."""
+        return sum(block.frame.height for block in (*self._blocks, *self._loose))
+
+    def drop(self, wanted: pl.Expr, but: int = 0) -> pl.DataFrame:
+        """Drop rows, the last ones excepted, and put the others together anew; returns what was dropped."""
+        frames = self.frames()
+        self._blocks, self._loose = [], []
+        left, gone = sum(frame.height for frame in frames) - but, [self._empty]
+        for frame in frames:
+            first = frame.head(max(left, 0))
+            left -= frame.height
+            gone.append(first.filter(wanted))
+            rest = pl.concat([first.filter(~wanted), frame.tail(frame.height - first.height)])
+            if rest.height:
+                self.append(rest)
+        return pl.concat(gone)
 
     def frames(self) -> list[pl.DataFrame]:
         """All rows."""

@@ -2,7 +2,7 @@
 
 from blake3 import blake3
 
-__all__ = ["is_logged"]
+__all__ = ["drawn", "is_logged"]
 
 _SALT = b"slipway prediction log\0"
 
@@ -16,5 +16,10 @@ def is_logged(name: str, sample: float) -> bool:
         name: The row's key as the log has it, its id where it has none.
         sample: The share.
     """
+    return drawn(name) < sample
+
+
+def drawn(name: str) -> float:
+    """The number from 0 to below 1 that decides it: a row is among every share that is greater."""
     hashed = blake3(_SALT + name.encode()).digest(length=8)
-    return (int.from_bytes(hashed, "big") >> 11) / 2**53 < sample
+    return (int.from_bytes(hashed, "big") >> 11) / 2**53
