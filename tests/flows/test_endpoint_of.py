@@ -1,6 +1,7 @@
 """`sw.endpoint_of`: what it declares, which rows judge, and what it says of what cannot be."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 import slipway as sw
 from slipway.errors import InvalidDeclaration, InvalidInput
-from slipway.flows.endpoint_of import _Taught
+from slipway.flows.endpoint_of import _as, _Taught
 from slipway.hosts.pipeline_run import _home, _ingest
 from slipway.hosts.project import Project, open_project
 
@@ -120,7 +121,7 @@ def test_a_retraining_reads_what_lies_in_the_projects_folder_now(
 
 @pytest.mark.parametrize("keys", [("case",), ()])
 def test_what_judged_one_version_never_teaches_a_later_one(keys: tuple[str, ...]) -> None:
-    taught = _Taught(name="sums", train=train, rows=rows, label="y", keys=keys, time="")
+    taught = _Taught(name="sums", train=train, rows=rows, label="y", keys=keys, time="", metric="mae")
     fit, test = taught._split(ROWS)
     assert fit.height + test.height == 200
     assert 20 <= test.height <= 60
@@ -131,7 +132,7 @@ def test_what_judged_one_version_never_teaches_a_later_one(keys: tuple[str, ...]
 
 
 def test_by_time_the_last_fifth_judges() -> None:
-    taught = _Taught(name="sums", train=train, rows=rows, label="y", keys=(), time="case")
+    taught = _Taught(name="sums", train=train, rows=rows, label="y", keys=(), time="case", metric="mae")
     fit, test = taught._split(ROWS.reverse())
     assert (fit["case"].max(), test["case"].to_list()) == (159, list(range(160, 200)))
 
@@ -148,6 +149,12 @@ def test_by_time_the_last_fifth_judges() -> None:
         ),
         ("return LinearRegression().fit", "LinearRegression().fit", "returned nothing"),
         ('pl.read_csv("rows.csv")', 'pl.read_csv("rows.csv").head(9)', "gives 9 labelled rows"),
+        (
+            'pl.read_csv("rows.csv")',
+            'pl.read_csv("rows.csv").cast({"y": pl.String})',
+            "label 'y' of 'sums' holds String",
+        ),
+        ('metric="mae"', 'metric="auc"', r"watched by its auc, and train\(rows\) returned a regression.*metric='mae'"),
     ],
 )
 def test_what_the_rows_do_not_hold_is_said_with_the_way_on(
@@ -164,3 +171,20 @@ def test_what_the_rows_do_not_hold_is_said_with_the_way_on(
 
     with pytest.raises((InvalidInput, InvalidDeclaration), match=f"(?s){says}"):
         trained()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "known", "wanted"),
+    [
+        (pl.Int64(), ["5", "A-17", None], [5, None, None]),
+        (pl.Datetime("ns"), ["2025-01-21T00:00:00.000", "2025-01-21", "soon"], [datetime(2025, 1, 21)] * 2 + [None]),
+        (pl.Datetime("us", "UTC"), ["2025-01-21T02:00:00+02:00", None], [datetime(2025, 1, 21, tzinfo=UTC), None]),
+        (pl.Date(), ["2025-01-21", "2025-01-21T05:00:00Z"], [date(2025, 1, 21)] * 2),
+        (pl.String(), ["x"], ["x"]),
+    ],
+)
+def test_what_was_answered_has_the_rows_types_or_is_unknown(dtype: Any, known: list[Any], wanted: list[Any]) -> None:
+    found = _as(pl.DataFrame({"key": known}, schema={"key": pl.String}), "key", dtype)
+    assert found.dtype == dtype
+    assert found.to_list() == wanted
+    assert _as(pl.DataFrame({"other": known}), "key", dtype).to_list() == [None] * len(known)

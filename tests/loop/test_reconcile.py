@@ -203,6 +203,21 @@ def test_a_broken_feed_holds_a_schedule_until_it_is_mended(desk: HandDesk) -> No
     assert [one.name for one in desk.actions()] == ["alert", "hold", "close", "retrain"]
 
 
+def test_a_feed_that_broke_since_the_last_look_teaches_nothing_either(desk: HandDesk) -> None:
+    assert desk.days(0, 7) == []
+    assert desk.day(7.5, bent={"region": "??"}) == ["hold"], "the monitors look once more before anything is trained"
+    assert desk.day(8, bent={"region": "??"}) == ["alert"]
+    assert desk.retrainings() == []
+    assert desk.days(8, 11) == ["close", "retrain"]
+
+
+def test_new_labels_that_are_held_are_told_once(desk: HandDesk) -> None:
+    retrain = dataclasses.replace(desk.endpoint.retrain, when=[sw.new_labels(10)])
+    declare(desk, retrain=retrain)
+    assert desk.days(0, 5) == ["retrain", "hold"]
+    assert "has not ended" in desk.actions()[-1].sentence
+
+
 @pytest.mark.full
 def test_while_one_is_rolled_out_the_next_is_held_and_caught_up(desk: HandDesk) -> None:
     desk.days(0, 16)

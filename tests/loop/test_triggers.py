@@ -119,7 +119,9 @@ def test_new_labels_ask_once_there_are_enough_since_the_last_training_began() ->
     now, began = SERVES_SINCE + timedelta(days=2), SERVES_SINCE + timedelta(days=1)
     came = {SERVES_SINCE: 200, began: 199}
     assert ask(now, what) is None, "nobody counted any"
-    assert ask(now, what, labels_since=came.__getitem__) == f"200 new labels at {now:%m-%d %H:%M}"
+    assert ask(now, what, labels_since=came.__getitem__) == f"200 new labels at {SERVES_SINCE:%m-%d %H:%M}"
+    later = now + timedelta(hours=1)
+    assert ask(later, what, labels_since=came.__getitem__) == ask(now, what, labels_since=came.__getitem__), "told once"
     assert ask(now, what, labels_since=came.__getitem__, earlier=[retraining(began, "hand")]) is None
 
 
@@ -127,13 +129,15 @@ def test_an_occasion_that_a_plugin_tells_of_asks_once_and_after_everything_else(
     plugin = Plugged("file_arrived", (("path", "/drop/go"),))
     arrived = TriggerSpec(kind="custom", custom=plugin)
     words = "custom file_arrived(path='/drop/go'): a1"
-    told = f"{words} at 04-21 00:00"
+    told = f"{words} at 04-01 00:00"
     now = SERVES_SINCE + timedelta(days=20)
     assert ask(now, spec(arrived), occasion=lambda one: "") is None
     assert ask(now, spec(arrived), occasion=lambda one: "a1" if one == plugin else "") == told
     earlier = [retraining(SERVES_SINCE + timedelta(days=15), words)]
     assert ask(now, spec(arrived), occasion=lambda one: "a1", earlier=earlier) is None
-    assert ask(now, spec(arrived), occasion=lambda one: "a2", earlier=earlier) == told.replace("a1", "a2")
+    assert ask(now, spec(arrived), occasion=lambda one: "a2", earlier=earlier) == told.replace("a1", "a2").replace(
+        "04-01", "04-16"
+    )
     worse = ask(
         now, spec(arrived, TriggerSpec(kind="degraded")), occasion=lambda one: 1 / 0, incidents=[incident("quality")]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -91,7 +92,7 @@ def endpoint_of(
             fix=near(str(metric), (*_CLASSIFIED, *_REGRESSED), what="metrics"),
         )
     keys = (key,) if isinstance(key, str) else tuple(key)
-    taught = _Taught(name=name, train=train, rows=rows, label=label, keys=keys, time=time)
+    taught = _Taught(name=name, train=train, rows=rows, label=label, keys=keys, time=time, metric=metric)
     python = name.replace("-", "_").replace(".", "_")
     table = Table(_named(taught.fetched, f"{python}_rows", rows), key=keys, description=f"What teaches {name}.")
     pipeline = Pipeline(_named(lambda: taught.released(table), python, train))
@@ -113,6 +114,7 @@ class _Taught:
     label: str
     keys: tuple[str, ...]
     time: str
+    metric: str
 
     def fetched(self) -> pl.DataFrame:
         """The labelled rows that there are now, with what was answered and labelled since."""
@@ -124,6 +126,13 @@ class _Taught:
                     fix=near(column, frame.columns, what="columns"),
                     field=what,
                 )
+        if not (frame[self.label].dtype.is_numeric() or frame[self.label].dtype in (pl.Boolean, pl.Null)):
+            raise InvalidInput(
+                f"The label {self.label!r} of {self.name!r} holds {frame[self.label].dtype}.",
+                why="A label is a number, or true or false.",
+                fix=f"Let {self.rows.__name__}() say it so: rows[{self.label!r}] = rows[{self.label!r}] == 'yes'.",
+                field="label",
+            )
         return pl.concat([frame, self._answered(frame)], how="vertical")
 
     def _answered(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -146,8 +155,9 @@ class _Taught:
         known = pl.DataFrame(values)
         if not known.height:
             return frame.clear()
-        known = known.select(_as(known, column, dtype) for column, dtype in frame.schema.items())
+        known = pl.DataFrame([_as(known, column, dtype) for column, dtype in frame.schema.items()])
         if self.keys:
+            known = known.drop_nulls(self.keys)  # a key that is none of theirs names no row
             known = known.join(frame.select(self.keys).unique(), on=self.keys, how="anti", maintain_order="left")
             known = known.unique(self.keys, keep="last", maintain_order=True)
         return known
@@ -183,8 +193,17 @@ class _Taught:
             raise InvalidDeclaration(
                 f"{self.train.__name__}(rows) of {self.name!r} returned nothing.", fix="Return the fitted estimator."
             )
-        if isinstance(estimator, Model):
-            return estimator
+        model = estimator if isinstance(estimator, Model) else self._packed(estimator, fit, given)
+        fitting = _CLASSIFIED if model.task == "classification" else _REGRESSED
+        if self.metric not in fitting:
+            raise InvalidDeclaration(
+                f"{self.name!r} is watched by its {self.metric}, and {self.train.__name__}(rows) returned a {model.task}.",
+                why=f"A {model.task} has: {', '.join(fitting)}.",
+                fix=f"Declare metric={fitting[0]!r}, or return a model of the other kind.",
+            )
+        return model
+
+    def _packed(self, estimator: Any, fit: pl.DataFrame, given: Any) -> Model:
         names = getattr(estimator, "feature_names_in_", None)
         if names is not None and self.label in names:
             raise InvalidDeclaration(
@@ -235,6 +254,23 @@ def _source(column: str, found: pl.DataFrame) -> str | None:
     return asked if asked in found.columns else column if column in found.columns else None
 
 
-def _as(known: pl.DataFrame, column: str, dtype: pl.DataType) -> pl.Expr:
-    value = pl.col(column) if column in known.columns else pl.lit(None)
-    return value.cast(dtype, strict=False).alias(column)
+def _as(known: pl.DataFrame, column: str, dtype: pl.DataType) -> pl.Series:
+    """A column of what was answered in the type that the rows have; null where a value is none of that type."""
+    if column not in known.columns:
+        return pl.Series(column, [None], dtype).new_from_index(0, known.height)
+    values = known[column]
+    if values.dtype == pl.String and dtype.is_temporal():  # a request carries a time as text
+        values = pl.Series(column, [_instant(one) for one in values], pl.Datetime("us", "UTC"))
+        if isinstance(dtype, pl.Datetime):
+            zone = dtype.time_zone
+            values = values.dt.convert_time_zone(zone) if zone else values.dt.replace_time_zone(None)
+    return values.cast(dtype, strict=False).alias(column)
+
+
+def _instant(text: str | None) -> datetime | None:
+    """A time out of its text; one without a zone is of UTC."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -188,7 +188,8 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk, *, waits: bool) -> 
     _read_log(workspace, revision, desk, now)
     break_glass.pass_over(workspace, revision, now)
     actions: list[Action] = []
-    if revision.monitors and _watched_on(workspace, revision) != _day(now):
+    is_watched = bool(revision.monitors) and _watched_on(workspace, revision) != _day(now)
+    if is_watched:
         _watch(workspace, revision, desk, now)
         desk.told_on, desk.looked_in = None, _hour(now)
     elif revision.monitors and desk.looked_in != _hour(now):
@@ -213,7 +214,13 @@ def _reconcile(workspace: Workspace, name: str, desk: _Desk, *, waits: bool) -> 
     if is_first and revision_of(workspace, name).served == revision.served:
         actions += take_way_back(workspace, revision, desk.reader, now)
     if revision_of(workspace, name).served == revision.served:  # what was just published is judged by its own rows
-        actions += train_again(workspace, declared, revision, desk.reader, now)
+
+        def look() -> None:
+            if revision.monitors and not is_watched:
+                _watch(workspace, revision, desk, now)
+                desk.told_on = None
+
+        actions += train_again(workspace, declared, revision, desk.reader, now, look)
     return actions
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import polars as pl
@@ -15,7 +15,7 @@ from slipway.ledger import entries
 from slipway.loop import retrain
 from slipway.loop.actions import act, put_action
 from slipway.loop.limits import against
-from slipway.loop.policy import Answer, answer, decide
+from slipway.loop.policy import Answer, Row, Signals, answer, decide
 from slipway.loop.signals import signals_of
 from slipway.loop.triggers import Due, due
 from slipway.loop.way_back import take_way_back
@@ -35,7 +35,12 @@ __all__ = ["train_again"]
 
 
 def train_again(
-    workspace: Workspace, declared: DeclaredEndpoint, revision: Revision, reader: LogReader, now: datetime
+    workspace: Workspace,
+    declared: DeclaredEndpoint,
+    revision: Revision,
+    reader: LogReader,
+    now: datetime,
+    look: Callable[[], None] = lambda: None,
 ) -> list[Action]:
     """Ask whether a retraining is due, and follow the policy. The endpoint's turn must be held.
 
@@ -45,30 +50,17 @@ def train_again(
         revision: What serves.
         reader: Its log, as read by now.
         now: Business time.
+        look: Lets the monitors look at the rows that came since they looked last: called before anything is trained.
     """
     if declared.retrain is None:
         return []
-    parent = f"{workspace.project}/{declared.name}"
-    with workspace.ledger.read() as tx:
-        incidents = entries.find(tx, Incident, parent=parent, state="open", limit=1000)
-        first = entries.find(tx, Revision, project=workspace.project, name=declared.name, number=1, limit=1)
-    earlier = retrain.retrainings_of(workspace, declared.name)
-    began = first[0].created_at if first else now
-    asked = _asked(declared.retrain, now, began, earlier, incidents, reader)
-    if asked is None:
+    weighed = _weighed(workspace, declared, declared.retrain, revision, reader, now)
+    if weighed is not None and weighed.found.do == "retrain":
+        look()  # a feed may have broken since: a model must not learn from it
+        weighed = _weighed(workspace, declared, declared.retrain, revision, reader, now)
+    if weighed is None:
         return []
-    bundle = registry.bundle_of(workspace, registry.get(workspace, revision.served.model, str(revision.served.number)))
-    known = signals_of(workspace, revision, incidents, bundle)
-    labels = partial(_new_labels, reader, bundle, began)
-    row = decide(known)
-    found = answer(
-        asked,
-        incidents=incidents,
-        running=retrain.running(workspace, declared.name),
-        rollout=rollouts.under_way(workspace, declared.name),
-        row=row,
-        against=against(declared.retrain, now=now, earlier=earlier, new_labels=labels),
-    )
+    asked, found, row, known = weighed
     if found.do == "hold":
         return _hold(workspace, declared, asked, found)
     if asked.is_degraded and (back := take_way_back(workspace, revision, reader, now)):
@@ -91,6 +83,46 @@ def train_again(
 
     retrain.start(workspace, declared, asked.trigger, found=found, also=told)
     return actions
+
+
+class _Weighed(NamedTuple):
+    """A trigger that asks, what is done about it, and by which row of the policy and which signals."""
+
+    asked: Due
+    found: Answer
+    row: Row
+    known: Signals
+
+
+def _weighed(
+    workspace: Workspace,
+    declared: DeclaredEndpoint,
+    spec: RetrainSpec,
+    revision: Revision,
+    reader: LogReader,
+    now: datetime,
+) -> _Weighed | None:
+    parent = f"{workspace.project}/{declared.name}"
+    with workspace.ledger.read() as tx:
+        incidents = entries.find(tx, Incident, parent=parent, state="open", limit=1000)
+        first = entries.find(tx, Revision, project=workspace.project, name=declared.name, number=1, limit=1)
+    earlier = retrain.retrainings_of(workspace, declared.name)
+    began = first[0].created_at if first else now
+    asked = _asked(spec, now, began, earlier, incidents, reader)
+    if asked is None:
+        return None
+    bundle = registry.bundle_of(workspace, registry.get(workspace, revision.served.model, str(revision.served.number)))
+    known = signals_of(workspace, revision, incidents, bundle)
+    row = decide(known)
+    found = answer(
+        asked,
+        incidents=incidents,
+        running=retrain.running(workspace, declared.name),
+        rollout=rollouts.under_way(workspace, declared.name),
+        row=row,
+        against=against(spec, now=now, earlier=earlier, new_labels=partial(_new_labels, reader, bundle, began)),
+    )
+    return _Weighed(asked, found, row, known)
 
 
 def _asked(

@@ -23,7 +23,7 @@ class Due(Struct, frozen=True, kw_only=True):
 
     Args:
         trigger: In words: "schedule 0 3 1 * *", "degraded: quality of log_loss".
-        at: Since when.
+        at: Since when; of labels and occasions, since when they are counted. One that is held asks again with the same time.
         subjects: Lineage nodes of what it goes by.
         is_degraded: Whether it asks because something got worse, and not because its time has come.
     """
@@ -64,7 +64,7 @@ def due(
             return found
     for trigger in spec.when:
         if trigger.kind == "labels" and labels_since(last or since) >= trigger.labels:
-            return Due(trigger=f"{trigger.labels:,} new labels", at=now)
+            return Due(trigger=f"{trigger.labels:,} new labels", at=last or since)
     is_cool = last is None or now - last >= timedelta(microseconds=spec.cooldown_us)
     is_warm = now - since >= timedelta(microseconds=spec.cooldown_us)
     # What a broken feed explains is no degradation: a model must not learn from the rows that it spoiled.
@@ -78,7 +78,7 @@ def due(
         if trigger.custom is not None and (name := occasion(trigger.custom)):
             words = f"custom {trigger.custom}: {name}"
             if not any(one.trigger == words for one in earlier):
-                return Due(trigger=words, at=now)
+                return Due(trigger=words, at=last or since)
     return None
 
 
