@@ -177,7 +177,8 @@ class RequestDecoder:
         quoted = _QUOTED.search(what)
         if "unknown field" in what and quoted:
             said = f"The body has a field {quoted[1]!r}."
-            return InvalidInput(said, why='Only "rows" and "at" are known there.', fix=self._example(), field=quoted[1])
+            why = 'Only "rows" and "at" are known there.'
+            return InvalidInput(said, why=why, fix=f'Send {{"rows": [{{...}}]}}. {self._example()}', field=quoted[1])
         said = f"{path or 'The body'} is {_shown(given[path] if path else given)}."
         if "required field" in what:
             said = 'The body has no "rows".'
@@ -250,10 +251,15 @@ class _Digits(str):
 
 def _wrong_value(field: Field, path: str, value: Any, what: str) -> InvalidInput:
     without_zone = "timezone component" in what
+    fix = 'Append "Z" when the time is in UTC, or its offset.' if without_zone else ""
+    if field.type in ("int", "float") and isinstance(value, str):
+        fix = "Send it as a number, without quotation marks."
+    elif field.type == "int" and isinstance(value, float) and value.is_integer():
+        fix = f"Send it as {value:.0f}."
     return InvalidInput(
         f"{path} is {_shown(value)}{', an instant without a time zone' if without_zone else ''}.",
         why=f"Expected {_expected(field)}.",
-        fix='Append "Z" when the time is in UTC, or its offset.' if without_zone else "",
+        fix=fix,
         field=path,
     )
 

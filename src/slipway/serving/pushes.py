@@ -35,7 +35,7 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`{"labels": [...]}`."""
+    """`{"labels": [{"prediction": ID, "value": 1}]}`, or with `"key": {...}` instead of the prediction's id; optional are `observed_at`, `at` and `revision`."""
 
     labels: list[Label]
 
