@@ -264,7 +264,7 @@ def _put_forward(workspace: Workspace, declared: DeclaredEndpoint, made: Retrain
         ruling = judge_version(workspace, version, bundle, declared, keep=True, standing=standing)
         subjects = (*subjects, f"verdict:{ruling.id}")
         if not ruling.passed:
-            told = f"The gate refused {name}: {_against(ruling)}" + (f" ({reason})." if reason else ".")
+            told = f"The gate refused {name}: {_against(ruling, reason)}."
             ended = msgspec.structs.replace(made, state="refused", sentence=told)
             return _close(workspace, ended, "refuse", owner="data scientist", subjects=subjects)
         draft = msgspec.structs.replace(draft_of(workspace, version, bundle, declared), verdict_id=ruling.id)
@@ -366,9 +366,14 @@ def _closed(
     return put_action(tx, workspace, ended.name, kind, ended.sentence, subjects=about, **more)
 
 
-def _against(ruling: Verdict) -> str:
-    against = [outcome for outcome in ruling.outcomes if outcome.result in ("refused", "cannot tell")]
-    return "; ".join(f"{outcome.check}: {outcome.found}" for outcome in against)
+def _against(ruling: Verdict, reason: str) -> str:
+    """What refused, and the shortest next step of each; of an approval also why nobody's word given before holds."""
+    told = []
+    for outcome in ruling.outcomes:
+        if outcome.result in ("refused", "cannot tell"):
+            more = reason if outcome.kind == "approval" else outcome.fix.rstrip(".")
+            told.append(f"{outcome.check}: {outcome.found}" + (f" ({more})" if more else ""))
+    return "; ".join(told)
 
 
 def _figures(ruling: Verdict) -> dict[str, str]:
