@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from slipway.ports.workspace import Workspace
 
 __all__ = ["support_bundle"]
+
+_APP = "slipway.server.app"  # by name: doors do not import each other
 
 
 @click.command("support-bundle")
@@ -52,10 +55,11 @@ def support_bundle(way: Way, output: Path) -> None:
             root or Path(), project="", environment=way.environment, ledger=ledger, blobs=blobs, say=lambda line: None
         )
 
+    routes: frozenset[str] = import_module(_APP).declared_routes()
     has_store = root is not None and root.is_dir()
     findings = [(one.about, one.is_well, one.found) for one in look(way)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, made(root if has_store else None, file, findings, opened))
+    write_whole(output, made(root if has_store else None, file, findings, opened, routes))
     if way.as_json:
         print_json({"file": str(output)})
     else:
