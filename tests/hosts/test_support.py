@@ -190,6 +190,33 @@ def test_who_may_not_see_settings_gets_none_and_no_file_is_overwritten(project: 
     assert bundle(project).exit_code == 2
 
 
+def test_an_odd_url_of_the_online_store_is_a_finding(project: Path) -> None:
+    pytest.importorskip("redis", reason="pip install 'slipway[redis]'")
+    (project / "slipway.toml").write_text(
+        '[project]\nname = "p"\n[environments.dev]\nonline = "redis://127.0.0.1:6379/0?foo=1"\n'
+    )
+    looked = CliRunner().invoke(main, ("doctor",))
+    assert isinstance(looked.exception, SystemExit)
+    assert (
+        "MISSING  online store: The URL of the online store, redis://127.0.0.1:6379/0, does not name" in looked.output
+    )
+    assert "setting `online` in slipway.toml" in looked.output
+    assert bundle(project).exit_code == 0
+    assert {"about": "online", "is_well": False} in json.loads(texts(project)["doctor.json"])
+
+
+def test_a_fault_of_the_doctor_leaves_the_rest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(way: object) -> None:
+        raise TypeError(PLANTED)
+
+    monkeypatch.setattr("slipway.cli.doctor._store", fails)
+    assert bundle(project).exit_code == 0
+    found = json.loads(texts(project)["doctor.json"])
+    assert found[-1] == {"about": "doctor", "is_well": False}
+    assert {"about": "Python", "is_well": True} in found
+    assert PLANTED not in "".join(texts(project).values())
+
+
 @given(st.text())
 def test_no_line_of_another_form_is_shown(text: str) -> None:
     shown = shown_line(f"secret {text}")

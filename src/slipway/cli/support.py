@@ -57,7 +57,12 @@ def support_bundle(way: Way, output: Path) -> None:
 
     routes: frozenset[str] = import_module(_APP).declared_routes()
     has_store = root is not None and root.is_dir()
-    findings = [(one.about, one.is_well, one.found) for one in look(way)]
+    findings = []
+    try:
+        for one in look(way):
+            findings.append((one.about, one.is_well, one.found))  # what was found before a fault counts
+    except Exception as problem:  # whoever needs help most has what nobody foresaw
+        findings.append(("doctor", False, type(problem).__name__))
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, made(root if has_store else None, file, findings, opened, routes))
     if way.as_json:
