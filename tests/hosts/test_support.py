@@ -190,6 +190,13 @@ def test_who_may_not_see_settings_gets_none_and_no_file_is_overwritten(project: 
     assert bundle(project).exit_code == 2
 
 
+def test_no_store_is_made_for_it(project: Path) -> None:
+    (project / ".slipway").mkdir()
+    assert bundle(project).exit_code == 0
+    assert list((project / ".slipway").iterdir()) == []
+    assert json.loads(texts(project)["ledger.json"]) == {"problem": "NotFound"}
+
+
 def test_an_odd_url_of_the_online_store_is_a_finding(project: Path) -> None:
     pytest.importorskip("redis", reason="pip install 'slipway[redis]'")
     (project / "slipway.toml").write_text(

@@ -30,6 +30,7 @@ def support_bundle(way: Way, output: Path) -> None:
     it.
     """
     from slipway.cli.doctor import look
+    from slipway.hosts.ledgers import is_store
     from slipway.hosts.project import open_workspace
     from slipway.hosts.settings import FILE, find_folder, read_settings
     from slipway.hosts.support import made
@@ -51,8 +52,10 @@ def support_bundle(way: Way, output: Path) -> None:
             pass
 
     def opened() -> Workspace:
+        if root is None or not is_store(root):  # opening would make one
+            raise NotFound("There is no ledger.", fix="See the doctor's findings.")
         return open_workspace(
-            root or Path(), project="", environment=way.environment, ledger=ledger, blobs=blobs, say=lambda line: None
+            root, project="", environment=way.environment, ledger=ledger, blobs=blobs, say=lambda line: None
         )
 
     routes: frozenset[str] = import_module(_APP).declared_routes()
