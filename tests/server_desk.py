@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import starlette.routing
 
+from slipway.hosts.figures import Figures
 from slipway.ports.workspace import Workspace
 from slipway.records.reach import Reach
 from slipway.server.app import LOCAL, make_app
@@ -25,9 +26,9 @@ if find_spec("sniffio") is None:  # httpx looks for it at each request, on the w
 starlette.routing.compile_path = cache(starlette.routing.compile_path)
 
 
-def asker(workspace: Workspace, reach: Reach = LOCAL) -> Ask:
+def asker(workspace: Workspace, reach: Reach = LOCAL, figures: Figures | None = None) -> Ask:
     """A function that sends one request to the application of a workspace's store."""
-    app = make_app(replace(workspace, project=""), reach)
+    app = make_app(replace(workspace, project=""), reach, figures)
 
     async def once(method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

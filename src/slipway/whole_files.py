@@ -8,15 +8,16 @@ from slipway.ids import new_id
 __all__ = ["settle", "write_once", "write_whole"]
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Write a file: a reader finds the old content or the new one, never a part.
 
     Args:
         path: Its folder exists.
         data: The whole content.
+        mode: Who may read and write it, as far as the process lets them (umask).
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
+    with open(part, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(data)
     settle(part, path)
 

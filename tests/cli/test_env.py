@@ -90,6 +90,7 @@ def test_what_differs_is_said_in_words(folder: Path) -> None:
 def test_looking_at_an_environment_makes_nothing(folder: Path) -> None:
     assert slipway("env", "diff", "dev", "dev").exit_code == 0
     assert slipway("env", "list").exit_code == 0
+    assert "is not made yet" in slipway("doctor").stdout
     assert sorted(path.name for path in folder.iterdir()) == ["counted_in_environments.py", "slipway.toml"]
 
 

@@ -287,6 +287,31 @@ def test_whoever_forgets_keys_is_warned_of(tmp_path: Path, caplog: pytest.LogCap
     assert "maxmemory-policy noeviction" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0?foo=1",
+        "rediss://127.0.0.1:6379/0?ssl_cert_reqs=foo",
+        "redis://127.0.0.1:6379/0?connection_class=x",
+        "redis://127.0.0.1:6379/0?socket_timeout=soon",
+        "redis://:secret-word@127.0.0.1:secret-port/0",
+        "redis://me:secret/word@127.0.0.1/0",
+        "redis://[::1/0",
+    ],
+)
+def test_a_url_whose_options_do_not_fit_is_refused_in_a_sentence(url: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"URL of the online store.*setting `online` in slipway\.toml") as refused:
+        RedisOnlineStore(url, "test")
+    assert "secret" not in str(refused.value)
+
+
+def test_an_option_that_fails_at_the_first_connection_is_refused_too() -> None:
+    store = RedisOnlineStore("redis://127.0.0.1:1/0?retry_on_error=5", "test")
+    with pytest.raises(InvalidSetting, match="URL of the online store"):
+        store.mark("load")
+    store.close()
+
+
 def test_a_redis_that_is_away_is_said_without_its_password(tmp_path: Path) -> None:
     store = RedisOnlineStore("redis://:secret-word@127.0.0.1:1/0", "test")
     for _ in range(2):

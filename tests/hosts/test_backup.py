@@ -72,6 +72,34 @@ def test_private_keys_are_copied_only_when_that_is_asked_for(filled: Workspace, 
     assert (tmp_path / "new" / "keys" / "signing.key").stat().st_mode & 0o777 == 0o600
 
 
+def modes(folder: Path) -> dict[str, set[int]]:
+    found = {"folder": {folder.stat().st_mode & 0o777}, "file": set()}
+    for path in folder.rglob("*"):
+        found["folder" if path.is_dir() else "file"].add(path.stat().st_mode & 0o777)
+    return found
+
+
+def test_nobody_but_the_owner_may_read_a_backup(filled: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    home = filled.root / "endpoints" / "flights" / "delays"
+    home.mkdir(parents=True)
+    (home / "bundle").write_bytes(b"closed")
+    (home / "bundle").chmod(0o600)
+    (home / "open").write_bytes(b"open")
+    back_up(filled, folder, has_keys=True)
+    assert modes(folder) == {"folder": {0o700}, "file": {0o600}}
+    for path in (folder, *folder.rglob("*")):  # as earlier releases left it
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    back_up(filled, folder, has_keys=True)
+    assert modes(folder) == {"folder": {0o700, 0o755}, "file": {0o600, 0o644}}
+    assert modes(folder / "objects") == {"folder": {0o700}, "file": {0o600}}, (
+        "the folder itself stays its owner's matter"
+    )
+    restore(folder, tmp_path / "new")
+    found = tmp_path / "new" / "endpoints" / "flights" / "delays"
+    assert {path.name: path.stat().st_mode & 0o777 for path in found.iterdir()} == {"bundle": 0o600, "open": 0o644}
+
+
 def test_the_second_backup_copies_what_is_new_and_older_ones_can_go(filled: Workspace, tmp_path: Path) -> None:
     filled.blobs.put(b"x" * 100_000)
     folder = tmp_path / "backups"

@@ -41,6 +41,7 @@ def test_an_environment_names_its_store(tmp_path: Path, url: str) -> None:
         ("redis://h/0?password=hunter2", "holds a password"),
         ("http://h:6379", "names no Redis"),
         ("localhost", "names no Redis"),
+        ("redis://[::1/0", "names no Redis"),
     ],
 )
 def test_a_password_or_another_scheme_is_refused(tmp_path: Path, url: str, sentence: str) -> None:

@@ -33,6 +33,10 @@ def test_a_database_that_is_killed_and_comes_back(cluster: Cluster, tmp_path: Pa
         assert refused.headers["Retry-After"]
         assert refused.json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
         assert httpx.get(server).status_code == 503
+        figures = httpx.get(f"{server}/metrics", timeout=60)
+        assert figures.status_code == 200, "alerts hang on what the process counts"
+        assert "slipway_ledger_failures_total{" in figures.text
+        assert "slipway_runs_active " not in figures.text
         cluster.start()
         assert client.post("/runs/search", json={"experiment_ids": ["0"]}).status_code == 200
 

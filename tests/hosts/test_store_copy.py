@@ -19,8 +19,9 @@ from slipway.hashing import digest
 from slipway.hosts import store_copy
 from slipway.hosts.copied_files import COPY_FILE, listed
 from slipway.hosts.ledgers import open_ledger
+from slipway.hosts.project import open_project
 from slipway.hosts.settings import Settings, read_settings
-from slipway.ledger import copying
+from slipway.ledger import copying, events
 from slipway.operations.declare import Empty
 from slipway.operations.people import AddPerson
 from slipway.ports.workspace import Workspace
@@ -161,6 +162,36 @@ def test_a_place_that_holds_something_else_is_refused(home: Path) -> None:
         tx.set_ref("p", "alias", "a", "b", expect=None)
     with pytest.raises(Conflict, match="holds something already"):
         copy(home, "dev", "back")
+
+
+def test_a_place_that_was_only_looked_at_is_copied_to(home: Path) -> None:
+    """Opening a store makes its ledger, its keys, and the project that slipway.toml names."""
+    with open_project(home, environment="disk"):
+        pass
+    key = (home / "disk/store/keys/signing.key").read_bytes()
+    assert copy(home).differences == ()
+    same(home, ".slipway", "disk/store")
+    assert (home / "disk/store/keys/signing.key").read_bytes() != key
+
+
+def test_keys_that_signed_something_are_not_overwritten(home: Path) -> None:
+    root = home / "back"
+    with open_project(home, environment="back") as project:
+        with project.workspace.ledger.write() as tx:
+            events.record(tx, project.workspace, verb="runs.tagged", subject="run:1")
+        events.seal(project.workspace.ledger, project.workspace.signer)
+    key = (root / "keys/signing.key").read_bytes()
+    with pytest.raises(Conflict, match="holds something already"):
+        copy(home, "dev", "back")
+    for path in root.glob("ledger.db*"):
+        path.unlink()
+    with pytest.raises(Conflict, match=r"something lies in its place: .*"):
+        copy(home, "dev", "back")
+    with open_project(home, environment="disk") as project:
+        (project.workspace.root / "keys/trusted/0123456789abcdef.pub").write_bytes(b"of somebody else")
+    with pytest.raises(Conflict, match=r"something lies in its place: keys/signing\.key"):
+        copy(home)
+    assert (root / "keys/signing.key").read_bytes() == key
 
 
 def test_what_was_begun_from_another_store_is_not_gone_on_with(home: Path) -> None:

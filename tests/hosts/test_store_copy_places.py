@@ -185,6 +185,33 @@ def test_killed_at_any_moment_it_goes_on_and_ends_equal(home: Path, target: str,
     assert not list(root.rglob(".part-*"))
 
 
+def test_looking_at_a_place_first_is_in_no_copys_way(home: Path) -> None:
+    """docs/growing.md lets people ask the doctor first."""
+    told = slipway(home, "doctor", "--env", "big").stdout
+    assert "the database of its ledger answers, and has no ledger yet" in told, told
+    assert re.search(r"object store: s3://\S+ answers", told)
+    assert not (home / "big").exists()
+    psycopg = pytest.importorskip("psycopg", reason="pip install 'slipway[postgres]'")
+    with psycopg.connect(os.environ["SLIPWAY_TEST_LEDGER"]) as database:
+        (count,) = database.execute("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()").fetchone()
+    assert count == 0
+    assert slipway(home, "runs", "list", "--env", "big").returncode == 0
+    copied = slipway(home, "env", "copy", "dev", "big")
+    assert copied.returncode == 0, copied.stdout + copied.stderr
+    assert slipway(home, "audit", "verify", "--env", "big").returncode == 0
+    assert "has a ledger" not in slipway(home, "doctor", "--env", "big").stdout, "it is a store now"
+    shutil.rmtree(home / "big")
+    assert "and has a ledger of schema" in slipway(home, "doctor", "--env", "big").stdout
+
+
+def test_a_database_that_is_away_is_a_finding(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_TEST_LEDGER", "postgresql://127.0.0.1:9/x")
+    told = slipway(home, "doctor", "--env", "big")
+    assert told.returncode == 1
+    assert re.search(r"MISSING  store: .*cannot be reached", told.stdout), told.stdout
+    assert not (home / "big").exists()
+
+
 def test_another_ledgers_place_in_the_object_store_is_refused(home: Path) -> None:
     assert slipway(home, "env", "copy", "dev", "big").returncode == 0
     text = (home / "slipway.toml").read_text()

@@ -41,6 +41,8 @@ host = "{PLANTED}.example.org"
 password = "env:PASSWORD_{PLANTED}"
 sender = "{PLANTED}@example.org"
 security = "tls"
+port = 587
+user = "prod"
 
 [notify.channels.chat]
 kind = "slack"
@@ -50,11 +52,19 @@ LOG = f"""2026-01-01T00:00:00.123Z GET /projects/{{project}}/runs 200 12.3 ms by
 2026-01-01T00:00:00.123Z GET /projects/{PLANTED}?token={PLANTED} 200 12.3 ms by ada request 1
 {{"at":"2026-01-01T00:00:00.123Z","level":"info","route":"/login","status":200,"actor":"{PLANTED}","message":"{PLANTED}"}}
 {{"at":"{PLANTED}","level":"{PLANTED}","route":"/{PLANTED} x","status":"{PLANTED}"}}
+{{"level":"planted","method":"PLANTED","route":"/{PLANTED}-api-key","status":547799,"ms":5478e40}}
+2026-01-01T00:00:00.123Z GET /{PLANTED}-api-key 200 12.3 ms by ada request 1
 Traceback (most recent call last):
-  File "/home/{PLANTED}/slipway/server/pages.py", line 17, in page
+  File "{Path(sw.__file__).parent}/server/pages.py", line 17, in page
+  File "/home/{PLANTED}/lib/python3.12/site-packages/slipway/server/pages.py", line 18, in page
+  File "/opt/slipway/customers/{PLANTED}/churn.py", line 19, in of_{PLANTED}
+  File "/opt/slipway/server/pages.py", line 19, in of_{PLANTED}
     password = "{PLANTED}"
 ValueError: {PLANTED}
 {PLANTED}.MyError: {PLANTED}
+Of{PLANTED}Error: {PLANTED}
+slipway.errors.Of{PLANTED}
+slipway.errors.Unavailable: {PLANTED}
 The loop of {PLANTED} did not finish: password={PLANTED}
 """
 
@@ -129,7 +139,8 @@ def test_what_helps_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> 
     toml = found["settings.json"]["slipway.toml"]
     assert toml["environments"]["dev"] == {"workers": 7, "executor": "processes"}
     assert toml["environments"]["(name 2)"] == {"ledger": "postgresql:(set)", "blobs": "s3:(set)"}
-    assert toml["notify"]["channels"]["(name 1)"]["security"] == "tls"
+    mail = toml["notify"]["channels"]["(name 1)"]
+    assert {key: mail[key] for key in ("security", "port", "user")} == {"security": "tls", "port": 587, "user": "(set)"}
     assert found["settings.json"]["environment"] == {"SLIPWAY_TOKEN": "(set)"}
     assert (found["ledger.json"]["database"], found["ledger.json"]["schema"]) == ("sqlite", 2)
     assert found["ledger.json"]["records"]["run"] == "1"
@@ -139,12 +150,21 @@ def test_what_helps_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "2026-01-01T00:00:00.123Z GET /projects/{project}/runs 200 12.3 ms",
         "(a line)",
     ]
-    assert found["logs.json"]["endpoint 1 front"][4:8] == [
+    assert found["logs.json"]["endpoint 1 front"][3:] == [
+        "(a line)",
+        "(a line)",
+        "2026-01-01T00:00:00.123Z GET (a route) 200 12.3 ms",
         "Traceback",
         "  slipway/server/pages.py, line 17, in page",
-        "(a line)",
+        "  slipway/server/pages.py, line 18, in page",
+        *["(a line)"] * 3,
         "ValueError",
+        *["(an error)"] * 2,
+        "(a line)",
+        "slipway.errors.Unavailable",
+        "(a line)",
     ]
+    assert json.loads(found["logs.json"]["server"][2])["route"] == "/login"
 
 
 def test_a_broken_store_or_settings_still_give_one(project: Path) -> None:
@@ -170,6 +190,40 @@ def test_who_may_not_see_settings_gets_none_and_no_file_is_overwritten(project: 
     assert bundle(project).exit_code == 2
 
 
+def test_no_store_is_made_for_it(project: Path) -> None:
+    (project / ".slipway").mkdir()
+    assert bundle(project).exit_code == 0
+    assert list((project / ".slipway").iterdir()) == []
+    assert json.loads(texts(project)["ledger.json"]) == {"problem": "NotFound"}
+
+
+def test_an_odd_url_of_the_online_store_is_a_finding(project: Path) -> None:
+    pytest.importorskip("redis", reason="pip install 'slipway[redis]'")
+    (project / "slipway.toml").write_text(
+        '[project]\nname = "p"\n[environments.dev]\nonline = "redis://127.0.0.1:6379/0?foo=1"\n'
+    )
+    looked = CliRunner().invoke(main, ("doctor",))
+    assert isinstance(looked.exception, SystemExit)
+    assert (
+        "MISSING  online store: The URL of the online store, redis://127.0.0.1:6379/0, does not name" in looked.output
+    )
+    assert "setting `online` in slipway.toml" in looked.output
+    assert bundle(project).exit_code == 0
+    assert {"about": "online", "is_well": False} in json.loads(texts(project)["doctor.json"])
+
+
+def test_a_fault_of_the_doctor_leaves_the_rest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(way: object) -> None:
+        raise TypeError(PLANTED)
+
+    monkeypatch.setattr("slipway.cli.doctor._store", fails)
+    assert bundle(project).exit_code == 0
+    found = json.loads(texts(project)["doctor.json"])
+    assert found[-1] == {"about": "doctor", "is_well": False}
+    assert {"about": "Python", "is_well": True} in found
+    assert PLANTED not in "".join(texts(project).values())
+
+
 @given(st.text())
 def test_no_line_of_another_form_is_shown(text: str) -> None:
     shown = shown_line(f"secret {text}")
@@ -177,6 +231,42 @@ def test_no_line_of_another_form_is_shown(text: str) -> None:
     assert "secret" not in shown_line(
         f'  File "/x/secret{text.strip()}',
     )
+
+
+def test_a_number_is_shown_where_slipway_knows_a_number_alone(tmp_path: Path) -> None:
+    file = tmp_path / "slipway.toml"
+    file.write_text("""
+pin = 5470
+[environments.dev]
+workers = 7
+ledger = 5471
+password = "prod"
+[server.oidc]
+issuer = "https://example.org"
+client_secret = 4711
+[cost]
+cpu_hour = 0.25
+[raci.train]
+informed = ["prod", 5472]
+[planted]
+share = 0.5474
+until = 2054-07-05
+is_closed = true
+pins = [5475, {pin = 5476}]
+""")
+    assert shown_settings(file, {})["slipway.toml"] == {
+        "(name 1)": "(set)",
+        "environments": {"dev": {"workers": 7, "ledger": "(set)", "(name 3)": "(set)"}},
+        "server": {"oidc": {"issuer": "https:(set)", "client_secret": "(set)"}},
+        "cost": {"cpu_hour": 0.25},
+        "raci": {"train": {"informed": ["prod", "(set)"]}},
+        "(name 6)": {
+            "(name 1)": "(set)",
+            "(name 2)": "(set)",
+            "(name 3)": "(set)",
+            "(name 4)": ["(set)", {"(name 1)": "(set)"}],
+        },
+    }
 
 
 def test_settings_that_are_no_toml_are_told_by_their_fault(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from slipway.ledger import entries
 from slipway.ledger.projects import list_projects
 from slipway.operations import declare
 from slipway.operations.declare import Empty, call
-from slipway.operations.people import AddPerson, AddToken
+from slipway.operations.people import AddPerson, AddToken, RevokeToken
 from slipway.operations.table import operation
+from slipway.ports.ledger_store import LedgerStore
 from slipway.ports.workspace import Workspace
 from slipway.records.consistency import ConsistencyReport, FeatureConsistency
 from slipway.records.schedules import Firing
@@ -223,6 +224,95 @@ def test_who_may_not_see_how_the_store_is_set_up_gets_no_figures_of_the_server(
     assert {answer.status_code for answer in told.values()} == {200}
     assert "slipway_http_requests_total{" in told["op"].text
     assert not [line for line in told["eve"].text.splitlines() if line.startswith(OWN)]
+
+
+class Away:
+    """A ledger that can be away."""
+
+    def __init__(self, store: LedgerStore, figures: Figures) -> None:
+        self.store, self.is_away, self.timed = store, False, TimedLedger(self, figures)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def read(self) -> Any:
+        if self.is_away:
+            raise Unavailable("The ledger cannot be reached.", fix="Start it.")
+        return self.store.read()
+
+
+@pytest.fixture
+def away(workspace: Workspace) -> tuple[Away, Ask, Workspace]:
+    figures = Figures()
+    ledger = Away(workspace.ledger, figures)
+    timed = replace(workspace, ledger=ledger.timed, project="")
+    return ledger, asker(timed, figures=figures), timed
+
+
+OF_THE_PROCESS = {
+    *("slipway_http_requests_total", "slipway_ledger_failures_total", "slipway_controller_pass_age_seconds"),
+    *("slipway_disk_free_bytes", "slipway_build_info"),
+}
+
+
+def test_the_process_tells_its_own_figures_while_the_ledger_is_away(
+    away: tuple[Away, Ask, Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.server.access._LOOK_EVERY_S", 0.0)
+    ledger, ask, _ = away
+    ledger.is_away = True
+    assert ask("GET", "/metrics").status_code == 503, "whether it knows people was never seen"
+    assert ask("GET", "/api/v1/projects").status_code == 503
+    ledger.is_away = False
+    assert "slipway_runs_active 0" in ask("GET", "/metrics").text
+    ledger.is_away = True
+    answer = ask("GET", "/metrics")
+    assert answer.status_code == 200
+    found = parsed(answer.text)
+    assert set(found) >= OF_THE_PROCESS
+    assert found["slipway_ledger_failures_total"]['{of="read"}'] >= 1
+    assert not {"slipway_runs_active", "slipway_schedules_late", "slipway_budget_left"} & set(found)
+    assert ask("GET", "/api/v1/projects").status_code == 503
+
+
+def test_a_ledger_that_was_away_at_the_first_look_opens_nothing(away: tuple[Away, Ask, Workspace]) -> None:
+    ledger, ask, admin = away
+    call(admin, operation("people.add"), AddPerson(name="root", roles=("admin",)))
+    ledger.is_away = True
+    assert ask("GET", "/api/v1/projects").status_code == 503
+    ledger.is_away = False
+    assert ask("GET", "/api/v1/projects").status_code == 401, "also within the second after it"
+
+
+def test_figures_are_told_to_tokens_that_were_good_a_while_ago(
+    away: tuple[Away, Ask, Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.server.access._LOOK_EVERY_S", 0.0)
+    ledger, ask, admin = away
+    for name, roles in (("root", ("admin",)), ("eve", ("software engineer",)), ("op", ("platform engineer",))):
+        call(admin, operation("people.add"), AddPerson(name=name, roles=roles))
+    made = {
+        name: call(admin, operation("tokens.add"), AddToken(name=person))
+        for name, person in (("op", "op"), ("new", "op"), ("eve", "eve"), ("gone", "op"))
+    }
+
+    def status(name: str, path: str = "/metrics") -> int:
+        return ask("GET", path, headers={"authorization": f"Bearer {made[name].text}"}).status_code
+
+    assert {status(name) for name in ("op", "eve", "gone")} == {200}
+    call(admin, operation("tokens.revoke"), RevokeToken(id=made["gone"].token.id))
+    assert status("gone") == 401
+    ledger.is_away = True
+    assert status("op") == 200
+    assert {status("eve"), status("new"), status("gone"), status("op", "/api/v1/projects")} == {503}
+    assert ask("GET", "/metrics").status_code == 401
+    monkeypatch.setattr("slipway.server.access._REMEMBERED_S", 0.0)
+    assert status("op") == 503, "not for ever"
+    monkeypatch.undo()
+    assert status("op") == 200
+    made_until = made["op"].token.expires_at
+    monkeypatch.setattr(type(admin.clock), "now", lambda self: made_until)
+    assert status("op") == 503, "nor after its end"
 
 
 def test_the_page_of_operations_names_every_figure() -> None:

@@ -55,6 +55,28 @@ class PostgresLedger:
             self._link.close()
             raise
 
+    @classmethod
+    def look_at(cls, url: str | Callable[[], str]) -> int:
+        """Ask a database whether it can have a ledger, and which schema the one there is of; nothing is written.
+
+        Args:
+            url: See above.
+
+        Returns:
+            The schema, 0 where there is no ledger yet.
+
+        Raises:
+            Unavailable: It cannot be reached.
+            BackendError: It cannot have one, or has one of a newer release.
+        """
+        link = Link(url)
+        try:
+            with link.sentences(), link.begun(_READ) as connection:
+                _check_database(connection, link.shown)
+                return _version(connection, link.shown)
+        finally:
+            link.close()
+
     @contextmanager
     def read(self) -> Iterator[SqlTransaction]:
         """See `LedgerStore.read`."""
@@ -131,26 +153,13 @@ class PostgresLedger:
         """A newer Slipway may have brought the tables to its schema while this process had them open."""
         found = int(connection.execute("SELECT version FROM slipway_schema").fetchone()[0])
         if found != SCHEMA_VERSION:
-            raise self._newer(found)
+            raise _newer(self._link.shown, found)
 
     def _migrate(self, upgrade: bool) -> None:
         with self._link.begun(_READ) as connection:
-            schema, lock, encoding = connection.execute(
-                "SELECT current_schema(), hashtext(current_schema()), current_setting('server_encoding')"
-            ).fetchone()
-            if schema is None:
-                raise BackendError(
-                    f"The {self._link.shown} has no schema for the ledger's tables.",
-                    why="None of the connection's search path exists.",
-                    fix='Make one: CREATE SCHEMA slipway; and name it: ALTER ROLE ... SET search_path = "slipway".',
-                )
-            if encoding != "UTF8":
-                raise BackendError(
-                    f"The {self._link.shown} keeps texts as {encoding}, which not every text can be written in.",
-                    fix="Make a database with the encoding UTF8: CREATE DATABASE slipway ENCODING 'UTF8'.",
-                )
+            lock = _check_database(connection, self._link.shown)
             self._write = f"{_WRITE}; SELECT pg_advisory_xact_lock({_LOCK}, {lock})"
-            found = self._version(connection)
+            found = _version(connection, self._link.shown)
             if found == SCHEMA_VERSION:
                 return
             if found and not upgrade:
@@ -162,7 +171,7 @@ class PostgresLedger:
                     "slipway env upgrade NAME",
                 )
         with self._link.begun(self._write) as connection:
-            found = self._version(connection)  # another process may have migrated it meanwhile
+            found = _version(connection, self._link.shown)  # another process may have migrated it meanwhile
             if found == 0:
                 connection.execute("CREATE TABLE slipway_schema (version INTEGER NOT NULL)")
                 connection.execute("INSERT INTO slipway_schema VALUES (0)")
@@ -173,21 +182,41 @@ class PostgresLedger:
             connection.execute("COMMIT")
         self._upgraded_from = found if found < SCHEMA_VERSION else 0
 
-    def _version(self, connection: Any) -> int:
-        (is_there,) = connection.execute(
-            "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname=current_schema() AND tablename='slipway_schema')"
-        ).fetchone()
-        found = int(connection.execute("SELECT version FROM slipway_schema").fetchone()[0]) if is_there else 0
-        if found > SCHEMA_VERSION:
-            raise self._newer(found)
-        return found
 
-    def _newer(self, found: int) -> BackendError:
-        return BackendError(
-            f"The ledger in the {self._link.shown} was written by a newer Slipway (schema {found}, this one knows "
-            f"{SCHEMA_VERSION}).",
-            fix="Upgrade Slipway, or open another store.",
+def _check_database(connection: Any, shown: str) -> int:
+    """Whether a database can have a ledger; returns the number of its schema's lock."""
+    schema, lock, encoding = connection.execute(
+        "SELECT current_schema(), hashtext(current_schema()), current_setting('server_encoding')"
+    ).fetchone()
+    if schema is None:
+        raise BackendError(
+            f"The {shown} has no schema for the ledger's tables.",
+            why="None of the connection's search path exists.",
+            fix='Make one: CREATE SCHEMA slipway; and name it: ALTER ROLE ... SET search_path = "slipway".',
         )
+    if encoding != "UTF8":
+        raise BackendError(
+            f"The {shown} keeps texts as {encoding}, which not every text can be written in.",
+            fix="Make a database with the encoding UTF8: CREATE DATABASE slipway ENCODING 'UTF8'.",
+        )
+    return int(lock)
+
+
+def _version(connection: Any, shown: str) -> int:
+    (is_there,) = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname=current_schema() AND tablename='slipway_schema')"
+    ).fetchone()
+    found = int(connection.execute("SELECT version FROM slipway_schema").fetchone()[0]) if is_there else 0
+    if found > SCHEMA_VERSION:
+        raise _newer(shown, found)
+    return found
+
+
+def _newer(shown: str, found: int) -> BackendError:
+    return BackendError(
+        f"The ledger in the {shown} was written by a newer Slipway (schema {found}, this one knows {SCHEMA_VERSION}).",
+        fix="Upgrade Slipway, or open another store.",
+    )
 
 
 class PostgresDriver:

@@ -18,12 +18,13 @@ from redis.exceptions import AuthenticationError, NoScriptError, RedisError, Res
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import TimeoutError as Late
 
-from slipway.errors import BackendError, InvalidSetting, Unavailable
+from slipway.errors import BackendError, InvalidSetting, SlipwayError, Unavailable
 
 __all__ = ["Address", "Link", "Script", "pack", "shown_address"]
 
 _CONNECT_S = 2.0
 _REST_S = 0.2
+_UNREADABLE = "://..."
 
 
 def pack(*parts: bytes) -> bytes:
@@ -46,9 +47,12 @@ class Script:
 
 def shown_address(url: str) -> str:
     """Where a URL leads, without user, password and options: for messages and logs."""
-    parts = urlsplit(url)
-    place = parts.hostname or ""
-    return f"{parts.scheme}://{place}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # what stands there for a port may be a part of a password
+        return f"{url.partition(':')[0]}{_UNREADABLE}"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 Address = str | Callable[[], str]
@@ -82,18 +86,15 @@ class Link:
         self.address = shown_address(bare)
         self._patience_s = patience_s
         options: dict[str, Any] = {"socket_timeout": patience_s, "socket_connect_timeout": _CONNECT_S, "protocol": 2}
-        parts = urlsplit(bare)
-        if parts.password:
-            options["credential_provider"] = _Kept(tell)
-            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         try:
+            parts = urlsplit(bare)
+            if parts.password:
+                options["credential_provider"] = _Kept(tell)
+                bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
             self._pool = redis.ConnectionPool.from_url(bare, **options)
-        except ValueError as problem:
-            raise InvalidSetting(
-                f"{self.address or 'The URL of the online store'} does not name a Redis.",
-                why=str(problem),
-                fix="For example redis://127.0.0.1:6379/0; rediss:// for TLS, unix:// for a socket.",
-            ) from problem
+            self._pool.make_connection()  # reaches nothing, and takes or refuses the URL's options
+        except _UNFIT as problem:
+            raise self._unfit(problem) from problem
         self._local = threading.local()
         self._all: list[Any] = []
         self._lock = threading.Lock()
@@ -129,6 +130,11 @@ class Link:
                 again = False
             except RedisError as problem:
                 raise self._refused(problem) from problem
+            except SlipwayError:  # of where the password is kept
+                raise
+            except _UNFIT as problem:
+                connection.disconnect()
+                raise self._unfit(problem) from problem
 
     def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Run a script that may be run twice, and return its answer."""
@@ -189,12 +195,23 @@ class Link:
             fix="Start it, for example: redis-server --port 6379 --appendonly yes",
         )
 
+    def _unfit(self, problem: Exception) -> InvalidSetting:
+        is_readable = not self.address.endswith(_UNREADABLE)
+        return InvalidSetting(
+            f"The URL of the online store, {self.address}, does not name a Redis, or has an option that does not fit.",
+            why=f"redis-py says: {str(problem).rstrip('.')}." if is_readable else "Its host or port cannot be read.",
+            fix="Correct the setting `online` in slipway.toml, or the URL where it is kept. For example "
+            "redis://127.0.0.1:6379/0; rediss:// for TLS, unix:// for a socket.",
+        )
+
     def _refused(self, problem: Exception) -> BackendError:
         said = f"{type(problem).__name__} {problem}"  # redis-py takes some of Redis's code words out of the text
         kind, why, fix = next(((kind, why, fix) for word, kind, why, fix in _REFUSALS if word in said), _OTHERWISE)
         return kind(f"The online store at {self.address} answered: {str(problem).rstrip('.')}.", why=why, fix=fix)
 
 
+_UNFIT = (ValueError, TypeError, AttributeError, LookupError, RedisError)
+"""What redis-py raises of a URL's options, some of them when the first connection is made."""
 _FULL = (BackendError, "Its memory is full.", "Give it more memory (maxmemory), or materialise less.")
 _OTHERWISE = (BackendError, "It refused the command.", "Look into Redis's own log for the reason.")
 _REFUSALS: tuple[tuple[str, type[BackendError], str, str], ...] = (

@@ -21,6 +21,7 @@ from slipway.errors import NotFound, SlipwayError
 from slipway.governance.channels import NOTIFY_FILE
 from slipway.hosts.blob_places import look_at, remembered_place
 from slipway.hosts.ledgers import is_store
+from slipway.hosts.ledgers import look_at as look_at_ledger
 from slipway.hosts.settings import FILE, ProjectSettings, find_folder, read_settings
 
 __all__ = ["Diagnosis", "doctor", "look"]
@@ -211,23 +212,36 @@ def _server(way: Way) -> Diagnosis:
 
 
 def _ledger(folder: Path, ledger: str | None) -> Diagnosis:
-    if not ledger and not is_store(folder):
-        return Diagnosis("store", True, f"{folder} is not made yet; the first command that writes makes it")
+    if not is_store(folder):
+        return _not_made(folder, ledger)
     from slipway.hosts.ledgers import open_ledger
     from slipway.ledger.events import verify
 
     try:
         with closing(open_ledger(folder, ledger)) as opened:
-            sealed, unsealed = verify(opened, plugins.load("signer", "ed25519")(folder / "keys"))
+            sealed, unsealed = verify(opened, plugins.load("signer", "ed25519")(folder / "keys", create=False))
     except SlipwayError as problem:
         return Diagnosis("store", False, problem.what, problem.fix or "Restore it from a backup.")
     found = f"{folder} can be read; {sealed:,} sealed events hold, {unsealed:,} are not sealed yet"
     return Diagnosis("store", True, found)
 
 
+def _not_made(folder: Path, ledger: str | None) -> Diagnosis:
+    """Of a place without a store: what was written there would be in the way of `slipway env copy`, so nothing is."""
+    found = f"{folder} is not made yet; the first command that writes makes it"
+    if not ledger:
+        return Diagnosis("store", True, found)
+    try:
+        schema = look_at_ledger(ledger)
+    except SlipwayError as problem:
+        return Diagnosis("store", False, problem.what, problem.fix)
+    has = f"has a ledger of schema {schema}" if schema else "has no ledger yet"
+    return Diagnosis("store", True, f"{found}; the database of its ledger answers, and {has}")
+
+
 def _told(folder: Path, ledger: str | None) -> Iterator[Diagnosis]:
     """Whether people could be told of incidents, a line a channel that is configured."""
-    if not (folder / NOTIFY_FILE).exists() or (not ledger and not is_store(folder)):
+    if not (folder / NOTIFY_FILE).exists() or not is_store(folder):
         return
     from slipway.flows.deliveries import channel_states
     from slipway.hosts.ledgers import open_ledger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["support_bundle"]
 
+_APP = "slipway.server.app"  # by name: doors do not import each other
+
 
 @click.command("support-bundle")
 @click.argument("output", metavar="OUT.zip", type=click.Path(path_type=Path, dir_okay=False))
@@ -27,6 +30,7 @@ def support_bundle(way: Way, output: Path) -> None:
     it.
     """
     from slipway.cli.doctor import look
+    from slipway.hosts.ledgers import is_store
     from slipway.hosts.project import open_workspace
     from slipway.hosts.settings import FILE, find_folder, read_settings
     from slipway.hosts.support import made
@@ -48,14 +52,22 @@ def support_bundle(way: Way, output: Path) -> None:
             pass
 
     def opened() -> Workspace:
+        if root is None or not is_store(root):  # opening would make one
+            raise NotFound("There is no ledger.", fix="See the doctor's findings.")
         return open_workspace(
-            root or Path(), project="", environment=way.environment, ledger=ledger, blobs=blobs, say=lambda line: None
+            root, project="", environment=way.environment, ledger=ledger, blobs=blobs, say=lambda line: None
         )
 
+    routes: frozenset[str] = import_module(_APP).declared_routes()
     has_store = root is not None and root.is_dir()
-    findings = [(one.about, one.is_well, one.found) for one in look(way)]
+    findings = []
+    try:
+        for one in look(way):
+            findings.append((one.about, one.is_well, one.found))  # what was found before a fault counts
+    except Exception as problem:  # whoever needs help most has what nobody foresaw
+        findings.append(("doctor", False, type(problem).__name__))
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, made(root if has_store else None, file, findings, opened))
+    write_whole(output, made(root if has_store else None, file, findings, opened, routes))
     if way.as_json:
         print_json({"file": str(output)})
     else:

@@ -29,7 +29,7 @@ from slipway.whole_files import write_whole
 
 __all__ = ["anchors_of", "catch_up", "check_anchor", "compare", "lines_of", "look", "remember"]
 
-_KEPT = "audit.anchors"
+ANCHORS_FILE = "audit.anchors"
 _TAG = "slipway-root-"
 _WITHIN_S = 60
 _REBUILT = "The log was rebuilt, or a root was altered, after this line was written; or the anchor is another ledger's."
@@ -63,7 +63,7 @@ def remember(root: Path, project: str, anchors: Iterable[str], *, base: Path) ->
         anchors: As slipway.toml has them.
         base: Where relative paths of them begin.
     """
-    file = root / "keys" / _KEPT
+    file = root / "keys" / ANCHORS_FILE
     kept = _kept(root)
     wanted = {**kept, project: tuple(_absolute(text, base) for text in anchors)}
     wanted = {name: named for name, named in sorted(wanted.items()) if named}
@@ -160,7 +160,7 @@ def compare(
 
 
 def _kept(root: Path) -> Mapping[str, tuple[str, ...]]:
-    file = root / "keys" / _KEPT
+    file = root / "keys" / ANCHORS_FILE
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, tuple[str, ...]])
     except FileNotFoundError:

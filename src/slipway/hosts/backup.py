@@ -1,14 +1,15 @@
 """`slipway backup`: a copy of a whole store while it is in use, in a folder that keeps every content once.
 
 `objects/ab/cdef...` are contents by digest, `manifests/ID.json` is a signed list of them each: a backup is there when its
-manifest is, which is written last. What the next backup has in common with it is not copied again.
+manifest is, which is written last. What the next backup has in common with it is not copied again. Nobody but the owner may
+read any of it, whatever the umask: a backup holds everything, private keys among it.
 """
 
 import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,6 +35,7 @@ OBJECTS, MANIFESTS, TRUSTED = "objects", "manifests", "trusted"
 
 _CHUNK_BYTES = 1 << 20
 _PART = ".part-"
+_FILE, _FOLDER, _OTHERS = 0o600, 0o700, 0o077
 _ROUNDS = 5
 _SQLITE = b"SQLite format 3\0"
 _FIXED = ("blobs", "tables")
@@ -153,11 +155,11 @@ def _back_up(workspace: Workspace, root: Path, folder: Path, has_keys: bool, kee
         )
         copier.settle()
         key = root / "keys" / "trusted" / f"{workspace.signer.key_id}.pub"
-        (folder / TRUSTED).mkdir(exist_ok=True)
-        write_whole(folder / TRUSTED / key.name, key.read_bytes())
-        (folder / MANIFESTS).mkdir(exist_ok=True)
+        _close(folder / TRUSTED)
+        write_whole(folder / TRUSTED / key.name, key.read_bytes(), mode=_FILE)
+        _close(folder / MANIFESTS)
         envelope = workspace.signer.sign(msgspec.json.encode(backup), MANIFEST_TYPE)
-        write_whole(folder / MANIFESTS / f"{backup.id}.json", envelope)
+        write_whole(folder / MANIFESTS / f"{backup.id}.json", envelope, mode=_FILE)
         removed = 0 if keep is None else _keep_newest(folder, keep)
     return BackedUp(
         backup=backup,
@@ -173,17 +175,33 @@ def _back_up(workspace: Workspace, root: Path, folder: Path, has_keys: bool, kee
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Be the only one who writes a folder of backups; what killed ones left half is removed first."""
-    (folder / OBJECTS).mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("wb") as lock:
+    folder.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+    with open(folder / "lock", "wb", opener=_closed) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict(
                 f"Another backup into {folder} is under way.", fix="Wait until it ended, or name another folder."
             ) from None
+        _close(folder / OBJECTS)
         for left in (folder / OBJECTS).glob(f"{_PART}*"):
             left.unlink()
         yield
+
+
+def _closed(name: str, flags: int) -> int:
+    return os.open(name, flags, _FILE)
+
+
+def _close(folder: Path) -> None:
+    """Make a folder that its owner alone may read; one that an earlier release left open is closed, with all below."""
+    folder.mkdir(mode=_FOLDER, exist_ok=True)
+    if not folder.stat().st_mode & _OTHERS:
+        return
+    with suppress(PermissionError):  # another's, or of a disk that knows no modes
+        for path in folder.rglob("*"):
+            path.chmod(_FOLDER if path.is_dir() else _FILE)
+        folder.chmod(_FOLDER)  # last: one that was broken off is closed the next time
 
 
 def _newest_files(workspace: Workspace, folder: Path) -> dict[str, BackedUpFile]:
@@ -298,8 +316,10 @@ class _Copier:
     _touched: set[Path] = field(default_factory=set)
 
     def part(self) -> Path:
-        """A new path for a content whose digest is not known yet."""
-        return self.folder / OBJECTS / f"{_PART}{new_id()}"
+        """A new file for a content whose digest is not known yet, empty: who fills it does not choose who may read it."""
+        part = self.folder / OBJECTS / f"{_PART}{new_id()}"
+        part.touch(mode=_FILE, exist_ok=False)
+        return part
 
     def copy(self, path: Path, name: str) -> BackedUpFile | None:
         """Copy a file unless its content is there; None where it is gone, or belongs to a database beside it."""
@@ -323,12 +343,12 @@ class _Copier:
         elif name.endswith(_BESIDE_SQLITE) and path.with_name(path.name.rpartition("-")[0]).exists():
             part.unlink()
             return None
-        found = self.keep_part(part, name, 0 if is_database else at.st_mtime_ns)
+        found = self.keep_part(part, name, 0 if is_database else at.st_mtime_ns, is_closed=_is_closed(at))
         if (said := _digest_said(name)) and said != found.digest:
             self.damaged.append(name)
         return found
 
-    def keep_part(self, part: Path, name: str, changed_ns: int = 0) -> BackedUpFile:
+    def keep_part(self, part: Path, name: str, changed_ns: int = 0, *, is_closed: bool = False) -> BackedUpFile:
         """Give a part its name, the digest of what is in it."""
         hasher, size = blake3.blake3(), 0
         with part.open("rb") as file:
@@ -341,11 +361,11 @@ class _Copier:
         if target.exists() and target.stat().st_size == size:
             part.unlink()
         else:
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(mode=_FOLDER, exist_ok=True)
             part.replace(target)
             self._touched |= {target.parent, target.parent.parent}
             self.new_files, self.new_bytes = self.new_files + 1, self.new_bytes + size
-        return BackedUpFile(name, digest, size, changed_ns)
+        return BackedUpFile(name, digest, size, changed_ns, is_closed)
 
     def settle(self) -> None:
         """See that the names of all contents survive a power cut."""
@@ -368,7 +388,11 @@ class _Copier:
             is_there = object_path(self.folder, digest).stat().st_size == at.st_size
         except FileNotFoundError:
             return None
-        return BackedUpFile(name, digest, at.st_size, at.st_mtime_ns) if is_there else None
+        return BackedUpFile(name, digest, at.st_size, at.st_mtime_ns, _is_closed(at)) if is_there else None
+
+
+def _is_closed(at: os.stat_result) -> bool:
+    return not at.st_mode & _OTHERS
 
 
 def _digest_said(name: str) -> str:

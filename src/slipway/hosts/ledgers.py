@@ -4,6 +4,7 @@ The folder keeps the URL as settings write it, without any secret, so that whate
 (`slipway up --root`, pipelines and syncs that run detached) opens the same ledger.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from slipway.ports.ledger_store import LedgerStore
 from slipway.serving.secret_urls import POSTGRES, check_url, resolved
 from slipway.whole_files import write_whole
 
-__all__ = ["FORMAT", "Upgrade", "is_store", "open_ledger", "open_unfinished", "upgrade_ledger", "upgraded"]
+__all__ = ["FORMAT", "Upgrade", "is_store", "look_at", "open_ledger", "open_unfinished", "upgrade_ledger", "upgraded"]
 
 FORMAT = 1
 """The format of what lies beside the ledger: logs, parts, manifests, bundles, revisions. A release that writes any of it so
@@ -169,15 +170,34 @@ def open_unfinished(root: Path, url: str | None = None, *, upgrade: bool = False
             fix="Let it move: name the database in a section of its own with another folder, and type: "
             "slipway env copy FROM TO; or leave the setting ledger out.",
         )
-    check_url(wanted, "The setting ledger", POSTGRES)
-    address = partial(resolved, wanted, is_quoted=True)
-    if urlsplit(address()).scheme not in POSTGRES.schemes:
-        raise InvalidSetting(
-            f"The setting ledger is {wanted!r}, which names no PostgreSQL database.",
-            fix=f"Correct it where it is kept; {POSTGRES.example}",
-        )
-    store = plugins.load("ledger", "postgres")(address, upgrade=upgrade)
+    store = plugins.load("ledger", "postgres")(_address(wanted), upgrade=upgrade)
     if wanted != kept:
         root.mkdir(parents=True, exist_ok=True)
         write_whole(file, f"{wanted}\n".encode())
     return store
+
+
+def look_at(url: str) -> int:
+    """Ask the database that a setting names whether it can have a ledger; nothing is written there, nor anywhere.
+
+    Returns:
+        The schema of the ledger that it has, 0 where it has none yet.
+
+    Raises:
+        InvalidSetting: The URL does not fit, or a variable that it names is not set.
+        Unavailable: The database cannot be reached.
+        BackendError: It cannot have a ledger, or has one of a newer release.
+    """
+    return int(plugins.load("ledger", "postgres").look_at(_address(url)))
+
+
+def _address(url: str) -> Callable[[], str]:
+    """What tells the whole URL of a database, with its password."""
+    check_url(url, "The setting ledger", POSTGRES)
+    address = partial(resolved, url, is_quoted=True)
+    if urlsplit(address()).scheme not in POSTGRES.schemes:
+        raise InvalidSetting(
+            f"The setting ledger is {url!r}, which names no PostgreSQL database.",
+            fix=f"Correct it where it is kept; {POSTGRES.example}",
+        )
+    return address

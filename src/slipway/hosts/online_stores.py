@@ -3,7 +3,6 @@
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from slipway import plugins
 from slipway.errors import InvalidSetting
@@ -60,7 +59,7 @@ def open_stream(spec: StreamSpec, group: str) -> EventStream:
 
 def _backend(place: OnlinePlace) -> type:
     check_no_command(place.url, "The endpoint's online store")
-    scheme = urlsplit(resolved(place.url)).scheme
+    scheme = resolved(place.url).partition(":")[0].lower()
     if scheme not in _BACKENDS:
         raise InvalidSetting(
             f"The online store's URL begins with {scheme!r}.",

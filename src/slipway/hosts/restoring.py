@@ -184,7 +184,7 @@ def _take(folder: Path, one: BackedUpFile, target: Path | None) -> None:
         with source.open("rb") as file:
             if target is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
-            writing = None if target is None else _new(target, one.path)
+            writing = None if target is None else _new(target, one)
             try:
                 while chunk := file.read(_CHUNK_BYTES):
                     hasher.update(chunk)
@@ -206,8 +206,9 @@ def _take(folder: Path, one: BackedUpFile, target: Path | None) -> None:
         os.utime(target, ns=(one.changed_ns, one.changed_ns))
 
 
-def _new(path: Path, name: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if is_private(name) else 0o644)
+def _new(path: Path, one: BackedUpFile) -> int:
+    is_closed = one.is_closed or is_private(one.path)  # a backup of an earlier release says nothing of it
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if is_closed else 0o644)
 
 
 def _write(file: int, data: bytes) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ import msgspec
 
 from slipway import plugins
 from slipway.errors import BackendError, Conflict, InvalidInput, InvalidSetting, NotFound, SlipwayError
+from slipway.governance.anchors import ANCHORS_FILE
+from slipway.governance.channels import NOTIFY_FILE
 from slipway.hosts import copied_blobs, copied_files
 from slipway.hosts.blob_places import open_blobs
 from slipway.hosts.copied_files import ASIDE, COPY_FILE
@@ -34,11 +36,14 @@ from slipway.ports.blobs import Blobs
 from slipway.ports.ledger_store import LedgerStore, ReadTransaction
 from slipway.ports.workspace import OpenParts
 from slipway.records.copies import CopiedFiles, CopiedRows, CopyMark, StoreCopy
+from slipway.serving.reach_file import REACH_FILE
 from slipway.whole_files import write_whole
 
 __all__ = ["Notice", "copy_store", "section", "sizes"]
 
 BLOBS, PARTS, FILES = "blobs", "parts of tables", "files of the folder"
+_OPENED = ("folder.id", NOTIFY_FILE, REACH_FILE)
+"""What opening a store writes into its folder beside keys: its name, and what settings say."""
 _PLACES = ("store", "ledger", "blobs", "online")
 
 Notice = Callable[[str, int, int], None]
@@ -302,7 +307,7 @@ def _begin(other: _Side, ledger: LedgerStore, told: CopyMark) -> None:
     with ledger.read() as tx:
         found, is_empty = copying.mark_of(tx), copying.is_empty(tx)
     if found is None and is_empty:
-        _check_folder_empty(other)
+        _check_folder_empty(other, _made_by_opening(other.root))
     elif found is not None and found.source != told.source:
         raise Conflict(
             f"The environment {other.name!r} is a copy that was begun of another store: {found.source}.",
@@ -331,8 +336,16 @@ def _check_place(other: _Side) -> None:
         _check_folder_empty(other)
 
 
-def _check_folder_empty(other: _Side) -> None:
-    lying: list[str] = sorted(copied_files.listed(other.root)) if other.root.is_dir() else []
+def _made_by_opening(root: Path) -> set[str]:
+    """The files of a folder that opening a store writes. Where its ledger holds nothing they signed and named nothing."""
+    keys = {path.relative_to(root).as_posix() for path in root.glob("keys/**/*") if path.is_file()}
+    public = {name for name in keys if name.startswith("keys/trusted/")}
+    is_plain = len(public) <= 1 and keys - public <= {"keys/signing.key", f"keys/{ANCHORS_FILE}"}
+    return {*_OPENED, *(keys if is_plain else ())}
+
+
+def _check_folder_empty(other: _Side, made: Collection[str] = ()) -> None:
+    lying: list[str] = sorted(copied_files.listed(other.root).keys() - made) if other.root.is_dir() else []
     lying += [path.name for path in (other.root / "blobs").glob("*/*")]
     lying += [path.name for path in (other.root / "tables").glob("*/*/*")]
     if other.chosen.blobs:

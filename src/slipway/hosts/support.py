@@ -21,23 +21,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from msgspec.inspect import BoolType, DictType, FloatType, IntType, StructType, Type, UnionType, VarTupleType, type_info
+
 from slipway import errors
 from slipway.errors import SlipwayError
 from slipway.hosts.blob_places import remembered_place
+from slipway.hosts.settings import Settings
 from slipway.ledger import archive, entries, events
 from slipway.ledger.projects import list_projects
 from slipway.operations.declare import Empty, call, check_allowed
 from slipway.operations.executions import KINDS, STATES, AskExecutions
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace
-from slipway.records.costs import Rates
 from slipway.records.endpoints import Revision
 from slipway.records.loop import Retraining
 from slipway.records.models import ModelVersion
-from slipway.records.notifications import ChannelSettings, NotifySettings
+from slipway.records.notifications import CHANNELS
 from slipway.records.people import Person
 from slipway.records.projects import Project
 from slipway.records.record import Record
+from slipway.records.responsibility import DEFAULT, STAGES
 from slipway.records.runs import Run, StepRun
 from slipway.records.schedules import Firing, Schedule
 from slipway.records.tables import TableVersion
@@ -78,38 +81,25 @@ _WORDS = frozenset(
     }
 )
 """Texts of settings that are shown; of a URL its scheme."""
-_KEYS = frozenset(
-    {
-        *("project", "environments", "audit", "anchor", "raci", "server", "oidc", "notify", "channels", "cost"),
-        *(
-            "name",
-            "module",
-            "template",
-            "store",
-            "ledger",
-            "blobs",
-            "online",
-            "executor",
-            "workers",
-            "memory",
-            "traces",
-        ),
-        *("port", "issuer", "client_id", "client_secret", "claim", "domains", "role"),
-        *("default", "responsible", "accountable", "consulted", "informed", *_WORDS),
-        *(*ChannelSettings.__struct_fields__, *NotifySettings.__struct_fields__, *Rates.__struct_fields__),
-    }
-)
+_NAMES = frozenset({"dev", "test", "prod", *CHANNELS, DEFAULT, *STAGES})
+"""Names that people give, of sections, which are shown."""
+_SECRET = frozenset({"secret", "client_secret", "password", "user"})
+"""Keys of which no text is shown, whatever it is."""
 _VARIABLES = ("SLIPWAY_STORE", "SLIPWAY_BLOBS", "SLIPWAY_SERVER", "SLIPWAY_TOKEN", "SLIPWAY_ONLINE")
 _LINES = 500
 _TAIL_BYTES = 1 << 20
-_FRAME = re.compile(r'\s*File ".*?[/\\](slipway[/\\][A-Za-z0-9_/\\]+\.py)", line (\d+), in (\w+)')
-_RAISED = re.compile(r"((?:[a-z_]+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)|slipway\.errors\.\w+)(?::|$)")
+_HOME = Path(errors.__file__).parent
+_INSTALLED = "/site-packages/slipway/"
+_FRAME = re.compile(r'\s*File "([^"]+)", line (\d+), in (\w+)')
+_RAISED = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 _REQUEST = re.compile(
-    r"(\d{4}-\d\d-\d\dT[\d:.]{8,12}Z) (GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|other) (/[a-z0-9_/{}.:-]*|\(none\)) (\d{3}) ([\d.]+) ms\b"
+    rf"(\d{{4}}-\d\d-\d\dT[\d:.]{{8,12}}Z) ({'|'.join(_METHODS)}) (/[a-z0-9_/{{}}.:-]*|\(none\)) (\d{{3}}) ([\d.]+) ms\b"
 )
+_NO_ROUTE = "(none)"
 _LOGGED = ("at", "level", "method", "route", "status", "ms")
-_ROUTE = re.compile(r"/[a-z0-9_/{}.:-]*|\(none\)")
 _AT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,12}Z")
+_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def made(
@@ -117,6 +107,7 @@ def made(
     settings_file: Path | None,
     findings: Iterable[tuple[str, bool, str]],
     opened: Callable[[], Workspace],
+    routes: frozenset[str],
 ) -> bytes:
     """The whole file, a zip.
 
@@ -125,6 +116,7 @@ def made(
         settings_file: The project's slipway.toml, None without one.
         findings: What the doctor looked at, whether it is well, and what was found.
         opened: Opens the store, with the project "".
+        routes: Those that a server declares.
 
     Raises:
         Denied: Who asks may not see how the store is set up.
@@ -134,7 +126,7 @@ def made(
     if root is not None:
         parts["sizes.json"] = _sizes(root)
         parts |= _of_ledger(opened)
-        parts["logs.json"] = {name: _shown_lines(path) for name, path in _logs(root)}
+        parts["logs.json"] = {name: _shown_lines(path, routes) for name, path in _logs(root)}
     readme = (
         "What `slipway support-bundle` found. No rows, values, names of people or secrets are meant to be in here.\n"
     )
@@ -175,7 +167,7 @@ def _environment() -> dict[str, str]:
 
 
 def shown_settings(file: Path | None, variables: dict[str, str]) -> dict[str, object]:
-    """The keys of slipway.toml, with numbers, and words that are known; every other text is "(set)".
+    """The keys of slipway.toml that Slipway knows, with numbers, and words that are known; all else is "(set)".
 
     Args:
         file: The file, None without one.
@@ -187,19 +179,41 @@ def shown_settings(file: Path | None, variables: dict[str, str]) -> dict[str, ob
         values = tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         return {"slipway.toml": f"cannot be read: {type(problem).__name__}", "environment": variables}
-    return {"slipway.toml": _shown(values), "environment": variables}
+    return {"slipway.toml": _shown(values, (type_info(Settings),)), "environment": variables}
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, kinds: tuple[Type, ...], key: str = "") -> Any:
+    """A value as far as it is what Slipway knows under its key: another one may be anything, a secret too.
+
+    Args:
+        value: As it stands in the file.
+        kinds: What may stand there, () under a key that Slipway does not know.
+        key: The key, or that of the list.
+    """
     if isinstance(value, dict):
-        named = ((key if key in _KEYS else f"(name {i})", inner) for i, (key, inner) in enumerate(value.items(), 1))
-        return {key: _shown(inner) for key, inner in named}
+        known = {
+            field.name: _kinds(field.type) for kind in kinds if isinstance(kind, StructType) for field in kind.fields
+        }
+        inner = next((_kinds(kind.value_type) for kind in kinds if isinstance(kind, DictType)), None)
+        if inner is not None:
+            known = dict.fromkeys(value, inner)
+        shown = {name for name in known if inner is None or name in _NAMES}
+        named = ((name if name in shown else f"(name {i})", name) for i, name in enumerate(value, 1))
+        return {told: _shown(value[name], known.get(name, ()), name) for told, name in named}
     if isinstance(value, list):
-        return [_shown(inner) for inner in value]
-    if isinstance(value, str):
+        items = tuple(one for kind in kinds if isinstance(kind, VarTupleType) for one in _kinds(kind.item_type))
+        return [_shown(one, items, key) for one in value]
+    if value == "" or (isinstance(value, str) and kinds and key not in _SECRET):
         scheme, sign, _ = value.partition(":")
         return value if value in _WORDS or not value else f"{scheme}:(set)" if sign and scheme in _WORDS else "(set)"
-    return value if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 1 << 16) else "(set)"
+    is_number = isinstance(value, int | float) and any(
+        isinstance(kind, IntType | FloatType | BoolType) for kind in kinds
+    )
+    return value if is_number and abs(value) < 1 << 16 else "(set)"
+
+
+def _kinds(kind: Type) -> tuple[Type, ...]:
+    return tuple(kind.types) if isinstance(kind, UnionType) else (kind,)
 
 
 def _sizes(root: Path) -> dict[str, object]:
@@ -260,7 +274,7 @@ def _error(workspace: Workspace, run_id: str) -> str:
     error = None if entry is None else entries.decoded(entry, Run).error
     if error is None:
         return ""
-    return error.type if hasattr(builtins, error.type) or hasattr(errors, error.type) else "of the project"
+    return error.type if _is_known(error.type) else "of the project"
 
 
 def _logs(root: Path) -> Iterator[tuple[str, Path]]:
@@ -273,35 +287,70 @@ def _logs(root: Path) -> Iterator[tuple[str, Path]]:
                 yield f"endpoint {number} {'front' if path.name == 'front.log' else 'worker'}", path
 
 
-def _shown_lines(path: Path) -> list[str]:
+def _shown_lines(path: Path, routes: frozenset[str]) -> list[str]:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()[-_LINES:]
-    return [shown_line(line) for line in lines]
+    return [shown_line(line, routes) for line in lines]
 
 
-def shown_line(line: str) -> str:
-    """What of a log's line is known to be harmless: a request by its route, a frame in Slipway's code, an error's class."""
+def shown_line(line: str, routes: frozenset[str] = frozenset()) -> str:
+    """What of a log's line is known to be harmless: a request by its route, a frame in Slipway's code, an error's class.
+
+    Args:
+        line: The line.
+        routes: Those that a server declares; any other is hidden.
+    """
     if line.startswith("{"):
         try:
             told = json.loads(line)
         except ValueError:
             told = {}
-        kept = {name: told[name] for name in _LOGGED if name in told and _is_harmless(name, told[name])}
+        kept = {name: told[name] for name in _LOGGED if name in told and _is_harmless(name, told[name], routes)}
         return json.dumps(kept) if kept else "(a line)"
     if match := _REQUEST.match(line):
-        return " ".join(match.groups()) + " ms"
-    if match := _FRAME.match(line):
-        return f"  {match[1]}, line {match[2]}, in {match[3]}"
+        at, method, route, status, ms = match.groups()
+        return f"{at} {method} {route if _is_harmless('route', route, routes) else '(a route)'} {status} {ms} ms"
+    if (match := _FRAME.match(line)) and (own := _own_file(match[1])):
+        return f"  slipway/{own}, line {match[2]}, in {match[3]}"
     if line.startswith("Traceback (most recent call last)"):
         return "Traceback"
-    if match := _RAISED.match(line):
-        return match[1] if match[1].startswith("slipway.") or "." not in match[1] else "(an error)"
+    if (match := _RAISED.match(line)) and (shown := _shown_class(match[1])):
+        return shown
     return "(a line)"
 
 
-def _is_harmless(name: str, value: object) -> bool:
+def _own_file(path: str) -> str:
+    """A file of Slipway's own by its path in the package, "" for any other: folders of others are called slipway too.
+
+    It lies in this package, or where packages are installed, as in an endpoint's environment; and this package has it.
+    """
+    path = path.replace("\\", "/")
+    home = f"{_HOME.as_posix()}/"
+    own = path.removeprefix(home) if path.startswith(home) else path.rpartition(_INSTALLED)[2]
+    is_own = own != path and ".." not in own and (_HOME / own).is_file()
+    return own if is_own else ""
+
+
+def _shown_class(name: str) -> str:
+    """The class that ends a traceback, where it is Python's or Slipway's: a project's own may say anything. "" for no class."""
+    own = name.removeprefix("slipway.errors.")
+    if _is_known(own) and (name == own or hasattr(errors, own)):
+        return name
+    return "(an error)" if name.rpartition(".")[2].endswith(("Error", "Exception", "Interrupt", "Exit")) else ""
+
+
+def _is_known(name: str) -> bool:
+    """Whether a class of errors is one of Python's or Slipway's."""
+    found = getattr(builtins, name, None) or getattr(errors, name, None)
+    return isinstance(found, type) and issubclass(found, BaseException)
+
+
+def _is_harmless(name: str, value: object, routes: frozenset[str]) -> bool:
     if name in ("status", "ms"):
-        return isinstance(value, int | float)
-    forms = {"at": _AT, "route": _ROUTE, "level": re.compile("[a-z]{4,8}"), "method": re.compile("[A-Z]{3,7}|other")}
-    return isinstance(value, str) and bool(forms[name].fullmatch(value))
+        return isinstance(value, int | float) and 0 <= value < (1000 if name == "status" else 1e8)
+    if not isinstance(value, str):
+        return False
+    if name == "at":
+        return _AT.fullmatch(value) is not None
+    return value in {"route": {_NO_ROUTE, *routes}, "level": _LEVELS, "method": _METHODS}[name]

@@ -12,9 +12,11 @@ from typing import Any
 import blake3
 import msgspec
 
+from slipway.ledger import entries
 from slipway.ports.ledger_rows import Row
 from slipway.ports.ledger_store import LedgerStore, ReadTransaction
 from slipway.records.copies import CopiedRows, CopyMark
+from slipway.records.projects import Project
 
 __all__ = ["compare", "counted", "fill", "is_empty", "mark", "mark_of", "state_of"]
 
@@ -22,6 +24,15 @@ _REF = ("", "store", "copying")
 _AT_ONCE = 1000
 _NAMED = 20
 """How many differing rows of a table are named; the rest are counted."""
+
+_LOOKED_AT = 100
+_OF_RECORDS = ("fields", "facets")
+"""What they have belongs to rows of `entries`."""
+_MADE_BY_OPENING: dict[str, Callable[[Row], bool]] = {
+    "entries": lambda row: row[1] == entries.kind_of(Project),
+    "refs": lambda row: row[:3] in (("", "search", "edition"), ("", "store", "format")),
+}
+"""By table which rows opening a store writes."""
 
 Notice = Callable[[str, int], None]
 """Is told what is done, and how many rows of it are."""
@@ -41,8 +52,15 @@ def mark(ledger: LedgerStore, told: CopyMark | None) -> None:
 
 
 def is_empty(tx: ReadTransaction) -> bool:
-    """Whether a ledger holds nothing."""
-    return not any(tx.rows.page(table, None, 1) for table in tx.rows.tables)
+    """Whether a ledger holds nothing but what opening it writes: how its records are indexed, and a project of no events."""
+    for table in tx.rows.tables:
+        if table in _OF_RECORDS:
+            continue
+        made = _MADE_BY_OPENING.get(table)
+        rows = tx.rows.page(table, None, 1 if made is None else _LOOKED_AT)
+        if rows and (made is None or len(rows) == _LOOKED_AT or not all(map(made, rows))):
+            return False
+    return True
 
 
 def counted(tx: ReadTransaction) -> tuple[CopiedRows, ...]:

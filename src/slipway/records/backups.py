@@ -18,12 +18,14 @@ class BackedUpFile(Struct, frozen=True):
         size_bytes: How long it is.
         changed_ns: When it was changed last, nanoseconds since the epoch: with its size it tells the next backup that it
             is the same.
+        is_closed: Whether nobody but its owner could read it.
     """
 
     path: str
     digest: str
     size_bytes: int
     changed_ns: int = 0
+    is_closed: bool = False
 
 
 class Backup(Struct, frozen=True):

@@ -21,10 +21,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway.errors import SlipwayError, Unauthenticated
+from slipway.errors import BackendError, SlipwayError, Unauthenticated
 from slipway.flows.business_links import SHARED
 from slipway.governance import tokens
 from slipway.governance.people import somebody_is_known
+from slipway.hashing import digest
 from slipway.operations.people import RevokeToken
 from slipway.ports.workspace import Workspace
 from slipway.records.log_in import OidcSettings
@@ -45,6 +46,9 @@ _OPEN_BELOW = ("/static/", "/api/v1/hooks/", SHARED)  # a hook and a link are kn
 _LARGEST_FORM = 4096
 _LOOK_EVERY_S = 1.0
 """How often a store that knows nobody is asked whether it still does: each request of a team of one would pay for it."""
+_FIGURES = "/metrics"
+_REMEMBERED_S = 3600.0
+_MOST_REMEMBERED = 100
 
 
 class Identified:
@@ -59,7 +63,8 @@ class Identified:
         self._app = app
         self._workspace = workspace
         self._has_people = False
-        self._looked_at = -_LOOK_EVERY_S
+        self._looked_at: float | None = None
+        self._collectors: dict[str, tuple[Identity, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,8 +74,9 @@ class Identified:
         if self._is_for_all(scope["path"]):
             await self._app(scope, receive, send)
             return
+        find = self._collector if scope["path"] == _FIGURES else self._identity
         try:
-            scope[IDENTITY] = await run_in_threadpool(self._identity, Headers(scope=scope))
+            scope[IDENTITY] = await run_in_threadpool(find, Headers(scope=scope))
         except SlipwayError as problem:
             await _refused(scope, problem)(scope, receive, send)
             return
@@ -80,13 +86,44 @@ class Identified:
         """Whether nobody is asked who they are: of an open path, or where nobody was known a moment ago."""
         if path in _OPEN or path.startswith(_OPEN_BELOW):
             return True
-        return not self._has_people and monotonic() - self._looked_at < _LOOK_EVERY_S
+        looked_at = self._looked_at
+        return not self._has_people and looked_at is not None and monotonic() - looked_at < _LOOK_EVERY_S
+
+    def _collector(self, headers: Headers) -> Identity | None:
+        """Who collects figures. While the ledger is away, which figures are to tell, it is who it was a while ago.
+
+        A token is remembered, by its digest, for an hour after the ledger said whose it is, and not after its end; where
+        nobody was known at the last look, nobody is asked for one.
+        """
+        shown = _shown(headers)
+        key = digest((shown or "").encode())
+        try:
+            found = self._identity(headers)
+        except BackendError:
+            if not self._has_people and self._looked_at is not None:
+                return None
+            known, proven_at = self._collectors.get(key, (None, 0.0))
+            if known is None or monotonic() - proven_at >= _REMEMBERED_S:
+                raise
+            if known.expires_at is not None and known.expires_at <= self._workspace.clock.now():
+                raise
+            return known
+        except Unauthenticated:
+            self._collectors.pop(key, None)
+            raise
+        if found is not None:
+            self._collectors.pop(key, None)  # the one that was proven longest ago comes first
+            self._collectors[key] = found, monotonic()
+            for oldest in list(self._collectors)[:-_MOST_REMEMBERED]:
+                self._collectors.pop(oldest, None)
+        return found
 
     def _identity(self, headers: Headers) -> Identity | None:
         if not self._has_people:
-            self._looked_at = monotonic()
+            began = monotonic()
             with self._workspace.ledger.read() as tx:
                 self._has_people = somebody_is_known(tx)  # there is always an admin left, so never back
+            self._looked_at = began  # a ledger that is away says nothing
         if not self._has_people:
             return None
         shown = _shown(headers)

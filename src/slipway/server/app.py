@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.applications import Starlette
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotFound, SlipwayError
@@ -20,13 +20,13 @@ from slipway.hosts.server_log import ServerLog
 from slipway.ports.workspace import Workspace
 from slipway.records.log_in import OidcSettings
 from slipway.records.reach import Reach
-from slipway.server import access, api, errors, hooks, metrics, openapi, pages
+from slipway.server import access, api, errors, hooks, metrics, oidc, openapi, pages
 from slipway.server.guards import Guard
 from slipway.server.mlflow import openapi as mlflow_openapi
 from slipway.server.mlflow import table as mlflow
 from slipway.server.watched import Routed, Watched, request_id
 
-__all__ = ["make_app"]
+__all__ = ["declared_routes", "make_app"]
 
 LOCAL = Reach()
 """The loopback address, where no other machine reaches the server."""
@@ -51,10 +51,32 @@ def make_app(
     figures = Figures() if figures is None else figures
     log = ServerLog("", lambda line: None) if log is None else log
 
+    return Starlette(
+        routes=_routes(workspace, figures, provider),
+        middleware=[
+            Middleware(Watched, figures=figures, log=log),
+            Middleware(Guard, reach=reach),
+            Middleware(_LastResort),
+            Middleware(access.Identified, workspace=workspace),
+            Middleware(Routed),
+        ],
+        exception_handlers={SlipwayError: _say, HTTPException: _say_http},
+    )
+
+
+def declared_routes() -> frozenset[str]:
+    """What a request can be called by in logs and figures: every route as it is declared; without any store."""
+    nobodys = cast("Workspace", None)  # a route asks for nothing of a store before a request comes
+    declared = {one.path for one in _routes(nobodys, Figures(), None) if isinstance(one, Route)}
+    named = {path for path in declared if not path.startswith("/static/")}
+    return frozenset({*named, "/static", oidc.BEGIN, oidc.BACK})
+
+
+def _routes(workspace: Workspace, figures: Figures, provider: OidcSettings | None) -> list[BaseRoute]:
     async def health(request: Request) -> Response:
         return Response(b'{"status":"ready"}', media_type="application/json")
 
-    routes = [
+    return [
         Route("/health", health),
         Route("/api/v1/openapi.json", _described(lambda: openapi.document(version("slipway")))),
         Route("/api/v1/mlflow-openapi.json", _described(mlflow_openapi.document)),
@@ -65,17 +87,6 @@ def make_app(
         *access.routes(workspace, pages.log_in_page, provider),
         *pages.routes(workspace),
     ]
-    return Starlette(
-        routes=routes,
-        middleware=[
-            Middleware(Watched, figures=figures, log=log),
-            Middleware(Guard, reach=reach),
-            Middleware(_LastResort),
-            Middleware(access.Identified, workspace=workspace),
-            Middleware(Routed),
-        ],
-        exception_handlers={SlipwayError: _say, HTTPException: _say_http},
-    )
 
 
 def _described(make: Callable[[], dict[str, Any]]) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -53,7 +53,10 @@ def check_url(url: str, what: str, server: Server = REDIS) -> None:
     """
     if not url or is_kept_elsewhere(url):
         return
-    parts = urlsplit(_without_paths(url))
+    try:
+        parts = urlsplit(_without_paths(url))
+    except ValueError:  # a bracket that is not closed
+        parts = urlsplit("")
     if parts.scheme not in server.schemes:
         raise InvalidSetting(
             f"{what} is {_without_password(url)!r}, which names no {server.name}.",
