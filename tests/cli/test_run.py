@@ -154,6 +154,11 @@ def slipway(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "slipway", *arguments], capture_output=True, text=True, check=False)
 
 
+def first_run() -> str:
+    id: str = json.loads(slipway("runs", "list", "--json").stdout)["runs"][-1]["run"]["id"]
+    return id
+
+
 def begun(folder: Path) -> list[str]:
     return (folder / "begun").read_text().split()
 
@@ -182,6 +187,29 @@ def test_exit_codes_say_how_it_ended_and_a_run_is_resumed(work: Path) -> None:
     assert slipway("runs", "logs", run["id"], "nothing").returncode == 5
     assert json.loads(slipway("runs", "show", "last", "--json").stdout)["run"]["id"] == run["id"]
     assert "work: begins (" in resumed.stderr
+
+
+def test_a_quota_holds_for_the_runs_of_the_command_line(work: Path) -> None:
+    with (work / "slipway.toml").open("a") as file:
+        file.write("[quota]\nruns_a_day = 2\npipelines = 1\n")
+    assert slipway("run", "release").returncode == 0
+    (work / "wait").touch()
+    first = subprocess.Popen([sys.executable, "-m", "slipway", "run", "release", "--set", "n=2"])
+    try:
+        while not (work / "waits").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        refused = slipway("run", "release", "--set", "n=3")
+        assert refused.returncode == 75
+        assert "[quota] runs_a_day = 2" in refused.stderr
+        beside = slipway("run", "--resume", first_run(), "--json")
+        assert beside.returncode == 75
+        assert "[quota] pipelines = 1" in beside.stderr
+    finally:
+        (work / "wait").unlink()
+        assert first.wait() == 0
+    assert slipway("run", "--resume", first_run()).returncode == 0
+    assert slipway("run", "release").returncode == 75
 
 
 def test_a_key_runs_once(work: Path) -> None:

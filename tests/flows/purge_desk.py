@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
+
+from msgspec.structs import replace as replaced
 
 from slipway.errors import NotFound
 from slipway.hashing import digest
-from slipway.ledger import events
+from slipway.ledger import entries, events
 from slipway.models import logged, numbered, registered, registered_versions
 from slipway.operations import declare
 from slipway.operations.declare import convert
@@ -18,7 +21,7 @@ from slipway.operations.table import operation
 from slipway.operations.trash import Purged
 from slipway.ports.workspace import Workspace
 from slipway.records.models import ModelVersion
-from slipway.records.runs import Artifact, MetricPoint
+from slipway.records.runs import Artifact, MetricPoint, Run
 from slipway.runs import outside
 
 
@@ -122,6 +125,13 @@ def new_run(workspace: Workspace, *files: bytes, experiment: str = "0") -> str:
         outside.log(tx, workspace, run.id, metrics=[MetricPoint("loss", 0.5)], params={"a": "1"})
         outside.update(tx, workspace, run.id, state="finished")
     return run.id
+
+
+def nested(workspace: Workspace, *runs: str) -> None:
+    """Let each run be inside the one before it."""
+    with workspace.ledger.write() as tx:
+        for outer, inner in pairwise(runs):
+            entries.put(tx, replaced(entries.get(tx, Run, inner), parent_id=outer))
 
 
 def new_logged(workspace: Workspace, data: bytes, experiment: str = "0", run_id: str = "") -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from purge_desk import do, kept, new_logged, new_run, new_version, purge, verified
+from purge_desk import do, kept, nested, new_logged, new_run, new_version, purge, verified
 
 from slipway.backends.clocks import SimulatedClock
 from slipway.errors import Denied, InvalidSetting, OverQuota
@@ -71,6 +71,26 @@ def test_old_runs_that_nothing_needs_go_into_the_trash(workspace: Workspace, clo
         assert tx.get("model", version.id) is not None
     later(clock, days=31)
     assert purge(workspace).items == (f"run:{free}",)
+    assert verified(workspace) > 0
+
+
+def test_a_run_stays_while_one_inside_it_stays_at_any_depth(workspace: Workspace, clock: SimulatedClock) -> None:
+    named, logs, around_young, free = ([new_run(workspace) for _ in range(3)] for _ in range(4))
+    for chain in (named, logs, around_young, free):
+        nested(workspace, *chain)
+    new_version(workspace, "churn", run_id=named[-1])
+    new_logged(workspace, b"weights", run_id=logs[-1])
+    later(clock, days=40)
+    nested(workspace, around_young[-1], new_run(workspace))
+    declare_limits(workspace, Retention(runs=30), Quota())
+    done = expire(workspace)
+    assert set(done.runs) == {f"run:{one}" for one in free}
+    why = {one.item.removeprefix("run:"): one.why for one in done.kept}
+    assert why.keys() == {*named, *logs, *around_young}
+    assert [why[one] for one in named[:2]] == [f"the run {one} inside it stays" for one in named[1:]]
+    assert "names it" in why[named[2]] or "made" in why[named[2]]
+    later(clock, days=31)
+    assert purge(workspace).items == tuple(f"run:{one}" for one in reversed(free))
     assert verified(workspace) > 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from purge_desk import age, blobs, do, kept, new_logged, new_run, new_version, purge, put, verified
+from purge_desk import age, blobs, do, kept, nested, new_logged, new_run, new_version, purge, put, verified
 
 from slipway.backends.clocks import SimulatedClock
 from slipway.backends.local_blobs import LocalBlobs
@@ -556,3 +556,40 @@ def test_the_artifacts_of_a_run_that_has_many_go_with_it(workspace: Workspace) -
     with workspace.ledger.read() as tx:
         assert list(entries.every(tx, RunArtifact)) == []
         assert outside.get(tx, workspace, other).artifacts[0].digest == digest(data[-1])
+
+
+@pytest.mark.parametrize("inner_is_in_trash", [False, True])
+def test_a_run_is_not_purged_before_those_inside_it(workspace: Workspace, inner_is_in_trash: bool) -> None:
+    outer, middle, inner = (new_run(workspace) for _ in range(3))
+    nested(workspace, outer, middle, inner)
+    put(workspace, f"run:{outer}", f"run:{middle}", *([f"run:{inner}"] if inner_is_in_trash else []))
+    for dry_run in (True, False):
+        done = purge(workspace, f"run:{outer}", f"run:{middle}", dry_run=dry_run)
+        assert done.items == ()
+        assert {one.item: one.why for one in done.kept} == {
+            f"run:{outer}": f"the run {middle} inside it stays",
+            f"run:{middle}": f"the run {inner} inside it stays",
+        }
+    if not inner_is_in_trash:
+        put(workspace, f"run:{inner}")
+    together = [f"run:{one}" for one in (outer, inner, middle)]
+    assert purge(workspace, *together).items == tuple(f"run:{one}" for one in (inner, middle, outer))
+
+
+def test_a_run_stays_when_one_inside_it_turns_out_to_stay(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer, inner = new_run(workspace), new_run(workspace)
+    nested(workspace, outer, inner)
+    put(workspace, f"run:{outer}", f"run:{inner}")
+    monkeypatch.setattr("slipway.flows.purge_records.is_at_work", lambda run: run.id == inner)
+    for dry_run in (True, False):
+        done = purge(workspace, f"run:{outer}", f"run:{inner}", dry_run=dry_run)
+        assert (done.items, {one.item for one in done.kept}) == ((), {f"run:{outer}", f"run:{inner}"})
+
+
+def test_runs_that_name_each_other_as_the_outer_one_can_be_purged(workspace: Workspace) -> None:
+    one, other = new_run(workspace), new_run(workspace)
+    nested(workspace, one, other, one)
+    put(workspace, f"run:{one}", f"run:{other}")
+    assert len(purge(workspace, f"run:{one}", f"run:{other}").items) == 2

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 import slipway as sw
 from slipway.cli import main
-from slipway.errors import Conflict, InvalidDeclaration, InvalidInput, NotFound, StepFailed
+from slipway.errors import Conflict, InvalidDeclaration, InvalidInput, NotFound, OverQuota, StepFailed
 from slipway.flows.erase import erase
+from slipway.flows.limits import declare_limits
 from slipway.flows.reproduce import reproduce
 from slipway.flows.rerun import rerun
 from slipway.flows.run_changes import get_changes
@@ -24,6 +25,8 @@ from slipway.operations.erasures import Erase
 from slipway.operations.runs import GetChanges, GetRun, Reproduce, Reran, Rerun
 from slipway.pipelines import engine
 from slipway.pipelines.declare import Pipeline
+from slipway.records.limits import Quota, Retention
+from slipway.records.reproductions import Reproduction
 from slipway.records.runs import Run
 from slipway.runs import search, tracking
 from slipway.runs.browse import get_run
@@ -151,6 +154,20 @@ def test_only_the_named_change_is_made_and_told(project: Project) -> None:
     assert same == told
     with pytest.raises(Conflict, match="of another run"):
         rerun(workspace, Rerun(target=child.id, key=told.key))
+
+
+def test_what_the_quota_refuses_leaves_nothing(project: Project) -> None:
+    workspace = project.workspace
+    first = ran(project, "add")
+    declare_limits(workspace, Retention(), Quota(runs_a_day=1))
+    with pytest.raises(OverQuota, match="runs_a_day = 1"):
+        rerun(workspace, Rerun(target=first.id))
+    with pytest.raises(OverQuota, match="runs_a_day = 1"):
+        reproduce(workspace, Reproduce(target=first.id, environment="here"))
+    assert not list((workspace.root / "tasks").glob("*"))
+    with workspace.ledger.read() as tx:
+        assert len(entries.find(tx, Run)) == 1
+        assert entries.find(tx, Reproduction) == []
 
 
 @pytest.mark.full

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as changed
 
-from slipway.errors import Conflict, Denied, InvalidInput, NotFound
+from slipway.errors import Conflict, Denied, InvalidInput, NotFound, OverQuota
+from slipway.flows.limits import declare_limits
 from slipway.flows.starting import get_begun, list_pipelines, start
 from slipway.ledger import entries
 from slipway.loop.cancelling import cancel
@@ -16,6 +17,7 @@ from slipway.pipelines import staging
 from slipway.pipelines.snapshot import AboutPipeline
 from slipway.ports.runner import CANCELLED_FILE, LOCK_FILE
 from slipway.ports.workspace import Workspace
+from slipway.records.limits import Quota, Retention
 from slipway.records.people import Actor
 from slipway.records.runs import Run
 from starting import CANCELLABLE, FAILED, NotedRunner, code, run_of, started_store
@@ -74,6 +76,16 @@ def test_a_start_is_a_task_of_its_own_and_the_same_key_the_same_start(store: tup
     run_of(there, "ab" * 16, task.snapshot, state="running", tags={"slipway.start": "k1"})
     begun = get_begun(there, GetBegun(key="k1", wait_s=5))
     assert (begun.state, begun.run_id) == ("begun", "ab" * 16)
+
+
+def test_a_start_beyond_the_quota_leaves_nothing(store: tuple[Workspace, NotedRunner]) -> None:
+    there, runner = store
+    declare_limits(replace(there, actor=Actor("ann", roles=("admin",))), Retention(), Quota(runs_a_day=1))
+    run_of(there, "ab" * 16, "", state="finished")
+    with pytest.raises(OverQuota, match="runs_a_day = 1"):
+        start(there, StartPipeline(pipeline="train", params=GIVEN, key="k1"))
+    assert (runner.started, verbs(there).count("pipelines.start")) == ([], 0)
+    assert not (there.root / "tasks" / "start-k1").exists()
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,24 @@ def test_nobody_but_the_owner_may_read_a_backup(filled: Workspace, tmp_path: Pat
     assert {path.name: path.stat().st_mode & 0o777 for path in found.iterdir()} == {"bundle": 0o600, "open": 0o644}
 
 
+def test_locks_and_sockets_beside_what_is_copied_are_no_news(filled: Workspace, tmp_path: Path) -> None:
+    folder = filled.root / "endpoints" / "flights" / "delays"
+    folder.mkdir(parents=True)
+    for name in ("status.json", "front.lock", "front.sock", "rows.part"):
+        (folder / name).write_text("{}")
+    (filled.root / "ledger.url").write_text("postgresql://there/slipway")
+    (filled.root / "tasks").mkdir(exist_ok=True)
+    (filled.root / "tasks" / "one").write_text("")
+    made = back_up(filled, tmp_path / "backups", has_keys=True).backup
+    assert [one.path for one in made.files if one.path.startswith("endpoints")] == [
+        "endpoints/flights/delays/status.json"
+    ]
+    assert "ledger.url" not in {one.path for one in made.files}
+    assert made.ledger_url == "postgresql://there/slipway"
+    assert not {"endpoints", "ledger.url"} & set(made.left_out)
+    assert "tasks" in made.left_out
+
+
 def test_the_second_backup_copies_what_is_new_and_older_ones_can_go(filled: Workspace, tmp_path: Path) -> None:
     filled.blobs.put(b"x" * 100_000)
     folder = tmp_path / "backups"

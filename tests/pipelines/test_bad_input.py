@@ -245,3 +245,23 @@ def test_a_clock_that_jumps_backwards_changes_no_result(workspace: Workspace) ->
     assert [s.state for s in steps(workspace, first.run)] == ["finished"] * 2
     assert [s.state for s in steps(workspace, again.run)] == ["cached"] * 2
     assert all(s.seconds >= 0 for s in steps(workspace, first.run))
+
+
+@sw.step
+def unwritable() -> int:
+    raise ValueError("bad \udc80 msg")
+
+
+@sw.pipeline
+def with_unwritable() -> int:
+    return unwritable()
+
+
+def test_a_step_s_error_that_utf_8_cannot_hold_is_kept(workspace: Workspace) -> None:
+    with pytest.raises(StepFailed) as failed:
+        engine.run(workspace, with_unwritable)
+    assert str(failed.value.__cause__) == "bad \udc80 msg"
+    kept = search.get_run(workspace, failed.value.run_id)
+    assert kept.state == "failed"
+    assert kept.error is not None
+    assert kept.error.message == "bad \\udc80 msg"

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from slipway.backends.clocks import SimulatedClock
-from slipway.errors import Conflict, InvalidInput, NotFound, UserError
+from slipway.errors import Conflict, InvalidInput, NotFound, RunStopped, UserError
 from slipway.ledger import artifacts, entries, locks, run_log
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import Run
@@ -343,3 +343,15 @@ def test_another_process_with_the_same_id_is_not_the_run(workspace: Workspace) -
             entries.put(tx, Run(**{f: getattr(record, f) for f in record.__struct_fields__} | changed))
     gone = [r.id for r in recovery.recover(workspace)]
     assert gone == (["0" * 32] if sys.platform == "linux" else [])
+
+
+def test_an_error_that_cannot_be_stored_as_it_is_reaches_the_caller_and_is_kept(workspace: Workspace) -> None:
+    with pytest.raises(ValueError, match="bad \udc80 msg"), tracking.start(workspace) as run:
+        raise ValueError("bad \udc80 msg")
+    kept = search.get_run(workspace, run.id)
+    assert kept.state == "failed"
+    assert kept.error is not None
+    assert (kept.error.type, kept.error.message) == ("ValueError", "bad \\udc80 msg")
+    with tracking.start(workspace) as stopped:
+        raise RunStopped("no \udc80 use", run_id=stopped.id, fix="")
+    assert search.get_run(workspace, stopped.id).ended_early == "no \\udc80 use"

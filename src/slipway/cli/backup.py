@@ -149,6 +149,7 @@ def _restored_text(found: Restored) -> str:
     about = f"{backup.id} of {instant(backup.made_at)} UTC, by Slipway {backup.slipway}: {_size(backup)}"
     if not found.root:
         return "\n".join((f"Whole: {about}.", _keys(backup), *_elsewhere(backup)))
+    stopped = f"Stopped in it until somebody deploys there or rolls back: {', '.join(found.stopped)}."
     return "\n".join(
         (
             f"Restored {found.root} from {about}.",
@@ -156,6 +157,8 @@ def _restored_text(found: Restored) -> str:
             f"{count(found.records, 'record')} that decide as they were kept.",
             _keys(backup),
             *_elsewhere(backup),
+            *((stopped,) if found.stopped else ()),
+            "`slipway up` over it acts as the store's own server does: schedules fire, what is due is trained, people are told.",
         )
     )
 

@@ -122,15 +122,15 @@ def _blamed(pipeline: Any) -> Iterator[None]:
     except (SlipwayError, click.exceptions.Exit):
         raise
     except Exception as problem:
-        from slipway.ledger.provenance import user_trace
+        from slipway.ledger.provenance import storable, user_trace
 
         frames = traceback.walk_tb(problem.__traceback__)
         if all(frame.f_code is not pipeline.function.__code__ for frame, _ in frames):
             raise
         raise StepFailed(
-            f"The pipeline {pipeline.name!r} failed: {type(problem).__name__}: {problem}",
+            f"The pipeline {pipeline.name!r} failed: {type(problem).__name__}: {storable(str(problem))}",
             step="",
-            trace=user_trace(problem),
+            trace=storable(user_trace(problem)),
             fix="Mend it and run the pipeline again: the steps that had finished are found stored.",
         ) from problem
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,7 +35,7 @@ from slipway.records.models import LoggedModel, ModelVersion
 from slipway.records.runs import Run
 from slipway.records.search import IsNull, Not
 
-__all__ = ["Plan", "is_at_work", "plan_all", "plan_ended", "plan_named"]
+__all__ = ["Plan", "hold_around", "inside", "is_at_work", "plan_all", "plan_ended", "plan_named"]
 
 _MANY = 1_000_000
 
@@ -97,20 +97,55 @@ def plan_ended(workspace: Workspace, before: datetime) -> Plan:
         ended = {run.id: run for run in ended_runs(tx, workspace, before)}
         for run in ended.values():
             _add(plan, item_of(run))
-        _hold(tx, workspace, plan)
+        _hold(tx, workspace, plan, old=ended)
         for one in entries.every(tx, LoggedModel, project=workspace.project):
             if one.run_id in plan.runs and one.deleted_at is None:
                 plan.keep(plan.runs, one.run_id, f"the model {one.id} was logged in it")
-        for id in list(plan.runs):
-            if why := _held_inside(tx, id, ended):
-                plan.keep(plan.runs, id, why)
+        hold_around(tx, workspace, plan, old=ended)
     return plan
 
 
-def _held_inside(tx: ReadTransaction, id: str, ended: Mapping[str, Run]) -> str:
-    """Which younger run is inside a run, "" for none."""
-    inside = entries.find(tx, Run, parent=id, limit=_MANY)
-    return next((f"the run {run.id} inside it is not as old" for run in inside if run.id not in ended), "")
+def hold_around(tx: ReadTransaction, workspace: Workspace, plan: Plan, *, old: Collection[str] | None = None) -> None:
+    """Take out of the plan each run in which a run stays, at any depth, and experiments of which something stays.
+
+    What goes is left in the order in which it must: inner runs before those around them.
+
+    Args:
+        tx: Of the ledger.
+        workspace: The project.
+        plan: What goes.
+        old: The runs that are old enough to go, where age decides.
+    """
+    around: dict[str, str] = {}
+    held: list[tuple[str, str]] = []
+    for id in plan.runs:
+        for run in inside(tx, workspace, id):
+            around[run.id] = id
+            if run.id not in plan.runs:
+                is_young = old is not None and run.id not in old and run.deleted_at is None
+                held.append((id, f"the run {run.id} inside it {'is not as old' if is_young else 'stays'}"))
+    while held:
+        id, why = held.pop()
+        if id in plan.runs:
+            plan.keep(plan.runs, id, why)
+            if id in around:
+                held.append((around[id], f"the run {id} inside it stays"))
+    plan.runs = dict(sorted(plan.runs.items(), key=lambda one: -_depth(one[0], around)))
+    for number in list(plan.experiments):
+        if why := _staying(tx, workspace, plan, number):
+            plan.keep(plan.experiments, number, why)
+
+
+def inside(tx: ReadTransaction, workspace: Workspace, id: str) -> list[Run]:
+    """The project's runs inside a run, in the trash or not, one level down."""
+    return [one for one in entries.find(tx, Run, parent=id, limit=_MANY) if one.project == workspace.project]
+
+
+def _depth(id: str, around: dict[str, str]) -> int:
+    seen = {id}
+    while (id := around.get(id, "")) and id not in seen:  # tags of tracking clients may name each other
+        seen.add(id)
+    return len(seen)
 
 
 def plan_named(workspace: Workspace, items: Iterable[str]) -> Plan:
@@ -210,8 +245,8 @@ def _was_purged(workspace: Workspace, words: str) -> bool:
     return False
 
 
-def _hold(tx: ReadTransaction, workspace: Workspace, plan: Plan) -> None:
-    """Take out of the plan what something names that stays."""
+def _hold(tx: ReadTransaction, workspace: Workspace, plan: Plan, *, old: Collection[str] | None = None) -> None:
+    """Take out of the plan what something names that stays, and what is around that; see `hold_around`."""
     versions = [entries.get(tx, ModelVersion, id) for id in plan.versions]
     for id, why in holders(tx, workspace, versions).items():
         plan.keep(plan.versions, id, why)
@@ -227,9 +262,7 @@ def _hold(tx: ReadTransaction, workspace: Workspace, plan: Plan) -> None:
                 plan.keep(plan.runs, id, f"{said} names it")
             elif f"m-{id}" in plan.logged:
                 plan.keep(plan.logged, f"m-{id}", f"{said} names it")
-    for number in list(plan.experiments):
-        if why := _staying(tx, workspace, plan, number):
-            plan.keep(plan.experiments, number, why)
+    hold_around(tx, workspace, plan, old=old)
 
 
 def _staying(tx: ReadTransaction, workspace: Workspace, plan: Plan, number: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from slipway.errors import Corrupt, NotFound
-from slipway.flows.purge_plan import Plan, is_at_work
+from slipway.flows.purge_plan import Plan, hold_around, inside, is_at_work
 from slipway.flows.trashed import logged_in, runs_in
 from slipway.ledger import entries, events, locks
 from slipway.models import numbered
@@ -77,12 +77,11 @@ def looks(tx: ReadTransaction, workspace: Workspace, plan: Plan) -> Iterator[Loo
         model = entries.get(tx, LoggedModel, id)
         yield _look(model, digests=_in_files(model.artifacts))
     for id in list(plan.runs):
-        run = entries.get(tx, Run, id)
-        if is_at_work(run):
+        if is_at_work(entries.get(tx, Run, id)):
             plan.keep(plan.runs, id, _AT_WORK)
-            if run.experiment_id in plan.experiments:
-                plan.keep(plan.experiments, run.experiment_id, f"its run {id} stays")
-            continue
+    hold_around(tx, workspace, plan)
+    for id in plan.runs:
+        run = entries.get(tx, Run, id)
         steps, others = _parts(tx, id)
         yield _look(run, *steps, *others, digests=_in_run(workspace, run, steps))
     for number in plan.experiments:
@@ -98,7 +97,7 @@ def remove_run(tx: WriteTransaction, workspace: Workspace, id: str, doomed: Doom
         return _RESTORED
     if is_at_work(run):
         return _AT_WORK
-    if why := _made(tx, f"run:{id}"):
+    if why := _made(tx, f"run:{id}") or _held_inside(tx, workspace, run):
         return why
     steps, others = _parts(tx, id)
     doomed.digests |= _in_run(workspace, run, steps)
@@ -195,6 +194,17 @@ def _made(tx: ReadTransaction, node: str) -> str:
             version = entries.get(tx, ModelVersion, id)
             return f"version {version.number} of {version.name!r} is made from it"
     return ""
+
+
+def _held_inside(tx: ReadTransaction, workspace: Workspace, run: Run) -> str:
+    """Why a run stays because of one inside it, "" for none. Those that are around it too, by a client's tags, hold nothing."""
+    around, up = {run.id}, run
+    while up.parent_id and up.parent_id not in around and (outer := _still(tx, Run, up.parent_id)) is not None:
+        around.add(outer.id)
+        up = outer
+    return next(
+        (f"the run {one.id} inside it stays" for one in inside(tx, workspace, run.id) if one.id not in around), ""
+    )
 
 
 def _parts(tx: ReadTransaction, run_id: str) -> tuple[list[StepRun], list[Record]]:

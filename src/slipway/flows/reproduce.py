@@ -18,6 +18,7 @@ from slipway.flows.trials_compared import compare_searches, with_trials
 from slipway.flows.warm_start import started_from
 from slipway.ledger import entries, events, lineage, provenance
 from slipway.ledger.attest import read_back, signed
+from slipway.ledger.limits import check_pipeline
 from slipway.ledger.run_log import REPRODUCES
 from slipway.ledger.run_tags import RESTORED
 from slipway.operations.runs import Reproduce, Reproduced
@@ -48,6 +49,7 @@ def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
     Raises:
         NotFound: There is no such run or model version.
         InvalidInput: The run cannot be run again at all: it is no pipeline's, has no snapshot, or did not finish.
+        OverQuota: The project may begin no more runs today, or has as many pipelines under way as it may.
     """
     run, bundle = run_meant(workspace, request.target)
     _check(run)
@@ -58,6 +60,7 @@ def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
     if workspace.runner.state(folder) == "absent":
         if found := _stands_against(workspace, run):
             return Reproduced(reproduction=_record(workspace, run, number, bundle, found, None))
+        check_pipeline(workspace)
         try:
             _begin(workspace, run, name, request.environment)
         except SlipwayError as problem:
@@ -70,6 +73,7 @@ def reproduce(workspace: Workspace, request: Reproduce) -> Reproduced:
     if again is not None and found.verdict == "differs" and found.cause in _NOT_OURS:
         once_more = folder.with_name(f"{name}-again")
         if workspace.runner.state(once_more) == "absent":
+            check_pipeline(workspace)
             _begin(workspace, run, once_more.name, request.environment)
         if workspace.runner.wait(once_more, request.wait_s) == "running":
             return Reproduced(reproduction=None)

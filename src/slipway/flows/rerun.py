@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from slipway import errors
-from slipway.errors import Conflict, InvalidInput, NotFound, SlipwayError, StepFailed, near
+from slipway.errors import Conflict, InvalidInput, NotFound, OverQuota, SlipwayError, StepFailed, near
 from slipway.flows.repeatable import beside_of, check_pipelines, check_snapshot, pins_of, run_meant
 from slipway.flows.run_changes import changes
 from slipway.flows.warm_start import former_of, started_from
 from slipway.ids import new_id
 from slipway.ledger import entries, events
+from slipway.ledger.limits import check_pipeline
 from slipway.ledger.run_tags import RERUNS, STARTED
 from slipway.operations.runs import Reran, Rerun
 from slipway.pipelines import snapshot, staging
@@ -39,6 +40,7 @@ def rerun(workspace: Workspace, request: Rerun, *, checkout: str = "") -> Reran:
         InvalidInput: It is no pipeline's run, its code was not kept, it has no such parameter, or a value does not fit.
         Conflict: It is still running, or the key is another rerun's.
         StepFailed: The new run failed; it is kept as failed.
+        OverQuota: The project may begin no more runs today, or has as many pipelines under way as it may.
     """
     run, _ = run_meant(workspace, request.target)
     check_pipelines(run)
@@ -73,6 +75,7 @@ def _staged(workspace: Workspace, run: Run, request: Rerun, key: str, checkout: 
     start = run.id if request.warm_start else started_from(workspace, run)
     if start:
         former_of(workspace, start)
+    check_pipeline(workspace)
     task = staging.task(
         workspace,
         snapshot=checkout or run.code.snapshot,
@@ -135,7 +138,11 @@ def _failure(answer: PipelineAnswer) -> SlipwayError:
         told = f"See the run: slipway runs show {answer.run_id[:12]}"
         return StepFailed("The rerun failed, and did not say why.", step="", run_id=answer.run_id, fix=told)
     kind = getattr(errors, error.type, None)
-    if not error.step and isinstance(kind, type) and issubclass(kind, InvalidInput | NotFound | errors.Corrupt):
+    if (
+        not error.step
+        and isinstance(kind, type)
+        and issubclass(kind, InvalidInput | NotFound | errors.Corrupt | OverQuota)
+    ):
         return kind(error.message)
     where = f"The step {error.step!r}" if error.step else "The rerun"
     return StepFailed(

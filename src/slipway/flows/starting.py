@@ -17,7 +17,7 @@ from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound, near
 from slipway.flows.repeatable import beside_of, check_pipelines, check_snapshot
 from slipway.ids import check_name, new_id
 from slipway.ledger import entries, events, provenance
-from slipway.ledger.limits import check_room
+from slipway.ledger.limits import check_pipeline
 from slipway.ledger.run_log import REPRODUCES
 from slipway.ledger.run_tags import RERUNS, STARTED
 from slipway.ledger.search import search
@@ -205,8 +205,7 @@ def _begin(
     folder = workspace.root.resolve() / "tasks" / f"start-{key}"
     is_new = not (folder / TASK_FILE).exists()
     if is_new:
-        with workspace.ledger.read() as tx:
-            check_room(tx, workspace, "pipelines")
+        check_pipeline(workspace, goes_on=bool(task.resume))
     staging.stage(workspace, folder.name, task)
     if is_new:  # before the process: nothing runs that the audit log does not know of
         with workspace.ledger.write() as tx:

@@ -46,10 +46,11 @@ _LEFT_OUT = frozenset(
         *("step-locks", "run-keys", "ci-runs", "tasks", "syncs", "promotions"),  # of processes that run now
         *("incoming", "uploads"),  # not whole yet
         "simulations",  # stores of their own
-        *("server.log", "server.pid", "server.reach.json", "blobs.proven", "ledger.url"),
+        *("server.log", "server.pid", "server.reach.json", "blobs.proven"),
     }
 )
-_LEDGER = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal")
+_LEDGER = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "ledger.url")
+"""The ledger is copied by itself, and the list of a backup has the address."""
 _OF_PROCESSES = (".lock", ".pid", ".sock", ".part")
 _BESIDE_SQLITE = ("-wal", "-shm", "-journal")
 PRIVATE = ("signing.key", "model-signing.pem", "hooks.key", "log.key")
@@ -231,7 +232,9 @@ def _changing(copier: "_Copier", has_keys: bool) -> tuple[list[BackedUpFile], tu
         first, _, rest = name.partition("/")
         if first in _FIXED or name in _LEDGER:
             continue
-        if first in _LEFT_OUT or name.endswith(_OF_PROCESSES) or (not has_keys and is_private(name)):
+        if first not in _LEFT_OUT and name.endswith(_OF_PROCESSES):  # the folder around it is copied: no news
+            continue
+        if first in _LEFT_OUT or (not has_keys and is_private(name)):
             left_out.add(f"{first}/{rest}" if is_private(name) and first not in _LEFT_OUT else first)
             continue
         if (found := copier.copy(path, name)) is not None:

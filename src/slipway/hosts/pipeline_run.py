@@ -299,7 +299,8 @@ def _told(problem: BaseException) -> RunError:
     if not isinstance(problem, StepFailed):
         return provenance.run_error(problem)
     kind = type(problem.__cause__ or problem).__name__
-    return RunError(type=kind, message=str(problem), step=problem.step, trace=problem.trace)
+    message, trace = provenance.storable(str(problem)), provenance.storable(problem.trace)
+    return RunError(type=kind, message=message, step=problem.step, trace=trace)
 
 
 class _Stopped(BaseException):

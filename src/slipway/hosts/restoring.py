@@ -15,7 +15,10 @@ from slipway.hosts.backup import MANIFESTS, TRUSTED, is_private, object_path
 from slipway.hosts.ledgers import open_ledger
 from slipway.ledger import events, sealed_records
 from slipway.ledger.archive import check_inside
+from slipway.ports.launcher import STATUS_FILE
 from slipway.records.backups import MANIFEST_TYPE, BackedUpFile, Backup
+from slipway.records.endpoints import EndpointStatus
+from slipway.whole_files import write_whole
 
 __all__ = ["Restored", "read_backup", "restore", "verify_backup"]
 
@@ -31,6 +34,7 @@ class Restored(msgspec.Struct, frozen=True):
         sealed: How many events of the log are sealed and hold.
         unsealed: How many are not sealed yet.
         records: How many records that decide are as the log says that they were kept.
+        stopped: Endpoints that were serving, and are stopped in the restored store: "project/name".
     """
 
     backup: Backup
@@ -38,6 +42,7 @@ class Restored(msgspec.Struct, frozen=True):
     sealed: int = 0
     unsealed: int = 0
     records: int = 0
+    stopped: tuple[str, ...] = ()
 
 
 def read_backup(folder: Path, name: str = "", signed_by: str = "") -> Backup:
@@ -104,7 +109,7 @@ def restore(folder: Path, root: Path, name: str = "", *, signed_by: str = "", le
     """Make a store out of a backup, in a folder that is empty or not there.
 
     It is made beside that folder and gets its name when all of it is there and the audit log was verified; what a restore
-    that was broken off had left there goes first.
+    that was broken off had left there goes first. Endpoints are stopped in it.
 
     Args:
         folder: The folder of backups.
@@ -139,6 +144,7 @@ def restore(folder: Path, root: Path, name: str = "", *, signed_by: str = "", le
         for one in backup.files:
             _take(folder, one, part / one.path)
         sealed, unsealed, records = _with_ledger(folder, backup, part, ledger_url)
+        stopped = _stopped(part)
         if root.exists():
             root.rmdir()
         part.replace(root)
@@ -148,7 +154,25 @@ def restore(folder: Path, root: Path, name: str = "", *, signed_by: str = "", le
         raise BackendError(
             f"The store {root} was not restored: {problem}.", fix="See that the disk has space, and restore it again."
         ) from problem
-    return Restored(backup, str(root), sealed, unsealed, records)
+    return Restored(backup, str(root), sealed, unsealed, records, stopped)
+
+
+def _stopped(root: Path) -> tuple[str, ...]:
+    """Let endpoints that were serving count as stopped; which they are.
+
+    Their processes run elsewhere, or are gone with the machine: a server over the copy must not take them for killed ones
+    and start them beside those of the store that was backed up.
+    """
+    found: list[str] = []
+    for path in sorted((root / "endpoints").glob(f"*/*/{STATUS_FILE}")):
+        try:
+            status = msgspec.json.decode(path.read_bytes(), type=EndpointStatus)
+        except msgspec.MsgspecError:
+            continue
+        if status.state in ("starting", "ready"):
+            write_whole(path, msgspec.json.encode(msgspec.structs.replace(status, state="draining")))
+            found.append(f"{path.parent.parent.name}/{path.parent.name}")
+    return tuple(found)
 
 
 def _with_ledger(folder: Path, backup: Backup, part: Path, url: str) -> tuple[int, int, int]:

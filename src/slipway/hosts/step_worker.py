@@ -93,7 +93,7 @@ def _computed(folder: Path, task: StepTask, added: list[str]) -> StepAnswer:
         except Exception as error:
             seconds = time.perf_counter() - started
             if isinstance(error, RunStopped) and task.run is not None and error.run_id == task.run.id:
-                told = RunError(type="RunStopped", message=error.what, step=task.step)
+                told = RunError(type="RunStopped", message=provenance.storable(error.what), step=task.step)
                 return StepAnswer(state="stopped", error=told, seconds=seconds)
             return StepAnswer(state="failed", error=provenance.run_error(error, step=task.step), seconds=seconds)
         seconds = time.perf_counter() - started

@@ -7,20 +7,22 @@ from datetime import timedelta
 from slipway.errors import OverQuota
 from slipway.ledger import declared
 from slipway.ledger.facets import milliseconds
+from slipway.ledger.run_tags import FOUND, RESUMES
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.limits import KeptLimits, Quota
-from slipway.records.search import And, Compare, Condition, Field
+from slipway.records.search import And, Compare, Condition, Field, IsNull
 
-__all__ = ["check_room", "kept_limits", "used"]
+__all__ = ["check_pipeline", "check_room", "kept_limits", "room", "used"]
 
 _WORDS = {
-    "runs_a_day": ("runs within 24 hours", "Log them tomorrow"),
+    "runs_a_day": ("runs within 24 hours", "Begin it tomorrow"),
     "pipelines": ("pipelines at once", "Wait until one has ended"),
     "endpoints": ("endpoints", "Stop one and free its name"),
 }
 _STATE = Field("attribute", "state")
 _MOST = 1_000_000
+_IS_NEW = tuple(IsNull(Field("tag", tag)) for tag in (RESUMES, FOUND))
 
 
 def kept_limits(tx: ReadTransaction, workspace: Workspace) -> KeptLimits | None:
@@ -30,6 +32,8 @@ def kept_limits(tx: ReadTransaction, workspace: Workspace) -> KeptLimits | None:
 
 def used(tx: ReadTransaction, workspace: Workspace, name: str, limit: int = _MOST) -> int:
     """How much of a quota is used now, counted no further than a limit.
+
+    A run that goes on with another one is no new one, nor is a trial of a search that was only found stored.
 
     Args:
         tx: Of the ledger.
@@ -43,8 +47,30 @@ def used(tx: ReadTransaction, workspace: Workspace, name: str, limit: int = _MOS
         where: Condition = And((Compare(_STATE, "=", "running"), Compare(Field("attribute", "pipeline"), "LIKE", "_%")))
     else:
         since = workspace.clock.now() - timedelta(days=1)
-        where = Compare(Field("attribute", "created"), ">", milliseconds(since))
+        where = And((Compare(Field("attribute", "created"), ">", milliseconds(since)), *_IS_NEW))
     return len(tx.values("run", project=workspace.project, where=where, fields=[_STATE], limit=limit))
+
+
+def room(tx: ReadTransaction, workspace: Workspace, name: str) -> int:
+    """How much more the project may use of a quota; a large number where there is no limit."""
+    most = _most(tx, workspace, name)
+    return max(0, most - used(tx, workspace, name, most)) if most else _MOST
+
+
+def check_pipeline(workspace: Workspace, *, goes_on: bool = False) -> None:
+    """Refuse a pipeline's run that would be more than the project may begin, or have under way.
+
+    Args:
+        workspace: The project.
+        goes_on: Whether it goes on with an earlier run, which began already.
+
+    Raises:
+        OverQuota: It uses as much as it may.
+    """
+    with workspace.ledger.read() as tx:
+        if not goes_on:
+            check_room(tx, workspace, "runs_a_day")
+        check_room(tx, workspace, "pipelines")
 
 
 def check_room(tx: ReadTransaction, workspace: Workspace, name: str) -> None:
@@ -60,8 +86,7 @@ def check_room(tx: ReadTransaction, workspace: Workspace, name: str) -> None:
     Raises:
         OverQuota: It uses as much as it may.
     """
-    kept = kept_limits(tx, workspace)
-    most = getattr(kept.quota if kept else Quota(), name)
+    most = _most(tx, workspace, name)
     if most and used(tx, workspace, name, most) >= most:
         words, advice = _WORDS[name]
         raise OverQuota(
@@ -69,3 +94,9 @@ def check_room(tx: ReadTransaction, workspace: Workspace, name: str) -> None:
             why=f"slipway.toml says so: [quota] {name} = {most}.",
             fix=f"{advice}, or let a platform engineer raise it there and run or deploy the project once.",
         )
+
+
+def _most(tx: ReadTransaction, workspace: Workspace, name: str) -> int:
+    kept = kept_limits(tx, workspace)
+    most: int = getattr(kept.quota if kept else Quota(), name)
+    return most

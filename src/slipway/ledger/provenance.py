@@ -33,6 +33,7 @@ __all__ = [
     "machine",
     "masking",
     "run_error",
+    "storable",
     "user_trace",
     "without_secrets",
 ]
@@ -284,4 +285,10 @@ def run_error(error: BaseException, *, step: str = "") -> RunError:
 
 
 def _cut(kind: str, message: str, step: str, trace: str) -> RunError:
+    message, trace = storable(message), storable(trace)
     return RunError(type=kind, message=message[:_ERROR_LENGTH], step=step, trace=trace[-_ERROR_LENGTH:])
+
+
+def storable(text: str) -> str:
+    """A text as records can hold it: halves of surrogate pairs, as names of files may have, are written out."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -296,7 +296,7 @@ class RunLog:
         for path in RunFile.all_in(files_of(self.workspace), self.id):  # what processes that were forked off left
             if path != self._file.path and (left := RunFile.left(path)) is not None:
                 self._take_over(left)
-        end = Finished(state, datetime.now(UTC), failure, ended_early)
+        end = Finished(state, datetime.now(UTC), failure, provenance.storable(ended_early))
         if self._at_end and failure is None:
             self._end_with(end)
         with self._lock:

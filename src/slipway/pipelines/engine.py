@@ -10,7 +10,9 @@ from typing import Any
 from slipway.code import closure
 from slipway.errors import InvalidInput, UserError, near
 from slipway.ledger import artifacts, provenance, run_log
+from slipway.ledger.limits import check_pipeline
 from slipway.ledger.run_log import RunLog
+from slipway.ledger.run_tags import RESUMES
 from slipway.ledger.step_scope import step_scope
 from slipway.operations.declare import check_allowed
 from slipway.pipelines import cache, futures
@@ -19,7 +21,7 @@ from slipway.pipelines.hidden import hooks
 from slipway.pipelines.hidden.recorder import recording
 from slipway.pipelines.placing import placed, room_of
 from slipway.pipelines.remote import Remote
-from slipway.pipelines.resuming import PARAMS, RESUMES, code_since, params_of, run_to_resume, steps_resumed
+from slipway.pipelines.resuming import PARAMS, code_since, params_of, run_to_resume, steps_resumed
 from slipway.pipelines.scheduling import Machine
 from slipway.pipelines.scope import Scope, is_end
 from slipway.ports.ledger_store import WriteTransaction
@@ -87,12 +89,12 @@ def run(
         InvalidInput: The parameters do not fit.
         NotFound: There is no such run to resume.
         Denied: Whoever asks may not record runs here.
+        OverQuota: The project may begin no more runs today, or has as many pipelines under way as it may.
     """
     check_allowed(workspace, "runs.start", "runs.write")
     earlier = run_to_resume(workspace, pipeline, resume) if resume else None
     arguments = _arguments(pipeline, _given(workspace, params, earlier))
     log = _started(workspace, pipeline, arguments, earlier, tags or {}, snapshot)
-    hooks.install()
     done = _resumed(log, earlier) if earlier else []
     try:
         if begun is not None:
@@ -116,7 +118,8 @@ def _started(
     tags: Mapping[str, object],
     snapshot: str,
 ) -> RunLog:
-    return run_log.start(
+    check_pipeline(workspace, goes_on=earlier is not None)
+    log = run_log.start(
         workspace,
         name=pipeline.name,
         pipeline=pipeline.name,
@@ -125,6 +128,8 @@ def _started(
         code=_code(pipeline, snapshot),
         tolerance=pipeline.tolerance,
     )
+    hooks.install()
+    return log
 
 
 def _body(

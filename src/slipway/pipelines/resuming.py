@@ -9,6 +9,7 @@ import msgspec
 
 from slipway.errors import Conflict, Corrupt, InvalidInput, NotFound
 from slipway.ledger import archive, artifacts, entries, provenance
+from slipway.ledger.run_tags import RESUMES
 from slipway.ledger.step_scope import StepCall
 from slipway.pipelines import cache, reasons
 from slipway.pipelines.cache import Hit
@@ -19,10 +20,7 @@ from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.runs import CodeVersion, Run, StepRun
 
-__all__ = ["PARAMS", "RESUMES", "Resumed", "code_since", "params_of", "run_to_resume", "steps_resumed"]
-
-RESUMES = "slipway.resumes"
-"""The tag of a run that resumes another one: the other one's id."""
+__all__ = ["PARAMS", "Resumed", "code_since", "params_of", "run_to_resume", "steps_resumed"]
 
 PARAMS = "params"
 """The artifact that holds a run's parameters in their own types."""

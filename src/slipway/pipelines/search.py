@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,11 +23,12 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from slipway import plugins
-from slipway.errors import InvalidDeclaration, InvalidInput, RunStopped, SlipwayError, StepFailed, near
+from slipway.errors import InvalidDeclaration, InvalidInput, OverQuota, RunStopped, SlipwayError, StepFailed, near
 from slipway.ledger import run_log
+from slipway.ledger.limits import check_room, room
 from slipway.ledger.run_log import RunLog
 from slipway.ledger.run_notes import STOPPED
-from slipway.ledger.run_tags import SEARCH, TRIAL
+from slipway.ledger.run_tags import FOUND, SEARCH, TRIAL
 from slipway.ledger.step_scope import step_scope
 from slipway.pipelines.declare import Pipeline, Step
 from slipway.pipelines.placing import Place, placed, room_of
@@ -46,6 +47,7 @@ __all__ = ["Direction", "search"]
 
 Direction = Literal["maximize", "minimize"]
 _GIVEN_UP_AFTER = 10
+_COUNTED_EVERY = 20
 _HOPELESS = "By its curve the trial is not worth its end."
 
 
@@ -69,6 +71,7 @@ def search(
         InvalidDeclaration: The space, the parameters or the numbers do not fit.
         MissingExtra: Optuna is not installed.
         StepFailed: No trial came to an end.
+        OverQuota: The project may begin no more runs today; the trials that ended are kept.
     """
     if isinstance(metric, MetricContract):
         direction = direction or metric.direction
@@ -82,6 +85,7 @@ def search(
     )
     called = name or f"search of {getattr(train, 'name', getattr(train, '__name__', 'a function'))}"
     function = train if isinstance(train, Step | Pipeline) else Step(train)
+    _check_quota(workspace)
     log = run_log.start(
         workspace,
         name=called,
@@ -107,6 +111,12 @@ def search(
         raise
     log.finish()
     return found
+
+
+def _check_quota(workspace: Workspace) -> None:
+    if workspace.run_server is None:  # a server counts for itself
+        with workspace.ledger.read() as tx:
+            check_room(tx, workspace, "runs_a_day")
 
 
 def _check(train: object, space: Mapping[str, object], fixed: Mapping[str, Any], trials: int, parallel: int) -> None:
@@ -223,6 +233,7 @@ class _Searching:
         self._lock = threading.Lock()
         self._scopes: list[Scope] = []
         self._ended: BaseException | None = None
+        self._sure = 0  # how many trials may begin before the quota is looked at again
 
     def run(self, trials: int, parallel: int) -> Search:
         """Make the trials."""
@@ -237,6 +248,7 @@ class _Searching:
                 asked = self._sampler.ask()
                 if asked is None:
                     break
+                self._check_room(waiting)
                 waiting.append(pool.submit(contextvars.copy_context().run, self._made, asked))
             while waiting:
                 self._settle(waiting.popleft().result())
@@ -256,6 +268,35 @@ class _Searching:
             best=self._best.trial,
             result=self._best.result,
         )
+
+    def _check_room(self, waiting: deque[Future[_Made]]) -> None:
+        """Refuse one more trial than the project may begin, when those under way have been taken in.
+
+        Raises:
+            OverQuota: It may begin no more.
+        """
+        workspace = self._log.workspace
+        if workspace.run_server is not None:
+            return
+        if self._sure > 0:
+            self._sure -= 1
+            return
+        with workspace.ledger.read() as tx:
+            more = room(tx, workspace, "runs_a_day") - len(waiting)
+        if more > 0:
+            self._sure = min(more // 2, _COUNTED_EVERY)  # others begin runs too
+            return
+        wait(waiting)  # the ledger knows all that ended, and which of them were only found
+        try:
+            _check_quota(workspace)
+        except OverQuota as problem:
+            while waiting:
+                self._settle(waiting.popleft().result())
+            raise OverQuota(
+                f"The search ended after {len(self._trials)} trials: {problem.what}",
+                why=problem.why,
+                fix=f"They are kept: run the same search again and it goes on after them. {problem.fix}",
+            ) from problem
 
     def _end(self, error: BaseException) -> None:
         """Let no further step of the trials under way begin."""
@@ -346,8 +387,10 @@ class _Searching:
         except BaseException as problem:
             log.finish(problem)
             raise
-        log.finish(ending)
         is_cached = "cached" in states and not {"finished", "failed"} & set(states)
+        if is_cached:
+            log.set_tags({FOUND: trial.number})
+        log.finish(ending)
         return _Made(replace(trial, is_cached=is_cached, seconds=time.perf_counter() - started), result, curve)
 
     def _look(self, log: RunLog, number: int, point: MetricPoint, curve: dict[int, float]) -> None:
