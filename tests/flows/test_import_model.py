@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from slipway.ledger import entries
 from slipway.models import bundle as bundles
 from slipway.models import registry
 from slipway.ports.workspace import Workspace
+from slipway.records.models import ImportProof
 from slipway.records.runs import Run
 
 RNG = np.random.default_rng(0)
@@ -118,6 +120,25 @@ def test_a_row_that_differs_or_is_refused_is_named_and_then_refused_or_marked(
     refused = Before(**known | {"rows": odd}, names=before.names[:9], answers=before.answers[:9])
     with pytest.raises(InvalidInput, match=r"1 of 9 rows.*row 5 was answered 0\.\d+, now refused"):
         compared(workspace, refused, bundle)
+
+
+def test_no_tolerance_takes_a_refused_row_or_an_infinite_answer_for_rounding(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    version = import_model(workspace, original(churn(), X), name="churn")
+    bundles.unpack(workspace, version.manifest, tmp_path / "bundle", expect=version.bundle)
+    bundle = bundles.load(tmp_path / "bundle")
+    odd = X[:3].astype({"spent": object})
+    odd.loc[1, "spent"] = "much"
+    known: dict[str, Any] = {"door": "pickle", "source": "x.pkl", "asked": "", "sample": "", "rows": odd}
+    answers = churn().predict_proba(X[:3])[:, 1].tolist()
+    before = Before(**known, names=("row 1", "row 2", "row 3"), answers=(*answers[:2], math.inf))
+    for wrong in (math.inf, math.nan, -1.0):
+        with pytest.raises(InvalidInput, match="is no tolerance"):
+            compared(workspace, before, bundle, accept="so", tolerance=wrong)
+    proof = compared(workspace, before, bundle, accept="so", tolerance=1e300)
+    assert (proof.rounded, proof.apart, [one.row for one in proof.first]) == (0, 2, ["row 2", "row 3"])
+    assert msgspec.json.decode(msgspec.json.encode(proof), type=ImportProof).apart == 2, "it can be read again"
 
 
 def linear(kind: str = "MatMul", domain: str = "") -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from slipway.errors import InvalidInput
+from slipway.flows.tolerance import check_tolerance
 from slipway.models.bundle import LoadedModel
 from slipway.models.frames import plain_rows
 from slipway.models.scoring import TOLERANCE
@@ -63,8 +64,9 @@ def compared(
         tolerance: How far apart, in shares of the greater of 1 and the answer before, counts as rounding.
 
     Raises:
-        InvalidInput: A row is answered differently, and nobody accepted that.
+        InvalidInput: A row is answered differently, and nobody accepted that; or the tolerance is none.
     """
+    check_tolerance(tolerance)
     names = before.names
     plain = plain_rows(before.rows, [one.name for one in bundle.signature.inputs])
     after, refusals = _asked(bundle, plain)
@@ -75,7 +77,7 @@ def compared(
             equal += 1
             continue
         distance = math.inf if now is None else abs(was - now)
-        if distance <= tolerance * max(1.0, abs(was)):
+        if math.isfinite(distance) and distance <= tolerance * max(1.0, abs(was)):
             rounded += 1
             greatest = max(greatest, distance)
             continue

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from slipway.flows.import_proof import ROWS, Before, compared
+from slipway.flows.tolerance import check_tolerance
 from slipway.hashing import digest
 from slipway.models import bundle as bundles
 from slipway.models import registry
@@ -42,7 +43,7 @@ def compare_service(
         path: The path of its POST; found in its OpenAPI where left out.
         score: Where the score stands in its answer.
         accept: Why rows that are answered differently are taken.
-        tolerance: How far apart answers may be: a service rounds.
+        tolerance: How far apart answers may be, a finite number from 0: a service rounds.
 
     Returns:
         The version with the proof, and the full address that was asked.
@@ -52,6 +53,7 @@ def compare_service(
         InvalidInput: It refuses a row, or a row is answered differently and nobody accepted that.
     """
     check_allowed(workspace, "models.register", "models.write")
+    check_tolerance(tolerance)
     inputs = [one.name for one in registry.bundle_of(workspace, version).signature.inputs]
     sample = sample[list(column_names(sample, inputs))]
     rows, names = load("sample", "draw")(sample, ROWS)

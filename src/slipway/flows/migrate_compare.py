@@ -88,7 +88,7 @@ def compare(
 
     Raises:
         NotFound: No plan, no such model, or nothing was ever deployed.
-        InvalidInput: No requests, one lacks a field, or nothing says where the old system is.
+        InvalidInput: No requests, one lacks a field, nothing says where the old system is, or its tolerance is none.
         Unavailable: The endpoint here does not run.
     """
     check_allowed(workspace, "migrations.compare", "migrations.write")

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from slipway.errors import InvalidInput
 from slipway.flows.endpoints import folder_of, revision_of
+from slipway.flows.tolerance import check_tolerance
 from slipway.operations.old_systems import Agreement, Apart, GetAgreement
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, OldSystemSpec
@@ -22,11 +23,13 @@ _SHARES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 
 
 def check_fields(endpoint: str, spec: OldSystemSpec | None, contract: Contract) -> None:
-    """Refuse an old system that is to be sent fields which no request of an endpoint has.
+    """Refuse an old system that is to be sent fields which no request of an endpoint has, or whose tolerance is none.
 
     Raises:
         InvalidInput: It is.
     """
+    if spec is not None:
+        check_tolerance(spec.tolerance)
     known = {one.name for one in contract.fields}
     missing = [] if spec is None else sorted(set(spec.fields.values()) - known)
     if missing:
