@@ -147,6 +147,27 @@ def test_a_plan_is_kept_and_planned_again(workspace: Workspace) -> None:
         planned(workspace)
 
 
+def test_a_pilot_that_left_the_inventory_is_none_and_one_that_a_person_chose_stays(workspace: Workspace) -> None:
+    other = OldModel(name="other", kind="onnx", risk="low")
+    found = planned(workspace, *MODELS, other)
+    assert [one.name for one in found.pilots] == ["churn", "other"]
+    activate(workspace, ActivateModel(model="churn", to="nobody", why="nothing is open yet"))
+    assert [one.name for one in planned(workspace, *MODELS).pilots] == ["churn"]
+    assert [one.old.name for one in get_plan(workspace, Empty()).models] == ["churn", "upsell", "fraud"]
+    said = planned(workspace, *MODELS, other, pilots=("fraud", "other")).pilots
+    assert planned(workspace, *MODELS, other).pilots == said
+    again = planned(workspace, *MODELS).pilots
+    assert [(one.name, one.is_chosen) for one in again] == [("fraud", True)]
+    assert [one.name for one in planned(workspace, CHURN, UPSELL).pilots] == ["churn"]
+
+
+def test_a_chosen_pilot_stays_before_anything_is_opened(workspace: Workspace) -> None:
+    planned(workspace, *MODELS, pilots=("fraud",))
+    (pilot,) = planned(workspace, *MODELS).pilots
+    assert (pilot.name, pilot.is_chosen) == ("fraud", True)
+    assert [one.name for one in planned(workspace, *MODELS, pilots=("upsell",)).pilots] == ["upsell"]
+
+
 def test_a_gap_has_an_owner_and_a_date_or_a_reason(workspace: Workspace) -> None:
     planned(workspace, *MODELS)
     found = keep_gap(workspace, KeepGap(model="churn", criterion="proven", owner="grace", due=date(2013, 3, 1)))
