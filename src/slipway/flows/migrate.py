@@ -88,12 +88,14 @@ def plan(workspace: Workspace, request: PlanMigration) -> MigrationPlan:
     Raises:
         InvalidInput: The inventory cannot be; see `schema.inventory`.
         NotFound: It has no model of a pilot's name.
+        Conflict: The plan is not the one that the request says it was written over.
     """
     models, now = checked(request.models), workspace.clock.now()
     with workspace.ledger.write() as tx:
         former = (
             entries.get(tx, Migration, workspace.project) if entries.etag(tx, Migration, workspace.project) else None
         )
+        _check_number(request, former)
         names = {one.name for one in models}
         left = sorted({one.model for one in former.steps} - names) if former else []
         if left:
@@ -120,6 +122,15 @@ def plan(workspace: Workspace, request: PlanMigration) -> MigrationPlan:
             pilots=[one.name for one in pilots],
         )  # fmt: skip
     return _shown(workspace, found)
+
+
+def _check_number(request: PlanMigration, former: Migration | None) -> None:
+    if request.number is not None and request.number != (former.number if former else 0):
+        raise Conflict(
+            f"The plan changed meanwhile, by {former.actor}." if former else "The plan is gone.",
+            why="An inventory without what was added since would delete it.",
+            fix="Copy what you wrote, load the page Migration again, and change what it shows.",
+        )
 
 
 def _pilots(models: tuple[OldModel, ...], named: tuple[str, ...], former: Migration | None) -> tuple[Pilot, ...]:
