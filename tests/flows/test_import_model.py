@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper
 from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from slipway.backends.original_models import _frame
 from slipway.backends.pandas_samples import as_columns, drawn
 from slipway.cli import main
 from slipway.errors import InvalidInput
@@ -219,6 +223,37 @@ def test_rows_are_drawn_alike_each_time_and_recombined_of_what_is_there() -> Non
     some, named = drawn(X, 50)
     assert [some.iloc[3].tolist()] == [X.iloc[int(named[3].removeprefix("row ")) - 1].tolist()]
     assert as_columns(X.astype({"plan": "category"}))[2]["categories"] == ["basic", "pro", "team"]
+
+
+def test_another_python_gets_the_very_values_of_the_rows() -> None:
+    rows = pd.DataFrame(
+        {
+            "share": [1.5, np.nan, math.inf],
+            "less": np.array([0.1, -math.inf, np.nan], dtype="float32"),
+            "plan": pd.Series(["basic", np.nan, None], dtype=object),
+            "mixed": pd.Series([1, np.nan, "x"], dtype=object),
+            "kind": pd.Categorical(["a", None, "b"]),
+            "count": pd.array([1, None, 3], dtype="Int64"),
+            "is_new": pd.array([True, None, False], dtype="boolean"),
+            "text": pd.array(["a", None, "b"], dtype="string"),
+        }
+    )
+    built = _frame(json.loads(msgspec.json.encode(as_columns(rows))))
+    pd.testing.assert_frame_equal(built, rows, check_exact=True)
+    assert built.map(repr).equals(rows.map(repr)), "None is None, NaN is NaN"
+
+
+def test_missing_texts_are_asked_of_another_python_as_they_are(workspace: Workspace, tmp_path: Path) -> None:
+    rows = X.assign(plan=X["plan"].astype(object).mask(X["visits"] == 3, np.nan))
+    plans = make_pipeline(SimpleImputer(strategy="constant", fill_value="?"), OneHotEncoder(handle_unknown="ignore"))
+    model = make_pipeline(make_column_transformer((plans, ["plan"])), LogisticRegression()).fit(rows, LEFT)
+    joblib.dump(model, path := tmp_path / "churn.joblib")
+    asked = Original(
+        door="pickle", source="churn.joblib", digest="d", model=model, rows=rows,
+        kept=Kept(kind="pickle", path=path, python=sys.executable),
+    )  # fmt: skip
+    (proof,) = import_model(workspace, asked, name="churn").imported
+    assert (proof.rows, proof.apart) == (ROWS, 0)
 
 
 def test_a_pickle_is_not_loaded_unless_somebody_trusts_it(tmp_path: Path) -> None:

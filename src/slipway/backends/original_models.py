@@ -146,11 +146,13 @@ def _frame(columns: list[dict[str, Any]]) -> Any:
 
     found = {}
     for column in columns:
-        values, kind = column["values"], column["type"]
+        values, kind = list(column["values"]), column["type"]
+        for place, odd in column.get("odd", {}).items():  # JSON has no such numbers
+            values[int(place)] = float(odd)
         if kind == "category":
             found[column["name"]] = pd.Series(pd.Categorical(values, categories=column["categories"]))
-        elif kind == "object":
-            found[column["name"]] = pd.Series(values, dtype=object)
+        elif kind == "object" or not kind.islower() or kind in ("boolean", "string"):  # as it is named, not turned
+            found[column["name"]] = pd.Series(values, dtype=kind)
         else:
             found[column["name"]] = pd.Series(values).astype(kind)
     return pd.DataFrame(found)
