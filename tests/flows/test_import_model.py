@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost as xgb
 from click.testing import CliRunner
 from onnx import TensorProto, helper
 from sklearn.compose import make_column_transformer
@@ -29,6 +30,7 @@ from slipway.cli import main
 from slipway.errors import InvalidInput
 from slipway.flows.import_model import Kept, Original, import_model, open_original, read_rows, take_columns
 from slipway.flows.import_proof import ROWS, Before, compared
+from slipway.flows.import_script import _is_fitted
 from slipway.ledger import entries
 from slipway.models import bundle as bundles
 from slipway.models import registry
@@ -102,6 +104,20 @@ def test_models_that_know_other_things_of_their_columns(workspace: Workspace, ki
     assert version.imported[0].apart == 0
     assert [field.name for field in registry.bundle_of(workspace, version).signature.inputs] == list(rows.columns)
     assert said == (["Left out, because the model does not take them: plan, left"] if kind == "booster" else [])
+
+
+@pytest.mark.parametrize("kind", ["XGBRegressor", "XGBRFRegressor", "XGBRanker", "array"])
+def test_estimators_of_xgboost_without_probabilities_are_asked_as_estimators(workspace: Workspace, kind: str) -> None:
+    numbers = X[["spent", "visits"]]
+    made = getattr(xgb, "XGBRegressor" if kind == "array" else kind)(n_estimators=4)
+    assert not _is_fitted(made)
+    groups = {"qid": np.arange(N) // 10} if kind == "XGBRanker" else {}
+    model = made.fit(numbers.to_numpy() if kind == "array" else numbers, LEFT, **groups)
+    assert _is_fitted(model)
+    rows = take_columns(model, numbers if kind == "array" else X)
+    assert list(rows.columns) == ["spent", "visits"]
+    (proof,) = import_model(workspace, original(model, rows), name="other", task="regression").imported
+    assert (proof.rows, proof.apart) == (ROWS, 0)
 
 
 def test_a_row_that_differs_or_is_refused_is_named_and_then_refused_or_marked(

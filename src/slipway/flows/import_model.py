@@ -153,7 +153,7 @@ def _known_names(model: Any) -> list[str] | None:
         if all(str(name) == f"Column_{place}" for place, name in enumerate(found)):
             return None
     if found is None and type(model).__module__.startswith("xgboost"):
-        found = model.feature_names
+        found = getattr(model, "feature_names", None)  # an estimator that was fitted on an array has none
     if found is None and callable(getattr(model, "get_inputs", None)):
         given = model.get_inputs()
         found = [one.name for one in given] if len(given) > 1 else None
