@@ -135,6 +135,11 @@ def test_a_row_that_differs_or_is_refused_is_named_and_then_refused_or_marked(
     marked = compared(workspace, before, bundle, accept="a service that rounds")
     assert (marked.apart, marked.first[0].row, marked.accepted) == (1, "row 17", "a service that rounds")
     assert "1 DIFFER" in marked.sentence
+    with pytest.raises(InvalidInput, match=r"A tolerance of 0\.01 is wider than rounding"):
+        compared(workspace, before, bundle, tolerance=0.01)
+    wide = compared(workspace, before, bundle, tolerance=0.01, accept="a service that rounds")
+    assert (wide.apart, wide.tolerance, wide.accepted) == (0, 0.01, "a service that rounds")
+    assert "within 0.01, as asked, wider than rounding (at most 1.0e-06)" in wide.sentence
     odd = X[:9].astype({"spent": object})
     odd.loc[4, "spent"] = "much"
     refused = Before(**known | {"rows": odd}, names=before.names[:9], answers=before.answers[:9])

@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from slipway.errors import Conflict, InvalidInput, NotFound
@@ -125,6 +126,8 @@ def test_too_few_answers_or_too_many_that_differ_are_no_evidence(workspace: Work
             actor=Actor("ada"),
         )  # fmt: skip
         assert type(asked.judge(Case(old=CHURN, comparison=made))).__name__ == found
+    wide = asked.judge(Case(old=CHURN, comparison=msgspec.structs.replace(made, tolerance=0.5)))
+    assert "99 agree within 0.5, as asked, wider than rounding (99.00%)" in wide.found
 
 
 def planned(workspace: Workspace, *models: OldModel, pilots: tuple[str, ...] = ()) -> MigrationPlan:

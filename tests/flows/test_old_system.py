@@ -123,7 +123,7 @@ def test_agreement_is_told_with_the_greatest_differences_by_id(desk: Desk) -> No
     assert [one.prediction for one in found.greatest] == ["p97", "p96"]
     assert found.took_ms == 2.0
     assert found.sentence == (
-        "Of 100 rows the old system scored 98 (2 timeout); 96 agree within 0.01 (97.96%), shown to be more than 80.0%."
+        "Of 100 rows the old system scored 98 (2 timeout); 96 agree within 0.01, as asked, wider than rounding (97.96%), shown to be more than 80.0%."
     )
     assert "secret" not in repr(found)
 

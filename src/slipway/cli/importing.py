@@ -189,8 +189,13 @@ def _moved_text(moved: Any) -> str:
 @click.option(
     "--score", default="score", show_default=True, help="Where the score stands in its answer: result.probability"
 )
-@click.option("--tolerance", default=1e-6, show_default=True, help="How far apart answers may be: a service rounds.")
-@click.option("--accept", default="", metavar="WHY", help="Keep rows that are answered differently; they are named.")
+@click.option("--tolerance", default=1e-6, show_default=True, help="How far apart answers may be; more needs --accept.")
+@click.option(
+    "--accept",
+    default="",
+    metavar="WHY",
+    help="Keep rows that are answered differently, or a wide tolerance; it is said.",
+)
 @way_options
 def fastapi(way: Way, url: str, wanted: str, sample: Path, **asked: Any) -> None:
     """Ask the old HTTP service at URL for 1,000 rows, and keep its answers with the version that replaces it."""

@@ -12,6 +12,7 @@ from slipway.operations.old_systems import Agreement, Apart, GetAgreement
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, OldSystemSpec
 from slipway.records.predictions import PredictionRow, ShadowRow
+from slipway.records.tolerances import within
 from slipway.stats.evidence import log_e_share_above
 from slipway.tables.log_rows import read_rows
 from slipway.tables.prediction_log import PREDICTIONS, SHADOWS
@@ -111,5 +112,5 @@ def _words(
         said += f" ({', '.join(f'{rows:,} {problem}' for problem, rows in sorted(problems.items()))})"
     if not scored:
         return f"{said}."
-    said += f"; {agreeing:,} agree within {spec.tolerance:g} ({agreeing / scored:.2%})"
+    said += f"; {agreeing:,} agree {within(spec.tolerance)} ({agreeing / scored:.2%})"
     return f"{said}, shown to be more than {shown:.1%}." if shown else f"{said}; how often in general is not shown yet."
