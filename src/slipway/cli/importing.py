@@ -1,6 +1,5 @@
 """`slipway import`: what was made elsewhere becomes runs and versions here, proven to answer as before."""
 
-import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from slipway.cli.door import Way, way_options
 from slipway.cli.models import import_text
 from slipway.errors import InvalidInput
+from slipway.ids import fitting_name
 
 __all__ = ["import_"]
 
@@ -136,7 +136,7 @@ def mlflow(way: Way, address: str, samples: tuple[str, ...], **asked: Any) -> No
     """
     from slipway.flows.import_model import read_rows
     from slipway.flows.import_runs import Moved, import_runs
-    from slipway.flows.import_versions import Asked, import_versions
+    from slipway.flows.import_versions import Asked, check_samples, import_versions
     from slipway.plugins import load
 
     kind = (
@@ -153,6 +153,7 @@ def mlflow(way: Way, address: str, samples: tuple[str, ...], **asked: Any) -> No
         given[name if equals else ""] = read_rows(Path(path))
     moved = Moved(place=source.place)
     with closing(source), way.open(implicit=True) as door:
+        check_samples(source, given)
         import_runs(door.workspace, source, moved, _say)
         import_versions(door.workspace, source, Asked(samples=given, **asked), moved)
         door.show(moved, _moved_text)
@@ -171,6 +172,7 @@ def _moved_text(moved: Any) -> str:
     parts = [
         columns(("what", "came now", "here before", "counted there", "counted here"), rows, empty="Nothing is there.")
     ]
+    parts += [f"Called {here} here: {there!r}, which cannot be a name here" for there, here in moved.renamed]
     parts += [f"Proven: {one.name} {one.number}: {one.imported[-1].sentence}" for one in moved.proven]
     parts += [f"Not a bundle: {called}: {why}" for called, why in moved.unproven]
     parts += [f"Not here: {what}: {why}" for what, why in moved.left]
@@ -285,4 +287,4 @@ def _run_script(file: Path) -> dict[str, Any]:
 
 
 def _name_of(file: Path) -> str:
-    return re.sub(r"[^a-z0-9_.-]+", "-", file.stem.lower()).strip("-._") or "model"
+    return fitting_name(file.stem)
