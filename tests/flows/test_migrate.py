@@ -5,7 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from slipway.cli import main
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.flows.migrate import activate, get_plan, keep_gap, plan, way
 from slipway.flows.migrate_compare import compare, read_requests
@@ -43,6 +45,13 @@ def test_an_inventory_is_read_as_it_is_written() -> None:
         ("name,kind\nchurn,paper\n", "cannot be read"),
         ("name\nMy Model\n", "cannot be called so here"),
         ("owner\nada\n", "cannot be read"),
+        ("name,value,risk\nchurn,50,000,low\n", "Line 2 of the inventory has 4 cells, and its head 3"),
+        ('name,owner\n"churn",ada\nfraud,Smith, Ada\n', "Line 3 of the inventory has 3 cells"),
+        ("name,name\na,b\n", "two columns 'name'"),
+        ("name,note\na,J\ufffdrgen\n", "not written in UTF-8"),
+        (f"name,note\na,{'x' * 200_000}\n", "Line 2 of the inventory cannot be read"),
+        ("name,users\na,1e300\n", "users = 1000"),
+        ("name,value\na,inf\n", "value = inf"),
     ],
 )
 def test_an_inventory_that_cannot_be_is_refused(text: str, what: str) -> None:
@@ -51,9 +60,22 @@ def test_an_inventory_that_cannot_be_is_refused(text: str, what: str) -> None:
 
 
 def test_a_toml_inventory_that_cannot_be_is_refused() -> None:
-    for text, what in (("a = ", "is no TOML"), ("a = 1", r"no \[\[model\]\]"), ('[[model]]\nn = "a"', "no 'n'")):
+    for text, what in (
+        ("a = ", "is no TOML"), ("a = 1", r"no \[\[model\]\]"), ('[[model]]\nn = "a"', "no 'n'"),
+        ("model = [3]", "3 is no model"), ('model = ["name"]', "'name' is no model"),
+        (f'[[model]]\nname = "a"\nvalue = {"9" * 400}', "out of range"), (f"a = {'9' * 5000}", "is no TOML"),
+    ):  # fmt: skip
         with pytest.raises(InvalidInput, match=what):
             of_toml(text)
+
+
+def test_a_file_that_is_not_utf8_is_told_so_and_no_row_less_than_one_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "slipway.toml").write_text('[project]\nname = "shop"\n')
+    (tmp_path / "models.csv").write_bytes("name,owner\nchurn,J\xfcrgen\n".encode("latin-1"))
+    answer = CliRunner().invoke(main, ["migrate", "plan", str(tmp_path / "models.csv"), "-C", str(tmp_path)])
+    assert (answer.exit_code, "Save it as UTF-8" in answer.output) == (2, True), answer.output
+    answer = CliRunner().invoke(main, ["migrate", "compare", "churn", "--requests", "rows.csv", "--rows", "-5"])
+    assert (answer.exit_code, "-5 is not in the range" in answer.output) == (2, True), answer.output
 
 
 def test_a_folder_is_listed_and_nothing_in_it_opened(tmp_path: Path) -> None:
@@ -235,7 +257,10 @@ def test_requests_are_read_from_json_lines_and_need_an_endpoint(workspace: Works
     log = tmp_path / "log.jsonl"
     log.write_text('{"age": 1}\n\n{"age": null}\n')
     assert read_requests(log) == [{"age": 1}, {"age": None}]
-    log.write_text("[1]\n")
+    for text in ("[1]\n", f'{{"a": {"[" * 5000}{"]" * 5000}}}\n'):
+        log.write_text(text)
+        with pytest.raises(InvalidInput, match="cannot be read as JSON lines"):
+            read_requests(log)
     with pytest.raises(InvalidInput, match="cannot be read as JSON lines"):
         read_requests(log)
     planned(workspace, *MODELS)

@@ -61,7 +61,7 @@ def read_requests(path: Path) -> list[dict[str, Any]]:
         return [
             msgspec.json.decode(line, type=dict[str, Any]) for line in path.read_bytes().splitlines() if line.strip()
         ]
-    except (OSError, msgspec.DecodeError) as problem:
+    except (OSError, msgspec.DecodeError, RecursionError) as problem:
         raise InvalidInput(f"{path} cannot be read as JSON lines: {problem}.", fix="One object a line.") from problem
 
 
