@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import pickle
@@ -285,6 +286,62 @@ def test_a_pickle_is_not_loaded_unless_somebody_trusts_it(tmp_path: Path) -> Non
     assert answer.exit_code == 2
     assert "executes whatever code" in answer.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.pkl", "rows.csv"]  # no store either
+
+
+OWN = """
+from sklearn.linear_model import LinearRegression
+
+class Doubled(LinearRegression):
+    def predict(self, X):
+        return 2 * super().predict(X)
+"""
+
+
+@pytest.mark.parametrize("where", ["here", "beside"])
+def test_a_module_in_this_folder_or_beside_the_pickle_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    (folder := tmp_path / "there").mkdir()
+    name = f"own_model_{where}"
+    (folder / f"{name}.py").write_text(OWN)
+    monkeypatch.syspath_prepend(folder)
+    made = importlib.import_module(name).Doubled().fit(X[["spent", "visits"]], LEFT)
+    path = tmp_path / "m.pkl" if where == "here" else folder / "m.pkl"
+    path.write_bytes(pickle.dumps(made))
+    monkeypatch.undo()
+    monkeypatch.chdir(folder if where == "here" else tmp_path)
+    X.to_csv(tmp_path / "rows.csv", index=False)
+    asked = [
+        "import",
+        "pickle",
+        str(path),
+        "--trust",
+        "--sample",
+        str(tmp_path / "rows.csv"),
+        "-C",
+        str(tmp_path / "p"),
+    ]
+    (tmp_path / "p").mkdir()
+    before = list(sys.path)
+    sys.modules.pop(name)
+    answer = CliRunner().invoke(main, asked)
+    assert (answer.exit_code, "--keep-pickle" in answer.output, "sw.Model" in answer.output) == (2, True, False)
+    for more in ([], ["--python", sys.executable]):
+        sys.modules.pop(name)
+        answer = CliRunner().invoke(main, [*asked, "--keep-pickle", *more])
+        assert answer.exit_code == 0, answer.output
+        assert "1,000 rows of the sample" in answer.output
+    sys.modules.pop(name)
+    assert sys.path == before
+
+
+def test_a_graph_that_does_not_say_its_task_is_told_the_option(workspace: Workspace, tmp_path: Path) -> None:
+    (path := tmp_path / "value.onnx").write_bytes(linear())
+    model = open_original(Kept(kind="onnx", path=path))
+    rows = take_columns(model, X[["spent", "visits"]])
+    with pytest.raises(InvalidInput, match="does not say what it predicts") as told:
+        import_model(workspace, original(model, rows, path, "onnx"), name="value")
+    assert told.value.fix.startswith("--task classification")
 
 
 @pytest.mark.full

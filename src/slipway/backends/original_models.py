@@ -163,6 +163,7 @@ def _frame(columns: list[dict[str, Any]]) -> Any:
 
 def _main() -> None:
     asked = json.load(sys.stdin)
+    sys.path += asked.get("folders", [])
     try:
         model = opened(asked["kind"], asked["path"])
         told: dict[str, Any] = {"answers": [repr(value) for value in original_answers(model, _frame(asked["columns"]))]}

@@ -1,7 +1,7 @@
 """`slipway import`: what was made elsewhere becomes runs and versions here, proven to answer as before."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,12 +63,29 @@ def _trusting(function: F) -> F:
 def pickle(way: Way, file: Path, trust: bool, keep_pickle: bool, python: str, **asked: Any) -> None:
     """Import the fitted estimator in FILE, a pickle or joblib file.
 
-    Loading it executes whatever code it holds, so it must be trusted: --trust.
+    Loading it executes whatever code it holds, so it must be trusted: --trust. Modules that it names are also looked for in
+    this folder and in its own.
     """
     from slipway.flows.import_model import Kept
 
     _check_trust(file, trust)
-    _import_file(way, "pickle", Kept(kind="pickle", path=file, python=python), trust_pickle=keep_pickle, **asked)
+    folders = (Path.cwd(), file.resolve().parent)
+    kept = Kept(kind="pickle", path=file, python=python, folders=folders)
+    with _importable(folders):
+        _import_file(way, "pickle", kept, trust_pickle=keep_pickle, **asked)
+
+
+@contextmanager
+def _importable(folders: Sequence[Path]) -> Iterator[None]:
+    """Let modules in folders be found that no installed package has, as where the pickle was made."""
+    import sys
+
+    path = list(sys.path)
+    sys.path += [str(folder) for folder in folders]
+    try:
+        yield
+    finally:
+        sys.path[:] = path
 
 
 @import_.command("onnx")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,12 @@ from slipway.records.runs import Artifact, Run
 
 __all__ = ["Kept", "Original", "import_model", "open_original", "read_rows", "take_columns"]
 
+_OPTIONS = {
+    "trust": "--trust --keep-pickle, if you know the code of these types: the endpoint then loads it as a pickle.",
+    "task=": "--task classification, or --task regression.",
+}
+"""What the command calls the arguments of `sw.Model` that errors name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
@@ -40,6 +47,7 @@ class Kept:
         python: The Python of an environment that can open it; "" for this process.
         as_kind: The kind by which that environment opens it, "" for the same.
         as_path: The path that it opens then, None for the same.
+        folders: Folders in which modules are looked for that a pickle names, where no installed package has them.
     """
 
     kind: str
@@ -47,6 +55,7 @@ class Kept:
     python: str = ""
     as_kind: str = ""
     as_path: Path | None = None
+    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +106,7 @@ def open_original(kept: Kept) -> Any:
         raise InvalidInput(
             f"{what} needs the module {problem.name!r}, which is not here.",
             why="A pickle holds the names of classes and functions, not their code.",
-            fix="Install what defines it, or import from the folder that has it.",
+            fix="Install what defines it, or say this in the folder that has it (the pickle's own does, too).",
         ) from problem
     except FileNotFoundError as problem:
         raise InvalidInput(f"There is no file {kept.path}.", fix="Give the path of the model's file.") from problem
@@ -195,7 +204,8 @@ def import_model(
     check_allowed(workspace, "models.register", "models.write")
     rows, names = load("sample", "draw")(original.rows, ROWS)
     before, asked = _answers(original, rows)
-    model = _model_of(original, task, trust_pickle)
+    with _advising(original):
+        model = _model_of(original, task, trust_pickle)
     sample = digest(msgspec.json.encode(load("sample", "columns")(original.rows)))
     known = Before(
         door=original.door,
@@ -212,7 +222,23 @@ def import_model(
         return compared(workspace, known, bundle, accept=accept)
 
     moving = Moving(key=f"{original.door}:{original.digest}:{sample}", compare=compare, onto=onto, keep_run=run is None)
-    return package(workspace, model, run or _run_of(workspace, original, name), name=name, moving=moving)
+    with _advising(original):
+        return package(workspace, model, run or _run_of(workspace, original, name), name=name, moving=moving)
+
+
+@contextmanager
+def _advising(original: Original) -> Iterator[None]:
+    """Name the options of the command where an error names arguments of `sw.Model`, which nobody wrote."""
+    try:
+        yield
+    except InvalidInput as problem:
+        options = next(
+            (said for word, said in _OPTIONS.items() if "sw.Model(" in problem.fix and word in problem.fix), ""
+        )
+        if not options:
+            raise
+        itself = "" if original.door in ("pickle", "onnx") else "Import its file by itself: slipway import pickle FILE "
+        raise InvalidInput(problem.what, why=problem.why, fix=f"{itself}{options}") from problem
 
 
 def _model_of(original: Original, task: Task | None, trust_pickle: bool) -> Model:
@@ -261,6 +287,7 @@ def _answers(original: Original, rows: Any) -> tuple[list[float], str]:
         "kind": kept.as_kind or kept.kind,
         "path": str((kept.as_path or kept.path).resolve()),
         "columns": load("sample", "columns")(rows),
+        "folders": [str(folder.resolve()) for folder in kept.folders],
     }
     script = load("original", "file")()
     try:
