@@ -210,6 +210,32 @@ def test_files_that_cannot_be_opened_end_in_one_sentence(
     assert "\n" not in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"model": LinearRegression(), "scaler": StandardScaler()}, r"a dict .*'model' \(LinearRegression\), 'scaler'"),
+        ((StandardScaler(), LinearRegression()), "a tuple .*: StandardScaler, LinearRegression"),
+        ([], "a list .*: nothing"),
+    ],
+)
+def test_a_pickle_of_several_objects_says_how_to_make_one(tmp_path: Path, held: Any, said: str) -> None:
+    (path := tmp_path / "several.pkl").write_bytes(pickle.dumps(held))
+    with pytest.raises(InvalidInput, match=said) as told:
+        open_original(Kept(kind="pickle", path=path))
+    assert "make_pipeline(scaler, model)" in told.value.fix
+
+
+def test_codes_with_a_leading_zero_are_texts(tmp_path: Path) -> None:
+    (path := tmp_path / "rows.csv").write_text("zip,n,share,zero,code\n90210,1,0.5,0,\n01001,2,-0.25,0,007\n")
+    found = read_rows(path)
+    assert found["zip"].tolist() == ["90210", "01001"]
+    assert [found["n"].dtype.kind, found["share"].dtype.kind, found["zero"].dtype.kind] == ["i", "f", "i"]
+    assert found["code"].tolist()[1] == "007"
+    assert pd.isna(found["code"].iloc[0])
+    path.write_text("a,a\n1,01\n2,02\n")
+    assert read_rows(path).to_dict("list") == {"a": [1, 2], "a.1": ["01", "02"]}, "two of one name"
+
+
 def test_columns_that_do_not_fit_are_named() -> None:
     with pytest.raises(InvalidInput, match="lacks 'plan'"):
         take_columns(churn(), X[["spent", "visits"]])

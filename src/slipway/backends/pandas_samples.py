@@ -22,13 +22,13 @@ _EXACT: Any = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) els
 
 
 def read_sample(path: Path) -> pd.DataFrame:
-    """The rows of a CSV or Parquet file; numbers of a CSV are read to the last bit.
+    """The rows of a CSV or Parquet file; numbers of a CSV are read to the last bit, and 01001 is a text.
 
     Raises:
         InvalidInput: There is no such file, it cannot be read, or it has no rows.
     """
     try:
-        found = pd.read_parquet(path) if path.suffix.lower() in _PARQUET else pd.read_csv(path, **_EXACT)
+        found = pd.read_parquet(path) if path.suffix.lower() in _PARQUET else _read_csv(path)
     except (OSError, ValueError) as problem:
         raise InvalidInput(
             f"The sample {path} cannot be read: {' '.join(str(problem).split())[:200]}.",
@@ -38,6 +38,17 @@ def read_sample(path: Path) -> pd.DataFrame:
     if not len(found):
         raise InvalidInput(f"The sample {path} has no rows.", fix="Give rows that the model was asked with.")
     return found.reset_index(drop=True).rename(columns=str)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A CSV file, in which a column that has a number with a zero before it is of texts: a code, such as a zip code's."""
+    found = pd.read_csv(path, **_EXACT)
+    numbers = [name for name in found.columns if found[name].dtype.kind in "iuf"]
+    if not numbers:
+        return found
+    written = pd.read_csv(path, dtype=str)
+    codes = [name for name in numbers if written[name].str.match(r"\s*[+-]?0[0-9]", na=False).any()]
+    return pd.read_csv(path, dtype=dict.fromkeys(codes, str), **_EXACT) if codes else found
 
 
 def from_split(said: dict[str, Any]) -> pd.DataFrame | None:

@@ -99,7 +99,7 @@ def open_original(kept: Kept) -> Any:
     """
     what = kept.path.name
     try:
-        return load("original", "open")(kept.kind, str(kept.path))
+        found = load("original", "open")(kept.kind, str(kept.path))
     except MissingExtra:
         raise
     except ModuleNotFoundError as problem:
@@ -116,6 +116,21 @@ def open_original(kept: Kept) -> Any:
             why="It is damaged, cut off, of another kind, or made by another release of its library.",
             fix="Copy it again, or name the kind that it is: slipway import --help",
         ) from problem
+    _check_one(found, what)
+    return found
+
+
+def _check_one(found: Any, what: str) -> None:
+    """Refuse several objects where one is to be asked."""
+    if not isinstance(found, dict | tuple | list):
+        return
+    held = [f"{name!r} ({type(one).__name__})" for name, one in found.items()] if isinstance(found, dict) else []
+    held = held or [type(one).__name__ for one in found]
+    raise InvalidInput(
+        f"{what} holds a {type(found).__name__} and no model by itself: {', '.join(held[:5]) or 'nothing'}.",
+        why="One object is asked, with rows as they come; what prepares them must be in it.",
+        fix="Make one of them, which needs no new fit, and dump that: sklearn.pipeline.make_pipeline(scaler, model)",
+    )
 
 
 def take_columns(model: Any, rows: Any, *, target: str = "", say: Callable[[str], None] = lambda line: None) -> Any:
