@@ -75,8 +75,9 @@ def test_what_is_no_openapi_is_told_with_the_way_out(url: str, said: Any) -> Non
 @pytest.mark.parametrize("content", [b'{"score": %s}' % (b"9" * 400), DEEP, b"null", b'{"score": true}'])
 def test_an_answer_without_a_number_names_the_row(url: str, content: bytes) -> None:
     Old.content = content
-    with pytest.raises(InvalidInput, match="answer to row 1 has no number at 'score'"):
+    with pytest.raises(InvalidInput, match="answer to row 1 has no number at 'score'") as told:
         ask_service(url, "/score", [{"a": 1}], "score")
+    assert "--score" in told.value.fix
 
 
 def test_an_answer_that_is_not_packed_as_it_says_is_none(url: str) -> None:

@@ -48,6 +48,7 @@ def test_an_inventory_is_read_as_it_is_written() -> None:
         ("name,value,risk\nchurn,50,000,low\n", "Line 2 of the inventory has 4 cells, and its head 3"),
         ('name,owner\n"churn",ada\nfraud,Smith, Ada\n', "Line 3 of the inventory has 3 cells"),
         ("name,name\na,b\n", "two columns 'name'"),
+        ("name;owner\na;b\n", "has semicolons"),
         ("name,note\na,J\ufffdrgen\n", "not written in UTF-8"),
         (f"name,note\na,{'x' * 200_000}\n", "Line 2 of the inventory cannot be read"),
         ("name,users\na,1e300\n", "users = 1000"),

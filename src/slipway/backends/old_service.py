@@ -111,7 +111,9 @@ def _number(answer: httpx.Response, score: str, place: int) -> float:
         known = [str(key) for key in whole] if isinstance(whole, dict) else []
         raise InvalidInput(
             f"The service's answer to row {place} has no number at {score!r}: {answer.text[:120]!r}.",
-            fix=near(score, known, what="fields") if known else "Say where it stands: --score result.probability",
+            fix=near(score, known, what="fields")
+            if known and score not in known
+            else "Say where it stands: --score result.probability",
             field="score",
         )
     return number

@@ -129,6 +129,8 @@ def checked(models: tuple[OldModel, ...]) -> tuple[OldModel, ...]:
 
 
 def _check_head(head: list[str]) -> None:
+    if len(head) == 1 and ";" in head[0]:
+        raise InvalidInput("The inventory has semicolons between its cells.", fix="Save it as CSV with commas.")
     _check_fields(head)
     twice = [name for name in head if head.count(name) > 1]
     if twice:
